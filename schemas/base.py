@@ -1,0 +1,71 @@
+"""What all messages share: frozen models with a version, names that are safe in keys, sealed text."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
+"""Tenants, categories and models of policies: no character that separates the parts of a key."""
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Millis = Annotated[int, Field(ge=0)]
+"""Milliseconds: a point in time (since the epoch) in fields ending in `_at_ms`, else a duration."""
+Micros = Annotated[float, Field(ge=-1.0, le=1.0)]
+"""A cosine similarity, rounded to six places."""
+
+
+class Part(BaseModel):
+    """A part of a message. Frozen; fields unknown today are ignored, so that newer writers can add some."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Message(Part):
+    """A whole message: a part with a version. A reader refuses versions it does not know."""
+
+    v: Literal[1] = 1
+
+    def encode(self) -> bytes:
+        """The message as UTF-8 JSON, fields in the order of the model."""
+        return self.__pydantic_serializer__.to_json(self)
+
+    @classmethod
+    def decode(cls, data: bytes | str) -> Self:
+        """Read a message. Raises pydantic.ValidationError naming each wrong field."""
+        return cls.model_validate_json(data)
+
+
+class Sealed(Part):
+    """Text of a user in a record that is kept: an envelope that names the key it is sealed with.
+
+    `plain` is the key of no cipher: `data` is the text itself.
+    """
+
+    key_id: str = "plain"
+    data: str
+
+
+class Source(Part):
+    """A document that an answer draws on, in one version."""
+
+    id: Annotated[str, Field(min_length=1, max_length=256)]
+    version: Annotated[str, Field(max_length=256)] = ""
+
+
+class Header(Part):
+    """One Kafka header; `value` is base64, None for a header without a value."""
+
+    name: str
+    value: str | None = None
+
+
+class Reply(Part):
+    """Where a response goes and what it must carry back of its request."""
+
+    topic: str
+    partition: Annotated[int, Field(ge=0)] | None = None
+    key: str | None = None
+    """The request's key, base64."""
+    headers: tuple[Header, ...] = ()

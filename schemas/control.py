@@ -1,0 +1,96 @@
+"""`control`: commands of operators and of `adapt`; and `policies`, the policy in force.
+
+`control` has one partition: the offset of a command is its version.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from schemas.base import Message, Millis, Name
+from schemas.policy import Policy
+
+
+class Command(Message):
+    """What every command says: who gave it, and why."""
+
+    who: Annotated[str, Field(min_length=1, max_length=256)]
+    why: Annotated[str, Field(max_length=2000)] = ""
+
+
+class SetPolicy(Command):
+    """Put a policy in force. `expected_version` is the version it replaces: two at once cannot both win."""
+
+    kind: Literal["PolicySet"] = "PolicySet"
+    policy: Policy
+    expected_version: int | None = None
+
+
+class ReportLoad(Command):
+    """The load of a model, between 0 (up to target) and 1 (saturated), good until `valid_until_ms`."""
+
+    kind: Literal["LoadChanged"] = "LoadChanged"
+    model: str
+    load: Annotated[float, Field(ge=0, le=1)]
+    valid_until_ms: Millis
+
+
+class Invalidate(Command):
+    """Withdraw the entries that match all that is given and were admitted before `before_ms`."""
+
+    kind: Literal["Invalidate"] = "Invalidate"
+    before_ms: Millis
+    entry_id: str | None = None
+    tag: str | None = None
+    source_id: str | None = None
+    tenant: Name | None = None
+    category: Name | None = None
+    model: str | None = None
+    older_than_ms: Millis | None = None
+    all: bool = False
+
+    @model_validator(mode="after")
+    def _narrow(self) -> Invalidate:
+        named = (
+            self.entry_id, self.tag, self.source_id, self.tenant, self.category, self.model, self.older_than_ms
+        )  # fmt: skip
+        if not self.all and all(value is None for value in named):
+            raise ValueError("an invalidation that matches everything needs all: true")
+        return self
+
+
+class Judge(Command):
+    """Say whether the answer of a decision was right."""
+
+    kind: Literal["Judge"] = "Judge"
+    decision_id: str
+    correct: bool
+
+
+AnyCommand = Annotated[SetPolicy | ReportLoad | Invalidate | Judge, Field(discriminator="kind")]
+COMMANDS: TypeAdapter[SetPolicy | ReportLoad | Invalidate | Judge] = TypeAdapter(AnyCommand)
+
+
+def decode_command(data: bytes) -> SetPolicy | ReportLoad | Invalidate | Judge:
+    """Read a command by its `kind`. Raises pydantic.ValidationError."""
+    return COMMANDS.validate_json(data)
+
+
+class PolicyInForce(Message):
+    """The value of `policies` (key `policy`): the last policy that govern accepted."""
+
+    version: int
+    who: str
+    why: str = ""
+    at_ms: Millis
+    policy: Policy
+
+
+POLICY_KEY = b"policy"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of all commands."""
+    return COMMANDS.json_schema()

@@ -1,0 +1,103 @@
+"""`decisions`: what was decided for each request and why, with ids and no text. One record a request."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from schemas.base import Message, Micros, Millis, Part
+from schemas.responses import Outcome
+
+
+class Reason(StrEnum):
+    """Why a request was answered as it was: a closed list."""
+
+    # hits
+    EXACT_TEXT = "exact_text"
+    """The same text was answered before."""
+    SIMILAR_TEXT = "similar_text"
+    """A question at or above the threshold was answered before."""
+    # coalesced
+    IN_FLIGHT = "in_flight"
+    """The same question, exactly or by meaning, is on its way to the model."""
+    # misses
+    NAMESPACE_EMPTY = "namespace_empty"
+    """Nothing is kept yet for this tenant, category and context."""
+    CONTEXT_DIFFERS = "context_differs"
+    """The same text is kept under another context; `differs` names the parts."""
+    BELOW_THRESHOLD = "below_threshold"
+    """The most similar question kept is not similar enough."""
+    EXPIRED = "expired"
+    """The best match has outlived its time."""
+    GUARD_REFUSED = "guard_refused"
+    """A guard saw a difference that similarity cannot see."""
+    EXACT_ONLY = "exact_only"
+    """The question may only match exactly (last message not the user's, or beyond the embedder's window)."""
+    REFRESH_ASKED = "refresh_asked"
+    """The client wanted a new answer."""
+    OBSERVED = "observed"
+    """Decided and recorded; the model's answer is served."""
+    # passed through
+    NO_POLICY = "no_policy"
+    """No policy is known yet."""
+    CATEGORY_NEVER = "category_never"
+    """The category's answers are never kept."""
+    CATEGORY_UNKNOWN = "category_unknown"
+    """The client named a category that the policy does not define."""
+    BYPASS_ASKED = "bypass_asked"
+    """The client wanted no cache."""
+    WAITING_FULL = "waiting_full"
+    """Too many requests of the shard wait for a model; this one is not remembered."""
+    # errors
+    NOT_CACHED = "not_cached"
+    """The client wanted an answer from the cache only, and there is none."""
+    FOLD_FAILED = "fold_failed"
+    """The record could not be folded; it is in dead-letters."""
+
+
+class Candidate(Part):
+    """An entry that was considered."""
+
+    entry_id: str
+    similarity: Micros
+    age_ms: int
+    verdict: str
+    """`served`, `below_threshold`, `expired` or `guard:NAME`."""
+
+
+class Decision(Message):
+    """One decision. `time_ms` is the shard's time, `offset` the journal record that was folded."""
+
+    id: str
+    partition: int
+    offset: int
+    time_ms: Millis
+    request_id: str | None = None
+    tenant: str
+    category: str | None
+    model: str
+    outcome: Outcome
+    reason: Reason
+    policy_version: int | None = None
+    classifier: str | None = None
+    namespace: str | None = None
+    """Digest of tenant, category, embedder and context."""
+    search: str = "none"
+    """`exact`, `ann` or `none`: whether a miss may be an index miss."""
+    similarity: Micros | None = None
+    threshold: Micros | None = None
+    ttl_ms: int | None = None
+    base_threshold: Micros | None = None
+    base_ttl_ms: int | None = None
+    load: float = 0.0
+    entry_id: str | None = None
+    entry_age_ms: int | None = None
+    forward_id: str | None = None
+    """The forward that this request waits on, when it was not answered at once."""
+    candidates: tuple[Candidate, ...] = ()
+    guards: tuple[dict[str, Any], ...] = ()
+    differs: tuple[str, ...] = ()
+    changes: str = ""
+    """Digest of the changes of state that the record caused, hex."""
+    behaviour: str = ""
+    """Version of fold and guards that decided."""

@@ -1,0 +1,52 @@
+"""`forwards` and `completions`: questions on their way to a model, and what came of them.
+
+A connector copies `forward_id` and `route` from the one into the other and needs to know neither.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from schemas.base import Message, Millis
+from schemas.responses import Problem
+
+
+class Forward(Message):
+    """A question for a model. The record's key is `forward_id`."""
+
+    forward_id: Annotated[str, Field(min_length=1, max_length=128)]
+    model: str
+    body: dict[str, Any]
+    deadline_at_ms: Millis
+    """After this moment nobody waits: a connector must not call the model any more."""
+    route: str
+    """Opaque: says where the completion belongs."""
+
+
+class Status(StrEnum):
+    """Whether the model answered."""
+
+    OK = "ok"
+    FAILED = "failed"
+
+
+class Completion(Message):
+    """A model's answer (`body`) or the reason why there is none (`error`)."""
+
+    forward_id: Annotated[str, Field(min_length=1, max_length=128)]
+    route: str
+    status: Status
+    body: dict[str, Any] | None = None
+    error: Problem | None = None
+    latency_ms: Millis = 0
+
+    @model_validator(mode="after")
+    def _whole(self) -> Completion:
+        if self.status is Status.OK and self.body is None:
+            raise ValueError("a completion with status ok needs a body")
+        if self.status is Status.FAILED and self.error is None:
+            raise ValueError("a completion with status failed needs an error")
+        return self

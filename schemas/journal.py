@@ -1,0 +1,165 @@
+"""`journal`: all that changes a shard's mind, in one order. Names are events in the past tense.
+
+The record's timestamp is the broker's (`LogAppendTime`) and is the shard's only clock.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from schemas.base import Message, Millis, Name, Part, Reply, Sealed, Source
+from schemas.policy import Cacheable, Policy
+from schemas.requests import CacheMode
+from schemas.responses import Problem
+
+
+class Origin(Part):
+    """Where a request stands: its coordinates make every id that derives from it."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+
+
+class Seen(Part):
+    """What classify's policy said of the category; the shard follows the stricter of this and its own."""
+
+    policy_version: int
+    cache: Cacheable
+    threshold: float
+    ttl_ms: int
+
+
+class Asked(Message):
+    """A question that may be answered from the cache."""
+
+    kind: Literal["Asked"] = "Asked"
+    id: str
+    """The id of the decision to make, from the request's coordinates."""
+    origin: Origin
+    request_id: str | None = None
+    tenant: Name
+    space: str
+    """Whose entries may serve: the tenant, or `*` when the category is shared."""
+    category: Name
+    classifier: str
+    """What chose the category, and in which version."""
+    mode: CacheMode = CacheMode.USE
+    model: str
+    embedder: str
+    context: str
+    """Digest of all that must match exactly, hex."""
+    fields: dict[str, str] = Field(default_factory=dict)
+    """Digest of each part of the context, so that a miss can name the parts that differ."""
+    text_digest: str
+    """Digest of the question's text, hex."""
+    vector: str | None
+    """The vector of record, base64 of little-endian int16; None: only an exact match may serve."""
+    question: Sealed
+    body: Sealed
+    """The request's body as JSON."""
+    tags: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+    deadline_at_ms: Millis | None = None
+    reply: Reply
+    seen: Seen
+
+
+class Passed(Message):
+    """A question went straight to the model; nothing of its text is here. Makes its decision exactly once."""
+
+    kind: Literal["Passed"] = "Passed"
+    id: str
+    origin: Origin
+    request_id: str | None = None
+    tenant: str
+    category: str | None
+    model: str
+    reason: str
+    policy_version: int | None = None
+
+
+class Answered(Message):
+    """A model answered a forwarded question. `body` is the whole chat.completion as JSON."""
+
+    kind: Literal["Answered"] = "Answered"
+    forward_id: str
+    body: Sealed
+    latency_ms: Millis = 0
+
+
+class AnswerFailed(Message):
+    """A forwarded question got no answer."""
+
+    kind: Literal["AnswerFailed"] = "AnswerFailed"
+    forward_id: str
+    error: Problem
+
+
+class PolicySet(Message):
+    """A policy came into force."""
+
+    kind: Literal["PolicySet"] = "PolicySet"
+    version: int
+    """The offset of the command in `control`."""
+    policy: Policy
+
+
+class LoadChanged(Message):
+    """The load of a model moved."""
+
+    kind: Literal["LoadChanged"] = "LoadChanged"
+    version: int
+    model: str
+    load: Annotated[float, Field(ge=0, le=1)]
+    valid_until_ms: Millis
+
+
+class EntriesInvalidated(Message):
+    """Entries that match all that is given, admitted before `before_ms`, are withdrawn."""
+
+    kind: Literal["EntriesInvalidated"] = "EntriesInvalidated"
+    version: int
+    before_ms: Millis
+    entry_id: str | None = None
+    tag: str | None = None
+    source_id: str | None = None
+    tenant: str | None = None
+    category: str | None = None
+    model: str | None = None
+    older_than_ms: Millis | None = None
+
+
+class HitJudged(Message):
+    """Somebody said whether a decision was right."""
+
+    kind: Literal["HitJudged"] = "HitJudged"
+    version: int
+    decision_id: str
+    correct: bool
+    who: str
+    why: str = ""
+
+
+class Tick(Message):
+    """Time passed and nothing else came: timers due by the record's timestamp fire."""
+
+    kind: Literal["Tick"] = "Tick"
+
+
+Event = Asked | Passed | Answered | AnswerFailed | PolicySet | LoadChanged | EntriesInvalidated | HitJudged | Tick
+AnyEvent = Annotated[Event, Field(discriminator="kind")]
+EVENTS: TypeAdapter[Event] = TypeAdapter(AnyEvent)
+
+
+def decode_event(data: bytes) -> Event:
+    """Read a journal record by its `kind`. Raises pydantic.ValidationError."""
+    return EVENTS.validate_json(data)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of all journal records."""
+    return EVENTS.json_schema()

@@ -1,0 +1,171 @@
+"""The policy: what may be cached, how near is near enough, for how long, in how much room.
+
+One document holds all categories, the rules that route requests to them, the models' load targets
+and the limits that steer the fold. A shard gets it as `PolicySet`, so that a replay needs nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from schemas.base import Name, Part
+
+UNCATEGORISED = "uncategorised"
+"""The category of questions that no rule and no example claims."""
+
+
+class Cacheable(StrEnum):
+    """Whether a category's answers may be kept and served."""
+
+    ALLOW = "allow"
+    OBSERVE = "observe"
+    NEVER = "never"
+
+
+class Strict(Part):
+    """A part of the policy: a field that is not known is a mistake of the operator, and refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Quota(Strict):
+    """Entries that one tenant may hold in one category."""
+
+    guaranteed: Annotated[int, Field(ge=0)] = 0
+    cap: Annotated[int, Field(ge=1)] = 10_000
+
+
+class CategoryPolicy(Strict):
+    """The policy of one category. `threshold` is a cosine similarity; times are in milliseconds."""
+
+    cache: Cacheable = Cacheable.ALLOW
+    threshold: Annotated[float, Field(ge=0.5, le=1.0)] = 0.92
+    threshold_floor: Annotated[float, Field(ge=0.5, le=1.0)] | None = None
+    """How low load may push the threshold; absent: not at all."""
+    ttl_ms: Annotated[int, Field(gt=0)] = 86_400_000
+    ttl_cap_ms: Annotated[int, Field(gt=0)] | None = None
+    """How long load may stretch the lifetime; absent: not at all."""
+    quota: Quota = Quota()
+    priority: Annotated[float, Field(gt=0)] = 1.0
+    scope: Literal["tenant", "shared"] = "tenant"
+    guards: tuple[str, ...] = ()
+    coalesce: bool = True
+    slices: Annotated[int, Field(ge=1, le=1024)] = 1
+    tool_calls: bool = False
+    """Whether answers that call tools may be kept."""
+    leave_out: tuple[Literal["user", "metadata"], ...] = ()
+    """Body fields that cannot change the answer here, kept out of the context digest."""
+    mask: tuple[str, ...] = ()
+    """Regular expressions whose matches in earlier messages do not count (a date in a system prompt)."""
+    examples: tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...] = ()
+    """Questions of this category, for the nearest-example classifier."""
+
+    @field_validator("mask")
+    @classmethod
+    def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_regular(p) for p in patterns)
+
+    @field_validator("guards")
+    @classmethod
+    def _known_guards(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if names:
+            raise ValueError("this version has no guards; leave the list empty")
+        return names
+
+    @model_validator(mode="after")
+    def _ordered(self) -> CategoryPolicy:
+        if self.threshold_floor is not None and self.threshold_floor > self.threshold:
+            raise ValueError("threshold_floor is above threshold")
+        if self.ttl_cap_ms is not None and self.ttl_cap_ms < self.ttl_ms:
+            raise ValueError("ttl_cap_ms is below ttl_ms")
+        if self.quota.guaranteed > self.quota.cap:
+            raise ValueError("quota.guaranteed is above quota.cap")
+        return self
+
+
+class Match(Strict):
+    """What a rule looks at; all that is given must match. `pattern` is searched in the question."""
+
+    tenant: Name | None = None
+    model: str | None = None
+    tag: str | None = None
+    pattern: str | None = None
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        return pattern if pattern is None else _regular(pattern)
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Match:
+        if not any((self.tenant, self.model, self.tag, self.pattern)):
+            raise ValueError("a rule must name a tenant, model, tag or pattern")
+        return self
+
+
+class Rule(Strict):
+    """Requests that match belong to `category`. Rules into `never` categories win over everything."""
+
+    when: Match
+    category: Name
+
+
+class ModelPolicy(Strict):
+    """When a model counts as overloaded. The weights of latency and queue add up to 1."""
+
+    latency_target_ms: Annotated[float, Field(gt=0)] = 2_000.0
+    queue_target: Annotated[float, Field(gt=0)] = 16.0
+    latency_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    saturation: Annotated[float, Field(gt=1)] = 2.0
+    """The pressure at which load reaches 1."""
+
+
+class Limits(Strict):
+    """Bounds that steer the fold; events carry them so that a replay folds alike."""
+
+    hnsw_from: Annotated[int, Field(ge=16)] = 4_096
+    """Entries of one namespace from which its table searches an HNSW instead of scanning."""
+    ef: Annotated[int, Field(ge=8, le=4096)] = 64
+    candidates: Annotated[int, Field(ge=1, le=64)] = 8
+    waiting_max: Annotated[int, Field(ge=1)] = 10_000
+    """Requests of one shard that may wait for a model; more are passed through unremembered."""
+    answer_timeout_ms: Annotated[int, Field(ge=100)] = 120_000
+    """How long a request waits when it names no deadline; longer deadlines are cut to this."""
+    entry_bytes_max: Annotated[int, Field(ge=1_000)] = 262_144
+    """A larger question and answer are delivered and not kept."""
+    response_bytes_max: Annotated[int, Field(ge=1_000)] = 900_000
+    """A larger response becomes an error."""
+
+
+class Policy(Strict):
+    """The whole policy document."""
+
+    categories: dict[Name, CategoryPolicy]
+    rules: tuple[Rule, ...] = ()
+    example_similarity: Annotated[float, Field(ge=0, le=1)] = 0.45
+    """A question less similar than this to every example is uncategorised."""
+    models: dict[str, ModelPolicy] = Field(default_factory=dict)
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _closed(self) -> Policy:
+        for number, rule in enumerate(self.rules):
+            if rule.category not in self.categories:
+                raise ValueError(f"rules[{number}] names the category {rule.category!r}, which is not defined")
+        return self
+
+    def of(self, category: str) -> CategoryPolicy | None:
+        """The policy of a category, None when it has none."""
+        return self.categories.get(category)
+
+
+def _regular(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {pattern!r}: {error}") from error
+    return pattern

@@ -1,0 +1,54 @@
+"""`responses`: what clients get, one a request (repeats are byte-identical)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from schemas.base import Message, Micros, Part
+
+
+class Outcome(StrEnum):
+    """How a request was answered."""
+
+    HIT = "hit"
+    MISS = "miss"
+    COALESCED = "coalesced"
+    BYPASS = "bypass"
+    ERROR = "error"
+
+
+class Problem(Part):
+    """Why there is no answer: `code` for programs, `message` for people, says what to do."""
+
+    code: str
+    message: str
+
+
+class DecisionSummary(Part):
+    """What a client is told of the decision; the whole of it is in `decisions` under `id`."""
+
+    id: str
+    category: str | None = None
+    similarity: Micros | None = None
+    threshold: Micros | None = None
+    policy_version: int | None = None
+    load: float = 0.0
+    entry_id: str | None = None
+    entry_age_ms: int | None = None
+    guards: tuple[dict[str, Any], ...] = ()
+    reason: str
+
+
+class Response(Message):
+    """The answer to one request. `body` is a chat.completion object, None when `outcome` is error."""
+
+    request_id: str | None = None
+    tenant: str | None = None
+    outcome: Outcome
+    body: dict[str, Any] | None = None
+    error: Problem | None = None
+    decision: DecisionSummary | None = Field(default=None)
+    """None when the request could not be read far enough to decide anything."""

@@ -1,0 +1,83 @@
+"""What requesters are told: responses and the bodies in them, byte for byte the same for the same input."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from schemas.base import Header, Reply
+from schemas.responses import DecisionSummary, Outcome, Problem, Response
+from streams.errors import RefusalCode
+from streams.log import Headers, Outgoing
+
+Body = dict[str, Any]
+
+
+def reply_of(topic: str, partition: int | None, key: bytes | None, headers: Headers) -> Reply:
+    """Where to answer a record, and what to carry back of it."""
+    return Reply(
+        topic=topic,
+        partition=partition,
+        key=None if key is None else base64.b64encode(key).decode("ascii"),
+        headers=tuple(
+            Header(name=name, value=None if value is None else base64.b64encode(value).decode("ascii"))
+            for name, value in headers
+        ),
+    )
+
+
+def respond(reply: Reply, response: Response) -> Outgoing:
+    """The response as a record to the place that its request named."""
+    return Outgoing(
+        reply.topic,
+        None if reply.key is None else base64.b64decode(reply.key),
+        response.encode(),
+        tuple((h.name, None if h.value is None else base64.b64decode(h.value)) for h in reply.headers),
+        reply.partition,
+    )
+
+
+def refused(
+    code: RefusalCode | str,
+    message: str,
+    *,
+    request_id: str | None = None,
+    tenant: str | None = None,
+    decision: DecisionSummary | None = None,
+) -> Response:
+    """An error response."""
+    return Response(
+        request_id=request_id,
+        tenant=tenant,
+        outcome=Outcome.ERROR,
+        error=Problem(code=str(code), message=message),
+        decision=decision,
+    )
+
+
+def project(body: Body) -> Body:
+    """What is kept of a model's answer: message, model and finish reason of its one choice."""
+    choice = body["choices"][0]
+    return {
+        "model": body.get("model"),
+        "message": choice["message"],
+        "finish_reason": choice.get("finish_reason"),
+    }
+
+
+def served(answer: Body, decision_id: str, time_ms: int) -> Body:
+    """A chat.completion made of a kept answer; `id`, `created` and `usage` are its own."""
+    return {
+        "id": f"chatcmpl-{decision_id}",
+        "object": "chat.completion",
+        "created": time_ms // 1_000,
+        "model": answer["model"],
+        "choices": [{"index": 0, "message": answer["message"], "finish_reason": answer["finish_reason"]}],
+        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+    }
+
+
+def compact(value: object) -> str:
+    """JSON without blanks, in the order of the value."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

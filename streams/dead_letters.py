@@ -1,0 +1,39 @@
+"""Where messages go that cannot be taken: as they came, with where they came from and why."""
+
+from __future__ import annotations
+
+from schemas.dead_letters import (
+    HEADER_OFFSET,
+    HEADER_PARTITION,
+    HEADER_PROCESSOR,
+    HEADER_REASON,
+    HEADER_TOPIC,
+    HEADERS,
+)
+from streams.errors import Refusal
+from streams.log import Outgoing, Record
+
+TOPIC = "dead-letters"
+REASON_CHARS_MAX = 2_000
+ORIGINAL_BYTES_MAX = 2_000_000
+
+
+def bury(record: Record, refusal: Refusal, processor: str, *, with_text: bool = True) -> Outgoing:
+    """The record as a dead letter. Without `with_text` (never traffic) value and headers stay out."""
+    value = record.value if with_text else None
+    if value is not None and len(value) > ORIGINAL_BYTES_MAX:
+        value = value[:ORIGINAL_BYTES_MAX]
+    kept = tuple(pair for pair in record.headers if pair[0] not in HEADERS) if with_text else ()
+    about = (
+        (HEADER_TOPIC, record.topic),
+        (HEADER_PARTITION, str(record.partition)),
+        (HEADER_OFFSET, str(record.offset)),
+        (HEADER_PROCESSOR, processor),
+        (HEADER_REASON, str(refusal)[:REASON_CHARS_MAX]),
+    )
+    return Outgoing(
+        TOPIC,
+        record.key if with_text else None,
+        value,
+        kept + tuple((name, text.encode("utf-8", "replace")) for name, text in about),
+    )

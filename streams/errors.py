@@ -1,0 +1,91 @@
+"""What can go wrong, and what to do about it.
+
+RefrainError
+├── Refusal               one message cannot be taken: it goes to dead-letters or is answered with an error
+├── WrongSetup            settings, topics, model or policy are not as needed: the worker does not start
+├── LogFailed             the broker did not take or give what it should
+│   ├── SendFailed        a record was not acknowledged
+│   ├── Rebalanced        a commit met a rebalance: abort, keep the overlay, retry after it
+│   ├── Fenced            another worker owns what this one held
+│   └── OffsetLost        the record to go on from is not in the topic any more
+├── StoreDamaged          a local store cannot be read: it is deleted and restored
+└── JournalUnreadable     a journal record of an unknown version: its partition halts until an upgrade
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RefrainError(Exception):
+    """Base of all errors that Refrain raises itself. The message says what to do."""
+
+
+class RefusalCode(StrEnum):
+    """Why a message was refused: the closed list behind `refrain.dead.reason` and error responses."""
+
+    UNREADABLE = "unreadable"
+    """Not the JSON message that the topic carries."""
+    UNKNOWN_VERSION = "unknown_version"
+    TOO_LARGE = "too_large"
+    TOO_DEEP = "too_deep"
+    """JSON nested deeper than is taken."""
+    BAD_FIELD = "bad_field"
+    EMPTY_QUESTION = "empty_question"
+    QUESTION_TOO_LONG = "question_too_long"
+    BAD_REPLY_TO = "bad_reply_to"
+    NOT_ASKED = "not_asked"
+    """An answer to a question that nobody asked."""
+    ANSWER_TOO_LARGE = "answer_too_large"
+    NOT_SUPPORTED = "not_supported"
+    """A command that this version does not carry out."""
+    STALE_COMMAND = "stale_command"
+    """A command for a policy that is not in force any more."""
+    EMBEDDING_FAILED = "embedding_failed"
+    FOLD_FAILED = "fold_failed"
+    DEADLINE = "deadline_exceeded"
+    UPSTREAM = "upstream_failed"
+    NOT_CACHED = "not_cached"
+
+
+class Refusal(RefrainError):
+    """One message cannot be taken. `code` is for programs, the text for people."""
+
+    def __init__(self, code: RefusalCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.code.value}: {self.args[0]}"
+
+
+class WrongSetup(RefrainError):
+    """Settings, topics, model or policy are not as needed: mend what the text names and start again."""
+
+
+class LogFailed(RefrainError):
+    """The broker did not take or give what it should: check that it is reachable, and start again."""
+
+
+class SendFailed(LogFailed):
+    """A record was not acknowledged: nothing after it counts; the worker stops and its work is done again."""
+
+
+class Rebalanced(LogFailed):
+    """A commit met a rebalance: it was aborted, and is retried after the rebalance."""
+
+
+class Fenced(LogFailed):
+    """Another worker owns what this one held (it was paused or cut off): start this one again."""
+
+
+class OffsetLost(LogFailed):
+    """The record to go on from is gone from the topic (retention): delete the group's state or raise it."""
+
+
+class StoreDamaged(RefrainError):
+    """A local store cannot be read: it is deleted and restored from `documents`."""
+
+
+class JournalUnreadable(RefrainError):
+    """A journal record of an unknown version: upgrade this worker; the partition waits for it."""

@@ -1,0 +1,132 @@
+"""The log as the processors see it: records in, records out, transactions, and who reads what.
+
+Two implementations pass the same contract tests: `kafka_log` (the real broker) and `memory_log`
+(its twin, for tests and for trying policies without a broker).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+
+class Record(NamedTuple):
+    """A record as read."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Outgoing(NamedTuple):
+    """A record to write; without a partition its key decides (murmur2, as Java clients do)."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    partition: int | None = None
+
+
+class Position(NamedTuple):
+    """Where a group goes on in a partition; `note` is kept with it (at most 4,000 characters)."""
+
+    next_offset: int
+    note: str = ""
+
+
+class Listener(Protocol):
+    """What a reader tells its owner of a rebalance, from within `poll`."""
+
+    def assigned(self, partitions: Sequence[int]) -> None: ...
+    def revoked(self, partitions: Sequence[int]) -> None:
+        """The partitions still belong to this reader until this returns: the moment to commit."""
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        """The partitions belong to somebody else already: nothing may be committed."""
+
+
+class Reader(Protocol):
+    """A member of a consumer group on one topic. Reads only what is committed."""
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """Wait up to `timeout_s` for the first record, then take what is there at once.
+
+        Raises Fenced, OffsetLost or LogFailed.
+        """
+
+    def commit(self, positions: Mapping[int, Position]) -> None:
+        """Keep the group's positions. Raises Rebalanced or Fenced when the partitions are not ours."""
+
+    def committed(self, partitions: Sequence[int]) -> dict[int, Position]:
+        """The group's positions; partitions without one are absent."""
+
+    def seek(self, partition: int, offset: int) -> None: ...
+    def pause(self, partitions: Sequence[int]) -> None: ...
+    def resume(self, partitions: Sequence[int]) -> None: ...
+    def assignment(self) -> list[int]: ...
+    def lag(self) -> dict[int, int]:
+        """Records not yet read of each assigned partition, as far as known without asking the broker."""
+
+    def close(self) -> None:
+        """Leave the group."""
+
+
+class Writer(Protocol):
+    """An idempotent producer: per partition, records arrive once and in order."""
+
+    def send(self, records: Sequence[Outgoing]) -> None:
+        """Write and wait until each is acknowledged. Raises SendFailed naming the first that was not."""
+
+    def close(self) -> None: ...
+
+
+class TransactionalWriter(Protocol):
+    """A producer whose writes and positions become visible together or not at all."""
+
+    def transact(self, records: Sequence[Outgoing], reader: Reader | None, positions: Mapping[int, Position]) -> None:
+        """One transaction: the records, and the positions of `reader`'s group.
+
+        Raises Rebalanced (aborted; call again after a poll), Fenced, or SendFailed (aborted; stop).
+        """
+
+    def close(self) -> None: ...
+
+
+class Log(Protocol):
+    """A cluster. Topic names are the table's; the implementation adds the prefix."""
+
+    def writer(self) -> Writer: ...
+    def transactional(self, name: str) -> TransactionalWriter:
+        """A second writer of the same name fences the first."""
+
+    def reader(self, topic: str, group: str, listener: Listener | None = None, *, from_start: bool = True) -> Reader:
+        """Join a group. With `from_start` false a partition without a position must be sought first."""
+
+    def scan(
+        self,
+        topic: str,
+        partition: int,
+        start: int = 0,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Record]:
+        """All committed records from `start` to the end as it was when the scan began.
+
+        Waits for transactions that were open then. Ends early when `stop` says so.
+        """
+
+    def ends(self, topic: str) -> dict[int, tuple[int, int]]:
+        """The first offset and the end of each partition, open transactions included."""
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions the topic has. Raises WrongSetup when it is missing."""
+
+    def topic_id(self, topic: str) -> str:
+        """The identity of this incarnation of the topic. Raises WrongSetup when it is missing."""

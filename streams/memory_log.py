@@ -1,0 +1,264 @@
+"""The log's in-memory twin: the same promises in one process, for tests and for folding recorded traffic.
+
+Time comes from the caller; a group has one member at a time (a second one takes over and fences the first).
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from schemas.topics import BY_NAME
+from streams.errors import Fenced, OffsetLost, SendFailed, WrongSetup
+from streams.log import Listener, Outgoing, Position, Reader, Record
+from streams.partitioner import partition_of
+
+
+@dataclass
+class _Topic:
+    id: str
+    records: list[list[Record]]
+    max_bytes: int
+
+
+@dataclass
+class _Group:
+    positions: dict[int, Position] = field(default_factory=dict)
+    member: MemoryReader | None = None
+
+
+class MemoryLog:
+    """Topics in memory. `now_ms` stamps what is appended; stamps never run backwards in a partition."""
+
+    def __init__(self, now_ms: Callable[[], int], partitions: Mapping[str, int] | None = None) -> None:
+        self._now_ms = now_ms
+        self._ids = itertools.count(1)
+        self._topics: dict[str, _Topic] = {}
+        self._groups: dict[tuple[str, str], _Group] = {}
+        self._epochs: dict[str, int] = {}
+        self._spread = itertools.count()
+        self._lock = threading.RLock()
+        counts = partitions if partitions is not None else {name: t.partitions for name, t in BY_NAME.items()}
+        for name, count in counts.items():
+            self.create(name, count)
+
+    def create(self, topic: str, partitions: int) -> None:
+        """Create a topic, or a new incarnation of it."""
+        known = BY_NAME.get(topic)
+        max_bytes = known.max_bytes if known else 1_048_576
+        self._topics[topic] = _Topic(f"{topic}-id{next(self._ids)}", [[] for _ in range(partitions)], max_bytes)
+
+    def writer(self) -> MemoryWriter:
+        return MemoryWriter(self)
+
+    def transactional(self, name: str) -> MemoryTransactionalWriter:
+        return MemoryTransactionalWriter(self, name)
+
+    def reader(
+        self, topic: str, group: str, listener: Listener | None = None, *, from_start: bool = True
+    ) -> MemoryReader:
+        return MemoryReader(self, topic, group, listener, from_start)
+
+    def scan(
+        self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Record]:
+        for record in list(self.topic(topic).records[partition])[start:]:
+            if stop():
+                return
+            yield record
+
+    def ends(self, topic: str) -> dict[int, tuple[int, int]]:
+        return {number: (0, len(records)) for number, records in enumerate(self.topic(topic).records)}
+
+    def partitions(self, topic: str) -> int:
+        return len(self.topic(topic).records)
+
+    def topic_id(self, topic: str) -> str:
+        return self.topic(topic).id
+
+    def topic(self, name: str) -> _Topic:
+        """The topic. Raises WrongSetup when it is missing."""
+        if name not in self._topics:
+            raise WrongSetup(f"topic {name} does not exist: run `refrain topics create`")
+        return self._topics[name]
+
+    def records(self, name: str) -> list[Record]:
+        """All records of a topic, partition by partition."""
+        return [record for partition in self.topic(name).records for record in partition]
+
+    def append(self, records: Sequence[Outgoing]) -> None:
+        """Append all or, when one is refused, none. Raises SendFailed."""
+        with self._lock:
+            placed: list[tuple[list[Record], int, Outgoing]] = []
+            for record in records:
+                try:
+                    topic = self.topic(record.topic)
+                except WrongSetup as missing:
+                    raise SendFailed(str(missing)) from missing
+                if len(record.value or b"") + len(record.key or b"") > topic.max_bytes:
+                    raise SendFailed(f"{record.topic} refused a record: larger than {topic.max_bytes} bytes")
+                count = len(topic.records)
+                if record.partition is not None:
+                    number = record.partition
+                    if not 0 <= number < count:
+                        raise SendFailed(f"{record.topic} has no partition {number}")
+                elif record.key is None:
+                    number = next(self._spread) % count
+                else:
+                    number = partition_of(record.key, count)
+                placed.append((topic.records[number], number, record))
+            for rows, number, record in placed:
+                stamp = max(self._now_ms(), rows[-1].timestamp_ms if rows else 0)
+                rows.append(
+                    Record(
+                        record.topic,
+                        number,
+                        len(rows),
+                        stamp,
+                        record.key,
+                        record.value,
+                        tuple(record.headers),
+                    )
+                )
+
+    def group(self, topic: str, name: str) -> _Group:
+        """The state of a consumer group."""
+        return self._groups.setdefault((topic, name), _Group())
+
+    def enter(self, name: str) -> int:
+        """A new epoch of a transactional id; writers of older epochs are fenced."""
+        self._epochs[name] = self._epochs.get(name, 0) + 1
+        return self._epochs[name]
+
+    def epoch(self, name: str) -> int:
+        """The epoch in force of a transactional id."""
+        return self._epochs.get(name, 0)
+
+
+class MemoryReader:
+    """The one member of a group."""
+
+    def __init__(self, log: MemoryLog, topic: str, group: str, listener: Listener | None, from_start: bool) -> None:
+        self._log = log
+        self._topic = topic
+        self._group = log.group(topic, group)
+        self._listener = listener
+        self._from_start = from_start
+        self._next: dict[int, int] = {}
+        self._paused: set[int] = set()
+        previous = self._group.member
+        if previous is not None:
+            previous.take_away()
+        self._group.member = self
+        self._joined = False
+        self._owned = True
+
+    def take_away(self) -> None:
+        """Another member took over: every partition is lost."""
+        self._owned = False
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        if not self._owned:
+            if self._listener is not None:
+                self._listener.lost(list(self._next))
+            raise Fenced(f"another worker reads {self._topic}: start this one again")
+        if not self._joined:
+            self._join()
+        out: list[Record] = []
+        for number, rows in enumerate(self._log.topic(self._topic).records):
+            if number in self._paused:
+                continue
+            at = self._next.get(number, -1)
+            if at < 0 or at > len(rows):
+                raise OffsetLost(f"{self._topic}[{number}] has no position to go on from")
+            taken = rows[at : at + max_records - len(out)]
+            self._next[number] = at + len(taken)
+            out += taken
+        return out
+
+    def commit(self, positions: Mapping[int, Position]) -> None:
+        self.check_owned()
+        self._group.positions.update(positions)
+
+    def check_owned(self) -> None:
+        """Raises Fenced when another member took over."""
+        if not self._owned:
+            raise Fenced(f"another worker reads {self._topic}: start this one again")
+
+    def committed(self, partitions: Sequence[int]) -> dict[int, Position]:
+        return {p: self._group.positions[p] for p in partitions if p in self._group.positions}
+
+    def seek(self, partition: int, offset: int) -> None:
+        self._next[partition] = offset
+
+    def pause(self, partitions: Sequence[int]) -> None:
+        self._paused.update(partitions)
+
+    def resume(self, partitions: Sequence[int]) -> None:
+        self._paused.difference_update(partitions)
+
+    def assignment(self) -> list[int]:
+        return sorted(self._next) if self._owned else []
+
+    def lag(self) -> dict[int, int]:
+        rows = self._log.topic(self._topic).records
+        return {number: max(0, len(rows[number]) - at) for number, at in self._next.items()}
+
+    def close(self) -> None:
+        if self._owned and self._joined and self._listener is not None:
+            self._listener.revoked(list(self._next))
+        if self._group.member is self:
+            self._group.member = None
+        self._owned = False
+
+    def _join(self) -> None:
+        self._joined = True
+        for number in range(self._log.partitions(self._topic)):
+            known = self._group.positions.get(number)
+            if self._from_start:
+                self._next[number] = 0 if known is None else known.next_offset
+            else:
+                self._next[number] = -1
+                self._paused.add(number)
+        if self._listener is not None:
+            self._listener.assigned(list(self._next))
+
+
+class MemoryWriter:
+    """Appends at once."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+
+    def send(self, records: Sequence[Outgoing]) -> None:
+        # As on a broker, what came before a refused record stays.
+        for record in records:
+            self._log.append([record])
+
+    def close(self) -> None:
+        pass
+
+
+class MemoryTransactionalWriter:
+    """Appends all and moves the positions, or does neither."""
+
+    def __init__(self, log: MemoryLog, name: str) -> None:
+        self._log = log
+        self._name = name
+        self._epoch: int | None = None
+
+    def transact(self, records: Sequence[Outgoing], reader: Reader | None, positions: Mapping[int, Position]) -> None:
+        if self._epoch is None:
+            self._epoch = self._log.enter(self._name)
+        if self._epoch != self._log.epoch(self._name):
+            raise Fenced(f"another writer is {self._name}: start this one again")
+        if isinstance(reader, MemoryReader):
+            reader.check_owned()
+        self._log.append(records)
+        if reader is not None:
+            reader.commit(positions)
+
+    def close(self) -> None:
+        pass

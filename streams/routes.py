@@ -1,0 +1,54 @@
+"""`route`: the opaque string that brings a completion back to where its question came from."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from schemas.base import Part, Reply
+from schemas.responses import DecisionSummary
+from streams.errors import Refusal, RefusalCode
+
+
+class ShardRoute(Part):
+    """Back to the shard that remembers who waits."""
+
+    to: Literal["shard"] = "shard"
+    forward_id: str
+    incarnation: str
+    partition: int
+
+
+class DirectRoute(Part):
+    """Straight to the requester: nothing is remembered of this question."""
+
+    to: Literal["direct"] = "direct"
+    forward_id: str
+    request_id: str | None = None
+    tenant: str
+    reply: Reply
+    decision: DecisionSummary
+
+
+_ROUTES: TypeAdapter[ShardRoute | DirectRoute] = TypeAdapter(
+    Annotated[ShardRoute | DirectRoute, Field(discriminator="to")]
+)
+
+
+def encode_route(route: ShardRoute | DirectRoute) -> str:
+    """The route as one string."""
+    return base64.urlsafe_b64encode(route.model_dump_json().encode()).decode("ascii")
+
+
+def decode_route(text: str, forward_id: str) -> ShardRoute | DirectRoute:
+    """Read a route and check that it belongs to `forward_id`. Raises Refusal(NOT_ASKED)."""
+    try:
+        route = _ROUTES.validate_json(base64.urlsafe_b64decode(text.encode("ascii")))
+    except (ValueError, binascii.Error, UnicodeEncodeError, ValidationError) as error:
+        raise Refusal(RefusalCode.NOT_ASKED, "the route is none that Refrain wrote") from error
+    if route.forward_id != forward_id:
+        raise Refusal(RefusalCode.NOT_ASKED, f"the route belongs to {route.forward_id}, not to {forward_id}")
+    return route

@@ -1,0 +1,114 @@
+"""Every setting of a worker, read once at start into one frozen object (by `ops.settings`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class Group(BaseModel):
+    """A group of settings; unknown keys are mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Http(Group):
+    """Where a worker serves /healthz, /readyz and /metrics. Port 0 takes a free one and logs it."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 0
+
+
+class Embedding(Group):
+    """The embedder. `backend` auto: ONNX when installed, else PyTorch; `free` needs no model."""
+
+    backend: Literal["auto", "onnx", "torch", "free"] = "auto"
+    model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """A folder, a name in the hub's cache, or a name on the hub."""
+    sha256: str | None = None
+    """Expected hash of the weights; a model that is known by name has its own."""
+    allow_download: bool = False
+    """Whether a model that is nowhere on this machine may be fetched from the hub."""
+    remembered: Annotated[int, Field(ge=0)] = 10_000
+    """Vectors of recent texts kept, so that a repeated text is not embedded again."""
+    threads: Annotated[int, Field(ge=1)] = 2
+
+
+class Classify(Group):
+    """Limits of the entrance."""
+
+    batch_max: Annotated[int, Field(ge=1, le=4096)] = 256
+    question_chars_max: Annotated[int, Field(ge=1)] = 100_000
+    request_bytes_max: Annotated[int, Field(ge=1_000)] = 900_000
+    depth_max: Annotated[int, Field(ge=4, le=200)] = 64
+    """How deep the JSON of a request may nest."""
+    header_bytes_max: Annotated[int, Field(ge=0)] = 32_768
+    """All headers of a request together: they are carried back."""
+    reply_topics: tuple[str, ...] = ()
+    """Topics (whole names, or ending in `*`) that a request may name in `reply-to`, beside `responses`."""
+
+
+class Lookup(Group):
+    """How a lookup worker batches and commits."""
+
+    batch_max: Annotated[int, Field(ge=1, le=10_000)] = 500
+    commit_interval_ms: Annotated[int, Field(ge=1)] = 100
+    overlay_bytes_max: Annotated[int, Field(ge=1_000_000)] = 32_000_000
+    """Changes waiting for a commit; more commit sooner."""
+
+
+class Upstream(Group):
+    """The connector to the models. Without a base URL the simulated model answers."""
+
+    connector: Literal["http", "simulated"] = "http"
+    base_url: str | None = None
+    """The server's root, such as http://127.0.0.1:8000/v1"""
+    api_key: SecretStr | None = None
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 16
+    timeout_ms: Annotated[int, Field(ge=1)] = 60_000
+    retries: Annotated[int, Field(ge=0, le=10)] = 3
+    backoff_ms: Annotated[int, Field(ge=1)] = 250
+    answer_bytes_max: Annotated[int, Field(ge=1_000)] = 900_000
+    replica: str = "default"
+    load_interval_ms: Annotated[int, Field(ge=100)] = 1_000
+    commit_interval_ms: Annotated[int, Field(ge=1)] = 50
+    seed: int = 7
+    """Of the simulated model's latencies and failures."""
+    latency_median_ms: Annotated[float, Field(ge=0)] = 150.0
+    latency_sigma: Annotated[float, Field(ge=0, le=3)] = 0.4
+    failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class Adapt(Group):
+    """The window over which load is smoothed."""
+
+    window_ms: Annotated[int, Field(ge=100)] = 10_000
+    interval_ms: Annotated[int, Field(ge=100)] = 1_000
+    valid_for_ms: Annotated[int, Field(ge=1_000)] = 30_000
+    step_min: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
+class Settings(Group):
+    """All settings. `connection` holds librdkafka properties (TLS, SASL) for every client."""
+
+    kafka: str = "localhost:9092"
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=64)] = "refrain."
+    """Prefix of topics, groups and transactional ids."""
+    connection: dict[str, SecretStr] = Field(default_factory=dict)
+    state_dir: Path = Path(".local/state")
+    session_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
+    transaction_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
+    send_timeout_ms: Annotated[int, Field(ge=1_000)] = 60_000
+    """How long a worker waits for acknowledgements before it stops."""
+    replication: Annotated[int, Field(ge=1)] = 1
+    """Replicas of the topics that `topics create` makes."""
+    min_insync: Annotated[int, Field(ge=1)] = 1
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    http: Http = Http()
+    embedding: Embedding = Embedding()
+    classify: Classify = Classify()
+    lookup: Lookup = Lookup()
+    upstream: Upstream = Upstream()
+    adapt: Adapt = Adapt()

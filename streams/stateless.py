@@ -1,0 +1,78 @@
+"""The shell of processors without state: take a batch, work it, send what comes of it, keep the position."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from streams.errors import Rebalanced
+from streams.log import Outgoing, Position, Reader, Record, Writer
+from streams.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.1
+COMMIT_INTERVAL_S = 0.1
+
+Step = Callable[[Sequence[Record]], Sequence[Outgoing]]
+
+
+def run_stateless(
+    name: str,
+    reader: Reader,
+    writer: Writer,
+    step: Step,
+    metrics: Metrics,
+    *,
+    batch_max: int,
+    stop: Callable[[], bool],
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Run until `stop`. What a batch produced is acknowledged before its position is kept.
+
+    A crash repeats at most what came since the last position; the shard knows repeats by their ids.
+    """
+    pending: dict[int, Position] = {}
+    due = time.monotonic()
+    try:
+        while not stop():
+            batch = reader.poll(batch_max, POLL_S)
+            if reader.assignment():
+                ready()
+            if batch:
+                started = time.perf_counter()
+                out = step(batch)
+                writer.send(out)
+                _count(metrics, name, batch, out, time.perf_counter() - started)
+                for record in batch:
+                    pending[record.partition] = Position(record.offset + 1)
+            if pending and time.monotonic() >= due:
+                pending = keep(reader, pending)
+                due = time.monotonic() + COMMIT_INTERVAL_S
+                for partition, behind in reader.lag().items():
+                    metrics.lag.labels(name, str(partition)).set(behind)
+        if pending:
+            keep(reader, pending)
+    finally:
+        reader.close()
+        writer.close()
+
+
+def keep(reader: Reader, pending: dict[int, Position]) -> dict[int, Position]:
+    """Commit the positions of partitions still owned; returns what is left to commit later."""
+    owned = set(reader.assignment())
+    mine = {partition: position for partition, position in pending.items() if partition in owned}
+    try:
+        reader.commit(mine)
+    except Rebalanced as rebalance:
+        logger.info("position kept for later: %s", rebalance)
+        return mine
+    return {}
+
+
+def _count(metrics: Metrics, name: str, batch: Sequence[Record], out: Sequence[Outgoing], seconds: float) -> None:
+    metrics.batch.labels(name).observe(seconds)
+    metrics.taken.labels(name, batch[0].topic).inc(len(batch))
+    for topic in {record.topic for record in out}:
+        metrics.sent.labels(name, topic).inc(sum(record.topic == topic for record in out))
