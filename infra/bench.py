@@ -1,0 +1,28 @@
+"""`infra/bench`: one bench of `refrain bench` against a fresh broker. Standard output is the bench's alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+from broker import LOCAL, ROOT, broker
+from children import run
+from local_kafka import BrokerFailed
+
+
+def main(arguments: list[str]) -> int:
+    """Run the bench with these arguments; its exit code."""
+    with broker() as bootstrap, tempfile.TemporaryDirectory(prefix="bench-", dir=LOCAL) as folder:
+        environment = {**os.environ, "REFRAIN_KAFKA": bootstrap, "REFRAIN_STATE_DIR": f"{folder}/state"}
+        return run([str(ROOT / ".venv/bin/refrain"), "bench", *arguments], environment)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except BrokerFailed as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(69)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,101 @@
+"""The broker of up, demo, test and bench, found in one order: the user's own, Docker, jars on a local Java.
+
+with broker() as bootstrap: ...        # one line on standard error says which; stopped at the end
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+
+import docker_kafka
+import local_kafka
+from local_kafka import BrokerFailed, Say
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCAL = ROOT / ".local"
+"""All that the local service leaves: the broker's jars, data and logs, the workers' state. Ignored by git."""
+
+
+class Way(StrEnum):
+    """How the broker is had."""
+
+    OWN = "own"
+    DOCKER = "docker"
+    JARS = "jars"
+
+
+def choose(environment: Mapping[str, str], docker: Callable[[], bool], jars_lack: Callable[[], str | None]) -> Way:
+    """The first way that works here; what is not needed is not asked. Raises BrokerFailed naming all three."""
+    if environment.get("REFRAIN_KAFKA", "").strip():
+        return Way.OWN
+    if docker():
+        return Way.DOCKER
+    lack = jars_lack()
+    if lack is None:
+        return Way.JARS
+    raise BrokerFailed(
+        "no Kafka broker can be had here. Do one of these:\n"
+        "  1. set REFRAIN_KAFKA to the bootstrap servers of your own (REFRAIN_KAFKA=host:9092)\n"
+        "  2. start a Docker engine (`docker info` must answer)\n"
+        f"  3. install Java {local_kafka.JAVA_MIN} or newer and Maven (now: {lack})"
+    )
+
+
+@contextmanager
+def broker(*, keep: bool = False, local: Path = LOCAL, say: Say | None = None) -> Iterator[str]:
+    """Yield the bootstrap servers of a broker that answers; end what was started, also on SIGTERM and Ctrl-C.
+
+    With `keep` the broker's data outlive it, else it starts empty. Raises BrokerFailed.
+    """
+    tell = say or _to_stderr
+    home = local / "kafka"
+    home.mkdir(parents=True, exist_ok=True)
+    way = choose(os.environ, docker_kafka.runs, lambda: local_kafka.missing(home / "libs"))
+    with _ended_by_signals():
+        if way is Way.OWN:
+            own = os.environ["REFRAIN_KAFKA"].strip()
+            tell(f"broker: REFRAIN_KAFKA, {own}")
+            if not local_kafka.listens(own):
+                raise BrokerFailed(f"nothing listens at REFRAIN_KAFKA={own} (HOST:PORT,...): start it or unset it")
+            found: AbstractContextManager[str] = nullcontext(own)
+        elif way is Way.DOCKER:
+            tell(f"broker: Docker, {docker_kafka.service(0)[0]}")
+            found = docker_kafka.node(keep)
+        else:
+            tell("broker: Apache Kafka from its jars on a local Java, under .local/kafka")
+            found = local_kafka.node(home, keep, tell)
+        with found as bootstrap:
+            yield bootstrap
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP unwind the stack, as Ctrl-C does, so that nothing is left running."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is signal.SIG_DFL:
+            signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,38 @@
+"""Processes that infra starts: ended by their id whatever ends us."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO
+
+from local_kafka import stop
+
+
+@contextmanager
+def child(
+    command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command until the block ends; its output goes to `output` or where ours goes.
+
+    It stands in a session of its own: Ctrl-C at the terminal reaches us alone, and we end it in order.
+    """
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command to its end; its exit code."""
+    with child(command, environment) as process:
+        return process.wait()

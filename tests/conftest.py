@@ -1,0 +1,87 @@
+"""The broker of the tests: one for the whole run, found as `infra/up` finds it; every test has its own topic prefix.
+
+Tests that use it are marked `kafka`. Where no broker can be had they fail in CI and are skipped elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from broker import broker
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from local_kafka import BrokerFailed
+
+from streams.settings import Embedding, Settings, Upstream
+
+ADMIN_S = 15.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "kafka" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.kafka)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """Bootstrap servers of a broker that runs until the last test is over."""
+    try:
+        with broker() as bootstrap:
+            yield bootstrap
+    except BrokerFailed as problem:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(problem))
+
+
+@pytest.fixture(scope="session")
+def admin(kafka: str) -> AdminClient:
+    """An admin client of the broker."""
+    return AdminClient({"bootstrap.servers": kafka, "log_level": 0})
+
+
+@pytest.fixture
+def prefix(admin: AdminClient) -> Iterator[str]:
+    """A prefix that no other test has; topics and groups under it are removed afterwards."""
+    mine = f"test-{uuid.uuid4().hex[:8]}."
+    yield mine
+    remove_topics(admin, mine)
+    remove_groups(admin, mine)
+
+
+@pytest.fixture
+def settings(kafka: str, prefix: str, tmp_path: Path) -> Settings:
+    """Settings of workers under the test's prefix, with the free embedder and the simulated model."""
+    return Settings(
+        kafka=kafka,
+        prefix=prefix,
+        state_dir=tmp_path / "state",
+        session_timeout_ms=6_000,
+        embedding=Embedding(backend="free"),
+        upstream=Upstream(connector="simulated"),
+    )
+
+
+def remove_topics(admin: AdminClient, prefix: str) -> None:
+    """Delete all topics under a prefix."""
+    names = [name for name in admin.list_topics(timeout=ADMIN_S).topics if name.startswith(prefix)]
+    if names:
+        for future in admin.delete_topics(names, operation_timeout=ADMIN_S).values():
+            future.result()
+
+
+def remove_groups(admin: AdminClient, prefix: str) -> None:
+    """Delete all consumer groups under a prefix; one that still has members is left to expire."""
+    found = admin.list_consumer_groups(request_timeout=ADMIN_S).result().valid
+    names = [group.group_id for group in found if group.group_id.startswith(prefix)]
+    if names:
+        for future in admin.delete_consumer_groups(names, request_timeout=ADMIN_S).values():
+            try:
+                future.result()
+            except KafkaException:
+                continue
