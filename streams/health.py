@@ -1,0 +1,123 @@
+"""Whether a worker lives and is able to work: /healthz, /readyz and /metrics on its own small server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from streams.errors import WrongSetup
+from streams.settings import Http
+
+SILENT_S_MAX = 30.0
+"""A main loop that has not come round for longer counts as stuck."""
+START_S_MAX = 300.0
+"""How long a worker may take to its first round: it may have to load a model."""
+REQUEST_TIMEOUT_S = 5.0
+
+
+class Heart:
+    """What the main loop tells the health server. `clock` gives seconds and never runs backwards."""
+
+    def __init__(
+        self,
+        *,
+        silent_s_max: float = SILENT_S_MAX,
+        start_s_max: float = START_S_MAX,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._silent_s_max = silent_s_max
+        self._due = clock() + start_s_max
+        self._ready = False
+        self._stopping = False
+
+    def beat(self) -> None:
+        """The main loop came round."""
+        self._due = self._clock() + self._silent_s_max
+
+    def ready(self) -> None:
+        """The worker is able to work; beats as well."""
+        self.beat()
+        self._ready = True
+
+    def stop(self) -> None:
+        """The worker drains: it takes no new work."""
+        self._stopping = True
+
+    def is_alive(self) -> bool:
+        """Whether the main loop has come round lately."""
+        return self._clock() <= self._due
+
+    def is_ready(self) -> bool:
+        """Whether the worker is alive, able to work and not draining."""
+        return self._ready and not self._stopping and self.is_alive()
+
+
+class HealthServer:
+    """Serves a heart and a registry until it is closed. `port` is the one that was taken."""
+
+    def __init__(self, http: Http, heart: Heart, registry: CollectorRegistry) -> None:
+        """Binds at once. Raises WrongSetup when the address cannot be had."""
+        try:
+            self._server = _Server((http.host, http.port), _handler(heart, registry))
+        except OSError as error:
+            raise WrongSetup(
+                f"cannot serve health on {http.host}:{http.port}: {error.strerror}:"
+                " set http.port to a free one, or to 0 for any"
+            ) from error
+        self.port = int(self._server.server_address[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="health", daemon=True)
+
+    def __enter__(self) -> HealthServer:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+
+def _handler(heart: Heart, registry: CollectorRegistry) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = REQUEST_TIMEOUT_S
+
+        def do_GET(self) -> None:  # noqa: N802 - the name that the base class looks for
+            path = self.path.partition("?")[0]
+            if path == "/healthz":
+                self._say(heart.is_alive(), "alive", "the main loop is stuck")
+            elif path == "/readyz":
+                self._say(heart.is_ready(), "ready", "not ready")
+            elif path == "/metrics":
+                encode, kind = choose_encoder(self.headers.get("Accept", ""))
+                self._send(200, kind, encode(registry))
+            else:
+                self._send(404, "text/plain", b"/healthz, /readyz or /metrics\n")
+
+        def _say(self, yes: bool, good: str, bad: str) -> None:
+            self._send(200 if yes else 503, "text/plain", f"{good if yes else bad}\n".encode())
+
+        def _send(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            """Probes come every few seconds: nothing to log."""
+
+    return Handler
