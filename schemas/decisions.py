@@ -51,6 +51,8 @@ class Reason(StrEnum):
     # errors
     NOT_CACHED = "not_cached"
     """The client wanted an answer from the cache only, and there is none."""
+    DEADLINE_PASSED = "deadline_passed"
+    """The request's deadline was over before it could be looked up."""
     FOLD_FAILED = "fold_failed"
     """The record could not be folded; it is in dead-letters."""
 

@@ -4,6 +4,7 @@ RefrainError
 ├── Refusal               one message cannot be taken: it goes to dead-letters or is answered with an error
 ├── WrongSetup            settings, topics, model or policy are not as needed: the worker does not start
 ├── LogFailed             the broker did not take or give what it should
+│   ├── Unreachable       no broker answers at the address
 │   ├── SendFailed        a record was not acknowledged
 │   ├── Rebalanced        a commit met a rebalance: abort, keep the overlay, retry after it
 │   ├── Fenced            another worker owns what this one held
@@ -65,6 +66,10 @@ class WrongSetup(RefrainError):
 
 class LogFailed(RefrainError):
     """The broker did not take or give what it should: check that it is reachable, and start again."""
+
+
+class Unreachable(LogFailed):
+    """No broker answers: start one, or name another with REFRAIN_KAFKA."""
 
 
 class SendFailed(LogFailed):

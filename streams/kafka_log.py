@@ -18,10 +18,15 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    OffsetSpec,
+    ResourceType,
+)
 
 from streams.errors import Fenced, LogFailed, OffsetLost, Rebalanced, SendFailed, WrongSetup
-from streams.log import Headers, Listener, Outgoing, Position, Reader, Record
+from streams.log import Ends, Headers, Listener, Outgoing, Position, Reader, Record
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -130,6 +135,16 @@ class KafkaLog:
 
     def topic_id(self, topic: str) -> str:
         return str(self._describe(topic).topic_id)
+
+    def tombstones_ms(self, topic: str) -> int:
+        resource = ConfigResource(ResourceType.TOPIC, self.name(topic))
+        future = self._admin.describe_configs([resource], request_timeout=ADMIN_TIMEOUT_S)[resource]
+        try:
+            return int(future.result()["delete.retention.ms"].value)
+        except KafkaException as problem:
+            raise LogFailed(
+                f"cannot read the settings of topic {self.name(topic)}: {problem.args[0].str()}"
+            ) from problem
 
     def _describe(self, topic: str) -> Any:
         name = self.name(topic)
@@ -339,7 +354,7 @@ class KafkaTransactionalWriter:
             }
         )
 
-    def transact(self, records: Sequence[Outgoing], reader: Reader | None, positions: Mapping[int, Position]) -> None:
+    def transact(self, records: Sequence[Outgoing], reader: Reader | None, positions: Mapping[int, Position]) -> Ends:
         producer = self._producer
         try:
             if not self._ready:
@@ -349,7 +364,7 @@ class KafkaTransactionalWriter:
         except KafkaException as problem:
             raise _failure(problem.args[0], "beginning a transaction") from problem
         try:
-            send_all(producer, self._prefix, records, self._wait_s)
+            ends = send_all(producer, self._prefix, records, self._wait_s)
             if reader is not None and positions:
                 source = cast(KafkaReader, reader)
                 offsets = source.offsets_for_transaction(positions)
@@ -364,6 +379,7 @@ class KafkaTransactionalWriter:
             if error.txn_requires_abort():
                 self._abort()
             raise _failure(error, "committing a transaction") from problem
+        return ends
 
     def close(self) -> None:
         self._producer.flush(1.0)
@@ -375,15 +391,19 @@ class KafkaTransactionalWriter:
             raise _failure(problem.args[0], "aborting a transaction") from problem
 
 
-def send_all(producer: Producer, prefix: str, records: Sequence[Outgoing], wait_s: float) -> None:
+def send_all(producer: Producer, prefix: str, records: Sequence[Outgoing], wait_s: float) -> Ends:
     """Produce the records and wait for each delivery report. Raises SendFailed."""
     delivered = 0
+    reached: dict[tuple[str, int], int] = {}
     failure: list[tuple[KafkaError, str]] = []
 
     def reported(error: KafkaError | None, message: Message) -> None:
         nonlocal delivered
         delivered += 1
-        if error is not None and not failure:
+        if error is None:
+            place = (message.topic() or "", _int(message.partition()))
+            reached[place] = max(reached.get(place, 0), _int(message.offset()) + 1)
+        elif not failure:
             failure.append((error, f"{message.topic()}[{message.partition()}]"))
 
     deadline = time.monotonic() + wait_s
@@ -415,6 +435,7 @@ def send_all(producer: Producer, prefix: str, records: Sequence[Outgoing], wait_
         if error.code() in FENCE_CODES:
             raise Fenced(f"{place_name}: {error.str()}: another worker took over; start this one again")
         raise SendFailed(f"{place_name} refused a record: {error.str()}")
+    return {(topic.removeprefix(prefix), partition): end for (topic, partition), end in reached.items()}
 
 
 def _again(step: Callable[[], Any], attempts: int = 20) -> None:

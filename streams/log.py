@@ -41,6 +41,10 @@ class Position(NamedTuple):
     note: str = ""
 
 
+Ends = Mapping[tuple[str, int], int]
+"""The next offset after what was written, by topic and partition."""
+
+
 class Listener(Protocol):
     """What a reader tells its owner of a rebalance, from within `poll`."""
 
@@ -90,8 +94,8 @@ class Writer(Protocol):
 class TransactionalWriter(Protocol):
     """A producer whose writes and positions become visible together or not at all."""
 
-    def transact(self, records: Sequence[Outgoing], reader: Reader | None, positions: Mapping[int, Position]) -> None:
-        """One transaction: the records, and the positions of `reader`'s group.
+    def transact(self, records: Sequence[Outgoing], reader: Reader | None, positions: Mapping[int, Position]) -> Ends:
+        """One transaction: the records, and the positions of `reader`'s group. Returns how far the records reach.
 
         Raises Rebalanced (aborted; call again after a poll), Fenced, or SendFailed (aborted; stop).
         """
@@ -124,6 +128,9 @@ class Log(Protocol):
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         """The first offset and the end of each partition, open transactions included."""
+
+    def tombstones_ms(self, topic: str) -> int:
+        """How long a compacted topic keeps deletions."""
 
     def partitions(self, topic: str) -> int:
         """How many partitions the topic has. Raises WrongSetup when it is missing."""

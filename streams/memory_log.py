@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from schemas.topics import BY_NAME
+from schemas.topics import BY_NAME, MESSAGE_BYTES_MAX
 from streams.errors import Fenced, OffsetLost, SendFailed, WrongSetup
-from streams.log import Listener, Outgoing, Position, Reader, Record
+from streams.log import Ends, Listener, Outgoing, Position, Reader, Record
 from streams.partitioner import partition_of
 
 
@@ -44,11 +44,11 @@ class MemoryLog:
         for name, count in counts.items():
             self.create(name, count)
 
-    def create(self, topic: str, partitions: int) -> None:
+    def create(self, topic: str, partitions: int, max_bytes: int | None = None) -> None:
         """Create a topic, or a new incarnation of it."""
         known = BY_NAME.get(topic)
-        max_bytes = known.max_bytes if known else 1_048_576
-        self._topics[topic] = _Topic(f"{topic}-id{next(self._ids)}", [[] for _ in range(partitions)], max_bytes)
+        limit = max_bytes or (known.max_bytes if known else MESSAGE_BYTES_MAX)
+        self._topics[topic] = _Topic(f"{topic}-id{next(self._ids)}", [[] for _ in range(partitions)], limit)
 
     def writer(self) -> MemoryWriter:
         return MemoryWriter(self)
@@ -72,6 +72,10 @@ class MemoryLog:
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return {number: (0, len(records)) for number, records in enumerate(self.topic(topic).records)}
 
+    def tombstones_ms(self, topic: str) -> int:
+        known = BY_NAME.get(topic)
+        return known.tombstones_ms or 0 if known else 0
+
     def partitions(self, topic: str) -> int:
         return len(self.topic(topic).records)
 
@@ -88,8 +92,9 @@ class MemoryLog:
         """All records of a topic, partition by partition."""
         return [record for partition in self.topic(name).records for record in partition]
 
-    def append(self, records: Sequence[Outgoing]) -> None:
+    def append(self, records: Sequence[Outgoing]) -> Ends:
         """Append all or, when one is refused, none. Raises SendFailed."""
+        ends: dict[tuple[str, int], int] = {}
         with self._lock:
             placed: list[tuple[list[Record], int, Outgoing]] = []
             for record in records:
@@ -122,6 +127,8 @@ class MemoryLog:
                         tuple(record.headers),
                     )
                 )
+                ends[(record.topic, number)] = len(rows)
+        return ends
 
     def group(self, topic: str, name: str) -> _Group:
         """The state of a consumer group."""
@@ -249,16 +256,17 @@ class MemoryTransactionalWriter:
         self._name = name
         self._epoch: int | None = None
 
-    def transact(self, records: Sequence[Outgoing], reader: Reader | None, positions: Mapping[int, Position]) -> None:
+    def transact(self, records: Sequence[Outgoing], reader: Reader | None, positions: Mapping[int, Position]) -> Ends:
         if self._epoch is None:
             self._epoch = self._log.enter(self._name)
         if self._epoch != self._log.epoch(self._name):
             raise Fenced(f"another writer is {self._name}: start this one again")
         if isinstance(reader, MemoryReader):
             reader.check_owned()
-        self._log.append(records)
+        ends = self._log.append(records)
         if reader is not None:
             reader.commit(positions)
+        return ends
 
     def close(self) -> None:
         pass

@@ -1,0 +1,110 @@
+"""The store on disk, in RocksDB (rocksdict in raw mode)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+
+from streams.errors import StoreDamaged, WrongSetup
+from streams.store import Changes, Reach
+
+MEMTABLE_BYTES = 4 << 20
+CACHE_BYTES = 32 << 20
+OPEN_FILES_MAX = 64
+_REACH = b"\x00reach"
+_CACHE = Cache(CACHE_BYTES)
+"""One block cache for all shards of a worker."""
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(MEMTABLE_BYTES)
+    options.set_max_write_buffer_number(2)
+    options.set_max_open_files(OPEN_FILES_MAX)
+    options.set_keep_log_file_num(2)
+    options.set_compression_type(DBCompressionType.lz4())
+    blocks = BlockBasedOptions()
+    blocks.set_block_cache(_CACHE)
+    blocks.set_bloom_filter(10, False)
+    options.set_block_based_table_factory(blocks)
+    return options
+
+
+class RocksStore:
+    """One shard's folder. One process has it open at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises StoreDamaged when the folder cannot be opened."""
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        self._db = self._open()
+
+    def get(self, key: bytes) -> bytes | None:
+        found: bytes | None = self._db.get(key)
+        return found
+
+    def write(self, changes: Changes, reach: Reach) -> None:
+        batch = WriteBatch(raw_mode=True)
+        for key, value in changes.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(_REACH, f"{reach.next_offset} {reach.written_at_ms}".encode())
+        self._db.write(batch)
+
+    def reach(self) -> Reach:
+        found = self.get(_REACH)
+        if found is None:
+            return Reach(0, 0)
+        try:
+            next_offset, written_at_ms = found.decode().split()
+            return Reach(int(next_offset), int(written_at_ms))
+        except ValueError as error:
+            raise StoreDamaged(f"{self.path} does not say how far it reaches") from error
+
+    def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        rows = cast("Iterator[tuple[bytes, bytes]]", iter(self._db.items(from_key=prefix or b"\x01")))
+        while True:
+            try:
+                key, value = next(rows)
+            except StopIteration:
+                return
+            except Exception as error:  # rocksdict raises Exception itself
+                raise StoreDamaged(f"{self.path} cannot be read: {error}") from error
+            if not key.startswith(prefix):
+                return
+            yield key, value
+
+    def wipe(self) -> None:
+        self._db.close()
+        shutil.rmtree(self.path)
+        self.path.mkdir(parents=True)
+        self._db = self._open()
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _open(self) -> Rdict:
+        try:
+            return Rdict(str(self.path), _options(), access_type=AccessType.read_write())
+        except Exception as error:  # rocksdict raises Exception itself
+            if "lock hold" in str(error) or "While lock file" in str(error):
+                raise WrongSetup(f"{self.path} is open in another worker: give each its own state_dir") from error
+            raise StoreDamaged(f"{self.path} cannot be opened: {error}") from error
+
+
+def open_or_replace(path: Path) -> tuple[RocksStore, str | None]:
+    """Open a store; one that is damaged is deleted and made anew. The second value says why, or is None."""
+    try:
+        store = RocksStore(path)
+        store.reach()
+    except StoreDamaged as damage:
+        shutil.rmtree(path, ignore_errors=True)
+        return RocksStore(path), str(damage)
+    return store, None

@@ -1,0 +1,288 @@
+"""What happens to a question: served, joined to one on its way, forwarded, passed through, or refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from schemas.decisions import Decision, Reason
+from schemas.documents import EntryStats, Flight, Waiting
+from schemas.forwards import Forward
+from schemas.journal import Asked
+from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy
+from schemas.requests import CacheMode
+from schemas.responses import Outcome, Response
+from streams.answers import refused, respond, served
+from streams.effective import Effective, effective, stricter
+from streams.errors import RefusalCode
+from streams.log import Outgoing, Record
+from streams.routes import DirectRoute, ShardRoute, encode_route
+from streams.shard.columns import FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
+from streams.shard.folded import Folded, summary
+from streams.shard.lookup import Question, Verdict, joinable, look_up, wire_id
+from streams.shard.state import BEHAVIOUR, Shard
+
+STREAMING = ("stream", "stream_options")
+"""Body fields that are not forwarded: answers come whole."""
+
+
+class _Context(NamedTuple):
+    """What every branch needs."""
+
+    shard: Shard
+    asked: Asked
+    record: Record
+    out: Folded
+
+
+def on_asked(shard: Shard, asked: Asked, record: Record, out: Folded) -> None:
+    """Decide one question. All that may fail comes before the first change."""
+    context = _Context(shard, asked, record, out)
+    if shard.policy is None:
+        return _pass_through(context, Reason.NO_POLICY)
+    policy = shard.policy.policy
+    category = policy.of(asked.category)
+    if category is None:
+        return _pass_through(context, Reason.CATEGORY_UNKNOWN)
+    if Cacheable.NEVER in (category.cache, asked.seen.cache):
+        return _pass_through(context, Reason.CATEGORY_NEVER)
+    deadline_at_ms = _deadline(shard, asked, policy)
+    question = Question.of(asked, category, policy.limits, _effective(shard, asked, category))
+    _check_dimensions(shard, question)
+    if deadline_at_ms <= shard.time_ms:
+        return _refuse(context, question, Verdict(Reason.DEADLINE_PASSED), RefusalCode.DEADLINE, "the deadline is over")
+    return _decide(context, question, deadline_at_ms)
+
+
+def _decide(context: _Context, question: Question, deadline_at_ms: int) -> None:
+    shard, asked = context.shard, context.asked
+    observing = CacheMode.OBSERVE is asked.mode or Cacheable.OBSERVE in (question.policy.cache, asked.seen.cache)
+    refreshing = asked.mode is CacheMode.REFRESH
+    verdict = Verdict(Reason.REFRESH_ASKED) if refreshing else look_up(shard, question)
+    if verdict.serve is not None and not observing:
+        return _serve(context, question, verdict)
+    if verdict.serve is not None:
+        verdict = verdict._replace(reason=Reason.OBSERVED)
+    if asked.mode is CacheMode.ONLY:
+        return _refuse(
+            context,
+            question,
+            verdict._replace(reason=Reason.NOT_CACHED),
+            RefusalCode.NOT_CACHED,
+            "nothing is cached for this question, and the request wants no model to be called",
+        )
+    if shard.flights.waiting >= question.limits.waiting_max:
+        return _pass_through(context, Reason.WAITING_FULL)
+    join = None if observing or refreshing else joinable(shard, question, deadline_at_ms)
+    if join is not None:
+        similarity, airborne = join
+        verdict = verdict._replace(reason=Reason.IN_FLIGHT, similarity=similarity)
+        return _wait(context, question, verdict, Outcome.COALESCED, airborne.flight.forward_id, deadline_at_ms, [])
+    flight = _flight(context, question, deadline_at_ms)
+    context.out.effects.append(_forward(context, flight))
+    return _wait(
+        context,
+        question,
+        verdict,
+        Outcome.MISS,
+        flight.forward_id,
+        deadline_at_ms,
+        [Change(FLIGHTS, flight.forward_id, flight)],
+    )
+
+
+def _serve(context: _Context, question: Question, verdict: Verdict) -> None:
+    shard, asked, record, out = context
+    seen = verdict.serve
+    if seen is None:
+        raise ValueError("a verdict without an entry cannot be served")
+    entry = shard.entry(seen)
+    decision = _decision(context, question, verdict, Outcome.HIT, None)
+    body = served(json.loads(entry.answer.data), asked.id, shard.time_ms)
+    response = Response(
+        request_id=asked.request_id,
+        tenant=asked.tenant,
+        outcome=Outcome.HIT,
+        body=body,
+        decision=summary(decision),
+    )
+    out.effects.append(respond(asked.reply, response))
+    shard.apply([Change(STATS, entry_id(seen.id), EntryStats(hits=seen.hits + 1, last_offset=record.offset))])
+    _record(context, decision)
+
+
+def _wait(
+    context: _Context,
+    question: Question,
+    verdict: Verdict,
+    outcome: Outcome,
+    forward_id: str,
+    deadline_at_ms: int,
+    changes: list[Change],
+) -> None:
+    shard, asked, record, _ = context
+    decision = _decision(context, question, verdict, outcome, forward_id)
+    waiting = Waiting(
+        id=asked.id,
+        forward_id=forward_id,
+        request_id=asked.request_id,
+        tenant=asked.tenant,
+        category=asked.category,
+        outcome=outcome,
+        decision=summary(decision).model_dump_json(),
+        reply=asked.reply,
+        deadline_at_ms=deadline_at_ms,
+        offset=record.offset,
+    )
+    shard.apply([*changes, Change(WAITING, waiting.id, waiting)])
+    _record(context, decision)
+
+
+def _refuse(context: _Context, question: Question, verdict: Verdict, code: RefusalCode, message: str) -> None:
+    asked = context.asked
+    decision = _decision(context, question, verdict, Outcome.ERROR, None)
+    response = refused(code, message, request_id=asked.request_id, tenant=asked.tenant, decision=summary(decision))
+    context.out.effects.append(respond(asked.reply, response))
+    _record(context, decision)
+
+
+def _pass_through(context: _Context, reason: Reason) -> None:
+    """Forward the question and remember nothing of it: the answer goes straight to the requester."""
+    shard, asked, record, out = context
+    decision = Decision(
+        id=asked.id,
+        partition=record.partition,
+        offset=record.offset,
+        time_ms=shard.time_ms,
+        request_id=asked.request_id,
+        tenant=asked.tenant,
+        category=asked.category,
+        model=asked.model,
+        outcome=Outcome.BYPASS,
+        reason=reason,
+        policy_version=None if shard.policy is None else shard.policy.version,
+        classifier=asked.classifier,
+        forward_id=asked.id,
+        behaviour=BEHAVIOUR,
+    )
+    if asked.mode is CacheMode.ONLY:
+        decision = decision.model_copy(update={"outcome": Outcome.ERROR, "forward_id": None})
+        message = "this category is not cached, and the request wants no model to be called"
+        response = refused(
+            RefusalCode.NOT_CACHED,
+            message,
+            request_id=asked.request_id,
+            tenant=asked.tenant,
+            decision=summary(decision),
+        )
+        out.effects.append(respond(asked.reply, response))
+        return _record(context, decision)
+    route = DirectRoute(
+        forward_id=asked.id,
+        request_id=asked.request_id,
+        tenant=asked.tenant,
+        reply=asked.reply,
+        decision=summary(decision),
+    )
+    limit = None if shard.policy is None else shard.policy.policy
+    deadline = _deadline(shard, asked, limit)
+    out.effects.append(_forwarded(asked, encode_route(route), deadline))
+    return _record(context, decision)
+
+
+def _flight(context: _Context, question: Question, deadline_at_ms: int) -> Flight:
+    asked = context.asked
+    return Flight(
+        forward_id=asked.id,
+        tenant=asked.tenant,
+        space=question.space,
+        category=asked.category,
+        model=asked.model,
+        embedder=asked.embedder,
+        context=asked.context,
+        fields=asked.fields,
+        text_digest=asked.text_digest,
+        vector=asked.vector,
+        question=asked.question,
+        tags=asked.tags,
+        sources=asked.sources,
+        offset=context.record.offset,
+        deadline_at_ms=deadline_at_ms,
+        # A late answer is still worth keeping: the flight outlives its deadline by as much again.
+        expires_at_ms=2 * deadline_at_ms - context.shard.time_ms + question.limits.answer_timeout_ms,
+    )
+
+
+def _forward(context: _Context, flight: Flight) -> Outgoing:
+    shard = context.shard
+    route = ShardRoute(forward_id=flight.forward_id, incarnation=shard.incarnation, partition=shard.partition)
+    return _forwarded(context.asked, encode_route(route), flight.deadline_at_ms)
+
+
+def _forwarded(asked: Asked, route: str, deadline_at_ms: int) -> Outgoing:
+    body: dict[str, Any] = json.loads(asked.body.data)
+    for name in STREAMING:
+        body.pop(name, None)
+    forward = Forward(forward_id=asked.id, model=asked.model, body=body, deadline_at_ms=deadline_at_ms, route=route)
+    return Outgoing("forwards", asked.id.encode(), forward.encode())
+
+
+def _deadline(shard: Shard, asked: Asked, policy: Policy | None) -> int:
+    limits = Limits() if policy is None else policy.limits
+    longest = shard.time_ms + limits.answer_timeout_ms
+    return longest if asked.deadline_at_ms is None else min(longest, asked.deadline_at_ms)
+
+
+def _effective(shard: Shard, asked: Asked, category: CategoryPolicy) -> Effective:
+    now = effective(category, shard.load_of(asked.model))
+    if shard.policy is not None and asked.seen.policy_version != shard.policy.version:
+        return stricter(now, asked.seen.threshold, asked.seen.ttl_ms)
+    return now
+
+
+def _check_dimensions(shard: Shard, question: Question) -> None:
+    if question.query is None:
+        return
+    for known in (shard.entries.dimensions(question.namespace), shard.flights.dimensions(question.namespace)):
+        if known not in (None, len(question.query.ints)):
+            raise ValueError(f"a vector of {len(question.query.ints)} dimensions where others have {known}")
+
+
+def _decision(
+    context: _Context, question: Question, verdict: Verdict, outcome: Outcome, forward_id: str | None
+) -> Decision:
+    shard, asked, record, _ = context
+    seen, now = verdict.serve, question.effective
+    return Decision(
+        id=asked.id,
+        partition=record.partition,
+        offset=record.offset,
+        time_ms=shard.time_ms,
+        request_id=asked.request_id,
+        tenant=asked.tenant,
+        category=asked.category,
+        model=asked.model,
+        outcome=outcome,
+        reason=verdict.reason,
+        policy_version=None if shard.policy is None else shard.policy.version,
+        classifier=asked.classifier,
+        namespace=question.namespace.hex(),
+        search=verdict.search,
+        similarity=verdict.similarity,
+        threshold=now.threshold,
+        ttl_ms=now.ttl_ms,
+        base_threshold=question.policy.threshold,
+        base_ttl_ms=question.policy.ttl_ms,
+        load=now.load,
+        entry_id=None if seen is None else wire_id(shard, seen.id),
+        entry_age_ms=None if seen is None else max(0, shard.time_ms - seen.admitted_at_ms),
+        forward_id=forward_id,
+        candidates=verdict.candidates,
+        differs=verdict.differs,
+        behaviour=BEHAVIOUR,
+    )
+
+
+def _record(context: _Context, decision: Decision) -> None:
+    digest = digest_of(context.shard.recent)
+    context.out.decisions.append(decision.model_copy(update={"changes": digest}))

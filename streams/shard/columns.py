@@ -1,0 +1,59 @@
+"""The records of a shard's store: which column, which id, which message."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from schemas.base import Message
+from schemas.documents import Entry, EntryStats, Flight, Meta, ShardLoad, ShardPolicy, TableMode, Waiting
+
+ENTRIES = "entries"
+STATS = "stats"
+FLIGHTS = "flights"
+WAITING = "waiting"
+TABLES = "tables"
+POLICIES = "policies"
+LOADS = "loads"
+META = "meta"
+
+MESSAGES: dict[str, type[Message]] = {
+    ENTRIES: Entry,
+    STATS: EntryStats,
+    FLIGHTS: Flight,
+    WAITING: Waiting,
+    TABLES: TableMode,
+    POLICIES: ShardPolicy,
+    LOADS: ShardLoad,
+    META: Meta,
+}
+POLICY_ID = "policy"
+META_KEY = b"meta/meta"
+
+
+class Change(NamedTuple):
+    """One record of the store that is put, or deleted when `message` is None."""
+
+    column: str
+    id: str
+    message: Message | None
+
+
+def key_of(column: str, id_: str) -> bytes:
+    """The key in store and `documents`."""
+    return f"{column}/{id_}".encode()
+
+
+def entry_id(number: int) -> str:
+    """The id of an entry in its column: keys sort as numbers do."""
+    return f"{number:020d}"
+
+
+def digest_of(changes: dict[bytes, bytes | None]) -> str:
+    """A digest of changes, hex, whatever their order."""
+    running = hashlib.blake2b(digest_size=8)
+    for key in sorted(changes):
+        value = changes[key]
+        running.update(key)
+        running.update(b"\x00" if value is None else b"\x01" + value)
+    return running.hexdigest()

@@ -1,0 +1,266 @@
+"""The index of a shard's entries: what a decision needs of each without fetching its document.
+
+Rows are numbers that are used again; columns of numbers take the room that objects would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.documents import Entry, EntryStats
+from streams.shard.rooms import Room
+from streams.shard.tables import Found, Query, Search, Table, Tables
+from streams.vectors import decode
+
+EF_AT_FIRST = 64
+"""The breadth of a new HNSW's searches; every search sets its own."""
+
+
+def namespace_of(space: str, category: str, embedder: str, context: str) -> bytes:
+    """The digest (16 bytes) of all that must be the same for two questions to be compared."""
+    return hashlib.blake2b("\x00".join((space, category, embedder, context)).encode(), digest_size=16).digest()
+
+
+def text_key(space: str, category: str, text_digest: str) -> bytes:
+    """The digest (16 bytes) that the same text has in every context of a category."""
+    return hashlib.blake2b("\x00".join((space, category, text_digest)).encode(), digest_size=16).digest()
+
+
+class Seen(NamedTuple):
+    """What the index knows of an entry."""
+
+    row: int
+    id: int
+    admitted_at_ms: int
+    hits: int
+
+
+class EntryIndex:
+    """All entries of a shard."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, int] = {}
+        """Row by id."""
+        self._ids = np.full(16, -1, dtype=np.int64)
+        self._admitted = np.zeros(16, dtype=np.int64)
+        self._last = np.zeros(16, dtype=np.int64)
+        self._hits = np.zeros(16, dtype=np.int64)
+        self._space_numbers: dict[bytes, int] = {}
+        self._space_names: list[bytes] = []
+        self._space_counts: list[int] = []
+        self._free_spaces: list[int] = []
+        self._space_of = np.zeros(16, dtype=np.int32)
+        self._room_of = np.zeros(16, dtype=np.int32)
+        self._room_list: list[Room] = []
+        self._room_numbers: dict[tuple[str, str], int] = {}
+        self._texts: dict[bytes, int | tuple[int, ...]] = {}
+        self._free: list[int] = []
+        self._used = 0
+        self._tables: dict[int, Tables] = {}
+        self._by_space: dict[int, tuple[Tables, Table]] = {}
+        self._modes: dict[bytes, Search] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    # -- asking ---------------------------------------------------------------------------------------
+
+    def exact(self, space: bytes, text: bytes) -> Seen | None:
+        """The entry of the same text in the namespace."""
+        number = self._space_numbers.get(space)
+        for row in self._rows_of_text(text):
+            if self._space_of[row] == number:
+                return self.seen(row)
+        return None
+
+    def same_text(self, text: bytes) -> Seen | None:
+        """The newest entry of the same text in any namespace of the category."""
+        rows = self._rows_of_text(text)
+        return self.seen(max(rows, key=lambda row: int(self._ids[row]))) if rows else None
+
+    def nearest(
+        self, space: bytes, query: Query, count: int, floor: float, ef: int
+    ) -> tuple[Search | None, list[tuple[Found, Seen]]]:
+        """How the namespace was searched (None: it holds nothing), and its candidates, best and oldest first."""
+        place = self._place(space)
+        if place is None:
+            return None, []
+        tables, table = place
+        if tables.dim != len(query.ints):
+            raise ValueError(f"the vector has {len(query.ints)} dimensions, the table {tables.dim}")
+        found = [(each, self.seen(each.row)) for each in tables.search(table, query, count, floor, ef)]
+        found.sort(key=lambda pair: (-pair[0].similarity, pair[1].id))
+        return table.search, found[:count]
+
+    def holds_any(self, space: bytes) -> bool:
+        """Whether the namespace holds an entry."""
+        return space in self._space_numbers
+
+    def dimensions(self, space: bytes) -> int | None:
+        """Dimensions of the namespace's vectors, None without any."""
+        place = self._place(space)
+        return None if place is None else place[0].dim
+
+    def table_size(self, space: bytes) -> int:
+        """Vectors in the namespace's table."""
+        place = self._place(space)
+        return 0 if place is None else len(place[1])
+
+    def mode(self, space: bytes) -> Search:
+        """How the namespace is searched."""
+        return self._modes.get(space, "exact")
+
+    def by_id(self, id_: int) -> Seen | None:
+        """The entry of that id."""
+        row = self._rows.get(id_)
+        return None if row is None else self.seen(row)
+
+    def seen(self, row: int) -> Seen:
+        """What is known of a row."""
+        return Seen(row, int(self._ids[row]), int(self._admitted[row]), int(self._hits[row]))
+
+    def room(self, tenant: str, category: str) -> int:
+        """How many entries the tenant holds in the category."""
+        number = self._room_numbers.get((tenant, category))
+        return 0 if number is None else self._room_list[number].count
+
+    def rooms(self) -> dict[tuple[str, str], int]:
+        """How many entries each tenant holds in each category."""
+        return {key: self._room_list[number].count for key, number in self._room_numbers.items()}
+
+    def first_out(self, tenant: str, category: str, number: int) -> list[Seen]:
+        """The entries that go first when room is needed."""
+        room = self._room_list[self._room_numbers[(tenant, category)]]
+        return [self.seen(row) for row in room.first_out(number, self._last_use)]
+
+    # -- changing -------------------------------------------------------------------------------------
+
+    def add(self, entry: Entry, stats: EntryStats | None = None, *, into_table: bool = True) -> int:
+        """Take an entry in; returns its row. Without `into_table` the caller builds the table later."""
+        row = self._take_row()
+        self._rows[entry.id] = row
+        self._ids[row] = entry.id
+        self._admitted[row] = entry.admitted_at_ms
+        self._last[row] = entry.id if stats is None else stats.last_offset
+        self._hits[row] = 0 if stats is None else stats.hits
+        space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
+        number = self._space_number(space)
+        self._space_of[row] = number
+        self._space_counts[number] += 1
+        text = text_key(entry.space, entry.category, entry.text_digest)
+        rows = self._rows_of_text(text)
+        self._texts[text] = (*rows, row) if rows else row
+        room = self._room_number(entry.tenant, entry.category)
+        self._room_of[row] = room
+        self._room_list[room].enter(int(self._last[row]), entry.id, row)
+        if entry.vector is not None and into_table:
+            self.add_vector(space, row, Query.of(decode(entry.vector)))
+        return row
+
+    def add_vector(self, space: bytes, row: int, query: Query) -> None:
+        """Put the vector of a row into its namespace's table."""
+        tables, table = self._table(space, len(query.ints))
+        tables.add(table, row, query)
+
+    def remove(self, seen: Seen, entry: Entry) -> None:
+        """Let an entry go."""
+        row = seen.row
+        if entry.vector is not None:
+            tables, table = self._by_space[int(self._space_of[row])]
+            tables.remove(table, row)
+        text = text_key(entry.space, entry.category, entry.text_digest)
+        rest = tuple(each for each in self._rows_of_text(text) if each != row)
+        if not rest:
+            del self._texts[text]
+        else:
+            self._texts[text] = rest[0] if len(rest) == 1 else rest
+        self._room_list[int(self._room_of[row])].leave()
+        del self._rows[seen.id]
+        self._ids[row] = -1
+        self._free.append(row)
+        self._leave_space(int(self._space_of[row]))
+
+    def use(self, seen: Seen, stats: EntryStats) -> None:
+        """An entry was served."""
+        self._hits[seen.row] = stats.hits
+        self._last[seen.row] = stats.last_offset
+
+    def set_mode(self, space: bytes, mode: Search) -> None:
+        """Change how a namespace is searched."""
+        self._modes[space] = mode
+        place = self._place(space)
+        if mode == "ann" and place is not None:
+            place[0].become_ann(place[1], EF_AT_FIRST)
+
+    def build(self, space: bytes, rows: npt.NDArray[np.int32], ints: npt.NDArray[np.int16], threads: int) -> None:
+        """Build the HNSW of an ann namespace at once from the vectors of record (n, dim) of its rows."""
+        tables, table = self._table(space, ints.shape[1])
+        tables.build(table, rows, ints, threads)
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _rows_of_text(self, text: bytes) -> tuple[int, ...]:
+        rows = self._texts.get(text, ())
+        return (rows,) if isinstance(rows, int) else rows
+
+    def _place(self, space: bytes) -> tuple[Tables, Table] | None:
+        number = self._space_numbers.get(space)
+        return None if number is None else self._by_space.get(number)
+
+    def _table(self, space: bytes, dim: int) -> tuple[Tables, Table]:
+        number = self._space_number(space)
+        place = self._by_space.get(number)
+        if place is None:
+            tables = self._tables.get(dim)
+            if tables is None:
+                tables = self._tables[dim] = Tables(dim)
+            place = self._by_space[number] = (tables, Table())
+            if self._modes.get(space) == "ann":
+                tables.become_ann(place[1], EF_AT_FIRST)
+        return place
+
+    def _space_number(self, space: bytes) -> int:
+        number = self._space_numbers.get(space)
+        if number is not None:
+            return number
+        if self._free_spaces:
+            number = self._free_spaces.pop()
+            self._space_names[number] = space
+        else:
+            number = len(self._space_names)
+            self._space_names.append(space)
+            self._space_counts.append(0)
+        self._space_numbers[space] = number
+        return number
+
+    def _leave_space(self, number: int) -> None:
+        # Contexts come and go (a date in a prompt): a namespace that holds nothing must cost nothing.
+        self._space_counts[number] -= 1
+        if self._space_counts[number] == 0:
+            self._by_space.pop(number, None)
+            del self._space_numbers[self._space_names[number]]
+            self._free_spaces.append(number)
+
+    def _room_number(self, tenant: str, category: str) -> int:
+        number = self._room_numbers.get((tenant, category))
+        if number is None:
+            number = self._room_numbers[(tenant, category)] = len(self._room_list)
+            self._room_list.append(Room())
+        return number
+
+    def _last_use(self, row: int, id_: int) -> int | None:
+        return int(self._last[row]) if self._ids[row] == id_ else None
+
+    def _take_row(self) -> int:
+        if self._free:
+            return self._free.pop()
+        if self._used == len(self._ids):
+            for name in ("_ids", "_admitted", "_last", "_hits", "_space_of", "_room_of"):
+                column = getattr(self, name)
+                setattr(self, name, np.concatenate((column, np.zeros_like(column))))
+        self._used += 1
+        return self._used - 1

@@ -1,0 +1,146 @@
+"""Questions on their way to a model, and who waits for each: what a shard joins a like question to."""
+
+from __future__ import annotations
+
+import heapq
+
+from schemas.documents import Flight, Waiting
+from streams.shard.entries import namespace_of, text_key
+from streams.shard.tables import Query, Table, Tables
+from streams.vectors import decode
+
+EF = 64
+
+
+class Airborne:
+    """One flight with the requests that wait for it, in the order in which they came."""
+
+    __slots__ = ("flight", "row", "space", "text", "waiting")
+
+    def __init__(self, flight: Flight, row: int) -> None:
+        self.flight = flight
+        self.row = row
+        self.space = namespace_of(flight.space, flight.category, flight.embedder, flight.context)
+        self.text = text_key(flight.space, flight.category, flight.text_digest)
+        self.waiting: dict[str, Waiting] = {}
+
+
+class Flights:
+    """All flights of a shard, found by id, by text and by meaning; and the timers of those who wait."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Airborne] = {}
+        self._by_text: dict[tuple[bytes, bytes], list[Airborne]] = {}
+        self._rows: dict[int, Airborne] = {}
+        self._free: list[int] = []
+        self._tables: dict[int, Tables] = {}
+        self._by_space: dict[bytes, tuple[Tables, Table]] = {}
+        self._waiting: dict[str, Airborne] = {}
+        self._timers: list[tuple[int, str, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait."""
+        return len(self._waiting)
+
+    def get(self, forward_id: str) -> Airborne | None:
+        """The flight of that id."""
+        return self._by_id.get(forward_id)
+
+    def dimensions(self, space: bytes) -> int | None:
+        """Dimensions of the vectors on their way in the namespace, None without any."""
+        place = self._by_space.get(space)
+        return None if place is None else place[0].dim
+
+    def near(self, space: bytes, text: bytes, query: Query | None, threshold: float) -> list[tuple[float, Airborne]]:
+        """Flights of the same text (similarity 1) or at least as similar as `threshold`, best and oldest first."""
+        found = [(1.0, each) for each in self._by_text.get((space, text), ())]
+        place = self._by_space.get(space)
+        if query is not None and place is not None:
+            tables, table = place
+            seen = {each.row for _, each in found}
+            found += [
+                (each.similarity, self._rows[each.row])
+                for each in tables.search(table, query, 8, threshold, EF)
+                if each.row not in seen
+            ]
+        found.sort(key=lambda pair: (-pair[0], pair[1].flight.offset, pair[1].flight.forward_id))
+        return found
+
+    def due(self, time_ms: int, most: int) -> list[tuple[str, str]]:
+        """Timers that are due: (`waiting`, id of a request) or (`flights`, id of a flight). Changes nothing."""
+        fired: list[tuple[int, str, str]] = []
+        out: list[tuple[str, str]] = []
+        while self._timers and len(out) < most and self._timers[0][0] <= time_ms:
+            timer = heapq.heappop(self._timers)
+            fired.append(timer)
+            if self._is_armed(timer):
+                out.append(timer[1:])
+        for timer in fired:
+            if self._is_armed(timer):
+                heapq.heappush(self._timers, timer)
+        return out
+
+    def next_timer(self) -> int | None:
+        """When the next timer is due (ms), None without one."""
+        while self._timers and not self._is_armed(self._timers[0]):
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
+    def open(self, flight: Flight) -> None:
+        """A question left for the model."""
+        row = self._free.pop() if self._free else len(self._rows)
+        airborne = Airborne(flight, row)
+        self._by_id[flight.forward_id] = airborne
+        self._rows[row] = airborne
+        self._by_text.setdefault((airborne.space, airborne.text), []).append(airborne)
+        if flight.vector is not None:
+            query = Query.of(decode(flight.vector))
+            dim = len(query.ints)
+            if dim not in self._tables:
+                self._tables[dim] = Tables(dim)
+            tables, table = self._by_space.setdefault(airborne.space, (self._tables[dim], Table()))
+            tables.add(table, row, query)
+        heapq.heappush(self._timers, (flight.expires_at_ms, "flights", flight.forward_id))
+
+    def land(self, forward_id: str) -> None:
+        """The flight is over; those who waited were told."""
+        airborne = self._by_id.pop(forward_id)
+        for id_ in airborne.waiting:
+            del self._waiting[id_]
+        same = self._by_text[(airborne.space, airborne.text)]
+        same.remove(airborne)
+        if not same:
+            del self._by_text[(airborne.space, airborne.text)]
+        if airborne.flight.vector is not None:
+            tables, table = self._by_space[airborne.space]
+            tables.remove(table, airborne.row)
+            if not len(table):
+                del self._by_space[airborne.space]
+        del self._rows[airborne.row]
+        self._free.append(airborne.row)
+
+    def wait(self, waiting: Waiting) -> None:
+        """A request waits for a flight."""
+        airborne = self._by_id[waiting.forward_id]
+        airborne.waiting[waiting.id] = waiting
+        self._waiting[waiting.id] = airborne
+        heapq.heappush(self._timers, (waiting.deadline_at_ms, "waiting", waiting.id))
+
+    def leave(self, id_: str) -> None:
+        """A request waits no longer."""
+        airborne = self._waiting.pop(id_, None)
+        if airborne is not None:
+            del airborne.waiting[id_]
+
+    def waits(self, id_: str) -> Waiting | None:
+        """The request of that id, if it waits."""
+        airborne = self._waiting.get(id_)
+        return None if airborne is None else airborne.waiting[id_]
+
+    def _is_armed(self, timer: tuple[int, str, str]) -> bool:
+        _, kind, id_ = timer
+        return id_ in (self._waiting if kind == "waiting" else self._by_id)

@@ -1,0 +1,198 @@
+"""`fold`: the one thing that changes a shard's mind, live, in an audit, in a replay and in a what-if.
+
+No clock, no randomness, no input but the state and the record: the same records give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from schemas.decisions import Decision, Reason
+from schemas.documents import ShardLoad, ShardPolicy
+from schemas.journal import (
+    Answered,
+    AnswerFailed,
+    Asked,
+    EntriesInvalidated,
+    Event,
+    HitJudged,
+    LoadChanged,
+    Passed,
+    PolicySet,
+    Tick,
+    decode_event,
+)
+from schemas.responses import Outcome
+from streams.answers import refused, respond
+from streams.dead_letters import bury
+from streams.errors import JournalUnreadable, Refusal, RefusalCode
+from streams.log import Record
+from streams.shard import asking, landing
+from streams.shard.columns import LOADS, POLICIES, POLICY_ID, Change
+from streams.shard.folded import Folded, summary
+from streams.shard.state import BEHAVIOUR, Shard
+
+TIMERS_MAX = 100
+"""Timers that one record may fire; the next records fire the rest."""
+CONTROL = "control"
+
+
+def fold(shard: Shard, record: Record) -> Folded:
+    """Fold one journal record into the shard and say what follows from it.
+
+    A record that cannot be folded changes nothing but the shard's time and offset, and becomes a dead
+    letter. Raises JournalUnreadable, with the shard unchanged, for a record of an unknown version.
+    """
+    out = Folded()
+    event = _read(record, out)
+    shard.next_offset = record.offset + 1
+    shard.time_ms = max(shard.time_ms, record.timestamp_ms)
+    shard.recent = {}
+    _fire_timers(shard, out)
+    if event is None or _is_repeat(shard, event, out):
+        return out
+    shard.recent = {}
+    mark = len(out.effects)
+    try:
+        _HANDLERS[type(event)](shard, event, record, out)
+    except Exception as error:  # noqa: BLE001 - any failure to fold is an outcome of the record, the same on every machine
+        del out.effects[mark:]
+        _failed(shard, event, record, error, out)
+    return out
+
+
+def _read(record: Record, out: Folded) -> Event | None:
+    try:
+        return decode_event(record.value or b"")
+    except ValidationError as error:
+        version = _version(record.value or b"")
+        if isinstance(version, int) and version != 1:
+            raise JournalUnreadable(
+                f"journal[{record.partition}] offset {record.offset} has version {version}: upgrade this worker;"
+                " the partition waits for it"
+            ) from error
+        where = ", ".join(".".join(str(part) for part in each["loc"]) or "record" for each in error.errors()[:3])
+        refusal = Refusal(RefusalCode.UNREADABLE, f"not a journal record: {where}")
+        out.effects.append(bury(record, refusal, "lookup"))
+        out.counts.append(("refused", refusal.code.value))
+        return None
+
+
+def _version(data: bytes) -> Any:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return found.get("v") if isinstance(found, dict) else None
+
+
+def _fire_timers(shard: Shard, out: Folded) -> None:
+    for kind, id_ in shard.flights.due(shard.time_ms, TIMERS_MAX):
+        if kind == "waiting":
+            landing.give_up(shard, id_, out)
+        else:
+            landing.forget(shard, id_, out)
+
+
+def _is_repeat(shard: Shard, event: Event, out: Folded) -> bool:
+    """What classify and govern repeat after a crash was folded already: positions tell."""
+    if isinstance(event, Asked | Passed):
+        place, offset = f"{event.origin.topic_id}/{event.origin.partition}", event.origin.offset
+    elif isinstance(event, PolicySet | LoadChanged | EntriesInvalidated | HitJudged):
+        place, offset = CONTROL, event.version
+    else:
+        return False
+    if offset <= shard.highwater.get(place, -1):
+        out.counts.append(("dropped", "repeated"))
+        return True
+    shard.highwater[place] = offset
+    return False
+
+
+def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: Folded) -> None:
+    refusal = Refusal(RefusalCode.FOLD_FAILED, f"{type(error).__name__}: {error}")
+    out.effects.append(bury(record, refusal, "lookup"))
+    out.counts.append(("refused", refusal.code.value))
+    if isinstance(event, Asked):
+        decision = Decision(
+            id=event.id,
+            partition=record.partition,
+            offset=record.offset,
+            time_ms=shard.time_ms,
+            request_id=event.request_id,
+            tenant=event.tenant,
+            category=event.category,
+            model=event.model,
+            outcome=Outcome.ERROR,
+            reason=Reason.FOLD_FAILED,
+            behaviour=BEHAVIOUR,
+        )
+        out.decisions.append(decision)
+        out.effects.append(
+            respond(
+                event.reply,
+                refused(
+                    refusal.code,
+                    "the question could not be looked up; it is in dead-letters",
+                    request_id=event.request_id,
+                    tenant=event.tenant,
+                    decision=summary(decision),
+                ),
+            )
+        )
+    elif isinstance(event, Answered):
+        landing.fail_all(shard, event.forward_id, refusal.code, "the answer could not be read", out)
+
+
+def _on_passed(shard: Shard, event: Passed, record: Record, out: Folded) -> None:
+    out.decisions.append(
+        Decision(
+            id=event.id,
+            partition=record.partition,
+            offset=record.offset,
+            time_ms=shard.time_ms,
+            request_id=event.request_id,
+            tenant=event.tenant,
+            category=event.category,
+            model=event.model,
+            outcome=Outcome.BYPASS,
+            reason=Reason(event.reason),
+            policy_version=event.policy_version,
+            behaviour=BEHAVIOUR,
+        )
+    )
+
+
+def _on_policy(shard: Shard, event: PolicySet, record: Record, out: Folded) -> None:
+    shard.apply([Change(POLICIES, POLICY_ID, ShardPolicy(version=event.version, policy=event.policy))])
+    out.counts.append(("policy", str(event.version)))
+
+
+def _on_load(shard: Shard, event: LoadChanged, record: Record, out: Folded) -> None:
+    load = ShardLoad(version=event.version, load=event.load, valid_until_ms=event.valid_until_ms)
+    shard.apply([Change(LOADS, event.model, load)])
+
+
+def _on_tick(shard: Shard, event: Tick, record: Record, out: Folded) -> None:
+    """Timers fire with every record; a tick is one that does nothing else."""
+
+
+def _on_unsupported(shard: Shard, event: Event, record: Record, out: Folded) -> None:
+    raise NotImplementedError(f"{type(event).__name__} is not carried out by {BEHAVIOUR}")
+
+
+_HANDLERS: dict[type, Callable[[Shard, Any, Record, Folded], None]] = {
+    Asked: asking.on_asked,
+    Passed: _on_passed,
+    Answered: landing.on_answered,
+    AnswerFailed: landing.on_failed,
+    PolicySet: _on_policy,
+    LoadChanged: _on_load,
+    EntriesInvalidated: _on_unsupported,
+    HitJudged: _on_unsupported,
+    Tick: _on_tick,
+}

@@ -1,0 +1,99 @@
+"""The HNSW of a large table: hnswlib behind what a table needs, with labels that are never used twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hnswlib
+import numpy as np
+import numpy.typing as npt
+
+from streams.vectors import Floats
+
+M = 16
+EF_CONSTRUCTION = 100
+SEED = 100
+GROWTH = 1.5
+REPLACE_FROM = 0.25
+"""Share of deleted elements from which their room is used again: replacing costs several plain inserts."""
+_OWNER_BITS = 32
+_OWNER_MASK = (1 << _OWNER_BITS) - 1
+
+
+class Graph:
+    """Vectors (dim) by owner: approximate nearest neighbours by inner product."""
+
+    def __init__(self, dim: int, capacity: int, ef: int) -> None:
+        self._index: Any = hnswlib.Index(space="ip", dim=dim)
+        self._index.init_index(
+            max_elements=max(capacity, 16),
+            M=M,
+            ef_construction=EF_CONSTRUCTION,
+            random_seed=SEED,
+            allow_replace_deleted=True,
+        )
+        self._index.set_num_threads(1)
+        self._index.set_ef(ef)
+        self._ef = ef
+        self._labels: dict[int, int] = {}
+        self._generation = 0
+        self._deleted = 0
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def add(self, owner: int, vector: Floats) -> None:
+        """Add one vector."""
+        replace = self._deleted > REPLACE_FROM * (len(self._labels) + self._deleted)
+        if not replace:
+            self._grow(1)
+        self._index.add_items(
+            vector.reshape(1, -1), np.array([self._label(owner)], dtype=np.uint64), replace_deleted=replace
+        )
+        if replace:
+            self._deleted -= 1
+
+    def add_many(self, owners: npt.NDArray[np.int32], vectors: Floats, threads: int) -> None:
+        """Add vectors (n, dim) at once, on several threads: for a restore, where nobody waits."""
+        self._grow(len(owners))
+        labels = np.array([self._label(int(owner)) for owner in owners], dtype=np.uint64)
+        self._index.add_items(vectors, labels, num_threads=threads)
+
+    def remove(self, owner: int) -> None:
+        """Take a vector out; its room is used again later."""
+        self._index.mark_deleted(self._labels.pop(owner))
+        self._deleted += 1
+
+    def nearest(self, query: Floats, count: int, ef: int) -> tuple[list[int], list[float]]:
+        """Up to `count` owners with their similarities, nearest first; fewer when fewer are found."""
+        if ef != self._ef:
+            self._index.set_ef(ef)
+            self._ef = ef
+        count = min(count, len(self._labels))
+        while count > 0:
+            try:
+                labels, distances = self._index.knn_query(query, k=count)
+            except RuntimeError:
+                # hnswlib raises when it finds fewer than k alive: ask for fewer.
+                count //= 2
+                continue
+            return [int(label) & _OWNER_MASK for label in labels[0]], (1.0 - distances[0]).tolist()
+        return [], []
+
+    def vectors(self, owners: list[int]) -> Floats:
+        """The vectors of owners, (n, dim)."""
+        found: Floats = np.asarray(
+            self._index.get_items([self._labels[owner] for owner in owners], return_type="numpy"), dtype=np.float32
+        )
+        return found
+
+    def _label(self, owner: int) -> int:
+        self._generation += 1
+        label = (self._generation << _OWNER_BITS) | owner
+        self._labels[owner] = label
+        return label
+
+    def _grow(self, more: int) -> None:
+        wanted = self._index.get_current_count() + more
+        if wanted > self._index.get_max_elements():
+            self._index.resize_index(max(wanted, int(self._index.get_max_elements() * GROWTH)))

@@ -1,0 +1,200 @@
+"""What happens when an answer comes, fails to come, or comes too late."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from schemas.base import Sealed
+from schemas.documents import Entry, Flight, TableMode, Waiting
+from schemas.journal import Answered, AnswerFailed
+from schemas.policy import Cacheable, CategoryPolicy, Limits
+from schemas.responses import DecisionSummary, Outcome, Response
+from streams.answers import compact, project, refused, respond, served
+from streams.dead_letters import bury
+from streams.errors import Refusal, RefusalCode
+from streams.identity import decision_tag
+from streams.log import Outgoing, Record
+from streams.shard.admission import NotKept, not_kept
+from streams.shard.columns import ENTRIES, FLIGHTS, STATS, TABLES, WAITING, Change, entry_id
+from streams.shard.entries import Seen, namespace_of, text_key
+from streams.shard.flights import Airborne
+from streams.shard.folded import Folded
+from streams.shard.state import Shard
+
+EVICTED_MAX = 64
+"""Entries that one admission may evict; a cap that was lowered is reached with the next ones."""
+Body = dict[str, Any]
+
+
+def on_answered(shard: Shard, event: Answered, record: Record, out: Folded) -> None:
+    """Answer everyone who waits, and keep the answer if it may be kept."""
+    airborne = shard.flights.get(event.forward_id)
+    if airborne is None:
+        return _unexpected(shard, event.forward_id, record, out)
+    body = json.loads(event.body.data)
+    if not isinstance(body, dict):
+        raise ValueError("the answer is not a JSON object")
+    limits = None if shard.policy is None else shard.policy.policy.limits
+    effects = [_answer(shard, each, body, limits) for each in airborne.waiting.values()]
+    changes, counts = _admit(shard, airborne, body, event, record)
+    shard.apply([*_landed(airborne), *changes])
+    out.effects += effects
+    out.counts += counts
+    return None
+
+
+def on_failed(shard: Shard, event: AnswerFailed, record: Record, out: Folded) -> None:
+    """Tell everyone who waits; keep nothing."""
+    if shard.flights.get(event.forward_id) is None:
+        return _unexpected(shard, event.forward_id, record, out)
+    return fail_all(shard, event.forward_id, event.error.code, event.error.message, out)
+
+
+def fail_all(shard: Shard, forward_id: str, code: str, message: str, out: Folded) -> None:
+    """An error to everyone who waits for the flight, which is over."""
+    airborne = shard.flights.get(forward_id)
+    if airborne is None:
+        return
+    out.effects += [_error(each, code, message) for each in airborne.waiting.values()]
+    shard.apply(_landed(airborne))
+
+
+def give_up(shard: Shard, id_: str, out: Folded) -> None:
+    """A request waited until its deadline."""
+    waiting = shard.flights.waits(id_)
+    if waiting is None:
+        return
+    out.effects.append(_error(waiting, RefusalCode.DEADLINE, "the model did not answer before the deadline"))
+    out.counts.append(("timed_out", waiting.category))
+    shard.apply([Change(WAITING, id_, None)])
+
+
+def forget(shard: Shard, forward_id: str, out: Folded) -> None:
+    """Nobody answered a flight for so long that its answer is not expected any more."""
+    fail_all(shard, forward_id, RefusalCode.DEADLINE, "the model did not answer before the deadline", out)
+    out.counts.append(("forgotten",))
+
+
+def _landed(airborne: Airborne) -> list[Change]:
+    waiting = [Change(WAITING, id_, None) for id_ in airborne.waiting]
+    return [*waiting, Change(FLIGHTS, airborne.flight.forward_id, None)]
+
+
+def _unexpected(shard: Shard, forward_id: str, record: Record, out: Folded) -> None:
+    """A second or late answer is dropped; one to a question that this shard never saw is a dead letter."""
+    if _was_asked(shard, forward_id):
+        out.counts.append(("dropped", "second_answer"))
+        return
+    refusal = Refusal(RefusalCode.NOT_ASKED, f"no question {forward_id} was forwarded by this shard")
+    out.effects.append(bury(record, refusal, "lookup"))
+    out.counts.append(("refused", refusal.code.value))
+
+
+def _was_asked(shard: Shard, forward_id: str) -> bool:
+    match forward_id.split("-"):
+        case [partition, offset, tag] if partition.isdecimal() and offset.isdecimal():
+            return any(
+                int(offset) <= highest
+                for place, highest in shard.highwater.items()
+                if place.endswith(f"/{partition}") and decision_tag(place.rpartition("/")[0], shard.incarnation) == tag
+            )
+    return False
+
+
+def _answer(shard: Shard, waiting: Waiting, body: Body, limits: Limits | None) -> Outgoing:
+    own = waiting.outcome is Outcome.MISS or not _projects(body)
+    response = Response(
+        request_id=waiting.request_id,
+        tenant=waiting.tenant,
+        outcome=waiting.outcome,
+        body=body if own else served(project(body), waiting.id, shard.time_ms),
+        decision=DecisionSummary.model_validate_json(waiting.decision),
+    )
+    record = respond(waiting.reply, response)
+    if limits is not None and len(record.value or b"") > limits.response_bytes_max:
+        message = f"the answer is larger than a response may be ({limits.response_bytes_max} bytes)"
+        return _error(waiting, RefusalCode.ANSWER_TOO_LARGE, message)
+    return record
+
+
+def _projects(body: Body) -> bool:
+    """Whether the answer has the one choice that a projection is made of."""
+    choices = body.get("choices")
+    return isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict) and "message" in choices[0]
+
+
+def _error(waiting: Waiting, code: str, message: str) -> Outgoing:
+    decision = DecisionSummary.model_validate_json(waiting.decision)
+    response = refused(code, message, request_id=waiting.request_id, tenant=waiting.tenant, decision=decision)
+    return respond(waiting.reply, response)
+
+
+def _admit(
+    shard: Shard, airborne: Airborne, body: Body, event: Answered, record: Record
+) -> tuple[list[Change], list[tuple[str, ...]]]:
+    flight = airborne.flight
+    policy = None if shard.policy is None else shard.policy.policy.of(flight.category)
+    if shard.policy is None or policy is None or policy.cache is Cacheable.NEVER:
+        return [], [("not_admitted", NotKept.CATEGORY_NEVER.value)]
+    limits = shard.policy.policy.limits
+    reason = not_kept(body, policy)
+    answer = "" if reason else compact(project(body))
+    if not reason and len(answer.encode()) + len(flight.question.data.encode()) > limits.entry_bytes_max:
+        reason = NotKept.TOO_LARGE
+    if reason:
+        return [], [("not_admitted", reason.value)]
+    entry = _entry(flight, answer, event, record, shard.time_ms)
+    changes, counts = _make_room(shard, flight, policy)
+    changes.append(Change(ENTRIES, entry_id(entry.id), entry))
+    counts.append(("admitted", flight.category))
+    if entry.vector is not None and shard.entries.mode(airborne.space) == "exact":
+        space = namespace_of(flight.space, flight.category, flight.embedder, flight.context)
+        if shard.entries.table_size(space) + 1 >= limits.hnsw_from:
+            changes.append(Change(TABLES, space.hex(), TableMode(search="ann")))
+    return changes, counts
+
+
+def _entry(flight: Flight, answer: str, event: Answered, record: Record, time_ms: int) -> Entry:
+    return Entry(
+        id=record.offset,
+        tenant=flight.tenant,
+        space=flight.space,
+        category=flight.category,
+        model=flight.model,
+        embedder=flight.embedder,
+        context=flight.context,
+        fields=flight.fields,
+        text_digest=flight.text_digest,
+        vector=flight.vector,
+        question=flight.question,
+        answer=Sealed(data=answer),
+        tags=flight.tags,
+        sources=flight.sources,
+        admitted_at_ms=time_ms,
+        latency_ms=event.latency_ms,
+    )
+
+
+def _make_room(shard: Shard, flight: Flight, policy: CategoryPolicy) -> tuple[list[Change], list[tuple[str, ...]]]:
+    changes: list[Change] = []
+    counts: list[tuple[str, ...]] = []
+    space = namespace_of(flight.space, flight.category, flight.embedder, flight.context)
+    same = shard.entries.exact(space, text_key(flight.space, flight.category, flight.text_digest))
+    leaving: dict[int, tuple[Seen, str]] = {}
+    if same is not None:
+        leaving[same.id] = (same, "replaced")
+    # In a shared namespace the replaced entry may take another tenant's room: then none is won here.
+    won = 1 if same is not None and flight.space == flight.tenant else 0
+    over = min(EVICTED_MAX, shard.entries.room(flight.tenant, flight.category) + 1 - policy.quota.cap - won)
+    if over > 0:
+        # One more than needed: the replaced entry may be among them.
+        first = shard.entries.first_out(flight.tenant, flight.category, over + 1)
+        for seen in [each for each in first if each.id not in leaving][:over]:
+            leaving[seen.id] = (seen, "cap")
+    for seen, why in leaving.values():
+        changes.append(Change(ENTRIES, entry_id(seen.id), None))
+        if seen.hits:
+            changes.append(Change(STATS, entry_id(seen.id), None))
+        counts.append(("evicted", flight.category, why))
+    return changes, counts

@@ -1,0 +1,202 @@
+"""What a shard knows: indexes in memory over a store on disk, with the changes not committed yet between them.
+
+`apply` is the only writer. What it takes are changes of records, so that the same calls build a shard
+from its store (`restored`) and move it on (`fold`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+import numpy as np
+
+from schemas.documents import Entry, EntryStats, Flight, Meta, ShardLoad, ShardPolicy, TableMode, Waiting
+from streams.errors import StoreDamaged
+from streams.shard import columns
+from streams.shard.columns import Change, key_of
+from streams.shard.entries import EntryIndex, Seen, namespace_of
+from streams.shard.flights import Flights
+from streams.shard.tables import Query
+from streams.store import Reach, Store
+from streams.vectors import Ints, decode
+
+BEHAVIOUR = "fold-1"
+"""The version of fold and guards; a change that decides otherwise needs another."""
+
+
+class Shard:
+    """One journal partition's state. Not thread-safe; one worker has it at a time."""
+
+    def __init__(self, partition: int, incarnation: str, store: Store) -> None:
+        self.partition = partition
+        self.incarnation = incarnation
+        self.store = store
+        self.entries = EntryIndex()
+        self.flights = Flights()
+        self.policy: ShardPolicy | None = None
+        self.loads: dict[str, ShardLoad] = {}
+        self.next_offset = 0
+        self.time_ms = 0
+        self.highwater: dict[str, int] = {}
+        self.overlay: dict[bytes, bytes | None] = {}
+        """Changes since the last commit."""
+        self.overlay_bytes = 0
+        self.recent: dict[bytes, bytes | None] = {}
+        """Changes of the record being folded."""
+
+    # -- reading --------------------------------------------------------------------------------------
+
+    def document(self, column: str, id_: str) -> bytes | None:
+        """The record of the store, changes not committed yet included."""
+        key = key_of(column, id_)
+        if key in self.overlay:
+            return self.overlay[key]
+        return self.store.get(key)
+
+    def entry(self, seen: Seen) -> Entry:
+        """The whole entry. Raises StoreDamaged when index and store disagree."""
+        found = self.document(columns.ENTRIES, columns.entry_id(seen.id))
+        if found is None:
+            raise StoreDamaged(f"entry {seen.id} of shard {self.partition} is in the index and not in the store")
+        return Entry.decode(found)
+
+    def load_of(self, model: str) -> float:
+        """The load of a model at the shard's time; 0 when none was reported or the report ran out."""
+        known = self.loads.get(model)
+        return known.load if known is not None and known.valid_until_ms > self.time_ms else 0.0
+
+    def meta(self) -> Meta:
+        """How far the shard has folded."""
+        return Meta(
+            partition=self.partition,
+            incarnation=self.incarnation,
+            next_offset=self.next_offset,
+            time_ms=self.time_ms,
+            behaviour=BEHAVIOUR,
+            highwater=self.highwater,
+        )
+
+    # -- writing --------------------------------------------------------------------------------------
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Take changes into the indexes and the overlay."""
+        for change in changes:
+            self._index(change)
+            key = key_of(change.column, change.id)
+            value = None if change.message is None else change.message.encode()
+            self.overlay[key] = self.recent[key] = value
+            self.overlay_bytes += len(key) + len(value or b"")
+
+    def take_changes(self) -> dict[bytes, bytes | None]:
+        """The changes since the last commit with `meta`, for the next commit; they stay until `committed`."""
+        return {**self.overlay, columns.META_KEY: self.meta().encode()}
+
+    def committed(self, changes: dict[bytes, bytes | None], reach: Reach) -> None:
+        """The changes are in `documents`: write them to the store."""
+        self.store.write(changes, reach)
+        self.overlay.clear()
+        self.overlay_bytes = 0
+
+    def _index(self, change: Change) -> None:
+        column, id_, message = change
+        match column:
+            case columns.ENTRIES:
+                if message is None:
+                    self._remove_entry(int(id_))
+                else:
+                    self.entries.add(cast(Entry, message))
+            case columns.STATS:
+                if message is not None:
+                    stats = cast(EntryStats, message)
+                    seen = self._row_of(int(id_))
+                    if seen is not None:
+                        self.entries.use(seen, stats)
+            case columns.FLIGHTS:
+                if message is None:
+                    self.flights.land(id_)
+                else:
+                    self.flights.open(cast(Flight, message))
+            case columns.WAITING:
+                if message is None:
+                    self.flights.leave(id_)
+                else:
+                    self.flights.wait(cast(Waiting, message))
+            case columns.TABLES:
+                mode = cast(TableMode, message)
+                self.entries.set_mode(bytes.fromhex(id_), mode.search)
+            case columns.POLICIES:
+                self.policy = cast(ShardPolicy, message)
+            case columns.LOADS:
+                self.loads[id_] = cast(ShardLoad, message)
+            case _:
+                raise ValueError(f"no column {column}")
+
+    def _remove_entry(self, number: int) -> None:
+        seen = self._row_of(number)
+        found = self.document(columns.ENTRIES, columns.entry_id(number))
+        if seen is None or found is None:
+            raise StoreDamaged(f"entry {number} of shard {self.partition} is not there to be removed")
+        self.entries.remove(seen, Entry.decode(found))
+
+    def _row_of(self, number: int) -> Seen | None:
+        return self.entries.by_id(number)
+
+
+def restored(partition: int, incarnation: str, store: Store, threads: int = 1) -> Shard:
+    """A shard from its store: entries in the order of their ids, then all that refers to them.
+
+    Raises StoreDamaged when a record cannot be read.
+    """
+    shard = Shard(partition, incarnation, store)
+    try:
+        _restore_meta(shard)
+        _restore_entries(shard, threads)
+        for column in (columns.POLICIES, columns.LOADS, columns.FLIGHTS):
+            for id_, value in _rows(store, column):
+                shard._index(Change(column, id_, columns.MESSAGES[column].decode(value)))
+        waiting = [Waiting.decode(value) for _, value in _rows(store, columns.WAITING)]
+        for each in sorted(waiting, key=lambda w: w.offset):
+            shard.flights.wait(each)
+    except (ValueError, KeyError) as error:
+        raise StoreDamaged(f"the store of shard {partition} cannot be read: {error}") from error
+    return shard
+
+
+def _rows(store: Store, column: str) -> Iterable[tuple[str, bytes]]:
+    prefix = f"{column}/".encode()
+    for key, value in store.scan(prefix):
+        yield key[len(prefix) :].decode(), value
+
+
+def _restore_meta(shard: Shard) -> None:
+    found = shard.store.get(columns.META_KEY)
+    if found is None:
+        return
+    meta = Meta.decode(found)
+    shard.next_offset = meta.next_offset
+    shard.time_ms = meta.time_ms
+    shard.highwater = dict(meta.highwater)
+
+
+def _restore_entries(shard: Shard, threads: int) -> None:
+    stats = {id_: EntryStats.decode(value) for id_, value in _rows(shard.store, columns.STATS)}
+    for id_, value in _rows(shard.store, columns.TABLES):
+        shard.entries.set_mode(bytes.fromhex(id_), TableMode.decode(value).search)
+    large: dict[bytes, tuple[list[int], list[Ints]]] = {}
+    for id_, value in _rows(shard.store, columns.ENTRIES):
+        entry = Entry.decode(value)
+        space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
+        ann = entry.vector is not None and shard.entries.mode(space) == "ann"
+        row = shard.entries.add(entry, stats.get(id_), into_table=not ann)
+        if ann and entry.vector is not None:
+            rows, vectors = large.setdefault(space, ([], []))
+            rows.append(row)
+            vectors.append(decode(entry.vector))
+    for space, (rows, vectors) in large.items():
+        shard.entries.build(space, np.array(rows, dtype=np.int32), np.stack(vectors), threads)
+
+
+def query_of(vector: str | None) -> Query | None:
+    """A vector on the wire as a query. Raises ValueError for one that is none."""
+    return None if vector is None else Query.of(decode(vector))

@@ -1,0 +1,199 @@
+"""Finding by meaning: one table a namespace, so that no search crosses one.
+
+A table scans its block of the slab while small. When it becomes `ann` its vectors move into an HNSW,
+a few with each addition, so that no decision waits for a build; until then it goes on scanning.
+Candidates are found in float32 and ranked by the integer similarity of the vectors of record.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streams.shard.graph import Graph
+from streams.shard.slab import Block, Slab
+from streams.vectors import Floats, Ints, cosine, squared_norm
+
+MOVED_PER_ADD = 16
+"""Vectors that move into a growing HNSW with each addition: about 2 ms."""
+MARGIN = 1e-4
+"""How far float32 may be off; all within it of the last candidate are ranked by integers."""
+
+Search = Literal["exact", "ann"]
+
+
+class Found(NamedTuple):
+    """A candidate: the row and its similarity, rounded to six places."""
+
+    row: int
+    similarity: float
+
+
+class Table:
+    """The vectors of one namespace."""
+
+    __slots__ = ("block", "count", "graph", "moved", "search")
+
+    def __init__(self) -> None:
+        self.block: Block | None = None
+        self.count = 0
+        """Vectors in the block."""
+        self.graph: Graph | None = None
+        self.moved = 0
+        """Vectors at the beginning of the block that are in the graph too."""
+        self.search: Search = "exact"
+
+    def __len__(self) -> int:
+        if self.block is None and self.graph is not None:
+            return len(self.graph)
+        return self.count
+
+
+class Query(NamedTuple):
+    """A question's vector in the forms that a search needs."""
+
+    ints: Ints
+    unit: Floats
+    wide: npt.NDArray[np.float64]
+    norm: int
+
+    @classmethod
+    def of(cls, ints: Ints) -> Query:
+        """Raises ValueError for a vector without length."""
+        norm = squared_norm(ints)
+        if norm == 0:
+            raise ValueError("a vector must not be zero")
+        wide = ints.astype(np.float64)
+        return cls(ints, (wide / np.sqrt(norm)).astype(np.float32), wide, norm)
+
+
+class Tables:
+    """The tables of one shard over one space of row numbers, which the caller gives out."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+        self._slab = Slab(dim)
+        self._norms = np.zeros(16, dtype=np.int64)
+        self._places = np.zeros(16, dtype=np.int32)
+
+    def add(self, table: Table, row: int, query: Query) -> None:
+        """Put a vector under a row number that is free."""
+        self._reserve(row)
+        self._norms[row] = query.norm
+        if table.graph is not None and table.block is None:
+            table.graph.add(row, query.unit)
+            return
+        self._append(table, row, query.unit)
+        if table.graph is not None:
+            self._move(table, MOVED_PER_ADD)
+
+    def remove(self, table: Table, row: int) -> None:
+        """Take a row out; the last of its block takes its place."""
+        if table.block is None:
+            if table.graph is not None:
+                table.graph.remove(row)
+            return
+        place = int(self._places[row])
+        if table.graph is not None and place < table.moved:
+            table.graph.remove(row)
+        last = table.count - 1
+        if place != last:
+            vectors = self._slab.vectors(table.block, table.count)
+            owners = self._slab.owners(table.block, table.count)
+            mover = int(owners[last])
+            vectors[place] = vectors[last]
+            owners[place] = mover
+            self._places[mover] = place
+            if table.graph is not None and place < table.moved <= last:
+                table.graph.add(mover, vectors[place])
+        table.count = last
+        table.moved = min(table.moved, last)
+        if table.count == 0 and table.graph is None:
+            self._slab.give_back(table.block)
+            table.block = None
+
+    def become_ann(self, table: Table, ef: int) -> None:
+        """From now on the table's vectors move into an HNSW."""
+        table.search = "ann"
+        if table.graph is None:
+            table.graph = Graph(self.dim, max(table.count * 2, 64), ef)
+
+    def build(self, table: Table, rows: npt.NDArray[np.int32], ints: npt.NDArray[np.int16], threads: int) -> None:
+        """Fill the HNSW of an ann table at once with vectors of record (n, dim): for a restore."""
+        if table.graph is None or not len(rows):
+            return
+        self._reserve(int(rows.max()))
+        norms = np.einsum("ij,ij->i", ints, ints, dtype=np.int64)
+        self._norms[rows] = norms
+        units: Floats = (ints / np.sqrt(norms)[:, None]).astype(np.float32)
+        table.graph.add_many(rows, units, threads)
+
+    def search(self, table: Table, query: Query, count: int, floor: float, ef: int) -> list[Found]:
+        """The `count` nearest candidates at or above `floor`, more on a tie, in no order: the caller ranks by age."""
+        if table.block is None:
+            return self._search_graph(table, query, count, floor, ef)
+        vectors = self._slab.vectors(table.block, table.count)
+        rough = vectors @ query.unit
+        near = np.flatnonzero(rough >= floor - MARGIN)
+        if len(near) > count:
+            kth = np.partition(rough[near], len(near) - count)[len(near) - count]
+            near = near[rough[near] >= kth - MARGIN]
+        if not len(near):
+            return []
+        rows = self._slab.owners(table.block, table.count)[near].tolist()
+        return self._ranked(rows, vectors[near], query, floor)
+
+    def _search_graph(self, table: Table, query: Query, count: int, floor: float, ef: int) -> list[Found]:
+        if table.graph is None:
+            return []
+        rows, rough = table.graph.nearest(query.unit, count, ef)
+        near = [row for row, similarity in zip(rows, rough, strict=True) if similarity >= floor - MARGIN]
+        if not near:
+            return []
+        return self._ranked(near, table.graph.vectors(near), query, floor)
+
+    def _ranked(self, rows: list[int], vectors: Floats, query: Query, floor: float) -> list[Found]:
+        # Products of int16 add up to less than 2**53: float64 sums them exactly in any order.
+        norms = self._norms[rows]
+        records = np.rint(vectors.astype(np.float64) * np.sqrt(norms)[:, None])
+        dots = records @ query.wide
+        found = [
+            Found(row, cosine(int(dot), int(norm), query.norm))
+            for row, dot, norm in zip(rows, dots.tolist(), norms.tolist(), strict=True)
+        ]
+        return [each for each in found if each.similarity >= floor]
+
+    def _append(self, table: Table, row: int, vector: Floats) -> None:
+        block = table.block
+        if block is None or table.count == block.rows:
+            larger = self._slab.take(table.count + 1)
+            if block is not None:
+                self._slab.vectors(larger, table.count)[:] = self._slab.vectors(block, table.count)
+                self._slab.owners(larger, table.count)[:] = self._slab.owners(block, table.count)
+                self._slab.give_back(block)
+            block = table.block = larger
+        self._slab.vectors(block, table.count + 1)[table.count] = vector
+        self._slab.owners(block, table.count + 1)[table.count] = row
+        self._places[row] = table.count
+        table.count += 1
+
+    def _move(self, table: Table, number: int) -> None:
+        if table.graph is None or table.block is None:
+            return
+        vectors = self._slab.vectors(table.block, table.count)
+        owners = self._slab.owners(table.block, table.count)
+        for place in range(table.moved, min(table.count, table.moved + number)):
+            table.graph.add(int(owners[place]), vectors[place])
+        table.moved = min(table.count, table.moved + number)
+        if table.moved == table.count:
+            self._slab.give_back(table.block)
+            table.block = None
+            table.count = table.moved = 0
+
+    def _reserve(self, row: int) -> None:
+        if row >= len(self._norms):
+            more = max(row + 1, len(self._norms) * 2)
+            self._norms = np.resize(self._norms, more)
+            self._places = np.resize(self._places, more)
