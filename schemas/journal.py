@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter
 from schemas.base import Message, Millis, Name, Part, Reply, Sealed, Source
 from schemas.policy import Cacheable, Policy
 from schemas.requests import CacheMode
-from schemas.responses import Problem
+from schemas.responses import Outcome, Problem
 
 
 class Origin(Part):
@@ -80,6 +80,8 @@ class Passed(Message):
     model: str
     reason: str
     policy_version: int | None = None
+    outcome: Outcome = Outcome.BYPASS
+    """`error` when no model was asked either."""
 
 
 class Answered(Message):

@@ -45,6 +45,16 @@ FENCE_CODES = frozenset(
         KafkaError.INVALID_PRODUCER_ID_MAPPING,
     }
 )
+MISSING_CODES = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    }
+)
+"""A topic that cannot be used: it is not there, cannot be there, or this worker may not see it."""
+MISSING_TOPIC_MS = 5_000
+"""How long a topic may be unknown to the broker before what is sent to it is refused."""
 PASSING_CODES = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,
@@ -80,7 +90,7 @@ class KafkaLog:
 
     def name(self, topic: str) -> str:
         """The topic's name on the cluster."""
-        return self._settings.prefix + topic
+        return cluster_name(self._settings.prefix, topic)
 
     def writer(self) -> KafkaWriter:
         return KafkaWriter(self._base, self._settings)
@@ -117,7 +127,7 @@ class KafkaLog:
                 for message in consumer.consume(5_000, 0.05):
                     error = message.error()
                     if error is None:
-                        if _int(message.offset()) >= end:
+                        if _int(message.offset()) >= end or stop():
                             return
                         yield _record(topic, message)
                     elif error.code() != KafkaError._PARTITION_EOF:
@@ -153,9 +163,10 @@ class KafkaLog:
             return future.result()
         except KafkaException as problem:
             error: KafkaError = problem.args[0]
-            if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            if error.code() in MISSING_CODES:
                 raise WrongSetup(
-                    f"topic {name} does not exist: run `refrain topics create` (prefix {self._settings.prefix!r})"
+                    f"topic {name} does not exist or may not be seen ({error.name()}): run `refrain topics create`"
+                    f" (prefix {self._settings.prefix!r})"
                 ) from problem
             raise LogFailed(f"cannot describe topic {name}: {error.str()}: is the broker at"
                             f" {self._settings.kafka} reachable?") from problem  # fmt: skip
@@ -172,7 +183,8 @@ class KafkaLog:
                 try:
                     found[place.partition].append(future.result().offset)
                 except KafkaException as problem:
-                    raise LogFailed(f"cannot list the offsets of {name}: {problem}") from problem
+                    self._describe(topic)
+                    raise LogFailed(f"cannot list the offsets of {name}: {problem.args[0].str()}") from problem
         return {partition: (pair[0], pair[1]) for partition, pair in found.items()}
 
 
@@ -239,9 +251,12 @@ class KafkaReader:
         if not positions:
             return
         try:
-            self.consumer.commit(offsets=self._offsets(positions), asynchronous=False)
+            done = self.consumer.commit(offsets=self._offsets(positions), asynchronous=False)
         except KafkaException as problem:
             raise _failure(problem.args[0], f"committing positions of {self._name}") from problem
+        for place in done:
+            if place.error is not None:
+                raise _failure(place.error, f"committing the position of {self._name}[{place.partition}]")
 
     def committed(self, partitions: Sequence[int]) -> dict[int, Position]:
         asked = [TopicPartition(self._name, partition) for partition in partitions]
@@ -249,6 +264,9 @@ class KafkaReader:
             found = self.consumer.committed(asked, timeout=ADMIN_TIMEOUT_S)
         except KafkaException as problem:
             raise _failure(problem.args[0], f"asking for positions of {self._name}") from problem
+        for place in found:
+            if place.error is not None:
+                raise _failure(place.error, f"asking for the position of {self._name}[{place.partition}]")
         return {place.partition: Position(place.offset, place.metadata or "") for place in found if place.offset >= 0}
 
     def seek(self, partition: int, offset: int) -> None:
@@ -283,7 +301,7 @@ class KafkaReader:
 
     def _offsets(self, positions: Mapping[int, Position]) -> list[TopicPartition]:
         return [
-            TopicPartition(self._name, partition, position.next_offset, position.note or None)
+            TopicPartition(self._name, partition, position.next_offset, *([position.note] if position.note else []))
             for partition, position in positions.items()
         ]
 
@@ -321,6 +339,7 @@ class KafkaWriter:
                 "acks": "all",
                 "linger.ms": 0,
                 "partitioner": "murmur2_random",
+                "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
                 # Never give up on one record while later ones of its partition succeed: that would be a gap.
                 "message.timeout.ms": 0,
                 "message.max.bytes": 2_200_000,
@@ -350,6 +369,7 @@ class KafkaTransactionalWriter:
                 "acks": "all",
                 "linger.ms": 0,
                 "partitioner": "murmur2_random",
+                "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
                 "message.max.bytes": 2_200_000,
             }
         )
@@ -408,10 +428,11 @@ def send_all(producer: Producer, prefix: str, records: Sequence[Outgoing], wait_
 
     deadline = time.monotonic() + wait_s
     for record in records:
+        name = cluster_name(prefix, record.topic)
         while True:
             try:
                 producer.produce(
-                    prefix + record.topic,
+                    name,
                     record.value,
                     record.key,
                     -1 if record.partition is None else record.partition,
@@ -424,7 +445,7 @@ def send_all(producer: Producer, prefix: str, records: Sequence[Outgoing], wait_
                 if time.monotonic() > deadline:
                     raise SendFailed(f"the broker took no record for {wait_s:.0f} s: is it reachable?") from None
             except KafkaException as problem:
-                raise SendFailed(f"cannot produce to {prefix + record.topic}: {problem.args[0].str()}") from problem
+                raise SendFailed(f"cannot produce to {name}: {problem.args[0].str()}") from problem
     while delivered < len(records) and not failure:
         producer.flush(0.5)
         if time.monotonic() > deadline:
@@ -455,7 +476,7 @@ def _failure(error: KafkaError, doing: str) -> LogFailed:
     text = f"{doing}: {error.name()}: {error.str()}"
     if error.code() in REBALANCE_CODES:
         return Rebalanced(text)
-    if error.code() in FENCE_CODES or error.fatal():
+    if error.code() in FENCE_CODES or error.fatal() or error.code() == KafkaError._FATAL:
         return Fenced(f"{text}; another worker took over: start this one again")
     if error.code() == KafkaError._AUTO_OFFSET_RESET or error.code() == KafkaError.OFFSET_OUT_OF_RANGE:
         return OffsetLost(f"{text}; the topic was cut before this worker could read it")

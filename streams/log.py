@@ -12,6 +12,11 @@ from typing import NamedTuple, Protocol
 Headers = tuple[tuple[str, bytes | None], ...]
 
 
+def cluster_name(prefix: str, topic: str) -> str:
+    """The topic's name on the cluster: under the prefix, unless it begins with `/`, which no Kafka name holds."""
+    return topic[1:] if topic.startswith("/") else prefix + topic
+
+
 class Record(NamedTuple):
     """A record as read."""
 
@@ -25,7 +30,10 @@ class Record(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """A record to write; without a partition its key decides (murmur2, as Java clients do)."""
+    """A record to write; without a partition its key decides (murmur2, as Java clients do).
+
+    A topic is one of the table, or `/` and the whole name of another one (see `cluster_name`).
+    """
 
     topic: str
     key: bytes | None
