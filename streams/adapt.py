@@ -1,0 +1,182 @@
+"""adapt: turns the connectors' samples of `load` into commands that tell the shards how loaded each model is.
+
+Runs on Faust: windowed, driven by a timer, and its only output is one idempotent record. What it decides is in
+`load_window` and in `Desk`; the rest is the app around them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from schemas.control import ReportLoad
+from schemas.load import LoadSample
+from schemas.policy import ModelPolicy
+from streams.dead_letters import bury
+from streams.errors import LogFailed, RefrainError, Refusal
+from streams.faust_app import faust_app
+from streams.in_force import PolicyWatch
+from streams.load_window import LoadWindow, Reports, load_of
+from streams.log import Log, Outgoing, Record
+from streams.metrics import Metrics
+from streams.reading import read
+from streams.settings import Adapt, Settings
+
+logger = logging.getLogger(__name__)
+
+NAME = "adapt"
+SOURCE = "load"
+STOP_CHECK_S = 0.05
+SAMPLE_BYTES_MAX = 10_000
+
+
+class Desk:
+    """Samples in, commands out; holds the window and what was reported last."""
+
+    def __init__(self, settings: Adapt, metrics: Metrics) -> None:
+        self._window = LoadWindow(settings.window_ms)
+        self._reports = Reports(settings.step_min, settings.valid_for_ms, settings.interval_ms)
+        self._metrics = metrics
+        self._targets: Mapping[str, ModelPolicy] | None = None
+
+    def aim(self, targets: Mapping[str, ModelPolicy] | None) -> None:
+        """The load targets of the policy in force; None while no policy is known."""
+        self._targets = targets
+
+    def take(self, record: Record, now_ms: int) -> Outgoing | None:
+        """Take a sample; one that cannot be read comes back as a dead letter, one of no use is counted."""
+        self._metrics.taken.labels(NAME, SOURCE).inc()
+        try:
+            sample = read(record.value, LoadSample.decode, bytes_max=SAMPLE_BYTES_MAX)
+        except Refusal as refusal:
+            self._metrics.refused.labels(NAME, refusal.code.value).inc()
+            return bury(record, refusal, NAME)
+        if self._targets is not None and sample.model not in self._targets:
+            dropped: str | None = "no_targets"
+        else:
+            dropped = self._window.add(sample, now_ms)
+        if dropped is not None:
+            self._metrics.dropped.labels(NAME, dropped).inc()
+        return None
+
+    def commands(self, now_ms: int) -> list[Outgoing]:
+        """The reports that are due."""
+        targets = self._targets or {}
+        smoothed = self._window.smoothed(now_ms)
+        loads = {model: load_of(mean, targets[model]) for model, mean in smoothed.items() if model in targets}
+        for model, load in loads.items():
+            self._metrics.load.labels(model).set(load)
+        return [
+            Outgoing(
+                "control",
+                None,
+                ReportLoad(
+                    who=NAME,
+                    why="smoothed over the window",
+                    model=report.model,
+                    load=report.load,
+                    valid_until_ms=report.valid_until_ms,
+                ).encode(),
+                partition=0,
+            )
+            for report in self._reports.due(loads, now_ms)
+        ]
+
+
+def run_adapt(
+    settings: Settings,
+    log: Log,
+    metrics: Metrics,
+    *,
+    stop: Callable[[], bool],
+    ready: Callable[[], None],
+    now_ms: Callable[[], int],
+) -> None:
+    """Run until `stop`. `log` must be the cluster of the settings: Faust connects to it by itself.
+
+    Raises WrongSetup for missing topics or a connection that Faust cannot make, LogFailed when the broker fails.
+    """
+    for topic in (SOURCE, "control", "policies", "dead-letters"):
+        log.partitions(topic)
+    desk = Desk(settings.adapt, metrics)
+    asyncio.run(_serve(settings, desk, PolicyWatch(log), metrics, stop=stop, ready=ready, now_ms=now_ms))
+
+
+async def _serve(
+    settings: Settings,
+    desk: Desk,
+    watch: PolicyWatch,
+    metrics: Metrics,
+    *,
+    stop: Callable[[], bool],
+    ready: Callable[[], None],
+    now_ms: Callable[[], int],
+) -> None:
+    app = faust_app(settings, NAME)
+    topics = {name: _topic(app, settings, name) for name in (SOURCE, "control", "dead-letters")}
+
+    async def send(record: Outgoing) -> None:
+        headers = [(name, value or b"") for name, value in record.headers]
+        sent = await topics[record.topic].send(
+            key=record.key, value=record.value, partition=record.partition, headers=headers
+        )
+        await sent
+        metrics.sent.labels(NAME, record.topic).inc()
+
+    async def take(samples: Any) -> None:
+        async for event in samples.events():
+            letter = desk.take(_record(event.message), now_ms())
+            if letter is not None:
+                await send(letter)
+
+    async def report() -> None:
+        policy = await asyncio.get_running_loop().run_in_executor(None, watch.latest)
+        desk.aim(None if policy is None else policy.policy.models)
+        for command in desk.commands(now_ms()):
+            await send(command)
+
+    async def assigned(*_: Any, **__: Any) -> None:
+        ready()
+
+    app.agent(topics[SOURCE], name=NAME)(take)
+    app.timer(settings.adapt.interval_ms / 1_000, name="report")(report)
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    await _run(app, stop)
+
+
+async def _run(app: Any, stop: Callable[[], bool]) -> None:
+    """Start the app, watch it, stop it: Faust's own worker would take over signals and logging."""
+    try:
+        await app.start()
+        while not stop() and not app.should_stop:
+            await asyncio.sleep(STOP_CHECK_S)
+    except KafkaError as problem:
+        raise LogFailed(f"Faust cannot reach the cluster ({problem}): check that it is up") from problem
+    finally:
+        await app.stop()
+    crash = app.crash_reason
+    if isinstance(crash, RefrainError):
+        raise crash
+    if crash is not None:
+        raise LogFailed(f"Faust stopped ({type(crash).__name__}: {crash}): start this worker again") from crash
+
+
+def _topic(app: Any, settings: Settings, name: str) -> Any:
+    raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+    return app.topic(settings.prefix + name, **raw)
+
+
+def _record(message: Any) -> Record:
+    return Record(
+        SOURCE,
+        message.partition,
+        message.offset,
+        int((message.timestamp or 0) * 1_000),
+        message.key,
+        message.value,
+        tuple(message.headers or ()),
+    )

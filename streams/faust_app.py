@@ -1,0 +1,110 @@
+"""A Faust app on the cluster of the settings: its connection, its limits, and what it must not do."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+import faust
+from faust.auth import SASLCredentials, SSLCredentials
+
+from streams.errors import WrongSetup
+from streams.settings import Settings
+
+HANDLED = frozenset(
+    {
+        "security.protocol", "sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password",
+        "ssl.ca.location", "ssl.ca.pem", "ssl.certificate.location", "ssl.key.location", "ssl.key.password",
+        "ssl.endpoint.identification.algorithm", "enable.ssl.certificate.verification",
+    }
+)  # fmt: skip
+TUNING = ("socket.", "reconnect.", "retry.", "client.", "broker.address.", "metadata.", "log", "debug", "statistics.")
+"""Properties that only tune librdkafka: aiokafka does as well without."""
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+
+def faust_app(settings: Settings, name: str) -> Any:
+    """An app of the group `PREFIX + name` that creates no topics, keeps no tables and serves no web.
+
+    To be called in the event loop that runs it. Raises WrongSetup for connection settings that Faust cannot take.
+    """
+    for noisy in ("faust", "mode", "aiokafka"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    session_s = settings.session_timeout_ms / 1_000
+    return faust.App(
+        settings.prefix + name,
+        broker=[f"kafka://{server.strip()}" for server in settings.kafka.split(",")],
+        broker_credentials=credentials_of(settings),
+        broker_session_timeout=session_s,
+        broker_heartbeat_interval=max(0.1, session_s / 6),
+        broker_rebalance_timeout=max(60.0, session_s),
+        broker_request_timeout=max(90.0, 2 * session_s),
+        broker_commit_interval=1.0,
+        consumer_auto_offset_reset="latest",
+        processing_guarantee="at_least_once",
+        store="memory://",
+        datadir=settings.state_dir / name,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        key_serializer="raw",
+        value_serializer="raw",
+    )
+
+
+def credentials_of(settings: Settings) -> SSLCredentials | SASLCredentials | None:
+    """Faust's form of the connection block. Raises WrongSetup naming the key that has none."""
+    given = {key: value.get_secret_value() for key, value in settings.connection.items()}
+    for key in given:
+        if key not in HANDLED and not key.startswith(TUNING):
+            raise WrongSetup(f"connection.{key} cannot be carried over to Faust: run adapt with settings without it")
+    protocol = given.get("security.protocol", "plaintext").lower()
+    if protocol == "plaintext":
+        return None
+    if protocol == "ssl":
+        return SSLCredentials(tls_context(given))
+    if protocol in ("sasl_plaintext", "sasl_ssl"):
+        return _sasl(given, tls_context(given) if protocol == "sasl_ssl" else None)
+    raise WrongSetup(f"connection.security.protocol is {protocol!r}: use plaintext, ssl, sasl_plaintext or sasl_ssl")
+
+
+def tls_context(given: Mapping[str, str]) -> ssl.SSLContext:
+    """The TLS context that librdkafka's `ssl.*` properties describe. Raises WrongSetup naming the key."""
+    context = ssl.create_default_context()
+    try:
+        if "ssl.ca.location" in given or "ssl.ca.pem" in given:
+            context = ssl.create_default_context(cafile=given.get("ssl.ca.location"), cadata=given.get("ssl.ca.pem"))
+    except (OSError, ssl.SSLError) as wrong:
+        raise WrongSetup(f"connection.ssl.ca.location cannot be used: {wrong}") from wrong
+    if given.get("ssl.endpoint.identification.algorithm", "https").lower() == "none":
+        context.check_hostname = False
+    if given.get("enable.ssl.certificate.verification", "true").lower() == "false":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if "ssl.certificate.location" in given:
+        try:
+            context.load_cert_chain(
+                given["ssl.certificate.location"],
+                given.get("ssl.key.location"),
+                given.get("ssl.key.password"),
+            )
+        except (OSError, ssl.SSLError) as wrong:
+            raise WrongSetup(f"connection.ssl.certificate.location cannot be used: {wrong}") from wrong
+    return context
+
+
+def _sasl(given: Mapping[str, str], context: ssl.SSLContext | None) -> SASLCredentials:
+    mechanism = given.get("sasl.mechanisms", given.get("sasl.mechanism", ""))
+    if mechanism not in MECHANISMS:
+        raise WrongSetup(f"connection.sasl.mechanisms is {mechanism!r}: adapt can use {', '.join(MECHANISMS)}")
+    for key in ("sasl.username", "sasl.password"):
+        if key not in given:
+            raise WrongSetup(f"connection.{key} is not set, and {mechanism} needs it")
+    return SASLCredentials(
+        username=given["sasl.username"],
+        password=given["sasl.password"],
+        ssl_context=context,
+        mechanism=mechanism,
+    )

@@ -1,0 +1,87 @@
+"""From a record's bytes to a message, or to the one refusal that says what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, ValidationError
+
+from schemas.base import Part
+from streams.errors import Refusal, RefusalCode
+
+M = TypeVar("M")
+
+KNOWN_VERSION = 1
+PROBLEMS_MAX = 5
+"""Wrong fields that one refusal names."""
+
+
+class Addressed(Part):
+    """What forwards and completions have in common: enough to tell the requester that the rest is wrong."""
+
+    forward_id: Annotated[str, Field(min_length=1, max_length=128)]
+    route: str
+
+
+class _Versioned(Part):
+    v: Any = KNOWN_VERSION
+
+
+def read(value: bytes | None, decode: Callable[[bytes], M], *, bytes_max: int | None = None) -> M:
+    """The message in `value`, which is at most `bytes_max` bytes long.
+
+    Raises Refusal: TOO_LARGE, UNREADABLE, TOO_DEEP, UNKNOWN_VERSION, or BAD_FIELD naming the fields
+    without their values.
+    """
+    if value is None:
+        raise Refusal(RefusalCode.UNREADABLE, "the record has no value")
+    if bytes_max is not None and len(value) > bytes_max:
+        raise Refusal(RefusalCode.TOO_LARGE, f"{len(value)} bytes; at most {bytes_max} are taken")
+    try:
+        return decode(value)
+    except ValidationError as wrong:
+        # Not chained: the original error holds the input, and this one is logged and kept.
+        raise _refusal(value, wrong) from None
+
+
+def address_of(value: bytes | None) -> Addressed | None:
+    """Where a message belongs whose other fields are wrong; None when that cannot be read either."""
+    if value is None:
+        return None
+    try:
+        return Addressed.model_validate_json(value)
+    except ValidationError:
+        return None
+
+
+def _refusal(value: bytes, wrong: ValidationError) -> Refusal:
+    errors = wrong.errors(include_url=False, include_input=False)
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        if "recursion limit" in first["msg"]:
+            return Refusal(RefusalCode.TOO_DEEP, "JSON is nested too deep to be read")
+        return Refusal(RefusalCode.UNREADABLE, f"not JSON: {first['msg'].removeprefix('Invalid JSON: ')}")
+    version = _version(value)
+    if version is not None and version != KNOWN_VERSION:
+        return Refusal(RefusalCode.UNKNOWN_VERSION, f"version {version}; this worker reads {KNOWN_VERSION}")
+    named = [f"{_place(error['loc'])}: {_wrong(error['type'], error['msg'])}" for error in errors[:PROBLEMS_MAX]]
+    more = len(errors) - PROBLEMS_MAX
+    return Refusal(RefusalCode.BAD_FIELD, "; ".join(named) + (f"; and {more} more" if more > 0 else ""))
+
+
+def _version(value: bytes) -> int | None:
+    try:
+        version = _Versioned.model_validate_json(value).v
+    except ValidationError:
+        return None
+    return version if isinstance(version, int) and not isinstance(version, bool) else None
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in loc) or "message"
+
+
+def _wrong(kind: str, message: str) -> str:
+    # The one message of pydantic that quotes its input.
+    return "not one of the known kinds" if kind == "union_tag_invalid" else message

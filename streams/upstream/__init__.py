@@ -1,0 +1,1 @@
+"""upstream: the connector that asks the models what the cache cannot answer."""

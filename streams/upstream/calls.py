@@ -1,0 +1,96 @@
+"""The calls: a loop of its own that keeps at most so many open, and hands each answer on as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from schemas.forwards import Forward
+from streams.errors import RefusalCode
+from streams.upstream.background import Background
+from streams.upstream.model import Answer, Model, failed
+
+CLOSE_WAIT_S = 5.0
+
+
+class Called(NamedTuple):
+    """What came of a forward. `called` is false when its deadline had passed before its turn."""
+
+    forward: Forward
+    answer: Answer
+    latency_ms: float
+    called: bool
+
+
+class Calls:
+    """Calls `make_model()`'s model for each forward, in order, `concurrency` at a time.
+
+    `wanted` is asked at a forward's turn: one that nobody wants any more is left out. `finished` gets every other
+    one. Both are called in the loop's thread and must be quick. A model that raises is an error of this program:
+    `problem` holds it.
+    """
+
+    def __init__(
+        self,
+        make_model: Callable[[], Model],
+        concurrency: int,
+        wanted: Callable[[str], bool],
+        finished: Callable[[Called], None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._make_model = make_model
+        self._concurrency = concurrency
+        self._wanted = wanted
+        self._finished = finished
+        self._now_ms = now_ms
+        self._loop = asyncio.new_event_loop()
+        self._queue: asyncio.Queue[Forward] = asyncio.Queue()
+        self._closing = asyncio.Event()
+        self._background = Background("calls", self._run)
+
+    def start(self, forward: Forward) -> None:
+        """Queue a forward."""
+        self._loop.call_soon_threadsafe(self._queue.put_nowait, forward)
+
+    def close(self) -> None:
+        """End the loop; calls still open are cut off."""
+        if self._background.alive:
+            self._loop.call_soon_threadsafe(self._closing.set)
+            self._background.join(CLOSE_WAIT_S)
+        if not self._background.alive:
+            self._loop.close()
+
+    @property
+    def problem(self) -> Exception | None:
+        """What ended the loop, if something did."""
+        return self._background.problem
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._work())
+
+    async def _work(self) -> None:
+        model = self._make_model()
+        try:
+            async with asyncio.TaskGroup() as group:
+                workers = [group.create_task(self._one_after_another(model)) for _ in range(self._concurrency)]
+                await self._closing.wait()
+                for worker in workers:
+                    worker.cancel()
+        finally:
+            await model.close()
+
+    async def _one_after_another(self, model: Model) -> None:
+        while True:
+            forward = await self._queue.get()
+            if self._wanted(forward.forward_id):
+                self._finished(await self._call(model, forward))
+
+    async def _call(self, model: Model, forward: Forward) -> Called:
+        if self._now_ms() >= forward.deadline_at_ms:
+            late = failed(RefusalCode.DEADLINE, "nobody waits for the answer any more: ask again, or wait longer")
+            return Called(forward, late, 0.0, called=False)
+        started = time.perf_counter()
+        answer = await model.answer(forward)
+        return Called(forward, answer, (time.perf_counter() - started) * 1_000, called=True)

@@ -1,0 +1,53 @@
+"""What a model is to the connector: a forward in, an answer or the reason why there is none out."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from schemas.forwards import Completion, Forward, Status
+from schemas.responses import Problem
+from streams.errors import RefusalCode
+
+COMPLETION_BYTES_MAX = 2_000_000
+"""The largest completion; `completions` takes a little more."""
+
+
+class Answer(NamedTuple):
+    """A chat.completion object (`body`), or a `problem`."""
+
+    body: dict[str, Any] | None = None
+    problem: Problem | None = None
+
+
+class Model(Protocol):
+    """A model, called from one event loop. A call never raises for what a server does."""
+
+    async def answer(self, forward: Forward) -> Answer: ...
+    async def close(self) -> None: ...
+
+
+def failed(code: RefusalCode, message: str) -> Answer:
+    """No answer, and why."""
+    return Answer(problem=Problem(code=code.value, message=message))
+
+
+def completion_of(forward_id: str, route: str, answer: Answer, latency_ms: int) -> Completion:
+    """The completion that tells of an answer."""
+    if answer.body is not None:
+        return Completion(forward_id=forward_id, route=route, status=Status.OK, body=answer.body, latency_ms=latency_ms)
+    problem = answer.problem or Problem(code=RefusalCode.UPSTREAM.value, message="the model gave no reason")
+    return Completion(forward_id=forward_id, route=route, status=Status.FAILED, error=problem, latency_ms=latency_ms)
+
+
+def encoded(completion: Completion) -> bytes:
+    """The record's value; an answer that the topic would not take becomes a failure."""
+    value = completion.encode()
+    if len(value) <= COMPLETION_BYTES_MAX:
+        return value
+    problem = f"the answer takes {len(value)} bytes; at most {COMPLETION_BYTES_MAX} are carried"
+    return completion_of(
+        completion.forward_id,
+        completion.route,
+        failed(RefusalCode.ANSWER_TOO_LARGE, problem),
+        completion.latency_ms,
+    ).encode()

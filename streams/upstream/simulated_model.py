@@ -1,0 +1,128 @@
+"""A model that is none: answers, latencies and failures that depend on nothing but the request and a seed.
+
+A question or `metadata.simulate` may ask for more, in square brackets or by name: `[simulate:fail]`,
+`[simulate:slow]`, `[simulate:length]`, `[simulate:refusal]`, `[simulate:large]`, `[simulate:huge]`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+import random
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+
+from schemas.forwards import Forward
+from streams.errors import RefusalCode
+from streams.settings import Upstream
+from streams.upstream.model import Answer, failed
+
+SLOW_S = 3.0
+LARGE_CHARS = 400_000
+"""More than a policy lets an entry take by default, less than a topic takes."""
+QUESTION_CHARS_MAX = 120
+_ASKED = re.compile(r"\[simulate:([a-z]+)\]")
+
+
+class Simulated(NamedTuple):
+    """What the model would do: after `latency_s`, `answer`."""
+
+    latency_s: float
+    answer: Answer
+
+
+class SimulatedModel:
+    """Answers like `simulate`, in as much time as it says. `sleep` takes seconds."""
+
+    def __init__(self, settings: Upstream, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._settings = settings
+        self._sleep = sleep
+
+    async def answer(self, forward: Forward) -> Answer:
+        """The same answer for the same forward, however often it is asked."""
+        created_s = forward.deadline_at_ms // 1_000
+        simulated = simulate(forward.body, forward.forward_id, created_s, self._settings)
+        await self._sleep(simulated.latency_s)
+        return simulated.answer
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def simulate(body: dict[str, Any], identity: str, created_s: int, settings: Upstream) -> Simulated:
+    """The answer to `body`; `identity` and the seed decide latency and failure."""
+    draw = random.Random(f"{settings.seed}/{identity}")
+    fails = draw.random() < settings.failure_rate
+    latency_s = settings.latency_median_ms / 1_000 * math.exp(settings.latency_sigma * draw.gauss(0.0, 1.0))
+    question = question_of(body)
+    asked = _asked(body, question)
+    if "slow" in asked:
+        latency_s = SLOW_S
+    if fails or "fail" in asked:
+        return Simulated(latency_s, failed(RefusalCode.UPSTREAM, "the simulated model failed, as it was told to"))
+    completion = _completion(body, question, asked, identity, created_s, settings)
+    if len(to_json(completion)) > settings.answer_bytes_max:
+        text = f"the model's answer is larger than {settings.answer_bytes_max} bytes"
+        return Simulated(latency_s, failed(RefusalCode.ANSWER_TOO_LARGE, text))
+    return Simulated(latency_s, Answer(body=completion))
+
+
+def question_of(body: dict[str, Any]) -> str:
+    """The text of the last user message, empty when there is none."""
+    messages = body.get("messages")
+    for message in reversed(messages if isinstance(messages, list) else []):
+        if isinstance(message, dict) and message.get("role") == "user":
+            return _text(message.get("content"))
+    return ""
+
+
+def _text(content: object) -> str:
+    if isinstance(content, list):
+        parts = (part.get("text") for part in content if isinstance(part, dict))
+        return " ".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else ""
+
+
+def _asked(body: dict[str, Any], question: str) -> set[str]:
+    metadata = body.get("metadata")
+    named = metadata.get("simulate") if isinstance(metadata, dict) else None
+    return {*_ASKED.findall(question), *([named] if isinstance(named, str) else [])}
+
+
+def _completion(
+    body: dict[str, Any], question: str, asked: set[str], identity: str, created_s: int, settings: Upstream
+) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": _words(body, question, asked, settings)}
+    if "refusal" in asked:
+        message = {"role": "assistant", "content": None, "refusal": "The simulated model declines, as it was told to."}
+    asked_words, said_words = len(question.split()), len((message["content"] or "").split())
+    return {
+        "id": f"chatcmpl-{identity}",
+        "object": "chat.completion",
+        "created": created_s,
+        "model": body.get("model"),
+        "choices": [
+            {"index": 0, "message": message, "finish_reason": "length" if "length" in asked else "stop"},
+        ],
+        "usage": {
+            "prompt_tokens": asked_words,
+            "completion_tokens": said_words,
+            "total_tokens": asked_words + said_words,
+        },
+    }
+
+
+def _words(body: dict[str, Any], question: str, asked: set[str], settings: Upstream) -> str:
+    whole = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:16]
+    text = f"Simulated answer {digest} to: {question[:QUESTION_CHARS_MAX]}"
+    if "huge" in asked:
+        return text + " " + "x" * (settings.answer_bytes_max + 1)
+    if "large" in asked:
+        return text + " " + "x" * LARGE_CHARS
+    return text

@@ -1,0 +1,113 @@
+"""The simulated model as an OpenAI-compatible HTTP server on loopback, for tests and benches.
+
+with SimulatedServer(settings) as server:
+    httpx.post(f"{server.base_url}/chat/completions", json=body)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections import deque
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from aiohttp import web
+from pydantic_core import from_json, to_json
+
+from streams.errors import WrongSetup
+from streams.settings import Upstream
+from streams.upstream.background import Background
+from streams.upstream.simulated_model import simulate
+
+START_WAIT_S = 10.0
+REQUEST_BYTES_MAX = 4_194_304
+
+
+class Scripted(NamedTuple):
+    """An answer that a test wants given, after `delay_s`, in place of the model's."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    delay_s: float = 0.0
+
+
+class Seen(NamedTuple):
+    """A call as it came; header names in lower case."""
+
+    headers: dict[str, str]
+    body: Any
+
+
+class SimulatedServer:
+    """Serves in a thread of its own. `script` is used up before the model answers; `seen` has every call."""
+
+    def __init__(self, settings: Upstream) -> None:
+        self._settings = settings
+        self.script: deque[Scripted] = deque()
+        self.seen: list[Seen] = []
+        self._port = 0
+        self._loop = asyncio.new_event_loop()
+        self._ending = asyncio.Event()
+        self._background: Background | None = None
+
+    @property
+    def base_url(self) -> str:
+        """What `upstream.base_url` must be."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def __enter__(self) -> Self:
+        up = threading.Event()
+        self._background = Background("simulated-server", lambda: self._loop.run_until_complete(self._serve(up)))
+        if not up.wait(START_WAIT_S):
+            raise WrongSetup(f"the simulated server did not start: {self._background.problem}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._background is not None:
+            self._loop.call_soon_threadsafe(self._ending.set)
+            self._background.join(START_WAIT_S)
+            self._loop.close()
+
+    async def _serve(self, up: threading.Event) -> None:
+        app = web.Application(client_max_size=REQUEST_BYTES_MAX)
+        app.router.add_post("/v1/chat/completions", self._answer)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self._port = runner.addresses[0][1]
+        up.set()
+        try:
+            await self._ending.wait()
+        finally:
+            await runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        data = await request.read()
+        try:
+            body = from_json(data)
+        except ValueError:
+            body = None
+        self.seen.append(Seen({name.lower(): value for name, value in request.headers.items()}, body))
+        if self.script:
+            scripted = self.script.popleft()
+            await asyncio.sleep(scripted.delay_s)
+            return web.Response(status=scripted.status, body=scripted.body, headers=dict(scripted.headers))
+        if not isinstance(body, dict):
+            return _error(400, "the body is not a JSON object")
+        identity = request.headers.get("Idempotency-Key") or hashlib.sha256(data).hexdigest()[:32]
+        simulated = simulate(body, identity, 0, self._settings)
+        await asyncio.sleep(simulated.latency_s)
+        if simulated.answer.body is None:
+            return _error(500, "the simulated model failed, as it was told to")
+        return web.Response(body=to_json(simulated.answer.body), content_type="application/json")
+
+
+def _error(status: int, message: str) -> web.Response:
+    body = to_json({"error": {"message": message, "type": "simulated"}})
+    return web.Response(status=status, body=body, content_type="application/json")
