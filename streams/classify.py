@@ -1,0 +1,356 @@
+"""classify: the entrance. `requests` -> `journal` (to look up), or `forwards` (never, bypass, no policy).
+
+What waits is taken as one batch, and embedded in one call. Text of a `never` category reaches `forwards` alone.
+Per partition of `requests` the journal gets records in the order of the requests: the shard knows repeats by it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, ParamSpec, TypeVar
+
+from schemas.base import Reply, Sealed
+from schemas.control import PolicyInForce
+from schemas.decisions import Reason
+from schemas.journal import Asked, Origin, Seen
+from schemas.policy import CategoryPolicy, Limits
+from schemas.requests import CacheMode, Request
+from streams.answers import refused, reply_of, respond
+from streams.dead_letters import bury
+from streams.embedder import Embedder, Remembering, load_embedder
+from streams.errors import RefrainError, Refusal, RefusalCode, WrongSetup
+from streams.identity import Question, check_length, decision_id, decision_tag, identify, question_of
+from streams.log import Headers, Log, Outgoing, Record
+from streams.metrics import Metrics
+from streams.passing import Passing, unstreamed
+from streams.policies import PolicyFollower
+from streams.reply_to import DEFAULT, ReplyTo, partitions_of
+from streams.request_reading import parse, request_of
+from streams.routing import Ask, Place, Router
+from streams.settings import Classify, Settings
+from streams.stateless import run_stateless
+from streams.suspicion import may_be_never
+from streams.vectors import Ints, encode
+
+logger = logging.getLogger(__name__)
+
+NAME = "classify"
+SOURCE = "requests"
+OUT_BYTES_MAX = 2_000_000
+"""The largest record to `journal` or `forwards`: text is escaped twice there. Below the topics' own limit."""
+NO_LIMIT = 1 << 31
+
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Vectors = Mapping[str, Ints | None]
+
+
+class Incarnations(NamedTuple):
+    """The topic ids of `requests` and `journal`: ids of decisions are theirs alone."""
+
+    requests: str
+    journal: str
+
+
+class Open(NamedTuple):
+    """A request that goes on after the batch was embedded."""
+
+    record: Record
+    request: Request
+    reply: Reply
+    question: Question
+    place: Place | None
+    """None until the nearest example is known."""
+    compared: bool
+    """Whether the text is compared by meaning."""
+    text: str | None
+    """The text to embed, None when no vector is needed."""
+
+
+class Classifier:
+    """Requests in; journal records, forwards, error responses and dead letters out.
+
+    `policy` gives the policy in force; a new one is prepared once, with its examples embedded.
+    """
+
+    def __init__(
+        self,
+        settings: Classify,
+        incarnations: Incarnations,
+        remembering: Remembering,
+        policy: Callable[[], PolicyInForce | None],
+        reply_to: ReplyTo,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._incarnations = incarnations
+        self._tag = decision_tag(incarnations.requests, incarnations.journal)
+        self._remembering = remembering
+        self._embedder = remembering.embedder
+        self._policy = policy
+        self._reply_to = reply_to
+        self._metrics = metrics
+        self._in_force: PolicyInForce | None = None
+        self._router: Router | None = None
+
+    def step(self, batch: Sequence[Record]) -> list[Outgoing]:
+        """What comes of a batch, in its order."""
+        self._follow_policy()
+        taken = [self._attempt(record, self._take, record) for record in batch]
+        vectors = self._vectors([item.text for item in taken if isinstance(item, Open) and item.text is not None])
+        out: list[Outgoing] = []
+        for item in taken:
+            out += self._attempt(item.record, self._finish, item, vectors) if isinstance(item, Open) else item
+        return out
+
+    def _follow_policy(self) -> None:
+        current = self._policy()
+        if current is not self._in_force:
+            embed, identity = self._remembering.vectors, self._embedder.identity
+            self._router = None if current is None else Router(current, embed, identity)
+            self._in_force = current
+
+    def _vectors(self, texts: Sequence[str]) -> Vectors:
+        return dict(zip(texts, self._remembering.vectors(texts), strict=True)) if texts else {}
+
+    def _attempt(self, record: Record, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | list[Outgoing]:
+        """The result of `work`, or what is told and kept of a record that cannot be taken."""
+        try:
+            return work(*args, **kwargs)
+        except Refusal as refusal:
+            return self._refuse(record, refusal)
+        except RefrainError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a record nobody foresaw must not stop those behind it
+            kind = type(error).__name__
+            return self._refuse(record, Refusal(RefusalCode.UNREADABLE, f"{kind} while the request was taken"))
+
+    def _take(self, record: Record) -> Open | list[Outgoing]:
+        """Read and check one request; what is known of its category without a vector is known here."""
+        settings = self._settings
+        _check_carried(record, settings.header_bytes_max)
+        parsed = parse(record.value, bytes_max=settings.request_bytes_max, depth_max=settings.depth_max)
+        request = request_of(parsed)
+        question = question_of(request.body)
+        check_length(question, settings.question_chars_max)
+        target = self._reply_to.target(record.headers)
+        reply = reply_of(target.topic, target.partition, record.key, record.headers)
+        place = self._router.place(_ask(request, question)) if self._router else None
+        compared = question.comparable and self._embedder.fits(question.text)
+        wanted = compared or (place is None and question.text.strip() != "")
+        item = Open(record, request, reply, question, place, compared, question.text if wanted else None)
+        reason = self._past_the_cache(item)
+        return item if reason is None else self._pass(item, place, reason)
+
+    def _past_the_cache(self, item: Open) -> Reason | None:
+        """Why a request is not looked up, as far as is known before the examples are asked."""
+        request, place = item.request, item.place
+        if request.deadline_at_ms is not None and request.deadline_at_ms <= item.record.timestamp_ms:
+            return Reason.DEADLINE_PASSED
+        if place is not None and place.never:
+            return Reason.CATEGORY_NEVER
+        if request.cache is CacheMode.BYPASS:
+            return Reason.BYPASS_ASKED
+        if self._router is None:
+            return Reason.NO_POLICY
+        return Reason.CATEGORY_UNKNOWN if place is not None and place.policy is None else None
+
+    def _pass(self, item: Open, place: Place | None, reason: Reason) -> list[Outgoing]:
+        passing = Passing(
+            id=self._id(item.record),
+            origin=self._origin(item.record),
+            request=item.request,
+            reply=item.reply,
+            asked_at_ms=item.record.timestamp_ms,
+            category=None if place is None else place.category,
+            reason=reason,
+            policy_version=None if self._in_force is None else self._in_force.version,
+        )
+        if reason is Reason.DEADLINE_PASSED:
+            self._metrics.refused.labels(NAME, RefusalCode.DEADLINE.value).inc()
+            return passing.refuse(RefusalCode.DEADLINE, "the deadline was over when the request arrived")
+        if item.request.cache is CacheMode.ONLY:
+            return passing.refuse(RefusalCode.NOT_CACHED, "answers to this question are not kept: ask without `only`")
+        limits = Limits() if self._in_force is None else self._in_force.policy.limits
+        return _bounded(passing.forward(limits))
+
+    def _finish(self, item: Open, vectors: Vectors) -> list[Outgoing]:
+        """Settle the category, and ask the shard or pass the request on."""
+        assert self._router is not None, "without a policy nothing is left open"
+        vector = None if item.text is None else vectors[item.text]
+        place = item.place or self._router.nearest(vector)
+        if place.never or place.policy is None:
+            if item.text is not None and place.never:
+                self._remembering.forget([item.text])
+            return self._pass(item, place, Reason.CATEGORY_NEVER if place.never else Reason.CATEGORY_UNKNOWN)
+        return _bounded([self._asked(item, place, place.policy, vector if item.compared else None)])
+
+    def _asked(self, item: Open, place: Place, policy: CategoryPolicy, vector: Ints | None) -> Outgoing:
+        request = item.request
+        identity = identify(
+            request.body,
+            request.vary,
+            request.sources,
+            policy,
+            chars_max=self._settings.question_chars_max,
+            question=item.question,
+        )
+        space = request.tenant if policy.scope == "tenant" else "*"
+        asked = Asked(
+            id=self._id(item.record),
+            origin=self._origin(item.record),
+            request_id=request.request_id,
+            tenant=request.tenant,
+            space=space,
+            category=place.category,
+            classifier=place.classifier,
+            mode=request.cache,
+            model=request.body["model"],
+            embedder=self._embedder.identity,
+            context=identity.context,
+            fields=identity.fields,
+            text_digest=identity.text_digest,
+            vector=None if vector is None else encode(vector),
+            question=Sealed(data=identity.question),
+            body=Sealed(data=_json(unstreamed(request.body))),
+            tags=request.tags,
+            sources=request.sources,
+            deadline_at_ms=request.deadline_at_ms,
+            reply=item.reply,
+            seen=Seen(
+                policy_version=place.version, cache=policy.cache, threshold=policy.threshold, ttl_ms=policy.ttl_ms
+            ),
+        )
+        shard = int(identity.context, 16) % policy.slices
+        return Outgoing("journal", f"{space}/{place.category}/{shard}".encode(), asked.encode())
+
+    def _refuse(self, record: Record, refusal: Refusal) -> list[Outgoing]:
+        """A dead letter, without text where that may belong to `never` traffic, and an error to the requester."""
+        logger.warning("%s[%d]@%d refused: %s", record.topic, record.partition, record.offset, refusal.code.value)
+        self._metrics.refused.labels(NAME, refusal.code.value).inc()
+        value = record.value or b""
+        try:
+            parsed = parse(value, bytes_max=NO_LIMIT, depth_max=self._settings.depth_max)
+        except Refusal:
+            parsed = None
+        letter = bury(record, refusal, NAME, with_text=not may_be_never(self._router, value, parsed))
+        return [letter, self._told(record, refusal, parsed or {})]
+
+    def _told(self, record: Record, refusal: Refusal, parsed: Mapping[str, object]) -> Outgoing:
+        try:
+            target = self._reply_to.target(record.headers)
+        except Refusal:
+            target = DEFAULT
+        key, headers = _fitting(record, self._settings.header_bytes_max)
+        request_id, tenant = parsed.get("request_id"), parsed.get("tenant", "default")
+        response = refused(
+            refusal.code.value,
+            str(refusal.args[0]),
+            request_id=request_id if isinstance(request_id, str) and len(request_id) <= 256 else None,
+            tenant=tenant if isinstance(tenant, str) and len(tenant) <= 64 else None,
+        )
+        return respond(reply_of(target.topic, target.partition, key, headers), response)
+
+    def _id(self, record: Record) -> str:
+        return decision_id(record.partition, record.offset, self._tag)
+
+    def _origin(self, record: Record) -> Origin:
+        return Origin(
+            topic=SOURCE,
+            topic_id=self._incarnations.requests,
+            partition=record.partition,
+            offset=record.offset,
+        )
+
+
+def run_classify(
+    settings: Settings,
+    log: Log,
+    metrics: Metrics,
+    *,
+    stop: Callable[[], bool],
+    ready: Callable[[], None],
+    now_ms: Callable[[], int],
+    embedder: Embedder | None = None,
+) -> None:
+    """Run until `stop`. Without an `embedder` the one of the settings is loaded.
+
+    Raises WrongSetup for topics or a model that are not as needed, LogFailed when the broker fails.
+    """
+    incarnations = check_topics(log)
+    model = embedder or load_embedder(settings.embedding, settings.state_dir / "models")
+    # The first call of a model is slow; nobody should wait for it.
+    model.embed(["What is ready now?"])
+    remembering = Remembering(model, settings.embedding.remembered, metrics)
+    reply_to = ReplyTo(settings.prefix, settings.classify.reply_topics, partitions_of(log), now_ms)
+    with PolicyFollower(log, metrics, NAME) as policies:
+        classifier = Classifier(
+            settings.classify, incarnations, remembering, lambda: policies.current, reply_to, metrics
+        )
+        run_stateless(
+            NAME,
+            log.reader(SOURCE, NAME),
+            log.writer(),
+            classifier.step,
+            metrics,
+            batch_max=settings.classify.batch_max,
+            stop=stop,
+            ready=ready,
+        )
+
+
+def check_topics(log: Log) -> Incarnations:
+    """The incarnations of the topics. Raises WrongSetup when one is missing or the shards do not match."""
+    for topic in ("responses", "forwards", "policies", "dead-letters"):
+        log.partitions(topic)
+    journal, documents = log.partitions("journal"), log.partitions("documents")
+    if journal != documents:
+        raise WrongSetup(
+            f"journal has {journal} partitions and documents {documents}: a shard is one of each. Delete the one that"
+            " is wrong and run `refrain topics create`"
+        )
+    return Incarnations(log.topic_id(SOURCE), log.topic_id("journal"))
+
+
+def _ask(request: Request, question: Question) -> Ask:
+    return Ask(request.tenant, request.body["model"], request.tags, request.category, question.text, request.body)
+
+
+def _carried_bytes(headers: Headers) -> int:
+    return sum(len(name.encode()) + len(value or b"") for name, value in headers)
+
+
+def _check_carried(record: Record, bytes_max: int) -> None:
+    """Key and headers are carried back with the response, and stand in the journal until then."""
+    size = len(record.key or b"") + _carried_bytes(record.headers)
+    if size > bytes_max:
+        raise Refusal(RefusalCode.TOO_LARGE, f"key and headers have {size} bytes, {bytes_max} are taken")
+
+
+def _fitting(record: Record, bytes_max: int) -> tuple[bytes | None, Headers]:
+    """As much of key and headers as is within the limit, the key first."""
+    key = record.key if len(record.key or b"") <= bytes_max else None
+    left = bytes_max - len(key or b"")
+    kept = []
+    for header in record.headers:
+        left -= _carried_bytes((header,))
+        if left < 0:
+            break
+        kept.append(header)
+    return key, tuple(kept)
+
+
+def _bounded(out: list[Outgoing]) -> list[Outgoing]:
+    """The records. Raises Refusal(TOO_LARGE) when one is larger than its topic takes."""
+    for record in out:
+        size = len(record.key or b"") + len(record.value or b"")
+        if size > OUT_BYTES_MAX:
+            raise Refusal(
+                RefusalCode.TOO_LARGE,
+                f"with its escapes the request takes {size} bytes, {OUT_BYTES_MAX} are taken: shorten it",
+            )
+    return out

@@ -1,0 +1,111 @@
+"""Texts to vectors: what an embedder is, and how recent texts are remembered.
+
+`load_embedder` makes the one that the settings name; nothing is imported or fetched before it is called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from streams.errors import WrongSetup
+from streams.free_embedder import FreeEmbedder
+from streams.metrics import Metrics
+from streams.settings import Embedding
+from streams.vectors import Floats, Ints, quantise
+
+
+class Embedder(Protocol):
+    """A model of meaning. Vectors of different identities are never compared."""
+
+    @property
+    def identity(self) -> str:
+        """Names the model, the hash of its weights and the backend."""
+
+    @property
+    def dim(self) -> int: ...
+
+    def embed(self, texts: Sequence[str]) -> Floats:
+        """The vectors (n, dim) of n texts, in one call of the model. A row of NaN: that text has none."""
+
+    def fits(self, text: str) -> bool:
+        """Whether the whole text lies inside the model's window; what lies beyond does not reach the vector."""
+
+
+def load_embedder(settings: Embedding, cache_dir: Path) -> Embedder:
+    """The embedder of the settings; `cache_dir` keeps what is derived from a model, such as its ONNX form.
+
+    Raises WrongSetup when the model is not on this machine, is another than expected, or has no backend here.
+    """
+    if settings.backend == "free":
+        return FreeEmbedder()
+    from streams.model_embedder import load_model_embedder
+
+    return load_model_embedder(settings, cache_dir)
+
+
+def check_same(expected: str, found: str, model: str) -> None:
+    """Raises WrongSetup naming both hashes when they differ."""
+    if expected.lower() != found:
+        raise WrongSetup(
+            f"the weights of {model} have sha256 {found}, expected {expected}: fetch the model again, or set"
+            " embedding.sha256 to the hash that you trust"
+        )
+
+
+class Remembering:
+    """An embedder that remembers the vectors of recent texts, by digest: no text stays in it."""
+
+    def __init__(self, embedder: Embedder, capacity: int, metrics: Metrics) -> None:
+        self.embedder = embedder
+        self._capacity = capacity
+        self._new = metrics.embedded.labels("embedded")
+        self._known = metrics.embedded.labels("remembered")
+        self._kept: OrderedDict[bytes, Ints | None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def vectors(self, texts: Sequence[str]) -> list[Ints | None]:
+        """The vectors of record of the texts, None for a text without one; one model call for those not known."""
+        keys = [_key(text) for text in texts]
+        found: dict[bytes, Ints | None] = {}
+        missing: dict[bytes, str] = {}
+        for key, text in zip(keys, texts, strict=True):
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                found[key] = self._kept[key]
+            else:
+                missing[key] = text
+        self._known.inc(len(keys) - len(missing))
+        self._new.inc(len(missing))
+        if missing:
+            found |= self._embed(missing)
+        return [found[key] for key in keys]
+
+    def forget(self, texts: Sequence[str]) -> None:
+        """Drop what is remembered of the texts."""
+        for text in texts:
+            self._kept.pop(_key(text), None)
+
+    def _embed(self, missing: dict[bytes, str]) -> dict[bytes, Ints | None]:
+        rows = self.embedder.embed(list(missing.values()))
+        fresh = {key: _of_record(row) for key, row in zip(missing, rows, strict=True)}
+        self._kept.update(fresh)
+        while len(self._kept) > self._capacity:
+            self._kept.popitem(last=False)
+        return fresh
+
+
+def _of_record(row: Floats) -> Ints | None:
+    try:
+        return quantise(row)
+    except ValueError:
+        return None
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()

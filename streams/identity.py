@@ -1,0 +1,294 @@
+"""What makes two questions the same: the text that may differ in words, and all that must match exactly.
+
+Only the text of the last user message is compared by meaning. The rest of a request's body, its `vary` object and
+its `sources` form the context digest, over canonical JSON with a typed hole where the text was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from schemas.base import Source
+from schemas.policy import CategoryPolicy
+from streams.errors import Refusal, RefusalCode
+
+Body = Mapping[str, Any]
+
+NOT_CONTEXT = frozenset({"stream", "stream_options", "store", "service_tier"})
+"""Fields of a body that cannot change the answer."""
+MODEL_CHARS_MAX = 256
+CANONICAL_DEPTH_MAX = 256
+FIELDS_MAX = 64
+"""Parts of the context that get a digest of their own; more share one, so that a record stays small."""
+FIELD_NAME_CHARS_MAX = 64
+OTHER = "other"
+_BODY = "body."
+_MESSAGES_HEAD = 16
+_MESSAGES_TAIL = 8
+
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+class Question(NamedTuple):
+    """The text of the last message, and where in it the text stands."""
+
+    text: str
+    comparable: bool
+    """Whether the text may be compared by meaning; else only an exact match of the whole message serves."""
+    part: int | None = None
+    """The one text part among the parts of the content, None when the content is a string."""
+
+
+class Identity(NamedTuple):
+    """What a request is compared by."""
+
+    question: str
+    comparable: bool
+    context: str
+    """32 hex digits over all that must match exactly."""
+    fields: dict[str, str]
+    """8 hex digits a part of the context, so that a miss can name the parts that differ."""
+    text_digest: str
+    """32 hex digits over the question's text, or over the last message when it is not comparable."""
+
+
+def decision_tag(requests_topic_id: str, journal_topic_id: str) -> str:
+    """12 hex digits that name these incarnations of the two topics: a recreated topic never repeats an id."""
+    return hashlib.sha256(f"{requests_topic_id}/{journal_topic_id}".encode()).hexdigest()[:12]
+
+
+def decision_id(partition: int, offset: int, tag: str) -> str:
+    """The id of the decision, and of the forward, of the request at these coordinates."""
+    return f"{partition}-{offset}-{tag}"
+
+
+def canonical(value: Any) -> bytes:
+    """Canonical JSON of a parsed value: keys sorted, numbers by value (1.0 is 1, -0.0 is 0), strings as they are.
+
+    Raises Refusal(BAD_FIELD) for NaN, infinity and lone surrogates, Refusal(TOO_DEEP) beyond 256 levels.
+    """
+    try:
+        return _encode(_plain(value, CANONICAL_DEPTH_MAX)).encode()
+    except UnicodeEncodeError as error:
+        raise Refusal(RefusalCode.BAD_FIELD, "a text holds half of a surrogate pair: send whole characters") from error
+
+
+def question_of(body: Body) -> Question:
+    """The question of a chat-completions body. Raises Refusal(BAD_FIELD) or Refusal(EMPTY_QUESTION)."""
+    last = _messages(body)[-1]
+    content = last.get("content")
+    question = Question(content, comparable=True) if isinstance(content, str) else _in_parts(content)
+    if last.get("role") != "user":
+        return question._replace(comparable=False)
+    if question.text.strip():
+        return question
+    if isinstance(content, list) and any(part.get("type") != "text" for part in content):
+        return question._replace(comparable=False)
+    raise Refusal(RefusalCode.EMPTY_QUESTION, "the last message has no text: ask something")
+
+
+def question_text(body: Body) -> str:
+    """The text of the last message, parts joined by line ends. Raises as `question_of`."""
+    return question_of(body).text
+
+
+def identify(
+    body: Body,
+    vary: Mapping[str, Any],
+    sources: Sequence[Source],
+    policy: CategoryPolicy,
+    *,
+    chars_max: int,
+    question: Question | None = None,
+) -> Identity:
+    """The identity of a request under its category's policy. `question` spares finding it again.
+
+    Raises Refusal: BAD_FIELD, EMPTY_QUESTION, QUESTION_TOO_LONG (more than `chars_max` characters), TOO_DEEP.
+    """
+    asked = question_of(body) if question is None else question
+    check_length(asked, chars_max)
+    last = body["messages"][-1]
+    parts = dict(_context(body, vary, sources, policy))
+    if asked.comparable:
+        digest = _digest(b"text:" + _utf8(asked.text), 16)
+        parts[_message_name(len(body["messages"]) - 1)] = _with_hole(last, asked.part)
+    else:
+        digest = _digest(b"message:" + canonical(last), 16)
+    return Identity(asked.text, asked.comparable, _joined(parts), _short(parts), digest)
+
+
+def check_length(question: Question, chars_max: int) -> None:
+    """Raises Refusal(QUESTION_TOO_LONG)."""
+    if len(question.text) > chars_max:
+        raise Refusal(
+            RefusalCode.QUESTION_TOO_LONG,
+            f"the question has {len(question.text)} characters, {chars_max} are taken: shorten it",
+        )
+
+
+def _context(
+    body: Body, vary: Mapping[str, Any], sources: Sequence[Source], policy: CategoryPolicy
+) -> list[tuple[str, bytes]]:
+    named = [
+        (_BODY + name, canonical(value))
+        for name, value in body.items()
+        if name != "messages" and name not in NOT_CONTEXT and name not in policy.leave_out
+    ]
+    earlier = body["messages"][:-1]
+    named += [(_message_name(at), _masked(message, policy.mask)) for at, message in enumerate(earlier)]
+    if vary:
+        named.append(("vary", canonical(vary)))
+    if sources:
+        named.append(("sources", canonical(sorted([source.id, source.version] for source in sources))))
+    return named
+
+
+def _message_name(at: int) -> str:
+    return f"messages[{at}]"
+
+
+def _joined(parts: Mapping[str, bytes]) -> str:
+    # Lengths before contents: no two different lists of parts give the same bytes.
+    whole = hashlib.blake2b(digest_size=16)
+    for name in sorted(parts):
+        label, part = _utf8(name), parts[name]
+        whole.update(b"%d,%d:" % (len(label), len(part)) + label + part)
+    return whole.hexdigest()
+
+
+def _short(parts: Mapping[str, bytes]) -> dict[str, str]:
+    """Digests by part. Where there are too many, the first and the last messages keep their own."""
+    names = [name for name in parts if len(name) <= FIELD_NAME_CHARS_MAX]
+    if len(names) > FIELDS_MAX:
+        messages = [name for name in names if name.startswith("messages[")]
+        others = [name for name in names if not name.startswith("messages[")]
+        names = others[: FIELDS_MAX - _MESSAGES_HEAD - _MESSAGES_TAIL]
+        names += messages[:_MESSAGES_HEAD] + messages[_MESSAGES_HEAD:][-_MESSAGES_TAIL:]
+    short = {_shown(name, parts): _digest(parts[name], 4) for name in names}
+    if len(names) < len(parts):
+        kept = set(names)
+        rest = {name: part for name, part in parts.items() if name not in kept}
+        short[OTHER] = _joined(rest)[:8]
+    return short
+
+
+def _shown(name: str, parts: Mapping[str, bytes]) -> str:
+    bare = name.removeprefix(_BODY)
+    return name if bare in parts or bare == OTHER else bare
+
+
+def _messages(body: Body) -> list[dict[str, Any]]:
+    model = body.get("model")
+    if not isinstance(model, str) or not 0 < len(model) <= MODEL_CHARS_MAX:
+        raise _bad(f"body.model must be a text of 1 to {MODEL_CHARS_MAX} characters")
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        raise _bad("body.messages must be a list of objects")
+    if not messages:
+        raise Refusal(RefusalCode.EMPTY_QUESTION, "body.messages is empty: ask something")
+    return messages
+
+
+def _in_parts(content: Any) -> Question:
+    if content is None:
+        return Question("", comparable=False)
+    if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
+        raise _bad("the content of the last message must be a text or a list of parts")
+    at = [number for number, part in enumerate(content) if part.get("type") == "text"]
+    texts = [content[number].get("text") for number in at]
+    if not all(isinstance(text, str) for text in texts):
+        raise _bad("a text part of the last message has no text")
+    if len(at) == 1:
+        return Question(texts[0], comparable=True, part=at[0])
+    return Question("\n".join(texts), comparable=False)
+
+
+def _with_hole(message: Mapping[str, Any], part: int | None) -> bytes:
+    # No canonical JSON begins like these, so no message can spell the hole.
+    if part is None:
+        return b"text:" + canonical({name: value for name, value in message.items() if name != "content"})
+    parts = list(message["content"])
+    parts[part] = {name: value for name, value in parts[part].items() if name != "text"}
+    return b"part%d:" % part + canonical({**message, "content": parts})
+
+
+def _masked(message: Mapping[str, Any], patterns: tuple[str, ...]) -> bytes:
+    """The canonical message, each match of a pattern in its texts replaced by a mark that no text can spell."""
+    if not patterns:
+        return canonical(message)
+    content = message.get("content")
+    masks = _compiled(patterns)
+    if isinstance(content, str):
+        pieces = _pieces(content, masks)
+        return canonical(message) if len(pieces) == 1 else b"masked:" + canonical({**message, "content": pieces})
+    if not isinstance(content, list):
+        return canonical(message)
+    marked: list[Any] = list(content)
+    at: list[int] = []
+    for number, part in enumerate(content):
+        if isinstance(part, dict) and isinstance(part.get("text"), str):
+            pieces = _pieces(part["text"], masks)
+            if len(pieces) > 1:
+                at.append(number)
+                marked[number] = {**part, "text": pieces}
+    return b"masked" + canonical([at, {**message, "content": marked}]) if at else canonical(message)
+
+
+def _pieces(text: str, masks: Sequence[re.Pattern[str]]) -> list[str]:
+    pieces = [text]
+    for mask in masks:
+        pieces = [kept for piece in pieces for kept in _split(piece, mask)]
+    return pieces
+
+
+def _split(text: str, mask: re.Pattern[str]) -> list[str]:
+    kept, start = [], 0
+    for match in mask.finditer(text):
+        if match.end() > match.start():
+            kept.append(text[start : match.start()])
+            start = match.end()
+    return [*kept, text[start:]]
+
+
+@lru_cache(maxsize=256)
+def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(pattern) for pattern in patterns)
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """The value with integral floats as integers; the same object where there is nothing to change."""
+    kind = type(value)
+    if kind is str or kind is int or value is None or kind is bool:
+        return value
+    if kind is float:
+        if not math.isfinite(value):
+            raise _bad("a number is not finite")
+        return int(value) if value.is_integer() else value
+    if depth == 0:
+        raise Refusal(RefusalCode.TOO_DEEP, f"a value nests deeper than {CANONICAL_DEPTH_MAX} levels")
+    if isinstance(value, Mapping):
+        return {name: _plain(item, depth - 1) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, depth - 1) for item in value]
+    raise _bad(f"{kind.__name__} is no JSON value")
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise Refusal(RefusalCode.BAD_FIELD, "a text holds half of a surrogate pair: send whole characters") from error
+
+
+def _digest(data: bytes, size: int) -> str:
+    return hashlib.blake2b(data, digest_size=size).hexdigest()
+
+
+def _bad(text: str) -> Refusal:
+    return Refusal(RefusalCode.BAD_FIELD, text)

@@ -1,0 +1,93 @@
+"""What comes of a request that is not looked up: a forward with the way back in it, and a decision without text."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from schemas.base import Reply
+from schemas.decisions import Reason
+from schemas.forwards import Forward
+from schemas.journal import Origin, Passed
+from schemas.policy import Limits
+from schemas.requests import Request
+from schemas.responses import DecisionSummary, Outcome
+from streams.answers import Body, refused, respond
+from streams.errors import RefusalCode
+from streams.log import Outgoing
+from streams.routes import DirectRoute, encode_route
+
+NOT_FORWARDED = frozenset({"stream", "stream_options"})
+
+
+class Passing(NamedTuple):
+    """A request that goes past the cache, and why."""
+
+    id: str
+    origin: Origin
+    request: Request
+    reply: Reply
+    asked_at_ms: int
+    category: str | None
+    reason: Reason
+    policy_version: int | None
+
+    def forward(self, limits: Limits) -> list[Outgoing]:
+        """Straight to the model; its answer goes straight to the requester."""
+        request = self.request
+        forward = Forward(
+            forward_id=self.id,
+            model=request.body["model"],
+            body=unstreamed(request.body),
+            deadline_at_ms=deadline_at_ms(self.asked_at_ms, request.deadline_at_ms, limits),
+            route=encode_route(
+                DirectRoute(
+                    forward_id=self.id,
+                    request_id=request.request_id,
+                    tenant=request.tenant,
+                    reply=self.reply,
+                    decision=self._summary(),
+                )
+            ),
+        )
+        return [Outgoing("forwards", self.id.encode(), forward.encode()), self._decided(Outcome.BYPASS)]
+
+    def refuse(self, code: RefusalCode, message: str) -> list[Outgoing]:
+        """An error to the requester; no model is asked."""
+        response = refused(
+            code.value,
+            message,
+            request_id=self.request.request_id,
+            tenant=self.request.tenant,
+            decision=self._summary(),
+        )
+        return [respond(self.reply, response), self._decided(Outcome.ERROR)]
+
+    def _summary(self) -> DecisionSummary:
+        return DecisionSummary(
+            id=self.id, category=self.category, policy_version=self.policy_version, reason=self.reason.value
+        )
+
+    def _decided(self, outcome: Outcome) -> Outgoing:
+        passed = Passed(
+            id=self.id,
+            origin=self.origin,
+            request_id=self.request.request_id,
+            tenant=self.request.tenant,
+            category=self.category,
+            model=self.request.body["model"],
+            reason=self.reason.value,
+            policy_version=self.policy_version,
+            outcome=outcome,
+        )
+        return Outgoing("journal", f"{passed.tenant}/{passed.category or '-'}/0".encode(), passed.encode())
+
+
+def unstreamed(body: Body) -> Body:
+    """The body as a model gets it: it answers in one piece."""
+    return {name: value for name, value in body.items() if name not in NOT_FORWARDED}
+
+
+def deadline_at_ms(asked_at_ms: int, wanted_at_ms: int | None, limits: Limits) -> int:
+    """When nobody waits any more: what the client named, cut to the policy's longest wait."""
+    longest = asked_at_ms + limits.answer_timeout_ms
+    return longest if wanted_at_ms is None else min(longest, wanted_at_ms)

@@ -1,0 +1,120 @@
+"""Where a response goes: `responses`, or an allowed topic that the request's headers name."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from schemas.topics import BY_NAME
+from streams.errors import Refusal, RefusalCode, WrongSetup
+from streams.log import Headers, Log
+
+RESPONSES = "responses"
+TOPIC_HEADERS = ("reply-to", "kafka_replyTopic")
+"""The first that a request carries counts; of one name the last, as Spring reads them."""
+PARTITION_HEADER = "kafka_replyPartition"
+FRESH_MS = 60_000
+"""How long a topic is taken to be there without asking again."""
+MISSING_MS = 5_000
+"""How long a topic is taken to be missing."""
+TOPICS_MAX = 1_000
+_LEGAL = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+class Target(NamedTuple):
+    """A topic as the log takes it, and a partition of it or None."""
+
+    topic: str
+    partition: int | None = None
+
+
+DEFAULT = Target(RESPONSES)
+
+
+class ReplyTo:
+    """Reads the target from headers. `partitions` gives a topic's count, or None for a topic that is not there."""
+
+    def __init__(
+        self,
+        prefix: str,
+        allowed: Sequence[str],
+        partitions: Callable[[str], int | None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._prefix = prefix
+        self._names = frozenset(name for name in allowed if not name.endswith("*"))
+        self._beginnings = tuple(name[:-1] for name in allowed if name.endswith("*"))
+        self._partitions = partitions
+        self._now_ms = now_ms
+        self._known: OrderedDict[str, tuple[int, int | None]] = OrderedDict()
+
+    def target(self, headers: Headers) -> Target:
+        """Where to answer. Raises Refusal(BAD_REPLY_TO)."""
+        found = {name: value for name, value in headers if name in TOPIC_HEADERS or name == PARTITION_HEADER}
+        if not found:
+            return DEFAULT
+        named = next((found[name] for name in TOPIC_HEADERS if name in found), RESPONSES.encode())
+        topic = self._topic(named)
+        count = self._count(topic)
+        if PARTITION_HEADER not in found:
+            return Target(topic)
+        partition = _number(found[PARTITION_HEADER])
+        if not 0 <= partition < count:
+            raise _bad(f"{PARTITION_HEADER} is not a partition of the topic, which has {count}")
+        return Target(topic, partition)
+
+    def _topic(self, raw: bytes | None) -> str:
+        name = "" if raw is None else raw.decode("ascii", "replace")
+        if name in (RESPONSES, self._prefix + RESPONSES):
+            return RESPONSES
+        if not _LEGAL.fullmatch(name) or name in (".", ".."):
+            raise _bad("the reply topic is not a name that a topic can have")
+        if self._is_own(name) or not (name in self._names or name.startswith(self._beginnings)):
+            raise _bad("the reply topic is not allowed: use responses, or have it added to classify.reply_topics")
+        return f"/{name}"
+
+    def _is_own(self, name: str) -> bool:
+        # A client must not write into Refrain's own topics, however wide the allowed list is.
+        return name.startswith(self._prefix) and name[len(self._prefix) :] in BY_NAME
+
+    def _count(self, topic: str) -> int:
+        now_ms = self._now_ms()
+        known = self._known.get(topic)
+        if known is None or known[0] <= now_ms:
+            count = self._partitions(topic)
+            self._known[topic] = (now_ms + (MISSING_MS if count is None else FRESH_MS), count)
+            if len(self._known) > TOPICS_MAX:
+                self._known.popitem(last=False)
+        else:
+            count = known[1]
+        if count is None:
+            raise _bad("the reply topic does not exist: create it first")
+        return count
+
+
+def partitions_of(log: Log) -> Callable[[str], int | None]:
+    """Asks the cluster for a topic's partition count; None when it is missing."""
+
+    def count(topic: str) -> int | None:
+        try:
+            return log.partitions(topic)
+        except WrongSetup:
+            return None
+
+    return count
+
+
+def _number(raw: bytes | None) -> int:
+    """A partition as decimal text, or as the four bytes that Spring writes. -1 for anything else.
+
+    The two cannot be confused: four digits read as an integer are far above any partition.
+    """
+    if raw is not None and 0 < len(raw) <= 10 and raw.isdigit():
+        return int(raw)
+    return int.from_bytes(raw, "big", signed=True) if raw is not None and len(raw) == 4 else -1
+
+
+def _bad(text: str) -> Refusal:
+    return Refusal(RefusalCode.BAD_REPLY_TO, text)

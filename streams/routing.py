@@ -1,0 +1,182 @@
+"""Which category a question belongs to.
+
+Rules into `never` categories win over everything; then the category that the client names; then the policy's other
+rules in their order; then the nearest example of the policy's categories; else `uncategorised`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.control import PolicyInForce
+from schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy
+from streams.vectors import Ints, cosine, squared_norm
+
+Embed = Callable[[Sequence[str]], list[Ints | None]]
+
+
+class Ask(NamedTuple):
+    """What routing looks at."""
+
+    tenant: str
+    model: str
+    tags: tuple[str, ...]
+    category: str | None
+    """What the client named."""
+    question: str
+    body: Mapping[str, Any]
+
+
+class Place(NamedTuple):
+    """The category of a question. `policy` is None when the policy does not define it: pass it through."""
+
+    category: str
+    classifier: str
+    """What chose the category, and by which version of the policy."""
+    version: int
+    """Of the policy."""
+    policy: CategoryPolicy | None
+
+    @property
+    def never(self) -> bool:
+        return self.policy is not None and self.policy.cache is Cacheable.NEVER
+
+
+class _Rule(NamedTuple):
+    number: int
+    category: str
+    when: Match
+    pattern: re.Pattern[str] | None
+
+
+class Router:
+    """One policy, made ready to route by: patterns compiled, examples embedded in one call.
+
+    `embed` gives vectors of record and is called only when the policy has examples.
+    """
+
+    def __init__(self, in_force: PolicyInForce, embed: Embed, embedder: str) -> None:
+        policy = self.policy = in_force.policy
+        self.version = in_force.version
+        rules = [_compiled(number, policy) for number in range(len(policy.rules))]
+        self._never = [rule for rule in rules if _is_never(policy, rule.category)]
+        self._others = [rule for rule in rules if not _is_never(policy, rule.category)]
+        self._examples = Examples(policy, embed)
+        self._by_example = f"examples:{hashlib.sha256(embedder.encode()).hexdigest()[:12]}@v{self.version}"
+
+    def place(self, ask: Ask) -> Place | None:
+        """The category by rule or by the client's word; None when only the examples can tell."""
+        text = everything_said(ask.body) if any(rule.pattern for rule in self._never) else ""
+        for rule in self._never:
+            if _matches(rule, ask, text):
+                return self._by_rule(rule)
+        if ask.category is not None:
+            return self._place(ask.category, f"request@v{self.version}")
+        for rule in self._others:
+            if _matches(rule, ask, ask.question):
+                return self._by_rule(rule)
+        return None if self._examples else self._place(UNCATEGORISED, f"none@v{self.version}")
+
+    def nearest(self, vector: Ints | None) -> Place:
+        """The category of the nearest example, `uncategorised` when none is near (or there is no vector)."""
+        category = None if vector is None else self._examples.nearest(vector, self.policy.example_similarity)
+        return self._place(category or UNCATEGORISED, self._by_example)
+
+    def may_be_never(self, ask: Ask) -> bool:
+        """Whether a question must be taken for one of a `never` category, as far as can be told without a model."""
+        place = self.place(ask)
+        return place.never if place is not None else self._examples.never and ask.question.strip() != ""
+
+    def smells_never(self, text: str) -> bool:
+        """Whether bytes that could not be read look like `never` traffic: a rule's pattern or name is in them."""
+        named = {name for name in self.policy.categories if _is_never(self.policy, name)}
+        for rule in self._never:
+            if rule.pattern is not None and rule.pattern.search(text):
+                return True
+            named |= {name for name in (rule.when.tenant, rule.when.model, rule.when.tag) if name}
+        return any(f'"{name}"' in text for name in named)
+
+    def _by_rule(self, rule: _Rule) -> Place:
+        return self._place(rule.category, f"rule:{rule.number}@v{self.version}")
+
+    def _place(self, category: str, classifier: str) -> Place:
+        return Place(category, classifier, self.version, self.policy.of(category))
+
+
+class Examples:
+    """The examples of a policy as vectors of record. Ties go to `never` categories, then to the earlier example."""
+
+    def __init__(self, policy: Policy, embed: Embed) -> None:
+        by_never = sorted(policy.categories, key=lambda name: not _is_never(policy, name))
+        named = [(name, text) for name in by_never for text in policy.categories[name].examples]
+        vectors = embed([text for _, text in named]) if named else []
+        kept = [(name, vector) for (name, _), vector in zip(named, vectors, strict=True) if vector is not None]
+        self._categories = [name for name, _ in kept]
+        self._norms = [squared_norm(vector) for _, vector in kept]
+        # Sums of products of 16-bit integers are exact in float64, in any order and on any machine.
+        self._rows: npt.NDArray[np.float64] = np.array([vector for _, vector in kept], dtype=np.float64)
+        self._lengths = np.sqrt(np.array(self._norms, dtype=np.float64))
+        self.never = any(_is_never(policy, name) for name in self._categories)
+
+    def __len__(self) -> int:
+        return len(self._categories)
+
+    def nearest(self, vector: Ints, similarity_min: float) -> str | None:
+        """The category of the most similar example, None when it is less similar than `similarity_min`."""
+        if not self._categories:
+            return None
+        dots = self._rows @ vector.astype(np.float64)
+        best = int(np.argmax(dots / self._lengths))
+        similarity = cosine(int(dots[best]), self._norms[best], squared_norm(vector))
+        return self._categories[best] if similarity >= similarity_min else None
+
+
+def everything_said(body: Mapping[str, Any]) -> str:
+    """The text of all messages, with what their tool calls say."""
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return ""
+    return "\n".join(text for message in messages if isinstance(message, dict) for text in _said(message))
+
+
+def _said(message: Mapping[str, Any]) -> Iterator[str]:
+    content = message.get("content")
+    if isinstance(content, str):
+        yield content
+    for part in content if isinstance(content, list) else ():
+        text = part.get("text") if isinstance(part, dict) else part
+        if isinstance(text, str):
+            yield text
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        arguments = function.get("arguments") if isinstance(function, dict) else None
+        if isinstance(arguments, str):
+            yield arguments
+
+
+def _compiled(number: int, policy: Policy) -> _Rule:
+    rule = policy.rules[number]
+    pattern = None if rule.when.pattern is None else re.compile(rule.when.pattern)
+    return _Rule(number, rule.category, rule.when, pattern)
+
+
+def _matches(rule: _Rule, ask: Ask, text: str) -> bool:
+    when = rule.when
+    return (
+        (when.tenant is None or when.tenant == ask.tenant)
+        and (when.model is None or when.model == ask.model)
+        and (when.tag is None or when.tag in ask.tags)
+        and (rule.pattern is None or rule.pattern.search(text) is not None)
+    )
+
+
+def _is_never(policy: Policy, category: str) -> bool:
+    found = policy.of(category)
+    return found is not None and found.cache is Cacheable.NEVER
