@@ -26,7 +26,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from streams.errors import Fenced, LogFailed, OffsetLost, Rebalanced, SendFailed, WrongSetup
-from streams.log import Ends, Headers, Listener, Outgoing, Position, Reader, Record
+from streams.log import Ends, Headers, Listener, Outgoing, Position, Reader, Record, cluster_name
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
