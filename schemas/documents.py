@@ -112,6 +112,8 @@ class Meta(Message):
     partition: int
     incarnation: str
     """The journal's topic id: state of another journal is not this one's."""
+    shards: int
+    """The journal's partitions: with another count keys belong to other shards."""
     next_offset: int
     """The journal offset to fold next."""
     time_ms: Millis

@@ -28,8 +28,9 @@ BEHAVIOUR = "fold-1"
 class Shard:
     """One journal partition's state. Not thread-safe; one worker has it at a time."""
 
-    def __init__(self, partition: int, incarnation: str, store: Store) -> None:
+    def __init__(self, partition: int, shards: int, incarnation: str, store: Store) -> None:
         self.partition = partition
+        self.shards = shards
         self.incarnation = incarnation
         self.store = store
         self.entries = EntryIndex()
@@ -71,6 +72,7 @@ class Shard:
         return Meta(
             partition=self.partition,
             incarnation=self.incarnation,
+            shards=self.shards,
             next_offset=self.next_offset,
             time_ms=self.time_ms,
             behaviour=BEHAVIOUR,
@@ -143,12 +145,12 @@ class Shard:
         return self.entries.by_id(number)
 
 
-def restored(partition: int, incarnation: str, store: Store, threads: int = 1) -> Shard:
+def restored(partition: int, shards: int, incarnation: str, store: Store, threads: int = 1) -> Shard:
     """A shard from its store: entries in the order of their ids, then all that refers to them.
 
     Raises StoreDamaged when a record cannot be read.
     """
-    shard = Shard(partition, incarnation, store)
+    shard = Shard(partition, shards, incarnation, store)
     try:
         _restore_meta(shard)
         _restore_entries(shard, threads)

@@ -1,0 +1,344 @@
+"""The lookup worker: folds journal partitions, answers at once, commits every 100 ms.
+
+The commit, for all partitions of the worker together:
+
+1. fold a batch over the overlay; collect effects and changes;
+2. produce the effects and check every delivery report: clients have their answers here;
+3. every `commit_interval_ms`, in one transaction: changes and `meta` to `documents`, the decisions, and the
+   positions with the group's metadata, which fences a worker that has lost its partitions. This is the commit;
+4. write the changes to RocksDB in one batch, with the `documents` offset that they reach.
+
+What a crash leaves. After 1: nothing. After 2: effects that will be produced again, byte-identical and with the
+same ids. After 3: a RocksDB that is behind; it reads `documents` on from where it ends. After 4: nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from threading import Event
+
+from schemas.decisions import Decision
+from schemas.journal import Tick
+from streams.errors import JournalUnreadable, Rebalanced, WrongSetup
+from streams.log import Log, Outgoing, Position, Record
+from streams.metrics import Metrics
+from streams.restore import restore
+from streams.rocks_store import open_or_replace
+from streams.settings import Settings
+from streams.shard.fold import fold
+from streams.shard.folded import Folded
+from streams.shard.state import Shard
+from streams.slots import claim_slot
+from streams.store import Reach, Store
+
+logger = logging.getLogger(__name__)
+
+RESTORES_AT_ONCE = 4
+POLL_S = 0.05
+TICK_AGAIN_MS = 1_000
+"""A tick that was not folded by then is sent again."""
+NAME = "lookup"
+OpenStore = Callable[[int], Store]
+
+
+class Restoring:
+    """A partition whose shard is being restored on another thread."""
+
+    def __init__(self) -> None:
+        self.cancelled = Event()
+        self.future: Future[Shard] | None = None
+
+
+class LookupWorker:
+    """Owns the shards of the partitions that its reader is assigned."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: Log,
+        metrics: Metrics,
+        open_store: OpenStore,
+        name: str,
+        now_ms: Callable[[], int],
+    ) -> None:
+        """Raises WrongSetup when topics are missing or do not fit together."""
+        self._settings = settings.lookup
+        self._log = log
+        self._metrics = metrics
+        self._open_store = open_store
+        self._now_ms = now_ms
+        self._incarnation = checked_journal(log)
+        self.shards: dict[int, Shard] = {}
+        self._restoring: dict[int, Restoring] = {}
+        self._leaving: dict[int, Future[Shard]] = {}
+        self._halted: set[int] = set()
+        self._decisions: dict[int, list[Decision]] = {}
+        self._committed: dict[int, int] = {}
+        self._ticked: dict[int, int] = {}
+        self._joined = False
+        self._commit_due = time.monotonic()
+        self._pool = ThreadPoolExecutor(RESTORES_AT_ONCE, thread_name_prefix="restore")
+        self._writer = log.writer()
+        self._commits = log.transactional(f"{NAME}-{name}")
+        self._reader = log.reader("journal", NAME, self, from_start=False)
+
+    @property
+    def ready(self) -> bool:
+        """Whether all assigned partitions are being folded."""
+        return self._joined and not self._restoring and not self._halted
+
+    # -- one turn -------------------------------------------------------------------------------------
+
+    def turn(self, timeout_s: float = POLL_S) -> int:
+        """Take what waits, fold it, answer, and commit when it is time. Returns the records folded."""
+        records = self._reader.poll(self._settings.batch_max, timeout_s)
+        self._adopt()
+        started = time.perf_counter()
+        folded = [each for each in map(self._fold, records) if each is not None]  # step 1
+        effects = [effect for each in folded for effect in each.effects]
+        self._send(effects)  # step 2
+        if records:
+            self._measure(records, folded, effects, time.perf_counter() - started)
+        self._tick()
+        if time.monotonic() >= self._commit_due or self._overlay_bytes() > self._settings.overlay_bytes_max:
+            self.commit()
+        return len(folded)
+
+    def commit(self) -> None:
+        """Steps 3 and 4 for every shard that folded something. After a rebalance it is left for the next turn."""
+        self._commit_due = time.monotonic() + self._settings.commit_interval_ms / 1_000
+        moved = {
+            partition: shard
+            for partition, shard in self.shards.items()
+            if shard.next_offset != self._committed.get(partition)
+        }
+        if not moved:
+            return
+        started = time.perf_counter()
+        changes = {partition: shard.take_changes() for partition, shard in moved.items()}
+        records = [
+            Outgoing("documents", key, value, (), partition)
+            for partition, rows in changes.items()
+            for key, value in rows.items()
+        ]
+        records += [
+            Outgoing("decisions", decision.id.encode(), decision.encode())
+            for partition in moved
+            for decision in self._decisions.get(partition, ())
+        ]
+        positions = {partition: Position(shard.next_offset) for partition, shard in moved.items()}
+        try:
+            ends = self._commits.transact(records, self._reader, positions)  # step 3
+        except Rebalanced as rebalance:
+            logger.info("commit kept for after the rebalance: %s", rebalance)
+            return
+        for partition, shard in moved.items():
+            reach = Reach(ends[("documents", partition)], self._now_ms())
+            shard.committed(changes[partition], reach)  # step 4
+            self._committed[partition] = shard.next_offset
+            self._decisions.pop(partition, None)
+        self._metrics.commit.observe(time.perf_counter() - started)
+
+    def close(self) -> None:
+        """Commit, leave the group, close the stores."""
+        self.commit()
+        self._reader.close()
+        self._drop(list(self.shards))
+        for partition in list(self._restoring):
+            self._abandon(partition)
+        wait(list(self._leaving.values()), timeout=10)
+        self._pool.shutdown()
+        self._writer.close()
+        self._commits.close()
+
+    # -- rebalance (called from within poll) ------------------------------------------------------------
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        """Begin to restore; the partitions stay paused meanwhile."""
+        self._joined = True
+        for partition in partitions:
+            restoring = self._restoring[partition] = Restoring()
+            restoring.future = self._pool.submit(self._restore, partition, restoring, self._leaving.get(partition))
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        """Commit while the partitions are still ours, then let go of them."""
+        self.commit()
+        self._drop(partitions)
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        """Somebody else owns the partitions: what was not committed is theirs to fold again."""
+        self._drop(partitions)
+
+    def _drop(self, partitions: Sequence[int]) -> None:
+        for partition in partitions:
+            self._abandon(partition)
+            self._halted.discard(partition)
+            self._decisions.pop(partition, None)
+            self._committed.pop(partition, None)
+            self._ticked.pop(partition, None)
+            shard = self.shards.pop(partition, None)
+            if shard is not None:
+                shard.store.close()
+
+    def _abandon(self, partition: int) -> None:
+        restoring = self._restoring.pop(partition, None)
+        if restoring is None or restoring.future is None:
+            return
+        restoring.cancelled.set()
+        self._leaving[partition] = restoring.future
+        restoring.future.add_done_callback(_close_store)
+
+    # -- restore --------------------------------------------------------------------------------------
+
+    def _restore(self, partition: int, restoring: Restoring, before: Future[Shard] | None) -> Shard:
+        if before is not None:
+            wait([before])
+        started = time.perf_counter()
+        store = self._open_store(partition)
+        shard = restore(self._log, partition, self._incarnation, store, self._now_ms, restoring.cancelled.is_set)
+        self._metrics.restore.observe(time.perf_counter() - started)
+        return shard
+
+    def _adopt(self) -> None:
+        """Fold on from `meta` the partitions whose shards are back."""
+        done = [
+            (partition, restoring.future)
+            for partition, restoring in self._restoring.items()
+            if restoring.future is not None and restoring.future.done()
+        ]
+        for partition, future in done:
+            shard = future.result()
+            del self._restoring[partition]
+            self.shards[partition] = shard
+            self._committed[partition] = shard.next_offset
+            self._reader.seek(partition, shard.next_offset)
+            self._reader.resume([partition])
+            logger.info("shard %d folds on from offset %d", partition, shard.next_offset)
+
+    # -- folding --------------------------------------------------------------------------------------
+
+    def _fold(self, record: Record) -> Folded | None:
+        shard = self.shards.get(record.partition)
+        if shard is None or record.partition in self._halted or record.offset < shard.next_offset:
+            return None
+        try:
+            folded = fold(shard, record)
+        except JournalUnreadable as unreadable:
+            logger.error("%s", unreadable)
+            self._metrics.refused.labels(NAME, "unknown_version").inc()
+            self._halted.add(record.partition)
+            self._reader.pause([record.partition])
+            return None
+        if folded.decisions:
+            self._decisions.setdefault(record.partition, []).extend(folded.decisions)
+        return folded
+
+    def _send(self, effects: Sequence[Outgoing]) -> None:
+        if effects:
+            self._writer.send(effects)
+
+    def _tick(self) -> None:
+        """Append a Tick to each shard whose next timer is due, unless one is on its way."""
+        now_ms = self._now_ms()
+        due = []
+        for partition, shard in self.shards.items():
+            timer = shard.flights.next_timer()
+            if timer is not None and timer <= now_ms and now_ms - self._ticked.get(partition, 0) >= TICK_AGAIN_MS:
+                due.append(Outgoing("journal", None, Tick().encode(), (), partition))
+                self._ticked[partition] = now_ms
+        self._send(due)
+
+    def _overlay_bytes(self) -> int:
+        return sum(shard.overlay_bytes for shard in self.shards.values())
+
+    def _measure(
+        self, records: Sequence[Record], folded: Sequence[Folded], effects: Sequence[Outgoing], seconds: float
+    ) -> None:
+        metrics = self._metrics
+        metrics.batch.labels(NAME).observe(seconds)
+        metrics.taken.labels(NAME, "journal").inc(len(records))
+        metrics.behind.set(max(0, self._now_ms() - records[-1].timestamp_ms) / 1_000)
+        for effect in effects:
+            metrics.sent.labels(NAME, effect.topic).inc()
+        for each in folded:
+            count(metrics, each)
+        for partition in {record.partition for record in records} & self.shards.keys():
+            metrics.entries.labels(str(partition)).set(len(self.shards[partition].entries))
+            metrics.waiting.labels(str(partition)).set(self.shards[partition].flights.waiting)
+
+
+def count(metrics: Metrics, folded: Folded) -> None:
+    """What a folded record adds to the metrics."""
+    for decision in folded.decisions:
+        metrics.decisions.labels(decision.category or "", decision.outcome.value, decision.reason.value).inc()
+    for kind, *labels in folded.counts:
+        match kind:
+            case "admitted":
+                metrics.admitted.labels(*labels).inc()
+            case "not_admitted":
+                metrics.not_admitted.labels(*labels).inc()
+            case "evicted":
+                metrics.evicted.labels(*labels).inc()
+            case "dropped":
+                metrics.dropped.labels(NAME, *labels).inc()
+            case "refused":
+                metrics.refused.labels(NAME, *labels).inc()
+            case "policy":
+                metrics.policy_version.set(int(labels[0]))
+            case _:
+                metrics.dropped.labels(NAME, kind).inc()
+
+
+def checked_journal(log: Log) -> str:
+    """The journal's incarnation. Raises WrongSetup when topics are missing or their partitions differ."""
+    for topic in ("responses", "forwards", "decisions", "dead-letters"):
+        log.partitions(topic)
+    journal, documents = log.partitions("journal"), log.partitions("documents")
+    if journal != documents:
+        raise WrongSetup(
+            f"journal has {journal} partitions and documents {documents}: they must be the same;"
+            " recreate both with `refrain topics create`"
+        )
+    return log.topic_id("journal")
+
+
+def run_lookup(
+    settings: Settings,
+    log: Log,
+    metrics: Metrics,
+    *,
+    stop: Callable[[], bool],
+    ready: Callable[[], None],
+    now_ms: Callable[[], int],
+) -> None:
+    """Run a lookup worker until `stop`, with its stores under `state_dir`."""
+    incarnation = f"{checked_journal(log)}.{log.topic_id('documents')}"
+    slot = claim_slot(settings.state_dir)
+    folder = slot.folder(incarnation)
+    try:
+        worker = LookupWorker(settings, log, metrics, lambda p: opened(folder, p), slot.name, now_ms)
+        while not stop():
+            worker.turn()
+            if worker.ready:
+                ready()
+        worker.close()
+    finally:
+        slot.release()
+
+
+def opened(folder: Path, partition: int) -> Store:
+    """The store of one partition; a damaged one is replaced by an empty one."""
+    store, damage = open_or_replace(folder / str(partition))
+    if damage is not None:
+        logger.warning("shard %d: local store is deleted and restored: %s", partition, damage)
+    return store
+
+
+def _close_store(future: Future[Shard]) -> None:
+    if future.cancelled() or future.exception() is not None:
+        return
+    future.result().store.close()
