@@ -1,0 +1,333 @@
+"""The lookup worker over the log's twin: crashes at every step, and what the next worker makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from schemas.decisions import Decision
+from schemas.responses import Outcome, Response
+from streams.errors import Rebalanced, SendFailed, WrongSetup
+from streams.log import Ends, Outgoing, Position, Reader, TransactionalWriter, Writer
+from streams.lookup import LookupWorker
+from streams.memory_log import MemoryLog
+from streams.metrics import Metrics
+from streams.restore import restore
+from streams.settings import Settings
+from streams.shard.fold import fold
+from streams.shard.state import Shard
+from streams.store import MemoryStore, Reach, Store, digest
+from tests.streams.shard.build import Journal, near, vector
+
+PARTITIONS = {
+    "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "decisions": 1, "dead-letters": 1
+}  # fmt: skip
+
+
+class Clock:
+    """Time that the test sets."""
+
+    def __init__(self) -> None:
+        self.now_ms = 1_000_000
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+class Crash(RuntimeError):
+    """The worker dies here."""
+
+
+class CrashingWriter:
+    """Dies before or after the n-th send."""
+
+    def __init__(self, inner: Writer, after: int) -> None:
+        self._inner, self._after = inner, after
+
+    def send(self, records: Sequence[Outgoing]) -> None:
+        self._after -= 1
+        if self._after < 0:
+            raise Crash
+        self._inner.send(records)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class CrashingCommits:
+    """Dies before or right after the n-th transaction."""
+
+    def __init__(self, inner: TransactionalWriter, after: int, committed: bool) -> None:
+        self._inner, self._after, self._committed = inner, after, committed
+
+    def transact(self, records: Sequence[Outgoing], reader: Reader | None, positions: Mapping[int, Position]) -> Ends:
+        self._after -= 1
+        if self._after < 0 and not self._committed:
+            raise Crash
+        ends = self._inner.transact(records, reader, positions)
+        if self._after < 0:
+            raise Crash
+        return ends
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class Stage:
+    """A log with recorded questions, stores that survive workers, and workers one after another."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.log = MemoryLog(self.clock, PARTITIONS)
+        self.log.topic("journal").id = "journal-id"
+        self.stores: dict[int, Store] = {}
+
+    def journal(self, journal: Journal) -> None:
+        self.log.append([Outgoing("journal", None, r.value, (), journal.partition) for r in journal.records])
+
+    def worker(self, commit_ms: int = 1) -> LookupWorker:
+        settings = Settings().model_copy(
+            update={"lookup": Settings().lookup.model_copy(update={"commit_interval_ms": commit_ms, "batch_max": 3})}
+        )
+        return LookupWorker(settings, self.log, Metrics(), self.store, "w", self.clock)
+
+    def store(self, partition: int) -> Store:
+        return self.stores.setdefault(partition, MemoryStore())
+
+    def run(self, worker: LookupWorker) -> None:
+        idle = 0
+        while idle < 3:
+            idle = 0 if worker.turn(0) or not worker.ready else idle + 1
+        worker.commit()
+
+    def responses(self) -> list[bytes]:
+        return [record.value or b"" for record in self.log.records("responses")]
+
+    def decisions(self) -> list[str]:
+        return [Decision.decode(record.value or b"").id for record in self.log.records("decisions")]
+
+    def documents(self, partition: int) -> dict[bytes, bytes]:
+        rows: dict[bytes, bytes | None] = {}
+        for record in self.log.topic("documents").records[partition]:
+            rows[record.key or b""] = record.value
+        return {key: value for key, value in rows.items() if value is not None}
+
+
+def traffic(partition: int = 0) -> Journal:
+    """Questions, answers, a failure, repeats and rewordings for one partition."""
+    journal = Journal(partition)
+    journal.policy(quota={"cap": 4})
+    for number in range(8):
+        asked = journal.ask(f"q{number}", vector(*[0.0] * number, 1.0))
+        id_ = _id(asked.value)
+        if number == 5:
+            journal.fail(id_)
+        else:
+            journal.answer(id_, f"a{number}")
+        journal.ask(f"q{number}", vector(*[0.0] * number, 1.0))
+        journal.ask("reworded", near(0.95))
+    return journal
+
+
+def _id(value: bytes | None) -> str:
+    import json
+
+    found: str = json.loads(value or b"")["id"]
+    return found
+
+
+def expected(journal: Journal) -> tuple[list[bytes], list[str], Shard]:
+    """What one fold of all records in one go gives."""
+    shard = Shard(journal.partition, 2, "journal-id", MemoryStore())
+    folded = [fold(shard, record) for record in journal.records]
+    told = [e.value or b"" for each in folded for e in each.effects if e.topic == "responses"]
+    return told, [d.id for each in folded for d in each.decisions], shard
+
+
+def test_a_worker_gives_what_a_fold_gives_and_keeps_what_it_knows() -> None:
+    stage, journal = Stage(), traffic()
+    stage.journal(journal)
+    worker = stage.worker()
+    stage.run(worker)
+    told, decided, shard = expected(stage_records(stage, 0))
+    assert stage.responses() == told
+    assert stage.decisions() == decided
+    shard.committed(shard.take_changes(), Reach(1, 1))
+    assert digest(stage.stores[0].scan()) == digest(shard.store.scan())
+    assert dict(stage.stores[0].scan()) == stage.documents(0)
+    worker.close()
+
+
+def stage_records(stage: Stage, partition: int) -> Journal:
+    journal = Journal(partition)
+    journal.records = list(stage.log.topic("journal").records[partition])
+    return journal
+
+
+@pytest.mark.parametrize("step", ["before_2", "before_3", "after_3"])
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_a_crash_after_any_step_loses_nothing_and_decides_nothing_twice(step: str, after: int) -> None:
+    stage, journal = Stage(), traffic()
+    stage.journal(journal)
+    crashing: Any = stage.worker(commit_ms=1 if step != "before_2" else 60_000)
+    if step == "before_2":
+        crashing._writer = CrashingWriter(crashing._writer, after)
+    else:
+        crashing._commits = CrashingCommits(crashing._commits, after, step == "after_3")
+    with pytest.raises(Crash):
+        stage.run(crashing)
+    stage.run(stage.worker())
+    told, decided, _ = expected(stage_records(stage, 0))
+    assert list(dict.fromkeys(stage.responses())) == list(dict.fromkeys(told))
+    assert stage.decisions() == decided
+    assert dict(stage.stores[0].scan()) == stage.documents(0)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_the_next_worker_answers_like_the_one_that_died(lost: bool) -> None:
+    stage, journal = Stage(), traffic()
+    stage.journal(journal)
+    stage.run(stage.worker())
+    if lost:
+        stage.stores.clear()
+    before = len(stage.responses())
+    again = Journal(0)
+    for number in range(8):
+        again.ask(f"q{number}", vector(*[0.0] * number, 1.0), offset=100 + number)
+    stage.journal(again)
+    stage.run(stage.worker())
+    _, _, shard = expected(stage_records(stage, 0))
+    outcomes = [Response.decode(each).outcome for each in stage.responses()[before:]]
+    assert outcomes == [Outcome.HIT] * outcomes.count(Outcome.HIT)
+    assert len(outcomes) == len(shard.entries) == 4
+    assert dict(stage.stores[0].scan()) == stage.documents(0)
+
+
+def test_a_commit_that_meets_a_rebalance_is_made_after_it() -> None:
+    stage, journal = Stage(), traffic()
+    stage.journal(journal)
+    worker: Any = stage.worker(commit_ms=60_000)
+
+    class Once:
+        def __init__(self, inner: TransactionalWriter) -> None:
+            self.inner, self.met = inner, False
+
+        def transact(self, *args: Any) -> Ends:
+            if not self.met:
+                self.met = True
+                raise Rebalanced("ILLEGAL_GENERATION")
+            return self.inner.transact(*args)
+
+    worker._commits = Once(worker._commits)
+    stage.run(worker)
+    assert stage.decisions() == []
+    worker.commit()
+    assert stage.decisions() == expected(stage_records(stage, 0))[1]
+
+
+def test_a_worker_that_lost_its_partitions_cannot_commit() -> None:
+    stage, journal = Stage(), traffic()
+    stage.journal(journal)
+    first = stage.worker(commit_ms=60_000)
+    while first.turn(0) or not first.ready:
+        pass
+    stage.stores = {}
+    second = stage.worker()
+    stage.run(second)
+    decided = stage.decisions()
+    with pytest.raises(Exception, match="another"):
+        first.commit()
+    assert stage.decisions() == decided
+
+
+def test_a_tick_is_sent_once_when_a_deadline_passes() -> None:
+    stage, journal = Stage(), Journal(0)
+    journal.policy()
+    journal.ask("how?", vector(1))
+    stage.journal(journal)
+    worker = stage.worker()
+    stage.run(worker)
+    assert len(stage.log.topic("journal").records[0]) == 2
+    stage.clock.now_ms += 10_001
+    stage.run(worker)
+    (response,) = [Response.decode(each) for each in stage.responses()]
+    assert response.outcome is Outcome.ERROR
+    ticks = [r for r in stage.log.topic("journal").records[0] if b'"Tick"' in (r.value or b"")]
+    assert len(ticks) == 1
+
+
+def test_one_partition_that_waits_for_an_upgrade_does_not_stop_the_others() -> None:
+    stage = Stage()
+    stage.log.append([Outgoing("journal", None, b'{"v":9,"kind":"Asked"}', (), 0)])
+    stage.journal(traffic(1))
+    worker = stage.worker()
+    _, decided, _ = expected(stage_records(stage, 1))
+    while len(stage.decisions()) < len(decided):
+        worker.turn(0)
+        worker.commit()
+    assert stage.decisions() == decided
+    assert not worker.ready
+
+
+def test_effects_that_the_broker_refuses_stop_the_worker() -> None:
+    stage, journal = Stage(), traffic()
+    stage.journal(journal)
+    worker = stage.worker()
+    del stage.log._topics["forwards"]
+    with pytest.raises(SendFailed):
+        stage.run(worker)
+
+
+def test_topics_that_do_not_fit_together_stop_the_worker_at_start() -> None:
+    stage = Stage()
+    stage.log.create("documents", 3)
+    with pytest.raises(WrongSetup, match="must be the same"):
+        stage.worker()
+    del stage.log._topics["documents"]
+    with pytest.raises(WrongSetup, match="topics create"):
+        stage.worker()
+
+
+@pytest.mark.parametrize("change", ["journal_id", "count"])
+def test_documents_of_another_journal_are_not_folded_on(change: str) -> None:
+    stage, journal = Stage(), traffic()
+    stage.journal(journal)
+    stage.run(stage.worker())
+    if change == "count":
+        stage.log.create("journal", 4)
+        stage.log.topic("journal").id = "journal-id"
+    with pytest.raises(WrongSetup, match="journal"):
+        restore(
+            stage.log,
+            0,
+            "other-id" if change == "journal_id" else "journal-id",
+            MemoryStore(),
+            stage.clock,
+            lambda: False,
+        )
+
+
+def test_a_store_older_than_the_deletions_that_are_kept_is_restored_from_the_start() -> None:
+    stage, journal = Stage(), traffic()
+    stage.journal(journal)
+    stage.run(stage.worker())
+    store = stage.stores[0]
+    reach = store.reach()
+    store.write({b"entries/00000000000000000009": b"junk that a deletion missed"}, reach)
+    stage.clock.now_ms += stage.log.tombstones_ms("documents")
+    restore(stage.log, 0, "journal-id", store, stage.clock, lambda: False)
+    assert dict(store.scan()) == stage.documents(0)
+
+
+def test_a_store_whose_records_cannot_be_read_is_restored_from_the_start() -> None:
+    stage, journal = Stage(), traffic()
+    stage.journal(journal)
+    stage.run(stage.worker())
+    store = stage.stores[0]
+    (key, _), *_ = store.scan(b"entries/")
+    store.write({key: b"{junk"}, store.reach())
+    shard = restore(stage.log, 0, "journal-id", store, stage.clock, lambda: False)
+    assert len(shard.entries) == 4
+    assert dict(store.scan()) == stage.documents(0)
