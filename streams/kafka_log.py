@@ -445,7 +445,10 @@ def send_all(producer: Producer, prefix: str, records: Sequence[Outgoing], wait_
                 if time.monotonic() > deadline:
                     raise SendFailed(f"the broker took no record for {wait_s:.0f} s: is it reachable?") from None
             except KafkaException as problem:
-                raise SendFailed(f"cannot produce to {name}: {problem.args[0].str()}") from problem
+                error = problem.args[0]
+                if error.fatal() or error.code() == KafkaError._FATAL:
+                    raise _failure(error, f"producing to {name}") from problem
+                raise SendFailed(f"cannot produce to {name}: {error.str()}") from problem
     while delivered < len(records) and not failure:
         producer.flush(0.5)
         if time.monotonic() > deadline:

@@ -1,0 +1,132 @@
+"""What only a real broker can show: open transactions, records that are gone, members that come."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from streams.errors import OffsetLost, Rebalanced, SendFailed
+from streams.kafka_log import KafkaLog, connection
+from streams.log import Outgoing, Position, Reader
+from streams.settings import Settings
+from tests.streams.log_contract import Remembering, join, poll_until, records_of, values
+
+ADMIN_S = 15.0
+TOPIC = "things"
+
+
+@pytest.fixture
+def log(settings: Settings, admin: AdminClient) -> KafkaLog:
+    name = settings.prefix + TOPIC
+    admin.create_topics([NewTopic(name, 4, config={"max.message.bytes": "100000"})])[name].result(ADMIN_S)
+    return KafkaLog(settings)
+
+
+def test_a_scan_ends_where_an_aborted_transaction_is_the_last_thing(log: KafkaLog) -> None:
+    log.writer().send(records_of(TOPIC, 2))
+    with pytest.raises(SendFailed):
+        log.transactional("one").transact(
+            [*records_of(TOPIC, 1, first=7), Outgoing(TOPIC, b"k", b"x" * 150_000, (), 1)], None, {}
+        )
+    assert values(list(log.scan(TOPIC, 0))) == [b"0", b"1"]
+
+
+def test_a_scan_waits_for_a_transaction_that_was_open_when_it_began(log: KafkaLog, settings: Settings) -> None:
+    log.writer().send(records_of(TOPIC, 1))
+    producer = Producer({**connection(settings), "transactional.id": settings.prefix + "open"})
+    producer.init_transactions(ADMIN_S)
+    producer.begin_transaction()
+    producer.produce(settings.prefix + TOPIC, b"late", partition=0)
+    assert producer.flush(ADMIN_S) == 0
+    got: list[bytes | None] = []
+    first_read = threading.Event()
+
+    def scan() -> None:
+        for record in log.scan(TOPIC, 0):
+            got.append(record.value)
+            first_read.set()
+
+    thread = threading.Thread(target=scan)
+    thread.start()
+    assert first_read.wait(ADMIN_S)
+    assert got == [b"0"]
+    producer.commit_transaction(ADMIN_S)
+    thread.join(ADMIN_S)
+    assert got == [b"0", b"late"]
+
+
+def test_going_on_from_records_that_are_gone_is_an_error(log: KafkaLog, settings: Settings, admin: AdminClient) -> None:
+    log.writer().send(records_of(TOPIC, 10))
+    place = TopicPartition(settings.prefix + TOPIC, 0, 5)
+    for future in admin.delete_records([place]).values():
+        future.result(ADMIN_S)
+    assert log.ends(TOPIC)[0] == (5, 10)
+    reader = log.reader(TOPIC, "group", from_start=False)
+    join(reader)
+    reader.seek(0, 2)
+    reader.resume([0])
+    with pytest.raises(OffsetLost):
+        poll_until(reader, 1)
+    reader.close()
+
+
+def test_a_listener_may_seek_while_it_is_told_of_its_partitions(log: KafkaLog) -> None:
+    log.writer().send(records_of(TOPIC, 6))
+
+    class Seeking(Remembering):
+        reader: Reader
+
+        def assigned(self, partitions: Sequence[int]) -> None:
+            super().assigned(partitions)
+            self.reader.seek(0, 4)
+            self.reader.resume([0])
+
+    listener = Seeking()
+    listener.reader = log.reader(TOPIC, "group", listener, from_start=False)
+    assert values(poll_until(listener.reader, 2)) == [b"4", b"5"]
+    listener.reader.close()
+
+
+def test_two_members_share_the_partitions_and_one_that_leaves_gives_its_own_back(log: KafkaLog) -> None:
+    first = log.reader(TOPIC, "group")
+    assert join(first) == [0, 1, 2, 3]
+    second = log.reader(TOPIC, "group")
+    for _ in range(300):
+        first.poll(1, 0.05)
+        second.poll(1, 0.05)
+        if len(first.assignment()) == len(second.assignment()) == 2:
+            break
+    assert sorted(first.assignment() + second.assignment()) == [0, 1, 2, 3]
+    second.close()
+    for _ in range(300):
+        first.poll(1, 0.05)
+        if len(first.assignment()) == 4:
+            break
+    assert first.assignment() == [0, 1, 2, 3]
+    first.close()
+
+
+def test_a_transaction_that_meets_a_rebalance_succeeds_when_it_is_called_again(log: KafkaLog) -> None:
+    first = log.reader(TOPIC, "group")
+    join(first)
+    writer = log.transactional("one")
+    done = 0
+    second = log.reader(TOPIC, "group")
+    for _ in range(300):
+        try:
+            writer.transact(records_of(TOPIC, 1, partition=3, first=done), first, {first.assignment()[0]: Position(0)})
+            done += 1
+        except Rebalanced:
+            pass
+        first.poll(100, 0.01)
+        second.poll(100, 0.01)
+        if done >= 10 and len(first.assignment()) == len(second.assignment()) == 2:
+            break
+    assert len(first.assignment()) == 2
+    assert values(list(log.scan(TOPIC, 3))) == [str(number).encode() for number in range(done)]
+    second.close()
+    first.close()

@@ -1,0 +1,282 @@
+"""What every log promises, as one test case: `streams.memory_log` and `streams.kafka_log` both pass it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import pytest
+
+from streams.errors import Fenced, SendFailed, WrongSetup
+from streams.log import Log, Outgoing, Position, Reader, Record
+from streams.partitioner import partition_of
+
+GROUP = "group"
+WAIT_S = 15.0
+
+
+class Cluster:
+    """A log under test, and the means to make and remake its topics."""
+
+    def __init__(self, log: Log, create: Callable[[str, int], None], recreate: Callable[[str, int], None]) -> None:
+        self.log = log
+        self.create = create
+        self.recreate = recreate
+
+
+class Remembering:
+    """A listener that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, tuple[int, ...]]] = []
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        self.heard.append(("assigned", tuple(sorted(partitions))))
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        self.heard.append(("revoked", tuple(sorted(partitions))))
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        self.heard.append(("lost", tuple(sorted(partitions))))
+
+
+def records_of(topic: str, count: int, partition: int = 0, first: int = 0) -> list[Outgoing]:
+    """Records with the values `0`, `1`, ... for one partition."""
+    return [Outgoing(topic, b"key", str(number).encode(), (), partition) for number in range(first, first + count)]
+
+
+def values(records: Sequence[Record]) -> list[bytes | None]:
+    """The values alone."""
+    return [record.value for record in records]
+
+
+def poll_until(reader: Reader, count: int, attempts: int = 300) -> list[Record]:
+    """Poll until so many records came; what came when they do not."""
+    got: list[Record] = []
+    for _ in range(attempts):
+        got += reader.poll(100, 0.05)
+        if len(got) >= count:
+            break
+    return got
+
+
+def join(reader: Reader, attempts: int = 300) -> list[int]:
+    """Poll a reader that has nothing to read until it owns partitions."""
+    for _ in range(attempts):
+        assert reader.poll(1, 0.05) == []
+        if reader.assignment():
+            break
+    return reader.assignment()
+
+
+class LogContract:
+    """Subclasses give the fixture `cluster`."""
+
+    @pytest.fixture
+    def topic(self, cluster: Cluster) -> str:
+        """A topic of three partitions that takes records of up to 100,000 bytes."""
+        name = f"things-{uuid.uuid4().hex[:6]}"
+        cluster.create(name, 3)
+        return name
+
+    def test_records_of_a_partition_are_read_in_the_order_they_were_sent(self, cluster: Cluster, topic: str) -> None:
+        writer = cluster.log.writer()
+        for first in (0, 50, 100):
+            writer.send(records_of(topic, 50, first=first))
+        reader = cluster.log.reader(topic, GROUP)
+        got = poll_until(reader, 150)
+        assert values(got) == [str(number).encode() for number in range(150)]
+        assert [record.offset for record in got] == list(range(150))
+        assert all(a.timestamp_ms <= b.timestamp_ms for a, b in pairwise(got))
+        assert {(record.topic, record.partition) for record in got} == {(topic, 0)}
+        reader.close()
+
+    def test_a_poll_takes_no_more_than_it_is_asked_for(self, cluster: Cluster, topic: str) -> None:
+        cluster.log.writer().send(records_of(topic, 10))
+        reader = cluster.log.reader(topic, GROUP)
+        sizes = []
+        while sum(sizes) < 10:
+            sizes.append(len(reader.poll(4, 0.2)))
+        assert max(sizes) <= 4
+        reader.close()
+
+    def test_a_key_decides_the_partition_as_murmur2_does(self, cluster: Cluster, topic: str) -> None:
+        keys = [f"tenant/category/{number}".encode() for number in range(40)]
+        cluster.log.writer().send([Outgoing(topic, key, key) for key in keys])
+        found = {r.key: r.partition for p in range(3) for r in cluster.log.scan(topic, p)}
+        assert found == {key: partition_of(key, 3) for key in keys}
+        assert set(found.values()) == {0, 1, 2}
+
+    def test_a_record_without_a_key_lands_in_some_partition(self, cluster: Cluster, topic: str) -> None:
+        cluster.log.writer().send([Outgoing(topic, None, b"alone")])
+        assert [r.value for p in range(3) for r in cluster.log.scan(topic, p)] == [b"alone"]
+
+    def test_headers_and_missing_values_survive(self, cluster: Cluster, topic: str) -> None:
+        headers = (("trace", b"\x00\xff"), ("empty", b""), ("none", None), ("trace", b"again"))
+        sent = [
+            Outgoing(topic, b"k", b"v", headers, 1),
+            Outgoing(topic, b"k", None, (), 1),
+            Outgoing(topic, None, b"", (), 1),
+        ]
+        cluster.log.writer().send(sent)
+        got = list(cluster.log.scan(topic, 1))
+        assert [(r.key, r.value, r.headers) for r in got] == [(o.key, o.value, o.headers) for o in sent]
+
+    def test_a_group_goes_on_where_it_committed_with_its_note(self, cluster: Cluster, topic: str) -> None:
+        cluster.log.writer().send(records_of(topic, 10))
+        first = cluster.log.reader(topic, GROUP)
+        poll_until(first, 10)
+        first.commit({0: Position(4, "what was done: 7")})
+        first.close()
+        second = cluster.log.reader(topic, GROUP)
+        assert values(poll_until(second, 6)) == [b"4", b"5", b"6", b"7", b"8", b"9"]
+        assert second.committed([0, 1]) == {0: Position(4, "what was done: 7")}
+        second.close()
+
+    def test_groups_do_not_know_each_other(self, cluster: Cluster, topic: str) -> None:
+        cluster.log.writer().send(records_of(topic, 3))
+        for group in ("one", "two"):
+            reader = cluster.log.reader(topic, group)
+            assert len(poll_until(reader, 3)) == 3
+            reader.commit({0: Position(3)})
+            reader.close()
+
+    def test_without_from_start_nothing_is_read_before_a_seek(self, cluster: Cluster, topic: str) -> None:
+        cluster.log.writer().send(records_of(topic, 5))
+        reader = cluster.log.reader(topic, GROUP, from_start=False)
+        assert join(reader) == [0, 1, 2]
+        assert reader.poll(10, 0.3) == []
+        reader.seek(0, 3)
+        reader.resume([0])
+        assert values(poll_until(reader, 2)) == [b"3", b"4"]
+        reader.close()
+
+    def test_a_paused_partition_gives_nothing_until_it_is_resumed(self, cluster: Cluster, topic: str) -> None:
+        writer = cluster.log.writer()
+        reader = cluster.log.reader(topic, GROUP)
+        join(reader)
+        reader.pause([0])
+        writer.send([*records_of(topic, 2, partition=0), *records_of(topic, 2, partition=1, first=10)])
+        assert values(poll_until(reader, 2)) == [b"10", b"11"]
+        assert reader.poll(10, 0.3) == []
+        reader.resume([0])
+        assert values(poll_until(reader, 2)) == [b"0", b"1"]
+        reader.close()
+
+    def test_a_listener_hears_what_it_gets_and_what_it_gives_back(self, cluster: Cluster, topic: str) -> None:
+        listener = Remembering()
+        reader = cluster.log.reader(topic, GROUP, listener)
+        join(reader)
+        reader.close()
+        assert listener.heard == [("assigned", (0, 1, 2)), ("revoked", (0, 1, 2))]
+
+    def test_lag_is_what_is_left_to_read(self, cluster: Cluster, topic: str) -> None:
+        cluster.log.writer().send(records_of(topic, 20))
+        reader = cluster.log.reader(topic, GROUP)
+        got = 0
+        while got < 5:
+            got += len(reader.poll(5 - got, 0.1))
+        assert reader.lag()[0] == 15
+        reader.close()
+
+    def test_a_transaction_moves_the_position_with_its_records(self, cluster: Cluster, topic: str) -> None:
+        cluster.create("out-" + topic, 1)
+        cluster.log.writer().send(records_of(topic, 3))
+        reader = cluster.log.reader(topic, GROUP)
+        poll_until(reader, 3)
+        writer = cluster.log.transactional("one")
+        out = Outgoing("out-" + topic, b"k", b"done", (), 0)
+        assert writer.transact([out], reader, {0: Position(3, "note")}) == {("out-" + topic, 0): 1}
+        assert values(list(cluster.log.scan("out-" + topic, 0))) == [b"done"]
+        assert reader.committed([0]) == {0: Position(3, "note")}
+        reader.close()
+
+    def test_a_failed_transaction_leaves_neither_records_nor_positions(self, cluster: Cluster, topic: str) -> None:
+        cluster.log.writer().send(records_of(topic, 3))
+        reader = cluster.log.reader(topic, GROUP)
+        poll_until(reader, 3)
+        writer = cluster.log.transactional("one")
+        with pytest.raises(SendFailed):
+            writer.transact(
+                [Outgoing(topic, b"k", b"half", (), 1), Outgoing(topic, b"k", b"x" * 150_000, (), 1)],
+                reader,
+                {0: Position(3)},
+            )
+        assert list(cluster.log.scan(topic, 1)) == []
+        assert reader.committed([0]) == {}
+        # A worker stops at a refused record; the one that is started next has the same name.
+        again = cluster.log.transactional("one")
+        again.transact([Outgoing(topic, b"k", b"whole", (), 1)], reader, {0: Position(3)})
+        assert values(list(cluster.log.scan(topic, 1))) == [b"whole"]
+        assert values(poll_until(reader, 1)) == [b"whole"]
+        assert reader.committed([0]) == {0: Position(3)}
+        reader.close()
+
+    def test_a_second_transactional_writer_of_a_name_fences_the_first(self, cluster: Cluster, topic: str) -> None:
+        first = cluster.log.transactional("shard-0")
+        first.transact(records_of(topic, 1), None, {})
+        second = cluster.log.transactional("shard-0")
+        second.transact(records_of(topic, 1, first=1), None, {})
+        for _ in range(2):
+            with pytest.raises(Fenced):
+                first.transact(records_of(topic, 1, first=99), None, {})
+        second.transact(records_of(topic, 1, first=2), None, {})
+        assert values(list(cluster.log.scan(topic, 0))) == [b"0", b"1", b"2"]
+
+    def test_transactional_writers_of_other_names_do_not_meet(self, cluster: Cluster, topic: str) -> None:
+        writers = [cluster.log.transactional(name) for name in ("shard-0", "shard-1")]
+        for number, writer in enumerate([*writers, *writers]):
+            writer.transact(records_of(topic, 1, first=number), None, {})
+        assert values(list(cluster.log.scan(topic, 0))) == [b"0", b"1", b"2", b"3"]
+
+    def test_a_scan_goes_from_an_offset_to_the_end_of_one_partition(self, cluster: Cluster, topic: str) -> None:
+        cluster.log.writer().send([*records_of(topic, 10), *records_of(topic, 5, partition=1)])
+        assert values(list(cluster.log.scan(topic, 0, 7))) == [b"7", b"8", b"9"]
+        assert list(cluster.log.scan(topic, 0, 10)) == []
+        assert list(cluster.log.scan(topic, 2)) == []
+        assert cluster.log.ends(topic) == {0: (0, 10), 1: (0, 5), 2: (0, 0)}
+
+    def test_a_scan_ends_early_when_it_is_told_to(self, cluster: Cluster, topic: str) -> None:
+        cluster.log.writer().send(records_of(topic, 10))
+        taken: list[Record] = []
+        for record in cluster.log.scan(topic, 0, stop=lambda: len(taken) >= 3):
+            taken.append(record)
+        assert values(taken) == [b"0", b"1", b"2"]
+
+    def test_a_record_for_a_missing_topic_or_partition_is_refused(self, cluster: Cluster, topic: str) -> None:
+        writer = cluster.log.writer()
+        with pytest.raises(SendFailed, match="no-such-topic"):
+            writer.send([Outgoing("no-such-topic", b"k", b"v")])
+        with pytest.raises(SendFailed):
+            writer.send([Outgoing(topic, b"k", b"v", (), 7)])
+        writer.send(records_of(topic, 1))
+        assert len(list(cluster.log.scan(topic, 0))) == 1
+
+    def test_asking_about_a_missing_topic_says_what_to_do(self, cluster: Cluster) -> None:
+        for question in (
+            cluster.log.partitions,
+            cluster.log.topic_id,
+            cluster.log.ends,
+            lambda topic: list(cluster.log.scan(topic, 0)),
+        ):
+            with pytest.raises(WrongSetup, match="refrain topics create"):
+                question("no-such-topic")  # type: ignore[operator]
+
+    def test_a_topic_made_again_has_another_identity(self, cluster: Cluster, topic: str) -> None:
+        before = cluster.log.topic_id(topic)
+        assert cluster.log.topic_id(topic) == before
+        assert cluster.log.partitions(topic) == 3
+        cluster.recreate(topic, 2)
+        assert cluster.log.topic_id(topic) != before
+        assert cluster.log.partitions(topic) == 2
+
+    @pytest.mark.parametrize("size", [150_000, 3_000_000])
+    def test_a_record_too_large_is_refused_and_the_writer_goes_on(
+        self, cluster: Cluster, topic: str, size: int
+    ) -> None:
+        writer = cluster.log.writer()
+        with pytest.raises(SendFailed, match=topic):
+            writer.send([Outgoing(topic, b"k", b"x" * size, (), 0)])
+        writer.send(records_of(topic, 2))
+        assert values(list(cluster.log.scan(topic, 0))) == [b"0", b"1"]

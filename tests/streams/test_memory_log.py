@@ -1,0 +1,70 @@
+"""The in-memory log keeps the promises of every log, and a few of its own."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from streams.errors import Fenced, OffsetLost
+from streams.log import Outgoing, Position
+from streams.memory_log import MemoryLog
+from tests.streams.log_contract import Cluster, LogContract, Remembering, records_of, values
+
+
+class TestMemoryLog(LogContract):
+    @pytest.fixture
+    def cluster(self) -> Cluster:
+        ticks = itertools.count(1_000)
+        log = MemoryLog(lambda: next(ticks), {})
+
+        def create(topic: str, partitions: int) -> None:
+            log.create(topic, partitions, max_bytes=100_000)
+
+        return Cluster(log, create, create)
+
+
+def test_stamps_never_run_backwards_in_a_partition() -> None:
+    clock = iter([5, 3, 9])
+    log = MemoryLog(lambda: next(clock), {"things": 1})
+    log.writer().send(records_of("things", 3))
+    assert [record.timestamp_ms for record in log.records("things")] == [5, 5, 9]
+
+
+def test_without_other_wishes_it_has_the_topics_of_the_table() -> None:
+    log = MemoryLog(lambda: 0)
+    assert log.partitions("journal") == log.partitions("documents") == 32
+
+
+def test_a_second_member_of_a_group_takes_over_and_fences_the_first() -> None:
+    log = MemoryLog(lambda: 0, {"things": 1})
+    listener = Remembering()
+    first = log.reader("things", "group", listener)
+    first.poll(1, 0)
+    second = log.reader("things", "group")
+    for attempt in (
+        lambda: first.poll(1, 0),
+        lambda: first.commit({0: Position(1)}),
+        lambda: log.transactional("one").transact([Outgoing("things", b"k", b"v")], first, {0: Position(1)}),
+    ):
+        with pytest.raises(Fenced):
+            attempt()
+    assert ("lost", (0,)) in listener.heard
+    assert log.records("things") == []
+    assert second.poll(1, 0) == []
+
+
+def test_reading_on_without_a_position_is_an_error() -> None:
+    log = MemoryLog(lambda: 0, {"things": 1})
+    log.writer().send(records_of("things", 1))
+    reader = log.reader("things", "group", from_start=False)
+    reader.poll(1, 0)
+    reader.resume([0])
+    with pytest.raises(OffsetLost):
+        reader.poll(1, 0)
+
+
+def test_all_records_of_a_topic_can_be_listed() -> None:
+    log = MemoryLog(lambda: 0, {"things": 2})
+    log.writer().send([*records_of("things", 1, partition=1), *records_of("things", 1, first=5)])
+    assert values(log.records("things")) == [b"5", b"0"]
