@@ -300,10 +300,13 @@ class KafkaReader:
         return self._offsets(positions)
 
     def _offsets(self, positions: Mapping[int, Position]) -> list[TopicPartition]:
-        return [
-            TopicPartition(self._name, partition, position.next_offset, *([position.note] if position.note else []))
-            for partition, position in positions.items()
-        ]
+        places = []
+        for partition, position in positions.items():
+            place = TopicPartition(self._name, partition, position.next_offset)
+            if position.note:
+                place = TopicPartition(self._name, partition, position.next_offset, position.note)
+            places.append(place)
+        return places
 
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         if not self._from_start:
