@@ -32,6 +32,8 @@ def faust_app(settings: Settings, name: str) -> Any:
     """
     for noisy in ("faust", "mode", "aiokafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Faust makes its folder there, though nothing is ever put into it.
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
     session_s = settings.session_timeout_ms / 1_000
     return faust.App(
         settings.prefix + name,

@@ -1,0 +1,95 @@
+"""What adapt decides, without Faust: samples in, commands out."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.control import ReportLoad, decode_command
+from schemas.load import LoadSample
+from schemas.policy import ModelPolicy
+from streams.adapt import Desk, run_adapt
+from streams.errors import WrongSetup
+from streams.log import Outgoing, Record
+from streams.memory_log import MemoryLog
+from streams.metrics import Metrics
+from streams.settings import Adapt, Settings
+
+NOW_MS = 100_000
+TARGETS = {"m": ModelPolicy(latency_target_ms=100, queue_target=10)}
+
+
+def record(value: bytes) -> Record:
+    return Record("load", 0, 0, NOW_MS, b"m", value)
+
+
+def sample(model: str = "m", latency: float = 180, queue: float = 18, at_ms: int = NOW_MS) -> Record:
+    one = LoadSample(model=model, replica="a", latency_p95_ms=latency, queue_depth=queue, at_ms=at_ms)
+    return record(one.encode())
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def desk(metrics: Metrics) -> Desk:
+    return Desk(Adapt(window_ms=10_000, interval_ms=1_000, valid_for_ms=30_000), metrics)
+
+
+def dropped(metrics: Metrics, reason: str) -> float | None:
+    return metrics.registry.get_sample_value("refrain_dropped_total", {"processor": "adapt", "reason": reason})
+
+
+def commands(out: list[Outgoing]) -> list[object]:
+    assert all((one.topic, one.partition) == ("control", 0) for one in out)
+    return [decode_command(one.value or b"") for one in out]
+
+
+def test_an_overloaded_model_is_reported(desk: Desk) -> None:
+    desk.aim(TARGETS)
+    assert desk.take(sample(), NOW_MS) is None
+    (command,) = commands(desk.commands(NOW_MS))
+    assert isinstance(command, ReportLoad)
+    assert (command.who, command.model, command.load, command.valid_until_ms) == ("adapt", "m", 0.8, NOW_MS + 30_000)
+    assert desk.commands(NOW_MS + 1) == []
+
+
+def test_models_without_targets_are_ignored_and_counted(desk: Desk, metrics: Metrics) -> None:
+    desk.aim(TARGETS)
+    desk.take(sample("unknown"), NOW_MS)
+    assert desk.commands(NOW_MS) == []
+    assert dropped(metrics, "no_targets") == 1
+
+
+def test_without_a_policy_nothing_is_reported(desk: Desk) -> None:
+    desk.take(sample(), NOW_MS)
+    assert desk.commands(NOW_MS) == []
+    desk.aim(TARGETS)
+    assert len(desk.commands(NOW_MS)) == 1
+
+
+def test_late_and_future_samples_are_counted(desk: Desk, metrics: Metrics) -> None:
+    desk.take(sample(at_ms=NOW_MS - 10_001), NOW_MS)
+    desk.take(sample(at_ms=NOW_MS + 60_001), NOW_MS)
+    assert (dropped(metrics, "late"), dropped(metrics, "future")) == (1, 1)
+
+
+@pytest.mark.parametrize("value", [b"junk", b'{"v":2}', b"x" * 20_000, sample().value.replace(b"180", b"-180")])  # type: ignore[union-attr]
+def test_what_is_no_sample_is_a_dead_letter(desk: Desk, value: bytes) -> None:
+    letter = desk.take(record(value), NOW_MS)
+    assert letter is not None
+    assert letter.topic == "dead-letters"
+    assert letter.value == value
+
+
+def test_it_does_not_start_without_its_topics() -> None:
+    with pytest.raises(WrongSetup, match="topics create"):
+        run_adapt(
+            Settings(),
+            MemoryLog(lambda: 0, {}),
+            Metrics(),
+            stop=lambda: True,
+            ready=lambda: None,
+            now_ms=lambda: 0,
+        )

@@ -1,0 +1,106 @@
+"""Samples become a smoothed load, and only changes worth telling become reports."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.load import LoadSample
+from schemas.policy import ModelPolicy
+from streams.load_window import FUTURE_MAX_MS, SERIES_MAX, LoadWindow, Report, Reports, Smoothed, load_of
+
+TARGETS = ModelPolicy(latency_target_ms=100, queue_target=10, latency_weight=0.5, saturation=2.0)
+
+
+def sample(at_ms: int, latency: float = 100, queue: float = 10, replica: str = "a", model: str = "m") -> LoadSample:
+    return LoadSample(model=model, replica=replica, latency_p95_ms=latency, queue_depth=queue, at_ms=at_ms)
+
+
+def window_of(*samples: LoadSample, now_ms: int = 10_000) -> LoadWindow:
+    window = LoadWindow(1_000)
+    for one in samples:
+        assert window.add(one, now_ms) is None
+    return window
+
+
+def test_the_mean_is_taken_over_time_and_then_over_replicas() -> None:
+    window = window_of(
+        sample(9_500, 100, 2), sample(9_600, 300, 4), sample(9_700, 600, 9, "b"), sample(9_700, 1, 1, "a", "other")
+    )
+    assert window.smoothed(10_000) == {"m": Smoothed(400, 6), "other": Smoothed(1, 1)}
+
+
+def test_samples_leave_the_window_and_then_the_model_does() -> None:
+    window = window_of(sample(9_100, 100, 0), sample(9_900, 300, 0))
+    assert window.smoothed(10_200) == {"m": Smoothed(300, 0)}
+    assert window.smoothed(11_000) == {}
+
+
+def test_late_and_future_samples_are_dropped() -> None:
+    window = LoadWindow(1_000)
+    assert window.add(sample(8_999), 10_000) == "late"
+    assert window.add(sample(9_000), 10_000) is None
+    assert window.add(sample(10_001 + FUTURE_MAX_MS), 10_000) == "future"
+
+
+def test_only_so_many_series_are_followed() -> None:
+    window = window_of(*(sample(10_000, replica=str(number)) for number in range(SERIES_MAX)))
+    assert window.add(sample(10_000, replica="one more"), 10_000) == "too_many_series"
+    assert window.add(sample(10_000, replica="0"), 10_000) is None
+
+
+@pytest.mark.parametrize(
+    ("latency", "queue", "load"),
+    [(0, 0, 0), (100, 10, 0), (200, 10, 0.5), (100, 15, 0.25), (150, 15, 0.5), (200, 20, 1), (9_000, 0, 1)],
+)
+def test_the_load_follows_the_formula(latency: float, queue: float, load: float) -> None:
+    assert load_of(Smoothed(latency, queue), TARGETS) == load
+
+
+def test_absurd_samples_are_full_load() -> None:
+    window = window_of(sample(10_000, 1.7e308, 0), sample(10_000, 1.7e308, 0))
+    assert load_of(window.smoothed(10_000)["m"], TARGETS) == 1.0
+
+
+@given(st.floats(0, 1e300), st.floats(0, 1e300), st.floats(0, 1), st.floats(1.001, 100))
+def test_the_load_is_always_between_0_and_1(latency: float, queue: float, weight: float, saturation: float) -> None:
+    targets = ModelPolicy(latency_weight=weight, saturation=saturation)
+    assert 0 <= load_of(Smoothed(latency, queue), targets) <= 1
+
+
+@pytest.fixture
+def reports() -> Reports:
+    return Reports(0.1, 30_000, 1_000)
+
+
+def test_a_change_under_the_step_is_ignored_until_it_adds_up(reports: Reports) -> None:
+    assert reports.due({"m": 0.09}, 0) == []
+    assert reports.due({"m": 0.1}, 0) == [Report("m", 0.1, 30_000)]
+    assert reports.due({"m": 0.19}, 1) == []
+    assert reports.due({"m": 0.2}, 2) == [Report("m", 0.2, 30_002)]
+
+
+def test_a_return_to_nothing_is_always_told(reports: Reports) -> None:
+    reports.due({"m": 0.1}, 0)
+    reports.due({"m": 0.04}, 0)
+    assert reports.due({"m": 0.0}, 1) == [Report("m", 0.0, 30_001)]
+    assert reports.due({"m": 0.0}, 2) == []
+
+
+def test_a_load_that_lasts_is_told_again_before_its_time_runs_out(reports: Reports) -> None:
+    reports.due({"m": 0.5}, 0)
+    assert reports.due({"m": 0.52}, 19_999) == []
+    assert reports.due({"m": 0.52}, 20_000) == [Report("m", 0.5, 50_000)]
+
+
+def test_no_load_is_not_told_again(reports: Reports) -> None:
+    assert reports.due({"m": 0.0}, 0) == []
+    assert reports.due({"m": 0.0}, 25_000) == []
+
+
+def test_a_model_without_samples_is_left_to_run_out(reports: Reports) -> None:
+    reports.due({"m": 0.5}, 0)
+    assert reports.due({}, 29_000) == []
+    assert reports.due({"m": 0.05}, 31_000) == []
+    assert reports.due({"m": 0.5}, 32_000) == [Report("m", 0.5, 62_000)]

@@ -1,0 +1,16 @@
+"""Recent ids are remembered in bounded room."""
+
+from __future__ import annotations
+
+from streams.recent import Recent
+
+
+def test_the_oldest_id_goes_first_and_one_that_is_asked_for_stays() -> None:
+    recent = Recent(2)
+    recent.add("a")
+    recent.add("b")
+    assert "a" in recent
+    recent.add("c")
+    assert "b" not in recent
+    assert "a" in recent
+    assert "c" in recent
