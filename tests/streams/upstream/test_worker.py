@@ -1,0 +1,315 @@
+"""The connector as a whole, over the log in memory: every forward has a completion, none is called twice."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from schemas.base import Reply
+from schemas.dead_letters import HEADER_REASON
+from schemas.forwards import Completion, Forward, Status
+from schemas.load import LoadSample
+from schemas.responses import DecisionSummary
+from streams.errors import SendFailed, WrongSetup
+from streams.log import Outgoing, Position
+from streams.memory_log import MemoryLog
+from streams.metrics import Metrics
+from streams.routes import DirectRoute, ShardRoute, encode_route
+from streams.settings import Settings, Upstream
+from streams.upstream import worker
+from streams.upstream.model import Answer
+from streams.upstream.worker import run_upstream
+
+NOW_MS = 1_000
+ROUTE = encode_route(ShardRoute(forward_id="f", incarnation="i", partition=0))
+
+
+class Model:
+    """Answers at once, but holds back the ids that `held` names until it is let go."""
+
+    def __init__(self, held: tuple[str, ...] = ()) -> None:
+        self.held = held
+        self.asked: list[str] = []
+        self.open = self.open_most = 0
+        self.closed = False
+        self.let_go = threading.Event()
+
+    async def answer(self, forward: Forward) -> Answer:
+        self.asked.append(forward.forward_id)
+        self.open += 1
+        self.open_most = max(self.open, self.open_most)
+        await asyncio.sleep(0)
+        while forward.forward_id in self.held and not self.let_go.is_set():
+            await asyncio.sleep(0.001)
+        self.open -= 1
+        return Answer(body={"to": forward.forward_id})
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def forward_of(name: str, deadline_at_ms: int = 2_000) -> Forward:
+    return Forward(forward_id=name, model="m", body={"q": name}, deadline_at_ms=deadline_at_ms, route=ROUTE)
+
+
+def give(log: MemoryLog, *names: str, partition: int = 0) -> None:
+    log.append([Outgoing("forwards", n.encode(), forward_of(n).encode(), partition=partition) for n in names])
+
+
+def completions(log: MemoryLog) -> list[Completion]:
+    return [Completion.decode(record.value or b"") for record in log.records("completions")]
+
+
+def upstream(log: MemoryLog, model: Model, until: Callable[[], bool], metrics: Metrics | None = None) -> None:
+    settings = Settings(upstream=Upstream(connector="simulated", concurrency=4, commit_interval_ms=1))
+    run_upstream(
+        settings,
+        log,
+        metrics or Metrics(),
+        stop=until,
+        ready=lambda: None,
+        now_ms=lambda: NOW_MS,
+        make_model=lambda: model,
+    )
+
+
+def kept(log: MemoryLog, partition: int = 0) -> Position | None:
+    return log.group("forwards", "upstream").positions.get(partition)
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog(lambda: NOW_MS)
+
+
+def test_every_forward_has_its_completion(log: MemoryLog) -> None:
+    names = [f"f{n}" for n in range(50)]
+    give(log, *names)
+    model = Model()
+    upstream(log, model, lambda: len(log.records("completions")) == 50)
+    assert sorted(c.forward_id for c in completions(log)) == sorted(names)
+    assert all(c.body == {"to": c.forward_id} and c.route == ROUTE for c in completions(log))
+    assert all(
+        r.key == c.forward_id.encode() for r, c in zip(log.records("completions"), completions(log), strict=True)
+    )
+    assert model.open_most <= 4
+    assert model.closed
+    assert kept(log) == Position(50)
+
+
+def test_a_repeated_forward_is_called_once(log: MemoryLog) -> None:
+    give(log, "a", "b", "a", "a")
+    model = Model(held=("a",))
+    metrics = Metrics()
+    threading.Timer(0.05, model.let_go.set).start()
+    upstream(log, model, lambda: len(log.records("completions")) == 2, metrics)
+    assert sorted(model.asked) == ["a", "b"]
+    assert kept(log) == Position(4)
+    assert metrics.registry.get_sample_value("refrain_dropped_total", {"processor": "upstream", "reason": "seen"}) == 2
+
+
+def test_a_forward_repeated_after_its_answer_is_dropped(log: MemoryLog) -> None:
+    give(log, "a")
+    model = Model()
+    again = threading.Event()
+
+    def done() -> bool:
+        if len(log.records("completions")) == 1 and not again.is_set():
+            again.set()
+            give(log, "a", "b")
+        return len(log.records("completions")) == 2
+
+    upstream(log, model, done)
+    assert model.asked == ["a", "b"]
+
+
+def test_a_forward_past_its_deadline_is_not_called_and_its_requester_is_told(log: MemoryLog) -> None:
+    log.append([Outgoing("forwards", b"a", forward_of("a", NOW_MS).encode())])
+    model = Model()
+    metrics = Metrics()
+    upstream(log, model, lambda: len(log.records("completions")) == 1, metrics)
+    (completion,) = completions(log)
+    assert completion.error is not None
+    assert completion.error.code == "deadline_exceeded"
+    assert model.asked == []
+    labels = {"processor": "upstream", "reason": "deadline"}
+    assert metrics.registry.get_sample_value("refrain_dropped_total", labels) == 1
+
+
+def test_a_restart_calls_only_what_was_open(log: MemoryLog) -> None:
+    give(log, "a", "b", "c", "d")
+    model = Model(held=("b",))
+    seen: list[Position | None] = []
+
+    def done() -> bool:
+        place = kept(log)
+        seen.append(place)
+        if place is not None and place.next_offset == 1 and place.note:
+            # As the group would be found by another worker, if this one died here.
+            frozen.setdefault("position", place)
+        if "position" in frozen and len(log.records("completions")) == 3:
+            model.let_go.set()
+        return len(log.records("completions")) == 4
+
+    frozen: dict[str, Position] = {}
+    upstream(log, model, done)
+    assert sorted(model.asked) == ["a", "b", "c", "d"]
+    log.group("forwards", "upstream").positions[0] = frozen["position"]
+    second = Model()
+    upstream(log, second, lambda: kept(log) == Position(4))
+    assert "b" in second.asked
+    assert "a" not in second.asked
+    assert len(second.asked) < 4
+
+
+def test_open_calls_are_waited_for_when_the_worker_stops(log: MemoryLog) -> None:
+    give(log, "a")
+    model = Model(held=("a",))
+
+    def done() -> bool:
+        if model.asked:
+            threading.Timer(0.05, model.let_go.set).start()
+        return bool(model.asked)
+
+    upstream(log, model, done)
+    assert len(completions(log)) == 1
+    assert kept(log) == Position(1)
+
+
+def test_a_call_that_does_not_end_is_left_to_the_next_worker(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "DRAIN_S", 0.05)
+    give(log, "a", "b")
+    model = Model(held=("a",))
+    upstream(log, model, lambda: len(log.records("completions")) == 1)
+    assert model.closed
+    second = Model()
+    upstream(log, second, lambda: len(log.records("completions")) == 2)
+    assert second.asked == ["a"]
+
+
+def test_partitions_wait_while_too_much_is_open(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "OPEN_MAX", 10)
+    monkeypatch.setattr(worker, "BATCH_MAX", 5)
+    names = [f"f{n}" for n in range(40)]
+    give(log, *names)
+    model = Model(held=tuple(names))
+    metrics = Metrics()
+    most: list[float] = [0]
+
+    def done() -> bool:
+        most.append(metrics.registry.get_sample_value("refrain_model_calls_open") or 0)
+        if len(most) > 50:
+            model.let_go.set()
+        return len(log.records("completions")) == 40
+
+    upstream(log, model, done, metrics)
+    assert 10 <= max(most) <= 15
+
+
+def test_one_old_call_holds_its_partition_before_the_note_grows_too_long(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "SPAN_MAX", 20)
+    monkeypatch.setattr(worker, "BATCH_MAX", 5)
+    give(log, *(f"f{n}" for n in range(60)))
+    model = Model(held=("f0",))
+    metrics = Metrics()
+    taken: list[float] = []
+
+    def done() -> bool:
+        if not model.let_go.is_set():
+            labels = {"processor": "upstream", "topic": "forwards"}
+            taken.append(metrics.registry.get_sample_value("refrain_records_taken_total", labels) or 0)
+        if taken.count(max(taken)) > 50 and len(log.records("completions")) == max(taken) - 1:
+            model.let_go.set()
+        return len(log.records("completions")) == 60
+
+    upstream(log, model, done, metrics)
+    assert 20 <= max(taken) <= 25
+
+
+@pytest.mark.parametrize("value", [b"junk", b'{"v":1}', b"[" * 300])
+def test_what_is_no_forward_is_kept_with_the_reason(log: MemoryLog, value: bytes) -> None:
+    log.append([Outgoing("forwards", b"k", value, partition=0)])
+    upstream(log, Model(), lambda: kept(log) == Position(1))
+    (letter,) = log.records("dead-letters")
+    assert letter.value == value
+    assert HEADER_REASON in dict(letter.headers)
+    assert completions(log) == []
+
+
+def direct_route() -> str:
+    decision = DecisionSummary(id="f", reason="category_never")
+    return encode_route(DirectRoute(forward_id="f", tenant="acme", reply=Reply(topic="responses"), decision=decision))
+
+
+@pytest.mark.parametrize(("route", "with_text"), [(ROUTE, True), (direct_route(), False), ("foreign", True)])
+def test_who_waits_for_a_forward_that_cannot_be_taken_is_told(log: MemoryLog, route: str, with_text: bool) -> None:
+    value = ('{"v":1,"forward_id":"f","model":"m","body":"secret","route":"' + route + '"}').encode()
+    log.append([Outgoing("forwards", b"f", value)])
+    upstream(log, Model(), lambda: bool(log.records("completions")))
+    (completion,) = completions(log)
+    assert completion.error is not None
+    assert (completion.forward_id, completion.route, completion.error.code) == ("f", route, "bad_field")
+    assert "secret" not in completion.error.message
+    assert (b"secret" in (log.records("dead-letters")[0].value or b"")) is with_text
+
+
+def test_an_answer_that_the_topic_would_not_take_becomes_a_failure(log: MemoryLog) -> None:
+    class Verbose(Model):
+        async def answer(self, forward: Forward) -> Answer:
+            return Answer(body={"text": "x" * 3_000_000})
+
+    give(log, "a")
+    upstream(log, Verbose(), lambda: bool(log.records("completions")))
+    (completion,) = completions(log)
+    assert completion.status is Status.FAILED
+    assert completion.error is not None
+    assert completion.error.code == "answer_too_large"
+
+
+def test_load_is_reported_for_every_model(log: MemoryLog) -> None:
+    give(log, "a")
+    upstream(log, Model(), lambda: bool(log.records("completions")) and len(log.records("load")) >= 1)
+    record = log.records("load")[0]
+    sample = LoadSample.decode(record.value or b"")
+    assert (record.key, sample.model, sample.replica, sample.at_ms) == (b"m", "m", "default", NOW_MS)
+
+
+def test_a_send_that_fails_stops_the_worker_and_keeps_no_position(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise SendFailed("no")
+
+    give(log, "a")
+    monkeypatch.setattr(log, "append", refuse)
+    with pytest.raises(SendFailed):
+        upstream(log, Model(), lambda: False)
+    assert kept(log) in (None, Position(0))
+
+
+def test_an_error_of_the_model_itself_stops_the_worker(log: MemoryLog) -> None:
+    class Broken(Model):
+        async def answer(self, forward: Forward) -> Answer:
+            raise ZeroDivisionError
+
+    give(log, "a")
+    with pytest.raises(ExceptionGroup):
+        upstream(log, Broken(), lambda: False)
+
+
+def test_without_a_server_it_says_what_to_set() -> None:
+    with pytest.raises(WrongSetup, match=r"upstream\.base_url"):
+        run_upstream(
+            Settings(),
+            MemoryLog(lambda: 0),
+            Metrics(),
+            stop=lambda: True,
+            ready=lambda: None,
+            now_ms=lambda: 0,
+        )
