@@ -14,8 +14,8 @@ from typing import NamedTuple, ParamSpec, TypeVar
 from schemas.base import Reply, Sealed
 from schemas.control import PolicyInForce
 from schemas.decisions import Reason
-from schemas.journal import Asked, Origin, Seen
-from schemas.policy import CategoryPolicy, Limits
+from schemas.journal import Asked, Origin
+from schemas.policy import Limits
 from schemas.requests import CacheMode, Request
 from streams.answers import refused, reply_of, respond
 from streams.dead_letters import bury
@@ -28,7 +28,7 @@ from streams.passing import Passing, unstreamed
 from streams.policies import PolicyFollower
 from streams.reply_to import DEFAULT, ReplyTo, partitions_of
 from streams.request_reading import parse, request_of
-from streams.routing import Ask, Place, Router
+from streams.routing import Ask, Place, Router, Terms
 from streams.settings import Classify, Settings
 from streams.stateless import run_stateless
 from streams.suspicion import may_be_never
@@ -157,7 +157,7 @@ class Classifier:
             return Reason.BYPASS_ASKED
         if self._router is None:
             return Reason.NO_POLICY
-        return Reason.CATEGORY_UNKNOWN if place is not None and place.policy is None else None
+        return Reason.CATEGORY_UNKNOWN if place is not None and place.terms is None else None
 
     def _pass(self, item: Open, place: Place | None, reason: Reason) -> list[Outgoing]:
         passing = Passing(
@@ -183,14 +183,14 @@ class Classifier:
         assert self._router is not None, "without a policy nothing is left open"
         vector = None if item.text is None else vectors[item.text]
         place = item.place or self._router.nearest(vector)
-        if place.never or place.policy is None:
+        if place.never or place.terms is None:
             if item.text is not None and place.never:
                 self._remembering.forget([item.text])
             return self._pass(item, place, Reason.CATEGORY_NEVER if place.never else Reason.CATEGORY_UNKNOWN)
-        return _bounded([self._asked(item, place, place.policy, vector if item.compared else None)])
+        return _bounded([self._asked(item, place, place.terms, vector if item.compared else None)])
 
-    def _asked(self, item: Open, place: Place, policy: CategoryPolicy, vector: Ints | None) -> Outgoing:
-        request = item.request
+    def _asked(self, item: Open, place: Place, terms: Terms, vector: Ints | None) -> Outgoing:
+        request, policy = item.request, terms.policy
         identity = identify(
             request.body,
             request.vary,
@@ -221,9 +221,7 @@ class Classifier:
             sources=request.sources,
             deadline_at_ms=request.deadline_at_ms,
             reply=item.reply,
-            seen=Seen(
-                policy_version=place.version, cache=policy.cache, threshold=policy.threshold, ttl_ms=policy.ttl_ms
-            ),
+            seen=terms.seen,
         )
         shard = int(identity.context, 16) % policy.slices
         return Outgoing("journal", f"{space}/{place.category}/{shard}".encode(), asked.encode())

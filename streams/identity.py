@@ -155,11 +155,11 @@ def _message_name(at: int) -> str:
 
 def _joined(parts: Mapping[str, bytes]) -> str:
     # Lengths before contents: no two different lists of parts give the same bytes.
-    whole = hashlib.blake2b(digest_size=16)
+    pieces: list[bytes] = []
     for name in sorted(parts):
         label, part = _utf8(name), parts[name]
-        whole.update(b"%d,%d:" % (len(label), len(part)) + label + part)
-    return whole.hexdigest()
+        pieces += (b"%d,%d:" % (len(label), len(part)), label, part)
+    return _digest(b"".join(pieces), 16)
 
 
 def _short(parts: Mapping[str, bytes]) -> dict[str, str]:

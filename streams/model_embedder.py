@@ -5,7 +5,9 @@ The libraries are large and optional (`refrain[embed]`): they are imported when 
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import importlib
 import importlib.util
 import logging
 import os
@@ -200,13 +202,19 @@ def _exported(folder: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".export-", dir=target.parent))
     try:
-        _sentence_transformer(folder, "onnx", {"export": True, "provider": "CPUExecutionProvider"}).save_pretrained(
-            str(aside), create_model_card=False
-        )
+        _export(folder, aside)
         _move(aside, target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return target
+
+
+def _export(folder: Path, aside: Path) -> None:
+    exported = _sentence_transformer(folder, "onnx", {"export": True, "provider": "CPUExecutionProvider"})
+    exported.save_pretrained(str(aside), create_model_card=False)
+    del exported
+    # Its temporary folder goes with it, here and not at some later moment.
+    gc.collect()
 
 
 def _move(aside: Path, target: Path) -> None:
@@ -268,3 +276,15 @@ def _quiet() -> Iterator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
+
+
+def find_model(settings: Embedding) -> tuple[str, Path, str]:
+    """Backend, folder and hash of the model that would be loaded, without loading or fetching it. Raises WrongSetup."""
+    name = _full_name(settings.model)
+    backend = _backend(settings)
+    folder = _folder(settings.model_copy(update={"allow_download": False}), name)
+    found = _sha256(folder)
+    expected = settings.sha256 or (None if _is_folder(settings.model) else KNOWN_SHA256.get(name))
+    if expected is not None:
+        check_same(expected, found, str(folder))
+    return backend, folder, found

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.control import PolicyInForce
+from schemas.journal import Seen
 from schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy
 from streams.vectors import Ints, cosine, squared_norm
 
@@ -33,19 +34,25 @@ class Ask(NamedTuple):
     body: Mapping[str, Any]
 
 
+class Terms(NamedTuple):
+    """How a category that the policy defines is treated."""
+
+    policy: CategoryPolicy
+    seen: Seen
+    """What the shard is told of it."""
+
+
 class Place(NamedTuple):
-    """The category of a question. `policy` is None when the policy does not define it: pass it through."""
+    """The category of a question. `terms` is None when the policy does not define it: pass it through."""
 
     category: str
     classifier: str
     """What chose the category, and by which version of the policy."""
-    version: int
-    """Of the policy."""
-    policy: CategoryPolicy | None
+    terms: Terms | None
 
     @property
     def never(self) -> bool:
-        return self.policy is not None and self.policy.cache is Cacheable.NEVER
+        return self.terms is not None and self.terms.policy.cache is Cacheable.NEVER
 
 
 class _Rule(NamedTuple):
@@ -67,6 +74,7 @@ class Router:
         rules = [_compiled(number, policy) for number in range(len(policy.rules))]
         self._never = [rule for rule in rules if _is_never(policy, rule.category)]
         self._others = [rule for rule in rules if not _is_never(policy, rule.category)]
+        self._terms = {name: Terms(of, _seen(self.version, of)) for name, of in policy.categories.items()}
         self._examples = Examples(policy, embed)
         self._by_example = f"examples:{hashlib.sha256(embedder.encode()).hexdigest()[:12]}@v{self.version}"
 
@@ -84,7 +92,12 @@ class Router:
         return None if self._examples else self._place(UNCATEGORISED, f"none@v{self.version}")
 
     def nearest(self, vector: Ints | None) -> Place:
-        """The category of the nearest example, `uncategorised` when none is near (or there is no vector)."""
+        """The category of the nearest example, `uncategorised` when none is near.
+
+        Without a vector no example can tell; where one of a `never` category might have, the question is passed on.
+        """
+        if vector is None and self._examples.never:
+            return Place(UNCATEGORISED, self._by_example, None)
         category = None if vector is None else self._examples.nearest(vector, self.policy.example_similarity)
         return self._place(category or UNCATEGORISED, self._by_example)
 
@@ -106,7 +119,7 @@ class Router:
         return self._place(rule.category, f"rule:{rule.number}@v{self.version}")
 
     def _place(self, category: str, classifier: str) -> Place:
-        return Place(category, classifier, self.version, self.policy.of(category))
+        return Place(category, classifier, self._terms.get(category))
 
 
 class Examples:
@@ -175,6 +188,10 @@ def _matches(rule: _Rule, ask: Ask, text: str) -> bool:
         and (when.tag is None or when.tag in ask.tags)
         and (rule.pattern is None or rule.pattern.search(text) is not None)
     )
+
+
+def _seen(version: int, policy: CategoryPolicy) -> Seen:
+    return Seen(policy_version=version, cache=policy.cache, threshold=policy.threshold, ttl_ms=policy.ttl_ms)
 
 
 def _is_never(policy: Policy, category: str) -> bool:

@@ -1,0 +1,113 @@
+"""The embedding model itself: found, checked, exported once, and near where meanings are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streams import model_embedder
+from streams.embedder import Embedder, load_embedder
+from streams.errors import WrongSetup
+from streams.model_embedder import KNOWN_SHA256, ModelEmbedder
+from streams.settings import Embedding
+
+KNOWN = next(iter(KNOWN_SHA256.values()))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def embedder(cache: Path) -> Embedder:
+    return load_embedder(Embedding(), cache)
+
+
+@pytest.mark.model
+def test_its_identity_names_model_weights_and_backend(embedder: Embedder) -> None:
+    assert embedder.identity.startswith(f"all-MiniLM-L6-v2@{KNOWN[:12]}/")
+    assert embedder.dim == 384
+
+
+@pytest.mark.model
+def test_questions_of_one_meaning_are_near(embedder: Embedder) -> None:
+    rows = embedder.embed(["How do I reset my password?", "What must I do to reset my password?", "Is it raining?"])
+    assert rows.shape == (3, 384)
+    assert rows.dtype == np.float32
+    assert rows[0] @ rows[1] > 0.85 > 0.5 > rows[0] @ rows[2]
+    assert embedder.embed([]).shape == (0, 384)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        ("hello", True),
+        ("word " * 254, True),
+        ("word " * 255, False),
+        ("é" * 300, True),
+        ("日" * 300, False),
+        ("x " * 50_000, False),
+    ],
+)
+def test_a_text_beyond_the_window_does_not_fit(embedder: Embedder, text: str, inside: bool) -> None:
+    assert embedder.fits(text) is inside
+
+
+@pytest.mark.model
+def test_the_onnx_form_is_exported_once(cache: Path, embedder: Embedder) -> None:
+    if not embedder.identity.endswith("/onnx"):
+        pytest.skip("ONNX is not installed")
+    kept = list(cache.iterdir())
+    assert [path.name for path in kept] == [f"all-MiniLM-L6-v2-{KNOWN[:12]}"]
+    made = (kept[0] / "onnx" / "model.onnx").stat().st_mtime_ns
+    again = load_embedder(Embedding(backend="onnx"), cache)
+    assert (kept[0] / "onnx" / "model.onnx").stat().st_mtime_ns == made
+    assert np.array_equal(again.embed(["hello"]), embedder.embed(["hello"]))
+
+
+@pytest.mark.model
+def test_a_name_without_its_owner_and_a_folder_find_the_same_weights(tmp_path: Path) -> None:
+    by_name = load_embedder(Embedding(backend="torch", model="all-MiniLM-L6-v2"), tmp_path)
+    found = model_embedder._packaged("sentence-transformers/all-MiniLM-L6-v2")
+    assert found is not None
+    by_folder = load_embedder(Embedding(backend="torch", model=str(found)), tmp_path)
+    assert by_name.identity.split("@")[1] == by_folder.identity.split("@")[1] == f"{KNOWN[:12]}/torch"
+
+
+@pytest.mark.model
+def test_weights_of_another_hash_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WrongSetup, match=f"{KNOWN}, expected {'ab' * 32}"):
+        load_embedder(Embedding(sha256="ab" * 32), tmp_path)
+
+
+@pytest.mark.model
+def test_a_model_that_is_nowhere_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(WrongSetup, match="nobody/nothing is not on this machine"):
+        load_embedder(Embedding(model="nobody/nothing"), tmp_path)
+    with pytest.raises(WrongSetup, match=r"holds none of model\.safetensors"):
+        load_embedder(Embedding(model=str(tmp_path)), tmp_path)
+
+
+class Moody:
+    """A model that fails on one text."""
+
+    max_seq_length = 16
+
+    def get_embedding_dimension(self) -> int:
+        return 2
+
+    def encode(self, texts: Sequence[str], **_: Any) -> Any:
+        if any("bad" in text for text in texts):
+            raise RuntimeError("no")
+        return np.ones((len(texts), 2))
+
+
+def test_a_text_that_the_model_fails_on_costs_no_other_its_vector() -> None:
+    rows = ModelEmbedder(Moody(), "moody").embed(["a", "bad", "c"])
+    assert np.isnan(rows).any(axis=1).tolist() == [False, True, False]

@@ -1,0 +1,95 @@
+"""Responses go where a request asks, if that is allowed, exists, and is none of Refrain's own topics."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams.errors import Refusal, RefusalCode
+from streams.log import Headers
+from streams.memory_log import MemoryLog
+from streams.reply_to import FRESH_MS, MISSING_MS, ReplyTo, Target, partitions_of
+
+COUNTS = {"responses": 8, "/team.replies": 3, "/app-7.answers": 1}
+
+
+def reply_to(allowed: tuple[str, ...] = ("team.replies", "app-*", "refrain.*")) -> ReplyTo:
+    return ReplyTo("refrain.", allowed, COUNTS.get, lambda: 0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "target"),
+    [
+        ((), Target("responses")),
+        ((("other", b"x"),), Target("responses")),
+        ((("reply-to", b"responses"),), Target("responses")),
+        ((("reply-to", b"refrain.responses"),), Target("responses")),
+        ((("kafka_replyTopic", b"team.replies"),), Target("/team.replies")),
+        ((("reply-to", b"app-7.answers"),), Target("/app-7.answers")),
+        ((("reply-to", b"team.replies"), ("kafka_replyTopic", b"responses")), Target("/team.replies")),
+        ((("reply-to", b"nowhere"), ("reply-to", b"responses")), Target("responses")),
+        ((("kafka_replyPartition", b"\x00\x00\x00\x05"),), Target("responses", 5)),
+        ((("reply-to", b"team.replies"), ("kafka_replyPartition", b"2")), Target("/team.replies", 2)),
+    ],
+)
+def test_headers_name_the_target(headers: Headers, target: Target) -> None:
+    assert reply_to().target(headers) == target
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (("reply-to", b"elsewhere"),),
+        (("reply-to", b"app-8.answers"),),
+        (("reply-to", b"refrain.journal"),),
+        (("reply-to", b"refrain.requests"),),
+        (("reply-to", b"app-!"),),
+        (("reply-to", b"app-" + b"x" * 300),),
+        (("reply-to", b".."),),
+        (("reply-to", b"/responses"),),
+        (("reply-to", b""),),
+        (("reply-to", None),),
+        (("reply-to", b"\xff\xfe"),),
+        (("kafka_replyPartition", b"8"),),
+        (("kafka_replyPartition", b"\xff\xff\xff\xff"),),
+        (("kafka_replyPartition", b"x"),),
+        (("kafka_replyPartition", None),),
+        (("kafka_replyPartition", b""),),
+        (("reply-to", b"team.replies"), ("kafka_replyPartition", b"\x00\x00\x00\x03")),
+    ],
+)
+def test_any_other_target_is_refused(headers: Headers) -> None:
+    with pytest.raises(Refusal) as caught:
+        reply_to().target(headers)
+    assert caught.value.code is RefusalCode.BAD_REPLY_TO
+
+
+def test_without_a_prefix_refrains_own_topics_stay_closed() -> None:
+    with pytest.raises(Refusal):
+        ReplyTo("", ("*",), lambda _: 1, lambda: 0).target((("reply-to", b"journal"),))
+
+
+def test_the_cluster_is_asked_once_in_a_while() -> None:
+    asked: list[str] = []
+    clock = [0]
+
+    def count(topic: str) -> int | None:
+        asked.append(topic)
+        return 3 if len(asked) > 1 else None
+
+    ready = ReplyTo("refrain.", ("a",), count, lambda: clock[0])
+    headers = (("reply-to", b"a"),)
+    for now_ms, calls in ((0, 1), (MISSING_MS - 1, 1), (MISSING_MS, 2), (MISSING_MS + FRESH_MS - 1, 2)):
+        clock[0] = now_ms
+        try:
+            ready.target(headers)
+        except Refusal:
+            assert now_ms < MISSING_MS
+        assert len(asked) == calls
+    clock[0] = MISSING_MS + FRESH_MS
+    ready.target(headers)
+    assert asked == ["/a"] * 3
+
+
+def test_a_missing_topic_has_no_partitions() -> None:
+    count = partitions_of(MemoryLog(lambda: 0, {"responses": 2}))
+    assert (count("responses"), count("/elsewhere")) == (2, None)

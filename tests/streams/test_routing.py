@@ -1,0 +1,178 @@
+"""Routing: never wins, then the client's word, then rules in order, then examples, else uncategorised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from schemas.control import PolicyInForce
+from schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
+from streams.embedder import Remembering
+from streams.free_embedder import FreeEmbedder
+from streams.metrics import Metrics
+from streams.routing import Ask, Router, everything_said
+from streams.vectors import Ints, quantise
+
+NEVER = CategoryPolicy(cache=Cacheable.NEVER)
+FREE = FreeEmbedder()
+
+
+def router(policy: Policy, version: int = 12) -> Router:
+    in_force = PolicyInForce(version=version, who="test", at_ms=0, policy=policy)
+    return Router(in_force, Remembering(FREE, 100, Metrics()).vectors, FREE.identity)
+
+
+def ask(question: str = "What is a list?", **more: Any) -> Ask:
+    body = more.pop("body", {"model": "m", "messages": [{"role": "user", "content": question}]})
+    given = {"tenant": "default", "model": "m", "tags": (), "category": None, "question": question, "body": body}
+    return Ask(**{**given, **more})
+
+
+def policy(*rules: Rule, **categories: CategoryPolicy) -> Policy:
+    return Policy(categories={"code": CategoryPolicy(), "uncategorised": CategoryPolicy(), **categories}, rules=rules)
+
+
+def rule(category: str, **when: str) -> Rule:
+    return Rule(when=Match(**when), category=category)
+
+
+def chosen(policy: Policy, asked: Ask) -> tuple[str, str]:
+    ready = router(policy)
+    place = ready.place(asked)
+    if place is None:
+        place = ready.nearest(vector(asked.question))
+    return place.category, place.classifier
+
+
+def vector(text: str) -> Ints:
+    return quantise(FREE.embed([text])[0])
+
+
+ORDER = policy(
+    rule("code", tenant="default"),
+    rule("chat", pattern="list"),
+    rule("medical", pattern="(?i)diagnosis"),
+    rule("chat", tag="t", model="m"),
+    chat=CategoryPolicy(),
+    medical=NEVER,
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "category", "classifier"),
+    [
+        (ask("my Diagnosis"), "medical", "rule:2@v12"),
+        (ask("my diagnosis", category="code"), "medical", "rule:2@v12"),
+        (ask("my diagnosis", category="unheard"), "medical", "rule:2@v12"),
+        (ask(category="chat"), "chat", "request@v12"),
+        (ask(), "code", "rule:0@v12"),
+        (ask(tenant="t"), "chat", "rule:1@v12"),
+        (ask("hello", tenant="t", tags=("s", "t")), "chat", "rule:3@v12"),
+        (ask("hello", tenant="t", tags=("t",), model="other"), "uncategorised", "none@v12"),
+        (ask("hello", tenant="t"), "uncategorised", "none@v12"),
+    ],
+)
+def test_rules_take_their_turn(asked: Ask, category: str, classifier: str) -> None:
+    assert chosen(ORDER, asked) == (category, classifier)
+
+
+def test_a_category_that_the_policy_does_not_define_has_no_terms() -> None:
+    place = router(ORDER).place(ask(category="unheard"))
+    assert place is not None
+    assert (place.category, place.terms, place.never) == ("unheard", None, False)
+
+
+def test_a_client_may_name_a_category_that_is_never_kept() -> None:
+    place = router(ORDER).place(ask(category="medical"))
+    assert place is not None
+    assert place.never
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": "my diagnosis is"},
+        {"role": "tool", "content": [{"type": "text", "text": "diagnosis: x"}]},
+        {"role": "user", "content": ["diagnosis"]},
+        {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": '{"a": "diagnosis"}'}}]},
+    ],
+)
+def test_never_patterns_look_into_every_message(message: dict[str, Any]) -> None:
+    body = {"model": "m", "messages": [message, {"role": "user", "content": "and now?"}]}
+    place = router(ORDER).place(ask("and now?", body=body, tenant="t"))
+    assert place is not None
+    assert place.category == "medical"
+
+
+def test_other_patterns_look_at_the_question_alone() -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "list"}, {"role": "user", "content": "and now?"}]}
+    assert chosen(ORDER, ask("and now?", body=body, tenant="t"))[0] == "uncategorised"
+
+
+BY_EXAMPLE = policy(
+    billing=CategoryPolicy(examples=("How do I pay my invoice?", "Where is my receipt?")),
+    medical=CategoryPolicy(cache=Cacheable.NEVER, examples=("Which pills help against fever?",)),
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "category"),
+    [
+        ("how can I pay my invoice", "billing"),
+        ("which pills help against a fever?", "medical"),
+        ("Who won the match yesterday?", "uncategorised"),
+    ],
+)
+def test_the_nearest_example_decides_last(question: str, category: str) -> None:
+    found, classifier = chosen(BY_EXAMPLE, ask(question))
+    assert found == category
+    assert classifier.startswith("examples:")
+    assert classifier.endswith("@v12")
+
+
+def test_examples_are_embedded_once_in_one_call() -> None:
+    calls: list[list[str]] = []
+
+    def embed(texts: Sequence[str]) -> list[Ints | None]:
+        calls.append(list(texts))
+        return [vector(text) for text in texts]
+
+    ready = Router(PolicyInForce(version=1, who="w", at_ms=0, policy=BY_EXAMPLE), embed, "e")
+    ready.nearest(vector("a"))
+    ready.nearest(vector("b"))
+    assert [len(call) for call in calls] == [3]
+
+
+def test_of_two_equal_examples_the_one_that_is_never_kept_wins() -> None:
+    same = policy(
+        a=CategoryPolicy(examples=("the same words",)),
+        z=CategoryPolicy(cache=Cacheable.NEVER, examples=("the same words",)),
+    )
+    assert router(same).nearest(vector("the same words")).category == "z"
+
+
+def test_without_a_vector_a_question_that_might_be_never_is_passed_on() -> None:
+    assert router(BY_EXAMPLE).nearest(None).terms is None
+    harmless = policy(billing=CategoryPolicy(examples=("pay",)))
+    assert router(harmless).nearest(None).terms is not None
+
+
+def test_an_example_without_a_vector_is_left_out() -> None:
+    in_force = PolicyInForce(version=1, who="w", at_ms=0, policy=BY_EXAMPLE)
+    ready = Router(in_force, lambda texts: [None for _ in texts], "e")
+    place = ready.place(ask())
+    assert place is not None
+    assert place.category == "uncategorised"
+
+
+def test_a_policy_without_uncategorised_passes_on_what_nothing_claims() -> None:
+    place = router(Policy(categories={"code": CategoryPolicy()})).place(ask())
+    assert place is not None
+    assert (place.category, place.terms) == ("uncategorised", None)
+
+
+@pytest.mark.parametrize("body", [{}, {"messages": "a"}, {"messages": [1, {"content": 5}, {"tool_calls": [2, {}]}]}])
+def test_a_body_that_says_nothing_is_read_without_complaint(body: dict[str, Any]) -> None:
+    assert everything_said(body) == ""
