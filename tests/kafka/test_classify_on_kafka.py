@@ -1,0 +1,123 @@
+"""The entrance on a real broker: policies arrive while it runs, and responses leave the prefix where allowed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from schemas.control import POLICY_KEY, PolicyInForce
+from schemas.journal import Asked, Passed, decode_event
+from schemas.policy import CategoryPolicy, Policy
+from schemas.responses import Response
+from schemas.topics import BY_NAME
+from streams.classify import run_classify
+from streams.errors import WrongSetup
+from streams.kafka_log import KafkaLog
+from streams.log import Headers, Outgoing, Record
+from streams.metrics import Metrics
+from streams.reply_to import partitions_of
+from streams.settings import Classify, Settings
+
+ADMIN_S = 15.0
+WAIT_S = 30.0
+POLICY = Policy(categories={"code": CategoryPolicy(), "uncategorised": CategoryPolicy()})
+
+
+@pytest.fixture
+def outside(settings: Settings, admin: AdminClient) -> str:
+    """A topic of somebody else; its name begins with the test's prefix so that it is cleaned up."""
+    name = settings.prefix + "team.replies"
+    make(admin, name, 2)
+    return name
+
+
+@pytest.fixture
+def log(settings: Settings, admin: AdminClient) -> KafkaLog:
+    for name in BY_NAME:
+        make(admin, settings.prefix + name, 1)
+    return KafkaLog(settings)
+
+
+@pytest.fixture
+def running(settings: Settings, log: KafkaLog, outside: str) -> Iterator[None]:
+    allowed = settings.model_copy(update={"classify": Classify(reply_topics=(outside,))})
+    ready, stop = threading.Event(), threading.Event()
+
+    def work() -> None:
+        run_classify(allowed, log, Metrics(), stop=stop.is_set, ready=ready.set, now_ms=lambda: 0)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert ready.wait(WAIT_S)
+        yield
+    finally:
+        stop.set()
+        thread.join(WAIT_S)
+    assert not thread.is_alive()
+
+
+def make(admin: AdminClient, name: str, partitions: int) -> None:
+    admin.create_topics([NewTopic(name, partitions)])[name].result(ADMIN_S)
+
+
+def ask(log: KafkaLog, text: str, headers: Headers = ()) -> None:
+    message = {"v": 1, "body": {"model": "m", "messages": [{"role": "user", "content": text}]}}
+    log.writer().send([Outgoing("requests", None, json.dumps(message).encode(), headers)])
+
+
+def await_record(log: KafkaLog, topic: str, wanted: Callable[[Record], bool] = lambda _: True) -> Record:
+    """The first such record of the topic, once it is there."""
+    expired = threading.Event()
+    timer = threading.Timer(WAIT_S, expired.set)
+    timer.start()
+    try:
+        while not expired.is_set():
+            for partition in range(log.partitions(topic)):
+                for record in log.scan(topic, partition):
+                    if wanted(record):
+                        return record
+    finally:
+        timer.cancel()
+    raise AssertionError(f"no such record in {topic} within {WAIT_S:.0f} s")
+
+
+def test_a_policy_that_comes_later_is_followed(log: KafkaLog, running: None) -> None:
+    ask(log, "before")
+    assert isinstance(decode_event(await_record(log, "journal").value or b""), Passed)
+    assert b"before" in (await_record(log, "forwards").value or b"")
+    in_force = PolicyInForce(version=3, who="w", at_ms=0, policy=POLICY)
+    log.writer().send([Outgoing("policies", POLICY_KEY, in_force.encode())])
+
+    def is_asked(record: Record) -> bool:
+        ask(log, "after")
+        return isinstance(decode_event(record.value or b""), Asked)
+
+    event = decode_event(await_record(log, "journal", is_asked).value or b"")
+    assert isinstance(event, Asked)
+    assert (event.category, event.seen.policy_version, event.question.data) == ("uncategorised", 3, "after")
+
+
+def test_an_error_goes_to_the_allowed_topic_outside_the_prefix(log: KafkaLog, outside: str, running: None) -> None:
+    headers = (("reply-to", outside.encode()), ("kafka_replyPartition", b"\x00\x00\x00\x01"))
+    ask(log, " ", headers)
+    answer = await_record(log, f"/{outside}")
+    assert (answer.partition, answer.headers) == (1, headers)
+    response = Response.decode(answer.value or b"")
+    assert response.error is not None
+    assert response.error.code == "empty_question"
+    assert await_record(log, "dead-letters").value is None, "no policy says that the text may be kept"
+
+
+def test_a_reply_topic_that_is_missing_or_impossible_has_no_partitions(log: KafkaLog, outside: str) -> None:
+    count = partitions_of(log)
+    assert (count(f"/{outside}"), count(f"/{outside}-other"), count("/not a name!")) == (2, None, None)
+
+
+def test_a_missing_topic_stops_the_worker_at_start(settings: Settings, admin: AdminClient) -> None:
+    with pytest.raises(WrongSetup, match="refrain topics create"):
+        run_classify(settings, KafkaLog(settings), Metrics(), stop=lambda: True, ready=lambda: None, now_ms=lambda: 0)
