@@ -127,7 +127,7 @@ class ModelPolicy(Strict):
 class Limits(Strict):
     """Bounds that steer the fold; events carry them so that a replay folds alike."""
 
-    hnsw_from: Annotated[int, Field(ge=16)] = 4_096
+    hnsw_from: Annotated[int, Field(ge=16)] = 8_192
     """Entries of one namespace from which its table searches an HNSW instead of scanning."""
     ef: Annotated[int, Field(ge=8, le=4096)] = 64
     candidates: Annotated[int, Field(ge=1, le=64)] = 8

@@ -64,6 +64,7 @@ class LookupWorker:
         open_store: OpenStore,
         name: str,
         now_ms: Callable[[], int],
+        elapsed_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Raises WrongSetup when topics are missing or do not fit together."""
         self._settings = settings.lookup
@@ -71,6 +72,7 @@ class LookupWorker:
         self._metrics = metrics
         self._open_store = open_store
         self._now_ms = now_ms
+        self._elapsed_s = elapsed_s
         self._incarnation = checked_journal(log)
         self.shards: dict[int, Shard] = {}
         self._restoring: dict[int, Restoring] = {}
@@ -80,7 +82,7 @@ class LookupWorker:
         self._committed: dict[int, int] = {}
         self._ticked: dict[int, int] = {}
         self._joined = False
-        self._commit_due = time.monotonic()
+        self._commit_due = elapsed_s()
         self._pool = ThreadPoolExecutor(RESTORES_AT_ONCE, thread_name_prefix="restore")
         self._writer = log.writer()
         self._commits = log.transactional(f"{NAME}-{name}")
@@ -104,13 +106,13 @@ class LookupWorker:
         if records:
             self._measure(records, folded, effects, time.perf_counter() - started)
         self._tick()
-        if time.monotonic() >= self._commit_due or self._overlay_bytes() > self._settings.overlay_bytes_max:
+        if self._elapsed_s() >= self._commit_due or self._overlay_bytes() > self._settings.overlay_bytes_max:
             self.commit()
         return len(folded)
 
     def commit(self) -> None:
         """Steps 3 and 4 for every shard that folded something. After a rebalance it is left for the next turn."""
-        self._commit_due = time.monotonic() + self._settings.commit_interval_ms / 1_000
+        self._commit_due = self._elapsed_s() + self._settings.commit_interval_ms / 1_000
         moved = {
             partition: shard
             for partition, shard in self.shards.items()

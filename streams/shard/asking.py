@@ -96,9 +96,9 @@ def _serve(context: _Context, question: Question, verdict: Verdict) -> None:
     seen = verdict.serve
     if seen is None:
         raise ValueError("a verdict without an entry cannot be served")
-    entry = shard.entry(seen)
+    body = served(json.loads(shard.answer(seen)), asked.id, shard.time_ms)
+    shard.apply([Change(STATS, entry_id(seen.id), EntryStats(hits=seen.hits + 1, last_offset=record.offset))])
     decision = _decision(context, question, verdict, Outcome.HIT, None)
-    body = served(json.loads(entry.answer.data), asked.id, shard.time_ms)
     response = Response(
         request_id=asked.request_id,
         tenant=asked.tenant,
@@ -107,8 +107,7 @@ def _serve(context: _Context, question: Question, verdict: Verdict) -> None:
         decision=summary(decision),
     )
     out.effects.append(respond(asked.reply, response))
-    shard.apply([Change(STATS, entry_id(seen.id), EntryStats(hits=seen.hits + 1, last_offset=record.offset))])
-    _record(context, decision)
+    out.decisions.append(decision)
 
 
 def _wait(
@@ -121,7 +120,7 @@ def _wait(
     changes: list[Change],
 ) -> None:
     shard, asked, record, _ = context
-    decision = _decision(context, question, verdict, outcome, forward_id)
+    told = summary(_decision(context, question, verdict, outcome, forward_id))
     waiting = Waiting(
         id=asked.id,
         forward_id=forward_id,
@@ -129,13 +128,13 @@ def _wait(
         tenant=asked.tenant,
         category=asked.category,
         outcome=outcome,
-        decision=summary(decision).model_dump_json(),
+        decision=told.model_dump_json(),
         reply=asked.reply,
         deadline_at_ms=deadline_at_ms,
         offset=record.offset,
     )
     shard.apply([*changes, Change(WAITING, waiting.id, waiting)])
-    _record(context, decision)
+    context.out.decisions.append(_decision(context, question, verdict, outcome, forward_id))
 
 
 def _refuse(context: _Context, question: Question, verdict: Verdict, code: RefusalCode, message: str) -> None:
@@ -143,7 +142,7 @@ def _refuse(context: _Context, question: Question, verdict: Verdict, code: Refus
     decision = _decision(context, question, verdict, Outcome.ERROR, None)
     response = refused(code, message, request_id=asked.request_id, tenant=asked.tenant, decision=summary(decision))
     context.out.effects.append(respond(asked.reply, response))
-    _record(context, decision)
+    context.out.decisions.append(decision)
 
 
 def _pass_through(context: _Context, reason: Reason) -> None:
@@ -176,7 +175,8 @@ def _pass_through(context: _Context, reason: Reason) -> None:
             decision=summary(decision),
         )
         out.effects.append(respond(asked.reply, response))
-        return _record(context, decision)
+        out.decisions.append(decision)
+        return
     route = DirectRoute(
         forward_id=asked.id,
         request_id=asked.request_id,
@@ -187,7 +187,7 @@ def _pass_through(context: _Context, reason: Reason) -> None:
     limit = None if shard.policy is None else shard.policy.policy
     deadline = _deadline(shard, asked, limit)
     out.effects.append(_forwarded(asked, encode_route(route), deadline))
-    return _record(context, decision)
+    out.decisions.append(decision)
 
 
 def _flight(context: _Context, question: Question, deadline_at_ms: int) -> Flight:
@@ -279,10 +279,6 @@ def _decision(
         forward_id=forward_id,
         candidates=verdict.candidates,
         differs=verdict.differs,
+        changes=digest_of(shard.recent),
         behaviour=BEHAVIOUR,
     )
-
-
-def _record(context: _Context, decision: Decision) -> None:
-    digest = digest_of(context.shard.recent)
-    context.out.decisions.append(decision.model_copy(update={"changes": digest}))

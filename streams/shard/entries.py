@@ -6,7 +6,7 @@ Rows are numbers that are used again; columns of numbers take the room that obje
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +104,11 @@ class EntryIndex:
         """Dimensions of the namespace's vectors, None without any."""
         place = self._place(space)
         return None if place is None else place[0].dim
+
+    def graph(self, space: bytes) -> Any:
+        """The namespace's hnswlib index, None while it has none: for measuring it bare."""
+        place = self._place(space)
+        return None if place is None or place[1].graph is None else place[1].graph.index
 
     def table_size(self, space: bytes) -> int:
         """Vectors in the namespace's table."""

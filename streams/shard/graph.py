@@ -24,16 +24,16 @@ class Graph:
     """Vectors (dim) by owner: approximate nearest neighbours by inner product."""
 
     def __init__(self, dim: int, capacity: int, ef: int) -> None:
-        self._index: Any = hnswlib.Index(space="ip", dim=dim)
-        self._index.init_index(
+        self.index: Any = hnswlib.Index(space="ip", dim=dim)
+        self.index.init_index(
             max_elements=max(capacity, 16),
             M=M,
             ef_construction=EF_CONSTRUCTION,
             random_seed=SEED,
             allow_replace_deleted=True,
         )
-        self._index.set_num_threads(1)
-        self._index.set_ef(ef)
+        self.index.set_num_threads(1)
+        self.index.set_ef(ef)
         self._ef = ef
         self._labels: dict[int, int] = {}
         self._generation = 0
@@ -47,7 +47,7 @@ class Graph:
         replace = self._deleted > REPLACE_FROM * (len(self._labels) + self._deleted)
         if not replace:
             self._grow(1)
-        self._index.add_items(
+        self.index.add_items(
             vector.reshape(1, -1), np.array([self._label(owner)], dtype=np.uint64), replace_deleted=replace
         )
         if replace:
@@ -57,22 +57,22 @@ class Graph:
         """Add vectors (n, dim) at once, on several threads: for a restore, where nobody waits."""
         self._grow(len(owners))
         labels = np.array([self._label(int(owner)) for owner in owners], dtype=np.uint64)
-        self._index.add_items(vectors, labels, num_threads=threads)
+        self.index.add_items(vectors, labels, num_threads=threads)
 
     def remove(self, owner: int) -> None:
         """Take a vector out; its room is used again later."""
-        self._index.mark_deleted(self._labels.pop(owner))
+        self.index.mark_deleted(self._labels.pop(owner))
         self._deleted += 1
 
     def nearest(self, query: Floats, count: int, ef: int) -> tuple[list[int], list[float]]:
         """Up to `count` owners with their similarities, nearest first; fewer when fewer are found."""
         if ef != self._ef:
-            self._index.set_ef(ef)
+            self.index.set_ef(ef)
             self._ef = ef
         count = min(count, len(self._labels))
         while count > 0:
             try:
-                labels, distances = self._index.knn_query(query, k=count)
+                labels, distances = self.index.knn_query(query, k=count)
             except RuntimeError:
                 # hnswlib raises when it finds fewer than k alive: ask for fewer.
                 count //= 2
@@ -83,7 +83,7 @@ class Graph:
     def vectors(self, owners: list[int]) -> Floats:
         """The vectors of owners, (n, dim)."""
         found: Floats = np.asarray(
-            self._index.get_items([self._labels[owner] for owner in owners], return_type="numpy"), dtype=np.float32
+            self.index.get_items([self._labels[owner] for owner in owners], return_type="numpy"), dtype=np.float32
         )
         return found
 
@@ -94,6 +94,6 @@ class Graph:
         return label
 
     def _grow(self, more: int) -> None:
-        wanted = self._index.get_current_count() + more
-        if wanted > self._index.get_max_elements():
-            self._index.resize_index(max(wanted, int(self._index.get_max_elements() * GROWTH)))
+        wanted = self.index.get_current_count() + more
+        if wanted > self.index.get_max_elements():
+            self.index.resize_index(max(wanted, int(self.index.get_max_elements() * GROWTH)))

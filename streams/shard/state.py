@@ -11,6 +11,7 @@ from typing import cast
 
 import numpy as np
 
+from schemas.base import Part, Sealed
 from schemas.documents import Entry, EntryStats, Flight, Meta, ShardLoad, ShardPolicy, TableMode, Waiting
 from streams.errors import StoreDamaged
 from streams.shard import columns
@@ -23,6 +24,12 @@ from streams.vectors import Ints, decode
 
 BEHAVIOUR = "fold-1"
 """The version of fold and guards; a change that decides otherwise needs another."""
+
+
+class _Answer(Part):
+    """The part of an entry that a hit needs: the rest is not worth building."""
+
+    answer: Sealed
 
 
 class Shard:
@@ -57,10 +64,17 @@ class Shard:
 
     def entry(self, seen: Seen) -> Entry:
         """The whole entry. Raises StoreDamaged when index and store disagree."""
+        return Entry.decode(self._entry_bytes(seen))
+
+    def answer(self, seen: Seen) -> str:
+        """The kept answer of an entry, as JSON. Raises StoreDamaged when index and store disagree."""
+        return _Answer.model_validate_json(self._entry_bytes(seen)).answer.data
+
+    def _entry_bytes(self, seen: Seen) -> bytes:
         found = self.document(columns.ENTRIES, columns.entry_id(seen.id))
         if found is None:
             raise StoreDamaged(f"entry {seen.id} of shard {self.partition} is in the index and not in the store")
-        return Entry.decode(found)
+        return found
 
     def load_of(self, model: str) -> float:
         """The load of a model at the shard's time; 0 when none was reported or the report ran out."""

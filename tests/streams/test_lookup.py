@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -91,7 +93,8 @@ class Stage:
         settings = Settings().model_copy(
             update={"lookup": Settings().lookup.model_copy(update={"commit_interval_ms": commit_ms, "batch_max": 3})}
         )
-        return LookupWorker(settings, self.log, Metrics(), self.store, "w", self.clock)
+        seconds = itertools.count()
+        return LookupWorker(settings, self.log, Metrics(), self.store, "w", self.clock, lambda: next(seconds))
 
     def store(self, partition: int) -> Store:
         return self.stores.setdefault(partition, MemoryStore())
@@ -132,8 +135,6 @@ def traffic(partition: int = 0) -> Journal:
 
 
 def _id(value: bytes | None) -> str:
-    import json
-
     found: str = json.loads(value or b"")["id"]
     return found
 
@@ -171,7 +172,7 @@ def stage_records(stage: Stage, partition: int) -> Journal:
 def test_a_crash_after_any_step_loses_nothing_and_decides_nothing_twice(step: str, after: int) -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
-    crashing: Any = stage.worker(commit_ms=1 if step != "before_2" else 60_000)
+    crashing: Any = stage.worker(commit_ms=1 if step != "before_2" else 10_000_000)
     if step == "before_2":
         crashing._writer = CrashingWriter(crashing._writer, after)
     else:
@@ -208,7 +209,7 @@ def test_the_next_worker_answers_like_the_one_that_died(lost: bool) -> None:
 def test_a_commit_that_meets_a_rebalance_is_made_after_it() -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
-    worker: Any = stage.worker(commit_ms=60_000)
+    worker: Any = stage.worker(commit_ms=10_000_000)
 
     class Once:
         def __init__(self, inner: TransactionalWriter) -> None:
@@ -230,7 +231,7 @@ def test_a_commit_that_meets_a_rebalance_is_made_after_it() -> None:
 def test_a_worker_that_lost_its_partitions_cannot_commit() -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
-    first = stage.worker(commit_ms=60_000)
+    first = stage.worker(commit_ms=10_000_000)
     while first.turn(0) or not first.ready:
         pass
     stage.stores = {}

@@ -1,0 +1,269 @@
+"""`refrain bench shard`: one shard without a broker, its entries in one namespace and again in many.
+
+Each layout is filled into a RocksDB, then a fresh process restores it, so that memory is the shard's alone, and folds
+questions that hit, each timed beside a bare hnswlib query of an index over the same vectors.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hnswlib
+import numpy as np
+
+from schemas.base import Reply, Sealed
+from schemas.decisions import Decision
+from schemas.documents import Entry, Meta, ShardPolicy, TableMode
+from schemas.journal import Asked, Origin, Seen
+from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy, Quota
+from schemas.responses import Outcome
+from streams.identity import decision_id
+from streams.log import Record
+from streams.rocks_store import RocksStore
+from streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id, key_of
+from streams.shard.entries import namespace_of
+from streams.shard.fold import fold
+from streams.shard.graph import EF_CONSTRUCTION, SEED, M
+from streams.shard.state import BEHAVIOUR, Shard, restored
+from streams.store import Reach
+from streams.vectors import Floats, encode, quantise
+
+NEAR = 0.25
+"""How far a question is turned from an entry: a cosine of about 0.97."""
+THRESHOLD = 0.9
+ANSWER_CHARS = 600
+BATCH = 2_000
+COMMIT_EVERY = 200
+EMBEDDER = "bench"
+INCARNATION = "bench"
+THREADS = 2
+
+
+class Layout(NamedTuple):
+    """Where the entries stand."""
+
+    namespaces: int
+    entries: int
+    hnsw_from: int
+
+    def context(self, number: int) -> str:
+        """The context of an entry: entries go round the namespaces."""
+        return f"c{number % self.namespaces}"
+
+
+def measure(units: Floats, layout: Layout, queries: int, seed: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """All figures of one layout over unit vectors (entries, dim)."""
+    folder = Path(tempfile.mkdtemp(prefix="refrain-bench-"))
+    try:
+        tell(f"filling {layout.entries} entries in {layout.namespaces} namespaces")
+        fill(folder / "store", units, layout)
+        np.save(folder / "units.npy", units)
+        tell("restoring and folding")
+        # A fresh process: its memory is the shard's, not that of the vectors it was filled from.
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            return pool.apply(_in_fresh_process, (folder, layout, queries, seed))
+    finally:
+        shutil.rmtree(folder)
+
+
+def fill(path: Path, units: Floats, layout: Layout) -> None:
+    """Write a store of one entry a vector."""
+    store = RocksStore(path)
+    changes: dict[bytes, bytes | None] = {
+        key_of(POLICIES, POLICY_ID): ShardPolicy(version=0, policy=_policy(layout)).encode()
+    }
+    for number, unit in enumerate(units):
+        entry = _entry(number, unit, layout)
+        changes[key_of(ENTRIES, entry_id(number))] = entry.encode()
+        if len(changes) >= BATCH:
+            store.write(changes, Reach(1, 1))
+            changes = {}
+    per_namespace = -(-layout.entries // layout.namespaces)
+    if per_namespace >= layout.hnsw_from:
+        for number in range(layout.namespaces):
+            space = namespace_of("acme", "code", EMBEDDER, layout.context(number))
+            changes[key_of(TABLES, space.hex())] = TableMode(search="ann").encode()
+    changes[META_KEY] = Meta(
+        partition=0, incarnation=INCARNATION, shards=1, next_offset=layout.entries, time_ms=1_000, behaviour=BEHAVIOUR
+    ).encode()
+    store.write(changes, Reach(1, 1))
+    store.close()
+
+
+def _in_fresh_process(folder: Path, layout: Layout, queries: int, seed: int) -> dict[str, Any]:
+    # What the first search and the first fold load is not the shard's.
+    _warm(folder)
+    store = RocksStore(folder / "store")
+    before = _rss()
+    started = time.perf_counter()
+    shard = restored(0, 1, INCARNATION, store, THREADS)
+    restore_s = time.perf_counter() - started
+    rss = _rss() - before
+    units: Floats = np.load(folder / "units.npy", mmap_mode="r")
+    folds, raws, right = _queries(shard, units, layout, queries, seed)
+    figures = {
+        "raw_knn_us_p50": round(float(np.percentile(raws, 50)), 1),
+        "fold_us_p50": round(float(np.percentile(folds, 50)), 1),
+        "fold_us_p99": round(float(np.percentile(folds, 99)), 1),
+        "ratio": round(float(np.percentile(folds, 50) / np.percentile(raws, 50)), 2),
+        "recall_at_1": round(float(np.mean(right)), 4),
+        "restore_s": round(restore_s, 1),
+        "rss_bytes_per_entry": round(rss / layout.entries),
+    }
+    store.close()
+    return figures
+
+
+def _queries(
+    shard: Shard, units: Floats, layout: Layout, queries: int, seed: int
+) -> tuple[list[float], list[float], list[bool]]:
+    """Times (us) of folds and of bare queries, in turn, and whether each fold served the nearest entry."""
+    generator = np.random.default_rng(seed)
+    bare = _bare_index(shard, units, layout)
+    folds, raws, asked = [], [], []
+    for number in range(queries + queries // 10):
+        target, question = _reworded(generator, units)
+        record = _asked(number, question, target, layout)
+        # Another question, so that neither finds in the processor's cache what the other left there.
+        _, other = _reworded(generator, units)
+        started = time.perf_counter()
+        bare.knn_query(other, k=1)
+        middle = time.perf_counter()
+        folded = fold(shard, record)
+        ended = time.perf_counter()
+        if number % COMMIT_EVERY == 0:
+            shard.committed(shard.take_changes(), Reach(1, 1))
+        if number < queries // 10:
+            continue  # the first ones warm caches
+        raws.append((middle - started) * 1e6)
+        folds.append((ended - middle) * 1e6)
+        decision = folded.decisions[0]
+        asked.append((decision, question, target))
+    # Searched exactly only now: between the folds it would take their place in the processor's cache.
+    right = [decision.outcome is Outcome.HIT and _is_nearest(decision, units, q, t, layout) for decision, q, t in asked]
+    return folds, raws, right
+
+
+def _reworded(generator: np.random.Generator, units: Floats) -> tuple[int, Floats]:
+    """An entry's number and a question near it."""
+    target = int(generator.integers(len(units)))
+    noise = generator.normal(size=units.shape[1])
+    question = units[target] + noise * NEAR / np.linalg.norm(noise)
+    return target, (question / np.linalg.norm(question)).astype(np.float32)
+
+
+def _bare_index(shard: Shard, units: Floats, layout: Layout) -> Any:
+    """The hnswlib index over all entries: the shard's own when it has one, so that both are as large."""
+    if layout.namespaces == 1:
+        own = shard.entries.graph(namespace_of("acme", "code", EMBEDDER, layout.context(0)))
+        if own is not None:
+            return own
+    bare = hnswlib.Index(space="ip", dim=units.shape[1])
+    bare.init_index(max_elements=layout.entries, M=M, ef_construction=EF_CONSTRUCTION, random_seed=SEED)
+    bare.set_num_threads(THREADS)
+    bare.add_items(units)
+    bare.set_num_threads(1)
+    bare.set_ef(Limits().ef)
+    return bare
+
+
+def _is_nearest(decision: Decision, units: Floats, question: Floats, target: int, layout: Layout) -> bool:
+    """Whether no entry of the namespace is nearer than the one that was served (within the sixth place)."""
+    same = units[target % layout.namespaces :: layout.namespaces]
+    return decision.similarity is not None and float(np.max(same @ question)) - decision.similarity < 2e-5
+
+
+def _asked(number: int, question: Floats, target: int, layout: Layout) -> Record:
+    text = f"question {number}"
+    asked = Asked(
+        id=decision_id(0, number, "feedfeedfeed"),
+        origin=Origin(topic="requests", topic_id="r", partition=0, offset=number),
+        tenant="acme",
+        space="acme",
+        category="code",
+        classifier="request",
+        model="m",
+        embedder=EMBEDDER,
+        context=layout.context(target),
+        fields={"model": "00000000"},
+        text_digest=f"q{number}",
+        vector=encode(quantise(question)),
+        question=Sealed(data=text),
+        body=Sealed(data=json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]})),
+        reply=Reply(topic="responses"),
+        seen=Seen(policy_version=0, cache=Cacheable.ALLOW, threshold=THRESHOLD, ttl_ms=1_000_000),
+    )
+    return Record("journal", 0, layout.entries + number, 1_000, None, asked.encode())
+
+
+def _entry(number: int, unit: Floats, layout: Layout) -> Entry:
+    answer = {"model": "m", "message": {"role": "assistant", "content": "a" * ANSWER_CHARS}, "finish_reason": "stop"}
+    return Entry(
+        id=number,
+        tenant="acme",
+        space="acme",
+        category="code",
+        model="m",
+        embedder=EMBEDDER,
+        context=layout.context(number),
+        fields={"model": "00000000"},
+        text_digest=f"{number:032x}",
+        vector=encode(quantise(unit)),
+        question=Sealed(data=f"question number {number} about something"),
+        answer=Sealed(data=json.dumps(answer)),
+        admitted_at_ms=1_000,
+    )
+
+
+def _policy(layout: Layout) -> Policy:
+    category = CategoryPolicy(threshold=THRESHOLD, ttl_ms=1_000_000, quota=Quota(cap=layout.entries + 1))
+    return Policy(categories={"code": category}, limits=Limits(hnsw_from=layout.hnsw_from))
+
+
+def _warm(folder: Path) -> None:
+    units = np.random.default_rng(1).normal(size=(32, 384)).astype(np.float32)
+    layout = Layout(1, len(units), 16)
+    fill(folder / "warm", units, layout)
+    store = RocksStore(folder / "warm")
+    shard = restored(0, 1, INCARNATION, store, THREADS)
+    fold(shard, _asked(0, units[0], 0, layout))
+    store.close()
+
+
+def _rss() -> int:
+    """Bytes resident now; where the system does not tell, the most there ever were."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def sweep(units: Floats, sizes: list[int], seed: int) -> Iterator[dict[str, float]]:
+    """For each size the median (us) of a scan and of an HNSW query: where a table should switch."""
+    from streams.shard.tables import Query, Table, Tables
+
+    generator = np.random.default_rng(seed)
+    for size in sizes:
+        times: dict[str, list[float]] = {"scan": [], "hnsw": []}
+        scan, graph = (Tables(units.shape[1]), Table()), (Tables(units.shape[1]), Table())
+        graph[0].become_ann(graph[1], Limits().ef)
+        for row in range(size):
+            for tables, table in (scan, graph):
+                tables.add(table, row, Query.of(quantise(units[row])))
+        for _ in range(300):
+            query = Query.of(quantise(units[int(generator.integers(size))]))
+            for name, (tables, table) in (("scan", scan), ("hnsw", graph)):
+                started = time.perf_counter()
+                tables.search(table, query, Limits().candidates, THRESHOLD, Limits().ef)
+                times[name].append((time.perf_counter() - started) * 1e6)
+        yield {"entries": size, **{f"{name}_us_p50": round(float(np.median(t)), 1) for name, t in times.items()}}

@@ -1,0 +1,117 @@
+"""Question vectors for benches: real ones where a model is there, and more of their kind by small seeded turns."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from streams.embedder import Embedder, load_embedder
+from streams.errors import WrongSetup
+from streams.settings import Embedding
+from streams.vectors import Floats
+
+EMBEDDED_MAX = 20_000
+"""Questions that are embedded: half a minute on two cores."""
+TURN = 0.35
+"""Length of the random part added to a unit vector to make another: their cosine is about 0.94."""
+TEXT_FIELDS = ("text", "text_a", "text_b", "question")
+BATCH = 64
+_DO = "sort merge copy parse validate cache stream encode compress test deploy rename index query split debug".split()
+_WHAT = (
+    "a list of orders|a large CSV file|an HTTP response|a PostgreSQL table|a Kafka topic|a Docker image|user input|"
+    "a JSON document|an invoice|a tax report|log files|a time series|a git branch|a spreadsheet|an email campaign|"
+    "a machine learning model|a password|a mobile app|a React form|an audio file|a contract|a Kubernetes cluster"
+).split("|")
+_HOW = (
+    "in Python|in Go|in Java|without losing data|for a small team|on a laptop|in production|at night|quickly|safely|"
+    "with a free tool|step by step|on Linux|before a release|for thousands of users|under a deadline"
+).split("|")
+_ASK = "How do I|What is the best way to|Can you show me how to|Why is it hard to|When should I".split("|")
+
+
+class Vectors(NamedTuple):
+    """Unit vectors (n, dim), and a line that says what they are."""
+
+    units: Floats
+    data: str
+
+
+def question_vectors(
+    count: int,
+    embedding: Embedding,
+    cache_dir: Path,
+    questions: Path | None,
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> Vectors:
+    """`count` unit vectors of questions.
+
+    From a file (a question a line, or JSON lines with a text field, also gzipped) or, without one, questions made of
+    words. Raises WrongSetup for a file without questions.
+    """
+    texts = list(dict.fromkeys(read_questions(questions) if questions else _made()))[:EMBEDDED_MAX]
+    if not texts:
+        raise WrongSetup(f"{questions} holds no questions: one a line, or JSON with one of {', '.join(TEXT_FIELDS)}")
+    embedder = load_embedder(embedding, cache_dir)
+    units = _embedded(texts, embedder, cache_dir, progress)
+    origin = str(questions.name) if questions else "questions made of words"
+    data = f"{min(count, len(texts))} vectors of {origin} by {embedder.identity}"
+    if count > len(units):
+        units = np.concatenate((units, turned(units, count - len(units), seed)))
+        data += f", {count - len(texts)} turned by a seeded {TURN}"
+    return Vectors(units[:count], data)
+
+
+def turned(units: Floats, count: int, seed: int, turn: float = TURN) -> Floats:
+    """`count` unit vectors near given ones (n, dim), which are taken in turn."""
+    generator = np.random.default_rng(seed)
+    base = units[np.arange(count) % len(units)]
+    noise = generator.normal(size=base.shape).astype(np.float32)
+    noise *= turn / np.linalg.norm(noise, axis=1, keepdims=True)
+    moved: Floats = base + noise
+    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+    return moved
+
+
+def read_questions(path: Path) -> Iterator[str]:
+    """The questions of a file."""
+    opened: Any = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            if not line.lstrip().startswith("{"):
+                yield line.strip()
+                continue
+            row = json.loads(line)
+            yield from (row[field] for field in TEXT_FIELDS if isinstance(row.get(field), str))
+
+
+def _made() -> Iterator[str]:
+    for how in _HOW:
+        for what in _WHAT:
+            for do in _DO:
+                for ask in _ASK:
+                    yield f"{ask} {do} {what} {how}?"
+
+
+def _embedded(texts: list[str], embedder: Embedder, cache_dir: Path, progress: Callable[[int, int], None]) -> Floats:
+    """The vectors of the texts, kept in `cache_dir` for the next run."""
+    name = hashlib.sha256("\n".join((embedder.identity, *texts)).encode()).hexdigest()[:16]
+    kept = cache_dir / f"vectors-{name}.npy"
+    if kept.exists():
+        units: Floats = np.load(kept)
+        return units
+    rows = []
+    for start in range(0, len(texts), BATCH):
+        rows.append(embedder.embed(texts[start : start + BATCH]))
+        progress(min(start + BATCH, len(texts)), len(texts))
+    units = np.concatenate(rows).astype(np.float32)
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    np.save(kept, units)
+    return units
