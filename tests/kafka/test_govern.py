@@ -1,0 +1,75 @@
+"""govern on a real broker: one transaction a command, one worker that governs."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from schemas.control import ReportLoad, SetPolicy
+from schemas.journal import LoadChanged, PolicySet, decode_event
+from schemas.policy import CategoryPolicy, ModelPolicy, Policy
+from streams.govern import run_govern
+from streams.in_force import PolicyWatch
+from streams.kafka_log import KafkaLog
+from streams.log import Outgoing
+from streams.settings import Settings
+from tests.kafka.background import Running, eventually, running
+from tests.kafka.table import PARTITIONS_MAX, create_table
+
+POLICY = Policy(categories={"chat": CategoryPolicy()}, models={"m": ModelPolicy()})
+SET = SetPolicy(who="me", policy=POLICY)
+LOAD = ReportLoad(who="adapt", model="m", load=0.5, valid_until_ms=9)
+
+
+@pytest.fixture
+def log(settings: Settings, admin: AdminClient) -> KafkaLog:
+    create_table(admin, settings.prefix)
+    return KafkaLog(settings)
+
+
+def give(log: KafkaLog, *commands: SetPolicy | ReportLoad | bytes) -> None:
+    writer = log.writer()
+    writer.send([Outgoing("control", None, c if isinstance(c, bytes) else c.encode()) for c in commands])
+    writer.close()
+
+
+def events(log: KafkaLog, shard: int) -> list[object]:
+    return [decode_event(record.value or b"") for record in log.scan("journal", shard)]
+
+
+def test_commands_reach_every_shard_in_order_and_bad_ones_are_kept(log: KafkaLog, settings: Settings) -> None:
+    with running(run_govern, settings):
+        give(log, SET, b"junk", LOAD, SET.model_copy(update={"expected_version": 2}))
+        eventually(lambda: len(list(log.scan("dead-letters", 0))) == 2)
+    for shard in range(PARTITIONS_MAX):
+        assert events(log, shard) == [
+            PolicySet(version=0, policy=POLICY),
+            LoadChanged(version=2, model="m", load=0.5, valid_until_ms=9),
+        ]
+    latest = PolicyWatch(log).latest()
+    assert latest is not None
+    assert latest.version == 0
+
+
+def test_a_worker_that_takes_over_goes_on_where_the_first_one_ended(log: KafkaLog, settings: Settings) -> None:
+    with running(run_govern, settings) as first:
+        second = Running(run_govern, settings)
+        second.wait_until_ready()
+        give(log, SET)
+        eventually(lambda: len(events(log, 0)) == 1)
+    assert first.problem is None
+    give(log, SET.model_copy(update={"expected_version": 0}), LOAD, SET.model_copy(update={"expected_version": 0}))
+    eventually(lambda: len(list(log.scan("dead-letters", 0))) == 1)
+    second.end()
+    for shard in range(PARTITIONS_MAX):
+        assert [event.version for event in events(log, shard)] == [0, 1, 2]  # type: ignore[attr-defined]
+
+
+def test_the_policy_is_followed_without_reading_it_all_again(log: KafkaLog, settings: Settings) -> None:
+    watch = PolicyWatch(log)
+    assert watch.latest() is None
+    with running(run_govern, settings):
+        give(log, SET)
+        eventually(lambda: watch.latest() is not None)
+        give(log, SET)
+        eventually(lambda: (latest := watch.latest()) is not None and latest.version == 1)

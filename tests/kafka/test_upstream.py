@@ -1,0 +1,109 @@
+"""The connector on a real broker: a worker that dies is followed by one that calls only what was open."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from schemas.forwards import Completion, Forward
+from streams.kafka_log import KafkaLog
+from streams.log import Outgoing
+from streams.settings import Settings
+from streams.upstream import worker
+from streams.upstream.model import Answer
+from streams.upstream.worker import run_upstream
+from tests.kafka.background import Running, eventually, running
+from tests.kafka.table import PARTITIONS_MAX, create_table
+
+FOREVER_MS = 10**13
+NAMES = [f"f{n}" for n in range(200)]
+
+
+class Model:
+    """Answers at once; with `held`, only once it is let go."""
+
+    def __init__(self, held: frozenset[str] = frozenset()) -> None:
+        self.held = held
+        self.asked: list[str] = []
+        self.let_go = threading.Event()
+
+    async def answer(self, forward: Forward) -> Answer:
+        self.asked.append(forward.forward_id)
+        while forward.forward_id in self.held and not self.let_go.is_set():
+            await asyncio.sleep(0.005)
+        return Answer(body={"to": forward.forward_id})
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def log(settings: Settings, admin: AdminClient) -> KafkaLog:
+    create_table(admin, settings.prefix)
+    log = KafkaLog(settings)
+    log.writer().send(
+        [
+            Outgoing(
+                "forwards",
+                name.encode(),
+                Forward(forward_id=name, model="m", body={}, deadline_at_ms=FOREVER_MS, route="r").encode(),
+            )
+            for name in NAMES
+        ]
+    )
+    return log
+
+
+def completed(log: KafkaLog) -> list[str]:
+    return [
+        Completion.decode(record.value or b"").forward_id
+        for partition in range(PARTITIONS_MAX)
+        for record in log.scan("completions", partition)
+    ]
+
+
+def written(log: KafkaLog) -> int:
+    return sum(end for _, end in log.ends("completions").values())
+
+
+def test_every_forward_is_called_once(log: KafkaLog, settings: Settings) -> None:
+    model = Model()
+    with running(run_upstream, settings, make_model=lambda: model):
+        eventually(lambda: written(log) == len(NAMES))
+    assert sorted(completed(log)) == sorted(model.asked) == sorted(NAMES)
+
+
+def test_the_next_worker_calls_only_what_was_open(
+    log: KafkaLog, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "DRAIN_S", 0.2)
+    first = Model(held=frozenset(NAMES[:5]))
+    with running(run_upstream, settings, make_model=lambda: first):
+        eventually(lambda: written(log) == len(NAMES) - 5)
+    second = Model()
+    with running(run_upstream, settings, make_model=lambda: second):
+        eventually(lambda: written(log) == len(NAMES))
+    assert sorted(second.asked) == sorted(NAMES[:5])
+    assert sorted(completed(log)) == sorted(NAMES)
+
+
+def test_a_worker_that_joins_shares_the_work_and_repeats_none(log: KafkaLog, settings: Settings) -> None:
+    first, second = Model(), Model()
+    with running(run_upstream, settings, make_model=lambda: first):
+        eventually(lambda: written(log) == len(NAMES))
+        joining = Running(run_upstream, settings, make_model=lambda: second)
+        joining.wait_until_ready()
+        writer = log.writer()
+
+        def more() -> int:
+            name = f"more{len(first.asked) + len(second.asked)}"
+            one = Forward(forward_id=name, model="m", body={}, deadline_at_ms=FOREVER_MS, route="r")
+            writer.send([Outgoing("forwards", name.encode(), one.encode())])
+            return len(second.asked)
+
+        eventually(more)
+        joining.end()
+    assert len(set(first.asked + second.asked)) == len(first.asked + second.asked)
