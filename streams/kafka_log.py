@@ -144,7 +144,8 @@ class KafkaLog:
         return len(self._describe(topic).partitions)
 
     def topic_id(self, topic: str) -> str:
-        return str(self._describe(topic).topic_id)
+        # As Kafka's own tools write it: safe in file names and in ids.
+        return str(self._describe(topic).topic_id).replace("+", "-").replace("/", "_")
 
     def tombstones_ms(self, topic: str) -> int:
         resource = ConfigResource(ResourceType.TOPIC, self.name(topic))

@@ -159,7 +159,7 @@ def _on_passed(shard: Shard, event: Passed, record: Record, out: Folded) -> None
             tenant=event.tenant,
             category=event.category,
             model=event.model,
-            outcome=Outcome.BYPASS,
+            outcome=event.outcome,
             reason=Reason(event.reason),
             policy_version=event.policy_version,
             behaviour=BEHAVIOUR,
