@@ -14,7 +14,7 @@ import yaml
 from local_kafka import READY_S, BrokerFailed, answers, free_ports, tail
 
 COMPOSE = Path(__file__).resolve().parent / "compose.yaml"
-PORT_SETTING = "${REFRAIN_PORT:-9092}"
+PORT_SETTING = "${KAFKA_PORT:-9092}"
 VOLUME = "refrain-kafka"
 INFO_S = 5.0
 

@@ -52,6 +52,8 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+# What `documents` has compacted away is gone in a second: the fault run waits for it.
+log.cleaner.backoff.ms=500
 # Nothing creates topics but `refrain topics create`.
 auto.create.topics.enable=false
 log.segment.delete.delay.ms=1000

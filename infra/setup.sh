@@ -7,14 +7,14 @@ fail() { say "error: $*"; exit 78; }
 # The first Python of a version that Refrain supports.
 find_python() {
     local candidate
-    for candidate in ${REFRAIN_PYTHON:-} python3.11 python3.12 python3 python; do
+    for candidate in ${PYTHON:-} python3.11 python3.12 python3 python; do
         if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
             command -v "$candidate"
             return
         fi
     done
     fail "no Python 3.11 or 3.12 found: install one (Debian, Ubuntu: apt-get install python3 python3-venv;" \
-        "macOS: brew install python@3.12), or name it in REFRAIN_PYTHON"
+        "macOS: brew install python@3.12), or name it in PYTHON"
 }
 
 as_root_with_apt() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }

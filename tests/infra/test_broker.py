@@ -68,7 +68,7 @@ def test_the_container_listens_on_the_port_it_is_given() -> None:
     image, environment = docker_kafka.service(12345)
     assert image == "apache/kafka:4.1.0"
     assert environment["KAFKA_ADVERTISED_LISTENERS"] == "PLAINTEXT://127.0.0.1:12345"
-    assert "REFRAIN_PORT" not in " ".join(environment.values())
+    assert "KAFKA_PORT" not in " ".join(environment.values())
 
 
 def test_a_container_and_the_jars_run_with_the_same_settings() -> None:

@@ -1,0 +1,137 @@
+"""The demo's questions and the default policy fit each other, measured with the real embedder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from demo_questions import POLICY, Demo, Question, read_demo
+
+from ops.policy_file import read_policy
+from schemas.control import PolicyInForce
+from schemas.policy import UNCATEGORISED, Cacheable, Policy
+from streams.embedder import Embedder
+from streams.errors import WrongSetup
+from streams.model_embedder import load_model_embedder
+from streams.routing import Ask, Router
+from streams.settings import Embedding
+from streams.vectors import Ints, quantise, similarity
+
+MARGIN = 0.02
+"""Of cosine similarity: backends and batch sizes differ by less than a tenth of it."""
+
+
+@pytest.fixture(scope="module")
+def demo() -> Demo:
+    return read_demo()
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    return read_policy(POLICY.read_text(encoding="utf-8"), POLICY.name)
+
+
+@pytest.fixture(scope="module")
+def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
+    try:
+        return load_model_embedder(Embedding(), tmp_path_factory.mktemp("models"))
+    except WrongSetup as problem:
+        pytest.skip(str(problem))
+
+
+@pytest.fixture(scope="module")
+def vectors(embedder: Embedder, demo: Demo) -> dict[str, Ints]:
+    texts = sorted({asked.question for asked in demo.questions})
+    return {text: quantise(row) for text, row in zip(texts, embedder.embed(texts), strict=True)}
+
+
+@pytest.fixture(scope="module")
+def places(embedder: Embedder, demo: Demo, policy: Policy, vectors: dict[str, Ints]) -> dict[Question, str]:
+    """The category that each question is given."""
+    in_force = PolicyInForce(version=0, who="test", at_ms=0, policy=policy)
+    router = Router(in_force, lambda texts: [quantise(row) for row in embedder.embed(texts)], embedder.identity)
+
+    def place(asked: Question) -> str:
+        body = {"messages": [{"role": "user", "content": asked.question}]}
+        ask = Ask("default", demo.model, (), asked.category, asked.question, body)
+        return (router.place(ask) or router.nearest(vectors[asked.question])).category
+
+    return {asked: place(asked) for asked in demo.questions}
+
+
+def test_there_are_enough_questions_of_every_kind(demo: Demo) -> None:
+    kinds = Counter((asked.wave, asked.expect) for asked in demo.questions)
+    assert len(demo.questions) >= 48
+    assert kinds[(2, "hit")] >= 16
+    assert kinds[(2, "miss")] >= 8
+    assert kinds[(1, "bypass")] >= 2
+    assert kinds[(2, "bypass")] >= 2
+    assert len({asked.category for asked in demo.questions} - {None}) >= 5
+    assert sum(asked.category is None for asked in demo.questions) >= 10
+
+
+def test_the_default_policy_can_be_read_and_keeps_one_category_out(policy: Policy) -> None:
+    assert [name for name, of in policy.categories.items() if of.cache is Cacheable.NEVER] == ["medical"]
+    assert policy.categories[UNCATEGORISED].threshold == 0.97
+
+
+@pytest.mark.model
+def test_questions_that_may_not_be_cached_are_recognised_and_no_others(places: dict[Question, str]) -> None:
+    for asked, category in places.items():
+        assert (category == "medical") == (asked.expect == "bypass"), asked.question
+
+
+@pytest.mark.model
+def test_a_question_without_a_category_gets_that_of_the_question_it_rewords(
+    demo: Demo, places: dict[Question, str]
+) -> None:
+    of = {asked.question: places[asked] for asked in demo.questions if asked.wave == 1}
+    for asked, category in places.items():
+        assert category != UNCATEGORISED, asked.question
+        if asked.same_as is not None:
+            assert category == of[asked.same_as], asked.question
+
+
+@pytest.mark.model
+def test_rewordings_are_above_the_threshold_and_nearest_to_what_they_reword(
+    demo: Demo, policy: Policy, places: dict[Question, str], vectors: dict[str, Ints]
+) -> None:
+    for asked in demo.questions:
+        if asked.expect != "hit" or asked.question == asked.same_as:
+            continue
+        found = _rivals(asked, demo, places, vectors)
+        best = max(found, key=lambda text: found[text])
+        assert best == asked.same_as, asked.question
+        assert found[best] >= policy.categories[places[asked]].threshold + MARGIN, (asked.question, found[best])
+
+
+@pytest.mark.model
+def test_questions_that_must_miss_are_below_the_threshold_of_all_others(
+    demo: Demo, policy: Policy, places: dict[Question, str], vectors: dict[str, Ints]
+) -> None:
+    for asked in demo.questions:
+        if asked.expect != "miss":
+            continue
+        found = _rivals(asked, demo, places, vectors)
+        best = max(found.values())
+        assert best <= policy.categories[places[asked]].threshold - MARGIN, (asked.question, best)
+
+
+def test_a_hit_must_name_an_earlier_question(tmp_path: Path) -> None:
+    path = tmp_path / "demo.yaml"
+    path.write_text("model: m\nquestions: [{wave: 1, category: null, expect: hit, question: a, same_as: a}]\n")
+    with pytest.raises(ValueError, match="same_as"):
+        read_demo(path)
+
+
+def _rivals(asked: Question, demo: Demo, places: dict[Question, str], vectors: dict[str, Ints]) -> dict[str, float]:
+    """The similarity of every other question that is kept by then, or may be, in the same category."""
+    return {
+        other.question: similarity(vectors[asked.question], vectors[other.question])
+        for other in demo.questions
+        if other.expect == "miss"
+        and other.wave <= asked.wave
+        and places[other] == places[asked]
+        and other.question != asked.question
+    }
