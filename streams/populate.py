@@ -17,7 +17,7 @@ from schemas.responses import Outcome, Problem, Response
 from streams.answers import refused, respond
 from streams.dead_letters import bury
 from streams.errors import Refusal, RefusalCode
-from streams.log import Log, Outgoing, Record
+from streams.log import Log, Outgoing, Reader, Record
 from streams.metrics import Metrics
 from streams.reading import Addressed, address_of, read
 from streams.recent import Recent
@@ -34,6 +34,8 @@ ANSWER_BYTES_MAX = 1_000_000
 """The largest body that is carried to the journal or to a requester."""
 ANSWERED_BYTES_MAX = 2_000_000
 """The largest journal record that holds one: text is escaped twice there. Below the topic's own limit."""
+REMEMBERED_MAX = 1_000
+"""Completions of each partition that a worker looks back at, to know whom another one has told already."""
 SEEN_BEFORE = "seen"
 
 
@@ -49,7 +51,8 @@ def run_populate(
     """Run until `stop`. Raises WrongSetup for missing topics, LogFailed when the broker fails."""
     step = Populate(log.partitions("journal"), log.topic_id("journal"), metrics)
     log.partitions(SOURCE)
-    reader = log.reader(SOURCE, NAME)
+    memory = _Memory(log, step)
+    reader = memory.reader = log.reader(SOURCE, NAME, memory)
     run_stateless(NAME, reader, log.writer(), step, metrics, batch_max=BATCH_MAX, stop=stop, ready=ready)
 
 
@@ -68,6 +71,18 @@ class Populate:
     def __call__(self, batch: Sequence[Record]) -> list[Outgoing]:
         """What comes of a batch, in its order."""
         return [out for record in batch for out in self._one(record)]
+
+    def remember(self, record: Record) -> None:
+        """Whoever this completion was for has been told."""
+        address = address_of(record.value)
+        if address is None:
+            return
+        try:
+            route = decode_route(address.route, address.forward_id)
+        except Refusal:
+            return
+        if isinstance(route, DirectRoute):
+            self._told.add(route.forward_id)
 
     def _one(self, record: Record) -> Iterable[Outgoing]:
         try:
@@ -152,6 +167,30 @@ class Populate:
         logger.warning("%s[%d]@%d: %s", record.topic, record.partition, record.offset, refusal)
         self._metrics.refused.labels(NAME, refusal.code.value).inc()
         return bury(record, refusal, NAME, with_text=with_text)
+
+
+class _Memory:
+    """Looks back from where a partition goes on: a repeated completion must not tell its requester something else."""
+
+    reader: Reader
+
+    def __init__(self, log: Log, step: Populate) -> None:
+        self._log = log
+        self._step = step
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        for partition, position in (self.reader.committed(partitions) if partitions else {}).items():
+            start = max(0, position.next_offset - REMEMBERED_MAX)
+            for record in self._log.scan(SOURCE, partition, start):
+                if record.offset >= position.next_offset:
+                    break
+                self._step.remember(record)
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        """Nothing is kept a partition."""
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        """Nothing is kept a partition."""
 
 
 def _to_journal(route: ShardRoute, event: Answered | AnswerFailed) -> Outgoing:

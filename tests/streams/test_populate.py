@@ -183,3 +183,16 @@ def test_a_worker_carries_completions_and_keeps_its_position() -> None:
     )
     assert [r.partition for r in log.records("journal")] == [9]
     assert sum(p.next_offset for p in log.reader("completions", "populate").committed(range(8)).values()) == 2
+
+
+def test_a_requester_is_not_told_twice_by_the_next_worker_either() -> None:
+    log = MemoryLog(lambda: 5)
+    for number, body in enumerate(({"a": 1}, {"a": 2}), start=1):
+        log.append([Outgoing("completions", b"f", completion(direct(), body)), Outgoing("completions", b"f", b"junk")])
+
+        def done(letters: int = number) -> bool:
+            return len(log.records("dead-letters")) == letters
+
+        run_populate(Settings(), log, Metrics(), stop=done, ready=lambda: None, now_ms=lambda: 5)
+    (response,) = log.records("responses")
+    assert Response.decode(response.value or b"").body == {"a": 1}
