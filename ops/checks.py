@@ -1,0 +1,184 @@
+"""What `refrain doctor` looks at. Each check gives findings: a name, ok, warn or fail, what was seen, what to do."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ops import output
+from streams.errors import RefrainError
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
+    from streams.settings import Settings
+
+FREE_BYTES_WARN = 5_000_000_000
+FREE_BYTES_FAIL = 500_000_000
+BROKER_MS_WARN = 500.0
+LAG_WARN = 1_000
+PROBE_S = 2.0
+GROUPS = {
+    "classify": "requests",
+    "lookup": "journal",
+    "populate": "completions",
+    "upstream": "forwards",
+    "govern": "control",
+    "adapt": "load",
+}
+"""Each processor's group reads one topic."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One line of the doctor's report."""
+
+    check: str
+    state: Literal["ok", "warn", "fail"]
+    seen: str
+    do: str = ""
+
+    def plain(self) -> dict[str, str]:
+        """For JSON."""
+        return asdict(self)
+
+
+def guarded(check: str, look: Callable[[], list[Seen]]) -> list[Seen]:
+    """A look that cannot be taken is a finding itself."""
+    try:
+        return look()
+    except RefrainError as error:
+        return [Seen(check, "fail", str(error))]
+
+
+def broker(admin: AdminClient, settings: Settings) -> list[Seen]:
+    """Is there a broker, how fast does it answer, how many are there?"""
+    started = time.perf_counter()
+    found = admin.list_topics(timeout=PROBE_S)
+    took_ms = (time.perf_counter() - started) * 1_000
+    nodes = len(found.brokers)
+    seen = f"{settings.kafka}: {nodes} broker{'s' if nodes != 1 else ''}, answers in {took_ms:.1f} ms"
+    if nodes < settings.replication:
+        return [Seen("broker", "fail", seen, f"setting `replication` is {settings.replication}: lower it")]
+    if took_ms > BROKER_MS_WARN:
+        return [Seen("broker", "warn", seen, "every hop takes at least this long: move the workers nearer to it")]
+    return [Seen("broker", "ok", seen)]
+
+
+def topics(admin: AdminClient, settings: Settings) -> list[Seen]:
+    """Are the topics as the table wants them?"""
+    from ops.topic_admin import compare, describe
+
+    found = describe(admin, settings)
+    findings = compare(found, settings)
+    if all(not row.partitions for row in found.values()):
+        return [Seen("topics", "fail", f"none exists under the prefix {settings.prefix!r}",
+                     "run `refrain topics create`, or set REFRAIN_PREFIX")]  # fmt: skip
+    rows = [Seen("topics", "fail" if f.serious else "warn", f"{f.topic}: {f.problem}", f.remedy) for f in findings]
+    return rows or [Seen("topics", "ok", f"{len(found)} topics, {found['journal'].partitions} shards")]
+
+
+def model(settings: Settings) -> list[Seen]:
+    """Is the embedding model here, and is it the expected one? Loads nothing."""
+    if settings.embedding.backend == "free":
+        return [Seen("model", "warn", "the free embedder: it compares words, not meaning",
+                     "for real traffic set embedding.backend to auto")]  # fmt: skip
+    from streams.model_embedder import find_model
+
+    backend, folder, digest = find_model(settings.embedding)
+    return [Seen("model", "ok", f"{settings.embedding.model} by {backend}, sha256 {digest[:12]}…, {folder}")]
+
+
+def disk(settings: Settings) -> list[Seen]:
+    """Is there room for the stores?"""
+    place = settings.state_dir.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    seen = f"{output.size(free)} free, stores take {output.size(_taken(settings.state_dir))} in {settings.state_dir}"
+    if free < FREE_BYTES_FAIL:
+        return [Seen("disk", "fail", seen, "make room, or set state_dir to another disk")]
+    if free < FREE_BYTES_WARN:
+        return [Seen("disk", "warn", seen, "make room soon, or set state_dir to another disk")]
+    return [Seen("disk", "ok", seen)]
+
+
+def lag(admin: AdminClient, settings: Settings) -> list[Seen]:
+    """Does each group keep up?"""
+    from ops.lag import behind
+
+    rows = []
+    for group, topic in GROUPS.items():
+        found = behind(admin, settings, group, topic)
+        members = f"{found.members} member{'s' if found.members != 1 else ''}"
+        seen = f"{group}: {found.records} records behind, {members}"
+        # A transaction's end takes an offset that no reader gets: one a partition is nothing.
+        if found.records > found.partitions and not found.members:
+            rows.append(Seen("lag", "warn", seen, f"nobody works on {topic}: start `refrain run {group}`"))
+        elif found.records > max(LAG_WARN, found.partitions):
+            rows.append(Seen("lag", "warn", seen, f"start more workers: `refrain run {group} {group}`"))
+        else:
+            rows.append(Seen("lag", "ok", seen))
+    return rows
+
+
+def policy(settings: Settings) -> list[Seen]:
+    """Is a policy in force?"""
+    from streams.in_force import PolicyWatch
+    from streams.kafka_log import KafkaLog
+
+    found = PolicyWatch(KafkaLog(settings)).latest()
+    if found is None:
+        return [Seen("policy", "warn", "none is in force, so nothing is cached", "run `refrain policies apply FILE`")]
+    return [Seen("policy", "ok", f"version {found.version} with {len(found.policy.categories)} categories")]
+
+
+def workers(settings: Settings) -> list[Seen]:
+    """Do the workers of run.json live, and are they ready?"""
+    from ops.supervisor import is_alive, read_run
+
+    run = read_run(settings.state_dir)
+    if run is None:
+        return [Seen("workers", "warn", f"no run.json in {settings.state_dir}",
+                     "`refrain run all` starts them here; those of other machines are not seen")]  # fmt: skip
+    if not is_alive(int(run["pid"])):
+        return [Seen("workers", "fail", f"the supervisor, process {run['pid']}, is gone", "start `refrain run all`")]
+    return [_worker(row, settings.http.host, is_alive(int(row["pid"]))) for row in run["workers"]]
+
+
+def _worker(row: dict[str, Any], host: str, lives: bool) -> Seen:
+    name = f"{row['name']}, process {row['pid']}"
+    if not lives:
+        return Seen("workers", "fail", f"{name} is gone", "the supervisor starts it again; look at its log")
+    if row["port"] is None:
+        return Seen("workers", "warn", f"{name} has not told its health port yet", "wait a moment; look at its log")
+    answer = _probe(f"http://{host}:{row['port']}/readyz")
+    if answer == "ready":
+        return Seen("workers", "ok", f"{name} is ready")
+    return Seen("workers", "fail", f"{name}: {answer}", "look at its log; it may still start or restore")
+
+
+def _probe(url: str) -> str:
+    import httpx
+
+    try:
+        return httpx.get(url, timeout=PROBE_S, trust_env=False).text.strip()
+    except httpx.HTTPError as error:
+        return f"{url} does not answer ({type(error).__name__})"
+
+
+def _taken(folder: Path) -> int:
+    return sum(size for size in _sizes(folder))
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    for path in folder.rglob("*"):
+        try:
+            yield path.stat().st_size if path.is_file() else 0
+        except FileNotFoundError:
+            # Stores drop files while they are looked at.
+            continue

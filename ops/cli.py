@@ -1,0 +1,100 @@
+"""The command `refrain`: its groups, how errors end, and its exit codes. Heavy parts load inside their commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ops import ask, bench, doctor, exits, policies, run, topics, watch
+from ops.state import Options
+from streams.errors import RefrainError
+
+EXITS = "\n\n".join(f"{code}  {meaning}" for code, meaning in exits.TABLE)
+
+app = typer.Typer(
+    name="refrain",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"[bold]Exit codes[/bold]\n\n{EXITS}",
+)
+for part in (topics, run, ask, watch, policies, doctor):
+    part.register(app)
+app.add_typer(bench.app, name="bench")
+
+
+@app.callback()
+def refrain(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="The TOML file of settings (else REFRAIN_CONFIG, ./refrain.toml or ./.local/refrain.toml).",
+            show_default=False,
+        ),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (or REFRAIN_DEBUG=1).")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    """A semantic cache for LLM traffic, as a streaming service on Kafka.
+
+    Settings come from a TOML file and from variables such as REFRAIN_KAFKA=host:9092 or
+    REFRAIN_UPSTREAM__BASE_URL=http://127.0.0.1:8000/v1; the environment wins.
+
+    [bold]A first round[/bold]
+
+    refrain topics create
+
+    refrain run all
+
+    refrain policies apply policy.yaml
+
+    refrain ask "How do I reverse a list in Python?"
+    """
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(version_of("refrain"))
+        raise typer.Exit
+    context.obj = Options(config, debug or _debug_wanted())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code. Errors end in one line that says what to do."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = _debug_wanted() or "--debug" in given
+    try:
+        app(args=given, prog_name="refrain")
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else exits.OK if leaving.code is None else exits.FAILED
+    except RefrainError as error:
+        if debug:
+            raise
+        sys.stderr.write(f"refrain: {error}\n")
+        return exits.code_of(error)
+    except BrokenPipeError:
+        # Whoever read the output has gone (`| head`): nothing is left to say, and nowhere to say it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.OK
+    except Exception as error:
+        if debug:
+            raise
+        from ops.logs import described
+
+        sys.stderr.write(f"refrain: unexpected {described(error)}: run again with --debug for the traceback\n")
+        return exits.FAILED
+    return exits.OK
+
+
+def _debug_wanted() -> bool:
+    return os.environ.get("REFRAIN_DEBUG", "") not in ("", "0")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

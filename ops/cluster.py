@@ -1,0 +1,53 @@
+"""The cluster as the commands see it: is it there, and who administers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from streams.errors import LogFailed, Unreachable, WrongSetup
+from streams.kafka_log import connection
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+C = TypeVar("C")
+REACH_S = 8.0
+AWAY = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE})
+
+
+def client(settings: Settings) -> dict[str, Any]:
+    """Connection properties of a command: what goes wrong is said in one line, not by the library."""
+    return {**connection(settings), "log_level": 0}
+
+
+def made(make: Callable[[dict[str, Any]], C], properties: dict[str, Any]) -> C:
+    """A client of librdkafka. Raises WrongSetup when it does not take its properties."""
+    try:
+        return make(properties)
+    except KafkaException as problem:
+        raise WrongSetup(f"the connection settings are not taken: {problem.args[0].str()}") from problem
+
+
+def reach(settings: Settings) -> AdminClient:
+    """An administrator of a cluster that answers. Raises Unreachable or WrongSetup."""
+    admin = made(AdminClient, client(settings))
+    try:
+        admin.list_topics(timeout=REACH_S)
+    except KafkaException as problem:
+        raise unreachable(settings, problem) from problem
+    return admin
+
+
+def unreachable(settings: Settings, problem: KafkaException) -> LogFailed:
+    """What to say when the cluster does not answer."""
+    error: KafkaError = problem.args[0]
+    if error.code() in AWAY:
+        return Unreachable(
+            f"no broker answers at {settings.kafka}: start one, or name yours with REFRAIN_KAFKA=host:port"
+            " (and TLS or SASL in the block `connection`)"
+        )
+    return LogFailed(f"the broker at {settings.kafka} says: {error.str()}")

@@ -1,0 +1,70 @@
+"""`refrain doctor`: is everything as it should be, and what to do where it is not."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops import exits, output
+from ops.state import settings_of
+from streams.errors import RefrainError
+
+if TYPE_CHECKING:
+    from ops.checks import Seen
+    from streams.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(doctor)
+
+
+def doctor(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding.")] = False,
+) -> None:
+    """Look at broker, topics, model, disk, lag, policy and workers; say what to do. Exit code 1 when one fails.
+
+    [bold]Examples[/bold]
+
+    refrain doctor
+
+    refrain doctor --json | jq 'select(.state != "ok")'
+    """
+    findings = examine(settings_of(context))
+    if as_json:
+        for finding in findings:
+            output.emit(finding.plain())
+    else:
+        output.table(("check", "state", "seen", "what to do"), [(f.check, f.state, f.seen, f.do) for f in findings])
+    failed = sum(f.state == "fail" for f in findings)
+    if failed:
+        output.hint(f"{failed} of {len(findings)} checks failed")
+        raise typer.Exit(exits.FAILED)
+
+
+def examine(settings: Settings) -> list[Seen]:
+    """Every check; those that need a broker are left out when none answers."""
+    from ops import checks
+    from ops.cluster import reach
+
+    out: list[Seen] = []
+    try:
+        admin = reach(settings)
+    except RefrainError as error:
+        out.append(checks.Seen("broker", "fail", str(error)))
+        looks = {}
+    else:
+        looks = {
+            "broker": partial(checks.broker, admin, settings),
+            "topics": partial(checks.topics, admin, settings),
+            "policy": partial(checks.policy, settings),
+            "lag": partial(checks.lag, admin, settings),
+        }
+    here = {"model": checks.model, "disk": checks.disk, "workers": checks.workers}
+    looks |= {name: partial(check, settings) for name, check in here.items()}
+    for name, look in looks.items():
+        out += checks.guarded(name, look)
+    return out

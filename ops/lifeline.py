@@ -1,0 +1,33 @@
+"""Children die with their supervisor, also when it is killed with no chance to tell them.
+
+The supervisor holds the writing end of each child's stdin and writes nothing. However it ends, the system
+closes that end, and the child reads the end of the file. This works on every system, and a worker that is
+started by hand watches nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 10.0
+"""How long an orphan may drain before it leaves at once."""
+ORPHANED = 75
+
+
+def watch_supervisor(fd: int = 0) -> None:
+    """From a thread of its own: when `fd` ends, ask this process to stop, and make it when it does not."""
+    threading.Thread(target=_wait, args=(fd,), name="lifeline", daemon=True).start()
+
+
+def _wait(fd: int) -> None:
+    while os.read(fd, 1024):
+        continue
+    logger.warning("the supervisor is gone: stopping")
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(GRACE_S)
+    os._exit(ORPHANED)

@@ -1,0 +1,87 @@
+"""What commands print: tables and colour for people on a terminal, plain lines or JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Text = Callable[[float], str]
+"""Writes a number for people."""
+STYLES = {
+    "ok": "green", "hit": "green", "alive": "green", "created": "green",
+    "warn": "yellow", "differs": "yellow", "coalesced": "cyan", "bypass": "magenta",
+    "fail": "red", "error": "red", "missing": "red", "none": "red",
+}  # fmt: skip
+"""Words that stand for a state, and how a terminal shows them."""
+
+
+def console(stderr: bool = False) -> Console:
+    """A console on what stdout or stderr is now."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """One line for people, on stdout."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def hint(text: str) -> None:
+    """One line beside the result, on stderr, so that what a program reads stays clean."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def emit(value: Any) -> None:
+    """One JSON value on a line of its own."""
+    say(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """A table on a terminal; elsewhere lines of tab-separated cells under a line of names."""
+    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for line in [list(columns), *texts]:
+            say("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in line))
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for line in texts:
+        drawn.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in line))
+    console().print(drawn, soft_wrap=False)
+
+
+def number(value: float | None, places: int = 2) -> str:
+    """A number with a fixed count of places; a dash when there is none."""
+    return "-" if value is None else f"{value:.{places}f}"
+
+
+def span(ms: float | None) -> str:
+    """A duration in milliseconds as people say it: 850 ms, 12.4 s, 3 min, 5 h, 2 d."""
+    if ms is None:
+        return "-"
+    for unit_ms, unit, places in ((86_400_000, "d", 1), (3_600_000, "h", 1), (60_000, "min", 1), (1_000, "s", 1)):
+        if ms >= unit_ms:
+            return f"{ms / unit_ms:.{places}f}".removesuffix(".0") + f" {unit}"
+    return f"{ms:.0f} ms"
+
+
+def size(count: float) -> str:
+    """Bytes as people say them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1_000:
+            return f"{count:.0f} {unit}"
+        count /= 1_000
+    return f"{count:.1f} TB"

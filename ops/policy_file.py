@@ -1,0 +1,111 @@
+"""A policy as a YAML file: read as a whole, and every mistake named by its line and key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from schemas.policy import CategoryPolicy, Limits, Match, ModelPolicy, Policy, Quota, Rule
+from streams.errors import BadInput
+
+KEYS: dict[str, type[BaseModel]] = {
+    "": Policy, "categories": CategoryPolicy, "quota": Quota, "rules": Rule, "when": Match,
+    "models": ModelPolicy, "limits": Limits,
+}  # fmt: skip
+"""The model that a part of the file is read into, by the name of the part."""
+
+
+def read_policy(text: str, source: str) -> Policy:
+    """The policy of a YAML text. Raises BadInput with one line a mistake: source, line, key, what is expected."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f"{source}:{mark.line + 1}: " if mark is not None else f"{source}: "
+        raise BadInput(f"{line}not YAML: {error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"{source}: not YAML: {error}") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise BadInput(f"{source}:1: expected a policy, that is a table with `categories`")
+    problems = [f"{source}:{line}: {text}" for line, text in _twice(node)]
+    try:
+        policy = Policy.model_validate(data)
+    except ValidationError as error:
+        problems += [_described(issue, node, source) for issue in error.errors(include_url=False)]
+    if problems:
+        raise BadInput("the policy cannot be taken\n" + "\n".join(f"  {problem}" for problem in problems))
+    return policy
+
+
+def write_policy(policy: Policy) -> str:
+    """The policy as YAML that `read_policy` reads; what is at its default stays out."""
+    plain = policy.model_dump(mode="json", exclude_defaults=True)
+    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+def line_of(node: yaml.Node, loc: tuple[Any, ...]) -> int:
+    """The line (from 1) of the part of the file at `loc`, or of what it would stand in."""
+    line = node.start_mark.line
+    for part in loc:
+        found = _child(node, part)
+        if found is None:
+            break
+        key, node = found
+        line = key.start_mark.line
+    return line + 1
+
+
+def _child(node: yaml.Node, part: Any) -> tuple[yaml.Node, yaml.Node] | None:
+    """Key and value below a node; an item of a list is its own key."""
+    if isinstance(node, yaml.MappingNode):
+        return next(((key, value) for key, value in node.value if str(key.value) == str(part)), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part], node.value[part]
+    return None
+
+
+def _twice(node: yaml.Node) -> Iterator[tuple[int, str]]:
+    """Keys that stand twice in one table: YAML would take the last and say nothing."""
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if str(key.value) in seen:
+                yield line, f"{key.value}: stands in line {seen[str(key.value)]} already"
+            seen.setdefault(str(key.value), line)
+            yield from _twice(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _twice(item)
+
+
+def _described(issue: Any, node: yaml.Node, source: str) -> str:
+    loc = tuple(part for part in issue["loc"] if part != "[key]")
+    name = _name(loc)
+    where = f"{source}:{line_of(node, loc)}: " + (f"{name}: " if name else "")
+    if issue["type"] == "extra_forbidden":
+        return f"{where}no such key{_nearest(loc)}"
+    if issue["type"] == "missing":
+        return f"{where}is missing"
+    message = str(issue["msg"]).removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    value = issue["input"]
+    return where + message + (f" (it is {value!r})" if isinstance(value, str | int | float) else "")
+
+
+def _name(loc: tuple[Any, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+
+
+def _nearest(loc: tuple[Any, ...]) -> str:
+    """The key that was probably meant, among those of the table it stands in."""
+    part = next((str(p) for p in reversed(loc[:-1]) if str(p) in KEYS), "")
+    known = list(KEYS[part].model_fields)
+    close = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"

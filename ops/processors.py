@@ -1,0 +1,44 @@
+"""The table of processors: where each is found, loaded only when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from streams.log import Log
+    from streams.metrics import Metrics
+    from streams.settings import Settings
+
+PLACES: dict[str, tuple[str, str]] = {
+    "classify": ("streams.classify", "run_classify"),
+    "lookup": ("streams.lookup", "run_lookup"),
+    "populate": ("streams.populate", "run_populate"),
+    "upstream": ("streams.upstream.worker", "run_upstream"),
+    "govern": ("streams.govern", "run_govern"),
+    "adapt": ("streams.adapt", "run_adapt"),
+}
+"""Module and function of each processor."""
+NAMES = tuple(PLACES)
+
+
+class Processor(Protocol):
+    """Works until `stop` says so, drains and returns; calls `ready` whenever it is able to work."""
+
+    def __call__(
+        self,
+        settings: Settings,
+        log: Log,
+        metrics: Metrics,
+        *,
+        stop: Callable[[], bool],
+        ready: Callable[[], None],
+        now_ms: Callable[[], int],
+    ) -> None: ...
+
+
+def processor(name: str) -> Processor:
+    """The processor of that name, imported now."""
+    module, function = PLACES[name]
+    return cast(Processor, getattr(import_module(module), function))

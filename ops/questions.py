@@ -1,0 +1,90 @@
+"""Questions as people write them: one on the command line, or a file of lines or of JSON requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from schemas.requests import CacheMode, Request
+from streams.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What holds for every question that does not say otherwise."""
+
+    model: str
+    category: str | None = None
+    tenant: str = "default"
+    system: str | None = None
+    cache: CacheMode = CacheMode.USE
+    tags: tuple[str, ...] = ()
+
+
+def request_of(question: str, defaults: Defaults) -> Request:
+    """A request that asks `question`. Raises pydantic.ValidationError."""
+    messages = [{"role": "system", "content": defaults.system}] if defaults.system else []
+    messages.append({"role": "user", "content": question})
+    return Request(
+        tenant=defaults.tenant,
+        category=defaults.category,
+        cache=defaults.cache,
+        tags=defaults.tags,
+        body={"model": defaults.model, "messages": messages},
+    )
+
+
+def read_questions(lines: Iterable[str], defaults: Defaults, source: str) -> list[Request]:
+    """One request a line, empty lines left out: a question, or a JSON object with the fields of a request.
+
+    An object may say `question` instead of `body`. Raises BadInput naming source and line.
+    """
+    out = []
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text:
+            continue
+        read: Callable[[str, Defaults], Request] = _from_json if text.startswith("{") else request_of
+        try:
+            out.append(read(text, defaults))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "line"
+            raise BadInput(f"{source}, line {number}: {where}: {first['msg']}") from error
+        except ValueError as error:
+            raise BadInput(f"{source}, line {number}: not a JSON object: {error}") from error
+    if not out:
+        raise BadInput(f"{source} holds no question: write one a line")
+    return out
+
+
+def question_of(request: Request) -> str:
+    """The text of the last user message, as far as there is one."""
+    messages = request.body.get("messages")
+    for message in reversed(messages) if isinstance(messages, list) else ():
+        if isinstance(message, dict) and message.get("role") == "user":
+            content = message.get("content")
+            return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    return ""
+
+
+def answer_of(body: dict[str, Any] | None) -> str:
+    """The text of the first choice of a chat.completion, as far as there is one."""
+    try:
+        content = body["choices"][0]["message"]["content"] if body is not None else ""
+    except (KeyError, IndexError, TypeError):
+        return ""
+    return content if isinstance(content, str) else ""
+
+
+def _from_json(text: str, defaults: Defaults) -> Request:
+    fields = json.loads(text)
+    if "question" in fields:
+        base = request_of(str(fields.pop("question")), defaults).model_dump(mode="json", exclude={"v"})
+        return Request.model_validate({**base, **fields})
+    given = {"tenant": defaults.tenant, "category": defaults.category, "cache": defaults.cache, "tags": defaults.tags}
+    return Request.model_validate({**given, **fields})

@@ -1,0 +1,34 @@
+"""What the options before the command say, kept for the command."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `refrain` itself."""
+
+    config: Path | None = None
+    debug: bool = False
+
+
+def options_of(context: typer.Context) -> Options:
+    """The options before the command."""
+    found = context.find_object(Options)
+    return found if found is not None else Options()
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """The settings, read now. Raises WrongSetup."""
+    from ops.settings import load_settings
+
+    return load_settings(os.environ, options_of(context).config)

@@ -1,0 +1,255 @@
+"""Several workers, a process each: started, started again when they end, stopped together.
+
+A worker that ends with 78 (wrong setup) stops all: starting it again would not help. Any other failure is
+answered by a new process after a pause that doubles from 0.2 s to 5 s and starts over after 30 s of work.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ops import exits, logs
+from ops.worker import write_whole
+
+if TYPE_CHECKING:
+    from ops.state import Options
+    from streams.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+PAUSE_S_MIN = 0.2
+PAUSE_S_MAX = 5.0
+STEADY_S = 30.0
+DRAIN_S = 15.0
+ROUND_S = 0.1
+RUN_FILE = "run.json"
+
+Spawn = Callable[[str, int], "subprocess.Popen[bytes]"]
+"""Starts the worker of that name, which stands at that place in the list."""
+
+
+@dataclass
+class Worker:
+    """One place in the list and the process that fills it now."""
+
+    name: str
+    place: int
+    process: subprocess.Popen[bytes] | None = None
+    started_s: float = 0.0
+    due_s: float = 0.0
+    pause_s: float = PAUSE_S_MIN
+    done: bool = False
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process is not None else None
+
+
+@dataclass
+class Supervisor:
+    """Keeps one process for each name, until a signal number is put into `signals`.
+
+    The first asks the workers to drain; a second Ctrl-C kills what still drains.
+    """
+
+    names: Sequence[str]
+    spawn: Spawn
+    state_dir: Path
+    clock: Callable[[], float] = time.monotonic
+    drain_s: float = DRAIN_S
+    signals: SimpleQueue[int] = field(default_factory=SimpleQueue)
+    """Safe to put into from a signal handler, which an Event is not."""
+
+    def __post_init__(self) -> None:
+        self.workers = [Worker(name, place) for place, name in enumerate(self.names)]
+        self._told: object = None
+        self._failed: int | None = None
+        self._stopping = False
+        self._hurry = False
+
+    def run(self) -> int:
+        """Until a signal comes or every worker is done; returns the exit code."""
+        try:
+            while not self._stopping and not all(worker.done for worker in self.workers):
+                self.round()
+                self._wait()
+        finally:
+            self._stop_all()
+            with suppress(FileNotFoundError):
+                (self.state_dir / RUN_FILE).unlink()
+        return exits.OK if self._failed is None else self._failed
+
+    def round(self) -> None:
+        """Look at every worker once: start what is due, take note of what ended."""
+        for worker in self.workers:
+            if worker.process is not None:
+                code = worker.process.poll()
+                if code is not None:
+                    self._ended(worker, code)
+            elif not worker.done and self.clock() >= worker.due_s:
+                self._start(worker)
+        self._tell()
+
+    def _wait(self) -> None:
+        try:
+            number = self.signals.get(timeout=ROUND_S)
+        except Empty:
+            return
+        self._hurry = self._stopping and number == signal.SIGINT
+        self._stopping = True
+
+    def _start(self, worker: Worker) -> None:
+        worker.process = self.spawn(worker.name, worker.place)
+        worker.started_s = self.clock()
+        logger.info("started %s, process %d", worker.name, worker.process.pid)
+
+    def _ended(self, worker: Worker, code: int) -> None:
+        pid, how = worker.pid, f"signal {-code}" if code < 0 else f"exit code {code}"
+        _close(worker)
+        with suppress(FileNotFoundError):
+            _health_file(self.state_dir, worker.name, pid).unlink()
+        if code == exits.OK:
+            worker.done = True
+            logger.info("%s, process %s, has ended", worker.name, pid)
+        elif code == exits.WRONG_SETUP:
+            worker.done = True
+            self._failed = code
+            logger.error("%s, process %s, ended with %s (wrong setup): stopping all", worker.name, pid, how)
+            self._stopping = True
+        else:
+            if self.clock() - worker.started_s >= STEADY_S:
+                worker.pause_s = PAUSE_S_MIN
+            worker.due_s = self.clock() + worker.pause_s
+            logger.warning("%s, process %s, ended with %s: again in %.1f s", worker.name, pid, how, worker.pause_s)
+            worker.pause_s = min(PAUSE_S_MAX, worker.pause_s * 2)
+
+    def _tell(self) -> None:
+        """Write run.json when something has changed."""
+        rows = [
+            {"name": worker.name, "pid": worker.pid, "port": port_of(self.state_dir, worker.name, worker.pid)}
+            for worker in self.workers
+            if worker.pid is not None
+        ]
+        if rows != self._told:
+            write_whole(self.state_dir / RUN_FILE, {"pid": os.getpid(), "workers": rows})
+            self._told = rows
+
+    def _stop_all(self) -> None:
+        running = [worker for worker in self.workers if worker.process is not None and worker.process.poll() is None]
+        for worker in running:
+            _send(worker, signal.SIGTERM)
+        deadline = self.clock() + self.drain_s
+        while any(worker.process is not None and worker.process.poll() is None for worker in running):
+            if self._hurry or self.clock() >= deadline:
+                break
+            self._wait()
+        for worker in running:
+            if worker.process is not None and worker.process.poll() is None:
+                logger.warning("%s, process %s, did not drain in time: killed", worker.name, worker.pid)
+                _send(worker, signal.SIGKILL)
+                worker.process.wait()
+        for worker in self.workers:
+            if worker.process is not None:
+                with suppress(FileNotFoundError):
+                    _health_file(self.state_dir, worker.name, worker.pid).unlink()
+                _close(worker)
+
+
+def supervise(names: Sequence[str], settings: Settings, options: Options) -> int:
+    """Run workers of those names until SIGTERM or Ctrl-C; returns the exit code."""
+    logs.set_up("supervisor", settings.log_level)
+    other = read_run(settings.state_dir)
+    if other is not None and is_alive(int(other["pid"])):
+        logger.warning("process %s also runs workers with the state folder %s", other["pid"], settings.state_dir)
+    supervisor = Supervisor(names, spawner(settings.http.port, options), settings.state_dir)
+    with _signals(supervisor):
+        logger.info("process %d runs %s; broker %s", os.getpid(), ", ".join(names), settings.kafka)
+        return supervisor.run()
+
+
+def spawner(port: int, options: Options) -> Spawn:
+    """Starts `refrain run NAME` with this Python; a fixed health port P becomes P + place."""
+
+    def spawn(name: str, place: int) -> subprocess.Popen[bytes]:
+        before = ["--config", str(options.config)] if options.config is not None else []
+        # -P keeps the current folder out of the import path: it may hold an `ops` of its own.
+        command = [sys.executable, "-P", "-m", "ops.cli", *before, "run", name, "--supervised"]
+        environ = dict(os.environ)
+        if port:
+            environ["REFRAIN_HTTP__PORT"] = str(port + place)
+        return subprocess.Popen(command, stdin=subprocess.PIPE, env=environ)
+
+    return spawn
+
+
+def read_run(state_dir: Path) -> dict[str, Any] | None:
+    """What run.json says, None when no supervisor wrote one."""
+    return _json(state_dir / RUN_FILE)
+
+
+def port_of(state_dir: Path, name: str, pid: int | None) -> int | None:
+    """The health port that a worker told, None before it did."""
+    found = _json(_health_file(state_dir, name, pid))
+    return int(found["port"]) if found is not None else None
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of that id runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _health_file(state_dir: Path, name: str, pid: int | None) -> Path:
+    return state_dir / "health" / f"{name}-{pid}.json"
+
+
+def _send(worker: Worker, number: signal.Signals) -> None:
+    if worker.process is not None:
+        with suppress(ProcessLookupError):
+            worker.process.send_signal(number)
+
+
+def _close(worker: Worker) -> None:
+    if worker.process is not None and worker.process.stdin is not None:
+        with suppress(BrokenPipeError):
+            worker.process.stdin.close()
+    worker.process = None
+
+
+@contextmanager
+def _signals(supervisor: Supervisor) -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        supervisor.signals.put(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,56 @@
+"""Reading a topic without a group: from an end or the start, for as long as the reader wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+
+from ops.cluster import client, made, unreachable
+from streams.errors import WrongSetup
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+CONNECT_S = 10.0
+POLL_S = 0.2
+
+
+def follow(
+    settings: Settings, topic: str, *, from_start: bool = False, stop: Callable[[], bool] = lambda: False
+) -> Iterator[Message]:
+    """Committed records of a topic as they come, until `stop`. Raises Unreachable, LogFailed or WrongSetup."""
+    name = settings.prefix + topic
+    consumer = made(
+        Consumer,
+        {
+            **client(settings),
+            "group.id": f"{settings.prefix}watch",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "latest",
+            "fetch.wait.max.ms": 50,
+        },
+    )
+    try:
+        consumer.assign(_places(consumer, settings, name, from_start))
+        while not stop():
+            message = consumer.poll(POLL_S)
+            if message is not None and message.error() is None:
+                yield message
+    finally:
+        consumer.close()
+
+
+def _places(consumer: Consumer, settings: Settings, name: str, from_start: bool) -> list[TopicPartition]:
+    try:
+        found = consumer.list_topics(name, timeout=CONNECT_S).topics[name]
+        if found.error is not None:
+            raise WrongSetup(f"topic {name} does not exist: run `refrain topics create` (prefix {settings.prefix!r})")
+        places = [TopicPartition(name, number) for number in sorted(found.partitions)]
+        for place in places:
+            place.offset = OFFSET_BEGINNING if from_start else consumer.get_watermark_offsets(place, CONNECT_S)[1]
+        return places
+    except KafkaException as problem:
+        raise unreachable(settings, problem) from problem

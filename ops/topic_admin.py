@@ -1,0 +1,189 @@
+"""The topics of the table on a cluster: made, described, and compared with how they should be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
+
+from ops.cluster import unreachable
+from schemas.topics import TOPICS, Topic
+from streams.errors import LogFailed, WrongSetup
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+ADMIN_S = 15.0
+SEEN_S = 15.0
+"""How long a topic that was just made may take to be known everywhere."""
+SHARDED = ("journal", "documents")
+COMPARED = ("cleanup.policy", "retention.ms", "max.message.bytes", "message.timestamp.type", "delete.retention.ms")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A topic as the cluster has it; `partitions` of 0 says that it is missing."""
+
+    name: str
+    partitions: int = 0
+    replication: int = 0
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with one topic, and the way to mend it. Not `serious`: a worker still starts."""
+
+    topic: str
+    problem: str
+    remedy: str
+    serious: bool = True
+
+
+def planned(settings: Settings, partitions_journal: int | None = None) -> list[NewTopic]:
+    """The topics of the table as they are created."""
+    return [
+        NewTopic(
+            settings.prefix + topic.name,
+            num_partitions=count_of(topic, partitions_journal),
+            replication_factor=settings.replication,
+            config={**topic.config(), "min.insync.replicas": str(settings.min_insync)},
+        )
+        for topic in TOPICS
+    ]
+
+
+def count_of(topic: Topic, partitions_journal: int | None) -> int:
+    """How many partitions a topic gets; journal and documents always the same number."""
+    return partitions_journal if partitions_journal and topic.name in SHARDED else topic.partitions
+
+
+def create(admin: AdminClient, settings: Settings, partitions_journal: int | None = None) -> dict[str, bool]:
+    """Create what is missing; tells of each topic whether it was made now. Raises WrongSetup or LogFailed.
+
+    When only one of journal and documents exists, the other gets its number of partitions.
+    """
+    there = describe(admin, settings)
+    fixed = max(there[name].partitions for name in SHARDED)
+    wanted = planned(settings, fixed or partitions_journal)
+    made: dict[str, bool] = {}
+    for name, future in admin.create_topics(wanted, operation_timeout=ADMIN_S, request_timeout=ADMIN_S).items():
+        try:
+            future.result()
+            made[name] = True
+        except KafkaException as problem:
+            error: KafkaError = problem.args[0]
+            if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise _refused(name, settings, problem) from problem
+            made[name] = False
+    _await_seen(admin, list(made))
+    return made
+
+
+def describe(admin: AdminClient, settings: Settings) -> dict[str, Found]:
+    """Every topic of the table as it stands, by its name in the table. Raises LogFailed."""
+    names = {settings.prefix + topic.name: topic.name for topic in TOPICS}
+    found: dict[str, Found] = {}
+    try:
+        for name, future in admin.describe_topics(TopicCollection(list(names)), request_timeout=ADMIN_S).items():
+            try:
+                described = future.result()
+            except KafkaException as problem:
+                if problem.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
+                found[names[name]] = Found(name)
+                continue
+            replicas = min((len(p.replicas) for p in described.partitions), default=0)
+            found[names[name]] = Found(name, len(described.partitions), replicas)
+        there = [row for row in found.values() if row.partitions]
+        configs = _configs(admin, [row.name for row in there])
+    except KafkaException as problem:
+        raise unreachable(settings, problem) from problem
+    return {key: Found(row.name, row.partitions, row.replication, configs.get(row.name, {})) for key, row in
+            found.items()}  # fmt: skip
+
+
+def compare(found: Mapping[str, Found], settings: Settings) -> list[Finding]:
+    """What of the topics is not as the table wants it, in the order of the table. Pure."""
+    findings: list[Finding] = []
+    for topic in TOPICS:
+        row = found.get(topic.name, Found(settings.prefix + topic.name))
+        if not row.partitions:
+            findings.append(Finding(row.name, "missing", "run `refrain topics create`"))
+            continue
+        findings += _compare_one(topic, row, settings)
+    journal, documents = (found.get(name) for name in SHARDED)
+    if journal and documents and journal.partitions and documents.partitions:
+        findings += _compare_shards(journal, documents)
+    return findings
+
+
+def _compare_one(topic: Topic, row: Found, settings: Settings) -> Iterable[Finding]:
+    wanted = {"min.insync.replicas": str(settings.min_insync), **topic.config()}
+    for key, value in wanted.items():
+        actual = row.config.get(key)
+        if actual is not None and actual != value:
+            yield Finding(
+                row.name,
+                f"{key} is {actual}, not {value}",
+                f"kafka-configs.sh --alter --entity-type topics --entity-name {row.name} --add-config {key}={value}",
+                serious=key in COMPARED,
+            )
+    if row.replication < settings.replication:
+        yield Finding(
+            row.name,
+            f"{row.replication} replicas, not {settings.replication}",
+            "reassign its partitions (kafka-reassign-partitions.sh), or lower the setting `replication`",
+            serious=False,
+        )
+    if topic.partitions == 1 and row.partitions != 1:
+        yield Finding(row.name, f"{row.partitions} partitions, not 1",
+                      "its order is lost: delete it and run `refrain topics create`")  # fmt: skip
+
+
+def _compare_shards(journal: Found, documents: Found) -> Iterable[Finding]:
+    if journal.partitions != documents.partitions:
+        yield Finding(
+            journal.name,
+            f"{journal.partitions} partitions, but {documents.name} has {documents.partitions}",
+            "both must have the same number: delete both (the cache starts empty) and run"
+            " `refrain topics create --partitions-journal N`",
+        )
+
+
+def _configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    asked = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+    futures = admin.describe_configs(asked, request_timeout=ADMIN_S)
+    return {
+        resource.name: {key: str(entry.value) for key, entry in future.result().items()}
+        for resource, future in futures.items()
+    }
+
+
+def _await_seen(admin: AdminClient, names: Sequence[str]) -> None:
+    """Wait until every broker that is asked knows the topics: workers start right after."""
+    deadline = time.monotonic() + SEEN_S
+    while True:
+        known = admin.list_topics(timeout=ADMIN_S).topics
+        if all(name in known and known[name].error is None for name in names):
+            return
+        if time.monotonic() > deadline:
+            raise LogFailed("the topics were made but are not known yet: wait a moment and run it again")
+        time.sleep(0.05)
+
+
+def _refused(name: str, settings: Settings, problem: KafkaException) -> Exception:
+    error: KafkaError = problem.args[0]
+    if error.code() in (KafkaError.INVALID_REPLICATION_FACTOR, KafkaError.POLICY_VIOLATION):
+        return WrongSetup(f"{name} cannot be created: {error.str()}: lower the setting `replication` or add brokers")
+    if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        return WrongSetup(
+            f"{name} cannot be created: this user may not: grant CREATE, or have it created by one who may"
+        )
+    return unreachable(settings, problem)
