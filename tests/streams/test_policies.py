@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from schemas.control import POLICY_KEY, PolicyInForce
 from schemas.policy import CategoryPolicy, Policy
 from streams.errors import LogFailed
-from streams.log import Outgoing, Record
+from streams.log import Outgoing
 from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
 from streams.policies import PolicyFollower
@@ -27,19 +26,18 @@ def publish(log: MemoryLog, value: bytes | None, key: bytes = POLICY_KEY) -> Non
 
 
 class Watched(MemoryLog):
-    """A log that says when `policies` was read to its end."""
+    """A log that says when `policies` is looked at."""
 
     def __init__(self) -> None:
         super().__init__(lambda: 0)
         self.reads = threading.Semaphore(0)
         self.broken = False
 
-    def scan(self, *args: object, **kwargs: object) -> Iterator[Record]:
-        if self.broken:
-            self.reads.release()
-            raise LogFailed("no broker")
-        yield from super().scan(*args, **kwargs)  # type: ignore[arg-type]
+    def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         self.reads.release()
+        if self.broken:
+            raise LogFailed("no broker")
+        return super().ends(topic)
 
     def await_reads(self, count: int = 2) -> None:
         """Wait until a read that began after this call is over."""
