@@ -32,7 +32,7 @@ def child(
         stop(process)
 
 
-def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+def run(command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | None = None) -> int:
     """Run a command to its end; its exit code."""
-    with child(command, environment) as process:
+    with child(command, environment, output) as process:
         return process.wait()

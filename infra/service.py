@@ -1,0 +1,115 @@
+"""The whole service as `infra/up` runs it: topics, all processors as a child process, and the default policy."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+
+import httpx
+from broker import ROOT
+from children import child, run
+from demo_questions import POLICY
+from local_kafka import tail
+
+from ops.processors import NAMES
+
+REFRAIN = str(ROOT / ".venv/bin/refrain")
+READY_S = 120.0
+POLL_S = 0.2
+PROBE_S = 2.0
+STARTS_MAX = 3
+"""A processor that was started so often and is not ready keeps failing."""
+LOG_LINES = 25
+
+Progress = Callable[[str], None]
+
+
+class ServiceFailed(Exception):
+    """The service could not be started or ended by itself; the text says what was seen."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service."""
+
+    process: Popen[bytes]
+    log: Path
+
+    def wait(self) -> None:
+        """Until the service ends by itself, which is a failure. Raises ServiceFailed."""
+        code = self.process.wait()
+        raise ServiceFailed(f"the service ended by itself with {code}; the end of {self.log}:\n{self.tail()}")
+
+    def tail(self) -> str:
+        """The end of the workers' log."""
+        return tail(self.log.read_text(errors="replace"), LOG_LINES)
+
+
+@contextmanager
+def service(environment: Mapping[str, str], state: Path, log: Path, progress: Progress) -> Iterator[Service]:
+    """Create the topics, run all processors until the block ends, and put the default policy in force.
+
+    `environment` holds the settings; `state` is the folder that it names. Raises ServiceFailed.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    state.mkdir(parents=True, exist_ok=True)
+    (state / "run.json").unlink(missing_ok=True)
+    with log.open("wb") as output:
+        _step("topics create", run([REFRAIN, "topics", "create"], environment, output), log)
+        with child([REFRAIN, "run", "all"], environment, output) as process:
+            running = Service(process, log)
+            _wait_until_ready(running, state, progress)
+            progress("putting the policy in force")
+            apply = [REFRAIN, "policies", "apply", str(POLICY), "--yes", "--who", "infra/up", "--why", "default"]
+            _step("policies apply", run(apply, environment, output), log)
+            yield running
+
+
+def _step(name: str, code: int, log: Path) -> None:
+    if code != 0:
+        shown = tail(log.read_text(errors="replace"), LOG_LINES)
+        raise ServiceFailed(f"refrain {name} ended with {code}; the end of {log}:\n{shown}")
+
+
+def _wait_until_ready(running: Service, state: Path, progress: Progress) -> None:
+    starts: dict[str, set[int]] = {name: set() for name in NAMES}
+    deadline = time.monotonic() + READY_S
+    with httpx.Client(timeout=PROBE_S, trust_env=False) as probe:
+        while time.monotonic() < deadline:
+            if running.process.poll() is not None:
+                running.wait()
+            waiting = _not_ready(state, probe, starts)
+            if not waiting:
+                return
+            progress(f"starting {', '.join(waiting)}")
+            failing = [name for name in waiting if len(starts[name]) > STARTS_MAX]
+            if failing:
+                raise ServiceFailed(f"{', '.join(failing)} keeps failing; the end of {running.log}:\n{running.tail()}")
+            time.sleep(POLL_S)
+    raise ServiceFailed(f"not ready after {READY_S:.0f} s: {', '.join(waiting)}; the end of the log:\n{running.tail()}")
+
+
+def _not_ready(state: Path, probe: httpx.Client, starts: dict[str, set[int]]) -> list[str]:
+    """The processors that do not say that they are ready, by the supervisor's run.json."""
+    try:
+        workers = json.loads((state / "run.json").read_text())["workers"]
+    except (FileNotFoundError, ValueError):
+        return list(NAMES)
+    ready = set()
+    for worker in workers:
+        starts[worker["name"]].add(worker["pid"])
+        if worker["port"] is not None and _says_ready(probe, worker["port"]):
+            ready.add(worker["name"])
+    return [name for name in NAMES if name not in ready]
+
+
+def _says_ready(probe: httpx.Client, port: int) -> bool:
+    try:
+        return probe.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,92 @@
+"""Where texts can be found: in which topics, and in which files. Shows that what may not be kept is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import cast
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+
+from streams.kafka_log import connection
+from streams.settings import Settings
+
+READ_S = 10.0
+
+
+def topics_with(settings: Settings, texts: Iterable[str]) -> dict[str, set[str]]:
+    """The texts found in each topic under the prefix, in values, keys and headers of records, aborted ones too.
+
+    Topics without any are absent; names are without the prefix.
+    """
+    needles = _needles(texts)
+    found: dict[str, set[str]] = {}
+    for message in _all_records(settings):
+        data = b"\n".join(_parts(message))
+        for text, forms in needles.items():
+            if any(form in data for form in forms):
+                found.setdefault((message.topic() or "").removeprefix(settings.prefix), set()).add(text)
+    return found
+
+
+def files_with(folders: Iterable[Path], texts: Iterable[str]) -> dict[Path, set[str]]:
+    """The texts found in each file below the folders."""
+    needles = _needles(texts)
+    found: dict[Path, set[str]] = {}
+    for path in (path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()):
+        data = path.read_bytes()
+        hits = {text for text, forms in needles.items() if any(form in data for form in forms)}
+        if hits:
+            found[path] = hits
+    return found
+
+
+def _needles(texts: Iterable[str]) -> dict[str, set[bytes]]:
+    """Each text as it may stand in bytes: plain, and as JSON within JSON."""
+    return {
+        text: {text.encode(), json.dumps(text)[1:-1].encode(), json.dumps(json.dumps(text)[1:-1])[1:-1].encode()}
+        for text in texts
+    }
+
+
+def _parts(message: Message) -> Iterator[bytes]:
+    for part in (message.value(), message.key()):
+        if isinstance(part, bytes):
+            yield part
+    for _, value in cast("list[tuple[str, bytes | None]]", message.headers() or []):
+        if value is not None:
+            yield value
+
+
+def _all_records(settings: Settings) -> Iterator[Message]:
+    consumer = Consumer(
+        {
+            **connection(settings),
+            "group.id": f"{settings.prefix}traces",
+            "enable.auto.commit": False,
+            "isolation.level": "read_uncommitted",
+            "enable.partition.eof": True,
+        }
+    )
+    try:
+        topics = consumer.list_topics(timeout=READ_S).topics
+        places = [
+            TopicPartition(name, number, OFFSET_BEGINNING)
+            for name, topic in topics.items()
+            if name.startswith(settings.prefix)
+            for number in topic.partitions
+        ]
+        consumer.assign(places)
+        at_end: set[tuple[str | None, int | None]] = set()
+        while len(at_end) < len(places):
+            batch = consumer.consume(1_000, READ_S)
+            if not batch:
+                raise KafkaException(f"the topics under {settings.prefix} could not be read to their ends")
+            for message in batch:
+                if message.error() is None:
+                    yield message
+                else:
+                    at_end.add((message.topic(), message.partition()))
+    finally:
+        consumer.close()

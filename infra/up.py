@@ -1,0 +1,172 @@
+"""`infra/up`: the whole service on this machine, until Ctrl-C; `infra/up demo`: the service, asked and checked."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from broker import LOCAL, ROOT, broker
+from demo import run_demo
+from demo_questions import FILE, read_demo
+from local_kafka import BrokerFailed
+from rich.console import Console
+from service import Service, ServiceFailed, service
+
+from ops.settings import load_settings
+from streams.errors import RefrainError
+from streams.settings import Settings
+
+NO_TERMINAL_COLUMNS = 120
+EXIT_FAILED = 1
+EXIT_NO_BROKER = 69
+EXIT_INTERRUPTED = 130
+
+HELP = """\
+Start a broker, the topics, all processors and the default policy (infra/policies/default.yaml).
+
+  infra/up         runs in the foreground until Ctrl-C; ask from a second terminal:
+                   .venv/bin/refrain ask "How do I reverse a list in Python?"
+                   What is cached survives a restart.
+  infra/up demo    starts empty, asks the questions of infra/demo.yaml, shows and checks what comes of them,
+                   and stops everything. Exit code 0 only when all is as it must be.
+
+The broker: REFRAIN_KAFKA=host:9092 (your own), else a Docker engine, else Apache Kafka's jars on a local Java.
+The model: simulated; your own with REFRAIN_UPSTREAM__BASE_URL=http://127.0.0.1:8000/v1 (an OpenAI-compatible server).
+Data and logs lie in .local/, which may be deleted while nothing runs.
+"""
+
+notes = Console(stderr=True)
+
+
+def serve() -> None:
+    """Run the service until Ctrl-C."""
+    state, log = LOCAL / "state", LOCAL / "logs" / "service.log"
+    config = " --config .local/refrain.toml" if (ROOT / "refrain.toml").exists() else ""
+    with (
+        broker(keep=True) as bootstrap,
+        _notes_for_others(bootstrap, state) as environment,
+        _service(environment, state, log) as running,
+    ):
+        notes.print("ready; ask from a second terminal:", markup=False)
+        notes.print(f'  .venv/bin/refrain{config} ask "How do I reverse a list in Python?"', markup=False)
+        notes.print(f"the workers' log: {log.relative_to(ROOT)}; Ctrl-C stops", markup=False)
+        running.wait()
+
+
+def demo(questions: Path) -> int:
+    """Run the demo; its exit code."""
+    LOCAL.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="demo-", dir=LOCAL))
+    try:
+        with broker() as bootstrap:
+            own = bool(os.environ.get("REFRAIN_KAFKA", "").strip())
+            environment = _environment(bootstrap, folder / "state")
+            if own:
+                environment["REFRAIN_PREFIX"] = f"refrain-demo-{uuid.uuid4().hex[:8]}."
+            settings = load_settings(environment)
+            try:
+                with _service(environment, folder / "state", folder / "service.log"):
+                    wrong = run_demo(settings, read_demo(questions), [folder], _screen())
+            finally:
+                if own:
+                    remove_topics(settings)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    for line in wrong:
+        notes.print(f"wrong: {line}", style="red", markup=False)
+    return EXIT_FAILED if wrong else 0
+
+
+def _screen() -> Console:
+    """Standard output; wide enough for the table where it is a file or a pipe."""
+    return Console() if sys.stdout.isatty() else Console(width=NO_TERMINAL_COLUMNS)
+
+
+def remove_topics(settings: Settings) -> None:
+    """Delete the topics that the demo made on somebody's own broker."""
+    from confluent_kafka.admin import AdminClient
+
+    from streams.kafka_log import connection
+
+    admin = AdminClient(connection(settings))
+    names = [name for name in admin.list_topics(timeout=10.0).topics if name.startswith(settings.prefix)]
+    for future in admin.delete_topics(names).values() if names else ():
+        future.result(10.0)
+
+
+def _environment(bootstrap: str, state: Path) -> dict[str, str]:
+    """The settings of the service: what the person has set, the broker, and the simulated model if none is named."""
+    environment = {**os.environ, "REFRAIN_KAFKA": bootstrap, "REFRAIN_STATE_DIR": str(state)}
+    if load_settings(environment).upstream.base_url is None:
+        environment["REFRAIN_UPSTREAM__CONNECTOR"] = "simulated"
+    return environment
+
+
+@contextmanager
+def _service(environment: Mapping[str, str], state: Path, log: Path) -> Iterator[Service]:
+    shown = ""
+
+    def progress(text: str) -> None:
+        nonlocal shown
+        if notes.is_terminal:
+            status.update(f"service: {text}")
+        elif text != shown:
+            notes.print(f"service: {text}", markup=False)
+        shown = text
+
+    with notes.status("service: starting") as status, service(environment, state, log, progress) as running:
+        status.stop()
+        yield running
+
+
+@contextmanager
+def _notes_for_others(bootstrap: str, state: Path) -> Iterator[dict[str, str]]:
+    """Tell a second terminal's `refrain` where the service is, while it runs."""
+    environment = _environment(bootstrap, state)
+    config, run = LOCAL / "refrain.toml", LOCAL / "run" / "kafka"
+    run.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f'kafka = "{bootstrap}"', f'state_dir = "{state}"']
+    if "REFRAIN_PREFIX" in os.environ:
+        lines.append(f'prefix = "{os.environ["REFRAIN_PREFIX"]}"')
+    config.write_text("# Written by infra/up while it runs.\n" + "\n".join(lines) + "\n")
+    run.write_text(bootstrap + "\n")
+    try:
+        yield environment
+    finally:
+        config.unlink(missing_ok=True)
+        run.unlink(missing_ok=True)
+
+
+def main(arguments: list[str]) -> int:
+    """The command; its exit code."""
+    parser = argparse.ArgumentParser("infra/up", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=["demo"], help="leave it out to run the service")
+    parser.add_argument("--questions", type=Path, default=FILE, help="of the demo; as infra/demo.yaml")
+    chosen = parser.parse_args(arguments)
+    questions = chosen.questions.resolve()
+    os.chdir(ROOT)  # where settings are looked for
+    try:
+        if chosen.what == "demo":
+            return demo(questions)
+        serve()
+    except BrokerFailed as problem:
+        notes.print(f"error: {problem}", markup=False, highlight=False)
+        return EXIT_NO_BROKER
+    except (ServiceFailed, RefrainError) as problem:
+        notes.print(f"error: {problem}", markup=False, highlight=False)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        notes.print("stopped", markup=False)
+        return 0 if chosen.what is None else EXIT_INTERRUPTED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
