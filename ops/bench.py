@@ -24,6 +24,33 @@ Examples:
 """
 
 
+PATH_EXAMPLES = """
+Examples:
+
+  refrain bench path --json
+
+  refrain bench path --seconds 60 --requests 50000 --no-real-embedder
+"""
+
+
+@app.command(epilog=PATH_EXAMPLES)
+def path(
+    context: typer.Context,
+    rate: Annotated[float, typer.Option(min=1, help="Requests a second while latencies are measured.")] = 200.0,
+    seconds: Annotated[float, typer.Option(min=1, help="How long each latency is measured.")] = 15.0,
+    requests: Annotated[int, typer.Option(min=1_000, help="Requests for each highest rate.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="Of the questions asked.")] = 1,
+    real_embedder: Annotated[bool, typer.Option(help="Measure with the real embedder too.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
+) -> None:
+    """The path beside an empty echo and beside the model itself: latency at one rate, and the highest rates."""
+    from ops import bench_path
+
+    plan = bench_path.Plan(rate, seconds, requests, seed, real_embedder)
+    figures = bench_path.run(state.settings_of(context), plan, hint)
+    say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
+
+
 @app.command(epilog=SHARD_EXAMPLES)
 def shard(
     context: typer.Context,

@@ -1,0 +1,119 @@
+"""The client of `bench path`: bytes out, bytes in, matched by a header; nothing is read until the clock has stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from streams.errors import LogFailed
+from streams.kafka_log import connection
+from streams.settings import Settings
+
+HEADER = "bench-id"
+WAIT_S = 0.02
+TIMEOUT_S = 60.0
+TAKE = 1_000
+
+
+class Told(NamedTuple):
+    """What came back for one request."""
+
+    latency_ms: float
+    value: bytes
+
+
+class BenchClient:
+    """Produces to `requests` and reads `responses` of one prefix, with the settings that every measured client has."""
+
+    def __init__(self, settings: Settings) -> None:
+        base = connection(settings)
+        self._requests = settings.prefix + "requests"
+        self._producer = Producer(
+            {**base, "enable.idempotence": True, "acks": "all", "linger.ms": 0, "partitioner": "murmur2_random"}
+        )
+        self._consumer = Consumer(
+            {
+                **base,
+                "group.id": f"{settings.prefix}bench",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "latest",
+                "fetch.wait.max.ms": 50,
+            }
+        )
+        topic = settings.prefix + "responses"
+        places = [TopicPartition(topic, n) for n in self._consumer.list_topics(topic).topics[topic].partitions]
+        for place in places:
+            place.offset = self._consumer.get_watermark_offsets(place)[1]
+        self._consumer.assign(places)
+        self._run = 0
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._producer.flush(1.0)
+        self._consumer.close()
+
+    def ask(
+        self,
+        values: Sequence[bytes],
+        *,
+        rate: float | None = None,
+        in_flight: int = 10_000,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> list[Told]:
+        """Send all, at `rate` a second or as fast as `in_flight` allows, and wait for every answer.
+
+        Raises LogFailed when nothing comes back for a minute.
+        """
+        self._run += 1
+        sent_at = [0.0] * len(values)
+        told: list[Told | None] = [None] * len(values)
+        sent = done = 0
+        begin = heard = time.perf_counter()
+        while done < len(values):
+            now = time.perf_counter()
+            while sent < len(values) and sent - done < in_flight and (not rate or now >= begin + sent / rate):
+                sent_at[sent] = time.perf_counter()
+                self._produce(values[sent], b"%d-%d" % (self._run, sent))
+                sent += 1
+                now = time.perf_counter()
+                if sent % 64 == 0:
+                    break
+            self._producer.poll(0)
+            wait = 0.0 if sent < len(values) and not rate and sent - done < in_flight else WAIT_S
+            if rate and sent < len(values):
+                wait = min(WAIT_S, max(0.0, begin + sent / rate - time.perf_counter()))
+            for number, value in self._take(wait):
+                if told[number] is None:
+                    heard = time.perf_counter()
+                    told[number] = Told((heard - sent_at[number]) * 1_000, value)
+                    done += 1
+            progress(done)
+            if time.perf_counter() - heard > TIMEOUT_S:
+                raise LogFailed(f"{len(values) - done} of {len(values)} requests got no answer within {TIMEOUT_S:g} s")
+        return [each for each in told if each is not None]
+
+    def _produce(self, value: bytes, id_: bytes) -> None:
+        while True:
+            try:
+                self._producer.produce(self._requests, value, id_, headers=[(HEADER, id_)])
+                return
+            except BufferError:
+                self._producer.poll(0.01)
+
+    def _take(self, wait_s: float) -> list[tuple[int, bytes]]:
+        first = self._consumer.poll(wait_s)
+        if first is None:
+            return []
+        found = []
+        mine = b"%d-" % self._run
+        for message in (first, *self._consumer.consume(TAKE, 0)):
+            if message.error() is not None:
+                continue
+            for name, id_ in cast("list[tuple[str, Any]]", message.headers() or []):
+                if name == HEADER and id_.startswith(mine):
+                    found.append((int(id_[len(mine) :]), message.value() or b""))
+        return found

@@ -1,0 +1,99 @@
+"""Processes that a bench measures: started, awaited and stopped, whatever happens to the bench."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from ops.supervisor import read_run
+from streams.errors import WrongSetup
+from streams.settings import Settings
+
+READY_S = 120.0
+STOP_S = 20.0
+LOOK_S = 0.1
+
+
+@contextmanager
+def refrain(settings: Settings, names: Sequence[str], variables: Mapping[str, str]) -> Iterator[None]:
+    """`refrain run NAMES` until the block ends; its log is shown when it does not become ready."""
+    command = [sys.executable, "-m", "ops.cli", "run", *names]
+    environment = {
+        **os.environ,
+        "REFRAIN_KAFKA": settings.kafka,
+        "REFRAIN_PREFIX": settings.prefix,
+        "REFRAIN_STATE_DIR": str(settings.state_dir),
+        "REFRAIN_LOG_LEVEL": "WARNING",
+        **variables,
+    }
+    with tempfile.TemporaryFile() as output, _process(command, environment, output) as process:
+        _await_ready(settings, len(names), process, output)
+        yield
+
+
+@contextmanager
+def echo(settings: Settings) -> Iterator[None]:
+    """Two hops that do nothing, a process each."""
+    environment = {**os.environ, "REFRAIN_KAFKA": settings.kafka, "REFRAIN_PREFIX": settings.prefix}
+    module = [sys.executable, "-m", "ops.bench_echo"]
+    with (
+        _process([*module, "requests", "middle"], environment, subprocess.PIPE) as first,
+        _process([*module, "middle", "responses"], environment, subprocess.PIPE) as second,
+    ):
+        for process in (first, second):
+            if process.stdout is None or process.stdout.readline() != b"ready\n":
+                raise WrongSetup("the echo did not start: look at its error above")
+        yield
+
+
+@contextmanager
+def _process(
+    command: Sequence[str], environment: Mapping[str, str], output: int | IO[bytes]
+) -> Iterator[subprocess.Popen[bytes]]:
+    errors = subprocess.STDOUT if output != subprocess.PIPE else None
+    process = subprocess.Popen(
+        command, env=dict(environment), stdin=subprocess.PIPE, stdout=output, stderr=errors, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _await_ready(settings: Settings, count: int, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline and process.poll() is None:
+        if _ready(settings.state_dir, settings.http.host) == count:
+            return
+        time.sleep(LOOK_S)
+    output.seek(0)
+    tail = output.read().decode("utf-8", "replace").splitlines()[-8:]
+    raise WrongSetup("the workers did not become ready:\n" + "\n".join(tail))
+
+
+def _ready(state_dir: Path, host: str) -> int:
+    run = read_run(state_dir) or {}
+    ready = 0
+    for worker in run.get("workers", []):
+        if not worker.get("port"):
+            continue
+        try:
+            ready += httpx.get(f"http://{host}:{worker['port']}/readyz", timeout=1.0).status_code == 200
+        except httpx.HTTPError:
+            continue
+    return ready
