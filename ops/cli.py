@@ -14,9 +14,9 @@ import typer
 # processors from the workers beside this one (a fold took 243 us of processor time with two, 130 us with one).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from ops import ask, bench, doctor, exits, policies, run, topics, watch  # noqa: E402
-from ops.state import Options  # noqa: E402
-from streams.errors import RefrainError  # noqa: E402
+from ops import ask, bench, doctor, exits, policies, run, topics, watch
+from ops.state import Options
+from streams.errors import RefrainError
 
 EXITS = "\n\n".join(f"{code}  {meaning}" for code, meaning in exits.TABLE)
 
