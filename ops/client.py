@@ -127,7 +127,7 @@ class Client:
         in time, or that the broker refuses, gets a reply with a failure.
         """
         self._asks += 1
-        run = _Run(requests, timeout_s, rate, in_flight_max, on_response)
+        run = Run(requests, timeout_s, rate, in_flight_max, on_response, time.perf_counter())
         while not run.is_done():
             self._send(run)
             self._take(run, run.wait_s(time.perf_counter(), len(self._open)))
@@ -137,11 +137,11 @@ class Client:
     def listen(self, seconds: float) -> None:
         """Go on reading for a while, to count repeated responses."""
         end = time.perf_counter() + seconds
-        run = _Run((), 0.0, None, 1, None)
+        run = Run((), 0.0, None, 1, None, 0.0)
         while (left := end - time.perf_counter()) > 0:
             self._take(run, min(left, WAIT_S_MAX))
 
-    def _send(self, run: _Run) -> None:
+    def _send(self, run: Run) -> None:
         for _ in range(BURST):
             now = time.perf_counter()
             if not run.may_send(now, len(self._open)):
@@ -171,7 +171,7 @@ class Client:
                 self._refused.append((ask_id, f"not sent: {problem.args[0].str()}"))
                 return
 
-    def _take(self, run: _Run, wait_s: float) -> None:
+    def _take(self, run: Run, wait_s: float) -> None:
         first = self._consumer.poll(wait_s)
         if first is None:
             return
@@ -180,7 +180,7 @@ class Client:
             if message.error() is None:
                 self._take_one(run, message, now)
 
-    def _take_one(self, run: _Run, message: Message, now: float) -> None:
+    def _take_one(self, run: Run, message: Message, now: float) -> None:
         ask_id = _ask_id(message)
         if ask_id is None or not ask_id.startswith(self._me.encode()):
             return
@@ -207,7 +207,7 @@ class Client:
         if run.on_response is not None:
             run.on_response(asked.number, response, latency_ms)
 
-    def _give_up(self, run: _Run) -> None:
+    def _give_up(self, run: Run) -> None:
         while self._refused:
             ask_id, why = self._refused.popleft()
             self._fail(run, ask_id, why)
@@ -216,7 +216,7 @@ class Client:
             ask_id, _ = run.order.popleft()
             self._fail(run, ask_id, f"no response within {run.timeout_s:g} s: is `refrain run all` running?")
 
-    def _fail(self, run: _Run, ask_id: bytes, why: str) -> None:
+    def _fail(self, run: Run, ask_id: bytes, why: str) -> None:
         asked = self._open.pop(ask_id, None)
         if asked is not None:
             run.close(Reply(asked.number, run.requests[asked.number], None, None, why))
@@ -238,7 +238,7 @@ class Client:
             raise unreachable(self._settings, problem) from problem
 
 
-class _Run:
+class Run:
     """One call of `ask`: what is to be sent when, and what has come back."""
 
     def __init__(
@@ -248,6 +248,7 @@ class _Run:
         rate: float | None,
         in_flight_max: int,
         on_response: OnResponse | None,
+        start_s: float,
     ) -> None:
         self.requests = requests
         self.timeout_s = timeout_s
@@ -258,7 +259,7 @@ class _Run:
         self._closed = 0
         self._interval_s = 1.0 / rate if rate else 0.0
         self._in_flight_max = in_flight_max
-        self._start_s = time.perf_counter()
+        self._start_s = start_s
 
     def is_done(self) -> bool:
         return self._closed == len(self.requests)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from ops.cluster import unreachable
 from schemas.topics import TOPICS, Topic
@@ -80,7 +80,7 @@ def create(admin: AdminClient, settings: Settings, partitions_journal: int | Non
             if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise _refused(name, settings, problem) from problem
             made[name] = False
-    _await_seen(admin, list(made))
+    _await_served(admin, list(made))
     return made
 
 
@@ -166,16 +166,27 @@ def _configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, st
     }
 
 
-def _await_seen(admin: AdminClient, names: Sequence[str]) -> None:
-    """Wait until every broker that is asked knows the topics: workers start right after."""
+def _await_served(admin: AdminClient, names: Sequence[str]) -> None:
+    """Wait until the brokers serve every partition: workers start right after."""
     deadline = time.monotonic() + SEEN_S
-    while True:
-        known = admin.list_topics(timeout=ADMIN_S).topics
-        if all(name in known and known[name].error is None for name in names):
-            return
+    while not _served(admin, names):
         if time.monotonic() > deadline:
-            raise LogFailed("the topics were made but are not known yet: wait a moment and run it again")
+            raise LogFailed("the topics were made but are not served yet: wait a moment and run it again")
         time.sleep(0.05)
+
+
+def _served(admin: AdminClient, names: Sequence[str]) -> bool:
+    known = admin.list_topics(timeout=ADMIN_S).topics
+    if not all(name in known and known[name].error is None for name in names):
+        return False
+    places = [TopicPartition(name, number) for name in names for number in known[name].partitions]
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    try:
+        for future in admin.list_offsets(dict.fromkeys(places, latest), request_timeout=ADMIN_S).values():
+            future.result()
+    except KafkaException:
+        return False
+    return True
 
 
 def _refused(name: str, settings: Settings, problem: KafkaException) -> Exception:

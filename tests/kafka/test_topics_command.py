@@ -1,0 +1,56 @@
+"""`refrain topics` on a real broker."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewPartitions
+
+from ops.cli import main
+from schemas.topics import TOPICS
+from streams.settings import Settings
+
+
+@pytest.fixture
+def environ(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFRAIN_KAFKA", settings.kafka)
+    monkeypatch.setenv("REFRAIN_PREFIX", settings.prefix)
+
+
+@pytest.mark.usefixtures("environ")
+def test_topics_are_created_once_and_then_found_right(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["topics", "check"]) == 1
+    assert "run `refrain topics create`" in capsys.readouterr().out
+    assert main(["topics", "create", "--partitions-journal", "3", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["state"] for row in rows} == {"created"}
+    counts = {row["topic"].rpartition(".")[2]: row["partitions"] for row in rows}
+    assert counts == {t.name: 3 if t.name in ("journal", "documents") else t.partitions for t in TOPICS}
+    assert main(["topics", "create"]) == 0
+    assert "0 created, 11 existed already" in capsys.readouterr().err
+    assert main(["topics", "check"]) == 0
+
+
+@pytest.mark.usefixtures("environ")
+def test_the_number_of_shards_is_fixed_at_creation(
+    admin: AdminClient, prefix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["topics", "create", "--partitions-journal", "2"]) == 0
+    assert main(["topics", "create", "--partitions-journal", "3"]) == 0
+    assert "2 partitions, not 3: fixed at creation" in capsys.readouterr().out
+    for future in admin.create_partitions([NewPartitions(f"{prefix}journal", 4)]).values():
+        future.result()
+    assert main(["topics", "check"]) == 1
+    assert f"4 partitions, but {prefix}documents has 2" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("environ")
+def test_when_one_of_the_two_is_lost_it_comes_back_with_the_number_of_the_other(
+    admin: AdminClient, prefix: str
+) -> None:
+    assert main(["topics", "create", "--partitions-journal", "2"]) == 0
+    for future in admin.delete_topics([f"{prefix}documents"]).values():
+        future.result()
+    assert main(["topics", "create"]) == 0
+    assert main(["topics", "check"]) == 0

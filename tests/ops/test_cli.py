@@ -1,0 +1,125 @@
+"""The command line: help, exit codes, and errors in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ops import exits
+from ops.cli import app, main
+from ops.processors import NAMES, PLACES
+from streams.errors import Fenced, JournalUnreadable, Refusal, RefusalCode, Unreachable, WrongSetup
+
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("REFRAIN_KAFKA", "REFRAIN_CONFIG", "REFRAIN_PREFIX", "REFRAIN_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["topics"],
+        ["topics", "create"],
+        ["topics", "list"],
+        ["topics", "check"],
+        ["run"],
+        ["ask"],
+        ["watch"],
+        ["policies"],
+        ["policies", "apply"],
+        ["policies", "show"],
+        ["doctor"],
+        ["bench"],
+    ],
+    ids=" ".join,
+)
+def test_every_command_explains_itself(command: list[str]) -> None:
+    result = CliRunner().invoke(app, [*command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+    if len(command) == 2 or command in (["run"], ["ask"], ["watch"], ["doctor"]):
+        assert "Example" in result.output
+
+
+def test_the_help_tells_the_exit_codes() -> None:
+    text = CliRunner().invoke(app, ["--help"]).output
+    for code, meaning in exits.TABLE:
+        assert f"{code}  {meaning}" in text
+
+
+def test_each_error_ends_with_its_exit_code() -> None:
+    assert exits.code_of(WrongSetup("x")) == 78
+    assert exits.code_of(JournalUnreadable("x")) == 78
+    assert exits.code_of(Unreachable("x")) == 69
+    assert exits.code_of(Fenced("x")) == 75
+    assert exits.code_of(Refusal(RefusalCode.BAD_FIELD, "x")) == 1
+
+
+def test_wrong_settings_end_with_78_and_a_line_a_mistake(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRAIN_SESSION_TIMEOUT_MS", "soon")
+    assert main(["topics", "list"]) == exits.WRONG_SETUP
+    shown = capsys.readouterr().err
+    assert "REFRAIN_SESSION_TIMEOUT_MS: input should be a valid integer" in shown
+    assert "Traceback" not in shown
+
+
+def test_with_debug_an_error_is_not_shortened() -> None:
+    with pytest.raises(WrongSetup):
+        main(["--debug", "--config", "nowhere.toml", "topics", "list"])
+
+
+def test_a_wrong_command_line_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "lokup"]) == exits.USAGE
+    assert "lokup" in capsys.readouterr().err
+    assert main(["ask"]) == exits.USAGE
+    assert main(["ask", "x", "--cache", "maybe"]) == exits.USAGE
+    assert main(["watch", "forwards"]) == exits.USAGE
+
+
+def test_without_a_broker_it_ends_with_69_and_says_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRAIN_KAFKA", NOWHERE)
+    monkeypatch.setattr("ops.cluster.REACH_S", 0.5)
+    assert main(["topics", "check"]) == exits.UNAVAILABLE
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    assert f"no broker answers at {NOWHERE}: start one" in shown
+
+
+def test_a_connection_block_that_the_library_refuses_is_a_wrong_setup(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRAIN_CONNECTION", '{"sasl.pasword": "hunter2"}')
+    assert main(["topics", "check"]) == exits.WRONG_SETUP
+    shown = capsys.readouterr().err
+    assert "sasl.pasword" in shown
+    assert "hunter2" not in shown
+
+
+def test_the_list_of_topics_asks_no_broker_and_is_plain_where_no_terminal_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["topics", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split("\t")[0] == "topic"
+    assert lines[3].split("\t")[:4] == ["refrain.journal", "tenant/category/slice", "journal.Event", "32"]
+
+
+def test_every_processor_of_the_table_can_be_loaded() -> None:
+    from ops.processors import processor
+
+    assert set(PLACES) == set(NAMES)
+    for name in NAMES:
+        assert callable(processor(name))

@@ -1,0 +1,124 @@
+"""Settings: where they come from, which wins, and what is said of a mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ops.settings import load_settings
+from streams.errors import WrongSetup
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def refusal(environ: dict[str, str], config: Path | None = None) -> list[str]:
+    """The lines of what load_settings says of a mistake."""
+    with pytest.raises(WrongSetup) as caught:
+        load_settings(environ, config)
+    return [line.strip() for line in str(caught.value).splitlines()[1:]]
+
+
+def write(name: str, text: str) -> Path:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_without_any_source_the_defaults_hold() -> None:
+    assert load_settings({}).kafka == "localhost:9092"
+
+
+def test_the_environment_sets_nested_keys() -> None:
+    found = load_settings(
+        {"REFRAIN_KAFKA": "k:1", "REFRAIN_UPSTREAM__BASE_URL": "http://m/v1", "REFRAIN_HTTP__PORT": "9"}
+    )
+    assert (found.kafka, found.upstream.base_url, found.http.port) == ("k:1", "http://m/v1", 9)
+
+
+def test_the_environment_wins_over_the_file() -> None:
+    config = write("other.toml", 'kafka = "file:1"\n[upstream]\nconcurrency = 3\nretries = 1\n')
+    found = load_settings({"REFRAIN_KAFKA": "env:1", "REFRAIN_UPSTREAM__RETRIES": "2"}, config)
+    assert (found.kafka, found.upstream.concurrency, found.upstream.retries) == ("env:1", 3, 2)
+
+
+def test_a_file_in_the_folder_is_found_before_the_one_in_local() -> None:
+    write(".local/refrain.toml", 'kafka = "local:1"')
+    assert load_settings({}).kafka == "local:1"
+    write("refrain.toml", 'kafka = "here:1"')
+    assert load_settings({}).kafka == "here:1"
+    write("named.toml", 'kafka = "named:1"')
+    assert load_settings({"REFRAIN_CONFIG": "named.toml"}).kafka == "named:1"
+
+
+def test_a_named_file_that_is_missing_is_said_with_who_named_it() -> None:
+    with pytest.raises(WrongSetup, match=r"REFRAIN_CONFIG names nowhere\.toml"):
+        load_settings({"REFRAIN_CONFIG": "nowhere.toml"})
+
+
+def test_every_mistake_has_a_line_that_names_key_and_source() -> None:
+    config = write("bad.toml", "[upstream]\nconcurency = 3\ntimeout_ms = 0\n")
+    lines = refusal({"REFRAIN_LOG_LEVEL": "LOUD", "REFRAIN_KAFFKA": "k:1"}, config)
+    assert lines[0] == "REFRAIN_KAFFKA: no such setting; did you mean REFRAIN_KAFKA?"
+    assert "bad.toml: upstream.concurency: no such key; did you mean concurrency?" in lines
+    assert "bad.toml: upstream.timeout_ms: input should be greater than or equal to 1 (it is 0)" in lines
+    assert any(line.startswith("REFRAIN_LOG_LEVEL: input should be 'DEBUG'") for line in lines)
+    assert len(lines) == 4
+
+
+def test_a_file_that_is_not_toml_is_named_with_the_line() -> None:
+    (line,) = refusal({}, write("bad.toml", "kafka = \n"))
+    assert line.startswith("bad.toml: not TOML:")
+    assert "line 1" in line
+
+
+def test_lists_and_tables_of_the_environment_are_json() -> None:
+    found = load_settings(
+        {"REFRAIN_CLASSIFY__REPLY_TOPICS": '["a.*"]', "REFRAIN_CONNECTION": '{"ssl.ca.location": "c"}'}
+    )
+    assert found.classify.reply_topics == ("a.*",)
+    assert found.connection["ssl.ca.location"].get_secret_value() == "c"
+    assert refusal({"REFRAIN_CONNECTION": "{"}) == [
+        'REFRAIN_CONNECTION: expected JSON, such as \'{"security.protocol": "SASL_SSL"}\''
+    ]
+
+
+def test_connection_keys_have_dots_and_values_may_be_numbers() -> None:
+    config = write("c.toml", '[connection]\n"sasl.username" = "u"\n"socket.timeout.ms" = 1000\n"x" = false\n')
+    found = load_settings({"REFRAIN_CONNECTION": '{"sasl.username": "v"}'}, config)
+    plain = {key: value.get_secret_value() for key, value in found.connection.items()}
+    assert plain == {"sasl.username": "v", "socket.timeout.ms": "1000", "x": "false"}
+
+
+def test_secrets_may_stand_in_files_beside_the_config() -> None:
+    write("folder/pw", "hunter2\n")
+    config = write("folder/c.toml", '[connection]\n"sasl.password_file" = "pw"\n')
+    found = load_settings({"REFRAIN_UPSTREAM__API_KEY_FILE": "folder/pw"}, config)
+    assert found.connection["sasl.password"].get_secret_value() == "hunter2"
+    assert found.upstream.api_key is not None
+    assert found.upstream.api_key.get_secret_value() == "hunter2"
+
+
+def test_a_secret_that_stands_in_two_places_is_a_mistake() -> None:
+    write("pw", "x")
+    lines = refusal({"REFRAIN_UPSTREAM__API_KEY_FILE": "pw", "REFRAIN_UPSTREAM__API_KEY": "y"})
+    assert lines == [
+        "the environment: upstream.api_key_file: upstream.api_key is set as well; keep one of them",
+    ]
+
+
+def test_a_secret_file_that_cannot_be_read_is_named() -> None:
+    (line,) = refusal({"REFRAIN_UPSTREAM__API_KEY_FILE": "missing"})
+    assert line == "the environment: upstream.api_key_file: cannot read missing: No such file or directory"
+
+
+def test_secrets_are_never_shown() -> None:
+    found = load_settings(
+        {"REFRAIN_UPSTREAM__API_KEY": "hunter2", "REFRAIN_CONNECTION": '{"sasl.password": "hunter2"}'}
+    )
+    assert "hunter2" not in repr(found)
+    assert not any("hunter2" in line for line in refusal({"REFRAIN_CONNECTION": '{"sasl.password": ["hunter2"]}'}))

@@ -1,0 +1,97 @@
+"""Policies as files: read whole, mistakes named by line and key, changes told."""
+
+from __future__ import annotations
+
+import pytest
+
+from ops.policy_change import changes
+from ops.policy_file import read_policy, write_policy
+from schemas.policy import Policy
+from streams.errors import BadInput
+
+GOOD = """\
+categories:
+  code:
+    threshold: 0.9
+    ttl_ms: 604800000
+  medical: {cache: never}
+rules:
+  - when: {pattern: "(?i)patient"}
+    category: medical
+"""
+
+
+def mistakes(text: str) -> list[str]:
+    """What is said of a file that is wrong, line by line."""
+    with pytest.raises(BadInput) as caught:
+        read_policy(text, "p.yaml")
+    return [line.strip().removeprefix("p.yaml:") for line in str(caught.value).splitlines()[1:]]
+
+
+def test_a_good_file_is_read() -> None:
+    policy = read_policy(GOOD, "p.yaml")
+    assert policy.categories["code"].threshold == 0.9
+    assert policy.rules[0].category == "medical"
+
+
+def test_a_policy_written_out_reads_back_as_the_same() -> None:
+    policy = read_policy(GOOD, "p.yaml")
+    assert read_policy(write_policy(policy), "again") == policy
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("threshold: 0.9", "threshold: 1.9", "3: categories.code.threshold: input should be less than or equal to 1"),
+        ("ttl_ms: 604800000", "ttl_ms: soon", "4: categories.code.ttl_ms: input should be a valid integer"),
+        ("threshold: 0.9", "treshold: 0.9", "3: categories.code.treshold: no such key; did you mean threshold?"),
+        ("threshold: 0.9", "threshold_floor: 0.95", "2: categories.code: threshold_floor is above threshold"),
+        ("cache: never", "cache: sometimes", "5: categories.medical.cache: input should be 'allow', 'observe' or"),
+        ("  code:", "  my code:", "2: categories.my code: string should match pattern"),
+        ("(?i)patient", "(patient", "7: rules[0].when.pattern: not a regular expression"),
+        ("    category: medical", "", "7: rules[0].category: is missing"),
+        (
+            "    category: medical",
+            "    category: legal",
+            "1: rules[0] names the category 'legal', which is not defined",
+        ),
+    ],
+)
+def test_a_mistake_is_named_by_its_line_and_key(old: str, new: str, said: str) -> None:
+    assert old in GOOD
+    (line,) = mistakes(GOOD.replace(old, new))
+    assert line.startswith(said)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    assert len(mistakes(GOOD.replace("0.9", "9").replace("604800000", "-1").replace("never", "no"))) == 3
+
+
+def test_a_key_that_stands_twice_is_a_mistake() -> None:
+    assert mistakes(GOOD + "categories: {}\n")[0] == "9: categories: stands in line 1 already"
+
+
+@pytest.mark.parametrize("text", ["a: [", "\tx: 1", "- 1\n- 2", "", "just words"])
+def test_what_is_no_table_of_yaml_is_refused_with_the_file_and_a_line(text: str) -> None:
+    with pytest.raises(BadInput, match=r"^p\.yaml:\d"):
+        read_policy(text, "p.yaml")
+
+
+def test_what_changes_is_told_key_by_key() -> None:
+    old = read_policy(GOOD, "old")
+    new = read_policy(GOOD.replace("0.9", "0.95").replace("medical", "health") + "limits: {ef: 32}\n", "new")
+    assert changes(old, new) == [
+        "~ categories.code.threshold: 0.9 -> 0.95",
+        "+ categories.health",
+        "- categories.medical",
+        "~ limits.ef: 64 -> 32",
+        "~ rules: 1 before, 1 now",
+    ]
+    assert changes(old, old) == []
+
+
+def test_the_first_policy_is_told_by_its_categories() -> None:
+    assert changes(None, Policy(categories={})) == ["+ the first policy, with the categories none"]
+    assert changes(None, read_policy(GOOD, "p")) == [
+        "+ the first policy, with the categories code (allow), medical (never)"
+    ]

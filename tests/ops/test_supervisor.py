@@ -1,0 +1,244 @@
+"""The supervisor: what ends is started again, what is wrong stops all, and nobody outlives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.supervisor import PAUSE_S_MAX, STEADY_S, Spawn, Supervisor, is_alive
+
+WAIT_S = 20.0
+STAY = (
+    "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); print('up', flush=True); signal.pause()"
+)
+STUBBORN = (
+    "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True)\nwhile True: signal.pause()"
+)
+
+
+class Children:
+    """Starts small Python programs, remembers them, and kills what a test leaves."""
+
+    def __init__(self, programs: dict[str, str]) -> None:
+        self.programs = programs
+        self.started: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self.counted = threading.Condition()
+
+    def spawn(self, name: str, place: int) -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(
+            [sys.executable, "-S", "-c", self.programs[name]], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        if "'up'" in self.programs[name]:
+            assert child.stdout is not None
+            child.stdout.readline()
+        with self.counted:
+            self.started.append((name, child))
+            self.counted.notify_all()
+        return child
+
+    def of(self, name: str) -> list[subprocess.Popen[bytes]]:
+        return [child for which, child in self.started if which == name]
+
+    def wait_for(self, name: str, count: int) -> subprocess.Popen[bytes]:
+        """The `count`-th process of that name."""
+        with self.counted:
+            assert self.counted.wait_for(lambda: len(self.of(name)) >= count, WAIT_S)
+        return self.of(name)[count - 1]
+
+    def end(self) -> None:
+        for _, child in self.started:
+            child.kill()
+            child.wait()
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+
+Start = Callable[..., tuple[Supervisor, Children, "threading.Thread", list[int]]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Run a supervisor of those programs in a thread; its exit code lands in the list."""
+    running: list[tuple[Supervisor, Children, threading.Thread]] = []
+
+    def go(programs: dict[str, str], **options: Any) -> tuple[Supervisor, Children, threading.Thread, list[int]]:
+        children = Children(programs)
+        supervisor = Supervisor(list(programs), children.spawn, tmp_path, **options)
+        codes: list[int] = []
+        thread = threading.Thread(target=lambda: codes.append(supervisor.run()))
+        thread.start()
+        running.append((supervisor, children, thread))
+        return supervisor, children, thread, codes
+
+    yield go
+    for supervisor, children, thread in running:
+        supervisor.signals.put(signal.SIGINT)
+        supervisor.signals.put(signal.SIGINT)
+        thread.join(WAIT_S)
+        children.end()
+
+
+def test_a_worker_that_is_killed_is_started_again(start: Start) -> None:
+    _, children, _, _ = start({"a": STAY, "b": STAY})
+    children.wait_for("a", 1).send_signal(signal.SIGKILL)
+    assert children.wait_for("a", 2).poll() is None
+    assert len(children.of("b")) == 1
+
+
+def test_a_worker_that_fails_is_started_again(start: Start) -> None:
+    _, children, _, _ = start({"a": "raise SystemExit(75)", "b": STAY})
+    children.wait_for("a", 3)
+
+
+def test_a_wrong_setup_stops_all_with_78(start: Start) -> None:
+    _, children, thread, codes = start({"a": "raise SystemExit(78)", "b": STAY})
+    thread.join(WAIT_S)
+    assert codes == [78]
+    assert len(children.of("a")) == 1
+    assert children.of("b")[0].wait(WAIT_S) == 0
+
+
+def test_when_every_worker_has_ended_well_so_does_the_supervisor(start: Start) -> None:
+    _, _, thread, codes = start({"a": "pass", "b": "pass"})
+    thread.join(WAIT_S)
+    assert codes == [0]
+
+
+def test_a_signal_drains_the_workers(start: Start) -> None:
+    supervisor, children, thread, codes = start({"a": STAY, "b": STAY})
+    children.wait_for("b", 1)
+    supervisor.signals.put(signal.SIGTERM)
+    thread.join(WAIT_S)
+    assert codes == [0]
+    assert [child.returncode for _, child in children.started] == [0, 0]
+
+
+def test_a_worker_that_does_not_drain_is_killed(start: Start) -> None:
+    supervisor, children, thread, codes = start({"a": STUBBORN}, drain_s=0.3)
+    child = children.wait_for("a", 1)
+    supervisor.signals.put(signal.SIGTERM)
+    thread.join(WAIT_S)
+    assert codes == [0]
+    assert child.returncode == -signal.SIGKILL
+
+
+def test_a_second_interrupt_does_not_wait(start: Start) -> None:
+    supervisor, children, thread, codes = start({"a": STUBBORN}, drain_s=3_600)
+    child = children.wait_for("a", 1)
+    supervisor.signals.put(signal.SIGINT)
+    supervisor.signals.put(signal.SIGINT)
+    thread.join(WAIT_S)
+    assert codes == [0]
+    assert child.returncode == -signal.SIGKILL
+
+
+TELL = """
+import json, os, pathlib, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+folder = pathlib.Path({folder!r}); folder.mkdir(parents=True, exist_ok=True)
+(folder / f"a-{{os.getpid()}}.json").write_text(json.dumps({{"port": 4711}}))
+print('up', flush=True); signal.pause()
+"""
+
+
+def test_the_run_file_tells_the_workers_and_their_ports(start: Start, tmp_path: Path) -> None:
+    told = tmp_path / "run.json"
+    supervisor, children, thread, _ = start({"a": TELL.format(folder=str(tmp_path / "health"))})
+    child = children.wait_for("a", 1)
+    expected = {"pid": os.getpid(), "workers": [{"name": "a", "pid": child.pid, "port": 4711}]}
+    deadline = time.monotonic() + WAIT_S
+    while not told.exists() or json.loads(told.read_text()) != expected:
+        assert time.monotonic() < deadline
+        thread.join(0.02)
+    supervisor.signals.put(signal.SIGTERM)
+    thread.join(WAIT_S)
+    assert not told.exists()
+    assert list((tmp_path / "health").iterdir()) == []
+
+
+class Ended:
+    """A process that ends when the test says so."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.code: int | None = None
+        self.stdin = None
+
+    def poll(self) -> int | None:
+        return self.code
+
+
+def test_the_pause_before_a_restart_doubles_and_starts_over_after_steady_work(tmp_path: Path) -> None:
+    now = [0.0]
+    spawned: list[Ended] = []
+
+    def spawn(name: str, place: int) -> Any:
+        spawned.append(Ended(len(spawned) + 1))
+        return spawned[-1]
+
+    typed: Spawn = spawn
+    supervisor = Supervisor(["a"], typed, tmp_path, clock=lambda: now[0])
+    pauses = []
+    for _ in range(8):
+        supervisor.round()
+        spawned[-1].code = 1
+        supervisor.round()
+        pauses.append(supervisor.workers[0].due_s - now[0])
+        now[0] = supervisor.workers[0].due_s
+    assert pauses[:4] == pytest.approx([0.2, 0.4, 0.8, 1.6])
+    assert pauses[-1] == PAUSE_S_MAX
+    supervisor.round()
+    now[0] += STEADY_S
+    spawned[-1].code = -9
+    supervisor.round()
+    assert supervisor.workers[0].due_s - now[0] == pytest.approx(0.2)
+
+
+WATCHER = """
+import sys; sys.path.insert(0, {root!r})
+from ops.lifeline import watch_supervisor
+watch_supervisor()
+import signal
+print('up', flush=True)
+signal.pause()
+"""
+KILLED = """
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {child!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_worker_does_not_outlive_a_supervisor_that_is_killed() -> None:
+    root = str(Path(__file__).parents[2])
+    parent = subprocess.run(
+        [sys.executable, "-c", KILLED.format(child=WATCHER.format(root=root))], stdout=subprocess.PIPE, check=False
+    )
+    assert parent.returncode == -signal.SIGKILL
+    orphan = int(parent.stdout)
+    deadline = time.monotonic() + WAIT_S
+    pause = threading.Event()
+    while is_alive(orphan) and not _is_zombie(orphan):
+        assert time.monotonic() < deadline
+        pause.wait(0.02)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Where nobody reaps orphans (a container's first process may not), an ended one stays as a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return False
