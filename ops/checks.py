@@ -61,7 +61,7 @@ def broker(admin: AdminClient, settings: Settings) -> list[Seen]:
     found = admin.list_topics(timeout=PROBE_S)
     took_ms = (time.perf_counter() - started) * 1_000
     nodes = len(found.brokers)
-    seen = f"{settings.kafka}: {nodes} broker{'s' if nodes != 1 else ''}, answers in {took_ms:.1f} ms"
+    seen = f"{settings.kafka}: {output.counted(nodes, 'broker')}, answers in {took_ms:.1f} ms"
     if nodes < settings.replication:
         return [Seen("broker", "fail", seen, f"setting `replication` is {settings.replication}: lower it")]
     if took_ms > BROKER_MS_WARN:
@@ -114,8 +114,7 @@ def lag(admin: AdminClient, settings: Settings) -> list[Seen]:
     rows = []
     for group, topic in GROUPS.items():
         found = behind(admin, settings, group, topic)
-        members = f"{found.members} member{'s' if found.members != 1 else ''}"
-        seen = f"{group}: {found.records} records behind, {members}"
+        seen = f"{group}: {output.counted(found.records, 'record')} behind, {output.counted(found.members, 'member')}"
         # A transaction's end takes an offset that no reader gets: one a partition is nothing.
         if found.records > found.partitions and not found.members:
             rows.append(Seen("lag", "warn", seen, f"nobody works on {topic}: start `refrain run {group}`"))

@@ -68,6 +68,11 @@ def number(value: float | None, places: int = 2) -> str:
     return "-" if value is None else f"{value:.{places}f}"
 
 
+def counted(count: int, noun: str) -> str:
+    """A count and its noun."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def span(ms: float | None) -> str:
     """A duration in milliseconds as people say it: 850 ms, 12.4 s, 3 min, 5 h, 2 d."""
     if ms is None:
