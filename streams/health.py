@@ -95,7 +95,7 @@ def _handler(heart: Heart, registry: CollectorRegistry) -> type[BaseHTTPRequestH
     class Handler(BaseHTTPRequestHandler):
         timeout = REQUEST_TIMEOUT_S
 
-        def do_GET(self) -> None:  # noqa: N802 - the name that the base class looks for
+        def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/healthz":
                 self._say(heart.is_alive(), "alive", "the main loop is stuck")
