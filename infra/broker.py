@@ -86,9 +86,10 @@ def _ended_by_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     for number, handler in before.items():
-        if handler is signal.SIG_DFL:
+        # A shell starts background jobs with Ctrl-C ignored; whoever sends it to us by our id means it.
+        if handler is signal.SIG_DFL or number == signal.SIGINT:
             signal.signal(number, end)
     try:
         yield

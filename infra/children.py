@@ -16,12 +16,13 @@ def child(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command until the block ends; its output goes to `output` or where ours goes.
 
-    It stands in a session of its own: Ctrl-C at the terminal reaches us alone, and we end it in order.
+    It stands in a session of its own: Ctrl-C at the terminal reaches us alone, and we end it in order. Its standard
+    input ends when we do, however that comes: `refrain run --supervised` stops then.
     """
     process = subprocess.Popen(
         command,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=output,
         stderr=None if output is None else subprocess.STDOUT,
         start_new_session=True,
@@ -30,6 +31,8 @@ def child(
         yield process
     finally:
         stop(process)
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | None = None) -> int:

@@ -47,7 +47,7 @@ class Service:
 
     def tail(self) -> str:
         """The end of the workers' log."""
-        return tail(self.log.read_text(errors="replace"), LOG_LINES)
+        return _end_of(self.log)
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def service(environment: Mapping[str, str], state: Path, log: Path, progress: Pr
     (state / "run.json").unlink(missing_ok=True)
     with log.open("wb") as output:
         _step("topics create", run([REFRAIN, "topics", "create"], environment, output), log)
-        with child([REFRAIN, "run", "all"], environment, output) as process:
+        with child([REFRAIN, "run", "all", "--supervised"], environment, output) as process:
             running = Service(process, log)
             _wait_until_ready(running, state, progress)
             progress("putting the policy in force")
@@ -72,8 +72,13 @@ def service(environment: Mapping[str, str], state: Path, log: Path, progress: Pr
 
 def _step(name: str, code: int, log: Path) -> None:
     if code != 0:
-        shown = tail(log.read_text(errors="replace"), LOG_LINES)
-        raise ServiceFailed(f"refrain {name} ended with {code}; the end of {log}:\n{shown}")
+        raise ServiceFailed(f"refrain {name} ended with {code}; the end of {log}:\n{_end_of(log)}")
+
+
+def _end_of(log: Path) -> str:
+    """The last lines of the log, without those of the Kafka client, which repeats itself."""
+    lines = log.read_text(errors="replace").splitlines()
+    return tail("\n".join(line for line in lines if not line.startswith("%")), LOG_LINES)
 
 
 def _wait_until_ready(running: Service, state: Path, progress: Progress) -> None:

@@ -157,10 +157,10 @@ def main(arguments: list[str]) -> int:
             return demo(questions)
         serve()
     except BrokerFailed as problem:
-        notes.print(f"error: {problem}", markup=False, highlight=False)
+        notes.print(f"error: {problem}", markup=False, highlight=False, soft_wrap=True)
         return EXIT_NO_BROKER
     except (ServiceFailed, RefrainError) as problem:
-        notes.print(f"error: {problem}", markup=False, highlight=False)
+        notes.print(f"error: {problem}", markup=False, highlight=False, soft_wrap=True)
         return EXIT_FAILED
     except KeyboardInterrupt:
         notes.print("stopped", markup=False)

@@ -54,4 +54,8 @@ def run(
         raise typer.Exit(run_worker(names[0], settings, supervised=supervised))
     from ops.supervisor import supervise
 
+    if supervised:
+        from ops.lifeline import watch_supervisor
+
+        watch_supervisor()
     raise typer.Exit(supervise(names, settings, options))

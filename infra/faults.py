@@ -1,0 +1,26 @@
+"""`infra/faults`: the seeded fault run against a fresh broker. Standard output is the run's alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from broker import broker
+from children import run
+from local_kafka import BrokerFailed
+
+
+def main(arguments: list[str]) -> int:
+    """Run it with these arguments; its exit code."""
+    with broker() as bootstrap:
+        return run([sys.executable, "-m", "tests.simulation", *arguments], {**os.environ, "REFRAIN_KAFKA": bootstrap})
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except BrokerFailed as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(69)
+    except KeyboardInterrupt:
+        sys.exit(130)
