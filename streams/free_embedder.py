@@ -27,8 +27,8 @@ STEM_CHARS = 4
 _WORD = re.compile(r"\w+")
 _STOP = frozenset(
     _WORD.findall(
-        "a an the of to in on at for and or is are was were be been do does did i me my we our you your it its this that"
-        " please can could would should will shall may might have has had with by from as so just"
+        "a an the of to in on at for and or is are was were be been do does did i me my we our you your it its this"
+        " that please can could would should will shall may might have has had with by from as so just"
     )
 )
 
