@@ -1,0 +1,133 @@
+"""What a run left in the topics, read from their beginnings, and in the local stores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ops.client import HEADER
+from schemas.dead_letters import HEADER_PROCESSOR, HEADER_REASON
+from streams.identity import decision_id, decision_tag
+from streams.kafka_log import KafkaLog
+from streams.log import Headers, Log, Record
+from streams.rocks_store import RocksStore
+from streams.store import digest
+
+T = TypeVar("T")
+READERS = 6
+
+State = dict[bytes, bytes]
+"""The records of one shard by key."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What stands in the topics. Ask ids are the client's own header of each request."""
+
+    asked: dict[str, bytes]
+    """Ask id by the decision id that the request must have."""
+    requests: dict[bytes, bytes]
+    """The request's bytes by ask id."""
+    responses: dict[bytes, list[bytes]]
+    """All responses by ask id."""
+    decisions: dict[str, list[bytes]]
+    """All decisions by id, committed ones only."""
+    forwards: Counter[str]
+    """How often each forward was written."""
+    dead: Counter[str]
+    """Dead letters by processor and reason."""
+
+
+def header(headers: Headers, name: str) -> bytes | None:
+    """The first header of that name."""
+    return next((value for key, value in headers if key == name), None)
+
+
+def read_all(log: Log, topic: str, read: Callable[[int], T]) -> list[T]:
+    """`read` each partition of a topic, several at once; results in the order of partitions."""
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(read, range(log.partitions(topic))))
+
+
+def records(log: Log, topic: str) -> list[Record]:
+    """All committed records of a topic, partition after partition."""
+    return [record for part in read_all(log, topic, lambda p: list(log.scan(topic, p))) for record in part]
+
+
+def recorded(log: KafkaLog) -> Recorded:
+    """Read all that the checks need."""
+    tag = decision_tag(log.topic_id("requests"), log.topic_id("journal"))
+    asked, requests = {}, {}
+    for record in records(log, "requests"):
+        ask_id = header(record.headers, HEADER) or b""
+        asked[decision_id(record.partition, record.offset, tag)] = ask_id
+        requests[ask_id] = record.value or b""
+    responses: dict[bytes, list[bytes]] = {}
+    for record in records(log, "responses"):
+        responses.setdefault(header(record.headers, HEADER) or b"", []).append(record.value or b"")
+    decisions: dict[str, list[bytes]] = {}
+    for record in records(log, "decisions"):
+        decisions.setdefault((record.key or b"").decode(), []).append(record.value or b"")
+    forwards = Counter((record.key or b"").decode() for record in records(log, "forwards"))
+    return Recorded(asked, requests, responses, decisions, forwards, dead_letters(log))
+
+
+def dead_letters(log: Log) -> Counter[str]:
+    """Dead letters by processor and reason."""
+    return Counter(
+        " ".join((header(record.headers, name) or b"").decode() for name in (HEADER_PROCESSOR, HEADER_REASON))
+        for record in records(log, "dead-letters")
+    )
+
+
+def folded_documents(log: Log) -> list[State]:
+    """The state of each shard as `documents` has it: the last value of each key."""
+
+    def one(partition: int) -> State:
+        state: State = {}
+        for record in log.scan("documents", partition):
+            if record.key is None:
+                continue
+            if record.value is None:
+                state.pop(record.key, None)
+            else:
+                state[record.key] = record.value
+        return state
+
+    return read_all(log, "documents", one)
+
+
+def digest_of(state: State) -> str:
+    """The digest that a store of this state has."""
+    return digest(iter(sorted(state.items())))
+
+
+def stored_digests(state_dir: Path, shards: int) -> list[str | None]:
+    """The digest of each shard's local store, of the one that reaches furthest; None where there is none."""
+    found: list[tuple[int, str | None]] = [(-1, None)] * shards
+    for path in sorted(state_dir.glob("lookup-*/*/*")):
+        if not path.is_dir() or not path.name.isdecimal():
+            continue
+        store = RocksStore(path)
+        try:
+            reach = store.reach().next_offset
+            if reach > found[int(path.name)][0]:
+                found[int(path.name)] = (reach, digest(store.scan()))
+        finally:
+            store.close()
+    return [found_digest for _, found_digest in found]
+
+
+def tombstones(log: Log, partitions: Sequence[int] | None = None) -> set[tuple[int, int]]:
+    """Places (partition, offset) of the deletions that `documents` still holds."""
+
+    def one(partition: int) -> set[tuple[int, int]]:
+        if partitions is not None and partition not in partitions:
+            return set()
+        return {(partition, record.offset) for record in log.scan("documents", partition) if record.value is None}
+
+    return set().union(*read_all(log, "documents", one))
