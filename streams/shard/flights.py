@@ -65,7 +65,7 @@ class Flights:
             found += [
                 (each.similarity, self._rows[each.row])
                 for each in tables.search(table, query, 8, threshold, EF)
-                if each.row not in seen
+                if each.row not in seen and each.similarity >= threshold
             ]
         found.sort(key=lambda pair: (-pair[0], pair[1].flight.offset, pair[1].flight.forward_id))
         return found

@@ -131,17 +131,20 @@ class Tables:
         table.graph.add_many(rows, units, threads)
 
     def search(self, table: Table, query: Query, count: int, floor: float, ef: int) -> list[Found]:
-        """The `count` nearest candidates at or above `floor`, more on a tie, in no order: the caller ranks by age."""
+        """The `count` nearest candidates at or above `floor`, more on a tie, in no order: the caller ranks by age.
+
+        When none is at or above it, the nearest alone, so that a decision can say how far away it is.
+        """
         if table.block is None:
             return self._search_graph(table, query, count, floor, ef)
         vectors = self._slab.vectors(table.block, table.count)
         rough = vectors @ query.unit
-        near = np.flatnonzero(rough >= floor - MARGIN)
+        if not len(rough):
+            return []
+        near = np.flatnonzero(rough >= min(floor, float(rough.max())) - MARGIN)
         if len(near) > count:
             kth = np.partition(rough[near], len(near) - count)[len(near) - count]
             near = near[rough[near] >= kth - MARGIN]
-        if not len(near):
-            return []
         rows = self._slab.owners(table.block, table.count)[near].tolist()
         return self._ranked(rows, vectors[near], query, floor)
 
@@ -149,9 +152,10 @@ class Tables:
         if table.graph is None:
             return []
         rows, rough = table.graph.nearest(query.unit, count, ef)
-        near = [row for row, similarity in zip(rows, rough, strict=True) if similarity >= floor - MARGIN]
-        if not near:
+        if not rows:
             return []
+        least = min(floor, rough[0]) - MARGIN
+        near = [row for row, similarity in zip(rows, rough, strict=True) if similarity >= least]
         return self._ranked(near, table.graph.vectors(near), query, floor)
 
     def _ranked(self, rows: list[int], vectors: Floats, query: Query, floor: float) -> list[Found]:
@@ -163,7 +167,9 @@ class Tables:
             Found(row, cosine(int(dot), int(norm), query.norm))
             for row, dot, norm in zip(rows, dots.tolist(), norms.tolist(), strict=True)
         ]
-        return [each for each in found if each.similarity >= floor]
+        above = [each for each in found if each.similarity >= floor]
+        best = max(each.similarity for each in found)
+        return above or [each for each in found if each.similarity == best]
 
     def _append(self, table: Table, row: int, vector: Floats) -> None:
         block = table.block

@@ -70,6 +70,7 @@ def test_other_words_are_served_at_the_threshold_and_not_below(journal: Journal)
     below = fold(shard, journal.ask("why?", near(0.8999)))
     assert [at.decisions[0].outcome, below.decisions[0].outcome] == [Outcome.HIT, Outcome.MISS]
     assert below.decisions[0].reason is Reason.BELOW_THRESHOLD
+    assert below.decisions[0].similarity == pytest.approx(0.8999, abs=1e-4)
 
 
 def test_the_best_candidate_is_served_and_a_tie_goes_to_the_older(journal: Journal) -> None:

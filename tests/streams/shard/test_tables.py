@@ -21,7 +21,9 @@ def random_vectors(count: int, seed: int, dim: int = DIM) -> list[Ints]:
 
 def by_hand(rows: dict[int, Ints], query: Ints, count: int, floor: float) -> list[tuple[float, int]]:
     found = sorted((-similarity(vector, query), row) for row, vector in rows.items())
-    return [(-s, row) for s, row in found if -s >= floor][:count]
+    return [(-s, row) for s, row in found if -s >= floor][:count] or [
+        (-s, row) for s, row in found if s == found[0][0]
+    ][:count]
 
 
 def ranked(tables: Tables, table: Table, query: Ints, count: int, floor: float) -> list[tuple[float, int]]:
