@@ -296,6 +296,17 @@ class KafkaReader:
     def close(self) -> None:
         self.consumer.close()
 
+    def membership(self) -> Any:
+        """The group's metadata, which fences a transaction. Raises Rebalanced when this reader is no member now.
+
+        Not every broker version fences a transaction that names no member.
+        """
+        before = self.consumer.memberid()
+        metadata = self.consumer.consumer_group_metadata()
+        if not before or self.consumer.memberid() != before:
+            raise Rebalanced(f"this worker has left the group that reads {self._name}, or was taken for dead")
+        return metadata
+
     def offsets_for_transaction(self, positions: Mapping[int, Position]) -> list[TopicPartition]:
         """The positions as the transactional producer takes them."""
         return self._offsets(positions)
@@ -380,6 +391,8 @@ class KafkaTransactionalWriter:
 
     def transact(self, records: Sequence[Outgoing], reader: Reader | None, positions: Mapping[int, Position]) -> Ends:
         producer = self._producer
+        source = cast(KafkaReader, reader) if reader is not None and positions else None
+        member = source.membership() if source is not None else None
         try:
             if not self._ready:
                 _again(lambda: producer.init_transactions(ADMIN_TIMEOUT_S))
@@ -389,10 +402,8 @@ class KafkaTransactionalWriter:
             raise _failure(problem.args[0], "beginning a transaction") from problem
         try:
             ends = send_all(producer, self._prefix, records, self._wait_s)
-            if reader is not None and positions:
-                source = cast(KafkaReader, reader)
+            if source is not None:
                 offsets = source.offsets_for_transaction(positions)
-                member = source.consumer.consumer_group_metadata()
                 _again(lambda: producer.send_offsets_to_transaction(offsets, member, TRANSACTION_STEP_S))
             _again(lambda: producer.commit_transaction(TRANSACTION_STEP_S))
         except SendFailed:

@@ -10,7 +10,7 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.errors import OffsetLost, Rebalanced, SendFailed
-from streams.kafka_log import KafkaLog, connection
+from streams.kafka_log import KafkaLog, KafkaReader, connection
 from streams.log import Outgoing, Position, Reader
 from streams.settings import Settings
 from tests.streams.log_contract import Remembering, join, poll_until, records_of, values
@@ -130,3 +130,18 @@ def test_a_transaction_that_meets_a_rebalance_succeeds_when_it_is_called_again(l
     assert values(list(log.scan(TOPIC, 3))) == [str(number).encode() for number in range(done)]
     second.close()
     first.close()
+
+
+def test_a_transaction_of_a_reader_that_left_its_group_is_kept_for_later(log: KafkaLog, settings: Settings) -> None:
+    reader = KafkaReader(connection(settings), settings, TOPIC, "group", None, True)
+    join(reader)
+    reader.consumer.unsubscribe()
+    for _ in range(300):
+        reader.poll(1, 0.05)
+        if not reader.assignment():
+            break
+    with pytest.raises(Rebalanced, match="left the group"):
+        log.transactional("one").transact(records_of(TOPIC, 1), reader, {0: Position(7)})
+    assert list(log.scan(TOPIC, 0)) == []
+    assert reader.committed([0]) == {}
+    reader.close()
