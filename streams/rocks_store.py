@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
-from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, ReadOptions, WriteBatch
 
 from streams.errors import StoreDamaged, WrongSetup
 from streams.store import Changes, Reach
@@ -69,7 +69,11 @@ class RocksStore:
             raise StoreDamaged(f"{self.path} does not say how far it reaches") from error
 
     def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        rows = cast("Iterator[tuple[bytes, bytes]]", iter(self._db.items(from_key=prefix or b"\x01")))
+        # A scan reads everything once: it must not push out what decisions read again and again.
+        reading = ReadOptions()
+        reading.fill_cache(False)  # type: ignore[call-arg]
+        found = self._db.items(from_key=prefix or b"\x01", read_opt=reading)
+        rows = cast("Iterator[tuple[bytes, bytes]]", iter(found))
         while True:
             try:
                 key, value = next(rows)

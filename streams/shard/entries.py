@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.documents import Entry, EntryStats
-from streams.shard.rooms import Room
+from streams.shard.rooms import Room, Uses
 from streams.shard.tables import Found, Query, Search, Table, Tables
 from streams.vectors import decode
 
@@ -47,7 +47,7 @@ class EntryIndex:
         """Row by id."""
         self._ids = np.full(16, -1, dtype=np.int64)
         self._admitted = np.zeros(16, dtype=np.int64)
-        self._last = np.zeros(16, dtype=np.int64)
+        self._uses = Uses()
         self._hits = np.zeros(16, dtype=np.int64)
         self._space_numbers: dict[bytes, int] = {}
         self._space_names: list[bytes] = []
@@ -140,7 +140,7 @@ class EntryIndex:
     def first_out(self, tenant: str, category: str, number: int) -> list[Seen]:
         """The entries that go first when room is needed."""
         room = self._room_list[self._room_numbers[(tenant, category)]]
-        return [self.seen(row) for row in room.first_out(number, self._last_use)]
+        return [self.seen(row) for row in room.first_out(number, self._uses)]
 
     # -- changing -------------------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class EntryIndex:
         self._rows[entry.id] = row
         self._ids[row] = entry.id
         self._admitted[row] = entry.admitted_at_ms
-        self._last[row] = entry.id if stats is None else stats.last_offset
+        self._uses.last[row] = entry.id if stats is None else stats.last_offset
         self._hits[row] = 0 if stats is None else stats.hits
         space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
         number = self._space_number(space)
@@ -161,7 +161,7 @@ class EntryIndex:
         self._texts[text] = (*rows, row) if rows else row
         room = self._room_number(entry.tenant, entry.category)
         self._room_of[row] = room
-        self._room_list[room].enter(int(self._last[row]), entry.id, row)
+        self._room_list[room].enter(row, self._uses)
         if entry.vector is not None and into_table:
             self.add_vector(space, row, Query.of(decode(entry.vector)))
         return row
@@ -183,7 +183,7 @@ class EntryIndex:
             del self._texts[text]
         else:
             self._texts[text] = rest[0] if len(rest) == 1 else rest
-        self._room_list[int(self._room_of[row])].leave()
+        self._room_list[int(self._room_of[row])].leave(row, self._uses)
         del self._rows[seen.id]
         self._ids[row] = -1
         self._free.append(row)
@@ -192,7 +192,7 @@ class EntryIndex:
     def use(self, seen: Seen, stats: EntryStats) -> None:
         """An entry was served."""
         self._hits[seen.row] = stats.hits
-        self._last[seen.row] = stats.last_offset
+        self._uses.last[seen.row] = stats.last_offset
 
     def set_mode(self, space: bytes, mode: Search) -> None:
         """Change how a namespace is searched."""
@@ -257,15 +257,13 @@ class EntryIndex:
             self._room_list.append(Room())
         return number
 
-    def _last_use(self, row: int, id_: int) -> int | None:
-        return int(self._last[row]) if self._ids[row] == id_ else None
-
     def _take_row(self) -> int:
         if self._free:
             return self._free.pop()
         if self._used == len(self._ids):
-            for name in ("_ids", "_admitted", "_last", "_hits", "_space_of", "_room_of"):
+            for name in ("_ids", "_admitted", "_hits", "_space_of", "_room_of"):
                 column = getattr(self, name)
                 setattr(self, name, np.concatenate((column, np.zeros_like(column))))
+            self._uses.reserve(len(self._ids))
         self._used += 1
         return self._used - 1

@@ -16,6 +16,7 @@ SEED = 100
 GROWTH = 1.5
 REPLACE_FROM = 0.25
 """Share of deleted elements from which their room is used again: replacing costs several plain inserts."""
+GONE = -1
 _OWNER_BITS = 32
 _OWNER_MASK = (1 << _OWNER_BITS) - 1
 
@@ -35,16 +36,18 @@ class Graph:
         self.index.set_num_threads(1)
         self.index.set_ef(ef)
         self._ef = ef
-        self._labels: dict[int, int] = {}
+        self._labels: npt.NDArray[np.int64] = np.full(capacity, GONE, dtype=np.int64)
+        """The label of each owner. Owners are row numbers of the shard: small and used again."""
+        self._count = 0
         self._generation = 0
         self._deleted = 0
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return self._count
 
     def add(self, owner: int, vector: Floats) -> None:
         """Add one vector."""
-        replace = self._deleted > REPLACE_FROM * (len(self._labels) + self._deleted)
+        replace = self._deleted > REPLACE_FROM * (self._count + self._deleted)
         if not replace:
             self._grow(1)
         self.index.add_items(
@@ -61,7 +64,9 @@ class Graph:
 
     def remove(self, owner: int) -> None:
         """Take a vector out; its room is used again later."""
-        self.index.mark_deleted(self._labels.pop(owner))
+        self.index.mark_deleted(int(self._labels[owner]))
+        self._labels[owner] = GONE
+        self._count -= 1
         self._deleted += 1
 
     def nearest(self, query: Floats, count: int, ef: int) -> tuple[list[int], list[float]]:
@@ -69,7 +74,7 @@ class Graph:
         if ef != self._ef:
             self.index.set_ef(ef)
             self._ef = ef
-        count = min(count, len(self._labels))
+        count = min(count, self._count)
         while count > 0:
             try:
                 labels, distances = self.index.knn_query(query, k=count)
@@ -82,15 +87,16 @@ class Graph:
 
     def vectors(self, owners: list[int]) -> Floats:
         """The vectors of owners, (n, dim)."""
-        found: Floats = np.asarray(
-            self.index.get_items([self._labels[owner] for owner in owners], return_type="numpy"), dtype=np.float32
-        )
+        found: Floats = np.asarray(self.index.get_items(self._labels[owners], return_type="numpy"), dtype=np.float32)
         return found
 
     def _label(self, owner: int) -> int:
         self._generation += 1
         label = (self._generation << _OWNER_BITS) | owner
+        while owner >= len(self._labels):
+            self._labels = np.concatenate((self._labels, np.full_like(self._labels, GONE)))
         self._labels[owner] = label
+        self._count += 1
         return label
 
     def _grow(self, more: int) -> None:

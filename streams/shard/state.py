@@ -22,6 +22,7 @@ from streams.shard.tables import Query
 from streams.store import Reach, Store
 from streams.vectors import Ints, decode
 
+BUILD_BATCH = 4_096
 BEHAVIOUR = "fold-1"
 """The version of fold and guards; a change that decides otherwise needs another."""
 
@@ -200,6 +201,7 @@ def _restore_entries(shard: Shard, threads: int) -> None:
     for id_, value in _rows(shard.store, columns.TABLES):
         shard.entries.set_mode(bytes.fromhex(id_), TableMode.decode(value).search)
     large: dict[bytes, tuple[list[int], list[Ints]]] = {}
+    """Vectors on their way into an HNSW, a batch at a time: all at once would take the room of another shard."""
     for id_, value in _rows(shard.store, columns.ENTRIES):
         entry = Entry.decode(value)
         space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
@@ -209,8 +211,15 @@ def _restore_entries(shard: Shard, threads: int) -> None:
             rows, vectors = large.setdefault(space, ([], []))
             rows.append(row)
             vectors.append(decode(entry.vector))
-    for space, (rows, vectors) in large.items():
-        shard.entries.build(space, np.array(rows, dtype=np.int32), np.stack(vectors), threads)
+            if len(rows) == BUILD_BATCH:
+                _build(shard, space, large.pop(space), threads)
+    for space, batch in large.items():
+        _build(shard, space, batch, threads)
+
+
+def _build(shard: Shard, space: bytes, batch: tuple[list[int], list[Ints]], threads: int) -> None:
+    rows, vectors = batch
+    shard.entries.build(space, np.array(rows, dtype=np.int32), np.stack(vectors), threads)
 
 
 def query_of(vector: str | None) -> Query | None:

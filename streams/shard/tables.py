@@ -74,7 +74,7 @@ class Tables:
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
-        self._slab = Slab(dim)
+        self.slab = Slab(dim)
         self._norms = np.zeros(16, dtype=np.int64)
         self._places = np.zeros(16, dtype=np.int32)
 
@@ -100,8 +100,8 @@ class Tables:
             table.graph.remove(row)
         last = table.count - 1
         if place != last:
-            vectors = self._slab.vectors(table.block, table.count)
-            owners = self._slab.owners(table.block, table.count)
+            vectors = self.slab.vectors(table.block, table.count)
+            owners = self.slab.owners(table.block, table.count)
             mover = int(owners[last])
             vectors[place] = vectors[last]
             owners[place] = mover
@@ -111,7 +111,7 @@ class Tables:
         table.count = last
         table.moved = min(table.moved, last)
         if table.count == 0 and table.graph is None:
-            self._slab.give_back(table.block)
+            self.slab.give_back(table.block)
             table.block = None
 
     def become_ann(self, table: Table, ef: int) -> None:
@@ -137,7 +137,7 @@ class Tables:
         """
         if table.block is None:
             return self._search_graph(table, query, count, floor, ef)
-        vectors = self._slab.vectors(table.block, table.count)
+        vectors = self.slab.vectors(table.block, table.count)
         rough = vectors @ query.unit
         if not len(rough):
             return []
@@ -145,7 +145,7 @@ class Tables:
         if len(near) > count:
             kth = np.partition(rough[near], len(near) - count)[len(near) - count]
             near = near[rough[near] >= kth - MARGIN]
-        rows = self._slab.owners(table.block, table.count)[near].tolist()
+        rows = self.slab.owners(table.block, table.count)[near].tolist()
         return self._ranked(rows, vectors[near], query, floor)
 
     def _search_graph(self, table: Table, query: Query, count: int, floor: float, ef: int) -> list[Found]:
@@ -174,27 +174,27 @@ class Tables:
     def _append(self, table: Table, row: int, vector: Floats) -> None:
         block = table.block
         if block is None or table.count == block.rows:
-            larger = self._slab.take(table.count + 1)
+            larger = self.slab.take(table.count + 1)
             if block is not None:
-                self._slab.vectors(larger, table.count)[:] = self._slab.vectors(block, table.count)
-                self._slab.owners(larger, table.count)[:] = self._slab.owners(block, table.count)
-                self._slab.give_back(block)
+                self.slab.vectors(larger, table.count)[:] = self.slab.vectors(block, table.count)
+                self.slab.owners(larger, table.count)[:] = self.slab.owners(block, table.count)
+                self.slab.give_back(block)
             block = table.block = larger
-        self._slab.vectors(block, table.count + 1)[table.count] = vector
-        self._slab.owners(block, table.count + 1)[table.count] = row
+        self.slab.vectors(block, table.count + 1)[table.count] = vector
+        self.slab.owners(block, table.count + 1)[table.count] = row
         self._places[row] = table.count
         table.count += 1
 
     def _move(self, table: Table, number: int) -> None:
         if table.graph is None or table.block is None:
             return
-        vectors = self._slab.vectors(table.block, table.count)
-        owners = self._slab.owners(table.block, table.count)
+        vectors = self.slab.vectors(table.block, table.count)
+        owners = self.slab.owners(table.block, table.count)
         for place in range(table.moved, min(table.count, table.moved + number)):
             table.graph.add(int(owners[place]), vectors[place])
         table.moved = min(table.count, table.moved + number)
         if table.moved == table.count:
-            self._slab.give_back(table.block)
+            self.slab.give_back(table.block)
             table.block = None
             table.count = table.moved = 0
 
