@@ -7,22 +7,21 @@ from collections.abc import Sequence
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
 from streams.errors import OffsetLost, Rebalanced, SendFailed
 from streams.kafka_log import KafkaLog, KafkaReader, connection
 from streams.log import Outgoing, Position, Reader
 from streams.settings import Settings
+from tests.kafka.made import ADMIN_S, make_topic
 from tests.streams.log_contract import Remembering, join, poll_until, records_of, values
 
-ADMIN_S = 15.0
 TOPIC = "things"
 
 
 @pytest.fixture
 def log(settings: Settings, admin: AdminClient) -> KafkaLog:
-    name = settings.prefix + TOPIC
-    admin.create_topics([NewTopic(name, 4, config={"max.message.bytes": "100000"})])[name].result(ADMIN_S)
+    make_topic(admin, settings.prefix + TOPIC, 4, max_message_bytes="100000")
     return KafkaLog(settings)
 
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import pytest
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
 from streams.kafka_log import KafkaLog
 from streams.settings import Settings
+from tests.kafka.made import ADMIN_S, make_topic
 from tests.streams.log_contract import Cluster, LogContract
-
-ADMIN_S = 15.0
 
 
 class TestKafkaLog(LogContract):
     @pytest.fixture
     def cluster(self, settings: Settings, admin: AdminClient) -> Cluster:
         def create(topic: str, partitions: int) -> None:
-            wanted = NewTopic(settings.prefix + topic, partitions, config={"max.message.bytes": "100000"})
-            admin.create_topics([wanted])[wanted.topic].result(ADMIN_S)
+            make_topic(admin, settings.prefix + topic, partitions, max_message_bytes="100000")
 
         def recreate(topic: str, partitions: int) -> None:
             name = settings.prefix + topic

@@ -1,0 +1,18 @@
+"""Topics of a test's own making."""
+
+from __future__ import annotations
+
+import time
+
+from confluent_kafka.admin import AdminClient, NewTopic
+
+ADMIN_S = 15.0
+
+
+def make_topic(admin: AdminClient, name: str, partitions: int, **config: str) -> None:
+    """Create a topic and wait until the broker serves it: it acknowledges a little before that."""
+    settings = {key.replace("_", "."): value for key, value in config.items()}
+    admin.create_topics([NewTopic(name, partitions, config=settings)])[name].result(ADMIN_S)
+    deadline = time.monotonic() + ADMIN_S
+    while len(admin.list_topics(name, timeout=ADMIN_S).topics[name].partitions) != partitions:
+        assert time.monotonic() < deadline, f"{name} is not served"
