@@ -16,8 +16,8 @@ from streams.errors import WrongSetup
 from streams.settings import Embedding
 from streams.vectors import Floats
 
-EMBEDDED_MAX = 20_000
-"""Questions that are embedded: half a minute on two cores."""
+EMBEDDED_MAX = 40_000
+"""Questions that are embedded: a minute on two cores."""
 TURN = 0.35
 """Length of the random part added to a unit vector to make another: their cosine is about 0.94."""
 TEXT_FIELDS = ("text", "text_a", "text_b", "question")

@@ -14,6 +14,7 @@ same ids. After 3: a RocksDB that is behind; it reads `documents` on from where 
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -220,6 +221,10 @@ class LookupWorker:
             self._reader.seek(partition, shard.next_offset)
             self._reader.resume([partition])
             logger.info("shard %d folds on from offset %d", partition, shard.next_offset)
+        if done:
+            # What was restored stays: the collector need not look through it again and again.
+            gc.collect()
+            gc.freeze()
 
     # -- folding --------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import math
 from typing import Any
 
@@ -37,7 +38,7 @@ def encode(ints: Ints) -> str:
 
 def decode(text: str) -> Ints:
     """The integers of `encode`. Raises ValueError for text that is not theirs."""
-    return np.frombuffer(base64.b64decode(text, validate=True), dtype="<i2")
+    return np.frombuffer(binascii.a2b_base64(text, strict_mode=True), dtype="<i2")
 
 
 def squared_norm(ints: Ints) -> int:

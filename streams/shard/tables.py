@@ -7,6 +7,7 @@ Candidates are found in float32 and ranked by the integer similarity of the vect
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from streams.shard.graph import Graph
 from streams.shard.slab import Block, Slab
-from streams.vectors import Floats, Ints, cosine, squared_norm
+from streams.vectors import Floats, Ints, cosine
 
 MOVED_PER_ADD = 16
 """Vectors that move into a growing HNSW with each addition: about 2 ms."""
@@ -62,11 +63,11 @@ class Query(NamedTuple):
     @classmethod
     def of(cls, ints: Ints) -> Query:
         """Raises ValueError for a vector without length."""
-        norm = squared_norm(ints)
+        wide = ints.astype(np.float64)
+        norm = int(wide @ wide)
         if norm == 0:
             raise ValueError("a vector must not be zero")
-        wide = ints.astype(np.float64)
-        return cls(ints, (wide / np.sqrt(norm)).astype(np.float32), wide, norm)
+        return cls(ints, (wide / math.sqrt(norm)).astype(np.float32), wide, norm)
 
 
 class Tables:
@@ -160,13 +161,11 @@ class Tables:
 
     def _ranked(self, rows: list[int], vectors: Floats, query: Query, floor: float) -> list[Found]:
         # Products of int16 add up to less than 2**53: float64 sums them exactly in any order.
-        norms = self._norms[rows]
-        records = np.rint(vectors.astype(np.float64) * np.sqrt(norms)[:, None])
-        dots = records @ query.wide
-        found = [
-            Found(row, cosine(int(dot), int(norm), query.norm))
-            for row, dot, norm in zip(rows, dots.tolist(), norms.tolist(), strict=True)
-        ]
+        found = []
+        for row, vector in zip(rows, vectors, strict=True):
+            norm = int(self._norms[row])
+            record = np.rint(vector * math.sqrt(norm))
+            found.append(Found(row, cosine(int(record @ query.wide), norm, query.norm)))
         above = [each for each in found if each.similarity >= floor]
         best = max(each.similarity for each in found)
         return above or [each for each in found if each.similarity == best]
