@@ -6,6 +6,7 @@ Tests that use it are marked `kafka`. Where no broker can be had they fail in CI
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,16 @@ import pytest
 from broker import broker
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from hypothesis import settings as hypothesis_settings
 from local_kafka import BrokerFailed
 
 from streams.settings import Embedding, Settings, Upstream
 
 ADMIN_S = 15.0
+
+# Machines differ in speed: no example is wrong for taking long.
+hypothesis_settings.register_profile("refrain", deadline=None)
+hypothesis_settings.load_profile("refrain")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,10 +34,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[str]:
+def kafka(pytestconfig: pytest.Config) -> Iterator[str]:
     """Bootstrap servers of a broker that runs until the last test is over."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{line}", file=sys.stderr, flush=True)
+
     try:
-        with broker() as bootstrap:
+        with broker(say=say) as bootstrap:
             yield bootstrap
     except BrokerFailed as problem:
         if os.environ.get("CI"):
