@@ -10,6 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from schemas.forwards import Forward
@@ -36,6 +37,9 @@ NAME = "upstream"
 SOURCE = "forwards"
 POLL_S = 0.05
 BATCH_MAX = 500
+RECALLED_MAX = 1_000
+"""Completions of each partition read back at its assignment: what repeats after a crash is younger than these."""
+RECALLS_AT_ONCE = 8
 OPEN_MAX = 2_000
 """Forwards queued or under way; more stay in the topic until half of them are done."""
 DRAIN_S = 5.0
@@ -109,6 +113,7 @@ class Worker:
         now_ms: Callable[[], int],
     ) -> None:
         self._settings = settings.upstream
+        self._log = log
         self._metrics = metrics
         self._now_ms = now_ms
         self._offsets: dict[int, Offsets] = {}
@@ -193,7 +198,27 @@ class Worker:
             if partition in kept:
                 self._offsets[partition] = Offsets(kept[partition])
                 self._kept[partition] = kept[partition]
+        self._recall(sorted(self._fresh))
         self._fresh.clear()
+
+    def _recall(self, partitions: Sequence[int]) -> None:
+        """Learn what earlier workers completed: a shard that crashed repeats its forwards, which are not to be called.
+
+        A forward and its completion have one key; with other numbers of partitions they lie apart, and calls repeat.
+        """
+        ends = self._log.ends("completions")
+        if len(ends) != self._log.partitions(SOURCE):
+            return
+
+        def read_back(partition: int) -> list[str]:
+            first, end = ends[partition]
+            scanned = self._log.scan("completions", partition, max(first, end - RECALLED_MAX))
+            return [record.key.decode("utf-8", "replace") for record in scanned if record.key is not None]
+
+        with ThreadPoolExecutor(RECALLS_AT_ONCE) as pool:
+            for forward_ids in pool.map(read_back, partitions):
+                for forward_id in forward_ids:
+                    self._answered.add(forward_id)
 
     def _take(self, record: Record) -> None:
         offsets = self._offsets.get(record.partition)

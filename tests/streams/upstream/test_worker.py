@@ -18,6 +18,7 @@ from streams.errors import SendFailed, WrongSetup
 from streams.log import Outgoing, Position
 from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
+from streams.partitioner import partition_of
 from streams.routes import DirectRoute, ShardRoute, encode_route
 from streams.settings import Settings, Upstream
 from streams.upstream import worker
@@ -127,6 +128,16 @@ def test_a_forward_repeated_after_its_answer_is_dropped(log: MemoryLog) -> None:
     assert model.asked == ["a", "b"]
 
 
+def test_a_forward_repeated_after_a_restart_is_dropped_when_its_completion_is_there(log: MemoryLog) -> None:
+    give(log, "a", partition=partition_of(b"a", 8))
+    upstream(log, Model(), lambda: len(log.records("completions")) == 1)
+    give(log, "a", "b", partition=partition_of(b"a", 8))
+    model = Model()
+    upstream(log, model, lambda: len(log.records("completions")) == 2)
+    assert model.asked == ["b"]
+    assert kept(log, partition_of(b"a", 8)) == Position(3)
+
+
 def test_a_forward_past_its_deadline_is_not_called_and_its_requester_is_told(log: MemoryLog) -> None:
     log.append([Outgoing("forwards", b"a", forward_of("a", NOW_MS).encode())])
     model = Model()
@@ -159,6 +170,8 @@ def test_a_restart_calls_only_what_was_open(log: MemoryLog) -> None:
     upstream(log, model, done)
     assert sorted(model.asked) == ["a", "b", "c", "d"]
     log.group("forwards", "upstream").positions[0] = frozen["position"]
+    for rows in log.topic("completions").records:
+        rows[:] = [record for record in rows if record.key != b"b"]
     second = Model()
     upstream(log, second, lambda: kept(log) == Position(4))
     assert "b" in second.asked
