@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from tests.simulation.checks import Report
 from tests.simulation.scenario import Run, carry_out
@@ -35,7 +35,7 @@ def simulate(run: Run, kafka: str, folder: Path) -> Report:
     """Carry out a run with a progress bar on standard error."""
     columns = (TextColumn("{task.description:36}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def step(name: str, done: int, total: int) -> None:
             if name not in tasks:
@@ -47,6 +47,13 @@ def simulate(run: Run, kafka: str, folder: Path) -> Report:
         report = carry_out(run, kafka, folder, step)
         step("done", 1, 1)
         return report
+
+
+def write_differences(report: Report, path: Path) -> None:
+    """What a fresh fold gave otherwise, live and again, a pair of lines each."""
+    with path.open("wb") as out:
+        for kind, live, again_ in report.differences:
+            out.write(b"%s live:  %s\n%s again: %s\n\n" % (kind.encode(), live, kind.encode(), again_))
 
 
 def main(
@@ -68,6 +75,7 @@ def main(
     try:
         report = simulate(run, kafka, folder)
         good = not report.broken
+        write_differences(report, folder / "differences.txt")
         for each in report.broken:
             console.print(f"broken: {each}", markup=False, soft_wrap=True)
         print(json.dumps({"seed": run.seed, "ok": good, "broken": report.broken, **report.figures}))

@@ -10,7 +10,7 @@ from typing import Any
 from ops.client import Reply
 from schemas.decisions import Decision
 from schemas.responses import Outcome, Response
-from tests.simulation.records import Recorded, State, digest_of
+from tests.simulation.records import Folded, Recorded, digest_of
 from tests.simulation.replay import Replayed
 from tests.simulation.traffic import question
 
@@ -33,6 +33,8 @@ class Report:
 
     figures: dict[str, Any] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    differences: list[tuple[str, bytes, bytes]] = field(default_factory=list)
+    """What a fresh fold gave otherwise: what it is, live, and folded again."""
 
     def expect(self, promise: str, exceptions: Iterable[object]) -> None:
         """Note a promise as broken when it has exceptions."""
@@ -95,75 +97,69 @@ def called(report: Report, calls: Counter[str], forwards: Counter[str]) -> None:
     report.expect("every forward reaches the model", (id_ for id_ in forwards if id_ not in calls))
 
 
-def stored(report: Report, name: str, documents: Sequence[State], stores: Sequence[str | None]) -> None:
-    """The folded `documents` are what the local stores hold."""
-    wanted = [digest_of(state) for state in documents]
-    different = [at for at, (a, b) in enumerate(zip(wanted, stores, strict=True)) if a != b and (documents[at] or b)]
-    report.figures[f"{name}_shards_equal"] = len(wanted) - len(different)
-    report.expect(f"{name}: documents equal the local store", (f"shard {at}" for at in different))
+def stored(report: Report, name: str, documents: Sequence[Folded], stores: Sequence[Sequence[str]]) -> None:
+    """The folded `documents` are what the local stores hold. `stores` are the digests by shard."""
+    used = [at for at, each in enumerate(documents) if each.state]
+    different = [at for at in used if not stores[at] or {digest_of(documents[at].state)} != set(stores[at])]
+    report.figures[f"{name}_shards_equal"] = len(used) - len(different)
+    report.expect(f"{name}: documents equal the local store", (f"shard {at}: {stores[at]}" for at in different))
 
 
-def folded_again(
-    report: Report, recorded: Recorded, replayed: Sequence[Replayed], documents: Sequence[State], *, graphs: bool
-) -> None:
-    """A fresh fold gives every decision and response again; with `graphs`, every hit and every exact decision."""
+def folded_again(report: Report, recorded: Recorded, replayed: Sequence[Replayed], documents: Sequence[Folded]) -> None:
+    """A fresh fold gives every decision, every response and every state again, byte for byte."""
     decisions: dict[str, bytes] = {}
     responses: dict[bytes, bytes] = {}
+    counts: Counter[str] = Counter()
     for each in replayed:
         decisions |= each.decisions
         responses |= each.responses
+        counts += each.counts
     live = {id_: found[0] for id_, found in recorded.decisions.items()}
     different = [id_ for id_, data in live.items() if decisions.get(id_) != data]
-    report.figures["folded_again_decisions"] = len(live) - len(different)
-    report.expect("a fresh fold decides as often", decisions.keys() ^ live.keys())
+    answers = [a for a, data in responses.items() if recorded.responses.get(a, [b""])[0] != data]
+    states = [at for at, each in enumerate(documents) if each.state and replayed[at].state != each.state]
+    report.expect("a fresh fold decides what was decided, and no more", decisions.keys() ^ live.keys())
     report.expect("a fresh fold decides once", (at for at, each in enumerate(replayed) if each.twice))
-    ann = [id_ for id_ in different if graphs and id_ in decisions and _only_search_differs(live[id_], decisions[id_])]
-    report.figures["ann_decisions_different"] = len(ann)
-    report.expect("a fresh fold gives every decision again", (id_ for id_ in different if id_ not in set(ann)))
-    answers = [a for a, data in responses.items() if a not in recorded.responses or recorded.responses[a][0] != data]
-    report.figures["folded_again_responses"] = len(responses) - len(answers)
+    report.expect("a fresh fold gives every decision again", different)
     report.expect("a fresh fold gives every response again", answers)
     report.expect("only what passes the cache is answered past the fold", _unexplained(recorded, responses))
-    states = [at for at, state in enumerate(documents) if state and replayed[at].digest != digest_of(state)]
-    report.figures["folded_again_states"] = len(documents) - len(states)
     report.expect("a fresh fold gives every state again", (f"shard {at}" for at in states))
-
-
-def _only_search_differs(live: bytes, again: bytes) -> bool:
-    """Whether both searched an HNSW and the live decision was no hit, or the same hit with other candidates."""
-    mine, other = Decision.decode(live), Decision.decode(again)
-    if "ann" not in (mine.search, other.search):
-        return False
-    if mine.outcome is Outcome.HIT:
-        return (mine.outcome, mine.entry_id, mine.similarity) == (other.outcome, other.entry_id, other.similarity)
-    return True
+    report.expect("what an HNSW found is alive and as similar as was said", (w for e in replayed for w in e.wrong))
+    report.figures |= {
+        "folded_again_decisions": len(live) - len(different),
+        "folded_again_responses": len(responses) - len(answers),
+        "folded_again_states": len(documents) - len(states),
+        "evictions": counts["evicted_cap"],
+        "ann_searches": counts["ann"],
+        "ann_hits": sum(b'"search":"ann"' in data and b'"outcome":"hit"' in data for data in live.values()),
+        "index_misses": counts["ann_missed"],
+        "index_lesser_hits": counts["ann_lesser"],
+    }
+    report.differences += [("decision", live[id_], decisions.get(id_, b"")) for id_ in different]
+    report.differences += [("response", recorded.responses.get(a, [b""])[0], responses[a]) for a in answers]
+    report.differences += [
+        (f"shard {at} {key.decode()}", documents[at].state.get(key, b""), replayed[at].state.get(key, b""))
+        for at in states
+        for key in sorted(documents[at].state.keys() | replayed[at].state.keys())
+        if documents[at].state.get(key) != replayed[at].state.get(key)
+    ]
 
 
 def _unexplained(recorded: Recorded, responses: Mapping[bytes, bytes]) -> Iterable[str]:
     for id_, ask_id in recorded.asked.items():
         if ask_id not in responses and id_ in recorded.decisions:
             decision = Decision.decode(recorded.decisions[id_][0])
-            if decision.forward_id is not None and decision.outcome is not Outcome.BYPASS:
+            if decision.namespace is not None:
                 yield f"{id_}: {decision.outcome}"
 
 
-def missed_by_index(report: Report, recorded: Recorded, exact: Sequence[Replayed]) -> None:
-    """Counts what an exact search would have found and the HNSW did not."""
-    truth: dict[str, bytes] = {}
-    for each in exact:
-        truth |= each.decisions
-    live = {id_: Decision.decode(found[0]) for id_, found in recorded.decisions.items()}
-    by_graph = {id_: decision for id_, decision in live.items() if decision.search == "ann"}
-    missed = [
-        id_
-        for id_, decision in by_graph.items()
-        if decision.outcome is not Outcome.HIT and Decision.decode(truth[id_]).outcome is Outcome.HIT
-    ]
-    report.figures |= {
-        "ann_decisions": len(by_graph),
-        "ann_hits": sum(decision.outcome is Outcome.HIT for decision in by_graph.values()),
-        "index_misses": len(missed),
-    }
+def governed(report: Report, commands: Sequence[tuple[int, ...]], taken: Sequence[int]) -> None:
+    """Every command that govern took stands once in every shard's journal. `commands` are the versions by shard."""
+    report.figures["commands"] = len(taken)
+    report.expect(
+        "every command is in every shard's journal once",
+        (f"shard {at}: {len(mine)} of {len(taken)}" for at, mine in enumerate(commands) if list(mine) != list(taken)),
+    )
 
 
 def remembered(report: Report, name: str, replies: Sequence[Reply], messages: Sequence[Mapping[str, Any]]) -> None:

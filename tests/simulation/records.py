@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ops.client import HEADER
 from schemas.dead_letters import HEADER_PROCESSOR, HEADER_REASON
+from schemas.journal import LoadChanged, PolicySet, decode_event
 from streams.identity import decision_id, decision_tag
 from streams.kafka_log import KafkaLog
 from streams.log import Headers, Log, Record
@@ -84,19 +85,38 @@ def dead_letters(log: Log) -> Counter[str]:
     )
 
 
-def folded_documents(log: Log) -> list[State]:
-    """The state of each shard as `documents` has it: the last value of each key."""
+def commands(log: Log) -> list[tuple[int, ...]]:
+    """The versions of the commands in each shard's journal, in its order."""
 
-    def one(partition: int) -> State:
+    def one(partition: int) -> tuple[int, ...]:
+        events = (decode_event(record.value or b"") for record in log.scan("journal", partition))
+        return tuple(event.version for event in events if isinstance(event, PolicySet | LoadChanged))
+
+    return read_all(log, "journal", one)
+
+
+class Folded(NamedTuple):
+    """A shard as `documents` has it: the last value of each key, and the offset after its last record."""
+
+    state: State
+    next_offset: int
+
+
+def folded_documents(log: Log) -> list[Folded]:
+    """Fold each partition of `documents`."""
+
+    def one(partition: int) -> Folded:
         state: State = {}
+        next_offset = 0
         for record in log.scan("documents", partition):
+            next_offset = record.offset + 1
             if record.key is None:
                 continue
             if record.value is None:
                 state.pop(record.key, None)
             else:
                 state[record.key] = record.value
-        return state
+        return Folded(state, next_offset)
 
     return read_all(log, "documents", one)
 
@@ -106,20 +126,23 @@ def digest_of(state: State) -> str:
     return digest(iter(sorted(state.items())))
 
 
-def stored_digests(state_dir: Path, shards: int) -> list[str | None]:
-    """The digest of each shard's local store, of the one that reaches furthest; None where there is none."""
-    found: list[tuple[int, str | None]] = [(-1, None)] * shards
+def stored(state_dir: Path, documents: Sequence[Folded]) -> list[list[str]]:
+    """The digests of each shard's local stores that reach the end of `documents`, of whichever worker.
+
+    Where a partition moved on, or a restore was cut off, an older store stays behind: it counts for nothing.
+    """
+    found: list[list[str]] = [[] for _ in documents]
     for path in sorted(state_dir.glob("lookup-*/*/*")):
         if not path.is_dir() or not path.name.isdecimal():
             continue
         store = RocksStore(path)
         try:
-            reach = store.reach().next_offset
-            if reach > found[int(path.name)][0]:
-                found[int(path.name)] = (reach, digest(store.scan()))
+            shard = int(path.name)
+            if store.reach().next_offset >= documents[shard].next_offset:
+                found[shard].append(digest(store.scan()))
         finally:
             store.close()
-    return [found_digest for _, found_digest in found]
+    return found
 
 
 def tombstones(log: Log, partitions: Sequence[int] | None = None) -> set[tuple[int, int]]:

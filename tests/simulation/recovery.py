@@ -86,7 +86,8 @@ class Recovery:
             self.cluster.kill(place)
             struck = self._note(fault, place)
         struck.from_s = time.monotonic()
-        while not self.cluster.is_ready(place) and time.monotonic() - struck.from_s < GIVE_UP_S:
+        # A place that is given up meanwhile needs no worker: who is left must answer.
+        while place.wanted and not self.cluster.is_ready(place) and time.monotonic() - struck.from_s < GIVE_UP_S:
             time.sleep(PROBE_S)
         struck.ready_s = time.monotonic()
 

@@ -1,19 +1,31 @@
-"""Folding the whole journal again, from its first record, in memory: what an audit does."""
+"""Folding the whole journal again, from its first record, in memory: what an audit does.
+
+Where a namespace was past the switch to HNSW, what the live search found depends on how its graph grew. There the
+fold takes the candidates that the live decision names, after it has made sure of each (alive, in the namespace, as
+similar as was said, by integer arithmetic); and it scans as well, to count what the index did not find.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
 from ops.client import HEADER
-from schemas.journal import PolicySet
+from schemas.decisions import Candidate, Decision
+from schemas.journal import Asked
 from streams.log import Log, Outgoing, Record
+from streams.shard.columns import ENTRIES, entry_id
+from streams.shard.entries import Seen, namespace_of
 from streams.shard.fold import fold
 from streams.shard.state import Shard
-from streams.store import MemoryStore, Reach, digest
-from tests.simulation.records import header, read_all
+from streams.shard.tables import Found, Query, Search, Table, Tables
+from streams.store import MemoryStore, Reach
+from streams.vectors import cosine, decode
+from tests.simulation.records import State, header, read_all
 
-NO_GRAPH = 1_000_000_000
-"""More entries than a namespace ever has: it is scanned."""
+Searched = tuple[Search | None, list[tuple[Found, Seen]]]
 
 
 @dataclass
@@ -24,28 +36,87 @@ class Replayed:
     twice: int = 0
     responses: dict[bytes, bytes] = field(default_factory=dict)
     """By ask id."""
-    digest: str | None = None
-    """Of the state at `until`."""
+    state: State = field(default_factory=dict)
+    """At `until`."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """Evictions, `ann` (searches of an HNSW), `ann_missed` and `ann_lesser` (it found nothing, or not the best)."""
+    wrong: list[str] = field(default_factory=list)
+    """Candidates of live decisions that could not be confirmed."""
 
 
-def replay(log: Log, until: dict[int, int], *, exact: bool = False) -> list[Replayed]:
-    """Fold every shard's journal. `until` is the offset by shard at which its state is digested.
-
-    With `exact` no namespace ever becomes an HNSW: what an exact search would have found.
-    """
+def replay(log: Log, live: Mapping[str, Decision], until: Mapping[int, int]) -> list[Replayed]:
+    """Fold every shard's journal. `until` is the offset by shard at which its state is taken."""
     shards, incarnation = log.partitions("journal"), log.topic_id("journal")
 
     def one(partition: int) -> Replayed:
         shard = Shard(partition, shards, incarnation, MemoryStore())
         out = Replayed()
-        for record in log.scan("journal", partition):
-            _take(out, shard, _without_graphs(record) if exact else record)
-            if record.offset + 1 == until.get(partition):
-                shard.committed(shard.take_changes(), Reach(0, 0))
-                out.digest = digest(shard.store.scan())
+        confirming = Confirming(shard, out)
+        with patch.object(shard.entries, "nearest", confirming.nearest):
+            for record in log.scan("journal", partition):
+                confirming.live = _live(record, live)
+                _take(out, shard, record)
+                if record.offset + 1 == until.get(partition):
+                    shard.committed(shard.take_changes(), Reach(0, 0))
+                    out.state = dict(shard.store.scan())
         return out
 
-    return read_all(log, "journal", one)
+    with patch.object(Tables, "become_ann", _scan_on):
+        return read_all(log, "journal", one)
+
+
+class Confirming:
+    """Stands in for the search of a shard's entries."""
+
+    def __init__(self, shard: Shard, out: Replayed) -> None:
+        self._shard = shard
+        self._out = out
+        self._scan = shard.entries.nearest
+        self.live: Decision | None = None
+        """The live decision on the record that is being folded."""
+
+    def nearest(self, space: bytes, query: Query, count: int, floor: float, ef: int) -> Searched:
+        search, truth = self._scan(space, query, count, floor, ef)
+        if search != "ann" or self.live is None or self.live.search != "ann":
+            return search, truth
+        found = [self._confirmed(space, query, candidate) for candidate in self.live.candidates]
+        confirmed = [each for each in found if each is not None]
+        best = confirmed[0][0].similarity if confirmed else -1.0
+        threshold = self.live.threshold or 0.0
+        self._out.counts["ann"] += 1
+        if truth and truth[0][0].similarity > best and truth[0][0].similarity >= threshold:
+            self._out.counts["ann_lesser" if best >= threshold else "ann_missed"] += 1
+        return search, confirmed
+
+    def _confirmed(self, space: bytes, query: Query, candidate: Candidate) -> tuple[Found, Seen] | None:
+        number = int(candidate.entry_id.split("-")[1])
+        seen = self._shard.entries.by_id(number)
+        if seen is None or self._shard.document(ENTRIES, entry_id(number)) is None:
+            self._wrong(f"{candidate.entry_id} is not alive")
+            return None
+        entry = self._shard.entry(seen)
+        if entry.vector is None or namespace_of(entry.space, entry.category, entry.embedder, entry.context) != space:
+            self._wrong(f"{candidate.entry_id} is of another namespace")
+            return None
+        theirs = Query.of(decode(entry.vector))
+        similarity = cosine(int(theirs.wide @ query.wide), theirs.norm, query.norm)
+        if similarity != candidate.similarity:
+            self._wrong(f"{candidate.entry_id}: {similarity}, not {candidate.similarity}")
+            return None
+        return Found(seen.row, similarity), seen
+
+    def _wrong(self, what: str) -> None:
+        self._out.wrong.append(f"{self.live.id if self.live else '-'}: {what}")
+
+
+def _scan_on(tables: Tables, table: Table, ef: int) -> None:
+    """Instead of `become_ann`: the table says that it is one, and goes on scanning."""
+    table.search = "ann"
+
+
+def _live(record: Record, live: Mapping[str, Decision]) -> Decision | None:
+    value = record.value or b""
+    return live.get(Asked.decode(value).id) if b'"kind":"Asked"' in value else None
 
 
 def _take(out: Replayed, shard: Shard, record: Record) -> None:
@@ -57,17 +128,8 @@ def _take(out: Replayed, shard: Shard, record: Record) -> None:
         ask_id = _answers(effect)
         if ask_id is not None:
             out.responses[ask_id] = effect.value or b""
+    out.counts.update("_".join((kind, labels[-1])) for kind, *labels in folded.counts if kind == "evicted")
 
 
 def _answers(effect: Outgoing) -> bytes | None:
     return header(effect.headers, HEADER) if effect.topic == "responses" else None
-
-
-def _without_graphs(record: Record) -> Record:
-    value = record.value or b""
-    if b'"kind":"PolicySet"' not in value:
-        return record
-    event = PolicySet.decode(value)
-    limits = event.policy.limits.model_copy(update={"hnsw_from": NO_GRAPH})
-    policy = event.policy.model_copy(update={"limits": limits})
-    return record._replace(value=event.model_copy(update={"policy": policy}).encode())
