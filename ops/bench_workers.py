@@ -16,12 +16,13 @@ from typing import IO
 import httpx
 
 from ops.supervisor import read_run
-from streams.errors import WrongSetup
+from streams.errors import LogFailed, WrongSetup
 from streams.settings import Settings
 
 READY_S = 120.0
 STOP_S = 20.0
 LOOK_S = 0.1
+TAIL_LINES = 12
 
 
 @contextmanager
@@ -38,7 +39,10 @@ def refrain(settings: Settings, names: Sequence[str], variables: Mapping[str, st
     }
     with tempfile.TemporaryFile() as output, _process(command, environment, output) as process:
         _await_ready(settings, len(names), process, output)
-        yield
+        try:
+            yield
+        except LogFailed as problem:
+            raise LogFailed(f"{problem}; the workers said last:\n{_tail(output)}") from problem
 
 
 @contextmanager
@@ -81,9 +85,12 @@ def _await_ready(settings: Settings, count: int, process: subprocess.Popen[bytes
         if _ready(settings.state_dir, settings.http.host) == count:
             return
         time.sleep(LOOK_S)
+    raise WrongSetup(f"the workers did not become ready:\n{_tail(output)}")
+
+
+def _tail(output: IO[bytes]) -> str:
     output.seek(0)
-    tail = output.read().decode("utf-8", "replace").splitlines()[-8:]
-    raise WrongSetup("the workers did not become ready:\n" + "\n".join(tail))
+    return "\n".join(output.read().decode("utf-8", "replace").splitlines()[-TAIL_LINES:])
 
 
 def _ready(state_dir: Path, host: str) -> int:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from streams.errors import JournalUnreadable, LogFailed, RefrainError, StoreDamaged, Unreachable, WrongSetup
+from streams.errors import (
+    JournalUnreadable,
+    LogFailed,
+    RefrainError,
+    ShardBroken,
+    StoreDamaged,
+    Unreachable,
+    WrongSetup,
+)
 
 OK = 0
 FAILED = 1
@@ -31,6 +39,6 @@ def code_of(error: RefrainError) -> int:
         return WRONG_SETUP
     if isinstance(error, Unreachable):
         return UNAVAILABLE
-    if isinstance(error, LogFailed | StoreDamaged):
+    if isinstance(error, LogFailed | StoreDamaged | ShardBroken):
         return TRY_AGAIN
     return FAILED

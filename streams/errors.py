@@ -11,6 +11,7 @@ RefrainError
 │   ├── Rebalanced        a commit met a rebalance: abort, keep the overlay, retry after it
 │   ├── Fenced            another worker owns what this one held
 │   └── OffsetLost        the record to go on from is not in the topic any more
+├── ShardBroken            a decided change could not be applied: the worker stops and restores the shard
 ├── StoreDamaged          a local store cannot be read: it is deleted and restored
 └── JournalUnreadable     a journal record of an unknown version: its partition halts until an upgrade
 """
@@ -96,6 +97,10 @@ class Fenced(LogFailed):
 
 class OffsetLost(LogFailed):
     """The record to go on from is gone from the topic (retention): delete the group's state or raise it."""
+
+
+class ShardBroken(RefrainError):
+    """A decided change could not be applied, so memory is not what was decided: stop, and restore the shard."""
 
 
 class StoreDamaged(RefrainError):

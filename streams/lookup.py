@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 
 from schemas.decisions import Decision
 from schemas.journal import Tick
@@ -47,11 +47,32 @@ OpenStore = Callable[[int], Store]
 
 
 class Restoring:
-    """A partition whose shard is being restored on another thread."""
+    """A partition whose shard is being restored on another thread.
+
+    When it is given up, whoever comes last closes the store, before the future is done: the next restore of the
+    partition may wait for it and open the store again.
+    """
 
     def __init__(self) -> None:
         self.cancelled = Event()
         self.future: Future[Shard] | None = None
+        self._lock = Lock()
+        self._store: Store | None = None
+
+    def finish(self, store: Store) -> None:
+        """The shard is there: it belongs to the worker, unless that gave it up."""
+        with self._lock:
+            if self.cancelled.is_set():
+                store.close()
+            else:
+                self._store = store
+
+    def abandon(self) -> None:
+        """Nobody wants the shard any more."""
+        with self._lock:
+            self.cancelled.set()
+            if self._store is not None:
+                self._store.close()
 
 
 class LookupWorker:
@@ -191,9 +212,8 @@ class LookupWorker:
         restoring = self._restoring.pop(partition, None)
         if restoring is None or restoring.future is None:
             return
-        restoring.cancelled.set()
+        restoring.abandon()
         self._leaving[partition] = restoring.future
-        restoring.future.add_done_callback(_close_store)
 
     # -- restore --------------------------------------------------------------------------------------
 
@@ -202,7 +222,12 @@ class LookupWorker:
             wait([before])
         started = time.perf_counter()
         store = self._open_store(partition)
-        shard = restore(self._log, partition, self._incarnation, store, self._now_ms, restoring.cancelled.is_set)
+        try:
+            shard = restore(self._log, partition, self._incarnation, store, self._now_ms, restoring.cancelled.is_set)
+        except BaseException:
+            store.close()
+            raise
+        restoring.finish(store)
         self._metrics.restore.observe(time.perf_counter() - started)
         return shard
 
@@ -293,6 +318,7 @@ def count(metrics: Metrics, folded: Folded) -> None:
             case "dropped":
                 metrics.dropped.labels(NAME, *labels).inc()
             case "refused":
+                logger.warning("a record of the journal is in dead-letters: %s", labels[0])
                 metrics.refused.labels(NAME, *labels).inc()
             case "policy":
                 metrics.policy_version.set(int(labels[0]))
@@ -343,9 +369,3 @@ def opened(folder: Path, partition: int) -> Store:
     if damage is not None:
         logger.warning("shard %d: local store is deleted and restored: %s", partition, damage)
     return store
-
-
-def _close_store(future: Future[Shard]) -> None:
-    if future.cancelled() or future.exception() is not None:
-        return
-    future.result().store.close()

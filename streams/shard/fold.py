@@ -29,7 +29,7 @@ from schemas.journal import (
 from schemas.responses import Outcome
 from streams.answers import refused, respond
 from streams.dead_letters import bury
-from streams.errors import JournalUnreadable, Refusal, RefusalCode
+from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
 from streams.log import Record
 from streams.shard import asking, landing
 from streams.shard.columns import LOADS, POLICIES, POLICY_ID, Change
@@ -45,7 +45,8 @@ def fold(shard: Shard, record: Record) -> Folded:
     """Fold one journal record into the shard and say what follows from it.
 
     A record that cannot be folded changes nothing but the shard's time and offset, and becomes a dead
-    letter. Raises JournalUnreadable, with the shard unchanged, for a record of an unknown version.
+    letter. Raises JournalUnreadable, with the shard unchanged, for a record of an unknown version; and ShardBroken
+    or StoreDamaged, after which the shard must be restored.
     """
     out = Folded()
     event = _read(record, out)
@@ -59,6 +60,9 @@ def fold(shard: Shard, record: Record) -> Folded:
     mark = len(out.effects)
     try:
         _HANDLERS[type(event)](shard, event, record, out)
+    except (ShardBroken, StoreDamaged, MemoryError):
+        # Not the record's doing, and the next record would not fare better.
+        raise
     except Exception as error:  # noqa: BLE001 - any failure to fold is an outcome of the record, the same on every machine
         del out.effects[mark:]
         _failed(shard, event, record, error, out)

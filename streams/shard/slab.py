@@ -50,15 +50,15 @@ class Slab:
         """A block of at least `wanted` rows."""
         rows = block_rows(wanted)
         found = self._free.take(rows)
-        if found is None:
-            size = max(CHUNK_ROWS, rows)
-            self._vectors.append(np.empty((size, self.dim), dtype=np.float32))
-            self._owners.append(np.empty(size, dtype=np.int32))
-            self._free.put(Block(len(self._vectors) - 1, 0, size))
-            found = self._free.take(rows)
-        if found is None:
-            raise MemoryError(f"no block of {rows} rows in a new chunk")
-        return found
+        if found is not None:
+            return found
+        size = max(CHUNK_ROWS, rows)
+        self._vectors.append(np.empty((size, self.dim), dtype=np.float32))
+        self._owners.append(np.empty(size, dtype=np.int32))
+        chunk = len(self._vectors) - 1
+        if size > rows:
+            self._free.put(Block(chunk, rows, size - rows))
+        return Block(chunk, 0, rows)
 
     def give_back(self, block: Block) -> None:
         """Let other tables have the block."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from schemas.base import Part, Sealed
 from schemas.documents import Entry, EntryStats, Flight, Meta, ShardLoad, ShardPolicy, TableMode, Waiting
-from streams.errors import StoreDamaged
+from streams.errors import ShardBroken, StoreDamaged
 from streams.shard import columns
 from streams.shard.columns import Change, key_of
 from streams.shard.entries import EntryIndex, Seen, namespace_of
@@ -97,9 +97,12 @@ class Shard:
     # -- writing --------------------------------------------------------------------------------------
 
     def apply(self, changes: Iterable[Change]) -> None:
-        """Take changes into the indexes and the overlay."""
+        """Take changes into the indexes and the overlay. Raises ShardBroken; then the shard must not be used again."""
         for change in changes:
-            self._index(change)
+            try:
+                self._index(change)
+            except Exception as error:
+                raise ShardBroken(f"shard {self.partition}: {change.column}/{change.id}: {error!r}") from error
             key = key_of(change.column, change.id)
             value = None if change.message is None else change.message.encode()
             self.overlay[key] = self.recent[key] = value

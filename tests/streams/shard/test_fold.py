@@ -13,7 +13,7 @@ from schemas.journal import Answered, LoadChanged
 from schemas.policy import Cacheable, Quota
 from schemas.requests import CacheMode
 from schemas.responses import Outcome
-from streams.errors import JournalUnreadable
+from streams.errors import JournalUnreadable, StoreDamaged
 from streams.routes import decode_route
 from streams.shard.fold import fold
 from tests.streams.shard.build import (
@@ -372,6 +372,15 @@ def test_a_record_that_cannot_be_folded_changes_nothing_and_is_told(journal: Jou
     assert next(iter(decisions([folded]))).reason is Reason.FOLD_FAILED
     assert shard.overlay == before
     assert fold(shard, journal.ask("how?", vector(1))).decisions[0].outcome is Outcome.HIT
+
+
+def test_a_store_that_lost_an_entry_stops_the_shard_instead_of_the_question(journal: Journal) -> None:
+    shard = new_shard()
+    fold(shard, journal.policy())
+    remembered(journal, shard, "how?", vector(1))
+    del shard.overlay[next(key for key in shard.overlay if key.startswith(b"entries/"))]
+    with pytest.raises(StoreDamaged):
+        fold(shard, journal.ask("how?", vector(1)))
 
 
 @pytest.mark.parametrize("junk", [b"", b"\xff", b"{}", b"[]", b'{"v":1,"kind":"Strange"}', b"[" * 100_000])

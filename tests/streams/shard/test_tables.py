@@ -52,6 +52,15 @@ def test_blocks_never_overlap_and_all_of_a_chunk_can_be_taken_again(sizes: list[
     assert slab.take(4_096) == Block(0, 0, 4_096)
 
 
+def test_a_table_may_outgrow_a_chunk_with_others_beside_it() -> None:
+    tables, small, large = Tables(DIM), Table(), Table()
+    vector = Query.of(random_vectors(1, 1)[0])
+    tables.add(small, 0, vector)
+    for row in range(1, 9_000):
+        tables.add(large, row, vector)
+    assert len(large) == 8_999
+
+
 def test_tables_that_grow_in_turn_waste_little() -> None:
     """Each growth frees blocks that are too small for the next: neighbours have to join."""
     tables, places = Tables(DIM), [Table() for _ in range(3_000)]
