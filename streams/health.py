@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from prometheus_client.exposition import choose_encoder
 
 from streams.errors import WrongSetup
 from streams.settings import Http
+
+logger = logging.getLogger(__name__)
 
 SILENT_S_MAX = 30.0
 """A main loop that has not come round for longer counts as stuck."""
@@ -89,6 +92,10 @@ class HealthServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A probe that went away before it had its answer is nobody's trouble."""
+        logger.debug("a probe was not answered", exc_info=True)
 
 
 def _handler(heart: Heart, registry: CollectorRegistry) -> type[BaseHTTPRequestHandler]:

@@ -13,7 +13,7 @@ from schemas.decisions import Decision
 from schemas.responses import Outcome, Response
 from streams.errors import Rebalanced, SendFailed, WrongSetup
 from streams.log import Ends, Outgoing, Position, Reader, TransactionalWriter, Writer
-from streams.lookup import LookupWorker
+from streams.lookup import LookupWorker, Restoring
 from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
 from streams.restore import restore
@@ -289,6 +289,49 @@ def test_topics_that_do_not_fit_together_stop_the_worker_at_start() -> None:
     del stage.log._topics["documents"]
     with pytest.raises(WrongSetup, match="topics create"):
         stage.worker()
+
+
+class Locked(MemoryStore):
+    """A store that, as RocksDB's, only one may have open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_open = False
+
+    def close(self) -> None:
+        assert self.is_open
+        self.is_open = False
+
+
+def test_a_partition_that_comes_and_goes_finds_its_store_closed() -> None:
+    stage, journal = Stage(), traffic()
+    stage.journal(journal)
+    locked = {partition: Locked() for partition in range(2)}
+
+    def opened(partition: int) -> Store:
+        assert not locked[partition].is_open, "it is still open elsewhere"
+        locked[partition].is_open = True
+        return locked[partition]
+
+    stage.store = opened  # type: ignore[method-assign]
+    worker = stage.worker()
+    for _ in range(50):
+        worker.assigned([0, 1])
+        worker.lost([0, 1])
+    stage.run(worker)
+    assert stage.decisions() == expected(stage_records(stage, 0))[1]
+    worker.close()
+    assert not any(each.is_open for each in locked.values())
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_restore_that_nobody_wants_closes_its_store(moment: str) -> None:
+    restoring, store = Restoring(), Locked()
+    store.is_open = True
+    steps = [restoring.abandon, lambda: restoring.finish(store)]
+    for step in steps if moment == "before" else reversed(steps):
+        step()
+    assert not store.is_open
 
 
 @pytest.mark.parametrize("change", ["journal_id", "count"])
