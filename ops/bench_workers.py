@@ -28,7 +28,7 @@ TAIL_LINES = 12
 @contextmanager
 def refrain(settings: Settings, names: Sequence[str], variables: Mapping[str, str]) -> Iterator[None]:
     """`refrain run NAMES` until the block ends; its log is shown when it does not become ready."""
-    command = [sys.executable, "-m", "ops.cli", "run", *names]
+    command = [sys.executable, "-m", "ops.cli", "run", "--supervised", *names]
     environment = {
         **os.environ,
         "REFRAIN_KAFKA": settings.kafka,
