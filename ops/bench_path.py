@@ -19,7 +19,7 @@ import numpy as np
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from ops.bench_client import BenchClient
-from ops.bench_questions import policy, traffic
+from ops.bench_questions import TENANTS, policy, traffic
 from ops.bench_workers import echo, refrain
 from ops.cluster import reach
 from ops.policy_order import Order
@@ -86,6 +86,7 @@ def run(settings: Settings, plan: Plan, tell: Tell) -> dict[str, Any]:
         "refrain_rps": by_workers["1"],
         "ratio_rps": round(by_workers["1"] / figures["echo_rps"], 3),
         "rps_by_workers": by_workers,
+        "tenants": TENANTS,
         "shares": {name: len(times) for name, times in free.items()},
     }
     return figures

@@ -12,9 +12,18 @@ from schemas.requests import Request
 CATEGORY = "bench"
 MODEL = "simulated"
 THRESHOLD = 0.85
+TENANTS = 64
+"""Whose questions they are: a tenant and category lives in one shard, and several workers need several."""
 EXACT, NEAR = 0.3, 0.3
 """Shares of questions asked before in the same and in other words; the rest is new."""
 _SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe qui ro su ta ve wi xo yu za cre dri flo gra".split()
+
+
+class Asked(NamedTuple):
+    """A question of a tenant."""
+
+    tenant: str
+    text: str
 
 
 class Traffic(NamedTuple):
@@ -27,8 +36,8 @@ class Traffic(NamedTuple):
 def traffic(known: int, count: int, seed: int) -> Traffic:
     """`known` questions to be remembered, then `count` of the mix."""
     draw = random.Random(seed)
-    asked = [_question(draw) for _ in range(known)]
-    return Traffic([_request(text) for text in asked], [_request(text) for text in _mixed(draw, asked, count)])
+    asked = [Asked(_tenant(draw), _question(draw)) for _ in range(known)]
+    return Traffic([_request(each) for each in asked], [_request(each) for each in _mixed(draw, asked, count)])
 
 
 def policy() -> Policy:
@@ -37,15 +46,20 @@ def policy() -> Policy:
     return Policy(categories={CATEGORY: category}, models={MODEL: ModelPolicy()}, limits=Limits(waiting_max=100_000))
 
 
-def _mixed(draw: random.Random, asked: list[str], count: int) -> Iterator[str]:
+def _mixed(draw: random.Random, asked: list[Asked], count: int) -> Iterator[Asked]:
     for _ in range(count):
         share = draw.random()
         if share < EXACT:
             yield draw.choice(asked)
         elif share < EXACT + NEAR:
-            yield f"{draw.choice(asked)[:-1]}, please?"
+            known = draw.choice(asked)
+            yield Asked(known.tenant, f"{known.text[:-1]}, please?")
         else:
-            yield _question(draw)
+            yield Asked(_tenant(draw), _question(draw))
+
+
+def _tenant(draw: random.Random) -> str:
+    return f"tenant-{draw.randrange(TENANTS)}"
 
 
 def _question(draw: random.Random) -> str:
@@ -53,6 +67,6 @@ def _question(draw: random.Random) -> str:
     return f"What does {words[0]} {words[1]} mean for {words[2]} {words[3]} and {words[4]} {words[5]}?"
 
 
-def _request(text: str) -> bytes:
-    body = {"model": MODEL, "messages": [{"role": "user", "content": text}]}
-    return Request(category=CATEGORY, body=body).encode()
+def _request(asked: Asked) -> bytes:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": asked.text}]}
+    return Request(tenant=asked.tenant, category=CATEGORY, body=body).encode()

@@ -27,6 +27,8 @@ MESSAGES: dict[str, type[Message]] = {
     LOADS: ShardLoad,
     META: Meta,
 }
+WRITTEN_ONCE = frozenset({ENTRIES, FLIGHTS, WAITING})
+"""Columns whose records have ids of their own: put once, never changed, deleted once."""
 POLICY_ID = "policy"
 META_KEY = b"meta/meta"
 

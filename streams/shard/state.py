@@ -105,7 +105,12 @@ class Shard:
                 raise ShardBroken(f"shard {self.partition}: {change.column}/{change.id}: {error!r}") from error
             key = key_of(change.column, change.id)
             value = None if change.message is None else change.message.encode()
-            self.overlay[key] = self.recent[key] = value
+            self.recent[key] = value
+            if value is None and change.column in columns.WRITTEN_ONCE and self.overlay.get(key) is not None:
+                # It came and went between two commits: neither store nor `documents` need hear of it.
+                del self.overlay[key]
+                continue
+            self.overlay[key] = value
             self.overlay_bytes += len(key) + len(value or b"")
 
     def take_changes(self) -> dict[bytes, bytes | None]:

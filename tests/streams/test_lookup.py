@@ -243,6 +243,17 @@ def test_a_worker_that_lost_its_partitions_cannot_commit() -> None:
     assert stage.decisions() == decided
 
 
+def test_what_comes_and_goes_between_two_commits_leaves_no_trace_in_documents() -> None:
+    stage, journal = Stage(), Journal(0)
+    journal.policy()
+    journal.answer(_id(journal.ask("how?", vector(1)).value))
+    journal.ask("how?", vector(1))
+    stage.journal(journal)
+    stage.run(stage.worker(commit_ms=10_000_000))
+    columns = {(record.key or b"").split(b"/")[0] for record in stage.log.records("documents")}
+    assert columns == {b"entries", b"stats", b"policies", b"meta"}
+
+
 def test_a_tick_is_sent_once_when_a_deadline_passes() -> None:
     stage, journal = Stage(), Journal(0)
     journal.policy()
