@@ -20,7 +20,7 @@ from schemas.requests import CacheMode, Request
 from streams.answers import refused, reply_of, respond
 from streams.dead_letters import bury
 from streams.embedder import Embedder, Remembering, load_embedder
-from streams.errors import RefrainError, Refusal, RefusalCode, WrongSetup
+from streams.errors import RefrainError, Refusal, RefusalCode
 from streams.identity import Question, check_length, decision_id, decision_tag, identify, question_of
 from streams.log import Headers, Log, Outgoing, Record
 from streams.metrics import Metrics
@@ -30,6 +30,7 @@ from streams.reply_to import DEFAULT, ReplyTo, partitions_of
 from streams.request_reading import parse, request_of
 from streams.routing import Ask, Place, Router, Terms
 from streams.settings import Classify, Settings
+from streams.sharding import shards_of
 from streams.stateless import run_stateless
 from streams.suspicion import may_be_never
 from streams.vectors import Ints, encode
@@ -305,12 +306,7 @@ def check_topics(log: Log) -> Incarnations:
     """The incarnations of the topics. Raises WrongSetup when one is missing or the shards do not match."""
     for topic in ("responses", "forwards", "policies", "dead-letters"):
         log.partitions(topic)
-    journal, documents = log.partitions("journal"), log.partitions("documents")
-    if journal != documents:
-        raise WrongSetup(
-            f"journal has {journal} partitions and documents {documents}: a shard is one of each. Delete the one that"
-            " is wrong and run `refrain topics create`"
-        )
+    shards_of(log)
     return Incarnations(log.topic_id(SOURCE), log.topic_id("journal"))
 
 

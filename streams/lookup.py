@@ -24,7 +24,7 @@ from threading import Event, Lock
 
 from schemas.decisions import Decision
 from schemas.journal import Tick
-from streams.errors import JournalUnreadable, Rebalanced, WrongSetup
+from streams.errors import JournalUnreadable, Rebalanced
 from streams.log import Log, Outgoing, Position, Record
 from streams.metrics import Metrics
 from streams.restore import restore
@@ -33,6 +33,7 @@ from streams.settings import Settings
 from streams.shard.fold import fold
 from streams.shard.folded import Folded
 from streams.shard.state import Shard
+from streams.sharding import shards_of
 from streams.slots import claim_slot
 from streams.store import Reach, Store
 
@@ -330,12 +331,7 @@ def checked_journal(log: Log) -> str:
     """The journal's incarnation. Raises WrongSetup when topics are missing or their partitions differ."""
     for topic in ("responses", "forwards", "decisions", "dead-letters"):
         log.partitions(topic)
-    journal, documents = log.partitions("journal"), log.partitions("documents")
-    if journal != documents:
-        raise WrongSetup(
-            f"journal has {journal} partitions and documents {documents}: they must be the same;"
-            " recreate both with `refrain topics create`"
-        )
+    shards_of(log)
     return log.topic_id("journal")
 
 
