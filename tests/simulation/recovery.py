@@ -17,6 +17,7 @@ from tests.simulation.faults import Fault
 
 PROBE_S = 0.02
 GIVE_UP_S = 120.0
+SLOWEST = 3
 
 
 @dataclass
@@ -115,6 +116,23 @@ def figures(struck: Sequence[Struck]) -> dict[str, Any]:
             name: {"faults": len(found), "p50": percentile(found, 50), "max": percentile(found, 100)}
             for name, found in sorted(by_name.items())
         },
+        "recover_slowest": [_described(each) for each in sorted(struck, key=_slowness)[-SLOWEST:]],
+    }
+
+
+def _slowness(struck: Struck) -> float:
+    return struck.recovery_ms or 0.0
+
+
+def _described(struck: Struck) -> dict[str, Any]:
+    """What made a recovery long: those who waited, or the worker itself."""
+    fault, start = struck.fault, struck.from_s or 0.0
+    return {
+        "fault": fault.number,
+        "processor": fault.processor,
+        "kind": fault.kind,
+        "answered_ms": None if struck.answered_s is None else round((struck.answered_s - start) * 1_000),
+        "ready_ms": None if struck.ready_s is None else round((struck.ready_s - start) * 1_000),
     }
 
 
