@@ -18,8 +18,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from tests.simulation.bench import Run
 from tests.simulation.checks import Report
-from tests.simulation.scenario import Run, carry_out
+from tests.simulation.scenario import carry_out
 
 console = Console(stderr=True)
 

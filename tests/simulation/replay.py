@@ -57,7 +57,8 @@ def replay(log: Log, live: Mapping[str, Decision], until: Mapping[int, int]) -> 
                 confirming.live = _live(record, live)
                 _take(out, shard, record)
                 if record.offset + 1 == until.get(partition):
-                    shard.committed(shard.take_changes(), Reach(0, 0))
+                    shard.freeze()
+                    shard.committed(Reach(0, 0))
                     out.state = dict(shard.store.scan())
         return out
 

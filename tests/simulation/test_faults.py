@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.__main__ import again
-from tests.simulation.scenario import Run, carry_out
+from tests.simulation.bench import Run
+from tests.simulation.scenario import carry_out
 
 pytestmark = pytest.mark.simulation
 
