@@ -122,7 +122,7 @@ class Governor:
             record = self._commands[0]
             out, policy = decide(record, self._policy, self._shards)
             try:
-                self._writer.transact(out, self._reader, {record.partition: Position(record.offset + 1)})
+                self._writer.transact(out, self._reader.membership(), {record.partition: Position(record.offset + 1)})
             except Rebalanced as rebalance:
                 logger.info("command %d is tried again: %s", record.offset, rebalance)
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -26,7 +26,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from streams.errors import Fenced, LogFailed, OffsetLost, Rebalanced, SendFailed, WrongSetup
-from streams.log import Ends, Headers, Listener, Outgoing, Position, Reader, Record, cluster_name
+from streams.log import Ends, Headers, Listener, Membership, Outgoing, Position, Record, cluster_name
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -189,6 +189,15 @@ class KafkaLog:
         return {partition: (pair[0], pair[1]) for partition, pair in found.items()}
 
 
+class KafkaMembership(NamedTuple):
+    """A consumer group's metadata at one moment."""
+
+    topic: str
+    name: str
+    """The topic's name on the cluster."""
+    metadata: Any
+
+
 class KafkaReader:
     """A member of a cooperative consumer group."""
 
@@ -252,7 +261,7 @@ class KafkaReader:
         if not positions:
             return
         try:
-            done = self.consumer.commit(offsets=self._offsets(positions), asynchronous=False)
+            done = self.consumer.commit(offsets=_offsets(self._name, positions), asynchronous=False)
         except KafkaException as problem:
             raise _failure(problem.args[0], f"committing positions of {self._name}") from problem
         for place in done:
@@ -296,29 +305,13 @@ class KafkaReader:
     def close(self) -> None:
         self.consumer.close()
 
-    def membership(self) -> Any:
-        """The group's metadata, which fences a transaction. Raises Rebalanced when this reader is no member now.
-
-        Not every broker version fences a transaction that names no member.
-        """
+    def membership(self) -> KafkaMembership:
+        # Not every broker version fences a transaction that names no member.
         before = self.consumer.memberid()
         metadata = self.consumer.consumer_group_metadata()
         if not before or self.consumer.memberid() != before:
             raise Rebalanced(f"this worker has left the group that reads {self._name}, or was taken for dead")
-        return metadata
-
-    def offsets_for_transaction(self, positions: Mapping[int, Position]) -> list[TopicPartition]:
-        """The positions as the transactional producer takes them."""
-        return self._offsets(positions)
-
-    def _offsets(self, positions: Mapping[int, Position]) -> list[TopicPartition]:
-        places = []
-        for partition, position in positions.items():
-            place = TopicPartition(self._name, partition, position.next_offset)
-            if position.note:
-                place = TopicPartition(self._name, partition, position.next_offset, position.note)
-            places.append(place)
-        return places
+        return KafkaMembership(self._topic, self._name, metadata)
 
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         if not self._from_start:
@@ -389,10 +382,11 @@ class KafkaTransactionalWriter:
             }
         )
 
-    def transact(self, records: Sequence[Outgoing], reader: Reader | None, positions: Mapping[int, Position]) -> Ends:
+    def transact(
+        self, records: Sequence[Outgoing], member: Membership | None, positions: Mapping[int, Position]
+    ) -> Ends:
         producer = self._producer
-        source = cast(KafkaReader, reader) if reader is not None and positions else None
-        member = source.membership() if source is not None else None
+        group = cast(KafkaMembership, member) if member is not None and positions else None
         try:
             if not self._ready:
                 _again(lambda: producer.init_transactions(ADMIN_TIMEOUT_S))
@@ -402,9 +396,9 @@ class KafkaTransactionalWriter:
             raise _failure(problem.args[0], "beginning a transaction") from problem
         try:
             ends = send_all(producer, self._prefix, records, self._wait_s)
-            if source is not None:
-                offsets = source.offsets_for_transaction(positions)
-                _again(lambda: producer.send_offsets_to_transaction(offsets, member, TRANSACTION_STEP_S))
+            if group is not None:
+                offsets, metadata = _offsets(group.name, positions), group.metadata
+                _again(lambda: producer.send_offsets_to_transaction(offsets, metadata, TRANSACTION_STEP_S))
             _again(lambda: producer.commit_transaction(TRANSACTION_STEP_S))
         except SendFailed:
             self._abort()
@@ -424,6 +418,16 @@ class KafkaTransactionalWriter:
             _again(lambda: self._producer.abort_transaction(TRANSACTION_STEP_S))
         except KafkaException as problem:
             raise _failure(problem.args[0], "aborting a transaction") from problem
+
+
+def _offsets(name: str, positions: Mapping[int, Position]) -> list[TopicPartition]:
+    places = []
+    for partition, position in positions.items():
+        place = TopicPartition(name, partition, position.next_offset)
+        if position.note:
+            place = TopicPartition(name, partition, position.next_offset, position.note)
+        places.append(place)
+    return places
 
 
 def send_all(producer: Producer, prefix: str, records: Sequence[Outgoing], wait_s: float) -> Ends:

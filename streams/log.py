@@ -64,6 +64,14 @@ class Listener(Protocol):
         """The partitions belong to somebody else already: nothing may be committed."""
 
 
+class Membership(Protocol):
+    """What a transaction names so that a reader that was taken for dead cannot commit. Opaque to its holder."""
+
+    @property
+    def topic(self) -> str:
+        """The topic that is read."""
+
+
 class Reader(Protocol):
     """A member of a consumer group on one topic. Reads only what is committed."""
 
@@ -78,6 +86,12 @@ class Reader(Protocol):
 
     def committed(self, partitions: Sequence[int]) -> dict[int, Position]:
         """The group's positions; partitions without one are absent."""
+
+    def membership(self) -> Membership:
+        """The membership as of now, for a transaction on any thread. Call it on the thread that polls.
+
+        Raises Rebalanced or Fenced when this reader is no member.
+        """
 
     def seek(self, partition: int, offset: int) -> None: ...
     def pause(self, partitions: Sequence[int]) -> None: ...
@@ -102,8 +116,10 @@ class Writer(Protocol):
 class TransactionalWriter(Protocol):
     """A producer whose writes and positions become visible together or not at all."""
 
-    def transact(self, records: Sequence[Outgoing], reader: Reader | None, positions: Mapping[int, Position]) -> Ends:
-        """One transaction: the records, and the positions of `reader`'s group. Returns how far the records reach.
+    def transact(
+        self, records: Sequence[Outgoing], member: Membership | None, positions: Mapping[int, Position]
+    ) -> Ends:
+        """One transaction: the records, and the positions of the member's group. Returns how far the records reach.
 
         Raises Rebalanced (aborted; call again after a poll), Fenced, or SendFailed (aborted; stop).
         """

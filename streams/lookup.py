@@ -4,8 +4,9 @@ The commit, for all partitions of the worker together:
 
 1. fold a batch over the overlay; collect effects and changes;
 2. produce the effects and check every delivery report: clients have their answers here;
-3. every `commit_interval_ms`, in one transaction: changes and `meta` to `documents`, the decisions, and the
-   positions with the group's metadata, which fences a worker that has lost its partitions. This is the commit;
+3. every `commit_interval_ms`, in one transaction, while folding goes on: changes and `meta` to `documents`, the
+   decisions, and the positions with the group's metadata, which fences a worker that has lost its partitions. This is
+   the commit (`commit`);
 4. write the changes to RocksDB in one batch, with the `documents` offset that they reach.
 
 What a crash leaves. After 1: nothing. After 2: effects that will be produced again, byte-identical and with the
@@ -16,16 +17,17 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Event, Lock
 
-from schemas.decisions import Decision
 from schemas.journal import Tick
-from streams.errors import JournalUnreadable, Rebalanced
-from streams.log import Log, Outgoing, Position, Record
+from streams.commit import Commits
+from streams.errors import JournalUnreadable
+from streams.log import Log, Outgoing, Record
 from streams.metrics import Metrics
 from streams.restore import restore
 from streams.rocks_store import open_or_replace
@@ -35,7 +37,7 @@ from streams.shard.folded import Folded
 from streams.shard.state import Shard
 from streams.sharding import shards_of
 from streams.slots import claim_slot
-from streams.store import Reach, Store
+from streams.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ RESTORES_AT_ONCE = 4
 POLL_S = 0.05
 TICK_AGAIN_MS = 1_000
 """A tick that was not folded by then is sent again."""
+SWITCH_S = 0.0005
 NAME = "lookup"
 OpenStore = Callable[[int], Store]
 
@@ -88,8 +91,9 @@ class LookupWorker:
         name: str,
         now_ms: Callable[[], int],
         elapsed_s: Callable[[], float] = time.monotonic,
+        background: Executor | None = None,
     ) -> None:
-        """Raises WrongSetup when topics are missing or do not fit together."""
+        """`background` runs the transactions. Raises WrongSetup when topics are missing or do not fit together."""
         self._settings = settings.lookup
         self._log = log
         self._metrics = metrics
@@ -101,15 +105,15 @@ class LookupWorker:
         self._restoring: dict[int, Restoring] = {}
         self._leaving: dict[int, Future[Shard]] = {}
         self._halted: set[int] = set()
-        self._decisions: dict[int, list[Decision]] = {}
-        self._committed: dict[int, int] = {}
         self._ticked: dict[int, int] = {}
         self._joined = False
         self._commit_due = elapsed_s()
         self._pool = ThreadPoolExecutor(RESTORES_AT_ONCE, thread_name_prefix="restore")
         self._writer = log.writer()
-        self._commits = log.transactional(f"{NAME}-{name}")
+        self._transactions = log.transactional(f"{NAME}-{name}")
         self._reader = log.reader("journal", NAME, self, from_start=False)
+        self._background = background or ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._commits = Commits(self._transactions, self._reader, self._background, metrics, now_ms)
 
     @property
     def ready(self) -> bool:
@@ -129,44 +133,19 @@ class LookupWorker:
         if records:
             self._measure(records, folded, effects, time.perf_counter() - started)
         self._tick()
+        self._commits.settle(wait=False)  # step 4 of what was begun
         if self._elapsed_s() >= self._commit_due or self._overlay_bytes() > self._settings.overlay_bytes_max:
-            self.commit()
+            self._commit_due = self._elapsed_s() + self._settings.commit_interval_ms / 1_000
+            self._commits.begin(self.shards)  # step 3
+        if self._overlay_bytes() > 2 * self._settings.overlay_bytes_max:
+            self._commits.settle(wait=True)
         return len(folded)
 
     def commit(self) -> None:
-        """Steps 3 and 4 for every shard that folded something. After a rebalance it is left for the next turn."""
-        self._commit_due = self._elapsed_s() + self._settings.commit_interval_ms / 1_000
-        moved = {
-            partition: shard
-            for partition, shard in self.shards.items()
-            if shard.next_offset != self._committed.get(partition)
-        }
-        if not moved:
-            return
-        started = time.perf_counter()
-        changes = {partition: shard.take_changes() for partition, shard in moved.items()}
-        records = [
-            Outgoing("documents", key, value, (), partition)
-            for partition, rows in changes.items()
-            for key, value in rows.items()
-        ]
-        records += [
-            Outgoing("decisions", decision.id.encode(), decision.encode())
-            for partition in moved
-            for decision in self._decisions.get(partition, ())
-        ]
-        positions = {partition: Position(shard.next_offset) for partition, shard in moved.items()}
-        try:
-            ends = self._commits.transact(records, self._reader, positions)  # step 3
-        except Rebalanced as rebalance:
-            logger.info("commit kept for after the rebalance: %s", rebalance)
-            return
-        for partition, shard in moved.items():
-            reach = Reach(ends[("documents", partition)], self._now_ms())
-            shard.committed(changes[partition], reach)  # step 4
-            self._committed[partition] = shard.next_offset
-            self._decisions.pop(partition, None)
-        self._metrics.commit.observe(time.perf_counter() - started)
+        """Steps 3 and 4 for every shard that folded something, now. After a rebalance it is left for a later turn."""
+        self._commits.settle(wait=True)
+        self._commits.begin(self.shards)
+        self._commits.settle(wait=True)
 
     def close(self) -> None:
         """Commit, leave the group, close the stores."""
@@ -177,8 +156,9 @@ class LookupWorker:
             self._abandon(partition)
         wait(list(self._leaving.values()), timeout=10)
         self._pool.shutdown()
+        self._background.shutdown()
         self._writer.close()
-        self._commits.close()
+        self._transactions.close()
 
     # -- rebalance (called from within poll) ------------------------------------------------------------
 
@@ -196,14 +176,14 @@ class LookupWorker:
 
     def lost(self, partitions: Sequence[int]) -> None:
         """Somebody else owns the partitions: what was not committed is theirs to fold again."""
+        self._commits.settle(wait=True)
         self._drop(partitions)
 
     def _drop(self, partitions: Sequence[int]) -> None:
         for partition in partitions:
             self._abandon(partition)
             self._halted.discard(partition)
-            self._decisions.pop(partition, None)
-            self._committed.pop(partition, None)
+            self._commits.dropped(partition)
             self._ticked.pop(partition, None)
             shard = self.shards.pop(partition, None)
             if shard is not None:
@@ -243,7 +223,7 @@ class LookupWorker:
             shard = future.result()
             del self._restoring[partition]
             self.shards[partition] = shard
-            self._committed[partition] = shard.next_offset
+            self._commits.owned(shard)
             self._reader.seek(partition, shard.next_offset)
             self._reader.resume([partition])
             logger.info("shard %d folds on from offset %d", partition, shard.next_offset)
@@ -267,7 +247,7 @@ class LookupWorker:
             self._reader.pause([record.partition])
             return None
         if folded.decisions:
-            self._decisions.setdefault(record.partition, []).extend(folded.decisions)
+            self._commits.decisions.setdefault(record.partition, []).extend(folded.decisions)
         return folded
 
     def _send(self, effects: Sequence[Outgoing]) -> None:
@@ -346,6 +326,8 @@ def run_lookup(
 ) -> None:
     """Run a lookup worker until `stop`, with its stores under `state_dir`."""
     incarnation = f"{checked_journal(log)}.{log.topic_id('documents')}"
+    # The commit's thread must not keep the folding one waiting for the interpreter (by default up to 5 ms).
+    sys.setswitchinterval(SWITCH_S)
     slot = claim_slot(settings.state_dir)
     folder = slot.folder(incarnation)
     try:

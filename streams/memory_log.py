@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from schemas.topics import BY_NAME, MESSAGE_BYTES_MAX
 from streams.errors import Fenced, OffsetLost, SendFailed, WrongSetup
-from streams.log import Ends, Listener, Outgoing, Position, Reader, Record
+from streams.log import Ends, Listener, Membership, Outgoing, Position, Record
 from streams.partitioner import partition_of
 
 
@@ -197,6 +197,14 @@ class MemoryReader:
     def committed(self, partitions: Sequence[int]) -> dict[int, Position]:
         return {p: self._group.positions[p] for p in partitions if p in self._group.positions}
 
+    @property
+    def topic(self) -> str:
+        return self._topic
+
+    def membership(self) -> MemoryReader:
+        self.check_owned()
+        return self
+
     def seek(self, partition: int, offset: int) -> None:
         self._next[partition] = offset
 
@@ -256,16 +264,18 @@ class MemoryTransactionalWriter:
         self._name = name
         self._epoch: int | None = None
 
-    def transact(self, records: Sequence[Outgoing], reader: Reader | None, positions: Mapping[int, Position]) -> Ends:
+    def transact(
+        self, records: Sequence[Outgoing], member: Membership | None, positions: Mapping[int, Position]
+    ) -> Ends:
         if self._epoch is None:
             self._epoch = self._log.enter(self._name)
         if self._epoch != self._log.epoch(self._name):
             raise Fenced(f"another writer is {self._name}: start this one again")
-        if isinstance(reader, MemoryReader):
-            reader.check_owned()
+        if isinstance(member, MemoryReader):
+            member.check_owned()
         ends = self._log.append(records)
-        if reader is not None:
-            reader.commit(positions)
+        if isinstance(member, MemoryReader):
+            member.commit(positions)
         return ends
 
     def close(self) -> None:

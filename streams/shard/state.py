@@ -49,7 +49,9 @@ class Shard:
         self.time_ms = 0
         self.highwater: dict[str, int] = {}
         self.overlay: dict[bytes, bytes | None] = {}
-        """Changes since the last commit."""
+        """Changes that no commit has taken yet."""
+        self.frozen: dict[bytes, bytes | None] = {}
+        """Changes, with `meta`, that a commit under way has taken."""
         self.overlay_bytes = 0
         self.recent: dict[bytes, bytes | None] = {}
         """Changes of the record being folded."""
@@ -59,8 +61,9 @@ class Shard:
     def document(self, column: str, id_: str) -> bytes | None:
         """The record of the store, changes not committed yet included."""
         key = key_of(column, id_)
-        if key in self.overlay:
-            return self.overlay[key]
+        for changes in (self.overlay, self.frozen):
+            if key in changes:
+                return changes[key]
         return self.store.get(key)
 
     def entry(self, seen: Seen) -> Entry:
@@ -113,15 +116,26 @@ class Shard:
             self.overlay[key] = value
             self.overlay_bytes += len(key) + len(value or b"")
 
-    def take_changes(self) -> dict[bytes, bytes | None]:
-        """The changes since the last commit with `meta`, for the next commit; they stay until `committed`."""
-        return {**self.overlay, columns.META_KEY: self.meta().encode()}
-
-    def committed(self, changes: dict[bytes, bytes | None], reach: Reach) -> None:
-        """The changes are in `documents`: write them to the store."""
-        self.store.write(changes, reach)
-        self.overlay.clear()
+    def freeze(self) -> dict[bytes, bytes | None]:
+        """All changes since the last commit, with `meta`: what the next one writes. Folding may go on meanwhile."""
+        if self.frozen:
+            raise ValueError("one commit at a time")
+        self.frozen = {**self.overlay, columns.META_KEY: self.meta().encode()}
+        self.overlay = {}
         self.overlay_bytes = 0
+        return self.frozen
+
+    def thaw(self) -> None:
+        """The commit came to nothing: its changes are part of the next one."""
+        del self.frozen[columns.META_KEY]
+        self.overlay = {**self.frozen, **self.overlay}
+        self.overlay_bytes = sum(len(key) + len(value or b"") for key, value in self.overlay.items())
+        self.frozen = {}
+
+    def committed(self, reach: Reach) -> None:
+        """What was frozen is in `documents`: write it to the store."""
+        self.store.write(self.frozen, reach)
+        self.frozen = {}
 
     def _index(self, change: Change) -> None:
         column, id_, message = change

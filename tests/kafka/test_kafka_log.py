@@ -117,7 +117,9 @@ def test_a_transaction_that_meets_a_rebalance_succeeds_when_it_is_called_again(l
     second = log.reader(TOPIC, "group")
     for _ in range(300):
         try:
-            writer.transact(records_of(TOPIC, 1, partition=3, first=done), first, {first.assignment()[0]: Position(0)})
+            writer.transact(
+                records_of(TOPIC, 1, partition=3, first=done), first.membership(), {first.assignment()[0]: Position(0)}
+            )
             done += 1
         except Rebalanced:
             pass
@@ -140,7 +142,7 @@ def test_a_transaction_of_a_reader_that_left_its_group_is_kept_for_later(log: Ka
         if not reader.assignment():
             break
     with pytest.raises(Rebalanced, match="left the group"):
-        log.transactional("one").transact(records_of(TOPIC, 1), reader, {0: Position(7)})
+        log.transactional("one").transact(records_of(TOPIC, 1), reader.membership(), {0: Position(7)})
     assert list(log.scan(TOPIC, 0)) == []
     assert reader.committed([0]) == {}
     reader.close()

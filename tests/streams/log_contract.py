@@ -187,7 +187,7 @@ class LogContract:
         poll_until(reader, 3)
         writer = cluster.log.transactional("one")
         out = Outgoing("out-" + topic, b"k", b"done", (), 0)
-        assert writer.transact([out], reader, {0: Position(3, "note")}) == {("out-" + topic, 0): 1}
+        assert writer.transact([out], reader.membership(), {0: Position(3, "note")}) == {("out-" + topic, 0): 1}
         assert values(list(cluster.log.scan("out-" + topic, 0))) == [b"done"]
         assert reader.committed([0]) == {0: Position(3, "note")}
         reader.close()
@@ -200,14 +200,14 @@ class LogContract:
         with pytest.raises(SendFailed):
             writer.transact(
                 [Outgoing(topic, b"k", b"half", (), 1), Outgoing(topic, b"k", b"x" * 150_000, (), 1)],
-                reader,
+                reader.membership(),
                 {0: Position(3)},
             )
         assert list(cluster.log.scan(topic, 1)) == []
         assert reader.committed([0]) == {}
         # A worker stops at a refused record; the one that is started next has the same name.
         again = cluster.log.transactional("one")
-        again.transact([Outgoing(topic, b"k", b"whole", (), 1)], reader, {0: Position(3)})
+        again.transact([Outgoing(topic, b"k", b"whole", (), 1)], reader.membership(), {0: Position(3)})
         assert values(list(cluster.log.scan(topic, 1))) == [b"whole"]
         assert values(poll_until(reader, 1)) == [b"whole"]
         assert reader.committed([0]) == {0: Position(3)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from schemas.decisions import Decision
 from schemas.responses import Outcome, Response
 from streams.errors import Rebalanced, SendFailed, WrongSetup
-from streams.log import Ends, Outgoing, Position, Reader, TransactionalWriter, Writer
+from streams.log import Ends, Membership, Outgoing, Position, TransactionalWriter, Writer
 from streams.lookup import LookupWorker, Restoring
 from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
@@ -64,17 +65,31 @@ class CrashingCommits:
     def __init__(self, inner: TransactionalWriter, after: int, committed: bool) -> None:
         self._inner, self._after, self._committed = inner, after, committed
 
-    def transact(self, records: Sequence[Outgoing], reader: Reader | None, positions: Mapping[int, Position]) -> Ends:
+    def transact(
+        self, records: Sequence[Outgoing], member: Membership | None, positions: Mapping[int, Position]
+    ) -> Ends:
         self._after -= 1
         if self._after < 0 and not self._committed:
             raise Crash
-        ends = self._inner.transact(records, reader, positions)
+        ends = self._inner.transact(records, member, positions)
         if self._after < 0:
             raise Crash
         return ends
 
     def close(self) -> None:
         self._inner.close()
+
+
+class AtOnce(Executor):
+    """Runs what it is given before it returns, so that a test knows when a transaction is."""
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - a future carries what was raised, whatever it is
+            done.set_exception(error)
+        return done
 
 
 class Stage:
@@ -94,7 +109,7 @@ class Stage:
             update={"lookup": Settings().lookup.model_copy(update={"commit_interval_ms": commit_ms, "batch_max": 3})}
         )
         seconds = itertools.count()
-        return LookupWorker(settings, self.log, Metrics(), self.store, "w", self.clock, lambda: next(seconds))
+        return LookupWorker(settings, self.log, Metrics(), self.store, "w", self.clock, lambda: next(seconds), AtOnce())
 
     def store(self, partition: int) -> Store:
         return self.stores.setdefault(partition, MemoryStore())
@@ -155,7 +170,8 @@ def test_a_worker_gives_what_a_fold_gives_and_keeps_what_it_knows() -> None:
     told, decided, shard = expected(stage_records(stage, 0))
     assert stage.responses() == told
     assert stage.decisions() == decided
-    shard.committed(shard.take_changes(), Reach(1, 1))
+    shard.freeze()
+    shard.committed(Reach(1, 1))
     assert digest(stage.stores[0].scan()) == digest(shard.store.scan())
     assert dict(stage.stores[0].scan()) == stage.documents(0)
     worker.close()
@@ -176,7 +192,7 @@ def test_a_crash_after_any_step_loses_nothing_and_decides_nothing_twice(step: st
     if step == "before_2":
         crashing._writer = CrashingWriter(crashing._writer, after)
     else:
-        crashing._commits = CrashingCommits(crashing._commits, after, step == "after_3")
+        crashing._commits._writer = CrashingCommits(crashing._commits._writer, after, step == "after_3")
     with pytest.raises(Crash):
         stage.run(crashing)
     stage.run(stage.worker())
@@ -221,7 +237,7 @@ def test_a_commit_that_meets_a_rebalance_is_made_after_it() -> None:
                 raise Rebalanced("ILLEGAL_GENERATION")
             return self.inner.transact(*args)
 
-    worker._commits = Once(worker._commits)
+    worker._commits._writer = Once(worker._commits._writer)
     stage.run(worker)
     assert stage.decisions() == []
     worker.commit()

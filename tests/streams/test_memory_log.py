@@ -45,7 +45,9 @@ def test_a_second_member_of_a_group_takes_over_and_fences_the_first() -> None:
     for attempt in (
         lambda: first.poll(1, 0),
         lambda: first.commit({0: Position(1)}),
-        lambda: log.transactional("one").transact([Outgoing("things", b"k", b"v")], first, {0: Position(1)}),
+        lambda: log.transactional("one").transact(
+            [Outgoing("things", b"k", b"v")], first.membership(), {0: Position(1)}
+        ),
     ):
         with pytest.raises(Fenced):
             attempt()

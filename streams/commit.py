@@ -1,0 +1,121 @@
+"""Steps 3 and 4 of the commit, beside the folding: what was folded by then becomes durable while more is folded.
+
+The transaction runs on a thread of its own, at most one at a time; all else runs on the worker's thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from typing import NamedTuple
+
+from schemas.decisions import Decision
+from streams.errors import Rebalanced
+from streams.log import Ends, Outgoing, Position, Reader, TransactionalWriter
+from streams.metrics import Metrics
+from streams.shard.state import Shard
+from streams.store import Reach
+
+logger = logging.getLogger(__name__)
+
+
+class _Part(NamedTuple):
+    """What one shard has in a transaction."""
+
+    shard: Shard
+    next_offset: int
+    decisions: list[Decision]
+
+
+class _Open(NamedTuple):
+    """A transaction under way."""
+
+    parts: dict[int, _Part]
+    ends: Future[Ends]
+    started_s: float
+
+
+class Commits:
+    """The commits of one worker. `decisions` is where the worker collects them by partition."""
+
+    def __init__(
+        self,
+        writer: TransactionalWriter,
+        reader: Reader,
+        executor: Executor,
+        metrics: Metrics,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._executor = executor
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._open: _Open | None = None
+        self._committed: dict[int, int] = {}
+        self.decisions: dict[int, list[Decision]] = {}
+
+    def owned(self, shard: Shard) -> None:
+        """The shard is folded here from now on; all of it is committed."""
+        self._committed[shard.partition] = shard.next_offset
+
+    def dropped(self, partition: int) -> None:
+        """The shard is somebody else's; what is left of it here counts no more. No transaction may be under way."""
+        self._committed.pop(partition, None)
+        self.decisions.pop(partition, None)
+
+    def begin(self, shards: Mapping[int, Shard]) -> None:
+        """Step 3, begun: one transaction for all shards that moved. Does nothing while one is under way."""
+        if self._open is not None:
+            return
+        moved = {p: shard for p, shard in shards.items() if shard.next_offset != self._committed.get(p)}
+        if not moved:
+            return
+        try:
+            member = self._reader.membership()
+        except Rebalanced as rebalance:
+            logger.info("commit kept for after the rebalance: %s", rebalance)
+            return
+        parts = {p: _Part(shard, shard.next_offset, self.decisions.pop(p, [])) for p, shard in moved.items()}
+        changes = {p: part.shard.freeze() for p, part in parts.items()}
+        positions = {p: Position(part.next_offset) for p, part in parts.items()}
+
+        def transact() -> Ends:
+            records = [
+                Outgoing("documents", key, value, (), partition)
+                for partition, rows in changes.items()
+                for key, value in rows.items()
+            ]
+            records += [
+                Outgoing("decisions", decision.id.encode(), decision.encode())
+                for part in parts.values()
+                for decision in part.decisions
+            ]
+            return self._writer.transact(records, member, positions)
+
+        self._open = _Open(parts, self._executor.submit(transact), time.perf_counter())
+
+    def settle(self, *, wait: bool) -> None:
+        """Step 4, when the transaction is over (or, with `wait`, when it will be).
+
+        After a rebalance it was aborted, and its part goes into the next one. Raises what stops a worker.
+        """
+        if self._open is None or not (wait or self._open.ends.done()):
+            return
+        parts, ends, started_s = self._open
+        try:
+            reached = ends.result()
+        except Rebalanced as rebalance:
+            logger.info("commit kept for after the rebalance: %s", rebalance)
+            self._open = None
+            for partition, part in parts.items():
+                part.shard.thaw()
+                self.decisions[partition] = part.decisions + self.decisions.get(partition, [])
+            return
+        self._open = None
+        for partition, part in parts.items():
+            part.shard.committed(Reach(reached[("documents", partition)], self._now_ms()))  # step 4
+            self._committed[partition] = part.next_offset
+        self._metrics.commit.observe(time.perf_counter() - started_s)
