@@ -1,4 +1,4 @@
-"""Questions for `bench path`: words of no language, so that no two are alike but those that are meant to be."""
+"""Questions for `bench path`: nouns at random, so that no two are alike but those that are meant to be."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ TENANTS = 64
 """Whose questions they are: a tenant and category lives in one shard, and several workers need several."""
 EXACT, NEAR = 0.3, 0.3
 """Shares of questions asked before in the same and in other words; the rest is new."""
-_SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe qui ro su ta ve wi xo yu za cre dri flo gra".split()
+_NOUNS = (
+    "acorn anchor apple arrow atlas autumn badge bamboo banjo barrel basket beacon beaver bicycle blanket boulder "
+    "bridge bronze bucket cabin cable camel candle canyon carbon carpet castle cedar cellar chapel cherry chimney "
+    "circus clover cobalt coffee comet copper coral cotton cradle crater crystal dagger daisy desert diamond donkey "
+    "dragon drawer eagle ember engine falcon feather fiddle finger forest fossil fountain galaxy garden garlic "
+    "glacier glove goblet granite guitar hammer harbor harvest hazel helmet hornet island ivory jacket jasmine "
+    "jungle kettle kitten ladder lantern lemon leopard lizard lobster magnet mango maple marble meadow melon mirror "
+    "monkey mortar mountain needle nickel olive onion orchid oyster paddle palace parrot pebble pencil pepper piano "
+    "pigeon pillow pirate planet pocket potato pumpkin puzzle quartz rabbit radar raven ribbon river rocket saddle "
+    "sailor salmon sapphire scarf shadow shovel silver spider spoon statue sugar sunset temple thunder ticket tiger "
+    "timber tomato tower tractor trumpet tulip tunnel turtle umbrella valley velvet violin volcano wagon walnut "
+    "whistle willow window winter wizard zebra"
+).split()
 
 
 class Asked(NamedTuple):
@@ -63,7 +75,7 @@ def _tenant(draw: random.Random) -> str:
 
 
 def _question(draw: random.Random) -> str:
-    words = ["".join(draw.choices(_SYLLABLES, k=draw.randint(2, 4))) for _ in range(6)]
+    words = draw.sample(_NOUNS, 6)
     return f"What does {words[0]} {words[1]} mean for {words[2]} {words[3]} and {words[4]} {words[5]}?"
 
 

@@ -232,6 +232,8 @@ def _load_onnx(folder: Path, threads: int) -> Any:
     options = SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # Threads that spin between calls take the processors from the workers beside this one.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return _sentence_transformer(
         folder,
         "onnx",
