@@ -218,16 +218,12 @@ def _folder(home: Path, keep: bool) -> Path:
     return folder
 
 
-JAVA_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-"""For a broker that lives for minutes on a few processors: it spends none of them on compiling itself for hours."""
-
-
 def _start(libs: Path, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     port, controller = free_ports(2)
     data = folder / "data"
     settings = folder / "server.properties"
     settings.write_text(PROPERTIES.format(port=port, controller=controller, data=data))
-    java = ["java", *JAVA_OPTIONS, f"-Dlog4j2.configurationFile={INFRA / 'log4j2.properties'}", "-cp", f"{libs}/*"]
+    java = ["java", "-Xmx512m", f"-Dlog4j2.configurationFile={INFRA / 'log4j2.properties'}", "-cp", f"{libs}/*"]
     if not (data / "meta.properties").exists():
         _format(java, settings)
     with (folder / "kafka.log").open("wb") as log:
