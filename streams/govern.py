@@ -136,8 +136,8 @@ class Governor:
 
     def _count(self, record: Record, out: Sequence[Outgoing]) -> None:
         self._metrics.taken.labels(NAME, record.topic).inc()
+        self._metrics.count_sent(NAME, out)
         for message in out:
-            self._metrics.sent.labels(NAME, message.topic).inc()
             if message.topic == "dead-letters":
                 reason = dict(message.headers).get("refrain.dead.reason") or b""
                 logger.warning("command %d refused: %s", record.offset, reason.decode())

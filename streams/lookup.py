@@ -275,8 +275,7 @@ class LookupWorker:
         metrics.batch.labels(NAME).observe(seconds)
         metrics.taken.labels(NAME, "journal").inc(len(records))
         metrics.behind.set(max(0, self._now_ms() - records[-1].timestamp_ms) / 1_000)
-        for effect in effects:
-            metrics.sent.labels(NAME, effect.topic).inc()
+        metrics.count_sent(NAME, effects)
         for each in folded:
             count(metrics, each)
         for partition in {record.partition for record in records} & self.shards.keys():

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counted
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from streams.log import Outgoing
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120)
 
@@ -50,3 +55,8 @@ class Metrics:
         self.open_calls = Gauge("refrain_model_calls_open", "Calls under way", registry=r)
         self.load = Gauge("refrain_model_load", "Smoothed load of a model", ["model"], registry=r)
         self.policy_version = Gauge("refrain_policy_version", "Version of the policy in use", registry=r)
+
+    def count_sent(self, processor: str, records: Iterable[Outgoing]) -> None:
+        """Count what a processor has written, topic by topic."""
+        for topic, number in Counted(record.topic for record in records).items():
+            self.sent.labels(processor, topic).inc(number)

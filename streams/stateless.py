@@ -74,5 +74,4 @@ def keep(reader: Reader, pending: dict[int, Position]) -> dict[int, Position]:
 def _count(metrics: Metrics, name: str, batch: Sequence[Record], out: Sequence[Outgoing], seconds: float) -> None:
     metrics.batch.labels(name).observe(seconds)
     metrics.taken.labels(name, batch[0].topic).inc(len(batch))
-    for topic in {record.topic for record in out}:
-        metrics.sent.labels(name, topic).inc(sum(record.topic == topic for record in out))
+    metrics.count_sent(name, out)

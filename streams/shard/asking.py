@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from schemas.decisions import Decision, Reason
 from schemas.documents import EntryStats, Flight, Waiting
@@ -16,14 +16,13 @@ from streams.answers import refused, respond, served
 from streams.effective import Effective, effective, stricter
 from streams.errors import RefusalCode
 from streams.log import Outgoing, Record
+from streams.passing import deadline_at_ms as longest_wait
+from streams.passing import unstreamed
 from streams.routes import DirectRoute, ShardRoute, encode_route
 from streams.shard.columns import FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
-from streams.shard.folded import Folded, summary
+from streams.shard.folded import Folded, decided, summary
 from streams.shard.lookup import Question, Verdict, joinable, look_up, wire_id
-from streams.shard.state import BEHAVIOUR, Shard
-
-STREAMING = ("stream", "stream_options")
-"""Body fields that are not forwarded: answers come whole."""
+from streams.shard.state import Shard
 
 
 class _Context(NamedTuple):
@@ -120,7 +119,7 @@ def _wait(
     changes: list[Change],
 ) -> None:
     shard, asked, record, _ = context
-    told = summary(_decision(context, question, verdict, outcome, forward_id))
+    decision = _decision(context, question, verdict, outcome, forward_id)
     waiting = Waiting(
         id=asked.id,
         forward_id=forward_id,
@@ -128,13 +127,13 @@ def _wait(
         tenant=asked.tenant,
         category=asked.category,
         outcome=outcome,
-        decision=told.model_dump_json(),
+        decision=summary(decision).model_dump_json(),
         reply=asked.reply,
         deadline_at_ms=deadline_at_ms,
         offset=record.offset,
     )
     shard.apply([*changes, Change(WAITING, waiting.id, waiting)])
-    context.out.decisions.append(_decision(context, question, verdict, outcome, forward_id))
+    context.out.decisions.append(decision.model_copy(update={"changes": digest_of(shard.recent)}))
 
 
 def _refuse(context: _Context, question: Question, verdict: Verdict, code: RefusalCode, message: str) -> None:
@@ -148,21 +147,15 @@ def _refuse(context: _Context, question: Question, verdict: Verdict, code: Refus
 def _pass_through(context: _Context, reason: Reason) -> None:
     """Forward the question and remember nothing of it: the answer goes straight to the requester."""
     shard, asked, record, out = context
-    decision = Decision(
-        id=asked.id,
-        partition=record.partition,
-        offset=record.offset,
-        time_ms=shard.time_ms,
-        request_id=asked.request_id,
-        tenant=asked.tenant,
-        category=asked.category,
-        model=asked.model,
+    decision = decided(
+        shard,
+        record,
+        asked,
         outcome=Outcome.BYPASS,
         reason=reason,
         policy_version=None if shard.policy is None else shard.policy.version,
         classifier=asked.classifier,
         forward_id=asked.id,
-        behaviour=BEHAVIOUR,
     )
     if asked.mode is CacheMode.ONLY:
         decision = decision.model_copy(update={"outcome": Outcome.ERROR, "forward_id": None})
@@ -220,17 +213,13 @@ def _forward(context: _Context, flight: Flight) -> Outgoing:
 
 
 def _forwarded(asked: Asked, route: str, deadline_at_ms: int) -> Outgoing:
-    body: dict[str, Any] = json.loads(asked.body.data)
-    for name in STREAMING:
-        body.pop(name, None)
+    body = unstreamed(json.loads(asked.body.data))
     forward = Forward(forward_id=asked.id, model=asked.model, body=body, deadline_at_ms=deadline_at_ms, route=route)
     return Outgoing("forwards", asked.id.encode(), forward.encode())
 
 
 def _deadline(shard: Shard, asked: Asked, policy: Policy | None) -> int:
-    limits = Limits() if policy is None else policy.limits
-    longest = shard.time_ms + limits.answer_timeout_ms
-    return longest if asked.deadline_at_ms is None else min(longest, asked.deadline_at_ms)
+    return longest_wait(shard.time_ms, asked.deadline_at_ms, Limits() if policy is None else policy.limits)
 
 
 def _effective(shard: Shard, asked: Asked, category: CategoryPolicy) -> Effective:
@@ -253,15 +242,10 @@ def _decision(
 ) -> Decision:
     shard, asked, record, _ = context
     seen, now = verdict.serve, question.effective
-    return Decision(
-        id=asked.id,
-        partition=record.partition,
-        offset=record.offset,
-        time_ms=shard.time_ms,
-        request_id=asked.request_id,
-        tenant=asked.tenant,
-        category=asked.category,
-        model=asked.model,
+    return decided(
+        shard,
+        record,
+        asked,
         outcome=outcome,
         reason=verdict.reason,
         policy_version=None if shard.policy is None else shard.policy.version,
@@ -280,5 +264,4 @@ def _decision(
         candidates=verdict.candidates,
         differs=verdict.differs,
         changes=digest_of(shard.recent),
-        behaviour=BEHAVIOUR,
     )

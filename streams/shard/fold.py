@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from schemas.decisions import Decision, Reason
+from schemas.decisions import Reason
 from schemas.documents import ShardLoad, ShardPolicy
 from schemas.journal import (
     Answered,
@@ -33,7 +33,7 @@ from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken,
 from streams.log import Record
 from streams.shard import asking, landing
 from streams.shard.columns import LOADS, POLICIES, POLICY_ID, Change
-from streams.shard.folded import Folded, summary
+from streams.shard.folded import Folded, decided, summary
 from streams.shard.state import BEHAVIOUR, Shard
 
 TIMERS_MAX = 100
@@ -122,19 +122,7 @@ def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: F
     out.effects.append(bury(record, refusal, "lookup"))
     out.counts.append(("refused", refusal.code.value))
     if isinstance(event, Asked):
-        decision = Decision(
-            id=event.id,
-            partition=record.partition,
-            offset=record.offset,
-            time_ms=shard.time_ms,
-            request_id=event.request_id,
-            tenant=event.tenant,
-            category=event.category,
-            model=event.model,
-            outcome=Outcome.ERROR,
-            reason=Reason.FOLD_FAILED,
-            behaviour=BEHAVIOUR,
-        )
+        decision = decided(shard, record, event, outcome=Outcome.ERROR, reason=Reason.FOLD_FAILED)
         out.decisions.append(decision)
         out.effects.append(
             respond(
@@ -153,21 +141,9 @@ def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: F
 
 
 def _on_passed(shard: Shard, event: Passed, record: Record, out: Folded) -> None:
+    reason = Reason(event.reason)
     out.decisions.append(
-        Decision(
-            id=event.id,
-            partition=record.partition,
-            offset=record.offset,
-            time_ms=shard.time_ms,
-            request_id=event.request_id,
-            tenant=event.tenant,
-            category=event.category,
-            model=event.model,
-            outcome=event.outcome,
-            reason=Reason(event.reason),
-            policy_version=event.policy_version,
-            behaviour=BEHAVIOUR,
-        )
+        decided(shard, record, event, outcome=event.outcome, reason=reason, policy_version=event.policy_version)
     )
 
 

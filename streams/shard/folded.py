@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from schemas.decisions import Decision
+from schemas.journal import Asked, Passed
 from schemas.responses import DecisionSummary
-from streams.log import Outgoing
+from streams.log import Outgoing, Record
+from streams.shard.state import BEHAVIOUR, Shard
 
 
 @dataclass(slots=True)
@@ -17,6 +20,22 @@ class Folded:
     decisions: list[Decision] = field(default_factory=list)
     counts: list[tuple[str, ...]] = field(default_factory=list)
     """What metrics count: (`admitted`, category), (`evicted`, category, reason), (`dropped`, reason) ..."""
+
+
+def decided(shard: Shard, record: Record, event: Asked | Passed, **said: Any) -> Decision:
+    """A decision about an event: who asked what, where it was folded, and what is `said` of it (its other fields)."""
+    return Decision(
+        id=event.id,
+        partition=record.partition,
+        offset=record.offset,
+        time_ms=shard.time_ms,
+        request_id=event.request_id,
+        tenant=event.tenant,
+        category=event.category,
+        model=event.model,
+        behaviour=BEHAVIOUR,
+        **said,
+    )
 
 
 def summary(decision: Decision) -> DecisionSummary:

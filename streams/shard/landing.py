@@ -17,7 +17,7 @@ from streams.identity import decision_tag
 from streams.log import Outgoing, Record
 from streams.shard.admission import NotKept, not_kept
 from streams.shard.columns import ENTRIES, FLIGHTS, STATS, TABLES, WAITING, Change, entry_id
-from streams.shard.entries import Seen, namespace_of, text_key
+from streams.shard.entries import Seen
 from streams.shard.flights import Airborne
 from streams.shard.folded import Folded
 from streams.shard.state import Shard
@@ -145,13 +145,12 @@ def _admit(
     if reason:
         return [], [("not_admitted", reason.value)]
     entry = _entry(flight, answer, event, record, shard.time_ms)
-    changes, counts = _make_room(shard, flight, policy)
+    changes, counts = _make_room(shard, airborne, policy)
     changes.append(Change(ENTRIES, entry_id(entry.id), entry))
     counts.append(("admitted", flight.category))
-    if entry.vector is not None and shard.entries.mode(airborne.space) == "exact":
-        space = namespace_of(flight.space, flight.category, flight.embedder, flight.context)
-        if shard.entries.table_size(space) + 1 >= limits.hnsw_from:
-            changes.append(Change(TABLES, space.hex(), TableMode(search="ann")))
+    scans = entry.vector is not None and shard.entries.mode(airborne.space) == "exact"
+    if scans and shard.entries.table_size(airborne.space) + 1 >= limits.hnsw_from:
+        changes.append(Change(TABLES, airborne.space.hex(), TableMode(search="ann")))
     return changes, counts
 
 
@@ -176,11 +175,11 @@ def _entry(flight: Flight, answer: str, event: Answered, record: Record, time_ms
     )
 
 
-def _make_room(shard: Shard, flight: Flight, policy: CategoryPolicy) -> tuple[list[Change], list[tuple[str, ...]]]:
+def _make_room(shard: Shard, airborne: Airborne, policy: CategoryPolicy) -> tuple[list[Change], list[tuple[str, ...]]]:
+    flight = airborne.flight
     changes: list[Change] = []
     counts: list[tuple[str, ...]] = []
-    space = namespace_of(flight.space, flight.category, flight.embedder, flight.context)
-    same = shard.entries.exact(space, text_key(flight.space, flight.category, flight.text_digest))
+    same = shard.entries.exact(airborne.space, airborne.text)
     leaving: dict[int, tuple[Seen, str]] = {}
     if same is not None:
         leaving[same.id] = (same, "replaced")

@@ -27,6 +27,8 @@ class Question(NamedTuple):
     namespace: bytes
     text: bytes
     query: Query | None
+    space: str
+    """Whose entries may serve."""
 
     @classmethod
     def of(cls, asked: Asked, policy: CategoryPolicy, limits: Limits, now: Effective) -> Question:
@@ -40,12 +42,8 @@ class Question(NamedTuple):
             namespace_of(space, asked.category, asked.embedder, asked.context),
             text_key(space, asked.category, asked.text_digest),
             query_of(asked.vector),
+            space,
         )
-
-    @property
-    def space(self) -> str:
-        """Whose entries may serve."""
-        return "*" if self.policy.scope == "shared" and self.asked.space == "*" else self.asked.tenant
 
 
 class Verdict(NamedTuple):
