@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ops.supervisor import is_alive
+
 INFRA = Path(__file__).resolve().parent
 JAVA_MIN = 17
 FETCH_S = 600.0
@@ -152,13 +154,13 @@ def sweep(home: Path) -> None:
     """End the brokers whose owners were killed before they could, and remove what they left."""
     for note in home.glob("*/pid"):
         numbers = note.read_text().split()
-        if len(numbers) != 2 or _alive(int(numbers[0])):
+        if len(numbers) != 2 or is_alive(int(numbers[0])):
             continue
         broker, folder = int(numbers[1]), note.parent
         if str(folder / "server.properties") in _command(broker):
             os.kill(broker, signal.SIGTERM)
             deadline = time.monotonic() + STOP_S
-            while _alive(broker) and time.monotonic() < deadline:
+            while is_alive(broker) and time.monotonic() < deadline:
                 time.sleep(0.1)
         note.unlink(missing_ok=True)
         if folder.name.startswith("fresh-"):
@@ -257,16 +259,6 @@ def _not_ready(process: subprocess.Popen[bytes], address: str) -> str | None:
             return None
         time.sleep(0.1)
     return f"was not ready within {READY_S:.0f} s"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _command(pid: int) -> str:
