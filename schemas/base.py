@@ -47,6 +47,16 @@ class Sealed(Part):
     data: str
 
 
+class Near(Part):
+    """A question by its meaning: what is at least as similar to it as `similarity` is near."""
+
+    embedder: str
+    """Identity of the embedder that made the vector; vectors of others are not compared."""
+    vector: Annotated[str, Field(max_length=100_000)]
+    """The vector of record, base64 of little-endian int16."""
+    similarity: Annotated[float, Field(gt=0, le=1)]
+
+
 class Source(Part):
     """A document that an answer draws on, in one version."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from schemas.base import Message, Millis, Name
+from schemas.base import Message, Millis, Name, Near
 from schemas.policy import Policy
 
 
@@ -38,23 +38,34 @@ class ReportLoad(Command):
 
 
 class Invalidate(Command):
-    """Withdraw the entries that match all that is given and were admitted before `before_ms`."""
+    """Withdraw the entries that match all that is given.
+
+    Without `before_ms` the cut-off is the command's own place: what a shard admits after it stays, and an answer that
+    was on its way to a matching question is delivered and not kept. With `before_ms` only entries admitted earlier go.
+    """
 
     kind: Literal["Invalidate"] = "Invalidate"
-    before_ms: Millis
+    before_ms: Millis | None = None
     entry_id: str | None = None
     tag: str | None = None
     source_id: str | None = None
+    keep_version: str | None = None
+    """The current version of the source: entries that draw on any other one go, those that draw on it stay."""
     tenant: Name | None = None
     category: Name | None = None
     model: str | None = None
-    older_than_ms: Millis | None = None
+    older_than_ms: Annotated[int, Field(gt=0)] | None = None
+    """Entries that are older than this at the command."""
+    near: Near | None = None
     all: bool = False
 
     @model_validator(mode="after")
     def _narrow(self) -> Invalidate:
+        if self.keep_version is not None and self.source_id is None:
+            raise ValueError("keep_version needs the source_id that it is a version of")
         named = (
-            self.entry_id, self.tag, self.source_id, self.tenant, self.category, self.model, self.older_than_ms
+            self.entry_id, self.tag, self.source_id, self.tenant, self.category, self.model, self.older_than_ms,
+            self.near,
         )  # fmt: skip
         if not self.all and all(value is None for value in named):
             raise ValueError("an invalidation that matches everything needs all: true")
@@ -62,18 +73,27 @@ class Invalidate(Command):
 
 
 class Judge(Command):
-    """Say whether the answer of a decision was right."""
+    """Say whether the answer of a decision was right. A wrong one is withdrawn and not kept again."""
 
     kind: Literal["Judge"] = "Judge"
-    decision_id: str
+    decision_id: Annotated[str, Field(min_length=1, max_length=128)]
     correct: bool
 
 
-AnyCommand = Annotated[SetPolicy | ReportLoad | Invalidate | Judge, Field(discriminator="kind")]
-COMMANDS: TypeAdapter[SetPolicy | ReportLoad | Invalidate | Judge] = TypeAdapter(AnyCommand)
+class Switch(Command):
+    """Switch the cache off or on, for one category or for all: off, everything is forwarded and nothing is kept."""
+
+    kind: Literal["Switch"] = "Switch"
+    on: bool
+    category: Name | None = None
 
 
-def decode_command(data: bytes) -> SetPolicy | ReportLoad | Invalidate | Judge:
+Given = SetPolicy | ReportLoad | Invalidate | Judge | Switch
+AnyCommand = Annotated[Given, Field(discriminator="kind")]
+COMMANDS: TypeAdapter[Given] = TypeAdapter(AnyCommand)
+
+
+def decode_command(data: bytes) -> Given:
     """Read a command by its `kind`. Raises pydantic.ValidationError."""
     return COMMANDS.validate_json(data)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from schemas.base import Message, Micros, Millis, Part
 from schemas.responses import Outcome
@@ -35,6 +37,8 @@ class Reason(StrEnum):
     """The question may only match exactly (last message not the user's, or beyond the embedder's window)."""
     REFRESH_ASKED = "refresh_asked"
     """The client wanted a new answer."""
+    STALE = "stale"
+    """Served once beyond its lifetime, while a new answer is fetched (a hit)."""
     OBSERVED = "observed"
     """Decided and recorded; the model's answer is served."""
     # passed through
@@ -46,6 +50,8 @@ class Reason(StrEnum):
     """The client named a category that the policy does not define."""
     BYPASS_ASKED = "bypass_asked"
     """The client wanted no cache."""
+    SWITCHED_OFF = "switched_off"
+    """An operator switched the cache off, for the category or for all."""
     WAITING_FULL = "waiting_full"
     """Too many requests of the shard wait for a model; this one is not remembered."""
     # errors
@@ -64,7 +70,7 @@ class Candidate(Part):
     similarity: Micros
     age_ms: int
     verdict: str
-    """`served`, `below_threshold`, `expired` or `guard:NAME`."""
+    """`served`, `not_needed`, `below_threshold`, `expired`, `withdrawn` or `guard:NAME`."""
 
 
 class Decision(Message):
@@ -94,6 +100,16 @@ class Decision(Message):
     load: float = 0.0
     entry_id: str | None = None
     entry_age_ms: int | None = None
+    answer: str | None = None
+    """Digest of the answer of `entry_id`."""
+    load_only: bool = False
+    """Whether the hit would have been a miss at load 0."""
+    stale: bool = False
+    """Whether the answer was beyond its lifetime."""
+    saved_ms: Millis = 0
+    """What the model took for the answer that was served from the cache."""
+    saved_tokens: Annotated[int, Field(ge=0)] = 0
+    """Tokens that the model counted for it."""
     forward_id: str | None = None
     """The forward that this request waits on, when it was not answered at once."""
     candidates: tuple[Candidate, ...] = ()

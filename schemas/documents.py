@@ -1,16 +1,18 @@
 """`documents`: the compacted changelog of every shard's store. The key is `COLUMN/ID`; None deletes.
 
 Columns: `entries` (answers kept), `stats` (their use), `flights` (questions on their way to a model),
-`waiting` (requests that wait for one), `tables` (how a namespace is searched), `policies`, `loads`, `meta`.
+`waiting` (requests that wait for one), `tables` (how a namespace is searched), `aging` (how far values aged),
+`withdrawals` (what is being withdrawn), `banned` (answers judged wrong), `judged`, `switches`, `tallies` (what came of
+each category's requests), `policies`, `loads`, `meta`.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.base import Message, Millis, Reply, Sealed, Source
+from schemas.base import Message, Millis, Near, Reply, Sealed, Source
 from schemas.policy import Policy
 from schemas.responses import Outcome
 
@@ -36,6 +38,16 @@ class Entry(Message):
     admitted_at_ms: Millis
     latency_ms: Millis = 0
     """What the model took: the time that each hit saves."""
+    tokens: Annotated[int, Field(ge=0)] = 0
+    """What the model counted for question and answer: the tokens that each hit saves."""
+    answer_digest: str = ""
+    """Digest of `answer`, hex."""
+    forward_id: str | None = None
+    """The forward that brought the answer."""
+    asked_offset: int = 0
+    """The journal offset of the question that was forwarded."""
+    value: float = 0.0
+    """Its value for eviction when it came in."""
 
 
 class EntryStats(Message):
@@ -44,6 +56,10 @@ class EntryStats(Message):
     hits: int
     last_offset: int
     """The journal offset of the last use."""
+    value: float = 0.0
+    """Its value for eviction at the last use."""
+    stale_served: bool = False
+    """Whether it was served beyond its lifetime: that happens once."""
 
 
 class Flight(Message):
@@ -80,6 +96,10 @@ class Waiting(Message):
     outcome: Outcome
     decision: str
     """The DecisionSummary to answer with, as JSON."""
+    observed: int | None = None
+    """The number of the entry that would have been served, had the cache not merely been observed."""
+    observed_answer: str = ""
+    """Digest of that entry's answer."""
     reply: Reply
     deadline_at_ms: Millis
     offset: int
@@ -104,6 +124,71 @@ class ShardLoad(Message):
     version: int
     load: float
     valid_until_ms: Millis
+
+
+class Aging(Message):
+    """How far values have aged: in a room (`TENANT/CATEGORY`) by its cap, in the shard (`*`) by its total."""
+
+    base: float
+
+
+class Withdrawal(Message):
+    """Entries of lower number than `offset` that match are withdrawn; kept until the last of them has left."""
+
+    offset: int
+    """The journal offset that ordered it: later entries stay."""
+    before_ms: Millis | None = None
+    """Entries admitted at or after this stay too."""
+    entry_id: str | None = None
+    tag: str | None = None
+    source_id: str | None = None
+    keep_version: str | None = None
+    tenant: str | None = None
+    category: str | None = None
+    model: str | None = None
+    near: Near | None = None
+    forward_id: str | None = None
+    looked_at: int = -1
+    """The highest entry number that was looked at."""
+
+
+class Banned(Message):
+    """An answer that was judged wrong; the id is NAMESPACE.ANSWER (digests). It is not kept or served again."""
+
+    version: int
+
+
+class Judged(Message):
+    """The last judgements of a category's hits, oldest first: 1 right, 0 wrong."""
+
+    recent: str
+
+
+class Switched(Message):
+    """A category (`*`: all) that is switched off."""
+
+    version: int
+
+
+class Tally(Message):
+    """What came of a category's requests in this shard, since its journal began. Times are in milliseconds."""
+
+    asked: int = 0
+    hits: int = 0
+    coalesced: int = 0
+    forwarded: int = 0
+    passed: int = 0
+    errors: int = 0
+    observed: int = 0
+    """Forwarded requests that would have been hits."""
+    load_only: int = 0
+    """Hits that only load allowed."""
+    stale: int = 0
+    admitted: int = 0
+    left: dict[str, int] = Field(default_factory=dict)
+    """Entries that left, by reason."""
+    saved_ms: int = 0
+    saved_tokens: int = 0
 
 
 class Meta(Message):

@@ -10,14 +10,32 @@ from pathlib import Path
 from typing import Any
 
 from schemas import control, journal
+from schemas.acknowledgements import Acknowledgement
 from schemas.base import Message
 from schemas.control import PolicyInForce
 from schemas.decisions import Decision
-from schemas.documents import Entry, EntryStats, Flight, Meta, ShardLoad, ShardPolicy, TableMode, Waiting
+from schemas.documents import (
+    Aging,
+    Banned,
+    Entry,
+    EntryStats,
+    Flight,
+    Judged,
+    Meta,
+    ShardLoad,
+    ShardPolicy,
+    Switched,
+    TableMode,
+    Tally,
+    Waiting,
+    Withdrawal,
+)
 from schemas.forwards import Completion, Forward
 from schemas.load import LoadSample
+from schemas.observations import Comparison, Observation
 from schemas.requests import Request
 from schemas.responses import Response
+from schemas.stats import ShardStats
 
 FOLDER = Path(__file__).parent / "json"
 
@@ -36,7 +54,17 @@ MODELS: dict[str, type[Message]] = {
     "documents.table": TableMode,
     "documents.policy": ShardPolicy,
     "documents.load": ShardLoad,
+    "documents.aging": Aging,
+    "documents.withdrawal": Withdrawal,
+    "documents.banned": Banned,
+    "documents.judged": Judged,
+    "documents.switched": Switched,
+    "documents.tally": Tally,
     "documents.meta": Meta,
+    "acknowledgement": Acknowledgement,
+    "observation": Observation,
+    "comparison": Comparison,
+    "stats": ShardStats,
 }
 """File name and model; `journal` and `control` are unions and stand beside them."""
 

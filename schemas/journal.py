@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from schemas.base import Message, Millis, Name, Part, Reply, Sealed, Source
+from schemas.base import Message, Millis, Name, Near, Part, Reply, Sealed, Source
 from schemas.policy import Cacheable, Policy
 from schemas.requests import CacheMode
 from schemas.responses import Outcome, Problem
@@ -120,23 +120,35 @@ class LoadChanged(Message):
     valid_until_ms: Millis
 
 
+class AnswerWithheld(Message):
+    """A model answered a question of a category that may not be kept any more: its text is not here.
+
+    The requester whose question was forwarded has been told; whoever else waits for it is not.
+    """
+
+    kind: Literal["AnswerWithheld"] = "AnswerWithheld"
+    forward_id: str
+
+
 class EntriesInvalidated(Message):
-    """Entries that match all that is given, admitted before `before_ms`, are withdrawn."""
+    """Entries that match all that is given are withdrawn: those admitted before this record, and before `before_ms`."""
 
     kind: Literal["EntriesInvalidated"] = "EntriesInvalidated"
     version: int
-    before_ms: Millis
+    before_ms: Millis | None = None
     entry_id: str | None = None
     tag: str | None = None
     source_id: str | None = None
+    keep_version: str | None = None
     tenant: str | None = None
     category: str | None = None
     model: str | None = None
     older_than_ms: Millis | None = None
+    near: Near | None = None
 
 
 class HitJudged(Message):
-    """Somebody said whether a decision was right."""
+    """Somebody said whether a decision was right. What the decision served is copied from it."""
 
     kind: Literal["HitJudged"] = "HitJudged"
     version: int
@@ -144,6 +156,24 @@ class HitJudged(Message):
     correct: bool
     who: str
     why: str = ""
+    category: str | None = None
+    namespace: str | None = None
+    entry_id: str | None = None
+    """The entry that was served; None when the answer came from a model."""
+    answer: str | None = None
+    """Digest of the answer that was served from it."""
+    forward_id: str | None = None
+    """The forward whose answer was given, when it came from a model."""
+    load: float = 0.0
+
+
+class CacheSwitched(Message):
+    """The cache was switched off or on, for one category or for all."""
+
+    kind: Literal["CacheSwitched"] = "CacheSwitched"
+    version: int
+    on: bool
+    category: str | None = None
 
 
 class Tick(Message):
@@ -152,7 +182,19 @@ class Tick(Message):
     kind: Literal["Tick"] = "Tick"
 
 
-Event = Asked | Passed | Answered | AnswerFailed | PolicySet | LoadChanged | EntriesInvalidated | HitJudged | Tick
+Event = (
+    Asked
+    | Passed
+    | Answered
+    | AnswerFailed
+    | AnswerWithheld
+    | PolicySet
+    | LoadChanged
+    | EntriesInvalidated
+    | HitJudged
+    | CacheSwitched
+    | Tick
+)
 AnyEvent = Annotated[Event, Field(discriminator="kind")]
 EVENTS: TypeAdapter[Event] = TypeAdapter(AnyEvent)
 

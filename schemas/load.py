@@ -8,12 +8,16 @@ from pydantic import Field
 
 from schemas.base import Message, Millis
 
+LATENCY_MS_MAX = 3_600_000.0
+QUEUE_MAX = 1_000_000.0
+"""Larger figures are mistakes of who measured, not load."""
+
 
 class LoadSample(Message):
     """One measurement of one replica."""
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
     replica: Annotated[str, Field(min_length=1, max_length=256)]
-    latency_p95_ms: Annotated[float, Field(ge=0)]
-    queue_depth: Annotated[float, Field(ge=0)]
+    latency_p95_ms: Annotated[float, Field(ge=0, le=LATENCY_MS_MAX)]
+    queue_depth: Annotated[float, Field(ge=0, le=QUEUE_MAX)]
     at_ms: Millis

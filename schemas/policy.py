@@ -26,6 +26,19 @@ class Cacheable(StrEnum):
     NEVER = "never"
 
 
+class Eviction(StrEnum):
+    """Which entry goes first."""
+
+    VALUE = "value"
+    """GreedyDual-Size-Frequency: frequency x cost x priority / size, aged."""
+    LRU = "lru"
+    """Not used for the longest."""
+    LFU = "lfu"
+    """Used least often."""
+    PAPER = "paper"
+    """priority x hits / age, as arXiv 2510.26835 has it."""
+
+
 class Strict(Part):
     """A part of the policy: a field that is not known is a mistake of the operator, and refused."""
 
@@ -36,6 +49,7 @@ class Quota(Strict):
     """Entries that one tenant may hold in one category."""
 
     guaranteed: Annotated[int, Field(ge=0)] = 0
+    """Room of its own: nobody else's entries push these out."""
     cap: Annotated[int, Field(ge=1)] = 10_000
 
 
@@ -49,6 +63,10 @@ class CategoryPolicy(Strict):
     ttl_ms: Annotated[int, Field(gt=0)] = 86_400_000
     ttl_cap_ms: Annotated[int, Field(gt=0)] | None = None
     """How long load may stretch the lifetime; absent: not at all."""
+    stale_while_revalidate_ms: Annotated[int, Field(ge=0)] = 0
+    """How long beyond its lifetime an answer may be served, once, while a new one is fetched; 0: never."""
+    false_hit_bound: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """The share of judged hits that may be false; beyond it load relaxes this category less."""
     quota: Quota = Quota()
     priority: Annotated[float, Field(gt=0)] = 1.0
     scope: Literal["tenant", "shared"] = "tenant"
@@ -139,6 +157,12 @@ class Limits(Strict):
     """A larger question and answer are delivered and not kept."""
     response_bytes_max: Annotated[int, Field(ge=1_000)] = 900_000
     """A larger response becomes an error."""
+    entries_max: Annotated[int, Field(ge=1)] = 100_000
+    """Entries of one shard, all tenants and categories together."""
+    eviction: Eviction = Eviction.VALUE
+    """What goes first when room is needed."""
+    cost: Literal["latency", "tokens"] = "latency"
+    """What a hit saves, as eviction counts it: the model's time (ms) or its tokens."""
 
 
 class Policy(Strict):
@@ -156,6 +180,17 @@ class Policy(Strict):
         for number, rule in enumerate(self.rules):
             if rule.category not in self.categories:
                 raise ValueError(f"rules[{number}] names the category {rule.category!r}, which is not defined")
+        most = self.limits.entries_max
+        for name, category in self.categories.items():
+            if category.quota.cap > most:
+                raise ValueError(
+                    f"categories.{name}.quota.cap is above limits.entries_max, the total of a shard ({most})"
+                )
+        guaranteed = sum(category.quota.guaranteed for category in self.categories.values())
+        if guaranteed > most:
+            raise ValueError(
+                f"the guaranteed quotas add up to {guaranteed}, above limits.entries_max, the total of a shard ({most})"
+            )
         return self
 
     def of(self, category: str) -> CategoryPolicy | None:

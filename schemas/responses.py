@@ -38,6 +38,8 @@ class DecisionSummary(Part):
     load: float = 0.0
     entry_id: str | None = None
     entry_age_ms: int | None = None
+    stale: bool = False
+    """Whether the answer is beyond its lifetime; a new one is on its way."""
     guards: tuple[dict[str, Any], ...] = ()
     reason: str
 

@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 
 from schemas import control, documents, journal
+from schemas.acknowledgements import Acknowledgement
 from schemas.base import Message
 from schemas.control import PolicyInForce
 from schemas.decisions import Decision
 from schemas.forwards import Completion, Forward
 from schemas.load import LoadSample
+from schemas.observations import Comparison, Observation
 from schemas.requests import Request
 from schemas.responses import Response
+from schemas.stats import ShardStats
 
 GOLDEN = Path(__file__).parent / "golden"
 MODELS: dict[str, type[Message]] = {
@@ -26,10 +29,15 @@ MODELS: dict[str, type[Message]] = {
     "Decision": Decision,
     "LoadSample": LoadSample,
     "PolicyInForce": PolicyInForce,
+    "Acknowledgement": Acknowledgement,
+    "Observation": Observation,
+    "Comparison": Comparison,
+    "ShardStats": ShardStats,
     "control.PolicySet": control.SetPolicy,
     "control.LoadChanged": control.ReportLoad,
     "control.Invalidate": control.Invalidate,
     "control.Judge": control.Judge,
+    "control.Switch": control.Switch,
     **{
         f"journal.{model.__name__}": model
         for model in (
@@ -37,10 +45,12 @@ MODELS: dict[str, type[Message]] = {
             journal.Passed,
             journal.Answered,
             journal.AnswerFailed,
+            journal.AnswerWithheld,
             journal.PolicySet,
             journal.LoadChanged,
             journal.EntriesInvalidated,
             journal.HitJudged,
+            journal.CacheSwitched,
             journal.Tick,
         )
     },
@@ -54,6 +64,12 @@ MODELS: dict[str, type[Message]] = {
             documents.TableMode,
             documents.ShardPolicy,
             documents.ShardLoad,
+            documents.Aging,
+            documents.Withdrawal,
+            documents.Banned,
+            documents.Judged,
+            documents.Switched,
+            documents.Tally,
             documents.Meta,
         )
     },

@@ -1,0 +1,18 @@
+"""`acknowledgements`: who acts on which command. `refrain policies apply` and the like wait for them."""
+
+from __future__ import annotations
+
+from schemas.base import Message, Millis
+
+
+class Acknowledgement(Message):
+    """From now on `worker` acts by the commands up to `version`.
+
+    A processor of a consumer group is known by its member id and acknowledges policies; a shard by its number, and it
+    acknowledges every command, when its fold is committed.
+    """
+
+    processor: str
+    worker: str
+    version: int
+    at_ms: Millis
