@@ -31,6 +31,8 @@ class Reason(StrEnum):
     """The most similar question kept is not similar enough."""
     EXPIRED = "expired"
     """The best match has outlived its time."""
+    WITHDRAWN = "withdrawn"
+    """The best match has been withdrawn."""
     GUARD_REFUSED = "guard_refused"
     """A guard saw a difference that similarity cannot see."""
     EXACT_ONLY = "exact_only"

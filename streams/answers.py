@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from typing import Any
 
@@ -64,6 +65,22 @@ def project(body: Body) -> Body:
         "message": choice["message"],
         "finish_reason": choice.get("finish_reason"),
     }
+
+
+def digest_of_answer(answer: Body) -> str:
+    """A digest (hex) of what a projected answer says: its text, or its whole message when it says more than text."""
+    message = answer["message"]
+    text = message.get("content") if isinstance(message, dict) else None
+    calls = isinstance(message, dict) and (message.get("tool_calls") or message.get("function_call"))
+    said = text if isinstance(text, str) and not calls else compact(message)
+    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+
+
+def tokens_of(body: Body) -> int:
+    """The tokens that a model counted for question and answer; 0 when it counted none."""
+    usage = body.get("usage")
+    total = usage.get("total_tokens") if isinstance(usage, dict) else None
+    return total if isinstance(total, int) and not isinstance(total, bool) and total > 0 else 0
 
 
 def served(answer: Body, decision_id: str, time_ms: int) -> Body:

@@ -15,6 +15,7 @@ from schemas.decisions import Decision
 from streams.errors import Rebalanced
 from streams.log import Ends, Outgoing, Position, Reader, TransactionalWriter
 from streams.metrics import Metrics
+from streams.reports import Report, Reports
 from streams.shard.state import Shard
 from streams.store import Reach
 
@@ -27,6 +28,7 @@ class _Part(NamedTuple):
     shard: Shard
     next_offset: int
     decisions: list[Decision]
+    report: Report
 
 
 class _Open(NamedTuple):
@@ -47,12 +49,14 @@ class Commits:
         executor: Executor,
         metrics: Metrics,
         now_ms: Callable[[], int],
+        reports: Reports,
     ) -> None:
         self._writer = writer
         self._reader = reader
         self._executor = executor
         self._metrics = metrics
         self._now_ms = now_ms
+        self._reports = reports
         self._open: _Open | None = None
         self._committed: dict[int, int] = {}
         self.decisions: dict[int, list[Decision]] = {}
@@ -60,17 +64,26 @@ class Commits:
     def owned(self, shard: Shard) -> None:
         """The shard is folded here from now on; all of it is committed."""
         self._committed[shard.partition] = shard.next_offset
+        self._reports.owned(shard)
 
     def dropped(self, partition: int) -> None:
         """The shard is somebody else's; what is left of it here counts no more. No transaction may be under way."""
         self._committed.pop(partition, None)
         self.decisions.pop(partition, None)
+        self._reports.dropped(partition)
 
     def begin(self, shards: Mapping[int, Shard]) -> None:
-        """Step 3, begun: one transaction for all shards that moved. Does nothing while one is under way."""
+        """Step 3, begun: one transaction for all shards that moved, or have something to tell.
+
+        Does nothing while one is under way.
+        """
         if self._open is not None:
             return
-        moved = {p: shard for p, shard in shards.items() if shard.next_offset != self._committed.get(p)}
+        moved = {
+            p: shard
+            for p, shard in shards.items()
+            if shard.next_offset != self._committed.get(p) or self._reports.is_due(shard)
+        }
         if not moved:
             return
         try:
@@ -78,7 +91,10 @@ class Commits:
         except Rebalanced as rebalance:
             logger.info("commit kept for after the rebalance: %s", rebalance)
             return
-        parts = {p: _Part(shard, shard.next_offset, self.decisions.pop(p, [])) for p, shard in moved.items()}
+        parts = {
+            p: _Part(shard, shard.next_offset, self.decisions.pop(p, []), self._reports.of(shard))
+            for p, shard in moved.items()
+        }
         changes = {p: part.shard.freeze() for p, part in parts.items()}
         positions = {p: Position(part.next_offset) for p, part in parts.items()}
 
@@ -93,6 +109,7 @@ class Commits:
                 for part in parts.values()
                 for decision in part.decisions
             ]
+            records += [record for part in parts.values() for record in part.report.records]
             return self._writer.transact(records, member, positions)
 
         self._open = _Open(parts, self._executor.submit(transact), time.perf_counter())
@@ -118,4 +135,5 @@ class Commits:
         for partition, part in parts.items():
             part.shard.committed(Reach(reached[("documents", partition)], self._now_ms()))  # step 4
             self._committed[partition] = part.next_offset
+            self._reports.told(part.shard, part.next_offset, part.report)
         self._metrics.commit.observe(time.perf_counter() - started_s)

@@ -10,6 +10,10 @@ from typing import NamedTuple
 from schemas.policy import CategoryPolicy
 
 PLACES = 6
+RIGHT_AT_FIRST = 10
+"""Judgements that stand for a category of which few hits are judged: one wrong hit alone says little."""
+JUDGED_MAX = 200
+"""Judgements that count, the last ones of a category."""
 
 
 class Effective(NamedTuple):
@@ -20,17 +24,33 @@ class Effective(NamedTuple):
     load: float
 
 
-def effective(policy: CategoryPolicy, load: float) -> Effective:
-    """Threshold and lifetime (ms) at a load between 0 and 1.
+def effective(policy: CategoryPolicy, load: float, relaxation: float = 1.0) -> Effective:
+    """Threshold and lifetime (ms) at a load between 0 and 1, of which `relaxation` (0 to 1) takes effect.
 
     threshold(load) = max(floor, threshold - load * (threshold - floor))
     ttl(load)       = min(cap, ttl * (1 + load * (cap / ttl - 1)))
     """
     floor = policy.threshold if policy.threshold_floor is None else policy.threshold_floor
     cap = policy.ttl_ms if policy.ttl_cap_ms is None else policy.ttl_cap_ms
-    threshold = max(floor, policy.threshold - load * (policy.threshold - floor))
-    ttl_ms = min(cap, policy.ttl_ms * (1 + load * (cap / policy.ttl_ms - 1)))
+    felt = load * relaxation
+    threshold = max(floor, policy.threshold - felt * (policy.threshold - floor))
+    ttl_ms = min(cap, policy.ttl_ms * (1 + felt * (cap / policy.ttl_ms - 1)))
     return Effective(round(threshold, PLACES), int(ttl_ms), load)
+
+
+def relaxation(recent: str, bound: float) -> float:
+    """How far load may relax a category whose last judgements are `recent` (1 right, 0 wrong), oldest first.
+
+    Fully while the share of wrong ones, among them and RIGHT_AT_FIRST right ones, is within `bound`; then by as much
+    less as the share passes it.
+    """
+    share = recent.count("0") / (len(recent) + RIGHT_AT_FIRST)
+    return 1.0 if share <= bound else bound / share
+
+
+def lifetime_max(policy: CategoryPolicy) -> int:
+    """How long an entry (ms) may be served at all: under full load, and once more while a new answer is fetched."""
+    return max(policy.ttl_ms, policy.ttl_cap_ms or 0) + policy.stale_while_revalidate_ms
 
 
 def stricter(mine: Effective, threshold: float, ttl_ms: int) -> Effective:

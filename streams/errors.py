@@ -41,6 +41,8 @@ class RefusalCode(StrEnum):
     NOT_ASKED = "not_asked"
     """An answer to a question that nobody asked."""
     ANSWER_TOO_LARGE = "answer_too_large"
+    WITHHELD = "answer_withheld"
+    """The category may not be kept any more, so an answer that several wait for reaches one of them only."""
     NOT_SUPPORTED = "not_supported"
     """A command that this version does not carry out."""
     STALE_COMMAND = "stale_command"

@@ -29,10 +29,11 @@ from streams.commit import Commits
 from streams.errors import JournalUnreadable
 from streams.log import Log, Outgoing, Record
 from streams.metrics import Metrics
+from streams.reports import Reports
 from streams.restore import restore
 from streams.rocks_store import open_or_replace
 from streams.settings import Settings
-from streams.shard.fold import fold
+from streams.shard.fold import fold, next_timer_ms
 from streams.shard.folded import Folded
 from streams.shard.state import Shard
 from streams.sharding import shards_of
@@ -43,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 RESTORES_AT_ONCE = 4
 POLL_S = 0.05
+TIMERS_EVERY_MS = 10
+"""How often the timers of the shards are looked at."""
 TICK_AGAIN_MS = 1_000
 """A tick that was not folded by then is sent again."""
 SWITCH_S = 0.0005
@@ -106,6 +109,7 @@ class LookupWorker:
         self._leaving: dict[int, Future[Shard]] = {}
         self._halted: set[int] = set()
         self._ticked: dict[int, int] = {}
+        self._look_again_ms = 0
         self._joined = False
         self._commit_due = elapsed_s()
         self._pool = ThreadPoolExecutor(RESTORES_AT_ONCE, thread_name_prefix="restore")
@@ -113,7 +117,8 @@ class LookupWorker:
         self._transactions = log.transactional(f"{NAME}-{name}")
         self._reader = log.reader("journal", NAME, self, from_start=False)
         self._background = background or ThreadPoolExecutor(1, thread_name_prefix="commit")
-        self._commits = Commits(self._transactions, self._reader, self._background, metrics, now_ms)
+        self._reports = Reports(now_ms, elapsed_s)
+        self._commits = Commits(self._transactions, self._reader, self._background, metrics, now_ms, self._reports)
 
     @property
     def ready(self) -> bool:
@@ -246,6 +251,9 @@ class LookupWorker:
             self._halted.add(record.partition)
             self._reader.pause([record.partition])
             return None
+        if folded.swept:
+            # More of it may wait: the next tick need not.
+            self._ticked.pop(record.partition, None)
         if folded.decisions:
             self._commits.decisions.setdefault(record.partition, []).extend(folded.decisions)
         return folded
@@ -257,9 +265,12 @@ class LookupWorker:
     def _tick(self) -> None:
         """Append a Tick to each shard whose next timer is due, unless one is on its way."""
         now_ms = self._now_ms()
+        if now_ms < self._look_again_ms:
+            return
+        self._look_again_ms = now_ms + TIMERS_EVERY_MS
         due = []
         for partition, shard in self.shards.items():
-            timer = shard.flights.next_timer()
+            timer = next_timer_ms(shard)
             if timer is not None and timer <= now_ms and now_ms - self._ticked.get(partition, 0) >= TICK_AGAIN_MS:
                 due.append(Outgoing("journal", None, Tick().encode(), (), partition))
                 self._ticked[partition] = now_ms
@@ -308,7 +319,7 @@ def count(metrics: Metrics, folded: Folded) -> None:
 
 def checked_journal(log: Log) -> str:
     """The journal's incarnation. Raises WrongSetup when topics are missing or their partitions differ."""
-    for topic in ("responses", "forwards", "decisions", "dead-letters"):
+    for topic in ("responses", "forwards", "decisions", "acknowledgements", "stats", "observations", "dead-letters"):
         log.partitions(topic)
     shards_of(log)
     return log.topic_id("journal")

@@ -20,6 +20,13 @@ class NotKept(StrEnum):
     TOO_LARGE = "too_large"
     CATEGORY_NEVER = "category_never"
     """The policy no longer lets the category be kept."""
+    SWITCHED_OFF = "switched_off"
+    WITHDRAWN = "withdrawn"
+    """The question was asked before a withdrawal that concerns it."""
+    JUDGED_WRONG = "judged_wrong"
+    """The same answer was judged wrong before."""
+    SUPERSEDED = "superseded"
+    """A newer question has brought a newer answer to the same text."""
 
 
 def not_kept(body: dict[str, Any], policy: CategoryPolicy) -> NotKept | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from schemas.decisions import Decision, Reason
@@ -21,8 +22,8 @@ from streams.passing import unstreamed
 from streams.routes import DirectRoute, ShardRoute, encode_route
 from streams.shard.columns import FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
 from streams.shard.folded import Folded, decided, summary
-from streams.shard.lookup import Question, Verdict, joinable, look_up, wire_id
-from streams.shard.state import Shard
+from streams.shard.lookup import Question, Verdict, joinable, look_up
+from streams.shard.state import Kept, Shard
 
 
 class _Context(NamedTuple):
@@ -45,8 +46,11 @@ def on_asked(shard: Shard, asked: Asked, record: Record, out: Folded) -> None:
         return _pass_through(context, Reason.CATEGORY_UNKNOWN)
     if Cacheable.NEVER in (category.cache, asked.seen.cache):
         return _pass_through(context, Reason.CATEGORY_NEVER)
+    if shard.is_off(asked.category):
+        return _pass_through(context, Reason.SWITCHED_OFF)
     deadline_at_ms = _deadline(shard, asked, policy)
-    question = Question.of(asked, category, policy.limits, _effective(shard, asked, category))
+    now, base = _effective(shard, asked, category)
+    question = Question.of(asked, category, policy.limits, now, base)
     _check_dimensions(shard, question)
     if deadline_at_ms <= shard.time_ms:
         return _refuse(context, question, Verdict(Reason.DEADLINE_PASSED), RefusalCode.DEADLINE, "the deadline is over")
@@ -58,10 +62,13 @@ def _decide(context: _Context, question: Question, deadline_at_ms: int) -> None:
     observing = CacheMode.OBSERVE is asked.mode or Cacheable.OBSERVE in (question.policy.cache, asked.seen.cache)
     refreshing = asked.mode is CacheMode.REFRESH
     verdict = Verdict(Reason.REFRESH_ASKED) if refreshing else look_up(shard, question)
+    if verdict.stale and asked.mode is CacheMode.ONLY:
+        # Serving it would call a model for a new answer.
+        verdict = verdict._replace(reason=Reason.EXPIRED, serve=None, stale=False)
     if verdict.serve is not None and not observing:
-        return _serve(context, question, verdict)
+        return _serve_stale(context, question, verdict) if verdict.stale else _serve(context, question, verdict)
     if verdict.serve is not None:
-        verdict = verdict._replace(reason=Reason.OBSERVED)
+        verdict = verdict._replace(reason=Reason.OBSERVED, stale=False)
     if asked.mode is CacheMode.ONLY:
         return _refuse(
             context,
@@ -90,14 +97,34 @@ def _decide(context: _Context, question: Question, deadline_at_ms: int) -> None:
     )
 
 
-def _serve(context: _Context, question: Question, verdict: Verdict) -> None:
+def _serve_stale(context: _Context, question: Question, verdict: Verdict) -> None:
+    """Serve the old answer, this once, and have a new one fetched, unless one is on its way."""
+    deadline_at_ms = context.shard.time_ms + question.limits.answer_timeout_ms
+    join = joinable(context.shard, question, deadline_at_ms)
+    if join is not None:
+        return _serve(context, question, verdict, join[1].flight.forward_id)
+    flight = _flight(context, question, deadline_at_ms)
+    _serve(context, question, verdict, flight.forward_id, [Change(FLIGHTS, flight.forward_id, flight)])
+    context.out.effects.append(_forward(context, flight))
+    return None
+
+
+def _serve(
+    context: _Context,
+    question: Question,
+    verdict: Verdict,
+    forward_id: str | None = None,
+    changes: Sequence[Change] = (),
+) -> None:
     shard, asked, record, out = context
     seen = verdict.serve
     if seen is None:
         raise ValueError("a verdict without an entry cannot be served")
-    body = served(json.loads(shard.answer(seen)), asked.id, shard.time_ms)
-    shard.apply([Change(STATS, entry_id(seen.id), EntryStats(hits=seen.hits + 1, last_offset=record.offset))])
-    decision = _decision(context, question, verdict, Outcome.HIT, None)
+    kept = shard.answer(seen)
+    body = served(json.loads(kept.text), asked.id, shard.time_ms)
+    used = EntryStats(hits=seen.hits + 1, last_offset=record.offset, stale_served=verdict.stale or seen.stale_served)
+    shard.apply([*changes, Change(STATS, entry_id(seen.id), used)])
+    decision = _decision(context, question, verdict, Outcome.HIT, forward_id, kept)
     response = Response(
         request_id=asked.request_id,
         tenant=asked.tenant,
@@ -119,7 +146,8 @@ def _wait(
     changes: list[Change],
 ) -> None:
     shard, asked, record, _ = context
-    decision = _decision(context, question, verdict, outcome, forward_id)
+    kept = None if verdict.serve is None else shard.answer(verdict.serve)
+    decision = _decision(context, question, verdict, outcome, forward_id, kept)
     waiting = Waiting(
         id=asked.id,
         forward_id=forward_id,
@@ -128,6 +156,8 @@ def _wait(
         category=asked.category,
         outcome=outcome,
         decision=summary(decision).model_dump_json(),
+        observed=None if verdict.serve is None else verdict.serve.id,
+        observed_answer=decision.answer or "",
         reply=asked.reply,
         deadline_at_ms=deadline_at_ms,
         offset=record.offset,
@@ -222,11 +252,14 @@ def _deadline(shard: Shard, asked: Asked, policy: Policy | None) -> int:
     return longest_wait(shard.time_ms, asked.deadline_at_ms, Limits() if policy is None else policy.limits)
 
 
-def _effective(shard: Shard, asked: Asked, category: CategoryPolicy) -> Effective:
-    now = effective(category, shard.load_of(asked.model))
+def _effective(shard: Shard, asked: Asked, category: CategoryPolicy) -> tuple[Effective, Effective]:
+    """What holds now, and what would hold at load 0."""
+    relaxation = shard.relaxation(asked.category, category.false_hit_bound)
+    now, base = effective(category, shard.load_of(asked.model), relaxation), effective(category, 0.0)
     if shard.policy is not None and asked.seen.policy_version != shard.policy.version:
-        return stricter(now, asked.seen.threshold, asked.seen.ttl_ms)
-    return now
+        seen = asked.seen
+        return stricter(now, seen.threshold, seen.ttl_ms), stricter(base, seen.threshold, seen.ttl_ms)
+    return now, base
 
 
 def _check_dimensions(shard: Shard, question: Question) -> None:
@@ -238,10 +271,16 @@ def _check_dimensions(shard: Shard, question: Question) -> None:
 
 
 def _decision(
-    context: _Context, question: Question, verdict: Verdict, outcome: Outcome, forward_id: str | None
+    context: _Context,
+    question: Question,
+    verdict: Verdict,
+    outcome: Outcome,
+    forward_id: str | None,
+    kept: Kept | None = None,
 ) -> Decision:
+    """`kept` is the answer of the entry that is served, or would be."""
     shard, asked, record, _ = context
-    seen, now = verdict.serve, question.effective
+    seen, now, hit = verdict.serve, question.effective, outcome is Outcome.HIT
     return decided(
         shard,
         record,
@@ -255,11 +294,17 @@ def _decision(
         similarity=verdict.similarity,
         threshold=now.threshold,
         ttl_ms=now.ttl_ms,
-        base_threshold=question.policy.threshold,
-        base_ttl_ms=question.policy.ttl_ms,
+        base_threshold=question.base.threshold,
+        base_ttl_ms=question.base.ttl_ms,
         load=now.load,
-        entry_id=None if seen is None else wire_id(shard, seen.id),
+        entry_id=None if seen is None else shard.wire_id(seen.id),
         entry_age_ms=None if seen is None else max(0, shard.time_ms - seen.admitted_at_ms),
+        answer=None if kept is None else kept.digest,
+        load_only=hit and verdict.load_only,
+        stale=hit and verdict.stale,
+        saved_ms=kept.latency_ms if hit and kept is not None else 0,
+        # A model is called for a new answer: nothing but the requester's time is saved.
+        saved_tokens=kept.tokens if hit and kept is not None and not verdict.stale else 0,
         forward_id=forward_id,
         candidates=verdict.candidates,
         differs=verdict.differs,

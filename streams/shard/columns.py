@@ -6,7 +6,21 @@ import hashlib
 from typing import NamedTuple
 
 from schemas.base import Message
-from schemas.documents import Entry, EntryStats, Flight, Meta, ShardLoad, ShardPolicy, TableMode, Waiting
+from schemas.documents import (
+    Banned,
+    Entry,
+    EntryStats,
+    Flight,
+    Judged,
+    Meta,
+    ShardLoad,
+    ShardPolicy,
+    Switched,
+    TableMode,
+    Tally,
+    Waiting,
+    Withdrawal,
+)
 
 ENTRIES = "entries"
 STATS = "stats"
@@ -15,6 +29,11 @@ WAITING = "waiting"
 TABLES = "tables"
 POLICIES = "policies"
 LOADS = "loads"
+WITHDRAWALS = "withdrawals"
+BANNED = "banned"
+JUDGED = "judged"
+SWITCHES = "switches"
+TALLIES = "tallies"
 META = "meta"
 
 MESSAGES: dict[str, type[Message]] = {
@@ -25,12 +44,19 @@ MESSAGES: dict[str, type[Message]] = {
     TABLES: TableMode,
     POLICIES: ShardPolicy,
     LOADS: ShardLoad,
+    WITHDRAWALS: Withdrawal,
+    BANNED: Banned,
+    JUDGED: Judged,
+    SWITCHES: Switched,
+    TALLIES: Tally,
     META: Meta,
 }
 WRITTEN_ONCE = frozenset({ENTRIES, FLIGHTS, WAITING})
 """Columns whose records have ids of their own: put once, never changed, deleted once."""
 POLICY_ID = "policy"
 META_KEY = b"meta/meta"
+ALL = "*"
+"""The id of the switch for all categories."""
 
 
 class Change(NamedTuple):

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.documents import Entry, EntryStats
+from streams.shard.ages import Ages
 from streams.shard.rooms import Room, Uses
 from streams.shard.tables import Found, Query, Search, Table, Tables
 from streams.vectors import decode
@@ -37,6 +38,8 @@ class Seen(NamedTuple):
     id: int
     admitted_at_ms: int
     hits: int
+    stale_served: bool
+    """Whether it was served beyond its lifetime."""
 
 
 class EntryIndex:
@@ -49,6 +52,8 @@ class EntryIndex:
         self._admitted = np.zeros(16, dtype=np.int64)
         self._uses = Uses()
         self._hits = np.zeros(16, dtype=np.int64)
+        self._stale = np.zeros(16, dtype=np.bool_)
+        self.ages = Ages()
         self._space_numbers: dict[bytes, int] = {}
         self._space_names: list[bytes] = []
         self._space_counts: list[int] = []
@@ -57,6 +62,7 @@ class EntryIndex:
         self._room_of = np.zeros(16, dtype=np.int32)
         self._room_list: list[Room] = []
         self._room_numbers: dict[tuple[str, str], int] = {}
+        self._room_names: list[tuple[str, str]] = []
         self._texts: dict[bytes, int | tuple[int, ...]] = {}
         self._free: list[int] = []
         self._used = 0
@@ -126,7 +132,39 @@ class EntryIndex:
 
     def seen(self, row: int) -> Seen:
         """What is known of a row."""
-        return Seen(row, int(self._ids[row]), int(self._admitted[row]), int(self._hits[row]))
+        return Seen(row, int(self._ids[row]), int(self._admitted[row]), int(self._hits[row]), bool(self._stale[row]))
+
+    def category_of(self, seen: Seen) -> str:
+        """The category of an entry."""
+        return self._room_names[int(self._room_of[seen.row])][1]
+
+    def oldest(self, category: str, most: int, admitted_before_ms: int) -> list[int]:
+        """Ids of up to `most` of the category's oldest entries, admitted before a time (ms)."""
+        return self.ages.oldest(category, most, admitted_before_ms, self._admitted_at)
+
+    def first_admitted_ms(self, category: str) -> int | None:
+        """When the category's oldest entry was admitted (ms), None without any."""
+        return self.ages.first_admitted_ms(category, self._admitted_at)
+
+    def ids_between(self, after: int, before: int, most: int, tenant: str | None, category: str | None) -> list[int]:
+        """The `most` lowest ids above `after` and below `before`, in order, of a tenant or category where given."""
+        ids = self._ids[: self._used]
+        wanted = (ids > after) & (ids < before)
+        if tenant is not None or category is not None:
+            rooms = [
+                number
+                for number, (theirs, kind) in enumerate(self._room_names)
+                if tenant in (None, theirs) and category in (None, kind)
+            ]
+            wanted &= np.isin(self._room_of[: self._used], rooms)
+        found = ids[wanted]
+        if len(found) > most:
+            found = np.partition(found, most)[:most]
+        return sorted(found.tolist())
+
+    def _admitted_at(self, id_: int) -> int | None:
+        row = self._rows.get(id_)
+        return None if row is None else int(self._admitted[row])
 
     def room(self, tenant: str, category: str) -> int:
         """How many entries the tenant holds in the category."""
@@ -152,6 +190,8 @@ class EntryIndex:
         self._admitted[row] = entry.admitted_at_ms
         self._uses.last[row] = entry.id if stats is None else stats.last_offset
         self._hits[row] = 0 if stats is None else stats.hits
+        self._stale[row] = stats is not None and stats.stale_served
+        self.ages.enter(entry.category, entry.id)
         space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
         number = self._space_number(space)
         self._space_of[row] = number
@@ -187,11 +227,13 @@ class EntryIndex:
         del self._rows[seen.id]
         self._ids[row] = -1
         self._free.append(row)
+        self.ages.leave(entry.category, self._admitted_at)
         self._leave_space(int(self._space_of[row]))
 
     def use(self, seen: Seen, stats: EntryStats) -> None:
         """An entry was served."""
         self._hits[seen.row] = stats.hits
+        self._stale[seen.row] = stats.stale_served
         self._uses.last[seen.row] = stats.last_offset
 
     def set_mode(self, space: bytes, mode: Search) -> None:
@@ -255,13 +297,14 @@ class EntryIndex:
         if number is None:
             number = self._room_numbers[(tenant, category)] = len(self._room_list)
             self._room_list.append(Room())
+            self._room_names.append((tenant, category))
         return number
 
     def _take_row(self) -> int:
         if self._free:
             return self._free.pop()
         if self._used == len(self._ids):
-            for name in ("_ids", "_admitted", "_hits", "_space_of", "_room_of"):
+            for name in ("_ids", "_admitted", "_hits", "_stale", "_space_of", "_room_of"):
                 column = getattr(self, name)
                 setattr(self, name, np.concatenate((column, np.zeros_like(column))))
             self._uses.reserve(len(self._ids))

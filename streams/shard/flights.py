@@ -50,6 +50,15 @@ class Flights:
         """The flight of that id."""
         return self._by_id.get(forward_id)
 
+    def categories(self) -> set[str]:
+        """The categories of the questions on their way."""
+        return {each.flight.category for each in self._by_id.values()}
+
+    def oldest_offset(self) -> int | None:
+        """The journal offset of the first question that is on its way; None without any. Flights open in order."""
+        first = next(iter(self._by_id.values()), None)
+        return None if first is None else first.flight.offset
+
     def dimensions(self, space: bytes) -> int | None:
         """Dimensions of the vectors on their way in the namespace, None without any."""
         place = self._by_space.get(space)

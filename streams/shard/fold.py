@@ -12,11 +12,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from schemas.decisions import Reason
-from schemas.documents import ShardLoad, ShardPolicy
+from schemas.documents import Judged, ShardLoad, ShardPolicy, Switched
 from schemas.journal import (
     Answered,
     AnswerFailed,
+    AnswerWithheld,
     Asked,
+    CacheSwitched,
     EntriesInvalidated,
     Event,
     HitJudged,
@@ -29,16 +31,17 @@ from schemas.journal import (
 from schemas.responses import Outcome
 from streams.answers import refused, respond
 from streams.dead_letters import bury
+from streams.effective import JUDGED_MAX
 from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
 from streams.log import Record
-from streams.shard import asking, landing
-from streams.shard.columns import LOADS, POLICIES, POLICY_ID, Change
+from streams.shard import asking, landing, withdrawing
+from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES, Change
 from streams.shard.folded import Folded, decided, summary
-from streams.shard.state import BEHAVIOUR, Shard
+from streams.shard.state import Shard
+from streams.shard.stats import CONTROL
 
 TIMERS_MAX = 100
 """Timers that one record may fire; the next records fire the rest."""
-CONTROL = "control"
 
 
 def fold(shard: Shard, record: Record) -> Folded:
@@ -54,8 +57,14 @@ def fold(shard: Shard, record: Record) -> Folded:
     shard.time_ms = max(shard.time_ms, record.timestamp_ms)
     shard.recent = {}
     _fire_timers(shard, out)
-    if event is None or _is_repeat(shard, event, out):
-        return out
+    if event is not None and not _is_repeat(shard, event, out):
+        _carry_out(shard, event, record, out)
+    withdrawing.finish(shard)
+    shard.tallies.count(out.decisions, out.counts, shard.lives)
+    return out
+
+
+def _carry_out(shard: Shard, event: Event, record: Record, out: Folded) -> None:
     shard.recent = {}
     mark = len(out.effects)
     try:
@@ -66,7 +75,13 @@ def fold(shard: Shard, record: Record) -> Folded:
     except Exception as error:  # noqa: BLE001 - any failure to fold is an outcome of the record, the same on every machine
         del out.effects[mark:]
         _failed(shard, event, record, error, out)
-    return out
+
+
+def next_timer_ms(shard: Shard) -> int | None:
+    """When (ms) the shard needs a tick if no other record comes, None while it needs none."""
+    return min(
+        (at for at in (shard.flights.next_timer(), withdrawing.next_sweep_ms(shard)) if at is not None), default=None
+    )
 
 
 def _read(record: Record, out: Folded) -> Event | None:
@@ -106,7 +121,7 @@ def _is_repeat(shard: Shard, event: Event, out: Folded) -> bool:
     """What classify and govern repeat after a crash was folded already: positions tell."""
     if isinstance(event, Asked | Passed):
         place, offset = f"{event.origin.topic_id}/{event.origin.partition}", event.origin.offset
-    elif isinstance(event, PolicySet | LoadChanged | EntriesInvalidated | HitJudged):
+    elif isinstance(event, PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched):
         place, offset = CONTROL, event.version
     else:
         return False
@@ -148,7 +163,9 @@ def _on_passed(shard: Shard, event: Passed, record: Record, out: Folded) -> None
 
 
 def _on_policy(shard: Shard, event: PolicySet, record: Record, out: Folded) -> None:
-    shard.apply([Change(POLICIES, POLICY_ID, ShardPolicy(version=event.version, policy=event.policy))])
+    withdrawn = withdrawing.on_policy(shard, event.policy, record.offset)
+    policy = ShardPolicy(version=event.version, policy=event.policy)
+    shard.apply([Change(POLICIES, POLICY_ID, policy), *withdrawn])
     out.counts.append(("policy", str(event.version)))
 
 
@@ -157,12 +174,27 @@ def _on_load(shard: Shard, event: LoadChanged, record: Record, out: Folded) -> N
     shard.apply([Change(LOADS, event.model, load)])
 
 
+def _on_judged(shard: Shard, event: HitJudged, record: Record, out: Folded) -> None:
+    # A miss whose answer is wrong says nothing of how near is near enough.
+    if event.category is not None and event.entry_id is not None:
+        recent = (shard.judged.get(event.category, "") + ("1" if event.correct else "0"))[-JUDGED_MAX:]
+        shard.apply([Change(JUDGED, event.category, Judged(recent=recent))])
+    if not event.correct:
+        withdrawing.withdraw_judged(shard, event, record, out)
+
+
+def _on_switched(shard: Shard, event: CacheSwitched, record: Record, out: Folded) -> None:
+    """Off stands until it is switched on; on without a category ends every switch."""
+    if not event.on:
+        shard.apply([Change(SWITCHES, event.category or ALL, Switched(version=event.version))])
+        return
+    ended = [name for name in sorted(shard.switches) if event.category in (None, name)]
+    shard.apply([Change(SWITCHES, name, None) for name in ended])
+
+
 def _on_tick(shard: Shard, event: Tick, record: Record, out: Folded) -> None:
-    """Timers fire with every record; a tick is one that does nothing else."""
-
-
-def _on_unsupported(shard: Shard, event: Event, record: Record, out: Folded) -> None:
-    raise NotImplementedError(f"{type(event).__name__} is not carried out by {BEHAVIOUR}")
+    """Timers fire with every record; what is withdrawn or has expired leaves with ticks alone."""
+    out.swept = withdrawing.sweep(shard, out)
 
 
 _HANDLERS: dict[type, Callable[[Shard, Any, Record, Folded], None]] = {
@@ -170,9 +202,11 @@ _HANDLERS: dict[type, Callable[[Shard, Any, Record, Folded], None]] = {
     Passed: _on_passed,
     Answered: landing.on_answered,
     AnswerFailed: landing.on_failed,
+    AnswerWithheld: landing.on_withheld,
     PolicySet: _on_policy,
     LoadChanged: _on_load,
-    EntriesInvalidated: _on_unsupported,
-    HitJudged: _on_unsupported,
+    EntriesInvalidated: withdrawing.on_invalidated,
+    HitJudged: _on_judged,
+    CacheSwitched: _on_switched,
     Tick: _on_tick,
 }

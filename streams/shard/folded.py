@@ -20,6 +20,8 @@ class Folded:
     decisions: list[Decision] = field(default_factory=list)
     counts: list[tuple[str, ...]] = field(default_factory=list)
     """What metrics count: (`admitted`, category), (`evicted`, category, reason), (`dropped`, reason) ..."""
+    swept: bool = False
+    """Whether a tick found entries to look at: there may be more."""
 
 
 def decided(shard: Shard, record: Record, event: Asked | Passed, **said: Any) -> Decision:
@@ -49,6 +51,7 @@ def summary(decision: Decision) -> DecisionSummary:
         load=decision.load,
         entry_id=decision.entry_id,
         entry_age_ms=decision.entry_age_ms,
+        stale=decision.stale,
         guards=decision.guards,
         reason=decision.reason.value,
     )

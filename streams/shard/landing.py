@@ -7,10 +7,11 @@ from typing import Any
 
 from schemas.base import Sealed
 from schemas.documents import Entry, Flight, TableMode, Waiting
-from schemas.journal import Answered, AnswerFailed
+from schemas.journal import Answered, AnswerFailed, AnswerWithheld
+from schemas.observations import Observation
 from schemas.policy import Cacheable, CategoryPolicy, Limits
 from schemas.responses import DecisionSummary, Outcome, Response
-from streams.answers import compact, project, refused, respond, served
+from streams.answers import compact, digest_of_answer, project, refused, respond, served, tokens_of
 from streams.dead_letters import bury
 from streams.errors import Refusal, RefusalCode
 from streams.identity import decision_tag
@@ -21,6 +22,7 @@ from streams.shard.entries import Seen
 from streams.shard.flights import Airborne
 from streams.shard.folded import Folded
 from streams.shard.state import Shard
+from streams.shard.withdrawing import is_grounded
 
 EVICTED_MAX = 64
 """Entries that one admission may evict; a cap that was lowered is reached with the next ones."""
@@ -37,6 +39,7 @@ def on_answered(shard: Shard, event: Answered, record: Record, out: Folded) -> N
         raise ValueError("the answer is not a JSON object")
     limits = None if shard.policy is None else shard.policy.policy.limits
     effects = [_answer(shard, each, body, limits) for each in airborne.waiting.values()]
+    effects += [seen for each in airborne.waiting.values() if (seen := _observed(shard, airborne, each, body))]
     changes, counts = _admit(shard, airborne, body, event, record)
     shard.apply([*_landed(airborne), *changes])
     out.effects += effects
@@ -49,6 +52,20 @@ def on_failed(shard: Shard, event: AnswerFailed, record: Record, out: Folded) ->
     if shard.flights.get(event.forward_id) is None:
         return _unexpected(shard, event.forward_id, record, out)
     return fail_all(shard, event.forward_id, event.error.code, event.error.message, out)
+
+
+def on_withheld(shard: Shard, event: AnswerWithheld, record: Record, out: Folded) -> None:
+    """The answer went straight to the requester whose question was forwarded; whoever else waits must ask again."""
+    airborne = shard.flights.get(event.forward_id)
+    if airborne is None:
+        return _unexpected(shard, event.forward_id, record, out)
+    message = "the category is not cached any more, and the answer went to another requester: ask again"
+    out.effects += [
+        _error(each, RefusalCode.WITHHELD, message) for each in airborne.waiting.values() if each.id != event.forward_id
+    ]
+    out.counts.append(("not_admitted", NotKept.CATEGORY_NEVER.value))
+    shard.apply(_landed(airborne))
+    return None
 
 
 def fail_all(shard: Shard, forward_id: str, code: str, message: str, out: Folded) -> None:
@@ -138,13 +155,14 @@ def _admit(
     if shard.policy is None or policy is None or policy.cache is Cacheable.NEVER:
         return [], [("not_admitted", NotKept.CATEGORY_NEVER.value)]
     limits = shard.policy.policy.limits
-    reason = not_kept(body, policy)
-    answer = "" if reason else compact(project(body))
-    if not reason and len(answer.encode()) + len(flight.question.data.encode()) > limits.entry_bytes_max:
-        reason = NotKept.TOO_LARGE
+    reason = not_kept(body, policy) or _not_kept_now(shard, airborne)
     if reason:
         return [], [("not_admitted", reason.value)]
-    entry = _entry(flight, answer, event, record, shard.time_ms)
+    entry = _entry(flight, body, event, record, shard.time_ms)
+    if len(entry.answer.data.encode()) + len(flight.question.data.encode()) > limits.entry_bytes_max:
+        return [], [("not_admitted", NotKept.TOO_LARGE.value)]
+    if entry.answer_digest in shard.banned.get(airborne.space.hex(), ()):
+        return [], [("not_admitted", NotKept.JUDGED_WRONG.value)]
     changes, counts = _make_room(shard, airborne, policy)
     changes.append(Change(ENTRIES, entry_id(entry.id), entry))
     counts.append(("admitted", flight.category))
@@ -154,7 +172,42 @@ def _admit(
     return changes, counts
 
 
-def _entry(flight: Flight, answer: str, event: Answered, record: Record, time_ms: int) -> Entry:
+def _not_kept_now(shard: Shard, airborne: Airborne) -> NotKept | None:
+    """Why the answer to a question is not kept, whatever it is."""
+    flight = airborne.flight
+    if shard.is_off(flight.category):
+        return NotKept.SWITCHED_OFF
+    if is_grounded(shard, flight):
+        return NotKept.WITHDRAWN
+    same = shard.entries.exact(airborne.space, airborne.text)
+    if same is not None and shard.entry(same).asked_offset > flight.offset:
+        return NotKept.SUPERSEDED
+    return None
+
+
+def _observed(shard: Shard, airborne: Airborne, waiting: Waiting, body: Body) -> Outgoing | None:
+    """How an observed request's answer compares with the one that would have been served, for those who judge it."""
+    if waiting.observed is None or not _projects(body):
+        return None
+    answer = project(body)
+    equal = digest_of_answer(answer) == waiting.observed_answer
+    seen = None if equal else shard.entries.by_id(waiting.observed)
+    observation = Observation(
+        decision_id=waiting.id,
+        tenant=waiting.tenant,
+        category=waiting.category,
+        model=airborne.flight.model,
+        entry_id=shard.wire_id(waiting.observed),
+        time_ms=shard.time_ms,
+        equal=equal,
+        cached=None if seen is None else Sealed(data=shard.answer(seen).text),
+        answered=None if equal else Sealed(data=compact(answer)),
+    )
+    return Outgoing("observations", waiting.id.encode(), observation.encode())
+
+
+def _entry(flight: Flight, body: Body, event: Answered, record: Record, time_ms: int) -> Entry:
+    answer = project(body)
     return Entry(
         id=record.offset,
         tenant=flight.tenant,
@@ -167,7 +220,11 @@ def _entry(flight: Flight, answer: str, event: Answered, record: Record, time_ms
         text_digest=flight.text_digest,
         vector=flight.vector,
         question=flight.question,
-        answer=Sealed(data=answer),
+        answer=Sealed(data=compact(answer)),
+        answer_digest=digest_of_answer(answer),
+        tokens=tokens_of(body),
+        forward_id=flight.forward_id,
+        asked_offset=flight.offset,
         tags=flight.tags,
         sources=flight.sources,
         admitted_at_ms=time_ms,

@@ -7,23 +7,48 @@ from its store (`restored`) and move it on (`fold`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from schemas.base import Part, Sealed
-from schemas.documents import Entry, EntryStats, Flight, Meta, ShardLoad, ShardPolicy, TableMode, Waiting
+from schemas.documents import (
+    Entry,
+    EntryStats,
+    Flight,
+    Judged,
+    Meta,
+    ShardLoad,
+    ShardPolicy,
+    Switched,
+    TableMode,
+    Tally,
+    Waiting,
+    Withdrawal,
+)
+from streams.effective import lifetime_max, relaxation
 from streams.errors import ShardBroken, StoreDamaged
 from streams.shard import columns
 from streams.shard.columns import Change, key_of
 from streams.shard.entries import EntryIndex, Seen, namespace_of
 from streams.shard.flights import Flights
 from streams.shard.tables import Query
+from streams.shard.tallies import Tallies
 from streams.store import Reach, Store
 from streams.vectors import Ints, decode
 
 BUILD_BATCH = 4_096
-BEHAVIOUR = "fold-1"
+_SETTLED = (
+    columns.POLICIES,
+    columns.LOADS,
+    columns.WITHDRAWALS,
+    columns.BANNED,
+    columns.JUDGED,
+    columns.SWITCHES,
+    columns.TALLIES,
+)
+"""Columns whose records are restored one by one, in any order."""
+BEHAVIOUR = "fold-2"
 """The version of fold and guards; a change that decides otherwise needs another."""
 
 
@@ -31,6 +56,18 @@ class _Answer(Part):
     """The part of an entry that a hit needs: the rest is not worth building."""
 
     answer: Sealed
+    answer_digest: str = ""
+    latency_ms: int = 0
+    tokens: int = 0
+
+
+class Kept(NamedTuple):
+    """What is known of a kept answer: its JSON, its digest, and what the model took for it (ms, tokens)."""
+
+    text: str
+    digest: str
+    latency_ms: int
+    tokens: int
 
 
 class Shard:
@@ -45,6 +82,16 @@ class Shard:
         self.flights = Flights()
         self.policy: ShardPolicy | None = None
         self.loads: dict[str, ShardLoad] = {}
+        self.lives: dict[str, int] = {}
+        """How long (ms) an entry of each category is kept at most."""
+        self.withdrawals: dict[str, Withdrawal] = {}
+        self.banned: dict[str, set[str]] = {}
+        """Digests of answers judged wrong, by namespace (hex)."""
+        self.judged: dict[str, str] = {}
+        """The last judgements of each category: see `Judged`."""
+        self.switches: dict[str, int] = {}
+        """What is switched off, with the version of the command: categories, or all."""
+        self.tallies = Tallies()
         self.next_offset = 0
         self.time_ms = 0
         self.highwater: dict[str, int] = {}
@@ -70,9 +117,10 @@ class Shard:
         """The whole entry. Raises StoreDamaged when index and store disagree."""
         return Entry.decode(self._entry_bytes(seen))
 
-    def answer(self, seen: Seen) -> str:
-        """The kept answer of an entry, as JSON. Raises StoreDamaged when index and store disagree."""
-        return _Answer.model_validate_json(self._entry_bytes(seen)).answer.data
+    def answer(self, seen: Seen) -> Kept:
+        """The kept answer of an entry. Raises StoreDamaged when index and store disagree."""
+        part = _Answer.model_validate_json(self._entry_bytes(seen))
+        return Kept(part.answer.data, part.answer_digest, part.latency_ms, part.tokens)
 
     def _entry_bytes(self, seen: Seen) -> bytes:
         found = self.document(columns.ENTRIES, columns.entry_id(seen.id))
@@ -84,6 +132,18 @@ class Shard:
         """The load of a model at the shard's time; 0 when none was reported or the report ran out."""
         known = self.loads.get(model)
         return known.load if known is not None and known.valid_until_ms > self.time_ms else 0.0
+
+    def is_off(self, category: str) -> bool:
+        """Whether the cache is switched off for the category."""
+        return category in self.switches or columns.ALL in self.switches
+
+    def relaxation(self, category: str, bound: float) -> float:
+        """How far load may relax the category, after its judgements."""
+        return relaxation(self.judged.get(category, ""), bound)
+
+    def wire_id(self, number: int) -> str:
+        """An entry's id outside its shard: partition, the offset that admitted it, and the journal's incarnation."""
+        return f"{self.partition}-{number}-{self.incarnation[:8]}"
 
     def meta(self) -> Meta:
         """How far the shard has folded."""
@@ -120,6 +180,8 @@ class Shard:
         """All changes since the last commit, with `meta`: what the next one writes. Folding may go on meanwhile."""
         if self.frozen:
             raise ValueError("one commit at a time")
+        for column, id_, message in self.tallies.changes():
+            self.overlay[key_of(column, id_)] = None if message is None else message.encode()
         self.frozen = {**self.overlay, columns.META_KEY: self.meta().encode()}
         self.overlay = {}
         self.overlay_bytes = 0
@@ -166,8 +228,26 @@ class Shard:
                 self.entries.set_mode(bytes.fromhex(id_), mode.search)
             case columns.POLICIES:
                 self.policy = cast(ShardPolicy, message)
+                self.lives = {name: lifetime_max(of) for name, of in self.policy.policy.categories.items()}
             case columns.LOADS:
                 self.loads[id_] = cast(ShardLoad, message)
+            case columns.WITHDRAWALS:
+                if message is None:
+                    del self.withdrawals[id_]
+                else:
+                    self.withdrawals[id_] = cast(Withdrawal, message)
+            case columns.BANNED:
+                namespace, _, answer = id_.partition(".")
+                self.banned.setdefault(namespace, set()).add(answer)
+            case columns.JUDGED:
+                self.judged[id_] = cast(Judged, message).recent
+            case columns.SWITCHES:
+                if message is None:
+                    del self.switches[id_]
+                else:
+                    self.switches[id_] = cast(Switched, message).version
+            case columns.TALLIES:
+                self.tallies.restore(id_, cast(Tally, message))
             case _:
                 raise ValueError(f"no column {column}")
 
@@ -191,9 +271,12 @@ def restored(partition: int, shards: int, incarnation: str, store: Store, thread
     try:
         _restore_meta(shard)
         _restore_entries(shard, threads)
-        for column in (columns.POLICIES, columns.LOADS, columns.FLIGHTS):
+        for column in _SETTLED:
             for id_, value in _rows(store, column):
                 shard._index(Change(column, id_, columns.MESSAGES[column].decode(value)))
+        flights = [Flight.decode(value) for _, value in _rows(store, columns.FLIGHTS)]
+        for flight in sorted(flights, key=lambda f: f.offset):
+            shard.flights.open(flight)
         waiting = [Waiting.decode(value) for _, value in _rows(store, columns.WAITING)]
         for each in sorted(waiting, key=lambda w: w.offset):
             shard.flights.wait(each)

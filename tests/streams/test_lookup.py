@@ -25,7 +25,8 @@ from streams.store import MemoryStore, Reach, Store, digest
 from tests.streams.shard.build import Journal, near, vector
 
 PARTITIONS = {
-    "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "decisions": 1, "dead-letters": 1
+    "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "decisions": 1, "acknowledgements": 1, "stats": 1,
+    "observations": 1, "dead-letters": 1,
 }  # fmt: skip
 
 
@@ -267,7 +268,7 @@ def test_what_comes_and_goes_between_two_commits_leaves_no_trace_in_documents() 
     stage.journal(journal)
     stage.run(stage.worker(commit_ms=10_000_000))
     columns = {(record.key or b"").split(b"/")[0] for record in stage.log.records("documents")}
-    assert columns == {b"entries", b"stats", b"policies", b"meta"}
+    assert columns == {b"entries", b"stats", b"policies", b"tallies", b"meta"}
 
 
 def test_a_tick_is_sent_once_when_a_deadline_passes() -> None:

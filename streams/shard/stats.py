@@ -1,0 +1,65 @@
+"""What a shard has done and holds now, for `refrain stats` and the metrics of its worker."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from schemas.documents import Tally
+from schemas.policy import CategoryPolicy
+from schemas.stats import CategoryNow, ShardStats
+from streams.effective import effective
+from streams.shard.state import Shard
+
+CONTROL = "control"
+"""The place of commands in `highwater`."""
+
+
+def stats_of(shard: Shard) -> ShardStats:
+    """The shard as of the record it folded last."""
+    loads = {model: load for model in sorted(shard.loads) if (load := shard.load_of(model)) > 0}
+    return ShardStats(
+        partition=shard.partition,
+        time_ms=shard.time_ms,
+        policy_version=None if shard.policy is None else shard.policy.version,
+        control=shard.highwater.get(CONTROL, -1),
+        entries=len(shard.entries),
+        waiting=shard.flights.waiting,
+        withdrawing=len(shard.withdrawals),
+        loads=loads,
+        categories=_categories(shard, max(loads.values(), default=0.0)),
+    )
+
+
+def _categories(shard: Shard, load: float) -> dict[str, CategoryNow]:
+    tallies = shard.tallies.of()
+    held: Counter[str] = Counter()
+    tenants: Counter[str] = Counter()
+    for (_, category), count in shard.entries.rooms().items():
+        held[category] += count
+        tenants[category] += count > 0
+    policies = {} if shard.policy is None else shard.policy.policy.categories
+    return {
+        name: _now(shard, name, policies.get(name), tallies.get(name, Tally()), held[name], tenants[name], load)
+        for name in sorted(tallies.keys() | held.keys())
+    }
+
+
+def _now(
+    shard: Shard, name: str, policy: CategoryPolicy | None, tally: Tally, entries: int, tenants: int, load: float
+) -> CategoryNow:
+    off = shard.is_off(name)
+    if policy is None:
+        return CategoryNow(tally=tally, entries=entries, room=0, off=off)
+    relaxation = shard.relaxation(name, policy.false_hit_bound)
+    now = effective(policy, load, relaxation)
+    return CategoryNow(
+        tally=tally,
+        entries=entries,
+        room=tenants * policy.quota.cap,
+        threshold=now.threshold,
+        base_threshold=policy.threshold,
+        ttl_ms=now.ttl_ms,
+        base_ttl_ms=policy.ttl_ms,
+        relaxation=relaxation,
+        off=off,
+    )

@@ -1,0 +1,161 @@
+"""What is being withdrawn: never served from the record that ordered it on, and gone a bounded batch at a time.
+
+A rule stays until every entry that was there when it was ordered was looked at, and every question that was on its way
+then has landed: so nothing that it means can be served, joined or admitted meanwhile.
+"""
+
+from __future__ import annotations
+
+from schemas.documents import Banned, Flight, Withdrawal
+from schemas.journal import EntriesInvalidated, HitJudged
+from schemas.policy import Cacheable, Policy
+from streams.log import Record
+from streams.shard.columns import BANNED, ENTRIES, STATS, WITHDRAWALS, Change, entry_id
+from streams.shard.entries import Seen, namespace_of
+from streams.shard.folded import Folded
+from streams.shard.state import Shard
+from streams.shard.withdrawal import concerns, matches, ordered
+
+LOOKED_AT_MAX = 32
+"""Entries that one tick looks at for withdrawals, and as many for age: about 2 ms."""
+EXPIRY_GRACE_MS = 1_000
+"""Expired entries, which nobody is served, wait so long for others to leave with them."""
+
+
+def on_invalidated(shard: Shard, event: EntriesInvalidated, record: Record, out: Folded) -> None:
+    """Withdraw what matches; one entry leaves at once, others with the next ticks."""
+    rule = ordered(event, record.offset, shard.time_ms)
+    if event.entry_id is None:
+        shard.apply([Change(WITHDRAWALS, f"{record.offset:020d}", rule)])
+        return
+    seen = _named(shard, event.entry_id)
+    if seen is not None and matches(rule, shard.entry(seen), event.entry_id):
+        remove(shard, [seen], "withdrawn", out)
+
+
+def on_policy(shard: Shard, policy: Policy, offset: int) -> list[Change]:
+    """Withdrawals of the categories that hold something and that a policy from `offset` on does not let be kept."""
+    held = {*shard.entries.ages.counts(), *shard.flights.categories()}
+    gone = sorted(name for name in held if (of := policy.of(name)) is None or of.cache is Cacheable.NEVER)
+    return [Change(WITHDRAWALS, f"{offset:020d}.{name}", Withdrawal(offset=offset, category=name)) for name in gone]
+
+
+def withdraw_judged(shard: Shard, event: HitJudged, record: Record, out: Folded) -> None:
+    """Withdraw the answer of a decision that was judged wrong, and never keep it again."""
+    if event.namespace is not None and event.answer:
+        shard.apply([ban(event.namespace, event.answer, event.version)])
+    if event.entry_id is not None:
+        seen = _named(shard, event.entry_id)
+        if seen is not None:
+            remove(shard, [seen], "judged", out)
+    elif event.forward_id is not None:
+        rule = Withdrawal(offset=record.offset, forward_id=event.forward_id)
+        shard.apply([Change(WITHDRAWALS, f"{record.offset:020d}", rule)])
+
+
+def ban(namespace: str, answer: str, version: int) -> Change:
+    """The answer (digest) is not kept or served again in the namespace (hex)."""
+    return Change(BANNED, f"{namespace}.{answer}", Banned(version=version))
+
+
+def is_withdrawn(shard: Shard, seen: Seen, namespace: bytes) -> bool:
+    """Whether an entry that is still there must not be served."""
+    banned = shard.banned.get(namespace.hex())
+    if not shard.withdrawals and banned is None:
+        return False
+    entry = shard.entry(seen)
+    if banned is not None and entry.answer_digest in banned:
+        return True
+    wire_id = shard.wire_id(seen.id)
+    return any(matches(rule, entry, wire_id) for rule in shard.withdrawals.values())
+
+
+def is_grounded(shard: Shard, flight: Flight) -> bool:
+    """Whether a question on its way may not be joined, nor its answer kept: it was asked before a withdrawal."""
+    return any(concerns(rule, flight) for rule in shard.withdrawals.values())
+
+
+def remove(shard: Shard, leaving: list[Seen], why: str, out: Folded) -> None:
+    """Entries leave the shard; counted by category and reason."""
+    for seen in leaving:
+        out.counts.append(("evicted", shard.entries.category_of(seen), why))
+    shard.apply([change for seen in leaving for change in departure(seen)])
+
+
+def departure(seen: Seen) -> list[Change]:
+    """The changes by which an entry leaves."""
+    gone = [Change(ENTRIES, entry_id(seen.id), None)]
+    return [*gone, Change(STATS, entry_id(seen.id), None)] if seen.hits else gone
+
+
+def sweep(shard: Shard, out: Folded) -> bool:
+    """One bounded batch of what is withdrawn and of what has expired leaves. Returns whether there was any."""
+    looking = any(map(_is_looking, shard.withdrawals.values()))
+    left = LOOKED_AT_MAX
+    for id_, rule in sorted(shard.withdrawals.items()):
+        if left > 0 and _is_looking(rule):
+            left -= _look(shard, id_, rule, left, out)
+    left = LOOKED_AT_MAX
+    for category, life_ms in shard.lives.items():
+        ids = shard.entries.oldest(category, left, shard.time_ms - life_ms)
+        left -= len(ids)
+        remove(shard, [seen for seen in map(shard.entries.by_id, ids) if seen is not None], "expired", out)
+    return looking or left < LOOKED_AT_MAX
+
+
+def finish(shard: Shard) -> None:
+    """Rules that can mean nothing any more are dropped."""
+    if not shard.withdrawals:
+        return
+    oldest = shard.flights.oldest_offset()
+    done = [
+        id_
+        for id_, rule in shard.withdrawals.items()
+        if not _is_looking(rule) and (oldest is None or oldest >= rule.offset)
+    ]
+    shard.apply([Change(WITHDRAWALS, id_, None) for id_ in done])
+
+
+def next_sweep_ms(shard: Shard) -> int | None:
+    """When (ms) there is something to sweep, None while nothing will be."""
+    if any(map(_is_looking, shard.withdrawals.values())):
+        return 0
+    times = [
+        first + life_ms + EXPIRY_GRACE_MS
+        for category, life_ms in shard.lives.items()
+        if (first := shard.entries.first_admitted_ms(category)) is not None
+    ]
+    return min(times, default=None)
+
+
+def _is_looking(rule: Withdrawal) -> bool:
+    return rule.looked_at < rule.offset
+
+
+def _look(shard: Shard, id_: str, rule: Withdrawal, most: int, out: Folded) -> int:
+    """Look at the next entries for one rule; returns how many there were."""
+    ids = shard.entries.ids_between(rule.looked_at, rule.offset, most, rule.tenant, rule.category)
+    leaving: list[Seen] = []
+    for number in ids:
+        seen = shard.entries.by_id(number)
+        if seen is None:
+            continue
+        entry = shard.entry(seen)
+        if not matches(rule, entry, shard.wire_id(number)):
+            continue
+        leaving.append(seen)
+        if rule.forward_id is not None:
+            space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
+            shard.apply([ban(space.hex(), entry.answer_digest, rule.offset)])
+    remove(shard, leaving, "withdrawn" if rule.forward_id is None else "judged", out)
+    looked_at = ids[-1] if len(ids) == most else rule.offset
+    shard.apply([Change(WITHDRAWALS, id_, rule.model_copy(update={"looked_at": looked_at}))])
+    return len(ids)
+
+
+def _named(shard: Shard, wire_id: str) -> Seen | None:
+    """The entry of that id outside the shard, if it is this shard's."""
+    number = wire_id.split("-")[1:2]
+    if not number or not number[0].isdecimal() or shard.wire_id(int(number[0])) != wire_id:
+        return None
+    return shard.entries.by_id(int(number[0]))
