@@ -156,6 +156,8 @@ class HitJudged(Message):
     correct: bool
     who: str
     why: str = ""
+    partition: int | None = None
+    """The shard that decided."""
     category: str | None = None
     namespace: str | None = None
     entry_id: str | None = None

@@ -48,7 +48,7 @@ def withdraw_judged(shard: Shard, event: HitJudged, record: Record, out: Folded)
         seen = _named(shard, event.entry_id)
         if seen is not None:
             remove(shard, [seen], "judged", out)
-    elif event.forward_id is not None:
+    elif event.forward_id is not None and event.partition in (None, shard.partition):
         rule = Withdrawal(offset=record.offset, forward_id=event.forward_id)
         shard.apply([Change(WITHDRAWALS, f"{record.offset:020d}", rule)])
 

@@ -10,8 +10,13 @@ from typing import Any
 
 import pytest
 
+from schemas.acknowledgements import Acknowledgement
+from schemas.base import Message
 from schemas.decisions import Decision
+from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
+from schemas.policy import Cacheable
 from schemas.responses import Outcome, Response
+from schemas.stats import ShardStats
 from streams.errors import Rebalanced, SendFailed, WrongSetup
 from streams.log import Ends, Membership, Outgoing, Position, TransactionalWriter, Writer
 from streams.lookup import LookupWorker, Restoring
@@ -22,7 +27,7 @@ from streams.settings import Settings
 from streams.shard.fold import fold
 from streams.shard.state import Shard
 from streams.store import MemoryStore, Reach, Store, digest
-from tests.streams.shard.build import Journal, near, vector
+from tests.streams.shard.build import Journal, near, policy, vector
 
 PARTITIONS = {
     "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "decisions": 1, "acknowledgements": 1, "stats": 1,
@@ -150,6 +155,28 @@ def traffic(partition: int = 0) -> Journal:
     return journal
 
 
+def moving(partition: int = 0) -> Journal:
+    """Traffic between which load, policy, switch, invalidations and judgements move."""
+    journal = Journal(partition)
+    journal.policy(threshold_floor=0.8, stale_while_revalidate_ms=1_000_000)
+    events: list[Message] = [
+        LoadChanged(version=1, model="m", load=1.0, valid_until_ms=journal.time_ms + 1_000_000),
+        EntriesInvalidated(version=2, tag="t1"),
+        CacheSwitched(version=3, on=False, category="code"),
+        CacheSwitched(version=4, on=True),
+        HitJudged(version=5, decision_id="d", correct=False, who="w", category="code", entry_id="0-4-journal-"),
+        PolicySet(version=6, policy=policy(cache=Cacheable.NEVER)),
+        PolicySet(version=7, policy=policy(threshold_floor=0.85)),
+    ]
+    for number in range(14):
+        asked = journal.ask(f"q{number % 4}", vector(*[0.0] * (number % 4), 1.0), tags=(f"t{number % 4}",))
+        journal.answer(_id(asked.value), f"a{number}")
+        if number % 2:
+            journal.add(events[number // 2])
+        journal.ask("reworded", near(0.83), tags=(f"t{number % 4}",))
+    return journal
+
+
 def _id(value: bytes | None) -> str:
     found: str = json.loads(value or b"")["id"]
     return found
@@ -184,11 +211,14 @@ def stage_records(stage: Stage, partition: int) -> Journal:
     return journal
 
 
+@pytest.mark.parametrize("made", [traffic, moving])
 @pytest.mark.parametrize("step", ["before_2", "before_3", "after_3"])
-@pytest.mark.parametrize("after", [0, 1, 3])
-def test_a_crash_after_any_step_loses_nothing_and_decides_nothing_twice(step: str, after: int) -> None:
-    stage, journal = Stage(), traffic()
-    stage.journal(journal)
+@pytest.mark.parametrize("after", [0, 1, 3, 6])
+def test_a_crash_after_any_step_loses_nothing_and_decides_nothing_twice(
+    made: Callable[[], Journal], step: str, after: int
+) -> None:
+    stage = Stage()
+    stage.journal(made())
     crashing: Any = stage.worker(commit_ms=1 if step != "before_2" else 10_000_000)
     if step == "before_2":
         crashing._writer = CrashingWriter(crashing._writer, after)
@@ -197,10 +227,13 @@ def test_a_crash_after_any_step_loses_nothing_and_decides_nothing_twice(step: st
     with pytest.raises(Crash):
         stage.run(crashing)
     stage.run(stage.worker())
-    told, decided, _ = expected(stage_records(stage, 0))
+    told, decided, shard = expected(stage_records(stage, 0))
     assert list(dict.fromkeys(stage.responses())) == list(dict.fromkeys(told))
     assert stage.decisions() == decided
     assert dict(stage.stores[0].scan()) == stage.documents(0)
+    shard.freeze()
+    shard.committed(Reach(1, 1))
+    assert dict(shard.store.scan()) == stage.documents(0)
 
 
 @pytest.mark.parametrize("lost", [True, False])
@@ -243,6 +276,31 @@ def test_a_commit_that_meets_a_rebalance_is_made_after_it() -> None:
     assert stage.decisions() == []
     worker.commit()
     assert stage.decisions() == expected(stage_records(stage, 0))[1]
+
+
+def test_a_shard_acknowledges_the_commands_that_it_has_folded_and_tells_its_stats() -> None:
+    stage = Stage()
+    stage.journal(moving())
+    stage.run(stage.worker())
+    done = [Acknowledgement.decode(record.value or b"") for record in stage.log.records("acknowledgements")]
+    assert {(each.processor, each.worker) for each in done} == {("lookup", "0")}
+    assert [each.version for each in done] == sorted({each.version for each in done})
+    assert done[-1].version == 7
+    told = [ShardStats.decode(record.value or b"") for record in stage.log.records("stats")][-1]
+    assert (told.partition, told.control, told.policy_version) == (0, 7, 7)
+    assert told.categories["code"].tally.asked == len(stage.decisions())
+
+
+def test_what_is_withdrawn_leaves_the_store_without_traffic() -> None:
+    stage, journal = Stage(), traffic()
+    journal.add(EntriesInvalidated(version=1))
+    stage.journal(journal)
+    worker = stage.worker()
+    stage.run(worker)
+    while any(key.startswith(b"entries/") for key in stage.documents(0)):
+        stage.clock.now_ms += 100
+        stage.run(worker)
+    assert not any(key.startswith((b"entries/", b"stats/")) for key, _ in stage.stores[0].scan())
 
 
 def test_a_worker_that_lost_its_partitions_cannot_commit() -> None:
