@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,7 +110,9 @@ def folded_again(report: Report, recorded: Recorded, replayed: Sequence[Replayed
     decisions: dict[str, bytes] = {}
     responses: dict[bytes, bytes] = {}
     counts: Counter[str] = Counter()
+    withheld: set[str] = set()
     for each in replayed:
+        withheld |= each.withheld
         decisions |= each.decisions
         responses |= each.responses
         counts += each.counts
@@ -122,7 +124,10 @@ def folded_again(report: Report, recorded: Recorded, replayed: Sequence[Replayed
     report.expect("a fresh fold decides once", (at for at, each in enumerate(replayed) if each.twice))
     report.expect("a fresh fold gives every decision again", different)
     report.expect("a fresh fold gives every response again", answers)
-    report.expect("only what passes the cache is answered past the fold", _unexplained(recorded, responses))
+    report.expect(
+        "only what passes the cache, or may not be kept any more, is answered past the fold",
+        _unexplained(recorded, responses, withheld),
+    )
     report.expect("a fresh fold gives every state again", (f"shard {at}" for at in states))
     report.expect("what an HNSW found is alive and as similar as was said", (w for e in replayed for w in e.wrong))
     report.figures |= {
@@ -130,6 +135,8 @@ def folded_again(report: Report, recorded: Recorded, replayed: Sequence[Replayed
         "folded_again_responses": len(responses) - len(answers),
         "folded_again_states": len(documents) - len(states),
         "evictions": counts["evicted_cap"],
+        "withdrawn": counts["evicted_withdrawn"] + counts["evicted_judged"],
+        "answers_withheld": len(withheld),
         "ann_searches": counts["ann"],
         "ann_hits": sum(b'"search":"ann"' in data and b'"outcome":"hit"' in data for data in live.values()),
         "index_misses": counts["ann_missed"],
@@ -145,9 +152,9 @@ def folded_again(report: Report, recorded: Recorded, replayed: Sequence[Replayed
     ]
 
 
-def _unexplained(recorded: Recorded, responses: Mapping[bytes, bytes]) -> Iterable[str]:
+def _unexplained(recorded: Recorded, responses: Mapping[bytes, bytes], withheld: Set[str]) -> Iterable[str]:
     for id_, ask_id in recorded.asked.items():
-        if ask_id not in responses and id_ in recorded.decisions:
+        if ask_id not in responses and id_ in recorded.decisions and id_ not in withheld:
             decision = Decision.decode(recorded.decisions[id_][0])
             if decision.namespace is not None:
                 yield f"{id_}: {decision.outcome}"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from ops.client import HEADER
-from schemas.dead_letters import HEADER_PROCESSOR, HEADER_REASON
-from schemas.journal import LoadChanged, PolicySet, decode_event
+from schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON, HEADER_TOPIC
+from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
 from streams.identity import decision_id, decision_tag
 from streams.kafka_log import KafkaLog
 from streams.log import Headers, Log, Record
@@ -85,14 +85,26 @@ def dead_letters(log: Log) -> Counter[str]:
     )
 
 
+Commanded = PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched
+
+
 def commands(log: Log) -> list[tuple[int, ...]]:
     """The versions of the commands in each shard's journal, in its order."""
 
     def one(partition: int) -> tuple[int, ...]:
         events = (decode_event(record.value or b"") for record in log.scan("journal", partition))
-        return tuple(event.version for event in events if isinstance(event, PolicySet | LoadChanged))
+        return tuple(event.version for event in events if isinstance(event, Commanded))
 
     return read_all(log, "journal", one)
+
+
+def refused_commands(log: Log) -> set[int]:
+    """The offsets of commands that govern refused."""
+    return {
+        int(header(record.headers, HEADER_OFFSET) or b"-1")
+        for record in records(log, "dead-letters")
+        if header(record.headers, HEADER_TOPIC) == b"control"
+    }
 
 
 class Folded(NamedTuple):

@@ -14,9 +14,9 @@ from unittest.mock import patch
 
 from ops.client import HEADER
 from schemas.decisions import Candidate, Decision
-from schemas.journal import Asked
+from schemas.journal import AnswerWithheld, Asked
 from streams.log import Log, Outgoing, Record
-from streams.shard.columns import ENTRIES, META_KEY, entry_id
+from streams.shard.columns import ENTRIES, entry_id
 from streams.shard.entries import Seen, namespace_of
 from streams.shard.fold import fold
 from streams.shard.state import Shard
@@ -38,6 +38,8 @@ class Replayed:
     """By ask id."""
     state: State = field(default_factory=dict)
     """At `until`."""
+    withheld: set[str] = field(default_factory=set)
+    """Forwards whose answers went straight to the requester."""
     counts: Counter[str] = field(default_factory=Counter)
     """Evictions, `ann` (searches of an HNSW), `ann_missed` and `ann_lesser` (it found nothing, or not the best)."""
     wrong: list[str] = field(default_factory=list)
@@ -54,6 +56,7 @@ def replay(log: Log, live: Mapping[str, Decision], until: Mapping[int, int]) -> 
         confirming = Confirming(shard, out)
         with patch.object(shard.entries, "nearest", confirming.nearest):
             for record in log.scan("journal", partition):
+                out.withheld |= _withheld(record)
                 confirming.live = _live(record, live)
                 _take(out, shard, record)
                 if record.offset + 1 == until.get(partition):
@@ -115,8 +118,14 @@ def _scan_on(tables: Tables, table: Table, ef: int) -> None:
 
 def _state(shard: Shard) -> State:
     """What the shard would have committed by now: nothing of it is in its store."""
-    changes = {**shard.overlay, META_KEY: shard.meta().encode()}
+    changes = dict(shard.freeze())
+    shard.thaw()
     return {key: value for key, value in changes.items() if value is not None}
+
+
+def _withheld(record: Record) -> set[str]:
+    value = record.value or b""
+    return {AnswerWithheld.decode(value).forward_id} if b'"kind":"AnswerWithheld"' in value else set()
 
 
 def _live(record: Record, live: Mapping[str, Decision]) -> Decision | None:

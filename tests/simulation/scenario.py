@@ -17,11 +17,15 @@ from pathlib import Path
 
 from ops.client import Client, Reply
 from ops.policy_order import Order
+from schemas.policy import Policy
 from schemas.requests import Request
+from schemas.responses import Response
 from tests.simulation import checks, traffic
 from tests.simulation.bench import SESSION_MS, Bench, Run, Step, opened, wait_until
 from tests.simulation.expiry import delete_stores, expire_tombstones, put_old_stores_back, set_stores_aside
 from tests.simulation.faults import PROCESSORS, plan
+from tests.simulation.operator import Operator
+from tests.simulation.operator import plan as commands_of
 from tests.simulation.promises import (
     ANSWER_S,
     IN_FLIGHT_MAX,
@@ -83,24 +87,30 @@ def _phases(bench: Bench) -> None:
 
 
 def _put_policy_in_force(bench: Bench) -> None:
-    tight = bench.run.shared
-    policy = traffic.policy(hnsw_from=HNSW_FROM, cap=CAP) if tight else traffic.policy()
     order = Order(bench.settings)
-    order.place(policy, order.in_force(), "fault run", "")
+    order.place(_policy(bench.run), order.in_force(), "fault run", "")
     order.wait(30.0)
+
+
+def _policy(run: Run) -> Policy:
+    return traffic.policy(hnsw_from=HNSW_FROM, cap=CAP) if run.shared else traffic.policy()
 
 
 def _traffic(bench: Bench, asker: Client) -> list[Reply]:
     run, report = bench.run, bench.report
     requests = traffic.requests(run.seed, run.requests, focused=run.shared)
     recovery = Recovery(bench.cluster, lambda: _in_flight(asker))
-    events = _events(bench, recovery)
+    operator = Operator(bench.log.writer())
+    steps = commands_of(run.seed, run.requests, _policy(run))
+    events = _events(bench, recovery) + [(step.after_answered, operator.act(step)) for step in steps]
+    events.sort(key=lambda event: event[0])
     count = 0
     passed = threading.Condition()
 
-    def on_response(number: int, response: object, latency_ms: float) -> None:
+    def on_response(number: int, response: Response, latency_ms: float) -> None:
         nonlocal count
         recovery.answered(number)
+        operator.saw(response)
         with passed:
             count += 1
             passed.notify()
@@ -121,6 +131,7 @@ def _traffic(bench: Bench, asker: Client) -> list[Reply]:
     report.expect("every fault of the plan was carried out", ["the traffic ended early"] if injector.is_alive() else [])
     recovery.finish()
     report.figures |= {
+        "commands_given": operator.given,
         "faults": len(recovery.struck),
         "kills": sum(each.fault.kind == "kill" for each in recovery.struck),
         "pauses": sum(each.fault.kind == "pause" for each in recovery.struck),
@@ -154,7 +165,7 @@ def _events(bench: Bench, recovery: Recovery) -> list[tuple[int, Callable[[], No
         events.append((run.requests * at // (2 * run.lookups), joins))
     if run.shared:
         events += [(run.requests * 11 // 20, dies), (run.requests * 15 // 20, joins)]
-    return sorted(events, key=lambda event: event[0])
+    return events
 
 
 def _across_a_stop(bench: Bench, asker: Client) -> list[Reply]:

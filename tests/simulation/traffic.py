@@ -13,6 +13,7 @@ TENANTS = ("acme", "globex", "initech")
 CATEGORIES = ("code", "chat", "finance", "legal")
 NEVER = "medical"
 MODELS = ("sim-small", "sim-large")
+TAGS = ("guide", "faq", "news")
 FOCUS = ("acme", "chat")
 """Tenant and category of most questions when room is tight."""
 SYSTEM = "You answer in one sentence."
@@ -36,6 +37,11 @@ class Base:
     model: str
     system: bool
     words: str
+
+    @property
+    def tag(self) -> str:
+        """The tag of its questions, which says nothing of what may be compared."""
+        return TAGS[sum(self.words.encode()) % len(TAGS)]
 
 
 def requests(seed: int, count: int, *, focused: bool = False) -> list[Request]:
@@ -121,5 +127,6 @@ def _request(base: Base, text: str) -> Request:
     return Request(
         tenant=base.tenant,
         category=base.category,
+        tags=(base.tag,),
         body={"model": base.model, "messages": [*system, {"role": "user", "content": text}]},
     )

@@ -1,0 +1,84 @@
+"""What operators do during a run: a seeded plan of commands, spread over the traffic. Pure but for `Operator`."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from schemas.control import Given, Invalidate, Judge, SetPolicy, Switch
+from schemas.policy import Cacheable, Policy
+from schemas.responses import Outcome, Response
+from streams.log import Outgoing, Writer
+from tests.simulation import traffic
+
+FLIPPED = traffic.CATEGORIES[-1]
+"""The category that may not be kept for a while."""
+SWITCHED = traffic.CATEGORIES[0]
+ROUNDS = 3
+WHO = {"who": "fault run", "why": "a plan"}
+
+
+class Step(NamedTuple):
+    """One command: after how many answers, and what. `judge` stands for the judgement of a hit seen by then."""
+
+    after_answered: int
+    command: Given | None
+
+
+def plan(seed: int, requests: int, policy: Policy) -> list[Step]:
+    """Commands of every kind, in the order of their moments; what they switch off or forbid is undone in the end."""
+    draw = random.Random(f"operator/{seed}")
+    never = _with(policy, Cacheable.NEVER)
+    each: list[Given | None] = [
+        Invalidate(**WHO, tag=draw.choice(traffic.TAGS)),
+        None,
+        SetPolicy(**WHO, policy=never),
+        Invalidate(**WHO, tenant=draw.choice(traffic.TENANTS), category=draw.choice(traffic.CATEGORIES)),
+        Switch(**WHO, on=False, category=SWITCHED),
+        None,
+        SetPolicy(**WHO, policy=policy),
+        Invalidate(**WHO, model=draw.choice(traffic.MODELS)),
+        Switch(**WHO, on=True, category=SWITCHED),
+    ]
+    commands = each * ROUNDS
+    return [
+        Step(int(requests * (0.05 + 0.8 * number / len(commands))), command) for number, command in enumerate(commands)
+    ]
+
+
+def _with(policy: Policy, cache: Cacheable) -> Policy:
+    flipped = policy.categories[FLIPPED].model_copy(update={"cache": cache})
+    return policy.model_copy(update={"categories": {**policy.categories, FLIPPED: flipped}})
+
+
+class Operator:
+    """Gives the commands; judges as wrong the last hit that it was told of."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._lock = threading.Lock()
+        self._hit: str | None = None
+        self.given = 0
+
+    def saw(self, response: Response) -> None:
+        """A requester has this response."""
+        if response.outcome is Outcome.HIT and response.decision is not None:
+            with self._lock:
+                self._hit = response.decision.id
+
+    def act(self, step: Step) -> Callable[[], None]:
+        """Gives the command of a step; a judgement without a hit to judge is left out."""
+
+        def give() -> None:
+            command = step.command
+            if command is None:
+                with self._lock:
+                    hit, self._hit = self._hit, None
+                command = None if hit is None else Judge(**WHO, decision_id=hit, correct=False)
+            if command is not None:
+                self._writer.send([Outgoing("control", None, command.encode(), (), 0)])
+                self.given += 1
+
+        return give
