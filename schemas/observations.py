@@ -15,7 +15,7 @@ class NotCompared(StrEnum):
     NO_TEXT = "no_text"
     """One of them says nothing that could be compared."""
     TOO_LONG = "too_long"
-    """One of them is longer than is embedded: a part of it would not speak for the whole."""
+    """One of them is longer than is recorded or embedded: a part of it would not speak for the whole."""
     NO_VECTOR = "no_vector"
     """The embedder has no vector for one of them."""
 
@@ -34,7 +34,7 @@ class Observation(Message):
     cached: Sealed | None
     """The projection of the cached answer, as JSON; None when it has left the cache meanwhile, or is equal."""
     answered: Sealed | None
-    """The projection of the model's answer; None when it has none, or is equal."""
+    """The projection of the model's answer; None when it is too long for a record, or equal."""
 
 
 class Comparison(Message):

@@ -161,7 +161,9 @@ def _open(seen: Observation) -> Open:
         return Open(seen, 1.0)
     if seen.cached is None:
         return Open(seen, NotCompared.GONE)
-    cached, answered = text_of(seen.cached), "" if seen.answered is None else text_of(seen.answered)
+    if seen.answered is None:
+        return Open(seen, NotCompared.TOO_LONG)
+    cached, answered = text_of(seen.cached), text_of(seen.answered)
     if not (cached and answered):
         return Open(seen, NotCompared.NO_TEXT)
     if cached == answered:

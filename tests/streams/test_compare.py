@@ -142,7 +142,7 @@ def test_equal_answers_need_no_embedder(metrics: Metrics) -> None:
     [
         (None, RESET, NotCompared.GONE),
         (None, None, NotCompared.GONE),
-        (RESET, None, NotCompared.NO_TEXT),
+        (RESET, None, NotCompared.TOO_LONG),
         (RESET, " ", NotCompared.NO_TEXT),
         ("", RESET, NotCompared.NO_TEXT),
     ],
@@ -206,7 +206,7 @@ BAD = json.dumps({"v": 1, "decision_id": "d", "equal": SECRET}).encode()
         (SECRET.encode(), "unreadable"),
         (BAD, "bad_field"),
         (b'{"v":2}', "unknown_version"),
-        (observed(None, None).model_copy(update={"cached": Sealed(data=SECRET)}), "unreadable"),
+        (observed(RESET, OTHER).model_copy(update={"cached": Sealed(data=SECRET)}), "unreadable"),
     ],
 )
 def test_what_cannot_be_read_is_told_without_its_text(
