@@ -29,6 +29,7 @@ GROUPS = {
     "upstream": "forwards",
     "govern": "control",
     "adapt": "load",
+    "compare": "observations",
 }
 """Each processor's group reads one topic."""
 

@@ -18,6 +18,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "upstream": ("streams.upstream.worker", "run_upstream"),
     "govern": ("streams.govern", "run_govern"),
     "adapt": ("streams.adapt", "run_adapt"),
+    "compare": ("streams.compare", "run_compare"),
 }
 """Module and function of each processor."""
 NAMES = tuple(PLACES)

@@ -1,4 +1,4 @@
-"""`refrain watch`: follows responses or decisions as they come."""
+"""`refrain watch`: follows responses, decisions or comparisons as they come."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from schemas.decisions import Decision
+    from schemas.observations import Comparison
     from schemas.responses import Response
 
-TOPICS = ("responses", "decisions")
+TOPICS = ("responses", "decisions", "comparisons")
 
 
 def register(app: typer.Typer) -> None:
@@ -47,17 +48,22 @@ class Wanted:
 
 def watch(
     context: typer.Context,
-    topic: Annotated[str, typer.Argument(help="responses or decisions.", callback=_topic, metavar="TOPIC")],
+    topic: Annotated[
+        str, typer.Argument(help="responses, decisions or comparisons.", callback=_topic, metavar="TOPIC")
+    ],
     from_start: Annotated[bool, typer.Option("--from-start", help="From the oldest record that is kept.")] = False,
     tenant: Annotated[str | None, typer.Option(show_default=False)] = None,
     category: Annotated[str | None, typer.Option(show_default=False)] = None,
     outcome: Annotated[
-        str | None, typer.Option(help="hit, miss, coalesced, bypass or error.", show_default=False)
+        str | None,
+        typer.Option(help="hit, miss, coalesced, bypass or error; of comparisons equal or other.", show_default=False),
     ] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Leave after so many.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The records as they are, one a line.")] = False,
 ) -> None:
-    """Follow responses or decisions until Ctrl-C. Decisions carry ids and no text.
+    """Follow responses, decisions or comparisons until Ctrl-C. Only responses carry text.
+
+    Comparisons say how the answers that the cache would have given compare with the model's (`cache: observe`).
 
     [bold]Examples[/bold]
 
@@ -66,6 +72,8 @@ def watch(
     refrain watch decisions --outcome miss --category code --json
 
     refrain watch responses --from-start --count 10
+
+    refrain watch comparisons --outcome other --category code
     """
     from ops.tail import follow
 
@@ -89,30 +97,47 @@ def shown(topic: str, message: Message, wanted: Wanted, as_json: bool) -> str | 
     """The line for a record, None when it is not wanted."""
     from pydantic import ValidationError
 
-    from schemas.decisions import Decision
-    from schemas.responses import Response
-
     value = message.value() or b""
     stamp = time.strftime("%H:%M:%S", time.localtime(message.timestamp()[1] / 1_000))
     try:
-        if topic == "decisions":
-            decision = Decision.decode(value)
-            takes = wanted.takes(decision.tenant, decision.category, decision.outcome)
-            line = f"{stamp}  {_decision(decision)}"
-        else:
-            response = Response.decode(value)
-            category = response.decision.category if response.decision is not None else None
-            takes = wanted.takes(response.tenant, category, response.outcome)
-            line = f"{stamp}  {_response(response)}"
+        takes, line = _read(topic, value, wanted)
     except ValidationError:
         return None if as_json else f"{stamp}  unreadable record {message.partition()}-{message.offset()}"
     if not takes:
         return None
-    return value.decode("utf-8", "replace") if as_json else line
+    return value.decode("utf-8", "replace") if as_json else f"{stamp}  {line}"
+
+
+def _read(topic: str, value: bytes, wanted: Wanted) -> tuple[bool, str]:
+    """Whether the record is wanted, and its line. Raises pydantic.ValidationError."""
+    from schemas.decisions import Decision
+    from schemas.observations import Comparison
+    from schemas.responses import Response
+
+    if topic == "decisions":
+        decision = Decision.decode(value)
+        return wanted.takes(decision.tenant, decision.category, decision.outcome), _decision(decision)
+    if topic == "comparisons":
+        comparison = Comparison.decode(value)
+        takes = wanted.takes(comparison.tenant, comparison.category, _compared(comparison))
+        return takes, _comparison(comparison)
+    response = Response.decode(value)
+    category = response.decision.category if response.decision is not None else None
+    return wanted.takes(response.tenant, category, response.outcome), _response(response)
 
 
 def _decision(d: Decision) -> str:
     return _columns(d.outcome, d.tenant, d.category, d.similarity, d.threshold, d.entry_age_ms, f"{d.reason}  {d.id}")
+
+
+def _comparison(c: Comparison) -> str:
+    """Its decision comes last, as in the line of a decision."""
+    near = f"{c.similarity:.4f}" if c.similarity is not None else c.not_compared or "-"
+    return f"{_compared(c):<9}  {c.tenant:<12}  {c.category:<14}  {near:<13}  {c.model}  {c.decision_id}"
+
+
+def _compared(c: Comparison) -> str:
+    return "equal" if c.equal else "other"
 
 
 def _response(r: Response) -> str:

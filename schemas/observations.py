@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from schemas.base import Message, Micros, Millis, Sealed
+
+
+class NotCompared(StrEnum):
+    """Why two answers have no similarity: a closed list."""
+
+    GONE = "gone"
+    """The cached one had left the cache."""
+    NO_TEXT = "no_text"
+    """One of them says nothing that could be compared."""
+    TOO_LONG = "too_long"
+    """One of them is longer than is recorded or embedded: a part of it would not speak for the whole."""
+    NO_VECTOR = "no_vector"
+    """The embedder has no vector for one of them."""
 
 
 class Observation(Message):
@@ -17,8 +32,9 @@ class Observation(Message):
     equal: bool
     """Whether both answers are the same, byte for byte."""
     cached: Sealed | None
-    """The text of the cached answer; None when it has left the cache meanwhile, or is equal."""
+    """The projection of the cached answer, as JSON; None when it has left the cache meanwhile, or is equal."""
     answered: Sealed | None
+    """The projection of the model's answer; None when it is too long for a record, or equal."""
 
 
 class Comparison(Message):
@@ -32,5 +48,7 @@ class Comparison(Message):
     time_ms: Millis
     equal: bool
     similarity: Micros | None = None
-    """Cosine similarity of the two answers by the embedder; None when the cached one had left the cache."""
+    """Cosine similarity of the two answers by the embedder, 1 for equal ones; None: `not_compared` says why."""
+    not_compared: NotCompared | None = None
     embedder: str | None = None
+    """Identity of the embedder that compared them; None where none was needed."""

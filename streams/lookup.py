@@ -28,6 +28,7 @@ from schemas.journal import Tick
 from streams.commit import Commits
 from streams.errors import JournalUnreadable
 from streams.log import Log, Outgoing, Record
+from streams.lookup_metrics import count
 from streams.metrics import Metrics
 from streams.reports import Reports
 from streams.restore import restore
@@ -292,29 +293,6 @@ class LookupWorker:
         for partition in {record.partition for record in records} & self.shards.keys():
             metrics.entries.labels(str(partition)).set(len(self.shards[partition].entries))
             metrics.waiting.labels(str(partition)).set(self.shards[partition].flights.waiting)
-
-
-def count(metrics: Metrics, folded: Folded) -> None:
-    """What a folded record adds to the metrics."""
-    for decision in folded.decisions:
-        metrics.decisions.labels(decision.category or "", decision.outcome.value, decision.reason.value).inc()
-    for kind, *labels in folded.counts:
-        match kind:
-            case "admitted":
-                metrics.admitted.labels(*labels).inc()
-            case "not_admitted":
-                metrics.not_admitted.labels(*labels).inc()
-            case "evicted":
-                metrics.evicted.labels(*labels).inc()
-            case "dropped":
-                metrics.dropped.labels(NAME, *labels).inc()
-            case "refused":
-                logger.warning("a record of the journal is in dead-letters: %s", labels[0])
-                metrics.refused.labels(NAME, *labels).inc()
-            case "policy":
-                metrics.policy_version.set(int(labels[0]))
-            case _:
-                metrics.dropped.labels(NAME, kind).inc()
 
 
 def checked_journal(log: Log) -> str:

@@ -42,6 +42,23 @@ class Metrics:
             "refrain_entries_not_admitted", "Answers delivered and not kept", ["reason"], registry=r
         )
         self.evicted = Counter("refrain_entries_evicted", "Entries dropped", ["category", "reason"], registry=r)
+        self.load_only = Counter("refrain_hits_load_only", "Hits that only load allowed", ["category"], registry=r)
+        self.stale = Counter("refrain_stale_served", "Answers served beyond their lifetime", ["category"], registry=r)
+        self.saved_tokens = Counter(
+            "refrain_saved_tokens", "Tokens that answers from the cache saved", ["category"], registry=r
+        )
+        self.saved_seconds = Counter(
+            "refrain_saved_seconds", "Model time that answers from the cache saved", ["category"], registry=r
+        )
+        self.threshold = Gauge("refrain_threshold", "Similarity that a hit needs now", ["category"], registry=r)
+        self.ttl = Gauge("refrain_ttl_seconds", "How long an answer is served now", ["category"], registry=r)
+        self.room_entries = Gauge("refrain_room_entries", "Entries kept here", ["category"], registry=r)
+        self.room_cap = Gauge("refrain_room_cap", "Entries that may be kept here", ["category"], registry=r)
+        self.switched_off = Gauge("refrain_switched_off", "Whether the cache is off", ["category"], registry=r)
+        self.withdrawing = Gauge("refrain_withdrawing", "Withdrawals whose entries have not all left", registry=r)
+        self.comparisons = Counter(
+            "refrain_comparisons", "Observed answers compared with the model's", ["category", "equal"], registry=r
+        )
         self.entries = Gauge("refrain_entries", "Entries kept", ["partition"], registry=r)
         self.waiting = Gauge("refrain_waiting", "Requests that wait for a model", ["partition"], registry=r)
         self.behind = Gauge("refrain_behind_seconds", "How far decisions run behind the journal", registry=r)

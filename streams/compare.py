@@ -1,0 +1,189 @@
+"""compare: how the answer that the cache would have given compares with the model's. `observations` -> `comparisons`.
+
+Comparisons carry no text. Neither do this processor's dead letters: a category may have become `never` since it was
+observed; what cannot be read stays in `observations` as long as that keeps it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import NamedTuple
+
+from schemas.observations import Comparison, NotCompared, Observation
+from streams.answer_text import text_of
+from streams.dead_letters import bury
+from streams.embedder import Embedder, Remembering, load_embedder
+from streams.errors import Refusal
+from streams.log import Log, Outgoing, Record
+from streams.long_text import mean, split
+from streams.metrics import Metrics
+from streams.reading import read
+from streams.settings import Embedding, Settings
+from streams.stateless import run_stateless
+from streams.vectors import Ints, similarity
+
+logger = logging.getLogger(__name__)
+
+NAME = "compare"
+SOURCE = "observations"
+TARGET = "comparisons"
+PARTS_MAX = 32
+"""Windows of the embedder that one answer may fill; a longer one is not compared."""
+BATCH_MAX = 8
+"""Observations taken together: all of the longest answers take a model on two cores some 12 s."""
+BEAT_S = 1.0
+"""How often a worker shows that it lives while its model is loaded."""
+
+Load = Callable[[], Embedder]
+
+
+class Open(NamedTuple):
+    """An observation, and how its answers compare (a similarity, or why none) or the two texts to embed."""
+
+    observation: Observation
+    found: float | NotCompared | None = None
+    texts: tuple[str, ...] = ()
+
+
+class Compare:
+    """Observations in; comparisons and dead letters out. The embedder is loaded by the first texts that need it.
+
+    `remembered` vectors of recent texts are kept: an entry is compared with many answers.
+    """
+
+    def __init__(self, load: Load, remembered: int, metrics: Metrics) -> None:
+        self._load = load
+        self._remembered = remembered
+        self._metrics = metrics
+        self._remembering: Remembering | None = None
+
+    def __call__(self, batch: Sequence[Record]) -> list[Outgoing]:
+        """What comes of a batch, in its order; one call of the embedder for all its texts."""
+        taken = [self._take(record) for record in batch]
+        # A dict and not a set: a repeated batch is embedded in the same order, and so to the last digit the same.
+        texts = dict.fromkeys(text for item in taken if isinstance(item, Open) for text in item.texts)
+        vectors = self._vectors(texts)
+        return [self._finish(item, vectors) if isinstance(item, Open) else item for item in taken]
+
+    def _take(self, record: Record) -> Open | Outgoing:
+        try:
+            return _open(read(record.value, Observation.decode))
+        except Refusal as refusal:
+            logger.warning("%s[%d]@%d: %s", record.topic, record.partition, record.offset, refusal)
+            self._metrics.refused.labels(NAME, refusal.code.value).inc()
+            return bury(record, refusal, NAME, with_text=False)
+
+    def _vectors(self, texts: Collection[str]) -> dict[str, Ints | NotCompared]:
+        """The vector of each text as a whole, or why it has none."""
+        if not texts:
+            return {}
+        remembering = self._ready()
+        parts = {text: split(text, remembering.embedder.fits, PARTS_MAX) for text in texts}
+        wanted = [part for each in parts.values() for part in each or ()]
+        found = dict(zip(wanted, remembering.vectors(wanted), strict=True)) if wanted else {}
+        return {text: _whole(each, found) for text, each in parts.items()}
+
+    def _ready(self) -> Remembering:
+        if self._remembering is None:
+            self._remembering = Remembering(self._load(), self._remembered, self._metrics)
+        return self._remembering
+
+    def _finish(self, item: Open, vectors: dict[str, Ints | NotCompared]) -> Outgoing:
+        seen = item.observation
+        found = item.found if item.found is not None else _near(*(vectors[text] for text in item.texts))
+        embedded = item.texts and not isinstance(found, NotCompared)
+        comparison = Comparison(
+            **seen.model_dump(exclude={"v", "cached", "answered"}),
+            similarity=None if isinstance(found, NotCompared) else found,
+            not_compared=found if isinstance(found, NotCompared) else None,
+            embedder=self._ready().embedder.identity if embedded else None,
+        )
+        self._metrics.comparisons.labels(seen.category, str(seen.equal).lower()).inc()
+        return Outgoing(TARGET, seen.decision_id.encode(), comparison.encode())
+
+
+def run_compare(
+    settings: Settings,
+    log: Log,
+    metrics: Metrics,
+    *,
+    stop: Callable[[], bool],
+    ready: Callable[[], None],
+    now_ms: Callable[[], int],
+    embedder: Embedder | None = None,
+) -> None:
+    """Run until `stop`. Without an `embedder` the one of the settings is loaded when it is needed.
+
+    Raises WrongSetup for missing topics or a model that is not here, LogFailed when the broker fails.
+    """
+    for topic in (SOURCE, TARGET, "dead-letters"):
+        log.partitions(topic)
+    if embedder is None:
+        check_model(settings.embedding)
+
+    def load() -> Embedder:
+        if embedder is not None:
+            return embedder
+        return beside(lambda: load_embedder(settings.embedding, settings.state_dir / "models"), stop)
+
+    step = Compare(load, settings.embedding.remembered, metrics)
+    run_stateless(
+        NAME, log.reader(SOURCE, NAME), log.writer(), step, metrics, batch_max=BATCH_MAX, stop=stop, ready=ready
+    )
+
+
+def check_model(settings: Embedding) -> None:
+    """Raises WrongSetup for a model that could not be loaded: at the start, not at the first observation."""
+    if settings.backend == "free" or settings.allow_download:
+        return
+    from streams.model_embedder import find_model
+
+    find_model(settings)
+
+
+def beside(load: Load, alive: Callable[[], object], beat_s: float = BEAT_S) -> Embedder:
+    """What `load` gives, run on a thread of its own: it may take longer than a main loop may be silent.
+
+    `alive` is called on this thread meanwhile. Raises what `load` raises.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="load") as pool:
+        loading = pool.submit(load)
+        while not wait([loading], timeout=beat_s).done:
+            alive()
+        return loading.result()
+
+
+def _open(seen: Observation) -> Open:
+    """Raises Refusal for an answer that is no projection."""
+    if seen.equal:
+        return Open(seen, 1.0)
+    if seen.cached is None:
+        return Open(seen, NotCompared.GONE)
+    if seen.answered is None:
+        return Open(seen, NotCompared.TOO_LONG)
+    cached, answered = text_of(seen.cached), text_of(seen.answered)
+    if not (cached and answered):
+        return Open(seen, NotCompared.NO_TEXT)
+    if cached == answered:
+        return Open(seen, 1.0)
+    return Open(seen, texts=(cached, answered))
+
+
+def _near(first: Ints | NotCompared, second: Ints | NotCompared) -> float | NotCompared:
+    if isinstance(first, NotCompared):
+        return first
+    return second if isinstance(second, NotCompared) else similarity(first, second)
+
+
+def _whole(parts: list[str] | None, found: dict[str, Ints | None]) -> Ints | NotCompared:
+    if parts is None:
+        return NotCompared.TOO_LONG
+    vectors = [vector for part in parts if (vector := found[part]) is not None]
+    if len(vectors) < len(parts):
+        return NotCompared.NO_VECTOR
+    try:
+        return mean(parts, vectors)
+    except ValueError:
+        return NotCompared.NO_VECTOR

@@ -1,0 +1,99 @@
+"""What a lookup worker counts and shows: decisions and entries as they are folded, its shards as they stand."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import Gauge
+
+from schemas.decisions import Decision
+from schemas.responses import Outcome
+from schemas.stats import CategoryNow, ShardStats
+from streams.metrics import Metrics
+from streams.shard.folded import Folded
+
+logger = logging.getLogger(__name__)
+
+NAME = "lookup"
+MS = 1_000
+
+
+def count(metrics: Metrics, folded: Folded) -> None:
+    """What a folded record adds to the metrics."""
+    for decision in folded.decisions:
+        _count_decision(metrics, decision)
+    for kind, *labels in folded.counts:
+        match kind:
+            case "admitted":
+                metrics.admitted.labels(*labels).inc()
+            case "not_admitted":
+                metrics.not_admitted.labels(*labels).inc()
+            case "evicted":
+                metrics.evicted.labels(*labels).inc()
+            case "dropped":
+                metrics.dropped.labels(NAME, *labels).inc()
+            case "refused":
+                logger.warning("a record of the journal is in dead-letters: %s", labels[0])
+                metrics.refused.labels(NAME, *labels).inc()
+            case "policy":
+                metrics.policy_version.set(int(labels[0]))
+            case _:
+                metrics.dropped.labels(NAME, kind).inc()
+
+
+def show(metrics: Metrics, stats: Iterable[ShardStats]) -> None:
+    """Set the gauges to what the worker's shards hold now: `stats` is the last record of every shard that it owns.
+
+    Room is the sum over the shards. Of threshold and lifetime the most relaxed one is shown, and a category is off
+    when any shard has it off: so a command shows until the last shard has folded it. A category that no shard knows
+    any more leaves the gauges.
+    """
+    shards = list(stats)
+    metrics.withdrawing.set(sum(shard.withdrawing for shard in shards))
+    categories: dict[str, list[CategoryNow]] = defaultdict(list)
+    for shard in shards:
+        for category, now in shard.categories.items():
+            categories[category].append(now)
+
+    def each(value: Callable[[list[CategoryNow]], float | None]) -> dict[str, float | None]:
+        return {category: value(known) for category, known in categories.items()}
+
+    _set(metrics.room_entries, each(lambda known: sum(now.entries for now in known)))
+    _set(metrics.room_cap, each(lambda known: sum(now.room for now in known)))
+    _set(metrics.switched_off, each(lambda known: any(now.off for now in known)))
+    _set(metrics.threshold, each(lambda known: min(_known(now.threshold for now in known), default=None)))
+    _set(metrics.ttl, each(lambda known: max(_known(_seconds(now.ttl_ms) for now in known), default=None)))
+
+
+def _count_decision(metrics: Metrics, decision: Decision) -> None:
+    category = decision.category or ""
+    metrics.decisions.labels(category, decision.outcome.value, decision.reason.value).inc()
+    if decision.outcome is Outcome.HIT and decision.load_only:
+        metrics.load_only.labels(category).inc()
+    if decision.outcome is Outcome.HIT and decision.stale:
+        metrics.stale.labels(category).inc()
+    if decision.saved_tokens:
+        metrics.saved_tokens.labels(category).inc(decision.saved_tokens)
+    if decision.saved_ms:
+        metrics.saved_seconds.labels(category).inc(decision.saved_ms / MS)
+
+
+def _set(gauge: Gauge, values: Mapping[str, float | None]) -> None:
+    """One value a category; a category without one has no sample. A scrape meanwhile finds all others in place."""
+    for sample in [sample for metric in gauge.collect() for sample in metric.samples]:
+        category = sample.labels["category"]
+        if values.get(category) is None:
+            gauge.remove(category)
+    for category, value in values.items():
+        if value is not None:
+            gauge.labels(category).set(value)
+
+
+def _known(values: Iterable[float | None]) -> Iterable[float]:
+    return (value for value in values if value is not None)
+
+
+def _seconds(ms: int | None) -> float | None:
+    return None if ms is None else ms / MS

@@ -1,0 +1,34 @@
+"""The dashboard asks for metrics that workers have."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.metrics import Metrics
+
+DASHBOARD = json.loads((Path(__file__).parents[2] / "infra/dashboards/refrain.json").read_text(encoding="utf-8"))
+ENDINGS = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
+
+
+@pytest.fixture(scope="module")
+def names() -> set[str]:
+    return {family.name + ending for family in Metrics().registry.collect() for ending in ENDINGS[family.type]}
+
+
+@pytest.mark.parametrize("panel", DASHBOARD["panels"], ids=lambda panel: panel["title"])
+def test_every_panel_asks_for_metrics_that_workers_have(panel: dict[str, Any], names: set[str]) -> None:
+    for target in panel["targets"]:
+        asked = set(re.findall(r"refrain_\w+", target["expr"]))
+        assert asked
+        assert asked <= names
+
+
+def test_panels_have_ids_and_places_of_their_own() -> None:
+    panels = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}) == len(panels)

@@ -1,0 +1,57 @@
+"""compare on a real broker: each observation is compared, also by the worker that comes after."""
+
+from __future__ import annotations
+
+import json
+
+from confluent_kafka.admin import AdminClient
+
+from schemas.base import Sealed
+from schemas.observations import Comparison, Observation
+from streams.compare import run_compare
+from streams.kafka_log import KafkaLog
+from streams.log import Outgoing
+from streams.settings import Settings
+from tests.kafka.background import eventually, running
+from tests.kafka.table import create_table
+
+COUNT = 20
+
+
+def observed(number: int) -> Outgoing:
+    texts = ("the same words in both", f"the same words in both, but {number} more")
+    cached, answered = (Sealed(data=json.dumps({"message": {"content": text}})) for text in texts)
+    observation = Observation(
+        decision_id=f"0-{number}-tag",
+        tenant="acme",
+        category="code",
+        model="m",
+        entry_id="0-4-x",
+        time_ms=1,
+        equal=number % 2 == 0,
+        cached=None if number % 2 == 0 else cached,
+        answered=None if number % 2 == 0 else answered,
+    )
+    return Outgoing("observations", observation.decision_id.encode(), observation.encode())
+
+
+def compared(log: KafkaLog) -> dict[str, Comparison]:
+    records = [record for place in range(log.partitions("comparisons")) for record in log.scan("comparisons", place)]
+    return {(record.key or b"").decode(): Comparison.decode(record.value or b"") for record in records}
+
+
+def test_every_observation_is_compared_also_across_workers(settings: Settings, admin: AdminClient) -> None:
+    create_table(admin, settings.prefix)
+    log = KafkaLog(settings)
+    writer = log.writer()
+    for start in (0, COUNT):
+        numbers = range(start, start + COUNT)
+        with running(run_compare, settings):
+            writer.send([Outgoing("observations", None, b"junk"), *map(observed, numbers)])
+            eventually(lambda end=start + COUNT: len(compared(log)) == end)
+    writer.close()
+    found = compared(log)
+    assert found.keys() == {f"0-{number}-tag" for number in range(2 * COUNT)}
+    assert all(found[f"0-{n}-tag"].similarity == 1.0 for n in range(0, 2 * COUNT, 2))
+    assert all(found[f"0-{n}-tag"].embedder == "free-1" for n in range(1, 2 * COUNT, 2))
+    assert len(list(log.scan("dead-letters", 0))) == 2

@@ -1,0 +1,74 @@
+"""The lines of `refrain watch`."""
+
+from __future__ import annotations
+
+import pytest
+
+from ops.watch import Wanted, shown
+from schemas.observations import Comparison, NotCompared
+
+ALL = Wanted()
+
+
+class Message:
+    """A record as the Kafka client gives it."""
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def value(self) -> bytes:
+        return self._value
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 1_700_000_000_000
+
+    def partition(self) -> int:
+        return 3
+
+    def offset(self) -> int:
+        return 17
+
+
+def comparison(similarity: float | None, *, equal: bool = False, why: NotCompared | None = None) -> Comparison:
+    return Comparison(
+        decision_id="3-17-tag",
+        tenant="acme",
+        category="code",
+        model="m",
+        entry_id="0-4-x",
+        time_ms=1,
+        equal=equal,
+        similarity=similarity,
+        not_compared=why,
+    )
+
+
+def line(one: Comparison, wanted: Wanted = ALL, as_json: bool = False) -> str | None:
+    return shown("comparisons", Message(one.encode()), wanted, as_json)  # type: ignore[arg-type]
+
+
+def test_a_comparison_says_how_near_the_answers_are_or_why_that_is_not_known() -> None:
+    cells = (line(comparison(0.91)) or "").split()
+    assert cells[1:] == ["other", "acme", "code", "0.9100", "m", "3-17-tag"]
+    assert (line(comparison(1.0, equal=True)) or "").split()[1] == "equal"
+    assert (line(comparison(None, why=NotCompared.GONE)) or "").split()[4] == "gone"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "takes"),
+    [
+        (Wanted(outcome="other", tenant="acme", category="code"), True),
+        (Wanted(outcome="equal"), False),
+        (Wanted(category="chat"), False),
+    ],
+)
+def test_comparisons_are_chosen_like_decisions(wanted: Wanted, takes: bool) -> None:
+    assert (line(comparison(0.5), wanted) is not None) is takes
+
+
+def test_as_json_a_record_is_as_it_came() -> None:
+    one = comparison(0.5)
+    assert line(one, as_json=True) == one.encode().decode()
+    junk = Message(b"junk")
+    assert shown("comparisons", junk, ALL, True) is None  # type: ignore[arg-type]
+    assert "unreadable record 3-17" in (shown("comparisons", junk, ALL, False) or "")  # type: ignore[arg-type]

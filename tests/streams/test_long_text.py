@@ -1,0 +1,75 @@
+"""Long texts in parts: nothing is lost, nothing is unbounded, and the mean is near what the text is about."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.free_embedder import FreeEmbedder
+from streams.long_text import mean, split
+from streams.vectors import Ints, quantise, similarity
+
+
+def test_a_text_that_fits_is_one_part() -> None:
+    assert split("a b", lambda text: True, 1) == ["a b"]
+
+
+def test_it_is_cut_between_words() -> None:
+    assert split("one two three four", lambda text: len(text) <= 8, 9) == ["one two ", "three", " four"]
+    assert split("abcdef", lambda text: len(text) <= 3, 9) == ["abc", "def"]
+
+
+def test_beyond_the_limit_there_are_no_parts_and_no_more_is_counted() -> None:
+    looked: list[int] = []
+
+    def fits(text: str) -> bool:
+        looked.append(len(text))
+        return False
+
+    assert split("word " * 200_000, fits, 8) is None
+    assert len(looked) <= 8
+
+
+def test_a_character_that_does_not_fit_stands_alone() -> None:
+    assert split("ab", lambda text: False, 8) == ["a", "b"]
+
+
+@given(st.text(alphabet="ab \n", max_size=300), st.integers(1, 50))
+def test_the_parts_fit_and_are_the_text_but_for_blanks(text: str, window: int) -> None:
+    parts = split(text, lambda piece: len(piece) <= window, 1_000)
+    assert parts is not None
+    assert all(len(part) <= window for part in parts)
+    assert "".join("".join(parts).split()) == "".join(text.split())
+
+
+@given(st.text(max_size=2_000), st.integers(1, 40))
+def test_there_are_never_more_parts_than_allowed(text: str, parts_max: int) -> None:
+    parts = split(text, lambda piece: len(piece) <= 20, parts_max)
+    assert parts is None or len(parts) <= parts_max
+
+
+def vector(*values: int) -> Ints:
+    return quantise(np.array(values))
+
+
+def test_the_mean_weighs_parts_by_their_characters() -> None:
+    east, north = vector(1, 0), vector(0, 1)
+    assert similarity(mean(["xxx", "x"], [east, north]), vector(3, 1)) == pytest.approx(1.0, abs=1e-6)
+    assert mean(["x"], [north]) is north
+
+
+def test_vectors_that_cancel_out_have_no_mean() -> None:
+    with pytest.raises(ValueError, match="not zero"):
+        mean(["x", "y"], [vector(1, 0), vector(-1, 0)])
+
+
+def test_in_parts_a_text_is_near_itself_as_a_whole() -> None:
+    text = " ".join(f"Step {n}: turn the valve, read the gauge and note pressure {n * 7}." for n in range(40))
+    parts = split(text, lambda piece: len(piece) <= 300, 32)
+    assert parts is not None
+    assert len(parts) > 4
+    embedder = FreeEmbedder()
+    in_parts = mean(parts, [quantise(row) for row in embedder.embed(parts)])
+    assert similarity(in_parts, quantise(embedder.embed([text])[0])) > 0.95

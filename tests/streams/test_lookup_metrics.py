@@ -1,0 +1,155 @@
+"""What a lookup worker's metrics say of decisions, and of its shards as they stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.decisions import Decision, Reason
+from schemas.documents import Tally
+from schemas.responses import Outcome
+from schemas.stats import CategoryNow, ShardStats
+from streams.lookup_metrics import count, show
+from streams.metrics import Metrics
+from streams.shard.folded import Folded
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def decision(outcome: Outcome = Outcome.HIT, category: str | None = "code", **more: Any) -> Decision:
+    return Decision(
+        id="1-2-t",
+        partition=0,
+        offset=1,
+        time_ms=1,
+        tenant="acme",
+        category=category,
+        model="m",
+        outcome=outcome,
+        reason=Reason.SIMILAR_TEXT,
+        **more,
+    )
+
+
+def test_hits_say_what_they_saved_and_what_allowed_them(metrics: Metrics) -> None:
+    hits = [
+        decision(load_only=True, saved_ms=1_500, saved_tokens=40),
+        decision(stale=True, saved_ms=250, saved_tokens=2),
+        decision(),
+    ]
+    count(metrics, Folded(decisions=hits))
+    assert value(metrics, "refrain_hits_load_only_total", category="code") == 1
+    assert value(metrics, "refrain_stale_served_total", category="code") == 1
+    assert value(metrics, "refrain_saved_tokens_total", category="code") == 42
+    assert value(metrics, "refrain_saved_seconds_total", category="code") == 1.75
+    labels = {"category": "code", "outcome": "hit", "reason": "similar_text"}
+    assert value(metrics, "refrain_decisions_total", **labels) == 3
+
+
+def test_what_was_not_served_is_no_hit_of_load(metrics: Metrics) -> None:
+    count(metrics, Folded(decisions=[decision(Outcome.MISS, load_only=True, stale=True), decision(category=None)]))
+    assert value(metrics, "refrain_hits_load_only_total", category="code") is None
+    assert value(metrics, "refrain_stale_served_total", category="code") is None
+    assert value(metrics, "refrain_decisions_total", category="", outcome="hit", reason="similar_text") == 1
+
+
+def test_entries_are_counted_as_they_come_and_leave(metrics: Metrics) -> None:
+    reasons = ("replaced", "cap", "total", "expired", "withdrawn", "judged")
+    left: list[tuple[str, ...]] = [("evicted", "code", reason) for reason in reasons]
+    more: list[tuple[str, ...]] = [
+        ("admitted", "code"),
+        ("not_admitted", "empty"),
+        ("dropped", "seen"),
+        ("timed_out", "code"),
+        ("refused", "not_asked"),
+        ("policy", "7"),
+    ]
+    count(metrics, Folded(counts=[*left, *more]))
+    for reason in reasons:
+        assert value(metrics, "refrain_entries_evicted_total", category="code", reason=reason) == 1
+    assert value(metrics, "refrain_entries_admitted_total", category="code") == 1
+    assert value(metrics, "refrain_entries_not_admitted_total", reason="empty") == 1
+    assert value(metrics, "refrain_dropped_total", processor="lookup", reason="seen") == 1
+    assert value(metrics, "refrain_dropped_total", processor="lookup", reason="timed_out") == 1
+    assert value(metrics, "refrain_refused_total", processor="lookup", reason="not_asked") == 1
+    assert value(metrics, "refrain_policy_version") == 7
+
+
+def now(entries: int = 0, room: int = 0, **more: Any) -> CategoryNow:
+    return CategoryNow(tally=Tally(), entries=entries, room=room, **more)
+
+
+def shard(partition: int, withdrawing: int = 0, **categories: CategoryNow) -> ShardStats:
+    return ShardStats(
+        partition=partition,
+        time_ms=1,
+        policy_version=1,
+        control=1,
+        entries=sum(each.entries for each in categories.values()),
+        waiting=0,
+        withdrawing=withdrawing,
+        categories=categories,
+    )
+
+
+def test_the_shards_of_a_worker_are_shown_together(metrics: Metrics) -> None:
+    show(
+        metrics,
+        [
+            shard(0, 2, code=now(3, 10, threshold=0.9, ttl_ms=1_000), chat=now(1, 5, off=True)),
+            shard(1, 1, code=now(4, 10, threshold=0.85, ttl_ms=2_500)),
+        ],
+    )
+    assert value(metrics, "refrain_room_entries", category="code") == 7
+    assert value(metrics, "refrain_room_cap", category="code") == 20
+    assert value(metrics, "refrain_threshold", category="code") == 0.85, "the most relaxed one"
+    assert value(metrics, "refrain_ttl_seconds", category="code") == 2.5
+    assert value(metrics, "refrain_switched_off", category="code") == 0
+    assert value(metrics, "refrain_room_entries", category="chat") == 1
+    assert value(metrics, "refrain_threshold", category="chat") is None
+    assert value(metrics, "refrain_ttl_seconds", category="chat") is None
+    assert value(metrics, "refrain_switched_off", category="chat") == 1
+    assert value(metrics, "refrain_withdrawing") == 3
+
+
+def test_a_category_is_off_until_the_last_shard_has_it_on(metrics: Metrics) -> None:
+    show(metrics, [shard(0, code=now(off=False)), shard(1, code=now(off=True))])
+    assert value(metrics, "refrain_switched_off", category="code") == 1
+    show(metrics, [shard(0, code=now(off=False)), shard(1, code=now(off=False))])
+    assert value(metrics, "refrain_switched_off", category="code") == 0
+
+
+GAUGES = (
+    "refrain_room_entries",
+    "refrain_room_cap",
+    "refrain_threshold",
+    "refrain_ttl_seconds",
+    "refrain_switched_off",
+)
+
+
+def test_a_category_that_no_shard_knows_any_more_leaves_the_gauges(metrics: Metrics) -> None:
+    code = now(1, 2, threshold=0.9, ttl_ms=1)
+    show(metrics, [shard(0, 1, code=code, chat=code)])
+    show(metrics, [shard(0, code=code)])
+    for gauge in GAUGES:
+        assert value(metrics, gauge, category="code") is not None
+        assert value(metrics, gauge, category="chat") is None
+    show(metrics, [])
+    assert all(value(metrics, gauge, category="code") is None for gauge in GAUGES)
+    assert value(metrics, "refrain_withdrawing") == 0
+
+
+def test_a_threshold_that_is_no_more_leaves_while_its_category_stays(metrics: Metrics) -> None:
+    show(metrics, [shard(0, code=now(1, 2, threshold=0.9, ttl_ms=1))])
+    show(metrics, [shard(0, code=now(1, 2))])
+    assert value(metrics, "refrain_threshold", category="code") is None
+    assert value(metrics, "refrain_room_entries", category="code") == 1
