@@ -14,6 +14,7 @@ from typing import NamedTuple
 from schemas.decisions import Decision
 from streams.errors import Rebalanced
 from streams.log import Ends, Outgoing, Position, Reader, TransactionalWriter
+from streams.lookup_metrics import show
 from streams.metrics import Metrics
 from streams.reports import Report, Reports
 from streams.shard.state import Shard
@@ -71,6 +72,7 @@ class Commits:
         self._committed.pop(partition, None)
         self.decisions.pop(partition, None)
         self._reports.dropped(partition)
+        show(self._metrics, self._reports.latest.values())
 
     def begin(self, shards: Mapping[int, Shard]) -> None:
         """Step 3, begun: one transaction for all shards that moved, or have something to tell.
@@ -136,4 +138,6 @@ class Commits:
             part.shard.committed(Reach(reached[("documents", partition)], self._now_ms()))  # step 4
             self._committed[partition] = part.next_offset
             self._reports.told(part.shard, part.next_offset, part.report)
+        if any(part.report.stats is not None for part in parts.values()):
+            show(self._metrics, self._reports.latest.values())
         self._metrics.commit.observe(time.perf_counter() - started_s)

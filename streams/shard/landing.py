@@ -26,6 +26,8 @@ from streams.shard.withdrawing import is_grounded
 
 EVICTED_MAX = 64
 """Entries that one admission may evict; a cap that was lowered is reached with the next ones."""
+OBSERVATION_BYTES_MAX = 2_000_000
+"""The largest observation, below the topic's own limit; a larger one leaves out what the model said."""
 Body = dict[str, Any]
 
 
@@ -203,7 +205,10 @@ def _observed(shard: Shard, airborne: Airborne, waiting: Waiting, body: Body) ->
         cached=None if seen is None else Sealed(data=shard.answer(seen).text),
         answered=None if equal else Sealed(data=compact(answer)),
     )
-    return Outgoing("observations", waiting.id.encode(), observation.encode())
+    record = Outgoing("observations", waiting.id.encode(), observation.encode())
+    if len(record.value or b"") <= OBSERVATION_BYTES_MAX:
+        return record
+    return record._replace(value=observation.model_copy(update={"answered": None}).encode())
 
 
 def _entry(flight: Flight, body: Body, event: Answered, record: Record, time_ms: int) -> Entry:

@@ -207,6 +207,14 @@ def test_an_observed_request_tells_how_the_models_answer_compares(journal: Journ
     assert (seen.cached is None, seen.answered is None) == (equal, equal)
 
 
+def test_what_the_model_said_is_left_out_of_an_observation_that_would_be_too_large(journal: Journal) -> None:
+    shard = ready(journal, limits={"response_bytes_max": 3_000_000})
+    asked = fold(shard, journal.ask("how so?", near(0.95), mode=CacheMode.OBSERVE))
+    (effect,) = effects(fold(shard, journal.answer(forward_id(asked), "x" * 2_100_000)), "observations")
+    seen = Observation.decode(effect.value or b"")
+    assert (seen.answered, seen.equal, seen.cached is None) == (None, False, False)
+
+
 def test_an_observed_category_serves_nobody_and_is_counted(journal: Journal) -> None:
     shard = ready(journal, cache=Cacheable.OBSERVE)
     assert ask(journal, shard).reason is Reason.OBSERVED
