@@ -331,7 +331,7 @@ def test_what_is_remembered_goes_when_a_policy_comes_that_says_never() -> None:
     entrance.in_force = PolicyInForce(version=6, who="w", at_ms=0, policy=shut)
     entrance.classifier.follow()
     assert len(entrance.remembering) == 0
-    forward, passed = passed_of(entrance(ask("Where does it hurt?", category="chat")))
+    _, passed = passed_of(entrance(ask("Where does it hurt?", category="chat")))
     assert passed.reason == Reason.CATEGORY_NEVER
     assert len(entrance.remembering) == 0
 
