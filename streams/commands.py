@@ -149,6 +149,7 @@ def _judged(record: Record, command: Judge, judged: Decision | None) -> HitJudge
         correct=command.correct,
         who=command.who,
         why=command.why,
+        partition=judged.partition,
         category=judged.category,
         namespace=judged.namespace,
         entry_id=judged.entry_id if hit else None,

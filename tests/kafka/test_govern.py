@@ -95,8 +95,8 @@ def test_each_kind_of_command_reaches_every_shard_once_and_refused_ones_are_kept
             PolicySet(version=0, policy=POLICY),
             EntriesInvalidated(version=1, source_id="doc", keep_version="3"),
             HitJudged(
-                version=3, decision_id="0-17-tag", correct=False, who="me", category="chat", namespace="ab",
-                entry_id="1-7", answer="cd",
+                version=3, decision_id="0-17-tag", correct=False, who="me", partition=1, category="chat",
+                namespace="ab", entry_id="1-7", answer="cd",
             ),
             CacheSwitched(version=5, on=False, category="chat"),
             CacheSwitched(version=7, on=True),

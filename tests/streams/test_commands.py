@@ -83,7 +83,7 @@ def test_an_invalidation_near_something_that_is_no_vector_is_refused(vector: str
 
 def test_a_judged_hit_names_its_entry() -> None:
     assert carried_out(JUDGE, DECISION) == HitJudged(
-        version=4, decision_id="d", correct=True, who="me", why="why", category="chat", namespace="ab",
+        version=4, decision_id="d", correct=True, who="me", why="why", partition=1, category="chat", namespace="ab",
         entry_id="1-7", answer="cd", load=0.25,
     )  # fmt: skip
 

@@ -169,8 +169,8 @@ def test_a_judgement_says_what_the_decision_served(log: MemoryLog) -> None:
     give(log, JUDGE)
     run_through(log)
     assert decode_event(log.records("journal")[0].value or b"") == HitJudged(
-        version=0, decision_id="0-1-tag", correct=False, who="me", why="I looked", category="chat", namespace="ab",
-        entry_id="1-7", answer="cd", load=0.25,
+        version=0, decision_id="0-1-tag", correct=False, who="me", why="I looked", partition=1, category="chat",
+        namespace="ab", entry_id="1-7", answer="cd", load=0.25,
     )  # fmt: skip
 
 

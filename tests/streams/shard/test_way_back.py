@@ -9,12 +9,12 @@ from schemas.control import PolicyInForce
 from schemas.forwards import Completion, Forward, Status
 from schemas.journal import Answered, AnswerWithheld, decode_event
 from schemas.policy import Cacheable, Policy
-from schemas.responses import Response
+from schemas.responses import Outcome, Response
 from streams.log import Outgoing, Record
 from streams.metrics import Metrics
 from streams.populate import Populate
 from streams.shard.fold import fold
-from tests.streams.shard.build import JOURNAL_ID, Journal, effects, fold_all, new_shard, policy, responses
+from tests.streams.shard.build import JOURNAL_ID, Journal, effects, fold_all, new_shard, policy, remembered, responses
 
 BODY: dict[str, Any] = {
     "object": "chat.completion",
@@ -46,3 +46,13 @@ def test_a_requester_is_told_the_same_with_and_without_the_shard() -> None:
     assert by_shard == told
     assert responses(landed)[0] == Response.decode(told.value or b"")
     assert json.loads(told.value or b"")["body"] == BODY
+
+
+def test_a_new_answer_that_nobody_waits_for_has_nobody_on_its_way_back() -> None:
+    journal, shard = Journal(), new_shard()
+    fold_all(shard, [journal.policy(ttl_ms=1_000, stale_while_revalidate_ms=60_000)])
+    remembered(journal, shard, "how?", None)
+    served = fold(shard, journal.ask("how?", None, after_ms=2_000))
+    assert [response.outcome for response in responses(served)] == [Outcome.HIT]
+    (forward,) = effects(served, "forwards")
+    assert [out.topic for out in carried(forward, policy(cache=Cacheable.NEVER))] == ["journal"]
