@@ -17,15 +17,17 @@ from schemas.decisions import Reason
 from schemas.journal import Asked, Origin
 from schemas.policy import Limits
 from schemas.requests import CacheMode, Request
+from streams.acting import Acting
 from streams.answers import refused, reply_of, respond
 from streams.dead_letters import bury
 from streams.embedder import Embedder, Remembering, load_embedder
 from streams.errors import RefrainError, Refusal, RefusalCode
 from streams.identity import Question, check_length, decision_id, decision_tag, identify, question_of
+from streams.in_force import PolicyFollower, lease_s_of
 from streams.log import Headers, Log, Outgoing, Record
 from streams.metrics import Metrics
+from streams.never import has_never
 from streams.passing import Passing, unstreamed
-from streams.policies import PolicyFollower
 from streams.reply_to import DEFAULT, ReplyTo, partitions_of
 from streams.request_reading import parse, request_of
 from streams.routing import Ask, Place, Router, Terms
@@ -75,7 +77,7 @@ class Open(NamedTuple):
 class Classifier:
     """Requests in; journal records, forwards, error responses and dead letters out.
 
-    `policy` gives the policy in force; a new one is prepared once, with its examples embedded.
+    `policy` gives the policy to act by; a new one is prepared once, with its examples embedded.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class Classifier:
 
     def step(self, batch: Sequence[Record]) -> list[Outgoing]:
         """What comes of a batch, in its order."""
-        self._follow_policy()
+        self.follow()
         taken = [self._attempt(record, self._take, record) for record in batch]
         vectors = self._vectors([item.text for item in taken if isinstance(item, Open) and item.text is not None])
         out: list[Outgoing] = []
@@ -108,12 +110,17 @@ class Classifier:
             out += self._attempt(item.record, self._finish, item, vectors) if isinstance(item, Open) else item
         return out
 
-    def _follow_policy(self) -> None:
+    def follow(self) -> None:
+        """Take on the policy as of now; nothing of it changes in the middle of a batch."""
         current = self._policy()
-        if current is not self._in_force:
-            embed, identity = self._remembering.vectors, self._embedder.identity
-            self._router = None if current is None else Router(current, embed, identity)
-            self._in_force = current
+        if current is self._in_force:
+            return
+        if has_never(None if current is None else current.policy):
+            # What may be regulated from now on was perhaps not when it was remembered.
+            self._remembering.clear()
+        embed, identity = self._remembering.vectors, self._embedder.identity
+        self._router = None if current is None else Router(current, embed, identity)
+        self._in_force = current
 
     def _vectors(self, texts: Sequence[str]) -> Vectors:
         return dict(zip(texts, self._remembering.vectors(texts), strict=True)) if texts else {}
@@ -286,10 +293,9 @@ def run_classify(
     model.embed(["What is ready now?"])
     remembering = Remembering(model, settings.embedding.remembered, metrics)
     reply_to = ReplyTo(settings.prefix, settings.classify.reply_topics, partitions_of(log), now_ms)
-    with PolicyFollower(log, metrics, NAME) as policies:
-        classifier = Classifier(
-            settings.classify, incarnations, remembering, lambda: policies.current, reply_to, metrics
-        )
+    with PolicyFollower(log, metrics, NAME, lease_s=lease_s_of(settings)) as policies:
+        acting = Acting(NAME, policies, now_ms, lambda: classifier.follow())
+        classifier = Classifier(settings.classify, incarnations, remembering, acting.policy, reply_to, metrics)
         run_stateless(
             NAME,
             log.reader(SOURCE, NAME),
@@ -299,12 +305,13 @@ def run_classify(
             batch_max=settings.classify.batch_max,
             stop=stop,
             ready=ready,
+            policed=acting,
         )
 
 
 def check_topics(log: Log) -> Incarnations:
     """The incarnations of the topics. Raises WrongSetup when one is missing or the shards do not match."""
-    for topic in ("responses", "forwards", "policies", "dead-letters"):
+    for topic in ("responses", "forwards", "policies", "acknowledgements", "dead-letters"):
         log.partitions(topic)
     shards_of(log)
     return Incarnations(log.topic_id(SOURCE), log.topic_id("journal"))

@@ -91,6 +91,10 @@ class Remembering:
         for text in texts:
             self._kept.pop(_key(text), None)
 
+    def clear(self) -> None:
+        """Drop all that is remembered."""
+        self._kept.clear()
+
     def _embed(self, missing: dict[bytes, str]) -> dict[bytes, Ints | None]:
         rows = self.embedder.embed(list(missing.values()))
         fresh = {key: _of_record(row) for key, row in zip(missing, rows, strict=True)}

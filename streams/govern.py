@@ -10,26 +10,22 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from schemas.control import POLICY_KEY, Invalidate, Judge, PolicyInForce, ReportLoad, SetPolicy, decode_command
-from schemas.journal import LoadChanged, PolicySet
-from streams.dead_letters import bury
-from streams.errors import Rebalanced, Refusal, RefusalCode, WrongSetup
+from schemas.decisions import Decision
+from streams.commands import NAME, decide, judged_by
+from streams.errors import Rebalanced, WrongSetup
 from streams.in_force import PolicyWatch
 from streams.log import Log, Outgoing, Position, Reader, Record, TransactionalWriter
+from streams.look_back import LookBack
 from streams.metrics import Metrics
-from streams.reading import read
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-NAME = "govern"
 SOURCE = "control"
 POLL_S = 0.2
+BUSY_POLL_S = 0.02
+"""How long a poll may take while commands wait for another try or for a decision to be found."""
 BATCH_MAX = 100
-POLICY_BYTES_MAX = 1_000_000
-"""The largest policy record; the topic takes a little more."""
-
-Command = SetPolicy | ReportLoad | Invalidate | Judge
 
 
 def run_govern(
@@ -49,19 +45,21 @@ def run_govern(
         if log.partitions(topic) != 1:
             raise WrongSetup(f"topic {topic} must have one partition: delete it and run `refrain topics create`")
     shards = log.partitions("journal")
+    log.partitions("decisions")
     seat = _Seat()
     reader = log.reader(SOURCE, NAME, seat)
     governor: Governor | None = None
     try:
         while not stop():
-            batch = reader.poll(BATCH_MAX, POLL_S)
+            busy = governor is not None and governor.waiting > 0
+            batch = reader.poll(BATCH_MAX, BUSY_POLL_S if busy else POLL_S)
             if seat.joined:
                 ready()
             if seat.changed:
                 seat.changed = False
                 if governor is not None:
                     governor.close()
-                governor = Governor(log, reader, shards, metrics) if seat.taken else None
+                governor = Governor(log, reader, shards, metrics, now_ms) if seat.taken else None
             if governor is not None:
                 governor.take(batch)
                 for partition, behind in reader.lag().items():
@@ -100,10 +98,13 @@ class Governor:
     force is read.
     """
 
-    def __init__(self, log: Log, reader: Reader, shards: int, metrics: Metrics) -> None:
+    def __init__(self, log: Log, reader: Reader, shards: int, metrics: Metrics, now_ms: Callable[[], int]) -> None:
+        self._log = log
         self._reader = reader
         self._shards = shards
         self._metrics = metrics
+        self._now_ms = now_ms
+        self._search: LookBack | None = None
         self._commands: deque[Record] = deque()
         self._writer: TransactionalWriter = log.transactional(NAME)
         self._writer.transact([], None, {})
@@ -116,23 +117,35 @@ class Governor:
         return len(self._commands)
 
     def take(self, batch: Sequence[Record]) -> None:
-        """Carry out what came; what meets a rebalance waits for the next call."""
+        """Carry out what came. What meets a rebalance waits for the next call, and so does what a search delays."""
         self._commands.extend(batch)
         while self._commands:
             record = self._commands[0]
-            out, policy = decide(record, self._policy, self._shards)
+            wanted = judged_by(record)
+            if wanted is not None and not self._searched(wanted):
+                return
+            judged: Decision | None = None if self._search is None else self._search.found
+            out, policy = decide(record, self._policy, self._shards, judged)
             try:
                 self._writer.transact(out, self._reader.membership(), {record.partition: Position(record.offset + 1)})
             except Rebalanced as rebalance:
                 logger.info("command %d is tried again: %s", record.offset, rebalance)
                 return
             self._commands.popleft()
+            self._search = None
             self._policy = policy
             self._count(record, out)
+            if wanted is not None:
+                return
 
     def close(self) -> None:
         """Let go of the name; commands not carried out are the next one's."""
         self._writer.close()
+
+    def _searched(self, decision_id: str) -> bool:
+        if self._search is None:
+            self._search = LookBack(self._log, decision_id, self._now_ms)
+        return self._search.further()
 
     def _count(self, record: Record, out: Sequence[Outgoing]) -> None:
         self._metrics.taken.labels(NAME, record.topic).inc()
@@ -147,52 +160,3 @@ class Governor:
     def _show(self) -> None:
         if self._policy is not None:
             self._metrics.policy_version.set(self._policy.version)
-
-
-def decide(record: Record, policy: PolicyInForce | None, shards: int) -> tuple[list[Outgoing], PolicyInForce | None]:
-    """The records of a command's transaction, without its position, and the policy in force after it."""
-    try:
-        command = read(record.value, decode_command)
-        if isinstance(command, SetPolicy):
-            after = _put_in_force(record, command, policy)
-            event: PolicySet | LoadChanged = PolicySet(version=record.offset, policy=command.policy)
-            first = [Outgoing("policies", POLICY_KEY, after.encode(), partition=0)]
-            return first + _to_every_shard(event, shards), after
-        if isinstance(command, ReportLoad):
-            return _to_every_shard(_load_changed(record, command, policy), shards), policy
-        raise Refusal(RefusalCode.NOT_SUPPORTED, f"{command.kind} commands are not built in this version")
-    except Refusal as refusal:
-        return [bury(record, refusal, NAME)], policy
-
-
-def _put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | None) -> PolicyInForce:
-    version = None if policy is None else policy.version
-    if command.expected_version is not None and command.expected_version != version:
-        raise Refusal(
-            RefusalCode.STALE_COMMAND,
-            f"it replaces version {command.expected_version}, and {version} is in force: look again, and set anew",
-        )
-    after = PolicyInForce(
-        version=record.offset,
-        who=command.who,
-        why=command.why,
-        at_ms=record.timestamp_ms,
-        policy=command.policy,
-    )
-    size = len(after.encode())
-    if size > POLICY_BYTES_MAX:
-        raise Refusal(RefusalCode.TOO_LARGE, f"the policy takes {size} bytes; at most {POLICY_BYTES_MAX} are kept")
-    return after
-
-
-def _load_changed(record: Record, command: ReportLoad, policy: PolicyInForce | None) -> LoadChanged:
-    if policy is None or command.model not in policy.policy.models:
-        raise Refusal(RefusalCode.BAD_FIELD, "model: the policy in force names no load targets for it")
-    return LoadChanged(
-        version=record.offset, model=command.model, load=command.load, valid_until_ms=command.valid_until_ms
-    )
-
-
-def _to_every_shard(event: PolicySet | LoadChanged, shards: int) -> list[Outgoing]:
-    value = event.encode()
-    return [Outgoing("journal", NAME.encode(), value, partition=shard) for shard in range(shards)]

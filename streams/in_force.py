@@ -1,44 +1,179 @@
-"""The policy in force, read from the compacted topic `policies`."""
+"""The policy in force: read from the compacted topic `policies`, and followed by processors beside their own work."""
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
 from schemas.control import POLICY_KEY, PolicyInForce
-from streams.errors import Refusal, WrongSetup
-from streams.log import Log
+from streams.errors import LogFailed, Refusal, WrongSetup
+from streams.log import Log, Record
+from streams.metrics import Metrics
 from streams.reading import read
+from streams.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 TOPIC = "policies"
+INTERVAL_S = 0.1
+"""How often a follower looks for a newer policy."""
+LEASE_S = 2.0
+"""How long a policy may be acted by after it was last seen in force. Less than the session of a consumer group: a
+member that stood still for longer has been taken for dead, and nobody waits for it to acknowledge a newer policy."""
+READ_S_MAX = 20.0
+"""How long one look may take; longer than a transaction of govern may stay open."""
+
+
+def lease_s_of(settings: Settings) -> float:
+    """The lease in a cluster of these settings (seconds)."""
+    return min(LEASE_S, settings.session_timeout_ms / 2_000)
 
 
 class PolicyWatch:
-    """Follows `policies`; each look reads only what came since the last."""
+    """Reads `policies`; each look reads only what came since the last.
 
-    def __init__(self, log: Log) -> None:
+    `unreadable` is told of a record that this version cannot read: raise, or leave the policy before it in use.
+    """
+
+    def __init__(self, log: Log, unreadable: Callable[[Record, Refusal], None] | None = None) -> None:
         self._log = log
+        self._unreadable = unreadable or _refuse
         self._next = 0
         self._end = -1
         self._latest: PolicyInForce | None = None
 
-    def latest(self) -> PolicyInForce | None:
+    def latest(self, stop: Callable[[], bool] = lambda: False) -> PolicyInForce | None:
         """The last policy that is committed, None before the first.
 
-        Raises WrongSetup for a missing topic or a record that this version cannot read, LogFailed for the broker.
+        Raises WrongSetup for a missing topic or a record that this version cannot read, LogFailed for the broker or
+        when `stop` ended the look early.
         """
         _, end = self._log.ends(TOPIC).get(0, (0, 0))
         if end == self._end:
+            # A scan would open a consumer to find nothing but the marker of govern's transaction.
             return self._latest
-        for record in self._log.scan(TOPIC, 0, self._next):
+        for record in self._log.scan(TOPIC, 0, self._next, stop=stop):
+            self._take(record)
             self._next = record.offset + 1
-            if record.key == POLICY_KEY:
-                self._latest = None if record.value is None else _read(record.value, record.offset)
+        if stop():
+            raise LogFailed(f"topic {TOPIC} was not read to its end: is the broker reachable?")
         self._end = end
         return self._latest
 
+    def _take(self, record: Record) -> None:
+        if record.key != POLICY_KEY:
+            return
+        try:
+            self._latest = None if record.value is None else read(record.value, PolicyInForce.decode)
+        except Refusal as refusal:
+            self._unreadable(record, refusal)
 
-def _read(value: bytes, offset: int) -> PolicyInForce:
-    try:
-        return read(value, PolicyInForce.decode)
-    except Refusal as refusal:
-        raise WrongSetup(
-            f"the policy at offset {offset} of {TOPIC} cannot be read ({refusal}): upgrade this worker, or set a policy"
-        ) from refusal
+
+class Known(NamedTuple):
+    """A policy that was seen in force, and until when (seconds of the follower's clock) to act by it."""
+
+    policy: PolicyInForce | None
+    until_s: float
+
+
+class PolicyFollower:
+    """The policy in force as a processor knows it. Use it as a context: read on entry, followed until exit.
+
+    `clock` gives seconds, never runs backwards, and goes on while the process is stopped.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        metrics: Metrics,
+        processor: str,
+        *,
+        interval_s: float = INTERVAL_S,
+        lease_s: float = LEASE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._watch = PolicyWatch(log, self._keep_the_last)
+        self._metrics = metrics
+        self._processor = processor
+        self._interval_s = interval_s
+        self._lease_s = lease_s
+        self._clock = clock
+        self._known = Known(None, clock())
+        self._reading = threading.Lock()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="policies", daemon=True)
+
+    @property
+    def current(self) -> PolicyInForce | None:
+        """The policy in force, None when there is none: then everything passes through. Raises as `known` does."""
+        return self.known().policy
+
+    @property
+    def last(self) -> Known:
+        """The policy that was seen last, whether or not it may still be acted by."""
+        return self._known
+
+    def known(self) -> Known:
+        """The policy in force, read again when it was not seen for as long as a lease. Raises as `read` does."""
+        known = self._known
+        return known if self.holds(known) else self._look(lambda: not self.holds(self._known))
+
+    def holds(self, known: Known) -> bool:
+        """Whether a policy may still be acted by without another look."""
+        return self._clock() < known.until_s
+
+    def read(self) -> Known:
+        """Look now. Raises WrongSetup for a missing topic, LogFailed when the broker does not say."""
+        return self._look(lambda: True)
+
+    def __enter__(self) -> PolicyFollower:
+        self.read()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _look(self, needed: Callable[[], bool]) -> Known:
+        with self._reading:
+            if needed():
+                started = self._clock()
+                policy = self._watch.latest(lambda: self._done.is_set() or self._clock() > started + READ_S_MAX)
+                self._show(policy)
+                self._known = Known(policy, started + self._lease_s)
+            return self._known
+
+    def _follow(self) -> None:
+        failing = False
+        while not self._done.wait(self._interval_s):
+            try:
+                self.read()
+                failing = False
+            except LogFailed as problem:
+                if not failing and not self._done.is_set():
+                    logger.warning("cannot follow %s: %s", TOPIC, problem)
+                failing = True
+
+    def _show(self, policy: PolicyInForce | None) -> None:
+        if policy is not None and policy is not self._known.policy:
+            self._metrics.policy_version.set(policy.version)
+            logger.info("policy version %d is in use", policy.version)
+
+    def _keep_the_last(self, record: Record, refusal: Refusal) -> None:
+        self._metrics.refused.labels(self._processor, refusal.code.value).inc()
+        logger.error(
+            "the policy at %s offset %d cannot be read (%s): the one before it stays in use; upgrade this worker, or"
+            " apply a policy that it knows with `refrain policies apply`",
+            TOPIC, record.offset, refusal,
+        )  # fmt: skip
+
+
+def _refuse(record: Record, refusal: Refusal) -> None:
+    raise WrongSetup(
+        f"the policy at offset {record.offset} of {TOPIC} cannot be read ({refusal}): upgrade this worker, or set a"
+        " policy"
+    ) from refusal

@@ -313,6 +313,9 @@ class KafkaReader:
             raise Rebalanced(f"this worker has left the group that reads {self._name}, or was taken for dead")
         return KafkaMembership(self._topic, self._name, metadata)
 
+    def member_id(self) -> str:
+        return self.consumer.memberid() or ""
+
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         if not self._from_start:
             # The owner seeks before it reads; until then the partition is paused and its offset moot.

@@ -93,6 +93,9 @@ class Reader(Protocol):
         Raises Rebalanced or Fenced when this reader is no member.
         """
 
+    def member_id(self) -> str:
+        """This reader's name in its group, empty while it is no member. It is another one each time it joins."""
+
     def seek(self, partition: int, offset: int) -> None: ...
     def pause(self, partitions: Sequence[int]) -> None: ...
     def resume(self, partitions: Sequence[int]) -> None: ...

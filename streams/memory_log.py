@@ -39,6 +39,7 @@ class MemoryLog:
         self._groups: dict[tuple[str, str], _Group] = {}
         self._epochs: dict[str, int] = {}
         self._spread = itertools.count()
+        self.members = itertools.count(1)
         self._lock = threading.RLock()
         counts = partitions if partitions is not None else {name: t.partitions for name, t in BY_NAME.items()}
         for name, count in counts.items():
@@ -161,6 +162,7 @@ class MemoryReader:
         self._group.member = self
         self._joined = False
         self._owned = True
+        self._id = f"{group}-{next(log.members)}"
 
     def take_away(self) -> None:
         """Another member took over: every partition is lost."""
@@ -204,6 +206,9 @@ class MemoryReader:
     def membership(self) -> MemoryReader:
         self.check_owned()
         return self
+
+    def member_id(self) -> str:
+        return self._id if self._joined and self._owned else ""
 
     def seek(self, partition: int, offset: int) -> None:
         self._next[partition] = offset

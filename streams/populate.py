@@ -1,6 +1,8 @@
 """populate: brings each completion back to where its question came from.
 
 `completions` -> `journal` (a shard remembers who waits), or straight to the requester (nothing is remembered).
+An answer to a question of a category that has become `never` meanwhile goes to its requester, and the shard learns
+only that it came.
 """
 
 from __future__ import annotations
@@ -11,15 +13,30 @@ from collections.abc import Callable, Iterable, Sequence
 from pydantic_core import to_json
 
 from schemas.base import Sealed
+from schemas.control import PolicyInForce
 from schemas.forwards import Completion, Status
-from schemas.journal import Answered, AnswerFailed
-from schemas.responses import Outcome, Problem, Response
-from streams.answers import refused, respond
+from schemas.journal import Answered, AnswerFailed, AnswerWithheld
+from schemas.policy import Policy
+from schemas.responses import Outcome
+from streams.acting import Acting
 from streams.dead_letters import bury
+from streams.delivering import (
+    answered_to,
+    failed,
+    failure_of,
+    is_late,
+    neutral,
+    problem_of,
+    tell,
+    to_journal,
+    too_large,
+)
 from streams.errors import Refusal, RefusalCode
+from streams.in_force import PolicyFollower, lease_s_of
 from streams.log import Log, Outgoing, Reader, Record
 from streams.metrics import Metrics
-from streams.reading import Addressed, address_of, read
+from streams.never import has_never, may_keep
+from streams.reading import address_of, read
 from streams.recent import Recent
 from streams.routes import DirectRoute, ShardRoute, decode_route
 from streams.settings import Settings
@@ -49,28 +66,48 @@ def run_populate(
     now_ms: Callable[[], int],
 ) -> None:
     """Run until `stop`. Raises WrongSetup for missing topics, LogFailed when the broker fails."""
-    step = Populate(log.partitions("journal"), log.topic_id("journal"), metrics)
     log.partitions(SOURCE)
-    memory = _Memory(log, step)
-    reader = memory.reader = log.reader(SOURCE, NAME, memory)
-    run_stateless(NAME, reader, log.writer(), step, metrics, batch_max=BATCH_MAX, stop=stop, ready=ready)
+    log.partitions("acknowledgements")
+    with PolicyFollower(log, metrics, NAME, lease_s=lease_s_of(settings)) as policies:
+        acting = Acting(NAME, policies, now_ms, lambda: step.settle())
+        step = Populate(log.partitions("journal"), log.topic_id("journal"), metrics, acting.policy)
+        memory = _Memory(log, step)
+        reader = memory.reader = log.reader(SOURCE, NAME, memory)
+        run_stateless(
+            NAME, reader, log.writer(), step, metrics, batch_max=BATCH_MAX, stop=stop, ready=ready, policed=acting
+        )
 
 
 class Populate:
     """Completions in; journal records, responses and dead letters out.
 
     `partitions` and `incarnation` (topic id) are the journal's: an answer for another one was not asked here.
+    `policy` gives the policy to act by. A batch may be worked again until `settle` is called.
     """
 
-    def __init__(self, partitions: int, incarnation: str, metrics: Metrics) -> None:
+    def __init__(
+        self, partitions: int, incarnation: str, metrics: Metrics, policy: Callable[[], PolicyInForce | None]
+    ) -> None:
         self._partitions = partitions
         self._incarnation = incarnation
         self._metrics = metrics
+        self._in_force = policy
+        self._policy: Policy | None = None
         self._told = Recent()
+        self._telling: set[str] = set()
 
     def __call__(self, batch: Sequence[Record]) -> list[Outgoing]:
         """What comes of a batch, in its order."""
+        in_force = self._in_force()
+        self._policy = None if in_force is None else in_force.policy
+        self._telling.clear()
         return [out for record in batch for out in self._one(record)]
+
+    def settle(self) -> None:
+        """What came of the last batch was sent: whoever it told is not told again."""
+        for forward_id in self._telling:
+            self._told.add(forward_id)
+        self._telling.clear()
 
     def remember(self, record: Record) -> None:
         """Whoever this completion was for has been told."""
@@ -81,8 +118,7 @@ class Populate:
             route = decode_route(address.route, address.forward_id)
         except Refusal:
             return
-        if isinstance(route, DirectRoute):
-            self._told.add(route.forward_id)
+        self._told.add(route.forward_id)
 
     def _one(self, record: Record) -> Iterable[Outgoing]:
         try:
@@ -90,44 +126,72 @@ class Populate:
         except Refusal as refusal:
             return self._unreadable(record, refusal)
         try:
-            route = self._route(completion.route, completion.forward_id)
+            route = decode_route(completion.route, completion.forward_id)
         except Refusal as refusal:
-            return [self._bury(record, refusal)]
+            return [self._bury(record, refusal, with_text=self._harmless)]
+        misplaced = self._misplaced(route)
+        if misplaced is not None:
+            return [self._bury(record, misplaced, with_text=self._keeps(route))]
         return self._deliver(record, route, completion)
 
     def _deliver(self, record: Record, route: ShardRoute | DirectRoute, completion: Completion) -> list[Outgoing]:
-        if isinstance(route, ShardRoute):
+        if isinstance(route, DirectRoute):
+            return self._to_requester(record, route, completion)
+        # A shard sees repeats itself; they are remembered for those that will not reach it.
+        seen = self._seen(route.forward_id)
+        if self._keeps(route):
             return self._to_shard(record, route, completion)
-        return self._to_requester(record, route, completion)
+        return self._drop() if seen else self._withhold(record, route, completion)
 
     def _unreadable(self, record: Record, refusal: Refusal) -> list[Outgoing]:
         """A dead letter; when it can be seen whose answer it was meant to be, somebody waits and is told."""
         address = address_of(record.value)
-        if address is None:
-            return [self._bury(record, refusal)]
         try:
-            route = self._route(address.route, address.forward_id)
+            route = None if address is None else decode_route(address.route, address.forward_id)
         except Refusal:
-            return [self._bury(record, refusal)]
-        letter = self._bury(record, refusal, with_text=isinstance(route, ShardRoute))
-        return [letter, *self._deliver(record, route, _failed(address, refusal))]
+            route = None
+        if address is None or route is None:
+            return [self._bury(record, refusal, with_text=self._harmless)]
+        letter = self._bury(record, refusal, with_text=self._keeps(route))
+        if self._misplaced(route) is not None:
+            return [letter]
+        return [letter, *self._deliver(record, route, failed(address, refusal))]
 
-    def _route(self, text: str, forward_id: str) -> ShardRoute | DirectRoute:
-        route = decode_route(text, forward_id)
+    @property
+    def _harmless(self) -> bool:
+        """Whether no text can be regulated, whosever it is."""
+        return not has_never(self._policy)
+
+    def _keeps(self, route: ShardRoute | DirectRoute) -> bool:
+        """Whether an answer on this way may lie anywhere."""
         if isinstance(route, DirectRoute):
-            return route
+            return False
+        return route.category is None or may_keep(self._policy, route.category)
+
+    def _misplaced(self, route: ShardRoute | DirectRoute) -> Refusal | None:
+        """Why the journal has no such shard, None when it has."""
+        if isinstance(route, DirectRoute):
+            return None
         if route.incarnation != self._incarnation:
-            raise Refusal(RefusalCode.NOT_ASKED, "the question was asked through another incarnation of the journal")
+            return Refusal(RefusalCode.NOT_ASKED, "the question was asked through another incarnation of the journal")
         if not 0 <= route.partition < self._partitions:
-            raise Refusal(RefusalCode.NOT_ASKED, f"the journal has {self._partitions} partitions, no {route.partition}")
-        return route
+            return Refusal(
+                RefusalCode.NOT_ASKED, f"the journal has {self._partitions} partitions, no {route.partition}"
+            )
+        return None
+
+    def _seen(self, forward_id: str) -> bool:
+        """Whether this question was answered before; from now on it is."""
+        seen = forward_id in self._told or forward_id in self._telling
+        self._telling.add(forward_id)
+        return seen
 
     def _to_shard(self, record: Record, route: ShardRoute, completion: Completion) -> list[Outgoing]:
         if completion.error is not None or completion.body is None:
-            return [_to_journal(route, _answer_failed(completion))]
+            return [to_journal(route, failure_of(completion))]
         body = to_json(completion.body)
         if len(body) <= ANSWER_BYTES_MAX:
-            answered = _to_journal(
+            answered = to_journal(
                 route,
                 Answered(
                     forward_id=completion.forward_id,
@@ -137,31 +201,43 @@ class Populate:
             )
             if len(answered.value or b"") <= ANSWERED_BYTES_MAX:
                 return [answered]
-        refusal = _too_large(len(body))
-        failed = AnswerFailed(forward_id=completion.forward_id, error=_problem(refusal))
-        return [_to_journal(route, failed), self._bury(record, refusal)]
+        refusal = too_large(len(body), ANSWER_BYTES_MAX)
+        lost = AnswerFailed(forward_id=completion.forward_id, error=problem_of(refusal))
+        return [to_journal(route, lost), self._bury(record, refusal)]
 
     def _to_requester(self, record: Record, route: DirectRoute, completion: Completion) -> list[Outgoing]:
-        if route.forward_id in self._told:
-            self._metrics.dropped.labels(NAME, SEEN_BEFORE).inc()
-            return []
-        self._told.add(route.forward_id)
+        if self._seen(route.forward_id):
+            return self._drop()
         if completion.body is None or completion.status is Status.FAILED:
-            problem = _answer_failed(completion).error
-            return [_tell(route, problem)]
-        response = Response(
-            request_id=route.request_id,
-            tenant=route.tenant,
-            outcome=Outcome.BYPASS,
-            body=completion.body,
-            decision=route.decision,
-        )
-        answer = respond(route.reply, response)
-        if len(answer.value or b"") <= ANSWER_BYTES_MAX:
+            return [tell(route, route.reply, failure_of(completion).error)]
+        answer = answered_to(route, route.reply, Outcome.BYPASS, completion)
+        size = len(answer.value or b"")
+        if size <= ANSWER_BYTES_MAX:
             return [answer]
-        refusal = _too_large(len(answer.value or b""))
+        refusal = too_large(size, ANSWER_BYTES_MAX)
         # The answer may belong to a category whose text is kept nowhere.
-        return [_tell(route, _problem(refusal)), self._bury(record, refusal, with_text=False)]
+        return [tell(route, route.reply, problem_of(refusal)), self._bury(record, refusal, with_text=False)]
+
+    def _withhold(self, record: Record, route: ShardRoute, completion: Completion) -> list[Outgoing]:
+        """Tell the requester, and the shard only that it is done: nothing that may quote the question."""
+        if completion.body is None or completion.status is Status.FAILED:
+            return [to_journal(route, neutral(failure_of(completion)))]
+        withheld = to_journal(route, AnswerWithheld(forward_id=route.forward_id))
+        if route.reply is None or is_late(record, route):
+            return [withheld]
+        answer = answered_to(route, route.reply, Outcome.MISS, completion)
+        limit = ANSWER_BYTES_MAX
+        if self._policy is not None:
+            limit = min(limit, self._policy.limits.response_bytes_max)
+        size = len(answer.value or b"")
+        if size <= limit:
+            return [answer, withheld]
+        refusal = too_large(size, limit)
+        return [tell(route, route.reply, problem_of(refusal)), withheld, self._bury(record, refusal, with_text=False)]
+
+    def _drop(self) -> list[Outgoing]:
+        self._metrics.dropped.labels(NAME, SEEN_BEFORE).inc()
+        return []
 
     def _bury(self, record: Record, refusal: Refusal, *, with_text: bool = True) -> Outgoing:
         logger.warning("%s[%d]@%d: %s", record.topic, record.partition, record.offset, refusal)
@@ -191,39 +267,3 @@ class _Memory:
 
     def lost(self, partitions: Sequence[int]) -> None:
         """Nothing is kept a partition."""
-
-
-def _to_journal(route: ShardRoute, event: Answered | AnswerFailed) -> Outgoing:
-    return Outgoing("journal", route.forward_id.encode(), event.encode(), partition=route.partition)
-
-
-def _tell(route: DirectRoute, problem: Problem) -> Outgoing:
-    response = refused(
-        problem.code, problem.message, request_id=route.request_id, tenant=route.tenant, decision=route.decision
-    )
-    return respond(route.reply, response)
-
-
-def _answer_failed(completion: Completion) -> AnswerFailed:
-    error = completion.error or Problem(code=RefusalCode.UPSTREAM.value, message="the connector gave no reason")
-    return AnswerFailed(forward_id=completion.forward_id, error=error)
-
-
-def _failed(address: Addressed, refusal: Refusal) -> Completion:
-    message = f"the connector's completion cannot be taken ({refusal}): mend the connector and ask again"
-    return Completion(
-        forward_id=address.forward_id,
-        route=address.route,
-        status=Status.FAILED,
-        error=Problem(code=RefusalCode.UPSTREAM.value, message=message),
-    )
-
-
-def _too_large(size: int) -> Refusal:
-    return Refusal(
-        RefusalCode.ANSWER_TOO_LARGE, f"the answer takes {size} bytes; at most {ANSWER_BYTES_MAX} are delivered"
-    )
-
-
-def _problem(refusal: Refusal) -> Problem:
-    return Problem(code=refusal.code.value, message=str(refusal.args[0]))

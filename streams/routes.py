@@ -8,18 +8,29 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from schemas.base import Part, Reply
+from schemas.base import Millis, Part, Reply
 from schemas.responses import DecisionSummary
 from streams.errors import Refusal, RefusalCode
 
 
 class ShardRoute(Part):
-    """Back to the shard that remembers who waits."""
+    """Back to the shard that remembers who waits.
+
+    What follows `partition` is for an answer that may not pass through the shard any more, because its category has
+    become `never`: it goes to the requester directly. Without a `reply` nobody is told.
+    """
 
     to: Literal["shard"] = "shard"
     forward_id: str
     incarnation: str
     partition: int
+    category: str | None = None
+    request_id: str | None = None
+    tenant: str | None = None
+    reply: Reply | None = None
+    decision: DecisionSummary | None = None
+    deadline_at_ms: Millis | None = None
+    """When the shard tells the requester that no answer came."""
 
 
 class DirectRoute(Part):

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from schemas.control import PolicyInForce
 from schemas.journal import Seen
 from schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy
+from streams.never import is_never
 from streams.vectors import Ints, cosine, squared_norm
 
 Embed = Callable[[Sequence[str]], list[Ints | None]]
@@ -72,8 +73,8 @@ class Router:
         policy = self.policy = in_force.policy
         self.version = in_force.version
         rules = [_compiled(number, policy) for number in range(len(policy.rules))]
-        self._never = [rule for rule in rules if _is_never(policy, rule.category)]
-        self._others = [rule for rule in rules if not _is_never(policy, rule.category)]
+        self._never = [rule for rule in rules if is_never(policy, rule.category)]
+        self._others = [rule for rule in rules if not is_never(policy, rule.category)]
         self._terms = {name: Terms(of, _seen(self.version, of)) for name, of in policy.categories.items()}
         self._examples = Examples(policy, embed)
         self._by_example = f"examples:{hashlib.sha256(embedder.encode()).hexdigest()[:12]}@v{self.version}"
@@ -108,7 +109,7 @@ class Router:
 
     def smells_never(self, text: str) -> bool:
         """Whether bytes that could not be read look like `never` traffic: a rule's pattern or name is in them."""
-        named = {name for name in self.policy.categories if _is_never(self.policy, name)}
+        named = {name for name in self.policy.categories if is_never(self.policy, name)}
         for rule in self._never:
             if rule.pattern is not None and rule.pattern.search(text):
                 return True
@@ -126,7 +127,7 @@ class Examples:
     """The examples of a policy as vectors of record. Ties go to `never` categories, then to the earlier example."""
 
     def __init__(self, policy: Policy, embed: Embed) -> None:
-        by_never = sorted(policy.categories, key=lambda name: not _is_never(policy, name))
+        by_never = sorted(policy.categories, key=lambda name: not is_never(policy, name))
         named = [(name, text) for name in by_never for text in policy.categories[name].examples]
         vectors = embed([text for _, text in named]) if named else []
         kept = [(name, vector) for (name, _), vector in zip(named, vectors, strict=True) if vector is not None]
@@ -135,7 +136,7 @@ class Examples:
         # Sums of products of 16-bit integers are exact in float64, in any order and on any machine.
         self._rows: npt.NDArray[np.float64] = np.array([vector for _, vector in kept], dtype=np.float64)
         self._lengths = np.sqrt(np.array(self._norms, dtype=np.float64))
-        self.never = any(_is_never(policy, name) for name in self._categories)
+        self.never = any(is_never(policy, name) for name in self._categories)
 
     def __len__(self) -> int:
         return len(self._categories)
@@ -192,8 +193,3 @@ def _matches(rule: _Rule, ask: Ask, text: str) -> bool:
 
 def _seen(version: int, policy: CategoryPolicy) -> Seen:
     return Seen(policy_version=version, cache=policy.cache, threshold=policy.threshold, ttl_ms=policy.ttl_ms)
-
-
-def _is_never(policy: Policy, category: str) -> bool:
-    found = policy.of(category)
-    return found is not None and found.cache is Cacheable.NEVER

@@ -1,10 +1,14 @@
-"""The shell of processors without state: take a batch, work it, send what comes of it, keep the position."""
+"""The shell of processors without state: take a batch, work it, send what comes of it, keep the position.
+
+A processor that acts by the policy says around its batches which one it is (`Policed`, see `streams.acting`).
+"""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from streams.errors import Rebalanced
 from streams.log import Outgoing, Position, Reader, Record, Writer
@@ -18,6 +22,32 @@ COMMIT_INTERVAL_S = 0.1
 Step = Callable[[Sequence[Record]], Sequence[Outgoing]]
 
 
+class Policed(Protocol):
+    """What a processor that acts by the policy in force does around its batches. `member` is its id in the group."""
+
+    def between(self, member: str) -> Sequence[Outgoing]:
+        """Before each poll, when all that was produced is acknowledged. Returns what to send first."""
+
+    def begin(self, member: str) -> None:
+        """Before a batch is worked on."""
+
+    def holds(self) -> bool:
+        """After a batch was worked on, before its outcome is sent: False when it must be worked on again."""
+
+
+class Unpoliced:
+    """No policy counts."""
+
+    def between(self, member: str) -> Sequence[Outgoing]:
+        return ()
+
+    def begin(self, member: str) -> None:
+        pass
+
+    def holds(self) -> bool:
+        return True
+
+
 def run_stateless(
     name: str,
     reader: Reader,
@@ -28,21 +58,28 @@ def run_stateless(
     batch_max: int,
     stop: Callable[[], bool],
     ready: Callable[[], None] = lambda: None,
+    policed: Policed | None = None,
 ) -> None:
     """Run until `stop`. What a batch produced is acknowledged before its position is kept.
 
+    `step` is pure as far as its outcome goes: it may be done again for the same batch.
     A crash repeats at most what came since the last position; the shard knows repeats by their ids.
     """
+    acting = policed or Unpoliced()
     pending: dict[int, Position] = {}
     due = time.monotonic()
     try:
         while not stop():
+            writer.send(acting.between(reader.member_id()))
             batch = reader.poll(batch_max, POLL_S)
             if reader.assignment():
                 ready()
             if batch:
                 started = time.perf_counter()
+                acting.begin(reader.member_id())
                 out = step(batch)
+                while not acting.holds():
+                    out = step(batch)
                 writer.send(out)
                 _count(metrics, name, batch, out, time.perf_counter() - started)
                 for record in batch:

@@ -12,7 +12,7 @@ from schemas.forwards import Forward
 from schemas.journal import Asked
 from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy
 from schemas.requests import CacheMode
-from schemas.responses import Outcome, Response
+from schemas.responses import DecisionSummary, Outcome, Response
 from streams.answers import refused, respond, served
 from streams.effective import Effective, effective, stricter
 from streams.errors import RefusalCode
@@ -83,18 +83,9 @@ def _decide(context: _Context, question: Question, deadline_at_ms: int) -> None:
     if join is not None:
         similarity, airborne = join
         verdict = verdict._replace(reason=Reason.IN_FLIGHT, similarity=similarity)
-        return _wait(context, question, verdict, Outcome.COALESCED, airborne.flight.forward_id, deadline_at_ms, [])
+        return _wait(context, question, verdict, Outcome.COALESCED, airborne.flight.forward_id, deadline_at_ms)
     flight = _flight(context, question, deadline_at_ms)
-    context.out.effects.append(_forward(context, flight))
-    return _wait(
-        context,
-        question,
-        verdict,
-        Outcome.MISS,
-        flight.forward_id,
-        deadline_at_ms,
-        [Change(FLIGHTS, flight.forward_id, flight)],
-    )
+    return _wait(context, question, verdict, Outcome.MISS, flight.forward_id, deadline_at_ms, flight)
 
 
 def _serve_stale(context: _Context, question: Question, verdict: Verdict) -> None:
@@ -105,7 +96,7 @@ def _serve_stale(context: _Context, question: Question, verdict: Verdict) -> Non
         return _serve(context, question, verdict, join[1].flight.forward_id)
     flight = _flight(context, question, deadline_at_ms)
     _serve(context, question, verdict, flight.forward_id, [Change(FLIGHTS, flight.forward_id, flight)])
-    context.out.effects.append(_forward(context, flight))
+    context.out.effects.append(_forward(context, flight, None))
     return None
 
 
@@ -143,9 +134,10 @@ def _wait(
     outcome: Outcome,
     forward_id: str,
     deadline_at_ms: int,
-    changes: list[Change],
+    flight: Flight | None = None,
 ) -> None:
-    shard, asked, record, _ = context
+    """Remember who waits for `forward_id`; a `flight` is forwarded first."""
+    shard, asked, record, out = context
     kept = None if verdict.serve is None else shard.answer(verdict.serve)
     decision = _decision(context, question, verdict, outcome, forward_id, kept)
     waiting = Waiting(
@@ -162,8 +154,12 @@ def _wait(
         deadline_at_ms=deadline_at_ms,
         offset=record.offset,
     )
+    changes: list[Change] = []
+    if flight is not None:
+        out.effects.append(_forward(context, flight, summary(decision)))
+        changes.append(Change(FLIGHTS, flight.forward_id, flight))
     shard.apply([*changes, Change(WAITING, waiting.id, waiting)])
-    context.out.decisions.append(decision.model_copy(update={"changes": digest_of(shard.recent)}))
+    out.decisions.append(decision.model_copy(update={"changes": digest_of(shard.recent)}))
 
 
 def _refuse(context: _Context, question: Question, verdict: Verdict, code: RefusalCode, message: str) -> None:
@@ -236,10 +232,21 @@ def _flight(context: _Context, question: Question, deadline_at_ms: int) -> Fligh
     )
 
 
-def _forward(context: _Context, flight: Flight) -> Outgoing:
-    shard = context.shard
-    route = ShardRoute(forward_id=flight.forward_id, incarnation=shard.incarnation, partition=shard.partition)
-    return _forwarded(context.asked, encode_route(route), flight.deadline_at_ms)
+def _forward(context: _Context, flight: Flight, told: DecisionSummary | None) -> Outgoing:
+    """The question on its way; `told` is what its requester is told with the answer, None when nobody waits for it."""
+    shard, asked = context.shard, context.asked
+    route = ShardRoute(
+        forward_id=flight.forward_id,
+        incarnation=shard.incarnation,
+        partition=shard.partition,
+        category=asked.category,
+        request_id=asked.request_id,
+        tenant=asked.tenant,
+        reply=None if told is None else asked.reply,
+        decision=told,
+        deadline_at_ms=flight.deadline_at_ms,
+    )
+    return _forwarded(asked, encode_route(route), flight.deadline_at_ms)
 
 
 def _forwarded(asked: Asked, route: str, deadline_at_ms: int) -> Outgoing:

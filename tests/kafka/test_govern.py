@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from schemas.control import ReportLoad, SetPolicy
-from schemas.journal import LoadChanged, PolicySet, decode_event
+from schemas.base import Message
+from schemas.control import Invalidate, Judge, ReportLoad, SetPolicy, Switch
+from schemas.dead_letters import HEADER_REASON
+from schemas.decisions import Decision, Reason
+from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
 from schemas.policy import CategoryPolicy, ModelPolicy, Policy
+from schemas.responses import Outcome
 from streams.govern import run_govern
 from streams.in_force import PolicyWatch
 from streams.kafka_log import KafkaLog
@@ -19,6 +23,11 @@ from tests.kafka.table import PARTITIONS_MAX, create_table
 POLICY = Policy(categories={"chat": CategoryPolicy()}, models={"m": ModelPolicy()})
 SET = SetPolicy(who="me", policy=POLICY)
 LOAD = ReportLoad(who="adapt", model="m", load=0.5, valid_until_ms=9)
+DECISION = Decision(
+    id="0-17-tag", partition=1, offset=2, time_ms=3, tenant="acme", category="chat", model="m", outcome=Outcome.HIT,
+    reason=Reason.EXACT_TEXT, namespace="ab", entry_id="1-7", answer="cd",
+)  # fmt: skip
+JUDGE = Judge(who="me", decision_id=DECISION.id, correct=False)
 
 
 @pytest.fixture
@@ -27,14 +36,26 @@ def log(settings: Settings, admin: AdminClient) -> KafkaLog:
     return KafkaLog(settings)
 
 
-def give(log: KafkaLog, *commands: SetPolicy | ReportLoad | bytes) -> None:
+def give(log: KafkaLog, *commands: Message | bytes) -> None:
     writer = log.writer()
     writer.send([Outgoing("control", None, c if isinstance(c, bytes) else c.encode()) for c in commands])
     writer.close()
 
 
+def record_decision(log: KafkaLog, *decisions: Decision) -> None:
+    """As a shard does it: in a transaction, by the key's partition."""
+    writer = log.transactional("a-shard")
+    writer.transact([Outgoing("decisions", each.id.encode(), each.encode()) for each in decisions], None, {})
+    writer.close()
+
+
 def events(log: KafkaLog, shard: int) -> list[object]:
     return [decode_event(record.value or b"") for record in log.scan("journal", shard)]
+
+
+def reasons(log: KafkaLog) -> list[str]:
+    letters = log.scan("dead-letters", 0)
+    return [(dict(letter.headers)[HEADER_REASON] or b"").decode().partition(":")[0] for letter in letters]
 
 
 def test_commands_reach_every_shard_in_order_and_bad_ones_are_kept(log: KafkaLog, settings: Settings) -> None:
@@ -49,6 +70,39 @@ def test_commands_reach_every_shard_in_order_and_bad_ones_are_kept(log: KafkaLog
     latest = PolicyWatch(log).latest()
     assert latest is not None
     assert latest.version == 0
+
+
+def test_each_kind_of_command_reaches_every_shard_once_and_refused_ones_are_kept(
+    log: KafkaLog, settings: Settings
+) -> None:
+    record_decision(log, *(DECISION.model_copy(update={"id": f"0-{n}-tag"}) for n in range(40)))
+    commands = [
+        SET,
+        Invalidate(who="me", source_id="doc", keep_version="3"),
+        b'{"v":1,"kind":"Invalidate","who":"me"}',
+        JUDGE,
+        Judge(who="me", decision_id="0-99-tag", correct=True),
+        Switch(who="me", on=False, category="chat"),
+        Switch(who="me", on=False, category="other"),
+        Switch(who="me", on=True),
+        LOAD,
+    ]
+    with running(run_govern, settings):
+        give(log, *commands)
+        eventually(lambda: len(events(log, PARTITIONS_MAX - 1)) == 6)
+    for shard in range(PARTITIONS_MAX):
+        assert events(log, shard) == [
+            PolicySet(version=0, policy=POLICY),
+            EntriesInvalidated(version=1, source_id="doc", keep_version="3"),
+            HitJudged(
+                version=3, decision_id="0-17-tag", correct=False, who="me", partition=1, category="chat",
+                namespace="ab", entry_id="1-7", answer="cd",
+            ),
+            CacheSwitched(version=5, on=False, category="chat"),
+            CacheSwitched(version=7, on=True),
+            LoadChanged(version=8, model="m", load=0.5, valid_until_ms=9),
+        ]  # fmt: skip
+    assert reasons(log) == ["bad_field", "unknown_decision", "bad_field"]
 
 
 def test_a_worker_that_takes_over_goes_on_where_the_first_one_ended(log: KafkaLog, settings: Settings) -> None:

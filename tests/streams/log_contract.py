@@ -171,6 +171,19 @@ class LogContract:
         reader.close()
         assert listener.heard == [("assigned", (0, 1, 2)), ("revoked", (0, 1, 2))]
 
+    def test_a_reader_is_known_by_another_id_each_time_it_joins(self, cluster: Cluster, topic: str) -> None:
+        first = cluster.log.reader(topic, GROUP)
+        assert first.member_id() == ""
+        join(first)
+        known = first.member_id()
+        assert known != ""
+        assert first.member_id() == known
+        first.close()
+        second = cluster.log.reader(topic, GROUP)
+        join(second)
+        assert second.member_id() not in ("", known)
+        second.close()
+
     def test_lag_is_what_is_left_to_read(self, cluster: Cluster, topic: str) -> None:
         cluster.log.writer().send(records_of(topic, 20))
         reader = cluster.log.reader(topic, GROUP)

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from schemas.acknowledgements import Acknowledgement
 from schemas.control import POLICY_KEY, PolicyInForce
 from schemas.dead_letters import HEADER_PROCESSOR, HEADER_REASON, HEADERS
 from schemas.decisions import Reason
@@ -47,6 +48,7 @@ POLICY = Policy(
     rules=(Rule(when=Match(pattern="diagnosis"), category="medical"), Rule(when=Match(tag="s"), category="shared")),
     limits=Limits(answer_timeout_ms=60_000),
 )
+OPEN = Policy(categories={"chat": CategoryPolicy()})
 BY_EXAMPLE = Policy(
     categories={
         "medical": CategoryPolicy(cache=Cacheable.NEVER, examples=("Which pills help against fever?",)),
@@ -320,6 +322,45 @@ def test_a_deadline_that_is_over_is_told_and_asks_nobody(text: str) -> None:
     assert (event.outcome, event.reason) == (Outcome.ERROR, Reason.DEADLINE_PASSED)
 
 
+def test_what_is_remembered_goes_when_a_policy_comes_that_says_never() -> None:
+    entrance = Entrance()
+    entrance.in_force = PolicyInForce(version=5, who="w", at_ms=0, policy=OPEN)
+    entrance(ask("Where does it hurt?", category="chat"))
+    assert len(entrance.remembering) > 0
+    shut = OPEN.model_copy(update={"categories": {"chat": CategoryPolicy(cache=Cacheable.NEVER)}})
+    entrance.in_force = PolicyInForce(version=6, who="w", at_ms=0, policy=shut)
+    entrance.classifier.follow()
+    assert len(entrance.remembering) == 0
+    _, passed = passed_of(entrance(ask("Where does it hurt?", category="chat")))
+    assert passed.reason == Reason.CATEGORY_NEVER
+    assert len(entrance.remembering) == 0
+
+
+def test_what_is_remembered_stays_under_a_policy_without_never() -> None:
+    entrance = Entrance(OPEN)
+    entrance(ask("Where does it hurt?", category="chat"))
+    entrance.in_force = PolicyInForce(version=6, who="w", at_ms=0, policy=OPEN)
+    calls = len(entrance.embedder.calls)
+    asked_of(entrance(ask("Where does it hurt?", category="chat")))
+    assert len(entrance.embedder.calls) == calls
+
+
+def test_a_policy_is_taken_on_as_a_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    entrance = Entrance(OPEN)
+    entrance.classifier.follow()
+    with_examples = OPEN.model_copy(update={"categories": {"chat": CategoryPolicy(examples=("What?",))}})
+    entrance.in_force = PolicyInForce(version=5, who="w", at_ms=0, policy=with_examples)
+
+    def failing(texts: Sequence[str]) -> Floats:
+        raise WrongSetup("the model is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(entrance.embedder, "embed", failing)
+        with pytest.raises(WrongSetup):
+            entrance.classifier.follow()
+    assert asked_of(entrance(ask(category="chat"))).seen.policy_version == 5
+
+
 def test_a_new_policy_is_used_from_the_next_batch_on() -> None:
     entrance = Entrance(None)
     assert passed_of(entrance(ask()))[1].reason == Reason.NO_POLICY
@@ -518,8 +559,13 @@ def test_the_processor_follows_the_policies_topic_and_works_the_requests() -> No
     kinds = [type(decode_event(kept.value or b"")) for kept in log.records("journal")]
     assert sorted(kind.__name__ for kind in kinds) == ["Asked", "Passed"]
     assert len(log.records("forwards")) == 1
+    (said,) = log.records("acknowledgements")
+    assert Acknowledgement.decode(said.value or b"") == Acknowledgement(
+        processor="classify", worker="classify-1", version=4, at_ms=NOW_MS
+    )
     run(log)
     assert len(log.records("journal")) == 2
+    assert [said.key for said in log.records("acknowledgements")] == [b"classify/classify-1", b"classify/classify-2"]
 
 
 def test_a_missing_topic_stops_the_worker_at_start() -> None:

@@ -79,6 +79,13 @@ def test_a_forgotten_text_is_embedded_again() -> None:
     assert embedder.calls == [["a"], ["a"]]
 
 
+def test_all_can_be_forgotten() -> None:
+    remembering = Remembering(Counting(), 10, Metrics())
+    remembering.vectors(["a", "b"])
+    remembering.clear()
+    assert len(remembering) == 0
+
+
 def test_the_free_embedder_needs_no_model(tmp_path: Path) -> None:
     assert isinstance(load_embedder(Embedding(backend="free"), tmp_path), FreeEmbedder)
     assert list(tmp_path.iterdir()) == []

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from schemas.base import Message
-from schemas.control import Invalidate, Judge, PolicyInForce, ReportLoad, SetPolicy
+from schemas.control import Invalidate, Judge, PolicyInForce, ReportLoad, SetPolicy, Switch
 from schemas.dead_letters import HEADER_REASON
-from schemas.journal import LoadChanged, PolicySet, decode_event
+from schemas.decisions import Decision, Reason
+from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
 from schemas.policy import CategoryPolicy, ModelPolicy, Policy
-from streams.errors import SendFailed, WrongSetup
-from streams.govern import decide, run_govern
+from schemas.responses import Outcome
+from streams.errors import LogFailed, SendFailed, WrongSetup
+from streams.govern import run_govern
 from streams.log import Outgoing, Record
 from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
@@ -21,6 +25,22 @@ from streams.settings import Settings
 POLICY = Policy(categories={"chat": CategoryPolicy()}, models={"m": ModelPolicy()})
 SET = SetPolicy(who="me", policy=POLICY)
 LOAD = ReportLoad(who="adapt", model="m", load=0.5, valid_until_ms=9)
+JUDGE = Judge(who="me", why="I looked", decision_id="0-1-tag", correct=False)
+DECISION = Decision(
+    id="0-1-tag",
+    partition=1,
+    offset=2,
+    time_ms=3,
+    tenant="acme",
+    category="chat",
+    model="m",
+    outcome=Outcome.HIT,
+    reason=Reason.SIMILAR_TEXT,
+    namespace="ab",
+    entry_id="1-7",
+    answer="cd",
+    load=0.25,
+)
 
 
 def give(log: MemoryLog, *commands: Message | bytes) -> None:
@@ -29,7 +49,8 @@ def give(log: MemoryLog, *commands: Message | bytes) -> None:
 
 def govern(log: MemoryLog, until: Callable[[], bool]) -> Metrics:
     metrics = Metrics()
-    run_govern(Settings(), log, metrics, stop=until, ready=lambda: None, now_ms=lambda: 0)
+    ticks = itertools.count(0, 100)
+    run_govern(Settings(), log, metrics, stop=until, ready=lambda: None, now_ms=lambda: next(ticks))
     return metrics
 
 
@@ -95,8 +116,10 @@ def test_the_version_in_force_is_known_after_a_restart(log: MemoryLog) -> None:
         (b'{"v":1,"kind":"Other"}', "bad_field"),
         (SET.encode().replace(b"chat", b"bad name"), "bad_field"),
         (LOAD.model_copy(update={"model": "unknown"}).encode(), "bad_field"),
-        (Invalidate(who="me", before_ms=1, all=True).encode(), "not_supported"),
-        (Judge(who="me", decision_id="d", correct=True).encode(), "not_supported"),
+        (b'{"v":1,"kind":"Invalidate","who":"me"}', "bad_field"),
+        (b'{"v":1,"kind":"Invalidate","who":"me","keep_version":"2","tag":"t"}', "bad_field"),
+        (JUDGE.encode(), "unknown_decision"),
+        (Switch(who="me", on=False, category="unknown").encode(), "bad_field"),
     ],
 )
 def test_a_command_that_cannot_be_carried_out_is_kept_with_the_reason(
@@ -117,12 +140,72 @@ def test_a_load_before_any_policy_is_refused(log: MemoryLog) -> None:
     assert reasons(log) == ["bad_field"]
 
 
-def test_a_policy_too_large_for_its_topic_is_refused() -> None:
-    categories = {f"c{n}": CategoryPolicy(examples=("x" * 2_000,) * 10) for n in range(60)}
-    large = SetPolicy(who="me", policy=Policy(categories=categories))
-    out, policy = decide(Record("control", 0, 4, 5, None, large.encode()), None, 32)
-    assert policy is None
-    assert [(one.topic, dict(one.headers)[HEADER_REASON][:9]) for one in out] == [("dead-letters", b"too_large")]  # type: ignore[index]
+def record_decision(log: MemoryLog, **changed: Any) -> Decision:
+    decision = DECISION.model_copy(update=changed)
+    log.append([Outgoing("decisions", decision.id.encode(), decision.encode())])
+    return decision
+
+
+def test_each_kind_of_command_reaches_every_shard_in_order(log: MemoryLog) -> None:
+    record_decision(log)
+    give(log, SET, Invalidate(who="me", tag="t"), JUDGE, Switch(who="me", on=False), LOAD)
+    run_through(log)
+    for shard in range(32):
+        events = [decode_event(r.value or b"") for r in log.records("journal") if r.partition == shard]
+        assert [type(event) for event in events] == [
+            PolicySet,
+            EntriesInvalidated,
+            HitJudged,
+            CacheSwitched,
+            LoadChanged,
+        ]
+        assert [event.version for event in events] == list(range(5))  # type: ignore[union-attr]
+    assert log.records("dead-letters") == []
+
+
+def test_a_judgement_says_what_the_decision_served(log: MemoryLog) -> None:
+    record_decision(log, id="another")
+    record_decision(log)
+    give(log, JUDGE)
+    run_through(log)
+    assert decode_event(log.records("journal")[0].value or b"") == HitJudged(
+        version=0, decision_id="0-1-tag", correct=False, who="me", why="I looked", partition=1, category="chat",
+        namespace="ab", entry_id="1-7", answer="cd", load=0.25,
+    )  # fmt: skip
+
+
+def test_a_judgement_of_a_decision_that_is_recorded_a_little_later_is_carried_out(log: MemoryLog) -> None:
+    give(log, JUDGE, LOAD)
+    rounds = itertools.count()
+
+    def until() -> bool:
+        if next(rounds) == 3:
+            record_decision(log)
+        return position(log) == 2
+
+    govern(log, until)
+    assert len([r for r in log.records("journal") if isinstance(decode_event(r.value or b""), HitJudged)]) == 32
+    assert reasons(log) == ["bad_field"], "there is no policy that names the model of the load"
+
+
+def test_a_judgement_that_cannot_be_looked_up_is_not_lost(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_decision(log)
+    give(log, JUDGE)
+
+    scan = log.scan
+
+    def broken(topic: str, *more: Any, **named: Any) -> Iterator[Record]:
+        if topic == "decisions":
+            raise LogFailed("no broker")
+        return scan(topic, *more, **named)
+
+    monkeypatch.setattr(log, "scan", broken)
+    with pytest.raises(LogFailed):
+        govern(log, lambda: False)
+    assert position(log) == 0
+    monkeypatch.undo()
+    run_through(log)
+    assert len(log.records("journal")) == 32
 
 
 def test_a_command_that_a_shard_does_not_get_reaches_none(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +228,6 @@ def test_a_second_worker_takes_the_name_and_goes_on(log: MemoryLog) -> None:
 
 
 def test_a_control_topic_with_more_partitions_stops_the_start() -> None:
-    log = MemoryLog(lambda: 0, {"control": 2, "policies": 1, "journal": 4})
+    log = MemoryLog(lambda: 0, {"control": 2, "policies": 1, "journal": 4, "decisions": 1})
     with pytest.raises(WrongSetup, match="one partition"):
         govern(log, lambda: True)

@@ -1,44 +1,202 @@
-"""The policy in force is the last committed one."""
+"""The policy in force is the last committed one; processors follow it, and do not act by one they saw too long ago."""
 
 from __future__ import annotations
+
+import threading
 
 import pytest
 
 from schemas.control import POLICY_KEY, PolicyInForce
 from schemas.policy import CategoryPolicy, Policy
-from streams.errors import WrongSetup
-from streams.in_force import PolicyWatch
+from streams.errors import LogFailed, WrongSetup
+from streams.in_force import LEASE_S, PolicyFollower, PolicyWatch, lease_s_of
 from streams.log import Outgoing
 from streams.memory_log import MemoryLog
+from streams.metrics import Metrics
+from streams.settings import Settings
+
+WAIT_S = 10.0
 
 
-def put(log: MemoryLog, version: int) -> None:
-    policy = PolicyInForce(version=version, who="me", at_ms=1, policy=Policy(categories={"chat": CategoryPolicy()}))
-    log.append([Outgoing("policies", POLICY_KEY, policy.encode())])
+def in_force(version: int) -> PolicyInForce:
+    return PolicyInForce(version=version, who="w", at_ms=0, policy=Policy(categories={"code": CategoryPolicy()}))
 
 
-def test_there_is_none_before_the_first_and_then_always_the_last() -> None:
-    log = MemoryLog(lambda: 0)
+def publish(log: MemoryLog, value: bytes | None, key: bytes = POLICY_KEY) -> None:
+    log.writer().send([Outgoing("policies", key, value)])
+
+
+class Watched(MemoryLog):
+    """A log that says when `policies` is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: 0)
+        self.looks = 0
+        self.reads = threading.Semaphore(0)
+        self.broken = False
+
+    def ends(self, topic: str) -> dict[int, tuple[int, int]]:
+        self.looks += 1
+        self.reads.release()
+        if self.broken:
+            raise LogFailed("no broker")
+        return super().ends(topic)
+
+    def await_reads(self, count: int = 2) -> None:
+        """Wait until a read that began after this call is over."""
+        while self.reads.acquire(blocking=False):
+            pass
+        for _ in range(count):
+            assert self.reads.acquire(timeout=WAIT_S)
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def log() -> Watched:
+    return Watched()
+
+
+def test_there_is_none_before_the_first_and_then_always_the_last(log: Watched) -> None:
     watch = PolicyWatch(log)
     assert watch.latest() is None
-    put(log, 3)
-    put(log, 5)
+    publish(log, in_force(3).encode())
+    publish(log, in_force(5).encode())
     latest = watch.latest()
-    assert latest is not None
-    assert latest.version == 5
+    assert latest == in_force(5)
     assert watch.latest() is latest
-    put(log, 6)
-    assert watch.latest() != latest
+    publish(log, in_force(6).encode())
+    assert watch.latest() == in_force(6)
 
 
-def test_records_of_other_keys_do_not_count() -> None:
-    log = MemoryLog(lambda: 0)
-    log.append([Outgoing("policies", b"something", b"else")])
+def test_records_of_other_keys_do_not_count(log: Watched) -> None:
+    publish(log, b"else", b"something")
     assert PolicyWatch(log).latest() is None
 
 
-def test_a_policy_of_a_newer_version_says_to_upgrade() -> None:
-    log = MemoryLog(lambda: 0)
-    log.append([Outgoing("policies", POLICY_KEY, b'{"v":2}')])
-    with pytest.raises(WrongSetup, match="upgrade this worker"):
-        PolicyWatch(log).latest()
+def test_a_policy_that_was_deleted_is_in_force_no_more(log: Watched) -> None:
+    publish(log, in_force(1).encode())
+    publish(log, None)
+    assert PolicyWatch(log).latest() is None
+
+
+def test_a_policy_of_a_newer_version_says_to_upgrade_each_time(log: Watched) -> None:
+    publish(log, in_force(1).encode())
+    publish(log, b'{"v":2}')
+    watch = PolicyWatch(log)
+    for _ in range(2):
+        with pytest.raises(WrongSetup, match="upgrade this worker"):
+            watch.latest()
+
+
+def test_a_look_that_was_stopped_tells_nothing(log: Watched) -> None:
+    publish(log, in_force(1).encode())
+    watch = PolicyWatch(log)
+    with pytest.raises(LogFailed, match="not read to its end"):
+        watch.latest(lambda: True)
+    assert watch.latest() == in_force(1)
+
+
+def test_without_a_policy_none_is_known(log: Watched) -> None:
+    with PolicyFollower(log, Metrics(), "classify", interval_s=0.001) as policies:
+        assert policies.current is None
+
+
+def test_the_last_policy_is_known_at_once_and_a_new_one_soon(log: Watched) -> None:
+    publish(log, in_force(1).encode())
+    publish(log, in_force(2).encode())
+    metrics = Metrics()
+    with PolicyFollower(log, metrics, "classify", interval_s=0.001) as policies:
+        assert policies.current == in_force(2)
+        publish(log, in_force(7).encode())
+        log.await_reads()
+        assert policies.current == in_force(7)
+    assert metrics.registry.get_sample_value("refrain_policy_version") == 7
+
+
+@pytest.mark.parametrize("value", [b"\xff", b"{}", in_force(3).encode().replace(b'"v":1', b'"v":9'), b"[" * 5_000])
+def test_a_policy_that_cannot_be_read_leaves_the_last_one_in_use(log: Watched, value: bytes) -> None:
+    metrics = Metrics()
+    follower = PolicyFollower(log, metrics, "classify")
+    publish(log, in_force(1).encode())
+    publish(log, value)
+    follower.read()
+    follower.read()
+    assert follower.current == in_force(1)
+    counted = [sample for family in metrics.refused.collect() for sample in family.samples if sample.value == 1]
+    assert [sample.labels["processor"] for sample in counted if sample.name.endswith("_total")] == ["classify"]
+
+
+def test_a_broker_that_is_away_for_a_while_is_waited_for(log: Watched) -> None:
+    publish(log, in_force(1).encode())
+    with PolicyFollower(log, Metrics(), "classify", interval_s=0.001) as policies:
+        log.broken = True
+        log.await_reads()
+        assert policies.current == in_force(1)
+        publish(log, in_force(2).encode())
+        log.broken = False
+        log.await_reads()
+        assert policies.current == in_force(2)
+
+
+def test_within_its_lease_a_policy_is_used_without_another_look(log: Watched) -> None:
+    publish(log, in_force(1).encode())
+    clock = Clock()
+    follower = PolicyFollower(log, Metrics(), "classify", clock=clock)
+    follower.read()
+    publish(log, in_force(2).encode())
+    looks = log.looks
+    clock.now_s += LEASE_S - 0.01
+    assert follower.current == in_force(1)
+    assert log.looks == looks
+
+
+def test_a_worker_that_stood_still_does_not_act_by_an_old_policy(log: Watched) -> None:
+    publish(log, in_force(1).encode())
+    clock = Clock()
+    follower = PolicyFollower(log, Metrics(), "classify", clock=clock)
+    known = follower.read()
+    publish(log, in_force(2).encode())
+    clock.now_s += LEASE_S
+    assert not follower.holds(known)
+    assert follower.last == known
+    assert follower.current == in_force(2)
+
+
+def test_an_old_policy_that_cannot_be_looked_up_again_is_not_used(log: Watched) -> None:
+    publish(log, in_force(1).encode())
+    clock = Clock()
+    follower = PolicyFollower(log, Metrics(), "classify", clock=clock)
+    follower.read()
+    log.broken = True
+    assert follower.current == in_force(1)
+    clock.now_s += LEASE_S
+    with pytest.raises(LogFailed):
+        _ = follower.current
+
+
+def test_a_lease_begins_before_the_look(log: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    follower = PolicyFollower(log, Metrics(), "classify", clock=clock)
+    ends = log.ends
+
+    def slow(topic: str) -> dict[int, tuple[int, int]]:
+        found = ends(topic)
+        clock.now_s += LEASE_S
+        return found
+
+    monkeypatch.setattr(log, "ends", slow)
+    assert not follower.holds(follower.read())
+
+
+def test_a_lease_is_shorter_than_the_session_of_a_group() -> None:
+    assert lease_s_of(Settings()) == LEASE_S
+    assert lease_s_of(Settings(session_timeout_ms=1_000)) == 0.5

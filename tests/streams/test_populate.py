@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from schemas.acknowledgements import Acknowledgement
 from schemas.base import Reply
+from schemas.control import POLICY_KEY, PolicyInForce
 from schemas.dead_letters import HEADER_REASON
 from schemas.forwards import Completion, Status
-from schemas.journal import Answered, AnswerFailed, decode_event
+from schemas.journal import Answered, AnswerFailed, AnswerWithheld, decode_event
+from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy
 from schemas.responses import DecisionSummary, Outcome, Problem, Response
+from streams.delivering import LATE_MS
 from streams.log import Outgoing, Record
 from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
@@ -22,6 +26,13 @@ from streams.settings import Settings
 
 INCARNATION = "journal-1"
 SECRET = "the patient has a cold"
+DEADLINE_MS = 50_000
+OPEN = Policy(categories={"chat": CategoryPolicy()})
+CLOSED = Policy(
+    categories={"chat": CategoryPolicy(), "medical": CategoryPolicy(cache=Cacheable.NEVER)},
+    limits=Limits(response_bytes_max=10_000),
+)
+DECISION = DecisionSummary(id="f", category="medical", similarity=0.5, threshold=0.9, reason="below_threshold")
 
 
 def record(value: bytes | None, offset: int = 0) -> Record:
@@ -44,6 +55,23 @@ def direct(forward_id: str = "f") -> str:
     )
 
 
+def asked_by(category: str = "medical", partition: int = 3, incarnation: str = INCARNATION, **more: Any) -> str:
+    """The way back of a question that the shard forwarded when its category could still be kept."""
+    told = {"reply": Reply(topic="responses", partition=2, key="aw=="), "decision": DECISION} | more
+    return encode_route(
+        ShardRoute(
+            forward_id="f",
+            incarnation=incarnation,
+            partition=partition,
+            category=category,
+            request_id="mine",
+            tenant="acme",
+            deadline_at_ms=DEADLINE_MS,
+            **told,
+        )
+    )
+
+
 def completion(route: str, body: dict[str, Any] | None = None, error: Problem | None = None) -> bytes:
     status = Status.OK if body is not None else Status.FAILED
     return Completion(forward_id="f", route=route, status=status, body=body, error=error, latency_ms=7).encode()
@@ -54,9 +82,20 @@ def metrics() -> Metrics:
     return Metrics()
 
 
+def by(policy: Policy | None, metrics: Metrics) -> Populate:
+    in_force = None if policy is None else PolicyInForce(version=1, who="w", at_ms=0, policy=policy)
+    return Populate(32, INCARNATION, metrics, lambda: in_force)
+
+
 @pytest.fixture
 def populate(metrics: Metrics) -> Populate:
-    return Populate(32, INCARNATION, metrics)
+    return by(OPEN, metrics)
+
+
+@pytest.fixture
+def closed(metrics: Metrics) -> Populate:
+    """Of a policy that says `never` to one category."""
+    return by(CLOSED, metrics)
 
 
 def reasons(out: Iterable[Outgoing]) -> list[str]:
@@ -99,6 +138,13 @@ def test_a_requester_is_not_told_twice(populate: Populate, metrics: Metrics) -> 
     twice = [record(completion(direct(), {"a": 1})), record(completion(direct(), {"a": 2}), 1)]
     assert len(populate(twice)) == 1
     assert metrics.registry.get_sample_value("refrain_dropped_total", {"processor": "populate", "reason": "seen"}) == 1
+
+
+def test_a_batch_that_is_worked_again_tells_the_same_and_a_settled_one_is_remembered(populate: Populate) -> None:
+    batch = [record(completion(direct(), {"a": 1}))]
+    assert populate(batch) == populate(batch) != []
+    populate.settle()
+    assert populate(batch) == []
 
 
 def test_an_answer_too_large_for_the_journal_becomes_a_failure(populate: Populate) -> None:
@@ -167,6 +213,128 @@ def test_a_direct_answer_that_cannot_be_read_is_not_kept(populate: Populate) -> 
     assert SECRET not in str(letter)
     assert SECRET not in str(told)
     assert Response.decode(told.value or b"").outcome is Outcome.ERROR
+
+
+NEVER_NOW: list[tuple[Policy | None, str]] = [(CLOSED, "medical"), (CLOSED, "gone"), (None, "chat")]
+
+
+@pytest.mark.parametrize(("policy", "category"), NEVER_NOW)
+def test_an_answer_of_a_category_that_may_not_be_kept_any_more_goes_to_its_requester_alone(
+    policy: Policy | None, category: str, metrics: Metrics
+) -> None:
+    told, withheld = by(policy, metrics)([record(completion(asked_by(category), {"text": SECRET}))])
+    assert (told.topic, told.partition, told.key) == ("responses", 2, b"k")
+    assert Response.decode(told.value or b"") == Response(
+        request_id="mine", tenant="acme", outcome=Outcome.MISS, body={"text": SECRET}, decision=DECISION
+    )
+    assert (withheld.topic, withheld.partition, withheld.key) == ("journal", 3, b"f")
+    assert decode_event(withheld.value or b"") == AnswerWithheld(forward_id="f")
+
+
+def test_an_answer_of_a_category_that_may_be_kept_goes_to_the_shard_alone(closed: Populate) -> None:
+    (out,) = closed([record(completion(asked_by("chat"), {"a": 1}))])
+    assert isinstance(decode_event(out.value or b""), Answered)
+
+
+def test_an_answer_whose_way_back_names_no_category_goes_to_the_shard(closed: Populate) -> None:
+    (out,) = closed([record(completion(to_shard(), {"a": 1}))])
+    assert isinstance(decode_event(out.value or b""), Answered)
+
+
+def test_a_withheld_answer_that_nobody_waits_for_is_told_to_nobody(closed: Populate) -> None:
+    (out,) = closed([record(completion(asked_by(reply=None, decision=None), {"text": SECRET}))])
+    assert decode_event(out.value or b"") == AnswerWithheld(forward_id="f")
+
+
+def test_a_withheld_answer_long_after_its_deadline_finds_its_requester_told(closed: Populate) -> None:
+    late = record(completion(asked_by(), {"text": SECRET}))._replace(timestamp_ms=DEADLINE_MS + LATE_MS + 1)
+    assert [out.topic for out in closed([late])] == ["journal"]
+    closed.settle()
+    assert [out.topic for out in closed([late._replace(timestamp_ms=DEADLINE_MS + LATE_MS)])] == []
+
+
+def test_a_requester_of_a_withheld_answer_is_not_told_twice(closed: Populate, metrics: Metrics) -> None:
+    batch = [record(completion(asked_by(), {"a": 1})), record(completion(asked_by(), {"a": 2}), 1)]
+    assert len(closed(batch)) == 2
+    closed.settle()
+    assert closed(batch) == []
+    assert metrics.registry.get_sample_value("refrain_dropped_total", {"processor": "populate", "reason": "seen"}) == 3
+
+
+def test_whom_the_shard_told_is_not_told_again_when_the_category_becomes_never(metrics: Metrics) -> None:
+    in_force = PolicyInForce(version=1, who="w", at_ms=0, policy=CLOSED)
+    populate = Populate(32, INCARNATION, metrics, lambda: in_force)
+    answered = record(completion(asked_by("chat"), {"a": 1}))
+    assert [out.topic for out in populate([answered])] == ["journal"]
+    populate.settle()
+    shut = Policy(categories={"chat": CategoryPolicy(cache=Cacheable.NEVER)})
+    in_force = in_force.model_copy(update={"version": 2, "policy": shut})
+    assert populate([answered]) == []
+
+
+def test_a_failure_of_a_category_that_may_not_be_kept_has_none_of_the_connectors_words(closed: Populate) -> None:
+    (out,) = closed([record(completion(asked_by(), error=Problem(code="rate_limited", message=SECRET)))])
+    event = decode_event(out.value or b"")
+    assert isinstance(event, AnswerFailed)
+    assert event.error.code == "rate_limited"
+    assert SECRET not in str(out)
+    closed.settle()
+    (out,) = by(CLOSED, Metrics())([record(completion(asked_by(), error=Problem(code=SECRET, message="")))])
+    assert SECRET not in str(out)
+
+
+def test_a_withheld_answer_too_large_for_a_response_becomes_an_error_and_its_text_lies_nowhere(
+    closed: Populate,
+) -> None:
+    told, withheld, letter = closed([record(completion(asked_by(), {"text": SECRET * 1_000}))])
+    response = Response.decode(told.value or b"")
+    assert response.error is not None
+    assert response.error.code == "answer_too_large"
+    assert decode_event(withheld.value or b"") == AnswerWithheld(forward_id="f")
+    assert (letter.topic, letter.value) == ("dead-letters", None)
+    assert SECRET not in str((told, withheld, letter))
+
+
+def test_dead_letters_of_what_may_not_be_kept_have_no_text(closed: Populate) -> None:
+    wrong: list[bytes] = [
+        json.dumps({"v": 1, "forward_id": "f", "route": asked_by(), "status": SECRET, "body": SECRET}).encode(),
+        json.dumps({"v": 1, "forward_id": "f", "status": SECRET, "body": SECRET}).encode(),
+        completion("nonsense", {"text": SECRET}),
+        completion(asked_by(partition=99), {"text": SECRET}),
+        completion(asked_by(incarnation="journal-0"), {"text": SECRET}),
+    ]
+    for value in wrong:
+        out = closed([record(value)])
+        assert out[0].topic == "dead-letters"
+        assert SECRET not in str(out)
+
+
+def test_dead_letters_of_what_may_be_kept_are_as_they_came(closed: Populate) -> None:
+    value = completion(asked_by("chat", partition=99), {"text": "harmless"})
+    (letter,) = closed([record(value)])
+    assert letter.value == value
+
+
+def test_a_worker_acknowledges_the_policy_and_withholds_by_it() -> None:
+    log = MemoryLog(lambda: 5)
+    policy = PolicyInForce(version=7, who="w", at_ms=0, policy=CLOSED)
+    log.append([Outgoing("policies", POLICY_KEY, policy.encode())])
+    log.append(
+        [Outgoing("completions", b"f", completion(asked_by(incarnation=log.topic_id("journal")), {"text": SECRET}))]
+    )
+    run_populate(
+        Settings(),
+        log,
+        Metrics(),
+        stop=lambda: bool(log.records("journal") and log.records("acknowledgements")),
+        ready=lambda: None,
+        now_ms=lambda: 5,
+    )
+    assert [decode_event(r.value or b"") for r in log.records("journal")] == [AnswerWithheld(forward_id="f")]
+    assert len(log.records("responses")) == 1
+    (said,) = log.records("acknowledgements")
+    assert said.key == b"populate/populate-1"
+    assert Acknowledgement.decode(said.value or b"").version == 7
 
 
 def test_a_worker_carries_completions_and_keeps_its_position() -> None:

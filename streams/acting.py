@@ -1,0 +1,75 @@
+"""By which policy a processor acts, and how it says so: in `acknowledgements`, for those who wait for a command.
+
+A policy is taken on before a batch, checked before the outcome of the batch is sent, and acknowledged when all that
+was produced under earlier ones is acknowledged by the broker. A worker that was stopped in between, was taken for dead
+and wakes does not send what it made of an old policy: its lease on it has run out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from schemas.acknowledgements import Acknowledgement
+from schemas.control import PolicyInForce
+from streams.in_force import Known, PolicyFollower
+from streams.log import Outgoing
+
+TOPIC = "acknowledgements"
+
+
+class Acting:
+    """How one worker stands to the policy in force; `between` is called before each poll, after a policy was taken on.
+
+    What `policy` gives changes only before a poll and before a batch is worked on, never in the middle of one.
+    """
+
+    def __init__(
+        self,
+        processor: str,
+        policies: PolicyFollower,
+        now_ms: Callable[[], int],
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._processor = processor
+        self._policies = policies
+        self._now_ms = now_ms
+        self._between = between
+        self._known: Known = policies.last
+        self._member = ""
+        self._said: tuple[str, int] | None = None
+
+    def policy(self) -> PolicyInForce | None:
+        """The policy to act by now."""
+        return self._known.policy
+
+    def between(self, member: str) -> list[Outgoing]:
+        """Take on the policy seen last; the acknowledgement of it when `member` has not acknowledged it yet."""
+        self._known = self._policies.last
+        self._between()
+        policy = self._known.policy
+        if policy is None or not member or self._said == (member, policy.version):
+            return []
+        self._said = (member, policy.version)
+        return [acknowledgement(self._processor, member, policy.version, self._now_ms())]
+
+    def begin(self, member: str) -> None:
+        """Take on the policy in force for a batch. Raises LogFailed when it cannot be known.
+
+        A new member looks anew: before it was one, nobody waited for it to acknowledge anything.
+        """
+        self._known = self._policies.known() if member == self._member else self._policies.read()
+        self._member = member
+
+    def holds(self) -> bool:
+        """Whether the outcome of the batch may be sent; if not, another policy was taken on: work it again."""
+        before = self._known
+        if self._policies.holds(before):
+            return True
+        self._known = self._policies.known()
+        return self._known.policy is before.policy
+
+
+def acknowledgement(processor: str, worker: str, version: int, at_ms: int) -> Outgoing:
+    """The record that says by which version a worker acts."""
+    said = Acknowledgement(processor=processor, worker=worker, version=version, at_ms=at_ms)
+    return Outgoing(TOPIC, f"{processor}/{worker}".encode(), said.encode())

@@ -1,0 +1,170 @@
+"""What comes of a command: an event for every shard, or a refusal. Pure: govern (`streams.govern`) does the I/O."""
+
+from __future__ import annotations
+
+from schemas.control import (
+    POLICY_KEY,
+    Given,
+    Invalidate,
+    Judge,
+    PolicyInForce,
+    ReportLoad,
+    SetPolicy,
+    Switch,
+    decode_command,
+)
+from schemas.decisions import Decision
+from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
+from schemas.responses import Outcome
+from streams.dead_letters import bury
+from streams.errors import Refusal, RefusalCode
+from streams.log import Outgoing, Record
+from streams.reading import read
+from streams.vectors import decode, squared_norm
+
+NAME = "govern"
+POLICY_BYTES_MAX = 1_000_000
+"""The largest policy record; the topic takes a little more."""
+JUDGED = frozenset({Outcome.HIT, Outcome.MISS, Outcome.COALESCED})
+"""Outcomes that gave an answer which is kept, or was to be."""
+
+ShardEvent = PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched
+
+
+def judged_by(record: Record) -> str | None:
+    """The id of the decision that a command judges; None for any other record."""
+    try:
+        command = read(record.value, decode_command)
+    except Refusal:
+        return None
+    return command.decision_id if isinstance(command, Judge) else None
+
+
+def decide(
+    record: Record, policy: PolicyInForce | None, shards: int, judged: Decision | None = None
+) -> tuple[list[Outgoing], PolicyInForce | None]:
+    """The records of a command's transaction, without its position, and the policy in force after it.
+
+    `judged` is the decision of `judged_by`, None when it is not recorded.
+    """
+    try:
+        command = read(record.value, decode_command)
+        if isinstance(command, SetPolicy):
+            after = _put_in_force(record, command, policy)
+            first = Outgoing("policies", POLICY_KEY, after.encode(), partition=0)
+            event = PolicySet(version=record.offset, policy=command.policy)
+            return [first, *_to_every_shard(event, shards)], after
+        return _to_every_shard(_event(record, command, policy, judged), shards), policy
+    except Refusal as refusal:
+        return [bury(record, refusal, NAME)], policy
+
+
+def _event(record: Record, command: Given, policy: PolicyInForce | None, judged: Decision | None) -> ShardEvent:
+    match command:
+        case ReportLoad():
+            return _load_changed(record, command, policy)
+        case Invalidate():
+            return _invalidated(record, command)
+        case Judge():
+            return _judged(record, command, judged)
+        case Switch():
+            return _switched(record, command, policy)
+        case SetPolicy():
+            raise TypeError("a policy is more than an event")
+
+
+def _put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | None) -> PolicyInForce:
+    version = None if policy is None else policy.version
+    if command.expected_version is not None and command.expected_version != version:
+        raise Refusal(
+            RefusalCode.STALE_COMMAND,
+            f"it replaces version {command.expected_version}, and {version} is in force: look again, and set anew",
+        )
+    after = PolicyInForce(
+        version=record.offset,
+        who=command.who,
+        why=command.why,
+        at_ms=record.timestamp_ms,
+        policy=command.policy,
+    )
+    size = len(after.encode())
+    if size > POLICY_BYTES_MAX:
+        raise Refusal(RefusalCode.TOO_LARGE, f"the policy takes {size} bytes; at most {POLICY_BYTES_MAX} are kept")
+    return after
+
+
+def _load_changed(record: Record, command: ReportLoad, policy: PolicyInForce | None) -> LoadChanged:
+    if policy is None or command.model not in policy.policy.models:
+        raise Refusal(RefusalCode.BAD_FIELD, "model: the policy in force names no load targets for it")
+    return LoadChanged(
+        version=record.offset, model=command.model, load=command.load, valid_until_ms=command.valid_until_ms
+    )
+
+
+def _invalidated(record: Record, command: Invalidate) -> EntriesInvalidated:
+    if command.near is not None and not _is_vector(command.near.vector):
+        raise Refusal(
+            RefusalCode.BAD_FIELD, "near.vector: not a vector of record (base64 of little-endian int16, not all zero)"
+        )
+    # Entries that come later than the command stay in any case: a cut-off after it says nothing.
+    before_ms = command.before_ms
+    return EntriesInvalidated(
+        version=record.offset,
+        before_ms=None if before_ms is None or before_ms > record.timestamp_ms else before_ms,
+        entry_id=command.entry_id,
+        tag=command.tag,
+        source_id=command.source_id,
+        keep_version=command.keep_version,
+        tenant=command.tenant,
+        category=command.category,
+        model=command.model,
+        older_than_ms=command.older_than_ms,
+        near=command.near,
+    )
+
+
+def _is_vector(text: str) -> bool:
+    try:
+        return squared_norm(decode(text)) > 0
+    except ValueError:
+        return False
+
+
+def _judged(record: Record, command: Judge, judged: Decision | None) -> HitJudged:
+    if judged is None:
+        raise Refusal(
+            RefusalCode.UNKNOWN_DECISION,
+            f"no decision {command.decision_id} is recorded: take the id from the response or from `decisions`",
+        )
+    if judged.outcome not in JUDGED:
+        raise Refusal(
+            RefusalCode.NOTHING_TO_JUDGE,
+            f"decision {command.decision_id} gave no answer that is kept"
+            f" ({judged.outcome.value}: {judged.reason.value})",
+        )
+    hit = judged.outcome is Outcome.HIT
+    return HitJudged(
+        version=record.offset,
+        decision_id=command.decision_id,
+        correct=command.correct,
+        who=command.who,
+        why=command.why,
+        partition=judged.partition,
+        category=judged.category,
+        namespace=judged.namespace,
+        entry_id=judged.entry_id if hit else None,
+        answer=judged.answer if hit else None,
+        forward_id=None if hit else judged.forward_id,
+        load=judged.load,
+    )
+
+
+def _switched(record: Record, command: Switch, policy: PolicyInForce | None) -> CacheSwitched:
+    if command.category is not None and (policy is None or policy.policy.of(command.category) is None):
+        raise Refusal(RefusalCode.BAD_FIELD, "category: the policy in force does not define it")
+    return CacheSwitched(version=record.offset, on=command.on, category=command.category)
+
+
+def _to_every_shard(event: ShardEvent, shards: int) -> list[Outgoing]:
+    value = event.encode()
+    return [Outgoing("journal", NAME.encode(), value, partition=shard) for shard in range(shards)]

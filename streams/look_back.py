@@ -1,0 +1,78 @@
+"""Finds one decision in `decisions`: its partition is known by its id, and it is sought from the end backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from schemas.decisions import Decision
+from streams.errors import Refusal
+from streams.log import Log, Record
+from streams.partitioner import partition_of
+from streams.reading import read
+
+TOPIC = "decisions"
+FIRST_CHUNK = 20_000
+"""Offsets that are looked at first; each further chunk is three times as large, up to `CHUNK_MAX`."""
+CHUNK_GROWTH = 3
+CHUNK_MAX = 500_000
+LOOKED_AT_MAX = 5_000_000
+"""Offsets of the partition that are looked at: what is older is not found."""
+SETTLE_MS = 1_000
+"""How long a decision that was told may take to be recorded: it is committed after its response was sent."""
+
+
+class LookBack:
+    """The search for one decision, chunk by chunk, so that whoever searches can do other work in between."""
+
+    def __init__(self, log: Log, decision_id: str, now_ms: Callable[[], int]) -> None:
+        self.decision_id = decision_id
+        self.found: Decision | None = None
+        self._log = log
+        self._key = decision_id.encode()
+        self._now_ms = now_ms
+        self._settled_at_ms = now_ms() + SETTLE_MS
+        self._partition = partition_of(self._key, log.partitions(TOPIC))
+        self._first, self._end = log.ends(TOPIC)[self._partition]
+        self._first = max(self._first, self._end - LOOKED_AT_MAX)
+        self._start = self._end
+        """From here on everything was looked at, up to `_end`."""
+        self._chunk = FIRST_CHUNK
+        self._done = False
+
+    def further(self) -> bool:
+        """Look at the next chunk. True when the search is over: `found` is the decision, None when there is none.
+
+        Raises LogFailed when the broker does not answer.
+        """
+        if not self._done:
+            self._done = self._backwards() if self._start > self._first else self._lately()
+        return self._done
+
+    def _backwards(self) -> bool:
+        end, self._start = self._start, max(self._first, self._start - self._chunk)
+        self._chunk = min(CHUNK_MAX, CHUNK_GROWTH * self._chunk)
+        return self._look_at(self._start, end)
+
+    def _lately(self) -> bool:
+        """What came since the search began."""
+        settled = self._now_ms() >= self._settled_at_ms
+        start, self._end = self._end, self._log.ends(TOPIC)[self._partition][1]
+        return self._look_at(start, self._end) or settled
+
+    def _look_at(self, start: int, end: int) -> bool:
+        if start >= end:
+            return False
+        for record in self._log.scan(TOPIC, self._partition, start):
+            if record.offset >= end:
+                break
+            if record.key == self._key:
+                self.found = _decision(record)
+                return True
+        return False
+
+
+def _decision(record: Record) -> Decision | None:
+    try:
+        return read(record.value, Decision.decode)
+    except Refusal:
+        return None

@@ -1,0 +1,129 @@
+"""On a real broker: every worker of classify and populate says by which policy it acts, also one that comes later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from schemas.acknowledgements import Acknowledgement
+from schemas.base import Reply
+from schemas.control import SetPolicy
+from schemas.forwards import Completion, Status
+from schemas.journal import Answered, AnswerWithheld, Asked, Passed, decode_event
+from schemas.policy import Cacheable, CategoryPolicy, Policy
+from schemas.responses import DecisionSummary, Outcome, Response
+from streams.classify import run_classify
+from streams.govern import run_govern
+from streams.kafka_log import KafkaLog
+from streams.log import Outgoing
+from streams.populate import run_populate
+from streams.routes import ShardRoute, encode_route
+from streams.settings import Settings
+from tests.kafka.background import Running, eventually, running
+from tests.kafka.table import create_table
+
+OPEN = Policy(categories={"medical": CategoryPolicy()})
+SHUT = Policy(categories={"medical": CategoryPolicy(cache=Cacheable.NEVER)})
+SECRET = "the patient has a cold"
+PROCESSORS: dict[str, Callable[..., None]] = {"classify": run_classify, "populate": run_populate}
+
+
+@pytest.fixture
+def log(settings: Settings, admin: AdminClient) -> KafkaLog:
+    create_table(admin, settings.prefix)
+    return KafkaLog(settings)
+
+
+def put(log: KafkaLog, topic: str, value: bytes) -> None:
+    writer = log.writer()
+    writer.send([Outgoing(topic, b"k", value)])
+    writer.close()
+
+
+def apply(log: KafkaLog, policy: Policy) -> None:
+    put(log, "control", SetPolicy(who="me", policy=policy).encode())
+
+
+def acknowledged(log: KafkaLog, processor: str, version: int) -> set[str]:
+    """The workers that act by this version or a later one."""
+    said = [Acknowledgement.decode(record.value or b"") for record in log.scan("acknowledgements", 0)]
+    return {each.worker for each in said if each.processor == processor and each.version >= version}
+
+
+def members(admin: AdminClient, settings: Settings, processor: str) -> set[str]:
+    """The members of the processor's group as the broker knows them."""
+    group = settings.prefix + processor
+    described = admin.describe_consumer_groups([group])[group].result()  # type: ignore[no-untyped-call]
+    return {member.member_id for member in described.members}
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_every_member_acknowledges_a_policy_also_one_that_comes_later(
+    log: KafkaLog, settings: Settings, admin: AdminClient, name: str
+) -> None:
+    with running(run_govern, settings), running(PROCESSORS[name], settings):
+        apply(log, OPEN)
+        eventually(lambda: acknowledged(log, name, 0))
+        assert acknowledged(log, name, 0) == members(admin, settings, name)
+        later = Running(PROCESSORS[name], settings)
+        eventually(lambda: len(acknowledged(log, name, 0)) == 2)
+        eventually(lambda: acknowledged(log, name, 0) == members(admin, settings, name))
+        apply(log, SHUT)
+        eventually(lambda: acknowledged(log, name, 1) == members(admin, settings, name))
+        later.end()
+
+
+def test_a_category_that_becomes_never_reaches_the_journal_no_more(log: KafkaLog, settings: Settings) -> None:
+    def ask() -> None:
+        body = {"model": "m", "messages": [{"role": "user", "content": SECRET}]}
+        put(log, "requests", json.dumps({"v": 1, "category": "medical", "body": body}).encode())
+
+    def answer(forward_id: str) -> None:
+        route = ShardRoute(
+            forward_id=forward_id,
+            incarnation=log.topic_id("journal"),
+            partition=1,
+            category="medical",
+            tenant="default",
+            reply=Reply(topic="responses"),
+            decision=DecisionSummary(id=forward_id, reason="below_threshold"),
+        )
+        completion = Completion(
+            forward_id=forward_id, route=encode_route(route), status=Status.OK, body={"text": SECRET}
+        )
+        put(log, "completions", completion.encode())
+
+    def journal() -> list[object]:
+        records = [record for shard in range(log.partitions("journal")) for record in log.scan("journal", shard)]
+        return [type(decode_event(record.value or b"")) for record in records]
+
+    def ends() -> dict[int, int]:
+        return {partition: end for partition, (_, end) in log.ends("journal").items()}
+
+    with (
+        running(run_govern, settings),
+        running(run_classify, settings),
+        running(run_populate, settings),
+    ):
+        apply(log, OPEN)
+        eventually(lambda: acknowledged(log, "classify", 0) and acknowledged(log, "populate", 0))
+        ask()
+        answer("f1")
+        eventually(lambda: Asked in journal() and Answered in journal())
+        apply(log, SHUT)
+        eventually(lambda: acknowledged(log, "classify", 1) and acknowledged(log, "populate", 1))
+        marks = ends()
+        ask()
+        answer("f2")
+        eventually(lambda: Passed in journal() and AnswerWithheld in journal())
+    for shard, mark in marks.items():
+        assert all(SECRET.encode() not in (record.value or b"") for record in log.scan("journal", shard, mark))
+    (told,) = [
+        Response.decode(record.value or b"")
+        for partition in range(log.partitions("responses"))
+        for record in log.scan("responses", partition)
+    ]
+    assert (told.outcome, told.body) == (Outcome.MISS, {"text": SECRET})

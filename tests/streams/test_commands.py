@@ -1,0 +1,132 @@
+"""A command becomes one event for every shard, or is refused with the reason."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schemas.base import Message, Near
+from schemas.control import Invalidate, Judge, PolicyInForce, SetPolicy, Switch
+from schemas.dead_letters import HEADER_REASON
+from schemas.decisions import Decision, Reason
+from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, decode_event
+from schemas.policy import CategoryPolicy, Policy
+from schemas.responses import Outcome
+from streams.commands import decide, judged_by
+from streams.log import Outgoing, Record
+from streams.vectors import encode, quantise
+
+NOW_MS = 1_000
+POLICY = PolicyInForce(version=2, who="w", at_ms=0, policy=Policy(categories={"chat": CategoryPolicy()}))
+VECTOR = encode(quantise(np.array([1.0, 2.0, 3.0])))
+DECISION = Decision(
+    id="d", partition=1, offset=2, time_ms=3, tenant="acme", category="chat", model="m", outcome=Outcome.HIT,
+    reason=Reason.EXACT_TEXT, namespace="ab", entry_id="1-7", answer="cd", forward_id="f", load=0.25,
+)  # fmt: skip
+JUDGE = Judge(who="me", why="why", decision_id="d", correct=True)
+
+
+def record(command: Message | bytes) -> Record:
+    return Record("control", 0, 4, NOW_MS, None, command if isinstance(command, bytes) else command.encode())
+
+
+def carried_out(command: Message, judged: Decision | None = None) -> Any:
+    """The event, after a check that each of three shards gets it and the policy stays."""
+    out, policy = decide(record(command), POLICY, 3, judged)
+    assert policy is POLICY
+    assert [(one.topic, one.partition) for one in out] == [("journal", shard) for shard in range(3)]
+    assert len({one.value for one in out}) == 1
+    return decode_event(out[0].value or b"")
+
+
+def refused(command: Message, judged: Decision | None = None, policy: PolicyInForce | None = POLICY) -> str:
+    """The reason, after a check that nothing else comes of it."""
+    out, after = decide(record(command), policy, 3, judged)
+    assert after is policy
+    return reason_of(out)
+
+
+def reason_of(out: list[Outgoing]) -> str:
+    (letter,) = out
+    assert letter.topic == "dead-letters"
+    return (dict(letter.headers)[HEADER_REASON] or b"").decode()
+
+
+def test_an_invalidation_is_carried_on_as_it_was_given() -> None:
+    given = {
+        "entry_id": "1-2", "tag": "t", "source_id": "s", "keep_version": "3", "tenant": "acme", "category": "gone",
+        "model": "m", "older_than_ms": 60_000, "near": Near(embedder="e", vector=VECTOR, similarity=0.8),
+    }  # fmt: skip
+    event = carried_out(Invalidate(who="me", before_ms=NOW_MS, **given))
+    assert event == EntriesInvalidated(version=4, before_ms=NOW_MS, **given)
+
+
+def test_an_invalidation_of_all_names_nothing() -> None:
+    assert carried_out(Invalidate(who="me", all=True)) == EntriesInvalidated(version=4)
+
+
+def test_a_cut_off_after_the_command_says_nothing() -> None:
+    assert carried_out(Invalidate(who="me", all=True, before_ms=NOW_MS + 1)) == EntriesInvalidated(version=4)
+
+
+@pytest.mark.parametrize(
+    "vector",
+    ["not base64!", "é", "", base64.b64encode(b"odd").decode(), base64.b64encode(bytes(6)).decode(), VECTOR + "!"],
+)
+def test_an_invalidation_near_something_that_is_no_vector_is_refused(vector: str) -> None:
+    command = Invalidate(who="me", near=Near(embedder="e", vector=vector, similarity=0.8))
+    assert refused(command).startswith("bad_field: near.vector")
+
+
+def test_a_judged_hit_names_its_entry() -> None:
+    assert carried_out(JUDGE, DECISION) == HitJudged(
+        version=4, decision_id="d", correct=True, who="me", why="why", partition=1, category="chat", namespace="ab",
+        entry_id="1-7", answer="cd", load=0.25,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("outcome", [Outcome.MISS, Outcome.COALESCED])
+def test_a_judged_answer_of_a_model_names_its_forward(outcome: Outcome) -> None:
+    event = carried_out(JUDGE, DECISION.model_copy(update={"outcome": outcome}))
+    assert (event.forward_id, event.entry_id, event.answer, event.namespace) == ("f", None, None, "ab")
+
+
+@pytest.mark.parametrize("outcome", [Outcome.BYPASS, Outcome.ERROR])
+def test_a_decision_that_gave_nothing_to_keep_cannot_be_judged(outcome: Outcome) -> None:
+    judged = DECISION.model_copy(update={"outcome": outcome, "reason": Reason.BYPASS_ASKED})
+    assert refused(JUDGE, judged).startswith("nothing_to_judge: decision d")
+
+
+def test_a_decision_that_is_not_recorded_cannot_be_judged() -> None:
+    assert refused(JUDGE).startswith("unknown_decision: no decision d is recorded")
+
+
+def test_only_a_judgement_asks_for_a_decision() -> None:
+    assert judged_by(record(JUDGE)) == "d"
+    assert judged_by(record(Switch(who="me", on=True))) is None
+    assert judged_by(record(b"junk")) is None
+
+
+@pytest.mark.parametrize("category", [None, "chat"])
+def test_the_switch_is_carried_on(category: str | None) -> None:
+    assert carried_out(Switch(who="me", on=False, category=category)) == CacheSwitched(
+        version=4, on=False, category=category
+    )
+
+
+@pytest.mark.parametrize("policy", [None, POLICY])
+def test_a_category_that_the_policy_does_not_define_cannot_be_switched(policy: PolicyInForce | None) -> None:
+    assert refused(Switch(who="me", on=False, category="other"), policy=policy).startswith("bad_field: category")
+
+
+def test_all_can_be_switched_off_without_a_policy() -> None:
+    out, _ = decide(record(Switch(who="me", on=False)), None, 3)
+    assert [one.topic for one in out] == ["journal"] * 3
+
+
+def test_a_policy_too_large_for_its_topic_is_refused() -> None:
+    categories = {f"c{n}": CategoryPolicy(examples=("x" * 2_000,) * 10) for n in range(60)}
+    assert refused(SetPolicy(who="me", policy=Policy(categories=categories)), policy=None).startswith("too_large")

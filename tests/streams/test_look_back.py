@@ -1,0 +1,115 @@
+"""A decision is found wherever it stands in its partition, and what is not there is not waited for for ever."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from schemas.decisions import Decision, Reason
+from schemas.responses import Outcome
+from streams import look_back
+from streams.log import Outgoing
+from streams.look_back import SETTLE_MS, LookBack
+from streams.memory_log import MemoryLog
+
+DECISION = Decision(
+    id="d", partition=1, offset=2, time_ms=3, tenant="acme", category="chat", model="m", outcome=Outcome.HIT,
+    reason=Reason.EXACT_TEXT,
+)  # fmt: skip
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.ms = 0
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> MemoryLog:
+    for name, small in (("FIRST_CHUNK", 2), ("CHUNK_MAX", 10), ("LOOKED_AT_MAX", 60)):
+        monkeypatch.setattr(look_back, name, small)
+    return MemoryLog(lambda: 0, {"decisions": 1})
+
+
+def put(log: MemoryLog, *names: str) -> None:
+    log.append(
+        [Outgoing("decisions", name.encode(), DECISION.model_copy(update={"id": name}).encode()) for name in names]
+    )
+
+
+def searched(search: LookBack, steps_max: int = 100) -> int:
+    """How many steps the search took."""
+    return next(step for step in range(1, steps_max) if search.further())
+
+
+@pytest.mark.parametrize("after", range(0, 40, 3))
+def test_a_decision_is_found_however_many_came_after_it(log: MemoryLog, after: int) -> None:
+    put(log, "x", "d", *(f"x{number}" for number in range(after)))
+    search = LookBack(log, "d", Clock())
+    searched(search)
+    assert search.found == DECISION
+
+
+def test_the_steps_grow_from_the_end_backwards(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(log, *(f"x{number}" for number in range(30)))
+    starts: list[int] = []
+    scan = log.scan
+    monkeypatch.setattr(
+        log, "scan", lambda topic, partition, start: starts.append(start) or scan(topic, partition, start)
+    )
+    search = LookBack(log, "d", itertools.count(0, SETTLE_MS).__next__)
+    assert searched(search) == 6
+    assert starts == [28, 22, 12, 2, 0]
+    assert search.found is None
+
+
+def test_what_is_older_than_is_looked_at_is_not_found(log: MemoryLog) -> None:
+    put(log, "d", *(f"x{number}" for number in range(60)))
+    search = LookBack(log, "d", itertools.count(0, SETTLE_MS).__next__)
+    searched(search)
+    assert search.found is None
+
+
+def test_what_is_recorded_within_a_moment_is_found(log: MemoryLog) -> None:
+    clock = Clock()
+    search = LookBack(log, "d", clock)
+    assert not search.further()
+    put(log, "x")
+    assert not search.further()
+    clock.ms = SETTLE_MS
+    put(log, "d")
+    assert search.further()
+    assert search.found == DECISION
+    assert search.further()
+
+
+def test_what_is_not_recorded_within_a_moment_is_given_up(log: MemoryLog) -> None:
+    clock = Clock()
+    search = LookBack(log, "d", clock)
+    assert not search.further()
+    clock.ms = SETTLE_MS
+    assert search.further()
+    assert search.found is None
+    put(log, "d")
+    assert search.further()
+    assert search.found is None
+
+
+def test_a_decision_that_cannot_be_read_is_none(log: MemoryLog) -> None:
+    log.append([Outgoing("decisions", b"d", b"junk")])
+    search = LookBack(log, "d", Clock())
+    assert search.further()
+    assert search.found is None
+
+
+def test_only_the_partition_of_the_id_is_looked_at() -> None:
+    log = MemoryLog(lambda: 0, {"decisions": 8})
+    put(log, *(f"x{number}" for number in range(50)), "d")
+    search = LookBack(log, "d", Clock())
+    searched(search)
+    assert search.found == DECISION
