@@ -154,7 +154,7 @@ def decide(record: Record, policy: PolicyInForce | None, shards: int) -> tuple[l
     try:
         command = read(record.value, decode_command)
         if isinstance(command, SetPolicy):
-            after = _put_in_force(record, command, policy)
+            after = put_in_force(record, command, policy)
             event: PolicySet | LoadChanged = PolicySet(version=record.offset, policy=command.policy)
             first = [Outgoing("policies", POLICY_KEY, after.encode(), partition=0)]
             return first + _to_every_shard(event, shards), after
@@ -165,7 +165,8 @@ def decide(record: Record, policy: PolicyInForce | None, shards: int) -> tuple[l
         return [bury(record, refusal, NAME)], policy
 
 
-def _put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | None) -> PolicyInForce:
+def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | None) -> PolicyInForce:
+    """The policy that a command puts in force where `policy` is. Raises Refusal."""
     version = None if policy is None else policy.version
     if command.expected_version is not None and command.expected_version != version:
         raise Refusal(
