@@ -56,8 +56,8 @@ def fold(records: Iterable[Record], begins: int = 0) -> History:
             command = read(record.value, decode_command)
             if not isinstance(command, SetPolicy):
                 continue
-            expected = command.expected_version
-            if expected is not None and (expected < begins or expected in unreadable):
+            expected, known = command.expected_version, -1 if current is None else current.version
+            if expected is not None and expected > known and (expected < begins or expected in unreadable):
                 command = command.model_copy(update={"expected_version": None})
             current = put_in_force(record, command, current)
         except Refusal as refusal:

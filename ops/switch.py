@@ -43,7 +43,9 @@ def off(
 def on(
     context: typer.Context, category: Category = None, who: Who = None, why: Why = "", timeout: Timeout = 30.0
 ) -> None:
-    """Switch the cache on again, for what was switched off: a category, or all. Prints the command's version.
+    """Switch the cache on again. Prints the command's version.
+
+    Without a category it ends every switch; with one only that category's own: while all is off, it stays off.
 
     [bold]Examples[/bold]
 
