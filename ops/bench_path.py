@@ -22,8 +22,9 @@ from ops.bench_client import BenchClient
 from ops.bench_questions import TENANTS, Traffic, policy, traffic
 from ops.bench_workers import echo, refrain
 from ops.cluster import reach
-from ops.policy_order import Order
+from ops.command_order import Order
 from ops.topic_admin import create
+from schemas.control import SetPolicy
 from schemas.requests import Request
 from schemas.responses import Response
 from streams.kafka_log import connection
@@ -180,9 +181,8 @@ def _running(settings: Settings, prefix: str, names: Sequence[str], variables: d
             link.symlink_to(models)
         with refrain(mine, names, variables):
             order = Order(mine)
-            order.place(policy(), None, "bench", "")
+            order.place(SetPolicy(who="bench", policy=policy()))
             order.wait(30)
-            time.sleep(0.5)  # classify follows `policies` every 100 ms
             client = BenchClient(mine)
             try:
                 yield client

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from ops.cluster import unreachable
+from ops.cluster import client, made, unreachable
 from streams.errors import WrongSetup
 
 if TYPE_CHECKING:
     from streams.settings import Settings
 
 ADMIN_S = 10.0
+CLOSE = 100
+"""Offsets behind from which on transactions' ends, which take an offset and are no records, do not matter."""
+READ_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,6 @@ class Behind:
 
     records: int
     members: int
-    partitions: int
 
 
 def behind(admin: AdminClient, settings: Settings, group: str, topic: str) -> Behind:
@@ -37,10 +40,59 @@ def behind(admin: AdminClient, settings: Settings, group: str, topic: str) -> Be
         first = _offsets(admin, places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
         end = _offsets(admin, places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         positions = _positions(admin, group_id, places)
-        records = sum(max(0, end[n] - max(positions.get(n, first[n]), first[n])) for n in end)
-        return Behind(records, _members(admin, group_id), len(places))
+        starts = {n: max(positions.get(n, first[n]), first[n]) for n in end}
+        gaps = {n: end[n] - start for n, start in starts.items() if end[n] > start}
+        near = [TopicPartition(name, n, starts[n]) for n, gap in gaps.items() if gap <= CLOSE]
+        counted = _count(settings, near)
+        records = sum(counted.get(n, gap) for n, gap in gaps.items())
+        return Behind(records, _members(admin, group_id))
     except KafkaException as problem:
         raise unreachable(settings, problem) from problem
+
+
+def group_position(admin: AdminClient, settings: Settings, group: str, topic: str) -> int | None:
+    """The offset that `group` goes on from in partition 0 of `topic`; None before its first. Raises LogFailed."""
+    places = [TopicPartition(settings.prefix + topic, 0)]
+    try:
+        return _positions(admin, settings.prefix + group, places).get(0)
+    except KafkaException as problem:
+        raise unreachable(settings, problem) from problem
+
+
+def _count(settings: Settings, places: list[TopicPartition]) -> dict[int, int]:
+    """The committed records from these places to the ends: offsets count the ends of transactions too.
+
+    A partition that was not read to its end in `READ_S` is left out.
+    """
+    if not places:
+        return {}
+    counts = dict.fromkeys((place.partition for place in places), 0)
+    read: dict[int, int] = {}
+    consumer = made(
+        Consumer,
+        {
+            **client(settings),
+            "group.id": f"{settings.prefix}lag",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,
+        },
+    )
+    until = time.monotonic() + READ_S
+    try:
+        consumer.assign(places)
+        while len(read) < len(counts) and time.monotonic() < until:
+            for message in consumer.consume(1_000, 0.1):
+                number, error = message.partition() or 0, message.error()
+                if error is None:
+                    counts[number] += 1
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    read[number] = counts[number]
+    finally:
+        consumer.close()
+    return read
 
 
 def _offsets(admin: AdminClient, places: list[TopicPartition], spec: OffsetSpec) -> dict[int, int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 Text = Callable[[float], str]
 """Writes a number for people."""
@@ -46,21 +47,29 @@ def emit(value: Any) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
     """A table on a terminal; elsewhere lines of tab-separated cells under a line of names."""
-    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
-        for line in [list(columns), *texts]:
+        for line in [list(columns), *_texts(rows)]:
             say("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in line))
         return
+    console().print(drawn(columns, rows, title), soft_wrap=False)
+
+
+def drawn(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> Table:
+    """A table as a terminal shows it."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        drawn.add_column(column, overflow="fold")
-    for line in texts:
-        drawn.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in line))
-    console().print(drawn, soft_wrap=False)
+        made.add_column(column, overflow="fold")
+    for line in _texts(rows):
+        made.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in line))
+    return made
+
+
+def _texts(rows: Iterable[Sequence[object]]) -> list[list[str]]:
+    return [["" if cell is None else str(cell) for cell in row] for row in rows]
 
 
 def number(value: float | None, places: int = 2) -> str:
@@ -68,9 +77,9 @@ def number(value: float | None, places: int = 2) -> str:
     return "-" if value is None else f"{value:.{places}f}"
 
 
-def counted(count: int, noun: str) -> str:
-    """A count and its noun."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """A count and its noun; the plural is made with an s where none is given."""
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
 
 
 def span(ms: float | None) -> str:

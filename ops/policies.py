@@ -1,25 +1,30 @@
-"""`refrain policies`: put a policy in force, and show the one that is."""
+"""`refrain policies`: put a policy in force, show the one that is and those that were, and go back to one."""
 
 from __future__ import annotations
 
-import getpass
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops import exits, output
+from ops import output
+from ops.carry_out import Timeout, Who, Why, Yes, carry_out, confirm, name
+from ops.policy_views import diff, history, show, stamp, text_of
 from ops.state import settings_of
-from streams.errors import BadInput
+from streams.errors import BadInput, CommandRefused, RefusalCode
 
 if TYPE_CHECKING:
+    from ops.command_order import Order
     from schemas.control import PolicyInForce
+    from schemas.policy import Policy
 
 policies = typer.Typer(no_args_is_help=True, help="Put a policy in force, and show the one that is.")
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Send it and leave: nobody may act by it yet.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the group to the command."""
+    for view in (show, diff, history):
+        policies.command()(view)
     app.add_typer(policies, name="policies")
 
 
@@ -27,14 +32,16 @@ def register(app: typer.Typer) -> None:
 def apply(
     context: typer.Context,
     file: Annotated[str, typer.Argument(help="A YAML file.", metavar="FILE")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    who: Annotated[str | None, typer.Option(help="Who does this; else your user name.", show_default=False)] = None,
-    why: Annotated[str, typer.Option(help="Why; it is kept with the policy.")] = "",
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait until it is in force.")] = 30.0,
+    yes: Yes = False,
+    who: Who = None,
+    why: Why = "",
+    timeout: Timeout = 30.0,
+    no_wait: NoWait = False,
 ) -> None:
     """Check a policy as a whole, show what it changes, and put it in force. Prints its version.
 
-    Exit code 1 when the file or govern refuses it, 75 when no govern answers in time.
+    It is in force when every shard, and every worker of classify and populate, has acknowledged it. Exit code 1 when
+    the file or govern refuses it, 75 when somebody has not acknowledged it in time: it stands, and is taken by and by.
 
     [bold]Examples[/bold]
 
@@ -42,15 +49,54 @@ def apply(
 
     refrain policies apply policy.yaml --yes --why "finance answers live 5 minutes"
     """
-    from ops.policy_change import changes
+    from ops.command_order import Order
     from ops.policy_file import read_policy
 
-    policy = read_policy(_text(file), file)
-    settings = settings_of(context)
-    from ops.policy_order import Order
+    policy = read_policy(text_of(file), file)
+    order = Order(settings_of(context))
+    _put(order, policy, order.in_force(), yes, name(who), why, None if no_wait else timeout)
 
-    order = Order(settings)
+
+@policies.command()
+def revert(
+    context: typer.Context,
+    version: Annotated[
+        int | None, typer.Argument(help="Else the one before the one in force.", show_default=False, min=0)
+    ] = None,
+    yes: Yes = False,
+    who: Who = None,
+    why: Why = "",
+    timeout: Timeout = 30.0,
+    no_wait: NoWait = False,
+) -> None:
+    """Put an earlier policy in force again, as a new version. Ends as `apply` does.
+
+    [bold]Examples[/bold]
+
+    refrain policies revert
+
+    refrain policies revert 17 --yes --why "finance was too strict"
+    """
+    from ops.command_order import Order
+    from ops.policy_history import read_history
+
+    order = Order(settings_of(context))
     before = order.in_force()
+    if before is None:
+        raise BadInput("no policy is in force, so there is nothing to go back from: run `refrain policies apply FILE`")
+    history = read_history(order.log)
+    chosen = history.before(before.version) if version is None else history.version(version)
+    reason = f"revert to version {chosen.version}" + (f": {why}" if why else "")
+    _put(order, chosen.policy, before, yes, name(who), reason, None if no_wait else timeout)
+
+
+def _put(
+    order: Order, policy: Policy, before: PolicyInForce | None, yes: bool, who: str, why: str, timeout: float | None
+) -> None:
+    """Show what changes, ask, send, and wait for `timeout` seconds; None: not at all."""
+    from ops.policy_change import changes
+    from schemas.control import SetPolicy
+
     lines = changes(before.policy if before is not None else None, policy)
     if before is not None and not lines:
         output.hint("nothing changes: this policy is in force")
@@ -59,71 +105,25 @@ def apply(
     output.hint(f"against version {before.version}:" if before is not None else "no policy is in force yet:")
     for line in lines:
         output.hint(f"  {line}")
-    if not yes:
-        typer.confirm("Put it in force?", abort=True, err=True)
-    order.place(policy, before, who or getpass.getuser(), why)
-    output.say(str(order.wait(timeout)))
-
-
-@policies.command()
-def show(
-    context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="The record as it is, on one line.")] = False,
-    as_yaml: Annotated[bool, typer.Option("--yaml", help="The policy as `policies apply` takes it.")] = False,
-) -> None:
-    """Show the policy in force. Exit code 1 when there is none.
-
-    [bold]Example[/bold]
-
-    refrain policies show --yaml > policy.yaml
-    """
-    from ops.policy_file import write_policy
-    from ops.policy_order import Order
-
-    found = Order(settings_of(context)).in_force()
-    if found is None:
-        output.hint("no policy is in force, so nothing is cached: run `refrain policies apply FILE`")
-        raise typer.Exit(exits.FAILED)
-    if as_json:
-        output.say(found.encode().decode())
-    elif as_yaml:
-        output.say(write_policy(found.policy).rstrip())
-    else:
-        _show(found)
-
-
-def _show(found: PolicyInForce) -> None:
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.at_ms / 1_000))
-    why = f": {found.why}" if found.why else ""
-    output.hint(f"version {found.version}, by {found.who} at {stamp}{why}")
-    output.table(
-        ("category", "cache", "threshold", "lives", "cap", "scope", "priority", "examples", "rules"),
-        [
-            (
-                name,
-                c.cache,
-                _reach(c.threshold, c.threshold_floor, lambda value: f"{value:g}"),
-                _reach(c.ttl_ms, c.ttl_cap_ms, output.span),
-                c.quota.cap,
-                c.scope,
-                f"{c.priority:g}",
-                len(c.examples),
-                sum(rule.category == name for rule in found.policy.rules),
-            )
-            for name, c in found.policy.categories.items()
-        ],
-    )
-
-
-def _reach(base: float, limit: float | None, text: output.Text) -> str:
-    """A value and how far load may move it."""
-    return text(base) if limit is None else f"{text(base)} … {text(limit)}"
-
-
-def _text(file: str) -> str:
+    confirm("Put it in force?", yes)
+    command = SetPolicy(who=who, why=why, policy=policy, expected_version=None if before is None else before.version)
+    if timeout is None:
+        output.say(str(order.place(command)))
+        output.hint("sent: `refrain policies show` tells when govern has taken it")
+        return
     try:
-        with open(file, encoding="utf-8") as opened:
-            return opened.read()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise BadInput(f"{file} cannot be read: {why}") from error
+        output.say(str(carry_out(order, command, timeout)))
+    except CommandRefused as refused:
+        raise _overtaken(order, refused) from refused
+
+
+def _overtaken(order: Order, refused: CommandRefused) -> CommandRefused:
+    """Who was faster, when that is the reason."""
+    now = order.in_force()
+    if now is None or RefusalCode.STALE_COMMAND.value not in str(refused):
+        return refused
+    why = f" ({now.why})" if now.why else ""
+    return CommandRefused(
+        f"version {now.version} is in force since {stamp(now.at_ms)}, set by {now.who}{why}: look at it with"
+        " `refrain policies show`, and apply yours again if it is still wanted"
+    )

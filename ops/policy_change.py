@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from schemas.policy import Policy
 
 VALUE_CHARS = 60
+BRIEF_MAX = 3
+"""Changes that one line names."""
 
 
 def changes(old: Policy | None, new: Policy) -> list[str]:
@@ -26,6 +28,14 @@ def changes(old: Policy | None, new: Policy) -> list[str]:
     if old.example_similarity != new.example_similarity:
         lines.append(f"~ example_similarity: {old.example_similarity} -> {new.example_similarity}")
     return lines
+
+
+def brief(lines: Sequence[str]) -> str:
+    """Changes on one line: the first few, and how many more."""
+    if not lines:
+        return "nothing"
+    more = len(lines) - BRIEF_MAX
+    return "; ".join(lines[:BRIEF_MAX]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _plain(policy: Policy) -> dict[str, Any]:

@@ -32,13 +32,14 @@ def read_policy(text: str, source: str) -> Policy:
         raise BadInput(f"{source}: not YAML: {error}") from error
     if not isinstance(node, yaml.MappingNode):
         raise BadInput(f"{source}:1: expected a policy, that is a table with `categories`")
-    problems = [f"{source}:{line}: {text}" for line, text in _twice(node)]
+    problems = list(_twice(node))
     try:
         policy = Policy.model_validate(data)
     except ValidationError as error:
-        problems += [_described(issue, node, source) for issue in error.errors(include_url=False)]
+        problems += [_described(issue, node) for issue in error.errors(include_url=False)]
     if problems:
-        raise BadInput("the policy cannot be taken\n" + "\n".join(f"  {problem}" for problem in problems))
+        lines = [f"  {source}:{line}: {said}" for line, said in sorted(problems, key=lambda each: each[0])]
+        raise BadInput("the policy cannot be taken\n" + "\n".join(lines))
     return policy
 
 
@@ -85,18 +86,19 @@ def _twice(node: yaml.Node) -> Iterator[tuple[int, str]]:
             yield from _twice(item)
 
 
-def _described(issue: Any, node: yaml.Node, source: str) -> str:
+def _described(issue: Any, node: yaml.Node) -> tuple[int, str]:
+    """Line and text of one mistake."""
     loc = tuple(part for part in issue["loc"] if part != "[key]")
     name = _name(loc)
-    where = f"{source}:{line_of(node, loc)}: " + (f"{name}: " if name else "")
+    line, key = line_of(node, loc), f"{name}: " if name else ""
     if issue["type"] == "extra_forbidden":
-        return f"{where}no such key{_nearest(loc)}"
+        return line, f"{key}no such key{_nearest(loc)}"
     if issue["type"] == "missing":
-        return f"{where}is missing"
+        return line, f"{key}is missing"
     message = str(issue["msg"]).removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     value = issue["input"]
-    return where + message + (f" (it is {value!r})" if isinstance(value, str | int | float) else "")
+    return line, key + message + (f" (it is {value!r})" if isinstance(value, str | int | float) else "")
 
 
 def _name(loc: tuple[Any, ...]) -> str:

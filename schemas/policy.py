@@ -7,10 +7,12 @@ and the limits that steer the fold. A shard gets it as `PolicySet`, so that a re
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from schemas.base import Name, Part
 
@@ -45,12 +47,37 @@ class Strict(Part):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Flaw(NamedTuple):
+    """What is wrong with fields that are right by themselves, at the one to change."""
+
+    loc: tuple[str | int, ...]
+    text: str
+    value: object
+
+
+def refuse(title: str, flaws: Sequence[Flaw]) -> None:
+    """Raises ValidationError with each flaw at its own place; pydantic puts the place of the whole before it."""
+    if flaws:
+        details = [
+            # The text goes in as a value: braces of its own would be taken for places to fill.
+            InitErrorDetails(type=PydanticCustomError("policy", "{text}", {"text": f.text}), loc=f.loc, input=f.value)
+            for f in flaws
+        ]
+        raise ValidationError.from_exception_data(title, details)
+
+
 class Quota(Strict):
     """Entries that one tenant may hold in one category."""
 
     guaranteed: Annotated[int, Field(ge=0)] = 0
     """Room of its own: nobody else's entries push these out."""
     cap: Annotated[int, Field(ge=1)] = 10_000
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Quota:
+        if self.guaranteed > self.cap:
+            refuse("Quota", [Flaw(("guaranteed",), f"is above cap, which is {self.cap}", self.guaranteed)])
+        return self
 
 
 class CategoryPolicy(Strict):
@@ -96,12 +123,14 @@ class CategoryPolicy(Strict):
 
     @model_validator(mode="after")
     def _ordered(self) -> CategoryPolicy:
+        flaws = []
         if self.threshold_floor is not None and self.threshold_floor > self.threshold:
-            raise ValueError("threshold_floor is above threshold")
+            flaws.append(
+                Flaw(("threshold_floor",), f"is above threshold, which is {self.threshold}", self.threshold_floor)
+            )
         if self.ttl_cap_ms is not None and self.ttl_cap_ms < self.ttl_ms:
-            raise ValueError("ttl_cap_ms is below ttl_ms")
-        if self.quota.guaranteed > self.quota.cap:
-            raise ValueError("quota.guaranteed is above quota.cap")
+            flaws.append(Flaw(("ttl_cap_ms",), f"is below ttl_ms, which is {self.ttl_ms}", self.ttl_cap_ms))
+        refuse("CategoryPolicy", flaws)
         return self
 
 
@@ -177,25 +206,37 @@ class Policy(Strict):
 
     @model_validator(mode="after")
     def _closed(self) -> Policy:
-        for number, rule in enumerate(self.rules):
-            if rule.category not in self.categories:
-                raise ValueError(f"rules[{number}] names the category {rule.category!r}, which is not defined")
-        most = self.limits.entries_max
-        for name, category in self.categories.items():
-            if category.quota.cap > most:
-                raise ValueError(
-                    f"categories.{name}.quota.cap is above limits.entries_max, the total of a shard ({most})"
-                )
-        guaranteed = sum(category.quota.guaranteed for category in self.categories.values())
-        if guaranteed > most:
-            raise ValueError(
-                f"the guaranteed quotas add up to {guaranteed}, above limits.entries_max, the total of a shard ({most})"
-            )
+        refuse("Policy", [*_strangers(self), *_over_the_total(self)])
         return self
 
     def of(self, category: str) -> CategoryPolicy | None:
         """The policy of a category, None when it has none."""
         return self.categories.get(category)
+
+
+def _strangers(policy: Policy) -> list[Flaw]:
+    """Rules into categories that are not there."""
+    return [
+        Flaw(("rules", number, "category"), "names a category that is not defined", rule.category)
+        for number, rule in enumerate(policy.rules)
+        if rule.category not in policy.categories
+    ]
+
+
+def _over_the_total(policy: Policy) -> list[Flaw]:
+    """Quotas that a shard has no room for: a cap above its total, and the guarantee with which the sum passes it."""
+    most = policy.limits.entries_max
+    total = f"limits.entries_max, the total of a shard, which is {most}"
+    flaws, guaranteed = [], 0
+    for name, category in policy.categories.items():
+        quota, place = category.quota, ("categories", name, "quota")
+        if quota.cap > most:
+            flaws.append(Flaw((*place, "cap"), f"is above {total}", quota.cap))
+        before, guaranteed = guaranteed, guaranteed + quota.guaranteed
+        if before <= most < guaranteed:
+            text = f"with it the guaranteed quotas add up to {guaranteed}, above {total}"
+            flaws.append(Flaw((*place, "guaranteed"), text, quota.guaranteed))
+    return flaws
 
 
 def _regular(pattern: str) -> str:

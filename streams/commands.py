@@ -50,7 +50,7 @@ def decide(
     try:
         command = read(record.value, decode_command)
         if isinstance(command, SetPolicy):
-            after = _put_in_force(record, command, policy)
+            after = put_in_force(record, command, policy)
             first = Outgoing("policies", POLICY_KEY, after.encode(), partition=0)
             event = PolicySet(version=record.offset, policy=command.policy)
             return [first, *_to_every_shard(event, shards)], after
@@ -73,7 +73,7 @@ def _event(record: Record, command: Given, policy: PolicyInForce | None, judged:
             raise TypeError("a policy is more than an event")
 
 
-def _put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | None) -> PolicyInForce:
+def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | None) -> PolicyInForce:
     version = None if policy is None else policy.version
     if command.expected_version is not None and command.expected_version != version:
         raise Refusal(

@@ -4,7 +4,7 @@ RefrainError
 ├── Refusal               one message cannot be taken: it goes to dead-letters or is answered with an error
 ├── WrongSetup            settings, topics, model or policy are not as needed: the worker does not start
 ├── BadInput              a file that was given to a command cannot be taken
-├── PolicyRefused         govern did not take a policy
+├── CommandRefused        govern did not take a command
 ├── LogFailed             the broker did not take or give what it should
 │   ├── Unreachable       no broker answers at the address
 │   ├── SendFailed        a record was not acknowledged
@@ -75,8 +75,8 @@ class BadInput(RefrainError):
     """A file that was given to a command cannot be taken: mend the lines that the text names."""
 
 
-class PolicyRefused(RefrainError):
-    """govern did not take a policy: the text says why; look at the one in force and apply it again."""
+class CommandRefused(RefrainError):
+    """govern did not take a command: the text says why; look at what is in force and give it again."""
 
 
 class LogFailed(RefrainError):

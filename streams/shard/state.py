@@ -26,6 +26,7 @@ from schemas.documents import (
     Waiting,
     Withdrawal,
 )
+from streams import entry_ids
 from streams.effective import lifetime_max, relaxation
 from streams.errors import ShardBroken, StoreDamaged
 from streams.shard import columns
@@ -143,7 +144,7 @@ class Shard:
 
     def wire_id(self, number: int) -> str:
         """An entry's id outside its shard: partition, the offset that admitted it, and the journal's incarnation."""
-        return f"{self.partition}-{number}-{self.incarnation[:8]}"
+        return entry_ids.wire_id(self.partition, number, self.incarnation)
 
     def meta(self) -> Meta:
         """How far the shard has folded."""

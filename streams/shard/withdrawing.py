@@ -9,6 +9,7 @@ from __future__ import annotations
 from schemas.documents import Banned, Flight, Withdrawal
 from schemas.journal import EntriesInvalidated, HitJudged
 from schemas.policy import Cacheable, Policy
+from streams.entry_ids import place_of
 from streams.log import Record
 from streams.shard.columns import BANNED, ENTRIES, STATS, WITHDRAWALS, Change, entry_id
 from streams.shard.entries import Seen, namespace_of
@@ -155,7 +156,7 @@ def _look(shard: Shard, id_: str, rule: Withdrawal, most: int, out: Folded) -> i
 
 def _named(shard: Shard, wire_id: str) -> Seen | None:
     """The entry of that id outside the shard, if it is this shard's."""
-    number = wire_id.split("-")[1:2]
-    if not number or not number[0].isdecimal() or shard.wire_id(int(number[0])) != wire_id:
+    place = place_of(wire_id)
+    if place is None or place.partition != shard.partition or not place.is_of(shard.incarnation):
         return None
-    return shard.entries.by_id(int(number[0]))
+    return shard.entries.by_id(place.offset)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from ops.policy_order import Order
 
 from ops.cli import main
 from ops.doctor import examine
-from ops.policy_order import Order
 from schemas.policy import CategoryPolicy, Policy
 from streams.errors import PolicyRefused
 from streams.govern import run_govern

@@ -37,6 +37,14 @@ def _no_settings_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ["policies"],
         ["policies", "apply"],
         ["policies", "show"],
+        ["policies", "diff"],
+        ["policies", "history"],
+        ["policies", "revert"],
+        ["stats"],
+        ["invalidate"],
+        ["judge"],
+        ["off"],
+        ["on"],
         ["doctor"],
         ["bench"],
     ],
@@ -46,7 +54,7 @@ def test_every_command_explains_itself(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"])
     assert result.exit_code == 0
     assert "Usage:" in result.output
-    if len(command) == 2 or command in (["run"], ["ask"], ["watch"], ["doctor"]):
+    if len(command) == 2 or command not in ([], ["topics"], ["policies"], ["bench"]):
         assert "Example" in result.output
 
 
@@ -85,6 +93,45 @@ def test_a_wrong_command_line_ends_with_2(capsys: pytest.CaptureFixture[str]) ->
     assert main(["ask"]) == exits.USAGE
     assert main(["ask", "x", "--cache", "maybe"]) == exits.USAGE
     assert main(["watch", "forwards"]) == exits.USAGE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name what goes"),
+        (["--before", "2026-03-01"], "name what goes"),
+        (["--all", "--tag", "x"], "leave it out to withdraw what the others name"),
+        (["--older-than", "2y"], "write 30s, 10m, 2h or 7d"),
+        (["--tag", "x", "--before", "soon"], "no moment"),
+        (["--tag", "x", "--keep", "3"], "keep_version needs the source_id"),
+        (["--tenant", "a/b"], "tenant: String should match pattern"),
+        (["--near", "x", "--similarity", "2"], "--similarity"),
+    ],
+    ids=" ".join,
+)
+def test_an_invalidation_that_says_too_little_or_too_much_is_refused(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["invalidate", *arguments]) == exits.USAGE
+    assert said in capsys.readouterr().err
+
+
+def test_a_judgement_needs_a_verdict_and_a_wrong_one_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["judge", "1-2-x"]) == exits.USAGE
+    assert "say --right or --wrong" in capsys.readouterr().err
+    assert main(["judge", "1-2-x", "--wrong"]) == exits.USAGE
+    assert "say why the answer is wrong" in capsys.readouterr().err
+
+
+def test_where_the_machine_knows_no_name_one_must_be_given(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody() -> str:
+        raise OSError("No username set in the environment")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert main(["invalidate", "--all"]) == exits.USAGE
+    assert "say who you are" in capsys.readouterr().err
 
 
 def test_without_a_broker_it_ends_with_69_and_says_what_to_do(

@@ -45,7 +45,41 @@ def test_a_policy_written_out_reads_back_as_the_same() -> None:
         ("threshold: 0.9", "threshold: 1.9", "3: categories.code.threshold: input should be less than or equal to 1"),
         ("ttl_ms: 604800000", "ttl_ms: soon", "4: categories.code.ttl_ms: input should be a valid integer"),
         ("threshold: 0.9", "treshold: 0.9", "3: categories.code.treshold: no such key; did you mean threshold?"),
-        ("threshold: 0.9", "threshold_floor: 0.95", "2: categories.code: threshold_floor is above threshold"),
+        (
+            "threshold: 0.9",
+            "threshold_floor: 0.95",
+            "3: categories.code.threshold_floor: is above threshold, which is 0.92 (it is 0.95)",
+        ),
+        ("ttl_ms: 604800000", "ttl_ms: 0", "4: categories.code.ttl_ms: input should be greater than 0 (it is 0)"),
+        (
+            "    ttl_ms: 604800000",
+            "    ttl_cap_ms: 5",
+            "4: categories.code.ttl_cap_ms: is below ttl_ms, which is 86400000 (it is 5)",
+        ),
+        (
+            "threshold: 0.9",
+            "stale_while_revalidate_ms: -1",
+            "3: categories.code.stale_while_revalidate_ms: input should be greater than or equal to 0 (it is -1)",
+        ),
+        (
+            "threshold: 0.9",
+            "false_hit_bound: 0",
+            "3: categories.code.false_hit_bound: input should be greater than 0 (it is 0)",
+        ),
+        (
+            "    threshold: 0.9",
+            "    quota:\n      cap: 5\n      guaranteed: 6",
+            "5: categories.code.quota.guaranteed: is above cap, which is 5 (it is 6)",
+        ),
+        (
+            "    threshold: 0.9",
+            "    quota:\n      cap: 200000",
+            "4: categories.code.quota.cap: is above limits.entries_max, the total of a shard, which is 100000",
+        ),
+        ("rules:", "limits: {eviction: fifo}\nrules:", "6: limits.eviction: input should be 'value', 'lru', 'lfu' or"),
+        ("rules:", "limits: {cost: money}\nrules:", "6: limits.cost: input should be 'latency' or 'tokens'"),
+        ("rules:", "limits: {entries_max: 0}\nrules:", "6: limits.entries_max: input should be greater than or equal"),
+        ("rules:", "limits: {entry_max: 9}\nrules:", "6: limits.entry_max: no such key; did you mean entries_max?"),
         ("cache: never", "cache: sometimes", "5: categories.medical.cache: input should be 'allow', 'observe' or"),
         ("  code:", "  my code:", "2: categories.my code: string should match pattern"),
         ("(?i)patient", "(patient", "7: rules[0].when.pattern: not a regular expression"),
@@ -53,7 +87,7 @@ def test_a_policy_written_out_reads_back_as_the_same() -> None:
         (
             "    category: medical",
             "    category: legal",
-            "1: rules[0] names the category 'legal', which is not defined",
+            "8: rules[0].category: names a category that is not defined (it is 'legal')",
         ),
     ],
 )
@@ -63,12 +97,29 @@ def test_a_mistake_is_named_by_its_line_and_key(old: str, new: str, said: str) -
     assert line.startswith(said)
 
 
+def test_a_default_that_is_too_large_is_named_where_it_would_stand() -> None:
+    (code, medical) = mistakes(GOOD + "limits: {entries_max: 50}\n")
+    assert code.startswith("2: categories.code.quota.cap: is above limits.entries_max")
+    assert medical.startswith("5: categories.medical.quota.cap: is above limits.entries_max")
+
+
+def test_of_guarantees_that_are_too_many_the_one_that_passes_the_total_is_named() -> None:
+    rooms = "".join(f"  {name}:\n    quota: {{guaranteed: 40, cap: 90}}\n" for name in "abc")
+    (line,) = mistakes(f"limits: {{entries_max: 100}}\ncategories:\n{rooms}")
+    assert line.startswith("8: categories.c.quota.guaranteed: with it the guaranteed quotas add up to 120, above")
+
+
+def test_mistakes_are_told_in_the_order_of_the_file() -> None:
+    text = "limits: {ef: 1}\nrules: [{}]\ncategories:\n  a: {cache: x, cache: y}\n"
+    assert [line.partition(":")[0] for line in mistakes(text)] == ["1", "2", "2", "4", "4"]
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     assert len(mistakes(GOOD.replace("0.9", "9").replace("604800000", "-1").replace("never", "no"))) == 3
 
 
 def test_a_key_that_stands_twice_is_a_mistake() -> None:
-    assert mistakes(GOOD + "categories: {}\n")[0] == "9: categories: stands in line 1 already"
+    assert mistakes(GOOD + "categories: {}\n")[-1] == "9: categories: stands in line 1 already"
 
 
 @pytest.mark.parametrize("text", ["a: [", "\tx: 1", "- 1\n- 2", "", "just words"])

@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from ops.client import Client, Reply
-from ops.policy_order import Order
+from ops.command_order import Order
+from schemas.control import SetPolicy
 from schemas.policy import Policy
 from schemas.requests import Request
 from schemas.responses import Response
@@ -88,7 +89,9 @@ def _phases(bench: Bench) -> None:
 
 def _put_policy_in_force(bench: Bench) -> None:
     order = Order(bench.settings)
-    order.place(_policy(bench.run), order.in_force(), "fault run", "")
+    before = order.in_force()
+    expected = None if before is None else before.version
+    order.place(SetPolicy(who="fault run", policy=_policy(bench.run), expected_version=expected))
     order.wait(30.0)
 
 

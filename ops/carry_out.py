@@ -1,0 +1,48 @@
+"""What all commands to `control` have in common: who gives them, the question before, and the waiting after."""
+
+from __future__ import annotations
+
+import getpass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops import output
+
+if TYPE_CHECKING:
+    from ops.command_order import Order
+    from schemas.control import Given
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Who = Annotated[str | None, typer.Option(help="Who does this; else your user name.", show_default=False)]
+Why = Annotated[str, typer.Option(help="Why; it is kept with the command.")]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait until every worker acts by it.")]
+
+
+def name(who: str | None) -> str:
+    """Who gives the command. Raises typer.BadParameter where the machine knows no name."""
+    if who:
+        return who
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as nobody:
+        raise typer.BadParameter("this machine has no name for you: say who you are", param_hint="--who") from nobody
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask, unless that was answered on the command line. Raises typer.Abort for a no."""
+    if not yes:
+        typer.confirm(question, abort=True, err=True)
+
+
+def carry_out(order: Order, command: Given, timeout_s: float) -> int:
+    """Place a command and wait until every worker acts by it; returns its version. Shows how far it is on a terminal.
+
+    Raises CommandRefused, SendFailed, or LogFailed naming what is missing.
+    """
+    order.place(command)
+    shown = output.console(stderr=True)
+    if not shown.is_terminal:
+        return order.wait(timeout_s)
+    with shown.status("sent") as status:
+        return order.wait(timeout_s, lambda standing: status.update(f"acknowledged by {standing.progress()}"))

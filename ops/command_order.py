@@ -1,0 +1,168 @@
+"""A command on its way: placed on `control`, and waited for until everybody acts by it or govern has refused it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, Message, Producer
+
+from ops.acknowledged import Acknowledged, Group, Standing
+from ops.cluster import client, made, reach, unreachable
+from ops.lag import group_position
+from schemas.control import Given, PolicyInForce, SetPolicy
+from schemas.dead_letters import HEADER_OFFSET, HEADER_REASON, HEADER_TOPIC
+from streams.errors import CommandRefused, LogFailed, SendFailed
+from streams.in_force import PolicyWatch
+from streams.kafka_log import KafkaLog
+
+if TYPE_CHECKING:
+    from streams.log import Record
+    from streams.settings import Settings
+
+SEND_S = 15.0
+LOOK_S = 0.1
+ADMIN_S = 10.0
+CONTROL = "control"
+GRAVES = "dead-letters"
+ACKNOWLEDGEMENTS = "acknowledgements"
+KEEPERS = ("classify", "populate")
+"""Processors whose workers act by a policy before and after the shards."""
+NOBODY = frozenset({ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD})
+
+
+class Order:
+    """One command at a time, from looking at what is in force to seeing everybody act by it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises Unreachable when no broker answers."""
+        self._admin = reach(settings)
+        self._settings = settings
+        self._log = KafkaLog(settings)
+        self._watch = PolicyWatch(self._log)
+        self._tails: dict[str, _Tail] = {}
+        self._offset = -1
+        self._said = Acknowledged(0)
+        self._keepers: tuple[str, ...] = ()
+
+    @property
+    def log(self) -> KafkaLog:
+        """The cluster that the command goes to."""
+        return self._log
+
+    def in_force(self) -> PolicyInForce | None:
+        """The policy in force. Raises WrongSetup for a missing topic."""
+        return self._watch.latest()
+
+    def place(self, command: Given) -> int:
+        """Send the command; returns its offset, which is its version. Raises SendFailed or WrongSetup."""
+        self._tails = {topic: _Tail(self._log, topic) for topic in (GRAVES, ACKNOWLEDGEMENTS)}
+        self._offset = _send(self._settings, command.encode())
+        self._said = Acknowledged(self._offset)
+        self._keepers = KEEPERS if isinstance(command, SetPolicy) else ()
+        return self._offset
+
+    def wait(self, timeout_s: float, told: Callable[[Standing], None] = lambda standing: None) -> int:
+        """Wait until every shard, and for a policy every worker, acts by the command; returns its version.
+
+        `told` hears how far it is at every look. Raises CommandRefused with govern's reason, or LogFailed naming
+        what is missing after `timeout_s`; the command stands then, and is taken when they run.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self._look_for_refusal(deadline)
+            standing = self._look(deadline)
+            if standing.complete:
+                return self._offset
+            told(standing)
+            if time.monotonic() > deadline:
+                raise LogFailed(self._late(standing, timeout_s))
+            time.sleep(LOOK_S)
+
+    def _look(self, deadline: float) -> Standing:
+        # Members before acknowledgements: who joins in between reads the policy as it is now.
+        groups = {name: self._group(name) for name in self._keepers}
+        for record in self._tails[ACKNOWLEDGEMENTS].fresh(deadline):
+            self._said.take(record.value)
+        return self._said.standing(range(self._log.partitions("journal")), groups)
+
+    def _group(self, processor: str) -> Group:
+        group_id = self._settings.prefix + processor
+        try:
+            found = self._admin.describe_consumer_groups([group_id], request_timeout=ADMIN_S)[group_id].result()
+        except KafkaException as problem:
+            if problem.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return Group()
+            raise unreachable(self._settings, problem) from problem
+        if found.state in NOBODY:
+            return Group()
+        members = frozenset(member.member_id for member in found.members)
+        return Group(members, settled=found.state == ConsumerGroupState.STABLE)
+
+    def _look_for_refusal(self, deadline: float) -> None:
+        for record in self._tails[GRAVES].fresh(deadline):
+            headers = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
+            if headers.get(HEADER_TOPIC) == CONTROL and headers.get(HEADER_OFFSET) == str(self._offset):
+                raise CommandRefused(f"govern refused it: {headers.get(HEADER_REASON, 'no reason is given')}")
+
+    def _late(self, standing: Standing, timeout_s: float) -> str:
+        stands = f"The command stands at offset {self._offset} of {self._settings.prefix}{CONTROL} and will be taken"
+        if not self._taken():
+            return f"not taken after {timeout_s:g} s: is `refrain run govern` running? {stands} when govern runs"
+        return f"{standing.missing()} after {timeout_s:g} s: are they running? {stands} when they run"
+
+    def _taken(self) -> bool:
+        """Whether govern has carried the command out, or refused it."""
+        return (group_position(self._admin, self._settings, "govern", CONTROL) or 0) > self._offset
+
+
+class _Tail:
+    """What was written to a topic since it was first looked at."""
+
+    def __init__(self, log: KafkaLog, topic: str) -> None:
+        self._log = log
+        self._topic = topic
+        self._next = {number: end for number, (_, end) in log.ends(topic).items()}
+        self._ends: Mapping[int, int] = dict(self._next)
+
+    def fresh(self, deadline: float) -> list[Record]:
+        """Committed records not seen before. A transaction that stays open is not waited for beyond `deadline`."""
+        ends = {number: end for number, (_, end) in self._log.ends(self._topic).items()}
+        records: list[Record] = []
+
+        def late() -> bool:
+            return time.monotonic() > deadline
+
+        for number, end in ends.items():
+            # A scan opens a consumer: not where nothing was written.
+            if end == self._ends.get(number, 0):
+                continue
+            start = self._next.get(number, 0)
+            found = list(self._log.scan(self._topic, number, start, stop=late))
+            self._next[number] = found[-1].offset + 1 if found else start
+            records += found
+        self._ends = ends
+        return records
+
+
+def _send(settings: Settings, value: bytes) -> int:
+    """The offset at which the command was written."""
+    done: list[tuple[KafkaError | None, int]] = []
+
+    def reported(error: KafkaError | None, message: Message) -> None:
+        offset = message.offset()
+        done.append((error, -1 if offset is None else offset))
+
+    producer = made(Producer, {**client(settings), "enable.idempotence": True, "acks": "all"})
+    try:
+        producer.produce(settings.prefix + CONTROL, value, on_delivery=reported)
+    except KafkaException as problem:
+        raise SendFailed(f"the command cannot be sent: {problem.args[0].str()}") from problem
+    producer.flush(SEND_S)
+    if not done:
+        raise SendFailed(f"the command was not acknowledged within {SEND_S:g} s: it may still be carried out")
+    error, offset = done[0]
+    if error is not None:
+        raise SendFailed(f"{settings.prefix}{CONTROL} refused the command: {error.str()}")
+    return offset

@@ -1,0 +1,103 @@
+"""`refrain judge`: say whether an answer was right, and see who else got it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ops import exits, output
+from ops.carry_out import Timeout, Who, carry_out, name
+from ops.state import settings_of
+
+if TYPE_CHECKING:
+    from ops.served import Answer
+    from schemas.decisions import Decision
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(judge)
+
+
+def judge(
+    context: typer.Context,
+    decision: Annotated[str, typer.Argument(help="The id of a decision: every response names its own.")],
+    correct: Annotated[
+        bool | None, typer.Option("--right/--wrong", help="Whether the answer was right.", show_default=False)
+    ] = None,
+    why: Annotated[str, typer.Option(help="Why; it is kept with the judgement. A wrong one needs it.")] = "",
+    who: Who = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    timeout: Timeout = 30.0,
+) -> None:
+    """Judge the answer that a request got. A wrong one is withdrawn everywhere and not kept again.
+
+    Lists every request that was answered from the same entry, or waited for the same answer of the model. Exit code 1
+    when no such decision is known, or its answer has nothing to do with the cache; 75 when a shard has not
+    acknowledged it in time.
+
+    [bold]Examples[/bold]
+
+    refrain judge 3-1204-8f0a61c2d93b --wrong --why "that endpoint was removed"
+
+    refrain judge 3-1204-8f0a61c2d93b --right
+    """
+    if correct is None:
+        raise typer.BadParameter("say --right or --wrong", param_hint="--right/--wrong")
+    if not correct and not why:
+        raise typer.BadParameter("say why the answer is wrong", param_hint="--why")
+    from ops.command_order import Order
+    from ops.served import answer_of, find, served
+    from schemas.control import Judge
+
+    order = Order(settings_of(context))
+    found = find(order.log, decision)
+    if found is None:
+        output.hint(
+            f"no decision {decision} is in `decisions`: ids stand in responses and in `refrain watch decisions`"
+        )
+        raise typer.Exit(exits.FAILED)
+    answer = answer_of(order.log, found)
+    if answer.entry_id is None and answer.forward_id is None:
+        output.hint(f"the request of {decision} was answered past the cache ({found.outcome}, {found.reason}): nothing"
+                    " of it is kept, so there is nothing to judge")  # fmt: skip
+        raise typer.Exit(exits.FAILED)
+    version = carry_out(order, Judge(who=name(who), why=why, decision_id=decision, correct=correct), timeout)
+    requests = served(order.log, answer)
+    if as_json:
+        output.emit(_plain(version, correct, answer, requests))
+    else:
+        _tell(version, correct, requests)
+
+
+def _plain(version: int, correct: bool, answer: Answer, requests: Sequence[Decision]) -> dict[str, Any]:
+    keys = ("id", "time_ms", "tenant", "category", "request_id", "outcome", "reason", "similarity", "stale")
+    return {
+        "version": version,
+        "correct": correct,
+        "entry_id": answer.entry_id,
+        "forward_id": answer.forward_id,
+        "served": [each.model_dump(mode="json", include=set(keys)) for each in requests],
+    }
+
+
+def _tell(version: int, correct: bool, requests: Sequence[Decision]) -> None:
+    done = "counted as right" if correct else "withdrawn everywhere, and not kept again"
+    output.hint(f"{done}, since version {version}; {output.counted(len(requests), 'request')} got this answer:")
+    output.table(
+        ("time", "tenant", "request", "decision", "outcome", "similarity"),
+        [
+            (
+                time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.time_ms / 1_000)),
+                each.tenant,
+                each.request_id or "-",
+                each.id,
+                each.outcome,
+                output.number(each.similarity, 4),
+            )
+            for each in requests
+        ],
+    )

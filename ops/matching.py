@@ -1,0 +1,60 @@
+"""Which entries an invalidation would take: those that `documents` holds, by the rule of the shards."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from schemas.control import Invalidate
+from schemas.documents import Entry, Withdrawal
+from schemas.journal import EntriesInvalidated
+from streams.entry_ids import wire_id
+from streams.log import Record
+from streams.shard.columns import ENTRIES
+from streams.shard.withdrawal import matches, ordered
+
+PREFIX = f"{ENTRIES}/".encode()
+LATER = sys.maxsize
+"""A journal offset after every entry."""
+
+
+class Found(NamedTuple):
+    """An entry that matches."""
+
+    id: str
+    tenant: str
+    category: str
+
+
+def rule_of(command: Invalidate, now_ms: int) -> Withdrawal:
+    """The withdrawal that the command would order if every shard took it at `now_ms`."""
+    kept = command.model_dump(include=set(EntriesInvalidated.model_fields) - {"v", "kind", "version"})
+    return ordered(EntriesInvalidated(version=0, **kept), LATER, now_ms)
+
+
+def matching(records: Iterable[Record], rule: Withdrawal, incarnation: str) -> list[Found]:
+    """The entries that match, by shard and age, of the records of `documents` in their order. Pure.
+
+    `incarnation` is the topic id of `journal`. Entries are written once and deleted once, so only those that match
+    are held.
+    """
+    found: dict[tuple[int, bytes], Found] = {}
+    for record in records:
+        key = record.key or b""
+        if not key.startswith(PREFIX):
+            continue
+        if record.value is None:
+            found.pop((record.partition, key), None)
+            continue
+        try:
+            entry = Entry.decode(record.value)
+        except ValidationError:
+            # Of a later version: the shard of this one does not hold it either.
+            continue
+        id_ = wire_id(record.partition, entry.id, incarnation)
+        if matches(rule, entry, id_):
+            found[record.partition, key] = Found(id_, entry.tenant, entry.category)
+    return list(found.values())

@@ -1,0 +1,181 @@
+"""What `refrain policies` shows: the policy in force, those that were, and what differs between two."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops import exits, output
+from ops.state import settings_of
+from streams.errors import BadInput
+
+if TYPE_CHECKING:
+    from ops.command_order import Order
+    from ops.policy_history import History
+    from schemas.control import PolicyInForce
+    from schemas.policy import Policy
+
+
+def show(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="The record as it is, on one line.")] = False,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="The policy as `policies apply` takes it.")] = False,
+) -> None:
+    """Show the policy in force. Exit code 1 when there is none.
+
+    [bold]Example[/bold]
+
+    refrain policies show --yaml > policy.yaml
+    """
+    from ops.command_order import Order
+    from ops.policy_file import write_policy
+
+    found = Order(settings_of(context)).in_force()
+    if found is None:
+        output.hint("no policy is in force, so nothing is cached: run `refrain policies apply FILE`")
+        raise typer.Exit(exits.FAILED)
+    if as_json:
+        output.say(found.encode().decode())
+    elif as_yaml:
+        output.say(write_policy(found.policy).rstrip())
+    else:
+        _show(found)
+
+
+def diff(
+    context: typer.Context,
+    first: Annotated[str, typer.Argument(help="A YAML file, or the number of a version.", metavar="FILE|VERSION")],
+    second: Annotated[
+        str | None, typer.Argument(help="Compare with this one.", metavar="[FILE|VERSION]", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show what a policy changes against the one in force, or a second policy against the first.
+
+    Exit code 0 when they are the same, 1 when they differ, as diff has it; 2 when one cannot be read.
+
+    [bold]Examples[/bold]
+
+    refrain policies diff policy.yaml
+
+    refrain policies diff 17
+
+    refrain policies diff 17 23
+    """
+    from ops.command_order import Order
+    from ops.policy_change import changes
+
+    order = Order(settings_of(context))
+    try:
+        named: list[tuple[str, Policy | None]] = [_named(order, text) for text in (first, second) if text is not None]
+    except BadInput as wrong:
+        output.hint(f"refrain: {wrong}")
+        raise typer.Exit(exits.USAGE) from wrong
+    if second is None:
+        now = order.in_force()
+        named.insert(0, ("nothing", None) if now is None else (f"version {now.version}", now.policy))
+    (old_name, old), (new_name, new) = named
+    lines = changes(old, new) if new is not None else []
+    if as_json:
+        output.emit({"from": old_name, "to": new_name, "changes": lines})
+    else:
+        output.hint(f"from {old_name} to {new_name}:" if lines else f"{new_name} is the same as {old_name}")
+        for line in lines:
+            output.say(line)
+    if lines:
+        raise typer.Exit(exits.FAILED)
+
+
+def history(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a version, oldest first.")] = False,
+) -> None:
+    """Show every policy that was in force: version, when, who, why, and what it changed.
+
+    [bold]Example[/bold]
+
+    refrain policies history --json | jq .why
+    """
+    from ops.command_order import Order
+    from ops.policy_history import read_history
+
+    found = read_history(Order(settings_of(context)).log)
+    rows = _changed(found)
+    if as_json:
+        for each, lines in rows:
+            output.emit({"version": each.version, "at_ms": each.at_ms, "who": each.who, "why": each.why,
+                         "changes": lines})  # fmt: skip
+    else:
+        from ops.policy_change import brief
+
+        output.table(
+            ("version", "when", "who", "why", "what changed"),
+            [(each.version, stamp(each.at_ms), each.who, each.why, brief(lines)) for each, lines in rows],
+        )
+    if found.begins:
+        output.hint(f"`control` begins at offset {found.begins}: what was in force before is not kept any more")
+
+
+def _changed(found: History) -> list[tuple[PolicyInForce, list[str]]]:
+    """Each policy with what it changed against the one before it."""
+    from ops.policy_change import changes
+
+    before = [None, *(each.policy for each in found.policies)]
+    rows = [(each, changes(old, each.policy)) for old, each in zip(before, found.policies, strict=False)]
+    if rows and found.begins:
+        rows[0] = (rows[0][0], ["? the policy before it is not kept any more"])
+    return rows
+
+
+def _named(order: Order, text: str) -> tuple[str, Policy]:
+    """What a file or a version number stands for. A file that is called like a number needs a `./` before it."""
+    from ops.policy_file import read_policy
+    from ops.policy_history import read_history
+
+    if text.isdecimal():
+        return f"version {int(text)}", read_history(order.log).version(int(text)).policy
+    return text, read_policy(text_of(text), text)
+
+
+def _show(found: PolicyInForce) -> None:
+    why = f": {found.why}" if found.why else ""
+    output.hint(f"version {found.version}, by {found.who} at {stamp(found.at_ms)}{why}")
+    output.table(
+        ("category", "cache", "threshold", "lives", "room", "scope", "priority", "examples", "rules"),
+        [
+            (
+                category,
+                c.cache,
+                _reach(c.threshold, c.threshold_floor, lambda value: f"{value:g}"),
+                _reach(c.ttl_ms, c.ttl_cap_ms, output.span),
+                f"{c.quota.guaranteed} … {c.quota.cap}",
+                c.scope,
+                f"{c.priority:g}",
+                len(c.examples),
+                sum(rule.category == category for rule in found.policy.rules),
+            )
+            for category, c in found.policy.categories.items()
+        ],
+    )
+
+
+def _reach(base: float, limit: float | None, text: output.Text) -> str:
+    """A value and how far load may move it."""
+    return text(base) if limit is None else f"{text(base)} … {text(limit)}"
+
+
+def stamp(at_ms: int) -> str:
+    """A moment as people read it, in the local time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1_000))
+
+
+def text_of(file: str) -> str:
+    """The text of a file. Raises BadInput."""
+    try:
+        with open(file, encoding="utf-8") as opened:
+            return opened.read()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise BadInput(f"{file} cannot be read: {why}") from error

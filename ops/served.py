@@ -1,0 +1,113 @@
+"""A decision, what its answer came from, and every request that was answered from the same. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from ops.scanning import records
+from schemas.decisions import Decision
+from schemas.journal import Answered, decode_event
+from schemas.responses import Outcome
+from streams.entry_ids import place_of, wire_id
+from streams.log import Log, Record
+from streams.partitioner import partition_of
+
+DECISIONS = "decisions"
+JOURNAL = "journal"
+WAITED = frozenset({Outcome.MISS, Outcome.COALESCED})
+
+
+class Answer(NamedTuple):
+    """Where an answer came from: the entry that keeps or kept it, and the forward that brought it, as far as known."""
+
+    entry_id: str | None
+    forward_id: str | None
+
+    def was_given_by(self, decision: Decision) -> bool:
+        """Whether a decision's request got this answer."""
+        if decision.outcome is Outcome.HIT:
+            return self.entry_id is not None and decision.entry_id == self.entry_id
+        return decision.outcome in WAITED and self.forward_id is not None and decision.forward_id == self.forward_id
+
+
+def find(log: Log, decision_id: str) -> Decision | None:
+    """The decision of that id, None when there is none."""
+    numbers = sorted(log.ends(DECISIONS))
+    # The key's own partition first; another one only if their number was changed.
+    likely = partition_of(decision_id.encode(), len(numbers))
+    numbers.sort(key=lambda number: number != likely)
+    for record in records(log, DECISIONS, f"looking for {decision_id}", partitions=numbers):
+        if record.key == decision_id.encode():
+            found = _decision(record)
+            if found is not None and found.id == decision_id:
+                return found
+    return None
+
+
+def answer_of(log: Log, decision: Decision) -> Answer:
+    """What answered the request of a decision: its entry's forward, or its forward's entry, is in the journal."""
+    if decision.outcome is Outcome.HIT:
+        return Answer(decision.entry_id, None if decision.entry_id is None else _brought(log, decision.entry_id))
+    if decision.outcome not in WAITED or decision.forward_id is None:
+        return Answer(None, None)
+    return Answer(_entry_of(log, decision.partition, decision.offset, decision.forward_id), decision.forward_id)
+
+
+def served(log: Log, answer: Answer) -> list[Decision]:
+    """Every decision whose request got the answer, by time."""
+    wanted = [id_.encode() for id_ in answer if id_ is not None]
+    found = (
+        decision
+        for record in (records(log, DECISIONS, "looking for requests with the same answer") if wanted else ())
+        if any(id_ in (record.value or b"") for id_ in wanted) and (decision := _decision(record)) is not None
+    )
+    return by_time(decision for decision in found if answer.was_given_by(decision))
+
+
+def by_time(decisions: Iterable[Decision]) -> list[Decision]:
+    """The decisions, each once, in the order in which they were made."""
+    return sorted({each.id: each for each in decisions}.values(), key=lambda each: (each.time_ms, each.offset, each.id))
+
+
+def _brought(log: Log, entry_id: str) -> str | None:
+    """The forward that brought an entry: the journal record that admitted it stands at the entry's number."""
+    place = place_of(entry_id)
+    if place is None or not place.is_of(log.topic_id(JOURNAL)) or place.partition not in log.ends(JOURNAL):
+        return None
+    for record in log.scan(JOURNAL, place.partition, place.offset):
+        event = _answered(record) if record.offset == place.offset else None
+        return None if event is None else event.forward_id
+    return None
+
+
+def _entry_of(log: Log, partition: int, offset: int, forward_id: str) -> str | None:
+    """The id that the entry of a forward has or had: the first answer after the question's journal offset makes it."""
+    first = log.ends(JOURNAL).get(partition, (0, 0))[0]
+    for record in _from(log, partition, max(first, offset)):
+        if forward_id.encode() in (record.value or b""):
+            event = _answered(record)
+            if event is not None and event.forward_id == forward_id:
+                return wire_id(partition, record.offset, log.topic_id(JOURNAL))
+    return None
+
+
+def _from(log: Log, partition: int, start: int) -> Iterator[Record]:
+    return records(log, JOURNAL, "looking for the answer", partitions=[partition], starts={partition: start})
+
+
+def _answered(record: Record) -> Answered | None:
+    try:
+        event = decode_event(record.value or b"")
+    except ValidationError:
+        return None
+    return event if isinstance(event, Answered) else None
+
+
+def _decision(record: Record) -> Decision | None:
+    try:
+        return Decision.decode(record.value or b"")
+    except ValidationError:
+        return None

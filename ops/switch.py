@@ -1,0 +1,79 @@
+"""`refrain off` and `refrain on`: the cache out of the way and back, without touching what is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops import output
+from ops.carry_out import Timeout, Who, Why, carry_out, name
+from ops.state import settings_of
+from streams.errors import BadInput
+
+if TYPE_CHECKING:
+    from ops.command_order import Order
+
+Category = Annotated[str | None, typer.Option(help="Only this one; else all.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(off)
+    app.command()(on)
+
+
+def off(
+    context: typer.Context, category: Category = None, who: Who = None, why: Why = "", timeout: Timeout = 30.0
+) -> None:
+    """Switch the cache off at once: everything is forwarded, nothing is kept. Prints the command's version.
+
+    Entries stay where they are. Exit code 75 when a shard has not acknowledged it in time: it stands, and is taken
+    when the shard's worker runs.
+
+    [bold]Examples[/bold]
+
+    refrain off --why "wrong answers in the shop"
+
+    refrain off --category finance
+    """
+    _switch(context, False, category, who, why, timeout)
+
+
+def on(
+    context: typer.Context, category: Category = None, who: Who = None, why: Why = "", timeout: Timeout = 30.0
+) -> None:
+    """Switch the cache on again. Prints the command's version.
+
+    Without a category it ends every switch; with one only that category's own: while all is off, it stays off.
+
+    [bold]Examples[/bold]
+
+    refrain on
+
+    refrain on --category finance
+    """
+    _switch(context, True, category, who, why, timeout)
+
+
+def _switch(
+    context: typer.Context, to_on: bool, category: str | None, who: str | None, why: str, timeout: float
+) -> None:
+    from ops.command_order import Order
+    from schemas.control import Switch
+
+    order = Order(settings_of(context))
+    if category is not None:
+        _check_known(order, category)
+    version = carry_out(order, Switch(who=name(who), why=why, on=to_on, category=category), timeout)
+    what = "the cache" if category is None else f"the category {category}"
+    output.hint(f"{what} is switched {'on' if to_on else 'off'} in every shard, since version {version}")
+    output.say(str(version))
+
+
+def _check_known(order: Order, category: str) -> None:
+    """Raises BadInput for a category that the policy in force does not define: a slip would do nothing in silence."""
+    found = order.in_force()
+    known = [] if found is None else list(found.policy.categories)
+    if category not in known:
+        raise BadInput(f"the policy in force has no category {category!r}; it has {', '.join(known) or 'none'}")

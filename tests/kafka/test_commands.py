@@ -1,0 +1,352 @@
+"""The commands that move a policy, on a real broker: who is waited for, what is told, what is sent."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from ops import exits
+from ops.cli import main
+from ops.command_order import Order
+from schemas.base import Sealed
+from schemas.control import Command, Invalidate, Judge, PolicyInForce, SetPolicy, Switch, decode_command
+from schemas.decisions import Decision, Reason
+from schemas.documents import Entry, Tally
+from schemas.journal import Answered
+from schemas.policy import CategoryPolicy, Policy
+from schemas.responses import Outcome
+from schemas.stats import CategoryNow, ShardStats
+from streams.dead_letters import bury
+from streams.embedder import load_embedder
+from streams.errors import CommandRefused, LogFailed, Refusal, RefusalCode
+from streams.kafka_log import KafkaLog
+from streams.log import Outgoing, Record
+from streams.settings import Settings
+from streams.vectors import encode, quantise
+from tests.kafka.background import eventually
+from tests.kafka.shards import acknowledge, acknowledging, member
+from tests.kafka.table import PARTITIONS_MAX, create_table
+
+ALL = range(PARTITIONS_MAX)
+SWITCH = Switch(who="ana", on=False)
+SET = SetPolicy(who="ana", policy=Policy(categories={"code": CategoryPolicy()}))
+Out = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def log(settings: Settings, admin: AdminClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> KafkaLog:
+    create_table(admin, settings.prefix)
+    monkeypatch.setenv("REFRAIN_KAFKA", settings.kafka)
+    monkeypatch.setenv("REFRAIN_PREFIX", settings.prefix)
+    monkeypatch.setenv("REFRAIN_EMBEDDING__BACKEND", "free")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    return KafkaLog(settings)
+
+
+def write(log: KafkaLog, *records: Outgoing) -> None:
+    writer = log.writer()
+    writer.send(records)
+    writer.close()
+
+
+def commands(log: KafkaLog) -> list[Command]:
+    return [decode_command(record.value or b"") for record in log.scan("control", 0)]
+
+
+class Waiting:
+    """A wait in a thread of its own."""
+
+    def __init__(self, order: Order) -> None:
+        self.result: int | Exception | None = None
+        self._thread = threading.Thread(target=self._wait, args=(order,), daemon=True)
+        self._thread.start()
+
+    def _wait(self, order: Order) -> None:
+        try:
+            self.result = order.wait(60)
+        except Exception as problem:  # noqa: BLE001 - looked at by the test
+            self.result = problem
+
+    def end(self) -> int | Exception | None:
+        self._thread.join(60)
+        return self.result
+
+
+# -- who is waited for ------------------------------------------------------------------------------------
+
+
+def test_a_command_is_done_when_every_shard_has_acknowledged_it(log: KafkaLog, settings: Settings) -> None:
+    order = Order(settings)
+    acknowledge(log, "lookup", [str(shard) for shard in ALL], 99)  # before it was placed: of another journal
+    version = order.place(SWITCH)
+    waiting = Waiting(order)
+    acknowledge(log, "lookup", ["0", "1", "2"], version + 3)
+    acknowledge(log, "lookup", ["3"], version - 1)
+    with pytest.raises(LogFailed, match=r"shard 3 has not acknowledged after 0\.3 s: are they running\? The command"):
+        _as_if_taken(order).wait(0.3)
+    assert waiting.result is None
+    acknowledge(log, "lookup", ["3"], version)
+    assert waiting.end() == version
+
+
+def _as_if_taken(order: Order) -> Order:
+    """The order, with a govern that has taken the command."""
+    order._taken = lambda: True  # type: ignore[method-assign]
+    return order
+
+
+def test_a_policy_waits_for_every_member_of_classify_and_populate(log: KafkaLog, settings: Settings) -> None:
+    order = Order(settings)
+    with acknowledging(settings, ALL), member(settings, "classify", "requests") as first:
+        version = order.place(SET)
+        waiting = Waiting(order)
+        with pytest.raises(LogFailed, match="1 of 1 classify worker has not acknowledged"):
+            _as_if_taken(order).wait(1)
+        assert waiting.result is None
+        acknowledge(log, "classify", [first], version)
+        assert waiting.end() == version
+
+
+def test_a_member_that_leaves_is_not_waited_for(log: KafkaLog, settings: Settings) -> None:
+    order = Order(settings)
+    with acknowledging(settings, ALL):
+        with member(settings, "populate", "completions"):
+            version = order.place(SET)
+            waiting = Waiting(order)
+            eventually(lambda: any(log.scan("acknowledgements", 0)))
+            assert waiting.result is None
+        assert waiting.end() == version
+
+
+def test_other_commands_wait_for_the_shards_alone(settings: Settings) -> None:
+    order = Order(settings)
+    with acknowledging(settings, ALL), member(settings, "classify", "requests"):
+        assert order.place(SWITCH) == order.wait(30)
+
+
+def test_a_refusal_is_told_with_its_reason(log: KafkaLog, settings: Settings) -> None:
+    order = Order(settings)
+    version = order.place(Judge(who="ana", decision_id="1-2-x", correct=False))
+    record = Record("control", 0, version, 0, None, b"{}")
+    refusal = Refusal(RefusalCode.BAD_FIELD, "decision_id: no such decision")
+    write(log, bury(record._replace(offset=version + 1), refusal, "govern"), bury(record, refusal, "govern"))
+    with pytest.raises(CommandRefused, match="bad_field: decision_id: no such decision"):
+        order.wait(30)
+
+
+def test_without_govern_it_says_so_and_the_command_stands(capsys: Out, log: KafkaLog) -> None:
+    assert main(["off", "--timeout", "0.3"]) == exits.TRY_AGAIN
+    said = capsys.readouterr().err
+    assert "is `refrain run govern` running?" in said
+    assert "stands at offset 0" in said
+    assert len(commands(log)) == 1
+
+
+# -- the switch -------------------------------------------------------------------------------------------
+
+
+def test_off_and_on_are_sent_and_tell_their_version(log: KafkaLog, settings: Settings, capsys: Out) -> None:
+    in_force(log, "code")
+    with acknowledging(settings, ALL):
+        assert main(["off", "--who", "ana", "--why", "wrong answers"]) == 0
+        assert main(["on", "--category", "code", "--who", "ben"]) == 0
+    said = capsys.readouterr()
+    assert said.out.split() == ["0", "1"]
+    assert "the category code is switched on in every shard, since version 1" in said.err
+    assert commands(log) == [
+        Switch(who="ana", why="wrong answers", on=False),
+        Switch(who="ben", on=True, category="code"),
+    ]
+
+
+def test_a_category_that_the_policy_does_not_have_is_not_switched(log: KafkaLog, capsys: Out) -> None:
+    in_force(log, "code")
+    assert main(["off", "--category", "cod"]) == exits.FAILED
+    assert "no category 'cod'; it has code" in capsys.readouterr().err
+    assert commands(log) == []
+
+
+def in_force(log: KafkaLog, *categories: str) -> None:
+    policy = Policy(categories={name: CategoryPolicy() for name in categories})
+    write(log, Outgoing("policies", b"policy", PolicyInForce(version=0, who="ana", at_ms=0, policy=policy).encode()))
+
+
+# -- withdrawing ------------------------------------------------------------------------------------------
+
+
+def entry(number: int, question: str, **fields: Any) -> Entry:
+    plain = {
+        "tenant": "acme", "space": "acme", "category": "code", "model": "m", "context": "00", "text_digest": "00",
+        "question": Sealed(data=question), "answer": Sealed(data="{}"), "admitted_at_ms": 1_000,
+    }  # fmt: skip
+    return Entry(id=number, **{**plain, **_vector(question), **fields})
+
+
+def _vector(question: str) -> dict[str, str]:
+    embedder = load_embedder(Settings().embedding.model_copy(update={"backend": "free"}), Path())
+    return {"embedder": embedder.identity, "vector": encode(quantise(embedder.embed([question])[0]))}
+
+
+@pytest.fixture
+def kept(log: KafkaLog) -> list[str]:
+    """Three entries in two shards and one that has left; their ids."""
+    rows = [
+        (0, entry(1, "How do I reverse a list?", tags=("python",))),
+        (0, entry(2, "What does the moon weigh?", tenant="other", category="chat")),
+        (1, entry(7, "How do I reverse a list?", admitted_at_ms=4_000_000_000_000)),
+        (1, entry(8, "gone")),
+    ]
+    write(log, *(Outgoing("documents", _key(e), e.encode(), (), p) for p, e in rows))
+    write(log, Outgoing("documents", _key(rows[3][1]), None, (), 1))
+    tag = log.topic_id("journal")[:8]
+    return [f"{p}-{e.id}-{tag}" for p, e in rows[:3]]
+
+
+def _key(kept: Entry) -> bytes:
+    return f"entries/{kept.id:020d}".encode()
+
+
+def test_a_dry_run_tells_what_would_go_and_sends_nothing(log: KafkaLog, kept: list[str], capsys: Out) -> None:
+    assert main(["invalidate", "--all", "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {
+        "version": None,
+        "entries": 3,
+        "by": [
+            {"tenant": "acme", "category": "code", "entries": 2},
+            {"tenant": "other", "category": "chat", "entries": 1},
+        ],
+        "ids": kept,
+    }
+    assert main(["invalidate", "--tag", "python", "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert "1 entry would go" in said.err
+    assert kept[0] in said.err
+    assert "acme\tcode\t1" in said.out
+    assert commands(log) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "which"),
+    [
+        (["--tenant", "other"], [1]),
+        (["--older-than", "1d"], [0, 1]),
+        (["--all", "--before", "2026-01-01T00:00Z"], [0, 1]),
+        (["--near", "How do I reverse a list?"], [0, 2]),
+        (["--near", "How do I reverse a list?", "--similarity", "0.01", "--category", "code", "--tag", "python"], [0]),
+        (["--category", "finance"], []),
+    ],
+)
+def test_a_dry_run_finds_what_is_named(arguments: list[str], which: list[int], kept: list[str], capsys: Out) -> None:
+    assert main(["invalidate", *arguments, "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ids"] == [kept[number] for number in which]
+
+
+def test_an_invalidation_is_sent_as_it_was_named(
+    log: KafkaLog, settings: Settings, kept: list[str], capsys: Out
+) -> None:
+    named = ["--source", "doc", "--keep", "3", "--older-than", "2h", "--who", "ana", "--why", "new edition"]
+    with acknowledging(settings, ALL):
+        assert main(["invalidate", *named, "--yes"]) == 0
+        assert main(["invalidate", "--entry", kept[0], "--who", "ana", "--yes", "--json"]) == 0
+        assert main(["invalidate", "--near", "the moon", "--similarity", "0.8", "--who", "ana", "--yes"]) == 0
+    said = capsys.readouterr()
+    assert "answers that are on their way to a matching question are withdrawn as well" in said.err
+    first, second, third = commands(log)
+    assert first == Invalidate(who="ana", why="new edition", source_id="doc", keep_version="3", older_than_ms=7_200_000)
+    assert second == Invalidate(who="ana", entry_id=kept[0])
+    assert isinstance(third, Invalidate)
+    assert third.near is not None
+    assert (third.near.similarity, third.near.vector) == (0.8, _vector("the moon")["vector"])
+
+
+def test_a_no_withdraws_nothing(log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("typer.confirm", _no)
+    assert main(["invalidate", "--all"]) == exits.FAILED
+    assert commands(log) == []
+
+
+def _no(*_: object, **__: object) -> None:
+    import typer
+
+    raise typer.Abort
+
+
+# -- judging ----------------------------------------------------------------------------------------------
+
+
+def decision(id_: str, outcome: Outcome, time_ms: int, **fields: Any) -> Outgoing:
+    made = Decision(id=id_, partition=0, offset=0, time_ms=time_ms, tenant="acme", category="code", model="m",
+                    outcome=outcome, reason=Reason.EXACT_TEXT, **fields)  # fmt: skip
+    return Outgoing("decisions", id_.encode(), made.encode())
+
+
+def test_a_judgement_lists_every_request_that_got_the_answer(log: KafkaLog, settings: Settings, capsys: Out) -> None:
+    kept = f"0-1-{log.topic_id('journal')[:8]}"
+    answers = [Answered(forward_id=id_, body=Sealed(data="{}")) for id_ in ("0-9-x", "0-1-x")]
+    write(log, *(Outgoing("journal", None, each.encode(), (), 0) for each in answers))
+    write(
+        log,
+        decision("0-1-x", Outcome.MISS, 1, forward_id="0-1-x", request_id="r1"),
+        decision("0-2-x", Outcome.COALESCED, 2, forward_id="0-1-x", similarity=0.95),
+        decision("0-3-x", Outcome.HIT, 3, entry_id=kept, similarity=0.93),
+        decision("0-4-x", Outcome.HIT, 4, entry_id="0-0-other"),
+        decision("0-5-x", Outcome.BYPASS, 5, forward_id="0-5-x"),
+    )
+    with acknowledging(settings, ALL):
+        assert main(["judge", "0-3-x", "--wrong", "--why", "removed", "--who", "ana", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert main(["judge", "0-1-x", "--right", "--who", "ana"]) == 0
+    shown = capsys.readouterr()
+    assert [each["id"] for each in told["served"]] == ["0-1-x", "0-2-x", "0-3-x"]
+    assert (told["entry_id"], told["forward_id"], told["version"], told["correct"]) == (kept, "0-1-x", 0, False)
+    assert [line.split("\t")[3] for line in shown.out.splitlines()[1:]] == ["0-1-x", "0-2-x", "0-3-x"]
+    assert "counted as right, since version 1; 3 requests got this answer:" in shown.err
+    assert commands(log) == [
+        Judge(who="ana", why="removed", decision_id="0-3-x", correct=False),
+        Judge(who="ana", decision_id="0-1-x", correct=True),
+    ]
+
+
+def test_an_unknown_decision_and_one_past_the_cache_are_not_judged(log: KafkaLog, capsys: Out) -> None:
+    write(log, decision("0-5-x", Outcome.BYPASS, 5, forward_id="0-5-x"))
+    assert main(["judge", "0-9-x", "--right"]) == exits.FAILED
+    assert "no decision 0-9-x is in `decisions`" in capsys.readouterr().err
+    assert main(["judge", "0-5-x", "--right"]) == exits.FAILED
+    assert "was answered past the cache (bypass, exact_text)" in capsys.readouterr().err
+    assert commands(log) == []
+
+
+# -- stats ------------------------------------------------------------------------------------------------
+
+
+def test_stats_add_up_the_last_report_of_each_shard(log: KafkaLog, capsys: Out) -> None:
+    assert main(["stats"]) == exits.FAILED
+    assert "no shard has reported" in capsys.readouterr().err
+    for asked in (5, 10):
+        write(log, *(_report(shard, asked) for shard in (0, 2)))
+    assert main(["stats", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["missing"], told["categories"]["code"]["asked"], told["categories"]["code"]["hits"]) == ([1, 3], 20, 8)
+    assert main(["stats"]) == 0
+    said = capsys.readouterr()
+    assert "code\t20\t8\t40.0%" in said.out
+    assert "code\t4\t20.0%\t6 cap\t0.880 (base 0.900)\t20 s (base 10 s)\tfully\toff in 1 of 2 shards" in said.out
+    assert "load of m: 0.50" in said.err
+    assert "without a report: 1, 3" in said.err
+
+
+def _report(shard: int, asked: int) -> Outgoing:
+    code = CategoryNow(
+        tally=Tally(asked=asked, hits=4, left={"cap": 3}), entries=2, room=10, threshold=0.88, base_threshold=0.9,
+        ttl_ms=20_000, base_ttl_ms=10_000, off=shard == 0,
+    )  # fmt: skip
+    report = ShardStats(partition=shard, time_ms=1, policy_version=3, control=3, entries=2, waiting=0, withdrawing=0,
+                        loads={"m": 0.5}, categories={"code": code})  # fmt: skip
+    return Outgoing("stats", str(shard).encode(), report.encode(), (), 0)

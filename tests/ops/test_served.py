@@ -1,0 +1,95 @@
+"""Which requests got the same answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ops.served import Answer, answer_of, find, served
+from schemas.base import Sealed
+from schemas.decisions import Decision, Reason
+from schemas.journal import Answered, PolicySet, Tick
+from schemas.policy import Policy
+from schemas.responses import Outcome
+from streams.log import Outgoing
+from streams.memory_log import MemoryLog
+
+
+def decision(id_: str, outcome: Outcome, **fields: Any) -> Decision:
+    plain = {"partition": 1, "offset": 0, "time_ms": 0, "tenant": "acme", "category": "code", "model": "m"}
+    return Decision(id=id_, outcome=outcome, reason=Reason.EXACT_TEXT, **{**plain, **fields})
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    """Shard 1: question 0-1 was forwarded, 0-2 joined it, its answer became entry 2, which served 0-3 and 0-5."""
+    log = MemoryLog(lambda: 7, {"journal": 2, "decisions": 3})
+    answer = Sealed(data="{}")
+    journal = [
+        PolicySet(version=0, policy=Policy(categories={})),
+        Tick(),
+        Answered(forward_id="0-1-x", body=answer),
+        Answered(forward_id="0-1-x", body=answer),
+        Answered(forward_id="0-4-x", body=answer),
+    ]
+    log.append([Outgoing("journal", None, event.encode(), partition=1) for event in journal])
+    entry = f"1-2-{log.topic_id('journal')[:8]}"
+    made = [
+        decision("0-5-x", Outcome.HIT, entry_id=entry, time_ms=50),
+        decision("0-1-x", Outcome.MISS, forward_id="0-1-x", time_ms=10),
+        decision("0-2-x", Outcome.COALESCED, forward_id="0-1-x", time_ms=20),
+        decision("0-3-x", Outcome.HIT, entry_id=entry, forward_id="0-4-x", time_ms=30),
+        decision("0-4-x", Outcome.MISS, entry_id=entry, forward_id="0-4-x", time_ms=40),
+        decision("0-6-x", Outcome.BYPASS, forward_id="0-6-x"),
+        decision("0-7-x", Outcome.MISS, forward_id="0-7-x", offset=4),
+    ]
+    log.append([Outgoing("decisions", each.id.encode(), each.encode()) for each in made])
+    return log
+
+
+def ids(log: MemoryLog, of: str) -> list[str]:
+    found = find(log, of)
+    assert found is not None
+    return [each.id for each in served(log, answer_of(log, found))]
+
+
+def test_a_decision_is_found_by_its_id(log: MemoryLog) -> None:
+    assert find(log, "0-9-x") is None
+    found = find(log, "0-4-x")
+    assert found is not None
+    assert found.time_ms == 40
+
+
+def test_a_decision_is_found_also_when_the_topic_got_more_partitions(log: MemoryLog) -> None:
+    value = decision("0-8-x", Outcome.HIT).encode()
+    log.append([Outgoing("decisions", b"0-8-x", value, partition=number) for number in range(3)])
+    assert find(log, "0-8-x") is not None
+
+
+@pytest.mark.parametrize("judged", ["0-1-x", "0-2-x", "0-3-x", "0-5-x"])
+def test_hits_and_those_who_waited_for_its_forward_got_the_same_answer(log: MemoryLog, judged: str) -> None:
+    assert ids(log, judged) == ["0-1-x", "0-2-x", "0-3-x", "0-5-x"]
+
+
+def test_what_would_have_been_served_was_not_and_a_refresh_is_another_answer(log: MemoryLog) -> None:
+    assert ids(log, "0-4-x") == ["0-4-x"]
+
+
+def test_an_answer_that_never_came_was_waited_for_all_the_same(log: MemoryLog) -> None:
+    found = find(log, "0-7-x")
+    assert found is not None
+    assert answer_of(log, found) == Answer(None, "0-7-x")
+    assert ids(log, "0-7-x") == ["0-7-x"]
+
+
+def test_what_went_past_the_cache_has_no_answer_to_judge(log: MemoryLog) -> None:
+    found = find(log, "0-6-x")
+    assert found is not None
+    assert answer_of(log, found) == Answer(None, None)
+    assert served(log, Answer(None, None)) == []
+
+
+@pytest.mark.parametrize("entry", ["1-2-another1", "7-2-journal-", "1-1-journal-", "1-99-journal-", "nonsense"])
+def test_the_forward_of_an_entry_that_the_journal_does_not_hold_is_not_known(log: MemoryLog, entry: str) -> None:
+    assert answer_of(log, decision("d", Outcome.HIT, entry_id=entry)) == Answer(entry, None)
