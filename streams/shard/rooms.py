@@ -21,7 +21,7 @@ import numpy.typing as npt
 from schemas.documents import Aging, Entry, EntryStats
 from schemas.policy import Eviction, Policy
 from streams.shard.uses import NUMBER_MASK, Uses, last_of, place
-from streams.shard.worth import latency_of, size_of, tokens_of, worth
+from streams.shard.worth import ADMITTED, latency_of, size_of, tokens_of, worth
 
 WHOLE_SHARD = "*"
 """The id of the shard's own base."""
@@ -102,14 +102,14 @@ class Rooms:
     def value_if_used(self, row: int) -> float:
         """The value that the entry of a row has from its next use on."""
         uses, room = self.uses, self.of(row)
-        frequency = float(uses.hits[row]) + 2.0
+        frequency = float(uses.hits[row]) + 1.0 + ADMITTED
         return self._valued(room, frequency, float(uses.cost(self._cost)[row]), float(uses.size[row]))
 
     def value_if_admitted(self, entry: Entry) -> float:
         """The value that an entry has from its admission on."""
         room = self._room(entry.tenant, entry.category)
         cost = tokens_of(entry) if self._cost == "tokens" else latency_of(entry)
-        return self._valued(room, 1.0, float(cost), float(size_of(entry)))
+        return self._valued(room, ADMITTED, float(cost), float(size_of(entry)))
 
     def first_of(self, tenant: str, category: str, admissions: Admissions) -> int | None:
         """The row that goes first of one room, None when it is empty."""
@@ -212,7 +212,7 @@ class Rooms:
     def _value_anew(self, room: Room) -> None:
         rows = self._rows(room)
         rows = rows[self.uses.last[rows] < room.aging.since]
-        frequency = self.uses.hits[rows].astype(np.float64) + 1.0
+        frequency = self.uses.hits[rows].astype(np.float64) + ADMITTED
         cost = self.uses.cost(self._cost)[rows].astype(np.float64)
         size = self.uses.size[rows].astype(np.float64)
         self.uses.value[rows] = worth(frequency, cost, size, room.aging.priority)

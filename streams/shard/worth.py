@@ -4,7 +4,7 @@
 
 L. Cherkasova, Improving WWW Proxies Performance with Greedy-Dual-Size-Frequency Caching Policy, HP Labs 1998
 (HPL-98-69R1).
-A touch is an admission or a use; frequency counts both. Plain float64 in one order, the same on every machine.
+A touch is an admission or a use. Plain float64 in one order, the same on every machine.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ ENVELOPE_BYTES = 512
 """What a stored entry takes beside question, answer and vector; so no entry counts as smaller."""
 BYTES_PER_TOKEN = 4
 KILOBYTE = 1_000.0
+ADMITTED = 0.25
+"""What an admission counts for in the frequency, where a use counts 1 (in the paper 1 as well). Most questions are
+never asked again: what was asked once has not shown yet that it will be. By `refrain bench evict` a quarter saves more
+than 1 on every stream tried: with and without questions that come once, flat and steep, popularity that moves."""
 MOST = 2**31 - 1
 """Greater costs and sizes count as this."""
 
@@ -27,7 +31,7 @@ Number = TypeVar("Number", float, npt.NDArray[np.float64])
 
 
 def worth(frequency: Number, cost: Number, size: Number, priority: float) -> Number:
-    """Frequency x cost (milliseconds or tokens) x priority / size (bytes), a kilobyte."""
+    """Frequency (uses and `ADMITTED`) x cost (milliseconds or tokens) x priority / size (bytes), a kilobyte."""
     return frequency * cost * priority / (size / KILOBYTE)
 
 

@@ -18,7 +18,7 @@ from streams.shard.eviction import EVICTED_MAX
 from streams.shard.fold import fold
 from streams.shard.folded import Folded
 from streams.shard.state import Shard, restored
-from streams.shard.worth import ENVELOPE_BYTES
+from streams.shard.worth import ADMITTED, ENVELOPE_BYTES
 from streams.store import Reach
 from tests.streams.shard.build import JOURNAL_ID, Journal, forward_id, new_shard, responses
 
@@ -91,13 +91,14 @@ def test_over_its_cap_a_room_loses_what_is_cheapest_to_ask_again() -> None:
     assert cache.holds() == {"a", "c"}
 
 
-def test_a_use_is_worth_as_much_as_the_cost_again() -> None:
+@pytest.mark.parametrize(("latency_ms", "left"), [(4_900, "a"), (5_100, "b")])
+def test_a_use_counts_four_times_what_an_admission_does(latency_ms: int, left: str) -> None:
     cache = Cache(code=CAP_2)
     cache.keep("a", latency_ms=1_000)
-    cache.keep("b", latency_ms=1_900)
+    cache.keep("b", latency_ms=latency_ms)
     cache.use("a")
     cache.keep("c")
-    assert cache.holds() == {"a", "c"}
+    assert cache.holds() == {left, "c"}
 
 
 def test_a_larger_answer_is_worth_less() -> None:
@@ -274,7 +275,7 @@ def test_counting_tokens_instead_of_time_values_everything_anew_and_a_restored_s
         rows = {shard.entry(seen).question.data: seen.row for n in range(30) if (seen := index.by_id(n))}
         size = ENVELOPE_BYTES + len(short) + len(shard.answer(index.seen(rows[short])).text)
         tokens = (size - ENVELOPE_BYTES) // 4
-        assert rooms.uses.value[rows[short]] == 3.0 * tokens * 4.0 / (size / 1_000)
+        assert rooms.uses.value[rows[short]] == (2.0 + ADMITTED) * tokens * 4.0 / (size / 1_000)
     cache.keep("new")
     assert cache.holds() == {long, short, "new"}
 
@@ -307,7 +308,7 @@ class Model:
 
     def value(self, kept: Kept) -> float:
         priority = self.policy.categories[kept.room[1]].priority
-        worth = (kept.hits + 1.0) * kept.cost[self.policy.limits.cost] * priority / (kept.size / 1_000)
+        worth = (kept.hits + ADMITTED) * kept.cost[self.policy.limits.cost] * priority / (kept.size / 1_000)
         return (self.shard_base + self.bases.get(kept.room, 0.0)) + worth
 
     def use(self, id_: int, offset: int) -> None:
