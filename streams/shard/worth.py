@@ -22,8 +22,9 @@ BYTES_PER_TOKEN = 4
 KILOBYTE = 1_000.0
 ADMITTED = 0.25
 """What an admission counts for in the frequency, where a use counts 1 (in the paper 1 as well). Most questions are
-never asked again: what was asked once has not shown yet that it will be. By `refrain bench evict` a quarter saves more
-than 1 on every stream tried: with and without questions that come once, flat and steep, popularity that moves."""
+never asked again: what was asked once has not shown yet that it will be. A quarter saves
+more than 1 on all streams that `refrain bench evict` draws, steep and flat, with and without questions that come once,
+and as much where half of the questions change their popularity again and again."""
 MOST = 2**31 - 1
 """Greater costs and sizes count as this."""
 
