@@ -74,7 +74,7 @@ def make_room(shard: Shard, airborne: Airborne, policy: Policy) -> tuple[bool, C
 def valued_anew(shard: Shard, policy: Policy, offset: int) -> list[Change]:
     """The changes, to follow that of the policy, when it counts another cost: milliseconds and tokens do not compare.
 
-    All values are made anew from what is known of each entry, from bases of 0: one record a room, and about 1 ms a
+    All values are made anew from what is known of each entry, from bases of 0: one record a room, and about 2 ms a
     thousand entries.
     """
     if shard.policy is None or shard.policy.policy.limits.cost == policy.limits.cost:
