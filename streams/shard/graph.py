@@ -1,7 +1,7 @@
 """The HNSW of a large table: hnswlib behind what a table needs, with labels that are never used twice.
 
 hnswlib only marks what is removed, and searches on through it. To use such a slot again repairs the links of all its
-neighbours: measured at 10,000 vectors that come and go, 5 to 15 plain inserts each, and more with every round. So slots
+neighbours: measured at 10,000 vectors that come and go, 5 to 20 plain inserts each, and more with every round. So slots
 are not used again: when enough is marked, a successor is filled beside, a few vectors with each addition, and takes
 over once it holds them all. Nobody waits for a rebuild, and over time an addition costs about three plain inserts.
 """
