@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from ops import state
-from ops.output import hint, say
+from ops.output import console, hint, say, table
 
-app = typer.Typer(no_args_is_help=True, help="Measure the path through Kafka, or a shard without a broker.")
+app = typer.Typer(
+    no_args_is_help=True, help="Measure the path through Kafka, or a shard and what it evicts without a broker."
+)
 
 SHARD_EXAMPLES = """
 Examples:
@@ -49,6 +51,55 @@ def path(
     plan = bench_path.Plan(rate, seconds, requests, seed, real_embedder)
     figures = bench_path.run(state.settings_of(context), plan, hint)
     say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
+
+
+EVICT_EXAMPLES = """
+Examples:
+
+  refrain bench evict
+
+  refrain bench evict --json --seeds 5
+
+  refrain bench evict --room 0.05 --once 0.4
+"""
+
+
+@app.command(epilog=EVICT_EXAMPLES)
+def evict(
+    catalogue: Annotated[int, typer.Option(min=10, help="Questions that are asked again and again.")] = 2_000,
+    requests: Annotated[int, typer.Option(min=10, help="Questions asked in all.")] = 20_000,
+    room: Annotated[float, typer.Option(min=0.001, max=1, help="Entries that fit, as a share of the catalogue.")] = 0.1,
+    zipf: Annotated[float, typer.Option(min=0, max=5, help="Exponent of the popularity.")] = 1.2,
+    once: Annotated[float, typer.Option(min=0, max=1, help="Share of requests that nobody repeats.")] = 0.2,
+    sigma: Annotated[float, typer.Option(min=0, max=5, help="Of the lognormal costs.")] = 1.0,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Streams drawn.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the first; the others follow it.")] = 1,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes at work; 0: one a core.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
+) -> None:
+    """What each order of eviction saves through a shard, beside a bound that none can reach."""
+    import os
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from ops import bench_evict
+
+    workload = bench_evict.Workload(catalogue, requests, room, zipf, once, sigma)
+    shown = console(stderr=True)
+    columns = (TextColumn("streams driven"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=shown, disable=not shown.is_terminal, transient=True) as progress:
+        task = progress.add_task("evict", total=seeds * bench_evict.RUNS_PER_SEED)
+        figures = bench_evict.run(
+            workload, range(seed, seed + seeds), jobs or os.cpu_count() or 1, lambda: progress.advance(task)
+        )
+    if as_json:
+        return say(json.dumps(figures))
+    table(
+        bench_evict.COLUMNS,
+        bench_evict.rows(figures),
+        f"Cost saved of what a cache without bounds saves, {seeds} seeds",
+    )
+    return None
 
 
 @app.command(epilog=SHARD_EXAMPLES)

@@ -130,6 +130,10 @@ class Aging(Message):
     """How far values have aged: in a room (`TENANT/CATEGORY`) by its cap, in the shard (`*`) by its total."""
 
     base: float
+    since: int = -1
+    """Entries of the room last touched before this journal offset were valued anew there, from a base of 0."""
+    priority: float = 1.0
+    """The category's priority then."""
 
 
 class Withdrawal(Message):

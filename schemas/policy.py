@@ -95,7 +95,8 @@ class CategoryPolicy(Strict):
     false_hit_bound: Annotated[float, Field(gt=0, le=1)] = 0.05
     """The share of judged hits that may be false; beyond it load relaxes this category less."""
     quota: Quota = Quota()
-    priority: Annotated[float, Field(gt=0)] = 1.0
+    priority: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
+    """What its entries are worth beside others'; another one takes effect with the next use of each entry."""
     scope: Literal["tenant", "shared"] = "tenant"
     guards: tuple[str, ...] = ()
     coalesce: bool = True

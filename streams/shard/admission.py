@@ -27,6 +27,8 @@ class NotKept(StrEnum):
     """The same answer was judged wrong before."""
     SUPERSEDED = "superseded"
     """A newer question has brought a newer answer to the same text."""
+    NO_ROOM = "no_room"
+    """The shard is full of what others are guaranteed."""
 
 
 def not_kept(body: dict[str, Any], policy: CategoryPolicy) -> NotKept | None:

@@ -113,7 +113,12 @@ def _serve(
         raise ValueError("a verdict without an entry cannot be served")
     kept = shard.answer(seen)
     body = served(json.loads(kept.text), asked.id, shard.time_ms)
-    used = EntryStats(hits=seen.hits + 1, last_offset=record.offset, stale_served=verdict.stale or seen.stale_served)
+    used = EntryStats(
+        hits=seen.hits + 1,
+        last_offset=record.offset,
+        value=shard.entries.value_if_used(seen),
+        stale_served=verdict.stale or seen.stale_served,
+    )
     shard.apply([*changes, Change(STATS, entry_id(seen.id), used)])
     decision = _decision(context, question, verdict, Outcome.HIT, forward_id, kept)
     response = Response(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from schemas.base import Message
 from schemas.documents import (
+    Aging,
     Banned,
     Entry,
     EntryStats,
@@ -27,6 +28,7 @@ STATS = "stats"
 FLIGHTS = "flights"
 WAITING = "waiting"
 TABLES = "tables"
+AGING = "aging"
 POLICIES = "policies"
 LOADS = "loads"
 WITHDRAWALS = "withdrawals"
@@ -42,6 +44,7 @@ MESSAGES: dict[str, type[Message]] = {
     FLIGHTS: Flight,
     WAITING: Waiting,
     TABLES: TableMode,
+    AGING: Aging,
     POLICIES: ShardPolicy,
     LOADS: ShardLoad,
     WITHDRAWALS: Withdrawal,

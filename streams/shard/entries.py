@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from schemas.documents import Entry, EntryStats
+from schemas.documents import Aging, Entry, EntryStats
+from schemas.policy import Policy
 from streams.shard.ages import Ages
-from streams.shard.rooms import Room, Uses
+from streams.shard.rooms import Admissions, Room, Rooms
 from streams.shard.tables import Found, Query, Search, Table, Tables
 from streams.vectors import decode
 
@@ -50,19 +51,14 @@ class EntryIndex:
         """Row by id."""
         self._ids = np.full(16, -1, dtype=np.int64)
         self._admitted = np.zeros(16, dtype=np.int64)
-        self._uses = Uses()
-        self._hits = np.zeros(16, dtype=np.int64)
         self._stale = np.zeros(16, dtype=np.bool_)
         self.ages = Ages()
+        self._rooms = Rooms()
         self._space_numbers: dict[bytes, int] = {}
         self._space_names: list[bytes] = []
         self._space_counts: list[int] = []
         self._free_spaces: list[int] = []
         self._space_of = np.zeros(16, dtype=np.int32)
-        self._room_of = np.zeros(16, dtype=np.int32)
-        self._room_list: list[Room] = []
-        self._room_numbers: dict[tuple[str, str], int] = {}
-        self._room_names: list[tuple[str, str]] = []
         self._texts: dict[bytes, int | tuple[int, ...]] = {}
         self._free: list[int] = []
         self._used = 0
@@ -132,11 +128,12 @@ class EntryIndex:
 
     def seen(self, row: int) -> Seen:
         """What is known of a row."""
-        return Seen(row, int(self._ids[row]), int(self._admitted[row]), int(self._hits[row]), bool(self._stale[row]))
+        hits = int(self._rooms.uses.hits[row])
+        return Seen(row, int(self._ids[row]), int(self._admitted[row]), hits, bool(self._stale[row]))
 
     def category_of(self, seen: Seen) -> str:
         """The category of an entry."""
-        return self._room_names[int(self._room_of[seen.row])][1]
+        return self._rooms.of(seen.row).category
 
     def oldest(self, category: str, most: int, admitted_before_ms: int) -> list[int]:
         """Ids of up to `most` of the category's oldest entries, admitted before a time (ms)."""
@@ -151,12 +148,7 @@ class EntryIndex:
         ids = self._ids[: self._used]
         wanted = (ids > after) & (ids < before)
         if tenant is not None or category is not None:
-            rooms = [
-                number
-                for number, (theirs, kind) in enumerate(self._room_names)
-                if tenant in (None, theirs) and category in (None, kind)
-            ]
-            wanted &= np.isin(self._room_of[: self._used], rooms)
+            wanted &= np.isin(self._rooms.uses.room[: self._used], self._rooms.numbers(tenant, category))
         found = ids[wanted]
         if len(found) > most:
             found = np.partition(found, most)[:most]
@@ -168,17 +160,40 @@ class EntryIndex:
 
     def room(self, tenant: str, category: str) -> int:
         """How many entries the tenant holds in the category."""
-        number = self._room_numbers.get((tenant, category))
-        return 0 if number is None else self._room_list[number].count
+        return self._rooms.count(tenant, category)
 
     def rooms(self) -> dict[tuple[str, str], int]:
         """How many entries each tenant holds in each category."""
-        return {key: self._room_list[number].count for key, number in self._room_numbers.items()}
+        return self._rooms.counts()
 
-    def first_out(self, tenant: str, category: str, number: int) -> list[Seen]:
-        """The entries that go first when room is needed."""
-        room = self._room_list[self._room_numbers[(tenant, category)]]
-        return [self.seen(row) for row in room.first_out(number, self._uses)]
+    def all_rooms(self) -> list[Room]:
+        """Every room, in the order of their ids."""
+        return self._rooms.all()
+
+    def first_of(self, tenant: str, category: str, now_ms: int) -> Seen | None:
+        """The entry that goes first when this room is full, None when it is empty."""
+        row = self._rooms.first_of(tenant, category, Admissions(self._admitted, now_ms))
+        return None if row is None else self.seen(row)
+
+    def first_of_all(self, tenant: str, category: str, now_ms: int) -> Seen | None:
+        """The entry that goes first when the shard is full, None when all of it is guaranteed.
+
+        This tenant's room in the category counts as holding one more.
+        """
+        row = self._rooms.first_of_all(tenant, category, Admissions(self._admitted, now_ms))
+        return None if row is None else self.seen(row)
+
+    def value_if_used(self, seen: Seen) -> float:
+        """What EntryStats says of an entry's value when it is served."""
+        return self._rooms.value_if_used(seen.row)
+
+    def value_if_admitted(self, entry: Entry) -> float:
+        """What Entry says of its own value; to be asked after room was made for it."""
+        return self._rooms.value_if_admitted(entry)
+
+    def aged_by(self, seen: Seen, *, whole_shard: bool) -> tuple[str, Aging] | None:
+        """The base that moves when an entry is evicted, with its id; None when it stays."""
+        return self._rooms.aged_by(seen.row, whole_shard=whole_shard)
 
     # -- changing -------------------------------------------------------------------------------------
 
@@ -188,8 +203,6 @@ class EntryIndex:
         self._rows[entry.id] = row
         self._ids[row] = entry.id
         self._admitted[row] = entry.admitted_at_ms
-        self._uses.last[row] = entry.id if stats is None else stats.last_offset
-        self._hits[row] = 0 if stats is None else stats.hits
         self._stale[row] = stats is not None and stats.stale_served
         self.ages.enter(entry.category, entry.id)
         space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
@@ -199,9 +212,7 @@ class EntryIndex:
         text = text_key(entry.space, entry.category, entry.text_digest)
         rows = self._rows_of_text(text)
         self._texts[text] = (*rows, row) if rows else row
-        room = self._room_number(entry.tenant, entry.category)
-        self._room_of[row] = room
-        self._room_list[room].enter(row, self._uses)
+        self._rooms.enter(row, entry, stats)
         if entry.vector is not None and into_table:
             self.add_vector(space, row, Query.of(decode(entry.vector)))
         return row
@@ -223,7 +234,7 @@ class EntryIndex:
             del self._texts[text]
         else:
             self._texts[text] = rest[0] if len(rest) == 1 else rest
-        self._room_list[int(self._room_of[row])].leave(row, self._uses)
+        self._rooms.leave(row)
         del self._rows[seen.id]
         self._ids[row] = -1
         self._free.append(row)
@@ -232,9 +243,16 @@ class EntryIndex:
 
     def use(self, seen: Seen, stats: EntryStats) -> None:
         """An entry was served."""
-        self._hits[seen.row] = stats.hits
         self._stale[seen.row] = stats.stale_served
-        self._uses.last[seen.row] = stats.last_offset
+        self._rooms.use(seen.row, stats)
+
+    def follow(self, policy: Policy) -> None:
+        """A policy came into force: what is guaranteed, what counts, what goes first."""
+        self._rooms.follow(policy)
+
+    def age(self, id_: str, aging: Aging) -> None:
+        """How far values have aged, in a room or in the whole shard."""
+        self._rooms.age(id_, aging)
 
     def set_mode(self, space: bytes, mode: Search) -> None:
         """Change how a namespace is searched."""
@@ -292,21 +310,13 @@ class EntryIndex:
             del self._space_numbers[self._space_names[number]]
             self._free_spaces.append(number)
 
-    def _room_number(self, tenant: str, category: str) -> int:
-        number = self._room_numbers.get((tenant, category))
-        if number is None:
-            number = self._room_numbers[(tenant, category)] = len(self._room_list)
-            self._room_list.append(Room())
-            self._room_names.append((tenant, category))
-        return number
-
     def _take_row(self) -> int:
         if self._free:
             return self._free.pop()
         if self._used == len(self._ids):
-            for name in ("_ids", "_admitted", "_hits", "_stale", "_space_of", "_room_of"):
+            for name in ("_ids", "_admitted", "_stale", "_space_of"):
                 column = getattr(self, name)
                 setattr(self, name, np.concatenate((column, np.zeros_like(column))))
-            self._uses.reserve(len(self._ids))
+            self._rooms.uses.reserve(len(self._ids))
         self._used += 1
         return self._used - 1

@@ -34,7 +34,7 @@ from streams.dead_letters import bury
 from streams.effective import JUDGED_MAX
 from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
 from streams.log import Record
-from streams.shard import asking, landing, withdrawing
+from streams.shard import asking, eviction, landing, withdrawing
 from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES, Change
 from streams.shard.folded import Folded, decided, summary
 from streams.shard.state import Shard
@@ -163,9 +163,10 @@ def _on_passed(shard: Shard, event: Passed, record: Record, out: Folded) -> None
 
 
 def _on_policy(shard: Shard, event: PolicySet, record: Record, out: Folded) -> None:
+    anew = eviction.valued_anew(shard, event.policy, record.offset)
     withdrawn = withdrawing.on_policy(shard, event.policy, record.offset)
     policy = ShardPolicy(version=event.version, policy=event.policy)
-    shard.apply([Change(POLICIES, POLICY_ID, policy), *withdrawn])
+    shard.apply([Change(POLICIES, POLICY_ID, policy), *anew, *withdrawn])
     out.counts.append(("policy", str(event.version)))
 
 

@@ -9,7 +9,7 @@ from schemas.base import Sealed
 from schemas.documents import Entry, Flight, TableMode, Waiting
 from schemas.journal import Answered, AnswerFailed, AnswerWithheld
 from schemas.observations import Observation
-from schemas.policy import Cacheable, CategoryPolicy, Limits
+from schemas.policy import Cacheable, Limits
 from schemas.responses import DecisionSummary, Outcome, Response
 from streams.answers import compact, digest_of_answer, project, refused, respond, served, tokens_of
 from streams.dead_letters import bury
@@ -17,15 +17,13 @@ from streams.errors import Refusal, RefusalCode
 from streams.identity import decision_tag
 from streams.log import Outgoing, Record
 from streams.shard.admission import NotKept, not_kept
-from streams.shard.columns import ENTRIES, FLIGHTS, STATS, TABLES, WAITING, Change, entry_id
-from streams.shard.entries import Seen
+from streams.shard.columns import ENTRIES, FLIGHTS, TABLES, WAITING, Change, entry_id
+from streams.shard.eviction import make_room
 from streams.shard.flights import Airborne
 from streams.shard.folded import Folded
 from streams.shard.state import Shard
 from streams.shard.withdrawing import is_grounded
 
-EVICTED_MAX = 64
-"""Entries that one admission may evict; a cap that was lowered is reached with the next ones."""
 OBSERVATION_BYTES_MAX = 2_000_000
 """The largest observation, below the topic's own limit; a larger one leaves out what the model said."""
 Body = dict[str, Any]
@@ -165,8 +163,11 @@ def _admit(
         return [], [("not_admitted", NotKept.TOO_LARGE.value)]
     if entry.answer_digest in shard.banned.get(airborne.space.hex(), ()):
         return [], [("not_admitted", NotKept.JUDGED_WRONG.value)]
-    changes, counts = _make_room(shard, airborne, policy)
-    changes.append(Change(ENTRIES, entry_id(entry.id), entry))
+    fits, counts = make_room(shard, airborne, shard.policy.policy)
+    if not fits:
+        return [], [("not_admitted", NotKept.NO_ROOM.value)]
+    entry = entry.model_copy(update={"value": shard.entries.value_if_admitted(entry)})
+    changes = [Change(ENTRIES, entry_id(entry.id), entry)]
     counts.append(("admitted", flight.category))
     scans = entry.vector is not None and shard.entries.mode(airborne.space) == "exact"
     if scans and shard.entries.table_size(airborne.space) + 1 >= limits.hnsw_from:
@@ -235,27 +236,3 @@ def _entry(flight: Flight, body: Body, event: Answered, record: Record, time_ms:
         admitted_at_ms=time_ms,
         latency_ms=event.latency_ms,
     )
-
-
-def _make_room(shard: Shard, airborne: Airborne, policy: CategoryPolicy) -> tuple[list[Change], list[tuple[str, ...]]]:
-    flight = airborne.flight
-    changes: list[Change] = []
-    counts: list[tuple[str, ...]] = []
-    same = shard.entries.exact(airborne.space, airborne.text)
-    leaving: dict[int, tuple[Seen, str]] = {}
-    if same is not None:
-        leaving[same.id] = (same, "replaced")
-    # In a shared namespace the replaced entry may take another tenant's room: then none is won here.
-    won = 1 if same is not None and flight.space == flight.tenant else 0
-    over = min(EVICTED_MAX, shard.entries.room(flight.tenant, flight.category) + 1 - policy.quota.cap - won)
-    if over > 0:
-        # One more than needed: the replaced entry may be among them.
-        first = shard.entries.first_out(flight.tenant, flight.category, over + 1)
-        for seen in [each for each in first if each.id not in leaving][:over]:
-            leaving[seen.id] = (seen, "cap")
-    for seen, why in leaving.values():
-        changes.append(Change(ENTRIES, entry_id(seen.id), None))
-        if seen.hits:
-            changes.append(Change(STATS, entry_id(seen.id), None))
-        counts.append(("evicted", flight.category, why))
-    return changes, counts

@@ -13,6 +13,7 @@ import numpy as np
 
 from schemas.base import Part, Sealed
 from schemas.documents import (
+    Aging,
     Entry,
     EntryStats,
     Flight,
@@ -41,6 +42,7 @@ from streams.vectors import Ints, decode
 BUILD_BATCH = 4_096
 _SETTLED = (
     columns.POLICIES,
+    columns.AGING,
     columns.LOADS,
     columns.WITHDRAWALS,
     columns.BANNED,
@@ -229,7 +231,10 @@ class Shard:
                 self.entries.set_mode(bytes.fromhex(id_), mode.search)
             case columns.POLICIES:
                 self.policy = cast(ShardPolicy, message)
+                self.entries.follow(self.policy.policy)
                 self.lives = {name: lifetime_max(of) for name, of in self.policy.policy.categories.items()}
+            case columns.AGING:
+                self.entries.age(id_, cast(Aging, message))
             case columns.LOADS:
                 self.loads[id_] = cast(ShardLoad, message)
             case columns.WITHDRAWALS:

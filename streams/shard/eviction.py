@@ -1,0 +1,88 @@
+"""Making room for an answer: what it replaces, what its room's cap pushes out, what the shard's total does.
+
+Guaranteed room is never taken by others: a shard that is full of it keeps an answer only in exchange for one of the
+same room.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from schemas.documents import Aging
+from schemas.policy import Policy
+from streams.shard.columns import AGING, Change
+from streams.shard.entries import Seen
+from streams.shard.flights import Airborne
+from streams.shard.rooms import WHOLE_SHARD
+from streams.shard.state import Shard
+from streams.shard.withdrawing import departure
+
+EVICTED_MAX = 64
+"""Entries that one admission may evict; a cap or total that was lowered is reached with the next ones."""
+REPLACED, CAP, TOTAL = "replaced", "cap", "total"
+"""Why an entry left."""
+
+Counts = list[tuple[str, ...]]
+
+
+@dataclass(slots=True)
+class _Leaving:
+    shard: Shard
+    counts: Counts = field(default_factory=list)
+
+    @property
+    def may(self) -> bool:
+        return len(self.counts) < EVICTED_MAX
+
+    def go(self, seen: Seen, why: str) -> None:
+        entries = self.shard.entries
+        aged = None if why == REPLACED else entries.aged_by(seen, whole_shard=why == TOTAL)
+        self.counts.append(("evicted", entries.category_of(seen), why))
+        self.shard.apply([*departure(seen), *([] if aged is None else [Change(AGING, *aged)])])
+
+
+def make_room(shard: Shard, airborne: Airborne, policy: Policy) -> tuple[bool, Counts]:
+    """Evict what must go for the flight's answer; whether it may come in, and what to count.
+
+    Changes the shard: nothing that may fail should come after it. When it may not come in, nothing was evicted.
+    """
+    tenant, category = airborne.flight.tenant, airborne.flight.category
+    entries, leaving = shard.entries, _Leaving(shard)
+    same = entries.exact(airborne.space, airborne.text)
+    if same is not None:
+        leaving.go(same, REPLACED)
+    known = policy.of(category)
+    cap = policy.limits.entries_max if known is None else known.quota.cap
+    while leaving.may and entries.room(tenant, category) >= cap:
+        first = entries.first_of(tenant, category, shard.time_ms)
+        if first is None:
+            break
+        leaving.go(first, CAP)
+    while leaving.may and len(entries) >= policy.limits.entries_max:
+        first = entries.first_of_all(tenant, category, shard.time_ms)
+        if first is None:
+            break
+        leaving.go(first, TOTAL)
+    if len(entries) >= policy.limits.entries_max and not leaving.counts:
+        first = entries.first_of(tenant, category, shard.time_ms)
+        if first is None:
+            return False, []
+        leaving.go(first, TOTAL)
+    return True, leaving.counts
+
+
+def valued_anew(shard: Shard, policy: Policy, offset: int) -> list[Change]:
+    """The changes, to follow that of the policy, when it counts another cost: milliseconds and tokens do not compare.
+
+    All values are made anew from what is known of each entry, from bases of 0: one record a room, and about 2 ms a
+    thousand entries.
+    """
+    if shard.policy is None or shard.policy.policy.limits.cost == policy.limits.cost:
+        return []
+    changes = [Change(AGING, WHOLE_SHARD, Aging(base=0.0))]
+    for room in shard.entries.all_rooms():
+        known = policy.of(room.category)
+        if room.count or room.aging.base:
+            aging = Aging(base=0.0, since=offset, priority=1.0 if known is None else known.priority)
+            changes.append(Change(AGING, room.id, aging))
+    return changes
