@@ -79,7 +79,7 @@ class Tallies:
     def _total(self, category: str) -> Tally:
         before = self._totals.get(category, Tally())
         moved = {name: getattr(before, name) + number for name, number in self._moved.get(category, {}).items()}
-        left = dict(before.left)
-        for reason, number in sorted(self._left.get(category, {}).items()):
-            left[reason] = left.get(reason, 0) + number
+        more = self._left.get(category, {})
+        # In the order of the reasons, not of their first time: that depends on when commits were made.
+        left = {reason: before.left.get(reason, 0) + more.get(reason, 0) for reason in sorted(before.left | more)}
         return before.model_copy(update={**moved, "left": left})
