@@ -133,6 +133,11 @@ def folded_documents(log: Log) -> list[Folded]:
     return read_all(log, "documents", one)
 
 
+def withdrawing(log: Log) -> list[bytes]:
+    """The withdrawals that are not done, of all shards."""
+    return [key for each in folded_documents(log) for key in each.state if key.startswith(b"withdrawals/")]
+
+
 def digest_of(state: State) -> str:
     """The digest that a store of this state has."""
     return digest(iter(sorted(state.items())))

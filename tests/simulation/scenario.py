@@ -36,11 +36,13 @@ from tests.simulation.promises import (
     compare_stores,
     to_ask_again,
 )
+from tests.simulation.records import withdrawing
 from tests.simulation.recovery import Recovery
 from tests.simulation.recovery import figures as recovery_figures
 
 SLOW = 8
 HNSW_FROM = 64
+WITHDRAWN_S = 60.0
 CAP = 120
 """Entries of a tenant and category when room is tight: more than the switch to HNSW, fewer than are asked."""
 
@@ -64,8 +66,10 @@ def _phases(bench: Bench) -> None:
     cluster.wait_ready(*PROCESSORS)
     _put_policy_in_force(bench)
     with Client(bench.settings) as asker:
-        replies = _traffic(bench, asker)
-        replies += _across_a_stop(bench, asker)
+        operator = Operator(bench.log.writer())
+        replies = _traffic(bench, asker, operator)
+        replies += _across_a_stop(bench, asker, operator)
+        wait_until(lambda: not withdrawing(bench.log), WITHDRAWN_S, "all that is withdrawn leaves")
         cluster.stop("lookup")
         documents = check(bench, replies)
         again = to_ask_again(bench, replies, documents)
@@ -99,11 +103,10 @@ def _policy(run: Run) -> Policy:
     return traffic.policy(hnsw_from=HNSW_FROM, cap=CAP) if run.shared else traffic.policy()
 
 
-def _traffic(bench: Bench, asker: Client) -> list[Reply]:
+def _traffic(bench: Bench, asker: Client, operator: Operator) -> list[Reply]:
     run, report = bench.run, bench.report
     requests = traffic.requests(run.seed, run.requests, focused=run.shared)
     recovery = Recovery(bench.cluster, lambda: _in_flight(asker))
-    operator = Operator(bench.log.writer())
     steps = commands_of(run.seed, run.requests, _policy(run))
     events = _events(bench, recovery) + [(step.after_answered, operator.act(step)) for step in steps]
     events.sort(key=lambda event: event[0])
@@ -171,8 +174,11 @@ def _events(bench: Bench, recovery: Recovery) -> list[tuple[int, Callable[[], No
     return events
 
 
-def _across_a_stop(bench: Bench, asker: Client) -> list[Reply]:
-    """Lookup stops while answers are awaited; what its stores hold then is set aside, to come back as too old."""
+def _across_a_stop(bench: Bench, asker: Client, operator: Operator) -> list[Reply]:
+    """Lookup stops while answers are awaited, and commands are given while it is down.
+
+    What its stores hold then is set aside, to come back as too old.
+    """
     bench.step("a stop while answers are awaited", 0, 1)
     draw = random.Random(f"slow/{bench.run.seed}")
     slow = [
@@ -186,6 +192,8 @@ def _across_a_stop(bench: Bench, asker: Client) -> list[Reply]:
         wait_until(lambda: len(bench.server.seen) > before, 30.0, "the slow questions reach the model")
         bench.cluster.stop("lookup")
         set_stores_aside(bench)
+        for step in commands_of(bench.run.seed + 1, 1, _policy(bench.run)):
+            operator.act(step)()
         bench.start_lookups()
         return asking.result()
 
