@@ -23,7 +23,7 @@ from streams.dead_letters import bury
 from streams.embedder import Embedder, Remembering, load_embedder
 from streams.errors import RefrainError, Refusal, RefusalCode
 from streams.identity import Question, check_length, decision_id, decision_tag, identify, question_of
-from streams.in_force import PolicyFollower, lease_s_of
+from streams.in_force import PolicyFollower, lease_s_of, within_ms_of
 from streams.log import Headers, Log, Outgoing, Record
 from streams.metrics import Metrics
 from streams.never import has_never
@@ -299,7 +299,7 @@ def run_classify(
         run_stateless(
             NAME,
             log.reader(SOURCE, NAME),
-            log.writer(),
+            log.writer(within_ms=within_ms_of(settings)),
             classifier.step,
             metrics,
             batch_max=settings.classify.batch_max,

@@ -8,6 +8,7 @@ RefrainError
 ├── LogFailed             the broker did not take or give what it should
 │   ├── Unreachable       no broker answers at the address
 │   ├── SendFailed        a record was not acknowledged
+│   │   └── Lapsed        records were not written in time, and will not be: they are made again
 │   ├── Rebalanced        a commit met a rebalance: abort, keep the overlay, retry after it
 │   ├── Fenced            another worker owns what this one held
 │   └── OffsetLost        the record to go on from is not in the topic any more
@@ -89,6 +90,10 @@ class Unreachable(LogFailed):
 
 class SendFailed(LogFailed):
     """A record was not acknowledged: nothing after it counts; the worker stops and its work is done again."""
+
+
+class Lapsed(SendFailed):
+    """Records were not written in time and are dropped: what they were made of is worked again, by the policy now."""
 
 
 class Rebalanced(LogFailed):

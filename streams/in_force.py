@@ -28,8 +28,16 @@ READ_S_MAX = 20.0
 
 
 def lease_s_of(settings: Settings) -> float:
-    """The lease in a cluster of these settings (seconds)."""
-    return min(LEASE_S, settings.session_timeout_ms / 2_000)
+    """The lease in a cluster of these settings (seconds): at most a quarter of a session."""
+    return min(LEASE_S, settings.session_timeout_ms / 4_000)
+
+
+def within_ms_of(settings: Settings) -> int:
+    """How old a record made by a leased policy may be when it leaves the worker (milliseconds).
+
+    Lease and this, and the second that librdkafka may take to notice, end before a session whose member stands still.
+    """
+    return settings.session_timeout_ms * 2 // 5
 
 
 class PolicyWatch:

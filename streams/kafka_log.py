@@ -26,6 +26,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from streams.errors import Fenced, LogFailed, OffsetLost, Rebalanced, SendFailed, WrongSetup
+from streams.lapsing import LapsingWriter
 from streams.log import Ends, Headers, Listener, Membership, Outgoing, Position, Record, cluster_name
 from streams.settings import Settings
 
@@ -92,8 +93,10 @@ class KafkaLog:
         """The topic's name on the cluster."""
         return cluster_name(self._settings.prefix, topic)
 
-    def writer(self) -> KafkaWriter:
-        return KafkaWriter(self._base, self._settings)
+    def writer(self, *, within_ms: int | None = None) -> KafkaWriter | LapsingWriter:
+        if within_ms is None:
+            return KafkaWriter(self._base, self._settings)
+        return LapsingWriter(self._base, self._settings.prefix, within_ms, self._settings.send_timeout_ms / 1_000)
 
     def transactional(self, name: str) -> KafkaTransactionalWriter:
         return KafkaTransactionalWriter(self._base, self._settings, self._settings.prefix + name)

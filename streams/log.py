@@ -111,7 +111,10 @@ class Writer(Protocol):
     """An idempotent producer: per partition, records arrive once and in order."""
 
     def send(self, records: Sequence[Outgoing]) -> None:
-        """Write and wait until each is acknowledged. Raises SendFailed naming the first that was not."""
+        """Write and wait until each is acknowledged. Raises SendFailed naming the first that was not.
+
+        Raises Lapsed, of a writer that gives records up, when nothing of what is missing will be written later.
+        """
 
     def close(self) -> None: ...
 
@@ -133,7 +136,9 @@ class TransactionalWriter(Protocol):
 class Log(Protocol):
     """A cluster. Topic names are the table's; the implementation adds the prefix."""
 
-    def writer(self) -> Writer: ...
+    def writer(self, *, within_ms: int | None = None) -> Writer:
+        """With `within_ms` a record that has not left this process so long after `send` began never does: `Lapsed`."""
+
     def transactional(self, name: str) -> TransactionalWriter:
         """A second writer of the same name fences the first."""
 

@@ -51,7 +51,7 @@ class MemoryLog:
         limit = max_bytes or (known.max_bytes if known else MESSAGE_BYTES_MAX)
         self._topics[topic] = _Topic(f"{topic}-id{next(self._ids)}", [[] for _ in range(partitions)], limit)
 
-    def writer(self) -> MemoryWriter:
+    def writer(self, *, within_ms: int | None = None) -> MemoryWriter:
         return MemoryWriter(self)
 
     def transactional(self, name: str) -> MemoryTransactionalWriter:

@@ -32,7 +32,7 @@ from streams.delivering import (
     too_large,
 )
 from streams.errors import Refusal, RefusalCode
-from streams.in_force import PolicyFollower, lease_s_of
+from streams.in_force import PolicyFollower, lease_s_of, within_ms_of
 from streams.log import Log, Outgoing, Reader, Record
 from streams.metrics import Metrics
 from streams.never import has_never, may_keep
@@ -74,7 +74,15 @@ def run_populate(
         memory = _Memory(log, step)
         reader = memory.reader = log.reader(SOURCE, NAME, memory)
         run_stateless(
-            NAME, reader, log.writer(), step, metrics, batch_max=BATCH_MAX, stop=stop, ready=ready, policed=acting
+            NAME,
+            reader,
+            log.writer(within_ms=within_ms_of(settings)),
+            step,
+            metrics,
+            batch_max=BATCH_MAX,
+            stop=stop,
+            ready=ready,
+            policed=acting,
         )
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from streams.errors import Rebalanced
+from streams.errors import Lapsed, Rebalanced
 from streams.log import Outgoing, Position, Reader, Record, Writer
 from streams.metrics import Metrics
 
@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.1
 COMMIT_INTERVAL_S = 0.1
+ATTEMPTS_MAX = 10
+"""How often a batch is worked whose outcome lapses on its way, before the worker stops."""
 
 Step = Callable[[Sequence[Record]], Sequence[Outgoing]]
 
@@ -76,11 +78,7 @@ def run_stateless(
                 ready()
             if batch:
                 started = time.perf_counter()
-                acting.begin(reader.member_id())
-                out = step(batch)
-                while not acting.holds():
-                    out = step(batch)
-                writer.send(out)
+                out = _carry_out(step, batch, acting, reader, writer)
                 _count(metrics, name, batch, out, time.perf_counter() - started)
                 for record in batch:
                     pending[record.partition] = Position(record.offset + 1)
@@ -94,6 +92,25 @@ def run_stateless(
     finally:
         reader.close()
         writer.close()
+
+
+def _carry_out(
+    step: Step, batch: Sequence[Record], acting: Policed, reader: Reader, writer: Writer
+) -> Sequence[Outgoing]:
+    """What came of the batch, once it is sent. What lapsed on its way is made again."""
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        acting.begin(reader.member_id())
+        out = step(batch)
+        while not acting.holds():
+            out = step(batch)
+        try:
+            writer.send(out)
+            break
+        except Lapsed as lapsed:
+            if attempt == ATTEMPTS_MAX:
+                raise
+            logger.warning("a batch is worked again: %s", lapsed)
+    return out
 
 
 def keep(reader: Reader, pending: dict[int, Position]) -> dict[int, Position]:

@@ -10,11 +10,12 @@ from schemas.acknowledgements import Acknowledgement
 from schemas.control import POLICY_KEY, PolicyInForce
 from schemas.policy import CategoryPolicy, Policy
 from streams.acting import Acting
+from streams.errors import Lapsed
 from streams.in_force import LEASE_S, PolicyFollower
 from streams.log import Outgoing, Record
 from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
-from streams.stateless import run_stateless
+from streams.stateless import ATTEMPTS_MAX, run_stateless
 
 NOW_MS = 12
 
@@ -179,3 +180,51 @@ def test_an_acknowledgement_follows_what_was_made_before(world: World) -> None:
         policed=world.acting,
     )
     assert order == ["responses 1", "acknowledgements 2"]
+
+
+def test_what_lapsed_on_its_way_is_made_again_by_the_policy_of_then(world: World) -> None:
+    world.log.append([Outgoing("requests", b"k", b"x")])
+    writer = world.log.writer()
+    send = writer.send
+    lapses = iter([True])
+
+    def lapsing(records: Sequence[Outgoing]) -> None:
+        if any(record.topic == "responses" for record in records) and next(lapses, False):
+            world.publish(2)
+            world.now_s += LEASE_S
+            raise Lapsed("not written in time")
+        send(records)
+
+    writer.send = lapsing  # type: ignore[method-assign]
+    rounds = iter(range(3))
+    run_stateless(
+        "p",
+        world.log.reader("requests", "p"),
+        writer,
+        lambda batch: [Outgoing("responses", b"k", str(world.version()).encode())],
+        Metrics(),
+        batch_max=10,
+        stop=lambda: next(rounds) == 2,
+        policed=world.acting,
+    )
+    assert [record.value for record in world.log.records("responses")] == [b"2"]
+
+
+def test_what_lapses_again_and_again_stops_the_worker(world: World) -> None:
+    world.log.append([Outgoing("requests", b"k", b"x")])
+    made: list[int] = []
+    writer = world.log.writer()
+
+    def lapsing(records: Sequence[Outgoing]) -> None:
+        if records:
+            raise Lapsed("not written in time")
+
+    def step(batch: Sequence[Record]) -> list[Outgoing]:
+        made.append(world.version())
+        return [Outgoing("responses", b"k", b"x")]
+
+    writer.send = lapsing  # type: ignore[method-assign]
+    reader = world.log.reader("requests", "p")
+    with pytest.raises(Lapsed):
+        run_stateless("p", reader, writer, step, Metrics(), batch_max=10, stop=lambda: False)
+    assert len(made) == ATTEMPTS_MAX

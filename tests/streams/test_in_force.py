@@ -9,7 +9,7 @@ import pytest
 from schemas.control import POLICY_KEY, PolicyInForce
 from schemas.policy import CategoryPolicy, Policy
 from streams.errors import LogFailed, WrongSetup
-from streams.in_force import LEASE_S, PolicyFollower, PolicyWatch, lease_s_of
+from streams.in_force import LEASE_S, PolicyFollower, PolicyWatch, lease_s_of, within_ms_of
 from streams.log import Outgoing
 from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
@@ -199,4 +199,6 @@ def test_a_lease_begins_before_the_look(log: Watched, monkeypatch: pytest.Monkey
 
 def test_a_lease_is_shorter_than_the_session_of_a_group() -> None:
     assert lease_s_of(Settings()) == LEASE_S
-    assert lease_s_of(Settings(session_timeout_ms=1_000)) == 0.5
+    for session_ms in (1_000, 6_000, 10_000, 45_000):
+        settings = Settings(session_timeout_ms=session_ms)
+        assert 1_000 * lease_s_of(settings) + within_ms_of(settings) < session_ms * 5 / 6
