@@ -29,6 +29,7 @@ from tests.kafka.table import PARTITIONS_MAX, create_table
 POLICY = "categories:\n  code: {threshold: 0.9}\n"
 CHANGED = POLICY.replace("0.9", "0.8")
 Out = pytest.CaptureFixture[str]
+SHIPPED = sorted((Path(__file__).resolve().parents[2] / "infra" / "policies").glob("*.yaml"))
 
 
 @pytest.fixture(autouse=True)
@@ -195,3 +196,10 @@ def test_the_end_of_a_transaction_is_no_record_to_lag_behind(settings: Settings)
     lag = {found.seen.partition(":")[0]: found for found in examine(settings) if found.check == "lag"}
     assert lag["lookup"].seen == "lookup: 0 records behind, 0 members"
     assert lag["govern"].seen == "govern: 0 records behind, 0 members"
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_the_policies_that_are_shipped_are_taken(settings: Settings, file: Path) -> None:
+    with cluster(settings):
+        assert main(["policies", "apply", str(file), "--yes"]) == 0
+    assert main(["policies", "diff", str(file)]) == 0
