@@ -14,7 +14,7 @@ from streams.errors import (
 
 OK = 0
 FAILED = 1
-"""The answer is no: a check failed, a question got no answer, a policy was refused."""
+"""The answer is no: a check failed, a question got no answer, a command was refused."""
 USAGE = 2
 UNAVAILABLE = 69
 """No broker answers (EX_UNAVAILABLE)."""
@@ -25,7 +25,7 @@ WRONG_SETUP = 78
 
 TABLE: tuple[tuple[int, str], ...] = (
     (OK, "done"),
-    (FAILED, "the answer is no: a check failed, a question got no answer, a policy was refused"),
+    (FAILED, "the answer is no: a check failed, a question got no answer, a command was refused"),
     (USAGE, "the command line is wrong"),
     (UNAVAILABLE, "no broker answers"),
     (TRY_AGAIN, "the broker or another worker got in the way: try again"),

@@ -54,7 +54,7 @@ def judge(
     from schemas.control import Judge
 
     order = Order(settings_of(context))
-    found = find(order.log, decision)
+    found = find(order.log, decision, lambda: time.time_ns() // 1_000_000)
     if found is None:
         output.hint(
             f"no decision {decision} is in `decisions`: ids stand in responses and in `refrain watch decisions`"

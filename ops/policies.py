@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from schemas.control import PolicyInForce
     from schemas.policy import Policy
 
-policies = typer.Typer(no_args_is_help=True, help="Put a policy in force, and show the one that is.")
+policies = typer.Typer(no_args_is_help=True, help="Put a policy in force, compare, and go back.")
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Send it and leave: nobody may act by it yet.")]
 
 

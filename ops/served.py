@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -13,10 +14,11 @@ from schemas.journal import Answered, decode_event
 from schemas.responses import Outcome
 from streams.entry_ids import place_of, wire_id
 from streams.log import Log, Record
-from streams.partitioner import partition_of
+from streams.look_back import LookBack
 
 DECISIONS = "decisions"
 JOURNAL = "journal"
+LOOK_S = 0.02
 WAITED = frozenset({Outcome.MISS, Outcome.COALESCED})
 
 
@@ -33,18 +35,15 @@ class Answer(NamedTuple):
         return decision.outcome in WAITED and self.forward_id is not None and decision.forward_id == self.forward_id
 
 
-def find(log: Log, decision_id: str) -> Decision | None:
-    """The decision of that id, None when there is none."""
-    numbers = sorted(log.ends(DECISIONS))
-    # The key's own partition first; another one only if their number was changed.
-    likely = partition_of(decision_id.encode(), len(numbers))
-    numbers.sort(key=lambda number: number != likely)
-    for record in records(log, DECISIONS, f"looking for {decision_id}", partitions=numbers):
-        if record.key == decision_id.encode():
-            found = _decision(record)
-            if found is not None and found.id == decision_id:
-                return found
-    return None
+def find(log: Log, decision_id: str, now_ms: Callable[[], int]) -> Decision | None:
+    """The decision of that id, None when there is none: sought as govern does, and so found when govern finds it.
+
+    Waits a moment for one that was told and is not recorded yet.
+    """
+    search = LookBack(log, decision_id, now_ms)
+    while not search.further():
+        time.sleep(LOOK_S)
+    return search.found
 
 
 def answer_of(log: Log, decision: Decision) -> Answer:

@@ -172,7 +172,7 @@ def about(found: Summary, now_ms: int) -> list[str]:
         age = output.span(max(0, now_ms - found.oldest.time_ms))
         lines.append(
             f"{found.shards - len(found.missing)} of {found.shards} shards have reported, the oldest (shard"
-            f" {found.oldest.partition}) as of {age} ago"
+            f" {found.oldest.partition}) {age} ago: each does when something changed"
         )
     if found.missing and found.oldest is not None:
         named = ", ".join(map(str, found.missing[:NAMED_MAX])) + (" …" if len(found.missing) > NAMED_MAX else "")

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from ops.policy_order import Order
 
+from ops import exits
 from ops.cli import main
+from ops.command_order import Order
 from ops.doctor import examine
+from schemas.acknowledgements import Acknowledgement
+from schemas.control import SetPolicy
 from schemas.policy import CategoryPolicy, Policy
-from streams.errors import PolicyRefused
+from streams.errors import CommandRefused
 from streams.govern import run_govern
+from streams.in_force import PolicyWatch
+from streams.kafka_log import KafkaLog
+from streams.lookup import run_lookup
 from streams.settings import Settings
-from tests.kafka.background import running
-from tests.kafka.table import create_table
+from tests.kafka.background import eventually, running
+from tests.kafka.table import PARTITIONS_MAX, create_table
 
 POLICY = "categories:\n  code: {threshold: 0.9}\n"
+CHANGED = POLICY.replace("0.9", "0.8")
+Out = pytest.CaptureFixture[str]
+SHIPPED = sorted((Path(__file__).resolve().parents[2] / "infra" / "policies").glob("*.yaml"))
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +41,24 @@ def _cluster(settings: Settings, admin: AdminClient, monkeypatch: pytest.MonkeyP
     Path("p.yaml").write_text(POLICY)
 
 
-def test_a_policy_is_applied_once_and_shown(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+@contextmanager
+def cluster(settings: Settings) -> Iterator[None]:
+    """govern and the shards."""
+    with running(run_govern, settings), running(run_lookup, settings):
+        yield
+
+
+def apply(*arguments: str, policy: str | None = None, who: str = "ana") -> int:
+    """The exit code of applying a policy."""
+    if policy is not None:
+        Path("p.yaml").write_text(policy)
+    return main(["policies", "apply", "p.yaml", "--yes", "--who", who, *arguments])
+
+
+def test_a_policy_is_applied_once_and_shown(settings: Settings, capsys: Out) -> None:
     assert main(["policies", "show"]) == 1
-    with running(run_govern, settings):
-        assert main(["policies", "apply", "p.yaml", "--yes", "--who", "ana", "--why", "first"]) == 0
+    with cluster(settings):
+        assert apply("--why", "first") == 0
         version = capsys.readouterr().out.strip()
         assert main(["policies", "apply", "p.yaml"]) == 0
         said = capsys.readouterr()
@@ -44,34 +69,112 @@ def test_a_policy_is_applied_once_and_shown(settings: Settings, capsys: pytest.C
     assert (shown["version"], shown["who"], shown["why"]) == (int(version), "ana", "first")
     assert main(["policies", "show", "--yaml"]) == 0
     assert "threshold: 0.9" in capsys.readouterr().out
+    assert main(["policies", "show"]) == 0
+    assert "code\tallow\t0.9" in capsys.readouterr().out
+
+
+def test_a_policy_that_is_reported_is_folded_by_every_shard(settings: Settings) -> None:
+    with cluster(settings):
+        order = Order(settings)
+        version = order.place(SetPolicy(who="ana", policy=Policy(categories={"a": CategoryPolicy()})))
+        assert order.wait(30) == version
+        told = [Acknowledgement.decode(record.value or b"") for record in order.log.scan("acknowledgements", 0)]
+    assert {each.worker for each in told if each.version == version} == {str(n) for n in range(PARTITIONS_MAX)}
 
 
 def test_a_change_that_was_overtaken_is_refused_with_the_reason(settings: Settings) -> None:
     first, second = (Policy(categories={name: CategoryPolicy()}) for name in ("a", "b"))
-    with running(run_govern, settings):
-        early, late = Order(settings), Order(settings)
-        early.place(first, early.in_force(), "ana", "")
-        early.wait(30)
-        seen = late.in_force()
-        early.place(second, early.in_force(), "ana", "")
-        early.wait(30)
-        late.place(first, seen, "ben", "")
-        with pytest.raises(PolicyRefused, match="stale_command"):
-            late.wait(30)
+    with cluster(settings):
+        order = Order(settings)
+        order.place(SetPolicy(who="ana", policy=first))
+        seen = order.wait(30)
+        order.place(SetPolicy(who="ana", policy=second, expected_version=seen))
+        order.wait(30)
+        order.place(SetPolicy(who="ben", policy=first, expected_version=seen))
+        with pytest.raises(CommandRefused, match="stale_command"):
+            order.wait(30)
 
 
-def test_without_govern_it_says_so_and_can_be_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["policies", "apply", "p.yaml", "--yes", "--timeout", "0.3"]) == 75
+def test_the_second_of_two_operators_is_told_who_was_faster(
+    settings: Settings, capsys: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cluster(settings):
+        assert apply() == 0
+        capsys.readouterr()
+
+        def meanwhile(*_: object, **__: object) -> bool:
+            Path("other.yaml").write_text(CHANGED.replace("0.8", "0.7"))
+            return main(["policies", "apply", "other.yaml", "--yes", "--who", "ben", "--why", "hurry"]) == 0
+
+        Path("p.yaml").write_text(CHANGED)
+        monkeypatch.setattr("typer.confirm", meanwhile)
+        assert main(["policies", "apply", "p.yaml", "--who", "ana"]) == exits.FAILED
+    said = capsys.readouterr()
+    assert "version 1 is in force since " in said.err
+    assert "set by ben (hurry)" in said.err
+    assert said.out.split() == ["1"]
+
+
+def test_policies_are_compared_told_and_gone_back_to(settings: Settings, capsys: Out) -> None:
+    with cluster(settings):
+        assert apply("--why", "first") == 0
+        assert apply("--why", "looser", policy=CHANGED, who="ben") == 0
+        capsys.readouterr()
+        assert main(["policies", "diff", "p.yaml"]) == 0
+        assert main(["policies", "diff", "0"]) == 1
+        assert capsys.readouterr().out == "~ categories.code.threshold: 0.8 -> 0.9\n"
+        assert main(["policies", "diff", "0", "p.yaml", "--json"]) == 1
+        assert json.loads(capsys.readouterr().out) == {
+            "from": "version 0",
+            "to": "p.yaml",
+            "changes": ["~ categories.code.threshold: 0.9 -> 0.8"],
+        }
+        assert main(["policies", "diff", "7"]) == exits.USAGE
+        assert "no policy of version 7 was ever in force; the last are 0, 1" in capsys.readouterr().err
+        assert main(["policies", "revert", "--yes", "--who", "cem", "--why", "too loose"]) == 0
+        assert capsys.readouterr().out.strip() == "2"
+        assert main(["policies", "revert", "1", "--yes", "--who", "cem"]) == 0
+    capsys.readouterr()
+    assert main(["policies", "history", "--json"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["version"], each["who"], each["why"]) for each in told] == [
+        (0, "ana", "first"),
+        (1, "ben", "looser"),
+        (2, "cem", "revert to version 0: too loose"),
+        (3, "cem", "revert to version 1"),
+    ]
+    assert told[2]["changes"] == ["~ categories.code.threshold: 0.8 -> 0.9"]
+    assert main(["policies", "history"]) == 0
+    assert capsys.readouterr().out.splitlines()[2].endswith("looser\t~ categories.code.threshold: 0.9 -> 0.8")
+
+
+def test_without_a_policy_there_is_nothing_to_go_back_from(capsys: Out) -> None:
+    assert main(["policies", "revert"]) == 1
+    assert "no policy is in force" in capsys.readouterr().err
+    assert main(["policies", "diff", "p.yaml"]) == 1
+    assert main(["policies", "history"]) == 0
+
+
+def test_without_govern_it_says_so_and_can_be_tried_again(capsys: Out) -> None:
+    assert apply("--timeout", "0.3") == 75
     assert "is `refrain run govern` running?" in capsys.readouterr().err
 
 
-def test_a_policy_that_is_wrong_is_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_waiting_it_is_sent_all_the_same(settings: Settings, capsys: Out) -> None:
+    assert apply("--no-wait") == 0
+    assert capsys.readouterr().out.strip() == "0"
+    watch = PolicyWatch(KafkaLog(settings))
+    with running(run_govern, settings):
+        eventually(lambda: watch.latest() is not None)
+
+
+def test_a_policy_that_is_wrong_is_not_sent(capsys: Out) -> None:
     Path("p.yaml").write_text("categories:\n  code: {treshold: 0.9}\n")
     assert main(["policies", "apply", "p.yaml", "--yes"]) == 1
     assert "p.yaml:2: categories.code.treshold: no such key; did you mean threshold?" in capsys.readouterr().err
 
 
-def test_the_doctor_looks_at_everything(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_doctor_looks_at_everything(settings: Settings, capsys: Out) -> None:
     seen = {finding.check: finding for finding in examine(settings)}
     assert set(seen) == {"broker", "topics", "policy", "lag", "model", "disk", "workers"}
     assert seen["broker"].state == seen["topics"].state == "ok"
@@ -85,3 +188,18 @@ def test_the_doctor_says_when_nobody_answers(settings: Settings, monkeypatch: py
     findings = examine(settings.model_copy(update={"kafka": "127.0.0.1:1"}))
     assert (findings[0].check, findings[0].state) == ("broker", "fail")
     assert "topics" not in {finding.check for finding in findings}
+
+
+def test_the_end_of_a_transaction_is_no_record_to_lag_behind(settings: Settings) -> None:
+    with cluster(settings):
+        assert apply() == 0
+    lag = {found.seen.partition(":")[0]: found for found in examine(settings) if found.check == "lag"}
+    assert lag["lookup"].seen == "lookup: 0 records behind, 0 members"
+    assert lag["govern"].seen == "govern: 0 records behind, 0 members"
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_the_policies_that_are_shipped_are_taken(settings: Settings, file: Path) -> None:
+    with cluster(settings):
+        assert main(["policies", "apply", str(file), "--yes"]) == 0
+    assert main(["policies", "diff", str(file)]) == 0

@@ -49,7 +49,7 @@ def test_shards_without_a_report_and_the_oldest_report_are_named() -> None:
     found = summed([report(0, 5_000), report(2, 2_000), report(9)], range(4))
     assert found.missing == (1, 3)
     lines = about(found, 5_000)
-    assert "2 of 4 shards have reported, the oldest (shard 2) as of 3 s ago" in lines
+    assert "2 of 4 shards have reported, the oldest (shard 2) 3 s ago: each does when something changed" in lines
     assert "without a report: 1, 3: are their lookup workers running?" in lines
 
 
