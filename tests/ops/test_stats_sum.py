@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.stats import about
 from ops.stats_sum import COUNTS, Span, plain, rates, summed, total
+from ops.stats_view import about
 from schemas.documents import Tally
 from schemas.stats import CategoryNow, ShardStats
 
