@@ -144,3 +144,19 @@ def test_a_model_without_samples_is_left_to_run_out(reports: Reports) -> None:
     assert reports.due({}, 29_000) == []
     assert reports.due({"m": 0.05}, 31_000) == []
     assert reports.due({"m": 0.5}, 32_000) == [Report("m", 0.5, 62_000)]
+
+
+@pytest.mark.parametrize("demand", [1.05, 1.1, 1.2, 1.3])
+def test_the_relief_that_a_report_brings_does_not_make_the_load_swing(demand: float) -> None:
+    targets = ModelPolicy(latency_weight=0.0, queue_target=12)
+    window, reports = LoadWindow(10_000), Reports(0.1, 30_000, 1_000)
+    queue, told, loads = 0.0, 0.0, []
+    for now_ms in range(0, 3_600_000, 1_000):
+        # Full load spares the model a fourth of its calls; each second it works off two.
+        queue = max(0.0, queue + 2 * (demand * (1 - 0.25 * told) - 1))
+        window.add(sample(now_ms, 0, queue), now_ms)
+        for report in reports.due({"m": load_of(window.smoothed(now_ms)["m"], targets)}, now_ms):
+            told = report.load
+        loads.append(told)
+    settled = loads[-600:]
+    assert max(settled) - min(settled) <= 0.2
