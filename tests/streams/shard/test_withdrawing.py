@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.base import Near, Source
+from schemas.base import Near, Sealed, Source
 from schemas.decisions import Decision, Reason
 from schemas.documents import Entry
-from schemas.journal import AnswerWithheld, EntriesInvalidated, HitJudged, PolicySet
+from schemas.journal import Answered, AnswerWithheld, EntriesInvalidated, HitJudged, PolicySet
 from schemas.observations import Observation
 from schemas.policy import Cacheable, CategoryPolicy, Policy
 from schemas.responses import Outcome
@@ -335,6 +335,20 @@ def test_an_observation_has_nothing_of_a_withdrawn_answer(journal: Journal) -> N
     landed = fold(shard, journal.answer(forward_id(asked), "another"))
     (effect,) = effects(landed, "observations")
     assert Observation.decode(effect.value or b"").cached is None
+
+
+@pytest.mark.parametrize("cache", [Cacheable.ALLOW, Cacheable.NEVER])
+def test_what_cannot_be_folded_is_a_dead_letter_without_the_text_of_a_never_category(
+    journal: Journal, cache: Cacheable
+) -> None:
+    shard = ready(journal)
+    asked = fold(shard, journal.ask("how?", vector(1)))
+    fold(shard, journal.policy(1, cache=cache))
+    broken = [
+        fold(shard, journal.add(Answered(forward_id=forward_id(asked), body=Sealed(data="[1]")))),
+        fold(shard, journal.ask("how?", vector(1), body=Sealed(data="no JSON"))),
+    ]
+    assert [letter.value is None for letter in effects(broken, "dead-letters")] == [cache is Cacheable.NEVER] * 2
 
 
 def test_a_hit_judged_right_stays(journal: Journal) -> None:
