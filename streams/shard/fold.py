@@ -111,7 +111,9 @@ def _version(data: bytes) -> Any:
 
 
 def _fire_timers(shard: Shard, out: Folded) -> None:
-    for kind, id_ in shard.flights.due(shard.time_ms, TIMERS_MAX):
+    due = shard.flights.due(shard.time_ms, TIMERS_MAX)
+    out.more = len(due) == TIMERS_MAX
+    for kind, id_ in due:
         if kind == "waiting":
             landing.give_up(shard, id_, out)
         else:
@@ -206,7 +208,7 @@ def _on_switched(shard: Shard, event: CacheSwitched, record: Record, out: Folded
 
 def _on_tick(shard: Shard, event: Tick, record: Record, out: Folded) -> None:
     """Timers fire with every record; what is withdrawn or has expired leaves with ticks alone."""
-    out.swept = withdrawing.sweep(shard, out)
+    out.more |= withdrawing.sweep(shard, out)
 
 
 _HANDLERS: dict[type, Callable[[Shard, Any, Record, Folded], None]] = {
