@@ -243,6 +243,9 @@ class EntryIndex:
         if entry.vector is not None:
             tables, table = self._by_space[int(self._space_of[row])]
             tables.remove(table, row)
+            if not len(table):
+                # A restored shard has no table either where only entries without a vector are left.
+                del self._by_space[int(self._space_of[row])]
         text = text_key(entry.space, entry.category, entry.text_digest)
         rest = tuple(each for each in self._rows_of_text(text) if each != row)
         if not rest:

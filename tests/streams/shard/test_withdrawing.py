@@ -21,6 +21,7 @@ from streams.shard.folded import Folded
 from streams.shard.state import Shard, restored
 from streams.shard.withdrawing import LOOKED_AT_MAX
 from streams.store import Reach
+from streams.vectors import encode, quantise
 from tests.streams.shard.build import (
     DIM,
     JOURNAL_ID,
@@ -430,6 +431,19 @@ def test_two_shards_that_fold_the_same_withdrawals_are_the_same(journal: Journal
     again = new_shard()
     fold_all(again, journal.records)
     assert again.freeze() == shard.freeze()
+
+
+def test_a_namespace_that_lost_its_last_vector_is_searched_alike_after_a_restart(journal: Journal) -> None:
+    shard = ready(journal)
+    remembered(journal, shard, "too long for a vector", None)
+    remembered(journal, shard, "how?", vector(1), tags=("t",))
+    invalidate(journal, shard, tag="t")
+    swept(journal, shard)
+    again = reopened(shard)
+    asked = journal.ask("how?", vector(1))
+    assert fold(shard, asked).decisions == fold(again, asked).decisions
+    other = journal.ask("how?", encode(quantise(np.ones(DIM + 1))))
+    assert fold(shard, other).decisions == fold(again, other).decisions
 
 
 def test_policies_without_change_withdraw_nothing(journal: Journal) -> None:
