@@ -74,6 +74,10 @@ def _event(record: Record, command: Given, policy: PolicyInForce | None, judged:
 
 
 def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | None) -> PolicyInForce:
+    """The policy in force after the command, where `policy` was before.
+
+    Raises Refusal: STALE_COMMAND when it replaces another version, TOO_LARGE.
+    """
     version = None if policy is None else policy.version
     if command.expected_version is not None and command.expected_version != version:
         raise Refusal(

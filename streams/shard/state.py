@@ -6,6 +6,7 @@ from its store (`restored`) and move it on (`fold`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import NamedTuple, cast
 
@@ -28,6 +29,7 @@ from schemas.documents import (
     Withdrawal,
 )
 from streams import entry_ids
+from streams.answers import digest_of_answer
 from streams.effective import lifetime_max, relaxation
 from streams.errors import ShardBroken, StoreDamaged
 from streams.shard import columns
@@ -117,13 +119,14 @@ class Shard:
         return self.store.get(key)
 
     def entry(self, seen: Seen) -> Entry:
-        """The whole entry. Raises StoreDamaged when index and store disagree."""
-        return Entry.decode(self._entry_bytes(seen))
+        """The whole entry, with its digest. Raises StoreDamaged when index and store disagree."""
+        entry = Entry.decode(self._entry_bytes(seen))
+        return entry if entry.answer_digest else entry.model_copy(update={"answer_digest": _digest(entry.answer)})
 
     def answer(self, seen: Seen) -> Kept:
         """The kept answer of an entry. Raises StoreDamaged when index and store disagree."""
         part = _Answer.model_validate_json(self._entry_bytes(seen))
-        return Kept(part.answer.data, part.answer_digest, part.latency_ms, part.tokens)
+        return Kept(part.answer.data, part.answer_digest or _digest(part.answer), part.latency_ms, part.tokens)
 
     def _entry_bytes(self, seen: Seen) -> bytes:
         found = self.document(columns.ENTRIES, columns.entry_id(seen.id))
@@ -266,6 +269,11 @@ class Shard:
 
     def _row_of(self, number: int) -> Seen | None:
         return self.entries.by_id(number)
+
+
+def _digest(answer: Sealed) -> str:
+    """Of an entry that was kept without: what is judged by its answer must have one."""
+    return digest_of_answer(json.loads(answer.data))
 
 
 def restored(partition: int, shards: int, incarnation: str, store: Store, threads: int = 1) -> Shard:
