@@ -256,8 +256,8 @@ class LookupWorker:
             self._halted.add(record.partition)
             self._reader.pause([record.partition])
             return None
-        if folded.swept:
-            # More of it may wait: the next tick need not.
+        if folded.more:
+            # The next tick need not wait.
             self._ticked.pop(record.partition, None)
         if folded.decisions:
             self._commits.decisions.setdefault(record.partition, []).extend(folded.decisions)

@@ -68,7 +68,7 @@ def _decide(context: _Context, question: Question, deadline_at_ms: int) -> None:
     refreshing = asked.mode is CacheMode.REFRESH
     verdict = Verdict(Reason.REFRESH_ASKED) if refreshing else look_up(shard, question)
     if verdict.doubt is not None:
-        return _raise_doubt(context, question, verdict.doubt)
+        return _raise_doubt(context, question, verdict.doubt, deadline_at_ms)
     if verdict.stale and asked.mode is CacheMode.ONLY:
         # Serving it would call a model for a new answer.
         verdict = verdict._replace(reason=Reason.EXPIRED, serve=None, stale=False)
@@ -95,10 +95,12 @@ def _decide(context: _Context, question: Question, deadline_at_ms: int) -> None:
     return _wait(context, question, verdict, Outcome.MISS, flight.forward_id, deadline_at_ms, flight)
 
 
-def _raise_doubt(context: _Context, question: Question, seen: Seen) -> None:
+def _raise_doubt(context: _Context, question: Question, seen: Seen, deadline_at_ms: int) -> None:
     """Ask for a second opinion; the question is decided when it comes, or when it does not in time."""
     shard, asked, record, out = context
-    due_at_ms = shard.time_ms + question.limits.verify_timeout_ms
+    wait_ms = question.limits.verify_timeout_ms
+    # Half of what is left is the model's, if no opinion comes.
+    due_at_ms = shard.time_ms + min(wait_ms, max(1, (deadline_at_ms - shard.time_ms) // 2))
     raised = DoubtRaised(
         id=asked.id,
         partition=shard.partition,
