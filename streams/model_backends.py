@@ -51,6 +51,17 @@ def load(kind: Kind, found: Found, backend: Backend, cache_dir: Path, threads: i
         return _load_torch(kind, found.folder, threads)
 
 
+def failures(backend: Backend) -> tuple[type[Exception], ...]:
+    """What a model raises on a text that it cannot take."""
+    common = (RuntimeError, ValueError, IndexError)
+    if backend == "torch":
+        return common
+    # None of ONNX Runtime's own errors is a RuntimeError.
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
+
+    return (*common, Fail, InvalidArgument, RuntimeException)
+
+
 def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 

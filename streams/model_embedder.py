@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from streams import model_files
-from streams.model_backends import WINDOW_CHARS_MAX, Backend, choose_backend, load
+from streams.model_backends import WINDOW_CHARS_MAX, Backend, choose_backend, failures, load
 from streams.model_files import Wanted
 from streams.settings import Embedding
 from streams.vectors import Floats
@@ -32,8 +32,9 @@ BATCH = 32
 class ModelEmbedder:
     """A sentence-transformers model on the CPU."""
 
-    def __init__(self, model: Any, identity: str) -> None:
+    def __init__(self, model: Any, identity: str, backend: Backend = "torch") -> None:
         self._model = model
+        self._failures = failures(backend)
         self._window = int(model.max_seq_length)
         self.identity = identity
         self.dim = int(model.get_embedding_dimension())
@@ -43,7 +44,7 @@ class ModelEmbedder:
             return np.zeros((0, self.dim), dtype=np.float32)
         try:
             return self._run(texts)
-        except (RuntimeError, ValueError, IndexError) as error:
+        except self._failures as error:
             if len(texts) == 1:
                 # The text itself is nobody's business in a log.
                 logger.error("a text has no vector (%s): it is only matched exactly", type(error).__name__)
@@ -70,7 +71,7 @@ def load_model_embedder(settings: Embedding, cache_dir: Path) -> ModelEmbedder:
     backend = _backend(settings)
     found = model_files.find(_wanted(settings))
     model = load("SentenceTransformer", found, backend, cache_dir, settings.threads)
-    return ModelEmbedder(model, f"{found.name}@{found.tag}/{backend}")
+    return ModelEmbedder(model, f"{found.name}@{found.tag}/{backend}", backend)
 
 
 def find_model(settings: Embedding) -> tuple[str, Path, str]:
