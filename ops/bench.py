@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -142,3 +143,58 @@ def shard(
     figures["many_namespaces"] = bench_shard.measure(vectors.units, many, queries, seed, hint)
     figures |= {"entries": entries, "namespaces": namespaces, "data": vectors.data}
     say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
+
+
+class Backend(StrEnum):
+    """What embeds the questions of a bench."""
+
+    AUTO = "auto"
+    ONNX = "onnx"
+    TORCH = "torch"
+    FREE = "free"
+
+
+LOAD_EXAMPLES = """
+Examples:
+
+  refrain bench load --questions pairs.jsonl.gz --json
+
+  refrain bench load --embedder free --seeds 2
+"""
+
+
+@app.command(epilog=LOAD_EXAMPLES)
+def load(
+    context: typer.Context,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="JSON lines of pairs (text_a, text_b, label: 1 for the same question), also gzipped."
+            " Without it questions are made of words.",
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Runs of other questions, arrivals and answers.")] = 5,
+    near_misses: Annotated[
+        float, typer.Option(min=0, max=1, help="Questions that only look like an earlier one, for each reworded one.")
+    ] = 0.5,
+    embedder: Annotated[Backend | None, typer.Option(help="Otherwise what the settings say.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
+) -> None:
+    """A model driven over its capacity and back, without a broker: what following the load spares it, and costs."""
+    from ops import bench_load, bench_load_questions, bench_load_table
+    from streams.embedder import load_embedder
+
+    settings = state.settings_of(context)
+    pairs = bench_load_questions.read_pairs(questions) if questions else bench_load_questions.made()
+    embedding = settings.embedding
+    if embedder is not None:
+        embedding = embedding.model_copy(update={"backend": embedder.value})
+    plan = bench_load.Plan(seeds=seeds, near_misses=near_misses, processes=bench_load.PROCESSES_MAX)
+    with bench_load_table.progress() as shown:
+        figures = bench_load.run(pairs, load_embedder(embedding, settings.state_dir / "models"), plan, shown)
+    if as_json:
+        say(json.dumps(figures))
+    else:
+        bench_load_table.show(figures)

@@ -22,13 +22,13 @@ TURN = 0.35
 """Length of the random part added to a unit vector to make another: their cosine is about 0.94."""
 TEXT_FIELDS = ("text", "text_a", "text_b", "question")
 BATCH = 64
-_DO = "sort merge copy parse validate cache stream encode compress test deploy rename index query split debug".split()
-_WHAT = (
+DO = "sort merge copy parse validate cache stream encode compress test deploy rename index query split debug".split()
+WHAT = (
     "a list of orders|a large CSV file|an HTTP response|a PostgreSQL table|a Kafka topic|a Docker image|user input|"
     "a JSON document|an invoice|a tax report|log files|a time series|a git branch|a spreadsheet|an email campaign|"
     "a machine learning model|a password|a mobile app|a React form|an audio file|a contract|a Kubernetes cluster"
 ).split("|")
-_HOW = (
+HOW = (
     "in Python|in Go|in Java|without losing data|for a small team|on a laptop|in production|at night|quickly|safely|"
     "with a free tool|step by step|on Linux|before a release|for thousands of users|under a deadline"
 ).split("|")
@@ -92,9 +92,9 @@ def read_questions(path: Path) -> Iterator[str]:
 
 
 def _made() -> Iterator[str]:
-    for how in _HOW:
-        for what in _WHAT:
-            for do in _DO:
+    for how in HOW:
+        for what in WHAT:
+            for do in DO:
                 for ask in _ASK:
                     yield f"{ask} {do} {what} {how}?"
 

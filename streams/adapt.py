@@ -68,8 +68,8 @@ class Desk:
         targets = self._targets or {}
         smoothed = self._window.smoothed(now_ms)
         loads = {model: load_of(mean, targets[model]) for model, mean in smoothed.items() if model in targets}
-        for model, load in loads.items():
-            self._metrics.load.labels(model).set(load)
+        for model in targets:
+            self._metrics.load.labels(model).set(loads.get(model, 0.0))
         return [
             Outgoing(
                 "control",

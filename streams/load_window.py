@@ -6,7 +6,6 @@ Pure: time comes in with every call. The formula is section 6 of the design.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -18,11 +17,12 @@ FUTURE_MAX_MS = 60_000
 SERIES_MAX = 10_000
 """Pairs of model and replica that are followed."""
 SAMPLES_MAX = 1_000
-"""Samples kept of each."""
+"""Samples kept of each; the first to come leaves for the next."""
 PLACES = 2
 """Decimal places of a load."""
 LATE = "late"
 FUTURE = "future"
+DUPLICATE = "duplicate"
 CROWDED = "too_many_series"
 
 
@@ -33,15 +33,26 @@ class Smoothed(NamedTuple):
     queue: float
 
 
+class _Taken(NamedTuple):
+    """What is kept of a sample, and until when."""
+
+    latency_ms: float
+    queue: float
+    counts_until_ms: int
+
+
 class LoadWindow:
-    """The samples of the last `window_ms`."""
+    """The samples of the last `window_ms`, in whatever order they came."""
 
     def __init__(self, window_ms: int) -> None:
         self._window_ms = window_ms
-        self._series: dict[tuple[str, str], deque[LoadSample]] = {}
+        self._series: dict[tuple[str, str], dict[int, _Taken]] = {}
 
     def add(self, sample: LoadSample, now_ms: int) -> str | None:
-        """Take a sample; otherwise says why it is dropped."""
+        """Take a sample; otherwise says why it is dropped.
+
+        Of two samples of one replica and one time the first counts: what a connector repeats after a crash is the same.
+        """
         if sample.at_ms < now_ms - self._window_ms:
             return LATE
         if sample.at_ms > now_ms + FUTURE_MAX_MS:
@@ -49,19 +60,30 @@ class LoadWindow:
         key = (sample.model, sample.replica)
         if key not in self._series and len(self._series) >= SERIES_MAX:
             return CROWDED
-        self._series.setdefault(key, deque(maxlen=SAMPLES_MAX)).append(sample)
+        series = self._series.setdefault(key, {})
+        if sample.at_ms in series:
+            return DUPLICATE
+        if len(series) >= SAMPLES_MAX:
+            del series[next(iter(series))]
+        # A clock that runs ahead must not make its samples count for longer than others.
+        until = min(sample.at_ms, now_ms) + self._window_ms
+        series[sample.at_ms] = _Taken(sample.latency_p95_ms, sample.queue_depth, until)
         return None
 
     def smoothed(self, now_ms: int) -> dict[str, Smoothed]:
-        """The models of which there is a sample in the window; older samples are forgotten."""
+        """The models of which there is a sample in the window; older samples are forgotten.
+
+        Each replica counts alike, however often it reports: one that stands still moves a model of n replicas by an
+        nth of what it says, and what it can say is bounded by the wire contract.
+        """
         replicas: dict[str, list[Smoothed]] = {}
         for key in list(self._series):
-            kept = deque((s for s in self._series[key] if s.at_ms >= now_ms - self._window_ms), SAMPLES_MAX)
+            kept = {at: taken for at, taken in self._series[key].items() if taken.counts_until_ms >= now_ms}
             if not kept:
                 del self._series[key]
                 continue
             self._series[key] = kept
-            mean = Smoothed(_mean([s.latency_p95_ms for s in kept]), _mean([s.queue_depth for s in kept]))
+            mean = Smoothed(_mean([s.latency_ms for s in kept.values()]), _mean([s.queue for s in kept.values()]))
             replicas.setdefault(key[0], []).append(mean)
         return {
             model: Smoothed(_mean([r.latency_ms for r in rows]), _mean([r.queue for r in rows]))
@@ -76,6 +98,7 @@ def load_of(smoothed: Smoothed, targets: ModelPolicy) -> float:
         + (1 - targets.latency_weight) * smoothed.queue / targets.queue_target
     )
     if not math.isfinite(pressure):
+        # Targets of next to nothing: whatever is measured is beyond saturation.
         return 1.0
     return round(min(1.0, max(0.0, (pressure - 1) / (targets.saturation - 1))), PLACES)
 
@@ -117,5 +140,4 @@ class Reports:
 
 
 def _mean(values: Sequence[float]) -> float:
-    # Absurdly large samples become infinite here, and full load; fmean raises.
-    return sum(values) / len(values)
+    return math.fsum(values) / len(values)

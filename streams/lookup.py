@@ -297,7 +297,7 @@ class LookupWorker:
 
 def checked_journal(log: Log) -> str:
     """The journal's incarnation. Raises WrongSetup when topics are missing or their partitions differ."""
-    for topic in ("responses", "forwards", "decisions", "acknowledgements", "stats", "observations", "dead-letters"):
+    for topic in ("responses", "forwards", "decisions", "acknowledgements", "stats", "doubts", "observations", "dead-letters"):
         log.partitions(topic)
     shards_of(log)
     return log.topic_id("journal")

@@ -47,6 +47,7 @@ def _no_settings_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ["on"],
         ["doctor"],
         ["bench"],
+        ["bench", "load"],
     ],
     ids=" ".join,
 )

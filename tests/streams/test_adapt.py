@@ -62,6 +62,17 @@ def test_models_without_targets_are_ignored_and_counted(desk: Desk, metrics: Met
     assert dropped(metrics, "no_targets") == 1
 
 
+def test_a_model_that_falls_silent_or_loses_its_targets_is_left_to_run_out(desk: Desk, metrics: Metrics) -> None:
+    desk.aim(TARGETS)
+    desk.take(sample(), NOW_MS)
+    assert len(desk.commands(NOW_MS)) == 1
+    assert metrics.registry.get_sample_value("refrain_model_load", {"model": "m"}) == 0.8
+    assert desk.commands(NOW_MS + 10_001) == []
+    assert metrics.registry.get_sample_value("refrain_model_load", {"model": "m"}) == 0
+    desk.aim({})
+    assert desk.commands(NOW_MS + 25_000) == []
+
+
 def test_without_a_policy_nothing_is_reported(desk: Desk) -> None:
     desk.take(sample(), NOW_MS)
     assert desk.commands(NOW_MS) == []
@@ -69,18 +80,54 @@ def test_without_a_policy_nothing_is_reported(desk: Desk) -> None:
     assert len(desk.commands(NOW_MS)) == 1
 
 
-def test_late_and_future_samples_are_counted(desk: Desk, metrics: Metrics) -> None:
+def test_late_future_and_repeated_samples_are_counted_and_move_nothing(desk: Desk, metrics: Metrics) -> None:
+    desk.aim(TARGETS)
     desk.take(sample(at_ms=NOW_MS - 10_001), NOW_MS)
     desk.take(sample(at_ms=NOW_MS + 60_001), NOW_MS)
-    assert (dropped(metrics, "late"), dropped(metrics, "future")) == (1, 1)
+    assert desk.commands(NOW_MS) == []
+    desk.take(sample(latency=0, queue=0), NOW_MS)
+    desk.take(sample(), NOW_MS)
+    assert desk.commands(NOW_MS) == []
+    assert [dropped(metrics, reason) for reason in ("late", "future", "duplicate")] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("value", [b"junk", b'{"v":2}', b"x" * 20_000, sample().value.replace(b"180", b"-180")])  # type: ignore[union-attr]
-def test_what_is_no_sample_is_a_dead_letter(desk: Desk, value: bytes) -> None:
+def test_samples_out_of_order_count(desk: Desk) -> None:
+    desk.aim(TARGETS)
+    desk.take(sample(at_ms=NOW_MS), NOW_MS)
+    desk.take(sample(latency=0, queue=0, at_ms=NOW_MS - 9_000), NOW_MS)
+    assert desk.commands(NOW_MS) == []
+
+
+GOOD = sample().value or b""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"junk",
+        b'{"v":2}',
+        b"x" * 20_000,
+        GOOD.replace(b"180.0", b"-180"),
+        GOOD.replace(b"180.0", b"3600001"),
+        GOOD.replace(b"180.0", b"1e999"),
+        GOOD.replace(b"180.0", b"NaN"),
+        GOOD.replace(b"18.0", b"-1"),
+        GOOD.replace(b"18.0", b"1e7"),
+        GOOD.replace(b"100000", b"-1"),
+        GOOD.replace(b'"m"', b'""'),
+    ],
+)
+def test_what_is_no_sample_is_a_dead_letter_and_counted(desk: Desk, metrics: Metrics, value: bytes) -> None:
+    assert value != GOOD
+    desk.aim(TARGETS)
     letter = desk.take(record(value), NOW_MS)
     assert letter is not None
     assert letter.topic == "dead-letters"
     assert letter.value == value
+    assert desk.commands(NOW_MS) == []
+    reason = dict(letter.headers)["refrain.dead.reason"] or b""
+    labels = {"processor": "adapt", "reason": reason.decode().partition(":")[0]}
+    assert metrics.registry.get_sample_value("refrain_refused_total", labels) == 1
 
 
 def test_it_does_not_start_without_its_topics() -> None:

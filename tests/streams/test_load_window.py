@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.load import LoadSample
+from schemas.load import LATENCY_MS_MAX, QUEUE_MAX, LoadSample
 from schemas.policy import ModelPolicy
-from streams.load_window import FUTURE_MAX_MS, SERIES_MAX, LoadWindow, Report, Reports, Smoothed, load_of
+from streams.load_window import FUTURE_MAX_MS, SAMPLES_MAX, SERIES_MAX, LoadWindow, Report, Reports, Smoothed, load_of
 
 TARGETS = ModelPolicy(latency_target_ms=100, queue_target=10, latency_weight=0.5, saturation=2.0)
 
@@ -47,7 +47,43 @@ def test_late_and_future_samples_are_dropped() -> None:
 def test_only_so_many_series_are_followed() -> None:
     window = window_of(*(sample(10_000, replica=str(number)) for number in range(SERIES_MAX)))
     assert window.add(sample(10_000, replica="one more"), 10_000) == "too_many_series"
-    assert window.add(sample(10_000, replica="0"), 10_000) is None
+    assert window.add(sample(9_999, replica="0"), 10_000) is None
+
+
+def test_only_so_many_samples_of_a_replica_are_kept() -> None:
+    window = LoadWindow(60_000)
+    for number in range(2 * SAMPLES_MAX):
+        assert window.add(sample(number, latency=0 if number < SAMPLES_MAX else 100), 2 * SAMPLES_MAX) is None
+    assert window.smoothed(2 * SAMPLES_MAX) == {"m": Smoothed(100, 10)}
+
+
+def test_of_two_samples_of_one_replica_and_time_the_first_counts() -> None:
+    window = window_of(sample(9_500, 100))
+    assert window.add(sample(9_500, 900), 10_000) == "duplicate"
+    assert window.add(sample(9_500, 300, replica="b"), 10_000) is None
+    assert window.smoothed(10_000) == {"m": Smoothed(200, 10)}
+
+
+def test_a_clock_that_runs_ahead_makes_no_sample_count_for_longer() -> None:
+    window = window_of(sample(10_000 + FUTURE_MAX_MS))
+    assert window.add(sample(10_000 + FUTURE_MAX_MS), 10_900) == "duplicate"
+    assert window.smoothed(11_000) == {"m": Smoothed(100, 10)}
+    assert window.smoothed(11_001) == {}
+
+
+moments = st.integers(9_000, 10_000)
+
+
+@given(st.lists(st.tuples(moments, st.floats(0, LATENCY_MS_MAX), st.sampled_from("abc")), unique_by=lambda s: s[::2]))
+def test_the_order_of_samples_makes_no_difference(samples: list[tuple[int, float, str]]) -> None:
+    taken = [sample(at, latency, replica=replica) for at, latency, replica in samples]
+    assert window_of(*taken).smoothed(10_000) == window_of(*reversed(taken)).smoothed(10_000)
+
+
+def test_one_replica_of_many_moves_the_load_by_its_part_alone() -> None:
+    stuck = sample(10_000, 100, 40, "stuck")
+    window = window_of(stuck, *(sample(10_000, 50, 5, replica) for replica in "abcdefghi"))
+    assert load_of(window.smoothed(10_000)["m"], TARGETS) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -58,9 +94,13 @@ def test_the_load_follows_the_formula(latency: float, queue: float, load: float)
     assert load_of(Smoothed(latency, queue), TARGETS) == load
 
 
-def test_absurd_samples_are_full_load() -> None:
-    window = window_of(sample(10_000, 1.7e308, 0), sample(10_000, 1.7e308, 0))
+def test_the_largest_samples_are_full_load() -> None:
+    window = window_of(sample(10_000, LATENCY_MS_MAX, QUEUE_MAX), sample(10_000, 0, 0, "b"))
     assert load_of(window.smoothed(10_000)["m"], TARGETS) == 1.0
+
+
+def test_targets_of_next_to_nothing_are_full_load() -> None:
+    assert load_of(Smoothed(100, 1), ModelPolicy(latency_target_ms=5e-324, queue_target=5e-324)) == 1.0
 
 
 @given(st.floats(0, 1e300), st.floats(0, 1e300), st.floats(0, 1), st.floats(1.001, 100))
@@ -104,3 +144,19 @@ def test_a_model_without_samples_is_left_to_run_out(reports: Reports) -> None:
     assert reports.due({}, 29_000) == []
     assert reports.due({"m": 0.05}, 31_000) == []
     assert reports.due({"m": 0.5}, 32_000) == [Report("m", 0.5, 62_000)]
+
+
+@pytest.mark.parametrize("demand", [1.05, 1.1, 1.2, 1.3])
+def test_the_relief_that_a_report_brings_does_not_make_the_load_swing(demand: float) -> None:
+    targets = ModelPolicy(latency_weight=0.0, queue_target=12)
+    window, reports = LoadWindow(10_000), Reports(0.1, 30_000, 1_000)
+    queue, told, loads = 0.0, 0.0, []
+    for now_ms in range(0, 3_600_000, 1_000):
+        # Full load spares the model a fourth of its calls; each second it works off two.
+        queue = max(0.0, queue + 2 * (demand * (1 - 0.25 * told) - 1))
+        window.add(sample(now_ms, 0, queue), now_ms)
+        for report in reports.due({"m": load_of(window.smoothed(now_ms)["m"], targets)}, now_ms):
+            told = report.load
+        loads.append(told)
+    settled = loads[-600:]
+    assert max(settled) - min(settled) <= 0.2

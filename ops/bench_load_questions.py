@@ -1,0 +1,140 @@
+"""Questions of which it is known which mean the same: from a public set of pairs, or made of words.
+
+An intent is what one answer answers, in one or several wordings; intents that look alike and are not the same are near.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple, TypeGuard
+
+from ops.bench_vectors import DO, HOW, WHAT
+from streams.errors import WrongSetup
+
+TEXT_CHARS_MAX = 2_000
+"""A longer text is no question."""
+TEXTS_MAX = 20_000
+"""Texts taken of a file, its first: embedding them takes half a minute on two cores."""
+_ASK = ("How do I {} {} {}?", "What is the best way to {} {} {}?", "Show me how to {} {} {}.")
+
+
+class Intent(NamedTuple):
+    """Texts (indexes) that mean the same, and the intents (indexes) that only look alike."""
+
+    wordings: tuple[int, ...]
+    near: tuple[int, ...]
+
+
+class Questions(NamedTuple):
+    """All texts and intents, and a line that says what they are."""
+
+    texts: list[str]
+    intents: list[Intent]
+    data: str
+
+
+class _Pair(NamedTuple):
+    a: int
+    b: int
+    same: bool
+
+
+def read_pairs(path: Path) -> Questions:
+    """Intents from JSON lines of pairs (`text_a`, `text_b`, `label`: 1 when they mean the same), also gzipped.
+
+    Raises WrongSetup naming the line that is no pair, or when no pair says that two texts differ.
+    """
+    numbers: dict[str, int] = {}
+    pairs = []
+    for a, b, same in _rows(path):
+        pairs.append(_Pair(numbers.setdefault(a, len(numbers)), numbers.setdefault(b, len(numbers)), same))
+        if len(numbers) >= TEXTS_MAX:
+            break
+    roots = _joined(len(numbers), [(pair.a, pair.b) for pair in pairs if pair.same])
+    at = {root: place for place, root in enumerate(dict.fromkeys(roots))}
+    wordings: list[list[int]] = [[] for _ in at]
+    for text, root in enumerate(roots):
+        wordings[at[root]].append(text)
+    near: list[dict[int, None]] = [{} for _ in at]
+    contradicting = 0
+    for pair in pairs:
+        one, other = at[roots[pair.a]], at[roots[pair.b]]
+        if pair.same:
+            continue
+        if one == other:
+            contradicting += 1
+            continue
+        near[one][other] = near[other][one] = None
+    if not any(near):
+        raise WrongSetup(f"{path}: no pair with label 0 is left: near misses cannot be asked")
+    intents = [Intent(tuple(texts), tuple(others)) for texts, others in zip(wordings, near, strict=True)]
+    several = sum(len(texts) > 1 for texts in wordings)
+    data = (
+        f"{path.name}: the first {len(pairs)} pairs, {len(numbers)} texts, {len(intents)} intents, {several} in several"
+        f" wordings; {contradicting} pairs that contradict others left out"
+    )
+    return Questions(list(numbers), intents, data)
+
+
+def made() -> Questions:
+    """Intents made of words, three wordings each; the same task under another condition is near."""
+    texts: list[str] = []
+    intents: list[Intent] = []
+    for task, (do, what) in enumerate(product(DO, WHAT)):
+        for number, how in enumerate(HOW):
+            start = len(texts)
+            texts += [form.format(do, what, how) for form in _ASK]
+            beside = [(number + step) % len(HOW) for step in (1, -1)]
+            near = tuple(task * len(HOW) + each for each in beside)
+            intents.append(Intent(tuple(range(start, len(texts))), near))
+    return Questions(texts, intents, f"questions made of words: {len(intents)} intents in {len(_ASK)} wordings each")
+
+
+def _rows(path: Path) -> Iterator[tuple[str, str, bool]]:
+    opened: Any = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as lines:
+        try:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield _row(path, number, line)
+        except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
+            raise WrongSetup(f"{path} cannot be read: {error}") from error
+
+
+def _row(path: Path, number: int, line: str) -> tuple[str, str, bool]:
+    wrong = f"{path}, line {number}: not a pair with text_a, text_b and a label of 0 or 1"
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise WrongSetup(wrong) from error
+    if not isinstance(row, dict) or row.get("label") not in (0, 1):
+        raise WrongSetup(wrong)
+    one, other = row.get("text_a"), row.get("text_b")
+    if not (_is_question(one) and _is_question(other)):
+        raise WrongSetup(wrong)
+    return one.strip(), other.strip(), row["label"] == 1
+
+
+def _is_question(text: object) -> TypeGuard[str]:
+    return isinstance(text, str) and 0 < len(text.strip()) <= TEXT_CHARS_MAX
+
+
+def _joined(count: int, links: list[tuple[int, int]]) -> list[int]:
+    """The root of each of `count` members, the same for all that links join."""
+    parents = list(range(count))
+
+    def root(member: int) -> int:
+        while parents[member] != member:
+            parents[member] = parents[parents[member]]
+            member = parents[member]
+        return member
+
+    for a, b in links:
+        first, second = sorted((root(a), root(b)))
+        parents[second] = first
+    return [root(member) for member in range(count)]

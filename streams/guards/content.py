@@ -1,0 +1,73 @@
+"""What a text is about: its words without grammar and filler, and how those of two texts pair up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from streams.guards.items import WORDLY, Item
+from streams.guards.stems import related, stem
+from streams.guards.words import words
+
+FUNCTION = words("function_words")
+GENERAL = frozenset(stem(word) for word in words("general_words")) | words("general_words")
+
+
+class Content(NamedTuple):
+    """The words of a text by stem; `salient` are those that no other wording could do without."""
+
+    salient: dict[str, Item]
+    stems: frozenset[str]
+    """All words, also grammar and filler."""
+    groups: frozenset[int]
+    joined: frozenset[str]
+    """Neighbouring words written as one, and initials of neighbouring words: data base, machine learning."""
+    order: tuple[str, ...]
+    """The stems of all words but grammar, in their order."""
+
+
+def read_content(items: Sequence[Item], used: frozenset[int]) -> Content:
+    """The content of a text; `used` are items that are parts of numbers."""
+    worded = [item for at, item in enumerate(items) if item.kind in WORDLY and at not in used]
+    kept = [item for item in worded if item.low not in FUNCTION]
+    salient = {item.stem: item for item in reversed(kept) if item.stem not in GENERAL and item.low not in GENERAL}
+    return Content(
+        dict(reversed(salient.items())),
+        frozenset(item.stem for item in worded),
+        frozenset(group for item in kept for group in item.groups),
+        _joined([item.low for item in worded]),
+        tuple(item.stem for item in kept),
+    )
+
+
+def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
+    """The salient words of each text that nothing in the other says."""
+    mine, theirs = _missing(a, b), _missing(b, a)
+    if not mine or not theirs:
+        return mine, theirs
+    near = [(m, t) for m in mine for t in theirs if related(m.stem, t.stem)]
+    return (
+        [m for m in mine if not any(m is pair[0] for pair in near)],
+        [t for t in theirs if not any(t is pair[1] for pair in near)],
+    )
+
+
+def _missing(a: Content, b: Content) -> list[Item]:
+    return [
+        item
+        for root, item in a.salient.items()
+        if root not in b.stems and not (item.groups & b.groups) and item.low not in b.joined and not _parts(item, a, b)
+    ]
+
+
+def _parts(item: Item, a: Content, b: Content) -> bool:
+    """Whether the word is a part of one that the other text writes as one."""
+    return any(word in b.stems and item.low in word for word in a.joined)
+
+
+def _joined(lows: list[str]) -> frozenset[str]:
+    pairs = {x + y for x, y in zip(lows, lows[1:], strict=False)}
+    initials = [low[0] for low in lows]
+    for size in (2, 3, 4):
+        pairs.update("".join(initials[at : at + size]) for at in range(len(initials) - size + 1))
+    return frozenset(pairs)

@@ -1,0 +1,117 @@
+"""Tokens to items: contractions undone, phrases read as one word, each with its stem and its groups of synonyms."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from streams.guards.stems import stem
+from streams.guards.tokens import Token
+from streams.guards.words import groups, pairs
+
+WORDLY = frozenset(("word", "sharp", "dotted"))
+"""Kinds of tokens that are words or names."""
+
+_CONTRACTED = {"re": "are", "m": "am", "ll": "will", "ve": "have", "d": "would"}
+_IS = frozenset("what who where when why how it that there here he she which let".split())
+_UNMARKED = {
+    "whats": ("what", "is"), "hows": ("how", "is"), "wheres": ("where", "is"), "whos": ("who", "is"),
+    "dont": ("do", "not"), "doesnt": ("does", "not"), "didnt": ("did", "not"), "isnt": ("is", "not"),
+    "arent": ("are", "not"), "wasnt": ("was", "not"), "werent": ("were", "not"), "cant": ("can", "not"),
+    "wont": ("will", "not"), "couldnt": ("could", "not"), "wouldnt": ("would", "not"),
+    "shouldnt": ("should", "not"), "havent": ("have", "not"), "hasnt": ("has", "not"), "cannot": ("can", "not"),
+    "im": ("i", "am"), "ive": ("i", "have"), "youre": ("you", "are"), "theres": ("there", "is"),
+}  # fmt: skip
+_SHORT = {"ca": "can", "wo": "will", "sha": "shall", "ai": "is"}
+
+
+class Item(NamedTuple):
+    """A word, number or sign as the guards compare it. `text` is how it stands in the question."""
+
+    low: str
+    stem: str
+    groups: frozenset[int]
+    text: str
+    kind: str
+    initial: bool
+
+
+def _grouped(*names: str) -> dict[str, frozenset[int]]:
+    found: dict[str, set[int]] = defaultdict(set)
+    number = 0
+    for name in names:
+        for line in groups(name):
+            number += 1
+            for word in line:
+                found[stem("".join(word.split()))].add(number)
+    return {word: frozenset(lines) for word, lines in found.items()}
+
+
+def _phrases() -> dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]]:
+    found: dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]] = defaultdict(list)
+    for left, right in pairs("phrases"):
+        said = tuple(left.split())
+        found[said[0]].append((said, tuple(right.split())))
+    return {first: sorted(rest, key=lambda pair: -len(pair[0])) for first, rest in found.items()}
+
+
+_GROUPS = _grouped("synonyms", "aliases")
+_PHRASES = _phrases()
+_NO_GROUPS: frozenset[int] = frozenset()
+
+
+def items(found: list[Token], text: str) -> list[Item]:
+    """The items of a text's tokens."""
+    return _joined(_expanded(found), text)
+
+
+def _expanded(found: list[Token]) -> list[Token]:
+    out: list[Token] = []
+    for token in found:
+        if token.kind != "word":
+            out.append(token)
+        elif "'" in token.low:
+            out += _undone(token)
+        elif token.low in _UNMARKED:
+            out += [token._replace(low=low) for low in _UNMARKED[token.low]]
+        else:
+            out.append(token)
+    return out
+
+
+def _undone(token: Token) -> list[Token]:
+    base, _, rest = token.low.partition("'")
+    if rest == "t" and base.endswith("n"):
+        return [token._replace(low=_SHORT.get(base[:-1], base[:-1])), token._replace(low="not")]
+    if rest == "s" and base in _IS:
+        return [token._replace(low=base), token._replace(low="us" if base == "let" else "is")]
+    if rest in _CONTRACTED:
+        return [token._replace(low=base), token._replace(low=_CONTRACTED[rest])]
+    return [token._replace(low=base if rest in ("s", "") else base + rest)]
+
+
+def _joined(found: list[Token], text: str) -> list[Item]:
+    lows = [token.low for token in found if token.kind != "operator" or token.low != "-"]
+    found = (
+        [token for token in found if token.kind != "operator" or token.low != "-"] if len(lows) < len(found) else found
+    )
+    out: list[Item] = []
+    at = 0
+    while at < len(found):
+        token = found[at]
+        for said, meant in _PHRASES.get(token.low, ()):
+            end = at + len(said)
+            if tuple(lows[at:end]) == said:
+                piece = text[token.start : found[end - 1].end]
+                out += [_item(low, piece, "word", token.initial) for low in meant]
+                at = end
+                break
+        else:
+            out.append(_item(token.low, token.text, token.kind, token.initial))
+            at += 1
+    return out
+
+
+def _item(low: str, text: str, kind: str, initial: bool) -> Item:
+    root = stem(low) if kind in WORDLY else low
+    return Item(low, root, _GROUPS.get(root, _NO_GROUPS), text, kind, initial)

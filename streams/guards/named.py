@@ -1,0 +1,68 @@
+"""Named things: what a text is about must be named in the other, too.
+
+Names are capitalised words, acronyms, identifiers, paths, addresses and versions, in every script. In English every
+word that carries meaning counts: one in each text that the other says in no way is another subject or another action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from streams.guards.content import FUNCTION, Content, unmatched
+from streams.guards.items import Item
+
+_LITERAL = frozenset(("url", "email", "path", "version"))
+_TITLE_SHARE = 0.7
+"""From this share of capitals on, they are the style of the text and name nothing."""
+EXTRA_MAX = 1
+"""Words that one text may have more than the other."""
+
+
+class Names(NamedTuple):
+    """The names of a text by their folded form, and what it is about."""
+
+    named: dict[str, Item]
+    literal: dict[str, str]
+    content: Content
+
+
+def read_names(items: Sequence[Item], used: frozenset[int], content: Content) -> Names:
+    """The names of a text."""
+    words = [item for item in items if item.kind in ("word", "sharp", "dotted")]
+    literal = {item.low: item.text for at, item in enumerate(items) if item.kind in _LITERAL and at not in used}
+    if _is_title(words):
+        return Names({}, literal, content)
+    named = {item.low: item for at, item in enumerate(items) if item in words and at not in used and _is_name(item)}
+    return Names(named, literal, content)
+
+
+def differing(a: Names, b: Names, english: bool) -> tuple[str, ...]:
+    """The names and words that only one text has."""
+    apart = [a.literal[low] for low in a.literal.keys() - b.literal.keys()]
+    apart += [b.literal[low] for low in b.literal.keys() - a.literal.keys()]
+    if apart:
+        return tuple(sorted(apart))
+    mine, theirs = unmatched(a.content, b.content)
+    if not mine and not theirs:
+        return ()
+    names = [i.text for i in mine if i.low in a.named] + [i.text for i in theirs if i.low in b.named]
+    if names or not english:
+        return tuple(names)
+    if (mine and theirs) or max(len(mine), len(theirs)) > EXTRA_MAX:
+        return tuple(item.text for item in (*mine[:3], *theirs[:3]))
+    return ()
+
+
+def _is_name(item: Item) -> bool:
+    if item.kind != "word" or any(c.isdigit() for c in item.text):
+        return True
+    if item.low in FUNCTION:
+        return False
+    capitals = sum(c.isupper() for c in item.text)
+    return capitals >= 2 or (capitals == 1 and not item.initial)
+
+
+def _is_title(words: Sequence[Item]) -> bool:
+    later = [item for item in words if not item.initial and item.low not in FUNCTION]
+    return len(later) > 2 and sum(item.text[:1].isupper() for item in later) >= _TITLE_SHARE * len(later)
