@@ -76,7 +76,7 @@ TOPICS: tuple[Topic, ...] = (
           ("lookup",), ("compare",), max_bytes=RECORD_BYTES_MAX),
     Topic("comparisons", "decision id", "Comparison", 8, "delete", YEAR_MS, ("compare",), ("auditors",)),
     Topic("dead-letters", "the original's", "the original's bytes", 1, "delete", 30 * DAY_MS,
-          ("classify", "lookup", "populate", "upstream", "govern", "compare"), ("operators",),
+          ("classify", "lookup", "populate", "upstream", "govern", "compare", "verify"), ("operators",),
           max_bytes=RECORD_BYTES_MAX),
 )  # fmt: skip
 

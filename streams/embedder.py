@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from streams.errors import WrongSetup
 from streams.free_embedder import FreeEmbedder
 from streams.metrics import Metrics
 from streams.settings import Embedding
@@ -45,15 +44,6 @@ def load_embedder(settings: Embedding, cache_dir: Path) -> Embedder:
     from streams.model_embedder import load_model_embedder
 
     return load_model_embedder(settings, cache_dir)
-
-
-def check_same(expected: str, found: str, model: str) -> None:
-    """Raises WrongSetup naming both hashes when they differ."""
-    if expected.lower() != found:
-        raise WrongSetup(
-            f"the weights of {model} have sha256 {found}, expected {expected}: fetch the model again, or set"
-            " embedding.sha256 to the hash that you trust"
-        )
 
 
 class Remembering:

@@ -61,6 +61,11 @@ class FreeEmbedder:
         return vector
 
 
+def content_words(text: str) -> list[str]:
+    """The words of a text in their order, in lower case, without those that say nothing by themselves."""
+    return [word for word in _WORD.findall(text.lower()) if word not in _STOP]
+
+
 def _features(words: Sequence[str]) -> Iterator[tuple[int, int]]:
     before = ""
     for word in words:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streams import model_embedder
 from streams.embedder import Embedder, load_embedder
 from streams.errors import WrongSetup
-from streams.model_embedder import KNOWN_SHA256, ModelEmbedder
+from streams.model_embedder import KNOWN_SHA256, PACKAGES, ModelEmbedder
+from streams.model_files import packaged
 from streams.settings import Embedding
 
 KNOWN = next(iter(KNOWN_SHA256.values()))
@@ -74,7 +74,7 @@ def test_the_onnx_form_is_exported_once(cache: Path, embedder: Embedder) -> None
 @pytest.mark.model
 def test_a_name_without_its_owner_and_a_folder_find_the_same_weights(tmp_path: Path) -> None:
     by_name = load_embedder(Embedding(backend="torch", model="all-MiniLM-L6-v2"), tmp_path)
-    found = model_embedder._packaged("sentence-transformers/all-MiniLM-L6-v2")
+    found = packaged(PACKAGES["sentence-transformers/all-MiniLM-L6-v2"])
     assert found is not None
     by_folder = load_embedder(Embedding(backend="torch", model=str(found)), tmp_path)
     assert by_name.identity.split("@")[1] == by_folder.identity.split("@")[1] == f"{KNOWN[:12]}/torch"
