@@ -25,6 +25,7 @@ from streams.errors import RefrainError, Refusal, RefusalCode
 from streams.identity import Question, check_length, decision_id, decision_tag, identify, question_of
 from streams.in_force import PolicyFollower, lease_s_of, within_ms_of
 from streams.log import Headers, Log, Outgoing, Record
+from streams.long_text import Framed, frame
 from streams.metrics import Metrics
 from streams.never import has_never
 from streams.passing import Passing, unstreamed
@@ -68,10 +69,13 @@ class Open(NamedTuple):
     question: Question
     place: Place | None
     """None until the nearest example is known."""
-    compared: bool
-    """Whether the text is compared by meaning."""
-    text: str | None
-    """The text to embed, None when no vector is needed."""
+    framed: Framed | None
+    """What the embedder sees of the text, None when no vector is needed."""
+
+    @property
+    def text(self) -> str | None:
+        """The text to embed."""
+        return None if self.framed is None else self.framed.head
 
 
 class Classifier:
@@ -148,11 +152,12 @@ class Classifier:
         target = self._reply_to.target(record.headers)
         reply = reply_of(target.topic, target.partition, record.key, record.headers)
         place = self._router.place(_ask(request, question)) if self._router else None
-        compared = question.comparable and self._embedder.fits(question.text)
-        wanted = compared or (place is None and question.text.strip() != "")
-        item = Open(record, request, reply, question, place, compared, question.text if wanted else None)
+        item = Open(record, request, reply, question, place, None)
         reason = self._past_the_cache(item)
-        return item if reason is None else self._pass(item, place, reason)
+        if reason is not None:
+            return self._pass(item, place, reason)
+        wanted = question.comparable or (place is None and question.text.strip() != "")
+        return item._replace(framed=frame(question.text, self._embedder)) if wanted else item
 
     def _past_the_cache(self, item: Open) -> Reason | None:
         """Why a request is not looked up, as far as is known before the examples are asked."""
@@ -195,7 +200,7 @@ class Classifier:
             if item.text is not None and place.never:
                 self._remembering.forget([item.text])
             return self._pass(item, place, Reason.CATEGORY_NEVER if place.never else Reason.CATEGORY_UNKNOWN)
-        return _bounded([self._asked(item, place, place.terms, vector if item.compared else None)])
+        return _bounded([self._asked(item, place, place.terms, vector if item.question.comparable else None)])
 
     def _asked(self, item: Open, place: Place, terms: Terms, vector: Ints | None) -> Outgoing:
         request, policy = item.request, terms.policy
@@ -206,6 +211,7 @@ class Classifier:
             policy,
             chars_max=self._settings.question_chars_max,
             question=item.question,
+            framed=item.framed,
         )
         space = request.tenant if policy.scope == "tenant" else "*"
         asked = Asked(

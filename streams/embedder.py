@@ -33,6 +33,12 @@ class Embedder(Protocol):
     def fits(self, text: str) -> bool:
         """Whether the whole text lies inside the model's window; what lies beyond does not reach the vector."""
 
+    def head(self, text: str) -> str:
+        """The text where it fits, else a beginning that does. Bounded work, whatever the length of the text."""
+
+    def unread(self, text: str) -> tuple[str, ...]:
+        """What stands in a text that fits and not in its vector: texts that differ in it alone have the same one."""
+
 
 def load_embedder(settings: Embedding, cache_dir: Path) -> Embedder:
     """The embedder of the settings; `cache_dir` keeps what is derived from a model, such as its ONNX form.

@@ -78,6 +78,9 @@ class Embedder(FreeEmbedder):
     def fits(self, text: str) -> bool:
         return len(text) <= 300
 
+    def head(self, text: str) -> str:
+        return text[:300]
+
 
 class Entrance:
     """A classifier with all that belongs to it."""
@@ -206,10 +209,25 @@ def test_a_batch_is_embedded_in_one_call_and_answered_in_its_order() -> None:
     assert [event.origin.offset for event in events if isinstance(event, Asked | Passed)] == [1, 2, 3, 4, 5, 7]
 
 
-def test_a_text_beyond_the_window_is_not_compared_by_its_beginning() -> None:
-    event = asked_of(Entrance()(ask("word " * 100, category="code")))
-    assert event.vector is None
-    assert event.question.data == "word " * 100
+def test_a_text_beyond_the_window_is_not_compared_by_its_beginning_alone() -> None:
+    entrance = Entrance()
+    start = "word " * 60
+    events = [asked_of(entrance(ask(start + rest, category="code"))) for rest in ("in Rome", "in Rome", "in Oslo", "")]
+    rome, again, oslo, short = events
+    assert rome.question.data == start + "in Rome"
+    assert {event.vector for event in events} == {short.vector}
+    assert rome.context == again.context
+    assert len({event.context for event in events}) == 3
+    assert [name for name in rome.fields if rome.fields[name] != oslo.fields[name]] == ["beyond"]
+    assert "beyond" not in short.fields
+
+
+def test_of_a_long_text_only_the_head_reaches_the_model_and_no_long_text_past_the_cache_does() -> None:
+    entrance = Entrance()
+    entrance(
+        ask("x" * 900, 1, category="code"), ask("x" * 900, 2, category="code", cache="bypass"), ask(SECRET * 20, 3)
+    )
+    assert entrance.embedder.calls[1:] == [["x" * 300]]
 
 
 def test_a_last_message_that_is_not_the_users_is_only_matched_exactly() -> None:
