@@ -110,7 +110,7 @@ def _category_of(found: dict[str, Any], fields: Fields) -> str | None:
     category = _field(found, fields.category)
     if category is None or category == UNCATEGORISED:
         return None
-    if not isinstance(category, str) or not re.match(NAME_PATTERN, category):
+    if not isinstance(category, str) or not re.fullmatch(NAME_PATTERN.rstrip("$"), category):
         raise ValueError(f"{fields.category} is no name of a category (up to 64 of A-Z a-z 0-9 . _ -)")
     return category
 
