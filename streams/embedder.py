@@ -93,14 +93,15 @@ class Remembering:
 
     def _embed(self, missing: dict[bytes, str]) -> dict[bytes, Ints | None]:
         rows = self.embedder.embed(list(missing.values()))
-        fresh = {key: _of_record(row) for key, row in zip(missing, rows, strict=True)}
+        fresh = {key: of_record(row) for key, row in zip(missing, rows, strict=True)}
         self._kept.update(fresh)
         while len(self._kept) > self._capacity:
             self._kept.popitem(last=False)
         return fresh
 
 
-def _of_record(row: Floats) -> Ints | None:
+def of_record(row: Floats) -> Ints | None:
+    """The vector of record of what an embedder gives for a text; None where it has none."""
     try:
         return quantise(row)
     except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from schemas.journal import Asked, Passed, decode_event
 from schemas.policy import Cacheable, CategoryPolicy, Limits, Match, Policy, Rule
 from schemas.responses import Outcome, Response
 from schemas.topics import BY_NAME
+from streams.category_artefact import write
 from streams.classify import OUT_BYTES_MAX, Classifier, Incarnations, check_topics, run_classify
 from streams.embedder import Remembering
 from streams.errors import LogFailed, RefusalCode, WrongSetup
@@ -34,6 +36,7 @@ from streams.reply_to import ReplyTo
 from streams.routes import DirectRoute, decode_route
 from streams.settings import Classify, Embedding, Settings
 from streams.vectors import Floats, decode, quantise
+from tests.streams.made_categories import artefact
 
 NOW_MS = 1_000_000
 SECRET = "my secret diagnosis"
@@ -560,11 +563,16 @@ def settings_of() -> Settings:
     return Settings(prefix="", embedding=Embedding(backend="free"))
 
 
-def run(log: MemoryLog) -> None:
+def run(log: MemoryLog, settings: Settings | None = None) -> None:
     """Run until all requests are worked."""
     looks = iter(range(100))
     run_classify(
-        settings_of(), log, Metrics(), stop=lambda: next(looks) >= 3, ready=lambda: None, now_ms=lambda: NOW_MS
+        settings or settings_of(),
+        log,
+        Metrics(),
+        stop=lambda: next(looks) >= 3,
+        ready=lambda: None,
+        now_ms=lambda: NOW_MS,
     )
 
 
@@ -596,3 +604,11 @@ def test_shards_that_do_not_match_stop_the_worker_at_start() -> None:
     counts = dict.fromkeys(BY_NAME, 2) | {"documents": 3}
     with pytest.raises(WrongSetup, match="journal has 2 partitions and documents 3"):
         check_topics(MemoryLog(lambda: 0, counts))
+
+
+def test_an_artefact_of_categories_for_another_embedder_stops_the_worker_at_start(tmp_path: Path) -> None:
+    path = tmp_path / "categories.json"
+    path.write_bytes(write(artefact()))
+    settings = settings_of().model_copy(update={"classify": Classify(categories=path)})
+    with pytest.raises(WrongSetup, match="vectors of made-1, the embedder here is free-1"):
+        run(MemoryLog(lambda: 0), settings)
