@@ -40,7 +40,10 @@ class _Context(NamedTuple):
 
 
 def on_asked(shard: Shard, asked: Asked, record: Record, out: Folded, second: Second = Second()) -> None:  # noqa: B008
-    """Decide one question, which may have waited for second opinions. All that may fail comes before the first change."""
+    """Decide one question, which may have waited for second opinions.
+
+    All that may fail comes before the first change.
+    """
     context = _Context(shard, asked, record, out)
     if shard.policy is None:
         return _pass_through(context, Reason.NO_POLICY)

@@ -8,6 +8,7 @@ import pytest
 
 from schemas.decisions import Decision, Reason
 from schemas.journal import HitJudged
+from schemas.policy import Guard
 from schemas.requests import CacheMode
 from schemas.responses import Outcome
 from streams.shard.fold import fold
@@ -27,7 +28,7 @@ def journal() -> Journal:
 def ready(journal: Journal, text: str = ON, **category: Any) -> Shard:
     """A shard with a policy and one answer."""
     shard = new_shard()
-    fold(shard, journal.policy(**category))
+    fold(shard, journal.policy(**{"guards": tuple(Guard), **category}))
     remembered(journal, shard, text, at(1))
     return shard
 
@@ -69,7 +70,7 @@ def test_the_next_candidate_is_served_when_a_guard_refuses_the_best(journal: Jou
 
 def test_a_question_does_not_wait_for_the_answer_to_an_opposite(journal: Journal) -> None:
     shard = new_shard()
-    fold(shard, journal.policy())
+    fold(shard, journal.policy(guards=tuple(Guard)))
     first = fold(shard, journal.ask(ON, at(1)))
     other = fold(shard, journal.ask(OFF, near(0.97)))
     assert other.decisions[0].outcome is Outcome.MISS
