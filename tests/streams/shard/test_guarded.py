@@ -44,7 +44,7 @@ def test_a_guard_makes_a_miss_of_an_opposite_and_says_by_which_words(journal: Jo
     assert [each.verdict for each in decision.candidates] == ["guard:negation"]
     last = decision.guards[-1]
     assert (last.guard, last.verdict, last.entry_id) == ("negation", "refused", decision.candidates[0].entry_id)
-    assert {"on", "off"} & set(last.words)
+    assert {word.split()[-1] for word in last.words} == {"on", "off"}
 
 
 def test_a_rewording_passes_all_guards_and_the_decision_names_them(journal: Journal) -> None:
@@ -91,7 +91,7 @@ def test_what_a_match_is_in_a_language_that_guards_do_not_read_is_the_policys(
 
 def test_two_answers_that_are_equally_near_are_ambiguous(journal: Journal) -> None:
     shard = ready(journal, margin=0.02)
-    remembered(journal, shard, "How do I turn on the alarm clock?", at(1, 0.6))
+    remembered(journal, shard, "How would I turn on the alarm?", at(1, 0.6))
     decision = ask(journal, shard, ON_AGAIN, at(1, 0.29))
     assert (decision.outcome, decision.reason) == (Outcome.MISS, Reason.AMBIGUOUS)
     assert [each.verdict for each in decision.candidates] == ["ambiguous", "ambiguous"]
