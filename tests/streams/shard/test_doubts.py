@@ -51,7 +51,7 @@ def shard(journal: Journal) -> Shard:
 
 def ready(journal: Journal, *others: tuple[str, str], **category: Any) -> Shard:
     shard = new_shard()
-    strict = {"guards": tuple(Guard), "verify": 0.5, "limits": {"verify_timeout_ms": TIMEOUT_MS}, **category}
+    strict = {"verify": 0.5, "limits": {"verify_timeout_ms": TIMEOUT_MS}, **category}
     fold(shard, journal.policy(**strict))
     for text, vector in ((ON, at(1)), *others):
         remembered(journal, shard, text, vector, mode=CacheMode.REFRESH)
@@ -240,7 +240,8 @@ def test_the_same_text_needs_no_second_opinion(journal: Journal, shard: Shard) -
     assert (decision.outcome, decision.reason, decision.verifier) == (Outcome.HIT, Reason.EXACT_TEXT, None)
 
 
-def test_what_is_too_far_or_refused_by_a_guard_raises_no_doubt(journal: Journal, shard: Shard) -> None:
+def test_what_is_too_far_or_refused_by_a_guard_raises_no_doubt(journal: Journal) -> None:
+    shard = ready(journal, guards=tuple(Guard))
     assert effects(ask(journal, shard, vector=near(0.6)), "doubts") == []
     assert effects(ask(journal, shard, "How do I turn off the alarm?"), "doubts") == []
 
