@@ -18,7 +18,8 @@ _APOSTROPHE = re.compile(r"(?<=[^\W\d_])['\u2019](?=[^\W\d_])")
 """Between letters; elsewhere it may quote."""
 _INDENTED = re.compile(r"^[^\S\n]+\S", re.MULTILINE)
 _BLANKS = re.compile(r"[^\S\n]+")
-_LINE_ENDS = re.compile(r"[^\S\n]+$", re.MULTILINE)
+_MARKS_IN_A_ROW_MAX = 30
+"""More than any writing needs (Unicode's stream-safe format, UAX 15); sorting them takes the square of their number."""
 _OF_SPELLING = re.compile(
     r"\b(?:white ?spac|spac(?:e[sd]?|ing)\b|blank|indent|tabs?\b|new ?line|line (?:break|end|feed)|carriage|crlf"
     r"|char(?:s|acters?)?\b|letters?\b|capitali[sz]|upper|lower ?case|cased?\b|punctuat|mark|full stop|period\b|dots?\b"
@@ -52,15 +53,28 @@ def normal(text: str) -> str:
     at the ends of lines and of the text. In one line without a colon (data may stand behind it) also runs of blanks;
     and in an English question by its form, the case of its first letter and the question mark behind its last word.
     """
+    if not _is_stream_safe(text):
+        return text
     composed = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
     if _OF_SPELLING.search(composed):
         return text
     if not _is_prose(composed):
         return text.strip("\r\n")
-    lines = _LINE_ENDS.sub("", composed).strip()
+    lines = "\n".join(line.rstrip() for line in composed.split("\n")).strip()
     if "\n" in lines or ":" in lines:
         return lines
     return _as_asked(_BLANKS.sub(" ", lines))
+
+
+def _is_stream_safe(text: str) -> bool:
+    if text.isascii():
+        return True
+    row = 0
+    for char in text:
+        row = row + 1 if unicodedata.combining(char) else 0
+        if row > _MARKS_IN_A_ROW_MAX:
+            return False
+    return True
 
 
 def _is_prose(text: str) -> bool:
