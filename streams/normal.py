@@ -56,11 +56,12 @@ def normal(text: str) -> str:
     if not _is_stream_safe(text):
         return text
     composed = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
-    if _OF_SPELLING.search(composed):
-        return text
-    if not _is_prose(composed):
-        return text.strip("\r\n")
-    lines = "\n".join(line.rstrip() for line in composed.split("\n")).strip()
+    evened = _evened(composed) if _is_prose(composed) else text.strip("\r\n")
+    return text if evened == text or _OF_SPELLING.search(composed) else evened
+
+
+def _evened(text: str) -> str:
+    lines = "\n".join(line.rstrip() for line in text.split("\n")).strip()
     if "\n" in lines or ":" in lines:
         return lines
     return _as_asked(_BLANKS.sub(" ", lines))
