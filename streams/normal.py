@@ -2,7 +2,8 @@
 
 A text is changed only when it is prose, made of letters, digits, blanks and marks of sentences alone, and does not
 speak of spelling. Code, quotations, addresses, formulas and tables all hold some other character or an indented line:
-such a text loses line ends before and behind it, and is otherwise kept byte for byte.
+such a text loses line ends before and behind it, and is otherwise kept byte for byte. So is all of a long one, which
+holds material rather than words of the asker alone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+CHARS_MAX = 8_000
+"""Longer texts are kept as they are."""
 _MARKS = frozenset(" \n.,!?:()%-\u2013\u2014\u2026\u00bf\u00a1\u3002\uff1f\uff01\uff0c\u3001\u061f\u060c\u0964")
 """Marks of sentences. No quotes, slash, hash, underscore, equals sign, brackets, semicolon or tab."""
 _KINDS = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd", "Zs"})
@@ -53,7 +56,7 @@ def normal(text: str) -> str:
     at the ends of lines and of the text. In one line without a colon (data may stand behind it) also runs of blanks;
     and in an English question by its form, the case of its first letter and the question mark behind its last word.
     """
-    if not _is_stream_safe(text):
+    if len(text) > CHARS_MAX or not _is_stream_safe(text):
         return text
     composed = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
     evened = _evened(composed) if _is_prose(composed) else text.strip("\r\n")
