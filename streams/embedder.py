@@ -34,7 +34,7 @@ class Embedder(Protocol):
         """Whether the whole text lies inside the model's window; what lies beyond does not reach the vector."""
 
     def head(self, text: str) -> str:
-        """The text where it fits, else a beginning that does. Bounded work, whatever the length of the text."""
+        """The text where it fits, else a short beginning of it. Bounded work, whatever the length of the text."""
 
     def unread(self, text: str) -> tuple[str, ...]:
         """What stands in a text that fits and not in its vector: texts that differ in it alone have the same one."""

@@ -2,7 +2,8 @@
 
 A text is changed only when it is prose, made of letters, digits, blanks and marks of sentences alone, and does not
 speak of spelling. Code, quotations, addresses, formulas and tables all hold some other character or an indented line:
-such a text loses line ends before and behind it, and is otherwise kept byte for byte.
+such a text loses line ends before and behind it, and is otherwise kept byte for byte. So is all of a long one, which
+holds material rather than words of the asker alone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+CHARS_MAX = 8_000
+"""Longer texts are kept as they are."""
 _MARKS = frozenset(" \n.,!?:()%-\u2013\u2014\u2026\u00bf\u00a1\u3002\uff1f\uff01\uff0c\u3001\u061f\u060c\u0964")
 """Marks of sentences. No quotes, slash, hash, underscore, equals sign, brackets, semicolon or tab."""
 _KINDS = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd", "Zs"})
@@ -18,7 +21,8 @@ _APOSTROPHE = re.compile(r"(?<=[^\W\d_])['\u2019](?=[^\W\d_])")
 """Between letters; elsewhere it may quote."""
 _INDENTED = re.compile(r"^[^\S\n]+\S", re.MULTILINE)
 _BLANKS = re.compile(r"[^\S\n]+")
-_LINE_ENDS = re.compile(r"[^\S\n]+$", re.MULTILINE)
+_MARKS_IN_A_ROW_MAX = 30
+"""More than any writing needs (Unicode's stream-safe format, UAX 15); sorting them takes the square of their number."""
 _OF_SPELLING = re.compile(
     r"\b(?:white ?spac|spac(?:e[sd]?|ing)\b|blank|indent|tabs?\b|new ?line|line (?:break|end|feed)|carriage|crlf"
     r"|char(?:s|acters?)?\b|letters?\b|capitali[sz]|upper|lower ?case|cased?\b|punctuat|mark|full stop|period\b|dots?\b"
@@ -52,15 +56,29 @@ def normal(text: str) -> str:
     at the ends of lines and of the text. In one line without a colon (data may stand behind it) also runs of blanks;
     and in an English question by its form, the case of its first letter and the question mark behind its last word.
     """
-    composed = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
-    if _OF_SPELLING.search(composed):
+    if len(text) > CHARS_MAX or not _is_stream_safe(text):
         return text
-    if not _is_prose(composed):
-        return text.strip("\r\n")
-    lines = _LINE_ENDS.sub("", composed).strip()
+    composed = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
+    evened = _evened(composed) if _is_prose(composed) else text.strip("\r\n")
+    return text if evened == text or _OF_SPELLING.search(composed) else evened
+
+
+def _evened(text: str) -> str:
+    lines = "\n".join(line.rstrip() for line in text.split("\n")).strip()
     if "\n" in lines or ":" in lines:
         return lines
     return _as_asked(_BLANKS.sub(" ", lines))
+
+
+def _is_stream_safe(text: str) -> bool:
+    if text.isascii():
+        return True
+    row = 0
+    for char in text:
+        row = row + 1 if unicodedata.combining(char) else 0
+        if row > _MARKS_IN_A_ROW_MAX:
+            return False
+    return True
 
 
 def _is_prose(text: str) -> bool:

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from streams.long_text import boundary
-
+HEAD_TOKENS_MAX = 64
+"""The longest head. The longer it is, the less a vector shows of the few words in which two heads differ."""
 CHARS_A_TOKEN_MAX = 32
 """A text with more characters than this a token of the window is taken not to fit, without counting."""
-CHARS_A_TOKEN = 8
-"""So many a token are looked at first for where the window ends: mostly there are enough."""
+CHARS_A_TOKEN = 16
+"""So many a token are counted first: mostly they are far beyond the window."""
+_LINE = re.compile(r"\s*\S[^\n]*\n\s*")
+_SENTENCE = re.compile(r"\s*\S.*?(?:[.?!]\s+|[\u3002\uff1f\uff01]\s*)", re.DOTALL)
 LONG_WORD = re.compile(r"\S{64}")
 """Some vocabularies know no word this long, whatever it is made of."""
 _WORD = re.compile(r"[^\s.,;:!?()\"'\u2026\u3002\uff1f]+")
@@ -34,28 +36,40 @@ class TokenWindow:
         # A token covers at least one character of ASCII.
         if len(text) <= self._room and text.isascii():
             return True
-        return len(text) <= CHARS_A_TOKEN_MAX * self._room and len(self._ids(text)) <= self._room
+        if len(text) > CHARS_A_TOKEN_MAX * self._room:
+            return False
+        begun = text[: CHARS_A_TOKEN * self._room]
+        count = len(self._ids(begun))
+        # Where the beginning was cut, its last word may count for more than it does in the text.
+        return count <= self._room if begun == text else count <= 2 * self._room and len(self._ids(text)) <= self._room
 
     def head(self, text: str) -> str:
-        """The text, or where it does not fit, a beginning that does, cut where a line, sentence or word ends.
+        """The text where it fits, else its first line; its first sentence or words where the line is long.
 
         What is counted is bounded, whatever the length of the text.
         """
-        if len(text) <= CHARS_A_TOKEN * self._room and self.fits(text):
+        if self.fits(text):
             return text
-        start, end = text, 0
-        for chars in (CHARS_A_TOKEN * self._room, CHARS_A_TOKEN_MAX * self._room):
-            start = text[:chars]
-            end = self._end(start)
-            if end < len(start):
-                break
-        if end == len(text):
-            return text
-        head = start[: boundary(start, end)]
-        # Cut off, a word may have more tokens than it had as a part of the text.
-        while len(head) > 1 and not self.fits(head):
-            head = head[: boundary(head, len(head) * 3 // 4)]
-        return head
+        tokens = min(HEAD_TOKENS_MAX, self._room)
+        begun = text[: CHARS_A_TOKEN_MAX * tokens]
+        for first in (_LINE.match(begun), _SENTENCE.match(begun)):
+            if first is not None and first.end() < len(begun) and len(self._ids(first[0])) <= tokens:
+                return first[0]
+        return self._words(begun, tokens)
+
+    def _words(self, text: str, tokens: int) -> str:
+        """A beginning of no more than so many tokens, up to a blank where there is one in its second half."""
+        end = len(text)
+        if self._tokenizer.is_fast:
+            _, spans = self._spans(text)
+            end = int(spans[tokens - 1][1]) if len(spans) > tokens else end
+        while True:
+            blank = text.rfind(" ", end // 2, end)
+            end = blank + 1 if blank > 0 else max(1, end)
+            # Cut off, a word may have more tokens than it has in the text.
+            if end == 1 or len(self._ids(text[:end])) <= tokens:
+                return text[:end]
+            end = end * 3 // 4
 
     def unread(self, text: str) -> tuple[str, ...]:
         """What stands in a text that fits and not in its vector.
@@ -91,14 +105,6 @@ class TokenWindow:
         """Token ids, and the characters that each stands for."""
         found = self._encode(text, return_offsets_mapping=True)
         return found["input_ids"], found["offset_mapping"]
-
-    def _end(self, text: str) -> int:
-        """Where the last token inside the window ends; the end of the text when all are inside."""
-        if not self._tokenizer.is_fast:
-            # Without the places of tokens the end is sought by cutting.
-            return len(text) if self.fits(text) else len(text) - 1
-        _, spans = self._spans(text)
-        return len(text) if len(spans) <= self._room else int(spans[self._room - 1][1])
 
     def _unknown(self, text: str) -> list[str]:
         if not self._tokenizer.is_fast:

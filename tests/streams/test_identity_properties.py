@@ -30,7 +30,7 @@ from tests.properties.requests import request
 SEEDS = st.integers(0, 2**63)
 
 
-@settings(max_examples=4_000, deadline=None)
+@settings(max_examples=2_500, deadline=None)
 @given(SEEDS)
 def test_one_change_is_another_namespace_and_another_spelling_is_the_same(seed: int) -> None:
     for wrong in example(seed, Counter()):
@@ -59,18 +59,25 @@ def test_an_identity_that_leaves_out_more_is_found_out(forgotten: str, monkeypat
 
 def test_a_change_of_every_kind_is_tried() -> None:
     counts: Counter[str] = Counter()
-    for seed in range(1_500):
+    for seed in range(1_000):
         assert not list(example(seed, counts))
     kinds = {name.removeprefix("changed: ") for name in counts}
     assert {"tenant", "category", "added", "removed", "replaced", "retyped", "renamed", "reordered", "moved"} <= kinds
     assert {"one sign", "source added", "source removed", "source id", "source version"} <= kinds
-    assert counts["changed where it does not count"] > 50
+    assert counts["changed where it does not count"] > 30
+
+
+class Reading(FreeEmbedder):
+    """Reads every sign: no question's own text is a part of its context."""
+
+    def unread(self, text: str) -> tuple[str, ...]:
+        return ()
 
 
 def entrance() -> Classifier:
     metrics = Metrics()
     in_force = PolicyInForce(version=1, who="w", at_ms=0, policy=Policy(categories=POLICIES))
-    embedder = FreeEmbedder()
+    embedder = Reading()
     assert embedder.identity == EMBEDDER
     return Classifier(
         Classify(),

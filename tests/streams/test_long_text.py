@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.free_embedder import FreeEmbedder
-from streams.long_text import Framed, boundary, frame, mean, split
+from streams.long_text import Framed, frame, mean, split
 from streams.normal import normal
 from streams.vectors import Ints, quantise, similarity
 
@@ -80,7 +80,7 @@ class Sight:
     """Sees 20 characters, and no digits."""
 
     def head(self, text: str) -> str:
-        return text if len(text) <= 20 else text[: boundary(text, 20)]
+        return text if len(text) <= 20 else text[:18]
 
     def unread(self, text: str) -> tuple[str, ...]:
         return tuple(char for char in text if char.isdigit())
@@ -105,9 +105,3 @@ def test_spellings_of_one_long_text_are_framed_alike() -> None:
     first = frame("What is the longest of all rivers here?\r\n", Sight())
     assert first == frame("what  is the longest of all rivers here", Sight())
     assert first.beyond
-
-
-@given(st.text(alphabet="ab. \n", min_size=1, max_size=60), st.integers(1, 60))
-def test_a_cut_is_inside_and_not_before_the_middle(text: str, end: int) -> None:
-    cut = boundary(text, min(end, len(text)))
-    assert min(end, len(text)) // 2 < cut <= min(end, len(text))

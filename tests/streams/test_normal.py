@@ -117,6 +117,12 @@ def test_no_letter_or_digit_is_lost_or_changed(text: str) -> None:
     assert signs(normal(text)) == signs(text)
 
 
+def test_a_long_text_is_kept_as_it_is() -> None:
+    text = "What is it? " * 700 + "\n"
+    assert normal(text) == text
+    assert normal(text[:7_000]) == "w" + text[1:7_000].rstrip()
+
+
 @given(prose, prose)
 def test_texts_that_differ_in_a_letter_or_digit_never_meet(first: str, second: str) -> None:
     assume(signs(first) != signs(second))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.token_window import CHARS_A_TOKEN_MAX, TokenWindow
+from streams.token_window import CHARS_A_TOKEN_MAX, HEAD_TOKENS_MAX, TokenWindow
 
 LATIN = re.compile(r"[a-z]+|[^\sa-z]")
 
@@ -57,23 +57,29 @@ def test_a_text_that_fits_is_its_own_head() -> None:
 @pytest.mark.parametrize(
     ("text", "head"),
     [
+        ("fix this:\n\nx. a b c d e f g h i j k l", "fix this:\n\n"),
+        ("\n fix this\nand\nthat b c d e f g h i j k l", "\n fix this\n"),
+        ("fix this. a b c d e f g h i j k l\n", "fix this. "),
+        ("what? 日 日 日 日 日 日 日 日 日 日", "what? "),
+        ("日日。日日日日日日日日日日日日", "日日。"),
         ("a b c d e f g h i j k l", "a b c d e f g h i "),
-        ("a b c d e f. g h i j k l", "a b c d e f. "),
-        ("a b c d e f\ng h. i j k l", "a b c d e f\n"),
-        ("a b c d\n\ne f\ng h i j k l", "a b c d\n\ne f\n"),
-        ("a b c d e f\n\ng h\ni j k l", "a b c d e f\n\n"),
+        ("a b c d e f g h i j k l\nm", "a b c d e f g h i "),
         ("日" * 20, "日" * 10),
     ],
 )
-def test_the_head_ends_where_a_paragraph_line_sentence_or_word_does(text: str, head: str) -> None:
+def test_the_head_of_a_long_text_is_its_first_line_or_sentence_or_words(text: str, head: str) -> None:
     assert window().head(text) == head
 
 
-def test_the_place_of_the_cut_survives_a_word_more_before_it() -> None:
+def test_a_head_is_short_however_large_the_window() -> None:
+    assert window(500).head("a " * 1_000) == "a " * (HEAD_TOKENS_MAX - 1)
+    assert window(500).head("a " * 400) == "a " * 400
+
+
+def test_the_rest_is_the_same_whatever_words_are_before_it() -> None:
     rest = "one two three four five\nsix seven eight nine ten eleven twelve"
-    texts = [start + rest for start in ("fix this: ", "please fix this: ")]
-    beyond = {text.removeprefix(window(13).head(text)) for text in texts}
-    assert beyond == {"six seven eight nine ten eleven twelve"}
+    texts = [start + rest for start in ("fix this:\n", "please fix all of this:\n")]
+    assert {text.removeprefix(window(13).head(text)) for text in texts} == {rest}
 
 
 def test_what_is_counted_is_bounded_whatever_the_length() -> None:
