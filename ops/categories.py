@@ -75,9 +75,9 @@ def train(
     """Train the classifier for the settings' embedder. Setting `classify.categories` puts the artefact to work.
 
     All is fitted and calibrated on the examples (with --split: on those of --train), by models that had not seen an
-    example, in five folds of neighbouring lines: keep what was written together together. The parts of --validation are tested on in the end; nothing is chosen by them. What is out
-    of scope has a null category, or comes by --outside or --outside-when. Without any, the floor keeps --keep of the
-    questions, and what it rejects is not known.
+    example, in five folds of neighbouring lines: leave together what was written together. The parts of --validation
+    are tested on in the end; nothing is chosen by them. What is out of scope has a null category, or comes by
+    --outside or --outside-when. Without any, the floor keeps --keep of the questions, and what it rejects is not known.
 
     [bold]Examples[/bold]
 
