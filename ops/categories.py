@@ -75,9 +75,9 @@ def train(
     """Train the classifier for the settings' embedder. Setting `classify.categories` puts the artefact to work.
 
     All is fitted and calibrated on the examples (with --split: on those of --train), by models that had not seen an
-    example, in five folds. The parts of --validation are tested on in the end; nothing is chosen by them. What is out
-    of scope has a null category, or comes by --outside or --outside-when. Without any, the floor keeps --keep of the
-    questions, and what it rejects is not known.
+    example, in five folds of neighbouring lines: leave together what was written together. The parts of --validation
+    are tested on in the end; nothing is chosen by them. What is out of scope has a null category, or comes by
+    --outside or --outside-when. Without any, the floor keeps --keep of the questions, and what it rejects is not known.
 
     [bold]Examples[/bold]
 
@@ -219,8 +219,8 @@ def _tell_made(artefact: Artefact, path: Path, figures: Figures | None, as_json:
                      **made.model_dump(mode="json"), "validation": validation})  # fmt: skip
         return
     if made.held_out_kept < made.keep:
-        output.hint(f"only {made.held_out_accuracy:.1%} of held-out examples land in their category at all: the floor"
-                    f" keeps {made.held_out_kept:.1%}, not {made.keep:.1%}; more examples help")  # fmt: skip
+        output.hint(f"{made.held_out_accuracy:.1%} of held-out examples land in their category, too few in some fold to"
+                    f" keep {made.keep:.1%} of it: more examples help")  # fmt: skip
     rejects = "nobody knows what, without examples out of scope"
     if made.held_out_rejected is not None:
         rejects = f"{made.held_out_rejected:.1%} of what is out of scope"

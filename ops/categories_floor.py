@@ -12,6 +12,9 @@ from streams.errors import BadInput
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.intp]
+ROUNDING = 1e-9
+"""What a share times a count may be off a whole number."""
 
 
 class Floor(NamedTuple):
@@ -39,24 +42,34 @@ def area(scores: Array, right: Flags, inside: Flags) -> float:
     return float(above.mean() / inside.sum())
 
 
-def floor_for(scores: Array, right: Flags, inside: Flags, keep: float) -> Floor:
-    """The floor that keeps at least `keep` of the in-scope examples in their category.
+def floor_for(scores: Array, right: Flags, inside: Flags, block: Numbers, keep: float) -> Floor:
+    """The floor that keeps at least `keep` of the in-scope examples of every block in their category.
 
-    Of such floors it is the one where the shares kept and rejected add up to most, so that no question is given up that
+    Blocks differ as what is asked later differs from all of them: so the worst one counts, and not their mean. Of
+    such floors it is the one where the shares kept and rejected add up to most, so that no question is given up that
     buys nothing; without examples outside, the highest. Where fewer than `keep` are right at all, `keep` of the right
     ones are kept. Raises BadInput when none is.
     """
-    good = np.sort(np.round(scores[inside & right], PLACES))[::-1]
-    if not len(good):
+    scores = np.round(scores, PLACES)
+    blocks = [inside & (block == at) for at in np.unique(block)]
+    limits = [_highest(scores[part & right], int(part.sum()), keep) for part in blocks if (part & right).any()]
+    if not limits:
         raise BadInput("no held-out example lands in its category: look whether text and category belong together")
-    accuracy = len(good) / inside.sum()
-    wanted = keep if keep <= accuracy else keep * accuracy
-    first = max(int(np.ceil(wanted * inside.sum() - 1e-9)), 1) - 1
-    outside = np.sort(np.round(scores[~inside], PLACES))
-    if not len(outside):
-        return Floor(float(good[first]), float((good >= good[first]).sum() / inside.sum()), None)
-    floors = good[first:]
-    kept = np.searchsorted(-good, -floors, side="right") / inside.sum()
+    good = np.sort(scores[inside & right])
+    # With the limit as the last of them, as it is a score of an example that is right.
+    floors = np.unique(good[good <= min(limits)])
+    kept = (len(good) - np.searchsorted(good, floors, side="left")) / inside.sum()
+    if inside.all():
+        return Floor(float(floors[-1]), float(kept[-1]), None)
+    outside = np.sort(scores[~inside])
     rejected = np.searchsorted(outside, floors, side="left") / len(outside)
-    at = int(np.argmax(kept + rejected))
+    # Of equal sums the highest floor: it rejects more.
+    at = len(floors) - 1 - int(np.argmax((kept + rejected)[::-1]))
     return Floor(float(floors[at]), float(kept[at]), float(rejected[at]))
+
+
+def _highest(good: Array, total: int, keep: float) -> float:
+    """The highest floor that keeps enough of the scores of those that are right, `total` being in scope."""
+    accuracy = len(good) / total
+    wanted = keep if keep <= accuracy else keep * accuracy
+    return float(np.sort(good)[::-1][max(int(np.ceil(wanted * total - ROUNDING)), 1) - 1])

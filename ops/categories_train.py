@@ -23,7 +23,8 @@ from streams.vectors import Ints, encode, quantise
 FOLDS = 5
 EXAMPLES_MIN = FOLDS
 """Examples that each label needs, and what is outside where any is: one a fold."""
-REGULARISATIONS = (3.0, 10.0, 30.0, 100.0)
+REGULARISATIONS = (3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0)
+"""C, from strong to weak; they are tried in this order until one does worse."""
 OUTSIDE_REGULARISATION = 1.0
 LANDMARKS_MAX = 1_024
 """More examples than this are stood for by the centres of groups of them, shared out among the labels."""
@@ -73,6 +74,8 @@ class Held(NamedTuple):
     energy: Array
     nearest: Array
     outside: Array
+    fold: Numbers
+    """The fold that the example was held out with."""
 
 
 def material(vectors: Sequence[Ints], examples: Sequence[Example]) -> Material:
@@ -117,24 +120,27 @@ def _chosen(found: Material, keep: float, say: Say) -> tuple[Held, Floor, Blend,
         scores, right = _scores(held, blend), held.category == found.category
         merit = area(scores, right, found.inside)
         say(f"C {c:g}: accuracy {right[found.inside].mean():.4f}, area {merit:.5f} on held-out folds")
-        if best is None or merit > best[0]:
-            best = merit, held, floor_for(scores, right, found.inside, keep), blend, c
+        if best is not None and merit <= best[0]:
+            break
+        best = merit, held, floor_for(scores, right, found.inside, held.fold, keep), blend, c
     assert best is not None
     return best[1:]
 
 
-def _held_rest(found: Material) -> tuple[Array, Array]:
-    """The signals that no regularisation changes, of each example by models of the other folds."""
+def _held_rest(found: Material) -> tuple[Array, Array, Numbers]:
+    """The signals that no regularisation changes, of each example by models of the other folds, and its fold."""
     nearest, outside = np.zeros(len(found.label)), np.zeros(len(found.label))
-    for part, out in _folds(found):
+    fold = np.zeros(len(found.label), dtype=np.intp)
+    for number, (part, out) in enumerate(_folds(found)):
+        fold[out] = number
         nearest[out] = (found.vectors[out] @ _landmarks(part).T).max(axis=1)
         line = _line(part)
         if line is not None:
             outside[out] = found.vectors[out] @ line[0] + line[1]
-    return nearest, outside
+    return nearest, outside, fold
 
 
-def _held(found: Material, c: float, rest: tuple[Array, Array]) -> Held:
+def _held(found: Material, c: float, rest: tuple[Array, Array, Numbers]) -> Held:
     category, energy = np.zeros(len(found.label), dtype=np.intp), np.zeros(len(found.label))
     for part, out in _folds(found):
         weights, biases = _labels(part, c)
@@ -151,11 +157,14 @@ def likeliest(logits: Array, category_of: Numbers) -> tuple[Numbers, Array]:
 
 
 def _folds(found: Material) -> Iterator[tuple[Material, Numbers]]:
-    """The rest of the examples and the places of those held out, fold by fold."""
+    """The rest of the examples and the places of those held out, fold by fold.
+
+    A fold is a block of neighbours of each label: lines written one after the other by one hand are alike, and
+    shuffled apart they would make the held-out ones look easier than what is asked later.
+    """
     from sklearn.model_selection import StratifiedKFold
 
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED)
-    for kept, out in folds.split(found.vectors, found.label):
+    for kept, out in StratifiedKFold(FOLDS).split(found.vectors, found.label):
         yield found._replace(vectors=found.vectors[kept], label=found.label[kept]), out
 
 

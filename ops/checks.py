@@ -109,6 +109,18 @@ def verifier(settings: Settings) -> list[Seen]:
     return [Seen("verifier", "ok", f"{settings.verify.model} by {backend}, sha256 {found.tag}…, {found.folder}")]
 
 
+def categories(settings: Settings) -> list[Seen]:
+    """Can the artefact of categories be read? Whether it fits the embedder is told by classify when it starts."""
+    path = settings.classify.categories
+    if path is None:
+        return [Seen("categories", "ok", "no classifier is set: the nearest examples of the policy tell categories")]
+    from streams.category_artefact import read_file
+
+    found = read_file(path)
+    return [Seen("categories", "ok", f"{path}: version {found.version}, {len(found.categories)} categories, trained on"
+                 f" vectors of {found.embedder}")]  # fmt: skip
+
+
 def disk(settings: Settings) -> list[Seen]:
     """Is there room for the stores?"""
     place = settings.state_dir.absolute()

@@ -63,7 +63,13 @@ def examine(settings: Settings) -> list[Seen]:
             "policy": partial(checks.policy, settings),
             "lag": partial(checks.lag, admin, settings),
         }
-    here = {"model": checks.model, "verifier": checks.verifier, "disk": checks.disk, "workers": checks.workers}
+    here = {
+        "model": checks.model,
+        "categories": checks.categories,
+        "verifier": checks.verifier,
+        "disk": checks.disk,
+        "workers": checks.workers,
+    }
     looks |= {name: partial(check, settings) for name, check in here.items()}
     for name, look in looks.items():
         out += checks.guarded(name, look)

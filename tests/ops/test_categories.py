@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from ops import exits
+from ops import checks, exits
 from ops.categories_examples import Example
 from ops.categories_figures import figures, matrix, share
 from ops.cli import main
 from schemas.policy import UNCATEGORISED
 from streams.categories import Categories, load_categories
+from streams.category_artefact import write
 from streams.free_embedder import FreeEmbedder
+from streams.settings import Classify, Settings
 from streams.vectors import quantise
 from tests.streams.made_categories import artefact, axis
 
@@ -176,7 +178,6 @@ def test_options_that_name_nothing_are_refused(examples: Path, more: list[str], 
 
 
 def test_an_artefact_of_another_embedder_is_refused(examples: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from streams.category_artefact import write
 
     Path("a.json").write_bytes(write(artefact()))
     given = ["categories", "test", "--artefact", "a.json", "--examples", str(examples)]
@@ -209,3 +210,16 @@ def test_the_interval_is_that_of_clopper_and_pearson() -> None:
     assert (none.low, none.high) == (0.0, pytest.approx(1 - 0.025 ** (1 / 100)))
     assert str(share(0, 0)) == "no examples"
     assert share(0, 0).plain()["value"] is None
+
+
+def test_the_doctor_tells_of_an_artefact_that_cannot_be_read() -> None:
+    unset, here, gone = (
+        Settings(classify=Classify(categories=path)) for path in (None, Path("a.json"), Path("gone.json"))
+    )
+    Path("a.json").write_bytes(write(artefact()))
+    (none,) = checks.categories(unset)
+    (found,) = checks.categories(here)
+    assert "nearest examples" in none.seen
+    assert f"version {artefact().version}, 3 categories, trained on vectors of made-1" in found.seen
+    (bad,) = checks.guarded("categories", lambda: checks.categories(gone))
+    assert (bad.state, "gone.json cannot be read" in bad.seen) == ("fail", True)
