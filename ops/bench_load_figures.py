@@ -107,14 +107,14 @@ def movement(run: Run, phases: Sequence[Phase]) -> dict[str, Figures]:
 
 
 def returns(run: Run, phases: Sequence[Phase], window_ms: int) -> dict[str, Figures]:
-    """After each phase over the model's capacity: windows until the shard is back at base.
+    """After each phase at or over the model's capacity: windows until the shard is back at base.
 
     Counted from the fall of the arrivals, and from the end of the overload: from when on the model's samples are within
     its targets for a whole window, its backlog worked off. None: not before the run ends.
     """
     found: dict[str, Figures] = {}
     for phase in phases:
-        if phase.demand <= 1:
+        if phase.demand < 1:
             continue
         fell_ms = bounds(phases)[phase.name][1]
         after = [each for each in run.seen if each.at_ms >= fell_ms]

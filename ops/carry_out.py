@@ -41,6 +41,11 @@ def carry_out(order: Order, command: Given, timeout_s: float) -> int:
     Raises CommandRefused, SendFailed, or LogFailed naming what is missing.
     """
     order.place(command)
+    return see_through(order, timeout_s)
+
+
+def see_through(order: Order, timeout_s: float) -> int:
+    """Wait until every worker acts by the command that was placed; as `carry_out` does."""
     shown = output.console(stderr=True)
     if not shown.is_terminal:
         return order.wait(timeout_s)

@@ -18,6 +18,7 @@ from ops import (
     ask,
     bench,
     calibrate,
+    categories,
     doctor,
     evaluate,
     exits,
@@ -43,7 +44,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"[bold]Exit codes[/bold]\n\n{EXITS}",
 )
-for part in (topics, run, ask, watch, stats, policies, evaluate, calibrate, invalidate, judge, switch, doctor):
+for part in (
+    topics,
+    run,
+    ask,
+    watch,
+    stats,
+    policies,
+    invalidate,
+    judge,
+    switch,
+    categories,
+    evaluate,
+    calibrate,
+    doctor,
+):
     part.register(app)
 app.add_typer(bench.app, name="bench")
 

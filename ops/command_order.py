@@ -63,6 +63,16 @@ class Order:
         self._keepers = KEEPERS if isinstance(command, SetPolicy) else ()
         return self._offset
 
+    def take_up(self, version: int) -> None:
+        """Go on with a policy that was placed before: `wait` counts what was acknowledged since."""
+        self._tails = {
+            GRAVES: _Tail(self._log, GRAVES),
+            ACKNOWLEDGEMENTS: _Tail(self._log, ACKNOWLEDGEMENTS, from_start=True),
+        }
+        self._offset = version
+        self._said = Acknowledged(version)
+        self._keepers = KEEPERS
+
     def wait(self, timeout_s: float, told: Callable[[Standing], None] = lambda standing: None) -> int:
         """Wait until every shard, and for a policy every worker, acts by the command; returns its version.
 
@@ -118,12 +128,12 @@ class Order:
 
 
 class _Tail:
-    """What was written to a topic since it was first looked at."""
+    """What was written to a topic since it was first looked at, or `from_start` on."""
 
-    def __init__(self, log: KafkaLog, topic: str) -> None:
+    def __init__(self, log: KafkaLog, topic: str, *, from_start: bool = False) -> None:
         self._log = log
         self._topic = topic
-        self._next = {number: end for number, (_, end) in log.ends(topic).items()}
+        self._next = {} if from_start else {number: end for number, (_, end) in log.ends(topic).items()}
         self._ends: Mapping[int, int] = dict(self._next)
 
     def fresh(self, deadline: float) -> list[Record]:

@@ -51,7 +51,7 @@ def report(
         "pairs": len(compared.pairs),
         "same": positives,
         "different": len(compared.pairs) - positives,
-        "beyond_window": compared.beyond,
+        "unseen_differs": compared.unseen,
         "bad_lines": told(bad),
         "confidence": CONFIDENCE,
         "refused": stages.refused,
@@ -85,8 +85,9 @@ def show(made: Mapping[str, Any]) -> None:
         f" {made['embedder']}; intervals of {made['confidence']:.0%}"
     )
     show_bad(made["bad_lines"], made["file"])
-    if made["beyond_window"]:
-        output.hint(f"{output.counted(made['beyond_window'], 'pair')} beyond the embedder's window: never served")
+    if made["unseen_differs"]:
+        differ = output.counted(made["unseen_differs"], "pair")
+        output.hint(f"{differ} never served: what differs is beyond the embedder's window, or not read by it")
     stages = made["stages"]
     cells = ("served", "precision", "recall", "false hits")
     output.table(("stage", "threshold", *cells), _threshold_rows(stages), "What a threshold does")

@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from ops.evaluate_lines import BadLine, Pair
 from streams.embedder import Embedder
+from streams.long_text import frame
 from streams.vectors import Floats, Ints, quantise, similarity
 
 BATCH = 256
-BEYOND = -1.0
-"""The similarity of a pair with a text beyond the embedder's window: it is never compared by meaning."""
+NEVER = -1.0
+"""The similarity of a pair that is never compared by meaning: it differs in what its vectors do not show."""
 
 
 class Compared(NamedTuple):
@@ -24,8 +25,8 @@ class Compared(NamedTuple):
 
     pairs: list[Pair]
     similarities: npt.NDArray[np.float64]
-    beyond: int
-    """Pairs with a text beyond the window."""
+    unseen: int
+    """Pairs that differ beyond the embedder's window, or in what it does not read."""
 
 
 def compare(
@@ -37,21 +38,24 @@ def compare(
 ) -> Compared:
     """The similarity of each pair as a shard computes it; a pair without a vector goes to `bad`.
 
+    Texts are framed as classify does: a vector shows the head, and all that it does not show must be the same.
     `progress` hears of the texts done and of all.
     """
-    texts = list(dict.fromkeys(text for pair in pairs for text in (pair.text_a, pair.text_b)))
-    found = dict(zip(texts, vectors_of(texts, embedder, cache_dir, progress), strict=True))
-    long = {text for text in texts if not embedder.fits(text)}
+    framed = {text: frame(text, embedder) for pair in pairs for text in (pair.text_a, pair.text_b)}
+    heads = list(dict.fromkeys(each.head for each in framed.values()))
+    found = dict(zip(heads, vectors_of(heads, embedder, cache_dir, progress), strict=True))
     good, values = [], []
     for pair in pairs:
-        a, b = found[pair.text_a], found[pair.text_b]
+        one, other = framed[pair.text_a], framed[pair.text_b]
+        a, b = found[one.head], found[other.head]
         if a is None or b is None:
             bad.append(BadLine(pair.line, "a text has no vector (not finite, or zero)"))
             continue
         good.append(pair)
-        values.append(BEYOND if pair.text_a in long or pair.text_b in long else similarity(a, b))
+        same = (one.beyond, one.unread) == (other.beyond, other.unread)
+        values.append(similarity(a, b) if same else NEVER)
     similarities = np.array(values, dtype=np.float64)
-    return Compared(good, similarities, int(np.count_nonzero(similarities == BEYOND)))
+    return Compared(good, similarities, int(np.count_nonzero(similarities == NEVER)))
 
 
 def vectors_of(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ops import output
-from ops.carry_out import Timeout, Who, Why, Yes, carry_out, confirm, name
+from ops.carry_out import Timeout, Who, Why, Yes, carry_out, confirm, name, see_through
 from ops.policy_views import diff, history, show, stamp, text_of
 from ops.state import settings_of
 from streams.errors import BadInput, CommandRefused, RefusalCode
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from schemas.policy import Policy
 
 policies = typer.Typer(no_args_is_help=True, help="Put a policy in force, compare, and go back.")
+TOLD_MS = 12 * 3_600_000
+"""How long after a policy `acknowledgements`, which keeps a day, surely holds all that was said of it."""
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Send it and leave: nobody may act by it yet.")]
 
 
@@ -99,7 +102,11 @@ def _put(
 
     lines = changes(before.policy if before is not None else None, policy)
     if before is not None and not lines:
-        output.hint("nothing changes: this policy is in force")
+        output.hint(f"nothing changes: this policy is version {before.version}, set {stamp(before.at_ms)}")
+        if timeout is not None and _is_told(before):
+            # Whoever applied it may have left before everybody acted by it.
+            order.take_up(before.version)
+            see_through(order, timeout)
         output.say(str(before.version))
         return
     output.hint(f"against version {before.version}:" if before is not None else "no policy is in force yet:")
@@ -115,6 +122,11 @@ def _put(
         output.say(str(carry_out(order, command, timeout)))
     except CommandRefused as refused:
         raise _overtaken(order, refused) from refused
+
+
+def _is_told(policy: PolicyInForce) -> bool:
+    """Whether `acknowledgements` still holds all that was said of a policy."""
+    return time.time_ns() // 1_000_000 - policy.at_ms < TOLD_MS
 
 
 def _overtaken(order: Order, refused: CommandRefused) -> CommandRefused:

@@ -25,6 +25,8 @@ from streams.vectors import decode, squared_norm
 NAME = "govern"
 POLICY_BYTES_MAX = 1_000_000
 """The largest policy record; the topic takes a little more."""
+LOAD_VALID_MS_MAX = 3_600_000
+"""How long a load may hold unless it is reported again: whoever reports may stop."""
 JUDGED = frozenset({Outcome.HIT, Outcome.MISS, Outcome.COALESCED})
 """Outcomes that gave an answer which is kept, or was to be."""
 
@@ -74,6 +76,10 @@ def _event(record: Record, command: Given, policy: PolicyInForce | None, judged:
 
 
 def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | None) -> PolicyInForce:
+    """The policy in force after the command, where `policy` was before.
+
+    Raises Refusal: STALE_COMMAND when it replaces another version, TOO_LARGE.
+    """
     version = None if policy is None else policy.version
     if command.expected_version is not None and command.expected_version != version:
         raise Refusal(
@@ -96,6 +102,11 @@ def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | Non
 def _load_changed(record: Record, command: ReportLoad, policy: PolicyInForce | None) -> LoadChanged:
     if policy is None or command.model not in policy.policy.models:
         raise Refusal(RefusalCode.BAD_FIELD, "model: the policy in force names no load targets for it")
+    if command.valid_until_ms > record.timestamp_ms + LOAD_VALID_MS_MAX:
+        raise Refusal(
+            RefusalCode.BAD_FIELD,
+            f"valid_until_ms: more than {LOAD_VALID_MS_MAX} ms ahead; report the load again instead",
+        )
     return LoadChanged(
         version=record.offset, model=command.model, load=command.load, valid_until_ms=command.valid_until_ms
     )

@@ -45,7 +45,7 @@ def tell(route: ShardRoute | DirectRoute, reply: Reply, problem: Problem) -> Out
 
 
 def is_late(record: Record, route: ShardRoute) -> bool:
-    """Whether the shard has told the requester by now that its deadline is over."""
+    """Whether the shard has told the requester by now that its deadline is over, if the connector's clock is right."""
     return route.deadline_at_ms is not None and record.timestamp_ms > route.deadline_at_ms + LATE_MS
 
 
@@ -76,6 +76,12 @@ def failed(address: Addressed, refusal: Refusal) -> Completion:
 def too_large(size: int, limit: int) -> Refusal:
     """Why an answer is not delivered; sizes in bytes."""
     return Refusal(RefusalCode.ANSWER_TOO_LARGE, f"the answer takes {size} bytes; at most {limit} are delivered")
+
+
+def too_late() -> Problem:
+    """Why an answer that may not be kept is not delivered long after its deadline."""
+    message = "the answer came long after the deadline by the connector's clock: ask again, and see that it goes right"
+    return Problem(code=RefusalCode.DEADLINE.value, message=message)
 
 
 def problem_of(refusal: Refusal) -> Problem:

@@ -1,15 +1,66 @@
-"""Texts longer than an embedder's window: embedded in parts, whose mean stands for the whole."""
+"""What of a text an embedder does not see: beyond its window, or unknown to it.
+
+A question is compared by its beginning, and must be the same in all the rest: the parts of a long prompt are mostly
+those of many others, and one instruction among them hardly moves a mean. An answer is only measured, and is embedded in
+parts, whose mean stands for the whole.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from streams.normal import normal
 from streams.vectors import Ints, quantise
 
 SEEK_CHARS = 200
 """How far from the middle a blank is looked for, to cut there."""
+
+_ENDS = (("\n\n",), ("\n",), (". ", "? ", "! ", "\u3002", "\uff1f", "\uff01"), (" ",))
+"""Where a head may end, the best places first: ends of paragraphs, lines, sentences, words."""
+
+
+class Sight(Protocol):
+    """How far an embedder sees."""
+
+    def head(self, text: str) -> str: ...
+
+    def unread(self, text: str) -> tuple[str, ...]: ...
+
+
+class Framed(NamedTuple):
+    """A question as an embedder sees it."""
+
+    head: str
+    """What is embedded."""
+    beyond: str = ""
+    """All that follows the head, by its normal form."""
+    unread: tuple[str, ...] = ()
+    """Pieces of the head that do not reach its vector."""
+
+
+def frame(text: str, sight: Sight) -> Framed:
+    """The text where it lies inside the window; else its normal form, parted where the window ends."""
+    head = sight.head(text)
+    if len(head) == len(text):
+        return Framed(text, unread=sight.unread(text))
+    whole = normal(text)
+    head = head if whole == text else sight.head(whole)
+    return Framed(head, whole[len(head) :], sight.unread(head))
+
+
+def boundary(text: str, end: int) -> int:
+    """Where to cut text[:end]: in its second half, behind the last end of a paragraph, else line, sentence, word.
+
+    Such a place stays where it is when a few words before it change, so that what follows it stays the same.
+    """
+    for ends in _ENDS:
+        found = max(at + len(mark) if at >= 0 else -1 for mark in ends for at in [text.rfind(mark, end // 2, end)])
+        if found > 0:
+            return found
+    return max(1, end)
 
 
 def split(text: str, fits: Callable[[str], bool], parts_max: int) -> list[str] | None:

@@ -51,6 +51,10 @@ TICK_AGAIN_MS = 1_000
 """A tick that was not folded by then is sent again."""
 SWITCH_S = 0.0005
 NAME = "lookup"
+WRITTEN = (
+    "responses", "forwards", "decisions", "acknowledgements", "stats", "doubts", "observations", "dead-letters"
+)  # fmt: skip
+"""Topics that it writes, beside the journal and `documents`."""
 OpenStore = Callable[[int], Store]
 
 
@@ -252,8 +256,8 @@ class LookupWorker:
             self._halted.add(record.partition)
             self._reader.pause([record.partition])
             return None
-        if folded.swept:
-            # More of it may wait: the next tick need not.
+        if folded.more:
+            # The next tick need not wait.
             self._ticked.pop(record.partition, None)
         if folded.decisions:
             self._commits.decisions.setdefault(record.partition, []).extend(folded.decisions)
@@ -297,7 +301,16 @@ class LookupWorker:
 
 def checked_journal(log: Log) -> str:
     """The journal's incarnation. Raises WrongSetup when topics are missing or their partitions differ."""
-    for topic in ("responses", "forwards", "decisions", "acknowledgements", "stats", "doubts", "observations", "dead-letters"):
+    for topic in (
+        "responses",
+        "forwards",
+        "decisions",
+        "acknowledgements",
+        "stats",
+        "doubts",
+        "observations",
+        "dead-letters",
+    ):
         log.partitions(topic)
     shards_of(log)
     return log.topic_id("journal")

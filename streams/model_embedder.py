@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from streams import model_files
-from streams.model_backends import WINDOW_CHARS_MAX, Backend, choose_backend, failures, load
+from streams.model_backends import Backend, choose_backend, failures, load
 from streams.model_files import Wanted
 from streams.settings import Embedding
+from streams.token_window import TokenWindow
 from streams.vectors import Floats
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class ModelEmbedder:
     def __init__(self, model: Any, identity: str, backend: Backend = "torch") -> None:
         self._model = model
         self._failures = failures(backend)
-        self._window = int(model.max_seq_length)
+        self._window = TokenWindow(model.tokenizer, int(model.max_seq_length), _prompt(model))
         self.identity = identity
         self.dim = int(model.get_embedding_dimension())
 
@@ -52,18 +53,24 @@ class ModelEmbedder:
             return np.concatenate([self.embed([text]) for text in texts])
 
     def fits(self, text: str) -> bool:
-        # A token covers at least one character of ASCII; a few tokens mark beginning and end.
-        if len(text) + 8 <= self._window and text.isascii():
-            return True
-        if len(text) > WINDOW_CHARS_MAX * self._window:
-            return False
-        counted = self._model.tokenizer(text, truncation=False, return_attention_mask=False, verbose=False)
-        return len(counted["input_ids"]) <= self._window
+        return self._window.fits(text)
+
+    def head(self, text: str) -> str:
+        return self._window.head(text)
+
+    def unread(self, text: str) -> tuple[str, ...]:
+        return self._window.unread(text)
 
     def _run(self, texts: Sequence[str]) -> Floats:
         rows = self._model.encode(list(texts), batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True)
         vectors: Floats = np.asarray(rows, dtype=np.float32)
         return vectors
+
+
+def _prompt(model: Any) -> str:
+    """What the model puts before every text by itself."""
+    name = getattr(model, "default_prompt_name", None)
+    return "" if name is None else str(model.prompts[name])
 
 
 def load_model_embedder(settings: Embedding, cache_dir: Path) -> ModelEmbedder:

@@ -29,6 +29,7 @@ from streams.delivering import (
     tell,
     to_journal,
     too_large,
+    too_late,
 )
 from streams.errors import Refusal
 from streams.in_force import PolicyFollower, lease_s_of, within_ms_of
@@ -220,8 +221,11 @@ class Populate:
         if completion.body is None or completion.status is Status.FAILED:
             return [to_journal(route, neutral(failure_of(completion)))]
         withheld = to_journal(route, AnswerWithheld(forward_id=route.forward_id))
-        if route.reply is None or is_late(record, route):
+        if route.reply is None:
             return [withheld]
+        if is_late(record, route):
+            # By the connector's clock: should that be wrong, the shard tells whoever still waits.
+            return [to_journal(route, AnswerFailed(forward_id=route.forward_id, error=too_late()))]
         answer = answered_to(route, route.reply, Outcome.MISS, completion)
         limit = ANSWER_BYTES_MAX
         if self._policy is not None:

@@ -48,6 +48,8 @@ class Classify(Group):
     """All headers of a request together: they are carried back."""
     reply_topics: tuple[str, ...] = ()
     """Topics (whole names, or ending in `*`) that a request may name in `reply-to`, beside `responses`."""
+    categories: Path | None = None
+    """The artefact of `refrain categories train` that tells categories; absent: the nearest example of the policy."""
 
 
 class Lookup(Group):

@@ -72,7 +72,7 @@ def run_stateless(
     due = time.monotonic()
     try:
         while not stop():
-            writer.send(acting.between(reader.member_id()))
+            _say(acting.between(reader.member_id()), writer)
             batch = reader.poll(batch_max, POLL_S)
             if reader.assignment():
                 ready()
@@ -92,6 +92,18 @@ def run_stateless(
     finally:
         reader.close()
         writer.close()
+
+
+def _say(out: Sequence[Outgoing], writer: Writer) -> None:
+    """Send what is as true later: what lapsed on its way is sent again."""
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            writer.send(out)
+            return
+        except Lapsed as lapsed:
+            if attempt == ATTEMPTS_MAX:
+                raise
+            logger.warning("an acknowledgement is sent again: %s", lapsed)
 
 
 def _carry_out(

@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 
 NAME = "verify"
 SOURCE = "doubts"
-BATCH_MAX = 16
-"""Doubts taken together: all of the longest take a model of twelve layers on two cores some 12 s."""
+BATCH_MAX = 8
+"""Doubts taken together. Few: what comes behind a batch waits for all of it, and the shard does not wait long."""
 SAME_FROM = 0.5
 """Scores from here count as `same` in metrics; what is served is the category's to say (`verify`)."""
 

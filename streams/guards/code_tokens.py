@@ -12,11 +12,11 @@ from streams.guards.items import Item
 _QUOTED = re.compile(r"\"([^\"\n]{1,400})\"|“([^”\n]{1,400})”|(?<!\w)'([^'\n]{1,400})'(?!\w)")
 _BLANKS = re.compile(r"\s+")
 _CAMEL = re.compile(r"[a-z0-9][A-Z]")
+_PHRASE = re.compile(r"[^\W\d_]+(?:[ ,'’-]+[^\W\d_]+)+[.!?]?")
 _PRODUCT = re.compile(r"^(?:[A-Z]|[a-z][A-Z])")
 _OPERATORS = frozenset(
-    "=== !== == != <= >= <=> < > => -> <- += -= *= /= %= ** // ++ && || ?? ?. := << >> :: = * ^ | & + / % ~ @ #".split()
+    "=== !== == != <= >= <=> < > => -> <- += -= *= /= %= ** // ++ && || ?. := << >> :: = * ^ | + - / %".split()
 )
-_SAID = {"&": "and", "+": "and"}
 
 
 class Code(NamedTuple):
@@ -29,6 +29,7 @@ class Code(NamedTuple):
     operators: Counter[str]
     text: str
     words: frozenset[str]
+    lows: frozenset[str]
 
 
 def read_code(items: Sequence[Item], text: str) -> Code:
@@ -44,9 +45,10 @@ def read_code(items: Sequence[Item], text: str) -> Code:
         tuple(_BLANKS.sub(" ", piece) for piece in spans + quoted),
         names,
         Counter(item.text for item in items if item.kind == "flag"),
-        Counter(item.text for item in items if item.kind == "operator" and item.text in _OPERATORS),
+        _operators(items),
         _BLANKS.sub(" ", text),
         frozenset(item.text for item in items),
+        frozenset(item.low for item in items),
     )
 
 
@@ -63,14 +65,15 @@ def differing(a: Code, b: Code) -> tuple[str, ...]:
 def _within(piece: str, other: Code) -> bool:
     if piece in other.text:
         return True
-    return piece.istitle() and piece.lower() in other.text.lower()
+    # Of a phrase the case says nothing; of a single word or of code it may.
+    return _PHRASE.fullmatch(piece) is not None and piece.lower() in other.text.lower()
 
 
 def _named(name: str, other: Code) -> bool:
     if name in other.words or name.removesuffix("()") in other.words or f"{name}()" in other.words:
         return True
     # A product's name may be written without its capitals; an identifier may not.
-    return bool(_PRODUCT.match(name)) and name.isalpha() and name.lower() in other.words
+    return bool(_PRODUCT.match(name)) and name.isalpha() and name.lower() in other.lows
 
 
 def _is_code(item: Item) -> bool:
@@ -81,3 +84,17 @@ def _is_code(item: Item) -> bool:
         or item.kind == "dotted"
         or (_CAMEL.search(text) is not None and not text.isupper())
     )
+
+
+def _operators(items: Sequence[Item]) -> Counter[str]:
+    """The operators of a text, but for those that stand between plain words: and/or, rock + roll."""
+    return Counter(
+        item.text
+        for at, item in enumerate(items)
+        if item.kind == "operator" and item.text in _OPERATORS and not (len(item.text) == 1 and _prose(items, at))
+    )
+
+
+def _prose(items: Sequence[Item], at: int) -> bool:
+    beside = [items[near] for near in (at - 1, at + 1) if 0 <= near < len(items)]
+    return len(beside) < 2 or all(item.kind == "word" and len(item.text) > 1 for item in beside)

@@ -22,8 +22,6 @@ class Content(NamedTuple):
     groups: frozenset[int]
     joined: frozenset[str]
     """Neighbouring words written as one, and initials of neighbouring words: data base, machine learning."""
-    order: tuple[str, ...]
-    """The stems of all words but grammar, in their order."""
 
 
 def read_content(items: Sequence[Item], used: frozenset[int]) -> Content:
@@ -36,7 +34,6 @@ def read_content(items: Sequence[Item], used: frozenset[int]) -> Content:
         frozenset(item.stem for item in worded),
         frozenset(group for item in kept for group in item.groups),
         _joined([item.low for item in worded]),
-        tuple(item.stem for item in kept),
     )
 
 

@@ -28,8 +28,10 @@ _ORDINAL_ENDS = frozenset(("st", "nd", "rd", "th"))
 _CLOCK = re.compile(r"(\d{1,2})(?::(\d{2}))?(?::(\d{2}))?\s?(?:([ap])\.?m\.?)?$")
 _CALENDAR = {name: number for number, names in enumerate(groups("dates"), 1) for name in names}
 _MONTHS = 12
-_UNSURE = frozenset("may march mar jun dec sep sun sat mon wed thu".split())
+_UNSURE = frozenset(("may", "march"))
 """Names of the calendar that are words of their own unless written as names or beside a number."""
+_BESIDE_NUMBERS = frozenset("jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat sun".split())
+"""Short names of the calendar that are read as such only beside a number."""
 DIGITS_MAX = 40
 """A longer number is compared as it is written."""
 
@@ -138,6 +140,9 @@ def _figures(items: Sequence[Item], at: int) -> tuple[list[Figure], int]:
     if item.low in _WORDS or (item.low in ("hundred", "thousand", "million", "billion", "trillion", "lakh", "crore")):
         value, end = _written(items, at)
         return _measured(items, at, end, value)
+    last = at + 1 >= len(items) or items[at + 1].kind != "word"
+    if item.text == "I" and last and at and items[at - 1].text[:1].isupper():
+        return [Figure(Fraction(1), "")], at + 1
     if item.text in _ROMAN and at and items[at - 1].kind == "word":
         return [Figure(Fraction(_ROMAN[item.text]), "")], at + 1
     if item.low in _CALENDAR and _is_date(items, at):
@@ -147,7 +152,9 @@ def _figures(items: Sequence[Item], at: int) -> tuple[list[Figure], int]:
 
 def _is_date(items: Sequence[Item], at: int) -> bool:
     item = items[at]
-    if item.low not in _UNSURE or (item.text[:1].isupper() and not item.initial):
+    if item.low not in _UNSURE and item.low not in _BESIDE_NUMBERS:
+        return True
+    if item.low in _UNSURE and item.text[:1].isupper() and not item.initial:
         return True
     return any(0 <= beside < len(items) and items[beside].kind == "number" for beside in (at - 1, at + 1))
 

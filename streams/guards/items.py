@@ -22,6 +22,8 @@ _UNMARKED = {
     "shouldnt": ("should", "not"), "havent": ("have", "not"), "hasnt": ("has", "not"), "cannot": ("can", "not"),
     "im": ("i", "am"), "ive": ("i", "have"), "youre": ("you", "are"), "theres": ("there", "is"),
 }  # fmt: skip
+_ACRONYMS = {"US": "usa", "IT": "i.t.", "WHO": "w.h.o."}
+"""Capitals that make a name of what is a little word otherwise."""
 _SHORT = {"ca": "can", "wo": "will", "sha": "shall", "ai": "is"}
 
 
@@ -62,10 +64,10 @@ _NO_GROUPS: frozenset[int] = frozenset()
 
 def items(found: list[Token], text: str) -> list[Item]:
     """The items of a text's tokens."""
-    return _joined(_expanded(found), text)
+    return _joined(_expanded(found, shouted=text.isupper()), text)
 
 
-def _expanded(found: list[Token]) -> list[Token]:
+def _expanded(found: list[Token], shouted: bool) -> list[Token]:
     out: list[Token] = []
     for token in found:
         if token.kind != "word":
@@ -74,6 +76,8 @@ def _expanded(found: list[Token]) -> list[Token]:
             out += _undone(token)
         elif token.low in _UNMARKED:
             out += [token._replace(low=low) for low in _UNMARKED[token.low]]
+        elif token.text in _ACRONYMS and not shouted:
+            out.append(token._replace(low=_ACRONYMS[token.text]))
         else:
             out.append(token)
     return out
@@ -103,7 +107,7 @@ def _joined(found: list[Token], text: str) -> list[Item]:
             end = at + len(said)
             if tuple(lows[at:end]) == said:
                 piece = text[token.start : found[end - 1].end]
-                out += [_item(low, piece, "word", token.initial) for low in meant]
+                out += [_item(low, piece, "number" if low.isdigit() else "word", token.initial) for low in meant]
                 at = end
                 break
         else:

@@ -15,8 +15,14 @@ from streams.guards.items import Item
 _LITERAL = frozenset(("url", "email", "path", "version"))
 _TITLE_SHARE = 0.7
 """From this share of capitals on, they are the style of the text and name nothing."""
+
+
 EXTRA_MAX = 1
-"""Words that one text may have more than the other."""
+"""Words that one of two statements may have more than the other."""
+_ASKING = frozenset("who whom whose what which when where why how".split())
+_POINTING = frozenset(("this", "these"))
+_PERSONAL = frozenset("i me my mine you your yours we us our please let".split())
+_FINITE = frozenset("is are was were be been being has have had does do did will would can could may must should".split())
 
 
 class Names(NamedTuple):
@@ -25,16 +31,22 @@ class Names(NamedTuple):
     named: dict[str, Item]
     literal: dict[str, str]
     content: Content
+    pointing: str
+    """The word that points at something the text does not name: this, these."""
+    statement: bool
+    """Whether it describes something. A question or a request selects: a word more asks for something else."""
 
 
 def read_names(items: Sequence[Item], used: frozenset[int], content: Content) -> Names:
     """The names of a text."""
     words = [item for item in items if item.kind in ("word", "sharp", "dotted")]
     literal = {item.low: item.text for at, item in enumerate(items) if item.kind in _LITERAL and at not in used}
+    statement = _is_statement(items)
+    pointing = next((item.text for item in items if item.low in _POINTING), "")
     if _is_title(words):
-        return Names({}, literal, content)
+        return Names({}, literal, content, pointing, statement)
     named = {item.low: item for at, item in enumerate(items) if item in words and at not in used and _is_name(item)}
-    return Names(named, literal, content)
+    return Names(named, literal, content, pointing, statement)
 
 
 def differing(a: Names, b: Names, english: bool) -> tuple[str, ...]:
@@ -43,15 +55,24 @@ def differing(a: Names, b: Names, english: bool) -> tuple[str, ...]:
     apart += [b.literal[low] for low in b.literal.keys() - a.literal.keys()]
     if apart:
         return tuple(sorted(apart))
+    if english and bool(a.pointing) != bool(b.pointing):
+        return (a.pointing or b.pointing,)
     mine, theirs = unmatched(a.content, b.content)
     if not mine and not theirs:
         return ()
     names = [i.text for i in mine if i.low in a.named] + [i.text for i in theirs if i.low in b.named]
     if names or not english:
         return tuple(names)
-    if (mine and theirs) or max(len(mine), len(theirs)) > EXTRA_MAX:
-        return tuple(item.text for item in (*mine[:3], *theirs[:3]))
-    return ()
+    if a.statement and b.statement and len(mine) + len(theirs) <= EXTRA_MAX:
+        return ()
+    return tuple(item.text for item in (*mine[:3], *theirs[:3]))
+
+
+def _is_statement(items: Sequence[Item]) -> bool:
+    lows = [item.low for item in items]
+    if "?" in lows or not lows or lows[0] in _FINITE or lows[0] in _ASKING or not _PERSONAL.isdisjoint(lows):
+        return False
+    return not _FINITE.isdisjoint(lows)
 
 
 def _is_name(item: Item) -> bool:

@@ -49,7 +49,7 @@ def read(text: str) -> Read:
         figures=figures,
         denials=read_denials(said),
         names=read_names(said, figures.used, content),
-        roles=read_roles(said, content),
+        roles=read_roles(said),
         code=read_code(said, text[:end]),
         kind=read_kind(said),
     )

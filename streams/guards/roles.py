@@ -1,94 +1,137 @@
-"""Order and roles: the same words with subject and object, source and target, or more and less exchanged."""
+"""Order and roles: the same words with subject and object, source and target, or more and less exchanged.
+
+A word's role is the preposition before it, or none. Two texts differ when two words exchange their roles, when one word
+stands after prepositions that exclude each other (from Rome, to Rome), or when three words come in reversed order (dog
+bites man, man bites dog). A lone word that moves, such as "in Python" from the end to the front, changes nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streams.guards.content import FUNCTION, Content
+from streams.guards.content import FUNCTION
 from streams.guards.items import Item
-from streams.guards.words import groups, lines
+from streams.guards.words import lines, parted
 
-_DIRECTIONS = {word: number for number, line in enumerate(lines("directions")[0].split("|"))
-               for word in (part.strip() for part in line.split(","))}  # fmt: skip
-_BE = frozenset("is are was were be been being am get gets got".split())
+_LINES = lines("directions")
+_PREPOSITIONS = {word: at for at, line in enumerate(_LINES) for word in parted(line.lstrip("* "))}
+_STRICT = frozenset(at for at, line in enumerate(_LINES) if line.startswith("*"))
+_BY = _PREPOSITIONS["by"]
+_BE = frozenset("is are was were be been being get gets got".split())
+_RELATIVE = frozenset("which who that".split())
+_CONJUNCTIONS = frozenset(("and", "or", ","))
 _BARE = -1
+_DESCRIBED = -2
+_WORDS_MAX = 60
+"""Words whose order is compared; texts with more of them in common are told apart by the first ones."""
 
 
 class Roles(NamedTuple):
-    """The words of a text by stem with the role a preposition gives them, and the order of those without one."""
+    """The words of a text by stem with their roles, in their order, that of an active sentence."""
 
     role: dict[str, int]
-    bare: tuple[str, ...]
     texts: dict[str, str]
-    figures: tuple[str, ...]
-    """Numbers and operators in their order, where the text calculates."""
+    counts: dict[str, int]
+    beside: frozenset[tuple[str, str]]
+    """Neighbours with nothing between them."""
+    calculation: tuple[str, ...]
+    """Numbers in their order, where operators stand between them."""
 
 
-def read_roles(items: Sequence[Item], content: Content) -> Roles:
+def read_roles(items: Sequence[Item]) -> Roles:
     """The roles of the words of a text."""
     role: dict[str, int] = {}
-    bare: list[str] = []
     texts: dict[str, str] = {}
-    now = _BARE
-    passive = False
-    agent_at: int | None = None
-    for item in items:
-        if item.kind in ("stop", "operator"):
-            now = _BARE
+    counts: dict[str, int] = {}
+    beside: list[tuple[str, str]] = []
+    order: list[str] = []
+    now, be_at, last = _BARE, -1, ""
+    agent: int | None = None
+    for at, item in enumerate(items):
+        low = item.low
+        if low in _BE:
+            described = at > 0 and items[at - 1].low in _RELATIVE and not items[at - 1].initial
+            now, be_at = (_DESCRIBED if described else _BARE), len(order)
+        elif low in _PREPOSITIONS:
+            now = _PREPOSITIONS[low]
+            if now == _BY and agent is None and 0 <= be_at < len(order) and last:
+                now, agent = _BARE, len(order)
+        elif item.kind in ("word", "number", "sharp", "dotted") and low not in FUNCTION:
+            if item.stem not in texts and len(order) < _WORDS_MAX:
+                texts[item.stem], role[item.stem] = item.text, now
+                order.append(item.stem)
+                if last:
+                    beside.append((last, item.stem))
+            counts[item.stem] = counts.get(item.stem, 0) + 1
+            last = item.stem
+            now = now if now == _DESCRIBED else _BARE
             continue
-        if item.low in _BE:
-            passive = True
-        if item.low in _DIRECTIONS:
-            now = _DIRECTIONS[item.low]
-            if item.low == "by" and passive and bare:
-                agent_at, now = len(bare), _BARE
-        elif item.kind == "word" and item.low not in FUNCTION and item.stem not in texts:
-            texts[item.stem] = item.text
-            role[item.stem] = now
-            if now == _BARE:
-                bare.append(item.stem)
+        elif item.kind in ("stop", "operator") or low in _CONJUNCTIONS:
             now = _BARE
-        elif item.low in ("and", "or", "of", "in", "at", "on"):
-            now = _BARE
-    if agent_at is not None:
-        bare = [*bare[agent_at:], bare[agent_at - 1], *bare[: agent_at - 1]]
-    return Roles(role, tuple(bare), texts, _calculation(items))
+        last = ""
+    if agent is not None and agent < len(order):
+        order = _active(order, be_at, agent, role)
+    return Roles({root: role[root] for root in order}, texts, counts, frozenset(beside), _calculation(items))
+
+
+def _active(order: list[str], be_at: int, agent: int, role: dict[str, int]) -> list[str]:
+    """The order with the agent of a passive first and its subject behind the verb."""
+    end = agent + 1
+    while end < len(order) and role[order[end]] == _BARE:
+        end += 1
+    subject = min(be_at, agent - 1)
+    return [*order[agent:end], order[agent - 1], *order[:subject], *order[subject : agent - 1], *order[end:]]
 
 
 def differing(a: Roles, b: Roles) -> tuple[str, ...]:
     """The words that change places or roles."""
-    if a.figures != b.figures and sorted(a.figures) == sorted(b.figures):
-        return a.figures[:2]
-    swapped = [
-        root
-        for root, role in a.role.items()
-        if root in b.role and b.role[root] != role and _BARE not in (role, b.role[root])
-    ]
-    if swapped:
-        return tuple(a.texts[root] for root in swapped)
-    moved = [root for root, role in a.role.items() if root in b.role and b.role[root] != role]
-    if len(moved) > 1 and any(a.role[root] == _BARE for root in moved) and any(b.role[root] == _BARE for root in moved):
-        return tuple(a.texts[root] for root in moved)
-    return _inverted(a, b)
+    if a.calculation != b.calculation and sorted(a.calculation) == sorted(b.calculation):
+        return a.calculation[:2]
+    both = [root for root in a.role if root in b.role]
+    moved = [root for root in both if a.role[root] != b.role[root]]
+    said = [root for root in moved if a.role[root] in _STRICT and b.role[root] in _STRICT] or _exchanged(a, b, moved)
+    said = said or _repeated(a, b, both)
+    if not said:
+        places = {root: at for at, root in enumerate(b.role)}
+        there = [places[root] for root in both]
+        said = [both[at] for at in _reversed(there)] or _neighbours(a, b)
+    return tuple(a.texts[root] for root in said)
 
 
-def _inverted(a: Roles, b: Roles) -> tuple[str, ...]:
-    both = [root for root in a.bare if root in b.bare]
-    if len(both) < 3:
-        return ()
-    there = [b.bare.index(root) for root in both]
-    if there == sorted(there):
-        return ()
-    for at in range(len(both) - 2):
-        if there[at] > there[at + 2]:
-            return (a.texts[both[at]], a.texts[both[at + 2]])
-    return ()
+def _exchanged(a: Roles, b: Roles, moved: list[str]) -> list[str]:
+    """Two words of which each has the other's role."""
+    for at, x in enumerate(moved):
+        for y in moved[at + 1 :]:
+            if a.role[x] == b.role[y] and a.role[y] == b.role[x] and _DESCRIBED not in (a.role[x], a.role[y]):
+                return [x, y]
+    return []
+
+
+def _repeated(a: Roles, b: Roles, both: list[str]) -> list[str]:
+    """Words that one text says again where the other does not."""
+    return [root for root in both if a.counts[root] != b.counts[root]]
+
+
+def _reversed(there: list[int]) -> list[int]:
+    """Where three of the places stand in falling order, if any do."""
+    if all(x < y for x, y in zip(there, there[1:], strict=False)):
+        return []
+    for middle in range(1, len(there) - 1):
+        before = next((at for at in range(middle) if there[at] > there[middle]), None)
+        after = next((at for at in range(middle + 1, len(there)) if there[at] < there[middle]), None)
+        if before is not None and after is not None:
+            return [before, middle, after]
+    return []
+
+
+def _neighbours(a: Roles, b: Roles) -> list[str]:
+    """Two words that stand side by side, in one order here and in the other there: house boat, boat house."""
+    return next(([x, y] for x, y in sorted(a.beside) if (y, x) in b.beside), [])
 
 
 def _calculation(items: Sequence[Item]) -> tuple[str, ...]:
-    """Numbers in their order where an operator stands between two of them."""
     at = [n for n, item in enumerate(items) if item.kind == "number"]
     if len(at) < 2 or not any(item.kind == "operator" for item in items[at[0] : at[-1]]):
         return ()
-    return tuple(items[n].low for n in at)
+    return tuple(items[n].text for n in at)

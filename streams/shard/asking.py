@@ -40,8 +40,7 @@ class _Context(NamedTuple):
 
 
 def on_asked(shard: Shard, asked: Asked, record: Record, out: Folded, second: Second = Second()) -> None:  # noqa: B008
-    """Decide one question, which may have waited for second opinions. All that may fail comes before the first change.
-    """
+    """Decide one question, which may have waited for second opinions. All that may fail comes before the first change."""
     context = _Context(shard, asked, record, out)
     if shard.policy is None:
         return _pass_through(context, Reason.NO_POLICY)
@@ -69,7 +68,7 @@ def _decide(context: _Context, question: Question, deadline_at_ms: int) -> None:
     refreshing = asked.mode is CacheMode.REFRESH
     verdict = Verdict(Reason.REFRESH_ASKED) if refreshing else look_up(shard, question)
     if verdict.doubt is not None:
-        return _raise_doubt(context, question, verdict.doubt)
+        return _raise_doubt(context, question, verdict.doubt, deadline_at_ms)
     if verdict.stale and asked.mode is CacheMode.ONLY:
         # Serving it would call a model for a new answer.
         verdict = verdict._replace(reason=Reason.EXPIRED, serve=None, stale=False)
@@ -96,10 +95,12 @@ def _decide(context: _Context, question: Question, deadline_at_ms: int) -> None:
     return _wait(context, question, verdict, Outcome.MISS, flight.forward_id, deadline_at_ms, flight)
 
 
-def _raise_doubt(context: _Context, question: Question, seen: Seen) -> None:
+def _raise_doubt(context: _Context, question: Question, seen: Seen, deadline_at_ms: int) -> None:
     """Ask for a second opinion; the question is decided when it comes, or when it does not in time."""
     shard, asked, record, out = context
-    due_at_ms = shard.time_ms + question.limits.verify_timeout_ms
+    wait_ms = question.limits.verify_timeout_ms
+    # Half of what is left is the model's, if no opinion comes.
+    due_at_ms = shard.time_ms + min(wait_ms, max(1, (deadline_at_ms - shard.time_ms) // 2))
     raised = DoubtRaised(
         id=asked.id,
         partition=shard.partition,

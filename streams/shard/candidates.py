@@ -150,9 +150,7 @@ def guard(question: Question, cached: str, id_: str) -> tuple[str | None, list[G
 
     A guard that does not apply to the language refuses where the policy says so.
     """
-    said = guards.check(
-        question.policy.guards, guards.read(question.asked.question.data), guards.read(cached)
-    )
+    said = guards.check(question.policy.guards, guards.read(question.asked.question.data), guards.read(cached))
     strict = question.policy.unverified == "miss"
     refused = next((v for v in said if v.verdict == "refused" or (strict and v.verdict == "not_applicable")), None)
     told = [Guarded(entry_id=id_, guard=v.guard, verdict=v.verdict, words=v.words) for v in said]

@@ -32,6 +32,13 @@ def text_key(space: str, category: str, text_digest: str) -> bytes:
     return hashlib.blake2b("\x00".join((space, category, text_digest)).encode(), digest_size=16).digest()
 
 
+def forward_key(forward_id: str | None) -> int:
+    """The digest (64 bits, signed) of a forward's id; 0 for none."""
+    if forward_id is None:
+        return 0
+    return int.from_bytes(hashlib.blake2b(forward_id.encode(), digest_size=8).digest(), "little", signed=True)
+
+
 class Seen(NamedTuple):
     """What the index knows of an entry."""
 
@@ -52,6 +59,8 @@ class EntryIndex:
         self._ids = np.full(16, -1, dtype=np.int64)
         self._admitted = np.zeros(16, dtype=np.int64)
         self._stale = np.zeros(16, dtype=np.bool_)
+        self._forwards = np.zeros(16, dtype=np.int64)
+        """Of the forward that brought each."""
         self.ages = Ages()
         self._rooms = Rooms()
         self._space_numbers: dict[bytes, int] = {}
@@ -154,6 +163,11 @@ class EntryIndex:
             found = np.partition(found, most)[:most]
         return sorted(found.tolist())
 
+    def brought_by(self, forward_id: str) -> list[Seen]:
+        """The entries that this forward may have brought; another one of the same digest is among them by chance."""
+        rows = np.flatnonzero(self._forwards[: self._used] == forward_key(forward_id))
+        return [self.seen(row) for row in rows.tolist() if self._ids[row] >= 0]
+
     def _admitted_at(self, id_: int) -> int | None:
         row = self._rows.get(id_)
         return None if row is None else int(self._admitted[row])
@@ -204,6 +218,7 @@ class EntryIndex:
         self._ids[row] = entry.id
         self._admitted[row] = entry.admitted_at_ms
         self._stale[row] = stats is not None and stats.stale_served
+        self._forwards[row] = forward_key(entry.forward_id)
         self.ages.enter(entry.category, entry.id)
         space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
         number = self._space_number(space)
@@ -228,6 +243,9 @@ class EntryIndex:
         if entry.vector is not None:
             tables, table = self._by_space[int(self._space_of[row])]
             tables.remove(table, row)
+            if not len(table):
+                # A restored shard has no table either where only entries without a vector are left.
+                del self._by_space[int(self._space_of[row])]
         text = text_key(entry.space, entry.category, entry.text_digest)
         rest = tuple(each for each in self._rows_of_text(text) if each != row)
         if not rest:
@@ -314,7 +332,7 @@ class EntryIndex:
         if self._free:
             return self._free.pop()
         if self._used == len(self._ids):
-            for name in ("_ids", "_admitted", "_stale", "_space_of"):
+            for name in ("_ids", "_admitted", "_stale", "_forwards", "_space_of"):
                 column = getattr(self, name)
                 setattr(self, name, np.concatenate((column, np.zeros_like(column))))
             self._rooms.uses.reserve(len(self._ids))

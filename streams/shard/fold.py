@@ -35,6 +35,7 @@ from streams.dead_letters import bury
 from streams.effective import JUDGED_MAX
 from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
 from streams.log import Record
+from streams.never import may_keep
 from streams.shard import asking, eviction, landing, opining, withdrawing
 from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES, Change
 from streams.shard.folded import Folded, decided, summary
@@ -115,12 +116,16 @@ def _version(data: bytes) -> Any:
 
 
 def _fire_timers(shard: Shard, record: Record, out: Folded) -> None:
-    for kind, id_ in shard.flights.due(shard.time_ms, TIMERS_MAX):
+    due = shard.flights.due(shard.time_ms, TIMERS_MAX)
+    out.more = len(due) == TIMERS_MAX
+    for kind, id_ in due:
         if kind == "waiting":
             landing.give_up(shard, id_, out)
         else:
             landing.forget(shard, id_, out)
-    for id_ in shard.doubts.due(shard.time_ms, TIMERS_MAX):
+    doubts = shard.doubts.due(shard.time_ms, TIMERS_MAX)
+    out.more |= len(doubts) == TIMERS_MAX
+    for id_ in doubts:
         resumed = opining.give_up(shard, id_)
         if resumed is not None:
             _carry_out(shard, resumed.asked, record, out, resumed.second)
@@ -143,7 +148,7 @@ def _is_repeat(shard: Shard, event: Event, out: Folded) -> bool:
 
 def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: Folded) -> None:
     refusal = Refusal(RefusalCode.FOLD_FAILED, f"{type(error).__name__}: {error}")
-    out.effects.append(bury(record, refusal, "lookup"))
+    out.effects.append(bury(record, refusal, "lookup", with_text=_may_lie_anywhere(shard, event)))
     out.counts.append(("refused", refusal.code.value))
     if isinstance(event, Asked):
         decision = decided(shard, record, event, outcome=Outcome.ERROR, reason=Reason.FOLD_FAILED)
@@ -162,6 +167,16 @@ def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: F
         )
     elif isinstance(event, Answered):
         landing.fail_all(shard, event.forward_id, refusal.code, "the answer could not be read", out)
+
+
+def _may_lie_anywhere(shard: Shard, event: Event) -> bool:
+    """Whether the text of an event, if it has any, may be kept in dead-letters."""
+    category = None
+    if isinstance(event, Asked):
+        category = event.category
+    elif isinstance(event, Answered) and (airborne := shard.flights.get(event.forward_id)) is not None:
+        category = airborne.flight.category
+    return category is None or may_keep(None if shard.policy is None else shard.policy.policy, category)
 
 
 def _on_passed(shard: Shard, event: Passed, record: Record, out: Folded) -> None:
@@ -212,7 +227,7 @@ def _on_verified(shard: Shard, event: Verified, record: Record, out: Folded) -> 
 
 def _on_tick(shard: Shard, event: Tick, record: Record, out: Folded) -> None:
     """Timers fire with every record; what is withdrawn or has expired leaves with ticks alone."""
-    out.swept = withdrawing.sweep(shard, out)
+    out.more |= withdrawing.sweep(shard, out)
 
 
 _HANDLERS: dict[type, Callable[[Shard, Any, Record, Folded], None]] = {

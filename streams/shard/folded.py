@@ -20,8 +20,8 @@ class Folded:
     decisions: list[Decision] = field(default_factory=list)
     counts: list[tuple[str, ...]] = field(default_factory=list)
     """What metrics count: (`admitted`, category), (`evicted`, category, reason), (`dropped`, reason) ..."""
-    swept: bool = False
-    """Whether a tick found entries to look at: there may be more."""
+    more: bool = False
+    """Whether another tick may find something at once: timers that are due, or entries to look at."""
 
 
 def decided(shard: Shard, record: Record, event: Asked | Passed, **said: Any) -> Decision:

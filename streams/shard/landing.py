@@ -16,13 +16,14 @@ from streams.dead_letters import bury
 from streams.errors import Refusal, RefusalCode
 from streams.identity import decision_tag
 from streams.log import Outgoing, Record
+from streams.never import may_keep
 from streams.shard.admission import NotKept, not_kept
 from streams.shard.columns import ENTRIES, FLIGHTS, TABLES, WAITING, Change, entry_id
 from streams.shard.eviction import make_room
 from streams.shard.flights import Airborne
 from streams.shard.folded import Folded
 from streams.shard.state import Shard
-from streams.shard.withdrawing import is_grounded
+from streams.shard.withdrawing import is_grounded, is_withdrawn
 
 OBSERVATION_BYTES_MAX = 2_000_000
 """The largest observation, below the topic's own limit; a larger one leaves out what the model said."""
@@ -189,12 +190,18 @@ def _not_kept_now(shard: Shard, airborne: Airborne) -> NotKept | None:
 
 
 def _observed(shard: Shard, airborne: Airborne, waiting: Waiting, body: Body) -> Outgoing | None:
-    """How an observed request's answer compares with the one that would have been served, for those who judge it."""
-    if waiting.observed is None or not _projects(body):
+    """How an observed request's answer compares with the one that would have been served, for those who judge it.
+
+    Nothing of a category that may not be kept any more, and nothing of an entry that has been withdrawn.
+    """
+    policy = None if shard.policy is None else shard.policy.policy
+    if waiting.observed is None or not may_keep(policy, waiting.category) or not _projects(body):
         return None
     answer = project(body)
     equal = digest_of_answer(answer) == waiting.observed_answer
     seen = None if equal else shard.entries.by_id(waiting.observed)
+    if seen is not None and is_withdrawn(shard, seen, airborne.space):
+        seen = None
     observation = Observation(
         decision_id=waiting.id,
         tenant=waiting.tenant,

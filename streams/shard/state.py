@@ -6,6 +6,7 @@ from its store (`restored`) and move it on (`fold`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import NamedTuple, cast
 
@@ -30,6 +31,7 @@ from schemas.documents import (
     Withdrawal,
 )
 from streams import entry_ids, guards
+from streams.answers import digest_of_answer
 from streams.effective import lifetime_max, relaxation
 from streams.errors import ShardBroken, StoreDamaged
 from streams.shard import columns
@@ -128,14 +130,16 @@ class Shard:
         return self.store.get(key)
 
     def entry(self, seen: Seen) -> Entry:
-        """The whole entry. Raises StoreDamaged when index and store disagree."""
-        return Entry.decode(self._entry_bytes(seen))
+        """The whole entry, with its digest. Raises StoreDamaged when index and store disagree."""
+        entry = Entry.decode(self._entry_bytes(seen))
+        return entry if entry.answer_digest else entry.model_copy(update={"answer_digest": _digest(entry.answer)})
 
     def kept(self, seen: Seen) -> Kept:
         """The kept answer of an entry. Raises StoreDamaged when index and store disagree."""
         if self._kept is None or self._kept[0] != seen.id:
             part = _Answer.model_validate_json(self._entry_bytes(seen))
-            kept = Kept(part.question.data, part.answer.data, part.answer_digest, part.latency_ms, part.tokens)
+            digest = part.answer_digest or _digest(part.answer)
+            kept = Kept(part.question.data, part.answer.data, digest, part.latency_ms, part.tokens)
             self._kept = (seen.id, kept)
         return self._kept[1]
 
@@ -295,6 +299,11 @@ class Shard:
 
     def _row_of(self, number: int) -> Seen | None:
         return self.entries.by_id(number)
+
+
+def _digest(answer: Sealed) -> str:
+    """Of an entry that was kept without: what is judged by its answer must have one."""
+    return digest_of_answer(json.loads(answer.data))
 
 
 def restored(partition: int, shards: int, incarnation: str, store: Store, threads: int = 1) -> Shard:

@@ -45,12 +45,15 @@ def withdraw_judged(shard: Shard, event: HitJudged, record: Record, out: Folded)
     """Withdraw the answer of a decision that was judged wrong, and never keep it again."""
     if event.namespace is not None and event.answer:
         shard.apply([ban(event.namespace, event.answer, event.version)])
-    if event.entry_id is not None:
-        seen = _named(shard, event.entry_id)
-        if seen is not None:
-            remove(shard, [seen], "judged", out)
-    elif event.forward_id is not None and event.partition in (None, shard.partition):
-        rule = Withdrawal(offset=record.offset, forward_id=event.forward_id)
+    seen = _judged(shard, event)
+    if seen is not None:
+        # At once, and not with a tick: the same answer may come again before, and would take this entry's place.
+        entry = shard.entry(seen)
+        space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
+        shard.apply([ban(space.hex(), entry.answer_digest, event.version)])
+        remove(shard, [seen], "judged", out)
+    elif event.forward_id is not None and shard.flights.get(event.forward_id) is not None:
+        rule = Withdrawal(offset=record.offset, forward_id=event.forward_id, looked_at=record.offset)
         shard.apply([Change(WITHDRAWALS, f"{record.offset:020d}", rule)])
 
 
@@ -137,22 +140,22 @@ def _is_looking(rule: Withdrawal) -> bool:
 def _look(shard: Shard, id_: str, rule: Withdrawal, most: int, out: Folded) -> int:
     """Look at the next entries for one rule; returns how many there were."""
     ids = shard.entries.ids_between(rule.looked_at, rule.offset, most, rule.tenant, rule.category)
-    leaving: list[Seen] = []
-    for number in ids:
-        seen = shard.entries.by_id(number)
-        if seen is None:
-            continue
-        entry = shard.entry(seen)
-        if not matches(rule, entry, shard.wire_id(number)):
-            continue
-        leaving.append(seen)
-        if rule.forward_id is not None:
-            space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
-            shard.apply([ban(space.hex(), entry.answer_digest, rule.offset)])
-    remove(shard, leaving, "withdrawn" if rule.forward_id is None else "judged", out)
+    found = [seen for seen in map(shard.entries.by_id, ids) if seen is not None]
+    leaving = [seen for seen in found if matches(rule, shard.entry(seen), shard.wire_id(seen.id))]
+    remove(shard, leaving, "withdrawn", out)
     looked_at = ids[-1] if len(ids) == most else rule.offset
     shard.apply([Change(WITHDRAWALS, id_, rule.model_copy(update={"looked_at": looked_at}))])
     return len(ids)
+
+
+def _judged(shard: Shard, event: HitJudged) -> Seen | None:
+    """The entry of the answer that a judged decision gave, if this shard holds it."""
+    if event.entry_id is not None:
+        return _named(shard, event.entry_id)
+    if event.forward_id is None or event.partition not in (None, shard.partition):
+        return None
+    alike = shard.entries.brought_by(event.forward_id)
+    return next((seen for seen in alike if shard.entry(seen).forward_id == event.forward_id), None)
 
 
 def _named(shard: Shard, wire_id: str) -> Seen | None:

@@ -155,6 +155,23 @@ def test_without_a_policy_there_is_nothing_to_go_back_from(capsys: Out) -> None:
     assert main(["policies", "history"]) == 0
 
 
+def test_a_policy_that_nobody_acts_by_yet_is_not_said_to_be_in_force_by_applying_it_again(
+    settings: Settings, capsys: Out
+) -> None:
+    with running(run_govern, settings):
+        assert apply("--timeout", "5") == 75
+        assert apply("--timeout", "0.3") == 75
+        said = capsys.readouterr()
+        assert "nothing changes" in said.err
+        assert "shards have not acknowledged" in said.err
+        assert said.out == ""
+        with running(run_lookup, settings):
+            assert apply() == 0
+            assert apply() == 0
+        assert apply() == 0
+    assert capsys.readouterr().out.split() == ["0", "0", "0"]
+
+
 def test_without_govern_it_says_so_and_can_be_tried_again(capsys: Out) -> None:
     assert apply("--timeout", "0.3") == 75
     assert "is `refrain run govern` running?" in capsys.readouterr().err

@@ -43,7 +43,7 @@ def test_what_is_wanted_is_told_with_what_was_found(figures: dict[str, Any]) -> 
         "cut_pct_at_least_9",
         "load_only_wrong_pct_at_most_10",
         "back_to_base_within_windows_2",
-        "turns_of_the_load_per_min_0",
+        "turns_of_settled_load_per_min_at_most_half",
     }
     for each in figures["wanted"].values():
         assert set(each) == {"found", "met"}

@@ -11,7 +11,7 @@ import pytest
 from ops.evaluate_lines import BadLine, Pair
 from ops.evaluate_report import groups_by, wrongly_served
 from ops.evaluate_stages import COSINE, GUARDED, VERIFIED, Opinion, guards_of, lets_through, stages
-from ops.evaluate_vectors import BEYOND, Compared, compare, vectors_of
+from ops.evaluate_vectors import NEVER, Compared, compare, vectors_of
 from schemas.policy import Guard
 from streams.errors import BadInput
 from streams.free_embedder import FreeEmbedder
@@ -43,8 +43,8 @@ class Odd(FreeEmbedder):
                 rows[number] = np.nan if text == "nan" else 0
         return rows
 
-    def fits(self, text: str) -> bool:
-        return len(text) <= 30
+    def head(self, text: str) -> str:
+        return text[:30]
 
 
 class Fixed:
@@ -78,11 +78,13 @@ def test_a_pair_without_a_vector_is_a_bad_line() -> None:
     assert "no vector" in bad[0].why
 
 
-def test_a_pair_beyond_the_window_is_counted_and_never_served() -> None:
-    long = "one " * 20
-    found = compare([pair(1, long, long, True), pair(2, SORT, SORT, True)], Odd(), None, quiet, [])
-    assert (found.beyond, found.similarities.tolist()) == (1, [BEYOND, 1.0])
-    assert stages(found, (), "miss", None, quiet).passing[COSINE].tolist() == [False, True]
+def test_what_lies_beyond_the_window_must_be_the_same() -> None:
+    begins, rest = "how do i sort two lists in py ", "thon and then some"
+    pairs = [pair(1, begins + rest, begins + rest, True), pair(2, begins + rest, begins + rest + " more", False),
+             pair(3, "sort a list \U0001f600", "sort a list \U0001f622", False)]  # fmt: skip
+    found = compare(pairs, Odd(), None, quiet, [])
+    assert (found.unseen, found.similarities.tolist()) == (2, [1.0, NEVER, NEVER])
+    assert stages(found, (), "miss", None, quiet).passing[COSINE].tolist() == [True, False, False]
 
 
 def test_vectors_are_kept_for_the_next_run_of_the_same_texts(tmp_path: Path) -> None:

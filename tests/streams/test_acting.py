@@ -210,6 +210,31 @@ def test_what_lapsed_on_its_way_is_made_again_by_the_policy_of_then(world: World
     assert [record.value for record in world.log.records("responses")] == [b"2"]
 
 
+def test_an_acknowledgement_that_lapsed_is_sent_again(world: World) -> None:
+    writer = world.log.writer()
+    send = writer.send
+    lapses = iter([True])
+
+    def lapsing(records: Sequence[Outgoing]) -> None:
+        if next(lapses, False):
+            raise Lapsed("not written in time")
+        send(records)
+
+    writer.send = lapsing  # type: ignore[method-assign]
+    rounds = iter(range(4))
+    run_stateless(
+        "p",
+        world.log.reader("requests", "p"),
+        writer,
+        lambda batch: [],
+        Metrics(),
+        batch_max=10,
+        stop=lambda: next(rounds) == 3,
+        policed=world.acting,
+    )
+    assert [record.value is not None for record in world.log.records("acknowledgements")] == [True]
+
+
 def test_what_lapses_again_and_again_stops_the_worker(world: World) -> None:
     world.log.append([Outgoing("requests", b"k", b"x")])
     made: list[int] = []

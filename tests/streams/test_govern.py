@@ -74,6 +74,14 @@ def log() -> MemoryLog:
     return MemoryLog(lambda: 77)
 
 
+def test_a_load_that_would_hold_for_ever_is_refused(log: MemoryLog) -> None:
+    give(log, SET, LOAD.model_copy(update={"valid_until_ms": 10**13}), LOAD)
+    run_through(log)
+    assert reasons(log) == ["bad_field"]
+    loads = [r for r in log.records("journal") if b"LoadChanged" in (r.value or b"")]
+    assert len(loads) == log.partitions("journal")
+
+
 def test_a_policy_reaches_every_shard_and_is_in_force(log: MemoryLog) -> None:
     give(log, SET)
     metrics = run_through(log)

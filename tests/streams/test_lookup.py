@@ -24,7 +24,7 @@ from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
 from streams.restore import restore
 from streams.settings import Settings
-from streams.shard.fold import fold
+from streams.shard.fold import TIMERS_MAX, fold
 from streams.shard.state import Shard
 from streams.store import MemoryStore, Reach, Store, digest
 from tests.streams.shard.build import Journal, near, policy, vector
@@ -343,6 +343,21 @@ def test_a_tick_is_sent_once_when_a_deadline_passes() -> None:
     assert response.outcome is Outcome.ERROR
     ticks = [r for r in stage.log.topic("journal").records[0] if b'"Tick"' in (r.value or b"")]
     assert len(ticks) == 1
+
+
+def test_all_who_wait_are_told_when_their_deadline_passes_however_many_they_are() -> None:
+    stage, journal = Stage(), Journal(0)
+    journal.policy()
+    for number in range(3 * TIMERS_MAX):
+        journal.ask(f"q{number}", None)
+    stage.journal(journal)
+    worker = stage.worker()
+    stage.run(worker)
+    for _ in range(20):
+        stage.clock.now_ms += 600
+        stage.run(worker)
+    outcomes = [Response.decode(each).outcome for each in stage.responses()]
+    assert outcomes == 3 * TIMERS_MAX * [Outcome.ERROR]
 
 
 def test_one_partition_that_waits_for_an_upgrade_does_not_stop_the_others() -> None:

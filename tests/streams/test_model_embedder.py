@@ -60,6 +60,31 @@ def test_a_text_beyond_the_window_does_not_fit(embedder: Embedder, text: str, in
 
 
 @pytest.mark.model
+def test_the_head_of_a_text_fits_and_has_the_vector_of_the_window(embedder: Embedder) -> None:
+    text = "The first rule is to read the manual. " * 300
+    head = embedder.head(text)
+    assert text.startswith(head)
+    assert head.endswith(". ")
+    assert embedder.fits(head)
+    assert not embedder.fits(head + "The first rule is to read the manual. ")
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("first", "second"), [("I love \U0001f355", "I love \U0001f697"), ("schon", "schön"), ("x" * 101, "y" * 101)]
+)
+def test_what_does_not_reach_the_vector_is_told(embedder: Embedder, first: str, second: str) -> None:
+    rows = embedder.embed([first, second])
+    assert np.allclose(rows[0], rows[1], atol=1e-6)
+    assert embedder.unread(first) != embedder.unread(second)
+
+
+@pytest.mark.model
+def test_english_is_read_as_a_whole(embedder: Embedder) -> None:
+    assert embedder.unread("How do I turn {x: 1} into <b>a & b</b> at 100% - or $5? #1 ~ ^ | \\ `y`") == ()
+
+
+@pytest.mark.model
 def test_the_onnx_form_is_exported_once(cache: Path, embedder: Embedder) -> None:
     if not embedder.identity.endswith("/onnx"):
         pytest.skip("ONNX is not installed")
@@ -98,6 +123,7 @@ class Moody:
     """A model that fails on one text."""
 
     max_seq_length = 16
+    tokenizer = None
 
     def get_embedding_dimension(self) -> int:
         return 2

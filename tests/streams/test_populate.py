@@ -254,6 +254,16 @@ def test_a_withheld_answer_long_after_its_deadline_finds_its_requester_told(clos
     assert [out.topic for out in closed([late._replace(timestamp_ms=DEADLINE_MS + LATE_MS)])] == []
 
 
+def test_whom_a_connector_with_a_wrong_clock_calls_late_is_told_by_the_shard_if_it_still_waits(
+    closed: Populate,
+) -> None:
+    (out,) = closed([record(completion(asked_by(), {"text": SECRET}))._replace(timestamp_ms=DEADLINE_MS + 10**9)])
+    event = decode_event(out.value or b"")
+    assert isinstance(event, AnswerFailed)
+    assert event.error.code == "deadline_exceeded"
+    assert SECRET not in str(out)
+
+
 def test_a_requester_of_a_withheld_answer_is_not_told_twice(closed: Populate, metrics: Metrics) -> None:
     batch = [record(completion(asked_by(), {"a": 1})), record(completion(asked_by(), {"a": 2}), 1)]
     assert len(closed(batch)) == 2

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.base import Near, Source
+from schemas.base import Near, Sealed, Source
 from schemas.decisions import Decision, Reason
-from schemas.journal import AnswerWithheld, EntriesInvalidated, HitJudged, PolicySet
+from schemas.documents import Entry
+from schemas.journal import Answered, AnswerWithheld, EntriesInvalidated, HitJudged, PolicySet
+from schemas.observations import Observation
 from schemas.policy import Cacheable, CategoryPolicy, Policy
 from schemas.responses import Outcome
 from streams.shard.fold import fold, next_timer_ms
@@ -19,10 +21,12 @@ from streams.shard.folded import Folded
 from streams.shard.state import Shard, restored
 from streams.shard.withdrawing import LOOKED_AT_MAX
 from streams.store import Reach
+from streams.vectors import encode, quantise
 from tests.streams.shard.build import (
     DIM,
     JOURNAL_ID,
     Journal,
+    effects,
     fold_all,
     forward_id,
     near,
@@ -245,6 +249,109 @@ def test_a_miss_judged_wrong_takes_the_answer_that_it_brought(journal: Journal) 
     assert fold(shard, journal.answer(forward_id(asked), "wrong")).counts == [("not_admitted", "judged_wrong")]
 
 
+def test_a_miss_judged_wrong_does_not_come_back_with_the_same_answer_before_any_tick(journal: Journal) -> None:
+    shard = ready(journal)
+    asked = fold(shard, journal.ask("how?", vector(1)))
+    fold(shard, journal.answer(forward_id(asked), "wrong"))
+    fold(shard, journal.add(judged(asked.decisions[0], correct=False)))
+    for text, at in (("how?", vector(1)), ("and how?", vector(0, 1))):
+        again = fold(shard, journal.ask(text, at))
+        assert again.decisions[0].outcome is Outcome.MISS
+        assert fold(shard, journal.answer(forward_id(again), "wrong")).counts == [("not_admitted", "judged_wrong")]
+    assert len(shard.entries) == 0
+
+
+def test_a_miss_judged_wrong_is_found_after_a_restart(journal: Journal) -> None:
+    shard = ready(journal)
+    asked = fold(shard, journal.ask("how?", vector(1)))
+    fold(shard, journal.answer(forward_id(asked), "wrong"))
+    shard = reopened(shard)
+    fold(shard, journal.add(judged(asked.decisions[0], correct=False)))
+    assert len(shard.entries) == 0
+    assert shard.withdrawals == {}
+
+
+def test_a_miss_judged_before_its_answer_came_is_delivered_and_not_kept(journal: Journal) -> None:
+    shard = ready(journal)
+    asked = fold(shard, journal.ask("how?", vector(1)))
+    fold(shard, journal.add(judged(asked.decisions[0], correct=False)))
+    assert next_timer_ms(shard) != 0
+    landed = fold(shard, journal.answer(forward_id(asked), "wrong"))
+    assert len(responses(landed)) == 1
+    assert ("not_admitted", "withdrawn") in landed.counts
+    assert shard.withdrawals == {}
+
+
+def undigested(shard: Shard) -> Shard:
+    """The shard restored from entries of a version that kept no digest of answers."""
+    shard.freeze()
+    shard.committed(Reach(1, 1))
+    old = {
+        key: Entry.decode(value).model_copy(update={"answer_digest": ""}).encode()
+        for key, value in shard.store.scan(b"entries/")
+    }
+    shard.store.write(dict(old), Reach(2, 2))
+    return restored(shard.partition, shard.shards, JOURNAL_ID, shard.store)
+
+
+def test_an_entry_kept_without_its_digest_is_judged_like_any_other(journal: Journal) -> None:
+    shard = ready(journal)
+    remembered(journal, shard, "how?", vector(1))
+    remembered(journal, shard, "why?", vector(0, 1))
+    shard = undigested(shard)
+    hit = ask(journal, shard, "how?")
+    fold(shard, journal.add(judged(hit, correct=False)))
+    again = fold(shard, journal.ask("how?", vector(1)))
+    assert again.decisions[0].outcome is Outcome.MISS
+    kept = fold(shard, journal.answer(forward_id(again), "the answer to how?"))
+    assert kept.counts == [("not_admitted", "judged_wrong")]
+    assert ask(journal, shard, "why?", vector(0, 1)).outcome is Outcome.HIT
+
+
+def test_a_decision_that_names_no_answer_is_judged_by_its_entry(journal: Journal) -> None:
+    shard = ready(journal)
+    remembered(journal, shard, "how?", vector(1))
+    old = judged(ask(journal, shard, "how?"), correct=False).model_copy(update={"answer": None, "namespace": None})
+    fold(shard, journal.add(old))
+    again = fold(shard, journal.ask("how?", vector(1)))
+    kept = fold(shard, journal.answer(forward_id(again), "the answer to how?"))
+    assert kept.counts == [("not_admitted", "judged_wrong")]
+
+
+def test_nothing_is_observed_of_a_category_that_may_not_be_kept_any_more(journal: Journal) -> None:
+    shard = ready(journal, cache=Cacheable.OBSERVE)
+    remembered(journal, shard, "how?", vector(1))
+    asked = fold(shard, journal.ask("how so?", near(0.95)))
+    assert asked.decisions[0].reason is Reason.OBSERVED
+    fold(shard, journal.policy(1, cache=Cacheable.NEVER))
+    landed = fold(shard, journal.answer(forward_id(asked), "what nobody may keep"))
+    assert [effect.topic for effect in landed.effects] == ["responses"]
+
+
+def test_an_observation_has_nothing_of_a_withdrawn_answer(journal: Journal) -> None:
+    shard = ready(journal, cache=Cacheable.OBSERVE)
+    remembered(journal, shard, "how?", vector(1), tags=("t",))
+    asked = fold(shard, journal.ask("how so?", near(0.95)))
+    invalidate(journal, shard, tag="t")
+    landed = fold(shard, journal.answer(forward_id(asked), "another"))
+    (effect,) = effects(landed, "observations")
+    assert Observation.decode(effect.value or b"").cached is None
+
+
+@pytest.mark.parametrize("cache", [Cacheable.ALLOW, Cacheable.NEVER])
+def test_what_cannot_be_folded_is_a_dead_letter_without_the_text_of_a_never_category(
+    journal: Journal, cache: Cacheable
+) -> None:
+    shard = ready(journal)
+    asked = fold(shard, journal.ask("how?", vector(1)))
+    fold(shard, journal.policy(1, cache=cache))
+    broken = [
+        fold(shard, journal.add(Answered(forward_id=forward_id(asked), body=Sealed(data="[1]")))),
+        fold(shard, journal.ask("how?", vector(1), body=Sealed(data="no JSON"))),
+    ]
+    assert [letter.value is None for letter in effects(broken, "dead-letters")] == [cache is Cacheable.NEVER] * 2
+
+
 def test_a_hit_judged_right_stays(journal: Journal) -> None:
     shard = ready(journal)
     remembered(journal, shard, "how?", vector(1))
@@ -324,6 +431,19 @@ def test_two_shards_that_fold_the_same_withdrawals_are_the_same(journal: Journal
     again = new_shard()
     fold_all(again, journal.records)
     assert again.freeze() == shard.freeze()
+
+
+def test_a_namespace_that_lost_its_last_vector_is_searched_alike_after_a_restart(journal: Journal) -> None:
+    shard = ready(journal)
+    remembered(journal, shard, "too long for a vector", None)
+    remembered(journal, shard, "how?", vector(1), tags=("t",))
+    invalidate(journal, shard, tag="t")
+    swept(journal, shard)
+    again = reopened(shard)
+    asked = journal.ask("how?", vector(1))
+    assert fold(shard, asked).decisions == fold(again, asked).decisions
+    other = journal.ask("how?", encode(quantise(np.ones(DIM + 1))))
+    assert fold(shard, other).decisions == fold(again, other).decisions
 
 
 def test_policies_without_change_withdraw_nothing(journal: Journal) -> None:
