@@ -9,7 +9,7 @@ from streams.guards.items import WORDLY, Item
 from streams.guards.stems import related, stem
 from streams.guards.words import words
 
-FUNCTION = words("function_words")
+FUNCTION = words("function_words") | words("negators")
 GENERAL = frozenset(stem(word) for word in words("general_words")) | words("general_words")
 
 
@@ -20,6 +20,7 @@ class Content(NamedTuple):
     stems: frozenset[str]
     """All words, also grammar and filler."""
     groups: frozenset[int]
+    lows: frozenset[str]
     joined: frozenset[str]
     """Neighbouring words written as one, and initials of neighbouring words: data base, machine learning."""
 
@@ -32,7 +33,8 @@ def read_content(items: Sequence[Item], used: frozenset[int]) -> Content:
     return Content(
         dict(reversed(salient.items())),
         frozenset(item.stem for item in worded),
-        frozenset(group for item in kept for group in item.groups),
+        frozenset(group for item in worded for group in item.groups if item.stem != "be"),
+        frozenset(item.low for item in worded),
         _joined([item.low for item in worded]),
     )
 
@@ -59,7 +61,7 @@ def _missing(a: Content, b: Content) -> list[Item]:
 
 def _parts(item: Item, a: Content, b: Content) -> bool:
     """Whether the word is a part of one that the other text writes as one."""
-    return any(word in b.stems and item.low in word for word in a.joined)
+    return any(word in b.lows and item.low in word for word in a.joined)
 
 
 def _joined(lows: list[str]) -> frozenset[str]:

@@ -30,7 +30,9 @@ _CALENDAR = {name: number for number, names in enumerate(groups("dates"), 1) for
 _MONTHS = 12
 _UNSURE = frozenset(("may", "march"))
 """Names of the calendar that are words of their own unless written as names or beside a number."""
-_BESIDE_NUMBERS = frozenset("jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat sun".split())
+_BESIDE_NUMBERS = frozenset(
+    "jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat sun".split()
+)
 """Short names of the calendar that are read as such only beside a number."""
 DIGITS_MAX = 40
 """A longer number is compared as it is written."""

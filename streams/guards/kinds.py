@@ -8,12 +8,22 @@ from typing import NamedTuple
 
 from streams.guards.content import FUNCTION
 from streams.guards.items import Item
-from streams.guards.words import groups, pairs
+from streams.guards.words import groups, pairs, words
 
 NONE = "none"
 
 
 _MOODS = {word: mood for mood, line in enumerate(groups("moods")) for word in line}
+_JOINING = frozenset("who whom whose which when where".split())
+"""Question words that also join a clause to what it describes."""
+_LEADING = words("leading_words") | {","}
+_SKIPPED = frozenset(
+    "good best easy easiest quick simple right correct proper main common usual fast fastest some certain various"
+    " different few possible effective efficient".split()
+)
+"""Words between those of an opening: what is the (best) way to."""
+_VAGUE = frozenset(("what", "which"))
+_BEING = frozenset(("is", "are"))
 _TIMED = frozenset("who when where count amount yesno".split())
 """Kinds whose answer depends on the time that is asked about."""
 _PRESENT, _PAST, _FUTURE = range(3)
@@ -28,23 +38,25 @@ class Kind(NamedTuple):
     mood_text: str = ""
 
 
-def _openings() -> dict[str, list[tuple[tuple[str, ...], str, bool]]]:
-    found: dict[str, list[tuple[tuple[str, ...], str, bool]]] = defaultdict(list)
+class Opening(NamedTuple):
+    """Words that say what is asked for; `where` is "", "^" (opens a sentence) or "~" (anywhere)."""
+
+    said: tuple[str, ...]
+    kind: str
+    where: str
+
+
+def _openings() -> dict[str, list[Opening]]:
+    found: dict[str, list[Opening]] = defaultdict(list)
     for left, kind in pairs("question_types"):
-        said = tuple(left.lstrip("^").split())
-        found[said[0]].append((said, kind, left.startswith("^")))
-    return {first: sorted(rest, key=lambda entry: -len(entry[0])) for first, rest in found.items()}
+        where = left[0] if left[0] in "^~" else ""
+        said = tuple(left.lstrip("^~").split())
+        found[said[0]].append(Opening(said, kind, where))
+    return {first: sorted(rest, key=lambda opening: -len(opening.said)) for first, rest in found.items()}
 
 
 _OPENINGS = _openings()
 _COMPATIBLE = frozenset(frozenset(pair) for pair in groups("compatible_types"))
-_JOINING = frozenset("who whom whose which when where".split())
-_LEADING = frozenset(
-    "me us tell know explain show say see understand wonder ask describe learn find determine check about to of on and"
-    " or in at for from by , figure remember guess decide".split()
-)
-"""Words after which a question word asks, also within a sentence."""
-_SKIPPED = frozenset("good best easy quick simple right correct proper main common usual fast".split())
 
 
 def read_kind(items: Sequence[Item]) -> Kind:
@@ -52,16 +64,23 @@ def read_kind(items: Sequence[Item]) -> Kind:
     plain = [item for item in items if item.kind != "word" or item.stem not in _SKIPPED]
     lows = [item.low for item in plain]
     asked: Kind | None = None
+    meant: Kind | None = None
     for at, item in enumerate(plain):
-        for said, kind, opens in _OPENINGS.get(item.low, ()):
-            if tuple(lows[at : at + len(said)]) != said or (opens and not item.initial):
-                continue
-            if kind == "yesno":
-                asked = asked or _with_mood(Kind(kind, item.text), plain, at)
-            elif not _is_relative(plain, at, asked is not None):
-                return _with_mood(Kind(kind, item.text), plain, at)
+        if asked is not None and item.low == "?":
             break
-    return asked or Kind(NONE, "")
+        for said, kind, where in _OPENINGS.get(item.low, ()):
+            if tuple(lows[at : at + len(said)]) != said or (where == "^" and not item.initial):
+                continue
+            if where == "~":
+                meant = meant or Kind(kind, item.text)
+            elif kind == "yesno":
+                asked = asked or _with_mood(Kind(kind, item.text), plain, at)
+            elif (asked is None or asked.kind == "yesno") and not _is_relative(plain, at, asked is not None):
+                asked = _with_mood(Kind(kind, item.text), plain, at)
+            break
+    if asked is None or (meant is not None and (asked.kind in _VAGUE or asked.text.lower() in _BEING)):
+        return meant or asked or Kind(NONE, "")
+    return asked
 
 
 def _is_relative(items: Sequence[Item], at: int, asked: bool) -> bool:
@@ -71,7 +90,9 @@ def _is_relative(items: Sequence[Item], at: int, asked: bool) -> bool:
         return False
     before = items[at - 1]
     if asked:
-        return before.low not in _LEADING
+        return before.low not in _LEADING or at + 1 == len(items) or items[at + 1].kind == "stop"
+    if before.low == ",":
+        return all(other.low != "?" for other in items)
     return before.kind == "word" and before.low not in FUNCTION and before.low not in _LEADING
 
 
@@ -87,5 +108,7 @@ def differing(a: Kind, b: Kind) -> tuple[str, ...]:
     if a.mood == b.mood or min(a.mood, b.mood) < 0:
         return ()
     moods = {a.mood, b.mood}
-    strict = a.kind == "yesno" or moods == {_PAST, _FUTURE} or (a.kind in _TIMED and moods <= {_PRESENT, _PAST, _FUTURE})
+    strict = (
+        a.kind == "yesno" or moods == {_PAST, _FUTURE} or (a.kind in _TIMED and moods <= {_PRESENT, _PAST, _FUTURE})
+    )
     return (a.mood_text, b.mood_text) if strict else ()

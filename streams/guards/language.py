@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streams.guards.items import Item
+from streams.guards.tokens import folded
 from streams.guards.words import words
 
 LATIN_SHARE = 0.9
 """Of the letters of an English text, so many are a to z."""
 
 _ENGLISH = words("function_words") | words("general_words")
-_FOREIGN = words("foreign")
+_FOREIGN = frozenset(map(folded, words("foreign")))
 
 
 def is_english(items: Sequence[Item]) -> bool:

@@ -17,12 +17,15 @@ _TITLE_SHARE = 0.7
 """From this share of capitals on, they are the style of the text and name nothing."""
 
 
-EXTRA_MAX = 1
+EXTRA_MAX = 2
 """Words that one of two statements may have more than the other."""
 _ASKING = frozenset("who whom whose what which when where why how".split())
+_ENDS = frozenset(".?!")
 _POINTING = frozenset(("this", "these"))
 _PERSONAL = frozenset("i me my mine you your yours we us our please let".split())
-_FINITE = frozenset("is are was were be been being has have had does do did will would can could may must should".split())
+_FINITE = frozenset(
+    "is are was were be been being has have had does do did will would can could may must should".split()
+)
 
 
 class Names(NamedTuple):
@@ -42,7 +45,7 @@ def read_names(items: Sequence[Item], used: frozenset[int], content: Content) ->
     words = [item for item in items if item.kind in ("word", "sharp", "dotted")]
     literal = {item.low: item.text for at, item in enumerate(items) if item.kind in _LITERAL and at not in used}
     statement = _is_statement(items)
-    pointing = next((item.text for item in items if item.low in _POINTING), "")
+    pointing = _pointing(items)
     if _is_title(words):
         return Names({}, literal, content, pointing, statement)
     named = {item.low: item for at, item in enumerate(items) if item in words and at not in used and _is_name(item)}
@@ -66,6 +69,16 @@ def differing(a: Names, b: Names, english: bool) -> tuple[str, ...]:
     if a.statement and b.statement and len(mine) + len(theirs) <= EXTRA_MAX:
         return ()
     return tuple(item.text for item in (*mine[:3], *theirs[:3]))
+
+
+def _pointing(items: Sequence[Item]) -> str:
+    """The word that points, in the first sentence; later ones may point at what that one names."""
+    for item in items:
+        if item.low in _POINTING:
+            return item.text
+        if item.low in _ENDS:
+            break
+    return ""
 
 
 def _is_statement(items: Sequence[Item]) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streams.guards.content import FUNCTION
+from streams.guards.content import FUNCTION, GENERAL
 from streams.guards.items import Item
 from streams.guards.words import lines, parted
 
@@ -20,7 +20,8 @@ _STRICT = frozenset(at for at, line in enumerate(_LINES) if line.startswith("*")
 _BY = _PREPOSITIONS["by"]
 _BE = frozenset("is are was were be been being get gets got".split())
 _RELATIVE = frozenset("which who that".split())
-_CONJUNCTIONS = frozenset(("and", "or", ","))
+_CONJUNCTIONS = frozenset(("and", "or", "vs", "versus", "&", "/"))
+_SYMMETRIC = frozenset("between vs versus compare comparing compared comparison differ difference differences".split())
 _BARE = -1
 _DESCRIBED = -2
 _WORDS_MAX = 60
@@ -34,9 +35,12 @@ class Roles(NamedTuple):
     texts: dict[str, str]
     counts: dict[str, int]
     beside: frozenset[tuple[str, str]]
-    """Neighbours with nothing between them."""
+    """Neighbours with nothing between them, but for filler."""
     calculation: tuple[str, ...]
     """Numbers in their order, where operators stand between them."""
+    symmetric: bool
+    """Whether the text compares things, whose order says nothing."""
+    sentences: int
 
 
 def read_roles(items: Sequence[Item]) -> Roles:
@@ -46,7 +50,7 @@ def read_roles(items: Sequence[Item]) -> Roles:
     counts: dict[str, int] = {}
     beside: list[tuple[str, str]] = []
     order: list[str] = []
-    now, be_at, last = _BARE, -1, ""
+    now, before, be_at, last = _BARE, _BARE, -1, ""
     agent: int | None = None
     for at, item in enumerate(items):
         low = item.low
@@ -55,33 +59,50 @@ def read_roles(items: Sequence[Item]) -> Roles:
             now, be_at = (_DESCRIBED if described else _BARE), len(order)
         elif low in _PREPOSITIONS:
             now = _PREPOSITIONS[low]
-            if now == _BY and agent is None and 0 <= be_at < len(order) and last:
+            if now == _BY and agent is None and 0 <= be_at < len(order):
                 now, agent = _BARE, len(order)
         elif item.kind in ("word", "number", "sharp", "dotted") and low not in FUNCTION:
             if item.stem not in texts and len(order) < _WORDS_MAX:
                 texts[item.stem], role[item.stem] = item.text, now
                 order.append(item.stem)
-                if last:
+                if last and not {last, item.stem} & GENERAL:
                     beside.append((last, item.stem))
             counts[item.stem] = counts.get(item.stem, 0) + 1
             last = item.stem
-            now = now if now == _DESCRIBED else _BARE
+            before, now = (now if now != _BARE else before), (now if now == _DESCRIBED else _BARE)
             continue
-        elif item.kind in ("stop", "operator") or low in _CONJUNCTIONS:
-            now = _BARE
+        elif low in _CONJUNCTIONS:
+            # What is joined to a word shares its role: between A and B.
+            now = before
+        elif item.kind in ("stop", "operator"):
+            now = before = _BARE
         last = ""
     if agent is not None and agent < len(order):
         order = _active(order, be_at, agent, role)
-    return Roles({root: role[root] for root in order}, texts, counts, frozenset(beside), _calculation(items))
+    return Roles(
+        {root: role[root] for root in order},
+        texts,
+        counts,
+        frozenset(beside),
+        _calculation(items),
+        any(item.low in _SYMMETRIC for item in items),
+        sum(item.low in ("?", ".", "!") for item in items[:-1]),
+    )
 
 
 def _active(order: list[str], be_at: int, agent: int, role: dict[str, int]) -> list[str]:
-    """The order with the agent of a passive first and its subject behind the verb."""
-    end = agent + 1
-    while end < len(order) and role[order[end]] == _BARE:
-        end += 1
-    subject = min(be_at, agent - 1)
-    return [*order[agent:end], order[agent - 1], *order[:subject], *order[subject : agent - 1], *order[end:]]
+    """The order of an active sentence: the agent of the passive first, then the verb, then what was the subject."""
+    end = _bare_until(order, agent, len(order), role)
+    verb = _bare_until(order, be_at, agent, role)
+    # In a question the subject stands behind the auxiliary: Is Python used by ...
+    start = be_at if be_at else max(0, verb - 1)
+    return [*order[agent:end], *order[start:verb], *order[:start], *order[verb:agent], *order[end:]]
+
+
+def _bare_until(order: list[str], at: int, end: int, role: dict[str, int]) -> int:
+    while at < end and role[order[at]] == _BARE:
+        at += 1
+    return at
 
 
 def differing(a: Roles, b: Roles) -> tuple[str, ...]:
@@ -94,8 +115,9 @@ def differing(a: Roles, b: Roles) -> tuple[str, ...]:
     said = said or _repeated(a, b, both)
     if not said:
         places = {root: at for at, root in enumerate(b.role)}
+        both = [root for root in both if not root[0].isdigit() and _DESCRIBED not in (a.role[root], b.role[root])]
         there = [places[root] for root in both]
-        said = [both[at] for at in _reversed(there)] or _neighbours(a, b)
+        said = [] if a.symmetric and b.symmetric else [both[at] for at in _reversed(there)] or _neighbours(a, b)
     return tuple(a.texts[root] for root in said)
 
 
@@ -110,7 +132,13 @@ def _exchanged(a: Roles, b: Roles, moved: list[str]) -> list[str]:
 
 def _repeated(a: Roles, b: Roles, both: list[str]) -> list[str]:
     """Words that one text says again where the other does not."""
-    return [root for root in both if a.counts[root] != b.counts[root]]
+    mine = [root for root in both if a.counts[root] > b.counts[root]]
+    theirs = [root for root in both if a.counts[root] < b.counts[root]]
+    if mine and theirs:
+        return mine + theirs
+    # As many words in all: a synonym stands for the repeated one. More sentences: it is told again.
+    again = a.sentences == b.sentences and sum(a.counts.values()) != sum(b.counts.values())
+    return mine + theirs if again else []
 
 
 def _reversed(there: list[int]) -> list[int]:

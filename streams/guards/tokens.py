@@ -51,6 +51,7 @@ _PATTERN = re.compile(
     """,
     re.VERBOSE,
 )
+_ACCENTS = re.compile("[\u0300-\u036f]")
 _ENDS = frozenset(".?!\n…。？！:")
 _SENSELESS = frozenset(("bracket", "quote"))
 
@@ -71,7 +72,9 @@ def tokens(text: str) -> tuple[list[Token], int]:
 
 
 def folded(piece: str) -> str:
-    """Without case, and with one form for what looks alike."""
+    """Without case, with one form for what looks alike, and without the accents of Latin letters."""
     if piece.isascii():
         return piece.lower()
-    return unicodedata.normalize("NFKC", piece).casefold().replace("’", "'")
+    plain = unicodedata.normalize("NFKC", piece).casefold().replace("\u2019", "'")
+    bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", plain))
+    return bare if bare.isascii() else plain
