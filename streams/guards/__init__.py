@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from schemas.policy import Guard
-from streams.guards import code_tokens, figures, kinds, named, negation, roles
+from streams.guards import code_tokens, figures, kinds, named, negation, swaps
 from streams.guards.parsed import Read, read
 from streams.guards.verdict import Verdict, not_applicable, passed, refused
 from streams.guards.words import digest
@@ -25,7 +25,7 @@ _DIFFERING: dict[Guard, Callable[[Read, Read], tuple[str, ...]]] = {
     Guard.NUMBERS: lambda a, b: figures.differing(a.figures, b.figures),
     Guard.NEGATION: lambda a, b: negation.differing(a.denials, b.denials),
     Guard.NAMES: lambda a, b: named.differing(a.names, b.names, a.english and b.english),
-    Guard.ORDER: lambda a, b: roles.differing(a.roles, b.roles),
+    Guard.ORDER: lambda a, b: swaps.differing(a.roles, b.roles),
     Guard.CODE: lambda a, b: code_tokens.differing(a.code, b.code),
     Guard.QUESTION: lambda a, b: kinds.differing(a.kind, b.kind),
 }

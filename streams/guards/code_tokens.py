@@ -96,5 +96,7 @@ def _operators(items: Sequence[Item]) -> Counter[str]:
 
 
 def _prose(items: Sequence[Item], at: int) -> bool:
+    if items[at].text == "%" and (at + 1 == len(items) or items[at + 1].kind != "number"):
+        return True
     beside = [items[near] for near in (at - 1, at + 1) if 0 <= near < len(items)]
     return len(beside) < 2 or all(item.kind == "word" and len(item.text) > 1 for item in beside)

@@ -30,9 +30,9 @@ _CALENDAR = {name: number for number, names in enumerate(groups("dates"), 1) for
 _MONTHS = 12
 _UNSURE = frozenset(("may", "march"))
 """Names of the calendar that are words of their own unless written as names or beside a number."""
-_BESIDE_NUMBERS = frozenset(
-    "jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat sun".split()
-)
+_SHORT_CHARS = 4
+"""Names of the calendar that are no longer must be written as names."""
+_BESIDE_NUMBERS = frozenset("mar sun sat wed mon dec".split())
 """Short names of the calendar that are read as such only beside a number."""
 DIGITS_MAX = 40
 """A longer number is compared as it is written."""
@@ -154,9 +154,8 @@ def _figures(items: Sequence[Item], at: int) -> tuple[list[Figure], int]:
 
 def _is_date(items: Sequence[Item], at: int) -> bool:
     item = items[at]
-    if item.low not in _UNSURE and item.low not in _BESIDE_NUMBERS:
-        return True
-    if item.low in _UNSURE and item.text[:1].isupper() and not item.initial:
+    name = item.text[:1].isupper() and not item.initial
+    if item.low not in _BESIDE_NUMBERS and (name or (item.low not in _UNSURE and len(item.low) > _SHORT_CHARS)):
         return True
     return any(0 <= beside < len(items) and items[beside].kind == "number" for beside in (at - 1, at + 1))
 

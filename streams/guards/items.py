@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from streams.guards.stems import stem
 from streams.guards.tokens import Token
-from streams.guards.words import groups, pairs
+from streams.guards.words import groups, pairs, units
 
 WORDLY = frozenset(("word", "sharp", "dotted"))
 """Kinds of tokens that are words or names."""
@@ -46,6 +46,10 @@ def _grouped(*names: str) -> dict[str, frozenset[int]]:
             number += 1
             for word in line:
                 found[stem("".join(word.split()))].add(number)
+    measures = list(dict.fromkeys(units().values()))
+    for name, unit in units().items():
+        # The names of a unit are synonyms, below the numbers of the lines above.
+        found[stem(name)].add(-1 - measures.index(unit))
     return {word: frozenset(lines) for word, lines in found.items()}
 
 
@@ -95,10 +99,8 @@ def _undone(token: Token) -> list[Token]:
 
 
 def _joined(found: list[Token], text: str) -> list[Item]:
-    lows = [token.low for token in found if token.kind != "operator" or token.low != "-"]
-    found = (
-        [token for token in found if token.kind != "operator" or token.low != "-"] if len(lows) < len(found) else found
-    )
+    found = [token for at, token in enumerate(found) if token.low != "-" or _counts(found, at)]
+    lows = [token.low for token in found]
     out: list[Item] = []
     at = 0
     while at < len(found):
@@ -116,6 +118,11 @@ def _joined(found: list[Token], text: str) -> list[Item]:
     return out
 
 
+def _counts(found: list[Token], at: int) -> bool:
+    """Whether a - stands beside a number; else it is a hyphen or a dash."""
+    return any(0 <= beside < len(found) and found[beside].kind == "number" for beside in (at - 1, at + 1))
+
+
 def _item(low: str, text: str, kind: str, initial: bool) -> Item:
-    root = stem(low) if kind in WORDLY else low
+    root = stem(low.removesuffix("()")) if kind in WORDLY else low
     return Item(low, root, _GROUPS.get(root, _NO_GROUPS), text, kind, initial)

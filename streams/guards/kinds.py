@@ -22,6 +22,7 @@ _SKIPPED = frozenset(
     " different few possible effective efficient".split()
 )
 """Words between those of an opening: what is the (best) way to."""
+_REQUESTS = words("requests")
 _VAGUE = frozenset(("what", "which"))
 _BEING = frozenset(("is", "are"))
 _TIMED = frozenset("who when where count amount yesno".split())
@@ -69,7 +70,7 @@ def read_kind(items: Sequence[Item]) -> Kind:
         if asked is not None and item.low == "?":
             break
         for said, kind, where in _OPENINGS.get(item.low, ()):
-            if tuple(lows[at : at + len(said)]) != said or (where == "^" and not item.initial):
+            if tuple(lows[at : at + len(said)]) != said or (where == "^" and not _opens(plain, at)):
                 continue
             if where == "~":
                 meant = meant or Kind(kind, item.text)
@@ -81,6 +82,13 @@ def read_kind(items: Sequence[Item]) -> Kind:
     if asked is None or (meant is not None and (asked.kind in _VAGUE or asked.text.lower() in _BEING)):
         return meant or asked or Kind(NONE, "")
     return asked
+
+
+def _opens(items: Sequence[Item], at: int) -> bool:
+    """Whether an auxiliary opens a question, and no request such as "can you explain"."""
+    first = items[at].initial or (items[at - 1].low == "," and any(item.low == "?" for item in items))
+    follow = [item.low for item in items[at + 1 : at + 4] if item.low != "please"]
+    return first and not (len(follow) > 1 and follow[0] == "you" and follow[1] in _REQUESTS)
 
 
 def _is_relative(items: Sequence[Item], at: int, asked: bool) -> bool:

@@ -12,7 +12,6 @@ from streams.guards.words import Side, sides, words
 _NEGATORS = words("negators")
 _PREFIXES = tuple(sorted(words("prefixes"), key=len, reverse=True))
 _OPPOSITES = sides("opposites")
-_COMPLEMENTS = sides("complements")
 _BY_STEM: dict[str, tuple[Side, ...]] = {}
 for _term, _places in _OPPOSITES.items():
     if " " not in _term:

@@ -1,12 +1,8 @@
-"""Order and roles: the same words with subject and object, source and target, or more and less exchanged.
-
-A word's role is the preposition before it, or none. Two texts differ when two words exchange their roles, when one word
-stands after prepositions that exclude each other (from Rome, to Rome), or when three words come in reversed order (dog
-bites man, man bites dog). A lone word that moves, such as "in Python" from the end to the front, changes nothing.
-"""
+"""The roles of words: the preposition before each, and their order, passive sentences read as active ones."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,150 +12,145 @@ from streams.guards.words import lines, parted
 
 _LINES = lines("directions")
 _PREPOSITIONS = {word: at for at, line in enumerate(_LINES) for word in parted(line.lstrip("* "))}
-_STRICT = frozenset(at for at, line in enumerate(_LINES) if line.startswith("*"))
+STRICT = frozenset(at for at, line in enumerate(_LINES) if line.startswith("*"))
+"""Roles of which one may never stand for another: from, to, than, before, after."""
+BARE = -1
+"""The role of a word that no preposition governs."""
+DESCRIBED = -2
+"""The role of a word in a clause that describes another: a ball which is green."""
+
 _BY = _PREPOSITIONS["by"]
 _BE = frozenset("is are was were be been being get gets got".split())
 _RELATIVE = frozenset("which who that".split())
 _CONJUNCTIONS = frozenset(("and", "or", "vs", "versus", "&", "/"))
 _SYMMETRIC = frozenset("between vs versus compare comparing compared comparison differ difference differences".split())
-_BARE = -1
-_DESCRIBED = -2
+_ENDS = frozenset("?.!")
+_SUMS = frozenset(("number", "operator", "bracket"))
+_SAID = {"plus": "+", "minus": "-", "times": "*", "x": "*"}
+_SIGNS = frozenset("+-*/^%")
 _WORDS_MAX = 60
-"""Words whose order is compared; texts with more of them in common are told apart by the first ones."""
+"""Words whose roles are read; those of a longer text are told by the first ones."""
 
 
 class Roles(NamedTuple):
-    """The words of a text by stem with their roles, in their order, that of an active sentence."""
+    """The words of a text by stem with their roles, in the order of an active sentence."""
 
     role: dict[str, int]
     texts: dict[str, str]
-    counts: dict[str, int]
+    counts: Counter[str]
     beside: frozenset[tuple[str, str]]
-    """Neighbours with nothing between them, but for filler."""
-    calculation: tuple[str, ...]
-    """Numbers in their order, where operators stand between them."""
+    """Neighbours with nothing between them; none in a passive sentence."""
+    copula: int
+    """How many words stand before the last is, are, was or were, where some do."""
     symmetric: bool
     """Whether the text compares things, whose order says nothing."""
     sentences: int
+    dangling: frozenset[int]
+    """Prepositions that end a sentence: who does she write to."""
+    calculation: tuple[str, ...]
+    """Numbers, operators and brackets in their order, where the text calculates."""
 
 
 def read_roles(items: Sequence[Item]) -> Roles:
     """The roles of the words of a text."""
-    role: dict[str, int] = {}
-    texts: dict[str, str] = {}
-    counts: dict[str, int] = {}
-    beside: list[tuple[str, str]] = []
-    order: list[str] = []
-    now, before, be_at, last = _BARE, _BARE, -1, ""
-    agent: int | None = None
+    reader = _Reader()
     for at, item in enumerate(items):
-        low = item.low
-        if low in _BE:
-            described = at > 0 and items[at - 1].low in _RELATIVE and not items[at - 1].initial
-            now, be_at = (_DESCRIBED if described else _BARE), len(order)
-        elif low in _PREPOSITIONS:
-            now = _PREPOSITIONS[low]
-            if now == _BY and agent is None and 0 <= be_at < len(order):
-                now, agent = _BARE, len(order)
-        elif item.kind in ("word", "number", "sharp", "dotted") and low not in FUNCTION:
-            if item.stem not in texts and len(order) < _WORDS_MAX:
-                texts[item.stem], role[item.stem] = item.text, now
-                order.append(item.stem)
-                if last and not {last, item.stem} & GENERAL:
-                    beside.append((last, item.stem))
-            counts[item.stem] = counts.get(item.stem, 0) + 1
-            last = item.stem
-            before, now = (now if now != _BARE else before), (now if now == _DESCRIBED else _BARE)
-            continue
-        elif low in _CONJUNCTIONS:
-            # What is joined to a word shares its role: between A and B.
-            now = before
-        elif item.kind in ("stop", "operator"):
-            now = before = _BARE
-        last = ""
-    if agent is not None and agent < len(order):
-        order = _active(order, be_at, agent, role)
+        reader.take(item, items[at - 1] if at else None)
+    reader.close()
+    order = reader.active()
     return Roles(
-        {root: role[root] for root in order},
-        texts,
-        counts,
-        frozenset(beside),
-        _calculation(items),
-        any(item.low in _SYMMETRIC for item in items),
-        sum(item.low in ("?", ".", "!") for item in items[:-1]),
+        role={root: reader.role[root] for root in order},
+        texts=reader.texts,
+        counts=reader.counts,
+        beside=frozenset(reader.beside if reader.agent is None else ()),
+        copula=reader.copula,
+        symmetric=any(item.low in _SYMMETRIC for item in items),
+        sentences=sum(item.low in _ENDS for item in items[:-1]),
+        dangling=frozenset(reader.dangling),
+        calculation=_calculation(items),
     )
 
 
-def _active(order: list[str], be_at: int, agent: int, role: dict[str, int]) -> list[str]:
-    """The order of an active sentence: the agent of the passive first, then the verb, then what was the subject."""
-    end = _bare_until(order, agent, len(order), role)
-    verb = _bare_until(order, be_at, agent, role)
-    # In a question the subject stands behind the auxiliary: Is Python used by ...
-    start = be_at if be_at else max(0, verb - 1)
-    return [*order[agent:end], *order[start:verb], *order[:start], *order[verb:agent], *order[end:]]
+class _Reader:
+    """Takes the items of a text one after the other."""
 
+    def __init__(self) -> None:
+        self.role: dict[str, int] = {}
+        self.texts: dict[str, str] = {}
+        self.counts: Counter[str] = Counter()
+        self.beside: list[tuple[str, str]] = []
+        self.dangling: list[int] = []
+        self.order: list[str] = []
+        self.copula = 0
+        self.agent: int | None = None
+        self._now = self._before = BARE
+        self._be_at = -1
+        self._last = ""
 
-def _bare_until(order: list[str], at: int, end: int, role: dict[str, int]) -> int:
-    while at < end and role[order[at]] == _BARE:
-        at += 1
-    return at
+    def take(self, item: Item, before: Item | None) -> None:
+        low = item.low
+        if low in _PREPOSITIONS:
+            self._preposition(_PREPOSITIONS[low])
+        elif low in _BE:
+            described = before is not None and before.low in _RELATIVE and not before.initial
+            self._now = DESCRIBED if described else BARE
+            self._be_at = len(self.order)
+            self.copula = self._be_at or self.copula
+        elif item.kind in ("word", "number", "sharp", "dotted") and low not in FUNCTION:
+            self._word(item)
+            return
+        elif low in _CONJUNCTIONS:
+            # What is joined to a word shares its role: between A and B.
+            self._now = self._before
+        elif item.kind in ("stop", "operator"):
+            self.close()
+            self._now = self._before = BARE
+        self._last = ""
 
+    def close(self) -> None:
+        """A sentence ends; what its last preposition governs stands before it."""
+        if self._now in STRICT:
+            self.dangling.append(self._now)
 
-def differing(a: Roles, b: Roles) -> tuple[str, ...]:
-    """The words that change places or roles."""
-    if a.calculation != b.calculation and sorted(a.calculation) == sorted(b.calculation):
-        return a.calculation[:2]
-    both = [root for root in a.role if root in b.role]
-    moved = [root for root in both if a.role[root] != b.role[root]]
-    said = [root for root in moved if a.role[root] in _STRICT and b.role[root] in _STRICT] or _exchanged(a, b, moved)
-    said = said or _repeated(a, b, both)
-    if not said:
-        places = {root: at for at, root in enumerate(b.role)}
-        both = [root for root in both if not root[0].isdigit() and _DESCRIBED not in (a.role[root], b.role[root])]
-        there = [places[root] for root in both]
-        said = [] if a.symmetric and b.symmetric else [both[at] for at in _reversed(there)] or _neighbours(a, b)
-    return tuple(a.texts[root] for root in said)
+    def _preposition(self, role: int) -> None:
+        self._now = role
+        if role == _BY and self.agent is None and 0 <= self._be_at < len(self.order):
+            self._now, self.agent = BARE, len(self.order)
 
+    def _word(self, item: Item) -> None:
+        root = item.stem
+        if root not in self.texts and len(self.order) < _WORDS_MAX:
+            self.texts[root], self.role[root] = item.text, self._now
+            self.order.append(root)
+            if self._last and self._last not in GENERAL and root not in GENERAL:
+                self.beside.append((self._last, root))
+        self.counts[root] += 1
+        self._last = root
+        self._before = self._before if self._now == BARE else self._now
+        self._now = DESCRIBED if self._now == DESCRIBED else BARE
 
-def _exchanged(a: Roles, b: Roles, moved: list[str]) -> list[str]:
-    """Two words of which each has the other's role."""
-    for at, x in enumerate(moved):
-        for y in moved[at + 1 :]:
-            if a.role[x] == b.role[y] and a.role[y] == b.role[x] and _DESCRIBED not in (a.role[x], a.role[y]):
-                return [x, y]
-    return []
+    def active(self) -> list[str]:
+        """The words in the order of an active sentence: the agent, the verb, then what was the subject."""
+        order, agent = self.order, self.agent
+        if agent is None or agent >= len(order):
+            return order
+        end = self._bare_until(agent, len(order))
+        verb = self._bare_until(self._be_at, agent)
+        # In a question the subject stands behind the auxiliary: Is Python used by ...
+        start = min(self._be_at, agent) or max(0, verb - 1)
+        return [*order[agent:end], *order[start:verb], *order[:start], *order[verb:agent], *order[end:]]
 
-
-def _repeated(a: Roles, b: Roles, both: list[str]) -> list[str]:
-    """Words that one text says again where the other does not."""
-    mine = [root for root in both if a.counts[root] > b.counts[root]]
-    theirs = [root for root in both if a.counts[root] < b.counts[root]]
-    if mine and theirs:
-        return mine + theirs
-    # As many words in all: a synonym stands for the repeated one. More sentences: it is told again.
-    again = a.sentences == b.sentences and sum(a.counts.values()) != sum(b.counts.values())
-    return mine + theirs if again else []
-
-
-def _reversed(there: list[int]) -> list[int]:
-    """Where three of the places stand in falling order, if any do."""
-    if all(x < y for x, y in zip(there, there[1:], strict=False)):
-        return []
-    for middle in range(1, len(there) - 1):
-        before = next((at for at in range(middle) if there[at] > there[middle]), None)
-        after = next((at for at in range(middle + 1, len(there)) if there[at] < there[middle]), None)
-        if before is not None and after is not None:
-            return [before, middle, after]
-    return []
-
-
-def _neighbours(a: Roles, b: Roles) -> list[str]:
-    """Two words that stand side by side, in one order here and in the other there: house boat, boat house."""
-    return next(([x, y] for x, y in sorted(a.beside) if (y, x) in b.beside), [])
+    def _bare_until(self, at: int, end: int) -> int:
+        while at < end and self.role[self.order[at]] == BARE:
+            at += 1
+        return at
 
 
 def _calculation(items: Sequence[Item]) -> tuple[str, ...]:
     at = [n for n, item in enumerate(items) if item.kind == "number"]
-    if len(at) < 2 or not any(item.kind == "operator" for item in items[at[0] : at[-1]]):
+    if len(at) < 2:
         return ()
-    return tuple(items[n].text for n in at)
+    # A bracket may stand before the first number and behind the last.
+    part = items[max(0, at[0] - 1) : at[-1] + 2]
+    said = [_SAID.get(item.low, item.text) for item in part if item.kind in _SUMS or item.low in _SAID]
+    return tuple(said) if any(sign in _SIGNS for sign in said) else ()
