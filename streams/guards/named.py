@@ -66,7 +66,7 @@ def differing(a: Names, b: Names, english: bool) -> tuple[str, ...]:
     names = [i.text for i in mine if i.low in a.named] + [i.text for i in theirs if i.low in b.named]
     if names or not english:
         return tuple(names)
-    if a.statement and b.statement and len(mine) + len(theirs) <= EXTRA_MAX:
+    if a.statement and b.statement and not (mine and theirs) and len(mine) + len(theirs) <= EXTRA_MAX:
         return ()
     return tuple(item.text for item in (*mine[:3], *theirs[:3]))
 
