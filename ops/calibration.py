@@ -74,8 +74,8 @@ def calibrate(samples: Sequence[Sample], budget: float, confidence: float) -> Ca
     """The lowest threshold found safe, or why there is none."""
     needed = least(budget, confidence)
     counted = _counted(samples)
-    most = max((each.hits for each in counted), default=0)
-    none = Calibrated(None, budget, confidence, most, 0, None, len(samples), needed, "")
+    most, false = max(((each.hits, each.false_hits) for each in counted), default=(0, 0))
+    none = Calibrated(None, budget, confidence, most, false, None, len(samples), needed, "")
     if most < needed:
         return none._replace(
             why=f"{most} hits are too few: with {needed}, none of them false, it could be shown; {needed - most} more"

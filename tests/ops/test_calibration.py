@@ -83,6 +83,11 @@ def test_too_few_pairs_give_no_threshold_and_the_number_that_is_needed() -> None
     assert calibrate([Sample(0.95, True)] * 299, 0.01, 0.95).threshold == 0.95
 
 
+def test_false_hits_are_told_also_where_all_hits_are_too_few() -> None:
+    found = calibrate([Sample(0.95, True)] * 20 + [Sample(0.9, False)] * 2, 0.01, 0.95)
+    assert (found.threshold, found.hits, found.false_hits) == (None, 22, 2)
+
+
 def test_without_any_pair_the_need_is_told_too() -> None:
     assert "299" in calibrate([], 0.01, 0.95).why
 
