@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from streams.guards.items import WORDLY, Item
@@ -65,7 +66,7 @@ def _parts(item: Item, a: Content, b: Content) -> bool:
 
 
 def _joined(lows: list[str]) -> frozenset[str]:
-    pairs = {x + y for x, y in zip(lows, lows[1:], strict=False)}
+    pairs = {x + y for x, y in pairwise(lows)}
     initials = [low[0] for low in lows]
     for size in (2, 3, 4):
         pairs.update("".join(initials[at : at + size]) for at in range(len(initials) - size + 1))

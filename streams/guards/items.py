@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from streams.guards.stems import stem
-from streams.guards.tokens import Token
+from streams.guards.tokens import Token, tokens
 from streams.guards.words import groups, pairs, units
 
 WORDLY = frozenset(("word", "sharp", "dotted"))
@@ -74,7 +74,9 @@ def items(found: list[Token], text: str) -> list[Item]:
 def _expanded(found: list[Token], shouted: bool) -> list[Token]:
     out: list[Token] = []
     for token in found:
-        if token.kind != "word":
+        if token.kind in ("span", "fence"):
+            out += [token, *_within(token)]
+        elif token.kind != "word":
             out.append(token)
         elif "'" in token.low:
             out += _undone(token)
@@ -85,6 +87,14 @@ def _expanded(found: list[Token], shouted: bool) -> list[Token]:
         else:
             out.append(token)
     return out
+
+
+def _within(token: Token) -> list[Token]:
+    """The tokens of a piece of code: it says the same without its marks."""
+    inner = token.text.strip("`")
+    shift = token.start + token.text.index(inner)
+    found, _ = tokens(inner)
+    return [piece._replace(start=piece.start + shift, end=piece.end + shift) for piece in found]
 
 
 def _undone(token: Token) -> list[Token]:
