@@ -78,6 +78,8 @@ def _named(name: str, other: Code) -> bool:
 
 def _is_code(item: Item) -> bool:
     text = item.text
+    if text.isalpha() and (text.islower() or text.istitle()):
+        return False
     return (
         "_" in text
         or text.endswith("()")

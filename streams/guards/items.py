@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import lru_cache
 from typing import NamedTuple
 
 from streams.guards.stems import stem
@@ -109,7 +110,8 @@ def _undone(token: Token) -> list[Token]:
 
 
 def _joined(found: list[Token], text: str) -> list[Item]:
-    found = [token for at, token in enumerate(found) if token.low != "-" or _counts(found, at)]
+    if any(token.low == "-" for token in found):
+        found = [token for at, token in enumerate(found) if token.low != "-" or _counts(found, at)]
     lows = [token.low for token in found]
     out: list[Item] = []
     at = 0
@@ -134,5 +136,12 @@ def _counts(found: list[Token], at: int) -> bool:
 
 
 def _item(low: str, text: str, kind: str, initial: bool) -> Item:
-    root = stem(low.removesuffix("()")) if kind in WORDLY else low
-    return Item(low, root, _GROUPS.get(root, _NO_GROUPS), text, kind, initial)
+    root, lines = _known(low) if kind in WORDLY else (low, _NO_GROUPS)
+    return Item(low, root, lines, text, kind, initial)
+
+
+@lru_cache(maxsize=65_536)
+def _known(low: str) -> tuple[str, frozenset[int]]:
+    """The stem of a word and its lines of synonyms."""
+    root = stem(low.removesuffix("()"))
+    return root, _GROUPS.get(root, _NO_GROUPS)
