@@ -12,7 +12,7 @@ from streams.guards.items import Item
 _QUOTED = re.compile(r"\"([^\"\n]{1,400})\"|“([^”\n]{1,400})”|(?<!\w)'([^'\n]{1,400})'(?!\w)")
 _BLANKS = re.compile(r"\s+")
 _CAMEL = re.compile(r"[a-z0-9][A-Z]")
-_PHRASE = re.compile(r"[^\W\d_]+(?:[ ,'’-]+[^\W\d_]+)+[.!?]?")
+_PHRASE = re.compile(r"[^\W\d_]+(?:[ ,'\u2019-]+[^\W\d_]+)+[.!?]?")
 _PRODUCT = re.compile(r"^(?:[A-Z]|[a-z][A-Z])")
 _OPERATORS = frozenset(
     "=== !== == != <= >= <=> < > => -> <- += -= *= /= %= ** // ++ && || ?. := << >> :: = * ^ | + - / %".split()
@@ -78,6 +78,8 @@ def _named(name: str, other: Code) -> bool:
 
 def _is_code(item: Item) -> bool:
     text = item.text
+    if text.isalpha() and (text.islower() or text.istitle()):
+        return False
     return (
         "_" in text
         or text.endswith("()")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from streams.guards.items import WORDLY, Item
@@ -20,9 +22,7 @@ class Content(NamedTuple):
     stems: frozenset[str]
     """All words, also grammar and filler."""
     groups: frozenset[int]
-    lows: frozenset[str]
-    joined: frozenset[str]
-    """Neighbouring words written as one, and initials of neighbouring words: data base, machine learning."""
+    lows: tuple[str, ...]
 
 
 def read_content(items: Sequence[Item], used: frozenset[int]) -> Content:
@@ -34,8 +34,7 @@ def read_content(items: Sequence[Item], used: frozenset[int]) -> Content:
         dict(reversed(salient.items())),
         frozenset(item.stem for item in worded),
         frozenset(group for item in worded for group in item.groups if item.stem != "be"),
-        frozenset(item.low for item in worded),
-        _joined([item.low for item in worded]),
+        tuple(item.low for item in worded),
     )
 
 
@@ -52,21 +51,18 @@ def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
 
 
 def _missing(a: Content, b: Content) -> list[Item]:
-    return [
-        item
-        for root, item in a.salient.items()
-        if root not in b.stems and not (item.groups & b.groups) and item.low not in b.joined and not _parts(item, a, b)
-    ]
+    apart = [item for root, item in a.salient.items() if root not in b.stems and not (item.groups & b.groups)]
+    return [item for item in apart if item.low not in _joined(b.lows) and not _is_part(item.low, a, b)] if apart else []
 
 
-def _parts(item: Item, a: Content, b: Content) -> bool:
+def _is_part(low: str, a: Content, b: Content) -> bool:
     """Whether the word is a part of one that the other text writes as one."""
-    return any(word in b.lows and item.low in word for word in a.joined)
+    return any(word in b.lows and low in word for word in _joined(a.lows))
 
 
-def _joined(lows: list[str]) -> frozenset[str]:
-    pairs = {x + y for x, y in zip(lows, lows[1:], strict=False)}
-    initials = [low[0] for low in lows]
-    for size in (2, 3, 4):
-        pairs.update("".join(initials[at : at + size]) for at in range(len(initials) - size + 1))
-    return frozenset(pairs)
+@lru_cache(maxsize=4_096)
+def _joined(lows: tuple[str, ...]) -> frozenset[str]:
+    """Neighbouring words written as one, and initials of neighbouring words: data base, machine learning."""
+    initials = "".join(low[0] for low in lows)
+    runs = {initials[at : at + size] for size in (2, 3, 4) for at in range(len(initials) - size + 1)}
+    return frozenset(runs.union(x + y for x, y in pairwise(lows)))

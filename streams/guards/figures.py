@@ -220,7 +220,9 @@ def _written(items: Sequence[Item], at: int) -> tuple[Fraction, int]:
     total, current, end = 0, 0, at
     while end < len(items):
         low = items[end].low
-        if low in _WORDS:
+        if low == "one" and current % 100 >= 20 and current % 10 == 0:
+            current += 1
+        elif low in _WORDS:
             if current and (current % 100 == 0 or (current % 10 == 0 and _WORDS[low] < 10 and current % 100 >= 20)):
                 current += _WORDS[low]
             elif current:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import lru_cache
 from typing import NamedTuple
 
 from streams.guards.stems import stem
-from streams.guards.tokens import Token
+from streams.guards.tokens import Token, tokens
 from streams.guards.words import groups, pairs, units
 
 WORDLY = frozenset(("word", "sharp", "dotted"))
@@ -74,7 +75,9 @@ def items(found: list[Token], text: str) -> list[Item]:
 def _expanded(found: list[Token], shouted: bool) -> list[Token]:
     out: list[Token] = []
     for token in found:
-        if token.kind != "word":
+        if token.kind in ("span", "fence"):
+            out += [token, *_within(token)]
+        elif token.kind != "word":
             out.append(token)
         elif "'" in token.low:
             out += _undone(token)
@@ -85,6 +88,14 @@ def _expanded(found: list[Token], shouted: bool) -> list[Token]:
         else:
             out.append(token)
     return out
+
+
+def _within(token: Token) -> list[Token]:
+    """The tokens of a piece of code: it says the same without its marks."""
+    inner = token.text.strip("`")
+    shift = token.start + token.text.index(inner)
+    found, _ = tokens(inner)
+    return [piece._replace(start=piece.start + shift, end=piece.end + shift) for piece in found]
 
 
 def _undone(token: Token) -> list[Token]:
@@ -99,7 +110,8 @@ def _undone(token: Token) -> list[Token]:
 
 
 def _joined(found: list[Token], text: str) -> list[Item]:
-    found = [token for at, token in enumerate(found) if token.low != "-" or _counts(found, at)]
+    if any(token.low == "-" for token in found):
+        found = [token for at, token in enumerate(found) if token.low != "-" or _counts(found, at)]
     lows = [token.low for token in found]
     out: list[Item] = []
     at = 0
@@ -124,5 +136,12 @@ def _counts(found: list[Token], at: int) -> bool:
 
 
 def _item(low: str, text: str, kind: str, initial: bool) -> Item:
-    root = stem(low.removesuffix("()")) if kind in WORDLY else low
-    return Item(low, root, _GROUPS.get(root, _NO_GROUPS), text, kind, initial)
+    root, lines = _known(low) if kind in WORDLY else (low, _NO_GROUPS)
+    return Item(low, root, lines, text, kind, initial)
+
+
+@lru_cache(maxsize=65_536)
+def _known(low: str) -> tuple[str, frozenset[int]]:
+    """The stem of a word and its lines of synonyms."""
+    root = stem(low.removesuffix("()"))
+    return root, _GROUPS.get(root, _NO_GROUPS)

@@ -13,14 +13,18 @@ LATIN_SHARE = 0.9
 
 _ENGLISH = words("function_words") | words("general_words")
 _FOREIGN = frozenset(map(folded, words("foreign")))
+_FOREIGN_ONLY, _ENGLISH_ONLY = _FOREIGN - _ENGLISH, _ENGLISH - _FOREIGN
 
 
 def is_english(items: Sequence[Item]) -> bool:
     """Whether the words read as English; a text of no words has no language, and counts as English."""
     lows = [item.low for item in items if item.kind == "word"]
-    letters = sum(map(len, lows))
-    plain = sum(len(low) if low.isascii() else sum(map(str.isascii, low)) for low in lows)
-    if plain < LATIN_SHARE * letters:
+    foreign = sum(1 for low in lows if low in _FOREIGN_ONLY)
+    if foreign and foreign >= sum(1 for low in lows if low in _ENGLISH_ONLY):
         return False
-    foreign = sum(low in _FOREIGN and low not in _ENGLISH for low in lows)
-    return foreign == 0 or foreign < sum(low in _ENGLISH and low not in _FOREIGN for low in lows)
+    strange = [low for low in lows if not low.isascii()]
+    return not strange or sum(map(_strange_letters, strange)) <= (1 - LATIN_SHARE) * sum(map(len, lows))
+
+
+def _strange_letters(low: str) -> int:
+    return sum(1 for letter in low if not letter.isascii())

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from streams.guards.content import FUNCTION, Content, unmatched
-from streams.guards.items import Item
+from streams.guards.items import WORDLY, Item
 
 _LITERAL = frozenset(("url", "email", "path", "version"))
 _TITLE_SHARE = 0.7
@@ -42,13 +42,15 @@ class Names(NamedTuple):
 
 def read_names(items: Sequence[Item], used: frozenset[int], content: Content) -> Names:
     """The names of a text."""
-    words = [item for item in items if item.kind in ("word", "sharp", "dotted")]
+    words = [item for item in items if item.kind in WORDLY]
     literal = {item.low: item.text for at, item in enumerate(items) if item.kind in _LITERAL and at not in used}
     statement = _is_statement(items)
     pointing = _pointing(items)
     if _is_title(words):
         return Names({}, literal, content, pointing, statement)
-    named = {item.low: item for at, item in enumerate(items) if item in words and at not in used and _is_name(item)}
+    named = {
+        item.low: item for at, item in enumerate(items) if item.kind in WORDLY and at not in used and _is_name(item)
+    }
     return Names(named, literal, content, pointing, statement)
 
 
@@ -89,6 +91,8 @@ def _is_statement(items: Sequence[Item]) -> bool:
 
 
 def _is_name(item: Item) -> bool:
+    if item.text.islower() and item.text.isalpha() and item.kind == "word":
+        return False
     if item.kind != "word" or any(c.isdigit() for c in item.text):
         return True
     if item.low in FUNCTION:

@@ -47,7 +47,7 @@ def read_denials(items: Sequence[Item]) -> Denials:
 
 def differing(a: Denials, b: Denials) -> tuple[str, ...]:
     """The words that say the contrary of each other."""
-    turned = _prefixed(a, b) or _prefixed(b, a)
+    turned = _prefixed(a, b) or _prefixed(b, a)[::-1]
     odd = len(a.negators) % 2 != len(b.negators) % 2
     if turned and not odd:
         return turned

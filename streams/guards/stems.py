@@ -89,9 +89,10 @@ def _restored(root: str) -> str:
 def _spelling(word: str) -> str:
     """British and American spellings as one."""
     if len(word) > 5:
-        word = re.sub(r"is(e|ation|er|ing)$", r"iz\1", word)
+        word = re.sub(r"is(e|ation|er|ing)?$", r"iz\1", word)
         word = re.sub(r"ys(e|er)$", r"yz\1", word)
         word = re.sub(r"ogue$", "og", word)
+        word = re.sub(r"ll(?=ation$|ment$)", "l", word)
     if len(word) > 5 or word in ("colour", "honour"):
         word = re.sub(r"our(s|al|ite|able)?$", r"or\1", word)
     word = re.sub(r"(?<=[bt])re$", "er", word) if len(word) > 5 else word

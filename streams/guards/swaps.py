@@ -7,6 +7,8 @@ order (dog bites man, man bites dog). A lone word that moves, as "in Python" fro
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from streams.guards.content import GENERAL
 from streams.guards.roles import BARE, DESCRIBED, STRICT, Roles
 
@@ -14,7 +16,7 @@ from streams.guards.roles import BARE, DESCRIBED, STRICT, Roles
 def differing(a: Roles, b: Roles) -> tuple[str, ...]:
     """The words that change places or roles."""
     if a.calculation and b.calculation and a.calculation != b.calculation:
-        return a.calculation[:2]
+        return tuple(part for part in a.calculation if part[-1].isdigit())
     both = [root for root in a.role if root in b.role]
     said = _exchanged(a, b, both) or _repeated(a, b, both) or _reordered(a, b, both)
     return tuple(a.texts[root] for root in said)
@@ -58,7 +60,7 @@ def _reordered(a: Roles, b: Roles, both: list[str]) -> list[str]:
     ordered = [r for r in both if not r[0].isdigit() and a.role[r] != DESCRIBED and b.role[r] != DESCRIBED]
     places = {root: at for at, root in enumerate(b.role)}
     there = [places[root] for root in ordered]
-    if all(x < y for x, y in zip(there, there[1:], strict=False)):
+    if all(x < y for x, y in pairwise(there)):
         return []
     return [ordered[at] for at in _reversed(there)] or _neighbours(a, b) or _equated(a, b, ordered)
 

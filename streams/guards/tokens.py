@@ -29,30 +29,34 @@ class Token(NamedTuple):
 
 _PATTERN = re.compile(
     r"""
-      (?P<fence>```[^`]*(?:```|$))
+      (?P<plain>[A-Za-z]+(?=[ ?,!]|$))  # most words: tried first, and none of what follows
+    | (?P<fence>```[^`]*(?:```|$))
     | (?P<span>`[^`\n]+`)
     | (?P<url>\b(?:https?|ftp|file|s3|git|ssh|jdbc|mailto)://[^\s<>"'`)\]]+|\bwww\.[^\s<>"'`)\]]+)
     | (?P<email>\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+)
-    | (?P<path>(?:[A-Za-z]:\\|\.{1,2}/|~/|(?<![\w/])/)[\w.@+\-]+(?:[\\/][\w.@+\-*]+)*|\b[\w.-]+(?:/[\w.-]+)*/[\w-]+\.[A-Za-z]\w{0,4}\b
-            |\b[\w-]+(?:/[\w.-]+){2,})
+    | (?P<path>(?:[A-Za-z]:\\|\.{1,2}/|~/|(?<![\w/])/)[\w.@+\-]+(?:[\\/][\w.@+\-*]+)*
+              |\b[\w.-]+(?:/[\w.-]+)*/[\w-]+\.[A-Za-z]\w{0,4}\b
+              |\b[\w-]+(?:/[\w.-]+){2,})
     | (?P<date>\b\d{4}-\d{1,2}-\d{1,2}\b)
     | (?P<time>\b\d{1,2}:\d{2}(?::\d{2})?(?:\s?[ap]\.?m\b\.?)?|\b\d{1,2}\s?[ap]\.?m\b\.?)
     | (?P<version>\b[vV]\d+(?:\.\d+)*[\w-]*\b|\b\d+(?:\.\d+){2,}[\w-]*\b)
     | (?P<flag>(?<![\w-])--?[A-Za-z][\w]*(?:-[\w]+)*(?==|\b))
-    | (?P<number>(?:(?<![\w.)])-)?(?<![^\W\d_])\d+(?:,\d{2,3})*(?:\.\d+)?(?:[eE][+-]?\d+\b)?)
+    | (?P<number>(?:(?<![\w.)])-)?(?<![A-Za-z])\d+(?:,\d{2,3})*(?:\.\d+)?(?:[eE][+-]?\d+\b)?)
     | (?P<sharp>\b[A-Za-z](?:\+\+|\#)(?![\w+\#])|(?<!\w)\.(?:NET|net)\b)
     | (?P<dotted>\b[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+(?:\(\))?)
-    | (?P<word>[^\W\d_][\w]*(?:['’](?:[^\W\d_]+))?(?:\(\))?|_+\w+(?:\(\))?)
-    | (?P<operator>°[CFcf]\b|===|!==|<=>|\*\*|//|\+\+|&&|\|\||[=!<>:+*/%&|^-]=|=>|->|<-|<<|>>|::|\?\?|\?\.|[-+*/%=<>&|^~@\#\\$€£₹¥°])
+    | (?P<word>(?:[A-Za-z]\w*|[^\W\d_]+)(?:['\u2019](?:[^\W\d_]+))?(?:\(\))?|_+\w+(?:\(\))?)
+    | (?P<operator>°[CFcf]\b|===|!==|<=>|\*\*|//|\+\+|&&|\|\||[=!<>:+*/%&|^-]=|=>|->|<-|<<|>>|::|\?\?|\?\.
+                  |[-+*/%=<>&|^~@\#\\$€£₹¥°])
     | (?P<quote>["“”„«»])
     | (?P<bracket>[()\[\]{}])
-    | (?P<stop>[.?!;:,…。？！\n])
+    | (?P<stop>[.?!;:,\u2026\u3002\uff1f\uff01\n])
     | (?P<sign>[^\s\w])
     """,
     re.VERBOSE,
 )
+_KINDS = {name: name for name in _PATTERN.groupindex} | {"plain": "word"}
 _ACCENTS = re.compile("[\u0300-\u036f]")
-_ENDS = frozenset(".?!\n…。？！:")
+_ENDS = frozenset(".?!\n\u2026\u3002\uff1f\uff01:")
 _SENSELESS = frozenset(("bracket", "quote"))
 
 
@@ -64,7 +68,7 @@ def tokens(text: str) -> tuple[list[Token], int]:
     for match in _PATTERN.finditer(looked):
         if len(found) == TOKENS_MAX:
             return found, match.start()
-        kind = match.lastgroup or "sign"
+        kind = _KINDS[match.lastgroup or "sign"]
         piece = match.group()
         found.append(Token(piece, folded(piece), kind, match.start(), match.end(), initial))
         initial = piece in _ENDS if kind == "stop" else initial and kind in _SENSELESS
