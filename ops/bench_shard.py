@@ -1,7 +1,8 @@
 """`refrain bench shard`: one shard without a broker, its entries in one namespace and again in many.
 
 Each layout is filled into a RocksDB, then a fresh process restores it, so that memory is the shard's alone, and folds
-questions that hit, each timed beside a bare hnswlib query of an index over the same vectors.
+questions that hit, each timed beside a bare hnswlib query of an index over the same vectors, and beside a fold of
+another question under all guards.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from schemas.base import Reply, Sealed
 from schemas.decisions import Decision
 from schemas.documents import Entry, Meta, ShardPolicy, TableMode
 from schemas.journal import Asked, Origin, Seen
-from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy, Quota
+from schemas.policy import Cacheable, CategoryPolicy, Guard, Limits, Policy, Quota
 from schemas.responses import Outcome
 from streams.identity import decision_id
 from streams.log import Record
@@ -46,6 +47,9 @@ COMMIT_EVERY = 200
 EMBEDDER = "bench"
 INCARNATION = "bench"
 THREADS = 2
+VERBS = ("sort", "delete", "rename", "export", "share", "archive", "restore", "print")
+THINGS = ("report", "invoice", "photo", "contract", "playlist", "backup", "form", "ticket")
+PLACES = ("the cloud folder", "my mailbox", "the team space", "our archive", "the new phone", "a shared drive")
 
 
 class Layout(NamedTuple):
@@ -109,11 +113,13 @@ def _in_fresh_process(folder: Path, layout: Layout, queries: int, seed: int) -> 
     restore_s = time.perf_counter() - started
     rss = _rss() - before
     units: Floats = np.load(folder / "units.npy", mmap_mode="r")
-    folds, raws, right = _queries(shard, units, layout, queries, seed)
+    times, right = _queries(shard, units, layout, queries, seed)
+    folds, raws, guarded = times
     figures = {
         "raw_knn_us_p50": round(float(np.percentile(raws, 50)), 1),
         "fold_us_p50": round(float(np.percentile(folds, 50)), 1),
         "fold_us_p99": round(float(np.percentile(folds, 99)), 1),
+        "guards_us_p50": round(float(np.percentile(guarded, 50) - np.percentile(folds, 50)), 1),
         "ratio": round(float(np.percentile(folds, 50) / np.percentile(raws, 50)), 2),
         "recall_at_1": round(float(np.mean(right)), 4),
         "restore_s": round(restore_s, 1),
@@ -125,21 +131,30 @@ def _in_fresh_process(folder: Path, layout: Layout, queries: int, seed: int) -> 
 
 def _queries(
     shard: Shard, units: Floats, layout: Layout, queries: int, seed: int
-) -> tuple[list[float], list[float], list[bool]]:
-    """Times (us) of folds and of bare queries, in turn, and whether each fold served the nearest entry."""
+) -> tuple[tuple[list[float], list[float], list[float]], list[bool]]:
+    """Times (us) of folds, of bare queries and of folds under guards, in turn, and whether each served the nearest."""
     generator = np.random.default_rng(seed)
     bare = _bare_index(shard, units, layout)
-    folds, raws, asked = [], [], []
+    bare_policy, guarding_policy = _in_force(layout, ()), _in_force(layout, tuple(Guard))
+    folds, raws, guarded, asked = [], [], [], []
     for number in range(queries + queries // 10):
         target, question = _reworded(generator, units)
-        record = _asked(number, question, target, layout)
+        record = _asked(2 * number, question, target, layout)
+        # Of another entry: the texts of both are new to the guards.
+        near, nearby = _reworded(generator, units)
+        second = _asked(2 * number + 1, nearby, near, layout)
         # Another question, so that neither finds in the processor's cache what the other left there.
         _, other = _reworded(generator, units)
+        shard.policy = bare_policy
         started = time.perf_counter()
         bare.knn_query(other, k=1)
         middle = time.perf_counter()
         folded = fold(shard, record)
         ended = time.perf_counter()
+        shard.policy = guarding_policy
+        again = time.perf_counter()
+        also = fold(shard, second)
+        last = time.perf_counter()
         if number % COMMIT_EVERY == 0:
             shard.freeze()
             shard.committed(Reach(1, 1))
@@ -147,11 +162,11 @@ def _queries(
             continue  # the first ones warm caches
         raws.append((middle - started) * 1e6)
         folds.append((ended - middle) * 1e6)
-        decision = folded.decisions[0]
-        asked.append((decision, question, target))
+        guarded.append((last - again) * 1e6)
+        asked += [(folded.decisions[0], question, target), (also.decisions[0], nearby, near)]
     # Searched exactly only now: between the folds it would take their place in the processor's cache.
     right = [decision.outcome is Outcome.HIT and _is_nearest(decision, units, q, t, layout) for decision, q, t in asked]
-    return folds, raws, right
+    return (folds, raws, guarded), right
 
 
 def _reworded(generator: np.random.Generator, units: Floats) -> tuple[int, Floats]:
@@ -184,7 +199,7 @@ def _is_nearest(decision: Decision, units: Floats, question: Floats, target: int
 
 
 def _asked(number: int, question: Floats, target: int, layout: Layout) -> Record:
-    text = f"question {number}"
+    text = _wording(target, "How can I")
     asked = Asked(
         id=decision_id(0, number, "feedfeedfeed"),
         origin=Origin(topic="requests", topic_id="r", partition=0, offset=number),
@@ -219,14 +234,25 @@ def _entry(number: int, unit: Floats, layout: Layout) -> Entry:
         fields={"model": "00000000"},
         text_digest=f"{number:032x}",
         vector=encode(quantise(unit)),
-        question=Sealed(data=f"question number {number} about something"),
+        question=Sealed(data=_wording(number, "How do I")),
         answer=Sealed(data=json.dumps(answer)),
         admitted_at_ms=1_000,
     )
 
 
-def _policy(layout: Layout) -> Policy:
-    category = CategoryPolicy(threshold=THRESHOLD, ttl_ms=1_000_000, quota=Quota(cap=layout.entries + 1))
+def _wording(number: int, opening: str) -> str:
+    """The question of an entry; another opening asks the same."""
+    verb, thing, place = (words[number // 7**at % len(words)] for at, words in enumerate((VERBS, THINGS, PLACES)))
+    return f"{opening} {verb} the {thing} number {number} from {place} before the end of the month?"
+
+
+def _in_force(layout: Layout, guards: tuple[Guard, ...]) -> ShardPolicy:
+    return ShardPolicy(version=0, policy=_policy(layout, guards))
+
+
+def _policy(layout: Layout, guards: tuple[Guard, ...] = ()) -> Policy:
+    quota = Quota(cap=layout.entries + 1)
+    category = CategoryPolicy(threshold=THRESHOLD, ttl_ms=1_000_000, quota=quota, guards=guards)
     return Policy(categories={"code": category}, limits=Limits(hnsw_from=layout.hnsw_from))
 
 

@@ -30,6 +30,7 @@ GROUPS = {
     "govern": "control",
     "adapt": "load",
     "compare": "observations",
+    "verify": "doubts",
 }
 """Each processor's group reads one topic."""
 
@@ -92,6 +93,32 @@ def model(settings: Settings) -> list[Seen]:
 
     backend, folder, digest = find_model(settings.embedding)
     return [Seen("model", "ok", f"{settings.embedding.model} by {backend}, sha256 {digest[:12]}…, {folder}")]
+
+
+def verifier(settings: Settings) -> list[Seen]:
+    """Is the model of second opinions here, when one is named? Loads nothing."""
+    if settings.verify.backend == "words":
+        return [Seen("verifier", "warn", "second opinions compare words, not meaning",
+                     "for real traffic set verify.backend to auto and verify.model")]  # fmt: skip
+    if settings.verify.model is None:
+        return [Seen("verifier", "ok", "none: categories with `verify` serve equal texts only")]
+    from streams.model_verifier import find_verifier
+
+    offline = settings.verify.model_copy(update={"allow_download": False})
+    backend, found = find_verifier(offline, settings.verify.model)
+    return [Seen("verifier", "ok", f"{settings.verify.model} by {backend}, sha256 {found.tag}…, {found.folder}")]
+
+
+def categories(settings: Settings) -> list[Seen]:
+    """Can the artefact of categories be read? Whether it fits the embedder is told by classify when it starts."""
+    path = settings.classify.categories
+    if path is None:
+        return [Seen("categories", "ok", "no classifier is set: the nearest examples of the policy tell categories")]
+    from streams.category_artefact import read_file
+
+    found = read_file(path)
+    return [Seen("categories", "ok", f"{path}: version {found.version}, {len(found.categories)} categories, trained on"
+                 f" vectors of {found.embedder}")]  # fmt: skip
 
 
 def disk(settings: Settings) -> list[Seen]:

@@ -14,7 +14,23 @@ import typer
 # processors from the workers beside this one (a fold took 243 us of processor time with two, 130 us with one).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from ops import ask, bench, doctor, exits, invalidate, judge, policies, run, stats, switch, topics, watch
+from ops import (
+    ask,
+    bench,
+    calibrate,
+    categories,
+    doctor,
+    evaluate,
+    exits,
+    invalidate,
+    judge,
+    policies,
+    run,
+    stats,
+    switch,
+    topics,
+    watch,
+)
 from ops.state import Options
 from streams.errors import RefrainError
 
@@ -28,7 +44,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"[bold]Exit codes[/bold]\n\n{EXITS}",
 )
-for part in (topics, run, ask, watch, stats, policies, invalidate, judge, switch, doctor):
+for part in (
+    topics,
+    run,
+    ask,
+    watch,
+    stats,
+    policies,
+    invalidate,
+    judge,
+    switch,
+    categories,
+    evaluate,
+    calibrate,
+    doctor,
+):
     part.register(app)
 app.add_typer(bench.app, name="bench")
 

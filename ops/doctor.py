@@ -25,7 +25,7 @@ def doctor(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding.")] = False,
 ) -> None:
-    """Look at broker, topics, model, disk, lag, policy and workers; say what to do. Exit code 1 when one fails.
+    """Look at broker, topics, models, disk, lag, policy and workers; say what to do. Exit code 1 when one fails.
 
     [bold]Examples[/bold]
 
@@ -63,7 +63,13 @@ def examine(settings: Settings) -> list[Seen]:
             "policy": partial(checks.policy, settings),
             "lag": partial(checks.lag, admin, settings),
         }
-    here = {"model": checks.model, "disk": checks.disk, "workers": checks.workers}
+    here = {
+        "model": checks.model,
+        "categories": checks.categories,
+        "verifier": checks.verifier,
+        "disk": checks.disk,
+        "workers": checks.workers,
+    }
     looks |= {name: partial(check, settings) for name, check in here.items()}
     for name, look in looks.items():
         out += checks.guarded(name, look)

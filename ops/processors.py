@@ -19,6 +19,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "govern": ("streams.govern", "run_govern"),
     "adapt": ("streams.adapt", "run_adapt"),
     "compare": ("streams.compare", "run_compare"),
+    "verify": ("streams.verify", "run_verify"),
 }
 """Module and function of each processor."""
 NAMES = tuple(PLACES)

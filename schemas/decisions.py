@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from schemas.base import Message, Micros, Millis, Part
+from schemas.policy import Guard
 from schemas.responses import Outcome
 
 
@@ -34,7 +35,13 @@ class Reason(StrEnum):
     WITHDRAWN = "withdrawn"
     """The best match has been withdrawn."""
     GUARD_REFUSED = "guard_refused"
-    """A guard saw a difference that similarity cannot see."""
+    """A guard saw a difference that similarity cannot see, or does not apply to the language."""
+    AMBIGUOUS = "ambiguous"
+    """Two candidates with different answers are too close to each other to tell which is meant."""
+    VERIFIER_REFUSED = "verifier_refused"
+    """The second opinion says that another question was asked."""
+    VERIFIER_SILENT = "verifier_silent"
+    """No second opinion came in time."""
     EXACT_ONLY = "exact_only"
     """The question may only match exactly (last message not the user's, or beyond the embedder's window)."""
     REFRESH_ASKED = "refresh_asked"
@@ -72,7 +79,19 @@ class Candidate(Part):
     similarity: Micros
     age_ms: int
     verdict: str
-    """`served`, `not_needed`, `below_threshold`, `expired`, `withdrawn` or `guard:NAME`."""
+    """`served`, `not_needed`, `below_threshold`, `expired`, `withdrawn`, `ambiguous`,
+    `verifier` or `guard:NAME`."""
+
+
+class Guarded(Part):
+    """What one guard said of a question and the one whose answer would serve it."""
+
+    entry_id: str
+    """The entry, or the forward of the question on its way."""
+    guard: Guard
+    verdict: Literal["passed", "refused", "not_applicable"]
+    words: tuple[str, ...] = ()
+    """The words that decided it, of either question."""
 
 
 class Decision(Message):
@@ -115,7 +134,11 @@ class Decision(Message):
     forward_id: str | None = None
     """The forward that this request waits on, when it was not answered at once."""
     candidates: tuple[Candidate, ...] = ()
-    guards: tuple[dict[str, Any], ...] = ()
+    guards: tuple[Guarded, ...] = ()
+    """Of each candidate that was guarded, the guards up to the first that refused it."""
+    verifier: str | None = None
+    """Identity of the model whose second opinion counted, with its `verifier_score`."""
+    verifier_score: float | None = None
     differs: tuple[str, ...] = ()
     changes: str = ""
     """Digest of the changes of state that the record caused, hex."""

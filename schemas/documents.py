@@ -2,7 +2,8 @@
 
 Columns: `entries` (answers kept), `stats` (their use), `flights` (questions on their way to a model),
 `waiting` (requests that wait for one), `tables` (how a namespace is searched), `aging` (how far values aged),
-`withdrawals` (what is being withdrawn), `banned` (answers judged wrong), `judged`, `switches`, `tallies` (what came of
+`withdrawals` (what is being withdrawn), `banned` (answers judged wrong), `judged`, `switches`, `doubts` (questions that
+wait for a second opinion), `opinions` (those given), `tallies` (what came of
 each category's requests), `policies`, `loads`, `meta`.
 """
 
@@ -103,6 +104,27 @@ class Waiting(Message):
     reply: Reply
     deadline_at_ms: Millis
     offset: int
+
+
+class Doubt(Message):
+    """A question that waits for a second opinion on one entry."""
+
+    asked: str
+    """The journal record of the question, as JSON."""
+    offset: int
+    """Where in the journal it stands."""
+    entry: int
+    due_at_ms: Millis
+    """When it is forwarded without one."""
+    rounds: int = 1
+    """Second opinions asked for so far."""
+
+
+class Opinion(Message):
+    """A second opinion that is remembered; the id is ENTRY.TEXT_DIGEST. It goes with its entry."""
+
+    score: float | None
+    verifier: str
 
 
 class TableMode(Message):

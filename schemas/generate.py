@@ -17,11 +17,13 @@ from schemas.decisions import Decision
 from schemas.documents import (
     Aging,
     Banned,
+    Doubt,
     Entry,
     EntryStats,
     Flight,
     Judged,
     Meta,
+    Opinion,
     ShardLoad,
     ShardPolicy,
     Switched,
@@ -30,6 +32,7 @@ from schemas.documents import (
     Waiting,
     Withdrawal,
 )
+from schemas.doubts import DoubtRaised
 from schemas.forwards import Completion, Forward
 from schemas.load import LoadSample
 from schemas.observations import Comparison, Observation
@@ -60,8 +63,11 @@ MODELS: dict[str, type[Message]] = {
     "documents.judged": Judged,
     "documents.switched": Switched,
     "documents.tally": Tally,
+    "documents.doubt": Doubt,
+    "documents.opinion": Opinion,
     "documents.meta": Meta,
     "acknowledgement": Acknowledgement,
+    "doubt": DoubtRaised,
     "observation": Observation,
     "comparison": Comparison,
     "stats": ShardStats,

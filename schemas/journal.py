@@ -130,6 +130,20 @@ class AnswerWithheld(Message):
     forward_id: str
 
 
+class Verified(Message):
+    """A second opinion on a question in doubt: whether the entry's question asks the same."""
+
+    kind: Literal["Verified"] = "Verified"
+    id: str
+    """The decision that waits for it."""
+    entry: int
+    """The number of the entry."""
+    score: Annotated[float, Field(ge=0, le=1)] | None
+    """1: surely the same; None: the verifier could not tell, which counts as no."""
+    verifier: str
+    """Identity of the model."""
+
+
 class EntriesInvalidated(Message):
     """Entries that match all that is given are withdrawn: those admitted before this record, and before `before_ms`."""
 
@@ -190,6 +204,7 @@ Event = (
     | Answered
     | AnswerFailed
     | AnswerWithheld
+    | Verified
     | PolicySet
     | LoadChanged
     | EntriesInvalidated

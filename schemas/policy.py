@@ -28,6 +28,23 @@ class Cacheable(StrEnum):
     NEVER = "never"
 
 
+class Guard(StrEnum):
+    """Checks of what cosine similarity cannot see."""
+
+    NUMBERS = "numbers"
+    """Numbers and units."""
+    NEGATION = "negation"
+    """Negation and antonyms."""
+    NAMES = "names"
+    """Named things, identifiers, paths, versions, dates."""
+    ORDER = "order"
+    """Word order and swapped roles."""
+    CODE = "code"
+    """Code tokens."""
+    QUESTION = "question"
+    """Question type: who, when, how many."""
+
+
 class Eviction(StrEnum):
     """Which entry goes first."""
 
@@ -98,7 +115,18 @@ class CategoryPolicy(Strict):
     priority: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
     """What its entries are worth beside others'; another one takes effect with the next use of each entry."""
     scope: Literal["tenant", "shared"] = "tenant"
-    guards: tuple[str, ...] = ()
+    guards: tuple[Guard, ...] = tuple(Guard)
+    """What is checked between a question and the one whose answer would serve it; all by default."""
+    unverified: Literal["miss", "hit"] = "miss"
+    """What a match is when a guard does not apply to its language."""
+    margin: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """How much more similar the best candidate must be than one with another answer; 0: by nothing."""
+    verify: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The least score of a second opinion (`verify`) with which a match by meaning is served; absent: none is asked."""
+    threshold_ceiling: Annotated[float, Field(ge=0.5, le=1.0)] | None = None
+    """How high judged hits may push the threshold; absent: they do not move it."""
+    error_budget: Annotated[float, Field(gt=0, le=0.5)] = 0.01
+    """The share of hits that may be false, to which thresholds are calibrated."""
     coalesce: bool = True
     slices: Annotated[int, Field(ge=1, le=1024)] = 1
     tool_calls: bool = False
@@ -115,19 +143,16 @@ class CategoryPolicy(Strict):
     def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_regular(p) for p in patterns)
 
-    @field_validator("guards")
-    @classmethod
-    def _known_guards(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if names:
-            raise ValueError("this version has no guards; leave the list empty")
-        return names
-
     @model_validator(mode="after")
     def _ordered(self) -> CategoryPolicy:
         flaws = []
         if self.threshold_floor is not None and self.threshold_floor > self.threshold:
             flaws.append(
                 Flaw(("threshold_floor",), f"is above threshold, which is {self.threshold}", self.threshold_floor)
+            )
+        if self.threshold_ceiling is not None and self.threshold_ceiling < self.threshold:
+            flaws.append(
+                Flaw(("threshold_ceiling",), f"is below threshold, which is {self.threshold}", self.threshold_ceiling)
             )
         if self.ttl_cap_ms is not None and self.ttl_cap_ms < self.ttl_ms:
             flaws.append(Flaw(("ttl_cap_ms",), f"is below ttl_ms, which is {self.ttl_ms}", self.ttl_cap_ms))
@@ -191,6 +216,8 @@ class Limits(Strict):
     """Entries of one shard, all tenants and categories together."""
     eviction: Eviction = Eviction.VALUE
     """What goes first when room is needed."""
+    verify_timeout_ms: Annotated[int, Field(ge=10)] = 2_000
+    """How long a question waits for a second opinion before it is forwarded as a miss."""
     cost: Literal["latency", "tokens"] = "latency"
     """What a hit saves, as eviction counts it: the model's time (ms) or its tokens."""
 

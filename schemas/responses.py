@@ -41,6 +41,7 @@ class DecisionSummary(Part):
     stale: bool = False
     """Whether the answer is beyond its lifetime; a new one is on its way."""
     guards: tuple[dict[str, Any], ...] = ()
+    """What the guards said, as in the decision."""
     reason: str
 
 

@@ -53,7 +53,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("responses", "the request's", "Response", 8, "delete", DAY_MS,
           ("classify", "lookup", "populate"), ("clients",), max_bytes=RECORD_BYTES_MAX),
     Topic("journal", "tenant/category/slice", "journal.Event", SHARDS, "delete", YEAR_MS,
-          ("classify", "populate", "govern", "lookup"), ("lookup",),
+          ("classify", "populate", "govern", "verify", "lookup"), ("lookup",),
           max_bytes=RECORD_BYTES_MAX, append_time=True),
     Topic("documents", "COLUMN/ID", "documents.*", SHARDS, "compact", None,
           ("lookup",), ("lookup",), max_bytes=RECORD_BYTES_MAX, tombstones_ms=DAY_MS),
@@ -70,11 +70,13 @@ TOPICS: tuple[Topic, ...] = (
     Topic("acknowledgements", "processor/worker", "Acknowledgement", 1, "delete", DAY_MS,
           ("classify", "populate", "lookup"), ("operators",)),
     Topic("stats", "shard", "ShardStats", 1, "compact", None, ("lookup",), ("operators",), tombstones_ms=DAY_MS),
+    Topic("doubts", "decision id", "DoubtRaised", 8, "delete", DAY_MS,
+          ("lookup",), ("verify",), max_bytes=RECORD_BYTES_MAX),
     Topic("observations", "decision id", "Observation", 8, "delete", DAY_MS,
           ("lookup",), ("compare",), max_bytes=RECORD_BYTES_MAX),
     Topic("comparisons", "decision id", "Comparison", 8, "delete", YEAR_MS, ("compare",), ("auditors",)),
     Topic("dead-letters", "the original's", "the original's bytes", 1, "delete", 30 * DAY_MS,
-          ("classify", "lookup", "populate", "upstream", "govern", "compare"), ("operators",),
+          ("classify", "lookup", "populate", "upstream", "govern", "compare", "verify"), ("operators",),
           max_bytes=RECORD_BYTES_MAX),
 )  # fmt: skip
 

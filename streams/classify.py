@@ -19,12 +19,14 @@ from schemas.policy import Limits
 from schemas.requests import CacheMode, Request
 from streams.acting import Acting
 from streams.answers import refused, reply_of, respond
+from streams.categories import Categories, load_categories
 from streams.dead_letters import bury
 from streams.embedder import Embedder, Remembering, load_embedder
 from streams.errors import RefrainError, Refusal, RefusalCode
 from streams.identity import Question, check_length, decision_id, decision_tag, identify, question_of
 from streams.in_force import PolicyFollower, lease_s_of, within_ms_of
 from streams.log import Headers, Log, Outgoing, Record
+from streams.long_text import Framed, frame
 from streams.metrics import Metrics
 from streams.never import has_never
 from streams.passing import Passing, unstreamed
@@ -67,11 +69,14 @@ class Open(NamedTuple):
     reply: Reply
     question: Question
     place: Place | None
-    """None until the nearest example is known."""
-    compared: bool
-    """Whether the text is compared by meaning."""
-    text: str | None
-    """The text to embed, None when no vector is needed."""
+    """None until it is known what the question is near."""
+    framed: Framed | None
+    """What the embedder sees of the text, None when no vector is needed."""
+
+    @property
+    def text(self) -> str | None:
+        """The text to embed."""
+        return None if self.framed is None else self.framed.head
 
 
 class Classifier:
@@ -88,6 +93,7 @@ class Classifier:
         policy: Callable[[], PolicyInForce | None],
         reply_to: ReplyTo,
         metrics: Metrics,
+        trained: Categories | None = None,
     ) -> None:
         self._settings = settings
         self._incarnations = incarnations
@@ -97,6 +103,7 @@ class Classifier:
         self._policy = policy
         self._reply_to = reply_to
         self._metrics = metrics
+        self._trained = trained
         self._in_force: PolicyInForce | None = None
         self._router: Router | None = None
 
@@ -119,7 +126,7 @@ class Classifier:
             # What may be regulated from now on was perhaps not when it was remembered.
             self._remembering.clear()
         embed, identity = self._remembering.vectors, self._embedder.identity
-        self._router = None if current is None else Router(current, embed, identity)
+        self._router = None if current is None else Router(current, embed, identity, self._trained)
         self._in_force = current
 
     def _vectors(self, texts: Sequence[str]) -> Vectors:
@@ -148,14 +155,15 @@ class Classifier:
         target = self._reply_to.target(record.headers)
         reply = reply_of(target.topic, target.partition, record.key, record.headers)
         place = self._router.place(_ask(request, question)) if self._router else None
-        compared = question.comparable and self._embedder.fits(question.text)
-        wanted = compared or (place is None and question.text.strip() != "")
-        item = Open(record, request, reply, question, place, compared, question.text if wanted else None)
+        item = Open(record, request, reply, question, place, None)
         reason = self._past_the_cache(item)
-        return item if reason is None else self._pass(item, place, reason)
+        if reason is not None:
+            return self._pass(item, place, reason)
+        wanted = question.comparable or (place is None and question.text.strip() != "")
+        return item._replace(framed=frame(question.text, self._embedder)) if wanted else item
 
     def _past_the_cache(self, item: Open) -> Reason | None:
-        """Why a request is not looked up, as far as is known before the examples are asked."""
+        """Why a request is not looked up, as far as is known before its meaning is asked."""
         request, place = item.request, item.place
         if request.deadline_at_ms is not None and request.deadline_at_ms <= item.record.timestamp_ms:
             return Reason.DEADLINE_PASSED
@@ -190,12 +198,12 @@ class Classifier:
         """Settle the category, and ask the shard or pass the request on."""
         assert self._router is not None, "without a policy nothing is left open"
         vector = None if item.text is None else vectors[item.text]
-        place = item.place or self._router.nearest(vector)
+        place = item.place or self._router.by_meaning(vector)
         if place.never or place.terms is None:
             if item.text is not None and place.never:
                 self._remembering.forget([item.text])
             return self._pass(item, place, Reason.CATEGORY_NEVER if place.never else Reason.CATEGORY_UNKNOWN)
-        return _bounded([self._asked(item, place, place.terms, vector if item.compared else None)])
+        return _bounded([self._asked(item, place, place.terms, vector if item.question.comparable else None)])
 
     def _asked(self, item: Open, place: Place, terms: Terms, vector: Ints | None) -> Outgoing:
         request, policy = item.request, terms.policy
@@ -206,6 +214,7 @@ class Classifier:
             policy,
             chars_max=self._settings.question_chars_max,
             question=item.question,
+            framed=item.framed,
         )
         space = request.tenant if policy.scope == "tenant" else "*"
         asked = Asked(
@@ -285,17 +294,20 @@ def run_classify(
 ) -> None:
     """Run until `stop`. Without an `embedder` the one of the settings is loaded.
 
-    Raises WrongSetup for topics or a model that are not as needed, LogFailed when the broker fails.
+    Raises WrongSetup for topics, a model or an artefact of categories that are not as needed, LogFailed when the
+    broker fails.
     """
     incarnations = check_topics(log)
     model = embedder or load_embedder(settings.embedding, settings.state_dir / "models")
+    path = settings.classify.categories
+    trained = None if path is None else load_categories(path, model.identity)
     # The first call of a model is slow; nobody should wait for it.
     model.embed(["What is ready now?"])
     remembering = Remembering(model, settings.embedding.remembered, metrics)
     reply_to = ReplyTo(settings.prefix, settings.classify.reply_topics, partitions_of(log), now_ms)
     with PolicyFollower(log, metrics, NAME, lease_s=lease_s_of(settings)) as policies:
         acting = Acting(NAME, policies, now_ms, lambda: classifier.follow())
-        classifier = Classifier(settings.classify, incarnations, remembering, acting.policy, reply_to, metrics)
+        classifier = Classifier(settings.classify, incarnations, remembering, acting.policy, reply_to, metrics, trained)
         run_stateless(
             NAME,
             log.reader(SOURCE, NAME),

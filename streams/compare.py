@@ -6,14 +6,13 @@ observed; what cannot be read stays in `observations` as long as that keeps it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 from schemas.observations import Comparison, NotCompared, Observation
 from streams.answer_text import text_of
-from streams.dead_letters import bury
+from streams.beside import beside
+from streams.dead_letters import turn_away
 from streams.embedder import Embedder, Remembering, load_embedder
 from streams.errors import Refusal
 from streams.log import Log, Outgoing, Record
@@ -24,8 +23,6 @@ from streams.settings import Embedding, Settings
 from streams.stateless import run_stateless
 from streams.vectors import Ints, similarity
 
-logger = logging.getLogger(__name__)
-
 NAME = "compare"
 SOURCE = "observations"
 TARGET = "comparisons"
@@ -33,8 +30,6 @@ PARTS_MAX = 32
 """Windows of the embedder that one answer may fill; a longer one is not compared."""
 BATCH_MAX = 8
 """Observations taken together: all of the longest answers take a model on two cores some 12 s."""
-BEAT_S = 1.0
-"""How often a worker shows that it lives while its model is loaded."""
 
 Load = Callable[[], Embedder]
 
@@ -71,9 +66,7 @@ class Compare:
         try:
             return _open(read(record.value, Observation.decode))
         except Refusal as refusal:
-            logger.warning("%s[%d]@%d: %s", record.topic, record.partition, record.offset, refusal)
-            self._metrics.refused.labels(NAME, refusal.code.value).inc()
-            return bury(record, refusal, NAME, with_text=False)
+            return turn_away(record, refusal, NAME, self._metrics, with_text=False)
 
     def _vectors(self, texts: Collection[str]) -> dict[str, Ints | NotCompared]:
         """The vector of each text as a whole, or why it has none."""
@@ -141,18 +134,6 @@ def check_model(settings: Embedding) -> None:
     from streams.model_embedder import find_model
 
     find_model(settings)
-
-
-def beside(load: Load, alive: Callable[[], object], beat_s: float = BEAT_S) -> Embedder:
-    """What `load` gives, run on a thread of its own: it may take longer than a main loop may be silent.
-
-    `alive` is called on this thread meanwhile. Raises what `load` raises.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="load") as pool:
-        loading = pool.submit(load)
-        while not wait([loading], timeout=beat_s).done:
-            alive()
-        return loading.result()
 
 
 def _open(seen: Observation) -> Open:

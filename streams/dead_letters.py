@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from schemas.dead_letters import (
     HEADER_OFFSET,
     HEADER_PARTITION,
@@ -12,6 +14,9 @@ from schemas.dead_letters import (
 )
 from streams.errors import Refusal
 from streams.log import Outgoing, Record
+from streams.metrics import Metrics
+
+logger = logging.getLogger(__name__)
 
 TOPIC = "dead-letters"
 REASON_CHARS_MAX = 2_000
@@ -37,3 +42,12 @@ def bury(record: Record, refusal: Refusal, processor: str, *, with_text: bool = 
         value,
         kept + tuple((name, text.encode("utf-8", "replace")) for name, text in about),
     )
+
+
+def turn_away(
+    record: Record, refusal: Refusal, processor: str, metrics: Metrics, *, with_text: bool = True
+) -> Outgoing:
+    """The record as a dead letter, counted and told in the processor's log."""
+    logger.warning("%s[%d]@%d: %s", record.topic, record.partition, record.offset, refusal)
+    metrics.refused.labels(processor, refusal.code.value).inc()
+    return bury(record, refusal, processor, with_text=with_text)

@@ -12,6 +12,8 @@ from schemas.policy import CategoryPolicy
 PLACES = 6
 RIGHT_AT_FIRST = 10
 """Judgements that stand for a category of which few hits are judged: one wrong hit alone says little."""
+LIFT_RIGHT_AT_FIRST = 100
+"""The same for the base threshold, which moves only on more than one judgement."""
 JUDGED_MAX = 200
 """Judgements that count, the last ones of a category."""
 
@@ -46,6 +48,25 @@ def relaxation(recent: str, bound: float) -> float:
     """
     share = recent.count("0") / (len(recent) + RIGHT_AT_FIRST)
     return 1.0 if share <= bound else bound / share
+
+
+def lift(recent: str, budget: float) -> float:
+    """How far (0 to 1) judged hits push a category's threshold towards its ceiling.
+
+    Not at all while the share of wrong ones, among them and LIFT_RIGHT_AT_FIRST right ones, is within the error budget;
+    then by as much of the way as the share is beyond it.
+    """
+    share = recent.count("0") / (len(recent) + LIFT_RIGHT_AT_FIRST)
+    return 0.0 if share <= budget else 1.0 - budget / share
+
+
+def lifted(policy: CategoryPolicy, recent: str) -> CategoryPolicy:
+    """The policy with the threshold that the last judgements (see `relaxation`) leave it: between base and ceiling."""
+    if policy.threshold_ceiling is None:
+        return policy
+    way = lift(recent, policy.error_budget)
+    threshold = round(policy.threshold + way * (policy.threshold_ceiling - policy.threshold), PLACES)
+    return policy.model_copy(update={"threshold": threshold}) if way else policy
 
 
 def lifetime_max(policy: CategoryPolicy) -> int:

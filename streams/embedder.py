@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from streams.errors import WrongSetup
 from streams.free_embedder import FreeEmbedder
 from streams.metrics import Metrics
 from streams.settings import Embedding
@@ -34,6 +33,12 @@ class Embedder(Protocol):
     def fits(self, text: str) -> bool:
         """Whether the whole text lies inside the model's window; what lies beyond does not reach the vector."""
 
+    def head(self, text: str) -> str:
+        """The text where it fits, else a short beginning of it. Bounded work, whatever the length of the text."""
+
+    def unread(self, text: str) -> tuple[str, ...]:
+        """What stands in a text that fits and not in its vector: texts that differ in it alone have the same one."""
+
 
 def load_embedder(settings: Embedding, cache_dir: Path) -> Embedder:
     """The embedder of the settings; `cache_dir` keeps what is derived from a model, such as its ONNX form.
@@ -45,15 +50,6 @@ def load_embedder(settings: Embedding, cache_dir: Path) -> Embedder:
     from streams.model_embedder import load_model_embedder
 
     return load_model_embedder(settings, cache_dir)
-
-
-def check_same(expected: str, found: str, model: str) -> None:
-    """Raises WrongSetup naming both hashes when they differ."""
-    if expected.lower() != found:
-        raise WrongSetup(
-            f"the weights of {model} have sha256 {found}, expected {expected}: fetch the model again, or set"
-            " embedding.sha256 to the hash that you trust"
-        )
 
 
 class Remembering:
@@ -97,14 +93,15 @@ class Remembering:
 
     def _embed(self, missing: dict[bytes, str]) -> dict[bytes, Ints | None]:
         rows = self.embedder.embed(list(missing.values()))
-        fresh = {key: _of_record(row) for key, row in zip(missing, rows, strict=True)}
+        fresh = {key: of_record(row) for key, row in zip(missing, rows, strict=True)}
         self._kept.update(fresh)
         while len(self._kept) > self._capacity:
             self._kept.popitem(last=False)
         return fresh
 
 
-def _of_record(row: Floats) -> Ints | None:
+def of_record(row: Floats) -> Ints | None:
+    """The vector of record of what an embedder gives for a text; None where it has none."""
     try:
         return quantise(row)
     except ValueError:

@@ -6,6 +6,7 @@ The same on every machine, quick, and of no use for meaning: light rewordings ar
 from __future__ import annotations
 
 import re
+import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -25,6 +26,7 @@ STOP_WEIGHT = 12
 STEM_CHARS = 4
 
 _WORD = re.compile(r"\w+")
+_UNSEEN = frozenset({"Sc", "Sk", "Sm", "So", "Mc", "Me", "Mn"})
 _STOP = frozenset(
     _WORD.findall(
         "a an the of to in on at for and or is are was were be been do does did i me my we our you your it its this"
@@ -51,6 +53,15 @@ class FreeEmbedder:
     def fits(self, text: str) -> bool:
         return True
 
+    def head(self, text: str) -> str:
+        return text
+
+    def unread(self, text: str) -> tuple[str, ...]:
+        """Emoji and other signs beyond ASCII, and marks on letters: no word shows them."""
+        if text.isascii():
+            return ()
+        return tuple(char for char in text if unicodedata.category(char) in _UNSEEN)
+
     def _one(self, text: str) -> Floats:
         weights: dict[int, int] = {}
         for feature, weight in _features(_WORD.findall(text.lower()) or [text]):
@@ -59,6 +70,11 @@ class FreeEmbedder:
         by = np.fromiter(weights.values(), dtype=np.float32, count=len(weights))
         vector: Floats = by @ self._basis[at]
         return vector
+
+
+def content_words(text: str) -> list[str]:
+    """The words of a text in their order, in lower case, without those that say nothing by themselves."""
+    return [word for word in _WORD.findall(text.lower()) if word not in _STOP]
 
 
 def _features(words: Sequence[str]) -> Iterator[tuple[int, int]]:

@@ -1,7 +1,8 @@
 """What makes two questions the same: the text that may differ in words, and all that must match exactly.
 
 Only the text of the last user message is compared by meaning. The rest of a request's body, its `vary` object and
-its `sources` form the context digest, over canonical JSON with a typed hole where the text was.
+its `sources` form the context digest, over canonical JSON with a typed hole where the text was; and with them what of
+the text its vector does not show: the part `beyond` the embedder's window, and what is `unread` inside it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from schemas.base import Source
 from schemas.policy import CategoryPolicy
 from streams.errors import Refusal, RefusalCode
+from streams.long_text import Framed
+from streams.normal import normal
 
 Body = Mapping[str, Any]
 
@@ -55,7 +59,7 @@ class Identity(NamedTuple):
     fields: dict[str, str]
     """8 hex digits a part of the context, so that a miss can name the parts that differ."""
     text_digest: str
-    """32 hex digits over the question's text, or over the last message when it is not comparable."""
+    """32 hex digits over the question's normal form, or over the last message when it is not comparable."""
 
 
 def decision_tag(requests_topic_id: str, journal_topic_id: str) -> str:
@@ -106,8 +110,11 @@ def identify(
     *,
     chars_max: int,
     question: Question | None = None,
+    framed: Framed | None = None,
 ) -> Identity:
     """The identity of a request under its category's policy. `question` spares finding it again.
+
+    `framed` is the question's text as the embedder sees it, when that is not the whole.
 
     Raises Refusal: BAD_FIELD, EMPTY_QUESTION, QUESTION_TOO_LONG (more than `chars_max` characters), TOO_DEEP.
     """
@@ -116,8 +123,9 @@ def identify(
     last = body["messages"][-1]
     parts = dict(_context(body, vary, sources, policy))
     if asked.comparable:
-        digest = _digest(b"text:" + _utf8(asked.text), 16)
+        digest = _digest(b"text:" + _utf8(normal(asked.text)), 16)
         parts[_message_name(len(body["messages"]) - 1)] = _with_hole(last, asked.part)
+        parts |= _unseen(framed)
     else:
         digest = _digest(b"message:" + canonical(last), 16)
     return Identity(asked.text, asked.comparable, _joined(parts), _short(parts), digest)
@@ -147,6 +155,16 @@ def _context(
     if sources:
         named.append(("sources", canonical(sorted([source.id, source.version] for source in sources))))
     return named
+
+
+def _unseen(framed: Framed | None) -> dict[str, bytes]:
+    """The parts for what of a question is not in its vector."""
+    parts = {}
+    if framed is not None and framed.beyond:
+        parts["beyond"] = _utf8(framed.beyond)
+    if framed is not None and framed.unread:
+        parts["unread"] = canonical(framed.unread)
+    return parts
 
 
 def _message_name(at: int) -> str:
@@ -269,7 +287,7 @@ def _plain(value: Any, depth: int) -> Any:
     if kind is float:
         if not math.isfinite(value):
             raise _bad("a number is not finite")
-        return int(value) if value.is_integer() else value
+        return _whole(value) if value.is_integer() else value
     if depth == 0:
         raise Refusal(RefusalCode.TOO_DEEP, f"a value nests deeper than {CANONICAL_DEPTH_MAX} levels")
     if isinstance(value, Mapping):
@@ -277,6 +295,11 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item, depth - 1) for item in value]
     raise _bad(f"{kind.__name__} is no JSON value")
+
+
+def _whole(number: float) -> int:
+    # As it is written, and forwarded: 1e25 is 10**25, though the nearest float is a little more.
+    return int(number) if abs(number) < 2**53 else int(Decimal(repr(number)))
 
 
 def _utf8(text: str) -> bytes:

@@ -1,15 +1,51 @@
-"""Texts longer than an embedder's window: embedded in parts, whose mean stands for the whole."""
+"""What of a text an embedder does not see: beyond its window, or unknown to it.
+
+A question is compared by a short head, and must be the same in all the rest: the more of two texts is the same, the
+less a vector shows of what is not, and the mean of their parts hides one instruction among many pages. An answer is
+only measured, and is embedded in parts, whose mean stands for the whole.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from streams.normal import normal
 from streams.vectors import Ints, quantise
 
 SEEK_CHARS = 200
 """How far from the middle a blank is looked for, to cut there."""
+
+
+class Sight(Protocol):
+    """How far an embedder sees."""
+
+    def head(self, text: str) -> str: ...
+
+    def unread(self, text: str) -> tuple[str, ...]: ...
+
+
+class Framed(NamedTuple):
+    """A question as an embedder sees it."""
+
+    head: str
+    """What is embedded."""
+    beyond: str = ""
+    """All that follows the head, by its normal form."""
+    unread: tuple[str, ...] = ()
+    """Pieces of the head that do not reach its vector."""
+
+
+def frame(text: str, sight: Sight) -> Framed:
+    """The text where it lies inside the window; else its normal form, parted behind its head."""
+    head = sight.head(text)
+    if len(head) == len(text):
+        return Framed(text, unread=sight.unread(text))
+    whole = normal(text)
+    head = head if whole == text else sight.head(whole)
+    return Framed(head, whole[len(head) :], sight.unread(head))
 
 
 def split(text: str, fits: Callable[[str], bool], parts_max: int) -> list[str] | None:

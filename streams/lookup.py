@@ -51,6 +51,10 @@ TICK_AGAIN_MS = 1_000
 """A tick that was not folded by then is sent again."""
 SWITCH_S = 0.0005
 NAME = "lookup"
+WRITTEN = (
+    "responses", "forwards", "decisions", "acknowledgements", "stats", "doubts", "observations", "dead-letters"
+)  # fmt: skip
+"""Topics that it writes, beside the journal and `documents`."""
 OpenStore = Callable[[int], Store]
 
 
@@ -297,7 +301,16 @@ class LookupWorker:
 
 def checked_journal(log: Log) -> str:
     """The journal's incarnation. Raises WrongSetup when topics are missing or their partitions differ."""
-    for topic in ("responses", "forwards", "decisions", "acknowledgements", "stats", "observations", "dead-letters"):
+    for topic in (
+        "responses",
+        "forwards",
+        "decisions",
+        "acknowledgements",
+        "stats",
+        "doubts",
+        "observations",
+        "dead-letters",
+    ):
         log.partitions(topic)
     shards_of(log)
     return log.topic_id("journal")

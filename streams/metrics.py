@@ -65,6 +65,12 @@ class Metrics:
         self.commit = Histogram("refrain_commit_seconds", "Time of a commit", buckets=SECONDS, registry=r)
         self.restore = Histogram("refrain_restore_seconds", "Time to restore a shard", buckets=SECONDS, registry=r)
         self.embedded = Counter("refrain_texts_embedded", "Texts embedded, and remembered", ["how"], registry=r)
+        self.doubts = Counter(
+            "refrain_doubts", "Second opinions: same, other, unknown, or late and not given", ["outcome"], registry=r
+        )
+        self.verify_seconds = Histogram(
+            "refrain_verify_seconds", "Time to score the pairs of a batch", buckets=SECONDS, registry=r
+        )
         self.calls = Counter("refrain_model_calls", "Calls of a model", ["model", "status"], registry=r)
         self.call_seconds = Histogram(
             "refrain_model_call_seconds", "Time of a model call", ["model"], buckets=SECONDS, registry=r

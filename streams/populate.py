@@ -7,7 +7,6 @@ only that it came.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from pydantic_core import to_json
@@ -19,7 +18,7 @@ from schemas.journal import Answered, AnswerFailed, AnswerWithheld
 from schemas.policy import Policy
 from schemas.responses import Outcome
 from streams.acting import Acting
-from streams.dead_letters import bury
+from streams.dead_letters import turn_away
 from streams.delivering import (
     answered_to,
     failed,
@@ -32,7 +31,7 @@ from streams.delivering import (
     too_large,
     too_late,
 )
-from streams.errors import Refusal, RefusalCode
+from streams.errors import Refusal
 from streams.in_force import PolicyFollower, lease_s_of, within_ms_of
 from streams.log import Log, Outgoing, Reader, Record
 from streams.metrics import Metrics
@@ -41,9 +40,8 @@ from streams.reading import address_of, read
 from streams.recent import Recent
 from streams.routes import DirectRoute, ShardRoute, decode_route
 from streams.settings import Settings
+from streams.sharding import Shards
 from streams.stateless import run_stateless
-
-logger = logging.getLogger(__name__)
 
 NAME = "populate"
 SOURCE = "completions"
@@ -71,7 +69,7 @@ def run_populate(
     log.partitions("acknowledgements")
     with PolicyFollower(log, metrics, NAME, lease_s=lease_s_of(settings)) as policies:
         acting = Acting(NAME, policies, now_ms, lambda: step.settle())
-        step = Populate(log.partitions("journal"), log.topic_id("journal"), metrics, acting.policy)
+        step = Populate(Shards(log.partitions("journal"), log.topic_id("journal")), metrics, acting.policy)
         memory = _Memory(log, step)
         reader = memory.reader = log.reader(SOURCE, NAME, memory)
         run_stateless(
@@ -90,15 +88,12 @@ def run_populate(
 class Populate:
     """Completions in; journal records, responses and dead letters out.
 
-    `partitions` and `incarnation` (topic id) are the journal's: an answer for another one was not asked here.
+    An answer for another journal was not asked here.
     `policy` gives the policy to act by. A batch may be worked again until `settle` is called.
     """
 
-    def __init__(
-        self, partitions: int, incarnation: str, metrics: Metrics, policy: Callable[[], PolicyInForce | None]
-    ) -> None:
-        self._partitions = partitions
-        self._incarnation = incarnation
+    def __init__(self, journal: Shards, metrics: Metrics, policy: Callable[[], PolicyInForce | None]) -> None:
+        self._journal = journal
         self._metrics = metrics
         self._in_force = policy
         self._policy: Policy | None = None
@@ -181,13 +176,7 @@ class Populate:
         """Why the journal has no such shard, None when it has."""
         if isinstance(route, DirectRoute):
             return None
-        if route.incarnation != self._incarnation:
-            return Refusal(RefusalCode.NOT_ASKED, "the question was asked through another incarnation of the journal")
-        if not 0 <= route.partition < self._partitions:
-            return Refusal(
-                RefusalCode.NOT_ASKED, f"the journal has {self._partitions} partitions, no {route.partition}"
-            )
-        return None
+        return self._journal.misplaced(route.incarnation, route.partition)
 
     def _seen(self, forward_id: str) -> bool:
         """Whether this question was answered before; from now on it is."""
@@ -252,9 +241,7 @@ class Populate:
         return []
 
     def _bury(self, record: Record, refusal: Refusal, *, with_text: bool = True) -> Outgoing:
-        logger.warning("%s[%d]@%d: %s", record.topic, record.partition, record.offset, refusal)
-        self._metrics.refused.labels(NAME, refusal.code.value).inc()
-        return bury(record, refusal, NAME, with_text=with_text)
+        return turn_away(record, refusal, NAME, self._metrics, with_text=with_text)
 
 
 class _Memory:

@@ -1,7 +1,8 @@
 """Which category a question belongs to.
 
 Rules into `never` categories win over everything; then the category that the client names; then the policy's other
-rules in their order; then the nearest example of the policy's categories; else `uncategorised`.
+rules in their order; then the trained classifier where there is one, else the nearest example of the policy's
+categories; else `uncategorised`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from schemas.control import PolicyInForce
 from schemas.journal import Seen
 from schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy
+from streams.categories import Categories
 from streams.never import is_never
 from streams.vectors import Ints, cosine, squared_norm
 
@@ -66,10 +68,11 @@ class _Rule(NamedTuple):
 class Router:
     """One policy, made ready to route by: patterns compiled, examples embedded in one call.
 
-    `embed` gives vectors of record and is called only when the policy has examples.
+    `embed` gives vectors of record and is called only when the policy has examples. `trained` tells the category in
+    place of the examples; what the examples say may never be kept, stays so.
     """
 
-    def __init__(self, in_force: PolicyInForce, embed: Embed, embedder: str) -> None:
+    def __init__(self, in_force: PolicyInForce, embed: Embed, embedder: str, trained: Categories | None = None) -> None:
         policy = self.policy = in_force.policy
         self.version = in_force.version
         rules = [_compiled(number, policy) for number in range(len(policy.rules))]
@@ -78,9 +81,13 @@ class Router:
         self._terms = {name: Terms(of, _seen(self.version, of)) for name, of in policy.categories.items()}
         self._examples = Examples(policy, embed)
         self._by_example = f"examples:{hashlib.sha256(embedder.encode()).hexdigest()[:12]}@v{self.version}"
+        self._trained = trained
+        self._by_training = "" if trained is None else f"trained:{trained.version}@v{self.version}"
+        learned = () if trained is None else trained.names
+        self._never_by_meaning = self._examples.never or any(is_never(policy, name) for name in learned)
 
     def place(self, ask: Ask) -> Place | None:
-        """The category by rule or by the client's word; None when only the examples can tell."""
+        """The category by rule or by the client's word; None when only the question's meaning can tell."""
         text = everything_said(ask.body) if any(rule.pattern for rule in self._never) else ""
         for rule in self._never:
             if _matches(rule, ask, text):
@@ -90,22 +97,35 @@ class Router:
         for rule in self._others:
             if _matches(rule, ask, ask.question):
                 return self._by_rule(rule)
-        return None if self._examples else self._place(UNCATEGORISED, f"none@v{self.version}")
+        if self._examples or self._trained is not None:
+            return None
+        return self._place(UNCATEGORISED, f"none@v{self.version}")
 
-    def nearest(self, vector: Ints | None) -> Place:
-        """The category of the nearest example, `uncategorised` when none is near.
+    def by_meaning(self, vector: Ints | None) -> Place:
+        """The category by the trained classifier or the nearest example; `uncategorised` when neither knows one.
 
-        Without a vector no example can tell; where one of a `never` category might have, the question is passed on.
+        Without a vector nothing can tell; where a `never` category might have been told, the question is passed on.
         """
-        if vector is None and self._examples.never:
-            return Place(UNCATEGORISED, self._by_example, None)
-        category = None if vector is None else self._examples.nearest(vector, self.policy.example_similarity)
-        return self._place(category or UNCATEGORISED, self._by_example)
+        by = self._by_example if self._trained is None else self._by_training
+        if vector is None:
+            return Place(UNCATEGORISED, by, None) if self._never_by_meaning else self._place(UNCATEGORISED, by)
+        category = self._examples.nearest(vector, self.policy.example_similarity) or UNCATEGORISED
+        if self._trained is None or is_never(self.policy, category):
+            return self._place(category, self._by_example)
+        return self._place(self._learned(self._trained, vector), by)
+
+    def _learned(self, trained: Categories, vector: Ints) -> str:
+        """The category by training. A `never` category needs no certainty: in doubt, a question is not kept."""
+        found = trained.find(vector)
+        if is_never(self.policy, found.likeliest):
+            return found.likeliest
+        category = found.category or UNCATEGORISED
+        return category if category in self._terms else UNCATEGORISED
 
     def may_be_never(self, ask: Ask) -> bool:
         """Whether a question must be taken for one of a `never` category, as far as can be told without a model."""
         place = self.place(ask)
-        return place.never if place is not None else self._examples.never and ask.question.strip() != ""
+        return place.never if place is not None else self._never_by_meaning and ask.question.strip() != ""
 
     def smells_never(self, text: str) -> bool:
         """Whether bytes that could not be read look like `never` traffic: a rule's pattern or name is in them."""

@@ -48,6 +48,8 @@ class Classify(Group):
     """All headers of a request together: they are carried back."""
     reply_topics: tuple[str, ...] = ()
     """Topics (whole names, or ending in `*`) that a request may name in `reply-to`, beside `responses`."""
+    categories: Path | None = None
+    """The artefact of `refrain categories train` that tells categories; absent: the nearest example of the policy."""
 
 
 class Lookup(Group):
@@ -90,6 +92,22 @@ class Adapt(Group):
     step_min: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 
+class Verify(Group):
+    """Second opinions for categories with `verify`. Without a model, and without `words`, none is given."""
+
+    backend: Literal["auto", "onnx", "torch", "words"] = "auto"
+    """auto: ONNX when installed, else PyTorch; `words` needs no model, and tells apart by words alone."""
+    model: str | None = None
+    """A cross encoder for duplicate questions or entailment: a folder, or a name in the hub's cache or on the hub."""
+    sha256: str | None = None
+    """Expected hash of the weights."""
+    allow_download: bool = False
+    """Whether a model that is nowhere on this machine may be fetched from the hub."""
+    remembered: Annotated[int, Field(ge=0)] = 10_000
+    """Scores of recent pairs kept, so that a repeated pair is not scored again."""
+    threads: Annotated[int, Field(ge=1)] = 2
+
+
 class Settings(Group):
     """All settings. `connection` holds librdkafka properties (TLS, SASL) for every client."""
 
@@ -112,3 +130,4 @@ class Settings(Group):
     lookup: Lookup = Lookup()
     upstream: Upstream = Upstream()
     adapt: Adapt = Adapt()
+    verify: Verify = Verify()

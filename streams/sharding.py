@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
-from streams.errors import WrongSetup
+from typing import NamedTuple
+
+from streams.errors import Refusal, RefusalCode, WrongSetup
 from streams.log import Log
+
+
+class Shards(NamedTuple):
+    """The journal, as those see it who answer what its shards asked."""
+
+    partitions: int
+    incarnation: str
+    """Its topic id."""
+
+    def misplaced(self, incarnation: str, partition: int) -> Refusal | None:
+        """Why an answer for this shard of that incarnation was not asked here, None when it was."""
+        if incarnation != self.incarnation:
+            return Refusal(RefusalCode.NOT_ASKED, "it was asked through another incarnation of the journal")
+        if not 0 <= partition < self.partitions:
+            return Refusal(RefusalCode.NOT_ASKED, f"the journal has {self.partitions} partitions, no {partition}")
+        return None
 
 
 def shards_of(log: Log) -> int:

@@ -6,23 +6,27 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from schemas.base import Sealed
 from schemas.decisions import Decision, Reason
-from schemas.documents import EntryStats, Flight, Waiting
+from schemas.documents import Doubt, EntryStats, Flight, Waiting
+from schemas.doubts import DoubtRaised
 from schemas.forwards import Forward
 from schemas.journal import Asked
 from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy
 from schemas.requests import CacheMode
 from schemas.responses import DecisionSummary, Outcome, Response
 from streams.answers import refused, respond, served
-from streams.effective import Effective, effective, stricter
+from streams.effective import Effective, effective, lifted, stricter
 from streams.errors import RefusalCode
 from streams.log import Outgoing, Record
 from streams.passing import deadline_at_ms as longest_wait
 from streams.passing import unstreamed
 from streams.routes import DirectRoute, ShardRoute, encode_route
-from streams.shard.columns import FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
+from streams.shard.columns import DOUBTS, FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
+from streams.shard.entries import Seen
 from streams.shard.folded import Folded, decided, summary
-from streams.shard.lookup import Question, Verdict, joinable, look_up
+from streams.shard.lookup import Verdict, joinable, look_up
+from streams.shard.question import Question, Second
 from streams.shard.state import Kept, Shard
 
 
@@ -35,8 +39,11 @@ class _Context(NamedTuple):
     out: Folded
 
 
-def on_asked(shard: Shard, asked: Asked, record: Record, out: Folded) -> None:
-    """Decide one question. All that may fail comes before the first change."""
+def on_asked(shard: Shard, asked: Asked, record: Record, out: Folded, second: Second = Second()) -> None:  # noqa: B008
+    """Decide one question, which may have waited for second opinions.
+
+    All that may fail comes before the first change.
+    """
     context = _Context(shard, asked, record, out)
     if shard.policy is None:
         return _pass_through(context, Reason.NO_POLICY)
@@ -49,8 +56,9 @@ def on_asked(shard: Shard, asked: Asked, record: Record, out: Folded) -> None:
     if shard.is_off(asked.category):
         return _pass_through(context, Reason.SWITCHED_OFF)
     deadline_at_ms = _deadline(shard, asked, policy)
+    category = lifted(category, shard.judged.get(asked.category, ""))
     now, base = _effective(shard, asked, category)
-    question = Question.of(asked, category, policy.limits, now, base)
+    question = Question.of(asked, category, policy.limits, now, base, second)
     _check_dimensions(shard, question)
     if deadline_at_ms <= shard.time_ms:
         return _refuse(context, question, Verdict(Reason.DEADLINE_PASSED), RefusalCode.DEADLINE, "the deadline is over")
@@ -62,6 +70,8 @@ def _decide(context: _Context, question: Question, deadline_at_ms: int) -> None:
     observing = CacheMode.OBSERVE is asked.mode or Cacheable.OBSERVE in (question.policy.cache, asked.seen.cache)
     refreshing = asked.mode is CacheMode.REFRESH
     verdict = Verdict(Reason.REFRESH_ASKED) if refreshing else look_up(shard, question)
+    if verdict.doubt is not None:
+        return _raise_doubt(context, question, verdict.doubt, deadline_at_ms)
     if verdict.stale and asked.mode is CacheMode.ONLY:
         # Serving it would call a model for a new answer.
         verdict = verdict._replace(reason=Reason.EXPIRED, serve=None, stale=False)
@@ -81,11 +91,38 @@ def _decide(context: _Context, question: Question, deadline_at_ms: int) -> None:
         return _pass_through(context, Reason.WAITING_FULL)
     join = None if observing or refreshing else joinable(shard, question, deadline_at_ms)
     if join is not None:
-        similarity, airborne = join
-        verdict = verdict._replace(reason=Reason.IN_FLIGHT, similarity=similarity)
-        return _wait(context, question, verdict, Outcome.COALESCED, airborne.flight.forward_id, deadline_at_ms)
+        said = verdict.guards + join.guards
+        verdict = verdict._replace(reason=Reason.IN_FLIGHT, similarity=join.similarity, guards=said)
+        return _wait(context, question, verdict, Outcome.COALESCED, join.airborne.flight.forward_id, deadline_at_ms)
     flight = _flight(context, question, deadline_at_ms)
     return _wait(context, question, verdict, Outcome.MISS, flight.forward_id, deadline_at_ms, flight)
+
+
+def _raise_doubt(context: _Context, question: Question, seen: Seen, deadline_at_ms: int) -> None:
+    """Ask for a second opinion; the question is decided when it comes, or when it does not in time."""
+    shard, asked, record, out = context
+    wait_ms = question.limits.verify_timeout_ms
+    # Half of what is left is the model's, if no opinion comes.
+    due_at_ms = shard.time_ms + min(wait_ms, max(1, (deadline_at_ms - shard.time_ms) // 2))
+    raised = DoubtRaised(
+        id=asked.id,
+        partition=shard.partition,
+        incarnation=shard.incarnation,
+        category=asked.category,
+        entry=seen.id,
+        question=asked.question,
+        cached=Sealed(data=shard.kept(seen).question),
+        deadline_at_ms=due_at_ms,
+    )
+    waits = Doubt(
+        asked=asked.encode().decode(),
+        offset=record.offset,
+        entry=seen.id,
+        due_at_ms=due_at_ms,
+        rounds=question.second.rounds + 1,
+    )
+    shard.apply([Change(DOUBTS, asked.id, waits)])
+    out.effects.append(Outgoing("doubts", asked.id.encode(), raised.encode()))
 
 
 def _serve_stale(context: _Context, question: Question, verdict: Verdict) -> None:
@@ -93,7 +130,7 @@ def _serve_stale(context: _Context, question: Question, verdict: Verdict) -> Non
     deadline_at_ms = context.shard.time_ms + question.limits.answer_timeout_ms
     join = joinable(context.shard, question, deadline_at_ms)
     if join is not None:
-        return _serve(context, question, verdict, join[1].flight.forward_id)
+        return _serve(context, question, verdict, join.airborne.flight.forward_id)
     flight = _flight(context, question, deadline_at_ms)
     _serve(context, question, verdict, flight.forward_id, [Change(FLIGHTS, flight.forward_id, flight)])
     context.out.effects.append(_forward(context, flight, None))
@@ -111,7 +148,7 @@ def _serve(
     seen = verdict.serve
     if seen is None:
         raise ValueError("a verdict without an entry cannot be served")
-    kept = shard.answer(seen)
+    kept = shard.kept(seen)
     body = served(json.loads(kept.text), asked.id, shard.time_ms)
     used = EntryStats(
         hits=seen.hits + 1,
@@ -143,7 +180,7 @@ def _wait(
 ) -> None:
     """Remember who waits for `forward_id`; a `flight` is forwarded first."""
     shard, asked, record, out = context
-    kept = None if verdict.serve is None else shard.answer(verdict.serve)
+    kept = None if verdict.serve is None else shard.kept(verdict.serve)
     decision = _decision(context, question, verdict, outcome, forward_id, kept)
     waiting = Waiting(
         id=asked.id,
@@ -293,6 +330,8 @@ def _decision(
     """`kept` is the answer of the entry that is served, or would be."""
     shard, asked, record, _ = context
     seen, now, hit = verdict.serve, question.effective, outcome is Outcome.HIT
+    strict = question.policy.verify is not None and verdict.by_meaning
+    opinion = shard.opinion(seen.id, asked.text_digest) if seen is not None and strict else None
     return decided(
         shard,
         record,
@@ -319,6 +358,9 @@ def _decision(
         saved_tokens=kept.tokens if hit and kept is not None and not verdict.stale else 0,
         forward_id=forward_id,
         candidates=verdict.candidates,
+        guards=verdict.guards,
+        verifier=None if opinion is None else opinion.verifier,
+        verifier_score=None if opinion is None else opinion.score,
         differs=verdict.differs,
         changes=digest_of(shard.recent),
     )

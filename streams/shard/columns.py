@@ -9,11 +9,13 @@ from schemas.base import Message
 from schemas.documents import (
     Aging,
     Banned,
+    Doubt,
     Entry,
     EntryStats,
     Flight,
     Judged,
     Meta,
+    Opinion,
     ShardLoad,
     ShardPolicy,
     Switched,
@@ -35,6 +37,8 @@ WITHDRAWALS = "withdrawals"
 BANNED = "banned"
 JUDGED = "judged"
 SWITCHES = "switches"
+DOUBTS = "doubts"
+OPINIONS = "opinions"
 TALLIES = "tallies"
 META = "meta"
 
@@ -51,10 +55,12 @@ MESSAGES: dict[str, type[Message]] = {
     BANNED: Banned,
     JUDGED: Judged,
     SWITCHES: Switched,
+    DOUBTS: Doubt,
+    OPINIONS: Opinion,
     TALLIES: Tally,
     META: Meta,
 }
-WRITTEN_ONCE = frozenset({ENTRIES, FLIGHTS, WAITING})
+WRITTEN_ONCE = frozenset({ENTRIES, FLIGHTS, WAITING, OPINIONS})
 """Columns whose records have ids of their own: put once, never changed, deleted once."""
 POLICY_ID = "policy"
 META_KEY = b"meta/meta"
@@ -78,6 +84,11 @@ def key_of(column: str, id_: str) -> bytes:
 def entry_id(number: int) -> str:
     """The id of an entry in its column: keys sort as numbers do."""
     return f"{number:020d}"
+
+
+def opinion_id(number: int, text_digest: str) -> str:
+    """The id of a second opinion on an entry beside a text."""
+    return f"{entry_id(number)}.{text_digest}"
 
 
 def digest_of(changes: dict[bytes, bytes | None]) -> str:

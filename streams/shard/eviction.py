@@ -38,7 +38,7 @@ class _Leaving:
         entries = self.shard.entries
         aged = None if why == REPLACED else entries.aged_by(seen, whole_shard=why == TOTAL)
         self.counts.append(("evicted", entries.category_of(seen), why))
-        self.shard.apply([*departure(seen), *([] if aged is None else [Change(AGING, *aged)])])
+        self.shard.apply([*departure(self.shard, seen), *([] if aged is None else [Change(AGING, *aged)])])
 
 
 def make_room(shard: Shard, airborne: Airborne, policy: Policy) -> tuple[bool, Counts]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -26,6 +26,7 @@ from schemas.journal import (
     Passed,
     PolicySet,
     Tick,
+    Verified,
     decode_event,
 )
 from schemas.responses import Outcome
@@ -35,9 +36,10 @@ from streams.effective import JUDGED_MAX
 from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
 from streams.log import Record
 from streams.never import may_keep
-from streams.shard import asking, eviction, landing, withdrawing
+from streams.shard import asking, eviction, landing, opining, withdrawing
 from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES, Change
 from streams.shard.folded import Folded, decided, summary
+from streams.shard.question import Second
 from streams.shard.state import Shard
 from streams.shard.stats import CONTROL
 
@@ -57,7 +59,7 @@ def fold(shard: Shard, record: Record) -> Folded:
     shard.next_offset = record.offset + 1
     shard.time_ms = max(shard.time_ms, record.timestamp_ms)
     shard.recent = {}
-    _fire_timers(shard, out)
+    _fire_timers(shard, record, out)
     if event is not None and not _is_repeat(shard, event, out):
         _carry_out(shard, event, record, out)
     withdrawing.finish(shard)
@@ -65,11 +67,15 @@ def fold(shard: Shard, record: Record) -> Folded:
     return out
 
 
-def _carry_out(shard: Shard, event: Event, record: Record, out: Folded) -> None:
+def _carry_out(shard: Shard, event: Event, record: Record, out: Folded, second: Second | None = None) -> None:
+    """Let the event's handler do its work; `second` is given for a question that has waited for second opinions."""
     shard.recent = {}
     mark = len(out.effects)
     try:
-        _HANDLERS[type(event)](shard, event, record, out)
+        if second is not None:
+            asking.on_asked(shard, cast(Asked, event), record, out, second)
+        else:
+            _HANDLERS[type(event)](shard, event, record, out)
     except (ShardBroken, StoreDamaged, MemoryError):
         # Not the record's doing, and the next record would not fare better.
         raise
@@ -80,9 +86,8 @@ def _carry_out(shard: Shard, event: Event, record: Record, out: Folded) -> None:
 
 def next_timer_ms(shard: Shard) -> int | None:
     """When (ms) the shard needs a tick if no other record comes, None while it needs none."""
-    return min(
-        (at for at in (shard.flights.next_timer(), withdrawing.next_sweep_ms(shard)) if at is not None), default=None
-    )
+    timers = (shard.flights.next_timer(), shard.doubts.next_timer(), withdrawing.next_sweep_ms(shard))
+    return min((at for at in timers if at is not None), default=None)
 
 
 def _read(record: Record, out: Folded) -> Event | None:
@@ -110,7 +115,7 @@ def _version(data: bytes) -> Any:
     return found.get("v") if isinstance(found, dict) else None
 
 
-def _fire_timers(shard: Shard, out: Folded) -> None:
+def _fire_timers(shard: Shard, record: Record, out: Folded) -> None:
     due = shard.flights.due(shard.time_ms, TIMERS_MAX)
     out.more = len(due) == TIMERS_MAX
     for kind, id_ in due:
@@ -118,6 +123,12 @@ def _fire_timers(shard: Shard, out: Folded) -> None:
             landing.give_up(shard, id_, out)
         else:
             landing.forget(shard, id_, out)
+    doubts = shard.doubts.due(shard.time_ms, TIMERS_MAX)
+    out.more |= len(doubts) == TIMERS_MAX
+    for id_ in doubts:
+        resumed = opining.give_up(shard, id_)
+        if resumed is not None:
+            _carry_out(shard, resumed.asked, record, out, resumed.second)
 
 
 def _is_repeat(shard: Shard, event: Event, out: Folded) -> bool:
@@ -206,6 +217,14 @@ def _on_switched(shard: Shard, event: CacheSwitched, record: Record, out: Folded
     shard.apply([Change(SWITCHES, name, None) for name in ended])
 
 
+def _on_verified(shard: Shard, event: Verified, record: Record, out: Folded) -> None:
+    resumed = opining.remember(shard, event)
+    if resumed is None:
+        out.counts.append(("dropped", "late_opinion"))
+    else:
+        _carry_out(shard, resumed.asked, record, out, resumed.second)
+
+
 def _on_tick(shard: Shard, event: Tick, record: Record, out: Folded) -> None:
     """Timers fire with every record; what is withdrawn or has expired leaves with ticks alone."""
     out.more |= withdrawing.sweep(shard, out)
@@ -217,6 +236,7 @@ _HANDLERS: dict[type, Callable[[Shard, Any, Record, Folded], None]] = {
     Answered: landing.on_answered,
     AnswerFailed: landing.on_failed,
     AnswerWithheld: landing.on_withheld,
+    Verified: _on_verified,
     PolicySet: _on_policy,
     LoadChanged: _on_load,
     EntriesInvalidated: withdrawing.on_invalidated,

@@ -52,6 +52,6 @@ def summary(decision: Decision) -> DecisionSummary:
         entry_id=decision.entry_id,
         entry_age_ms=decision.entry_age_ms,
         stale=decision.stale,
-        guards=decision.guards,
+        guards=tuple(each.model_dump(mode="json") for each in decision.guards),
         reason=decision.reason.value,
     )

@@ -210,7 +210,7 @@ def _observed(shard: Shard, airborne: Airborne, waiting: Waiting, body: Body) ->
         entry_id=shard.wire_id(waiting.observed),
         time_ms=shard.time_ms,
         equal=equal,
-        cached=None if seen is None else Sealed(data=shard.answer(seen).text),
+        cached=None if seen is None else Sealed(data=shard.kept(seen).text),
         answered=None if equal else Sealed(data=compact(answer)),
     )
     record = Outgoing("observations", waiting.id.encode(), observation.encode())

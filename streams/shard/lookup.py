@@ -4,50 +4,26 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from schemas.decisions import Candidate, Reason
-from schemas.journal import Asked
-from schemas.policy import CategoryPolicy, Limits
-from streams.effective import Effective
-from streams.shard.entries import Seen, namespace_of, text_key
+from schemas.decisions import Candidate, Guarded, Reason
+from streams.shard import candidates
+from streams.shard.candidates import Candidates, Looked, guard
+from streams.shard.entries import Seen
 from streams.shard.flights import Airborne
-from streams.shard.state import Shard, query_of
+from streams.shard.question import Question
+from streams.shard.state import Shard
 from streams.shard.tables import Query
-from streams.shard.withdrawing import is_grounded, is_withdrawn
+from streams.shard.withdrawing import is_grounded
 
 DIFFERS_MAX = 8
 """Parts of a context named in a decision."""
 
-
-class Question(NamedTuple):
-    """A question as the shard sees it."""
-
-    asked: Asked
-    policy: CategoryPolicy
-    limits: Limits
-    effective: Effective
-    base: Effective
-    """What would hold at load 0."""
-    namespace: bytes
-    text: bytes
-    query: Query | None
-    space: str
-    """Whose entries may serve."""
-
-    @classmethod
-    def of(cls, asked: Asked, policy: CategoryPolicy, limits: Limits, now: Effective, base: Effective) -> Question:
-        """Raises ValueError for a vector that is none."""
-        space = "*" if policy.scope == "shared" and asked.space == "*" else asked.tenant
-        return cls(
-            asked,
-            policy,
-            limits,
-            now,
-            base,
-            namespace_of(space, asked.category, asked.embedder, asked.context),
-            text_key(space, asked.category, asked.text_digest),
-            query_of(asked.vector),
-            space,
-        )
+_REASONS = {
+    candidates.EXPIRED: Reason.EXPIRED,
+    candidates.WITHDRAWN: Reason.WITHDRAWN,
+    candidates.VERIFIER: Reason.VERIFIER_REFUSED,
+    candidates.SILENT: Reason.VERIFIER_SILENT,
+    candidates.AMBIGUOUS: Reason.AMBIGUOUS,
+}
 
 
 class Verdict(NamedTuple):
@@ -58,123 +34,96 @@ class Verdict(NamedTuple):
     serve: Seen | None = None
     similarity: float | None = None
     candidates: tuple[Candidate, ...] = ()
+    guards: tuple[Guarded, ...] = ()
     differs: tuple[str, ...] = ()
     load_only: bool = False
     """Whether nothing would have been served at load 0."""
     stale: bool = False
     """Whether what is served is beyond its lifetime."""
+    doubt: Seen | None = None
+    """The entry that is served if a second opinion says so."""
+    by_meaning: bool = False
+    """Whether what is served was found by meaning, so that a second opinion counted where one is asked for."""
 
 
 def look_up(shard: Shard, question: Question) -> Verdict:
-    """The same text first, then the nearest by meaning that is above the threshold and young enough."""
+    """The same text first, then the nearest by meaning that is above the threshold, young enough, and stands."""
     same = shard.entries.exact(question.namespace, question.text)
-    looked: list[_Looked] = []
     if same is not None:
-        looked = [_look(shard, question, same, 1.0)]
-        if looked[0].verdict == FRESH:
-            return _served(shard, question, Reason.EXACT_TEXT, "exact", looked, looked[0])
+        alone = Candidates(shard, question)
+        looked = alone.look(same, 1.0, same_text=True)
+        if looked.verdict == candidates.FRESH:
+            return _served(alone, Reason.EXACT_TEXT, "exact", looked)
+        if question.query is None:
+            stale = alone.stale()
+            if stale is not None:
+                return _served(alone, Reason.STALE, "exact", stale)
+            return _missed(shard, question, alone, "exact")
     if question.query is None:
-        stale = _stale(shard, question, looked)
-        if stale is not None:
-            return _served(shard, question, Reason.STALE, "exact", looked, stale)
-        reason = Reason.EXPIRED if _any_expired(looked) else Reason.EXACT_ONLY
-        return Verdict(reason, "exact", None, None, _listed(shard, looked), _differs(shard, question))
-    return _by_meaning(shard, question, question.query)
+        return Verdict(Reason.EXACT_ONLY, "exact", differs=_differs(shard, question))
+    return _by_meaning(shard, question, question.query, same)
 
 
-FRESH, EXPIRED, WITHDRAWN, BELOW = "fresh", "expired", "withdrawn", "below_threshold"
-
-
-class _Looked(NamedTuple):
-    """An entry that was considered, and what speaks against it."""
-
-    seen: Seen
-    similarity: float
-    age_ms: int
-    verdict: str
-
-
-def _look(shard: Shard, question: Question, seen: Seen, similarity: float) -> _Looked:
-    age_ms, now = _age(shard, seen), question.effective
-    if similarity < now.threshold:
-        verdict = BELOW
-    elif is_withdrawn(shard, seen, question.namespace):
-        verdict = WITHDRAWN
-    else:
-        verdict = EXPIRED if age_ms > now.ttl_ms else FRESH
-    return _Looked(seen, similarity, age_ms, verdict)
-
-
-def _by_meaning(shard: Shard, question: Question, query: Query) -> Verdict:
+def _by_meaning(shard: Shard, question: Question, query: Query, same: Seen | None) -> Verdict:
     limits, now = question.limits, question.effective
     floor = min(now.threshold, question.policy.threshold_floor or now.threshold)
     search, found = shard.entries.nearest(question.namespace, query, limits.candidates, floor, limits.ef)
     how = search or "none"
-    looked = [_look(shard, question, seen, each.similarity) for each, seen in found]
-    fresh = next((each for each in looked if each.verdict == FRESH), None)
-    if fresh is not None:
-        return _served(shard, question, Reason.SIMILAR_TEXT, how, looked, fresh)
-    stale = _stale(shard, question, looked)
+    all_ = Candidates(shard, question)
+    for each, seen in found:
+        all_.look(seen, each.similarity, same_text=same is not None and seen.id == same.id)
+    best = all_.best()
+    if best is not None:
+        return _served(all_, Reason.SIMILAR_TEXT, how, best)
+    if all_.doubt is not None:
+        doubt = all_.doubt
+        return Verdict(Reason.VERIFIER_SILENT, how, None, doubt.similarity, all_.listed(), doubt=doubt.seen)
+    stale = all_.stale()
     if stale is not None:
-        return _served(shard, question, Reason.STALE, how, looked, stale)
-    best = looked[0].similarity if looked else None
-    listed = _listed(shard, looked)
-    if _any_expired(looked):
-        return Verdict(Reason.EXPIRED, how, None, best, listed)
-    if any(each.verdict == WITHDRAWN for each in looked):
-        return Verdict(Reason.WITHDRAWN, how, None, best, listed)
-    differs = _differs(shard, question)
-    if differs:
-        return Verdict(Reason.CONTEXT_DIFFERS, how, None, best, listed, differs)
-    empty = not shard.entries.holds_any(question.namespace)
-    return Verdict(Reason.NAMESPACE_EMPTY if empty else Reason.BELOW_THRESHOLD, how, None, best, listed)
+        return _served(all_, Reason.STALE, how, stale)
+    return _missed(shard, question, all_, how)
 
 
-def _stale(shard: Shard, question: Question, looked: list[_Looked]) -> _Looked | None:
-    """The best expired entry that may be served once more."""
-    ttl_ms = question.effective.ttl_ms + question.policy.stale_while_revalidate_ms
-    return next(
-        (each for each in looked if each.verdict == EXPIRED and each.age_ms <= ttl_ms and not each.seen.stale_served),
-        None,
-    )
-
-
-def _any_expired(looked: list[_Looked]) -> bool:
-    return any(each.verdict == EXPIRED for each in looked)
-
-
-def _served(
-    shard: Shard, question: Question, reason: Reason, search: str, looked: list[_Looked], chosen: _Looked
-) -> Verdict:
-    base = question.base
-    at_base = any(
-        each.verdict == FRESH and each.similarity >= base.threshold and each.age_ms <= base.ttl_ms for each in looked
-    )
+def _served(all_: Candidates, reason: Reason, search: str, chosen: Looked) -> Verdict:
+    stale = reason is Reason.STALE
+    load_only = not stale and not all_.at_base(chosen)
     return Verdict(
         reason,
         search,
         chosen.seen,
         chosen.similarity,
-        _listed(shard, looked, chosen),
-        load_only=not at_base and reason is not Reason.STALE,
-        stale=reason is Reason.STALE,
+        all_.listed(chosen),
+        tuple(all_.guarded),
+        load_only=load_only,
+        stale=stale,
+        by_meaning=not chosen.same_text,
     )
 
 
-def _listed(shard: Shard, looked: list[_Looked], chosen: _Looked | None = None) -> tuple[Candidate, ...]:
-    return tuple(
-        Candidate(
-            entry_id=shard.wire_id(each.seen.id),
-            similarity=each.similarity,
-            age_ms=each.age_ms,
-            verdict="served" if each is chosen else "not_needed" if each.verdict == FRESH else each.verdict,
-        )
-        for each in looked
-    )
+def _missed(shard: Shard, question: Question, all_: Candidates, search: str) -> Verdict:
+    best = all_.looked[0].similarity if all_.looked else None
+    verdict = Verdict(Reason.BELOW_THRESHOLD, search, None, best, all_.listed(), tuple(all_.guarded))
+    refusal = all_.refusal()
+    if refusal is not None:
+        return verdict._replace(reason=_REASONS.get(refusal, Reason.GUARD_REFUSED))
+    differs = _differs(shard, question)
+    if differs:
+        return verdict._replace(reason=Reason.CONTEXT_DIFFERS, differs=differs)
+    if not shard.entries.holds_any(question.namespace):
+        return verdict._replace(reason=Reason.NAMESPACE_EMPTY)
+    return verdict
 
 
-def joinable(shard: Shard, question: Question, deadline_at_ms: int) -> tuple[float, Airborne] | None:
-    """The flight that the question may wait for, with their similarity.
+class Join(NamedTuple):
+    """A flight that a question may wait for."""
+
+    airborne: Airborne
+    similarity: float
+    guards: tuple[Guarded, ...]
+
+
+def joinable(shard: Shard, question: Question, deadline_at_ms: int) -> Join | None:
+    """The flight that the question may wait for: it passes what a hit passes.
 
     A flight that ends long before the question's deadline would fail it without need.
     """
@@ -185,13 +134,17 @@ def joinable(shard: Shard, question: Question, deadline_at_ms: int) -> tuple[flo
     ):
         left = airborne.flight.deadline_at_ms - shard.time_ms
         lasts = 2 * left >= deadline_at_ms - shard.time_ms
-        if airborne.flight.joinable and lasts and not is_grounded(shard, airborne.flight):
-            return similarity, airborne
+        if not (airborne.flight.joinable and lasts) or is_grounded(shard, airborne.flight):
+            continue
+        if airborne.text == question.text:
+            return Join(airborne, similarity, ())
+        if question.policy.verify is not None:
+            # Nobody gives a second opinion on an answer that is not there yet.
+            continue
+        refused, said = guard(question, airborne.flight.question.data, airborne.flight.forward_id)
+        if refused is None:
+            return Join(airborne, similarity, tuple(said))
     return None
-
-
-def _age(shard: Shard, seen: Seen) -> int:
-    return max(0, shard.time_ms - seen.admitted_at_ms)
 
 
 def _differs(shard: Shard, question: Question) -> tuple[str, ...]:

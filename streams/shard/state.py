@@ -15,11 +15,13 @@ import numpy as np
 from schemas.base import Part, Sealed
 from schemas.documents import (
     Aging,
+    Doubt,
     Entry,
     EntryStats,
     Flight,
     Judged,
     Meta,
+    Opinion,
     ShardLoad,
     ShardPolicy,
     Switched,
@@ -28,12 +30,13 @@ from schemas.documents import (
     Waiting,
     Withdrawal,
 )
-from streams import entry_ids
+from streams import entry_ids, guards
 from streams.answers import digest_of_answer
 from streams.effective import lifetime_max, relaxation
 from streams.errors import ShardBroken, StoreDamaged
 from streams.shard import columns
 from streams.shard.columns import Change, key_of
+from streams.shard.doubts import Doubts, Opinions
 from streams.shard.entries import EntryIndex, Seen, namespace_of
 from streams.shard.flights import Flights
 from streams.shard.tables import Query
@@ -50,16 +53,19 @@ _SETTLED = (
     columns.BANNED,
     columns.JUDGED,
     columns.SWITCHES,
+    columns.DOUBTS,
+    columns.OPINIONS,
     columns.TALLIES,
 )
 """Columns whose records are restored one by one, in any order."""
-BEHAVIOUR = "fold-2"
+BEHAVIOUR = f"fold-3/{guards.DIGEST}"
 """The version of fold and guards; a change that decides otherwise needs another."""
 
 
 class _Answer(Part):
     """The part of an entry that a hit needs: the rest is not worth building."""
 
+    question: Sealed
     answer: Sealed
     answer_digest: str = ""
     latency_ms: int = 0
@@ -67,8 +73,9 @@ class _Answer(Part):
 
 
 class Kept(NamedTuple):
-    """What is known of a kept answer: its JSON, its digest, and what the model took for it (ms, tokens)."""
+    """What is known of a kept answer: its question, its JSON, its digest, and what the model took for it."""
 
+    question: str
     text: str
     digest: str
     latency_ms: int
@@ -96,7 +103,11 @@ class Shard:
         """The last judgements of each category: see `Judged`."""
         self.switches: dict[str, int] = {}
         """What is switched off, with the version of the command: categories, or all."""
+        self.doubts = Doubts()
+        self.opinions = Opinions()
         self.tallies = Tallies()
+        self._kept: tuple[int, Kept] | None = None
+        """The entry that was fetched last: guarded first, it is served next."""
         self.next_offset = 0
         self.time_ms = 0
         self.highwater: dict[str, int] = {}
@@ -123,10 +134,18 @@ class Shard:
         entry = Entry.decode(self._entry_bytes(seen))
         return entry if entry.answer_digest else entry.model_copy(update={"answer_digest": _digest(entry.answer)})
 
-    def answer(self, seen: Seen) -> Kept:
+    def kept(self, seen: Seen) -> Kept:
         """The kept answer of an entry. Raises StoreDamaged when index and store disagree."""
-        part = _Answer.model_validate_json(self._entry_bytes(seen))
-        return Kept(part.answer.data, part.answer_digest or _digest(part.answer), part.latency_ms, part.tokens)
+        if self._kept is None or self._kept[0] != seen.id:
+            part = _Answer.model_validate_json(self._entry_bytes(seen))
+            digest = part.answer_digest or _digest(part.answer)
+            kept = Kept(part.question.data, part.answer.data, digest, part.latency_ms, part.tokens)
+            self._kept = (seen.id, kept)
+        return self._kept[1]
+
+    def opinion(self, number: int, text_digest: str) -> Opinion | None:
+        """The second opinion on an entry beside a text, None when none is remembered."""
+        return self.opinions.get(number, text_digest)
 
     def _entry_bytes(self, seen: Seen) -> bytes:
         found = self.document(columns.ENTRIES, columns.entry_id(seen.id))
@@ -255,6 +274,17 @@ class Shard:
                     del self.switches[id_]
                 else:
                     self.switches[id_] = cast(Switched, message).version
+            case columns.DOUBTS:
+                if message is None:
+                    self.doubts.end(id_)
+                else:
+                    self.doubts.put(id_, cast(Doubt, message))
+            case columns.OPINIONS:
+                number, _, text = id_.partition(".")
+                if message is None:
+                    self.opinions.drop(int(number), text)
+                else:
+                    self.opinions.put(int(number), text, cast(Opinion, message))
             case columns.TALLIES:
                 self.tallies.restore(id_, cast(Tally, message))
             case _:

@@ -7,7 +7,7 @@ from collections import Counter
 from schemas.documents import Tally
 from schemas.policy import CategoryPolicy
 from schemas.stats import CategoryNow, ShardStats
-from streams.effective import effective
+from streams.effective import effective, lifted
 from streams.shard.state import Shard
 
 CONTROL = "control"
@@ -50,6 +50,7 @@ def _now(
     off = shard.is_off(name)
     if policy is None:
         return CategoryNow(tally=tally, entries=entries, room=0, off=off)
+    policy = lifted(policy, shard.judged.get(name, ""))
     relaxation = shard.relaxation(name, policy.false_hit_bound)
     now = effective(policy, load, relaxation)
     return CategoryNow(

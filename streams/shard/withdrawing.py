@@ -11,7 +11,7 @@ from schemas.journal import EntriesInvalidated, HitJudged
 from schemas.policy import Cacheable, Policy
 from streams.entry_ids import place_of
 from streams.log import Record
-from streams.shard.columns import BANNED, ENTRIES, STATS, WITHDRAWALS, Change, entry_id
+from streams.shard.columns import BANNED, ENTRIES, OPINIONS, STATS, WITHDRAWALS, Change, entry_id, opinion_id
 from streams.shard.entries import Seen, namespace_of
 from streams.shard.folded import Folded
 from streams.shard.state import Shard
@@ -83,12 +83,13 @@ def remove(shard: Shard, leaving: list[Seen], why: str, out: Folded) -> None:
     """Entries leave the shard; counted by category and reason."""
     for seen in leaving:
         out.counts.append(("evicted", shard.entries.category_of(seen), why))
-    shard.apply([change for seen in leaving for change in departure(seen)])
+    shard.apply([change for seen in leaving for change in departure(shard, seen)])
 
 
-def departure(seen: Seen) -> list[Change]:
-    """The changes by which an entry leaves."""
+def departure(shard: Shard, seen: Seen) -> list[Change]:
+    """The changes by which an entry leaves, and what was said of it."""
     gone = [Change(ENTRIES, entry_id(seen.id), None)]
+    gone += [Change(OPINIONS, opinion_id(seen.id, text), None) for text in shard.opinions.of(seen.id)]
     return [*gone, Change(STATS, entry_id(seen.id), None)] if seen.hits else gone
 
 

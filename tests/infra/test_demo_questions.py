@@ -55,7 +55,7 @@ def places(embedder: Embedder, demo: Demo, policy: Policy, vectors: dict[str, In
     def place(asked: Question) -> str:
         body = {"messages": [{"role": "user", "content": asked.question}]}
         ask = Ask("default", demo.model, (), asked.category, asked.question, body)
-        return (router.place(ask) or router.nearest(vectors[asked.question])).category
+        return (router.place(ask) or router.by_meaning(vectors[asked.question])).category
 
     return {asked: place(asked) for asked in demo.questions}
 

@@ -193,7 +193,7 @@ def test_a_policy_that_is_wrong_is_not_sent(capsys: Out) -> None:
 
 def test_the_doctor_looks_at_everything(settings: Settings, capsys: Out) -> None:
     seen = {finding.check: finding for finding in examine(settings)}
-    assert set(seen) == {"broker", "topics", "policy", "lag", "model", "disk", "workers"}
+    assert set(seen) == {"broker", "topics", "policy", "lag", "model", "categories", "verifier", "disk", "workers"}
     assert seen["broker"].state == seen["topics"].state == "ok"
     assert seen["policy"].do == "run `refrain policies apply FILE`"
     assert main(["doctor", "--json"]) in (0, 1)

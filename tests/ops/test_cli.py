@@ -42,9 +42,16 @@ def _no_settings_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ["policies", "revert"],
         ["stats"],
         ["invalidate"],
+        ["evaluate"],
+        ["evaluate", "pairs"],
+        ["evaluate", "queries"],
+        ["calibrate"],
         ["judge"],
         ["off"],
         ["on"],
+        ["categories"],
+        ["categories", "train"],
+        ["categories", "test"],
         ["doctor"],
         ["bench"],
         ["bench", "load"],
@@ -55,7 +62,7 @@ def test_every_command_explains_itself(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"])
     assert result.exit_code == 0
     assert "Usage:" in result.output
-    if len(command) == 2 or command not in ([], ["topics"], ["policies"], ["bench"]):
+    if len(command) == 2 or command not in ([], ["topics"], ["policies"], ["categories"], ["evaluate"], ["bench"]):
         assert "Example" in result.output
 
 

@@ -13,6 +13,7 @@ from schemas.acknowledgements import Acknowledgement
 from schemas.base import Message
 from schemas.control import PolicyInForce
 from schemas.decisions import Decision
+from schemas.doubts import DoubtRaised
 from schemas.forwards import Completion, Forward
 from schemas.load import LoadSample
 from schemas.observations import Comparison, Observation
@@ -30,6 +31,7 @@ MODELS: dict[str, type[Message]] = {
     "LoadSample": LoadSample,
     "PolicyInForce": PolicyInForce,
     "Acknowledgement": Acknowledgement,
+    "DoubtRaised": DoubtRaised,
     "Observation": Observation,
     "Comparison": Comparison,
     "ShardStats": ShardStats,
@@ -46,6 +48,7 @@ MODELS: dict[str, type[Message]] = {
             journal.Answered,
             journal.AnswerFailed,
             journal.AnswerWithheld,
+            journal.Verified,
             journal.PolicySet,
             journal.LoadChanged,
             journal.EntriesInvalidated,
@@ -70,6 +73,8 @@ MODELS: dict[str, type[Message]] = {
             documents.Judged,
             documents.Switched,
             documents.Tally,
+            documents.Doubt,
+            documents.Opinion,
             documents.Meta,
         )
     },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from schemas.journal import Asked, Passed, decode_event
 from schemas.policy import Cacheable, CategoryPolicy, Limits, Match, Policy, Rule
 from schemas.responses import Outcome, Response
 from schemas.topics import BY_NAME
+from streams.category_artefact import write
 from streams.classify import OUT_BYTES_MAX, Classifier, Incarnations, check_topics, run_classify
 from streams.embedder import Remembering
 from streams.errors import LogFailed, RefusalCode, WrongSetup
@@ -34,6 +36,7 @@ from streams.reply_to import ReplyTo
 from streams.routes import DirectRoute, decode_route
 from streams.settings import Classify, Embedding, Settings
 from streams.vectors import Floats, decode, quantise
+from tests.streams.made_categories import artefact
 
 NOW_MS = 1_000_000
 SECRET = "my secret diagnosis"
@@ -77,6 +80,9 @@ class Embedder(FreeEmbedder):
 
     def fits(self, text: str) -> bool:
         return len(text) <= 300
+
+    def head(self, text: str) -> str:
+        return text[:300]
 
 
 class Entrance:
@@ -206,10 +212,25 @@ def test_a_batch_is_embedded_in_one_call_and_answered_in_its_order() -> None:
     assert [event.origin.offset for event in events if isinstance(event, Asked | Passed)] == [1, 2, 3, 4, 5, 7]
 
 
-def test_a_text_beyond_the_window_is_not_compared_by_its_beginning() -> None:
-    event = asked_of(Entrance()(ask("word " * 100, category="code")))
-    assert event.vector is None
-    assert event.question.data == "word " * 100
+def test_a_text_beyond_the_window_is_not_compared_by_its_beginning_alone() -> None:
+    entrance = Entrance()
+    start = "word " * 60
+    events = [asked_of(entrance(ask(start + rest, category="code"))) for rest in ("in Rome", "in Rome", "in Oslo", "")]
+    rome, again, oslo, short = events
+    assert rome.question.data == start + "in Rome"
+    assert {event.vector for event in events} == {short.vector}
+    assert rome.context == again.context
+    assert len({event.context for event in events}) == 3
+    assert [name for name in rome.fields if rome.fields[name] != oslo.fields[name]] == ["beyond"]
+    assert "beyond" not in short.fields
+
+
+def test_of_a_long_text_only_the_head_reaches_the_model_and_no_long_text_past_the_cache_does() -> None:
+    entrance = Entrance()
+    entrance(
+        ask("x" * 900, 1, category="code"), ask("x" * 900, 2, category="code", cache="bypass"), ask(SECRET * 20, 3)
+    )
+    assert entrance.embedder.calls[1:] == [["x" * 300]]
 
 
 def test_a_last_message_that_is_not_the_users_is_only_matched_exactly() -> None:
@@ -542,11 +563,16 @@ def settings_of() -> Settings:
     return Settings(prefix="", embedding=Embedding(backend="free"))
 
 
-def run(log: MemoryLog) -> None:
+def run(log: MemoryLog, settings: Settings | None = None) -> None:
     """Run until all requests are worked."""
     looks = iter(range(100))
     run_classify(
-        settings_of(), log, Metrics(), stop=lambda: next(looks) >= 3, ready=lambda: None, now_ms=lambda: NOW_MS
+        settings or settings_of(),
+        log,
+        Metrics(),
+        stop=lambda: next(looks) >= 3,
+        ready=lambda: None,
+        now_ms=lambda: NOW_MS,
     )
 
 
@@ -578,3 +604,11 @@ def test_shards_that_do_not_match_stop_the_worker_at_start() -> None:
     counts = dict.fromkeys(BY_NAME, 2) | {"documents": 3}
     with pytest.raises(WrongSetup, match="journal has 2 partitions and documents 3"):
         check_topics(MemoryLog(lambda: 0, counts))
+
+
+def test_an_artefact_of_categories_for_another_embedder_stops_the_worker_at_start(tmp_path: Path) -> None:
+    path = tmp_path / "categories.json"
+    path.write_bytes(write(artefact()))
+    settings = settings_of().model_copy(update={"classify": Classify(categories=path)})
+    with pytest.raises(WrongSetup, match="vectors of made-1, the embedder here is free-1"):
+        run(MemoryLog(lambda: 0), settings)

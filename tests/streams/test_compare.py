@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from schemas.base import Sealed
 from schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON
 from schemas.observations import Comparison, NotCompared, Observation
-from streams.compare import BATCH_MAX, PARTS_MAX, Compare, beside, check_model, run_compare
+from streams.compare import BATCH_MAX, PARTS_MAX, Compare, check_model, run_compare
 from streams.embedder import Embedder
 from streams.errors import WrongSetup
 from streams.free_embedder import FreeEmbedder
@@ -288,22 +287,3 @@ def test_a_missing_topic_is_told_at_the_start(metrics: Metrics) -> None:
             now_ms=lambda: 5,
             embedder=Counting(),
         )
-
-
-def test_a_worker_shows_that_it_lives_while_its_model_is_loaded() -> None:
-    beaten = threading.Event()
-    embedder = Counting()
-
-    def load() -> Embedder:
-        assert beaten.wait(20)
-        return embedder
-
-    assert beside(load, beaten.set, beat_s=0.001) is embedder
-
-
-def test_a_model_that_cannot_be_loaded_ends_the_worker() -> None:
-    def load() -> Embedder:
-        raise WrongSetup("no model")
-
-    with pytest.raises(WrongSetup, match="no model"):
-        beside(load, lambda: None, beat_s=0.001)

@@ -23,6 +23,7 @@ from streams.identity import (
     question_of,
     question_text,
 )
+from streams.long_text import Framed
 
 PLAIN = CategoryPolicy()
 whole = st.characters(exclude_categories=["Cs"])
@@ -223,6 +224,37 @@ def test_where_no_single_text_of_the_user_is_last_only_an_exact_match_serves(las
     changed = {"model": "m", "messages": [{"role": "user", "content": "hello"}, {**last, "more": 1}]}
     assert not of(asked).comparable
     assert of(asked).text_digest != of(changed).text_digest
+
+
+def test_what_of_a_text_is_not_in_its_vector_counts_and_is_named() -> None:
+    def framed(beyond: str = "", unread: tuple[str, ...] = ()) -> Identity:
+        return identify(body(), {}, (), PLAIN, chars_max=100, framed=Framed("What", beyond, unread))
+
+    seen = [
+        framed(),
+        framed(" is a list?"),
+        framed(" is a set?"),
+        framed("", ("a",)),
+        framed("", ("b",)),
+        framed("a", ("a",)),
+    ]
+    assert len({each.context for each in seen}) == len(seen)
+    assert seen[0].context == of(body()).context
+    assert [set(each.fields) - set(seen[0].fields) for each in seen[:5]] == [
+        set(), {"beyond"}, {"beyond"}, {"unread"}, {"unread"},
+    ]  # fmt: skip
+    assert len({each.text_digest for each in seen}) == 1
+
+
+def test_a_text_is_looked_up_by_its_normal_form_and_kept_as_it_was_written() -> None:
+    first, second = of(body("What is  a list?\r\n")), of(body("what is a list"))
+    assert first.text_digest == second.text_digest != of(body("what is `a list`")).text_digest
+    assert first.question == "What is  a list?\r\n"
+
+
+def test_large_numbers_are_what_they_are_written_as() -> None:
+    assert canonical([1e25, 9007199254740994.0]) == canonical([10**25, 9007199254740994])
+    assert len({canonical(each) for each in (2**53, 2**53 + 1, 2.0**53 + 2)}) == 3
 
 
 def test_sources_and_their_versions_count_and_their_order_does_not() -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.free_embedder import FreeEmbedder
-from streams.long_text import mean, split
+from streams.long_text import Framed, frame, mean, split
+from streams.normal import normal
 from streams.vectors import Ints, quantise, similarity
 
 
@@ -73,3 +74,34 @@ def test_in_parts_a_text_is_near_itself_as_a_whole() -> None:
     embedder = FreeEmbedder()
     in_parts = mean(parts, [quantise(row) for row in embedder.embed(parts)])
     assert similarity(in_parts, quantise(embedder.embed([text])[0])) > 0.95
+
+
+class Sight:
+    """Sees 20 characters, and no digits."""
+
+    def head(self, text: str) -> str:
+        return text if len(text) <= 20 else text[:18]
+
+    def unread(self, text: str) -> tuple[str, ...]:
+        return tuple(char for char in text if char.isdigit())
+
+
+def test_a_text_inside_the_window_is_framed_as_it_is() -> None:
+    assert frame("What is 2 ?", Sight()) == Framed("What is 2 ?", "", ("2",))
+
+
+def test_what_follows_the_window_stands_beyond_and_is_not_asked_what_is_unread() -> None:
+    assert frame("What is 2 of them and 3", Sight()) == Framed("what is 2 of them ", "and 3", ("2",))
+
+
+@given(st.text(alphabet="ab. \n'\r", max_size=80))
+def test_head_and_what_lies_beyond_are_the_whole_text(text: str) -> None:
+    framed = frame(text, Sight())
+    assert framed.head + framed.beyond in (text, normal(text))
+    assert framed.beyond == "" or len(framed.head) <= 20
+
+
+def test_spellings_of_one_long_text_are_framed_alike() -> None:
+    first = frame("What is the longest of all rivers here?\r\n", Sight())
+    assert first == frame("what  is the longest of all rivers here", Sight())
+    assert first.beyond

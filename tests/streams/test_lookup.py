@@ -31,7 +31,7 @@ from tests.streams.shard.build import Journal, near, policy, vector
 
 PARTITIONS = {
     "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "decisions": 1, "acknowledgements": 1, "stats": 1,
-    "observations": 1, "dead-letters": 1,
+    "doubts": 1, "observations": 1, "dead-letters": 1,
 }  # fmt: skip
 
 

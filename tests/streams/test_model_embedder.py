@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streams import model_embedder
 from streams.embedder import Embedder, load_embedder
 from streams.errors import WrongSetup
-from streams.model_embedder import KNOWN_SHA256, ModelEmbedder
+from streams.model_embedder import KNOWN_SHA256, PACKAGES, ModelEmbedder
+from streams.model_files import packaged
 from streams.settings import Embedding
 
 KNOWN = next(iter(KNOWN_SHA256.values()))
@@ -60,6 +60,31 @@ def test_a_text_beyond_the_window_does_not_fit(embedder: Embedder, text: str, in
 
 
 @pytest.mark.model
+def test_the_head_of_a_long_text_is_short_and_fits(embedder: Embedder) -> None:
+    text = "The first rule is to read the manual, " * 300
+    head = embedder.head(text)
+    assert text.startswith(head)
+    assert 150 < len(head) < 400
+    assert embedder.fits(head)
+    assert embedder.head("Translate this:\n" + "word " * 300) == "Translate this:\n"
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("first", "second"), [("I love \U0001f355", "I love \U0001f697"), ("schon", "schön"), ("x" * 101, "y" * 101)]
+)
+def test_what_does_not_reach_the_vector_is_told(embedder: Embedder, first: str, second: str) -> None:
+    rows = embedder.embed([first, second])
+    assert np.allclose(rows[0], rows[1], atol=1e-6)
+    assert embedder.unread(first) != embedder.unread(second)
+
+
+@pytest.mark.model
+def test_english_is_read_as_a_whole(embedder: Embedder) -> None:
+    assert embedder.unread("How do I turn {x: 1} into <b>a & b</b> at 100% - or $5? #1 ~ ^ | \\ `y`") == ()
+
+
+@pytest.mark.model
 def test_the_onnx_form_is_exported_once(cache: Path, embedder: Embedder) -> None:
     if not embedder.identity.endswith("/onnx"):
         pytest.skip("ONNX is not installed")
@@ -74,7 +99,7 @@ def test_the_onnx_form_is_exported_once(cache: Path, embedder: Embedder) -> None
 @pytest.mark.model
 def test_a_name_without_its_owner_and_a_folder_find_the_same_weights(tmp_path: Path) -> None:
     by_name = load_embedder(Embedding(backend="torch", model="all-MiniLM-L6-v2"), tmp_path)
-    found = model_embedder._packaged("sentence-transformers/all-MiniLM-L6-v2")
+    found = packaged(PACKAGES["sentence-transformers/all-MiniLM-L6-v2"])
     assert found is not None
     by_folder = load_embedder(Embedding(backend="torch", model=str(found)), tmp_path)
     assert by_name.identity.split("@")[1] == by_folder.identity.split("@")[1] == f"{KNOWN[:12]}/torch"
@@ -98,6 +123,7 @@ class Moody:
     """A model that fails on one text."""
 
     max_seq_length = 16
+    tokenizer = None
 
     def get_embedding_dimension(self) -> int:
         return 2

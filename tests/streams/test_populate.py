@@ -23,6 +23,7 @@ from streams.metrics import Metrics
 from streams.populate import ANSWER_BYTES_MAX, Populate, run_populate
 from streams.routes import DirectRoute, ShardRoute, encode_route
 from streams.settings import Settings
+from streams.sharding import Shards
 
 INCARNATION = "journal-1"
 SECRET = "the patient has a cold"
@@ -84,7 +85,7 @@ def metrics() -> Metrics:
 
 def by(policy: Policy | None, metrics: Metrics) -> Populate:
     in_force = None if policy is None else PolicyInForce(version=1, who="w", at_ms=0, policy=policy)
-    return Populate(32, INCARNATION, metrics, lambda: in_force)
+    return Populate(Shards(32, INCARNATION), metrics, lambda: in_force)
 
 
 @pytest.fixture
@@ -273,7 +274,7 @@ def test_a_requester_of_a_withheld_answer_is_not_told_twice(closed: Populate, me
 
 def test_whom_the_shard_told_is_not_told_again_when_the_category_becomes_never(metrics: Metrics) -> None:
     in_force = PolicyInForce(version=1, who="w", at_ms=0, policy=CLOSED)
-    populate = Populate(32, INCARNATION, metrics, lambda: in_force)
+    populate = Populate(Shards(32, INCARNATION), metrics, lambda: in_force)
     answered = record(completion(asked_by("chat"), {"a": 1}))
     assert [out.topic for out in populate([answered])] == ["journal"]
     populate.settle()

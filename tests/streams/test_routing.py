@@ -9,11 +9,13 @@ import pytest
 
 from schemas.control import PolicyInForce
 from schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
+from streams.categories import Categories
 from streams.embedder import Remembering
 from streams.free_embedder import FreeEmbedder
 from streams.metrics import Metrics
 from streams.routing import Ask, Router, everything_said
 from streams.vectors import Ints, quantise
+from tests.streams.made_categories import artefact, axis
 
 NEVER = CategoryPolicy(cache=Cacheable.NEVER)
 FREE = FreeEmbedder()
@@ -42,7 +44,7 @@ def chosen(policy: Policy, asked: Ask) -> tuple[str, str]:
     ready = router(policy)
     place = ready.place(asked)
     if place is None:
-        place = ready.nearest(vector(asked.question))
+        place = ready.by_meaning(vector(asked.question))
     return place.category, place.classifier
 
 
@@ -140,8 +142,8 @@ def test_examples_are_embedded_once_in_one_call() -> None:
         return [vector(text) for text in texts]
 
     ready = Router(PolicyInForce(version=1, who="w", at_ms=0, policy=BY_EXAMPLE), embed, "e")
-    ready.nearest(vector("a"))
-    ready.nearest(vector("b"))
+    ready.by_meaning(vector("a"))
+    ready.by_meaning(vector("b"))
     assert [len(call) for call in calls] == [3]
 
 
@@ -150,13 +152,13 @@ def test_of_two_equal_examples_the_one_that_is_never_kept_wins() -> None:
         a=CategoryPolicy(examples=("the same words",)),
         z=CategoryPolicy(cache=Cacheable.NEVER, examples=("the same words",)),
     )
-    assert router(same).nearest(vector("the same words")).category == "z"
+    assert router(same).by_meaning(vector("the same words")).category == "z"
 
 
 def test_without_a_vector_a_question_that_might_be_never_is_passed_on() -> None:
-    assert router(BY_EXAMPLE).nearest(None).terms is None
+    assert router(BY_EXAMPLE).by_meaning(None).terms is None
     harmless = policy(billing=CategoryPolicy(examples=("pay",)))
-    assert router(harmless).nearest(None).terms is not None
+    assert router(harmless).by_meaning(None).terms is not None
 
 
 def test_an_example_without_a_vector_is_left_out() -> None:
@@ -176,3 +178,67 @@ def test_a_policy_without_uncategorised_passes_on_what_nothing_claims() -> None:
 @pytest.mark.parametrize("body", [{}, {"messages": "a"}, {"messages": [1, {"content": 5}, {"tool_calls": [2, {}]}]}])
 def test_a_body_that_says_nothing_is_read_without_complaint(body: dict[str, Any]) -> None:
     assert everything_said(body) == ""
+
+
+TRAINED = Categories(artefact())
+"""Knows chat, code and medical, along the first three axes."""
+OF_THREE = policy(chat=CategoryPolicy(), medical=NEVER)
+
+
+def by_training(policy: Policy, embed: Any = None) -> Router:
+    in_force = PolicyInForce(version=12, who="test", at_ms=0, policy=policy)
+    return Router(in_force, embed or (lambda texts: [None for _ in texts]), "made-1", TRAINED)
+
+
+@pytest.mark.parametrize(
+    ("vector", "category"),
+    [
+        (axis(1), "chat"),
+        (axis(0.1, 1), "code"),
+        (axis(1, 1), "uncategorised"),
+        (axis(0, 0, 1), "medical"),
+        (axis(0, 0, 0.2, 1), "medical"),
+    ],
+    ids=["sure", "less sure", "of two", "never", "never, and unsure"],
+)
+def test_the_trained_classifier_decides_in_place_of_the_examples(vector: Ints, category: str) -> None:
+    place = by_training(OF_THREE).by_meaning(vector)
+    assert (place.category, place.classifier) == (category, f"trained:{TRAINED.version}@v12")
+    assert place.never == (category == "medical")
+
+
+def test_a_trained_category_that_the_policy_does_not_define_is_uncategorised() -> None:
+    place = by_training(policy()).by_meaning(axis(1))
+    assert place.category == "uncategorised"
+    assert place.terms is not None
+    assert by_training(Policy(categories={"code": CategoryPolicy()})).by_meaning(axis(1)).terms is None
+
+
+def test_rules_and_the_clients_word_come_before_training() -> None:
+    rules = policy(rule("medical", pattern="diagnosis"), rule("chat", tag="t"), chat=CategoryPolicy(), medical=NEVER)
+    ready = by_training(rules)
+    places = [ready.place(each) for each in (ask("my diagnosis"), ask(category="code"), ask(tags=("t",)), ask())]
+    assert [None if place is None else place.category for place in places] == ["medical", "code", "chat", None]
+
+
+def test_what_an_example_says_may_never_be_kept_stays_so_beside_training() -> None:
+    examples = policy(
+        chat=CategoryPolicy(examples=("hello",)),
+        medical=CategoryPolicy(cache=Cacheable.NEVER, examples=("my pills",)),
+    )
+    known = {"hello": axis(0, 1), "my pills": axis(1, 0.1)}
+    ready = by_training(examples, lambda texts: [known[text] for text in texts])
+    assert ready.by_meaning(axis(1)).category == "medical"
+    assert ready.by_meaning(axis(0, 1)).category == "code"
+
+
+def test_where_training_might_have_said_never_a_question_without_a_vector_is_passed_on() -> None:
+    assert by_training(OF_THREE).by_meaning(None).terms is None
+    assert by_training(policy(chat=CategoryPolicy())).by_meaning(None).terms is not None
+
+
+def test_where_training_might_say_never_a_question_that_nobody_places_may_be_never() -> None:
+    assert by_training(OF_THREE).may_be_never(ask())
+    assert not by_training(OF_THREE).may_be_never(ask(" "))
+    assert not by_training(OF_THREE).may_be_never(ask(category="code"))
+    assert not by_training(policy(chat=CategoryPolicy())).may_be_never(ask())

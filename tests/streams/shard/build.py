@@ -32,11 +32,14 @@ DIM = 16
 
 
 def policy(**category: Any) -> Policy:
-    """A policy with the categories `code` (as given), `secret` (never) and small limits."""
+    """A policy with the categories `code` (as given), `secret` (never) and small limits.
+
+    Without guards, unless they are given: most tests speak of vectors and not of words.
+    """
     limits = category.pop("limits", {})
     return Policy(
         categories={
-            "code": CategoryPolicy(**{"threshold": 0.9, "quota": Quota(cap=1_000), **category}),
+            "code": CategoryPolicy(**{"threshold": 0.9, "guards": (), "quota": Quota(cap=1_000), **category}),
             "secret": CategoryPolicy(cache=Cacheable.NEVER),
         },
         limits=Limits(**{"answer_timeout_ms": 10_000, **limits}),

@@ -273,7 +273,7 @@ def test_counting_tokens_instead_of_time_values_everything_anew_and_a_restored_s
         index = shard.entries
         rooms = index._rooms
         rows = {shard.entry(seen).question.data: seen.row for n in range(30) if (seen := index.by_id(n))}
-        size = ENVELOPE_BYTES + len(short) + len(shard.answer(index.seen(rows[short])).text)
+        size = ENVELOPE_BYTES + len(short) + len(shard.kept(index.seen(rows[short])).text)
         tokens = (size - ENVELOPE_BYTES) // 4
         assert rooms.uses.value[rows[short]] == (2.0 + ADMITTED) * tokens * 4.0 / (size / 1_000)
     cache.keep("new")

@@ -14,6 +14,7 @@ from streams.log import Outgoing, Record
 from streams.metrics import Metrics
 from streams.populate import Populate
 from streams.shard.fold import fold
+from streams.sharding import Shards
 from tests.streams.shard.build import JOURNAL_ID, Journal, effects, fold_all, new_shard, policy, remembered, responses
 
 BODY: dict[str, Any] = {
@@ -28,7 +29,7 @@ def carried(forward: Outgoing, in_force: Policy) -> list[Outgoing]:
     asked = Forward.decode(forward.value or b"")
     completion = Completion(forward_id=asked.forward_id, route=asked.route, status=Status.OK, body=BODY)
     known = PolicyInForce(version=1, who="w", at_ms=0, policy=in_force)
-    populate = Populate(32, JOURNAL_ID, Metrics(), lambda: known)
+    populate = Populate(Shards(32, JOURNAL_ID), Metrics(), lambda: known)
     return populate([Record("completions", 0, 0, 1_000_100, None, completion.encode())])
 
 

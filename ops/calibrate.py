@@ -1,0 +1,213 @@
+"""`refrain calibrate`: thresholds that keep a category's error budget, from labelled pairs or from judged hits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from ops import exits, output
+from ops.evaluate import (
+    AsJson,
+    Guards,
+    Label,
+    Limit,
+    Positive,
+    Score,
+    TextA,
+    TextB,
+    Unverified,
+    VerifierName,
+    bar,
+    embedder_of,
+    opinion_of,
+    policy_of,
+)
+from ops.state import settings_of
+
+if TYPE_CHECKING:
+    from ops.calibrate_pairs import Judging, Samples
+    from ops.calibration import Calibrated
+    from ops.evaluate_lines import Fields
+    from schemas.policy import Policy
+    from streams.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(calibrate)
+
+
+def calibrate(
+    context: typer.Context,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Labelled pairs; without, the judged hits of the running system.",
+            show_default=False,
+        ),
+    ] = None,
+    category: Annotated[str | None, typer.Option(help="Only this one; else all.", show_default=False)] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0001,
+            max=0.5,
+            help="The share of hits that may be false; else the category's error_budget.",
+            show_default=False,
+        ),
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=0.9999, help="How surely false hits stay within the budget.")
+    ] = 0.95,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="A policy: its categories' guards and error budgets count.", show_default=False
+        ),
+    ] = None,
+    guards: Guards = "all",
+    unverified: Unverified = "miss",
+    verifier: VerifierName = None,
+    verify_score: Score = 0.5,
+    text_a: TextA = "text_a",
+    text_b: TextB = "text_b",
+    label: Label = "label",
+    positive: Positive = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """The lowest threshold of each category whose false hits surely stay within its error budget.
+
+    Prints the lines for the policy file and changes nothing. A category with too few pairs gets none, and is told how
+    many it needs. Pairs may name their `category`. Exit code 1 when no threshold can be proposed.
+
+    [bold]Examples[/bold]
+
+    refrain calibrate --pairs pairs.jsonl
+
+    refrain calibrate --pairs pairs.jsonl.gz --category code --budget 0.02 --policy policy.yaml
+
+    refrain calibrate --confidence 0.9 --json
+    """
+    from ops import calibrate_pairs, calibration, evaluate_stages
+    from schemas.policy import CategoryPolicy
+
+    given = calibrate_pairs.Terms(evaluate_stages.guards_of(guards), unverified, CategoryPolicy().error_budget)
+    settings = settings_of(context)
+    acting = None if policy is None else policy_of(policy)
+    about: dict[str, Any]
+    if pairs is None:
+        acting, found, about = _from_system(settings, acting, category)
+        if not found:
+            output.hint("no hit by meaning was judged yet: `refrain judge` says whether an answer was right")
+    else:
+        from ops.evaluate_lines import Fields
+
+        opinion = opinion_of(verifier, verify_score, settings)
+        fields = Fields(text_a, text_b, label, tuple(positive or ()))
+        chosen = _Chosen(fields, category, limit)
+        found, about = _from_pairs(settings, pairs, chosen, calibrate_pairs.Judging(acting, given, opinion))
+    results = {
+        name: calibration.calibrate(
+            each.samples, calibrate_pairs.terms_of(acting, name, given).budget if budget is None else budget, confidence
+        )
+        for name, each in found.items()
+    }
+    if pairs is not None:
+        results = {name: _with_both(each, found[name]) for name, each in results.items()}
+    _tell(results, acting, about, as_json)
+    if all(each.threshold is None for each in results.values()):
+        raise typer.Exit(exits.FAILED)
+
+
+def _from_system(
+    settings: Settings, policy: Policy | None, only: str | None
+) -> tuple[Policy | None, dict[str, Samples], dict[str, Any]]:
+    """Judged hits, and the policy in force where none is given."""
+    from ops.calibrate_pairs import Samples
+    from ops.command_order import Order
+    from ops.judged_hits import judged_hits
+
+    order = Order(settings)
+    if policy is None:
+        in_force = order.in_force()
+        policy = None if in_force is None else in_force.policy
+    judged = judged_hits(order.log)
+    found = {
+        name: Samples(each, sum(one.right for one in each), sum(not one.right for one in each))
+        for name, each in judged.samples.items()
+        if only in (None, name)
+    }
+    return policy, found, {"from": "judged hits", "judgements": judged.judgements}
+
+
+class _Chosen(NamedTuple):
+    """Which lines of a file count, and what of them."""
+
+    fields: Fields
+    category: str | None
+    limit: int | None
+
+
+def _from_pairs(
+    settings: Settings, file: Path, chosen: _Chosen, judging: Judging
+) -> tuple[dict[str, Samples], dict[str, Any]]:
+    from ops import calibrate_pairs, evaluate_lines, evaluate_vectors
+
+    good, bad = evaluate_lines.pairs(evaluate_lines.lines_of(file), chosen.fields)
+    grouped = calibrate_pairs.by_category(good[: chosen.limit], chosen.category, bad)
+    mine = [pair for group in grouped.values() for pair in group]
+    evaluate_lines.check_any(mine, bad, str(file), "pair")
+    embedder, cache = embedder_of(settings)
+    with bar("embedding") as progress:
+        compared = evaluate_vectors.compare(mine, embedder, cache, progress, bad)
+    found = {}
+    for name, group in grouped.items():
+        with bar(f"verifying {name}") as progress:
+            found[name] = calibrate_pairs.samples(calibrate_pairs.part(compared, group), name, judging, progress)
+    about = {
+        "from": str(file),
+        "embedder": embedder.identity,
+        "verifier": None if judging.opinion is None else judging.opinion.verifier.identity,
+        "bad_lines": evaluate_lines.told(sorted(bad)),
+    }
+    return found, about
+
+
+def _with_both(each: Calibrated, of: Samples) -> Calibrated:
+    """Pairs without any that differ show nothing of what a threshold wrongly lets through."""
+    if of.different or each.threshold is None:
+        return each
+    return each._replace(threshold=None, why="no pair of label 0 is among them: bring pairs that must not be served")
+
+
+def _tell(results: Mapping[str, Calibrated], policy: Policy | None, about: Mapping[str, Any], as_json: bool) -> None:
+    from ops.calibrate_pairs import stands_against, yaml_lines
+
+    proposed = {name: each.threshold for name, each in results.items() if each.threshold is not None}
+    text = yaml_lines(proposed)
+    notes = {
+        name: note
+        for name, threshold in proposed.items()
+        if (note := stands_against(threshold, None if policy is None else policy.of(name))) is not None
+    }
+    if as_json:
+        parts = {name: {**each.plain(), "note": notes.get(name)} for name, each in results.items()}
+        return output.emit({**about, "categories": parts, "yaml": text})
+    if "bad_lines" in about:
+        from ops.evaluate_report import show_bad
+
+        show_bad(about["bad_lines"], about["from"])
+    for name, each in results.items():
+        threshold = "none proposed" if each.threshold is None else f"threshold {each.threshold:g}"
+        output.hint(f"{name}: {threshold} for a budget of {each.budget:.2%} ({each.confidence:.0%} sure): {each.why}")
+        if name in notes:
+            output.hint(f"  {notes[name]}")
+    if text:
+        output.say(text.rstrip())
+    return None

@@ -1,0 +1,95 @@
+"""Labelled pairs as samples for calibration: by category, and only those that its guards let through."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ops.calibration import Sample
+from ops.evaluate_lines import BadLine, Pair
+from ops.evaluate_stages import Opinion, Unverified, stages
+from ops.evaluate_vectors import Compared
+from schemas.policy import CategoryPolicy, Guard, Policy
+
+DEFAULT = "default"
+FIELD = "category"
+
+
+class Terms(NamedTuple):
+    """What a category asks of its hits, and how many of them may be false."""
+
+    guards: tuple[Guard, ...]
+    unverified: Unverified
+    budget: float
+
+
+class Samples(NamedTuple):
+    """A category's samples, and of how many pairs: those that ask the same, and those that do not."""
+
+    samples: list[Sample]
+    same: int
+    different: int
+
+
+class Judging(NamedTuple):
+    """By what pairs are judged: a policy's terms where it has the category, else the given ones; and a verifier."""
+
+    policy: Policy | None
+    given: Terms
+    opinion: Opinion | None
+
+
+def terms_of(policy: Policy | None, category: str, given: Terms) -> Terms:
+    """A policy's terms of a category, else the given ones."""
+    found = None if policy is None else policy.of(category)
+    return given if found is None else Terms(found.guards, found.unverified, found.error_budget)
+
+
+def by_category(pairs: Sequence[Pair], only: str | None, bad: list[BadLine]) -> dict[str, list[Pair]]:
+    """The pairs by their field `category`; those without one belong to `only`, else to `default`."""
+    found: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        named = pair.row.get(FIELD)
+        category = (only or DEFAULT) if named is None else named
+        if not isinstance(category, str) or not category:
+            bad.append(BadLine(pair.line, f"{FIELD}: not a name"))
+        elif only is None or category == only:
+            found[category].append(pair)
+    return dict(sorted(found.items()))
+
+
+def samples(compared: Compared, category: str, judging: Judging, progress: Callable[[int, int], None]) -> Samples:
+    """What of a category's pairs is left after guards and verifier."""
+    terms = terms_of(judging.policy, category, judging.given)
+    staged = stages(compared, terms.guards, terms.unverified, judging.opinion, progress)
+    last = list(staged.passing.values())[-1]
+    kept = [Sample(float(compared.similarities[n]), compared.pairs[n].label) for n in np.flatnonzero(last)]
+    same = sum(pair.label for pair in compared.pairs)
+    return Samples(kept, same, len(compared.pairs) - same)
+
+
+def part(compared: Compared, pairs: Sequence[Pair]) -> Compared:
+    """Of what was compared, the part that consists of these pairs."""
+    lines = {pair.line for pair in pairs}
+    mine = [number for number, pair in enumerate(compared.pairs) if pair.line in lines]
+    return Compared([compared.pairs[n] for n in mine], compared.similarities[mine], 0)
+
+
+def stands_against(threshold: float, category: CategoryPolicy | None) -> str | None:
+    """What else of a category's policy must change with its threshold."""
+    if category is None:
+        return None
+    if category.threshold_floor is not None and category.threshold_floor > threshold:
+        return f"its threshold_floor is {category.threshold_floor}: lower that too, or remove it"
+    if category.threshold_ceiling is not None and category.threshold_ceiling < threshold:
+        return f"its threshold_ceiling is {category.threshold_ceiling}: raise that too"
+    return None
+
+
+def yaml_lines(thresholds: Mapping[str, float]) -> str:
+    """What goes into the policy file."""
+    parts = [f"  {name}:\n    threshold: {threshold:g}\n" for name, threshold in thresholds.items()]
+    return "categories:\n" + "".join(parts) if parts else ""

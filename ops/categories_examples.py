@@ -1,0 +1,153 @@
+"""Examples of categories from files of JSON lines: read line by line, each mistake named, the rest goes on."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from schemas.base import NAME_PATTERN
+from schemas.policy import UNCATEGORISED
+from streams.errors import BadInput
+
+TEXT_CHARS_MAX = 100_000
+_GZIP = b"\x1f\x8b"
+
+
+class Example(NamedTuple):
+    """A text and where it belongs; `category` None: nowhere."""
+
+    text: str
+    category: str | None
+    label: str | None
+    """The finer label, the category itself where none is given."""
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Where a line says what."""
+
+    text: str
+    category: str
+    label: str | None = None
+    split: str | None = None
+    outside_when: tuple[str, str] | None = None
+    """A field and the value that says: out of scope."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was read of a file: (split, example) in its order, and one line a mistake."""
+
+    rows: tuple[tuple[str | None, Example], ...]
+    problems: tuple[str, ...]
+
+    def of(self, splits: Sequence[str]) -> list[Example]:
+        """The examples of the splits; of all where none is named."""
+        return [example for split, example in self.rows if not splits or split in splits]
+
+
+def read_examples(path: Path, fields: Fields) -> Taken:
+    """The examples of a file, .gz or plain. Raises BadInput when it cannot be read or holds none."""
+    return _read(path, lambda found: _row(found, fields))
+
+
+def read_outside(path: Path, text: str) -> Taken:
+    """The texts of a file, as examples that belong nowhere. Raises BadInput like `read_examples`."""
+    return _read(path, lambda found: (None, Example(_text_of(found, text), None, None)))
+
+
+def unique(examples: Sequence[Example]) -> list[Example]:
+    """The examples without those whose text stands before, whatever these say."""
+    first: dict[str, Example] = {}
+    for example in examples:
+        first.setdefault(example.text.strip(), example)
+    return list(first.values())
+
+
+def digest(examples: Sequence[Example]) -> str:
+    """The SHA-256 of the examples in their order."""
+    hashed = hashlib.sha256()
+    for example in examples:
+        hashed.update(json.dumps(list(example)).encode() + b"\n")
+    return hashed.hexdigest()
+
+
+def _read(path: Path, row: Callable[[dict[str, Any]], tuple[str | None, Example]]) -> Taken:
+    rows, problems = [], []
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(row(_object(line)))
+        except ValueError as error:
+            problems.append(f"{path}, line {number}: {error}")
+    if not rows:
+        raise BadInput(f"{path} holds no example" + (f": {problems[0]}" if problems else ""))
+    return Taken(tuple(rows), tuple(problems))
+
+
+def _row(found: dict[str, Any], fields: Fields) -> tuple[str | None, Example]:
+    split = None if fields.split is None else str(_field(found, fields.split))
+    text = _text_of(found, fields.text)
+    category = _category_of(found, fields)
+    if category is None:
+        return split, Example(text, None, None)
+    label = category if fields.label is None else str(_field(found, fields.label))
+    return split, Example(text, category, label)
+
+
+def _category_of(found: dict[str, Any], fields: Fields) -> str | None:
+    if fields.outside_when is not None:
+        field, value = fields.outside_when
+        if str(found.get(field)) == value:
+            return None
+    category = _field(found, fields.category)
+    if category is None or category == UNCATEGORISED:
+        return None
+    if not isinstance(category, str) or not re.fullmatch(NAME_PATTERN.rstrip("$"), category):
+        raise ValueError(f"{fields.category} is no name of a category (up to 64 of A-Z a-z 0-9 . _ -)")
+    return category
+
+
+def _text_of(found: dict[str, Any], field: str) -> str:
+    text = _field(found, field)
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"{field} is not a text")
+    if len(text) > TEXT_CHARS_MAX:
+        raise ValueError(f"{field} has {len(text)} characters, {TEXT_CHARS_MAX} are taken")
+    return text
+
+
+def _field(found: dict[str, Any], field: str) -> Any:
+    if field not in found:
+        raise ValueError(f"no field {field}")
+    return found[field]
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError("not a JSON object")
+    return found
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of a file; bytes that are not UTF-8 spoil their line alone."""
+    try:
+        with path.open("rb") as plain:
+            zipped = plain.read(2) == _GZIP
+        with gzip.open(path) if zipped else path.open("rb") as lines:
+            for line in lines:
+                yield line.decode("utf-8", "replace").removeprefix("\ufeff")
+    except (OSError, EOFError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise BadInput(f"{path} cannot be read: {why}") from error

@@ -1,0 +1,110 @@
+"""What an artefact does to examples it was not made from: shares with their intervals, and who is taken for whom."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ops.categories_examples import Example
+from schemas.policy import UNCATEGORISED
+from streams.categories import Categories
+from streams.vectors import Ints
+
+CONFIDENCE = 0.95
+TITLES = {
+    "accuracy": "likeliest category right, of in-scope",
+    "abstained": "uncategorised, of all",
+    "kept_right": "kept and right, of in-scope",
+    "kept_wrong": "kept and wrong, of in-scope",
+    "rejected": "uncategorised, of out-of-scope",
+}
+"""What each share of the figures is, for people."""
+
+
+class Share(NamedTuple):
+    """`right` of `total`, with a Clopper-Pearson interval."""
+
+    right: int
+    total: int
+    low: float
+    high: float
+
+    def plain(self) -> dict[str, float | int | None]:
+        """For JSON. The value is None without any."""
+        value = self.right / self.total if self.total else None
+        return {"value": value, "count": self.right, "total": self.total, "low": self.low, "high": self.high}
+
+    def __str__(self) -> str:
+        if not self.total:
+            return "no examples"
+        value = self.right / self.total
+        return f"{value:.1%} ({self.right} of {self.total}; {self.low:.1%} to {self.high:.1%})"
+
+
+class Figures(NamedTuple):
+    """What `categories test` prints."""
+
+    accuracy: Share
+    """In-scope questions whose likeliest category is right, above the floor or not."""
+    abstained: Share
+    """Questions of any kind that become uncategorised."""
+    kept_right: Share
+    """In-scope questions that are kept and in the right category."""
+    kept_wrong: Share
+    """In-scope questions that are kept in a wrong category."""
+    rejected: Share
+    """Out-of-scope questions that become uncategorised."""
+    confusion: dict[str, dict[str, int]]
+    """Counts by the true category, then by the one found."""
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        shares = {name: value.plain() for name, value in self._asdict().items() if isinstance(value, Share)}
+        return {**shares, "confidence": CONFIDENCE, "confusion": self.confusion}
+
+
+def share(count: int, total: int) -> Share:
+    """A share with its exact interval (Clopper and Pearson, Biometrika 1934), from 0 to 1 where nothing was counted."""
+    if not total:
+        return Share(0, 0, 0.0, 1.0)
+    from scipy.stats import binomtest
+
+    bounds = binomtest(count, total).proportion_ci(CONFIDENCE, method="exact")
+    return Share(count, total, float(bounds.low), float(bounds.high))
+
+
+def figures(categories: Categories, examples: Sequence[Example], vectors: Sequence[Ints | None]) -> Figures:
+    """What the classifier says of examples. A text without a vector is uncategorised."""
+    confusion: dict[str, Counter[str]] = {}
+    likeliest_right = 0
+    for example, vector in zip(examples, vectors, strict=True):
+        found = None if vector is None else categories.find(vector)
+        name = UNCATEGORISED if found is None or found.category is None else found.category
+        confusion.setdefault(example.category or UNCATEGORISED, Counter())[name] += 1
+        likeliest_right += found is not None and found.likeliest == example.category
+    inside = {true: row for true, row in confusion.items() if true != UNCATEGORISED}
+    total_in = sum(row.total() for row in inside.values())
+    right = sum(row[true] for true, row in inside.items())
+    abstained_in = sum(row[UNCATEGORISED] for row in inside.values())
+    out = confusion.get(UNCATEGORISED, Counter())
+    return Figures(
+        accuracy=share(likeliest_right, total_in),
+        abstained=share(abstained_in + out[UNCATEGORISED], len(examples)),
+        kept_right=share(right, total_in),
+        kept_wrong=share(total_in - right - abstained_in, total_in),
+        rejected=share(out[UNCATEGORISED], out.total()),
+        confusion={true: dict(row) for true, row in sorted(confusion.items())},
+    )
+
+
+def matrix(figures: Figures) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows of the confusion as a table: a row a true category, a column one found."""
+    seen = {found for row in figures.confusion.values() for found in row} | set(figures.confusion)
+    names = [*sorted(seen - {UNCATEGORISED}), UNCATEGORISED]
+    rows: list[list[object]] = [
+        [true, *(figures.confusion[true].get(found, 0) for found in names)]
+        for true in names
+        if true in figures.confusion
+    ]
+    return ["is \\ found", *names], rows

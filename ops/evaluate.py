@@ -1,0 +1,245 @@
+"""`refrain evaluate`: what a threshold, the guards and a verifier do to labelled pairs or to a stream of questions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ops import output
+from ops.state import settings_of
+
+if TYPE_CHECKING:
+    from ops.evaluate_stages import Opinion
+    from schemas.policy import Policy
+    from streams.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="How right hits are: labelled pairs, or questions with their answers.")
+
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON lines, also gzipped.", metavar="FILE")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+Guards = Annotated[str, typer.Option(help="Guards with commas between them, `all` or `none`.")]
+Unverified = Annotated[
+    Literal["miss", "hit"], typer.Option(help="What a match is when a guard does not apply to its language.")
+]
+VerifierName = Annotated[
+    str | None, typer.Option(help="A second opinion: `words`, or a model's name or folder.", show_default=False)
+]
+Score = Annotated[float, typer.Option(min=0, max=1, help="The least score of the second opinion.")]
+TextA = Annotated[str, typer.Option(help="Field of the one question.")]
+TextB = Annotated[str, typer.Option(help="Field of the other.")]
+Label = Annotated[str, typer.Option(help="Field that says whether both ask the same: 1 or 0.")]
+Positive = Annotated[
+    list[str] | None, typer.Option(help="A text in the label that means 1; any other then means 0.", show_default=False)
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(help="Only lines of which this holds: `relatedness>=4.5`, `kind=test`.", show_default=False),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.", show_default=False)]
+
+
+def register(to: typer.Typer) -> None:
+    """Add the group to the command."""
+    to.add_typer(app, name="evaluate")
+
+
+PAIRS_EXAMPLES = """
+Examples:
+
+  refrain evaluate pairs pairs.jsonl
+
+  refrain evaluate pairs pairs.jsonl.gz --json --plot pairs.png --verifier words
+
+  refrain evaluate pairs sick.jsonl --label entailment --positive ENTAILMENT --by entailment --where "relatedness>=4.5"
+"""
+
+
+@app.command(epilog=PAIRS_EXAMPLES)
+def pairs(
+    context: typer.Context,
+    file: File,
+    as_json: AsJson = False,
+    text_a: TextA = "text_a",
+    text_b: TextB = "text_b",
+    label: Label = "label",
+    positive: Positive = None,
+    where: Where = None,
+    by: Annotated[
+        str | None, typer.Option(help="Also the share served per value of this field.", show_default=False)
+    ] = None,
+    guards: Guards = "all",
+    unverified: Unverified = "miss",
+    verifier: VerifierName = None,
+    verify_score: Score = 0.5,
+    plot: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write precision against recall as a PNG.", show_default=False)
+    ] = None,
+    wrong: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="Write the pairs of label 0 that would be served.", show_default=False),
+    ] = None,
+    limit: Limit = None,
+) -> None:
+    """Precision, recall and false hits of labelled pairs at thresholds from 0.70 to 0.99, and the best recalls.
+
+    For cosine alone, with guards, and with guards and a verifier. Similarities are those of the shard: vectors of
+    record, rounded to six places. Bad lines are named and left out. Exit code 1 for a file without good pairs.
+    """
+    from ops import evaluate_lines, evaluate_plot, evaluate_report, evaluate_stages, evaluate_vectors
+
+    chosen = evaluate_stages.guards_of(guards)
+    if plot is not None:
+        evaluate_plot.check_plot()
+    conditions = [evaluate_lines.condition(each) for each in where or ()]
+    fields = evaluate_lines.Fields(text_a, text_b, label, tuple(positive or ()))
+    good, bad = evaluate_lines.pairs(evaluate_lines.lines_of(file), fields, conditions)
+    evaluate_lines.check_any(good, bad, str(file), "pair")
+    settings = settings_of(context)
+    opinion = opinion_of(verifier, verify_score, settings)
+    embedder, cache = embedder_of(settings)
+    with bar("embedding") as progress:
+        compared = evaluate_vectors.compare(good[:limit], embedder, cache, progress, bad)
+    evaluate_lines.check_any(compared.pairs, bad, str(file), "pair")
+    groups = {} if by is None else evaluate_report.groups_by(compared.pairs, by)
+    with bar("verifying") as progress:
+        staged = evaluate_stages.stages(compared, chosen, unverified, opinion, progress)
+    about = {
+        "file": str(file),
+        "embedder": embedder.identity,
+        "guards": [str(guard) for guard in chosen],
+        "guards_behaviour": evaluate_stages.behaviour() if chosen else None,
+        "unverified": unverified,
+        "verifier": evaluate_stages.described(opinion),
+    }
+    made = evaluate_report.report(compared, staged, sorted(bad), about, groups)
+    if plot is not None:
+        evaluate_plot.draw(evaluate_report.curves(compared, staged), f"{file.name}, {embedder.identity}", plot)
+    if wrong is not None:
+        _write_lines(wrong, evaluate_report.wrongly_served(compared, staged))
+    output.emit(made) if as_json else evaluate_report.show(made)
+
+
+QUERIES_EXAMPLES = """
+Examples:
+
+  refrain evaluate queries traffic.jsonl
+
+  refrain evaluate queries traffic.jsonl.gz --policy policy.yaml --json
+
+  refrain evaluate queries traffic.jsonl --threshold 0.88 --guards none
+"""
+
+
+@app.command(epilog=QUERIES_EXAMPLES)
+def queries(
+    context: typer.Context,
+    file: File,
+    as_json: AsJson = False,
+    policy: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A policy; else one category by the options below.", show_default=False),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0.5, max=1, help="Without a policy: the threshold.", show_default=False)
+    ] = None,
+    guards: Guards = "all",
+    unverified: Unverified = "miss",
+    verifier: VerifierName = None,
+    verify_score: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Without a policy: the least score of a second opinion.", show_default=False),
+    ] = None,
+    limit: Limit = None,
+) -> None:
+    """Hit rate, precision and false hits of a stream of questions whose right answers are known.
+
+    A line says `question` (or `text`), `answer` (a text or an id: equal ones are the same answer) and, as it likes,
+    `category` and `tenant`. Each miss is answered with its right answer and kept. Exit code 1 for a file without good
+    lines.
+    """
+    from ops import evaluate_lines, evaluate_queries, evaluate_report, evaluate_stages
+    from schemas.policy import CategoryPolicy
+
+    if policy is not None and (threshold is not None or verify_score is not None):
+        raise typer.BadParameter("the policy says it: leave it out", param_hint="--threshold/--verify-score")
+    asked, bad = evaluate_queries.queries(evaluate_lines.lines_of(file))
+    evaluate_lines.check_any(asked, bad, str(file), "question")
+    settings = settings_of(context)
+    opinion = opinion_of(verifier, verify_score or 0.0, settings)
+    category = CategoryPolicy(
+        threshold=CategoryPolicy().threshold if threshold is None else threshold,
+        guards=evaluate_stages.guards_of(guards),
+        unverified=unverified,
+        verify=(0.5 if verify_score is None else verify_score) if verifier is not None else None,
+    )
+    acting = evaluate_queries.default_policy(asked, category) if policy is None else policy_of(policy)
+    embedder, _ = embedder_of(settings)
+    with bar("asking") as progress:
+        found = evaluate_queries.run(asked[:limit], acting, embedder, opinion, progress)
+    made = {
+        "file": str(file),
+        "policy": policy,
+        "embedder": embedder.identity,
+        "verifier": None if opinion is None else opinion.verifier.identity,
+        "bad_lines": evaluate_lines.told(bad),
+        **evaluate_queries.report(found),
+    }
+    output.emit(made) if as_json else evaluate_report.show_queries(made)
+
+
+def policy_of(path: str) -> Policy:
+    """The policy of a YAML file. Raises BadInput."""
+    from ops.policy_file import read_policy
+    from ops.policy_views import text_of
+
+    return read_policy(text_of(path), path)
+
+
+@contextmanager
+def bar(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal that hears of what is done and of all."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    shown = output.console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=shown, disable=not shown.is_terminal, transient=True) as progress:
+        task = progress.add_task(doing, total=None)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
+
+
+def embedder_of(settings: Settings) -> tuple[Any, Path]:
+    """The embedder of the settings, and where vectors of evaluated texts are kept."""
+    from streams.embedder import load_embedder
+
+    cache = settings.state_dir / "evaluate"
+    return load_embedder(settings.embedding, settings.state_dir / "models"), cache
+
+
+def opinion_of(name: str | None, score_min: float, settings: Settings) -> Opinion | None:
+    """The verifier that the command line names, None for none. Raises WrongSetup for one that is not there."""
+    if name is None:
+        return None
+    from ops.evaluate_stages import Opinion
+    from streams.verifier import RememberingVerifier, load_verifier
+
+    said = {"backend": "words"} if name == "words" else {"model": name}
+    wanted = settings.verify.model_copy(update=said)
+    if name != "words" and wanted.backend == "words":
+        wanted = wanted.model_copy(update={"backend": "auto"})
+    verifier = load_verifier(wanted, settings.state_dir / "models")
+    assert verifier is not None, "one is named"
+    return Opinion(RememberingVerifier(verifier, wanted.remembered), score_min)
+
+
+def _write_lines(path: Path, found: Iterator[dict[str, Any]]) -> None:
+    from streams.errors import BadInput
+
+    try:
+        path.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in found), encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,167 @@
+"""The report of `refrain evaluate pairs`: put together for programs, and as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ops import output
+from ops.evaluate_lines import BadLine, Pair, Unreadable, text_of_value, told, value_of
+from ops.evaluate_pairs import Labelled, curve, figures, shares_by
+from ops.evaluate_plot import Curve
+from ops.evaluate_stages import NAMES, Mask, Stages
+from ops.evaluate_vectors import Compared
+from ops.intervals import CONFIDENCE
+from streams.errors import BadInput
+
+GROUPS_MAX = 50
+"""Values of the field of `--by`: a field with more tells pairs apart, not kinds of pairs."""
+SHOWN = (0.70, 0.75, 0.80, 0.85, 0.88, 0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
+"""Thresholds of the table for people; programs get all."""
+
+
+def labelled(compared: Compared, passing: Mask) -> Labelled:
+    """The pairs of one stage as numbers."""
+    same = np.array([pair.label for pair in compared.pairs], dtype=np.bool_)
+    return Labelled(compared.similarities, same, passing)
+
+
+def groups_by(pairs: Sequence[Pair], field: str) -> dict[str, Mask]:
+    """Which pairs (n) have which value of a field. Raises BadInput for a field that is missing or has too many."""
+    try:
+        values = [text_of_value(value_of(pair.row, field)) for pair in pairs]
+    except Unreadable as error:
+        raise BadInput(f"--by {field}: some lines are without it") from error
+    names = sorted(set(values))
+    if len(names) > GROUPS_MAX:
+        raise BadInput(f"--by {field}: it has {len(names)} values, more than {GROUPS_MAX}: name a field with few")
+    found = np.array(values, dtype=object)
+    return {name: found == name for name in names}
+
+
+def report(
+    compared: Compared, stages: Stages, bad: Sequence[BadLine], about: Mapping[str, Any], groups: Mapping[str, Mask]
+) -> dict[str, Any]:
+    """Everything, for JSON; `about` says what it was made of."""
+    positives = sum(pair.label for pair in compared.pairs)
+    made: dict[str, Any] = {
+        **about,
+        "pairs": len(compared.pairs),
+        "same": positives,
+        "different": len(compared.pairs) - positives,
+        "unseen_differs": compared.unseen,
+        "bad_lines": told(bad),
+        "confidence": CONFIDENCE,
+        "refused": stages.refused,
+        "stages": {name: figures(labelled(compared, mask)) for name, mask in stages.passing.items()},
+    }
+    if groups:
+        made["by"] = {name: shares_by(labelled(compared, mask), dict(groups)) for name, mask in stages.passing.items()}
+        made["groups"] = {name: int(np.count_nonzero(mask)) for name, mask in groups.items()}
+    return made
+
+
+def curves(compared: Compared, stages: Stages) -> dict[str, Curve]:
+    """What a plot shows: a line a stage."""
+    return {NAMES[name]: curve(labelled(compared, mask)) for name, mask in stages.passing.items()}
+
+
+def wrongly_served(compared: Compared, stages: Stages) -> Iterator[dict[str, Any]]:
+    """The pairs of label 0 that the last stage lets through, the most similar first."""
+    mask = list(stages.passing.values())[-1]
+    for number in sorted(np.flatnonzero(mask), key=lambda n: (-compared.similarities[n], compared.pairs[n].line)):
+        pair = compared.pairs[number]
+        if not pair.label:
+            similarity = float(compared.similarities[number])
+            yield {"line": pair.line, "similarity": similarity, "text_a": pair.text_a, "text_b": pair.text_b}
+
+
+def show(made: Mapping[str, Any]) -> None:
+    """The report for people."""
+    output.hint(
+        f"{output.counted(made['pairs'], 'pair')} ({made['same']} the same, {made['different']} not) by"
+        f" {made['embedder']}; intervals of {made['confidence']:.0%}"
+    )
+    show_bad(made["bad_lines"], made["file"])
+    if made["unseen_differs"]:
+        differ = output.counted(made["unseen_differs"], "pair")
+        output.hint(f"{differ} never served: what differs is beyond the embedder's window, or not read by it")
+    stages = made["stages"]
+    cells = ("served", "precision", "recall", "false hits")
+    output.table(("stage", "threshold", *cells), _threshold_rows(stages), "What a threshold does")
+    output.table(("precision", "stage", "threshold", "recall", "reached"), _best_rows(stages), "The best recall")
+    if refused := list(_refused_rows(made["refused"])):
+        output.table(("guard", "the same, refused", "not the same, refused"), refused, "What guards refuse")
+    if "by" in made:
+        names = list(made["groups"])
+        columns = ("stage", "threshold", *(f"{name} ({made['groups'][name]})" for name in names))
+        output.table(columns, _group_rows(made["by"], names), "The share that is served")
+
+
+def show_queries(made: Mapping[str, Any]) -> None:
+    """The report of a stream of questions for people."""
+    output.hint(f"{output.counted(made['requests'], 'question')} by {made['embedder']}; intervals of {CONFIDENCE:.0%}")
+    show_bad(made["bad_lines"], made["file"])
+    parts = {"all": made, **made["by_category"]}
+    cells = ("hit_rate", "precision", "false_hits", "answered_before")
+    lines = [
+        (name, str(each["hit_rate"]["of"]), *(percent(each[cell]) for cell in cells)) for name, each in parts.items()
+    ]
+    columns = ("category", "questions", "hit rate", "precision of hits", "false hits of all", "hits of those possible")
+    output.table(columns, lines, "Hits")
+    output.table(("outcome", "questions"), [(name, str(n)) for name, n in made["reasons"].items()], "Why")
+    if made["first_false_hits"]:
+        false = [
+            (str(each["line"]), each["question"], each["cached_question"], output.number(each["similarity"], 6))
+            for each in made["first_false_hits"]
+        ]
+        output.table(("line", "question", "got the answer of", "similarity"), false, "The first false hits")
+
+
+def show_bad(bad: Mapping[str, Any], source: str) -> None:
+    """The lines that were left out, the first by name."""
+    if bad["count"]:
+        output.hint(f"{output.counted(bad['count'], 'bad line')} left out:")
+    for each in bad["first"]:
+        output.hint(f"  {source}:{each['line']}: {each['why']}")
+    if bad["count"] > len(bad["first"]):
+        output.hint(f"  and {bad['count'] - len(bad['first'])} more")
+
+
+def percent(found: Mapping[str, Any], places: int = 1) -> str:
+    """A share with its interval: `12.3% (11.0-13.8)`."""
+    if found["value"] is None:
+        return "-"
+    return f"{found['value']:.{places}%} ({100 * found['low']:.{places}f}-{100 * found['high']:.{places}f})"
+
+
+def _threshold_rows(stages: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name, found in stages.items():
+        for row in found["thresholds"]:
+            if row["threshold"] in SHOWN:
+                shares = (percent(row[each]) for each in ("precision", "recall", "false_hit_rate"))
+                yield NAMES[name], f"{row['threshold']:.2f}", str(row["served"]), *shares
+
+
+def _best_rows(stages: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for number in range(len(next(iter(stages.values()))["best_recall"])):
+        for name, found in stages.items():
+            best = found["best_recall"][number]
+            reached = percent(best["precision_reached"])
+            threshold = output.number(best["threshold"], 6)
+            yield f"{best['precision']:.2f}", NAMES[name], threshold, percent(best["recall"]), reached
+
+
+def _refused_rows(refused: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[str, ...]]:
+    for guard in dict.fromkeys((*refused["different"], *refused["same"])):
+        yield guard, str(refused["same"].get(guard, 0)), str(refused["different"].get(guard, 0))
+
+
+def _group_rows(by: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for stage, found in by.items():
+        for number, row in enumerate(found[names[0]]):
+            if row["threshold"] in SHOWN:
+                shares = (percent(found[name][number]) for name in names)
+                yield NAMES[stage], f"{row['threshold']:.2f}", *shares

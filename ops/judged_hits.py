@@ -1,0 +1,69 @@
+"""Judged hits of the running system as samples: the judgements in `control`, joined with `decisions` by id."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from ops.calibration import Sample
+from ops.scanning import records
+from schemas.control import Judge, decode_command
+from schemas.decisions import Decision, Reason
+from schemas.responses import Outcome
+from streams.log import Log, Record
+
+CONTROL, DECISIONS = "control", "decisions"
+
+
+class JudgedHits(NamedTuple):
+    """Samples by category, and how many judgements there were in all."""
+
+    samples: dict[str, list[Sample]]
+    judgements: int
+
+
+def judged_hits(log: Log) -> JudgedHits:
+    """Every hit by meaning that was judged; of several judgements of one decision the last counts."""
+    verdicts = _verdicts(log)
+    found: dict[str, list[Sample]] = defaultdict(list)
+    # By id: a decision may stand in the topic twice.
+    for decision in {each.id: each for each in _decisions(log, verdicts)}.values():
+        if _is_hit_by_meaning(decision) and decision.category is not None and decision.similarity is not None:
+            sample = Sample(decision.similarity, verdicts[decision.id], decision.threshold or 0.0)
+            found[decision.category].append(sample)
+    return JudgedHits(dict(sorted(found.items())), len(verdicts))
+
+
+def _verdicts(log: Log) -> dict[str, bool]:
+    verdicts: dict[str, bool] = {}
+    for record in records(log, CONTROL, "reading judgements"):
+        try:
+            command = decode_command(record.value or b"")
+        except ValidationError:
+            continue
+        if isinstance(command, Judge):
+            verdicts[command.decision_id] = command.correct
+    return verdicts
+
+
+def _decisions(log: Log, verdicts: dict[str, bool]) -> list[Decision]:
+    if not verdicts:
+        return []
+    scanned = records(log, DECISIONS, "reading what was judged")
+    # The record's key is the decision's id: what was not judged is not even read.
+    mine = (record for record in scanned if (record.key or b"").decode(errors="replace") in verdicts)
+    return [decision for record in mine if (decision := _decision(record)) is not None]
+
+
+def _decision(record: Record) -> Decision | None:
+    try:
+        return Decision.decode(record.value or b"")
+    except ValidationError:
+        return None
+
+
+def _is_hit_by_meaning(decision: Decision) -> bool:
+    """The same text says nothing of how near is near enough, and a stale answer may be wrong for its age."""
+    return decision.outcome is Outcome.HIT and decision.reason is Reason.SIMILAR_TEXT

@@ -1,0 +1,22 @@
+"""`doubts`: pairs of questions on which a shard wants a second opinion. The answer is `Verified` in the journal."""
+
+from __future__ import annotations
+
+from schemas.base import Message, Millis, Sealed
+
+
+class DoubtRaised(Message):
+    """Does `question` ask the same as `cached`?"""
+
+    id: str
+    """The decision that waits for it."""
+    partition: int
+    """The shard that asks: where `Verified` goes."""
+    incarnation: str
+    """The journal's topic id."""
+    category: str
+    entry: int
+    question: Sealed
+    cached: Sealed
+    deadline_at_ms: Millis
+    """When nobody waits for the opinion any more."""

@@ -1,0 +1,117 @@
+"""A trained classifier at work: a vector of record in, a category and whether it is in scope out. Pure, numpy alone.
+
+How sure it is comes from three signals, each of which sees what the others miss: the energy (log of the sum of the
+exponentials of all logits; Liu et al., "Energy-based Out-of-distribution Detection", NeurIPS 2020), the similarity to
+the nearest landmark of the examples, and a line between what is in scope and examples of what is not.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streams.category_artefact import TRAIN_AGAIN, Artefact, Plane, read_file, rows_of
+from streams.errors import WrongSetup
+from streams.vectors import Ints, squared_norm
+
+PLACES = 6
+"""Decimal places of a score: exponentials differ in the last digits between machines, the outcome does not."""
+
+Array = npt.NDArray[np.float64]
+
+
+class Signals(NamedTuple):
+    """What the score is blended from."""
+
+    energy: float
+    nearest: float
+    """Cosine similarity to the nearest landmark."""
+    outside: float
+    """On which side of the line, in logits; positive is in scope."""
+
+
+class Found(NamedTuple):
+    """What is found of one question."""
+
+    category: str | None
+    """None: out of scope, as far as can be told."""
+    likeliest: str
+    """The category it would have if it were in scope."""
+    score: float
+    signals: Signals
+
+
+class Lines:
+    """Linear functions of unit vectors, over vectors of record."""
+
+    def __init__(self, plane: Plane, dim: int) -> None:
+        self._rows = rows_of(plane.rows, dim).astype(np.float64)
+        self._scales = np.array(plane.scales)
+        self._biases = np.array(plane.biases)
+
+    def of(self, vector: Array, length: float) -> Array:
+        """The values (n,). Sums of products of 16-bit integers are exact in float64."""
+        values: Array = (self._rows @ vector) * self._scales / length + self._biases
+        return values
+
+
+class Categories:
+    """The classifier of an artefact. Ties go to the category that stands first."""
+
+    def __init__(self, artefact: Artefact) -> None:
+        self.artefact = artefact
+        self.version = artefact.version
+        self.names = artefact.categories
+        self._labels = Lines(artefact.labels, artefact.dim)
+        self._outside = None if artefact.outside is None else Lines(artefact.outside, artefact.dim)
+        self._members = [np.flatnonzero(np.array(artefact.category_of) == at).tolist() for at in range(len(self.names))]
+        landmarks = rows_of(artefact.landmarks, artefact.dim)
+        self._landmarks = landmarks.astype(np.float64)
+        self._lengths = np.sqrt(np.array([squared_norm(row) for row in landmarks], dtype=np.float64))
+
+    def find(self, vector: Ints) -> Found:
+        """The category of a vector of record (dim)."""
+        wide, length = vector.astype(np.float64), math.sqrt(squared_norm(vector))
+        logits = self._labels.of(wide, length)
+        most = float(logits.max())
+        shares = [math.exp(value - most) for value in logits.tolist()]
+        sums = [math.fsum(shares[label] for label in members) for members in self._members]
+        likeliest = self.names[sums.index(max(sums))]
+        signals = Signals(
+            energy=most + math.log(math.fsum(shares)),
+            nearest=float((self._landmarks @ wide / self._lengths).max()) / length,
+            outside=0.0 if self._outside is None else float(self._outside.of(wide, length)[0]),
+        )
+        blend = self.artefact.blend
+        blended = math.fsum(
+            (
+                blend.energy * signals.energy,
+                blend.nearest * signals.nearest,
+                blend.outside * signals.outside,
+                blend.bias,
+            )
+        )
+        score = round(blended, PLACES)
+        return Found(likeliest if score >= self.artefact.floor else None, likeliest, score, signals)
+
+
+def load_categories(path: Path, embedder: str) -> Categories:
+    """The classifier in a file, for vectors of `embedder`.
+
+    Raises WrongSetup when the file is missing, damaged, of a newer Refrain, or made for another embedder.
+    """
+    artefact = read_file(path)
+    check_embedder(artefact, embedder, str(path))
+    return Categories(artefact)
+
+
+def check_embedder(artefact: Artefact, embedder: str, source: str) -> None:
+    """Raises WrongSetup naming both when the artefact reads vectors of another embedder."""
+    if artefact.embedder != embedder:
+        raise WrongSetup(
+            f"{source} was trained on vectors of {artefact.embedder}, the embedder here is {embedder}: {TRAIN_AGAIN}"
+        )

@@ -1,0 +1,180 @@
+"""The artefact of `refrain categories train`: one JSON file, whose version is the hash of its content.
+
+Weights are 16-bit integers with a scale a row: sums of their products with a vector of record are exact in float64, in
+any order and on any machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+
+from schemas.base import Message, Name, Part
+from streams.errors import WrongSetup
+from streams.vectors import SCALE, Ints, decode, encode
+
+KIND: Literal["refrain.categories"] = "refrain.categories"
+FORMAT = 1
+VERSION_CHARS = 12
+TRAIN_AGAIN = "train it again with `refrain categories train`, or leave classify.categories unset"
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Fixed(Part):
+    """A part of the artefact: what is not known is of another format, and refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Plane(Fixed):
+    """Linear functions of a vector v (dim): row `k` gives dot(rows[k], v) * scales[k] / length(v) + biases[k]."""
+
+    rows: str
+    """Base64 of little-endian int16, (n, dim)."""
+    scales: tuple[Finite, ...]
+    biases: tuple[Finite, ...]
+
+    @model_validator(mode="after")
+    def _alike(self) -> Self:
+        if len(self.scales) != len(self.biases) or not self.scales:
+            raise ValueError("a plane needs one scale and one bias a row")
+        return self
+
+
+class Blend(Fixed):
+    """The score that meets the floor: energy * a + nearest * b + outside * c + bias."""
+
+    energy: Finite
+    nearest: Finite
+    outside: Finite
+    bias: Finite
+
+
+class Made(Fixed):
+    """What the artefact was made from, and what was seen on held-out parts of it."""
+
+    examples_sha256: str
+    examples: dict[Name, Annotated[int, Field(ge=1)]]
+    """Examples a category."""
+    outside: Annotated[int, Field(ge=0)]
+    """Examples of what belongs to no category."""
+    regularisation: Finite
+    """C of the logistic regression."""
+    keep: Finite
+    """The share of in-scope questions to keep in the right category that was asked for."""
+    held_out_accuracy: Finite
+    """The share of in-scope examples whose likeliest category is right, by models that had not seen them."""
+    held_out_kept: Finite
+    """The share of in-scope examples above the floor and right."""
+    held_out_rejected: Finite | None
+    """The share of the examples outside that is below the floor."""
+
+
+class Artefact(Message):
+    """The classifier in numbers. `version` is of all the rest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["refrain.categories"] = KIND
+    version: str
+    embedder: Annotated[str, Field(min_length=1)]
+    """Identity of the embedder whose vectors it reads."""
+    dim: Annotated[int, Field(ge=1)]
+    categories: Annotated[tuple[Name, ...], Field(min_length=2)]
+    labels: Plane
+    """One row a (finer) label."""
+    category_of: tuple[int, ...]
+    """The number of the category that each label belongs to."""
+    landmarks: str
+    """Base64 of vectors of record (n, dim): what the examples lie near."""
+    outside: Plane | None
+    """One row that tells in scope from out of scope; None when no example was outside."""
+    blend: Blend
+    floor: Finite
+    """A question that scores less is uncategorised."""
+    made: Made
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        shapes = [(self.labels, len(self.category_of))] + ([(self.outside, 1)] if self.outside else [])
+        if any(len(plane.scales) != rows for plane, rows in shapes):
+            raise ValueError("a plane has another count of rows than is told")
+        for text, rows in [*((plane.rows, rows) for plane, rows in shapes), (self.landmarks, None)]:
+            size = decode(text).size
+            if size == 0 or size % self.dim or (rows is not None and size != rows * self.dim):
+                raise ValueError(f"an array of {size} numbers does not have {rows or 'whole'} rows of {self.dim}")
+        if set(self.category_of) != set(range(len(self.categories))):
+            raise ValueError("every category needs a label, and every label a category")
+        if len(set(self.categories)) != len(self.categories):
+            raise ValueError("a category stands twice")
+        return self
+
+
+def seal(content: dict[str, Any]) -> Artefact:
+    """The artefact of its fields but `version`. Raises pydantic.ValidationError."""
+    unnamed = Artefact(version="", **content)
+    return unnamed.model_copy(update={"version": _version(unnamed)})
+
+
+def write(artefact: Artefact) -> bytes:
+    """The bytes of the file; the same for the same artefact."""
+    return json.dumps(artefact.model_dump(mode="json"), indent=1).encode() + b"\n"
+
+
+def read(data: bytes, source: str) -> Artefact:
+    """The artefact of `write`. Raises WrongSetup, naming `source`, when it is damaged or of a newer Refrain."""
+    try:
+        parsed = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise WrongSetup(f"{source} is not an artefact of categories (not JSON): {TRAIN_AGAIN}") from error
+    if not isinstance(parsed, dict) or parsed.get("kind") != KIND:
+        raise WrongSetup(f"{source} is not an artefact of categories: {TRAIN_AGAIN}")
+    if parsed.get("v") != FORMAT:
+        raise WrongSetup(
+            f"{source} is an artefact of format {str(parsed.get('v'))[:20]}, this Refrain reads format {FORMAT}:"
+            f" upgrade it, or {TRAIN_AGAIN}"
+        )
+    try:
+        artefact = Artefact.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise WrongSetup(f"{source} is damaged: {where}: {first['msg']}: {TRAIN_AGAIN}") from error
+    if _version(artefact) != artefact.version:
+        raise WrongSetup(f"{source} is damaged: its content is not that of version {artefact.version}: {TRAIN_AGAIN}")
+    return artefact
+
+
+def read_file(path: Path) -> Artefact:
+    """The artefact in a file. Raises WrongSetup when there is none."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WrongSetup(f"the artefact {path} cannot be read ({error.strerror}): {TRAIN_AGAIN}") from error
+    return read(data, str(path))
+
+
+def plane(weights: npt.NDArray[np.float64], biases: npt.NDArray[np.float64]) -> Plane:
+    """Weights (n, dim) for unit vectors, as integers: each row scaled so that its largest weight is 32767."""
+    largest = np.abs(weights).max(axis=1)
+    units = np.where(largest == 0, 1.0, largest) / SCALE
+    rows = np.rint(weights / units[:, None]).astype(np.int16)
+    return Plane(rows=encode(rows), scales=tuple(units.tolist()), biases=tuple(biases.tolist()))
+
+
+def rows_of(text: str, dim: int) -> Ints:
+    """The vectors (n, dim) of base64."""
+    return decode(text).reshape(-1, dim)
+
+
+def _version(artefact: Artefact) -> str:
+    content = artefact.model_dump(mode="json", exclude={"version"})
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:VERSION_CHARS]

@@ -1,0 +1,259 @@
+"""Numbers: equal by value, however written, and with the same units."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from streams.guards.items import Item
+from streams.guards.words import Unit, groups, pairs, units
+
+_UNITS = units()
+_WORDS: dict[str, int] = {}
+_ORDINALS: dict[str, int] = {}
+_SCALES: dict[str, int] = {"k": 1_000, "m": 1_000_000, "mn": 1_000_000, "bn": 10**9, "b": 10**9}
+for _word, _value in pairs("number_words"):
+    if _value.startswith("x"):
+        _SCALES[_word] = int(_value[1:])
+    elif _value.isdigit():
+        _WORDS[_word] = int(_value)
+    else:
+        _ORDINALS[_word] = int(_value[:-2])
+_ROMAN = {"II": 2, "III": 3, "IV": 4, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "XI": 11, "XII": 12, "XIV": 14}
+_GLUED = re.compile(r"([a-z%°]+)$")
+_ORDINAL_ENDS = frozenset(("st", "nd", "rd", "th"))
+_CLOCK = re.compile(r"(\d{1,2})(?::(\d{2}))?(?::(\d{2}))?\s?(?:([ap])\.?m\.?)?$")
+_CALENDAR = {name: number for number, names in enumerate(groups("dates"), 1) for name in names}
+_MONTHS = 12
+_UNSURE = frozenset(("may", "march"))
+"""Names of the calendar that are words of their own unless written as names or beside a number."""
+_SHORT_CHARS = 4
+"""Names of the calendar that are no longer must be written as names."""
+_BESIDE_NUMBERS = frozenset("mar sun sat wed mon dec".split())
+"""Short names of the calendar that are read as such only beside a number."""
+DIGITS_MAX = 40
+"""A longer number is compared as it is written."""
+
+
+class Figure(NamedTuple):
+    """A number as it counts: its value in the base of its dimension; ordinals, times and dates are dimensions, too."""
+
+    value: Fraction | str
+    dimension: str
+
+
+class Figures(NamedTuple):
+    """The numbers of a text with the words that say them."""
+
+    counted: Counter[Figure]
+    texts: dict[Figure, str]
+    units: frozenset[tuple[str, Fraction]]
+    """Units that are named without a number."""
+    unit_texts: dict[tuple[str, Fraction], str]
+    naming: frozenset[Fraction | str]
+    """Numbers that name the noun before them ("step 2") instead of counting what follows."""
+    used: frozenset[int]
+    """The items that are part of a number."""
+
+
+def read_figures(items: Sequence[Item]) -> Figures:
+    """The numbers of a text."""
+    counted: Counter[Figure] = Counter()
+    texts: dict[Figure, str] = {}
+    alone: dict[tuple[str, Fraction], str] = {}
+    used: set[int] = set()
+    naming: set[Fraction | str] = set()
+    at = 0
+    while at < len(items):
+        figures, end = _figures(items, at)
+        for figure in figures:
+            counted[figure] += 1
+            texts.setdefault(figure, items[at].text)
+        if figures:
+            used.update(range(at, end))
+            if _closes(items, at, end):
+                naming.add(figures[0].value)
+        elif items[at].kind in ("word", "operator") and items[at].low in _UNITS:
+            unit = _UNITS[items[at].low]
+            alone.setdefault((unit.dimension, unit.factor), items[at].text)
+        at = end
+    return Figures(counted, texts, frozenset(alone), alone, frozenset(naming), frozenset(used))
+
+
+def differing(a: Figures, b: Figures) -> tuple[str, ...]:
+    """The numbers and units that stand on one side only, as they are written."""
+    if a.counted == b.counted and a.units == b.units:
+        return ()
+    mine, theirs = a.counted - b.counted, b.counted - a.counted
+    _reconcile(mine, theirs, b.naming)
+    _reconcile(theirs, mine, a.naming)
+    said = [a.texts[f] for f in mine if not _weak(f)] + [b.texts[f] for f in theirs if not _weak(f)]
+    return tuple(said) or _other_units(a, b)
+
+
+def _weak(figure: Figure) -> bool:
+    """A written "one" says little: "one of", "an apple" and "one apple"."""
+    return figure.dimension == "one"
+
+
+def _reconcile(mine: Counter[Figure], theirs: Counter[Figure], naming: frozenset[Fraction | str]) -> None:
+    """Take out ordinals that a naming number says, too (the second step, step 2), and "one" where 1 stands."""
+    for figure in [f for f in mine if f.dimension == "one" or (f.dimension == "ordinal" and f.value in naming)]:
+        other = Figure(figure.value, "")
+        shared = min(mine[figure], theirs[other])
+        mine[figure] -= shared
+        theirs[other] -= shared
+    for counter in (mine, theirs):
+        for figure in [f for f, count in counter.items() if count <= 0]:
+            del counter[figure]
+
+
+def _other_units(a: Figures, b: Figures) -> tuple[str, ...]:
+    """Units of one dimension of which each side names one that the other does not."""
+    for mine in sorted(a.units - b.units):
+        for theirs in sorted(b.units - a.units):
+            if mine[0] == theirs[0]:
+                return (a.unit_texts[mine], b.unit_texts[theirs])
+    return ()
+
+
+def _figures(items: Sequence[Item], at: int) -> tuple[list[Figure], int]:
+    """The figures that begin at an item, and where the next item stands."""
+    item = items[at]
+    if item.kind == "number":
+        return _measured(items, at, at + 1, _number(item.low))
+    if item.kind == "time":
+        return [_clock(item.low)], at + 1
+    if item.kind == "date":
+        return _date(item.low), at + 1
+    if item.kind == "version":
+        return [Figure(item.low.lstrip("v"), "version")], at + 1
+    if item.kind == "operator" and item.low in _UNITS and at + 1 < len(items) and items[at + 1].kind == "number":
+        return _measured(items, at, at + 2, _number(items[at + 1].low), _UNITS[item.low])
+    if item.kind != "word":
+        return [], at + 1
+    if item.low in _ORDINALS and not (item.low == "second" and _after_number(items, at)):
+        return [Figure(Fraction(_ORDINALS[item.low]), "ordinal")], at + 1
+    if item.low == "one":
+        return [Figure(Fraction(1), "one")], at + 1
+    if item.low in _WORDS or (item.low in ("hundred", "thousand", "million", "billion", "trillion", "lakh", "crore")):
+        value, end = _written(items, at)
+        return _measured(items, at, end, value)
+    last = at + 1 >= len(items) or items[at + 1].kind != "word"
+    if item.text == "I" and last and at and items[at - 1].text[:1].isupper():
+        return [Figure(Fraction(1), "")], at + 1
+    if item.text in _ROMAN and at and items[at - 1].kind == "word":
+        return [Figure(Fraction(_ROMAN[item.text]), "")], at + 1
+    if item.low in _CALENDAR and _is_date(items, at):
+        return [_named(_CALENDAR[item.low])], at + 1
+    return [], at + 1
+
+
+def _is_date(items: Sequence[Item], at: int) -> bool:
+    item = items[at]
+    name = item.text[:1].isupper() and not item.initial
+    if item.low not in _BESIDE_NUMBERS and (name or (item.low not in _UNSURE and len(item.low) > _SHORT_CHARS)):
+        return True
+    return any(0 <= beside < len(items) and items[beside].kind == "number" for beside in (at - 1, at + 1))
+
+
+def _named(number: int) -> Figure:
+    """A month or a weekday of the calendar."""
+    month = number <= _MONTHS
+    return Figure(Fraction(number if month else number - _MONTHS), "month" if month else "weekday")
+
+
+def _after_number(items: Sequence[Item], at: int) -> bool:
+    return at > 0 and (items[at - 1].kind == "number" or items[at - 1].low in _WORDS or items[at - 1].low == "per")
+
+
+def _number(low: str) -> Fraction | str:
+    plain = low.replace(",", "")
+    if len(plain) > DIGITS_MAX:
+        return plain
+    exponent = plain.partition("e")[2]
+    try:
+        return plain if len(exponent) > 3 else Fraction(plain)
+    except ValueError:
+        return plain
+
+
+def _measured(
+    items: Sequence[Item], at: int, end: int, value: Fraction | str, unit: Unit | None = None
+) -> tuple[list[Figure], int]:
+    """The number with its scale, its ending and its unit."""
+    if isinstance(value, str):
+        return [Figure(value, "digits")], end
+    glued = end < len(items) and items[end].kind == "word"
+    if glued and items[end].low in _ORDINAL_ENDS:
+        return [Figure(value, "ordinal")], end + 1
+    if (
+        glued
+        and items[end].low in _SCALES
+        and (items[end].low not in _UNITS or unit is not None or items[end].low == "k")
+    ):
+        value, end = value * _SCALES[items[end].low], end + 1
+    if unit is None and end < len(items) and items[end].kind in ("word", "operator"):
+        found = _UNITS.get(items[end].low) or (_UNITS["s"] if items[end].low == "second" else None)
+        if found is not None and not _modulo(items, end):
+            unit, end = found, end + 1
+    if unit is not None:
+        return [Figure(value * unit.factor, unit.dimension)], end
+    return [Figure(value, "")], end
+
+
+def _modulo(items: Sequence[Item], end: int) -> bool:
+    """Whether a % stands between numbers."""
+    return items[end].low == "%" and end + 1 < len(items) and items[end + 1].kind == "number"
+
+
+def _closes(items: Sequence[Item], at: int, end: int) -> bool:
+    before = at > 0 and items[at - 1].kind == "word"
+    return before and (end >= len(items) or items[end].kind != "word")
+
+
+def _written(items: Sequence[Item], at: int) -> tuple[Fraction, int]:
+    """A number in words: two hundred and five."""
+    total, current, end = 0, 0, at
+    while end < len(items):
+        low = items[end].low
+        if low == "one" and current % 100 >= 20 and current % 10 == 0:
+            current += 1
+        elif low in _WORDS:
+            if current and (current % 100 == 0 or (current % 10 == 0 and _WORDS[low] < 10 and current % 100 >= 20)):
+                current += _WORDS[low]
+            elif current:
+                break
+            else:
+                current = _WORDS[low]
+        elif low == "hundred":
+            current = (current or 1) * 100
+        elif low in _SCALES and len(low) > 2:
+            total, current = total + (current or 1) * _SCALES[low], 0
+        elif not (
+            low == "and" and end > at and end + 1 < len(items) and items[end + 1].low in _WORDS and current >= 100
+        ):
+            break
+        end += 1
+    return Fraction(total + current), end
+
+
+def _clock(low: str) -> Figure:
+    match = _CLOCK.match(low)
+    if match is None:
+        return Figure(low, "clock")
+    hour, minute, half = int(match[1]), int(match[2] or 0), match[4]
+    if half:
+        hour = hour % 12 + (12 if half == "p" else 0)
+    return Figure(Fraction(hour * 3600 + minute * 60 + int(match[3] or 0)), "clock")
+
+
+def _date(low: str) -> list[Figure]:
+    """A date in digits, as its written form would be read: year, month, day."""
+    year, month, day = (int(part) for part in low.split("-"))
+    if not 1 <= month <= _MONTHS:
+        return [Figure(low, "date")]
+    return [Figure(Fraction(year), ""), _named(month), Figure(Fraction(day), "")]

@@ -1,0 +1,122 @@
+"""The kind of answer that a question asks for: who, when, how many, how to, whether."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from streams.guards.content import FUNCTION
+from streams.guards.items import Item
+from streams.guards.words import groups, pairs, words
+
+NONE = "none"
+
+
+_MOODS = {word: mood for mood, line in enumerate(groups("moods")) for word in line}
+_JOINING = frozenset("who whom whose which when where".split())
+"""Question words that also join a clause to what it describes."""
+_LEADING = words("leading_words") | {","}
+_SKIPPED = frozenset(
+    "good best easy easiest quick simple right correct proper main common usual fast fastest some certain various"
+    " different few possible effective efficient".split()
+)
+"""Words between those of an opening: what is the (best) way to."""
+_REQUESTS = words("requests")
+_VAGUE = frozenset(("what", "which"))
+_BEING = frozenset(("is", "are"))
+_TIMED = frozenset("who when where count amount yesno".split())
+"""Kinds whose answer depends on the time that is asked about."""
+_PRESENT, _PAST, _FUTURE = range(3)
+
+
+class Kind(NamedTuple):
+    """The kind of a question and the words that say so; its mood is that of its first auxiliary verb."""
+
+    kind: str
+    text: str
+    mood: int = -1
+    mood_text: str = ""
+
+
+class Opening(NamedTuple):
+    """Words that say what is asked for; `where` is "", "^" (opens a sentence) or "~" (anywhere)."""
+
+    said: tuple[str, ...]
+    kind: str
+    where: str
+
+
+def _openings() -> dict[str, list[Opening]]:
+    found: dict[str, list[Opening]] = defaultdict(list)
+    for left, kind in pairs("question_types"):
+        where = left[0] if left[0] in "^~" else ""
+        said = tuple(left.lstrip("^~").split())
+        found[said[0]].append(Opening(said, kind, where))
+    return {first: sorted(rest, key=lambda opening: -len(opening.said)) for first, rest in found.items()}
+
+
+_OPENINGS = _openings()
+_COMPATIBLE = frozenset(frozenset(pair) for pair in groups("compatible_types"))
+
+
+def read_kind(items: Sequence[Item]) -> Kind:
+    """The kind of the first question in a text."""
+    plain = [item for item in items if item.kind != "word" or item.stem not in _SKIPPED]
+    lows = [item.low for item in plain]
+    asked: Kind | None = None
+    meant: Kind | None = None
+    for at, item in enumerate(plain):
+        if asked is not None and item.low == "?":
+            break
+        for said, kind, where in _OPENINGS.get(item.low, ()):
+            if tuple(lows[at : at + len(said)]) != said or (where == "^" and not _opens(plain, at)):
+                continue
+            if where == "~":
+                meant = meant or Kind(kind, item.text)
+            elif kind == "yesno":
+                asked = asked or _with_mood(Kind(kind, item.text), plain, at)
+            elif (asked is None or asked.kind == "yesno") and not _is_relative(plain, at, asked is not None):
+                asked = _with_mood(Kind(kind, item.text), plain, at)
+            break
+    if asked is None or (meant is not None and (asked.kind in _VAGUE or asked.text.lower() in _BEING)):
+        return meant or asked or Kind(NONE, "")
+    return asked
+
+
+def _opens(items: Sequence[Item], at: int) -> bool:
+    """Whether an auxiliary opens a question, and no request such as "can you explain"."""
+    first = items[at].initial or (items[at - 1].low == "," and any(item.low == "?" for item in items))
+    follow = [item.low for item in items[at + 1 : at + 4] if item.low != "please"]
+    return first and not (len(follow) > 1 and follow[0] == "you" and follow[1] in _REQUESTS)
+
+
+def _is_relative(items: Sequence[Item], at: int, asked: bool) -> bool:
+    """Whether a question word in a sentence only joins a clause: "the man who", "is it safe when"."""
+    item = items[at]
+    if item.initial or (item.low not in _JOINING and not asked):
+        return False
+    before = items[at - 1]
+    if asked:
+        return before.low not in _LEADING or at + 1 == len(items) or items[at + 1].kind == "stop"
+    if before.low == ",":
+        return all(other.low != "?" for other in items)
+    return before.kind == "word" and before.low not in FUNCTION and before.low not in _LEADING
+
+
+def _with_mood(kind: Kind, items: Sequence[Item], at: int) -> Kind:
+    found = next((item for item in items[at:] if item.low in _MOODS), None)
+    return kind if found is None else kind._replace(mood=_MOODS[found.low], mood_text=found.text)
+
+
+def differing(a: Kind, b: Kind) -> tuple[str, ...]:
+    """The question words, when the answer of one cannot serve the other."""
+    if a.kind != b.kind:
+        return () if frozenset((a.kind, b.kind)) in _COMPATIBLE else (a.text, b.text)
+    if a.mood == b.mood or min(a.mood, b.mood) < 0:
+        return ()
+    moods = {a.mood, b.mood}
+    strict = (
+        a.kind == "yesno" or moods == {_PAST, _FUTURE} or (a.kind in _TIMED and moods <= {_PRESENT, _PAST, _FUTURE})
+    )
+    return (a.mood_text, b.mood_text) if strict else ()

@@ -1,0 +1,106 @@
+"""Named things: what a text is about must be named in the other, too.
+
+Names are capitalised words, acronyms, identifiers, paths, addresses and versions, in every script. In English every
+word that carries meaning counts: one in each text that the other says in no way is another subject or another action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from streams.guards.content import FUNCTION, Content, unmatched
+from streams.guards.items import WORDLY, Item
+
+_LITERAL = frozenset(("url", "email", "path", "version"))
+_TITLE_SHARE = 0.7
+"""From this share of capitals on, they are the style of the text and name nothing."""
+
+
+EXTRA_MAX = 2
+"""Words that one of two statements may have more than the other."""
+_ASKING = frozenset("who whom whose what which when where why how".split())
+_ENDS = frozenset(".?!")
+_POINTING = frozenset(("this", "these"))
+_PERSONAL = frozenset("i me my mine you your yours we us our please let".split())
+_FINITE = frozenset(
+    "is are was were be been being has have had does do did will would can could may must should".split()
+)
+
+
+class Names(NamedTuple):
+    """The names of a text by their folded form, and what it is about."""
+
+    named: dict[str, Item]
+    literal: dict[str, str]
+    content: Content
+    pointing: str
+    """The word that points at something the text does not name: this, these."""
+    statement: bool
+    """Whether it describes something. A question or a request selects: a word more asks for something else."""
+
+
+def read_names(items: Sequence[Item], used: frozenset[int], content: Content) -> Names:
+    """The names of a text."""
+    words = [item for item in items if item.kind in WORDLY]
+    literal = {item.low: item.text for at, item in enumerate(items) if item.kind in _LITERAL and at not in used}
+    statement = _is_statement(items)
+    pointing = _pointing(items)
+    if _is_title(words):
+        return Names({}, literal, content, pointing, statement)
+    named = {
+        item.low: item for at, item in enumerate(items) if item.kind in WORDLY and at not in used and _is_name(item)
+    }
+    return Names(named, literal, content, pointing, statement)
+
+
+def differing(a: Names, b: Names, english: bool) -> tuple[str, ...]:
+    """The names and words that only one text has."""
+    apart = [a.literal[low] for low in a.literal.keys() - b.literal.keys()]
+    apart += [b.literal[low] for low in b.literal.keys() - a.literal.keys()]
+    if apart:
+        return tuple(sorted(apart))
+    if english and bool(a.pointing) != bool(b.pointing):
+        return (a.pointing or b.pointing,)
+    mine, theirs = unmatched(a.content, b.content)
+    if not mine and not theirs:
+        return ()
+    names = [i.text for i in mine if i.low in a.named] + [i.text for i in theirs if i.low in b.named]
+    if names or not english:
+        return tuple(names)
+    if a.statement and b.statement and not (mine and theirs) and len(mine) + len(theirs) <= EXTRA_MAX:
+        return ()
+    return tuple(item.text for item in (*mine[:3], *theirs[:3]))
+
+
+def _pointing(items: Sequence[Item]) -> str:
+    """The word that points, in the first sentence; later ones may point at what that one names."""
+    for item in items:
+        if item.low in _POINTING:
+            return item.text
+        if item.low in _ENDS:
+            break
+    return ""
+
+
+def _is_statement(items: Sequence[Item]) -> bool:
+    lows = [item.low for item in items]
+    if "?" in lows or not lows or lows[0] in _FINITE or lows[0] in _ASKING or not _PERSONAL.isdisjoint(lows):
+        return False
+    return not _FINITE.isdisjoint(lows)
+
+
+def _is_name(item: Item) -> bool:
+    if item.text.islower() and item.text.isalpha() and item.kind == "word":
+        return False
+    if item.kind != "word" or any(c.isdigit() for c in item.text):
+        return True
+    if item.low in FUNCTION:
+        return False
+    capitals = sum(c.isupper() for c in item.text)
+    return capitals >= 2 or (capitals == 1 and not item.initial)
+
+
+def _is_title(words: Sequence[Item]) -> bool:
+    later = [item for item in words if not item.initial and item.low not in FUNCTION]
+    return len(later) > 2 and sum(item.text[:1].isupper() for item in later) >= _TITLE_SHARE * len(later)

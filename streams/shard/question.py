@@ -1,0 +1,63 @@
+"""A question as the shard sees it: what was asked, under which policy, and how it is found."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from schemas.journal import Asked
+from schemas.policy import CategoryPolicy, Limits
+from streams.effective import Effective
+from streams.shard.entries import namespace_of, text_key
+from streams.shard.state import query_of
+from streams.shard.tables import Query
+
+
+class Second(NamedTuple):
+    """How far a question has come with second opinions."""
+
+    rounds: int = 0
+    """Opinions that were waited for."""
+    silent: bool = False
+    """Whether the last one did not come: no other is waited for."""
+
+
+class Question(NamedTuple):
+    """A question as the shard sees it."""
+
+    asked: Asked
+    policy: CategoryPolicy
+    limits: Limits
+    effective: Effective
+    base: Effective
+    """What would hold at load 0."""
+    second: Second
+    namespace: bytes
+    text: bytes
+    query: Query | None
+    space: str
+    """Whose entries may serve."""
+
+    @classmethod
+    def of(
+        cls,
+        asked: Asked,
+        policy: CategoryPolicy,
+        limits: Limits,
+        now: Effective,
+        base: Effective,
+        second: Second = Second(),  # noqa: B008 - frozen
+    ) -> Question:
+        """Raises ValueError for a vector that is none."""
+        space = "*" if policy.scope == "shared" and asked.space == "*" else asked.tenant
+        return cls(
+            asked,
+            policy,
+            limits,
+            now,
+            base,
+            second,
+            namespace_of(space, asked.category, asked.embedder, asked.context),
+            text_key(space, asked.category, asked.text_digest),
+            query_of(asked.vector),
+            space,
+        )

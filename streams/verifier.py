@@ -1,0 +1,109 @@
+"""Second opinions: how surely two questions ask the same, by a model that reads both together.
+
+`load_verifier` makes the one that the settings name; nothing is imported or fetched before it is called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from streams.free_embedder import content_words
+from streams.recent import Kept
+from streams.settings import Verify
+
+Pair = tuple[str, str]
+
+PLACES = 6
+"""Scores are rounded to so many places: what differs behind them is the machine."""
+
+
+class Verifier(Protocol):
+    """A judge of pairs. The same pair has the same score, whichever question stands first."""
+
+    @property
+    def identity(self) -> str:
+        """Names the model, the hash of its weights and the backend."""
+
+    def scores(self, pairs: Sequence[Pair]) -> list[float | None]:
+        """Of each pair the probability, in [0, 1], that both ask the same; None when that cannot be told."""
+
+
+class WordsVerifier:
+    """The share of content words that both have, of the text that has more. For tests, and for trying things out.
+
+    It needs no model and knows no meaning: swapped roles are the same to it.
+    """
+
+    identity = "words/1"
+
+    def scores(self, pairs: Sequence[Pair]) -> list[float | None]:
+        return [_shared(Counter(content_words(one)), Counter(content_words(other))) for one, other in pairs]
+
+
+class RememberingVerifier:
+    """A verifier that remembers the scores of recent pairs, by digest: no text stays in it.
+
+    What it gives is sound whatever the model gives: rounded, and None for what is no probability.
+    """
+
+    def __init__(self, verifier: Verifier, capacity: int) -> None:
+        self.identity = verifier.identity
+        self._verifier = verifier
+        self._kept: Kept[bytes, float] = Kept(capacity)
+
+    def scores(self, pairs: Sequence[Pair]) -> list[float | None]:
+        """As a verifier does: one call for the pairs that are not known. Blank texts are not shown to it."""
+        keys = [_key(pair) for pair in pairs]
+        found: dict[bytes, float | None] = {key: self._kept.get(key) for key in keys}
+        # The same pair once, and always the same way round.
+        missing = {
+            key: (min(pair), max(pair))
+            for key, pair in zip(keys, pairs, strict=True)
+            if found[key] is None and _speaks(pair)
+        }
+        if missing:
+            told = self._verifier.scores(list(missing.values()))
+            for key, score in zip(missing, map(_sound, told), strict=True):
+                found[key] = score
+                if score is not None:
+                    self._kept.put(key, score)
+        return [found[key] for key in keys]
+
+
+def load_verifier(settings: Verify, cache_dir: Path) -> Verifier | None:
+    """The verifier of the settings, None when they name none; `cache_dir` keeps what is derived from a model.
+
+    Raises WrongSetup when the model is not on this machine, is another than expected, or is none for pairs.
+    """
+    if settings.backend == "words":
+        return WordsVerifier()
+    if settings.model is None:
+        return None
+    from streams.model_verifier import load_model_verifier
+
+    return load_model_verifier(settings, settings.model, cache_dir)
+
+
+def _shared(one: Counter[str], other: Counter[str]) -> float | None:
+    most = max(one.total(), other.total())
+    return (one & other).total() / most if one and other else None
+
+
+def _speaks(pair: Pair) -> bool:
+    return all(text.strip() for text in pair)
+
+
+def _sound(score: float | None) -> float | None:
+    if score is None or not math.isfinite(score) or not 0 <= score <= 1:
+        return None
+    return round(score, PLACES)
+
+
+def _key(pair: Pair) -> bytes:
+    """The same for both orders of a pair."""
+    return b"".join(sorted(hashlib.blake2b(text.encode(), digest_size=16).digest() for text in pair))

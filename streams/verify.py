@@ -1,0 +1,124 @@
+"""verify: second opinions on questions in doubt. `doubts` -> `journal`, to the shard that asks.
+
+Dead letters carry no text: the category may have become `never` since. An opinion may be given twice; the shard
+ignores what nobody waits for.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from schemas.doubts import DoubtRaised
+from schemas.journal import Verified
+from streams.beside import beside
+from streams.dead_letters import turn_away
+from streams.errors import Refusal
+from streams.log import Log, Outgoing, Record
+from streams.metrics import Metrics
+from streams.reading import read
+from streams.settings import Settings
+from streams.sharding import Shards
+from streams.stateless import run_stateless
+from streams.verifier import RememberingVerifier, Verifier, load_verifier
+
+logger = logging.getLogger(__name__)
+
+NAME = "verify"
+SOURCE = "doubts"
+BATCH_MAX = 8
+"""Doubts taken together. Few: what comes behind a batch waits for all of it, and the shard does not wait long."""
+SAME_FROM = 0.5
+"""Scores from here count as `same` in metrics; what is served is the category's to say (`verify`)."""
+
+
+class Verify:
+    """Doubts in; opinions and dead letters out. Without a verifier doubts are counted and stay unanswered."""
+
+    def __init__(
+        self, verifier: Verifier | None, remembered: int, journal: Shards, metrics: Metrics, now_ms: Callable[[], int]
+    ) -> None:
+        self._verifier = None if verifier is None else RememberingVerifier(verifier, remembered)
+        self._journal = journal
+        self._metrics = metrics
+        self._now_ms = now_ms
+
+    def __call__(self, batch: Sequence[Record]) -> list[Outgoing]:
+        """What comes of a batch; one call of the model for all its pairs."""
+        taken = [self._take(record) for record in batch]
+        letters = [item for item in taken if isinstance(item, Outgoing)]
+        waiting = [item for item in taken if isinstance(item, DoubtRaised) and not self._late(item)]
+        return letters + self._opinions(waiting)
+
+    def _take(self, record: Record) -> DoubtRaised | Outgoing:
+        try:
+            doubt = read(record.value, DoubtRaised.decode)
+            misplaced = self._journal.misplaced(doubt.incarnation, doubt.partition)
+            if misplaced is not None:
+                raise misplaced
+        except Refusal as refusal:
+            return turn_away(record, refusal, NAME, self._metrics, with_text=False)
+        return doubt
+
+    def _late(self, doubt: DoubtRaised) -> bool:
+        """Whether the shard has gone on: an opinion would hold up those that are waited for."""
+        late = self._now_ms() > doubt.deadline_at_ms
+        if late:
+            self._metrics.doubts.labels("late").inc()
+        return late
+
+    def _opinions(self, doubts: Sequence[DoubtRaised]) -> list[Outgoing]:
+        if self._verifier is None:
+            self._metrics.doubts.labels("unknown").inc(len(doubts))
+            return []
+        if not doubts:
+            return []
+        started = time.perf_counter()
+        scores = self._verifier.scores([(doubt.question.data, doubt.cached.data) for doubt in doubts])
+        self._metrics.verify_seconds.observe(time.perf_counter() - started)
+        for score in scores:
+            self._metrics.doubts.labels(_outcome(score)).inc()
+        return [_verified(doubt, score, self._verifier.identity) for doubt, score in zip(doubts, scores, strict=True)]
+
+
+def run_verify(
+    settings: Settings,
+    log: Log,
+    metrics: Metrics,
+    *,
+    stop: Callable[[], bool],
+    ready: Callable[[], None],
+    now_ms: Callable[[], int],
+    verifier: Verifier | None = None,
+) -> None:
+    """Run until `stop`. Without a `verifier` the one of the settings is loaded first.
+
+    Raises WrongSetup for missing topics or a model that is not here or scores no pairs, LogFailed when the broker
+    fails.
+    """
+    for topic in (SOURCE, "dead-letters"):
+        log.partitions(topic)
+    journal = Shards(log.partitions("journal"), log.topic_id("journal"))
+    if verifier is None:
+        # At once, not with the first doubt: nobody waits for an opinion as long as loading takes.
+        verifier = beside(lambda: load_verifier(settings.verify, settings.state_dir / "models"), stop)
+    if verifier is None:
+        logger.warning("no verify.model is set: doubts stay unanswered, so categories with `verify` match no meanings")
+    else:
+        logger.info("gives second opinions by %s", verifier.identity)
+    step = Verify(verifier, settings.verify.remembered, journal, metrics, now_ms)
+    run_stateless(
+        NAME, log.reader(SOURCE, NAME), log.writer(), step, metrics, batch_max=BATCH_MAX, stop=stop, ready=ready
+    )
+
+
+def _verified(doubt: DoubtRaised, score: float | None, verifier: str) -> Outgoing:
+    opinion = Verified(id=doubt.id, entry=doubt.entry, score=score, verifier=verifier)
+    return Outgoing("journal", doubt.id.encode(), opinion.encode(), partition=doubt.partition)
+
+
+def _outcome(score: float | None) -> str:
+    if score is None:
+        return "unknown"
+    return "same" if score >= SAME_FROM else "other"

@@ -1,0 +1,63 @@
+"""verify on a real broker: each doubt gets its opinion on the shard that asks, also by the worker that comes after."""
+
+from __future__ import annotations
+
+import time
+
+from confluent_kafka.admin import AdminClient
+
+from schemas.base import Sealed
+from schemas.doubts import DoubtRaised
+from schemas.journal import Verified, decode_event
+from streams.kafka_log import KafkaLog
+from streams.log import Outgoing
+from streams.settings import Settings, Verify
+from streams.verify import run_verify
+from tests.kafka.background import eventually, running
+from tests.kafka.table import PARTITIONS_MAX, create_table
+
+COUNT = 20
+MINUTE_MS = 60_000
+
+
+def doubt(number: int, incarnation: str) -> Outgoing:
+    raised = DoubtRaised(
+        id=f"0-{number}-tag",
+        partition=number % PARTITIONS_MAX,
+        incarnation=incarnation,
+        category="legal",
+        entry=number,
+        question=Sealed(data="How do I reset my password?"),
+        cached=Sealed(data="How can I reset the password?" if number % 2 == 0 else "Is it raining?"),
+        deadline_at_ms=time.time_ns() // 1_000_000 + MINUTE_MS,
+    )
+    return Outgoing("doubts", raised.id.encode(), raised.encode())
+
+
+def opinions(log: KafkaLog) -> dict[tuple[int, str], Verified]:
+    events = [
+        (place, decode_event(record.value or b""))
+        for place in range(log.partitions("journal"))
+        for record in log.scan("journal", place)
+    ]
+    return {(place, event.id): event for place, event in events if isinstance(event, Verified)}
+
+
+def test_every_doubt_gets_an_opinion_also_across_workers(settings: Settings, admin: AdminClient) -> None:
+    create_table(admin, settings.prefix)
+    log = KafkaLog(settings)
+    journal = log.topic_id("journal")
+    worded = settings.model_copy(update={"verify": Verify(backend="words")})
+    writer = log.writer()
+    for start in (0, COUNT):
+        with running(run_verify, worded):
+            doubts = [doubt(number, journal) for number in range(start, start + COUNT)]
+            writer.send([Outgoing("doubts", None, b"junk"), doubt(99, "another journal"), *doubts])
+            eventually(lambda end=start + COUNT: len(opinions(log)) == end)
+    writer.close()
+    found = opinions(log)
+    assert found.keys() == {(number % PARTITIONS_MAX, f"0-{number}-tag") for number in range(2 * COUNT)}
+    assert {event.entry: event.score for event in found.values()} == {
+        number: 1.0 if number % 2 == 0 else 0.0 for number in range(2 * COUNT)
+    }
+    assert len(list(log.scan("dead-letters", 0))) == 4

@@ -1,0 +1,152 @@
+"""What must hold of a request, the same with one change, and the same spelled otherwise."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import NamedTuple
+
+from schemas.policy import CategoryPolicy
+from streams.errors import Refusal
+from streams.identity import identify
+from streams.request_reading import parse, request_of
+from tests.properties.changes import Changed, change
+from tests.properties.requests import DATES, LEFT_OUT, NOT_CONTEXT, Json, request
+from tests.properties.spelling import spelled
+
+EMBEDDER = "free-1"
+TRIES = 10
+"""Places drawn for a change until one can be changed as drawn."""
+MASK = r"\d{4}-\d\d-\d\d"
+POLICIES = {
+    "chat": CategoryPolicy(),
+    "leaving": CategoryPolicy(leave_out=("user", "metadata")),
+    "masking": CategoryPolicy(mask=(MASK,)),
+    "shared": CategoryPolicy(scope="shared"),
+}
+
+
+class Place(NamedTuple):
+    """Where a question is looked up. `exact` is the digest of a last message that is only matched as a whole."""
+
+    space: str
+    category: str
+    embedder: str
+    context: str
+    exact: str | None
+
+
+class Wrong(NamedTuple):
+    """An example that does not hold."""
+
+    seed: int
+    what: str
+    before: str
+    after: str
+
+
+def place_of(text: str) -> Place:
+    """Where the request written so is looked up. Raises Refusal."""
+    asked = request_of(parse(text.encode(), bytes_max=1_000_000, depth_max=64))
+    assert asked.category is not None
+    policy = POLICIES[asked.category]
+    found = identify(asked.body, asked.vary, asked.sources, policy, chars_max=100_000)
+    space = "*" if policy.scope == "shared" else asked.tenant
+    return Place(space, asked.category, EMBEDDER, found.context, None if found.comparable else found.text_digest)
+
+
+def meaning(asked: dict[str, Json]) -> Json:
+    """All of a request that must match exactly: found without `streams`, so that both cannot be wrong alike."""
+    body = {name: below for name, below in asked["body"].items() if name not in _left_out(asked)}
+    *earlier, last = body["messages"]
+    if asked["category"] == "masking":
+        earlier = [_masked(each) for each in earlier]
+    body["messages"] = [*earlier, _without_text(last)]
+    sources = sorted((each["id"], each["version"]) for each in asked.get("sources", []))
+    space = "*" if asked["category"] == "shared" else asked["tenant"]
+    return _typed([space, asked["category"], body, asked.get("vary", {}), [list(each) for each in sources]])
+
+
+def example(seed: int, counts: Counter[str]) -> Iterator[Wrong]:
+    """One request, one change of it, one other spelling; what does not hold. Counts what was tried."""
+    rng = random.Random(seed)
+    asked = request(rng)
+    plain = json.dumps(asked, ensure_ascii=False)
+    before = place_of(plain)
+    other = spelled(rng, asked)
+    counts["spelled otherwise"] += 1
+    if place_of(other) != before:
+        yield Wrong(seed, "spelled otherwise, and another namespace", plain, other)
+    changed = next(filter(None, (change(rng, asked) for _ in range(TRIES))), None)
+    if changed is not None:
+        yield from _after(seed, asked, before, changed, counts)
+
+
+def _after(seed: int, asked: dict[str, Json], before: Place, changed: Changed, counts: Counter[str]) -> Iterator[Wrong]:
+    plain, after = json.dumps(asked, ensure_ascii=False), json.dumps(changed.request, ensure_ascii=False)
+    try:
+        place = place_of(after)
+    except Refusal:
+        counts["changed into what is refused"] += 1
+        return
+    same = meaning(changed.request) == meaning(asked)
+    if same and changed.request == asked and repr(changed.request) == repr(asked):
+        counts["not changed after all"] += 1
+        return
+    counts["changed where it does not count" if same else f"changed: {changed.kind}"] += 1
+    if same != (place == before):
+        what = "the same" if place == before else "another"
+        yield Wrong(seed, f"{changed.kind} at {changed.path}, and {what} namespace", plain, after)
+
+
+def _left_out(asked: dict[str, Json]) -> tuple[str, ...]:
+    return NOT_CONTEXT + LEFT_OUT if asked["category"] == "leaving" else NOT_CONTEXT
+
+
+def _without_text(message: Json) -> Json:
+    """A user's message with a mark where its one text was; any other stays whole."""
+    if message.get("role") != "user":
+        return message
+    content = message.get("content")
+    if isinstance(content, str):
+        return {**message, "content": ("the text",)}
+    texts = [part for part in content or () if part.get("type") == "text"]
+    if len(texts) != 1 or not (texts[0]["text"].strip() or len(content) == 1):
+        return message
+    return {**message, "content": [{**p, "text": ("the text",)} if p is texts[0] else p for p in content]}
+
+
+def _masked(message: Json) -> Json:
+    content = message.get("content")
+    if isinstance(content, str):
+        return {**message, "content": _mask(content)}
+    if not isinstance(content, list):
+        return message
+    return {**message, "content": [_masked_part(part) for part in content]}
+
+
+def _masked_part(part: Json) -> Json:
+    return (
+        {**part, "text": _mask(part["text"])} if isinstance(part, dict) and isinstance(part.get("text"), str) else part
+    )
+
+
+def _mask(text: str) -> Json:
+    return ("masked", *re.split(MASK, text)) if re.search(MASK, text) else text
+
+
+def _typed(tree: Json) -> Json:
+    if isinstance(tree, dict):
+        return ("object", frozenset((name, _typed(below)) for name, below in tree.items()))
+    if isinstance(tree, list):
+        return ("list", *map(_typed, tree))
+    if isinstance(tree, int | float) and not isinstance(tree, bool):
+        return ("number", Decimal(repr(tree)))
+    return (type(tree).__name__, tree)
+
+
+assert all(re.fullmatch(MASK, date) for date in DATES)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from schemas.policy import Guard
+from tests.streams.guards.asked import refuses
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("Who built it?", "When was it built?"),
+        ("Where is it?", "Why is it?"),
+        ("How many are there?", "Which are there?"),
+        ("How much is it?", "How long is it?"),
+        ("How do I sort?", "Is it sorted?"),
+        ("What is sorting?", "How do I sort?"),
+        ("Did it rain?", "Will it rain?"),
+        ("Who is the mayor?", "Who was the mayor?"),
+        ("Should I go?", "Can I go?"),
+    ],
+)
+def test_other_kinds_of_answers_are_refused(a: str, b: str) -> None:
+    assert refuses(Guard.QUESTION, a, b)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("How do I sort?", "What is the best way to sort?"),
+        ("How do I sort?", "How to sort"),
+        ("How do I sort?", "Could you tell me how to sort?"),
+        ("How do I sort?", "Is there a way to sort?"),
+        ("Explain sorting", "What is sorting?"),
+        ("Explain sorting", "Can you please explain sorting?"),
+        ("When was it built?", "In which year was it built?"),
+        ("How much is it?", "What is the price?"),
+        ("Why is it so?", "What is the reason for it?"),
+        ("Which is best?", "What is best?"),
+        ("The man who sings is here", "A singing man is here"),
+        ("In Rome, is it warm?", "Is it warm in Rome?"),
+    ],
+)
+def test_the_same_kind_of_answer_passes(a: str, b: str) -> None:
+    assert not refuses(Guard.QUESTION, a, b)

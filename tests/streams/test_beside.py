@@ -1,0 +1,28 @@
+"""A worker lives on while it loads what takes long."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from streams.beside import beside
+from streams.errors import WrongSetup
+
+
+def test_a_worker_shows_that_it_lives_while_its_model_is_loaded() -> None:
+    beaten = threading.Event()
+
+    def load() -> str:
+        assert beaten.wait(20)
+        return "model"
+
+    assert beside(load, beaten.set, beat_s=0.001) == "model"
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_worker() -> None:
+    def load() -> str:
+        raise WrongSetup("no model")
+
+    with pytest.raises(WrongSetup, match="no model"):
+        beside(load, lambda: None, beat_s=0.001)
