@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from streams.guards.stems import stem
 from streams.guards.tokens import Token, tokens
-from streams.guards.words import groups, pairs, units
+from streams.guards.words import Sayings, groups, pairs, units
 
 WORDLY = frozenset(("word", "sharp", "dotted"))
 """Kinds of tokens that are words or names."""
@@ -54,16 +54,8 @@ def _grouped(*names: str) -> dict[str, frozenset[int]]:
     return {word: frozenset(lines) for word, lines in found.items()}
 
 
-def _phrases() -> dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]]:
-    found: dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]] = defaultdict(list)
-    for left, right in pairs("phrases"):
-        said = tuple(left.split())
-        found[said[0]].append((said, tuple(right.split())))
-    return {first: sorted(rest, key=lambda pair: -len(pair[0])) for first, rest in found.items()}
-
-
 _GROUPS = _grouped("synonyms", "aliases")
-_PHRASES = _phrases()
+_PHRASES = Sayings((left.split(), tuple(right.split())) for left, right in pairs("phrases"))
 _NO_GROUPS: frozenset[int] = frozenset()
 
 
@@ -117,13 +109,11 @@ def _joined(found: list[Token], text: str) -> list[Item]:
     at = 0
     while at < len(found):
         token = found[at]
-        for said, meant in _PHRASES.get(token.low, ()):
-            end = at + len(said)
-            if tuple(lows[at:end]) == said:
-                piece = text[token.start : found[end - 1].end]
-                out += [_item(low, piece, "number" if low.isdigit() else "word", token.initial) for low in meant]
-                at = end
-                break
+        for end, meant in _PHRASES.at(lows, at):
+            piece = text[token.start : found[end - 1].end]
+            out += [_item(low, piece, "number" if low.isdigit() else "word", token.initial) for low in meant]
+            at = end
+            break
         else:
             out.append(_item(token.low, token.text, token.kind, token.initial))
             at += 1

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from streams.guards.content import FUNCTION
 from streams.guards.items import Item
-from streams.guards.words import groups, pairs, words
+from streams.guards.words import Sayings, groups, pairs, words
 
 NONE = "none"
 
@@ -40,23 +39,16 @@ class Kind(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """Words that say what is asked for; `where` is "", "^" (opens a sentence) or "~" (anywhere)."""
+    """What is asked for by words of question_types.txt; `where` is "", "^" (opens a sentence) or "~" (anywhere)."""
 
-    said: tuple[str, ...]
     kind: str
     where: str
 
 
-def _openings() -> dict[str, list[Opening]]:
-    found: dict[str, list[Opening]] = defaultdict(list)
-    for left, kind in pairs("question_types"):
-        where = left[0] if left[0] in "^~" else ""
-        said = tuple(left.lstrip("^~").split())
-        found[said[0]].append(Opening(said, kind, where))
-    return {first: sorted(rest, key=lambda opening: -len(opening.said)) for first, rest in found.items()}
-
-
-_OPENINGS = _openings()
+_OPENINGS = Sayings(
+    (left.lstrip("^~").split(), Opening(kind, left[0] if left[0] in "^~" else ""))
+    for left, kind in pairs("question_types")
+)
 _COMPATIBLE = frozenset(frozenset(pair) for pair in groups("compatible_types"))
 
 
@@ -69,8 +61,8 @@ def read_kind(items: Sequence[Item]) -> Kind:
     for at, item in enumerate(plain):
         if asked is not None and item.low == "?":
             break
-        for said, kind, where in _OPENINGS.get(item.low, ()):
-            if tuple(lows[at : at + len(said)]) != said or (where == "^" and not _opens(plain, at)):
+        for _, (kind, where) in _OPENINGS.at(lows, at):
+            if where == "^" and not _opens(plain, at):
                 continue
             if where == "~":
                 meant = meant or Kind(kind, item.text)

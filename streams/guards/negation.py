@@ -72,7 +72,7 @@ def _prefixed(a: Denials, b: Denials) -> tuple[str, ...]:
 
 def _opposed(a: Denials, b: Denials) -> tuple[str, ...]:
     """Opposites of which each text names a side that the other does not."""
-    for line in a.sides.keys() & b.sides.keys():
+    for line in sorted(a.sides.keys() & b.sides.keys()):
         mine, theirs = a.sides[line], b.sides[line]
         if mine.keys() - theirs.keys() and theirs.keys() - mine.keys():
             side, other = min(mine.keys() - theirs.keys()), min(theirs.keys() - mine.keys())

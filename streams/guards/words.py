@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 FOLDER = Path(__file__).parent / "words"
 
@@ -38,6 +39,28 @@ def groups(name: str) -> list[list[str]]:
 def pairs(name: str) -> list[tuple[str, str]]:
     """What stands left and right of `=` in each line."""
     return [(left.strip(), right.strip()) for left, _, right in (line.partition("=") for line in lines(name))]
+
+
+T = TypeVar("T")
+
+
+class Sayings(Generic[T]):
+    """Sequences of words and what they mean, found by their first two words, the longest first."""
+
+    def __init__(self, entries: Iterable[tuple[Sequence[str], T]]) -> None:
+        self._firsts: dict[str, dict[str, list[tuple[list[str], T]]]] = {}
+        for said, meant in sorted(entries, key=lambda entry: -len(entry[0])):
+            seconds = self._firsts.setdefault(said[0], {})
+            seconds.setdefault(said[1] if len(said) > 1 else "", []).append((list(said), meant))
+
+    def at(self, lows: list[str], start: int) -> Iterator[tuple[int, T]]:
+        """The sayings that begin at a word, with where each ends."""
+        seconds = self._firsts.get(lows[start])
+        if seconds is not None:
+            for second in (lows[start + 1] if start + 1 < len(lows) else "", ""):
+                for said, meant in seconds.get(second, ()):
+                    if lows[start : start + len(said)] == said:
+                        yield start + len(said), meant
 
 
 class Side(NamedTuple):

@@ -11,6 +11,7 @@ from demo_questions import POLICY, Demo, Question, read_demo
 from ops.policy_file import read_policy
 from schemas.control import PolicyInForce
 from schemas.policy import UNCATEGORISED, Cacheable, Policy
+from streams import guards
 from streams.embedder import Embedder
 from streams.errors import WrongSetup
 from streams.model_embedder import load_model_embedder
@@ -104,6 +105,14 @@ def test_rewordings_are_above_the_threshold_and_nearest_to_what_they_reword(
         best = max(found, key=lambda text: found[text])
         assert best == asked.same_as, asked.question
         assert found[best] >= policy.categories[places[asked]].threshold + MARGIN, (asked.question, found[best])
+
+
+def test_rewordings_pass_the_guards_of_their_category(demo: Demo, policy: Policy) -> None:
+    for asked in demo.questions:
+        if asked.expect == "hit" and asked.same_as is not None:
+            names = policy.categories[asked.category or UNCATEGORISED].guards
+            said = guards.check(names, guards.read(asked.question), guards.read(asked.same_as))
+            assert [each.verdict for each in said] == ["passed"] * len(names), (asked.question, said)
 
 
 @pytest.mark.model

@@ -93,8 +93,9 @@ class Recovery:
         struck.ready_s = time.monotonic()
 
     def _note(self, fault: Fault, place: Place) -> Struck:
-        struck = Struck(fault, place, set(self.in_flight()))
         with self._lock:
+            # Who waits is looked up under the lock: who is answered after that is told to this fault too.
+            struck = Struck(fault, place, set(self.in_flight()))
             self.struck.append(struck)
             if not struck.waiting:
                 struck.answered_s = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -58,9 +59,10 @@ def test_identical_texts_always_pass(text: str) -> None:
 
 @given(TEXTS, TEXTS)
 def test_the_words_of_a_verdict_stand_in_one_of_the_texts(a: str, b: str) -> None:
+    texts = [re.sub(r"\s+", " ", text) for text in (a, b)]
     for guard in ALL:
         for word in check([guard], read(a), read(b))[0].words:
-            assert word in a or word in b
+            assert any(re.sub(r"\s+", " ", word) in text for text in texts)
 
 
 @given(TEXTS, TEXTS)
