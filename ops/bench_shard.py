@@ -141,22 +141,22 @@ def _queries(
     guarded: list[float] = []
     asked: list[tuple[Decision, Floats, int]] = []
     for number in range(queries + queries // 10):
-        target, question = _reworded(generator, units)
-        record = _asked(2 * number, question, target, layout)
-        # Of another entry: the texts of both are new to the guards.
-        near, nearby = _reworded(generator, units)
-        second = _asked(2 * number + 1, nearby, near, layout)
+        # Of two entries: the texts are new to the guards.
+        pair = [
+            (bare_policy, folds, *_reworded(generator, units)),
+            (guarding_policy, guarded, *_reworded(generator, units)),
+        ]
         # Another question, so that neither finds in the processor's cache what the other left there.
         _, other = _reworded(generator, units)
         started = time.perf_counter()
         bare.knn_query(other, k=1)
         raw_us = (time.perf_counter() - started) * 1e6
         # In turn the one and the other first: whatever comes second finds more in the processor's cache.
-        pair = [(bare_policy, record, folds, question, target), (guarding_policy, second, guarded, nearby, near)]
-        for policy, asking, times, vector, of in pair if number % 2 else reversed(pair):
+        for place, (policy, times, of, vector) in enumerate(pair if number % 2 else reversed(pair)):
+            record = _asked(2 * number + place, vector, of, layout)
             shard.policy = policy
             started = time.perf_counter()
-            folded = fold(shard, asking)
+            folded = fold(shard, record)
             took_us = (time.perf_counter() - started) * 1e6
             if number >= queries // 10:  # the first ones warm caches
                 times.append(took_us)

@@ -123,6 +123,8 @@ class Candidates:
         )
 
     def _guard(self, each: Looked) -> str | None:
+        if not self._question.policy.guards:
+            return None
         cached = self._shard.kept(each.seen).question
         refused, said = guard(self._question, cached, self._shard.wire_id(each.seen.id))
         self.guarded += said
