@@ -309,11 +309,17 @@ class KafkaReader:
         self.consumer.close()
 
     def membership(self) -> KafkaMembership:
+        left = f"this worker has left the group that reads {self._name}, or was taken for dead"
+        try:
+            before = self.consumer.memberid()
+            metadata = self.consumer.consumer_group_metadata()
+            after = self.consumer.memberid()
+        except RuntimeError as closing:
+            # A consumer that closes gives its partitions back from within `close`, when it is no member any more.
+            raise Rebalanced(left) from closing
         # Not every broker version fences a transaction that names no member.
-        before = self.consumer.memberid()
-        metadata = self.consumer.consumer_group_metadata()
-        if not before or self.consumer.memberid() != before:
-            raise Rebalanced(f"this worker has left the group that reads {self._name}, or was taken for dead")
+        if not before or after != before:
+            raise Rebalanced(left)
         return KafkaMembership(self._topic, self._name, metadata)
 
     def member_id(self) -> str:
