@@ -281,7 +281,7 @@ def _rss() -> int:
 
 
 def sweep(units: Floats, seed: int, sizes: Sequence[int] = SWITCH_SIZES) -> Iterator[dict[str, float]]:
-    """For each size that the unit vectors (entries, dim) suffice for, the median (us) of a scan and of an HNSW query."""
+    """For each size up to that of the unit vectors (entries, dim): the median (us) of a scan and of an HNSW query."""
     from streams.shard.tables import Query, Table, Tables
 
     generator = np.random.default_rng(seed)
