@@ -85,7 +85,7 @@ def fill(path: Path, units: Floats, layout: Layout) -> None:
     """Write a store of one entry a vector."""
     store = RocksStore(path)
     changes: dict[bytes, bytes | None] = {
-        key_of(POLICIES, POLICY_ID): ShardPolicy(version=0, policy=_policy(layout)).encode()
+        key_of(POLICIES, POLICY_ID): ShardPolicy(version=0, policy=policy_of(layout)).encode()
     }
     for number, unit in enumerate(units):
         entry = _entry(number, unit, layout)
@@ -251,10 +251,11 @@ def _wording(number: int, opening: str) -> str:
 
 
 def _in_force(layout: Layout, guards: tuple[Guard, ...]) -> ShardPolicy:
-    return ShardPolicy(version=0, policy=_policy(layout, guards))
+    return ShardPolicy(version=0, policy=policy_of(layout, guards))
 
 
-def _policy(layout: Layout, guards: tuple[Guard, ...] = ()) -> Policy:
+def policy_of(layout: Layout, guards: tuple[Guard, ...] = ()) -> Policy:
+    """One category with room for all entries of the layout, and for an answer that a question leaves."""
     room = layout.entries + 1
     quota = Quota(cap=room)
     category = CategoryPolicy(threshold=THRESHOLD, ttl_ms=1_000_000, quota=quota, guards=guards)
