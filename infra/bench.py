@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 
-from broker import LOCAL, ROOT, broker
+from broker import LOCAL, broker
 from children import run
 from local_kafka import BrokerFailed
 
@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
     """Run the bench with these arguments; its exit code."""
     with broker() as bootstrap, tempfile.TemporaryDirectory(prefix="bench-", dir=LOCAL) as folder:
         environment = {**os.environ, "REFRAIN_KAFKA": bootstrap, "REFRAIN_STATE_DIR": f"{folder}/state"}
-        return run([str(ROOT / ".venv/bin/refrain"), "bench", *arguments], environment)
+        return run([sys.executable, "-m", "ops.cli", "bench", *arguments], environment)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ Examples:
   refrain bench path --json
 
   refrain bench path --seconds 60 --requests 50000 --no-real-embedder
+
+  refrain bench path --seconds 2 --warm-up 1 --requests 500 --lookups 1 --no-real-embedder
 """
 
 
@@ -41,7 +43,9 @@ def path(
     context: typer.Context,
     rate: Annotated[float, typer.Option(min=1, help="Requests a second while latencies are measured.")] = 200.0,
     seconds: Annotated[float, typer.Option(min=1, help="How long each latency is measured.")] = 15.0,
-    requests: Annotated[int, typer.Option(min=1_000, help="Requests for each highest rate.")] = 20_000,
+    warm_up: Annotated[float, typer.Option(min=0, help="Seconds before that, at the same rate, not measured.")] = 3.0,
+    requests: Annotated[int, typer.Option(min=100, help="Requests for each highest rate.")] = 20_000,
+    lookups: Annotated[int, typer.Option(min=1, help="Highest rates with one lookup worker, up to so many.")] = 3,
     seed: Annotated[int, typer.Option(help="Of the questions asked.")] = 1,
     real_embedder: Annotated[bool, typer.Option(help="Measure with the real embedder too.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
@@ -49,7 +53,7 @@ def path(
     """The path beside an empty echo and beside the model itself: latency at one rate, and the highest rates."""
     from ops import bench_path
 
-    plan = bench_path.Plan(rate, seconds, requests, seed, real_embedder)
+    plan = bench_path.Plan(rate, seconds, warm_up, requests, lookups, seed, real_embedder)
     figures = bench_path.run(state.settings_of(context), plan, hint)
     say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
 
@@ -133,7 +137,7 @@ def shard(
     cache = settings.state_dir / "bench"
     vectors = bench_vectors.question_vectors(entries, settings.embedding, cache, questions, seed, progress)
     if switch:
-        for row in bench_shard.sweep(vectors.units, [500, 1_000, 2_000, 4_000, 8_000], seed):
+        for row in bench_shard.sweep(vectors.units, seed):
             say(json.dumps(row))
         return
     limits = Limits()
@@ -179,6 +183,9 @@ def load(
     near_misses: Annotated[
         float, typer.Option(min=0, max=1, help="Questions that only look like an earlier one, for each reworded one.")
     ] = 0.5,
+    length: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Of the phases, as a share of the usual; below 1 only to try it out.")
+    ] = 1.0,
     embedder: Annotated[Backend | None, typer.Option(help="Otherwise what the settings say.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
 ) -> None:
@@ -191,7 +198,8 @@ def load(
     embedding = settings.embedding
     if embedder is not None:
         embedding = embedding.model_copy(update={"backend": embedder.value})
-    plan = bench_load.Plan(seeds=seeds, near_misses=near_misses, processes=bench_load.PROCESSES_MAX)
+    usual = bench_load.Plan(seeds=seeds, near_misses=near_misses, processes=bench_load.PROCESSES_MAX)
+    plan = usual.shortened(length)
     with bench_load_table.progress() as shown:
         figures = bench_load.run(pairs, load_embedder(embedding, settings.state_dir / "models"), plan, shown)
     if as_json:

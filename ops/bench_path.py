@@ -23,6 +23,7 @@ from ops.bench_questions import TENANTS, Traffic, policy, traffic
 from ops.bench_workers import echo, refrain
 from ops.cluster import reach
 from ops.command_order import Order
+from ops.output import counted
 from ops.topic_admin import create
 from schemas.control import SetPolicy
 from schemas.requests import Request
@@ -35,7 +36,6 @@ MODEL_MS = 50.0
 QUICK_MS = 5.0
 """What it takes while the highest rate is measured."""
 KNOWN = 300
-WARM_S = 3.0
 IN_FLIGHT = 2_000
 """Requests on their way while the highest rate is measured: more only wait."""
 CONCURRENCY = 256
@@ -49,7 +49,11 @@ class Plan(NamedTuple):
 
     rate: float
     seconds: float
+    warm_s: float
+    """Seconds at the rate before those that are measured: caches and connections warm up."""
     requests: int
+    lookups: int
+    """The highest rates are measured with one lookup worker, with two, up to so many."""
     seed: int
     real_embedder: bool
 
@@ -58,12 +62,12 @@ def run(settings: Settings, plan: Plan, tell: Tell) -> dict[str, Any]:
     """All figures; latencies in milliseconds, rates a second. Raises Unreachable when no broker answers."""
     reach(settings)
     stamp = f"{int(time.time() * 1_000):x}"
-    steady = traffic(KNOWN, int(plan.rate * (plan.seconds + WARM_S)), plan.seed)
+    steady = traffic(KNOWN, int(plan.rate * (plan.seconds + plan.warm_s)), plan.seed)
     quick = traffic(KNOWN, plan.requests, plan.seed)
     # The highest rates come first: a broker that has just started is still compiling itself.
     by_workers = {}
-    for workers in (1, 2, 3):
-        tell(f"path as fast as it goes with {workers} lookup workers")
+    for workers in range(1, plan.lookups + 1):
+        tell(f"path as fast as it goes with {counted(workers, 'lookup worker')}")
         by_workers[str(workers)] = _fastest(settings, f"bench-{stamp}-w{workers}.", quick, workers)
     with _echo(settings, f"bench-{stamp}-echo.") as client:
         tell("empty echo as fast as it goes")
@@ -242,7 +246,7 @@ def _serve(pipe: Any) -> None:
 
 def _steady(values: Sequence[Any], plan: Plan) -> list[Any]:
     """Without the first seconds, in which caches and connections warm up."""
-    return list(values[int(plan.rate * WARM_S) :])
+    return list(values[int(plan.rate * plan.warm_s) :])
 
 
 def _p(latencies: Sequence[float], percent: int) -> float:

@@ -14,6 +14,8 @@ MODEL = "simulated"
 THRESHOLD = 0.85
 TENANTS = 64
 """Whose questions they are: a tenant and category lives in one shard, and several workers need several."""
+ENTRIES_MAX = 1_000_000
+"""Room of a shard, and of each tenant in it: nothing is evicted while the path is measured."""
 EXACT, NEAR = 0.3, 0.3
 """Shares of questions asked before in the same and in other words; the rest is new."""
 _NOUNS = (
@@ -54,8 +56,9 @@ def traffic(known: int, count: int, seed: int) -> Traffic:
 
 def policy() -> Policy:
     """One category with room for all; answers are kept, like questions on their way are joined."""
-    category = CategoryPolicy(threshold=THRESHOLD, quota=Quota(cap=1_000_000))
-    return Policy(categories={CATEGORY: category}, models={MODEL: ModelPolicy()}, limits=Limits(waiting_max=100_000))
+    category = CategoryPolicy(threshold=THRESHOLD, quota=Quota(cap=ENTRIES_MAX))
+    limits = Limits(waiting_max=100_000, entries_max=ENTRIES_MAX)
+    return Policy(categories={CATEGORY: category}, models={MODEL: ModelPolicy()}, limits=limits)
 
 
 def _mixed(draw: random.Random, asked: list[Asked], count: int) -> Iterator[Asked]:

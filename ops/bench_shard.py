@@ -14,7 +14,7 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +47,8 @@ COMMIT_EVERY = 200
 EMBEDDER = "bench"
 INCARNATION = "bench"
 THREADS = 2
+SWITCH_SIZES = (500, 1_000, 2_000, 4_000, 8_000)
+"""Entries of a table for which `sweep` compares a scan with an HNSW."""
 VERBS = ("sort", "delete", "rename", "export", "share", "archive", "restore", "print")
 THINGS = ("report", "invoice", "photo", "contract", "playlist", "backup", "form", "ticket")
 PLACES = ("the cloud folder", "my mailbox", "the team space", "our archive", "the new phone", "a shared drive")
@@ -83,7 +85,7 @@ def fill(path: Path, units: Floats, layout: Layout) -> None:
     """Write a store of one entry a vector."""
     store = RocksStore(path)
     changes: dict[bytes, bytes | None] = {
-        key_of(POLICIES, POLICY_ID): ShardPolicy(version=0, policy=_policy(layout)).encode()
+        key_of(POLICIES, POLICY_ID): ShardPolicy(version=0, policy=policy_of(layout)).encode()
     }
     for number, unit in enumerate(units):
         entry = _entry(number, unit, layout)
@@ -249,13 +251,15 @@ def _wording(number: int, opening: str) -> str:
 
 
 def _in_force(layout: Layout, guards: tuple[Guard, ...]) -> ShardPolicy:
-    return ShardPolicy(version=0, policy=_policy(layout, guards))
+    return ShardPolicy(version=0, policy=policy_of(layout, guards))
 
 
-def _policy(layout: Layout, guards: tuple[Guard, ...] = ()) -> Policy:
-    quota = Quota(cap=layout.entries + 1)
+def policy_of(layout: Layout, guards: tuple[Guard, ...] = ()) -> Policy:
+    """One category with room for all entries of the layout, and for an answer that a question leaves."""
+    room = layout.entries + 1
+    quota = Quota(cap=room)
     category = CategoryPolicy(threshold=THRESHOLD, ttl_ms=1_000_000, quota=quota, guards=guards)
-    return Policy(categories={"code": category}, limits=Limits(hnsw_from=layout.hnsw_from))
+    return Policy(categories={"code": category}, limits=Limits(hnsw_from=layout.hnsw_from, entries_max=room))
 
 
 def _warm(folder: Path) -> None:
@@ -277,12 +281,12 @@ def _rss() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def sweep(units: Floats, sizes: list[int], seed: int) -> Iterator[dict[str, float]]:
-    """For each size the median (us) of a scan and of an HNSW query: where a table should switch."""
+def sweep(units: Floats, seed: int, sizes: Sequence[int] = SWITCH_SIZES) -> Iterator[dict[str, float]]:
+    """For each size up to that of the unit vectors (entries, dim): the median (us) of a scan and of an HNSW query."""
     from streams.shard.tables import Query, Table, Tables
 
     generator = np.random.default_rng(seed)
-    for size in sizes:
+    for size in (each for each in sizes if each <= len(units)):
         times: dict[str, list[float]] = {"scan": [], "hnsw": []}
         scan, graph = (Tables(units.shape[1]), Table()), (Tables(units.shape[1]), Table())
         graph[0].become_ann(graph[1], Limits().ef)

@@ -55,13 +55,13 @@ def question_vectors(
     From a file (a question a line, or JSON lines with a text field, also gzipped) or, without one, questions made of
     words. Raises WrongSetup for a file without questions.
     """
-    texts = list(dict.fromkeys(read_questions(questions) if questions else _made()))[:EMBEDDED_MAX]
+    texts = list(dict.fromkeys(read_questions(questions) if questions else _made()))[: min(count, EMBEDDED_MAX)]
     if not texts:
         raise WrongSetup(f"{questions} holds no questions: one a line, or JSON with one of {', '.join(TEXT_FIELDS)}")
     embedder = load_embedder(embedding, cache_dir)
     units = _embedded(texts, embedder, cache_dir, progress)
     origin = str(questions.name) if questions else "questions made of words"
-    data = f"{min(count, len(texts))} vectors of {origin} by {embedder.identity}"
+    data = f"{len(texts)} vectors of {origin} by {embedder.identity}"
     if count > len(units):
         units = np.concatenate((units, turned(units, count - len(units), seed)))
         data += f", {count - len(texts)} turned by a seeded {TURN}"

@@ -32,7 +32,7 @@ from ops import (
     watch,
 )
 from ops.state import Options
-from streams.errors import RefrainError
+from streams.errors import DISTRIBUTION, RefrainError
 
 EXITS = "\n\n".join(f"{code}  {meaning}" for code, meaning in exits.TABLE)
 
@@ -63,6 +63,15 @@ for part in (
 app.add_typer(bench.app, name="bench")
 
 
+def _version(wanted: bool) -> None:
+    """Print the version and end, before a missing command is noticed."""
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version(DISTRIBUTION))
+        raise typer.Exit
+
+
 @app.callback()
 def refrain(
     context: typer.Context,
@@ -74,7 +83,9 @@ def refrain(
         ),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (or REFRAIN_DEBUG=1).")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     """A semantic cache for LLM traffic, as a streaming service on Kafka.
 
@@ -87,15 +98,12 @@ def refrain(
 
     refrain run all
 
+    refrain policies init policy.yaml
+
     refrain policies apply policy.yaml
 
     refrain ask "How do I reverse a list in Python?"
     """
-    if version:
-        from importlib.metadata import version as version_of
-
-        typer.echo(version_of("refrain"))
-        raise typer.Exit
     context.obj = Options(config, debug or _debug_wanted())
 
 

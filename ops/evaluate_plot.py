@@ -1,11 +1,11 @@
-"""Precision against recall as a picture. matplotlib is an extra: `refrain[plot]`."""
+"""Precision against recall as a picture. matplotlib is in the extra `plot`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from streams.errors import BadInput, WrongSetup
+from streams.errors import BadInput, WrongSetup, install_hint
 
 SIZE_INCHES = (7.0, 5.0)
 DOTS_PER_INCH = 150
@@ -19,7 +19,7 @@ def check_plot() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise WrongSetup("--plot needs matplotlib: pip install 'refrain[plot]'") from error
+        raise WrongSetup(f"--plot needs matplotlib: {install_hint('plot')}") from error
 
 
 def draw(curves: Mapping[str, Curve], title: str, path: Path) -> None:

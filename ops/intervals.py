@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from streams.errors import WrongSetup
+from streams.errors import WrongSetup, install_hint
 
 CONFIDENCE = 0.95
 PLACES = 6
@@ -69,5 +69,5 @@ def _beta() -> Any:
     try:
         from scipy.stats import beta
     except ImportError as error:
-        raise WrongSetup("intervals need scipy: pip install 'refrain[embed]'") from error
+        raise WrongSetup(f"intervals need scipy: {install_hint('embed')}") from error
     return beta

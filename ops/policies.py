@@ -9,6 +9,7 @@ import typer
 
 from ops import output
 from ops.carry_out import Timeout, Who, Why, Yes, carry_out, confirm, name, see_through
+from ops.policy_init import init
 from ops.policy_views import diff, history, show, stamp, text_of
 from ops.state import settings_of
 from streams.errors import BadInput, CommandRefused, RefusalCode
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from schemas.control import PolicyInForce
     from schemas.policy import Policy
 
-policies = typer.Typer(no_args_is_help=True, help="Put a policy in force, compare, and go back.")
+policies = typer.Typer(
+    no_args_is_help=True, help="Write a policy to start from, put one in force, compare, and go back."
+)
 TOLD_MS = 12 * 3_600_000
 """How long after a policy `acknowledgements`, which keeps a day, surely holds all that was said of it."""
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Send it and leave: nobody may act by it yet.")]
@@ -26,8 +29,8 @@ NoWait = Annotated[bool, typer.Option("--no-wait", help="Send it and leave: nobo
 
 def register(app: typer.Typer) -> None:
     """Add the group to the command."""
-    for view in (show, diff, history):
-        policies.command()(view)
+    for command in (init, show, diff, history):
+        policies.command()(command)
     app.add_typer(policies, name="policies")
 
 

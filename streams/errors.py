@@ -20,6 +20,17 @@ RefrainError
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
+
+DISTRIBUTION = "refrain-cache"
+"""The name under which Refrain is installed; that of the command, `refrain`, is another's among Python packages."""
+Extra = Literal["embed", "weights", "plot"]
+"""What is installed only where it is asked for."""
+
+
+def install_hint(extra: Extra) -> str:
+    """The command that installs an extra, for errors that miss what is in it."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
 class RefrainError(Exception):

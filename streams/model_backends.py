@@ -1,6 +1,6 @@
 """How models of sentence-transformers run on the CPU: by ONNX Runtime, in a form that is exported once, or by PyTorch.
 
-The libraries are large and optional (`refrain[embed]`): they are imported when a model is loaded, not before.
+The libraries are large and optional (the extra `embed`): they are imported when a model is loaded, not before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from streams.errors import WrongSetup
+from streams.errors import WrongSetup, install_hint
 from streams.model_files import Found
 
 logger = logging.getLogger(__name__)
@@ -35,11 +35,11 @@ def choose_backend(wanted: str, group: str, without: str) -> Backend:
     Raises WrongSetup when what it needs is not installed; `without` is the setting that does without.
     """
     if not _installed("sentence_transformers"):
-        raise WrongSetup(f"sentence-transformers is not installed: pip install 'refrain[embed]', or set {without}")
+        raise WrongSetup(f"sentence-transformers is not installed: {install_hint('embed')}, or set {without}")
     onnx = _installed("onnxruntime") and _installed("optimum") and _installed("optimum.onnxruntime")
     if wanted == "onnx" and not onnx:
-        raise WrongSetup(f"{group}.backend is onnx, and optimum-onnx or onnxruntime is missing: pip install"
-                         f" 'refrain[embed]', or set {group}.backend to torch")  # fmt: skip
+        raise WrongSetup(f"{group}.backend is onnx, and optimum-onnx or onnxruntime is missing:"
+                         f" {install_hint('embed')}, or set {group}.backend to torch")  # fmt: skip
     return "onnx" if onnx and wanted in ("auto", "onnx") else "torch"
 
 

@@ -1,6 +1,6 @@
 """The embedding model: a sentence-transformers model on the CPU.
 
-The libraries are large and optional (`refrain[embed]`): they are imported when a model is loaded, not before.
+The libraries are large and optional (the extra `embed`): they are imported when a model is loaded, not before.
 """
 
 from __future__ import annotations

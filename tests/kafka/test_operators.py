@@ -150,3 +150,24 @@ def test_stats_count_what_came_of_the_requests(client: Client, capsys: Out) -> N
     shown = capsys.readouterr().out
     assert "chat\t1\t0\t0.0%" in shown
     assert "code" not in shown
+
+
+def test_thresholds_are_calibrated_on_the_hits_that_were_judged(client: Client, capsys: Out) -> None:
+    ask(client)
+    by_meaning = ask(client, "How can I reverse a list in Python?").decision
+    by_text = ask(client, request_id="again").decision
+    assert by_meaning is not None
+    assert by_text is not None
+    assert by_meaning.similarity is not None
+    for decision in (by_meaning, by_text):
+        told("judge", decision.id, "--right", capsys=capsys)
+    found = told("calibrate", "--budget", "0.5", "--confidence", "0.5", capsys=capsys)
+    assert (found["from"], found["judgements"]) == ("judged hits", 2)
+    code = found["categories"]["code"]
+    # The same text says nothing of how near is near enough.
+    assert (code["samples"], code["hits"], code["false_hits"], code["needed"]) == (1, 1, 0, 1)
+    assert 0.9 <= code["threshold"] <= by_meaning.similarity
+    assert 0 <= code["bound"] <= code["budget"] == 0.5
+    assert found["yaml"] == f"categories:\n  code:\n    threshold: {code['threshold']:g}\n"
+    assert main(["calibrate"]) == 1
+    assert "1 hits are too few" in capsys.readouterr().err

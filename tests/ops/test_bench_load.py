@@ -75,12 +75,22 @@ def test_the_load_returns_to_nothing(figures: dict[str, Any]) -> None:
     assert "missing" not in figures["back_to_base"]["overload"]["windows_after_overload"]
 
 
-def test_the_command_prints_one_json_line_or_tables(monkeypatch: pytest.MonkeyPatch, figures: dict[str, Any]) -> None:
-    monkeypatch.setattr("ops.bench_load.run", lambda questions, embedder, plan, progress: figures)
-    told = CliRunner().invoke(app, ["bench", "load", "--embedder", "free", "--json"])
+def test_the_command_prints_one_json_line_or_tables() -> None:
+    command = ["bench", "load", "--embedder", "free", "--seeds", "1", "--length", "0.05"]
+    told = CliRunner().invoke(app, [*command, "--json"])
     assert (told.exit_code, len(told.stdout.splitlines())) == (0, 1)
-    assert json.loads(told.stdout)["settings"]["embedder"] == "free-1"
-    shown = CliRunner().invoke(app, ["bench", "load", "--embedder", "free"])
+    found = json.loads(told.stdout)
+    assert (found["settings"]["embedder"], found["settings"]["known_at_start"]) == ("free-1", 100)
+    assert sum(phase["seconds"] for phase in found["settings"]["phases"]) == pytest.approx(0.05 * 1_680)
+    assert set(found["runs"]) == {"base", "adaptive", "relaxed"}
+    for each in found["runs"].values():
+        whole = {name: figure["mean"] for name, figure in each["all"].items()}
+        parts = [phase["requests"]["mean"] for name, phase in each.items() if name != "all"]
+        assert whole["requests"] == sum(parts) > 0
+        assert whole["hits"] + whole["coalesced"] + whole["forwards"] <= whole["requests"]
+        assert 0 <= whole["wrong_hits"] <= whole["hits"]
+        assert 0 <= whole["hit_pct"] <= 100
+    shown = CliRunner().invoke(app, command)
     assert shown.exit_code == 0
     assert "overload\tadaptive" in shown.stdout
 

@@ -35,6 +35,7 @@ def _no_settings_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ["ask"],
         ["watch"],
         ["policies"],
+        ["policies", "init"],
         ["policies", "apply"],
         ["policies", "show"],
         ["policies", "diff"],

@@ -114,7 +114,7 @@ def test_without_matplotlib_the_extra_is_named_before_any_work(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["evaluate", "pairs", str(pairs), "--plot", "out.png"]) == exits.WRONG_SETUP
-    assert "pip install 'refrain[plot]'" in capsys.readouterr().err
+    assert "pip install 'refrain-cache[plot]'" in capsys.readouterr().err
     assert not Path("state").exists()
 
 
