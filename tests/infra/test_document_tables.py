@@ -13,7 +13,20 @@ from pydantic.fields import FieldInfo
 
 from ops import exits
 from ops.sources import fields
-from schemas import acknowledgements, base, control, decisions, forwards, load, policy, requests, responses
+from schemas import (
+    acknowledgements,
+    base,
+    control,
+    decisions,
+    documents,
+    forwards,
+    load,
+    observations,
+    policy,
+    requests,
+    responses,
+    stats,
+)
 from schemas.topics import DAY_MS, TOPICS, YEAR_MS, Topic
 from streams.errors import RefusalCode
 from streams.metrics import Metrics
@@ -29,7 +42,8 @@ MESSAGES: tuple[type[BaseModel], ...] = (
     requests.Request, base.Source, responses.Response, responses.Problem, responses.DecisionSummary, forwards.Forward,
     forwards.Completion, load.LoadSample, control.SetPolicy, control.ReportLoad, control.Invalidate, base.Near,
     control.Judge, control.Switch, acknowledgements.Acknowledgement, decisions.Decision, decisions.Candidate,
-    decisions.Guarded,
+    decisions.Guarded, observations.Comparison, control.PolicyInForce, stats.ShardStats, stats.CategoryNow,
+    documents.Tally,
 )  # fmt: skip
 POLICY: tuple[type[BaseModel], ...] = (
     policy.Policy, policy.CategoryPolicy, policy.Quota, policy.Rule, policy.Match, policy.ModelPolicy, policy.Limits,
