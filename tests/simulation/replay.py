@@ -15,6 +15,7 @@ from unittest.mock import patch
 from ops.client import HEADER
 from schemas.decisions import Candidate, Decision
 from schemas.journal import AnswerWithheld, Asked
+from streams.entry_ids import place_of
 from streams.log import Log, Outgoing, Record
 from streams.shard.columns import ENTRIES, entry_id
 from streams.shard.entries import Seen, namespace_of
@@ -91,7 +92,11 @@ class Confirming:
         return search, confirmed
 
     def _confirmed(self, space: bytes, query: Query, candidate: Candidate) -> tuple[Found, Seen] | None:
-        number = int(candidate.entry_id.split("-")[1])
+        place = place_of(candidate.entry_id)
+        if place is None:
+            self._wrong(f"{candidate.entry_id} is the id of no entry")
+            return None
+        number = place.offset
         seen = self._shard.entries.by_id(number)
         if seen is None or self._shard.document(ENTRIES, entry_id(number)) is None:
             self._wrong(f"{candidate.entry_id} is not alive")
