@@ -194,7 +194,4 @@ def load(
     plan = bench_load.Plan(seeds=seeds, near_misses=near_misses, processes=bench_load.PROCESSES_MAX)
     with bench_load_table.progress() as shown:
         figures = bench_load.run(pairs, load_embedder(embedding, settings.state_dir / "models"), plan, shown)
-    if as_json:
-        say(json.dumps(figures))
-    else:
-        bench_load_table.show(figures)
+    bench_load_table.present(figures, as_json)

@@ -58,9 +58,7 @@ class MemoryLog:
         for name, count in counts.items():
             self.create(name, count, topic_id=(topic_ids or {}).get(name))
 
-    def create(
-        self, topic: str, partitions: int, max_bytes: int | None = None, *, topic_id: str | None = None
-    ) -> None:
+    def create(self, topic: str, partitions: int, max_bytes: int | None = None, *, topic_id: str | None = None) -> None:
         """Create a topic, or a new incarnation of it; it draws an id of its own where none is given."""
         known = BY_NAME.get(topic)
         limit = max_bytes or (known.max_bytes if known else MESSAGE_BYTES_MAX)

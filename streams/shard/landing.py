@@ -13,8 +13,8 @@ from schemas.policy import Cacheable, Limits
 from schemas.responses import DecisionSummary, Outcome, Response
 from streams.answers import compact, digest_of_answer, project, refused, respond, served, tokens_of
 from streams.dead_letters import bury
-from streams.errors import Refusal, RefusalCode
 from streams.entry_ids import request_place_of, topic_place_of
+from streams.errors import Refusal, RefusalCode
 from streams.identity import decision_tag
 from streams.log import Outgoing, Record
 from streams.never import may_keep

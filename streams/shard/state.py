@@ -85,12 +85,15 @@ class Kept(NamedTuple):
 class Shard:
     """One journal partition's state. Not thread-safe; one worker has it at a time."""
 
-    def __init__(self, partition: int, shards: int, incarnation: str, store: Store) -> None:
+    def __init__(
+        self, partition: int, shards: int, incarnation: str, store: Store, entries: EntryIndex | None = None
+    ) -> None:
+        """An empty shard. `entries` is an empty index, where it is to be another than the usual."""
         self.partition = partition
         self.shards = shards
         self.incarnation = incarnation
         self.store = store
-        self.entries = EntryIndex()
+        self.entries = EntryIndex() if entries is None else entries
         self.flights = Flights()
         self.policy: ShardPolicy | None = None
         self.loads: dict[str, ShardLoad] = {}

@@ -56,7 +56,7 @@ def acknowledged(log: KafkaLog, processor: str, version: int) -> set[str]:
 def members(admin: AdminClient, settings: Settings, processor: str) -> set[str]:
     """The members of the processor's group as the broker knows them."""
     group = settings.prefix + processor
-    described = admin.describe_consumer_groups([group])[group].result()  # type: ignore[no-untyped-call]
+    described = admin.describe_consumer_groups([group])[group].result()
     return {member.member_id for member in described.members}
 
 

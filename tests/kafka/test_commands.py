@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from pathlib import Path
@@ -269,15 +270,9 @@ def test_an_invalidation_is_sent_as_it_was_named(
 
 
 def test_a_no_withdraws_nothing(log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("typer.confirm", _no)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     assert main(["invalidate", "--all"]) == exits.FAILED
     assert commands(log) == []
-
-
-def _no(*_: object, **__: object) -> None:
-    import typer
-
-    raise typer.Abort
 
 
 # -- judging ----------------------------------------------------------------------------------------------

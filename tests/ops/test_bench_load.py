@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from ops.bench_load import Plan, run
 from ops.bench_load_figures import bounds, movement, returns, spread
@@ -16,8 +15,8 @@ from ops.bench_load_model import Call, Connector, Done
 from ops.bench_load_questions import Intent, made, read_pairs
 from ops.bench_load_run import Moved, Run, Seen
 from ops.bench_load_scenario import CATEGORIES, CODER, NEAR_MISSES, START_MS, Phase, capacity_rps
+from ops.bench_load_table import present
 from ops.bench_load_traffic import traffic
-from ops.cli import app
 from streams.errors import WrongSetup
 from streams.free_embedder import FreeEmbedder
 
@@ -75,14 +74,12 @@ def test_the_load_returns_to_nothing(figures: dict[str, Any]) -> None:
     assert "missing" not in figures["back_to_base"]["overload"]["windows_after_overload"]
 
 
-def test_the_command_prints_one_json_line_or_tables(monkeypatch: pytest.MonkeyPatch, figures: dict[str, Any]) -> None:
-    monkeypatch.setattr("ops.bench_load.run", lambda questions, embedder, plan, progress: figures)
-    told = CliRunner().invoke(app, ["bench", "load", "--embedder", "free", "--json"])
-    assert (told.exit_code, len(told.stdout.splitlines())) == (0, 1)
-    assert json.loads(told.stdout)["settings"]["embedder"] == "free-1"
-    shown = CliRunner().invoke(app, ["bench", "load", "--embedder", "free"])
-    assert shown.exit_code == 0
-    assert "overload\tadaptive" in shown.stdout
+def test_the_figures_are_one_json_line_or_tables(capsys: pytest.CaptureFixture[str], figures: dict[str, Any]) -> None:
+    present(figures, as_json=True)
+    (told,) = capsys.readouterr().out.splitlines()
+    assert json.loads(told)["settings"]["embedder"] == "free-1"
+    present(figures, as_json=False)
+    assert "overload\tadaptive" in capsys.readouterr().out
 
 
 # --- questions

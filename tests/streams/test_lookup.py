@@ -428,7 +428,7 @@ def test_a_partition_that_comes_and_goes_finds_its_store_closed() -> None:
 def test_a_restore_that_nobody_wants_closes_its_store(moment: str) -> None:
     restoring, store = Restoring(), Locked()
     store.is_open = True
-    steps = [restoring.abandon, lambda: restoring.finish(store)]
+    steps: list[Callable[[], object]] = [restoring.abandon, lambda: restoring.finish(store)]
     for step in steps if moment == "before" else reversed(steps):
         step()
     assert not store.is_open
