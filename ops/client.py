@@ -109,6 +109,8 @@ class Client:
     def close(self) -> None:
         """Give the connections back. Requests that are not acknowledged yet may be lost."""
         self._producer.flush(1.0)
+        # Its own `close` waits for a broker that may be gone.
+        del self._producer
         self._consumer.close()
 
     def ask(

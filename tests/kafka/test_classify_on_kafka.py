@@ -37,10 +37,11 @@ def outside(settings: Settings, admin: AdminClient) -> str:
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> KafkaLog:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
     for name in BY_NAME:
         make(admin, settings.prefix + name, 1)
-    return KafkaLog(settings)
+    with KafkaLog(settings) as log:
+        yield log
 
 
 @pytest.fixture

@@ -37,8 +37,8 @@ def answering(settings: Settings, answer: Answer) -> Iterator[None]:
     stop, ready = threading.Event(), threading.Event()
 
     def serve() -> None:
-        log = KafkaLog(settings)
-        reader, writer = log.reader("requests", "stand-in"), log.writer()
+        with KafkaLog(settings) as log:
+            reader, writer = log.reader("requests", "stand-in"), log.writer()
         while not stop.is_set():
             batch = reader.poll(500, 0.05)
             if reader.assignment():

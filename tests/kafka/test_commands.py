@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,15 @@ Out = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
-def log(settings: Settings, admin: AdminClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> KafkaLog:
+def log(settings: Settings, admin: AdminClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[KafkaLog]:
     create_table(admin, settings.prefix)
     monkeypatch.setenv("REFRAIN_KAFKA", settings.kafka)
     monkeypatch.setenv("REFRAIN_PREFIX", settings.prefix)
     monkeypatch.setenv("REFRAIN_EMBEDDING__BACKEND", "free")
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
-    return KafkaLog(settings)
+    with KafkaLog(settings) as log:
+        yield log
 
 
 def write(log: KafkaLog, *records: Outgoing) -> None:

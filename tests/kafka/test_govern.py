@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from confluent_kafka.admin import AdminClient
 
@@ -32,9 +34,10 @@ JUDGE = Judge(who="me", decision_id=DECISION.id, correct=False)
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> KafkaLog:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
     create_table(admin, settings.prefix)
-    return KafkaLog(settings)
+    with KafkaLog(settings) as log:
+        yield log
 
 
 def give(log: KafkaLog, *commands: Message | bytes) -> None:

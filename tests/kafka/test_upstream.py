@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from confluent_kafka.admin import AdminClient
 
@@ -38,20 +40,15 @@ class Model:
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> KafkaLog:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
     create_table(admin, settings.prefix)
-    log = KafkaLog(settings)
-    log.writer().send(
-        [
-            Outgoing(
-                "forwards",
-                name.encode(),
-                Forward(forward_id=name, model="m", body={}, deadline_at_ms=FOREVER_MS, route="r").encode(),
-            )
-            for name in NAMES
-        ]
-    )
-    return log
+    with KafkaLog(settings) as log:
+        log.writer().send([Outgoing("forwards", name.encode(), forward_of(name).encode()) for name in NAMES])
+        yield log
+
+
+def forward_of(name: str) -> Forward:
+    return Forward(forward_id=name, model="m", body={}, deadline_at_ms=FOREVER_MS, route="r")
 
 
 def completed(log: KafkaLog) -> list[str]:
