@@ -202,7 +202,4 @@ def load(
     plan = usual.shortened(length)
     with bench_load_table.progress() as shown:
         figures = bench_load.run(pairs, load_embedder(embedding, settings.state_dir / "models"), plan, shown)
-    if as_json:
-        say(json.dumps(figures))
-    else:
-        bench_load_table.show(figures)
+    bench_load_table.present(figures, as_json)

@@ -37,6 +37,7 @@ from schemas.load import LoadSample
 from schemas.policy import Cacheable, CategoryPolicy
 from schemas.responses import Outcome, Problem
 from streams.adapt import Desk
+from streams.entry_ids import request_place_of
 from streams.identity import decision_id
 from streams.load_window import Smoothed, load_of
 from streams.log import Record
@@ -295,4 +296,7 @@ def _asked(number: int, arrival: Arrival, text: str, vector: str, embedder: str,
 
 def _number(id_: str) -> int:
     """The number of the arrival that a decision or a forward is about."""
-    return int(id_.split("-")[1])
+    asked = request_place_of(id_)
+    if asked is None:
+        raise ValueError(f"{id_!r} is the id of no decision or forward")
+    return asked.offset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,6 +34,14 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
             bars.update(tasks[what], completed=done)
 
         yield tell
+
+
+def present(figures: dict[str, Any], as_json: bool) -> None:
+    """The figures on standard output: one JSON line, or tables."""
+    if as_json:
+        say(json.dumps(figures))
+    else:
+        show(figures)
 
 
 def show(figures: dict[str, Any]) -> None:

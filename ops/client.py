@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 HEADER = "refrain-ask-id"
 """Carried back by the response, as all headers of a request are."""
-CONNECT_S = 10.0
 WAIT_S_MAX = 0.05
 BURST = 50
 """Requests sent before responses are looked for again."""
@@ -110,6 +109,8 @@ class Client:
     def close(self) -> None:
         """Give the connections back. Requests that are not acknowledged yet may be lost."""
         self._producer.flush(1.0)
+        # Its own `close` waits for a broker that may be gone.
+        del self._producer
         self._consumer.close()
 
     def ask(
@@ -222,8 +223,9 @@ class Client:
             run.close(Reply(asked.number, run.requests[asked.number], None, None, why))
 
     def _ends(self) -> list[TopicPartition]:
+        timeout_s = self._settings.connect_timeout_ms / 1_000
         try:
-            topics = self._consumer.list_topics(timeout=CONNECT_S).topics
+            topics = self._consumer.list_topics(timeout=timeout_s).topics
             for name in (self._requests, self._responses):
                 if name not in topics or topics[name].error is not None:
                     raise WrongSetup(
@@ -231,7 +233,7 @@ class Client:
                     )
             places = [TopicPartition(self._responses, number) for number in sorted(topics[self._responses].partitions)]
             return [
-                TopicPartition(p.topic, p.partition, self._consumer.get_watermark_offsets(p, CONNECT_S)[1])
+                TopicPartition(p.topic, p.partition, self._consumer.get_watermark_offsets(p, timeout_s)[1])
                 for p in places
             ]
         except KafkaException as problem:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 C = TypeVar("C")
-REACH_S = 8.0
 AWAY = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE})
 
 
@@ -36,7 +35,7 @@ def reach(settings: Settings) -> AdminClient:
     """An administrator of a cluster that answers. Raises Unreachable or WrongSetup."""
     admin = made(AdminClient, client(settings))
     try:
-        admin.list_topics(timeout=REACH_S)
+        admin.list_topics(timeout=settings.connect_timeout_ms / 1_000)
     except KafkaException as problem:
         raise unreachable(settings, problem) from problem
     return admin

@@ -24,6 +24,11 @@ def _known(names: list[str]) -> list[str]:
     return names
 
 
+def spelled_out(names: list[str]) -> list[str]:
+    """The processors of a command line; `all` stands for each of them."""
+    return [each for name in names for each in (NAMES if name == ALL else (name,))]
+
+
 def run(
     context: typer.Context,
     processors: Annotated[
@@ -45,7 +50,7 @@ def run(
 
     REFRAIN_HTTP__PORT=9100 refrain run lookup
     """
-    names = [each for name in processors for each in (NAMES if name == ALL else (name,))]
+    names = spelled_out(processors)
     settings = settings_of(context)
     options = options_of(context)
     if len(names) == 1:

@@ -47,7 +47,8 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> in
             watch_supervisor()
         logger.info("starts, process %d, broker %s, prefix %r", os.getpid(), settings.kafka, settings.prefix)
         try:
-            host(name, processor(name), settings, KafkaLog(settings), stopping, heart)
+            with KafkaLog(settings) as log:
+                host(name, processor(name), settings, log, stopping, heart)
         except RefrainError as error:
             logger.error("ends: %s", logs.described(error))
             logger.debug("%s", logs.trail(error))

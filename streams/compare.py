@@ -7,6 +7,7 @@ observed; what cannot be read stays in `observations` as long as that keeps it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from schemas.observations import Comparison, NotCompared, Observation
@@ -106,8 +107,9 @@ def run_compare(
     ready: Callable[[], None],
     now_ms: Callable[[], int],
     embedder: Embedder | None = None,
+    load_model: Callable[[Embedding, Path], Embedder] = load_embedder,
 ) -> None:
-    """Run until `stop`. Without an `embedder` the one of the settings is loaded when it is needed.
+    """Run until `stop`. Without an `embedder` `load_model` loads the one of the settings when it is needed.
 
     Raises WrongSetup for missing topics or a model that is not here, LogFailed when the broker fails.
     """
@@ -119,7 +121,7 @@ def run_compare(
     def load() -> Embedder:
         if embedder is not None:
             return embedder
-        return beside(lambda: load_embedder(settings.embedding, settings.state_dir / "models"), stop)
+        return beside(lambda: load_model(settings.embedding, settings.state_dir / "models"), stop)
 
     step = Compare(load, settings.embedding.remembered, metrics)
     run_stateless(

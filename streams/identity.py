@@ -111,17 +111,19 @@ def identify(
     chars_max: int,
     question: Question | None = None,
     framed: Framed | None = None,
+    not_context: frozenset[str] = NOT_CONTEXT,
 ) -> Identity:
     """The identity of a request under its category's policy. `question` spares finding it again.
 
-    `framed` is the question's text as the embedder sees it, when that is not the whole.
+    `framed` is the question's text as the embedder sees it, when that is not the whole. `not_context` names the fields
+    of a body that cannot change the answer.
 
     Raises Refusal: BAD_FIELD, EMPTY_QUESTION, QUESTION_TOO_LONG (more than `chars_max` characters), TOO_DEEP.
     """
     asked = question_of(body) if question is None else question
     check_length(asked, chars_max)
     last = body["messages"][-1]
-    parts = dict(_context(body, vary, sources, policy))
+    parts = dict(_context(body, vary, sources, policy, not_context))
     if asked.comparable:
         digest = _digest(b"text:" + _utf8(normal(asked.text)), 16)
         parts[_message_name(len(body["messages"]) - 1)] = _with_hole(last, asked.part)
@@ -141,12 +143,16 @@ def check_length(question: Question, chars_max: int) -> None:
 
 
 def _context(
-    body: Body, vary: Mapping[str, Any], sources: Sequence[Source], policy: CategoryPolicy
+    body: Body,
+    vary: Mapping[str, Any],
+    sources: Sequence[Source],
+    policy: CategoryPolicy,
+    not_context: frozenset[str],
 ) -> list[tuple[str, bytes]]:
     named = [
         (_BODY + name, canonical(value))
         for name, value in body.items()
-        if name != "messages" and name not in NOT_CONTEXT and name not in policy.leave_out
+        if name != "messages" and name not in not_context and name not in policy.leave_out
     ]
     earlier = body["messages"][:-1]
     named += [(_message_name(at), _masked(message, policy.mask)) for at, message in enumerate(earlier)]

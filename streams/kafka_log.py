@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -87,7 +87,19 @@ class KafkaLog:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._base = connection(settings)
-        self._admin = AdminClient(self._base)
+        # What it cannot do raises and is told there: between its calls it has nothing to say of a broker that is away.
+        self._admin = AdminClient({**self._base, "log_level": 0})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection for questions about topics back. Readers and writers have their own."""
+        # It has no `close`: what is not referred to has no threads any more.
+        del self._admin
 
     def name(self, topic: str) -> str:
         """The topic's name on the cluster."""
@@ -371,6 +383,8 @@ class KafkaWriter:
 
     def close(self) -> None:
         self._producer.flush(1.0)
+        # What is not referred to has no threads and no connections any more; its own `close` waits for a broker.
+        del self._producer
 
 
 class KafkaTransactionalWriter:
@@ -424,6 +438,8 @@ class KafkaTransactionalWriter:
 
     def close(self) -> None:
         self._producer.flush(1.0)
+        # What is not referred to has no threads and no connections any more; its own `close` waits for a broker.
+        del self._producer
 
     def _abort(self) -> None:
         try:

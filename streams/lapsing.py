@@ -60,6 +60,7 @@ class LapsingWriter:
 
     def close(self) -> None:
         self._producer.flush(1.0)
+        del self._producer
 
     def _hand_over(self, name: str, partition: int, group: Sequence[Outgoing], reports: _Reports) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from schemas.decisions import Decision
 from streams.errors import Refusal
@@ -21,10 +22,21 @@ SETTLE_MS = 1_000
 """How long a decision that was told may take to be recorded: it is committed after its response was sent."""
 
 
+class Chunks(NamedTuple):
+    """How far back is looked, and by what steps."""
+
+    first: int = FIRST_CHUNK
+    max: int = CHUNK_MAX
+    looked_at_max: int = LOOKED_AT_MAX
+
+
+CHUNKS = Chunks()
+
+
 class LookBack:
     """The search for one decision, chunk by chunk, so that whoever searches can do other work in between."""
 
-    def __init__(self, log: Log, decision_id: str, now_ms: Callable[[], int]) -> None:
+    def __init__(self, log: Log, decision_id: str, now_ms: Callable[[], int], chunks: Chunks = CHUNKS) -> None:
         self.decision_id = decision_id
         self.found: Decision | None = None
         self._log = log
@@ -33,10 +45,10 @@ class LookBack:
         self._settled_at_ms = now_ms() + SETTLE_MS
         self._partition = partition_of(self._key, log.partitions(TOPIC))
         self._first, self._end = log.ends(TOPIC)[self._partition]
-        self._first = max(self._first, self._end - LOOKED_AT_MAX)
+        self._first = max(self._first, self._end - chunks.looked_at_max)
         self._start = self._end
         """From here on everything was looked at, up to `_end`."""
-        self._chunk = FIRST_CHUNK
+        self._chunk, self._chunk_max = chunks.first, chunks.max
         self._done = False
 
     def further(self) -> bool:
@@ -50,7 +62,7 @@ class LookBack:
 
     def _backwards(self) -> bool:
         end, self._start = self._start, max(self._first, self._start - self._chunk)
-        self._chunk = min(CHUNK_MAX, CHUNK_GROWTH * self._chunk)
+        self._chunk = min(self._chunk_max, CHUNK_GROWTH * self._chunk)
         return self._look_at(self._start, end)
 
     def _lately(self) -> bool:

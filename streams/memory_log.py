@@ -16,6 +16,11 @@ from streams.log import Ends, Listener, Membership, Outgoing, Position, Record
 from streams.partitioner import partition_of
 
 
+def _drawn(number: int) -> str:
+    """A topic id: 22 characters of base64url, as a broker's, and full of the marks that ids are joined by."""
+    return f"-{number}-_".ljust(22, "-")
+
+
 @dataclass
 class _Topic:
     id: str
@@ -30,9 +35,17 @@ class _Group:
 
 
 class MemoryLog:
-    """Topics in memory. `now_ms` stamps what is appended; stamps never run backwards in a partition."""
+    """Topics in memory. `now_ms` stamps what is appended; stamps never run backwards in a partition.
 
-    def __init__(self, now_ms: Callable[[], int], partitions: Mapping[str, int] | None = None) -> None:
+    `topic_ids` gives topics ids of one's choice.
+    """
+
+    def __init__(
+        self,
+        now_ms: Callable[[], int],
+        partitions: Mapping[str, int] | None = None,
+        topic_ids: Mapping[str, str] | None = None,
+    ) -> None:
         self._now_ms = now_ms
         self._ids = itertools.count(1)
         self._topics: dict[str, _Topic] = {}
@@ -43,13 +56,13 @@ class MemoryLog:
         self._lock = threading.RLock()
         counts = partitions if partitions is not None else {name: t.partitions for name, t in BY_NAME.items()}
         for name, count in counts.items():
-            self.create(name, count)
+            self.create(name, count, topic_id=(topic_ids or {}).get(name))
 
-    def create(self, topic: str, partitions: int, max_bytes: int | None = None) -> None:
-        """Create a topic, or a new incarnation of it."""
+    def create(self, topic: str, partitions: int, max_bytes: int | None = None, *, topic_id: str | None = None) -> None:
+        """Create a topic, or a new incarnation of it; it draws an id of its own where none is given."""
         known = BY_NAME.get(topic)
         limit = max_bytes or (known.max_bytes if known else MESSAGE_BYTES_MAX)
-        self._topics[topic] = _Topic(f"{topic}-id{next(self._ids)}", [[] for _ in range(partitions)], limit)
+        self._topics[topic] = _Topic(topic_id or _drawn(next(self._ids)), [[] for _ in range(partitions)], limit)
 
     def writer(self, *, within_ms: int | None = None) -> MemoryWriter:
         return MemoryWriter(self)

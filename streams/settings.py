@@ -116,6 +116,8 @@ class Settings(Group):
     """Prefix of topics, groups and transactional ids."""
     connection: dict[str, SecretStr] = Field(default_factory=dict)
     state_dir: Path = Path(".local/state")
+    connect_timeout_ms: Annotated[int, Field(ge=100)] = 8_000
+    """How long a command waits for the broker to answer."""
     session_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
     transaction_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
     send_timeout_ms: Annotated[int, Field(ge=1_000)] = 60_000

@@ -24,6 +24,7 @@ from schemas.documents import (
     Waiting,
     Withdrawal,
 )
+from streams.entry_ids import column_id, parts_of_column_id
 
 ENTRIES = "entries"
 STATS = "stats"
@@ -83,12 +84,20 @@ def key_of(column: str, id_: str) -> bytes:
 
 def entry_id(number: int) -> str:
     """The id of an entry in its column: keys sort as numbers do."""
-    return f"{number:020d}"
+    return column_id(number)
 
 
 def opinion_id(number: int, text_digest: str) -> str:
     """The id of a second opinion on an entry beside a text."""
-    return f"{entry_id(number)}.{text_digest}"
+    return column_id(number, text_digest)
+
+
+def parts_of_opinion_id(id_: str) -> tuple[int, str]:
+    """The number of the entry and the digest of the text. Raises ValueError for a text that is no such id."""
+    number, text_digest = parts_of_column_id(id_)
+    if text_digest is None:
+        raise ValueError(f"{id_!r} names no text")
+    return number, text_digest
 
 
 def digest_of(changes: dict[bytes, bytes | None]) -> str:

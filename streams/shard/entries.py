@@ -6,6 +6,7 @@ Rows are numbers that are used again; columns of numbers take the room that obje
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,7 +54,9 @@ class Seen(NamedTuple):
 class EntryIndex:
     """All entries of a shard."""
 
-    def __init__(self) -> None:
+    def __init__(self, tables: Callable[[int], Tables] = Tables) -> None:
+        """`tables` makes those of vectors of so many dimensions."""
+        self._tables_of = tables
         self._rows: dict[int, int] = {}
         """Row by id."""
         self._ids = np.full(16, -1, dtype=np.int64)
@@ -300,7 +303,7 @@ class EntryIndex:
         if place is None:
             tables = self._tables.get(dim)
             if tables is None:
-                tables = self._tables[dim] = Tables(dim)
+                tables = self._tables[dim] = self._tables_of(dim)
             place = self._by_space[number] = (tables, Table())
             if self._modes.get(space) == "ann":
                 tables.become_ann(place[1], EF_AT_FIRST)

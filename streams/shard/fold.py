@@ -33,6 +33,7 @@ from schemas.responses import Outcome
 from streams.answers import refused, respond
 from streams.dead_letters import bury
 from streams.effective import JUDGED_MAX
+from streams.entry_ids import topic_place
 from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
 from streams.log import Record
 from streams.never import may_keep
@@ -134,7 +135,7 @@ def _fire_timers(shard: Shard, record: Record, out: Folded) -> None:
 def _is_repeat(shard: Shard, event: Event, out: Folded) -> bool:
     """What classify and govern repeat after a crash was folded already: positions tell."""
     if isinstance(event, Asked | Passed):
-        place, offset = f"{event.origin.topic_id}/{event.origin.partition}", event.origin.offset
+        place, offset = topic_place(event.origin.topic_id, event.origin.partition), event.origin.offset
     elif isinstance(event, PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched):
         place, offset = CONTROL, event.version
     else:

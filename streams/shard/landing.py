@@ -13,6 +13,7 @@ from schemas.policy import Cacheable, Limits
 from schemas.responses import DecisionSummary, Outcome, Response
 from streams.answers import compact, digest_of_answer, project, refused, respond, served, tokens_of
 from streams.dead_letters import bury
+from streams.entry_ids import request_place_of, topic_place_of
 from streams.errors import Refusal, RefusalCode
 from streams.identity import decision_tag
 from streams.log import Outgoing, Record
@@ -110,14 +111,16 @@ def _unexpected(shard: Shard, forward_id: str, record: Record, out: Folded) -> N
 
 
 def _was_asked(shard: Shard, forward_id: str) -> bool:
-    match forward_id.split("-"):
-        case [partition, offset, tag] if partition.isdecimal() and offset.isdecimal():
-            return any(
-                int(offset) <= highest
-                for place, highest in shard.highwater.items()
-                if place.endswith(f"/{partition}") and decision_tag(place.rpartition("/")[0], shard.incarnation) == tag
-            )
-    return False
+    asked = request_place_of(forward_id)
+    if asked is None:
+        return False
+    return any(
+        asked.offset <= highest
+        for key, highest in shard.highwater.items()
+        if (place := topic_place_of(key)) is not None
+        and place.partition == asked.partition
+        and decision_tag(place.topic_id, shard.incarnation) == asked.tag
+    )
 
 
 def _answer(shard: Shard, waiting: Waiting, body: Body, limits: Limits | None) -> Outgoing:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from schemas.documents import Aging, Entry, EntryStats
 from schemas.policy import Eviction, Policy
+from streams.entry_ids import parts_of_room_id, room_id
 from streams.shard.uses import NUMBER_MASK, Uses, last_of, place
 from streams.shard.worth import ADMITTED, latency_of, size_of, tokens_of, worth
 
@@ -58,7 +59,7 @@ class Room:
     @property
     def id(self) -> str:
         """Its id in the column `aging`."""
-        return f"{self.tenant}/{self.category}"
+        return room_id(self.tenant, self.category)
 
 
 class Rooms:
@@ -181,7 +182,7 @@ class Rooms:
         if id_ == WHOLE_SHARD:
             self.base = aging.base
             return
-        tenant, category = id_.split("/")
+        tenant, category = parts_of_room_id(id_)
         room = self._room(tenant, category)
         anew = aging.since > room.aging.since
         room.aging = aging

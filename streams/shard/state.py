@@ -85,12 +85,15 @@ class Kept(NamedTuple):
 class Shard:
     """One journal partition's state. Not thread-safe; one worker has it at a time."""
 
-    def __init__(self, partition: int, shards: int, incarnation: str, store: Store) -> None:
+    def __init__(
+        self, partition: int, shards: int, incarnation: str, store: Store, entries: EntryIndex | None = None
+    ) -> None:
+        """An empty shard. `entries` is an empty index, where it is to be another than the usual."""
         self.partition = partition
         self.shards = shards
         self.incarnation = incarnation
         self.store = store
-        self.entries = EntryIndex()
+        self.entries = EntryIndex() if entries is None else entries
         self.flights = Flights()
         self.policy: ShardPolicy | None = None
         self.loads: dict[str, ShardLoad] = {}
@@ -265,7 +268,7 @@ class Shard:
                 else:
                     self.withdrawals[id_] = cast(Withdrawal, message)
             case columns.BANNED:
-                namespace, _, answer = id_.partition(".")
+                namespace, answer = entry_ids.parts_of_ban_id(id_)
                 self.banned.setdefault(namespace, set()).add(answer)
             case columns.JUDGED:
                 self.judged[id_] = cast(Judged, message).recent
@@ -280,11 +283,11 @@ class Shard:
                 else:
                     self.doubts.put(id_, cast(Doubt, message))
             case columns.OPINIONS:
-                number, _, text = id_.partition(".")
+                number, text = columns.parts_of_opinion_id(id_)
                 if message is None:
-                    self.opinions.drop(int(number), text)
+                    self.opinions.drop(number, text)
                 else:
-                    self.opinions.put(int(number), text, cast(Opinion, message))
+                    self.opinions.put(number, text, cast(Opinion, message))
             case columns.TALLIES:
                 self.tallies.restore(id_, cast(Tally, message))
             case _:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from schemas.documents import Banned, Flight, Withdrawal
 from schemas.journal import EntriesInvalidated, HitJudged
 from schemas.policy import Cacheable, Policy
-from streams.entry_ids import place_of
+from streams.entry_ids import ban_id, column_id, place_of
 from streams.log import Record
 from streams.shard.columns import BANNED, ENTRIES, OPINIONS, STATS, WITHDRAWALS, Change, entry_id, opinion_id
 from streams.shard.entries import Seen, namespace_of
@@ -27,7 +27,7 @@ def on_invalidated(shard: Shard, event: EntriesInvalidated, record: Record, out:
     """Withdraw what matches; one entry leaves at once, others with the next ticks."""
     rule = ordered(event, record.offset, shard.time_ms)
     if event.entry_id is None:
-        shard.apply([Change(WITHDRAWALS, f"{record.offset:020d}", rule)])
+        shard.apply([Change(WITHDRAWALS, column_id(record.offset), rule)])
         return
     seen = _named(shard, event.entry_id)
     if seen is not None and matches(rule, shard.entry(seen), event.entry_id):
@@ -38,7 +38,7 @@ def on_policy(shard: Shard, policy: Policy, offset: int) -> list[Change]:
     """Withdrawals of the categories that hold something and that a policy from `offset` on does not let be kept."""
     held = {*shard.entries.ages.counts(), *shard.flights.categories()}
     gone = sorted(name for name in held if (of := policy.of(name)) is None or of.cache is Cacheable.NEVER)
-    return [Change(WITHDRAWALS, f"{offset:020d}.{name}", Withdrawal(offset=offset, category=name)) for name in gone]
+    return [Change(WITHDRAWALS, column_id(offset, name), Withdrawal(offset=offset, category=name)) for name in gone]
 
 
 def withdraw_judged(shard: Shard, event: HitJudged, record: Record, out: Folded) -> None:
@@ -54,12 +54,12 @@ def withdraw_judged(shard: Shard, event: HitJudged, record: Record, out: Folded)
         remove(shard, [seen], "judged", out)
     elif event.forward_id is not None and shard.flights.get(event.forward_id) is not None:
         rule = Withdrawal(offset=record.offset, forward_id=event.forward_id, looked_at=record.offset)
-        shard.apply([Change(WITHDRAWALS, f"{record.offset:020d}", rule)])
+        shard.apply([Change(WITHDRAWALS, column_id(record.offset), rule)])
 
 
 def ban(namespace: str, answer: str, version: int) -> Change:
     """The answer (digest) is not kept or served again in the namespace (hex)."""
-    return Change(BANNED, f"{namespace}.{answer}", Banned(version=version))
+    return Change(BANNED, ban_id(namespace, answer), Banned(version=version))
 
 
 def is_withdrawn(shard: Shard, seen: Seen, namespace: bytes) -> bool:

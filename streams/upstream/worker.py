@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from schemas.forwards import Forward
 from schemas.responses import Problem
@@ -50,6 +51,19 @@ MODEL_LABELS_MAX = 100
 """Clients name the models: metrics count those beyond this as `other`."""
 
 
+class WorkerLimits(NamedTuple):
+    """What one worker takes on at once, and how long it waits for it at its end."""
+
+    batch_max: int = BATCH_MAX
+    open_max: int = OPEN_MAX
+    span_max: int = SPAN_MAX
+    """Offsets from the oldest open call of a partition to the newest forward taken."""
+    drain_s: float = DRAIN_S
+
+
+LIMITS = WorkerLimits()
+
+
 def run_upstream(
     settings: Settings,
     log: Log,
@@ -59,6 +73,7 @@ def run_upstream(
     ready: Callable[[], None],
     now_ms: Callable[[], int],
     make_model: Callable[[], Model] | None = None,
+    limits: WorkerLimits = LIMITS,
 ) -> None:
     """Run until `stop`, then wait for open calls, send, commit and leave.
 
@@ -67,7 +82,7 @@ def run_upstream(
     """
     for topic in (SOURCE, "completions", "load"):
         log.partitions(topic)
-    worker = Worker(settings, log, metrics, make_model or model_of(settings, now_ms), now_ms)
+    worker = Worker(settings, log, metrics, make_model or model_of(settings, now_ms), now_ms, limits)
     try:
         while not stop():
             worker.turn()
@@ -111,8 +126,10 @@ class Worker:
         metrics: Metrics,
         make_model: Callable[[], Model],
         now_ms: Callable[[], int],
+        limits: WorkerLimits = LIMITS,
     ) -> None:
         self._settings = settings.upstream
+        self._limits = limits
         self._log = log
         self._metrics = metrics
         self._now_ms = now_ms
@@ -136,7 +153,7 @@ class Worker:
 
     def turn(self) -> None:
         """Take what waits, count what is acknowledged, keep positions and report load when due."""
-        batch = self._reader.poll(BATCH_MAX, POLL_S)
+        batch = self._reader.poll(self._limits.batch_max, POLL_S)
         self._open_partitions()
         owned = set(self._reader.assignment())
         for record in batch:
@@ -156,9 +173,9 @@ class Worker:
             self._report_load()
 
     def drain(self) -> None:
-        """Wait for the calls under way, at most `DRAIN_S`, and keep the positions. No new call starts."""
+        """Wait for the calls under way, at most `drain_s`, and keep the positions. No new call starts."""
         self._draining = True
-        self._await_started(lambda one: True, DRAIN_S)
+        self._await_started(lambda one: True, self._limits.drain_s)
         self._check()
         self._commit(self._offsets)
 
@@ -358,13 +375,14 @@ class Worker:
     def _throttle(self) -> None:
         """Leave forwards in the topic while too many are open, or one old call holds a partition's position."""
         if self._full:
-            self._full = len(self._open) > OPEN_MAX // 2
+            self._full = len(self._open) > self._limits.open_max // 2
         else:
-            self._full = len(self._open) >= OPEN_MAX
+            self._full = len(self._open) >= self._limits.open_max
+        span_max = self._limits.span_max
         wanted = {
             partition
             for partition, one in self._offsets.items()
-            if self._full or one.span >= (SPAN_MAX // 2 if partition in self._paused else SPAN_MAX)
+            if self._full or one.span >= (span_max // 2 if partition in self._paused else span_max)
         }
         if wanted - self._paused:
             self._reader.pause(sorted(wanted - self._paused))

@@ -41,15 +41,16 @@ class Running:
 
     def _run(self, processor: Callable[..., None], settings: Settings, more: dict[str, Any]) -> None:
         try:
-            processor(
-                settings,
-                KafkaLog(settings),
-                self.metrics,
-                stop=self._stop.is_set,
-                ready=self._ready.set,
-                now_ms=lambda: time.time_ns() // 1_000_000,
-                **more,
-            )
+            with KafkaLog(settings) as log:
+                processor(
+                    settings,
+                    log,
+                    self.metrics,
+                    stop=self._stop.is_set,
+                    ready=self._ready.set,
+                    now_ms=lambda: time.time_ns() // 1_000_000,
+                    **more,
+                )
         except Exception as problem:  # noqa: BLE001 - raised again in the test's thread
             self.problem = problem
 

@@ -47,6 +47,7 @@ def acknowledging(settings: Settings, shards: Collection[int]) -> Iterator[None]
     finally:
         done.set()
         thread.join(30)
+        log.close()
 
 
 @contextmanager

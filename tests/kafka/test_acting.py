@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -32,9 +32,10 @@ PROCESSORS: dict[str, Callable[..., None]] = {"classify": run_classify, "populat
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> KafkaLog:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
     create_table(admin, settings.prefix)
-    return KafkaLog(settings)
+    with KafkaLog(settings) as log:
+        yield log
 
 
 def put(log: KafkaLog, topic: str, value: bytes) -> None:
@@ -56,7 +57,7 @@ def acknowledged(log: KafkaLog, processor: str, version: int) -> set[str]:
 def members(admin: AdminClient, settings: Settings, processor: str) -> set[str]:
     """The members of the processor's group as the broker knows them."""
     group = settings.prefix + processor
-    described = admin.describe_consumer_groups([group])[group].result()  # type: ignore[no-untyped-call]
+    described = admin.describe_consumer_groups([group])[group].result()
     return {member.member_id for member in described.members}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -30,9 +31,10 @@ def quick(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> KafkaLog:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
     create_table(admin, settings.prefix)
-    return KafkaLog(settings)
+    with KafkaLog(settings) as log:
+        yield log
 
 
 def sample() -> bytes:

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from schemas.control import POLICY_KEY, PolicyInForce
 from schemas.journal import Asked, Passed, decode_event
@@ -36,10 +37,11 @@ def outside(settings: Settings, admin: AdminClient) -> str:
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> KafkaLog:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
     for name in BY_NAME:
         make(admin, settings.prefix + name, 1)
-    return KafkaLog(settings)
+    with KafkaLog(settings) as log:
+        yield log
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,12 @@ from schemas.responses import Outcome
 from schemas.stats import CategoryNow, ShardStats
 from streams.dead_letters import bury
 from streams.embedder import load_embedder
+from streams.entry_ids import wire_id
 from streams.errors import CommandRefused, LogFailed, Refusal, RefusalCode
 from streams.kafka_log import KafkaLog
 from streams.log import Outgoing, Record
 from streams.settings import Settings
+from streams.shard.columns import ENTRIES, entry_id, key_of
 from streams.vectors import encode, quantise
 from tests.kafka.background import eventually
 from tests.kafka.shards import acknowledge, acknowledging, member
@@ -39,14 +43,15 @@ Out = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
-def log(settings: Settings, admin: AdminClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> KafkaLog:
+def log(settings: Settings, admin: AdminClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[KafkaLog]:
     create_table(admin, settings.prefix)
     monkeypatch.setenv("REFRAIN_KAFKA", settings.kafka)
     monkeypatch.setenv("REFRAIN_PREFIX", settings.prefix)
     monkeypatch.setenv("REFRAIN_EMBEDDING__BACKEND", "free")
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
-    return KafkaLog(settings)
+    with KafkaLog(settings) as log:
+        yield log
 
 
 def write(log: KafkaLog, *records: Outgoing) -> None:
@@ -204,12 +209,12 @@ def kept(log: KafkaLog) -> list[str]:
     ]
     write(log, *(Outgoing("documents", _key(e), e.encode(), (), p) for p, e in rows))
     write(log, Outgoing("documents", _key(rows[3][1]), None, (), 1))
-    tag = log.topic_id("journal")[:8]
-    return [f"{p}-{e.id}-{tag}" for p, e in rows[:3]]
+    journal = log.topic_id("journal")
+    return [wire_id(p, e.id, journal) for p, e in rows[:3]]
 
 
 def _key(kept: Entry) -> bytes:
-    return f"entries/{kept.id:020d}".encode()
+    return key_of(ENTRIES, entry_id(kept.id))
 
 
 def test_a_dry_run_tells_what_would_go_and_sends_nothing(log: KafkaLog, kept: list[str], capsys: Out) -> None:
@@ -267,15 +272,9 @@ def test_an_invalidation_is_sent_as_it_was_named(
 
 
 def test_a_no_withdraws_nothing(log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("typer.confirm", _no)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     assert main(["invalidate", "--all"]) == exits.FAILED
     assert commands(log) == []
-
-
-def _no(*_: object, **__: object) -> None:
-    import typer
-
-    raise typer.Abort
 
 
 # -- judging ----------------------------------------------------------------------------------------------
@@ -288,7 +287,7 @@ def decision(id_: str, outcome: Outcome, time_ms: int, **fields: Any) -> Outgoin
 
 
 def test_a_judgement_lists_every_request_that_got_the_answer(log: KafkaLog, settings: Settings, capsys: Out) -> None:
-    kept = f"0-1-{log.topic_id('journal')[:8]}"
+    kept = wire_id(0, 1, log.topic_id("journal"))
     answers = [Answered(forward_id=id_, body=Sealed(data="{}")) for id_ in ("0-9-x", "0-1-x")]
     write(log, *(Outgoing("journal", None, each.encode(), (), 0) for each in answers))
     write(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from confluent_kafka.admin import AdminClient
 
 from schemas.base import Sealed
 from schemas.observations import Comparison, Observation
 from streams.compare import run_compare
+from streams.identity import decision_id
 from streams.kafka_log import KafkaLog
 from streams.log import Outgoing
 from streams.settings import Settings
@@ -22,7 +24,7 @@ def observed(number: int) -> Outgoing:
     texts = ("the same words in both", f"the same words in both, but {number} more")
     cached, answered = (Sealed(data=json.dumps({"message": {"content": text}})) for text in texts)
     observation = Observation(
-        decision_id=f"0-{number}-tag",
+        decision_id=decision_id(0, number, "tag"),
         tenant="acme",
         category="code",
         model="m",
@@ -40,6 +42,10 @@ def compared(log: KafkaLog) -> dict[str, Comparison]:
     return {(record.key or b"").decode(): Comparison.decode(record.value or b"") for record in records}
 
 
+def holds(log: KafkaLog, count: int) -> bool:
+    return len(compared(log)) == count
+
+
 def test_every_observation_is_compared_also_across_workers(settings: Settings, admin: AdminClient) -> None:
     create_table(admin, settings.prefix)
     log = KafkaLog(settings)
@@ -48,10 +54,10 @@ def test_every_observation_is_compared_also_across_workers(settings: Settings, a
         numbers = range(start, start + COUNT)
         with running(run_compare, settings):
             writer.send([Outgoing("observations", None, b"junk"), *map(observed, numbers)])
-            eventually(lambda end=start + COUNT: len(compared(log)) == end)
+            eventually(partial(holds, log, start + COUNT))
     writer.close()
     found = compared(log)
-    assert found.keys() == {f"0-{number}-tag" for number in range(2 * COUNT)}
-    assert all(found[f"0-{n}-tag"].similarity == 1.0 for n in range(0, 2 * COUNT, 2))
-    assert all(found[f"0-{n}-tag"].embedder == "free-1" for n in range(1, 2 * COUNT, 2))
+    assert found.keys() == {decision_id(0, number, "tag") for number in range(2 * COUNT)}
+    assert all(found[decision_id(0, n, "tag")].similarity == 1.0 for n in range(0, 2 * COUNT, 2))
+    assert all(found[decision_id(0, n, "tag")].embedder == "free-1" for n in range(1, 2 * COUNT, 2))
     assert len(list(log.scan("dead-letters", 0))) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from confluent_kafka.admin import AdminClient
 
@@ -13,6 +15,7 @@ from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadCh
 from schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from schemas.responses import Outcome
 from streams.govern import run_govern
+from streams.identity import decision_id
 from streams.in_force import PolicyWatch
 from streams.kafka_log import KafkaLog
 from streams.log import Outgoing
@@ -31,9 +34,10 @@ JUDGE = Judge(who="me", decision_id=DECISION.id, correct=False)
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> KafkaLog:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
     create_table(admin, settings.prefix)
-    return KafkaLog(settings)
+    with KafkaLog(settings) as log:
+        yield log
 
 
 def give(log: KafkaLog, *commands: Message | bytes) -> None:
@@ -75,8 +79,8 @@ def test_commands_reach_every_shard_in_order_and_bad_ones_are_kept(log: KafkaLog
 def test_each_kind_of_command_reaches_every_shard_once_and_refused_ones_are_kept(
     log: KafkaLog, settings: Settings
 ) -> None:
-    record_decision(log, *(DECISION.model_copy(update={"id": f"0-{n}-tag"}) for n in range(40)))
-    commands = [
+    record_decision(log, *(DECISION.model_copy(update={"id": decision_id(0, n, "tag")}) for n in range(40)))
+    commands: list[Message | bytes] = [
         SET,
         Invalidate(who="me", source_id="doc", keep_version="3"),
         b'{"v":1,"kind":"Invalidate","who":"me"}',

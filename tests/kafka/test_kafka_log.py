@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
@@ -20,9 +20,10 @@ TOPIC = "things"
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> KafkaLog:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
     make_topic(admin, settings.prefix + TOPIC, 4, max_message_bytes="100000")
-    return KafkaLog(settings)
+    with KafkaLog(settings) as log:
+        yield log
 
 
 def test_a_scan_ends_where_an_aborted_transaction_is_the_last_thing(log: KafkaLog) -> None:

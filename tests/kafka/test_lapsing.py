@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from confluent_kafka.admin import AdminClient
 
@@ -16,9 +18,10 @@ WITHIN_MS = 4_000
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> KafkaLog:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
     make_topic(admin, settings.prefix + "things", 3, max_message_bytes="100000")
-    return KafkaLog(settings)
+    with KafkaLog(settings) as log:
+        yield log
 
 
 @pytest.fixture

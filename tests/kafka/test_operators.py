@@ -14,7 +14,8 @@ from confluent_kafka.admin import AdminClient
 
 from ops.cli import main
 from ops.client import Client
-from schemas.requests import Request, Source
+from schemas.base import Source
+from schemas.requests import Request
 from schemas.responses import Response
 from streams.classify import run_classify
 from streams.govern import run_govern

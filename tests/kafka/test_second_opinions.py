@@ -66,8 +66,8 @@ def ask(client: Client, question: str) -> Response:
 
 
 def decisions(settings: Settings) -> list[Decision]:
-    log = KafkaLog(settings)
-    records = [record for place in range(log.partitions("decisions")) for record in log.scan("decisions", place)]
+    with KafkaLog(settings) as log:
+        records = [record for place in range(log.partitions("decisions")) for record in log.scan("decisions", place)]
     return [Decision.decode(record.value or b"") for record in records]
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
+from collections.abc import Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -12,9 +11,9 @@ from schemas.forwards import Completion, Forward
 from streams.kafka_log import KafkaLog
 from streams.log import Outgoing
 from streams.settings import Settings
-from streams.upstream import worker
 from streams.upstream.model import Answer
-from streams.upstream.worker import run_upstream
+from streams.upstream.worker import WorkerLimits, run_upstream
+from tests.gate import Gate
 from tests.kafka.background import Running, eventually, running
 from tests.kafka.table import PARTITIONS_MAX, create_table
 
@@ -28,12 +27,12 @@ class Model:
     def __init__(self, held: frozenset[str] = frozenset()) -> None:
         self.held = held
         self.asked: list[str] = []
-        self.let_go = threading.Event()
+        self.let_go = Gate()
 
     async def answer(self, forward: Forward) -> Answer:
         self.asked.append(forward.forward_id)
-        while forward.forward_id in self.held and not self.let_go.is_set():
-            await asyncio.sleep(0.005)
+        if forward.forward_id in self.held:
+            await self.let_go.wait()
         return Answer(body={"to": forward.forward_id})
 
     async def close(self) -> None:
@@ -41,20 +40,15 @@ class Model:
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> KafkaLog:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
     create_table(admin, settings.prefix)
-    log = KafkaLog(settings)
-    log.writer().send(
-        [
-            Outgoing(
-                "forwards",
-                name.encode(),
-                Forward(forward_id=name, model="m", body={}, deadline_at_ms=FOREVER_MS, route="r").encode(),
-            )
-            for name in NAMES
-        ]
-    )
-    return log
+    with KafkaLog(settings) as log:
+        log.writer().send([Outgoing("forwards", name.encode(), forward_of(name).encode()) for name in NAMES])
+        yield log
+
+
+def forward_of(name: str) -> Forward:
+    return Forward(forward_id=name, model="m", body={}, deadline_at_ms=FOREVER_MS, route="r")
 
 
 def completed(log: KafkaLog) -> list[str]:
@@ -76,12 +70,9 @@ def test_every_forward_is_called_once(log: KafkaLog, settings: Settings) -> None
     assert sorted(completed(log)) == sorted(model.asked) == sorted(NAMES)
 
 
-def test_the_next_worker_calls_only_what_was_open(
-    log: KafkaLog, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker, "DRAIN_S", 0.2)
+def test_the_next_worker_calls_only_what_was_open(log: KafkaLog, settings: Settings) -> None:
     first = Model(held=frozenset(NAMES[:5]))
-    with running(run_upstream, settings, make_model=lambda: first):
+    with running(run_upstream, settings, make_model=lambda: first, limits=WorkerLimits(drain_s=0.2)):
         eventually(lambda: written(log) == len(NAMES) - 5)
     second = Model()
     with running(run_upstream, settings, make_model=lambda: second):

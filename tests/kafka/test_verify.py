@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from confluent_kafka.admin import AdminClient
 
 from schemas.base import Sealed
 from schemas.doubts import DoubtRaised
 from schemas.journal import Verified, decode_event
+from streams.identity import decision_id
 from streams.kafka_log import KafkaLog
 from streams.log import Outgoing
 from streams.settings import Settings, Verify
@@ -22,7 +24,7 @@ MINUTE_MS = 60_000
 
 def doubt(number: int, incarnation: str) -> Outgoing:
     raised = DoubtRaised(
-        id=f"0-{number}-tag",
+        id=decision_id(0, number, "tag"),
         partition=number % PARTITIONS_MAX,
         incarnation=incarnation,
         category="legal",
@@ -43,6 +45,10 @@ def opinions(log: KafkaLog) -> dict[tuple[int, str], Verified]:
     return {(place, event.id): event for place, event in events if isinstance(event, Verified)}
 
 
+def holds(log: KafkaLog, count: int) -> bool:
+    return len(opinions(log)) == count
+
+
 def test_every_doubt_gets_an_opinion_also_across_workers(settings: Settings, admin: AdminClient) -> None:
     create_table(admin, settings.prefix)
     log = KafkaLog(settings)
@@ -53,10 +59,10 @@ def test_every_doubt_gets_an_opinion_also_across_workers(settings: Settings, adm
         with running(run_verify, worded):
             doubts = [doubt(number, journal) for number in range(start, start + COUNT)]
             writer.send([Outgoing("doubts", None, b"junk"), doubt(99, "another journal"), *doubts])
-            eventually(lambda end=start + COUNT: len(opinions(log)) == end)
+            eventually(partial(holds, log, start + COUNT))
     writer.close()
     found = opinions(log)
-    assert found.keys() == {(number % PARTITIONS_MAX, f"0-{number}-tag") for number in range(2 * COUNT)}
+    assert found.keys() == {(number % PARTITIONS_MAX, decision_id(0, number, "tag")) for number in range(2 * COUNT)}
     assert {event.entry: event.score for event in found.values()} == {
         number: 1.0 if number % 2 == 0 else 0.0 for number in range(2 * COUNT)
     }

@@ -40,7 +40,7 @@ def test_at_least_the_share_asked_for_is_kept_in_every_block_where_so_much_is_ri
 def test_without_examples_outside_it_is_the_highest_that_keeps_enough() -> None:
     scores = np.arange(100.0)
     every = np.ones(100, dtype=bool)
-    assert floor_for(scores, every, every, np.zeros(100), 0.9).score == 10.0
+    assert floor_for(scores, every, every, np.zeros(100, dtype=int), 0.9).score == 10.0
 
 
 def test_the_worst_block_counts() -> None:
@@ -54,13 +54,13 @@ def test_the_worst_block_counts() -> None:
 def test_no_question_is_given_up_where_that_rejects_nothing_more() -> None:
     scores = np.array([*range(10, 110), *range(5)], dtype=float)
     inside = np.arange(105) < 100
-    floor = floor_for(scores, inside, inside, np.zeros(105), 0.9)
+    floor = floor_for(scores, inside, inside, np.zeros(105, dtype=int), 0.9)
     assert (floor.score, floor.kept, floor.rejected) == (10.0, 1.0, 1.0)
 
 
 def test_examples_of_which_none_is_right_have_no_floor() -> None:
     with pytest.raises(BadInput, match="no held-out example"):
-        floor_for(np.ones(3), np.zeros(3, dtype=bool), np.ones(3, dtype=bool), np.zeros(3), 0.9)
+        floor_for(np.ones(3), np.zeros(3, dtype=bool), np.ones(3, dtype=bool), np.zeros(3, dtype=int), 0.9)
 
 
 @given(ROWS)

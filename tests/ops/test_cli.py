@@ -147,7 +147,7 @@ def test_without_a_broker_it_ends_with_69_and_says_what_to_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REFRAIN_KAFKA", NOWHERE)
-    monkeypatch.setattr("ops.cluster.REACH_S", 0.5)
+    monkeypatch.setenv("REFRAIN_CONNECT_TIMEOUT_MS", "500")
     assert main(["topics", "check"]) == exits.UNAVAILABLE
     shown = capsys.readouterr().err
     assert shown.count("\n") == 1

@@ -42,7 +42,7 @@ def test_judged_hits_come_by_category_with_the_threshold_they_were_served_by() -
 
 
 def test_the_last_judgement_counts_and_other_commands_do_not() -> None:
-    commands = [judge("a", True), Switch(who="me", on=True), b"{}", judge("a", False)]
+    commands: list[Message | bytes] = [judge("a", True), Switch(who="me", on=True), b"{}", judge("a", False)]
     found = judged_hits(log_of([decision("a"), decision("a")], commands))
     assert found.samples == {"code": [Sample(0.93, False, 0.9)]}
 

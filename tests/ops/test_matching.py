@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ops.matching import Found, matching, rule_of
 from schemas.base import Near, Sealed, Source
 from schemas.control import Invalidate
 from schemas.documents import Entry
+from streams.entry_ids import wire_id
 from streams.log import Record
+from streams.shard.columns import ENTRIES, entry_id, key_of
 from streams.vectors import encode, quantise
 
-JOURNAL = "journal-id-9"
+JOURNAL = "--_9-_id-"
 NOW = 10_000
 
 
@@ -27,7 +31,7 @@ def entry(number: int, **fields: Any) -> Entry:
 def documents(*rows: tuple[int, int, Entry | None]) -> list[Record]:
     """Records of (partition, number, entry or its deletion)."""
     return [
-        Record("documents", p, at, 0, f"entries/{number:020d}".encode(), None if kept is None else kept.encode())
+        Record("documents", p, at, 0, key_of(ENTRIES, entry_id(number)), None if kept is None else kept.encode())
         for at, (p, number, kept) in enumerate(rows)
     ]
 
@@ -40,9 +44,9 @@ def found(rows: list[Record], **fields: Any) -> list[str]:
 ROWS = documents(
     (0, 1, entry(1, tags=("a", "b"), sources=(Source(id="doc", version="1"),))),
     (0, 2, entry(2, tenant="other", admitted_at_ms=9_000, sources=(Source(id="doc", version="2"),))),
-    (1, 1, entry(1, category="chat", model="n", vector=encode(quantise([1.0, 0.0])))),
+    (1, 1, entry(1, category="chat", model="n", vector=encode(quantise(np.array([1.0, 0.0]))))),
 )
-IDS = ["0-1-journal-", "0-2-journal-", "1-1-journal-"]
+IDS = [wire_id(0, 1, JOURNAL), wire_id(0, 2, JOURNAL), wire_id(1, 1, JOURNAL)]
 
 
 def test_everything_is_everything() -> None:
@@ -67,7 +71,7 @@ def test_age_and_moment_cut_off() -> None:
 
 
 def test_nearness_compares_vectors_of_the_same_embedder() -> None:
-    close = Near(embedder="e", vector=encode(quantise([0.9, 0.1])), similarity=0.9)
+    close = Near(embedder="e", vector=encode(quantise(np.array([0.9, 0.1]))), similarity=0.9)
     assert found(ROWS, near=close) == IDS[2:]
     assert found(ROWS, near=close.model_copy(update={"embedder": "f"})) == []
 

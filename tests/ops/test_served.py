@@ -14,6 +14,7 @@ from schemas.decisions import Decision, Reason
 from schemas.journal import Answered, PolicySet, Tick
 from schemas.policy import Policy
 from schemas.responses import Outcome
+from streams.entry_ids import wire_id
 from streams.log import Outgoing
 from streams.memory_log import MemoryLog
 
@@ -36,7 +37,7 @@ def log() -> MemoryLog:
         Answered(forward_id="0-4-x", body=answer),
     ]
     log.append([Outgoing("journal", None, event.encode(), partition=1) for event in journal])
-    entry = f"1-2-{log.topic_id('journal')[:8]}"
+    entry = wire_id(1, 2, log.topic_id("journal"))
     made = [
         decision("0-5-x", Outcome.HIT, entry_id=entry, time_ms=50),
         decision("0-1-x", Outcome.MISS, forward_id="0-1-x", time_ms=10),

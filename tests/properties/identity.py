@@ -6,12 +6,14 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from typing import NamedTuple
 
 from schemas.policy import CategoryPolicy
 from streams.errors import Refusal
+from streams.identity import NOT_CONTEXT as PRODUCT_NOT_CONTEXT
 from streams.identity import identify
 from streams.request_reading import parse, request_of
 from tests.properties.changes import Changed, change
@@ -49,12 +51,12 @@ class Wrong(NamedTuple):
     after: str
 
 
-def place_of(text: str) -> Place:
+def place_of(text: str, not_context: frozenset[str] = PRODUCT_NOT_CONTEXT) -> Place:
     """Where the request written so is looked up. Raises Refusal."""
     asked = request_of(parse(text.encode(), bytes_max=1_000_000, depth_max=64))
     assert asked.category is not None
     policy = POLICIES[asked.category]
-    found = identify(asked.body, asked.vary, asked.sources, policy, chars_max=100_000)
+    found = identify(asked.body, asked.vary, asked.sources, policy, chars_max=100_000, not_context=not_context)
     space = "*" if policy.scope == "shared" else asked.tenant
     return Place(space, asked.category, EMBEDDER, found.context, None if found.comparable else found.text_digest)
 
@@ -71,25 +73,33 @@ def meaning(asked: dict[str, Json]) -> Json:
     return _typed([space, asked["category"], body, asked.get("vary", {}), [list(each) for each in sources]])
 
 
-def example(seed: int, counts: Counter[str]) -> Iterator[Wrong]:
+def example(seed: int, counts: Counter[str], not_context: frozenset[str] = PRODUCT_NOT_CONTEXT) -> Iterator[Wrong]:
     """One request, one change of it, one other spelling; what does not hold. Counts what was tried."""
+    at = partial(place_of, not_context=not_context)
     rng = random.Random(seed)
     asked = request(rng)
     plain = json.dumps(asked, ensure_ascii=False)
-    before = place_of(plain)
+    before = at(plain)
     other = spelled(rng, asked)
     counts["spelled otherwise"] += 1
-    if place_of(other) != before:
+    if at(other) != before:
         yield Wrong(seed, "spelled otherwise, and another namespace", plain, other)
     changed = next(filter(None, (change(rng, asked) for _ in range(TRIES))), None)
     if changed is not None:
-        yield from _after(seed, asked, before, changed, counts)
+        yield from _after(seed, asked, before, changed, counts, at)
 
 
-def _after(seed: int, asked: dict[str, Json], before: Place, changed: Changed, counts: Counter[str]) -> Iterator[Wrong]:
+def _after(
+    seed: int,
+    asked: dict[str, Json],
+    before: Place,
+    changed: Changed,
+    counts: Counter[str],
+    at: Callable[[str], Place],
+) -> Iterator[Wrong]:
     plain, after = json.dumps(asked, ensure_ascii=False), json.dumps(changed.request, ensure_ascii=False)
     try:
-        place = place_of(after)
+        place = at(after)
     except Refusal:
         counts["changed into what is refused"] += 1
         return

@@ -86,8 +86,9 @@ def opened(run: Run, kafka: str, folder: Path, step: Step) -> Iterator[Bench]:
         with (
             SimulatedServer(settings.upstream) as server,
             Cluster(environment_of(settings, server.base_url), settings.state_dir, folder / "logs") as cluster,
+            KafkaLog(settings) as log,
         ):
-            yield Bench(run, settings, settings.state_dir, admin, cluster, server, KafkaLog(settings), Report(), step)
+            yield Bench(run, settings, settings.state_dir, admin, cluster, server, log, Report(), step)
     finally:
         remove(admin, settings.prefix)
 

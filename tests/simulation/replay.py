@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from unittest.mock import patch
 
 from ops.client import HEADER
 from schemas.decisions import Candidate, Decision
 from schemas.journal import AnswerWithheld, Asked
+from streams.entry_ids import place_of
 from streams.log import Log, Outgoing, Record
 from streams.shard.columns import ENTRIES, entry_id
-from streams.shard.entries import Seen, namespace_of
+from streams.shard.entries import EntryIndex, Seen, namespace_of
 from streams.shard.fold import fold
 from streams.shard.state import Shard
 from streams.shard.tables import Found, Query, Search, Table, Tables
@@ -51,34 +51,42 @@ def replay(log: Log, live: Mapping[str, Decision], until: Mapping[int, int]) -> 
     shards, incarnation = log.partitions("journal"), log.topic_id("journal")
 
     def one(partition: int) -> Replayed:
-        shard = Shard(partition, shards, incarnation, MemoryStore())
         out = Replayed()
-        confirming = Confirming(shard, out)
-        with patch.object(shard.entries, "nearest", confirming.nearest):
-            for record in log.scan("journal", partition):
-                out.withheld |= _withheld(record)
-                confirming.live = _live(record, live)
-                _take(out, shard, record)
-                if record.offset + 1 == until.get(partition):
-                    out.state = _state(shard)
+        confirming = Confirming(out)
+        shard = Shard(partition, shards, incarnation, MemoryStore(), confirming)
+        confirming.shard = shard
+        for record in log.scan("journal", partition):
+            out.withheld |= _withheld(record)
+            confirming.live = _live(record, live)
+            _take(out, shard, record)
+            if record.offset + 1 == until.get(partition):
+                out.state = _state(shard)
         return out
 
-    with patch.object(Tables, "become_ann", _scan_on):
-        return read_all(log, "journal", one)
+    return read_all(log, "journal", one)
 
 
-class Confirming:
-    """Stands in for the search of a shard's entries."""
+class Scanning(Tables):
+    """Tables that say that they search an HNSW, and go on scanning."""
 
-    def __init__(self, shard: Shard, out: Replayed) -> None:
-        self._shard = shard
+    def become_ann(self, table: Table, ef: int) -> None:
+        table.search = "ann"
+
+
+class Confirming(EntryIndex):
+    """The entries of a shard, searched by what the live decisions say that they found."""
+
+    shard: Shard
+    """Whose entries they are."""
+
+    def __init__(self, out: Replayed) -> None:
+        super().__init__(Scanning)
         self._out = out
-        self._scan = shard.entries.nearest
         self.live: Decision | None = None
         """The live decision on the record that is being folded."""
 
     def nearest(self, space: bytes, query: Query, count: int, floor: float, ef: int) -> Searched:
-        search, truth = self._scan(space, query, count, floor, ef)
+        search, truth = super().nearest(space, query, count, floor, ef)
         if search != "ann" or self.live is None or self.live.search != "ann":
             return search, truth
         found = [self._confirmed(space, query, candidate) for candidate in self.live.candidates]
@@ -91,12 +99,16 @@ class Confirming:
         return search, confirmed
 
     def _confirmed(self, space: bytes, query: Query, candidate: Candidate) -> tuple[Found, Seen] | None:
-        number = int(candidate.entry_id.split("-")[1])
-        seen = self._shard.entries.by_id(number)
-        if seen is None or self._shard.document(ENTRIES, entry_id(number)) is None:
+        place = place_of(candidate.entry_id)
+        if place is None:
+            self._wrong(f"{candidate.entry_id} is the id of no entry")
+            return None
+        number = place.offset
+        seen = self.by_id(number)
+        if seen is None or self.shard.document(ENTRIES, entry_id(number)) is None:
             self._wrong(f"{candidate.entry_id} is not alive")
             return None
-        entry = self._shard.entry(seen)
+        entry = self.shard.entry(seen)
         if entry.vector is None or namespace_of(entry.space, entry.category, entry.embedder, entry.context) != space:
             self._wrong(f"{candidate.entry_id} is of another namespace")
             return None
@@ -109,11 +121,6 @@ class Confirming:
 
     def _wrong(self, what: str) -> None:
         self._out.wrong.append(f"{self.live.id if self.live else '-'}: {what}")
-
-
-def _scan_on(tables: Tables, table: Table, ef: int) -> None:
-    """Instead of `become_ann`: the table says that it is one, and goes on scanning."""
-    table.search = "ann"
 
 
 def _state(shard: Shard) -> State:

@@ -17,6 +17,7 @@ from schemas.journal import (
     decode_event,
 )
 from schemas.policy import Cacheable
+from streams.entry_ids import Place, place_of
 from streams.log import Log, Record
 from tests.simulation.records import read_all
 
@@ -43,6 +44,14 @@ def served_after_withdrawal(log: Log, live: Mapping[str, Decision]) -> list[str]
     return [wrong for part in read_all(log, "journal", one) for wrong in part]
 
 
+def admitted(entry_id: str) -> Place:
+    """Where an entry was admitted. Raises ValueError for a text that is no entry id."""
+    place = place_of(entry_id)
+    if place is None:
+        raise ValueError(f"{entry_id!r} is the id of no entry")
+    return place
+
+
 def _wrong(records: Iterable[Record], live: Mapping[str, Decision]) -> Iterator[str]:
     book = Book()
     for record in records:
@@ -62,7 +71,7 @@ def _wrong(records: Iterable[Record], live: Mapping[str, Decision]) -> Iterator[
 def _judge(book: Book, asked: Asked, decision: Decision) -> Iterator[str]:
     if decision.outcome != "hit" or decision.entry_id is None:
         return
-    number = int(decision.entry_id.split("-")[1])
+    number = admitted(decision.entry_id).offset
     if number in book.withdrawn:
         yield f"{decision.id} at {decision.partition}/{decision.offset} served {number}, {book.withdrawn[number]}"
     if asked.category in book.never or asked.category in book.off or "*" in book.off:
@@ -74,9 +83,9 @@ def _order(book: Book, event: Event, partition: int) -> None:
         mine = [number for number, asked in book.entries.items() if _matches(event, asked)]
         book.withdrawn |= dict.fromkeys(mine, f"withdrawn by command {event.version}")
     elif isinstance(event, HitJudged) and not event.correct and event.entry_id is not None:
-        at, number, _ = event.entry_id.split("-")
-        if int(at) == partition:
-            book.withdrawn[int(number)] = f"judged wrong by command {event.version}"
+        place = admitted(event.entry_id)
+        if place.partition == partition:
+            book.withdrawn[place.offset] = f"judged wrong by command {event.version}"
     elif isinstance(event, CacheSwitched):
         if event.on:
             book.off = {name for name in book.off if event.category not in (None, name)}

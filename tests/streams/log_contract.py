@@ -95,7 +95,7 @@ class LogContract:
     def test_a_poll_takes_no_more_than_it_is_asked_for(self, cluster: Cluster, topic: str) -> None:
         cluster.log.writer().send(records_of(topic, 10))
         reader = cluster.log.reader(topic, GROUP)
-        sizes = []
+        sizes: list[int] = []
         while sum(sizes) < 10:
             sizes.append(len(reader.poll(4, 0.2)))
         assert max(sizes) <= 4
@@ -274,7 +274,7 @@ class LogContract:
             lambda topic: list(cluster.log.scan(topic, 0)),
         ):
             with pytest.raises(WrongSetup, match="refrain topics create"):
-                question("no-such-topic")  # type: ignore[operator]
+                question("no-such-topic")
 
     def test_a_topic_made_again_has_another_identity(self, cluster: Cluster, topic: str) -> None:
         before = cluster.log.topic_id(topic)

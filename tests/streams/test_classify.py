@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,12 @@ class Embedder(FreeEmbedder):
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[list[str]] = []
+        self.fails: Exception | None = None
+        self.head_fails: Exception | None = None
 
     def embed(self, texts: Sequence[str]) -> Floats:
+        if self.fails is not None:
+            raise self.fails
         self.calls.append(list(texts))
         rows = super().embed(texts)
         for number, text in enumerate(texts):
@@ -82,24 +86,30 @@ class Embedder(FreeEmbedder):
         return len(text) <= 300
 
     def head(self, text: str) -> str:
+        if self.head_fails is not None:
+            raise self.head_fails
         return text[:300]
 
 
 class Entrance:
     """A classifier with all that belongs to it."""
 
-    def __init__(self, policy: Policy | None = POLICY, limits: Classify = LIMITS) -> None:
+    def __init__(
+        self,
+        policy: Policy | None = POLICY,
+        limits: Classify = LIMITS,
+        partitions: Callable[[str], int | None] = {"responses": 8, "/team.replies": 2}.get,
+    ) -> None:
         self.embedder = Embedder()
         self.metrics = Metrics()
         self.remembering = Remembering(self.embedder, 100, self.metrics)
         self.in_force = None if policy is None else PolicyInForce(version=4, who="w", at_ms=0, policy=policy)
-        counts = {"responses": 8, "/team.replies": 2}
         self.classifier = Classifier(
             limits,
             Incarnations("requests-id", "journal-id"),
             self.remembering,
             lambda: self.in_force,
-            ReplyTo("refrain.", limits.reply_topics, counts.get, lambda: 0),
+            ReplyTo("refrain.", limits.reply_topics, partitions, lambda: 0),
             self.metrics,
         )
 
@@ -366,19 +376,15 @@ def test_what_is_remembered_stays_under_a_policy_without_never() -> None:
     assert len(entrance.embedder.calls) == calls
 
 
-def test_a_policy_is_taken_on_as_a_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_policy_is_taken_on_as_a_whole_or_not_at_all() -> None:
     entrance = Entrance(OPEN)
     entrance.classifier.follow()
     with_examples = OPEN.model_copy(update={"categories": {"chat": CategoryPolicy(examples=("What?",))}})
     entrance.in_force = PolicyInForce(version=5, who="w", at_ms=0, policy=with_examples)
-
-    def failing(texts: Sequence[str]) -> Floats:
-        raise WrongSetup("the model is gone")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(entrance.embedder, "embed", failing)
-        with pytest.raises(WrongSetup):
-            entrance.classifier.follow()
+    entrance.embedder.fails = WrongSetup("the model is gone")
+    with pytest.raises(WrongSetup):
+        entrance.classifier.follow()
+    entrance.embedder.fails = None
     assert asked_of(entrance(ask(category="chat"))).seen.policy_version == 5
 
 
@@ -489,14 +495,11 @@ def test_a_request_that_outgrows_its_topic_by_escapes_is_refused() -> None:
     assert BY_NAME["journal"].max_bytes > OUT_BYTES_MAX
 
 
-def test_a_record_that_nobody_foresaw_does_not_stop_those_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: object, **__: object) -> None:
-        raise ZeroDivisionError(SECRET)
-
+def test_a_record_that_nobody_foresaw_does_not_stop_those_behind_it() -> None:
     entrance = Entrance()
-    with monkeypatch.context() as patched:
-        patched.setattr("streams.classify.question_of", fails)
-        letter, _ = refused_of(entrance(ask()))
+    entrance.embedder.head_fails = ZeroDivisionError(SECRET)
+    letter, _ = refused_of(entrance(ask()))
+    entrance.embedder.head_fails = None
     assert reason_of(letter) == "unreadable: ZeroDivisionError while the request was taken"
     asked_of(entrance(ask()))
 
@@ -505,8 +508,7 @@ def test_a_broker_that_fails_stops_the_batch() -> None:
     def fails(_: str) -> int:
         raise LogFailed("no broker")
 
-    entrance = Entrance()
-    entrance.classifier._reply_to = ReplyTo("refrain.", ("team.*",), fails, lambda: 0)
+    entrance = Entrance(partitions=fails)
     with pytest.raises(LogFailed):
         entrance(ask(headers=(("reply-to", b"team.replies"),)))
 

@@ -244,21 +244,26 @@ def test_a_worker_compares_and_keeps_its_position(metrics: Metrics) -> None:
     assert sum(p.next_offset for p in log.reader("observations", "compare").committed(range(8)).values()) == len(ids)
 
 
-def test_the_model_is_loaded_by_the_first_answers_that_need_it(
-    metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_model_is_loaded_by_the_first_answers_that_need_it(metrics: Metrics, tmp_path: Path) -> None:
     loaded: list[Path] = []
 
     def load(settings: Embedding, cache_dir: Path) -> Embedder:
         loaded.append(cache_dir)
         return FreeEmbedder()
 
-    monkeypatch.setattr("streams.compare.load_embedder", load)
     settings = Settings(state_dir=tmp_path, embedding=Embedding(backend="free"))
     log = MemoryLog(lambda: 5)
 
     def run(count: int) -> None:
-        run_compare(settings, log, metrics, stop=ended(log, count), ready=lambda: None, now_ms=lambda: 5)
+        run_compare(
+            settings,
+            log,
+            metrics,
+            stop=ended(log, count),
+            ready=lambda: None,
+            now_ms=lambda: 5,
+            load_model=load,
+        )
 
     log.append([Outgoing("observations", b"a", observed(None, None, equal=True).encode())])
     run(1)

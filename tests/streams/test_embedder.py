@@ -33,6 +33,12 @@ class Counting:
     def fits(self, text: str) -> bool:
         return True
 
+    def head(self, text: str) -> str:
+        return text
+
+    def unread(self, text: str) -> tuple[str, ...]:
+        return ()
+
 
 def test_new_texts_of_a_batch_are_embedded_in_one_call_and_each_once() -> None:
     embedder = Counting()

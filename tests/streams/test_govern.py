@@ -196,34 +196,45 @@ def test_a_judgement_of_a_decision_that_is_recorded_a_little_later_is_carried_ou
     assert reasons(log) == ["bad_field"], "there is no policy that names the model of the load"
 
 
-def test_a_judgement_that_cannot_be_looked_up_is_not_lost(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+class Failing(MemoryLog):
+    """Fails as brokers do, as long as a test wants it to."""
+
+    decisions_are_away = False
+    journal_has_lost_a_shard = False
+
+    def scan(
+        self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Record]:
+        if self.decisions_are_away and topic == "decisions":
+            raise LogFailed("no broker")
+        return super().scan(topic, partition, start, stop=stop)
+
+    def partitions(self, topic: str) -> int:
+        return super().partitions(topic) + (self.journal_has_lost_a_shard and topic == "journal")
+
+
+def test_a_judgement_that_cannot_be_looked_up_is_not_lost() -> None:
+    log = Failing(lambda: 77)
     record_decision(log)
     give(log, JUDGE)
-
-    scan = log.scan
-
-    def broken(topic: str, *more: Any, **named: Any) -> Iterator[Record]:
-        if topic == "decisions":
-            raise LogFailed("no broker")
-        return scan(topic, *more, **named)
-
-    monkeypatch.setattr(log, "scan", broken)
+    log.decisions_are_away = True
     with pytest.raises(LogFailed):
         govern(log, lambda: False)
     assert position(log) == 0
-    monkeypatch.undo()
+    log.decisions_are_away = False
     run_through(log)
     assert len(log.records("journal")) == 32
 
 
-def test_a_command_that_a_shard_does_not_get_reaches_none(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_a_shard_does_not_get_reaches_none() -> None:
+    log = Failing(lambda: 77)
     give(log, SET)
-    monkeypatch.setattr(log, "partitions", lambda topic: 33 if topic == "journal" else 1)
+    log.journal_has_lost_a_shard = True
     with pytest.raises(SendFailed):
         govern(log, lambda: False)
     assert log.records("journal") == log.records("policies") == log.records("dead-letters") == []
     assert position(log) == 0
-    monkeypatch.undo()
+    log.journal_has_lost_a_shard = False
     run_through(log)
     assert len(log.records("journal")) == 32
 

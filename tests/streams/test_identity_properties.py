@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import streams.identity
 from schemas.control import PolicyInForce
 from schemas.journal import Asked, decode_event
 from schemas.policy import Policy
 from streams.classify import Classifier, Incarnations
 from streams.embedder import Remembering
 from streams.free_embedder import FreeEmbedder
+from streams.identity import NOT_CONTEXT
 from streams.log import Record
 from streams.metrics import Metrics
 from streams.reply_to import ReplyTo
@@ -52,9 +52,9 @@ def test_the_entrance_asks_in_that_namespace(seed: int) -> None:
 
 
 @pytest.mark.parametrize("forgotten", ["seed", "tools"])
-def test_an_identity_that_leaves_out_more_is_found_out(forgotten: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams.identity, "NOT_CONTEXT", streams.identity.NOT_CONTEXT | {forgotten})
-    assert any(wrong for seed in range(1_000) for wrong in example(seed, Counter()))
+def test_an_identity_that_leaves_out_more_is_found_out(forgotten: str) -> None:
+    forgetful = NOT_CONTEXT | {forgotten}
+    assert any(wrong for seed in range(1_000) for wrong in example(seed, Counter(), forgetful))
 
 
 def test_a_change_of_every_kind_is_tried() -> None:

@@ -183,17 +183,15 @@ def test_an_old_policy_that_cannot_be_looked_up_again_is_not_used(log: Watched) 
         _ = follower.current
 
 
-def test_a_lease_begins_before_the_look(log: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_begins_before_the_look() -> None:
     clock = Clock()
-    follower = PolicyFollower(log, Metrics(), "classify", clock=clock)
-    ends = log.ends
 
-    def slow(topic: str) -> dict[int, tuple[int, int]]:
-        found = ends(topic)
-        clock.now_s += LEASE_S
-        return found
+    class Slow(Watched):
+        def ends(self, topic: str) -> dict[int, tuple[int, int]]:
+            clock.now_s += LEASE_S
+            return super().ends(topic)
 
-    monkeypatch.setattr(log, "ends", slow)
+    follower = PolicyFollower(Slow(), Metrics(), "classify", clock=clock)
     assert not follower.holds(follower.read())
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
 from schemas.decisions import Decision, Reason
 from schemas.responses import Outcome
-from streams import look_back
-from streams.log import Outgoing
-from streams.look_back import SETTLE_MS, LookBack
+from streams.log import Outgoing, Record
+from streams.look_back import SETTLE_MS, Chunks, LookBack
 from streams.memory_log import MemoryLog
 
 DECISION = Decision(
@@ -29,11 +29,26 @@ class Clock:
         return self.ms
 
 
+SMALL = Chunks(first=2, max=10, looked_at_max=60)
+
+
+class Watched(MemoryLog):
+    """Remembers from where it was read."""
+
+    def __init__(self, now_ms: Callable[[], int], partitions: Mapping[str, int]) -> None:
+        super().__init__(now_ms, partitions)
+        self.starts: list[int] = []
+
+    def scan(
+        self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Record]:
+        self.starts.append(start)
+        return super().scan(topic, partition, start, stop=stop)
+
+
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> MemoryLog:
-    for name, small in (("FIRST_CHUNK", 2), ("CHUNK_MAX", 10), ("LOOKED_AT_MAX", 60)):
-        monkeypatch.setattr(look_back, name, small)
-    return MemoryLog(lambda: 0, {"decisions": 1})
+def log() -> Watched:
+    return Watched(lambda: 0, {"decisions": 1})
 
 
 def put(log: MemoryLog, *names: str) -> None:
@@ -50,34 +65,29 @@ def searched(search: LookBack, steps_max: int = 100) -> int:
 @pytest.mark.parametrize("after", range(0, 40, 3))
 def test_a_decision_is_found_however_many_came_after_it(log: MemoryLog, after: int) -> None:
     put(log, "x", "d", *(f"x{number}" for number in range(after)))
-    search = LookBack(log, "d", Clock())
+    search = LookBack(log, "d", Clock(), SMALL)
     searched(search)
     assert search.found == DECISION
 
 
-def test_the_steps_grow_from_the_end_backwards(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_steps_grow_from_the_end_backwards(log: Watched) -> None:
     put(log, *(f"x{number}" for number in range(30)))
-    starts: list[int] = []
-    scan = log.scan
-    monkeypatch.setattr(
-        log, "scan", lambda topic, partition, start: starts.append(start) or scan(topic, partition, start)
-    )
-    search = LookBack(log, "d", itertools.count(0, SETTLE_MS).__next__)
+    search = LookBack(log, "d", itertools.count(0, SETTLE_MS).__next__, SMALL)
     assert searched(search) == 6
-    assert starts == [28, 22, 12, 2, 0]
+    assert log.starts == [28, 22, 12, 2, 0]
     assert search.found is None
 
 
 def test_what_is_older_than_is_looked_at_is_not_found(log: MemoryLog) -> None:
     put(log, "d", *(f"x{number}" for number in range(60)))
-    search = LookBack(log, "d", itertools.count(0, SETTLE_MS).__next__)
+    search = LookBack(log, "d", itertools.count(0, SETTLE_MS).__next__, SMALL)
     searched(search)
     assert search.found is None
 
 
 def test_what_is_recorded_within_a_moment_is_found(log: MemoryLog) -> None:
     clock = Clock()
-    search = LookBack(log, "d", clock)
+    search = LookBack(log, "d", clock, SMALL)
     assert not search.further()
     put(log, "x")
     assert not search.further()
@@ -90,7 +100,7 @@ def test_what_is_recorded_within_a_moment_is_found(log: MemoryLog) -> None:
 
 def test_what_is_not_recorded_within_a_moment_is_given_up(log: MemoryLog) -> None:
     clock = Clock()
-    search = LookBack(log, "d", clock)
+    search = LookBack(log, "d", clock, SMALL)
     assert not search.further()
     clock.ms = SETTLE_MS
     assert search.further()
@@ -102,7 +112,7 @@ def test_what_is_not_recorded_within_a_moment_is_given_up(log: MemoryLog) -> Non
 
 def test_a_decision_that_cannot_be_read_is_none(log: MemoryLog) -> None:
     log.append([Outgoing("decisions", b"d", b"junk")])
-    search = LookBack(log, "d", Clock())
+    search = LookBack(log, "d", Clock(), SMALL)
     assert search.further()
     assert search.found is None
 
@@ -110,6 +120,6 @@ def test_a_decision_that_cannot_be_read_is_none(log: MemoryLog) -> None:
 def test_only_the_partition_of_the_id_is_looked_at() -> None:
     log = MemoryLog(lambda: 0, {"decisions": 8})
     put(log, *(f"x{number}" for number in range(50)), "d")
-    search = LookBack(log, "d", Clock())
+    search = LookBack(log, "d", Clock(), SMALL)
     searched(search)
     assert search.found == DECISION

@@ -27,7 +27,7 @@ from streams.settings import Settings
 from streams.shard.fold import TIMERS_MAX, fold
 from streams.shard.state import Shard
 from streams.store import MemoryStore, Reach, Store, digest
-from tests.streams.shard.build import Journal, near, policy, vector
+from tests.streams.shard.build import JOURNAL_ID, Journal, near, policy, vector
 
 PARTITIONS = {
     "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "decisions": 1, "acknowledgements": 1, "stats": 1,
@@ -103,8 +103,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.log = MemoryLog(self.clock, PARTITIONS)
-        self.log.topic("journal").id = "journal-id"
+        self.log = MemoryLog(self.clock, PARTITIONS, {"journal": JOURNAL_ID})
         self.stores: dict[int, Store] = {}
 
     def journal(self, journal: Journal) -> None:
@@ -184,7 +183,7 @@ def _id(value: bytes | None) -> str:
 
 def expected(journal: Journal) -> tuple[list[bytes], list[str], Shard]:
     """What one fold of all records in one go gives."""
-    shard = Shard(journal.partition, 2, "journal-id", MemoryStore())
+    shard = Shard(journal.partition, 2, JOURNAL_ID, MemoryStore())
     folded = [fold(shard, record) for record in journal.records]
     told = [e.value or b"" for each in folded for e in each.effects if e.topic == "responses"]
     return told, [d.id for each in folded for d in each.decisions], shard
@@ -429,7 +428,7 @@ def test_a_partition_that_comes_and_goes_finds_its_store_closed() -> None:
 def test_a_restore_that_nobody_wants_closes_its_store(moment: str) -> None:
     restoring, store = Restoring(), Locked()
     store.is_open = True
-    steps = [restoring.abandon, lambda: restoring.finish(store)]
+    steps: list[Callable[[], object]] = [restoring.abandon, lambda: restoring.finish(store)]
     for step in steps if moment == "before" else reversed(steps):
         step()
     assert not store.is_open
@@ -441,13 +440,12 @@ def test_documents_of_another_journal_are_not_folded_on(change: str) -> None:
     stage.journal(journal)
     stage.run(stage.worker())
     if change == "count":
-        stage.log.create("journal", 4)
-        stage.log.topic("journal").id = "journal-id"
+        stage.log.create("journal", 4, topic_id=JOURNAL_ID)
     with pytest.raises(WrongSetup, match="journal"):
         restore(
             stage.log,
             0,
-            "other-id" if change == "journal_id" else "journal-id",
+            "other-id" if change == "journal_id" else JOURNAL_ID,
             MemoryStore(),
             stage.clock,
             lambda: False,
@@ -462,7 +460,7 @@ def test_a_store_older_than_the_deletions_that_are_kept_is_restored_from_the_sta
     reach = store.reach()
     store.write({b"entries/00000000000000000009": b"junk that a deletion missed"}, reach)
     stage.clock.now_ms += stage.log.tombstones_ms("documents")
-    restore(stage.log, 0, "journal-id", store, stage.clock, lambda: False)
+    restore(stage.log, 0, JOURNAL_ID, store, stage.clock, lambda: False)
     assert dict(store.scan()) == stage.documents(0)
 
 
@@ -473,6 +471,6 @@ def test_a_store_whose_records_cannot_be_read_is_restored_from_the_start() -> No
     store = stage.stores[0]
     (key, _), *_ = store.scan(b"entries/")
     store.write({key: b"{junk"}, store.reach())
-    shard = restore(stage.log, 0, "journal-id", store, stage.clock, lambda: False)
+    shard = restore(stage.log, 0, JOURNAL_ID, store, stage.clock, lambda: False)
     assert len(shard.entries) == 4
     assert dict(store.scan()) == stage.documents(0)

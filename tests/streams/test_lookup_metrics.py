@@ -96,6 +96,7 @@ def shard(partition: int, withdrawing: int = 0, **categories: CategoryNow) -> Sh
         entries=sum(each.entries for each in categories.values()),
         waiting=0,
         withdrawing=withdrawing,
+        loads={},
         categories=categories,
     )
 

@@ -13,7 +13,7 @@ from streams.categories import Categories
 from streams.embedder import Remembering
 from streams.free_embedder import FreeEmbedder
 from streams.metrics import Metrics
-from streams.routing import Ask, Router, everything_said
+from streams.routing import Ask, Embed, Router, everything_said
 from streams.vectors import Ints, quantise
 from tests.streams.made_categories import artefact, axis
 
@@ -185,9 +185,9 @@ TRAINED = Categories(artefact())
 OF_THREE = policy(chat=CategoryPolicy(), medical=NEVER)
 
 
-def by_training(policy: Policy, embed: Any = None) -> Router:
+def by_training(policy: Policy, embed: Embed | None = None) -> Router:
     in_force = PolicyInForce(version=12, who="test", at_ms=0, policy=policy)
-    return Router(in_force, embed or (lambda texts: [None for _ in texts]), "made-1", TRAINED)
+    return Router(in_force, embed or (lambda texts: [None] * len(texts)), "made-1", TRAINED)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -37,12 +37,15 @@ class Scripted:
 def made(folder: Path, labels: dict[int, str] | None = None, *, head: bool = True) -> Path:
     """A model of one small layer with random weights, the same each time; with one output unless it has labels."""
     import torch
-    from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizerFast
+    import transformers
+
+    # Its constructors have no types.
+    bert: Any = transformers
 
     torch.manual_seed(7)
     folder.mkdir()
     (folder / "vocab.txt").write_text("\n".join(WORDS))
-    config = BertConfig(
+    config = bert.BertConfig(
         vocab_size=len(WORDS),
         hidden_size=16,
         num_hidden_layers=1,
@@ -52,14 +55,14 @@ def made(folder: Path, labels: dict[int, str] | None = None, *, head: bool = Tru
         initializer_range=2.0,
         **({"num_labels": 1} if labels is None else {"id2label": labels}),
     )
-    model = BertForSequenceClassification(config) if head else BertModel(config)
+    model = bert.BertForSequenceClassification(config) if head else bert.BertModel(config)
     model.save_pretrained(folder)
-    BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
+    bert.BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
     return folder
 
 
-def loaded(folder: Path, cache: Path, backend: str = "torch") -> Verifier:
-    verifier = load_verifier(Verify(backend=backend, model=str(folder)), cache)  # type: ignore[arg-type]
+def loaded(folder: Path, cache: Path, backend: Literal["torch", "onnx"] = "torch") -> Verifier:
+    verifier = load_verifier(Verify(backend=backend, model=str(folder)), cache)
     assert verifier is not None
     return verifier
 

@@ -25,8 +25,8 @@ from streams.shard.state import Shard
 from streams.store import MemoryStore
 from streams.vectors import encode, quantise
 
-JOURNAL_ID = "journal-id"
-REQUESTS_ID = "requests-id"
+JOURNAL_ID = "-_journal--id_"
+REQUESTS_ID = "_-requests-/0-id-"
 TAG = decision_tag(REQUESTS_ID, JOURNAL_ID)
 DIM = 16
 

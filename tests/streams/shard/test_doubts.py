@@ -92,7 +92,7 @@ def opinions(shard: Shard) -> list[Opinion]:
 
 def _column(shard: Shard, column: str) -> list[bytes]:
     """The records of one column, as a store holds them that has taken all changes."""
-    rows = dict(shard.store.scan(f"{column}/".encode()))
+    rows: dict[bytes, bytes | None] = dict(shard.store.scan(f"{column}/".encode()))
     rows |= {key: value for key, value in shard.overlay.items() if key.startswith(f"{column}/".encode())}
     return [value for value in rows.values() if value is not None]
 

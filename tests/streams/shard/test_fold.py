@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_the_best_candidate_is_served_and_a_tie_goes_to_the_older(journal: Journ
 
 
 @pytest.mark.parametrize("other", [{"tenant": "other", "space": "other"}, {"context": "c1"}, {"embedder": "e2"}])
-def test_nothing_is_served_across_tenants_contexts_or_embedders(journal: Journal, other: dict[str, str]) -> None:
+def test_nothing_is_served_across_tenants_contexts_or_embedders(journal: Journal, other: dict[str, Any]) -> None:
     shard = new_shard()
     fold(shard, journal.policy())
     remembered(journal, shard, "how?", vector(1))
@@ -305,7 +306,7 @@ def test_a_question_without_a_vector_matches_exactly_or_not_at_all(journal: Jour
     [({"category": "secret"}, Reason.CATEGORY_NEVER), ({"category": "strange"}, Reason.CATEGORY_UNKNOWN)],
 )
 def test_what_may_not_be_cached_is_passed_through_and_leaves_nothing(
-    journal: Journal, fields: dict[str, str], reason: Reason
+    journal: Journal, fields: dict[str, Any], reason: Reason
 ) -> None:
     shard = new_shard()
     fold(shard, journal.policy())

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -15,15 +14,15 @@ from schemas.forwards import Completion, Forward, Status
 from schemas.load import LoadSample
 from schemas.responses import DecisionSummary
 from streams.errors import SendFailed, WrongSetup
-from streams.log import Outgoing, Position
+from streams.log import Ends, Outgoing, Position
 from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
 from streams.partitioner import partition_of
 from streams.routes import DirectRoute, ShardRoute, encode_route
 from streams.settings import Settings, Upstream
-from streams.upstream import worker
 from streams.upstream.model import Answer
-from streams.upstream.worker import run_upstream
+from streams.upstream.worker import LIMITS, WorkerLimits, run_upstream
+from tests.gate import Gate
 
 NOW_MS = 1_000
 ROUTE = encode_route(ShardRoute(forward_id="f", incarnation="i", partition=0))
@@ -37,15 +36,15 @@ class Model:
         self.asked: list[str] = []
         self.open = self.open_most = 0
         self.closed = False
-        self.let_go = threading.Event()
+        self.let_go = Gate()
 
     async def answer(self, forward: Forward) -> Answer:
         self.asked.append(forward.forward_id)
         self.open += 1
         self.open_most = max(self.open, self.open_most)
         await asyncio.sleep(0)
-        while forward.forward_id in self.held and not self.let_go.is_set():
-            await asyncio.sleep(0.001)
+        if forward.forward_id in self.held:
+            await self.let_go.wait()
         self.open -= 1
         return Answer(body={"to": forward.forward_id})
 
@@ -65,7 +64,13 @@ def completions(log: MemoryLog) -> list[Completion]:
     return [Completion.decode(record.value or b"") for record in log.records("completions")]
 
 
-def upstream(log: MemoryLog, model: Model, until: Callable[[], bool], metrics: Metrics | None = None) -> None:
+def upstream(
+    log: MemoryLog,
+    model: Model,
+    until: Callable[[], bool],
+    metrics: Metrics | None = None,
+    limits: WorkerLimits = LIMITS,
+) -> None:
     settings = Settings(upstream=Upstream(connector="simulated", concurrency=4, commit_interval_ms=1))
     run_upstream(
         settings,
@@ -75,6 +80,7 @@ def upstream(log: MemoryLog, model: Model, until: Callable[[], bool], metrics: M
         ready=lambda: None,
         now_ms=lambda: NOW_MS,
         make_model=lambda: model,
+        limits=limits,
     )
 
 
@@ -193,20 +199,17 @@ def test_open_calls_are_waited_for_when_the_worker_stops(log: MemoryLog) -> None
     assert kept(log) == Position(1)
 
 
-def test_a_call_that_does_not_end_is_left_to_the_next_worker(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "DRAIN_S", 0.05)
+def test_a_call_that_does_not_end_is_left_to_the_next_worker(log: MemoryLog) -> None:
     give(log, "a", "b")
     model = Model(held=("a",))
-    upstream(log, model, lambda: len(log.records("completions")) == 1)
+    upstream(log, model, lambda: len(log.records("completions")) == 1, limits=WorkerLimits(drain_s=0.05))
     assert model.closed
     second = Model()
     upstream(log, second, lambda: len(log.records("completions")) == 2)
     assert second.asked == ["a"]
 
 
-def test_partitions_wait_while_too_much_is_open(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "OPEN_MAX", 10)
-    monkeypatch.setattr(worker, "BATCH_MAX", 5)
+def test_partitions_wait_while_too_much_is_open(log: MemoryLog) -> None:
     names = [f"f{n}" for n in range(40)]
     give(log, *names)
     model = Model(held=tuple(names))
@@ -219,15 +222,11 @@ def test_partitions_wait_while_too_much_is_open(log: MemoryLog, monkeypatch: pyt
             model.let_go.set()
         return len(log.records("completions")) == 40
 
-    upstream(log, model, done, metrics)
+    upstream(log, model, done, metrics, WorkerLimits(open_max=10, batch_max=5))
     assert 10 <= max(most) <= 15
 
 
-def test_one_old_call_holds_its_partition_before_the_note_grows_too_long(
-    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker, "SPAN_MAX", 20)
-    monkeypatch.setattr(worker, "BATCH_MAX", 5)
+def test_one_old_call_holds_its_partition_before_the_note_grows_too_long(log: MemoryLog) -> None:
     give(log, *(f"f{n}" for n in range(60)))
     model = Model(held=("f0",))
     metrics = Metrics()
@@ -241,7 +240,7 @@ def test_one_old_call_holds_its_partition_before_the_note_grows_too_long(
             model.let_go.set()
         return len(log.records("completions")) == 60
 
-    upstream(log, model, done, metrics)
+    upstream(log, model, done, metrics, WorkerLimits(span_max=20, batch_max=5))
     assert 20 <= max(taken) <= 25
 
 
@@ -293,14 +292,18 @@ def test_load_is_reported_for_every_model(log: MemoryLog) -> None:
     assert (record.key, sample.model, sample.replica, sample.at_ms) == (b"m", "m", "default", NOW_MS)
 
 
-def test_a_send_that_fails_stops_the_worker_and_keeps_no_position(
-    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any) -> None:
-        raise SendFailed("no")
+class Refusing(MemoryLog):
+    """Takes no completions."""
 
+    def append(self, records: Sequence[Outgoing]) -> Ends:
+        if any(record.topic == "completions" for record in records):
+            raise SendFailed("no")
+        return super().append(records)
+
+
+def test_a_send_that_fails_stops_the_worker_and_keeps_no_position() -> None:
+    log = Refusing(lambda: NOW_MS)
     give(log, "a")
-    monkeypatch.setattr(log, "append", refuse)
     with pytest.raises(SendFailed):
         upstream(log, Model(), lambda: False)
     assert kept(log) in (None, Position(0))
