@@ -13,6 +13,7 @@ from ops.cluster import client, made, reach, unreachable
 from ops.lag import group_position
 from schemas.control import Given, PolicyInForce, SetPolicy
 from schemas.dead_letters import HEADER_OFFSET, HEADER_REASON, HEADER_TOPIC
+from streams.authorization import forbidden
 from streams.errors import CommandRefused, LogFailed, SendFailed
 from streams.in_force import PolicyWatch
 from streams.kafka_log import KafkaLog
@@ -174,5 +175,7 @@ def _send(settings: Settings, value: bytes) -> int:
         raise SendFailed(f"the command was not acknowledged within {SEND_S:g} s: it may still be carried out")
     error, offset = done[0]
     if error is not None:
-        raise SendFailed(f"{settings.prefix}{CONTROL} refused the command: {error.str()}")
+        raise forbidden(error, f"sending the command to {settings.prefix}{CONTROL}") or SendFailed(
+            f"{settings.prefix}{CONTROL} refused the command: {error.str()}"
+        )
     return offset

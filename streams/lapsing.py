@@ -15,6 +15,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from streams.authorization import forbidden
 from streams.errors import Lapsed, SendFailed
 from streams.log import Outgoing, cluster_name
 
@@ -110,7 +111,7 @@ class LapsingWriter:
             error, place = reports.failure
             if error.code() in LAPSED_CODES:
                 raise Lapsed(f"{place}: not written in time ({error.str()})")
-            raise SendFailed(f"{place} refused a record: {error.str()}")
+            raise forbidden(error, f"producing to {place}") or SendFailed(f"{place} refused a record: {error.str()}")
 
 
 class _Reports:
