@@ -168,9 +168,11 @@ def _send(settings: Settings, value: bytes) -> int:
     producer = made(Producer, {**client(settings), "enable.idempotence": True, "acks": "all"})
     try:
         producer.produce(settings.prefix + CONTROL, value, on_delivery=reported)
+        producer.flush(SEND_S)
     except KafkaException as problem:
-        raise SendFailed(f"the command cannot be sent: {problem.args[0].str()}") from problem
-    producer.flush(SEND_S)
+        raise forbidden(problem.args[0], "sending the command") or SendFailed(
+            f"the command cannot be sent: {problem.args[0].str()}"
+        ) from problem
     if not done:
         raise SendFailed(f"the command was not acknowledged within {SEND_S:g} s: it may still be carried out")
     error, offset = done[0]

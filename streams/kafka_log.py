@@ -486,7 +486,11 @@ def send_all(producer: Producer, prefix: str, records: Sequence[Outgoing], wait_
                     f"cannot produce to {name}: {error.str()}"
                 ) from problem
     while delivered < len(records) and not failure:
-        producer.flush(0.5)
+        try:
+            producer.flush(0.5)
+        except KafkaException as problem:
+            # A producer that may write nothing at all fails as a whole.
+            raise _failure(problem.args[0], "producing") from problem
         if time.monotonic() > deadline:
             missing = len(records) - delivered
             raise SendFailed(f"{missing} records were not acknowledged within {wait_s:.0f} s: is the broker up?")

@@ -98,7 +98,12 @@ class LapsingWriter:
         deadline = time.monotonic() + self._wait_s
         given_up = False
         while reports.count < count:
-            self._producer.flush(FLUSH_S)
+            try:
+                self._producer.flush(FLUSH_S)
+            except KafkaException as problem:
+                # A producer that may write nothing at all fails as a whole.
+                error: KafkaError = problem.args[0]
+                raise forbidden(error, "producing") or SendFailed(f"cannot produce: {error.str()}") from problem
             if reports.failure is not None and not given_up:
                 self._drop_queued()
                 given_up = True

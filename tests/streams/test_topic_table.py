@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ops.acls import acls_of
 from ops.processors import processor
 from schemas.base import Reply, Sealed
 from schemas.control import POLICY_KEY, Judge, PolicyInForce, SetPolicy
@@ -112,7 +113,7 @@ def lookup(world: World) -> None:
     journal.ask("of something else", vector(0, 1))
     journal.add(JUNK)
     world.give("journal", *(record.value or b"" for record in journal.records), partition=0)
-    # Its second worker asks whether the stores of the first are too old.
+    # Its second worker, of the same slot, asks whether the stores of the first are too old.
     world.run(run_lookup)
     world.run(run_lookup)
 
@@ -209,6 +210,11 @@ def test_a_processor_reads_and_writes_what_the_table_says_and_nothing_else(world
     assert seen.read | seen.written | seen.described == set(needs(name))
     assert seen.configs_read == {topic.name for topic in TOPICS if name in topic.config_readers}
     assert seen.groups == {name: GROUPS[name]}
+    may = [acl for acl in acls_of(name, world.settings) if acl.resource == "transactional-id"]
+    assert len(may) == len(seen.transactional_ids)
+    for acl, used in zip(may, seen.transactional_ids, strict=True):
+        whole = world.settings.prefix + used
+        assert whole.startswith(acl.name) if acl.pattern == "prefixed" else whole == acl.name
 
 
 @pytest.mark.parametrize("name", PROCESSORS)
