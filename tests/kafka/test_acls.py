@@ -304,23 +304,28 @@ def test_an_operator_looks_at_everything(world: World, client: Client) -> None:
 def error_of_reading(world: World, role: str, topic: str) -> int | None:
     """What the broker says to somebody who reads a topic in spite of all; None when it gives records or an end."""
     settings = world.settings_of(role)
+    name = settings.prefix + topic
     base = {"bootstrap.servers": settings.kafka, **world.broker.connection(default_name(role, settings))}
-    group = {"group.id": f"{settings.prefix}{role}-x", "enable.partition.eof": True}
-    consumer = Consumer({**base, **group})
+    consumer = Consumer({**base, "group.id": f"{settings.prefix}{role}-x", "enable.partition.eof": True})
     try:
-        seen = consumer.list_topics(settings.prefix + topic, timeout=WAIT_S).topics[settings.prefix + topic]
-        if seen.error is not None:
-            return seen.error.code()
-        consumer.assign([TopicPartition(settings.prefix + topic, 0, OFFSET_BEGINNING)])
-        until = time.monotonic() + WAIT_S
-        while time.monotonic() < until:
-            message = consumer.poll(0.2)
-            error = None if message is None else message.error()
-            if message is not None:
-                return None if error is None or error.code() == KafkaError._PARTITION_EOF else error.code()
-        raise AssertionError(f"the broker says nothing of {topic} to {role}")
+        error = consumer.list_topics(name, timeout=WAIT_S).topics[name].error
+        if error is None:
+            consumer.assign([TopicPartition(name, 0, OFFSET_BEGINNING)])
+            error = first_of(consumer).error()
+        code: int | None = None if error is None else error.code()
+        return None if code == KafkaError._PARTITION_EOF else code
     finally:
         consumer.close()
+
+
+def first_of(consumer: Consumer) -> Message:
+    """The first record, or error, that a consumer gets."""
+    until = time.monotonic() + WAIT_S
+    while time.monotonic() < until:
+        message = consumer.poll(0.2)
+        if message is not None:
+            return message
+    raise AssertionError("the broker says nothing")
 
 
 def error_of_writing(world: World, role: str, topic: str) -> int | None:

@@ -121,7 +121,7 @@ def lookup(world: World) -> None:
 def populate(world: World) -> None:
     incarnation = world.log.topic_id("journal")
     decision = DecisionSummary(id="g", reason="category_never")
-    routes = [
+    routes: list[ShardRoute | DirectRoute] = [
         ShardRoute(forward_id="f", incarnation=incarnation, partition=1),
         DirectRoute(forward_id="g", request_id="r", tenant="t", reply=Reply(topic="responses"), decision=decision),
     ]
