@@ -25,6 +25,7 @@ from streams.log import Log, Outgoing, Record
 from streams.metrics import Metrics
 from streams.reading import read
 from streams.settings import Adapt, Settings
+from streams.topic_check import require_topics
 
 logger = logging.getLogger(__name__)
 
@@ -95,19 +96,21 @@ def run_adapt(
     stop: Callable[[], bool],
     ready: Callable[[], None],
     now_ms: Callable[[], int],
+    make_app: Callable[[Settings, str], Any] = faust_app,
 ) -> None:
-    """Run until `stop`. `log` must be the cluster of the settings: Faust connects to it by itself.
+    """Run until `stop`. `log` must be the cluster of the settings: the app that `make_app` makes connects by itself.
 
     Raises WrongSetup for missing topics or a connection that Faust cannot make, LogFailed when the broker fails.
     """
-    for topic in (SOURCE, "control", "policies", "dead-letters"):
-        log.partitions(topic)
+    require_topics(log, NAME)
     desk = Desk(settings.adapt, metrics)
-    asyncio.run(_serve(settings, desk, PolicyWatch(log), metrics, stop=stop, ready=ready, now_ms=now_ms))
+    watch = PolicyWatch(log)
+    asyncio.run(_serve(settings, make_app, desk, watch, metrics, stop=stop, ready=ready, now_ms=now_ms))
 
 
 async def _serve(
     settings: Settings,
+    make_app: Callable[[Settings, str], Any],
     desk: Desk,
     watch: PolicyWatch,
     metrics: Metrics,
@@ -116,7 +119,7 @@ async def _serve(
     ready: Callable[[], None],
     now_ms: Callable[[], int],
 ) -> None:
-    app = faust_app(settings, NAME)
+    app = make_app(settings, NAME)
     topics = {name: _topic(app, settings, name) for name in (SOURCE, "control", "dead-letters")}
 
     async def send(record: Outgoing) -> None:

@@ -37,6 +37,7 @@ from streams.settings import Classify, Settings
 from streams.sharding import shards_of
 from streams.stateless import run_stateless
 from streams.suspicion import may_be_never
+from streams.topic_check import require_topics
 from streams.vectors import Ints, encode
 
 logger = logging.getLogger(__name__)
@@ -323,8 +324,7 @@ def run_classify(
 
 def check_topics(log: Log) -> Incarnations:
     """The incarnations of the topics. Raises WrongSetup when one is missing or the shards do not match."""
-    for topic in ("responses", "forwards", "policies", "acknowledgements", "dead-letters"):
-        log.partitions(topic)
+    require_topics(log, NAME)
     shards_of(log)
     return Incarnations(log.topic_id(SOURCE), log.topic_id("journal"))
 

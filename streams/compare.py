@@ -22,6 +22,7 @@ from streams.metrics import Metrics
 from streams.reading import read
 from streams.settings import Embedding, Settings
 from streams.stateless import run_stateless
+from streams.topic_check import require_topics
 from streams.vectors import Ints, similarity
 
 NAME = "compare"
@@ -113,8 +114,7 @@ def run_compare(
 
     Raises WrongSetup for missing topics or a model that is not here, LogFailed when the broker fails.
     """
-    for topic in (SOURCE, TARGET, "dead-letters"):
-        log.partitions(topic)
+    require_topics(log, NAME)
     if embedder is None:
         check_model(settings.embedding)
 

@@ -18,6 +18,7 @@ from streams.log import Log, Outgoing, Position, Reader, Record, TransactionalWr
 from streams.look_back import LookBack
 from streams.metrics import Metrics
 from streams.settings import Settings
+from streams.topic_check import require_topics
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +42,11 @@ def run_govern(
 
     Raises WrongSetup for missing or split topics, Fenced or LogFailed when the worker must be started again.
     """
+    require_topics(log, NAME)
     for topic in (SOURCE, "policies"):
         if log.partitions(topic) != 1:
             raise WrongSetup(f"topic {topic} must have one partition: delete it and run `refrain topics create`")
     shards = log.partitions("journal")
-    log.partitions("decisions")
     seat = _Seat()
     reader = log.reader(SOURCE, NAME, seat)
     governor: Governor | None = None

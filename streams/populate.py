@@ -42,6 +42,7 @@ from streams.routes import DirectRoute, ShardRoute, decode_route
 from streams.settings import Settings
 from streams.sharding import Shards
 from streams.stateless import run_stateless
+from streams.topic_check import require_topics
 
 NAME = "populate"
 SOURCE = "completions"
@@ -65,8 +66,7 @@ def run_populate(
     now_ms: Callable[[], int],
 ) -> None:
     """Run until `stop`. Raises WrongSetup for missing topics, LogFailed when the broker fails."""
-    log.partitions(SOURCE)
-    log.partitions("acknowledgements")
+    require_topics(log, NAME)
     with PolicyFollower(log, metrics, NAME, lease_s=lease_s_of(settings)) as policies:
         acting = Acting(NAME, policies, now_ms, lambda: step.settle())
         step = Populate(Shards(log.partitions("journal"), log.topic_id("journal")), metrics, acting.policy)

@@ -21,6 +21,7 @@ from streams.reading import read
 from streams.settings import Settings
 from streams.sharding import Shards
 from streams.stateless import run_stateless
+from streams.topic_check import require_topics
 from streams.verifier import RememberingVerifier, Verifier, load_verifier
 
 logger = logging.getLogger(__name__)
@@ -97,8 +98,7 @@ def run_verify(
     Raises WrongSetup for missing topics or a model that is not here or scores no pairs, LogFailed when the broker
     fails.
     """
-    for topic in (SOURCE, "dead-letters"):
-        log.partitions(topic)
+    require_topics(log, NAME)
     journal = Shards(log.partitions("journal"), log.topic_id("journal"))
     if verifier is None:
         # At once, not with the first doubt: nobody waits for an opinion as long as loading takes.

@@ -24,6 +24,7 @@ from streams.reading import address_of, read
 from streams.recent import Recent
 from streams.routes import DirectRoute, decode_route
 from streams.settings import Settings
+from streams.topic_check import require_topics
 from streams.upstream.calls import Called, Calls
 from streams.upstream.http_model import HttpModel
 from streams.upstream.load import LoadMeter, to_topic
@@ -80,8 +81,7 @@ def run_upstream(
     `make_model` is called in the loop that calls the model. Raises WrongSetup for settings or topics that are not
     as needed, LogFailed when the broker fails.
     """
-    for topic in (SOURCE, "completions", "load"):
-        log.partitions(topic)
+    require_topics(log, NAME)
     worker = Worker(settings, log, metrics, make_model or model_of(settings, now_ms), now_ms, limits)
     try:
         while not stop():

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ops.checks import GROUPS
 from ops.processors import NAMES
 from ops.run import spelled_out
-from schemas.topics import BY_NAME
+from schemas.topics import BY_NAME, GROUPS, PROCESSORS
 
 
 def test_run_all_starts_every_processor() -> None:
@@ -15,6 +14,6 @@ def test_run_all_starts_every_processor() -> None:
 
 
 def test_the_doctor_knows_what_every_processor_reads() -> None:
-    assert set(GROUPS) == set(NAMES)
+    assert set(GROUPS) == set(NAMES) == set(PROCESSORS)
     for name, topic in GROUPS.items():
         assert name in BY_NAME[topic].readers
