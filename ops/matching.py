@@ -16,7 +16,7 @@ from streams.log import Record
 from streams.shard.columns import ENTRIES
 from streams.shard.withdrawal import matches, ordered
 
-PREFIX = f"{ENTRIES}/".encode()
+PREFIX = ENTRIES.key("")
 LATER = sys.maxsize
 """A journal offset after every entry."""
 

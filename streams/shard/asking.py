@@ -121,7 +121,7 @@ def _raise_doubt(context: _Context, question: Question, seen: Seen, deadline_at_
         due_at_ms=due_at_ms,
         rounds=question.second.rounds + 1,
     )
-    shard.apply([Change(DOUBTS, asked.id, waits)])
+    shard.apply([DOUBTS.put(asked.id, waits)])
     out.effects.append(Outgoing("doubts", asked.id.encode(), raised.encode()))
 
 
@@ -132,7 +132,7 @@ def _serve_stale(context: _Context, question: Question, verdict: Verdict) -> Non
     if join is not None:
         return _serve(context, question, verdict, join.airborne.flight.forward_id)
     flight = _flight(context, question, deadline_at_ms)
-    _serve(context, question, verdict, flight.forward_id, [Change(FLIGHTS, flight.forward_id, flight)])
+    _serve(context, question, verdict, flight.forward_id, [FLIGHTS.put(flight.forward_id, flight)])
     context.out.effects.append(_forward(context, flight, None))
     return None
 
@@ -156,7 +156,7 @@ def _serve(
         value=shard.entries.value_if_used(seen),
         stale_served=verdict.stale or seen.stale_served,
     )
-    shard.apply([*changes, Change(STATS, entry_id(seen.id), used)])
+    shard.apply([*changes, STATS.put(entry_id(seen.id), used)])
     decision = _decision(context, question, verdict, Outcome.HIT, forward_id, kept)
     response = Response(
         request_id=asked.request_id,
@@ -199,8 +199,8 @@ def _wait(
     changes: list[Change] = []
     if flight is not None:
         out.effects.append(_forward(context, flight, summary(decision)))
-        changes.append(Change(FLIGHTS, flight.forward_id, flight))
-    shard.apply([*changes, Change(WAITING, waiting.id, waiting)])
+        changes.append(FLIGHTS.put(flight.forward_id, flight))
+    shard.apply([*changes, WAITING.put(waiting.id, waiting)])
     out.decisions.append(decision.model_copy(update={"changes": digest_of(shard.recent)}))
 
 

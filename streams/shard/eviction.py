@@ -38,7 +38,7 @@ class _Leaving:
         entries = self.shard.entries
         aged = None if why == REPLACED else entries.aged_by(seen, whole_shard=why == TOTAL)
         self.counts.append(("evicted", entries.category_of(seen), why))
-        self.shard.apply([*departure(self.shard, seen), *([] if aged is None else [Change(AGING, *aged)])])
+        self.shard.apply([*departure(self.shard, seen), *([] if aged is None else [AGING.put(*aged)])])
 
 
 def make_room(shard: Shard, airborne: Airborne, policy: Policy) -> tuple[bool, Counts]:
@@ -79,10 +79,10 @@ def valued_anew(shard: Shard, policy: Policy, offset: int) -> list[Change]:
     """
     if shard.policy is None or shard.policy.policy.limits.cost == policy.limits.cost:
         return []
-    changes = [Change(AGING, WHOLE_SHARD, Aging(base=0.0))]
+    changes = [AGING.put(WHOLE_SHARD, Aging(base=0.0))]
     for room in shard.entries.all_rooms():
         known = policy.of(room.category)
         if room.count or room.aging.base:
             aging = Aging(base=0.0, since=offset, priority=1.0 if known is None else known.priority)
-            changes.append(Change(AGING, room.id, aging))
+            changes.append(AGING.put(room.id, aging))
     return changes

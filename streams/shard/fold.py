@@ -37,7 +37,7 @@ from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken,
 from streams.log import Record
 from streams.never import may_keep
 from streams.shard import asking, eviction, landing, opining, withdrawing
-from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES, Change
+from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES
 from streams.shard.folded import Folded, decided, summary
 from streams.shard.question import Second
 from streams.shard.state import Shard
@@ -190,20 +190,20 @@ def _on_policy(shard: Shard, event: PolicySet, record: Record, out: Folded) -> N
     anew = eviction.valued_anew(shard, event.policy, record.offset)
     withdrawn = withdrawing.on_policy(shard, event.policy, record.offset)
     policy = ShardPolicy(version=event.version, policy=event.policy)
-    shard.apply([Change(POLICIES, POLICY_ID, policy), *anew, *withdrawn])
+    shard.apply([POLICIES.put(POLICY_ID, policy), *anew, *withdrawn])
     out.counts.append(("policy", str(event.version)))
 
 
 def _on_load(shard: Shard, event: LoadChanged, record: Record, out: Folded) -> None:
     load = ShardLoad(version=event.version, load=event.load, valid_until_ms=event.valid_until_ms)
-    shard.apply([Change(LOADS, event.model, load)])
+    shard.apply([LOADS.put(event.model, load)])
 
 
 def _on_judged(shard: Shard, event: HitJudged, record: Record, out: Folded) -> None:
     # A miss whose answer is wrong says nothing of how near is near enough.
     if event.category is not None and event.entry_id is not None:
         recent = (shard.judged.get(event.category, "") + ("1" if event.correct else "0"))[-JUDGED_MAX:]
-        shard.apply([Change(JUDGED, event.category, Judged(recent=recent))])
+        shard.apply([JUDGED.put(event.category, Judged(recent=recent))])
     if not event.correct:
         withdrawing.withdraw_judged(shard, event, record, out)
 
@@ -211,10 +211,10 @@ def _on_judged(shard: Shard, event: HitJudged, record: Record, out: Folded) -> N
 def _on_switched(shard: Shard, event: CacheSwitched, record: Record, out: Folded) -> None:
     """Off stands until it is switched on; on without a category ends every switch."""
     if not event.on:
-        shard.apply([Change(SWITCHES, event.category or ALL, Switched(version=event.version))])
+        shard.apply([SWITCHES.put(event.category or ALL, Switched(version=event.version))])
         return
     ended = [name for name in sorted(shard.switches) if event.category in (None, name)]
-    shard.apply([Change(SWITCHES, name, None) for name in ended])
+    shard.apply([SWITCHES.delete(name) for name in ended])
 
 
 def _on_verified(shard: Shard, event: Verified, record: Record, out: Folded) -> None:

@@ -85,7 +85,7 @@ def give_up(shard: Shard, id_: str, out: Folded) -> None:
         return
     out.effects.append(_error(waiting, RefusalCode.DEADLINE, "the model did not answer before the deadline"))
     out.counts.append(("timed_out", waiting.category))
-    shard.apply([Change(WAITING, id_, None)])
+    shard.apply([WAITING.delete(id_)])
 
 
 def forget(shard: Shard, forward_id: str, out: Folded) -> None:
@@ -95,8 +95,8 @@ def forget(shard: Shard, forward_id: str, out: Folded) -> None:
 
 
 def _landed(airborne: Airborne) -> list[Change]:
-    waiting = [Change(WAITING, id_, None) for id_ in airborne.waiting]
-    return [*waiting, Change(FLIGHTS, airborne.flight.forward_id, None)]
+    waiting = [WAITING.delete(id_) for id_ in airborne.waiting]
+    return [*waiting, FLIGHTS.delete(airborne.flight.forward_id)]
 
 
 def _unexpected(shard: Shard, forward_id: str, record: Record, out: Folded) -> None:
@@ -168,11 +168,11 @@ def _admit(
     if not fits:
         return [], [("not_admitted", NotKept.NO_ROOM.value)]
     entry = entry.model_copy(update={"value": shard.entries.value_if_admitted(entry)})
-    changes = [Change(ENTRIES, entry_id(entry.id), entry)]
+    changes = [ENTRIES.put(entry_id(entry.id), entry)]
     counts.append(("admitted", flight.category))
     scans = entry.vector is not None and shard.entries.mode(airborne.space) == "exact"
     if scans and shard.entries.table_size(airborne.space) + 1 >= limits.hnsw_from:
-        changes.append(Change(TABLES, airborne.space.hex(), TableMode(search="ann")))
+        changes.append(TABLES.put(airborne.space.hex(), TableMode(search="ann")))
     return changes, counts
 
 

@@ -27,7 +27,7 @@ def on_invalidated(shard: Shard, event: EntriesInvalidated, record: Record, out:
     """Withdraw what matches; one entry leaves at once, others with the next ticks."""
     rule = ordered(event, record.offset, shard.time_ms)
     if event.entry_id is None:
-        shard.apply([Change(WITHDRAWALS, f"{record.offset:020d}", rule)])
+        shard.apply([WITHDRAWALS.put(f"{record.offset:020d}", rule)])
         return
     seen = _named(shard, event.entry_id)
     if seen is not None and matches(rule, shard.entry(seen), event.entry_id):
@@ -38,7 +38,7 @@ def on_policy(shard: Shard, policy: Policy, offset: int) -> list[Change]:
     """Withdrawals of the categories that hold something and that a policy from `offset` on does not let be kept."""
     held = {*shard.entries.ages.counts(), *shard.flights.categories()}
     gone = sorted(name for name in held if (of := policy.of(name)) is None or of.cache is Cacheable.NEVER)
-    return [Change(WITHDRAWALS, f"{offset:020d}.{name}", Withdrawal(offset=offset, category=name)) for name in gone]
+    return [WITHDRAWALS.put(f"{offset:020d}.{name}", Withdrawal(offset=offset, category=name)) for name in gone]
 
 
 def withdraw_judged(shard: Shard, event: HitJudged, record: Record, out: Folded) -> None:
@@ -54,12 +54,12 @@ def withdraw_judged(shard: Shard, event: HitJudged, record: Record, out: Folded)
         remove(shard, [seen], "judged", out)
     elif event.forward_id is not None and shard.flights.get(event.forward_id) is not None:
         rule = Withdrawal(offset=record.offset, forward_id=event.forward_id, looked_at=record.offset)
-        shard.apply([Change(WITHDRAWALS, f"{record.offset:020d}", rule)])
+        shard.apply([WITHDRAWALS.put(f"{record.offset:020d}", rule)])
 
 
 def ban(namespace: str, answer: str, version: int) -> Change:
     """The answer (digest) is not kept or served again in the namespace (hex)."""
-    return Change(BANNED, f"{namespace}.{answer}", Banned(version=version))
+    return BANNED.put(f"{namespace}.{answer}", Banned(version=version))
 
 
 def is_withdrawn(shard: Shard, seen: Seen, namespace: bytes) -> bool:
@@ -88,9 +88,9 @@ def remove(shard: Shard, leaving: list[Seen], why: str, out: Folded) -> None:
 
 def departure(shard: Shard, seen: Seen) -> list[Change]:
     """The changes by which an entry leaves, and what was said of it."""
-    gone = [Change(ENTRIES, entry_id(seen.id), None)]
-    gone += [Change(OPINIONS, opinion_id(seen.id, text), None) for text in shard.opinions.of(seen.id)]
-    return [*gone, Change(STATS, entry_id(seen.id), None)] if seen.hits else gone
+    gone = [ENTRIES.delete(entry_id(seen.id))]
+    gone += [OPINIONS.delete(opinion_id(seen.id, text)) for text in shard.opinions.of(seen.id)]
+    return [*gone, STATS.delete(entry_id(seen.id))] if seen.hits else gone
 
 
 def sweep(shard: Shard, out: Folded) -> bool:
@@ -118,7 +118,7 @@ def finish(shard: Shard) -> None:
         for id_, rule in shard.withdrawals.items()
         if not _is_looking(rule) and (oldest is None or oldest >= rule.offset)
     ]
-    shard.apply([Change(WITHDRAWALS, id_, None) for id_ in done])
+    shard.apply([WITHDRAWALS.delete(id_) for id_ in done])
 
 
 def next_sweep_ms(shard: Shard) -> int | None:
@@ -144,7 +144,7 @@ def _look(shard: Shard, id_: str, rule: Withdrawal, most: int, out: Folded) -> i
     leaving = [seen for seen in found if matches(rule, shard.entry(seen), shard.wire_id(seen.id))]
     remove(shard, leaving, "withdrawn", out)
     looked_at = ids[-1] if len(ids) == most else rule.offset
-    shard.apply([Change(WITHDRAWALS, id_, rule.model_copy(update={"looked_at": looked_at}))])
+    shard.apply([WITHDRAWALS.put(id_, rule.model_copy(update={"looked_at": looked_at}))])
     return len(ids)
 
 
