@@ -254,19 +254,8 @@ def _pass_through(context: _Context, reason: Reason) -> None:
 def _flight(context: _Context, question: Question, deadline_at_ms: int) -> Flight:
     asked = context.asked
     return Flight(
+        **asked.question_key() | {"space": question.space},
         forward_id=asked.id,
-        tenant=asked.tenant,
-        space=question.space,
-        category=asked.category,
-        model=asked.model,
-        embedder=asked.embedder,
-        context=asked.context,
-        fields=asked.fields,
-        text_digest=asked.text_digest,
-        vector=asked.vector,
-        question=asked.question,
-        tags=asked.tags,
-        sources=asked.sources,
         offset=context.record.offset,
         deadline_at_ms=deadline_at_ms,
         # A late answer is still worth keeping: the flight outlives its deadline by as much again.

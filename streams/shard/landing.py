@@ -222,24 +222,13 @@ def _observed(shard: Shard, airborne: Airborne, waiting: Waiting, body: Body) ->
 def _entry(flight: Flight, body: Body, event: Answered, record: Record, time_ms: int) -> Entry:
     answer = project(body)
     return Entry(
+        **flight.question_key(),
         id=record.offset,
-        tenant=flight.tenant,
-        space=flight.space,
-        category=flight.category,
-        model=flight.model,
-        embedder=flight.embedder,
-        context=flight.context,
-        fields=flight.fields,
-        text_digest=flight.text_digest,
-        vector=flight.vector,
-        question=flight.question,
         answer=Sealed(data=compact(answer)),
         answer_digest=digest_of_answer(answer),
         tokens=tokens_of(body),
         forward_id=flight.forward_id,
         asked_offset=flight.offset,
-        tags=flight.tags,
-        sources=flight.sources,
         admitted_at_ms=time_ms,
         latency_ms=event.latency_ms,
     )

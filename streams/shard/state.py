@@ -31,7 +31,7 @@ from streams.vectors import Ints, decode
 M = TypeVar("M", bound=Message)
 
 BUILD_BATCH = 4_096
-BEHAVIOUR = f"fold-3/{guards.DIGEST}"
+BEHAVIOUR = f"fold-4/{guards.DIGEST}"
 """The version of fold and guards; a change that decides otherwise needs another."""
 
 
