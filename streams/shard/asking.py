@@ -12,11 +12,11 @@ from schemas.documents import Doubt, EntryStats, Flight, Waiting
 from schemas.doubts import DoubtRaised
 from schemas.forwards import Forward
 from schemas.journal import Asked
-from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy
+from schemas.policy import Cacheable, Limits, Policy
 from schemas.requests import CacheMode
 from schemas.responses import DecisionSummary, Outcome, Response
 from streams.answers import refused, respond, served
-from streams.effective import Effective, effective, lifted, stricter
+from streams.effective import terms
 from streams.errors import RefusalCode
 from streams.log import Outgoing, Record
 from streams.passing import deadline_at_ms as longest_wait
@@ -56,9 +56,10 @@ def on_asked(shard: Shard, asked: Asked, record: Record, out: Folded, second: Se
     if shard.is_off(asked.category):
         return _pass_through(context, Reason.SWITCHED_OFF)
     deadline_at_ms = _deadline(shard, asked, policy)
-    category = lifted(category, shard.judged.get(asked.category, ""))
-    now, base = _effective(shard, asked, category)
-    question = Question.of(asked, category, policy.limits, now, base, second)
+    seen = None if asked.seen.policy_version == shard.policy.version else asked.seen
+    judged = shard.judged.get(asked.category, "")
+    in_force = terms(category, judged, shard.load_of(asked.model), seen)
+    question = Question.of(asked, in_force, policy.limits, second)
     _check_dimensions(shard, question)
     if deadline_at_ms <= shard.time_ms:
         return _refuse(context, question, Verdict(Reason.DEADLINE_PASSED), RefusalCode.DEADLINE, "the deadline is over")
@@ -288,16 +289,6 @@ def _forwarded(asked: Asked, route: str, deadline_at_ms: int) -> Outgoing:
 
 def _deadline(shard: Shard, asked: Asked, policy: Policy | None) -> int:
     return longest_wait(shard.time_ms, asked.deadline_at_ms, Limits() if policy is None else policy.limits)
-
-
-def _effective(shard: Shard, asked: Asked, category: CategoryPolicy) -> tuple[Effective, Effective]:
-    """What holds now, and what would hold at load 0."""
-    relaxation = shard.relaxation(asked.category, category.false_hit_bound)
-    now, base = effective(category, shard.load_of(asked.model), relaxation), effective(category, 0.0)
-    if shard.policy is not None and asked.seen.policy_version != shard.policy.version:
-        seen = asked.seen
-        return stricter(now, seen.threshold, seen.ttl_ms), stricter(base, seen.threshold, seen.ttl_ms)
-    return now, base
 
 
 def _check_dimensions(shard: Shard, question: Question) -> None:

@@ -16,7 +16,6 @@ from schemas.base import Message, Part, Sealed
 from schemas.documents import Entry, Meta, Opinion, ShardLoad, ShardPolicy, Withdrawal
 from streams import entry_ids, guards
 from streams.answers import digest_of_answer
-from streams.effective import relaxation
 from streams.errors import ShardBroken, StoreDamaged
 from streams.shard import columns
 from streams.shard.columns import Change, Column
@@ -134,10 +133,6 @@ class Shard:
     def is_off(self, category: str) -> bool:
         """Whether the cache is switched off for the category."""
         return category in self.switches or columns.ALL in self.switches
-
-    def relaxation(self, category: str, bound: float) -> float:
-        """How far load may relax the category, after its judgements."""
-        return relaxation(self.judged.get(category, ""), bound)
 
     def wire_id(self, number: int) -> str:
         """An entry's id outside its shard: partition, the offset that admitted it, and the journal's incarnation."""
