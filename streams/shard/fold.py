@@ -36,8 +36,9 @@ from streams.effective import JUDGED_MAX
 from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
 from streams.log import Record
 from streams.never import may_keep
-from streams.shard import asking, eviction, landing, opining, withdrawing
+from streams.shard import asking, counts, eviction, landing, opining, withdrawing
 from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES
+from streams.shard.counts import Dropped
 from streams.shard.folded import Folded, decided, summary
 from streams.shard.question import Second
 from streams.shard.state import Shard
@@ -103,7 +104,7 @@ def _read(record: Record, out: Folded) -> Event | None:
         where = ", ".join(".".join(str(part) for part in each["loc"]) or "record" for each in error.errors()[:3])
         refusal = Refusal(RefusalCode.UNREADABLE, f"not a journal record: {where}")
         out.effects.append(bury(record, refusal, "lookup"))
-        out.counts.append(("refused", refusal.code.value))
+        out.counts.append(counts.refused(refusal.code))
         return None
 
 
@@ -140,7 +141,7 @@ def _is_repeat(shard: Shard, event: Event, out: Folded) -> bool:
     else:
         return False
     if offset <= shard.highwater.get(place, -1):
-        out.counts.append(("dropped", "repeated"))
+        out.counts.append(counts.dropped(Dropped.REPEATED))
         return True
     shard.highwater[place] = offset
     return False
@@ -149,7 +150,7 @@ def _is_repeat(shard: Shard, event: Event, out: Folded) -> bool:
 def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: Folded) -> None:
     refusal = Refusal(RefusalCode.FOLD_FAILED, f"{type(error).__name__}: {error}")
     out.effects.append(bury(record, refusal, "lookup", with_text=_may_lie_anywhere(shard, event)))
-    out.counts.append(("refused", refusal.code.value))
+    out.counts.append(counts.refused(refusal.code))
     if isinstance(event, Asked):
         decision = decided(shard, record, event, outcome=Outcome.ERROR, reason=Reason.FOLD_FAILED)
         out.decisions.append(decision)
@@ -191,7 +192,7 @@ def _on_policy(shard: Shard, event: PolicySet, record: Record, out: Folded) -> N
     withdrawn = withdrawing.on_policy(shard, event.policy, record.offset)
     policy = ShardPolicy(version=event.version, policy=event.policy)
     shard.apply([POLICIES.put(POLICY_ID, policy), *anew, *withdrawn])
-    out.counts.append(("policy", str(event.version)))
+    out.counts.append(counts.policy_set(event.version))
 
 
 def _on_load(shard: Shard, event: LoadChanged, record: Record, out: Folded) -> None:
@@ -220,7 +221,7 @@ def _on_switched(shard: Shard, event: CacheSwitched, record: Record, out: Folded
 def _on_verified(shard: Shard, event: Verified, record: Record, out: Folded) -> None:
     resumed = opining.remember(shard, event)
     if resumed is None:
-        out.counts.append(("dropped", "late_opinion"))
+        out.counts.append(counts.dropped(Dropped.LATE_OPINION))
     else:
         _carry_out(shard, resumed.asked, record, out, resumed.second)
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from schemas.decisions import Decision, Reason
 from schemas.documents import Tally
 from schemas.responses import Outcome
+from streams.shard.counts import Count, Counted
 
 UNKNOWN = "-"
 """Requests of no category, or of one that the policy does not define: clients may name any."""
@@ -32,14 +33,14 @@ class Tallies:
         """The total as it was kept."""
         self._totals[category] = tally
 
-    def count(self, decisions: Iterable[Decision], counts: Iterable[tuple[str, ...]], known: Collection[str]) -> None:
+    def count(self, decisions: Iterable[Decision], counts: Iterable[Count], known: Collection[str]) -> None:
         """Add what came of one record. `known` are the categories that the policy defines."""
         for decision in decisions:
             self._decided(decision.category if decision.category in known else UNKNOWN, decision)
         for kind, *labels in counts:
-            if kind == "admitted":
+            if kind is Counted.ADMITTED:
                 self._add(labels[0], "admitted", 1)
-            elif kind == "evicted":
+            elif kind is Counted.EVICTED:
                 left = self._left.setdefault(labels[0], {})
                 left[labels[1]] = left.get(labels[1], 0) + 1
 

@@ -12,6 +12,7 @@ from schemas.policy import Cacheable, Policy
 from streams.entry_ids import place_of
 from streams.log import Record
 from streams.shard.columns import BANNED, ENTRIES, OPINIONS, STATS, WITHDRAWALS, Change, entry_id, opinion_id
+from streams.shard.counts import Evicted, evicted
 from streams.shard.entries import Seen, namespace_of
 from streams.shard.folded import Folded
 from streams.shard.state import Shard
@@ -31,7 +32,7 @@ def on_invalidated(shard: Shard, event: EntriesInvalidated, record: Record, out:
         return
     seen = _named(shard, event.entry_id)
     if seen is not None and matches(rule, shard.entry(seen), event.entry_id):
-        remove(shard, [seen], "withdrawn", out)
+        remove(shard, [seen], Evicted.WITHDRAWN, out)
 
 
 def on_policy(shard: Shard, policy: Policy, offset: int) -> list[Change]:
@@ -51,7 +52,7 @@ def withdraw_judged(shard: Shard, event: HitJudged, record: Record, out: Folded)
         entry = shard.entry(seen)
         space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
         shard.apply([ban(space.hex(), entry.answer_digest, event.version)])
-        remove(shard, [seen], "judged", out)
+        remove(shard, [seen], Evicted.JUDGED, out)
     elif event.forward_id is not None and shard.flights.get(event.forward_id) is not None:
         rule = Withdrawal(offset=record.offset, forward_id=event.forward_id, looked_at=record.offset)
         shard.apply([WITHDRAWALS.put(f"{record.offset:020d}", rule)])
@@ -79,10 +80,10 @@ def is_grounded(shard: Shard, flight: Flight) -> bool:
     return any(concerns(rule, flight) for rule in shard.withdrawals.values())
 
 
-def remove(shard: Shard, leaving: list[Seen], why: str, out: Folded) -> None:
+def remove(shard: Shard, leaving: list[Seen], why: Evicted, out: Folded) -> None:
     """Entries leave the shard; counted by category and reason."""
     for seen in leaving:
-        out.counts.append(("evicted", shard.entries.category_of(seen), why))
+        out.counts.append(evicted(shard.entries.category_of(seen), why))
     shard.apply([change for seen in leaving for change in departure(shard, seen)])
 
 
@@ -104,7 +105,7 @@ def sweep(shard: Shard, out: Folded) -> bool:
     for category, life_ms in shard.lives.items():
         ids = shard.entries.oldest(category, left, shard.time_ms - life_ms)
         left -= len(ids)
-        remove(shard, [seen for seen in map(shard.entries.by_id, ids) if seen is not None], "expired", out)
+        remove(shard, [seen for seen in map(shard.entries.by_id, ids) if seen is not None], Evicted.EXPIRED, out)
     return looking or left < LOOKED_AT_MAX
 
 
@@ -142,7 +143,7 @@ def _look(shard: Shard, id_: str, rule: Withdrawal, most: int, out: Folded) -> i
     ids = shard.entries.ids_between(rule.looked_at, rule.offset, most, rule.tenant, rule.category)
     found = [seen for seen in map(shard.entries.by_id, ids) if seen is not None]
     leaving = [seen for seen in found if matches(rule, shard.entry(seen), shard.wire_id(seen.id))]
-    remove(shard, leaving, "withdrawn", out)
+    remove(shard, leaving, Evicted.WITHDRAWN, out)
     looked_at = ids[-1] if len(ids) == most else rule.offset
     shard.apply([WITHDRAWALS.put(id_, rule.model_copy(update={"looked_at": looked_at}))])
     return len(ids)
