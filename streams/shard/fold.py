@@ -5,7 +5,6 @@ No clock, no randomness, no input but the state and the record: the same records
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -36,6 +35,7 @@ from streams.effective import JUDGED_MAX
 from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
 from streams.log import Record
 from streams.never import may_keep
+from streams.reading import unknown_version_of
 from streams.shard import asking, counts, eviction, landing, opining, withdrawing
 from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES
 from streams.shard.counts import Dropped
@@ -95,8 +95,8 @@ def _read(record: Record, out: Folded) -> Event | None:
     try:
         return decode_event(record.value or b"")
     except ValidationError as error:
-        version = _version(record.value or b"")
-        if isinstance(version, int) and version != 1:
+        version = unknown_version_of(record.value or b"")
+        if version is not None:
             raise JournalUnreadable(
                 f"journal[{record.partition}] offset {record.offset} has version {version}: upgrade this worker;"
                 " the partition waits for it"
@@ -106,14 +106,6 @@ def _read(record: Record, out: Folded) -> Event | None:
         out.effects.append(bury(record, refusal, "lookup"))
         out.counts.append(counts.refused(refusal.code))
         return None
-
-
-def _version(data: bytes) -> Any:
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return found.get("v") if isinstance(found, dict) else None
 
 
 def _fire_timers(shard: Shard, record: Record, out: Folded) -> None:
