@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from streams.errors import LogFailed
 from streams.kafka_log import connection
+from streams.producer_config import producer_config
 from streams.settings import Settings
 
 HEADER = "bench-id"
@@ -31,9 +32,7 @@ class BenchClient:
     def __init__(self, settings: Settings) -> None:
         base = connection(settings)
         self._requests = settings.prefix + "requests"
-        self._producer = Producer(
-            {**base, "enable.idempotence": True, "acks": "all", "linger.ms": 0, "partitioner": "murmur2_random"}
-        )
+        self._producer = Producer({**producer_config(base), "enable.idempotence": True})
         self._consumer = Consumer(
             {
                 **base,

@@ -30,7 +30,7 @@ from schemas.responses import Outcome
 from streams.identity import decision_id
 from streams.log import Record
 from streams.rocks_store import RocksStore
-from streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id, key_of
+from streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id
 from streams.shard.entries import namespace_of
 from streams.shard.fold import fold
 from streams.shard.graph import EF_CONSTRUCTION, SEED, M
@@ -85,11 +85,11 @@ def fill(path: Path, units: Floats, layout: Layout) -> None:
     """Write a store of one entry a vector."""
     store = RocksStore(path)
     changes: dict[bytes, bytes | None] = {
-        key_of(POLICIES, POLICY_ID): ShardPolicy(version=0, policy=policy_of(layout)).encode()
+        POLICIES.key(POLICY_ID): ShardPolicy(version=0, policy=policy_of(layout)).encode()
     }
     for number, unit in enumerate(units):
         entry = _entry(number, unit, layout)
-        changes[key_of(ENTRIES, entry_id(number))] = entry.encode()
+        changes[ENTRIES.key(entry_id(number))] = entry.encode()
         if len(changes) >= BATCH:
             store.write(changes, Reach(1, 1))
             changes = {}
@@ -97,7 +97,7 @@ def fill(path: Path, units: Floats, layout: Layout) -> None:
     if per_namespace >= layout.hnsw_from:
         for number in range(layout.namespaces):
             space = namespace_of("acme", "code", EMBEDDER, layout.context(number))
-            changes[key_of(TABLES, space.hex())] = TableMode(search="ann").encode()
+            changes[TABLES.key(space.hex())] = TableMode(search="ann").encode()
     changes[META_KEY] = Meta(
         partition=0, incarnation=INCARNATION, shards=1, next_offset=layout.entries, time_ms=1_000, behaviour=BEHAVIOUR
     ).encode()

@@ -231,8 +231,8 @@ def _tell_made(artefact: Artefact, path: Path, figures: Figures | None, as_json:
 
 
 def _tell(figures: Figures) -> None:
-    from ops.categories_figures import TITLES, matrix
+    from ops.categories_figures import TITLES, matrix, said
 
-    output.table(("figure", "share"), [(title, getattr(figures, name)) for name, title in TITLES.items()])
+    output.table(("figure", "share"), [(title, said(getattr(figures, name))) for name, title in TITLES.items()])
     columns, rows = matrix(figures)
     output.table(columns, rows, title="who is taken for whom")

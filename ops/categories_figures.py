@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ops.categories_examples import Example
+from ops.intervals import CONFIDENCE, Share, share
 from schemas.policy import UNCATEGORISED
 from streams.categories import Categories
 from streams.vectors import Ints
 
-CONFIDENCE = 0.95
 TITLES = {
     "accuracy": "likeliest category right, of in-scope",
     "abstained": "uncategorised, of all",
@@ -20,26 +20,6 @@ TITLES = {
     "rejected": "uncategorised, of out-of-scope",
 }
 """What each share of the figures is, for people."""
-
-
-class Share(NamedTuple):
-    """`right` of `total`, with a Clopper-Pearson interval."""
-
-    right: int
-    total: int
-    low: float
-    high: float
-
-    def plain(self) -> dict[str, float | int | None]:
-        """For JSON. The value is None without any."""
-        value = self.right / self.total if self.total else None
-        return {"value": value, "count": self.right, "total": self.total, "low": self.low, "high": self.high}
-
-    def __str__(self) -> str:
-        if not self.total:
-            return "no examples"
-        value = self.right / self.total
-        return f"{value:.1%} ({self.right} of {self.total}; {self.low:.1%} to {self.high:.1%})"
 
 
 class Figures(NamedTuple):
@@ -60,18 +40,8 @@ class Figures(NamedTuple):
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
-        shares = {name: value.plain() for name, value in self._asdict().items() if isinstance(value, Share)}
+        shares = {name: _plain(value) for name, value in self._asdict().items() if isinstance(value, Share)}
         return {**shares, "confidence": CONFIDENCE, "confusion": self.confusion}
-
-
-def share(count: int, total: int) -> Share:
-    """A share with its exact interval (Clopper and Pearson, Biometrika 1934), from 0 to 1 where nothing was counted."""
-    if not total:
-        return Share(0, 0, 0.0, 1.0)
-    from scipy.stats import binomtest
-
-    bounds = binomtest(count, total).proportion_ci(CONFIDENCE, method="exact")
-    return Share(count, total, float(bounds.low), float(bounds.high))
 
 
 def figures(categories: Categories, examples: Sequence[Example], vectors: Sequence[Ints | None]) -> Figures:
@@ -98,6 +68,13 @@ def figures(categories: Categories, examples: Sequence[Example], vectors: Sequen
     )
 
 
+def said(found: Share) -> str:
+    """A share for people."""
+    if found.value is None:
+        return "no examples"
+    return f"{found.value:.1%} ({found.part} of {found.of}; {found.low:.1%} to {found.high:.1%})"
+
+
 def matrix(figures: Figures) -> tuple[list[str], list[list[object]]]:
     """Columns and rows of the confusion as a table: a row a true category, a column one found."""
     seen = {found for row in figures.confusion.values() for found in row} | set(figures.confusion)
@@ -108,3 +85,8 @@ def matrix(figures: Figures) -> tuple[list[str], list[list[object]]]:
         if true in figures.confusion
     ]
     return ["is \\ found", *names], rows
+
+
+def _plain(found: Share) -> dict[str, float | int | None]:
+    """A share for JSON, unrounded. The value is None without any."""
+    return {"value": found.value, "count": found.part, "total": found.of, "low": found.low, "high": found.high}

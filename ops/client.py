@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from ops.cluster import client, made, missing, unreachable
 from schemas.requests import Request
 from schemas.responses import Response
+from streams.producer_config import producer_config
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -74,11 +75,7 @@ class Client:
         self.repeats = 0
         self.repeats_different = 0
         base = client(settings)
-        self._producer = made(
-            Producer,
-            {**base, "enable.idempotence": True, "acks": "all", "linger.ms": 0, "partitioner": "murmur2_random",
-             "message.max.bytes": 2_200_000},
-        )  # fmt: skip
+        self._producer = made(Producer, {**producer_config(base), "enable.idempotence": True})
         self._consumer = made(
             Consumer,
             {

@@ -16,7 +16,7 @@ from streams.log import Record
 from streams.shard.columns import ENTRIES
 from streams.shard.withdrawal import matches, ordered
 
-PREFIX = f"{ENTRIES}/".encode()
+PREFIX = ENTRIES.key("")
 LATER = sys.maxsize
 """A journal offset after every entry."""
 
@@ -31,8 +31,8 @@ class Found(NamedTuple):
 
 def rule_of(command: Invalidate, now_ms: int) -> Withdrawal:
     """The withdrawal that the command would order if every shard took it at `now_ms`."""
-    kept = command.model_dump(include=set(EntriesInvalidated.model_fields) - {"v", "kind", "version"})
-    return ordered(EntriesInvalidated(version=0, **kept), LATER, now_ms)
+    event = EntriesInvalidated(version=0, older_than_ms=command.older_than_ms, **command.selection())
+    return ordered(event, LATER, now_ms)
 
 
 def matching(records: Iterable[Record], rule: Withdrawal, incarnation: str) -> list[Found]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -62,6 +62,52 @@ class Source(Part):
 
     id: Annotated[str, Field(min_length=1, max_length=256)]
     version: Annotated[str, Field(max_length=256)] = ""
+
+
+class QuestionKey(Part):
+    """What tells a question from others, and what its answer is kept under."""
+
+    tenant: str
+    space: str
+    """Whose entries may serve: the tenant, or `*` when the category is shared."""
+    category: str
+    model: str
+    embedder: str
+    context: str
+    """Digest of all that must match exactly, hex."""
+    fields: dict[str, str] = Field(default_factory=dict)
+    """Digest of each part of the context, so that a miss can name the parts that differ."""
+    text_digest: str
+    """Digest of the question's text, hex."""
+    vector: str | None
+    """The vector of record, base64 of little-endian int16; None: only an exact match may serve."""
+    question: Sealed
+    tags: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+    def question_key(self) -> dict[str, Any]:
+        """These fields by name, for another message about the same question."""
+        return {name: getattr(self, name) for name in QuestionKey.model_fields}
+
+
+class Selection(Part):
+    """Which entries: those that match all that is given."""
+
+    before_ms: Millis | None = None
+    """Entries admitted before this time."""
+    entry_id: str | None = None
+    tag: str | None = None
+    source_id: str | None = None
+    keep_version: str | None = None
+    """The current version of the source: entries that draw on any other one match, those that draw on it do not."""
+    tenant: str | None = None
+    category: str | None = None
+    model: str | None = None
+    near: Near | None = None
+
+    def selection(self) -> dict[str, Any]:
+        """These fields by name, for another message about the same entries."""
+        return {name: getattr(self, name) for name in Selection.model_fields}
 
 
 class Header(Part):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from schemas.base import Message, Millis, Name, Near
+from schemas.base import Message, Millis, Name, Selection
 from schemas.policy import Policy
 
 
@@ -37,7 +37,7 @@ class ReportLoad(Command):
     valid_until_ms: Millis
 
 
-class Invalidate(Command):
+class Invalidate(Selection, Command):
     """Withdraw the entries that match all that is given.
 
     Without `before_ms` the cut-off is the command's own place: what a shard admits after it stays, and an answer that
@@ -45,18 +45,10 @@ class Invalidate(Command):
     """
 
     kind: Literal["Invalidate"] = "Invalidate"
-    before_ms: Millis | None = None
-    entry_id: str | None = None
-    tag: str | None = None
-    source_id: str | None = None
-    keep_version: str | None = None
-    """The current version of the source: entries that draw on any other one go, those that draw on it stay."""
     tenant: Name | None = None
     category: Name | None = None
-    model: str | None = None
     older_than_ms: Annotated[int, Field(gt=0)] | None = None
     """Entries that are older than this at the command."""
-    near: Near | None = None
     all: bool = False
 
     @model_validator(mode="after")

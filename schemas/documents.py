@@ -13,29 +13,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.base import Message, Millis, Near, Reply, Sealed, Source
+from schemas.base import Message, Millis, QuestionKey, Reply, Sealed, Selection
 from schemas.policy import Policy
 from schemas.responses import Outcome
 
 
-class Entry(Message):
+class Entry(QuestionKey, Message):
     """An answer that is kept, with the question it answers. Immutable; `id` is the offset that admitted it."""
 
     id: int
-    tenant: str
-    space: str
-    category: str
-    model: str
-    embedder: str
-    context: str
-    fields: dict[str, str] = Field(default_factory=dict)
-    text_digest: str
-    vector: str | None
-    question: Sealed
     answer: Sealed
     """The projection of the answer that is served, as JSON."""
-    tags: tuple[str, ...] = ()
-    sources: tuple[Source, ...] = ()
     admitted_at_ms: Millis
     latency_ms: Millis = 0
     """What the model took: the time that each hit saves."""
@@ -63,27 +51,13 @@ class EntryStats(Message):
     """Whether it was served beyond its lifetime: that happens once."""
 
 
-class Flight(Message):
+class Flight(QuestionKey, Message):
     """A question on its way to a model. Kept until it is answered or `expires_at_ms`."""
 
     forward_id: str
-    tenant: str
-    space: str
-    category: str
-    model: str
-    embedder: str
-    context: str
-    fields: dict[str, str] = Field(default_factory=dict)
-    text_digest: str
-    vector: str | None
-    question: Sealed
-    tags: tuple[str, ...] = ()
-    sources: tuple[Source, ...] = ()
     offset: int
     deadline_at_ms: Millis
     expires_at_ms: Millis
-    admit: bool = True
-    joinable: bool = True
 
 
 class Waiting(Message):
@@ -158,21 +132,11 @@ class Aging(Message):
     """The category's priority then."""
 
 
-class Withdrawal(Message):
+class Withdrawal(Selection, Message):
     """Entries of lower number than `offset` that match are withdrawn; kept until the last of them has left."""
 
     offset: int
     """The journal offset that ordered it: later entries stay."""
-    before_ms: Millis | None = None
-    """Entries admitted at or after this stay too."""
-    entry_id: str | None = None
-    tag: str | None = None
-    source_id: str | None = None
-    keep_version: str | None = None
-    tenant: str | None = None
-    category: str | None = None
-    model: str | None = None
-    near: Near | None = None
     forward_id: str | None = None
     looked_at: int = -1
     """The highest entry number that was looked at."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from schemas.base import Message, Millis, Name, Near, Part, Reply, Sealed, Source
+from schemas.base import Message, Millis, Name, Part, QuestionKey, Reply, Sealed, Selection
 from schemas.policy import Cacheable, Policy
 from schemas.requests import CacheMode
 from schemas.responses import Outcome, Problem
@@ -33,7 +33,7 @@ class Seen(Part):
     ttl_ms: int
 
 
-class Asked(Message):
+class Asked(QuestionKey, Message):
     """A question that may be answered from the cache."""
 
     kind: Literal["Asked"] = "Asked"
@@ -42,27 +42,12 @@ class Asked(Message):
     origin: Origin
     request_id: str | None = None
     tenant: Name
-    space: str
-    """Whose entries may serve: the tenant, or `*` when the category is shared."""
     category: Name
     classifier: str
     """What chose the category, and in which version."""
     mode: CacheMode = CacheMode.USE
-    model: str
-    embedder: str
-    context: str
-    """Digest of all that must match exactly, hex."""
-    fields: dict[str, str] = Field(default_factory=dict)
-    """Digest of each part of the context, so that a miss can name the parts that differ."""
-    text_digest: str
-    """Digest of the question's text, hex."""
-    vector: str | None
-    """The vector of record, base64 of little-endian int16; None: only an exact match may serve."""
-    question: Sealed
     body: Sealed
     """The request's body as JSON."""
-    tags: tuple[str, ...] = ()
-    sources: tuple[Source, ...] = ()
     deadline_at_ms: Millis | None = None
     reply: Reply
     seen: Seen
@@ -144,21 +129,13 @@ class Verified(Message):
     """Identity of the model."""
 
 
-class EntriesInvalidated(Message):
+class EntriesInvalidated(Selection, Message):
     """Entries that match all that is given are withdrawn: those admitted before this record, and before `before_ms`."""
 
     kind: Literal["EntriesInvalidated"] = "EntriesInvalidated"
     version: int
-    before_ms: Millis | None = None
-    entry_id: str | None = None
-    tag: str | None = None
-    source_id: str | None = None
-    keep_version: str | None = None
-    tenant: str | None = None
-    category: str | None = None
-    model: str | None = None
     older_than_ms: Millis | None = None
-    near: Near | None = None
+    """Entries that are older than this at the record's time."""
 
 
 class HitJudged(Message):

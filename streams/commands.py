@@ -119,19 +119,9 @@ def _invalidated(record: Record, command: Invalidate) -> EntriesInvalidated:
         )
     # Entries that come later than the command stay in any case: a cut-off after it says nothing.
     before_ms = command.before_ms
-    return EntriesInvalidated(
-        version=record.offset,
-        before_ms=None if before_ms is None or before_ms > record.timestamp_ms else before_ms,
-        entry_id=command.entry_id,
-        tag=command.tag,
-        source_id=command.source_id,
-        keep_version=command.keep_version,
-        tenant=command.tenant,
-        category=command.category,
-        model=command.model,
-        older_than_ms=command.older_than_ms,
-        near=command.near,
-    )
+    cut_off = None if before_ms is None or before_ms > record.timestamp_ms else before_ms
+    chosen = command.selection() | {"before_ms": cut_off, "older_than_ms": command.older_than_ms}
+    return EntriesInvalidated(version=record.offset, **chosen)
 
 
 def _is_vector(text: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from schemas.journal import Seen
 from schemas.policy import CategoryPolicy
 
 PLACES = 6
@@ -74,6 +75,30 @@ def lifetime_max(policy: CategoryPolicy) -> int:
     return max(policy.ttl_ms, policy.ttl_cap_ms or 0) + policy.stale_while_revalidate_ms
 
 
-def stricter(mine: Effective, threshold: float, ttl_ms: int) -> Effective:
-    """The stricter of what holds here and what another policy said."""
-    return Effective(max(mine.threshold, round(threshold, PLACES)), min(mine.ttl_ms, ttl_ms), mine.load)
+class TermsInForce(NamedTuple):
+    """The terms in force for a category."""
+
+    policy: CategoryPolicy
+    """With the threshold that its judgements leave it."""
+    now: Effective
+    base: Effective
+    """What would hold at load 0."""
+    relaxation: float
+    """How far load may move the category: 1 fully."""
+
+
+def terms(policy: CategoryPolicy, judged: str, load: float, seen: Seen | None = None) -> TermsInForce:
+    """The terms of a category after its last judgements (see `relaxation`), at a load between 0 and 1.
+
+    `seen` is what another policy said, under which a question was classified: the stricter holds.
+    """
+    policy = lifted(policy, judged)
+    relaxed = relaxation(judged, policy.false_hit_bound)
+    now, base = effective(policy, load, relaxed), effective(policy, 0.0)
+    if seen is not None:
+        now, base = _stricter(now, seen), _stricter(base, seen)
+    return TermsInForce(policy, now, base, relaxed)
+
+
+def _stricter(mine: Effective, seen: Seen) -> Effective:
+    return Effective(max(mine.threshold, round(seen.threshold, PLACES)), min(mine.ttl_ms, seen.ttl_ms), mine.load)

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from streams.free_embedder import FreeEmbedder
 from streams.metrics import Metrics
+from streams.recent import Kept
 from streams.settings import Embedding
 from streams.vectors import Floats, Ints, quantise
 
@@ -57,10 +57,9 @@ class Remembering:
 
     def __init__(self, embedder: Embedder, capacity: int, metrics: Metrics) -> None:
         self.embedder = embedder
-        self._capacity = capacity
         self._new = metrics.embedded.labels("embedded")
         self._known = metrics.embedded.labels("remembered")
-        self._kept: OrderedDict[bytes, Ints | None] = OrderedDict()
+        self._kept: Kept[bytes, Ints | None] = Kept(capacity)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -72,8 +71,7 @@ class Remembering:
         missing: dict[bytes, str] = {}
         for key, text in zip(keys, texts, strict=True):
             if key in self._kept:
-                self._kept.move_to_end(key)
-                found[key] = self._kept[key]
+                found[key] = self._kept.get(key)
             else:
                 missing[key] = text
         self._known.inc(len(keys) - len(missing))
@@ -85,7 +83,7 @@ class Remembering:
     def forget(self, texts: Sequence[str]) -> None:
         """Drop what is remembered of the texts."""
         for text in texts:
-            self._kept.pop(_key(text), None)
+            self._kept.drop(_key(text))
 
     def clear(self) -> None:
         """Drop all that is remembered."""
@@ -94,9 +92,8 @@ class Remembering:
     def _embed(self, missing: dict[bytes, str]) -> dict[bytes, Ints | None]:
         rows = self.embedder.embed(list(missing.values()))
         fresh = {key: of_record(row) for key, row in zip(missing, rows, strict=True)}
-        self._kept.update(fresh)
-        while len(self._kept) > self._capacity:
-            self._kept.popitem(last=False)
+        for key, vector in fresh.items():
+            self._kept.put(key, vector)
         return fresh
 
 

@@ -62,7 +62,6 @@ class RefusalCode(StrEnum):
     """A judgement of a decision that gave no answer which is kept."""
     STALE_COMMAND = "stale_command"
     """A command for a policy that is not in force any more."""
-    EMBEDDING_FAILED = "embedding_failed"
     FOLD_FAILED = "fold_failed"
     DEADLINE = "deadline_exceeded"
     UPSTREAM = "upstream_failed"

@@ -97,11 +97,6 @@ def question_of(body: Body) -> Question:
     raise Refusal(RefusalCode.EMPTY_QUESTION, "the last message has no text: ask something")
 
 
-def question_text(body: Body) -> str:
-    """The text of the last message, parts joined by line ends. Raises as `question_of`."""
-    return question_of(body).text
-
-
 def identify(
     body: Body,
     vary: Mapping[str, Any],

@@ -29,6 +29,7 @@ from streams.authorization import forbidden
 from streams.errors import Fenced, Forbidden, LogFailed, OffsetLost, Rebalanced, SendFailed, WrongSetup
 from streams.lapsing import LapsingWriter
 from streams.log import Ends, Headers, Listener, Membership, Outgoing, Position, Record, cluster_name
+from streams.producer_config import producer_config
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -369,15 +370,11 @@ class KafkaWriter:
         self._wait_s = settings.send_timeout_ms / 1_000
         self._producer = Producer(
             {
-                **base,
+                **producer_config(base),
                 "enable.idempotence": True,
-                "acks": "all",
-                "linger.ms": 0,
-                "partitioner": "murmur2_random",
                 "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
                 # Never give up on one record while later ones of its partition succeed: that would be a gap.
                 "message.timeout.ms": 0,
-                "message.max.bytes": 2_200_000,
             }
         )
 
@@ -399,15 +396,11 @@ class KafkaTransactionalWriter:
         self._ready = False
         self._producer = Producer(
             {
-                **base,
+                **producer_config(base),
                 "transactional.id": name,
                 "transaction.timeout.ms": settings.transaction_timeout_ms,
                 "message.timeout.ms": settings.transaction_timeout_ms,
-                "acks": "all",
-                "linger.ms": 0,
-                "partitioner": "murmur2_random",
                 "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
-                "message.max.bytes": 2_200_000,
             }
         )
 

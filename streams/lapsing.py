@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from streams.authorization import forbidden
 from streams.errors import Lapsed, SendFailed
 from streams.log import Outgoing, cluster_name
+from streams.producer_config import producer_config
 
 LAPSED_CODES = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 FLUSH_S = 0.5
@@ -33,15 +34,11 @@ class LapsingWriter:
         self._wait_s = wait_s
         self._producer = Producer(
             {
-                **base,
+                **producer_config(base),
                 "enable.idempotence": True,
-                "acks": "all",
-                "linger.ms": 0,
-                "partitioner": "murmur2_random",
                 "message.timeout.ms": within_ms,
                 # A missing topic is said to be missing, before its records lapse.
                 "topic.metadata.propagation.max.ms": within_ms // 2,
-                "message.max.bytes": 2_200_000,
             }
         )
 

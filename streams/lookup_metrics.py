@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from typing import assert_never
 
 from prometheus_client import Gauge
 
@@ -12,6 +13,7 @@ from schemas.decisions import Decision
 from schemas.responses import Outcome
 from schemas.stats import CategoryNow, ShardStats
 from streams.metrics import Metrics
+from streams.shard.counts import Counted
 from streams.shard.folded import Folded
 
 logger = logging.getLogger(__name__)
@@ -26,21 +28,23 @@ def count(metrics: Metrics, folded: Folded) -> None:
         _count_decision(metrics, decision)
     for kind, *labels in folded.counts:
         match kind:
-            case "admitted":
+            case Counted.ADMITTED:
                 metrics.admitted.labels(*labels).inc()
-            case "not_admitted":
+            case Counted.NOT_ADMITTED:
                 metrics.not_admitted.labels(*labels).inc()
-            case "evicted":
+            case Counted.EVICTED:
                 metrics.evicted.labels(*labels).inc()
-            case "dropped":
+            case Counted.DROPPED:
                 metrics.dropped.labels(NAME, *labels).inc()
-            case "refused":
+            case Counted.REFUSED:
                 logger.warning("a record of the journal is in dead-letters: %s", labels[0])
                 metrics.refused.labels(NAME, *labels).inc()
-            case "policy":
+            case Counted.POLICY:
                 metrics.policy_version.set(int(labels[0]))
+            case Counted.TIMED_OUT | Counted.FORGOTTEN:
+                metrics.dropped.labels(NAME, kind.value).inc()
             case _:
-                metrics.dropped.labels(NAME, kind).inc()
+                assert_never(kind)
 
 
 def show(metrics: Metrics, stats: Iterable[ShardStats]) -> None:

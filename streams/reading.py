@@ -55,6 +55,24 @@ def address_of(value: bytes | None) -> Addressed | None:
         return None
 
 
+def unknown_version(version: object) -> int | None:
+    """The version of a message when it is one that this worker does not read."""
+    return version if type(version) is int and version != KNOWN_VERSION else None
+
+
+def unknown_version_of(value: bytes) -> int | None:
+    """The same of a message as bytes; None too for what is no message."""
+    try:
+        return unknown_version(_Versioned.model_validate_json(value).v)
+    except ValidationError:
+        return None
+
+
+def of_unknown_version(version: int) -> Refusal:
+    """The refusal of a message of a version that this worker does not read."""
+    return Refusal(RefusalCode.UNKNOWN_VERSION, f"version {version}: this worker reads {KNOWN_VERSION}")
+
+
 def _refusal(value: bytes, wrong: ValidationError) -> Refusal:
     errors = wrong.errors(include_url=False, include_input=False)
     first = errors[0]
@@ -62,20 +80,12 @@ def _refusal(value: bytes, wrong: ValidationError) -> Refusal:
         if "recursion limit" in first["msg"]:
             return Refusal(RefusalCode.TOO_DEEP, "JSON is nested too deep to be read")
         return Refusal(RefusalCode.UNREADABLE, f"not JSON: {first['msg'].removeprefix('Invalid JSON: ')}")
-    version = _version(value)
-    if version is not None and version != KNOWN_VERSION:
-        return Refusal(RefusalCode.UNKNOWN_VERSION, f"version {version}; this worker reads {KNOWN_VERSION}")
+    version = unknown_version_of(value)
+    if version is not None:
+        return of_unknown_version(version)
     named = [f"{_place(error['loc'])}: {_wrong(error['type'], error['msg'])}" for error in errors[:PROBLEMS_MAX]]
     more = len(errors) - PROBLEMS_MAX
     return Refusal(RefusalCode.BAD_FIELD, "; ".join(named) + (f"; and {more} more" if more > 0 else ""))
-
-
-def _version(value: bytes) -> int | None:
-    try:
-        version = _Versioned.model_validate_json(value).v
-    except ValidationError:
-        return None
-    return version if isinstance(version, int) and not isinstance(version, bool) else None
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

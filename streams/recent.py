@@ -38,6 +38,14 @@ class Kept(Generic[K, V]):
         if len(self._values) > self._room:
             self._values.popitem(last=False)
 
+    def drop(self, key: K) -> None:
+        """Keep it no longer, if it is kept."""
+        self._values.pop(key, None)
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self._values.clear()
+
 
 class Recent:
     """The last `ids_max` ids that were added, those looked up last kept longest."""

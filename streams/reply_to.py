@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from schemas.topics import BY_NAME
 from streams.errors import Refusal, RefusalCode, WrongSetup
 from streams.log import Headers, Log
+from streams.recent import Kept
 
 RESPONSES = "responses"
 TOPIC_HEADERS = ("reply-to", "kafka_replyTopic")
@@ -48,7 +48,7 @@ class ReplyTo:
         self._beginnings = tuple(name[:-1] for name in allowed if name.endswith("*"))
         self._partitions = partitions
         self._now_ms = now_ms
-        self._known: OrderedDict[str, tuple[int, int | None]] = OrderedDict()
+        self._known: Kept[str, tuple[int, int | None]] = Kept(TOPICS_MAX)
 
     def target(self, headers: Headers) -> Target:
         """Where to answer. Raises Refusal(BAD_REPLY_TO)."""
@@ -84,9 +84,7 @@ class ReplyTo:
         known = self._known.get(topic)
         if known is None or known[0] <= now_ms:
             count = self._partitions(topic)
-            self._known[topic] = (now_ms + (MISSING_MS if count is None else FRESH_MS), count)
-            if len(self._known) > TOPICS_MAX:
-                self._known.popitem(last=False)
+            self._known.put(topic, (now_ms + (MISSING_MS if count is None else FRESH_MS), count))
         else:
             count = known[1]
         if count is None:

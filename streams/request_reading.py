@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from schemas.requests import Request
 from streams.errors import Refusal, RefusalCode
+from streams.reading import of_unknown_version, unknown_version
 
-KNOWN_VERSION = 1
 PROBLEMS_MAX = 5
 """Wrong fields that one refusal names."""
 
@@ -66,9 +66,9 @@ def check_depth(value: bytes, depth_max: int) -> None:
 
 def request_of(parsed: dict[str, Any]) -> Request:
     """The request. Raises Refusal(UNKNOWN_VERSION) or Refusal(BAD_FIELD) naming the fields, never their values."""
-    version = parsed.get("v", KNOWN_VERSION)
-    if type(version) is int and version != KNOWN_VERSION:
-        raise Refusal(RefusalCode.UNKNOWN_VERSION, f"version {version}: this worker reads {KNOWN_VERSION}")
+    version = unknown_version(parsed.get("v"))
+    if version is not None:
+        raise of_unknown_version(version)
     try:
         return Request.model_validate(parsed)
     except ValidationError as error:

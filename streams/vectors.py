@@ -56,9 +56,3 @@ def cosine(dot: int, norm_a: int, norm_b: int) -> float:
     """The cosine from integer sums; every step is exactly rounded, so all machines agree."""
     value = dot / math.sqrt(norm_a * norm_b)
     return round(min(1.0, max(-1.0, value)), PLACES)
-
-
-def unit(ints: Ints) -> Floats:
-    """The float32 unit vector that tables search with."""
-    scaled: Floats = (ints / math.sqrt(squared_norm(ints))).astype(np.float32)
-    return scaled

@@ -23,7 +23,6 @@ for _word, _value in pairs("number_words"):
     else:
         _ORDINALS[_word] = int(_value[:-2])
 _ROMAN = {"II": 2, "III": 3, "IV": 4, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "XI": 11, "XII": 12, "XIV": 14}
-_GLUED = re.compile(r"([a-z%°]+)$")
 _ORDINAL_ENDS = frozenset(("st", "nd", "rd", "th"))
 _CLOCK = re.compile(r"(\d{1,2})(?::(\d{2}))?(?::(\d{2}))?\s?(?:([ap])\.?m\.?)?$")
 _CALENDAR = {name: number for number, names in enumerate(groups("dates"), 1) for name in names}

@@ -12,11 +12,11 @@ from schemas.documents import Doubt, EntryStats, Flight, Waiting
 from schemas.doubts import DoubtRaised
 from schemas.forwards import Forward
 from schemas.journal import Asked
-from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy
+from schemas.policy import Cacheable, Limits, Policy
 from schemas.requests import CacheMode
 from schemas.responses import DecisionSummary, Outcome, Response
 from streams.answers import refused, respond, served
-from streams.effective import Effective, effective, lifted, stricter
+from streams.effective import terms
 from streams.errors import RefusalCode
 from streams.log import Outgoing, Record
 from streams.passing import deadline_at_ms as longest_wait
@@ -56,9 +56,10 @@ def on_asked(shard: Shard, asked: Asked, record: Record, out: Folded, second: Se
     if shard.is_off(asked.category):
         return _pass_through(context, Reason.SWITCHED_OFF)
     deadline_at_ms = _deadline(shard, asked, policy)
-    category = lifted(category, shard.judged.get(asked.category, ""))
-    now, base = _effective(shard, asked, category)
-    question = Question.of(asked, category, policy.limits, now, base, second)
+    seen = None if asked.seen.policy_version == shard.policy.version else asked.seen
+    judged = shard.judged.get(asked.category, "")
+    in_force = terms(category, judged, shard.load_of(asked.model), seen)
+    question = Question.of(asked, in_force, policy.limits, second)
     _check_dimensions(shard, question)
     if deadline_at_ms <= shard.time_ms:
         return _refuse(context, question, Verdict(Reason.DEADLINE_PASSED), RefusalCode.DEADLINE, "the deadline is over")
@@ -121,7 +122,7 @@ def _raise_doubt(context: _Context, question: Question, seen: Seen, deadline_at_
         due_at_ms=due_at_ms,
         rounds=question.second.rounds + 1,
     )
-    shard.apply([Change(DOUBTS, asked.id, waits)])
+    shard.apply([DOUBTS.put(asked.id, waits)])
     out.effects.append(Outgoing("doubts", asked.id.encode(), raised.encode()))
 
 
@@ -132,7 +133,7 @@ def _serve_stale(context: _Context, question: Question, verdict: Verdict) -> Non
     if join is not None:
         return _serve(context, question, verdict, join.airborne.flight.forward_id)
     flight = _flight(context, question, deadline_at_ms)
-    _serve(context, question, verdict, flight.forward_id, [Change(FLIGHTS, flight.forward_id, flight)])
+    _serve(context, question, verdict, flight.forward_id, [FLIGHTS.put(flight.forward_id, flight)])
     context.out.effects.append(_forward(context, flight, None))
     return None
 
@@ -156,7 +157,7 @@ def _serve(
         value=shard.entries.value_if_used(seen),
         stale_served=verdict.stale or seen.stale_served,
     )
-    shard.apply([*changes, Change(STATS, entry_id(seen.id), used)])
+    shard.apply([*changes, STATS.put(entry_id(seen.id), used)])
     decision = _decision(context, question, verdict, Outcome.HIT, forward_id, kept)
     response = Response(
         request_id=asked.request_id,
@@ -199,8 +200,8 @@ def _wait(
     changes: list[Change] = []
     if flight is not None:
         out.effects.append(_forward(context, flight, summary(decision)))
-        changes.append(Change(FLIGHTS, flight.forward_id, flight))
-    shard.apply([*changes, Change(WAITING, waiting.id, waiting)])
+        changes.append(FLIGHTS.put(flight.forward_id, flight))
+    shard.apply([*changes, WAITING.put(waiting.id, waiting)])
     out.decisions.append(decision.model_copy(update={"changes": digest_of(shard.recent)}))
 
 
@@ -254,19 +255,8 @@ def _pass_through(context: _Context, reason: Reason) -> None:
 def _flight(context: _Context, question: Question, deadline_at_ms: int) -> Flight:
     asked = context.asked
     return Flight(
+        **asked.question_key() | {"space": question.space},
         forward_id=asked.id,
-        tenant=asked.tenant,
-        space=question.space,
-        category=asked.category,
-        model=asked.model,
-        embedder=asked.embedder,
-        context=asked.context,
-        fields=asked.fields,
-        text_digest=asked.text_digest,
-        vector=asked.vector,
-        question=asked.question,
-        tags=asked.tags,
-        sources=asked.sources,
         offset=context.record.offset,
         deadline_at_ms=deadline_at_ms,
         # A late answer is still worth keeping: the flight outlives its deadline by as much again.
@@ -299,16 +289,6 @@ def _forwarded(asked: Asked, route: str, deadline_at_ms: int) -> Outgoing:
 
 def _deadline(shard: Shard, asked: Asked, policy: Policy | None) -> int:
     return longest_wait(shard.time_ms, asked.deadline_at_ms, Limits() if policy is None else policy.limits)
-
-
-def _effective(shard: Shard, asked: Asked, category: CategoryPolicy) -> tuple[Effective, Effective]:
-    """What holds now, and what would hold at load 0."""
-    relaxation = shard.relaxation(asked.category, category.false_hit_bound)
-    now, base = effective(category, shard.load_of(asked.model), relaxation), effective(category, 0.0)
-    if shard.policy is not None and asked.seen.policy_version != shard.policy.version:
-        seen = asked.seen
-        return stricter(now, seen.threshold, seen.ttl_ms), stricter(base, seen.threshold, seen.ttl_ms)
-    return now, base
 
 
 def _check_dimensions(shard: Shard, question: Question) -> None:

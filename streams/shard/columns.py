@@ -1,9 +1,14 @@
-"""The records of a shard's store: which column, which id, which message."""
+"""The columns of a shard's store: name and message of each, how its changes move the shard, how it is restored.
+
+Nothing else says what a column is: `Shard.apply` and `restored` go by this table.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from schemas.base import Message
 from schemas.documents import (
@@ -14,7 +19,6 @@ from schemas.documents import (
     EntryStats,
     Flight,
     Judged,
-    Meta,
     Opinion,
     ShardLoad,
     ShardPolicy,
@@ -24,62 +28,72 @@ from schemas.documents import (
     Waiting,
     Withdrawal,
 )
-from streams.entry_ids import column_id, parts_of_column_id
+from streams.effective import lifetime_max
+from streams.entry_ids import column_id, parts_of_ban_id, parts_of_column_id
+from streams.errors import StoreDamaged
 
-ENTRIES = "entries"
-STATS = "stats"
-FLIGHTS = "flights"
-WAITING = "waiting"
-TABLES = "tables"
-AGING = "aging"
-POLICIES = "policies"
-LOADS = "loads"
-WITHDRAWALS = "withdrawals"
-BANNED = "banned"
-JUDGED = "judged"
-SWITCHES = "switches"
-DOUBTS = "doubts"
-OPINIONS = "opinions"
-TALLIES = "tallies"
-META = "meta"
+if TYPE_CHECKING:
+    from streams.shard.state import Shard
 
-MESSAGES: dict[str, type[Message]] = {
-    ENTRIES: Entry,
-    STATS: EntryStats,
-    FLIGHTS: Flight,
-    WAITING: Waiting,
-    TABLES: TableMode,
-    AGING: Aging,
-    POLICIES: ShardPolicy,
-    LOADS: ShardLoad,
-    WITHDRAWALS: Withdrawal,
-    BANNED: Banned,
-    JUDGED: Judged,
-    SWITCHES: Switched,
-    DOUBTS: Doubt,
-    OPINIONS: Opinion,
-    TALLIES: Tally,
-    META: Meta,
-}
-WRITTEN_ONCE = frozenset({ENTRIES, FLIGHTS, WAITING, OPINIONS})
-"""Columns whose records have ids of their own: put once, never changed, deleted once."""
+M = TypeVar("M", bound=Message)
+
 POLICY_ID = "policy"
 META_KEY = b"meta/meta"
+"""The key of `Meta`, which no change moves: the shard makes it with each commit."""
 ALL = "*"
 """The id of the switch for all categories."""
 
 
-class Change(NamedTuple):
-    """One record of the store that is put, or deleted when `message` is None."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Column(Generic[M]):
+    """One column: records of one message by id."""
 
-    column: str
+    name: str
+    message: type[M]
+    index: Callable[[Shard, str, M], None]
+    """Moves the indexes in memory by a record that is put."""
+    unindex: Callable[[Shard, str], None] | None
+    """The same for one that is deleted; None: that is never done."""
+    written_once: bool = False
+    """Records have ids of their own: put once, never changed, deleted once."""
+    restored_by: Callable[[M], int] | None = None
+    """Records are restored in this order; None: in any."""
+    with_entries: bool = False
+    """Restored before all others, together with the entries."""
+
+    def put(self, id_: str, message: M) -> Change:
+        """The change that writes a record."""
+        return Change(self, id_, message)
+
+    def delete(self, id_: str) -> Change:
+        """The change that deletes a record."""
+        return Change(self, id_, None)
+
+    def key(self, id_: str) -> bytes:
+        """The key in store and `documents`."""
+        return f"{self.name}/{id_}".encode()
+
+    def apply(self, shard: Shard, id_: str, message: M | None) -> None:
+        """Moves the indexes by a change. Raises ValueError for a deletion in a column that has none."""
+        if message is not None:
+            self.index(shard, id_, message)
+        elif self.unindex is not None:
+            self.unindex(shard, id_)
+        else:
+            raise ValueError(f"records of {self.name} are never deleted")
+
+
+class Change(NamedTuple):
+    """One record of the store that is put, or deleted when `message` is None. Made by `Column.put` and `.delete`."""
+
+    column: Column[Any]
     id: str
     message: Message | None
 
-
-def key_of(column: str, id_: str) -> bytes:
-    """The key in store and `documents`."""
-    return f"{column}/{id_}".encode()
+    @property
+    def key(self) -> bytes:
+        """The key in store and `documents`."""
+        return self.column.key(self.id)
 
 
 def entry_id(number: int) -> str:
@@ -108,3 +122,145 @@ def digest_of(changes: dict[bytes, bytes | None]) -> str:
         running.update(key)
         running.update(b"\x00" if value is None else b"\x01" + value)
     return running.hexdigest()
+
+
+def _add_entry(shard: Shard, _: str, entry: Entry) -> None:
+    shard.entries.add(entry)
+
+
+def _remove_entry(shard: Shard, id_: str) -> None:
+    seen = shard.entries.by_id(int(id_))
+    found = shard.document(ENTRIES, id_)
+    if seen is None or found is None:
+        raise StoreDamaged(f"entry {int(id_)} of shard {shard.partition} is not there to be removed")
+    shard.entries.remove(seen, Entry.decode(found))
+
+
+def _use_entry(shard: Shard, id_: str, stats: EntryStats) -> None:
+    seen = shard.entries.by_id(int(id_))
+    if seen is not None:
+        shard.entries.use(seen, stats)
+
+
+def _forget_use(shard: Shard, id_: str) -> None:
+    """The use of an entry is forgotten with the entry."""
+
+
+def _set_mode(shard: Shard, id_: str, mode: TableMode) -> None:
+    shard.entries.set_mode(bytes.fromhex(id_), mode.search)
+
+
+def _set_policy(shard: Shard, _: str, policy: ShardPolicy) -> None:
+    shard.policy = policy
+    shard.entries.follow(policy.policy)
+    shard.lives = {name: lifetime_max(of) for name, of in policy.policy.categories.items()}
+
+
+def _age(shard: Shard, id_: str, aging: Aging) -> None:
+    shard.entries.age(id_, aging)
+
+
+def _set_load(shard: Shard, id_: str, load: ShardLoad) -> None:
+    shard.loads[id_] = load
+
+
+def _order_withdrawal(shard: Shard, id_: str, rule: Withdrawal) -> None:
+    shard.withdrawals[id_] = rule
+
+
+def _end_withdrawal(shard: Shard, id_: str) -> None:
+    del shard.withdrawals[id_]
+
+
+def _ban(shard: Shard, id_: str, banned: Banned) -> None:
+    namespace, answer = parts_of_ban_id(id_)
+    shard.banned.setdefault(namespace, set()).add(answer)
+
+
+def _set_judged(shard: Shard, id_: str, judged: Judged) -> None:
+    shard.judged[id_] = judged.recent
+
+
+def _switch_off(shard: Shard, id_: str, switched: Switched) -> None:
+    shard.switches[id_] = switched.version
+
+
+def _switch_on(shard: Shard, id_: str) -> None:
+    del shard.switches[id_]
+
+
+def _put_doubt(shard: Shard, id_: str, doubt: Doubt) -> None:
+    shard.doubts.put(id_, doubt)
+
+
+def _end_doubt(shard: Shard, id_: str) -> None:
+    shard.doubts.end(id_)
+
+
+def _put_opinion(shard: Shard, id_: str, opinion: Opinion) -> None:
+    number, text = parts_of_opinion_id(id_)
+    shard.opinions.put(number, text, opinion)
+
+
+def _drop_opinion(shard: Shard, id_: str) -> None:
+    number, text = parts_of_opinion_id(id_)
+    shard.opinions.drop(number, text)
+
+
+def _set_tally(shard: Shard, id_: str, tally: Tally) -> None:
+    shard.tallies.restore(id_, tally)
+
+
+def _open_flight(shard: Shard, _: str, flight: Flight) -> None:
+    shard.flights.open(flight)
+
+
+def _land_flight(shard: Shard, id_: str) -> None:
+    shard.flights.land(id_)
+
+
+def _wait(shard: Shard, _: str, waiting: Waiting) -> None:
+    shard.flights.wait(waiting)
+
+
+def _leave(shard: Shard, id_: str) -> None:
+    shard.flights.leave(id_)
+
+
+TABLES = Column(name="tables", message=TableMode, index=_set_mode, unindex=None, with_entries=True)
+STATS = Column(name="stats", message=EntryStats, index=_use_entry, unindex=_forget_use, with_entries=True)
+ENTRIES = Column(
+    name="entries", message=Entry, index=_add_entry, unindex=_remove_entry, written_once=True, with_entries=True
+)
+POLICIES = Column(name="policies", message=ShardPolicy, index=_set_policy, unindex=None)
+AGING = Column(name="aging", message=Aging, index=_age, unindex=None)
+LOADS = Column(name="loads", message=ShardLoad, index=_set_load, unindex=None)
+WITHDRAWALS = Column(name="withdrawals", message=Withdrawal, index=_order_withdrawal, unindex=_end_withdrawal)
+BANNED = Column(name="banned", message=Banned, index=_ban, unindex=None)
+JUDGED = Column(name="judged", message=Judged, index=_set_judged, unindex=None)
+SWITCHES = Column(name="switches", message=Switched, index=_switch_off, unindex=_switch_on)
+DOUBTS = Column(name="doubts", message=Doubt, index=_put_doubt, unindex=_end_doubt)
+OPINIONS = Column(name="opinions", message=Opinion, index=_put_opinion, unindex=_drop_opinion, written_once=True)
+TALLIES = Column(name="tallies", message=Tally, index=_set_tally, unindex=None)
+FLIGHTS = Column(
+    name="flights",
+    message=Flight,
+    index=_open_flight,
+    unindex=_land_flight,
+    written_once=True,
+    restored_by=lambda flight: flight.offset,
+)
+WAITING = Column(
+    name="waiting",
+    message=Waiting,
+    index=_wait,
+    unindex=_leave,
+    written_once=True,
+    restored_by=lambda waiting: waiting.offset,
+)
+
+COLUMNS: tuple[Column[Any], ...] = (
+    TABLES, STATS, ENTRIES, POLICIES, AGING, LOADS, WITHDRAWALS, BANNED, JUDGED, SWITCHES, DOUBTS, OPINIONS, TALLIES,
+    FLIGHTS, WAITING,
+)  # fmt: skip
+"""All columns in the order in which a shard is restored: entries before what refers to them, flights before waiting."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from schemas.documents import Aging
 from schemas.policy import Policy
 from streams.shard.columns import AGING, Change
+from streams.shard.counts import Count, Evicted, evicted
 from streams.shard.entries import Seen
 from streams.shard.flights import Airborne
 from streams.shard.rooms import WHOLE_SHARD
@@ -19,29 +20,25 @@ from streams.shard.withdrawing import departure
 
 EVICTED_MAX = 64
 """Entries that one admission may evict; a cap or total that was lowered is reached with the next ones."""
-REPLACED, CAP, TOTAL = "replaced", "cap", "total"
-"""Why an entry left."""
-
-Counts = list[tuple[str, ...]]
 
 
 @dataclass(slots=True)
 class _Leaving:
     shard: Shard
-    counts: Counts = field(default_factory=list)
+    counted: list[Count] = field(default_factory=list)
 
     @property
     def may(self) -> bool:
-        return len(self.counts) < EVICTED_MAX
+        return len(self.counted) < EVICTED_MAX
 
-    def go(self, seen: Seen, why: str) -> None:
+    def go(self, seen: Seen, why: Evicted) -> None:
         entries = self.shard.entries
-        aged = None if why == REPLACED else entries.aged_by(seen, whole_shard=why == TOTAL)
-        self.counts.append(("evicted", entries.category_of(seen), why))
-        self.shard.apply([*departure(self.shard, seen), *([] if aged is None else [Change(AGING, *aged)])])
+        aged = None if why is Evicted.REPLACED else entries.aged_by(seen, whole_shard=why is Evicted.TOTAL)
+        self.counted.append(evicted(entries.category_of(seen), why))
+        self.shard.apply([*departure(self.shard, seen), *([] if aged is None else [AGING.put(*aged)])])
 
 
-def make_room(shard: Shard, airborne: Airborne, policy: Policy) -> tuple[bool, Counts]:
+def make_room(shard: Shard, airborne: Airborne, policy: Policy) -> tuple[bool, list[Count]]:
     """Evict what must go for the flight's answer; whether it may come in, and what to count.
 
     Changes the shard: nothing that may fail should come after it. When it may not come in, nothing was evicted.
@@ -50,25 +47,25 @@ def make_room(shard: Shard, airborne: Airborne, policy: Policy) -> tuple[bool, C
     entries, leaving = shard.entries, _Leaving(shard)
     same = entries.exact(airborne.space, airborne.text)
     if same is not None:
-        leaving.go(same, REPLACED)
+        leaving.go(same, Evicted.REPLACED)
     known = policy.of(category)
     cap = policy.limits.entries_max if known is None else known.quota.cap
     while leaving.may and entries.room(tenant, category) >= cap:
         first = entries.first_of(tenant, category, shard.time_ms)
         if first is None:
             break
-        leaving.go(first, CAP)
+        leaving.go(first, Evicted.CAP)
     while leaving.may and len(entries) >= policy.limits.entries_max:
         first = entries.first_of_all(tenant, category, shard.time_ms)
         if first is None:
             break
-        leaving.go(first, TOTAL)
-    if len(entries) >= policy.limits.entries_max and not leaving.counts:
+        leaving.go(first, Evicted.TOTAL)
+    if len(entries) >= policy.limits.entries_max and not leaving.counted:
         first = entries.first_of(tenant, category, shard.time_ms)
         if first is None:
             return False, []
-        leaving.go(first, TOTAL)
-    return True, leaving.counts
+        leaving.go(first, Evicted.TOTAL)
+    return True, leaving.counted
 
 
 def valued_anew(shard: Shard, policy: Policy, offset: int) -> list[Change]:
@@ -79,10 +76,10 @@ def valued_anew(shard: Shard, policy: Policy, offset: int) -> list[Change]:
     """
     if shard.policy is None or shard.policy.policy.limits.cost == policy.limits.cost:
         return []
-    changes = [Change(AGING, WHOLE_SHARD, Aging(base=0.0))]
+    changes = [AGING.put(WHOLE_SHARD, Aging(base=0.0))]
     for room in shard.entries.all_rooms():
         known = policy.of(room.category)
         if room.count or room.aging.base:
             aging = Aging(base=0.0, since=offset, priority=1.0 if known is None else known.priority)
-            changes.append(Change(AGING, room.id, aging))
+            changes.append(AGING.put(room.id, aging))
     return changes

@@ -5,7 +5,6 @@ No clock, no randomness, no input but the state and the record: the same records
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -37,8 +36,10 @@ from streams.entry_ids import topic_place
 from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
 from streams.log import Record
 from streams.never import may_keep
-from streams.shard import asking, eviction, landing, opining, withdrawing
-from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES, Change
+from streams.reading import unknown_version_of
+from streams.shard import asking, counts, eviction, landing, opining, withdrawing
+from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES
+from streams.shard.counts import Dropped
 from streams.shard.folded import Folded, decided, summary
 from streams.shard.question import Second
 from streams.shard.state import Shard
@@ -95,8 +96,8 @@ def _read(record: Record, out: Folded) -> Event | None:
     try:
         return decode_event(record.value or b"")
     except ValidationError as error:
-        version = _version(record.value or b"")
-        if isinstance(version, int) and version != 1:
+        version = unknown_version_of(record.value or b"")
+        if version is not None:
             raise JournalUnreadable(
                 f"journal[{record.partition}] offset {record.offset} has version {version}: upgrade this worker;"
                 " the partition waits for it"
@@ -104,16 +105,8 @@ def _read(record: Record, out: Folded) -> Event | None:
         where = ", ".join(".".join(str(part) for part in each["loc"]) or "record" for each in error.errors()[:3])
         refusal = Refusal(RefusalCode.UNREADABLE, f"not a journal record: {where}")
         out.effects.append(bury(record, refusal, "lookup"))
-        out.counts.append(("refused", refusal.code.value))
+        out.counts.append(counts.refused(refusal.code))
         return None
-
-
-def _version(data: bytes) -> Any:
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return found.get("v") if isinstance(found, dict) else None
 
 
 def _fire_timers(shard: Shard, record: Record, out: Folded) -> None:
@@ -141,7 +134,7 @@ def _is_repeat(shard: Shard, event: Event, out: Folded) -> bool:
     else:
         return False
     if offset <= shard.highwater.get(place, -1):
-        out.counts.append(("dropped", "repeated"))
+        out.counts.append(counts.dropped(Dropped.REPEATED))
         return True
     shard.highwater[place] = offset
     return False
@@ -150,7 +143,7 @@ def _is_repeat(shard: Shard, event: Event, out: Folded) -> bool:
 def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: Folded) -> None:
     refusal = Refusal(RefusalCode.FOLD_FAILED, f"{type(error).__name__}: {error}")
     out.effects.append(bury(record, refusal, "lookup", with_text=_may_lie_anywhere(shard, event)))
-    out.counts.append(("refused", refusal.code.value))
+    out.counts.append(counts.refused(refusal.code))
     if isinstance(event, Asked):
         decision = decided(shard, record, event, outcome=Outcome.ERROR, reason=Reason.FOLD_FAILED)
         out.decisions.append(decision)
@@ -191,20 +184,20 @@ def _on_policy(shard: Shard, event: PolicySet, record: Record, out: Folded) -> N
     anew = eviction.valued_anew(shard, event.policy, record.offset)
     withdrawn = withdrawing.on_policy(shard, event.policy, record.offset)
     policy = ShardPolicy(version=event.version, policy=event.policy)
-    shard.apply([Change(POLICIES, POLICY_ID, policy), *anew, *withdrawn])
-    out.counts.append(("policy", str(event.version)))
+    shard.apply([POLICIES.put(POLICY_ID, policy), *anew, *withdrawn])
+    out.counts.append(counts.policy_set(event.version))
 
 
 def _on_load(shard: Shard, event: LoadChanged, record: Record, out: Folded) -> None:
     load = ShardLoad(version=event.version, load=event.load, valid_until_ms=event.valid_until_ms)
-    shard.apply([Change(LOADS, event.model, load)])
+    shard.apply([LOADS.put(event.model, load)])
 
 
 def _on_judged(shard: Shard, event: HitJudged, record: Record, out: Folded) -> None:
     # A miss whose answer is wrong says nothing of how near is near enough.
     if event.category is not None and event.entry_id is not None:
         recent = (shard.judged.get(event.category, "") + ("1" if event.correct else "0"))[-JUDGED_MAX:]
-        shard.apply([Change(JUDGED, event.category, Judged(recent=recent))])
+        shard.apply([JUDGED.put(event.category, Judged(recent=recent))])
     if not event.correct:
         withdrawing.withdraw_judged(shard, event, record, out)
 
@@ -212,16 +205,16 @@ def _on_judged(shard: Shard, event: HitJudged, record: Record, out: Folded) -> N
 def _on_switched(shard: Shard, event: CacheSwitched, record: Record, out: Folded) -> None:
     """Off stands until it is switched on; on without a category ends every switch."""
     if not event.on:
-        shard.apply([Change(SWITCHES, event.category or ALL, Switched(version=event.version))])
+        shard.apply([SWITCHES.put(event.category or ALL, Switched(version=event.version))])
         return
     ended = [name for name in sorted(shard.switches) if event.category in (None, name)]
-    shard.apply([Change(SWITCHES, name, None) for name in ended])
+    shard.apply([SWITCHES.delete(name) for name in ended])
 
 
 def _on_verified(shard: Shard, event: Verified, record: Record, out: Folded) -> None:
     resumed = opining.remember(shard, event)
     if resumed is None:
-        out.counts.append(("dropped", "late_opinion"))
+        out.counts.append(counts.dropped(Dropped.LATE_OPINION))
     else:
         _carry_out(shard, resumed.asked, record, out, resumed.second)
 

@@ -9,6 +9,7 @@ from schemas.decisions import Decision
 from schemas.journal import Asked, Passed
 from schemas.responses import DecisionSummary
 from streams.log import Outgoing, Record
+from streams.shard.counts import Count
 from streams.shard.state import BEHAVIOUR, Shard
 
 
@@ -18,8 +19,8 @@ class Folded:
 
     effects: list[Outgoing] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
-    counts: list[tuple[str, ...]] = field(default_factory=list)
-    """What metrics count: (`admitted`, category), (`evicted`, category, reason), (`dropped`, reason) ..."""
+    counts: list[Count] = field(default_factory=list)
+    """What tallies and metrics count."""
     more: bool = False
     """Whether another tick may find something at once: timers that are due, or entries to look at."""
 

@@ -18,8 +18,10 @@ from streams.errors import Refusal, RefusalCode
 from streams.identity import decision_tag
 from streams.log import Outgoing, Record
 from streams.never import may_keep
+from streams.shard import counts
 from streams.shard.admission import NotKept, not_kept
 from streams.shard.columns import ENTRIES, FLIGHTS, TABLES, WAITING, Change, entry_id
+from streams.shard.counts import Count, Dropped
 from streams.shard.eviction import make_room
 from streams.shard.flights import Airborne
 from streams.shard.folded import Folded
@@ -42,10 +44,10 @@ def on_answered(shard: Shard, event: Answered, record: Record, out: Folded) -> N
     limits = None if shard.policy is None else shard.policy.policy.limits
     effects = [_answer(shard, each, body, limits) for each in airborne.waiting.values()]
     effects += [seen for each in airborne.waiting.values() if (seen := _observed(shard, airborne, each, body))]
-    changes, counts = _admit(shard, airborne, body, event, record)
+    changes, counted = _admit(shard, airborne, body, event, record)
     shard.apply([*_landed(airborne), *changes])
     out.effects += effects
-    out.counts += counts
+    out.counts += counted
     return None
 
 
@@ -65,7 +67,7 @@ def on_withheld(shard: Shard, event: AnswerWithheld, record: Record, out: Folded
     out.effects += [
         _error(each, RefusalCode.WITHHELD, message) for each in airborne.waiting.values() if each.id != event.forward_id
     ]
-    out.counts.append(("not_admitted", NotKept.CATEGORY_NEVER.value))
+    out.counts.append(counts.not_admitted(NotKept.CATEGORY_NEVER))
     shard.apply(_landed(airborne))
     return None
 
@@ -85,29 +87,29 @@ def give_up(shard: Shard, id_: str, out: Folded) -> None:
     if waiting is None:
         return
     out.effects.append(_error(waiting, RefusalCode.DEADLINE, "the model did not answer before the deadline"))
-    out.counts.append(("timed_out", waiting.category))
-    shard.apply([Change(WAITING, id_, None)])
+    out.counts.append(counts.timed_out(waiting.category))
+    shard.apply([WAITING.delete(id_)])
 
 
 def forget(shard: Shard, forward_id: str, out: Folded) -> None:
     """Nobody answered a flight for so long that its answer is not expected any more."""
     fail_all(shard, forward_id, RefusalCode.DEADLINE, "the model did not answer before the deadline", out)
-    out.counts.append(("forgotten",))
+    out.counts.append(counts.forgotten())
 
 
 def _landed(airborne: Airborne) -> list[Change]:
-    waiting = [Change(WAITING, id_, None) for id_ in airborne.waiting]
-    return [*waiting, Change(FLIGHTS, airborne.flight.forward_id, None)]
+    waiting = [WAITING.delete(id_) for id_ in airborne.waiting]
+    return [*waiting, FLIGHTS.delete(airborne.flight.forward_id)]
 
 
 def _unexpected(shard: Shard, forward_id: str, record: Record, out: Folded) -> None:
     """A second or late answer is dropped; one to a question that this shard never saw is a dead letter."""
     if _was_asked(shard, forward_id):
-        out.counts.append(("dropped", "second_answer"))
+        out.counts.append(counts.dropped(Dropped.SECOND_ANSWER))
         return
     refusal = Refusal(RefusalCode.NOT_ASKED, f"no question {forward_id} was forwarded by this shard")
     out.effects.append(bury(record, refusal, "lookup"))
-    out.counts.append(("refused", refusal.code.value))
+    out.counts.append(counts.refused(refusal.code))
 
 
 def _was_asked(shard: Shard, forward_id: str) -> bool:
@@ -153,30 +155,30 @@ def _error(waiting: Waiting, code: str, message: str) -> Outgoing:
 
 def _admit(
     shard: Shard, airborne: Airborne, body: Body, event: Answered, record: Record
-) -> tuple[list[Change], list[tuple[str, ...]]]:
+) -> tuple[list[Change], list[Count]]:
     flight = airborne.flight
     policy = None if shard.policy is None else shard.policy.policy.of(flight.category)
     if shard.policy is None or policy is None or policy.cache is Cacheable.NEVER:
-        return [], [("not_admitted", NotKept.CATEGORY_NEVER.value)]
+        return [], [counts.not_admitted(NotKept.CATEGORY_NEVER)]
     limits = shard.policy.policy.limits
     reason = not_kept(body, policy) or _not_kept_now(shard, airborne)
     if reason:
-        return [], [("not_admitted", reason.value)]
+        return [], [counts.not_admitted(reason)]
     entry = _entry(flight, body, event, record, shard.time_ms)
     if len(entry.answer.data.encode()) + len(flight.question.data.encode()) > limits.entry_bytes_max:
-        return [], [("not_admitted", NotKept.TOO_LARGE.value)]
+        return [], [counts.not_admitted(NotKept.TOO_LARGE)]
     if entry.answer_digest in shard.banned.get(airborne.space.hex(), ()):
-        return [], [("not_admitted", NotKept.JUDGED_WRONG.value)]
-    fits, counts = make_room(shard, airborne, shard.policy.policy)
+        return [], [counts.not_admitted(NotKept.JUDGED_WRONG)]
+    fits, counted = make_room(shard, airborne, shard.policy.policy)
     if not fits:
-        return [], [("not_admitted", NotKept.NO_ROOM.value)]
+        return [], [counts.not_admitted(NotKept.NO_ROOM)]
     entry = entry.model_copy(update={"value": shard.entries.value_if_admitted(entry)})
-    changes = [Change(ENTRIES, entry_id(entry.id), entry)]
-    counts.append(("admitted", flight.category))
+    changes = [ENTRIES.put(entry_id(entry.id), entry)]
+    counted.append(counts.admitted(flight.category))
     scans = entry.vector is not None and shard.entries.mode(airborne.space) == "exact"
     if scans and shard.entries.table_size(airborne.space) + 1 >= limits.hnsw_from:
-        changes.append(Change(TABLES, airborne.space.hex(), TableMode(search="ann")))
-    return changes, counts
+        changes.append(TABLES.put(airborne.space.hex(), TableMode(search="ann")))
+    return changes, counted
 
 
 def _not_kept_now(shard: Shard, airborne: Airborne) -> NotKept | None:
@@ -225,24 +227,13 @@ def _observed(shard: Shard, airborne: Airborne, waiting: Waiting, body: Body) ->
 def _entry(flight: Flight, body: Body, event: Answered, record: Record, time_ms: int) -> Entry:
     answer = project(body)
     return Entry(
+        **flight.question_key(),
         id=record.offset,
-        tenant=flight.tenant,
-        space=flight.space,
-        category=flight.category,
-        model=flight.model,
-        embedder=flight.embedder,
-        context=flight.context,
-        fields=flight.fields,
-        text_digest=flight.text_digest,
-        vector=flight.vector,
-        question=flight.question,
         answer=Sealed(data=compact(answer)),
         answer_digest=digest_of_answer(answer),
         tokens=tokens_of(body),
         forward_id=flight.forward_id,
         asked_offset=flight.offset,
-        tags=flight.tags,
-        sources=flight.sources,
         admitted_at_ms=time_ms,
         latency_ms=event.latency_ms,
     )

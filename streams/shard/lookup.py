@@ -133,8 +133,7 @@ def joinable(shard: Shard, question: Question, deadline_at_ms: int) -> Join | No
         question.namespace, question.text, question.query, question.effective.threshold
     ):
         left = airborne.flight.deadline_at_ms - shard.time_ms
-        lasts = 2 * left >= deadline_at_ms - shard.time_ms
-        if not (airborne.flight.joinable and lasts) or is_grounded(shard, airborne.flight):
+        if 2 * left < deadline_at_ms - shard.time_ms or is_grounded(shard, airborne.flight):
             continue
         if airborne.text == question.text:
             return Join(airborne, similarity, ())

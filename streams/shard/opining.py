@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from schemas.documents import Opinion
 from schemas.journal import Asked, Verified
-from streams.shard.columns import DOUBTS, OPINIONS, Change, opinion_id
+from streams.shard.columns import DOUBTS, OPINIONS, opinion_id
 from streams.shard.question import Second
 from streams.shard.state import Shard
 
@@ -24,10 +24,10 @@ def remember(shard: Shard, event: Verified) -> Resumed | None:
     if doubt is None or doubt.entry != event.entry:
         return None
     asked = Asked.decode(doubt.asked)
-    changes = [Change(DOUBTS, event.id, None)]
+    changes = [DOUBTS.delete(event.id)]
     if shard.entries.by_id(event.entry) is not None:
         opinion = Opinion(score=event.score, verifier=event.verifier)
-        changes.append(Change(OPINIONS, opinion_id(event.entry, asked.text_digest), opinion))
+        changes.append(OPINIONS.put(opinion_id(event.entry, asked.text_digest), opinion))
     shard.apply(changes)
     return Resumed(asked, Second(rounds=doubt.rounds))
 
@@ -37,5 +37,5 @@ def give_up(shard: Shard, id_: str) -> Resumed | None:
     doubt = shard.doubts.get(id_)
     if doubt is None:
         return None
-    shard.apply([Change(DOUBTS, id_, None)])
+    shard.apply([DOUBTS.delete(id_)])
     return Resumed(Asked.decode(doubt.asked), Second(rounds=doubt.rounds, silent=True))

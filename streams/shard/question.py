@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from schemas.journal import Asked
 from schemas.policy import CategoryPolicy, Limits
-from streams.effective import Effective
+from streams.effective import Effective, TermsInForce
 from streams.shard.entries import namespace_of, text_key
 from streams.shard.state import query_of
 from streams.shard.tables import Query
@@ -41,20 +41,18 @@ class Question(NamedTuple):
     def of(
         cls,
         asked: Asked,
-        policy: CategoryPolicy,
+        terms: TermsInForce,
         limits: Limits,
-        now: Effective,
-        base: Effective,
         second: Second = Second(),  # noqa: B008 - frozen
     ) -> Question:
         """Raises ValueError for a vector that is none."""
-        space = "*" if policy.scope == "shared" and asked.space == "*" else asked.tenant
+        space = "*" if terms.policy.scope == "shared" and asked.space == "*" else asked.tenant
         return cls(
             asked,
-            policy,
+            terms.policy,
             limits,
-            now,
-            base,
+            terms.now,
+            terms.base,
             second,
             namespace_of(space, asked.category, asked.embedder, asked.context),
             text_key(space, asked.category, asked.text_digest),

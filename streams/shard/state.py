@@ -8,34 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from schemas.base import Part, Sealed
-from schemas.documents import (
-    Aging,
-    Doubt,
-    Entry,
-    EntryStats,
-    Flight,
-    Judged,
-    Meta,
-    Opinion,
-    ShardLoad,
-    ShardPolicy,
-    Switched,
-    TableMode,
-    Tally,
-    Waiting,
-    Withdrawal,
-)
+from schemas.base import Message, Part, Sealed
+from schemas.documents import Entry, Meta, Opinion, ShardLoad, ShardPolicy, Withdrawal
 from streams import entry_ids, guards
 from streams.answers import digest_of_answer
-from streams.effective import lifetime_max, relaxation
 from streams.errors import ShardBroken, StoreDamaged
 from streams.shard import columns
-from streams.shard.columns import Change, key_of
+from streams.shard.columns import Change, Column
 from streams.shard.doubts import Doubts, Opinions
 from streams.shard.entries import EntryIndex, Seen, namespace_of
 from streams.shard.flights import Flights
@@ -44,21 +27,10 @@ from streams.shard.tallies import Tallies
 from streams.store import Reach, Store
 from streams.vectors import Ints, decode
 
+M = TypeVar("M", bound=Message)
+
 BUILD_BATCH = 4_096
-_SETTLED = (
-    columns.POLICIES,
-    columns.AGING,
-    columns.LOADS,
-    columns.WITHDRAWALS,
-    columns.BANNED,
-    columns.JUDGED,
-    columns.SWITCHES,
-    columns.DOUBTS,
-    columns.OPINIONS,
-    columns.TALLIES,
-)
-"""Columns whose records are restored one by one, in any order."""
-BEHAVIOUR = f"fold-3/{guards.DIGEST}"
+BEHAVIOUR = f"fold-4/{guards.DIGEST}"
 """The version of fold and guards; a change that decides otherwise needs another."""
 
 
@@ -124,9 +96,9 @@ class Shard:
 
     # -- reading --------------------------------------------------------------------------------------
 
-    def document(self, column: str, id_: str) -> bytes | None:
+    def document(self, column: Column[Any], id_: str) -> bytes | None:
         """The record of the store, changes not committed yet included."""
-        key = key_of(column, id_)
+        key = column.key(id_)
         for changes in (self.overlay, self.frozen):
             if key in changes:
                 return changes[key]
@@ -165,10 +137,6 @@ class Shard:
         """Whether the cache is switched off for the category."""
         return category in self.switches or columns.ALL in self.switches
 
-    def relaxation(self, category: str, bound: float) -> float:
-        """How far load may relax the category, after its judgements."""
-        return relaxation(self.judged.get(category, ""), bound)
-
     def wire_id(self, number: int) -> str:
         """An entry's id outside its shard: partition, the offset that admitted it, and the journal's incarnation."""
         return entry_ids.wire_id(self.partition, number, self.incarnation)
@@ -191,13 +159,13 @@ class Shard:
         """Take changes into the indexes and the overlay. Raises ShardBroken; then the shard must not be used again."""
         for change in changes:
             try:
-                self._index(change)
+                change.column.apply(self, change.id, change.message)
             except Exception as error:
-                raise ShardBroken(f"shard {self.partition}: {change.column}/{change.id}: {error!r}") from error
-            key = key_of(change.column, change.id)
+                raise ShardBroken(f"shard {self.partition}: {change.key.decode()}: {error!r}") from error
+            key = change.key
             value = None if change.message is None else change.message.encode()
             self.recent[key] = value
-            if value is None and change.column in columns.WRITTEN_ONCE and self.overlay.get(key) is not None:
+            if value is None and change.column.written_once and self.overlay.get(key) is not None:
                 # It came and went between two commits: neither store nor `documents` need hear of it.
                 del self.overlay[key]
                 continue
@@ -208,8 +176,8 @@ class Shard:
         """All changes since the last commit, with `meta`: what the next one writes. Folding may go on meanwhile."""
         if self.frozen:
             raise ValueError("one commit at a time")
-        for column, id_, message in self.tallies.changes():
-            self.overlay[key_of(column, id_)] = None if message is None else message.encode()
+        for category, tally in self.tallies.moved().items():
+            self.overlay[columns.TALLIES.key(category)] = tally.encode()
         self.frozen = {**self.overlay, columns.META_KEY: self.meta().encode()}
         self.overlay = {}
         self.overlay_bytes = 0
@@ -227,82 +195,6 @@ class Shard:
         self.store.write(self.frozen, reach)
         self.frozen = {}
 
-    def _index(self, change: Change) -> None:
-        column, id_, message = change
-        match column:
-            case columns.ENTRIES:
-                if message is None:
-                    self._remove_entry(int(id_))
-                else:
-                    self.entries.add(cast(Entry, message))
-            case columns.STATS:
-                if message is not None:
-                    stats = cast(EntryStats, message)
-                    seen = self._row_of(int(id_))
-                    if seen is not None:
-                        self.entries.use(seen, stats)
-            case columns.FLIGHTS:
-                if message is None:
-                    self.flights.land(id_)
-                else:
-                    self.flights.open(cast(Flight, message))
-            case columns.WAITING:
-                if message is None:
-                    self.flights.leave(id_)
-                else:
-                    self.flights.wait(cast(Waiting, message))
-            case columns.TABLES:
-                mode = cast(TableMode, message)
-                self.entries.set_mode(bytes.fromhex(id_), mode.search)
-            case columns.POLICIES:
-                self.policy = cast(ShardPolicy, message)
-                self.entries.follow(self.policy.policy)
-                self.lives = {name: lifetime_max(of) for name, of in self.policy.policy.categories.items()}
-            case columns.AGING:
-                self.entries.age(id_, cast(Aging, message))
-            case columns.LOADS:
-                self.loads[id_] = cast(ShardLoad, message)
-            case columns.WITHDRAWALS:
-                if message is None:
-                    del self.withdrawals[id_]
-                else:
-                    self.withdrawals[id_] = cast(Withdrawal, message)
-            case columns.BANNED:
-                namespace, answer = entry_ids.parts_of_ban_id(id_)
-                self.banned.setdefault(namespace, set()).add(answer)
-            case columns.JUDGED:
-                self.judged[id_] = cast(Judged, message).recent
-            case columns.SWITCHES:
-                if message is None:
-                    del self.switches[id_]
-                else:
-                    self.switches[id_] = cast(Switched, message).version
-            case columns.DOUBTS:
-                if message is None:
-                    self.doubts.end(id_)
-                else:
-                    self.doubts.put(id_, cast(Doubt, message))
-            case columns.OPINIONS:
-                number, text = columns.parts_of_opinion_id(id_)
-                if message is None:
-                    self.opinions.drop(number, text)
-                else:
-                    self.opinions.put(number, text, cast(Opinion, message))
-            case columns.TALLIES:
-                self.tallies.restore(id_, cast(Tally, message))
-            case _:
-                raise ValueError(f"no column {column}")
-
-    def _remove_entry(self, number: int) -> None:
-        seen = self._row_of(number)
-        found = self.document(columns.ENTRIES, columns.entry_id(number))
-        if seen is None or found is None:
-            raise StoreDamaged(f"entry {number} of shard {self.partition} is not there to be removed")
-        self.entries.remove(seen, Entry.decode(found))
-
-    def _row_of(self, number: int) -> Seen | None:
-        return self.entries.by_id(number)
-
 
 def _digest(answer: Sealed) -> str:
     """Of an entry that was kept without: what is judged by its answer must have one."""
@@ -318,24 +210,24 @@ def restored(partition: int, shards: int, incarnation: str, store: Store, thread
     try:
         _restore_meta(shard)
         _restore_entries(shard, threads)
-        for column in _SETTLED:
-            for id_, value in _rows(store, column):
-                shard._index(Change(column, id_, columns.MESSAGES[column].decode(value)))
-        flights = [Flight.decode(value) for _, value in _rows(store, columns.FLIGHTS)]
-        for flight in sorted(flights, key=lambda f: f.offset):
-            shard.flights.open(flight)
-        waiting = [Waiting.decode(value) for _, value in _rows(store, columns.WAITING)]
-        for each in sorted(waiting, key=lambda w: w.offset):
-            shard.flights.wait(each)
+        for column in columns.COLUMNS:
+            if not column.with_entries:
+                _restore(shard, column)
     except (ValueError, KeyError) as error:
         raise StoreDamaged(f"the store of shard {partition} cannot be read: {error}") from error
     return shard
 
 
-def _rows(store: Store, column: str) -> Iterable[tuple[str, bytes]]:
-    prefix = f"{column}/".encode()
+def _rows(store: Store, column: Column[M]) -> Iterable[tuple[str, M]]:
+    prefix = column.key("")
     for key, value in store.scan(prefix):
-        yield key[len(prefix) :].decode(), value
+        yield key[len(prefix) :].decode(), column.message.decode(value)
+
+
+def _restore(shard: Shard, column: Column[M]) -> None:
+    records, order = _rows(shard.store, column), column.restored_by
+    for id_, message in records if order is None else sorted(records, key=lambda record: order(record[1])):
+        column.index(shard, id_, message)
 
 
 def _restore_meta(shard: Shard) -> None:
@@ -349,13 +241,11 @@ def _restore_meta(shard: Shard) -> None:
 
 
 def _restore_entries(shard: Shard, threads: int) -> None:
-    stats = {id_: EntryStats.decode(value) for id_, value in _rows(shard.store, columns.STATS)}
-    for id_, value in _rows(shard.store, columns.TABLES):
-        shard.entries.set_mode(bytes.fromhex(id_), TableMode.decode(value).search)
+    stats = dict(_rows(shard.store, columns.STATS))
+    _restore(shard, columns.TABLES)
     large: dict[bytes, tuple[list[int], list[Ints]]] = {}
     """Vectors on their way into an HNSW, a batch at a time: all at once would take the room of another shard."""
-    for id_, value in _rows(shard.store, columns.ENTRIES):
-        entry = Entry.decode(value)
+    for id_, entry in _rows(shard.store, columns.ENTRIES):
         space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
         ann = entry.vector is not None and shard.entries.mode(space) == "ann"
         row = shard.entries.add(entry, stats.get(id_), into_table=not ann)

@@ -7,7 +7,7 @@ from collections import Counter
 from schemas.documents import Tally
 from schemas.policy import CategoryPolicy
 from schemas.stats import CategoryNow, ShardStats
-from streams.effective import effective, lifted
+from streams.effective import terms
 from streams.shard.state import Shard
 
 CONTROL = "control"
@@ -50,17 +50,15 @@ def _now(
     off = shard.is_off(name)
     if policy is None:
         return CategoryNow(tally=tally, entries=entries, room=0, off=off)
-    policy = lifted(policy, shard.judged.get(name, ""))
-    relaxation = shard.relaxation(name, policy.false_hit_bound)
-    now = effective(policy, load, relaxation)
+    in_force = terms(policy, shard.judged.get(name, ""), load)
     return CategoryNow(
         tally=tally,
         entries=entries,
         room=tenants * policy.quota.cap,
-        threshold=now.threshold,
-        base_threshold=policy.threshold,
-        ttl_ms=now.ttl_ms,
+        threshold=in_force.now.threshold,
+        base_threshold=in_force.policy.threshold,
+        ttl_ms=in_force.now.ttl_ms,
         base_ttl_ms=policy.ttl_ms,
-        relaxation=relaxation,
+        relaxation=in_force.relaxation,
         off=off,
     )

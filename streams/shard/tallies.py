@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from schemas.decisions import Decision, Reason
 from schemas.documents import Tally
 from schemas.responses import Outcome
-from streams.shard.columns import TALLIES, Change
+from streams.shard.counts import Count, Counted
 
 UNKNOWN = "-"
 """Requests of no category, or of one that the policy does not define: clients may name any."""
@@ -22,7 +22,7 @@ _FIELD_OF = {
 
 
 class Tallies:
-    """Running totals by category; `changes` gives those that moved since it was last called."""
+    """Running totals by category; `moved` gives those to be written."""
 
     def __init__(self) -> None:
         self._totals: dict[str, Tally] = {}
@@ -33,14 +33,14 @@ class Tallies:
         """The total as it was kept."""
         self._totals[category] = tally
 
-    def count(self, decisions: Iterable[Decision], counts: Iterable[tuple[str, ...]], known: Collection[str]) -> None:
+    def count(self, decisions: Iterable[Decision], counts: Iterable[Count], known: Collection[str]) -> None:
         """Add what came of one record. `known` are the categories that the policy defines."""
         for decision in decisions:
             self._decided(decision.category if decision.category in known else UNKNOWN, decision)
         for kind, *labels in counts:
-            if kind == "admitted":
+            if kind is Counted.ADMITTED:
                 self._add(labels[0], "admitted", 1)
-            elif kind == "evicted":
+            elif kind is Counted.EVICTED:
                 left = self._left.setdefault(labels[0], {})
                 left[labels[1]] = left.get(labels[1], 0) + 1
 
@@ -48,13 +48,13 @@ class Tallies:
         """The totals as of now."""
         return {category: self._total(category) for category in sorted(self._totals.keys() | self._moving())}
 
-    def changes(self) -> list[Change]:
-        """The totals that moved, to be written."""
+    def moved(self) -> dict[str, Tally]:
+        """The totals that moved since this was last asked, to be written."""
         moved = sorted(self._moving())
         for category in moved:
             self._totals[category] = self._total(category)
         self._moved, self._left = {}, {}
-        return [Change(TALLIES, category, self._totals[category]) for category in moved]
+        return {category: self._totals[category] for category in moved}
 
     def _decided(self, category: str | None, decision: Decision) -> None:
         name = category or UNKNOWN

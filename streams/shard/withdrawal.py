@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.base import Near, Source
+from schemas.base import Near, QuestionKey, Source
 from schemas.documents import Entry, Flight, Withdrawal
 from schemas.journal import EntriesInvalidated
 from streams.vectors import decode, similarity
@@ -37,25 +37,14 @@ def concerns(rule: Withdrawal, flight: Flight) -> bool:
 def ordered(event: EntriesInvalidated, offset: int, time_ms: int) -> Withdrawal:
     """The withdrawal that an invalidation at a journal offset and a shard's time (ms) orders."""
     cuts = [cut for cut in (event.before_ms, _older_than(event, time_ms)) if cut is not None]
-    return Withdrawal(
-        offset=offset,
-        before_ms=min(cuts, default=None),
-        entry_id=event.entry_id,
-        tag=event.tag,
-        source_id=event.source_id,
-        keep_version=event.keep_version,
-        tenant=event.tenant,
-        category=event.category,
-        model=event.model,
-        near=event.near,
-    )
+    return Withdrawal(**event.selection() | {"offset": offset, "before_ms": min(cuts, default=None)})
 
 
 def _older_than(event: EntriesInvalidated, time_ms: int) -> int | None:
     return None if event.older_than_ms is None else max(0, time_ms - event.older_than_ms)
 
 
-def _same_kind(rule: Withdrawal, of: Entry | Flight) -> bool:
+def _same_kind(rule: Withdrawal, of: QuestionKey) -> bool:
     return (
         rule.tenant in (None, of.tenant)
         and rule.category in (None, of.category)
@@ -70,7 +59,7 @@ def _draws_on(sources: tuple[Source, ...], id_: str, keep_version: str | None) -
     return any(source.id == id_ and source.version != keep_version for source in sources)
 
 
-def _is_near(near: Near, of: Entry | Flight) -> bool:
+def _is_near(near: Near, of: QuestionKey) -> bool:
     if of.vector is None or of.embedder != near.embedder:
         return False
     mine, theirs = decode(of.vector), decode(near.vector)

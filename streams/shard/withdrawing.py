@@ -12,6 +12,7 @@ from schemas.policy import Cacheable, Policy
 from streams.entry_ids import ban_id, column_id, place_of
 from streams.log import Record
 from streams.shard.columns import BANNED, ENTRIES, OPINIONS, STATS, WITHDRAWALS, Change, entry_id, opinion_id
+from streams.shard.counts import Evicted, evicted
 from streams.shard.entries import Seen, namespace_of
 from streams.shard.folded import Folded
 from streams.shard.state import Shard
@@ -27,18 +28,18 @@ def on_invalidated(shard: Shard, event: EntriesInvalidated, record: Record, out:
     """Withdraw what matches; one entry leaves at once, others with the next ticks."""
     rule = ordered(event, record.offset, shard.time_ms)
     if event.entry_id is None:
-        shard.apply([Change(WITHDRAWALS, column_id(record.offset), rule)])
+        shard.apply([WITHDRAWALS.put(column_id(record.offset), rule)])
         return
     seen = _named(shard, event.entry_id)
     if seen is not None and matches(rule, shard.entry(seen), event.entry_id):
-        remove(shard, [seen], "withdrawn", out)
+        remove(shard, [seen], Evicted.WITHDRAWN, out)
 
 
 def on_policy(shard: Shard, policy: Policy, offset: int) -> list[Change]:
     """Withdrawals of the categories that hold something and that a policy from `offset` on does not let be kept."""
     held = {*shard.entries.ages.counts(), *shard.flights.categories()}
     gone = sorted(name for name in held if (of := policy.of(name)) is None or of.cache is Cacheable.NEVER)
-    return [Change(WITHDRAWALS, column_id(offset, name), Withdrawal(offset=offset, category=name)) for name in gone]
+    return [WITHDRAWALS.put(column_id(offset, name), Withdrawal(offset=offset, category=name)) for name in gone]
 
 
 def withdraw_judged(shard: Shard, event: HitJudged, record: Record, out: Folded) -> None:
@@ -51,15 +52,15 @@ def withdraw_judged(shard: Shard, event: HitJudged, record: Record, out: Folded)
         entry = shard.entry(seen)
         space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
         shard.apply([ban(space.hex(), entry.answer_digest, event.version)])
-        remove(shard, [seen], "judged", out)
+        remove(shard, [seen], Evicted.JUDGED, out)
     elif event.forward_id is not None and shard.flights.get(event.forward_id) is not None:
         rule = Withdrawal(offset=record.offset, forward_id=event.forward_id, looked_at=record.offset)
-        shard.apply([Change(WITHDRAWALS, column_id(record.offset), rule)])
+        shard.apply([WITHDRAWALS.put(column_id(record.offset), rule)])
 
 
 def ban(namespace: str, answer: str, version: int) -> Change:
     """The answer (digest) is not kept or served again in the namespace (hex)."""
-    return Change(BANNED, ban_id(namespace, answer), Banned(version=version))
+    return BANNED.put(ban_id(namespace, answer), Banned(version=version))
 
 
 def is_withdrawn(shard: Shard, seen: Seen, namespace: bytes) -> bool:
@@ -79,18 +80,18 @@ def is_grounded(shard: Shard, flight: Flight) -> bool:
     return any(concerns(rule, flight) for rule in shard.withdrawals.values())
 
 
-def remove(shard: Shard, leaving: list[Seen], why: str, out: Folded) -> None:
+def remove(shard: Shard, leaving: list[Seen], why: Evicted, out: Folded) -> None:
     """Entries leave the shard; counted by category and reason."""
     for seen in leaving:
-        out.counts.append(("evicted", shard.entries.category_of(seen), why))
+        out.counts.append(evicted(shard.entries.category_of(seen), why))
     shard.apply([change for seen in leaving for change in departure(shard, seen)])
 
 
 def departure(shard: Shard, seen: Seen) -> list[Change]:
     """The changes by which an entry leaves, and what was said of it."""
-    gone = [Change(ENTRIES, entry_id(seen.id), None)]
-    gone += [Change(OPINIONS, opinion_id(seen.id, text), None) for text in shard.opinions.of(seen.id)]
-    return [*gone, Change(STATS, entry_id(seen.id), None)] if seen.hits else gone
+    gone = [ENTRIES.delete(entry_id(seen.id))]
+    gone += [OPINIONS.delete(opinion_id(seen.id, text)) for text in shard.opinions.of(seen.id)]
+    return [*gone, STATS.delete(entry_id(seen.id))] if seen.hits else gone
 
 
 def sweep(shard: Shard, out: Folded) -> bool:
@@ -104,7 +105,7 @@ def sweep(shard: Shard, out: Folded) -> bool:
     for category, life_ms in shard.lives.items():
         ids = shard.entries.oldest(category, left, shard.time_ms - life_ms)
         left -= len(ids)
-        remove(shard, [seen for seen in map(shard.entries.by_id, ids) if seen is not None], "expired", out)
+        remove(shard, [seen for seen in map(shard.entries.by_id, ids) if seen is not None], Evicted.EXPIRED, out)
     return looking or left < LOOKED_AT_MAX
 
 
@@ -118,7 +119,7 @@ def finish(shard: Shard) -> None:
         for id_, rule in shard.withdrawals.items()
         if not _is_looking(rule) and (oldest is None or oldest >= rule.offset)
     ]
-    shard.apply([Change(WITHDRAWALS, id_, None) for id_ in done])
+    shard.apply([WITHDRAWALS.delete(id_) for id_ in done])
 
 
 def next_sweep_ms(shard: Shard) -> int | None:
@@ -142,9 +143,9 @@ def _look(shard: Shard, id_: str, rule: Withdrawal, most: int, out: Folded) -> i
     ids = shard.entries.ids_between(rule.looked_at, rule.offset, most, rule.tenant, rule.category)
     found = [seen for seen in map(shard.entries.by_id, ids) if seen is not None]
     leaving = [seen for seen in found if matches(rule, shard.entry(seen), shard.wire_id(seen.id))]
-    remove(shard, leaving, "withdrawn", out)
+    remove(shard, leaving, Evicted.WITHDRAWN, out)
     looked_at = ids[-1] if len(ids) == most else rule.offset
-    shard.apply([Change(WITHDRAWALS, id_, rule.model_copy(update={"looked_at": looked_at}))])
+    shard.apply([WITHDRAWALS.put(id_, rule.model_copy(update={"looked_at": looked_at}))])
     return len(ids)
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from ops import checks, exits
 from ops.categories_examples import Example
-from ops.categories_figures import figures, matrix, share
+from ops.categories_figures import figures, matrix, said
 from ops.cli import main
+from ops.intervals import share
 from schemas.policy import UNCATEGORISED
 from streams.categories import Categories, load_categories
 from streams.category_artefact import write
@@ -198,7 +199,7 @@ def test_a_text_without_a_vector_is_uncategorised() -> None:
         "code": {"chat": 1},
         UNCATEGORISED: {UNCATEGORISED: 1},
     }
-    assert (shown.kept_right.right, shown.kept_wrong.right, shown.rejected.right, shown.accuracy.right) == (1, 1, 1, 1)
+    assert (shown.kept_right.part, shown.kept_wrong.part, shown.rejected.part, shown.accuracy.part) == (1, 1, 1, 1)
     columns, rows = matrix(shown)
     assert columns == ["is \\ found", "chat", "code", UNCATEGORISED]
     assert rows == [["chat", 1, 0, 1], ["code", 1, 0, 0], [UNCATEGORISED, 0, 0, 1]]
@@ -208,8 +209,8 @@ def test_the_interval_is_that_of_clopper_and_pearson() -> None:
     # For 0 of n the upper bound is 1 - (alpha / 2) ** (1 / n).
     none = share(0, 100)
     assert [none.low, none.high] == pytest.approx([0.0, 1 - 0.025 ** (1 / 100)])
-    assert str(share(0, 0)) == "no examples"
-    assert share(0, 0).plain()["value"] is None
+    assert said(share(0, 0)) == "no examples"
+    assert share(0, 0).value is None
 
 
 def test_the_doctor_tells_of_an_artefact_that_cannot_be_read() -> None:

@@ -17,6 +17,7 @@ from schemas.journal import AnswerWithheld, Asked
 from streams.entry_ids import place_of
 from streams.log import Log, Outgoing, Record
 from streams.shard.columns import ENTRIES, entry_id
+from streams.shard.counts import Counted
 from streams.shard.entries import EntryIndex, Seen, namespace_of
 from streams.shard.fold import fold
 from streams.shard.state import Shard
@@ -149,7 +150,7 @@ def _take(out: Replayed, shard: Shard, record: Record) -> None:
         ask_id = _answers(effect)
         if ask_id is not None:
             out.responses[ask_id] = effect.value or b""
-    out.counts.update("_".join((kind, labels[-1])) for kind, *labels in folded.counts if kind == "evicted")
+    out.counts.update("_".join((kind, labels[-1])) for kind, *labels in folded.counts if kind is Counted.EVICTED)
 
 
 def _answers(effect: Outgoing) -> bytes | None:

@@ -21,7 +21,6 @@ from streams.identity import (
     decision_tag,
     identify,
     question_of,
-    question_text,
 )
 from streams.long_text import Framed
 
@@ -301,7 +300,7 @@ def test_a_question_over_the_limit_is_refused() -> None:
 
 def test_the_text_of_several_parts_is_read_as_lines() -> None:
     several = body([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}])
-    assert question_text(several) == "a\nb"
+    assert question_of(several).text == "a\nb"
     assert question_of(body("a")).text == "a"
 
 

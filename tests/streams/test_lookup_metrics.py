@@ -10,8 +10,12 @@ from schemas.decisions import Decision, Reason
 from schemas.documents import Tally
 from schemas.responses import Outcome
 from schemas.stats import CategoryNow, ShardStats
+from streams.errors import RefusalCode
 from streams.lookup_metrics import count, show
 from streams.metrics import Metrics
+from streams.shard import counts
+from streams.shard.admission import NotKept
+from streams.shard.counts import Dropped, Evicted
 from streams.shard.folded import Folded
 
 
@@ -62,23 +66,24 @@ def test_what_was_not_served_is_no_hit_of_load(metrics: Metrics) -> None:
 
 
 def test_entries_are_counted_as_they_come_and_leave(metrics: Metrics) -> None:
-    reasons = ("replaced", "cap", "total", "expired", "withdrawn", "judged")
-    left: list[tuple[str, ...]] = [("evicted", "code", reason) for reason in reasons]
-    more: list[tuple[str, ...]] = [
-        ("admitted", "code"),
-        ("not_admitted", "empty"),
-        ("dropped", "seen"),
-        ("timed_out", "code"),
-        ("refused", "not_asked"),
-        ("policy", "7"),
+    left = [counts.evicted("code", why) for why in Evicted]
+    more = [
+        counts.admitted("code"),
+        counts.not_admitted(NotKept.EMPTY),
+        counts.dropped(Dropped.REPEATED),
+        counts.timed_out("code"),
+        counts.forgotten(),
+        counts.refused(RefusalCode.NOT_ASKED),
+        counts.policy_set(7),
     ]
     count(metrics, Folded(counts=[*left, *more]))
-    for reason in reasons:
+    for reason in ("replaced", "cap", "total", "expired", "withdrawn", "judged"):
         assert value(metrics, "refrain_entries_evicted_total", category="code", reason=reason) == 1
     assert value(metrics, "refrain_entries_admitted_total", category="code") == 1
     assert value(metrics, "refrain_entries_not_admitted_total", reason="empty") == 1
-    assert value(metrics, "refrain_dropped_total", processor="lookup", reason="seen") == 1
+    assert value(metrics, "refrain_dropped_total", processor="lookup", reason="repeated") == 1
     assert value(metrics, "refrain_dropped_total", processor="lookup", reason="timed_out") == 1
+    assert value(metrics, "refrain_dropped_total", processor="lookup", reason="forgotten") == 1
     assert value(metrics, "refrain_refused_total", processor="lookup", reason="not_asked") == 1
     assert value(metrics, "refrain_policy_version") == 7
 

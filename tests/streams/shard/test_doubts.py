@@ -13,7 +13,7 @@ from schemas.journal import EntriesInvalidated, Verified
 from schemas.policy import Guard
 from schemas.requests import CacheMode
 from schemas.responses import Outcome
-from streams.shard.columns import DOUBTS, OPINIONS
+from streams.shard.columns import DOUBTS, ENTRIES, OPINIONS, Column, M
 from streams.shard.fold import fold, next_timer_ms
 from streams.shard.folded import Folded
 from streams.shard.state import Shard, restored
@@ -83,18 +83,18 @@ def only(folded: Folded) -> Decision:
 
 
 def doubts(shard: Shard) -> list[Doubt]:
-    return [Doubt.decode(value) for value in _column(shard, DOUBTS)]
+    return _column(shard, DOUBTS)
 
 
 def opinions(shard: Shard) -> list[Opinion]:
-    return [Opinion.decode(value) for value in _column(shard, OPINIONS)]
+    return _column(shard, OPINIONS)
 
 
-def _column(shard: Shard, column: str) -> list[bytes]:
+def _column(shard: Shard, column: Column[M]) -> list[M]:
     """The records of one column, as a store holds them that has taken all changes."""
-    rows: dict[bytes, bytes | None] = dict(shard.store.scan(f"{column}/".encode()))
-    rows |= {key: value for key, value in shard.overlay.items() if key.startswith(f"{column}/".encode())}
-    return [value for value in rows.values() if value is not None]
+    rows: dict[bytes, bytes | None] = dict(shard.store.scan(column.key("")))
+    rows |= {key: value for key, value in shard.overlay.items() if key.startswith(column.key(""))}
+    return [column.message.decode(value) for value in rows.values() if value is not None]
 
 
 def born_again(shard: Shard) -> Shard:
@@ -319,7 +319,7 @@ def test_an_entry_that_leaves_takes_its_opinions_with_it(journal: Journal, shard
     fold(shard, journal.add(EntriesInvalidated(version=1, category="code")))
     fold(shard, journal.tick())
     assert opinions(shard) == []
-    assert _column(shard, "entries") == []
+    assert _column(shard, ENTRIES) == []
 
 
 def test_an_entry_that_is_evicted_takes_its_opinions_with_it(journal: Journal) -> None:

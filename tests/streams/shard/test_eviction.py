@@ -13,7 +13,7 @@ from schemas.base import Sealed
 from schemas.journal import Answered, PolicySet
 from schemas.policy import CategoryPolicy, Eviction, Limits, Policy, Quota
 from schemas.responses import Outcome
-from streams.shard.columns import entry_id
+from streams.shard.columns import ENTRIES, entry_id
 from streams.shard.eviction import EVICTED_MAX
 from streams.shard.fold import fold
 from streams.shard.folded import Folded
@@ -461,5 +461,5 @@ def _kept(shard: Shard) -> set[tuple[int, int, int, float]]:
     uses = shard.entries._rooms.uses
     found = (shard.entries.by_id(number) for number in range(shard.next_offset))
     rows = [(seen.id, seen.hits, seen.row) for seen in found if seen is not None]
-    assert all(shard.document("entries", entry_id(id_)) for id_, _, _ in rows)
+    assert all(shard.document(ENTRIES, entry_id(id_)) for id_, _, _ in rows)
     return {(id_, hits, int(uses.last[row]), float(uses.value[row])) for id_, hits, row in rows}
