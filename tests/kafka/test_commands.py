@@ -30,7 +30,7 @@ from streams.errors import CommandRefused, LogFailed, Refusal, RefusalCode
 from streams.kafka_log import KafkaLog
 from streams.log import Outgoing, Record
 from streams.settings import Settings
-from streams.shard.columns import ENTRIES, entry_id, key_of
+from streams.shard.columns import ENTRIES, entry_id
 from streams.vectors import encode, quantise
 from tests.kafka.background import eventually
 from tests.kafka.shards import acknowledge, acknowledging, member
@@ -214,7 +214,7 @@ def kept(log: KafkaLog) -> list[str]:
 
 
 def _key(kept: Entry) -> bytes:
-    return key_of(ENTRIES, entry_id(kept.id))
+    return ENTRIES.key(entry_id(kept.id))
 
 
 def test_a_dry_run_tells_what_would_go_and_sends_nothing(log: KafkaLog, kept: list[str], capsys: Out) -> None:

@@ -12,7 +12,7 @@ from schemas.control import Invalidate
 from schemas.documents import Entry
 from streams.entry_ids import wire_id
 from streams.log import Record
-from streams.shard.columns import ENTRIES, entry_id, key_of
+from streams.shard.columns import ENTRIES, entry_id
 from streams.vectors import encode, quantise
 
 JOURNAL = "--_9-_id-"
@@ -31,7 +31,7 @@ def entry(number: int, **fields: Any) -> Entry:
 def documents(*rows: tuple[int, int, Entry | None]) -> list[Record]:
     """Records of (partition, number, entry or its deletion)."""
     return [
-        Record("documents", p, at, 0, key_of(ENTRIES, entry_id(number)), None if kept is None else kept.encode())
+        Record("documents", p, at, 0, ENTRIES.key(entry_id(number)), None if kept is None else kept.encode())
         for at, (p, number, kept) in enumerate(rows)
     ]
 
