@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from streams.log import (
@@ -27,7 +28,7 @@ class RecordingLog:
         """The topic that each consumer group reads."""
         self.scanned: set[str] = set()
         self.written: set[str] = set()
-        self.described: set[str] = set()
+        self.described: Counter[str] = Counter()
         self.configs_read: set[str] = set()
         self.transactional_ids: set[str] = set()
 
@@ -54,7 +55,7 @@ class RecordingLog:
         return self.inner.scan(topic, partition, start, stop=stop)
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
-        self.described.add(topic)
+        self.described[topic] += 1
         return self.inner.ends(topic)
 
     def tombstones_ms(self, topic: str) -> int:
@@ -62,11 +63,11 @@ class RecordingLog:
         return self.inner.tombstones_ms(topic)
 
     def partitions(self, topic: str) -> int:
-        self.described.add(topic)
+        self.described[topic] += 1
         return self.inner.partitions(topic)
 
     def topic_id(self, topic: str) -> str:
-        self.described.add(topic)
+        self.described[topic] += 1
         return self.inner.topic_id(topic)
 
     def note_written(self, records: Sequence[Outgoing]) -> None:
