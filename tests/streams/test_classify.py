@@ -25,7 +25,7 @@ from schemas.responses import Outcome, Response
 from schemas.topics import BY_NAME
 from streams.category_artefact import write
 from streams.classify import OUT_BYTES_MAX, Classifier, Incarnations, check_topics, run_classify
-from streams.embedder import Remembering
+from streams.embedder import EmbeddingMetrics, Remembering
 from streams.errors import LogFailed, RefusalCode, WrongSetup
 from streams.free_embedder import FreeEmbedder
 from streams.identity import decision_id, decision_tag
@@ -36,6 +36,7 @@ from streams.reply_to import ReplyTo
 from streams.routes import DirectRoute, decode_route
 from streams.settings import Classify, Embedding, Settings
 from streams.vectors import Floats, decode, quantise
+from streams.worker_context import WorkerContext
 from tests.streams.made_categories import artefact
 
 NOW_MS = 1_000_000
@@ -91,20 +92,20 @@ class Entrance:
     def __init__(self, policy: Policy | None = POLICY, limits: Classify = LIMITS) -> None:
         self.embedder = Embedder()
         self.metrics = Metrics()
-        self.remembering = Remembering(self.embedder, 100, self.metrics)
+        self.remembering = Remembering(self.embedder, 100, EmbeddingMetrics(self.metrics))
         self.in_force = None if policy is None else PolicyInForce(version=4, who="w", at_ms=0, policy=policy)
         counts = {"responses": 8, "/team.replies": 2}
         self.classifier = Classifier(
             limits,
             Incarnations("requests-id", "journal-id"),
             self.remembering,
-            lambda: self.in_force,
             ReplyTo("refrain.", limits.reply_topics, counts.get, lambda: 0),
             self.metrics,
         )
 
     def __call__(self, *records: Record) -> list[Outgoing]:
-        return self.classifier.step(records)
+        self.classifier.follow(self.in_force)
+        return self.classifier.process(records)
 
 
 def record(value: bytes | None, offset: int = 0, headers: Headers = (), key: bytes | None = b"k") -> Record:
@@ -567,12 +568,14 @@ def run(log: MemoryLog, settings: Settings | None = None) -> None:
     """Run until all requests are worked."""
     looks = iter(range(100))
     run_classify(
-        settings or settings_of(),
-        log,
-        Metrics(),
-        stop=lambda: next(looks) >= 3,
-        ready=lambda: None,
-        now_ms=lambda: NOW_MS,
+        WorkerContext(
+            settings or settings_of(),
+            log,
+            Metrics(),
+            stop=lambda: next(looks) >= 3,
+            ready=lambda: None,
+            now_ms=lambda: NOW_MS,
+        )
     )
 
 

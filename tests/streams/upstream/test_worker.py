@@ -21,9 +21,9 @@ from streams.metrics import Metrics
 from streams.partitioner import partition_of
 from streams.routes import DirectRoute, ShardRoute, encode_route
 from streams.settings import Settings, Upstream
-from streams.upstream import worker
 from streams.upstream.model import Answer
-from streams.upstream.worker import run_upstream
+from streams.upstream.worker import BOUNDS, Bounds, run_upstream
+from streams.worker_context import WorkerContext
 
 NOW_MS = 1_000
 ROUTE = encode_route(ShardRoute(forward_id="f", incarnation="i", partition=0))
@@ -65,15 +65,16 @@ def completions(log: MemoryLog) -> list[Completion]:
     return [Completion.decode(record.value or b"") for record in log.records("completions")]
 
 
-def upstream(log: MemoryLog, model: Model, until: Callable[[], bool], metrics: Metrics | None = None) -> None:
+def upstream(
+    log: MemoryLog,
+    model: Model,
+    until: Callable[[], bool],
+    metrics: Metrics | None = None,
+    bounds: Bounds = BOUNDS,
+) -> None:
     settings = Settings(upstream=Upstream(connector="simulated", concurrency=4, commit_interval_ms=1))
     run_upstream(
-        settings,
-        log,
-        metrics or Metrics(),
-        stop=until,
-        ready=lambda: None,
-        now_ms=lambda: NOW_MS,
+        WorkerContext(settings, log, metrics or Metrics(), stop=until, ready=lambda: None, now_ms=lambda: NOW_MS),
         make_model=lambda: model,
     )
 
@@ -193,20 +194,17 @@ def test_open_calls_are_waited_for_when_the_worker_stops(log: MemoryLog) -> None
     assert kept(log) == Position(1)
 
 
-def test_a_call_that_does_not_end_is_left_to_the_next_worker(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "DRAIN_S", 0.05)
+def test_a_call_that_does_not_end_is_left_to_the_next_worker(log: MemoryLog) -> None:
     give(log, "a", "b")
     model = Model(held=("a",))
-    upstream(log, model, lambda: len(log.records("completions")) == 1)
+    upstream(log, model, lambda: len(log.records("completions")) == 1, bounds=Bounds(drain_s=0.05))
     assert model.closed
     second = Model()
     upstream(log, second, lambda: len(log.records("completions")) == 2)
     assert second.asked == ["a"]
 
 
-def test_partitions_wait_while_too_much_is_open(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "OPEN_MAX", 10)
-    monkeypatch.setattr(worker, "BATCH_MAX", 5)
+def test_partitions_wait_while_too_much_is_open(log: MemoryLog) -> None:
     names = [f"f{n}" for n in range(40)]
     give(log, *names)
     model = Model(held=tuple(names))
@@ -219,15 +217,11 @@ def test_partitions_wait_while_too_much_is_open(log: MemoryLog, monkeypatch: pyt
             model.let_go.set()
         return len(log.records("completions")) == 40
 
-    upstream(log, model, done, metrics)
+    upstream(log, model, done, metrics, Bounds(batch=5, open=10))
     assert 10 <= max(most) <= 15
 
 
-def test_one_old_call_holds_its_partition_before_the_note_grows_too_long(
-    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker, "SPAN_MAX", 20)
-    monkeypatch.setattr(worker, "BATCH_MAX", 5)
+def test_one_old_call_holds_its_partition_before_the_note_grows_too_long(log: MemoryLog) -> None:
     give(log, *(f"f{n}" for n in range(60)))
     model = Model(held=("f0",))
     metrics = Metrics()
@@ -241,7 +235,7 @@ def test_one_old_call_holds_its_partition_before_the_note_grows_too_long(
             model.let_go.set()
         return len(log.records("completions")) == 60
 
-    upstream(log, model, done, metrics)
+    upstream(log, model, done, metrics, Bounds(batch=5, span=20))
     assert 20 <= max(taken) <= 25
 
 
@@ -319,10 +313,12 @@ def test_an_error_of_the_model_itself_stops_the_worker(log: MemoryLog) -> None:
 def test_without_a_server_it_says_what_to_set() -> None:
     with pytest.raises(WrongSetup, match=r"upstream\.base_url"):
         run_upstream(
-            Settings(),
-            MemoryLog(lambda: 0),
-            Metrics(),
-            stop=lambda: True,
-            ready=lambda: None,
-            now_ms=lambda: 0,
+            WorkerContext(
+                Settings(),
+                MemoryLog(lambda: 0),
+                Metrics(),
+                stop=lambda: True,
+                ready=lambda: None,
+                now_ms=lambda: 0,
+            )
         )
