@@ -351,7 +351,7 @@ def test_what_is_remembered_goes_when_a_policy_comes_that_says_never() -> None:
     assert len(entrance.remembering) > 0
     shut = OPEN.model_copy(update={"categories": {"chat": CategoryPolicy(cache=Cacheable.NEVER)}})
     entrance.in_force = PolicyInForce(version=6, who="w", at_ms=0, policy=shut)
-    entrance.classifier.follow()
+    entrance.classifier.follow(entrance.in_force)
     assert len(entrance.remembering) == 0
     _, passed = passed_of(entrance(ask("Where does it hurt?", category="chat")))
     assert passed.reason == Reason.CATEGORY_NEVER
@@ -369,7 +369,7 @@ def test_what_is_remembered_stays_under_a_policy_without_never() -> None:
 
 def test_a_policy_is_taken_on_as_a_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     entrance = Entrance(OPEN)
-    entrance.classifier.follow()
+    entrance.classifier.follow(entrance.in_force)
     with_examples = OPEN.model_copy(update={"categories": {"chat": CategoryPolicy(examples=("What?",))}})
     entrance.in_force = PolicyInForce(version=5, who="w", at_ms=0, policy=with_examples)
 
@@ -379,7 +379,7 @@ def test_a_policy_is_taken_on_as_a_whole_or_not_at_all(monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr(entrance.embedder, "embed", failing)
         with pytest.raises(WrongSetup):
-            entrance.classifier.follow()
+            entrance.classifier.follow(entrance.in_force)
     assert asked_of(entrance(ask(category="chat"))).seen.policy_version == 5
 
 

@@ -76,6 +76,7 @@ def upstream(
     run_upstream(
         WorkerContext(settings, log, metrics or Metrics(), stop=until, ready=lambda: None, now_ms=lambda: NOW_MS),
         make_model=lambda: model,
+        bounds=bounds,
     )
 
 
