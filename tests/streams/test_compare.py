@@ -257,7 +257,9 @@ def test_the_model_is_loaded_by_the_first_answers_that_need_it(
     log = MemoryLog(lambda: 5)
 
     def run(count: int) -> None:
-        run_compare(WorkerContext(settings, log, Metrics(), stop=ended(log, count), ready=lambda: None, now_ms=lambda: 5))
+        run_compare(
+            WorkerContext(settings, log, Metrics(), stop=ended(log, count), ready=lambda: None, now_ms=lambda: 5)
+        )
 
     log.append([Outgoing("observations", b"a", observed(None, None, equal=True).encode())])
     run(1)
