@@ -12,17 +12,29 @@ from collections.abc import Sequence
 from types import FrameType
 
 from ops.settings import load_settings
+from ops.worker import now_ms
 from streams.kafka_log import KafkaLog
 from streams.log import Outgoing, Record
 from streams.metrics import Metrics
-from streams.stateless import run_stateless
+from streams.stateless import Step, run_stateless
+from streams.worker_context import WorkerContext
 
 BATCH = 500
 
 
+class Echo(Step):
+    """Each record goes on to another topic as it came."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def process(self, batch: Sequence[Record]) -> list[Outgoing]:
+        return [Outgoing(self._target, record.key, record.value, record.headers) for record in batch]
+
+
 def main(source: str, target: str) -> None:
     """Copy records from one topic to another until SIGTERM."""
-    log = KafkaLog(load_settings(os.environ, None))
+    settings = load_settings(os.environ, None)
     ended = False
     told = False
 
@@ -37,21 +49,11 @@ def main(source: str, target: str) -> None:
             sys.stdout.flush()
             told = True
 
-    def step(batch: Sequence[Record]) -> list[Outgoing]:
-        return [Outgoing(target, record.key, record.value, record.headers) for record in batch]
-
     signal.signal(signal.SIGTERM, end)
     name = f"echo-{source}"
-    run_stateless(
-        name,
-        log.reader(source, name),
-        log.writer(),
-        step,
-        Metrics(),
-        batch_max=BATCH,
-        stop=lambda: ended,
-        ready=ready,
-    )
+    cluster = KafkaLog(settings)
+    context = WorkerContext(settings, cluster, Metrics(), lambda: ended, ready, now_ms)
+    run_stateless(name, cluster.reader(source, name), cluster.writer(), Echo(target), context, batch_max=BATCH)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from schemas.journal import Seen as SeenPolicy
 from schemas.load import LoadSample
 from schemas.policy import Cacheable, CategoryPolicy
 from schemas.responses import Outcome, Problem
-from streams.adapt import Desk
+from streams.adapt import AdaptMetrics, Desk
 from streams.entry_ids import request_place_of
 from streams.identity import decision_id
 from streams.load_window import Smoothed, load_of
@@ -131,7 +131,7 @@ class _Simulation:
         self._truth = Truth(seed)
         self._shard = Shard(0, 1, "bench", MemoryStore())
         self._settings = Adapt()
-        self._desk = Desk(self._settings, Metrics())
+        self._desk = Desk(self._settings, AdaptMetrics(Metrics()))
         self._desk.aim(self._policy.models)
         self._connectors = {
             model: Connector(model, slots_of(model), CALLS_A_SLOT * slots_of(model), MEDIAN_MS, SIGMA, seed)

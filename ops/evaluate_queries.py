@@ -30,7 +30,7 @@ from schemas.policy import UNCATEGORISED, CategoryPolicy, Limits, Policy, Quota
 from schemas.requests import Request
 from schemas.responses import Outcome
 from streams.classify import Classifier, Incarnations
-from streams.embedder import Embedder, Remembering
+from streams.embedder import Embedder, EmbeddingMetrics, Remembering
 from streams.entry_ids import wire_id
 from streams.identity import decision_id, decision_tag
 from streams.log import Outgoing, Record
@@ -106,7 +106,7 @@ def run(
     stream = _Stream(asked, policy, opinion)
     for start in range(0, len(asked), BATCH):
         batch = asked[start : start + BATCH]
-        for record in entrance.step([_request(start + n, query) for n, query in enumerate(batch)]):
+        for record in entrance.process([_request(start + n, query) for n, query in enumerate(batch)]):
             stream.take(record)
         progress(start + len(batch), len(asked))
     return stream.served()
@@ -268,5 +268,7 @@ def _entrance(policy: Policy, embedder: Embedder, remembered: int) -> Classifier
     metrics = Metrics()
     in_force = PolicyInForce(version=0, who="evaluate", at_ms=0, policy=policy)
     nobody = ReplyTo("", (), lambda topic: None, lambda: 0)
-    remembering = Remembering(embedder, remembered, metrics)
-    return Classifier(Classify(), INCARNATIONS, remembering, lambda: in_force, nobody, metrics)
+    remembering = Remembering(embedder, remembered, EmbeddingMetrics(metrics))
+    entrance = Classifier(Classify(), INCARNATIONS, remembering, nobody, metrics)
+    entrance.follow(in_force)
+    return entrance

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
-    from streams.log import Log
-    from streams.metrics import Metrics
-    from streams.settings import Settings
+    from streams.worker_context import WorkerContext
 
 PLACES: dict[str, tuple[str, str]] = {
     "classify": ("streams.classify", "run_classify"),
@@ -26,18 +23,9 @@ NAMES = tuple(PLACES)
 
 
 class Processor(Protocol):
-    """Works until `stop` says so, drains and returns; calls `ready` whenever it is able to work."""
+    """Works until the context's `stop` says so, drains and returns; calls `ready` whenever it is able to work."""
 
-    def __call__(
-        self,
-        settings: Settings,
-        log: Log,
-        metrics: Metrics,
-        *,
-        stop: Callable[[], bool],
-        ready: Callable[[], None],
-        now_ms: Callable[[], int],
-    ) -> None: ...
+    def __call__(self, context: WorkerContext) -> None: ...
 
 
 def processor(name: str) -> Processor:

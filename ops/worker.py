@@ -23,6 +23,7 @@ from streams.errors import RefrainError
 from streams.health import HealthServer, Heart
 from streams.kafka_log import KafkaLog
 from streams.metrics import Metrics
+from streams.worker_context import WorkerContext
 
 if TYPE_CHECKING:
     from streams.log import Log
@@ -68,14 +69,12 @@ def host(name: str, work: Processor, settings: Settings, log: Log, stopping: Sto
     with HealthServer(settings.http, heart, metrics.registry) as server:
         logger.info("health at http://%s:%d/healthz", settings.http.host, server.port)
         with told(settings.state_dir, name, settings.http.host, server.port):
-            work(
-                settings,
-                log,
-                metrics,
-                stop=_beating(stopping, heart),
-                ready=_once(name, heart),
-                now_ms=lambda: time.time_ns() // 1_000_000,
-            )
+            work(WorkerContext(settings, log, metrics, _beating(stopping, heart), _once(name, heart), now_ms))
+
+
+def now_ms() -> int:
+    """The time of day (milliseconds)."""
+    return time.time_ns() // 1_000_000
 
 
 @contextmanager

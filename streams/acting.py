@@ -7,52 +7,51 @@ and wakes does not send what it made of an old policy: its lease on it has run o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from schemas.acknowledgements import Acknowledgement
 from schemas.control import PolicyInForce
-from streams.in_force import Known, PolicyFollower
+from streams.in_force import Known, PolicyFollower, lease_s_of
 from streams.log import Outgoing
+from streams.worker_context import WorkerContext
 
 TOPIC = "acknowledgements"
 
 
-class Acting:
-    """How one worker stands to the policy in force; `between` is called before each poll, after a policy was taken on.
+class PolicySession:
+    """How one worker stands to the policy in force, batch by batch.
 
-    What `policy` gives changes only before a poll and before a batch is worked on, never in the middle of one.
+    `policy` changes only when a method is called, never while a batch is worked on.
     """
 
-    def __init__(
-        self,
-        processor: str,
-        policies: PolicyFollower,
-        now_ms: Callable[[], int],
-        between: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, processor: str, policies: PolicyFollower, now_ms: Callable[[], int]) -> None:
         self._processor = processor
         self._policies = policies
         self._now_ms = now_ms
-        self._between = between
         self._known: Known = policies.last
         self._member = ""
         self._said: tuple[str, int] | None = None
 
+    @property
     def policy(self) -> PolicyInForce | None:
         """The policy to act by now."""
         return self._known.policy
 
-    def between(self, member: str) -> list[Outgoing]:
-        """Take on the policy seen last; the acknowledgement of it when `member` has not acknowledged it yet."""
+    def adopt(self) -> PolicyInForce | None:
+        """Take on the policy seen last. Call it before a poll, when all that was produced is acknowledged."""
         self._known = self._policies.last
-        self._between()
-        policy = self._known.policy
+        return self.policy
+
+    def acknowledgements(self, member: str) -> list[Outgoing]:
+        """The acknowledgement of the policy when `member`, its id in the group, has not acknowledged it yet."""
+        policy = self.policy
         if policy is None or not member or self._said == (member, policy.version):
             return []
         self._said = (member, policy.version)
         return [acknowledgement(self._processor, member, policy.version, self._now_ms())]
 
-    def begin(self, member: str) -> None:
+    def refresh(self, member: str) -> None:
         """Take on the policy in force for a batch. Raises LogFailed when it cannot be known.
 
         A new member looks anew: before it was one, nobody waited for it to acknowledge anything.
@@ -60,13 +59,24 @@ class Acting:
         self._known = self._policies.known() if member == self._member else self._policies.read()
         self._member = member
 
-    def holds(self) -> bool:
+    def still_in_force(self) -> bool:
         """Whether the outcome of the batch may be sent; if not, another policy was taken on: work it again."""
         before = self._known
         if self._policies.holds(before):
             return True
         self._known = self._policies.known()
         return self._known.policy is before.policy
+
+
+@contextmanager
+def policy_session(processor: str, context: WorkerContext) -> Iterator[PolicySession]:
+    """The session of a worker, with the policy read on entry and followed until exit.
+
+    Raises WrongSetup for a missing topic, LogFailed when the broker does not say.
+    """
+    lease_s = lease_s_of(context.settings)
+    with PolicyFollower(context.cluster, context.metrics, processor, lease_s=lease_s) as policies:
+        yield PolicySession(processor, policies, context.now_ms)
 
 
 def acknowledgement(processor: str, worker: str, version: int, at_ms: int) -> Outgoing:

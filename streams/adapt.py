@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiokafka.errors import KafkaError
+from prometheus_client import Gauge
 
 from schemas.control import ReportLoad
 from schemas.load import LoadSample
@@ -21,11 +22,12 @@ from streams.errors import LogFailed, RefrainError, Refusal
 from streams.faust_app import faust_app
 from streams.in_force import PolicyWatch
 from streams.load_window import LoadWindow, Reports, load_of
-from streams.log import Log, Outgoing, Record
+from streams.log import Outgoing, Record
 from streams.metrics import Metrics
 from streams.reading import read
 from streams.settings import Adapt, Settings
 from streams.topic_check import require_topics
+from streams.worker_context import WorkerContext
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +37,18 @@ STOP_CHECK_S = 0.05
 SAMPLE_BYTES_MAX = 10_000
 
 
+class AdaptMetrics:
+    """The metrics of this processor, on the registry of those that all workers have (`shared`)."""
+
+    def __init__(self, shared: Metrics) -> None:
+        self.shared = shared
+        self.load = Gauge("refrain_model_load", "Smoothed load of a model", ["model"], registry=shared.registry)
+
+
 class Desk:
     """Samples in, commands out; holds the window and what was reported last."""
 
-    def __init__(self, settings: Adapt, metrics: Metrics) -> None:
+    def __init__(self, settings: Adapt, metrics: AdaptMetrics) -> None:
         self._window = LoadWindow(settings.window_ms)
         self._reports = Reports(settings.step_min, settings.valid_for_ms, settings.interval_ms)
         self._metrics = metrics
@@ -50,18 +60,18 @@ class Desk:
 
     def take(self, record: Record, now_ms: int) -> Outgoing | None:
         """Take a sample; one that cannot be read comes back as a dead letter, one of no use is counted."""
-        self._metrics.taken.labels(NAME, SOURCE).inc()
+        self._metrics.shared.taken.labels(NAME, SOURCE).inc()
         try:
             sample = read(record.value, LoadSample.decode, bytes_max=SAMPLE_BYTES_MAX)
         except Refusal as refusal:
-            self._metrics.refused.labels(NAME, refusal.code.value).inc()
+            self._metrics.shared.refused.labels(NAME, refusal.code.value).inc()
             return bury(record, refusal, NAME)
         if self._targets is not None and sample.model not in self._targets:
             dropped: str | None = "no_targets"
         else:
             dropped = self._window.add(sample, now_ms)
         if dropped is not None:
-            self._metrics.dropped.labels(NAME, dropped).inc()
+            self._metrics.shared.dropped.labels(NAME, dropped).inc()
         return None
 
     def commands(self, now_ms: int) -> list[Outgoing]:
@@ -88,37 +98,21 @@ class Desk:
         ]
 
 
-def run_adapt(
-    settings: Settings,
-    log: Log,
-    metrics: Metrics,
-    *,
-    stop: Callable[[], bool],
-    ready: Callable[[], None],
-    now_ms: Callable[[], int],
-    make_app: Callable[[Settings, str], Any] = faust_app,
-) -> None:
-    """Run until `stop`. `log` must be the cluster of the settings: the app that `make_app` makes connects by itself.
+MakeApp = Callable[[Settings, str], Any]
+
+
+def run_adapt(context: WorkerContext, make_app: MakeApp = faust_app) -> None:
+    """Run until `stop`. The cluster must be that of the settings: the app that `make_app` makes connects by itself.
 
     Raises WrongSetup for missing topics or a connection that Faust cannot make, LogFailed when the broker fails.
     """
-    require_topics(log, NAME)
-    desk = Desk(settings.adapt, metrics)
-    watch = PolicyWatch(log)
-    asyncio.run(_serve(settings, make_app, desk, watch, metrics, stop=stop, ready=ready, now_ms=now_ms))
+    require_topics(context.cluster, NAME)
+    desk = Desk(context.settings.adapt, AdaptMetrics(context.metrics))
+    asyncio.run(_serve(context, make_app, desk, PolicyWatch(context.cluster)))
 
 
-async def _serve(
-    settings: Settings,
-    make_app: Callable[[Settings, str], Any],
-    desk: Desk,
-    watch: PolicyWatch,
-    metrics: Metrics,
-    *,
-    stop: Callable[[], bool],
-    ready: Callable[[], None],
-    now_ms: Callable[[], int],
-) -> None:
+async def _serve(context: WorkerContext, make_app: MakeApp, desk: Desk, watch: PolicyWatch) -> None:
+    settings, now_ms = context.settings, context.now_ms
     app = make_app(settings, NAME)
     topics = {name: _topic(app, settings, name) for name in (SOURCE, "control", "dead-letters")}
 
@@ -128,7 +122,7 @@ async def _serve(
             key=record.key, value=record.value, partition=record.partition, headers=headers
         )
         await sent
-        metrics.sent.labels(NAME, record.topic).inc()
+        context.metrics.sent.labels(NAME, record.topic).inc()
 
     async def take(samples: Any) -> None:
         async for event in samples.events():
@@ -143,12 +137,12 @@ async def _serve(
             await send(command)
 
     async def assigned(*_: Any, **__: Any) -> None:
-        ready()
+        context.ready()
 
     app.agent(topics[SOURCE], name=NAME)(take)
     app.timer(settings.adapt.interval_ms / 1_000, name="report")(report)
     app.on_partitions_assigned.connect(assigned, weak=False)
-    await _run(app, stop)
+    await _run(app, context.stop)
 
 
 async def _run(app: Any, stop: Callable[[], bool]) -> None:

@@ -7,7 +7,6 @@ Per partition of `requests` the journal gets records in the order of the request
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, ParamSpec, TypeVar
 
@@ -17,36 +16,32 @@ from schemas.decisions import Reason
 from schemas.journal import Asked, Origin
 from schemas.policy import Limits
 from schemas.requests import CacheMode, Request
-from streams.acting import Acting
-from streams.answers import refused, reply_of, respond
+from streams.acting import policy_session
+from streams.answers import reply_of
 from streams.categories import Categories, load_categories
-from streams.dead_letters import bury
-from streams.embedder import Embedder, Remembering, load_embedder
+from streams.embedder import Embedder, EmbeddingMetrics, Remembering, load_embedder
 from streams.errors import RefrainError, Refusal, RefusalCode
 from streams.identity import Question, check_length, decision_id, decision_tag, identify, question_of
-from streams.in_force import PolicyFollower, lease_s_of, within_ms_of
-from streams.log import Headers, Log, Outgoing, Record
+from streams.in_force import within_ms_of
+from streams.log import Log, Outgoing, Record
 from streams.long_text import Framed, frame
 from streams.metrics import Metrics
 from streams.never import has_never
 from streams.passing import Passing, unstreamed
-from streams.reply_to import DEFAULT, ReplyTo, partitions_of
+from streams.rejection import NAME, Rejections, check_carried
+from streams.reply_to import ReplyTo, partitions_of
 from streams.request_reading import parse, request_of
 from streams.routing import Ask, Place, Router, Terms
-from streams.settings import Classify, Settings
+from streams.settings import Classify
 from streams.sharding import shards_of
-from streams.stateless import run_stateless
-from streams.suspicion import may_be_never
+from streams.stateless import Step, run_stateless
 from streams.topic_check import require_topics
 from streams.vectors import Ints, encode
+from streams.worker_context import WorkerContext
 
-logger = logging.getLogger(__name__)
-
-NAME = "classify"
 SOURCE = "requests"
 OUT_BYTES_MAX = 2_000_000
 """The largest record to `journal` or `forwards`: text is escaped twice there. Below the topics' own limit."""
-NO_LIMIT = 1 << 31
 
 _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -80,10 +75,10 @@ class Open(NamedTuple):
         return None if self.framed is None else self.framed.head
 
 
-class Classifier:
+class Classifier(Step):
     """Requests in; journal records, forwards, error responses and dead letters out.
 
-    `policy` gives the policy to act by; a new one is prepared once, with its examples embedded.
+    A policy to follow is prepared once, with its examples embedded.
     """
 
     def __init__(
@@ -91,7 +86,6 @@ class Classifier:
         settings: Classify,
         incarnations: Incarnations,
         remembering: Remembering,
-        policy: Callable[[], PolicyInForce | None],
         reply_to: ReplyTo,
         metrics: Metrics,
         trained: Categories | None = None,
@@ -101,16 +95,14 @@ class Classifier:
         self._tag = decision_tag(incarnations.requests, incarnations.journal)
         self._remembering = remembering
         self._embedder = remembering.embedder
-        self._policy = policy
         self._reply_to = reply_to
+        self._rejections = Rejections(settings, reply_to, metrics)
         self._metrics = metrics
         self._trained = trained
         self._in_force: PolicyInForce | None = None
         self._router: Router | None = None
 
-    def step(self, batch: Sequence[Record]) -> list[Outgoing]:
-        """What comes of a batch, in its order."""
-        self.follow()
+    def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         taken = [self._attempt(record, self._take, record) for record in batch]
         vectors = self._vectors([item.text for item in taken if isinstance(item, Open) and item.text is not None])
         out: list[Outgoing] = []
@@ -118,17 +110,15 @@ class Classifier:
             out += self._attempt(item.record, self._finish, item, vectors) if isinstance(item, Open) else item
         return out
 
-    def follow(self) -> None:
-        """Take on the policy as of now; nothing of it changes in the middle of a batch."""
-        current = self._policy()
-        if current is self._in_force:
+    def follow(self, policy: PolicyInForce | None) -> None:
+        if policy is self._in_force:
             return
-        if has_never(None if current is None else current.policy):
+        if has_never(None if policy is None else policy.policy):
             # What may be regulated from now on was perhaps not when it was remembered.
             self._remembering.clear()
         embed, identity = self._remembering.vectors, self._embedder.identity
-        self._router = None if current is None else Router(current, embed, identity, self._trained)
-        self._in_force = current
+        self._router = None if policy is None else Router(policy, embed, identity, self._trained)
+        self._in_force = policy
 
     def _vectors(self, texts: Sequence[str]) -> Vectors:
         return dict(zip(texts, self._remembering.vectors(texts), strict=True)) if texts else {}
@@ -138,17 +128,18 @@ class Classifier:
         try:
             return work(*args, **kwargs)
         except Refusal as refusal:
-            return self._refuse(record, refusal)
+            return self._rejections.of(record, refusal, self._router)
         except RefrainError:
             raise
         except Exception as error:  # noqa: BLE001 - a record nobody foresaw must not stop those behind it
             kind = type(error).__name__
-            return self._refuse(record, Refusal(RefusalCode.UNREADABLE, f"{kind} while the request was taken"))
+            unforeseen = Refusal(RefusalCode.UNREADABLE, f"{kind} while the request was taken")
+            return self._rejections.of(record, unforeseen, self._router)
 
     def _take(self, record: Record) -> Open | list[Outgoing]:
         """Read and check one request; what is known of its category without a vector is known here."""
         settings = self._settings
-        _check_carried(record, settings.header_bytes_max)
+        check_carried(record, settings.header_bytes_max)
         parsed = parse(record.value, bytes_max=settings.request_bytes_max, depth_max=settings.depth_max)
         request = request_of(parsed)
         question = question_of(request.body)
@@ -244,33 +235,6 @@ class Classifier:
         shard = int(identity.context, 16) % policy.slices
         return Outgoing("journal", f"{space}/{place.category}/{shard}".encode(), asked.encode())
 
-    def _refuse(self, record: Record, refusal: Refusal) -> list[Outgoing]:
-        """A dead letter, without text where that may belong to `never` traffic, and an error to the requester."""
-        logger.warning("%s[%d]@%d refused: %s", record.topic, record.partition, record.offset, refusal.code.value)
-        self._metrics.refused.labels(NAME, refusal.code.value).inc()
-        value = record.value or b""
-        try:
-            parsed = parse(value, bytes_max=NO_LIMIT, depth_max=self._settings.depth_max)
-        except Refusal:
-            parsed = None
-        letter = bury(record, refusal, NAME, with_text=not may_be_never(self._router, value, parsed))
-        return [letter, self._told(record, refusal, parsed or {})]
-
-    def _told(self, record: Record, refusal: Refusal, parsed: Mapping[str, object]) -> Outgoing:
-        try:
-            target = self._reply_to.target(record.headers)
-        except Refusal:
-            target = DEFAULT
-        key, headers = _fitting(record, self._settings.header_bytes_max)
-        request_id, tenant = parsed.get("request_id"), parsed.get("tenant", "default")
-        response = refused(
-            refusal.code.value,
-            str(refusal.args[0]),
-            request_id=request_id if isinstance(request_id, str) and len(request_id) <= 256 else None,
-            tenant=tenant if isinstance(tenant, str) and len(tenant) <= 64 else None,
-        )
-        return respond(reply_of(target.topic, target.partition, key, headers), response)
-
     def _id(self, record: Record) -> str:
         return decision_id(record.partition, record.offset, self._tag)
 
@@ -283,43 +247,25 @@ class Classifier:
         )
 
 
-def run_classify(
-    settings: Settings,
-    log: Log,
-    metrics: Metrics,
-    *,
-    stop: Callable[[], bool],
-    ready: Callable[[], None],
-    now_ms: Callable[[], int],
-    embedder: Embedder | None = None,
-) -> None:
+def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> None:
     """Run until `stop`. Without an `embedder` the one of the settings is loaded.
 
     Raises WrongSetup for topics, a model or an artefact of categories that are not as needed, LogFailed when the
     broker fails.
     """
-    incarnations = check_topics(log)
+    settings, cluster = context.settings, context.cluster
+    incarnations = check_topics(cluster)
     model = embedder or load_embedder(settings.embedding, settings.state_dir / "models")
     path = settings.classify.categories
     trained = None if path is None else load_categories(path, model.identity)
     # The first call of a model is slow; nobody should wait for it.
     model.embed(["What is ready now?"])
-    remembering = Remembering(model, settings.embedding.remembered, metrics)
-    reply_to = ReplyTo(settings.prefix, settings.classify.reply_topics, partitions_of(log), now_ms)
-    with PolicyFollower(log, metrics, NAME, lease_s=lease_s_of(settings)) as policies:
-        acting = Acting(NAME, policies, now_ms, lambda: classifier.follow())
-        classifier = Classifier(settings.classify, incarnations, remembering, acting.policy, reply_to, metrics, trained)
-        run_stateless(
-            NAME,
-            log.reader(SOURCE, NAME),
-            log.writer(within_ms=within_ms_of(settings)),
-            classifier.step,
-            metrics,
-            batch_max=settings.classify.batch_max,
-            stop=stop,
-            ready=ready,
-            policed=acting,
-        )
+    remembering = Remembering(model, settings.embedding.remembered, EmbeddingMetrics(context.metrics))
+    reply_to = ReplyTo(settings.prefix, settings.classify.reply_topics, partitions_of(cluster), context.now_ms)
+    step = Classifier(settings.classify, incarnations, remembering, reply_to, context.metrics, trained)
+    with policy_session(NAME, context) as session:
+        reader, writer = cluster.reader(SOURCE, NAME), cluster.writer(within_ms=within_ms_of(settings))
+        run_stateless(NAME, reader, writer, step, context, batch_max=settings.classify.batch_max, session=session)
 
 
 def check_topics(log: Log) -> Incarnations:
@@ -331,30 +277,6 @@ def check_topics(log: Log) -> Incarnations:
 
 def _ask(request: Request, question: Question) -> Ask:
     return Ask(request.tenant, request.body["model"], request.tags, request.category, question.text, request.body)
-
-
-def _carried_bytes(headers: Headers) -> int:
-    return sum(len(name.encode()) + len(value or b"") for name, value in headers)
-
-
-def _check_carried(record: Record, bytes_max: int) -> None:
-    """Key and headers are carried back with the response, and stand in the journal until then."""
-    size = len(record.key or b"") + _carried_bytes(record.headers)
-    if size > bytes_max:
-        raise Refusal(RefusalCode.TOO_LARGE, f"key and headers have {size} bytes, {bytes_max} are taken")
-
-
-def _fitting(record: Record, bytes_max: int) -> tuple[bytes | None, Headers]:
-    """As much of key and headers as is within the limit, the key first."""
-    key = record.key if len(record.key or b"") <= bytes_max else None
-    left = bytes_max - len(key or b"")
-    kept = []
-    for header in record.headers:
-        left -= _carried_bytes((header,))
-        if left < 0:
-            break
-        kept.append(header)
-    return key, tuple(kept)
 
 
 def _bounded(out: list[Outgoing]) -> list[Outgoing]:

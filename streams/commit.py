@@ -14,8 +14,7 @@ from typing import NamedTuple
 from schemas.decisions import Decision
 from streams.errors import Rebalanced
 from streams.log import Ends, Outgoing, Position, Reader, TransactionalWriter
-from streams.lookup_metrics import show
-from streams.metrics import Metrics
+from streams.lookup_metrics import LookupMetrics, show
 from streams.reports import Report, Reports
 from streams.shard.state import Shard
 from streams.store import Reach
@@ -48,7 +47,7 @@ class Commits:
         writer: TransactionalWriter,
         reader: Reader,
         executor: Executor,
-        metrics: Metrics,
+        metrics: LookupMetrics,
         now_ms: Callable[[], int],
         reports: Reports,
     ) -> None:

@@ -10,20 +10,23 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from prometheus_client import Counter
+
 from schemas.observations import Comparison, NotCompared, Observation
 from streams.answer_text import text_of
 from streams.beside import beside
 from streams.dead_letters import turn_away
-from streams.embedder import Embedder, Remembering, load_embedder
+from streams.embedder import Embedder, EmbeddingMetrics, Remembering, load_embedder
 from streams.errors import Refusal
-from streams.log import Log, Outgoing, Record
+from streams.log import Outgoing, Record
 from streams.long_text import mean, split
 from streams.metrics import Metrics
 from streams.reading import read
-from streams.settings import Embedding, Settings
-from streams.stateless import run_stateless
+from streams.settings import Embedding
+from streams.stateless import Step, run_stateless
 from streams.topic_check import require_topics
 from streams.vectors import Ints, similarity
+from streams.worker_context import WorkerContext
 
 NAME = "compare"
 SOURCE = "observations"
@@ -44,19 +47,33 @@ class Open(NamedTuple):
     texts: tuple[str, ...] = ()
 
 
-class Compare:
+class CompareMetrics:
+    """The metrics of this processor, on the registry of those that all workers have (`shared`)."""
+
+    def __init__(self, shared: Metrics) -> None:
+        self.shared = shared
+        self.comparisons = Counter(
+            "refrain_comparisons",
+            "Observed answers compared with the model's",
+            ["category", "equal"],
+            registry=shared.registry,
+        )
+        self.embedding = EmbeddingMetrics(shared)
+
+
+class Compare(Step):
     """Observations in; comparisons and dead letters out. The embedder is loaded by the first texts that need it.
 
     `remembered` vectors of recent texts are kept: an entry is compared with many answers.
     """
 
-    def __init__(self, load: Load, remembered: int, metrics: Metrics) -> None:
+    def __init__(self, load: Load, remembered: int, metrics: CompareMetrics) -> None:
         self._load = load
         self._remembered = remembered
         self._metrics = metrics
         self._remembering: Remembering | None = None
 
-    def __call__(self, batch: Sequence[Record]) -> list[Outgoing]:
+    def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         """What comes of a batch, in its order; one call of the embedder for all its texts."""
         taken = [self._take(record) for record in batch]
         # A dict and not a set: a repeated batch is embedded in the same order, and so to the last digit the same.
@@ -68,7 +85,7 @@ class Compare:
         try:
             return _open(read(record.value, Observation.decode))
         except Refusal as refusal:
-            return turn_away(record, refusal, NAME, self._metrics, with_text=False)
+            return turn_away(record, refusal, NAME, self._metrics.shared, with_text=False)
 
     def _vectors(self, texts: Collection[str]) -> dict[str, Ints | NotCompared]:
         """The vector of each text as a whole, or why it has none."""
@@ -82,7 +99,7 @@ class Compare:
 
     def _ready(self) -> Remembering:
         if self._remembering is None:
-            self._remembering = Remembering(self._load(), self._remembered, self._metrics)
+            self._remembering = Remembering(self._load(), self._remembered, self._metrics.embedding)
         return self._remembering
 
     def _finish(self, item: Open, vectors: dict[str, Ints | NotCompared]) -> Outgoing:
@@ -100,13 +117,7 @@ class Compare:
 
 
 def run_compare(
-    settings: Settings,
-    log: Log,
-    metrics: Metrics,
-    *,
-    stop: Callable[[], bool],
-    ready: Callable[[], None],
-    now_ms: Callable[[], int],
+    context: WorkerContext,
     embedder: Embedder | None = None,
     load_model: Callable[[Embedding, Path], Embedder] = load_embedder,
 ) -> None:
@@ -114,19 +125,18 @@ def run_compare(
 
     Raises WrongSetup for missing topics or a model that is not here, LogFailed when the broker fails.
     """
-    require_topics(log, NAME)
+    settings, cluster = context.settings, context.cluster
+    require_topics(cluster, NAME)
     if embedder is None:
         check_model(settings.embedding)
 
     def load() -> Embedder:
         if embedder is not None:
             return embedder
-        return beside(lambda: load_model(settings.embedding, settings.state_dir / "models"), stop)
+        return beside(lambda: load_model(settings.embedding, settings.state_dir / "models"), context.stop)
 
-    step = Compare(load, settings.embedding.remembered, metrics)
-    run_stateless(
-        NAME, log.reader(SOURCE, NAME), log.writer(), step, metrics, batch_max=BATCH_MAX, stop=stop, ready=ready
-    )
+    step = Compare(load, settings.embedding.remembered, CompareMetrics(context.metrics))
+    run_stateless(NAME, cluster.reader(SOURCE, NAME), cluster.writer(), step, context, batch_max=BATCH_MAX)
 
 
 def check_model(settings: Embedding) -> None:

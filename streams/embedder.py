@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from prometheus_client import Counter
+
 from streams.free_embedder import FreeEmbedder
 from streams.metrics import Metrics
 from streams.recent import Kept
@@ -52,10 +54,19 @@ def load_embedder(settings: Embedding, cache_dir: Path) -> Embedder:
     return load_model_embedder(settings, cache_dir)
 
 
+class EmbeddingMetrics:
+    """The metrics of a processor that embeds texts, on the registry of those that all workers have."""
+
+    def __init__(self, shared: Metrics) -> None:
+        self.embedded = Counter(
+            "refrain_texts_embedded", "Texts embedded, and remembered", ["how"], registry=shared.registry
+        )
+
+
 class Remembering:
     """An embedder that remembers the vectors of recent texts, by digest: no text stays in it."""
 
-    def __init__(self, embedder: Embedder, capacity: int, metrics: Metrics) -> None:
+    def __init__(self, embedder: Embedder, capacity: int, metrics: EmbeddingMetrics) -> None:
         self.embedder = embedder
         self._new = metrics.embedded.labels("embedded")
         self._known = metrics.embedded.labels("remembered")

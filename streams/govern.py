@@ -10,15 +10,17 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from prometheus_client import Gauge
+
 from schemas.decisions import Decision
 from streams.commands import NAME, decide, judged_by
 from streams.errors import Rebalanced, WrongSetup
 from streams.in_force import PolicyWatch
 from streams.log import Log, Outgoing, Position, Reader, Record, TransactionalWriter
 from streams.look_back import LookBack
-from streams.metrics import Metrics
-from streams.settings import Settings
+from streams.metrics import Metrics, policy_version
 from streams.topic_check import require_topics
+from streams.worker_context import WorkerContext
 
 logger = logging.getLogger(__name__)
 
@@ -29,46 +31,48 @@ BUSY_POLL_S = 0.02
 BATCH_MAX = 100
 
 
-def run_govern(
-    settings: Settings,
-    log: Log,
-    metrics: Metrics,
-    *,
-    stop: Callable[[], bool],
-    ready: Callable[[], None],
-    now_ms: Callable[[], int],
-) -> None:
+def run_govern(context: WorkerContext) -> None:
     """Run until `stop`; idle while another worker of the group has `control`.
 
     Raises WrongSetup for missing or split topics, Fenced or LogFailed when the worker must be started again.
     """
-    require_topics(log, NAME)
+    cluster = context.cluster
+    require_topics(cluster, NAME)
     for topic in (SOURCE, "policies"):
-        if log.partitions(topic) != 1:
+        if cluster.partitions(topic) != 1:
             raise WrongSetup(f"topic {topic} must have one partition: delete it and run `refrain topics create`")
-    shards = log.partitions("journal")
+    shards = cluster.partitions("journal")
+    metrics = GovernMetrics(context.metrics)
     seat = _Seat()
-    reader = log.reader(SOURCE, NAME, seat)
+    reader = cluster.reader(SOURCE, NAME, seat)
     governor: Governor | None = None
     try:
-        while not stop():
+        while not context.stop():
             busy = governor is not None and governor.waiting > 0
             batch = reader.poll(BATCH_MAX, BUSY_POLL_S if busy else POLL_S)
             if seat.joined:
-                ready()
+                context.ready()
             if seat.changed:
                 seat.changed = False
                 if governor is not None:
                     governor.close()
-                governor = Governor(log, reader, shards, metrics, now_ms) if seat.taken else None
+                governor = Governor(cluster, reader, metrics, context.now_ms) if seat.taken else None
             if governor is not None:
                 governor.take(batch)
                 for partition, behind in reader.lag().items():
-                    metrics.lag.labels(NAME, str(partition)).set(behind + governor.waiting)
+                    metrics.shared.lag.labels(NAME, str(partition)).set(behind + governor.waiting)
     finally:
         reader.close()
         if governor is not None:
             governor.close()
+
+
+class GovernMetrics:
+    """The metrics of this processor, on the registry of those that all workers have (`shared`)."""
+
+    def __init__(self, shared: Metrics) -> None:
+        self.shared = shared
+        self.policy_version: Gauge = policy_version(shared)
 
 
 class _Seat:
@@ -99,17 +103,17 @@ class Governor:
     force is read.
     """
 
-    def __init__(self, log: Log, reader: Reader, shards: int, metrics: Metrics, now_ms: Callable[[], int]) -> None:
-        self._log = log
+    def __init__(self, cluster: Log, reader: Reader, metrics: GovernMetrics, now_ms: Callable[[], int]) -> None:
+        self._cluster = cluster
         self._reader = reader
-        self._shards = shards
+        self._shards = cluster.partitions("journal")
         self._metrics = metrics
         self._now_ms = now_ms
         self._search: LookBack | None = None
         self._commands: deque[Record] = deque()
-        self._writer: TransactionalWriter = log.transactional(NAME)
+        self._writer: TransactionalWriter = cluster.transactional(NAME)
         self._writer.transact([], None, {})
-        self._policy = PolicyWatch(log).latest()
+        self._policy = PolicyWatch(cluster).latest()
         self._show()
 
     @property
@@ -145,17 +149,17 @@ class Governor:
 
     def _searched(self, decision_id: str) -> bool:
         if self._search is None:
-            self._search = LookBack(self._log, decision_id, self._now_ms)
+            self._search = LookBack(self._cluster, decision_id, self._now_ms)
         return self._search.further()
 
     def _count(self, record: Record, out: Sequence[Outgoing]) -> None:
-        self._metrics.taken.labels(NAME, record.topic).inc()
-        self._metrics.count_sent(NAME, out)
+        self._metrics.shared.taken.labels(NAME, record.topic).inc()
+        self._metrics.shared.count_sent(NAME, out)
         for message in out:
             if message.topic == "dead-letters":
                 reason = dict(message.headers).get("refrain.dead.reason") or b""
                 logger.warning("command %d refused: %s", record.offset, reason.decode())
-                self._metrics.refused.labels(NAME, reason.decode().partition(":")[0]).inc()
+                self._metrics.shared.refused.labels(NAME, reason.decode().partition(":")[0]).inc()
         self._show()
 
     def _show(self) -> None:

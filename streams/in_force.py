@@ -11,7 +11,7 @@ from typing import NamedTuple
 from schemas.control import POLICY_KEY, PolicyInForce
 from streams.errors import LogFailed, Refusal, WrongSetup
 from streams.log import Log, Record
-from streams.metrics import Metrics
+from streams.metrics import Metrics, policy_version
 from streams.reading import read
 from streams.settings import Settings
 
@@ -105,6 +105,7 @@ class PolicyFollower:
     ) -> None:
         self._watch = PolicyWatch(log, self._keep_the_last)
         self._metrics = metrics
+        self._version = policy_version(metrics)
         self._processor = processor
         self._interval_s = interval_s
         self._lease_s = lease_s
@@ -168,7 +169,7 @@ class PolicyFollower:
 
     def _show(self, policy: PolicyInForce | None) -> None:
         if policy is not None and policy is not self._known.policy:
-            self._metrics.policy_version.set(policy.version)
+            self._version.set(policy.version)
             logger.info("policy version %d is in use", policy.version)
 
     def _keep_the_last(self, record: Record, refusal: Refusal) -> None:

@@ -20,18 +20,17 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from threading import Event, Lock
 
 from schemas.journal import Tick
 from streams.commit import Commits
 from streams.errors import JournalUnreadable
 from streams.log import Log, Outgoing, Record
-from streams.lookup_metrics import count
+from streams.lookup_metrics import LookupMetrics, count
 from streams.metrics import Metrics
 from streams.reports import Reports
-from streams.restore import restore
+from streams.restore import OpenStore, Restorer
 from streams.rocks_store import open_or_replace
 from streams.settings import Settings
 from streams.shard.fold import fold, next_timer_ms
@@ -41,10 +40,10 @@ from streams.sharding import shards_of
 from streams.slots import claim_slot
 from streams.store import Store
 from streams.topic_check import require_topics
+from streams.worker_context import WorkerContext
 
 logger = logging.getLogger(__name__)
 
-RESTORES_AT_ONCE = 4
 POLL_S = 0.05
 TIMERS_EVERY_MS = 10
 """How often the timers of the shards are looked at."""
@@ -53,35 +52,6 @@ TICK_AGAIN_MS = 1_000
 SWITCH_S = 0.0005
 NAME = "lookup"
 OpenStore = Callable[[int], Store]
-
-
-class Restoring:
-    """A partition whose shard is being restored on another thread.
-
-    When it is given up, whoever comes last closes the store, before the future is done: the next restore of the
-    partition may wait for it and open the store again.
-    """
-
-    def __init__(self) -> None:
-        self.cancelled = Event()
-        self.future: Future[Shard] | None = None
-        self._lock = Lock()
-        self._store: Store | None = None
-
-    def finish(self, store: Store) -> None:
-        """The shard is there: it belongs to the worker, unless that gave it up."""
-        with self._lock:
-            if self.cancelled.is_set():
-                store.close()
-            else:
-                self._store = store
-
-    def abandon(self) -> None:
-        """Nobody wants the shard any more."""
-        with self._lock:
-            self.cancelled.set()
-            if self._store is not None:
-                self._store.close()
 
 
 class LookupWorker:
@@ -100,32 +70,29 @@ class LookupWorker:
     ) -> None:
         """`background` runs the transactions. Raises WrongSetup when topics are missing or do not fit together."""
         self._settings = settings.lookup
-        self._log = log
-        self._metrics = metrics
-        self._open_store = open_store
+        self._metrics = LookupMetrics(metrics)
         self._now_ms = now_ms
         self._elapsed_s = elapsed_s
-        self._incarnation = checked_journal(log)
+        self._restorer = Restorer(log, checked_journal(log), open_store, self._metrics, now_ms)
         self.shards: dict[int, Shard] = {}
-        self._restoring: dict[int, Restoring] = {}
-        self._leaving: dict[int, Future[Shard]] = {}
         self._halted: set[int] = set()
         self._ticked: dict[int, int] = {}
         self._look_again_ms = 0
         self._joined = False
         self._commit_due = elapsed_s()
-        self._pool = ThreadPoolExecutor(RESTORES_AT_ONCE, thread_name_prefix="restore")
         self._writer = log.writer()
         self._transactions = log.transactional(f"{NAME}-{name}")
         self._reader = log.reader("journal", NAME, self, from_start=False)
         self._background = background or ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._reports = Reports(now_ms, elapsed_s)
-        self._commits = Commits(self._transactions, self._reader, self._background, metrics, now_ms, self._reports)
+        self._commits = Commits(
+            self._transactions, self._reader, self._background, self._metrics, now_ms, self._reports
+        )
 
     @property
     def ready(self) -> bool:
         """Whether all assigned partitions are being folded."""
-        return self._joined and not self._restoring and not self._halted
+        return self._joined and not self._restorer.busy and not self._halted
 
     # -- one turn -------------------------------------------------------------------------------------
 
@@ -159,10 +126,7 @@ class LookupWorker:
         self.commit()
         self._reader.close()
         self._drop(list(self.shards))
-        for partition in list(self._restoring):
-            self._abandon(partition)
-        wait(list(self._leaving.values()), timeout=10)
-        self._pool.shutdown()
+        self._restorer.close()
         self._background.shutdown()
         self._writer.close()
         self._transactions.close()
@@ -173,8 +137,7 @@ class LookupWorker:
         """Begin to restore; the partitions stay paused meanwhile."""
         self._joined = True
         for partition in partitions:
-            restoring = self._restoring[partition] = Restoring()
-            restoring.future = self._pool.submit(self._restore, partition, restoring, self._leaving.get(partition))
+            self._restorer.begin(partition)
 
     def revoked(self, partitions: Sequence[int]) -> None:
         """Commit while the partitions are still ours, then let go of them."""
@@ -188,7 +151,7 @@ class LookupWorker:
 
     def _drop(self, partitions: Sequence[int]) -> None:
         for partition in partitions:
-            self._abandon(partition)
+            self._restorer.abandon(partition)
             self._halted.discard(partition)
             self._commits.dropped(partition)
             self._ticked.pop(partition, None)
@@ -196,45 +159,16 @@ class LookupWorker:
             if shard is not None:
                 shard.store.close()
 
-    def _abandon(self, partition: int) -> None:
-        restoring = self._restoring.pop(partition, None)
-        if restoring is None or restoring.future is None:
-            return
-        restoring.abandon()
-        self._leaving[partition] = restoring.future
-
-    # -- restore --------------------------------------------------------------------------------------
-
-    def _restore(self, partition: int, restoring: Restoring, before: Future[Shard] | None) -> Shard:
-        if before is not None:
-            wait([before])
-        started = time.perf_counter()
-        store = self._open_store(partition)
-        try:
-            shard = restore(self._log, partition, self._incarnation, store, self._now_ms, restoring.cancelled.is_set)
-        except BaseException:
-            store.close()
-            raise
-        restoring.finish(store)
-        self._metrics.restore.observe(time.perf_counter() - started)
-        return shard
-
     def _adopt(self) -> None:
         """Fold on from `meta` the partitions whose shards are back."""
-        done = [
-            (partition, restoring.future)
-            for partition, restoring in self._restoring.items()
-            if restoring.future is not None and restoring.future.done()
-        ]
-        for partition, future in done:
-            shard = future.result()
-            del self._restoring[partition]
-            self.shards[partition] = shard
+        back = self._restorer.restored()
+        for shard in back:
+            self.shards[shard.partition] = shard
             self._commits.owned(shard)
-            self._reader.seek(partition, shard.next_offset)
-            self._reader.resume([partition])
-            logger.info("shard %d folds on from offset %d", partition, shard.next_offset)
-        if done:
+            self._reader.seek(shard.partition, shard.next_offset)
+            self._reader.resume([shard.partition])
+            logger.info("shard %d folds on from offset %d", shard.partition, shard.next_offset)
+        if back:
             # What was restored stays: the collector need not look through it again and again.
             gc.collect()
             gc.freeze()
@@ -249,7 +183,7 @@ class LookupWorker:
             folded = fold(shard, record)
         except JournalUnreadable as unreadable:
             logger.error("%s", unreadable)
-            self._metrics.refused.labels(NAME, "unknown_version").inc()
+            self._metrics.shared.refused.labels(NAME, "unknown_version").inc()
             self._halted.add(record.partition)
             self._reader.pause([record.partition])
             return None
@@ -284,11 +218,11 @@ class LookupWorker:
     def _measure(
         self, records: Sequence[Record], folded: Sequence[Folded], effects: Sequence[Outgoing], seconds: float
     ) -> None:
-        metrics = self._metrics
-        metrics.batch.labels(NAME).observe(seconds)
-        metrics.taken.labels(NAME, "journal").inc(len(records))
+        metrics, shared = self._metrics, self._metrics.shared
+        shared.batch.labels(NAME).observe(seconds)
+        shared.taken.labels(NAME, "journal").inc(len(records))
         metrics.behind.set(max(0, self._now_ms() - records[-1].timestamp_ms) / 1_000)
-        metrics.count_sent(NAME, effects)
+        shared.count_sent(NAME, effects)
         for each in folded:
             count(metrics, each)
         for partition in {record.partition for record in records} & self.shards.keys():
@@ -303,27 +237,24 @@ def checked_journal(log: Log) -> str:
     return log.topic_id("journal")
 
 
-def run_lookup(
-    settings: Settings,
-    log: Log,
-    metrics: Metrics,
-    *,
-    stop: Callable[[], bool],
-    ready: Callable[[], None],
-    now_ms: Callable[[], int],
-) -> None:
+def run_lookup(context: WorkerContext) -> None:
     """Run a lookup worker until `stop`, with its stores under `state_dir`."""
-    incarnation = f"{checked_journal(log)}.{log.topic_id('documents')}"
+    settings, cluster = context.settings, context.cluster
+    incarnation = f"{checked_journal(cluster)}.{cluster.topic_id('documents')}"
     # The commit's thread must not keep the folding one waiting for the interpreter (by default up to 5 ms).
     sys.setswitchinterval(SWITCH_S)
     slot = claim_slot(settings.state_dir)
     folder = slot.folder(incarnation)
+
+    def open_store(partition: int) -> Store:
+        return opened(folder, partition)
+
     try:
-        worker = LookupWorker(settings, log, metrics, lambda p: opened(folder, p), slot.name, now_ms)
-        while not stop():
+        worker = LookupWorker(settings, cluster, context.metrics, open_store, slot.name, context.now_ms)
+        while not context.stop():
             worker.turn()
             if worker.ready:
-                ready()
+                context.ready()
         worker.close()
     finally:
         slot.release()

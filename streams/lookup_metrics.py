@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 from schemas.decisions import Decision
 from schemas.responses import Outcome
 from schemas.stats import CategoryNow, ShardStats
-from streams.metrics import Metrics
+from streams.metrics import SECONDS, Metrics, policy_version
 from streams.shard.counts import Counted
 from streams.shard.folded import Folded
 
@@ -22,7 +22,41 @@ NAME = "lookup"
 MS = 1_000
 
 
-def count(metrics: Metrics, folded: Folded) -> None:
+class LookupMetrics:
+    """The metrics of a lookup worker, on the registry of those that all workers have (`shared`)."""
+
+    def __init__(self, shared: Metrics) -> None:
+        self.shared = shared
+        r = shared.registry
+        self.decisions = Counter("refrain_decisions", "Requests decided", ["category", "outcome", "reason"], registry=r)
+        self.admitted = Counter("refrain_entries_admitted", "Answers kept", ["category"], registry=r)
+        self.not_admitted = Counter(
+            "refrain_entries_not_admitted", "Answers delivered and not kept", ["reason"], registry=r
+        )
+        self.evicted = Counter("refrain_entries_evicted", "Entries dropped", ["category", "reason"], registry=r)
+        self.load_only = Counter("refrain_hits_load_only", "Hits that only load allowed", ["category"], registry=r)
+        self.stale = Counter("refrain_stale_served", "Answers served beyond their lifetime", ["category"], registry=r)
+        self.saved_tokens = Counter(
+            "refrain_saved_tokens", "Tokens that answers from the cache saved", ["category"], registry=r
+        )
+        self.saved_seconds = Counter(
+            "refrain_saved_seconds", "Model time that answers from the cache saved", ["category"], registry=r
+        )
+        self.threshold = Gauge("refrain_threshold", "Similarity that a hit needs now", ["category"], registry=r)
+        self.ttl = Gauge("refrain_ttl_seconds", "How long an answer is served now", ["category"], registry=r)
+        self.room_entries = Gauge("refrain_room_entries", "Entries kept here", ["category"], registry=r)
+        self.room_cap = Gauge("refrain_room_cap", "Entries that may be kept here", ["category"], registry=r)
+        self.switched_off = Gauge("refrain_switched_off", "Whether the cache is off", ["category"], registry=r)
+        self.withdrawing = Gauge("refrain_withdrawing", "Withdrawals whose entries have not all left", registry=r)
+        self.entries = Gauge("refrain_entries", "Entries kept", ["partition"], registry=r)
+        self.waiting = Gauge("refrain_waiting", "Requests that wait for a model", ["partition"], registry=r)
+        self.behind = Gauge("refrain_behind_seconds", "How far decisions run behind the journal", registry=r)
+        self.commit = Histogram("refrain_commit_seconds", "Time of a commit", buckets=SECONDS, registry=r)
+        self.restore = Histogram("refrain_restore_seconds", "Time to restore a shard", buckets=SECONDS, registry=r)
+        self.policy_version = policy_version(shared)
+
+
+def count(metrics: LookupMetrics, folded: Folded) -> None:
     """What a folded record adds to the metrics."""
     for decision in folded.decisions:
         _count_decision(metrics, decision)
@@ -35,19 +69,19 @@ def count(metrics: Metrics, folded: Folded) -> None:
             case Counted.EVICTED:
                 metrics.evicted.labels(*labels).inc()
             case Counted.DROPPED:
-                metrics.dropped.labels(NAME, *labels).inc()
+                metrics.shared.dropped.labels(NAME, *labels).inc()
             case Counted.REFUSED:
                 logger.warning("a record of the journal is in dead-letters: %s", labels[0])
-                metrics.refused.labels(NAME, *labels).inc()
+                metrics.shared.refused.labels(NAME, *labels).inc()
             case Counted.POLICY:
                 metrics.policy_version.set(int(labels[0]))
             case Counted.TIMED_OUT | Counted.FORGOTTEN:
-                metrics.dropped.labels(NAME, kind.value).inc()
+                metrics.shared.dropped.labels(NAME, kind.value).inc()
             case _:
                 assert_never(kind)
 
 
-def show(metrics: Metrics, stats: Iterable[ShardStats]) -> None:
+def show(metrics: LookupMetrics, stats: Iterable[ShardStats]) -> None:
     """Set the gauges to what the worker's shards hold now: `stats` is the last record of every shard that it owns.
 
     Room is the sum over the shards. Of threshold and lifetime the most relaxed one is shown, and a category is off
@@ -71,7 +105,7 @@ def show(metrics: Metrics, stats: Iterable[ShardStats]) -> None:
     _set(metrics.ttl, each(lambda known: max(_known(_seconds(now.ttl_ms) for now in known), default=None)))
 
 
-def _count_decision(metrics: Metrics, decision: Decision) -> None:
+def _count_decision(metrics: LookupMetrics, decision: Decision) -> None:
     category = decision.category or ""
     metrics.decisions.labels(category, decision.outcome.value, decision.reason.value).inc()
     if decision.outcome is Outcome.HIT and decision.load_only:

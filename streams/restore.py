@@ -1,22 +1,32 @@
-"""Bringing a shard back: the local store as far as it reaches, then `documents`, then the indexes."""
+"""Bringing a shard back: the local store as far as it reaches, then `documents`, then the indexes.
+
+`Restorer` does it on threads of its own for the partitions that a worker is assigned.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Event, Lock
 
 from schemas.documents import Meta
 from streams.errors import StoreDamaged, WrongSetup
 from streams.log import Log
+from streams.lookup_metrics import LookupMetrics
 from streams.shard.columns import META_KEY
 from streams.shard.state import Shard, restored
 from streams.store import Reach, Store
 
 logger = logging.getLogger(__name__)
 
+RESTORES_AT_ONCE = 4
+CLOSE_WAIT_S = 10.0
 BATCH_BYTES = 8_000_000
 TOMBSTONE_SHARE = 0.9
 """A store is too old when this share of the time that deletions are kept has passed."""
+OpenStore = Callable[[int], Store]
 
 
 def restore(
@@ -97,3 +107,97 @@ def _check_incarnation(store: Store, partition: int, shards: int, incarnation: s
             f"journal has {shards} partitions now and had {meta.shards}: keys would belong to other shards;"
             " recreate `journal` and `documents`"
         )
+
+
+class Restoring:
+    """A partition whose shard is being restored on another thread.
+
+    When it is given up, whoever comes last closes the store, before the future is done: the next restore of the
+    partition may wait for it and open the store again.
+    """
+
+    def __init__(self) -> None:
+        self.cancelled = Event()
+        self.future: Future[Shard] | None = None
+        self._lock = Lock()
+        self._store: Store | None = None
+
+    def finish(self, store: Store) -> None:
+        """The shard is there: it belongs to the worker, unless that gave it up."""
+        with self._lock:
+            if self.cancelled.is_set():
+                store.close()
+            else:
+                self._store = store
+
+    def abandon(self) -> None:
+        """Nobody wants the shard any more."""
+        with self._lock:
+            self.cancelled.set()
+            if self._store is not None:
+                self._store.close()
+
+
+class Restorer:
+    """Restores the shards of a worker's partitions, several at once. Call it on the thread that polls."""
+
+    def __init__(
+        self, cluster: Log, incarnation: str, open_store: OpenStore, metrics: LookupMetrics, now_ms: Callable[[], int]
+    ) -> None:
+        """`incarnation` is the journal's; `open_store` gives the local store of a partition."""
+        self._cluster = cluster
+        self._incarnation = incarnation
+        self._open_store = open_store
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._restoring: dict[int, Restoring] = {}
+        self._leaving: dict[int, Future[Shard]] = {}
+        self._pool = ThreadPoolExecutor(RESTORES_AT_ONCE, thread_name_prefix="restore")
+
+    @property
+    def busy(self) -> bool:
+        """Whether a shard is not back yet."""
+        return bool(self._restoring)
+
+    def begin(self, partition: int) -> None:
+        """Restore a partition, after an earlier restore of it that was given up has let go of its store."""
+        restoring = self._restoring[partition] = Restoring()
+        restoring.future = self._pool.submit(self._restore, partition, restoring, self._leaving.get(partition))
+
+    def abandon(self, partition: int) -> None:
+        """The partition is somebody else's."""
+        restoring = self._restoring.pop(partition, None)
+        if restoring is None or restoring.future is None:
+            return
+        restoring.abandon()
+        self._leaving[partition] = restoring.future
+
+    def restored(self) -> list[Shard]:
+        """The shards that are back; they are the worker's from now on. Raises what a restore raised."""
+        done = {p: one.future for p, one in self._restoring.items() if one.future is not None and one.future.done()}
+        shards = [future.result() for future in done.values()]
+        for partition in done:
+            del self._restoring[partition]
+        return shards
+
+    def close(self) -> None:
+        """Give up what is not back."""
+        for partition in list(self._restoring):
+            self.abandon(partition)
+        wait(list(self._leaving.values()), timeout=CLOSE_WAIT_S)
+        self._pool.shutdown()
+
+    def _restore(self, partition: int, restoring: Restoring, before: Future[Shard] | None) -> Shard:
+        if before is not None:
+            wait([before])
+        started = time.perf_counter()
+        store = self._open_store(partition)
+        stop = restoring.cancelled.is_set
+        try:
+            shard = restore(self._cluster, partition, self._incarnation, store, self._now_ms, stop)
+        except BaseException:
+            store.close()
+            raise
+        restoring.finish(store)
+        self._metrics.restore.observe(time.perf_counter() - started)
+        return shard

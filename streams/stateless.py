@@ -1,18 +1,22 @@
 """The shell of processors without state: take a batch, work it, send what comes of it, keep the position.
 
-A processor that acts by the policy says around its batches which one it is (`Policed`, see `streams.acting`).
+A processor of this kind is a `Step` and a `run_*` that hands it to `run_stateless`. One that acts by the policy in
+force is run in a policy session (see `streams.acting`).
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
+from schemas.control import PolicyInForce
+from streams.acting import PolicySession
 from streams.errors import Lapsed, Rebalanced
 from streams.log import Outgoing, Position, Reader, Record, Writer
 from streams.metrics import Metrics
+from streams.worker_context import WorkerContext
 
 logger = logging.getLogger(__name__)
 
@@ -21,33 +25,22 @@ COMMIT_INTERVAL_S = 0.1
 ATTEMPTS_MAX = 10
 """How often a batch is worked whose outcome lapses on its way, before the worker stops."""
 
-Step = Callable[[Sequence[Record]], Sequence[Outgoing]]
 
+class Step(Protocol):
+    """What a stateless processor does with a batch. Derive from it: only `process` has to be written."""
 
-class Policed(Protocol):
-    """What a processor that acts by the policy in force does around its batches. `member` is its id in the group."""
+    def follow(self, policy: PolicyInForce | None) -> None:
+        """Act by this policy from now on. Called in a policy session alone: before each poll and before each batch,
+        never in the middle of one, and with the same policy again and again."""
+        return
 
-    def between(self, member: str) -> Sequence[Outgoing]:
-        """Before each poll, when all that was produced is acknowledged. Returns what to send first."""
+    def process(self, batch: Sequence[Record]) -> Sequence[Outgoing]:
+        """What comes of a batch, in its order. Pure as far as its outcome goes: a batch may be worked again."""
+        ...
 
-    def begin(self, member: str) -> None:
-        """Before a batch is worked on."""
-
-    def holds(self) -> bool:
-        """After a batch was worked on, before its outcome is sent: False when it must be worked on again."""
-
-
-class Unpoliced:
-    """No policy counts."""
-
-    def between(self, member: str) -> Sequence[Outgoing]:
-        return ()
-
-    def begin(self, member: str) -> None:
-        pass
-
-    def holds(self) -> bool:
-        return True
+    def sent(self) -> None:
+        """What came of the last batch is acknowledged: it will not be worked again."""
+        return
 
 
 def run_stateless(
@@ -55,30 +48,29 @@ def run_stateless(
     reader: Reader,
     writer: Writer,
     step: Step,
-    metrics: Metrics,
+    context: WorkerContext,
     *,
     batch_max: int,
-    stop: Callable[[], bool],
-    ready: Callable[[], None] = lambda: None,
-    policed: Policed | None = None,
+    session: PolicySession | None = None,
 ) -> None:
-    """Run until `stop`. What a batch produced is acknowledged before its position is kept.
+    """Run until the context's `stop`. What a batch produced is acknowledged before its position is kept.
 
-    `step` is pure as far as its outcome goes: it may be done again for the same batch.
-    A crash repeats at most what came since the last position; the shard knows repeats by their ids.
+    A crash repeats at most what came since the last position; the shard knows repeats by their ids. Reader and writer
+    are closed at the end.
     """
-    acting = policed or Unpoliced()
+    batches = _Batches(step, reader, writer, session)
+    metrics = context.metrics
     pending: dict[int, Position] = {}
     due = time.monotonic()
     try:
-        while not stop():
-            _say(acting.between(reader.member_id()), writer)
+        while not context.stop():
+            batches.between()
             batch = reader.poll(batch_max, POLL_S)
             if reader.assignment():
-                ready()
+                context.ready()
             if batch:
                 started = time.perf_counter()
-                out = _carry_out(step, batch, acting, reader, writer)
+                out = batches.work(batch)
                 _count(metrics, name, batch, out, time.perf_counter() - started)
                 for record in batch:
                     pending[record.partition] = Position(record.offset + 1)
@@ -94,35 +86,57 @@ def run_stateless(
         writer.close()
 
 
-def _say(out: Sequence[Outgoing], writer: Writer) -> None:
-    """Send what is as true later: what lapsed on its way is sent again."""
-    for attempt in range(1, ATTEMPTS_MAX + 1):
-        try:
-            writer.send(out)
+class _Batches:
+    """A step, its policy session if it has one, and where its outcome goes."""
+
+    def __init__(self, step: Step, reader: Reader, writer: Writer, session: PolicySession | None) -> None:
+        self._step = step
+        self._reader = reader
+        self._writer = writer
+        self._session = session
+
+    def between(self) -> None:
+        """Before a poll: take on the policy seen last, and acknowledge it. All produced before is acknowledged."""
+        if self._session is None:
             return
-        except Lapsed as lapsed:
-            if attempt == ATTEMPTS_MAX:
-                raise
-            logger.warning("an acknowledgement is sent again: %s", lapsed)
+        self._step.follow(self._session.adopt())
+        acknowledgements = self._session.acknowledgements(self._reader.member_id())
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            # It is as true later: what lapsed on its way is sent again.
+            if self._is_sent(acknowledgements, attempt):
+                return
 
+    def work(self, batch: Sequence[Record]) -> Sequence[Outgoing]:
+        """What came of the batch, once it is sent. What lapsed on its way is made again."""
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            out = self._process(batch)
+            if self._is_sent(out, attempt):
+                break
+        self._step.sent()
+        return out
 
-def _carry_out(
-    step: Step, batch: Sequence[Record], acting: Policed, reader: Reader, writer: Writer
-) -> Sequence[Outgoing]:
-    """What came of the batch, once it is sent. What lapsed on its way is made again."""
-    for attempt in range(1, ATTEMPTS_MAX + 1):
-        acting.begin(reader.member_id())
-        out = step(batch)
-        while not acting.holds():
-            out = step(batch)
+    def _process(self, batch: Sequence[Record]) -> Sequence[Outgoing]:
+        """The outcome of the batch by a policy that is still in force when it is there."""
+        session = self._session
+        if session is None:
+            return self._step.process(batch)
+        session.refresh(self._reader.member_id())
+        while True:
+            self._step.follow(session.policy)
+            out = self._step.process(batch)
+            if session.still_in_force():
+                return out
+
+    def _is_sent(self, out: Sequence[Outgoing], attempt: int) -> bool:
+        """Whether the records are acknowledged; False when they lapsed. Raises Lapsed at the last attempt."""
         try:
-            writer.send(out)
-            break
+            self._writer.send(out)
         except Lapsed as lapsed:
             if attempt == ATTEMPTS_MAX:
                 raise
-            logger.warning("a batch is worked again: %s", lapsed)
-    return out
+            logger.warning("made or sent again, attempt %d: %s", attempt + 1, lapsed)
+            return False
+        return True
 
 
 def keep(reader: Reader, pending: dict[int, Position]) -> dict[int, Position]:

@@ -10,19 +10,21 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from prometheus_client import Counter, Histogram
+
 from schemas.doubts import DoubtRaised
 from schemas.journal import Verified
 from streams.beside import beside
 from streams.dead_letters import turn_away
 from streams.errors import Refusal
-from streams.log import Log, Outgoing, Record
-from streams.metrics import Metrics
+from streams.log import Outgoing, Record
+from streams.metrics import SECONDS, Metrics
 from streams.reading import read
-from streams.settings import Settings
 from streams.sharding import Shards
-from streams.stateless import run_stateless
+from streams.stateless import Step, run_stateless
 from streams.topic_check import require_topics
 from streams.verifier import RememberingVerifier, Verifier, load_verifier
+from streams.worker_context import WorkerContext
 
 logger = logging.getLogger(__name__)
 
@@ -34,18 +36,37 @@ SAME_FROM = 0.5
 """Scores from here count as `same` in metrics; what is served is the category's to say (`verify`)."""
 
 
-class Verify:
+class VerifyMetrics:
+    """The metrics of this processor, on the registry of those that all workers have (`shared`)."""
+
+    def __init__(self, shared: Metrics) -> None:
+        self.shared = shared
+        r = shared.registry
+        self.doubts = Counter(
+            "refrain_doubts", "Second opinions: same, other, unknown, or late and not given", ["outcome"], registry=r
+        )
+        self.verify_seconds = Histogram(
+            "refrain_verify_seconds", "Time to score the pairs of a batch", buckets=SECONDS, registry=r
+        )
+
+
+class Verify(Step):
     """Doubts in; opinions and dead letters out. Without a verifier doubts are counted and stay unanswered."""
 
     def __init__(
-        self, verifier: Verifier | None, remembered: int, journal: Shards, metrics: Metrics, now_ms: Callable[[], int]
+        self,
+        verifier: Verifier | None,
+        remembered: int,
+        journal: Shards,
+        metrics: VerifyMetrics,
+        now_ms: Callable[[], int],
     ) -> None:
         self._verifier = None if verifier is None else RememberingVerifier(verifier, remembered)
         self._journal = journal
         self._metrics = metrics
         self._now_ms = now_ms
 
-    def __call__(self, batch: Sequence[Record]) -> list[Outgoing]:
+    def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         """What comes of a batch; one call of the model for all its pairs."""
         taken = [self._take(record) for record in batch]
         letters = [item for item in taken if isinstance(item, Outgoing)]
@@ -59,7 +80,7 @@ class Verify:
             if misplaced is not None:
                 raise misplaced
         except Refusal as refusal:
-            return turn_away(record, refusal, NAME, self._metrics, with_text=False)
+            return turn_away(record, refusal, NAME, self._metrics.shared, with_text=False)
         return doubt
 
     def _late(self, doubt: DoubtRaised) -> bool:
@@ -83,34 +104,25 @@ class Verify:
         return [_verified(doubt, score, self._verifier.identity) for doubt, score in zip(doubts, scores, strict=True)]
 
 
-def run_verify(
-    settings: Settings,
-    log: Log,
-    metrics: Metrics,
-    *,
-    stop: Callable[[], bool],
-    ready: Callable[[], None],
-    now_ms: Callable[[], int],
-    verifier: Verifier | None = None,
-) -> None:
+def run_verify(context: WorkerContext, verifier: Verifier | None = None) -> None:
     """Run until `stop`. Without a `verifier` the one of the settings is loaded first.
 
     Raises WrongSetup for missing topics or a model that is not here or scores no pairs, LogFailed when the broker
     fails.
     """
-    require_topics(log, NAME)
-    journal = Shards(log.partitions("journal"), log.topic_id("journal"))
+    settings, cluster = context.settings, context.cluster
+    require_topics(cluster, NAME)
+    journal = Shards(cluster.partitions("journal"), cluster.topic_id("journal"))
     if verifier is None:
         # At once, not with the first doubt: nobody waits for an opinion as long as loading takes.
-        verifier = beside(lambda: load_verifier(settings.verify, settings.state_dir / "models"), stop)
+        verifier = beside(lambda: load_verifier(settings.verify, settings.state_dir / "models"), context.stop)
     if verifier is None:
         logger.warning("no verify.model is set: doubts stay unanswered, so categories with `verify` match no meanings")
     else:
         logger.info("gives second opinions by %s", verifier.identity)
-    step = Verify(verifier, settings.verify.remembered, journal, metrics, now_ms)
-    run_stateless(
-        NAME, log.reader(SOURCE, NAME), log.writer(), step, metrics, batch_max=BATCH_MAX, stop=stop, ready=ready
-    )
+    metrics = VerifyMetrics(context.metrics)
+    step = Verify(verifier, settings.verify.remembered, journal, metrics, context.now_ms)
+    run_stateless(NAME, cluster.reader(SOURCE, NAME), cluster.writer(), step, context, batch_max=BATCH_MAX)
 
 
 def _verified(doubt: DoubtRaised, score: float | None, verifier: str) -> Outgoing:

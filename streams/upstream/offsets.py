@@ -10,9 +10,10 @@ import base64
 import binascii
 import logging
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
-from streams.log import Position
+from streams.errors import Rebalanced
+from streams.log import Position, Reader
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,62 @@ class Offsets:
 
     def _oldest(self) -> int:
         return next(iter(self._open), self._next)
+
+
+class OffsetTracker:
+    """All partitions of a reader: which of their calls are open, and the positions that were kept."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._partitions: dict[int, Offsets] = {}
+        self._kept: dict[int, Position] = {}
+
+    def load(self, partitions: Collection[int]) -> None:
+        """Go on where the group's positions say; a partition without one begins at the first offset read."""
+        for partition, position in self._reader.committed(sorted(partitions)).items():
+            self._partitions[partition] = Offsets(position)
+            self._kept[partition] = position
+
+    def take(self, partition: int, offset: int) -> bool:
+        """An offset was read. False when it was done before a restart."""
+        offsets = self._partitions.get(partition)
+        if offsets is None:
+            offsets = self._partitions[partition] = Offsets(Position(offset))
+        return offsets.take(offset)
+
+    def done(self, places: Iterable[tuple[int, int]]) -> None:
+        """What was read there is acknowledged; places of partitions that are not ours count no more."""
+        for partition, offset in places:
+            if partition in self._partitions:
+                self._partitions[partition].done(offset)
+
+    def wide(self, span_max: Callable[[int], int]) -> set[int]:
+        """The partitions whose span has reached what `span_max` says for them."""
+        return {p for p, one in self._partitions.items() if one.span >= span_max(p)}
+
+    @property
+    def partitions(self) -> set[int]:
+        """The partitions of which something is known."""
+        return set(self._partitions)
+
+    def commit(self, partitions: Collection[int]) -> None:
+        """Keep the positions of these partitions that have moved; after a rebalance it is left for later."""
+        positions = {p: self._partitions[p].position() for p in partitions if p in self._partitions}
+        moved = {p: position for p, position in positions.items() if self._kept.get(p) != position}
+        if not moved:
+            return
+        try:
+            self._reader.commit(moved)
+        except Rebalanced as rebalance:
+            logger.info("positions kept for later: %s", rebalance)
+            return
+        self._kept.update(moved)
+
+    def forget(self, partitions: Iterable[int]) -> None:
+        """The partitions are somebody else's."""
+        for partition in partitions:
+            self._partitions.pop(partition, None)
+            self._kept.pop(partition, None)
 
 
 def _note(base: int, end: int, still_open: Iterable[int], ahead: Collection[int]) -> str:

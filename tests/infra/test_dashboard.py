@@ -9,15 +9,19 @@ from typing import Any
 
 import pytest
 
-from streams.metrics import Metrics
+from ops.processors import NAMES
+from tests.streams.test_own_metrics import registered
 
 DASHBOARD = json.loads((Path(__file__).parents[2] / "infra/dashboards/refrain.json").read_text(encoding="utf-8"))
 ENDINGS = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
 
 
 @pytest.fixture(scope="module")
-def names() -> set[str]:
-    return {family.name + ending for family in Metrics().registry.collect() for ending in ENDINGS[family.type]}
+def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The series of all workers."""
+    folder = tmp_path_factory.mktemp("workers")
+    families = {family for name in NAMES for family in registered(name, folder / name)}
+    return {name + ending for name, kind in families for ending in ENDINGS[kind]}
 
 
 @pytest.mark.parametrize("panel", DASHBOARD["panels"], ids=lambda panel: panel["title"])

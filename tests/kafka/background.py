@@ -11,6 +11,7 @@ from typing import Any
 from streams.kafka_log import KafkaLog
 from streams.metrics import Metrics
 from streams.settings import Settings
+from streams.worker_context import WorkerContext
 
 WAIT_S = 40.0
 
@@ -42,15 +43,15 @@ class Running:
     def _run(self, processor: Callable[..., None], settings: Settings, more: dict[str, Any]) -> None:
         try:
             with KafkaLog(settings) as log:
-                processor(
+                context = WorkerContext(
                     settings,
                     log,
                     self.metrics,
                     stop=self._stop.is_set,
                     ready=self._ready.set,
                     now_ms=lambda: time.time_ns() // 1_000_000,
-                    **more,
                 )
+                processor(context, **more)
         except Exception as problem:  # noqa: BLE001 - raised again in the test's thread
             self.problem = problem
 

@@ -22,6 +22,7 @@ from streams.log import Headers, Outgoing, Record
 from streams.metrics import Metrics
 from streams.reply_to import partitions_of
 from streams.settings import Classify, Settings
+from streams.worker_context import WorkerContext
 
 ADMIN_S = 15.0
 WAIT_S = 30.0
@@ -50,7 +51,7 @@ def running(settings: Settings, log: KafkaLog, outside: str) -> Iterator[None]:
     ready, stop = threading.Event(), threading.Event()
 
     def work() -> None:
-        run_classify(allowed, log, Metrics(), stop=stop.is_set, ready=ready.set, now_ms=lambda: 0)
+        run_classify(WorkerContext(allowed, log, Metrics(), stop=stop.is_set, ready=ready.set, now_ms=lambda: 0))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -122,4 +123,8 @@ def test_a_reply_topic_that_is_missing_or_impossible_has_no_partitions(log: Kafk
 
 def test_a_missing_topic_stops_the_worker_at_start(settings: Settings, admin: AdminClient) -> None:
     with pytest.raises(WrongSetup, match="refrain topics create"):
-        run_classify(settings, KafkaLog(settings), Metrics(), stop=lambda: True, ready=lambda: None, now_ms=lambda: 0)
+        run_classify(
+            WorkerContext(
+                settings, KafkaLog(settings), Metrics(), stop=lambda: True, ready=lambda: None, now_ms=lambda: 0
+            )
+        )

@@ -12,7 +12,7 @@ from streams.kafka_log import KafkaLog
 from streams.log import Outgoing
 from streams.settings import Settings
 from streams.upstream.model import Answer
-from streams.upstream.worker import WorkerLimits, run_upstream
+from streams.upstream.worker import Bounds, run_upstream
 from tests.gate import Gate
 from tests.kafka.background import Running, eventually, running
 from tests.kafka.table import PARTITIONS_MAX, create_table
@@ -72,7 +72,7 @@ def test_every_forward_is_called_once(log: KafkaLog, settings: Settings) -> None
 
 def test_the_next_worker_calls_only_what_was_open(log: KafkaLog, settings: Settings) -> None:
     first = Model(held=frozenset(NAMES[:5]))
-    with running(run_upstream, settings, make_model=lambda: first, limits=WorkerLimits(drain_s=0.2)):
+    with running(run_upstream, settings, make_model=lambda: first, bounds=Bounds(drain_s=0.2)):
         eventually(lambda: written(log) == len(NAMES) - 5)
     second = Model()
     with running(run_upstream, settings, make_model=lambda: second):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from schemas.acknowledgements import Acknowledgement
 from schemas.control import POLICY_KEY, PolicyInForce
 from schemas.policy import CategoryPolicy, Policy
-from streams.acting import Acting
+from streams.acting import PolicySession
 from streams.errors import Lapsed
 from streams.in_force import LEASE_S, PolicyFollower
-from streams.log import Outgoing, Record
+from streams.log import Outgoing, Record, Writer
 from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
-from streams.stateless import ATTEMPTS_MAX, run_stateless
+from streams.settings import Settings
+from streams.stateless import ATTEMPTS_MAX, Step, run_stateless
+from streams.worker_context import WorkerContext
 
 NOW_MS = 12
 
@@ -29,20 +31,56 @@ class World:
         self.policies = PolicyFollower(self.log, Metrics(), "p", clock=lambda: self.now_s)
         self.publish(1)
         self.policies.read()
-        self.betweens = 0
-        self.acting = Acting("p", self.policies, lambda: NOW_MS, self.between)
-
-    def between(self) -> None:
-        self.betweens += 1
+        self.session = PolicySession("p", self.policies, lambda: NOW_MS)
 
     def publish(self, version: int) -> None:
         policy = PolicyInForce(version=version, who="w", at_ms=0, policy=Policy(categories={"code": CategoryPolicy()}))
         self.log.append([Outgoing("policies", POLICY_KEY, policy.encode())])
 
     def version(self) -> int:
-        policy = self.acting.policy()
+        policy = self.session.policy
         assert policy is not None
         return policy.version
+
+    def acknowledged(self, member: str) -> list[Outgoing]:
+        """What is sent before a poll."""
+        self.session.adopt()
+        return self.session.acknowledgements(member)
+
+    def run(self, step: Step, rounds: int, writer: Writer | None = None) -> None:
+        """Run the processor for so many rounds of its main loop."""
+        left = iter(range(rounds + 1))
+        context = WorkerContext(
+            Settings(),
+            self.log,
+            Metrics(),
+            stop=lambda: next(left) == rounds,
+            ready=lambda: None,
+            now_ms=lambda: NOW_MS,
+        )
+        reader, writer = self.log.reader("requests", "p"), writer or self.log.writer()
+        run_stateless("p", reader, writer, step, context, batch_max=10, session=self.session)
+
+
+class Telling(Step):
+    """Answers with the version of the policy that it follows. `before` is called first, with the batches so far."""
+
+    def __init__(self, before: Callable[[int], None] = lambda batches: None) -> None:
+        self.before = before
+        self.version = 0
+        self.made: list[int] = []
+        self.acknowledged = 0
+
+    def follow(self, policy: PolicyInForce | None) -> None:
+        self.version = 0 if policy is None else policy.version
+
+    def process(self, batch: Sequence[Record]) -> list[Outgoing]:
+        self.made.append(self.version)
+        self.before(len(self.made))
+        return [Outgoing("responses", b"k", str(self.version).encode())]
+
+    def sent(self) -> None:
+        self.acknowledged += 1
 
 
 @pytest.fixture
@@ -55,96 +93,85 @@ def said(out: Sequence[Outgoing]) -> list[tuple[bytes | None, int]]:
 
 
 def test_a_policy_is_acknowledged_once_and_by_the_member_that_acts_by_it(world: World) -> None:
-    (out,) = world.acting.between("me")
+    (out,) = world.acknowledged("me")
     assert (out.topic, out.key) == ("acknowledgements", b"p/me")
     assert Acknowledgement.decode(out.value or b"") == Acknowledgement(
         processor="p", worker="me", version=1, at_ms=NOW_MS
     )
-    assert world.acting.between("me") == []
+    assert world.acknowledged("me") == []
     world.publish(2)
     world.policies.read()
-    assert said(world.acting.between("me")) == [(b"p/me", 2)]
-    assert said(world.acting.between("me again")) == [(b"p/me again", 2)]
-    assert world.betweens == 4
+    assert said(world.acknowledged("me")) == [(b"p/me", 2)]
+    assert said(world.acknowledged("me again")) == [(b"p/me again", 2)]
 
 
 def test_who_is_no_member_acknowledges_nothing_and_does_so_when_it_is(world: World) -> None:
-    assert world.acting.between("") == []
-    assert said(world.acting.between("me")) == [(b"p/me", 1)]
+    assert world.acknowledged("") == []
+    assert said(world.acknowledged("me")) == [(b"p/me", 1)]
 
 
 def test_without_a_policy_nothing_is_acknowledged() -> None:
     log = MemoryLog(lambda: 0)
     follower = PolicyFollower(log, Metrics(), "p")
     follower.read()
-    acting = Acting("p", follower, lambda: 0)
-    assert acting.between("me") == []
-    acting.begin("me")
-    assert acting.policy() is None
-    assert acting.holds()
+    session = PolicySession("p", follower, lambda: 0)
+    assert session.adopt() is None
+    assert session.acknowledgements("me") == []
+    session.refresh("me")
+    assert session.policy is None
+    assert session.still_in_force()
 
 
 def test_the_policy_does_not_change_while_a_batch_is_worked_on(world: World) -> None:
-    world.acting.begin("me")
+    world.session.refresh("me")
     world.publish(2)
     world.policies.read()
     assert world.version() == 1
-    assert world.acting.holds()
-    world.acting.begin("me")
+    assert world.session.still_in_force()
+    world.session.refresh("me")
     assert world.version() == 2
 
 
 def test_an_outcome_older_than_the_lease_is_sent_when_the_policy_is_still_the_same(world: World) -> None:
-    world.acting.begin("me")
+    world.session.refresh("me")
     world.now_s += LEASE_S
-    assert world.acting.holds()
+    assert world.session.still_in_force()
 
 
 def test_an_outcome_older_than_the_lease_is_not_sent_when_the_policy_changed(world: World) -> None:
-    world.acting.begin("me")
+    world.session.refresh("me")
     world.publish(2)
     world.now_s += LEASE_S
     # Whichever thread looks first after the worker wakes.
     world.policies.read()
-    assert not world.acting.holds()
+    assert not world.session.still_in_force()
     assert world.version() == 2
-    assert world.acting.holds()
+    assert world.session.still_in_force()
 
 
 def test_a_new_member_looks_anew_before_its_first_batch(world: World) -> None:
     world.publish(2)
-    world.acting.begin("me")
+    world.session.refresh("me")
     assert world.version() == 2
     world.publish(3)
-    world.acting.begin("me")
+    world.session.refresh("me")
     assert world.version() == 2
-    world.acting.begin("me again")
+    world.session.refresh("me again")
     assert world.version() == 3
 
 
 def test_what_was_made_of_an_old_policy_is_made_again(world: World) -> None:
     world.log.append([Outgoing("requests", b"k", b"x")])
-    made: list[int] = []
 
-    def step(batch: Sequence[Record]) -> list[Outgoing]:
-        made.append(world.version())
-        if len(made) == 1:
+    def outlived(batches: int) -> None:
+        if batches == 1:
             world.publish(2)
             world.now_s += LEASE_S
-        return [Outgoing("responses", b"k", str(world.version()).encode())]
 
-    rounds = iter(range(3))
-    run_stateless(
-        "p",
-        world.log.reader("requests", "p"),
-        world.log.writer(),
-        step,
-        Metrics(),
-        batch_max=10,
-        stop=lambda: next(rounds) == 2,
-        policed=world.acting,
-    )
-    assert made == [1, 2]
+    step = Telling(outlived)
+    world.run(step, rounds=2)
+    assert step.made == [1, 2]
+    assert step.acknowledged == 1
     assert [record.value for record in world.log.records("responses")] == [b"2"]
     assert [record.key for record in world.log.records("acknowledgements")] == [b"p/p-1"]
 
@@ -161,24 +188,12 @@ def test_an_acknowledgement_follows_what_was_made_before(world: World) -> None:
                      if one.topic == "acknowledgements" else f"{one.topic} {(one.value or b'').decode()}"
                      for one in records)  # fmt: skip
 
-    def step(batch: Sequence[Record]) -> list[Outgoing]:
-        made = str(world.version()).encode()
+    def changed(batches: int) -> None:
         world.publish(2)
         world.policies.read()
-        return [Outgoing("responses", b"k", made)]
 
     writer.send = watched  # type: ignore[method-assign]
-    rounds = iter(range(5))
-    run_stateless(
-        "p",
-        world.log.reader("requests", "p"),
-        writer,
-        step,
-        Metrics(),
-        batch_max=10,
-        stop=lambda: next(rounds) == 4,
-        policed=world.acting,
-    )
+    world.run(Telling(changed), rounds=4, writer=writer)
     assert order == ["responses 1", "acknowledgements 2"]
 
 
@@ -196,18 +211,10 @@ def test_what_lapsed_on_its_way_is_made_again_by_the_policy_of_then(world: World
         send(records)
 
     writer.send = lapsing  # type: ignore[method-assign]
-    rounds = iter(range(3))
-    run_stateless(
-        "p",
-        world.log.reader("requests", "p"),
-        writer,
-        lambda batch: [Outgoing("responses", b"k", str(world.version()).encode())],
-        Metrics(),
-        batch_max=10,
-        stop=lambda: next(rounds) == 2,
-        policed=world.acting,
-    )
+    step = Telling()
+    world.run(step, rounds=2, writer=writer)
     assert [record.value for record in world.log.records("responses")] == [b"2"]
+    assert step.acknowledged == 1, "what lapsed was not sent"
 
 
 def test_an_acknowledgement_that_lapsed_is_sent_again(world: World) -> None:
@@ -216,40 +223,26 @@ def test_an_acknowledgement_that_lapsed_is_sent_again(world: World) -> None:
     lapses = iter([True])
 
     def lapsing(records: Sequence[Outgoing]) -> None:
-        if next(lapses, False):
+        if records and next(lapses, False):
             raise Lapsed("not written in time")
         send(records)
 
     writer.send = lapsing  # type: ignore[method-assign]
-    rounds = iter(range(4))
-    run_stateless(
-        "p",
-        world.log.reader("requests", "p"),
-        writer,
-        lambda batch: [],
-        Metrics(),
-        batch_max=10,
-        stop=lambda: next(rounds) == 3,
-        policed=world.acting,
-    )
+    world.run(Telling(), rounds=3, writer=writer)
     assert [record.value is not None for record in world.log.records("acknowledgements")] == [True]
 
 
 def test_what_lapses_again_and_again_stops_the_worker(world: World) -> None:
     world.log.append([Outgoing("requests", b"k", b"x")])
-    made: list[int] = []
     writer = world.log.writer()
 
     def lapsing(records: Sequence[Outgoing]) -> None:
-        if records:
+        if any(record.topic == "responses" for record in records):
             raise Lapsed("not written in time")
 
-    def step(batch: Sequence[Record]) -> list[Outgoing]:
-        made.append(world.version())
-        return [Outgoing("responses", b"k", b"x")]
-
     writer.send = lapsing  # type: ignore[method-assign]
-    reader = world.log.reader("requests", "p")
+    step = Telling()
     with pytest.raises(Lapsed):
-        run_stateless("p", reader, writer, step, Metrics(), batch_max=10, stop=lambda: False)
-    assert len(made) == ATTEMPTS_MAX
+        world.run(step, rounds=9, writer=writer)
+    assert len(step.made) == ATTEMPTS_MAX
+    assert step.acknowledged == 0

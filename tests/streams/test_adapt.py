@@ -7,12 +7,13 @@ import pytest
 from schemas.control import ReportLoad, decode_command
 from schemas.load import LoadSample
 from schemas.policy import ModelPolicy
-from streams.adapt import Desk, run_adapt
+from streams.adapt import AdaptMetrics, Desk, run_adapt
 from streams.errors import WrongSetup
 from streams.log import Outgoing, Record
 from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
 from streams.settings import Adapt, Settings
+from streams.worker_context import WorkerContext
 
 NOW_MS = 100_000
 TARGETS = {"m": ModelPolicy(latency_target_ms=100, queue_target=10)}
@@ -34,7 +35,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def desk(metrics: Metrics) -> Desk:
-    return Desk(Adapt(window_ms=10_000, interval_ms=1_000, valid_for_ms=30_000), metrics)
+    return Desk(Adapt(window_ms=10_000, interval_ms=1_000, valid_for_ms=30_000), AdaptMetrics(metrics))
 
 
 def dropped(metrics: Metrics, reason: str) -> float | None:
@@ -133,10 +134,12 @@ def test_what_is_no_sample_is_a_dead_letter_and_counted(desk: Desk, metrics: Met
 def test_it_does_not_start_without_its_topics() -> None:
     with pytest.raises(WrongSetup, match="topics create"):
         run_adapt(
-            Settings(),
-            MemoryLog(lambda: 0, {}),
-            Metrics(),
-            stop=lambda: True,
-            ready=lambda: None,
-            now_ms=lambda: 0,
+            WorkerContext(
+                Settings(),
+                MemoryLog(lambda: 0, {}),
+                Metrics(),
+                stop=lambda: True,
+                ready=lambda: None,
+                now_ms=lambda: 0,
+            )
         )

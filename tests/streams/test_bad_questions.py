@@ -15,7 +15,7 @@ from schemas.journal import Asked, decode_event
 from schemas.policy import CategoryPolicy, Policy
 from schemas.responses import Response
 from streams.classify import Classifier, Incarnations
-from streams.embedder import Remembering
+from streams.embedder import EmbeddingMetrics, Remembering
 from streams.errors import RefusalCode
 from streams.free_embedder import FreeEmbedder
 from streams.log import Outgoing, Record
@@ -49,14 +49,15 @@ class Embedder(FreeEmbedder):
 def entrance(embedder: Embedder | ModelEmbedder | None = None) -> Classifier:
     metrics = Metrics()
     in_force = PolicyInForce(version=1, who="w", at_ms=0, policy=POLICY)
-    return Classifier(
+    made = Classifier(
         Classify(),
         Incarnations("r", "j"),
-        Remembering(embedder or Embedder(), 100, metrics),
-        lambda: in_force,
+        Remembering(embedder or Embedder(), 100, EmbeddingMetrics(metrics)),
         ReplyTo("refrain.", (), {"responses": 1}.get, lambda: 0),
         metrics,
     )
+    made.follow(in_force)
+    return made
 
 
 def request(messages: Any, **body: Any) -> bytes:
@@ -70,7 +71,7 @@ def user(content: Any) -> bytes:
 
 def step(*values: bytes, classifier: Classifier | None = None) -> list[Outgoing]:
     records = [Record("requests", 0, offset, 1, b"k", value, ()) for offset, value in enumerate(values)]
-    return (classifier or entrance()).step(records)
+    return (classifier or entrance()).process(records)
 
 
 def asked(*values: bytes) -> list[Asked]:

@@ -25,7 +25,7 @@ from schemas.responses import Outcome, Response
 from schemas.topics import BY_NAME
 from streams.category_artefact import write
 from streams.classify import OUT_BYTES_MAX, Classifier, Incarnations, check_topics, run_classify
-from streams.embedder import Remembering
+from streams.embedder import EmbeddingMetrics, Remembering
 from streams.errors import LogFailed, RefusalCode, WrongSetup
 from streams.free_embedder import FreeEmbedder
 from streams.identity import decision_id, decision_tag
@@ -36,6 +36,7 @@ from streams.reply_to import ReplyTo
 from streams.routes import DirectRoute, decode_route
 from streams.settings import Classify, Embedding, Settings
 from streams.vectors import Floats, decode, quantise
+from streams.worker_context import WorkerContext
 from tests.streams.made_categories import artefact
 
 NOW_MS = 1_000_000
@@ -102,19 +103,19 @@ class Entrance:
     ) -> None:
         self.embedder = Embedder()
         self.metrics = Metrics()
-        self.remembering = Remembering(self.embedder, 100, self.metrics)
+        self.remembering = Remembering(self.embedder, 100, EmbeddingMetrics(self.metrics))
         self.in_force = None if policy is None else PolicyInForce(version=4, who="w", at_ms=0, policy=policy)
         self.classifier = Classifier(
             limits,
             Incarnations("requests-id", "journal-id"),
             self.remembering,
-            lambda: self.in_force,
             ReplyTo("refrain.", limits.reply_topics, partitions, lambda: 0),
             self.metrics,
         )
 
     def __call__(self, *records: Record) -> list[Outgoing]:
-        return self.classifier.step(records)
+        self.classifier.follow(self.in_force)
+        return self.classifier.process(records)
 
 
 def record(value: bytes | None, offset: int = 0, headers: Headers = (), key: bytes | None = b"k") -> Record:
@@ -360,7 +361,7 @@ def test_what_is_remembered_goes_when_a_policy_comes_that_says_never() -> None:
     assert len(entrance.remembering) > 0
     shut = OPEN.model_copy(update={"categories": {"chat": CategoryPolicy(cache=Cacheable.NEVER)}})
     entrance.in_force = PolicyInForce(version=6, who="w", at_ms=0, policy=shut)
-    entrance.classifier.follow()
+    entrance.classifier.follow(entrance.in_force)
     assert len(entrance.remembering) == 0
     _, passed = passed_of(entrance(ask("Where does it hurt?", category="chat")))
     assert passed.reason == Reason.CATEGORY_NEVER
@@ -378,12 +379,12 @@ def test_what_is_remembered_stays_under_a_policy_without_never() -> None:
 
 def test_a_policy_is_taken_on_as_a_whole_or_not_at_all() -> None:
     entrance = Entrance(OPEN)
-    entrance.classifier.follow()
+    entrance.classifier.follow(entrance.in_force)
     with_examples = OPEN.model_copy(update={"categories": {"chat": CategoryPolicy(examples=("What?",))}})
     entrance.in_force = PolicyInForce(version=5, who="w", at_ms=0, policy=with_examples)
     entrance.embedder.fails = WrongSetup("the model is gone")
     with pytest.raises(WrongSetup):
-        entrance.classifier.follow()
+        entrance.classifier.follow(entrance.in_force)
     entrance.embedder.fails = None
     assert asked_of(entrance(ask(category="chat"))).seen.policy_version == 5
 
@@ -569,12 +570,14 @@ def run(log: MemoryLog, settings: Settings | None = None) -> None:
     """Run until all requests are worked."""
     looks = iter(range(100))
     run_classify(
-        settings or settings_of(),
-        log,
-        Metrics(),
-        stop=lambda: next(looks) >= 3,
-        ready=lambda: None,
-        now_ms=lambda: NOW_MS,
+        WorkerContext(
+            settings or settings_of(),
+            log,
+            Metrics(),
+            stop=lambda: next(looks) >= 3,
+            ready=lambda: None,
+            now_ms=lambda: NOW_MS,
+        )
     )
 
 

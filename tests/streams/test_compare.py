@@ -12,7 +12,7 @@ import pytest
 from schemas.base import Sealed
 from schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON
 from schemas.observations import Comparison, NotCompared, Observation
-from streams.compare import BATCH_MAX, PARTS_MAX, Compare, check_model, run_compare
+from streams.compare import BATCH_MAX, PARTS_MAX, Compare, CompareMetrics, check_model, run_compare
 from streams.embedder import Embedder
 from streams.errors import WrongSetup
 from streams.free_embedder import FreeEmbedder
@@ -21,6 +21,7 @@ from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
 from streams.settings import Embedding, Settings
 from streams.vectors import Floats, quantise, similarity
+from streams.worker_context import WorkerContext
 
 SECRET = "the patient has a cold"
 RESET = "Open the settings, choose security and reset your password."
@@ -83,7 +84,7 @@ def embedder() -> Counting:
 
 @pytest.fixture
 def compare(embedder: Counting, metrics: Metrics) -> Compare:
-    return Compare(lambda: embedder, 100, metrics)
+    return Compare(lambda: embedder, 100, CompareMetrics(metrics))
 
 
 def never() -> Embedder:
@@ -100,7 +101,7 @@ def only(out: Sequence[Outgoing]) -> Comparison:
 
 
 def test_two_answers_are_compared_by_the_embedder(compare: Compare) -> None:
-    (out,) = compare([record(observed(RESET, REWORDED))])
+    (out,) = compare.process([record(observed(RESET, REWORDED))])
     first, second = (quantise(row) for row in FreeEmbedder().embed([RESET, REWORDED]))
     assert (out.topic, out.key) == ("comparisons", b"1-2-tag")
     assert only([out]) == Comparison(
@@ -114,20 +115,20 @@ def test_two_answers_are_compared_by_the_embedder(compare: Compare) -> None:
         similarity=similarity(first, second),
         embedder="free-1",
     )
-    apart = only(compare([record(observed(RESET, OTHER))])).similarity
+    apart = only(compare.process([record(observed(RESET, OTHER))])).similarity
     assert apart is not None
     assert apart < 0.3 < 0.7 < similarity(first, second)
 
 
 def test_a_comparison_carries_no_text(compare: Compare) -> None:
-    (out,) = compare([record(observed(SECRET, "the patient is well"))])
+    (out,) = compare.process([record(observed(SECRET, "the patient is well"))])
     assert "patient" not in str(out)
 
 
 def test_equal_answers_need_no_embedder(metrics: Metrics) -> None:
-    compare = Compare(never, 100, metrics)
+    compare = Compare(never, 100, CompareMetrics(metrics))
     by_bytes, by_text = comparisons(
-        compare([record(observed(None, None, equal=True)), record(observed(SECRET, SECRET))])
+        compare.process([record(observed(None, None, equal=True)), record(observed(SECRET, SECRET))])
     )
     assert (by_bytes.equal, by_bytes.similarity, by_bytes.embedder) == (True, 1.0, None)
     assert (by_text.equal, by_text.similarity, by_text.embedder) == (False, 1.0, None)
@@ -149,7 +150,7 @@ def test_equal_answers_need_no_embedder(metrics: Metrics) -> None:
 def test_without_two_texts_it_says_why_there_is_no_similarity(
     metrics: Metrics, cached: str | None, answered: str | None, why: NotCompared
 ) -> None:
-    one = only(Compare(never, 100, metrics)([record(observed(cached, answered))]))
+    one = only(Compare(never, 100, CompareMetrics(metrics)).process([record(observed(cached, answered))]))
     assert (one.similarity, one.not_compared, one.embedder) == (None, why, None)
 
 
@@ -162,14 +163,14 @@ def test_what_cannot_be_embedded_leaves_no_similarity(
     compare: Compare, text: str, why: NotCompared, swapped: bool
 ) -> None:
     pair = (RESET, text) if swapped else (text, RESET)
-    one = only(compare([record(observed(*pair))]))
+    one = only(compare.process([record(observed(*pair))]))
     assert (one.similarity, one.not_compared, one.embedder) == (None, why, None)
 
 
 def test_an_answer_beyond_the_window_is_compared_as_a_whole(compare: Compare, embedder: Counting) -> None:
     beginning = f"{RESET} " * 30
     one, other = comparisons(
-        compare(
+        compare.process(
             [record(observed(beginning + REWORDED, beginning)), record(observed(beginning, beginning + OTHER * 40))]
         )
     )
@@ -183,15 +184,16 @@ def test_an_answer_beyond_the_window_is_compared_as_a_whole(compare: Compare, em
 def test_all_texts_of_a_batch_are_embedded_in_one_call_and_known_ones_not_again(
     compare: Compare, embedder: Counting
 ) -> None:
-    compare([record(observed(RESET, REWORDED)), record(observed(RESET, OTHER), 1)])
+    compare.process([record(observed(RESET, REWORDED)), record(observed(RESET, OTHER), 1)])
     assert embedder.calls == [[RESET, REWORDED, OTHER]]
-    compare([record(observed(RESET, SECRET))])
+    compare.process([record(observed(RESET, SECRET))])
     assert embedder.calls[1:] == [[SECRET]]
 
 
 def test_a_repeated_batch_gives_the_same_records(metrics: Metrics) -> None:
     batch = [record(observed(RESET, text), offset) for offset, text in enumerate((REWORDED, OTHER, SECRET, RESET))]
-    first, second = (Compare(lambda: Counting(20), 100, metrics)(batch) for _ in range(2))
+    own = CompareMetrics(metrics)
+    first, second = (Compare(lambda: Counting(20), 100, own).process(batch) for _ in range(2))
     assert first == second
 
 
@@ -211,7 +213,7 @@ BAD = json.dumps({"v": 1, "decision_id": "d", "equal": SECRET}).encode()
 def test_what_cannot_be_read_is_told_without_its_text(
     compare: Compare, metrics: Metrics, value: bytes | Observation | None, reason: str
 ) -> None:
-    letter, good = compare([record(value, 7), record(observed(RESET, OTHER), 8)])
+    letter, good = compare.process([record(value, 7), record(observed(RESET, OTHER), 8)])
     headers = dict(letter.headers)
     assert letter.topic == "dead-letters"
     assert (headers[HEADER_PROCESSOR], headers[HEADER_OFFSET]) == (b"compare", b"7")
@@ -231,12 +233,9 @@ def test_a_worker_compares_and_keeps_its_position(metrics: Metrics) -> None:
     log.append([Outgoing("observations", id_.encode(), observed(RESET, id_, id_=id_).encode()) for id_ in ids])
     said: list[bool] = []
     run_compare(
-        Settings(),
-        log,
-        metrics,
-        stop=ended(log, len(ids)),
-        ready=lambda: said.append(True),
-        now_ms=lambda: 5,
+        WorkerContext(
+            Settings(), log, metrics, stop=ended(log, len(ids)), ready=lambda: said.append(True), now_ms=lambda: 5
+        ),
         embedder=Counting(),
     )
     assert sorted(Comparison.decode(r.value or b"").decision_id for r in log.records("comparisons")) == sorted(ids)
@@ -256,12 +255,7 @@ def test_the_model_is_loaded_by_the_first_answers_that_need_it(metrics: Metrics,
 
     def run(count: int) -> None:
         run_compare(
-            settings,
-            log,
-            metrics,
-            stop=ended(log, count),
-            ready=lambda: None,
-            now_ms=lambda: 5,
+            WorkerContext(settings, log, Metrics(), stop=ended(log, count), ready=lambda: None, now_ms=lambda: 5),
             load_model=load,
         )
 
@@ -276,7 +270,11 @@ def test_the_model_is_loaded_by_the_first_answers_that_need_it(metrics: Metrics,
 def test_a_model_that_is_not_here_is_told_at_the_start(metrics: Metrics, tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, embedding=Embedding(backend="torch", model=str(tmp_path)))
     with pytest.raises(WrongSetup):
-        run_compare(settings, MemoryLog(lambda: 5), metrics, stop=lambda: True, ready=lambda: None, now_ms=lambda: 5)
+        run_compare(
+            WorkerContext(
+                settings, MemoryLog(lambda: 5), metrics, stop=lambda: True, ready=lambda: None, now_ms=lambda: 5
+            )
+        )
     check_model(Embedding(backend="free"))
     check_model(Embedding(model="fetched when it is needed", allow_download=True))
 
@@ -284,11 +282,13 @@ def test_a_model_that_is_not_here_is_told_at_the_start(metrics: Metrics, tmp_pat
 def test_a_missing_topic_is_told_at_the_start(metrics: Metrics) -> None:
     with pytest.raises(WrongSetup, match="comparisons does not exist"):
         run_compare(
-            Settings(),
-            MemoryLog(lambda: 5, {"observations": 1, "dead-letters": 1}),
-            metrics,
-            stop=lambda: True,
-            ready=lambda: None,
-            now_ms=lambda: 5,
+            WorkerContext(
+                Settings(),
+                MemoryLog(lambda: 5, {"observations": 1, "dead-letters": 1}),
+                metrics,
+                stop=lambda: True,
+                ready=lambda: None,
+                now_ms=lambda: 5,
+            ),
             embedder=Counting(),
         )

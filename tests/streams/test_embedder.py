@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from streams.embedder import Remembering, load_embedder
+from streams.embedder import EmbeddingMetrics, Remembering, load_embedder
 from streams.free_embedder import FreeEmbedder
 from streams.metrics import Metrics
 from streams.settings import Embedding
@@ -42,7 +42,7 @@ class Counting:
 
 def test_new_texts_of_a_batch_are_embedded_in_one_call_and_each_once() -> None:
     embedder = Counting()
-    remembering = Remembering(embedder, 10, Metrics())
+    remembering = Remembering(embedder, 10, EmbeddingMetrics(Metrics()))
     first = remembering.vectors(["a", "bb", "a"])
     again = remembering.vectors(["bb", "ccc"])
     assert embedder.calls == [["a", "bb"], ["ccc"]]
@@ -51,7 +51,9 @@ def test_new_texts_of_a_batch_are_embedded_in_one_call_and_each_once() -> None:
 
 
 def test_a_text_without_a_vector_has_none() -> None:
-    assert [v is None for v in Remembering(Counting(), 10, Metrics()).vectors(["a", "bad", "zero"])] == [
+    assert [
+        v is None for v in Remembering(Counting(), 10, EmbeddingMetrics(Metrics())).vectors(["a", "bad", "zero"])
+    ] == [
         False,
         True,
         True,
@@ -60,7 +62,7 @@ def test_a_text_without_a_vector_has_none() -> None:
 
 def test_the_text_that_was_used_longest_ago_goes_first() -> None:
     embedder = Counting()
-    remembering = Remembering(embedder, 2, Metrics())
+    remembering = Remembering(embedder, 2, EmbeddingMetrics(Metrics()))
     for texts in (["a"], ["b"], ["a"], ["c"], ["a"], ["b"]):
         remembering.vectors(texts)
     assert embedder.calls == [["a"], ["b"], ["c"], ["b"]]
@@ -68,14 +70,14 @@ def test_the_text_that_was_used_longest_ago_goes_first() -> None:
 
 
 def test_without_room_nothing_is_remembered_and_all_are_answered() -> None:
-    remembering = Remembering(Counting(), 0, Metrics())
+    remembering = Remembering(Counting(), 0, EmbeddingMetrics(Metrics()))
     assert all(vector is not None for vector in remembering.vectors(["a", "b"]))
     assert len(remembering) == 0
 
 
 def test_a_forgotten_text_is_embedded_again() -> None:
     embedder = Counting()
-    remembering = Remembering(embedder, 10, Metrics())
+    remembering = Remembering(embedder, 10, EmbeddingMetrics(Metrics()))
     remembering.vectors(["a"])
     remembering.forget(["a", "never seen"])
     assert len(remembering) == 0
@@ -84,7 +86,7 @@ def test_a_forgotten_text_is_embedded_again() -> None:
 
 
 def test_all_can_be_forgotten() -> None:
-    remembering = Remembering(Counting(), 10, Metrics())
+    remembering = Remembering(Counting(), 10, EmbeddingMetrics(Metrics()))
     remembering.vectors(["a", "b"])
     remembering.clear()
     assert len(remembering) == 0

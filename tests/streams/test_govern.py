@@ -21,6 +21,7 @@ from streams.log import Outgoing, Record
 from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
 from streams.settings import Settings
+from streams.worker_context import WorkerContext
 
 POLICY = Policy(categories={"chat": CategoryPolicy()}, models={"m": ModelPolicy()})
 SET = SetPolicy(who="me", policy=POLICY)
@@ -50,7 +51,7 @@ def give(log: MemoryLog, *commands: Message | bytes) -> None:
 def govern(log: MemoryLog, until: Callable[[], bool]) -> Metrics:
     metrics = Metrics()
     ticks = itertools.count(0, 100)
-    run_govern(Settings(), log, metrics, stop=until, ready=lambda: None, now_ms=lambda: next(ticks))
+    run_govern(WorkerContext(Settings(), log, metrics, stop=until, ready=lambda: None, now_ms=lambda: next(ticks)))
     return metrics
 
 

@@ -84,10 +84,10 @@ def test_a_worker_that_drains_is_alive_and_not_ready(heart: Heart) -> None:
 
 
 def test_metrics_are_told_as_prometheus_reads_them(get: httpx.Client, metrics: Metrics) -> None:
-    metrics.admitted.labels("code").inc(3)
+    metrics.dropped.labels("lookup", "seen").inc(3)
     answer = get.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
-    assert 'refrain_entries_admitted_total{category="code"} 3.0' in answer.text
+    assert 'refrain_dropped_total{processor="lookup",reason="seen"} 3.0' in answer.text
 
 
 def test_any_other_path_is_not_found(get: httpx.Client) -> None:

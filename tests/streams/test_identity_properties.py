@@ -17,7 +17,7 @@ from schemas.control import PolicyInForce
 from schemas.journal import Asked, decode_event
 from schemas.policy import Policy
 from streams.classify import Classifier, Incarnations
-from streams.embedder import Remembering
+from streams.embedder import EmbeddingMetrics, Remembering
 from streams.free_embedder import FreeEmbedder
 from streams.identity import NOT_CONTEXT
 from streams.log import Record
@@ -43,7 +43,7 @@ def test_one_change_is_another_namespace_and_another_spelling_is_the_same(seed: 
 @given(SEEDS)
 def test_the_entrance_asks_in_that_namespace(seed: int) -> None:
     text = json.dumps(request(random.Random(seed)))
-    (out,) = ENTRANCE.step([Record("requests", 0, 0, 1, b"k", text.encode(), ())])
+    (out,) = ENTRANCE.process([Record("requests", 0, 0, 1, b"k", text.encode(), ())])
     asked = decode_event(out.value or b"")
     assert isinstance(asked, Asked)
     exact = asked.text_digest if asked.vector is None else None
@@ -79,14 +79,15 @@ def entrance() -> Classifier:
     in_force = PolicyInForce(version=1, who="w", at_ms=0, policy=Policy(categories=POLICIES))
     embedder = Reading()
     assert embedder.identity == EMBEDDER
-    return Classifier(
+    made = Classifier(
         Classify(),
         Incarnations("r", "j"),
-        Remembering(embedder, 100, metrics),
-        lambda: in_force,
+        Remembering(embedder, 100, EmbeddingMetrics(metrics)),
         ReplyTo("refrain.", (), {"responses": 1}.get, lambda: 0),
         metrics,
     )
+    made.follow(in_force)
+    return made
 
 
 ENTRANCE = entrance()

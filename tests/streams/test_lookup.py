@@ -19,10 +19,10 @@ from schemas.responses import Outcome, Response
 from schemas.stats import ShardStats
 from streams.errors import Rebalanced, SendFailed, WrongSetup
 from streams.log import Ends, Membership, Outgoing, Position, TransactionalWriter, Writer
-from streams.lookup import LookupWorker, Restoring
+from streams.lookup import LookupWorker
 from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
-from streams.restore import restore
+from streams.restore import Restoring, restore
 from streams.settings import Settings
 from streams.shard.fold import TIMERS_MAX, fold
 from streams.shard.state import Shard

@@ -11,7 +11,7 @@ from schemas.documents import Tally
 from schemas.responses import Outcome
 from schemas.stats import CategoryNow, ShardStats
 from streams.errors import RefusalCode
-from streams.lookup_metrics import count, show
+from streams.lookup_metrics import LookupMetrics, count, show
 from streams.metrics import Metrics
 from streams.shard import counts
 from streams.shard.admission import NotKept
@@ -20,12 +20,12 @@ from streams.shard.folded import Folded
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
+def metrics() -> LookupMetrics:
+    return LookupMetrics(Metrics())
 
 
-def value(metrics: Metrics, name: str, **labels: str) -> float | None:
-    return metrics.registry.get_sample_value(name, labels)
+def value(metrics: LookupMetrics, name: str, **labels: str) -> float | None:
+    return metrics.shared.registry.get_sample_value(name, labels)
 
 
 def decision(outcome: Outcome = Outcome.HIT, category: str | None = "code", **more: Any) -> Decision:
@@ -43,7 +43,7 @@ def decision(outcome: Outcome = Outcome.HIT, category: str | None = "code", **mo
     )
 
 
-def test_hits_say_what_they_saved_and_what_allowed_them(metrics: Metrics) -> None:
+def test_hits_say_what_they_saved_and_what_allowed_them(metrics: LookupMetrics) -> None:
     hits = [
         decision(load_only=True, saved_ms=1_500, saved_tokens=40),
         decision(stale=True, saved_ms=250, saved_tokens=2),
@@ -58,14 +58,14 @@ def test_hits_say_what_they_saved_and_what_allowed_them(metrics: Metrics) -> Non
     assert value(metrics, "refrain_decisions_total", **labels) == 3
 
 
-def test_what_was_not_served_is_no_hit_of_load(metrics: Metrics) -> None:
+def test_what_was_not_served_is_no_hit_of_load(metrics: LookupMetrics) -> None:
     count(metrics, Folded(decisions=[decision(Outcome.MISS, load_only=True, stale=True), decision(category=None)]))
     assert value(metrics, "refrain_hits_load_only_total", category="code") is None
     assert value(metrics, "refrain_stale_served_total", category="code") is None
     assert value(metrics, "refrain_decisions_total", category="", outcome="hit", reason="similar_text") == 1
 
 
-def test_entries_are_counted_as_they_come_and_leave(metrics: Metrics) -> None:
+def test_entries_are_counted_as_they_come_and_leave(metrics: LookupMetrics) -> None:
     left = [counts.evicted("code", why) for why in Evicted]
     more = [
         counts.admitted("code"),
@@ -106,7 +106,7 @@ def shard(partition: int, withdrawing: int = 0, **categories: CategoryNow) -> Sh
     )
 
 
-def test_the_shards_of_a_worker_are_shown_together(metrics: Metrics) -> None:
+def test_the_shards_of_a_worker_are_shown_together(metrics: LookupMetrics) -> None:
     show(
         metrics,
         [
@@ -126,7 +126,7 @@ def test_the_shards_of_a_worker_are_shown_together(metrics: Metrics) -> None:
     assert value(metrics, "refrain_withdrawing") == 3
 
 
-def test_a_category_is_off_until_the_last_shard_has_it_on(metrics: Metrics) -> None:
+def test_a_category_is_off_until_the_last_shard_has_it_on(metrics: LookupMetrics) -> None:
     show(metrics, [shard(0, code=now(off=False)), shard(1, code=now(off=True))])
     assert value(metrics, "refrain_switched_off", category="code") == 1
     show(metrics, [shard(0, code=now(off=False)), shard(1, code=now(off=False))])
@@ -142,7 +142,7 @@ GAUGES = (
 )
 
 
-def test_a_category_that_no_shard_knows_any_more_leaves_the_gauges(metrics: Metrics) -> None:
+def test_a_category_that_no_shard_knows_any_more_leaves_the_gauges(metrics: LookupMetrics) -> None:
     code = now(1, 2, threshold=0.9, ttl_ms=1)
     show(metrics, [shard(0, 1, code=code, chat=code)])
     show(metrics, [shard(0, code=code)])
@@ -154,7 +154,7 @@ def test_a_category_that_no_shard_knows_any_more_leaves_the_gauges(metrics: Metr
     assert value(metrics, "refrain_withdrawing") == 0
 
 
-def test_a_threshold_that_is_no_more_leaves_while_its_category_stays(metrics: Metrics) -> None:
+def test_a_threshold_that_is_no_more_leaves_while_its_category_stays(metrics: LookupMetrics) -> None:
     show(metrics, [shard(0, code=now(1, 2, threshold=0.9, ttl_ms=1))])
     show(metrics, [shard(0, code=now(1, 2))])
     assert value(metrics, "refrain_threshold", category="code") is None

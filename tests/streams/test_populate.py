@@ -16,14 +16,15 @@ from schemas.forwards import Completion, Status
 from schemas.journal import Answered, AnswerFailed, AnswerWithheld, decode_event
 from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy
 from schemas.responses import DecisionSummary, Outcome, Problem, Response
-from streams.delivering import LATE_MS
+from streams.delivering import ANSWER_BYTES_MAX, LATE_MS
 from streams.log import Outgoing, Record
 from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
-from streams.populate import ANSWER_BYTES_MAX, Populate, run_populate
+from streams.populate import Populate, run_populate
 from streams.routes import DirectRoute, ShardRoute, encode_route
 from streams.settings import Settings
 from streams.sharding import Shards
+from streams.worker_context import WorkerContext
 
 INCARNATION = "journal-1"
 SECRET = "the patient has a cold"
@@ -85,7 +86,9 @@ def metrics() -> Metrics:
 
 def by(policy: Policy | None, metrics: Metrics) -> Populate:
     in_force = None if policy is None else PolicyInForce(version=1, who="w", at_ms=0, policy=policy)
-    return Populate(Shards(32, INCARNATION), metrics, lambda: in_force)
+    populate = Populate(Shards(32, INCARNATION), metrics)
+    populate.follow(in_force)
+    return populate
 
 
 @pytest.fixture
@@ -106,7 +109,7 @@ def reasons(out: Iterable[Outgoing]) -> list[str]:
 
 
 def test_an_answer_goes_to_the_shard_that_asked(populate: Populate) -> None:
-    (out,) = populate([record(completion(to_shard(), {"choices": [], "text": "ä"}))])
+    (out,) = populate.process([record(completion(to_shard(), {"choices": [], "text": "ä"}))])
     assert (out.topic, out.partition) == ("journal", 3)
     event = decode_event(out.value or b"")
     assert isinstance(event, Answered)
@@ -116,12 +119,12 @@ def test_an_answer_goes_to_the_shard_that_asked(populate: Populate) -> None:
 
 def test_a_failure_goes_to_the_shard_that_asked(populate: Populate) -> None:
     problem = Problem(code="upstream_failed", message="no")
-    (out,) = populate([record(completion(to_shard(), error=problem))])
+    (out,) = populate.process([record(completion(to_shard(), error=problem))])
     assert decode_event(out.value or b"") == AnswerFailed(forward_id="f", error=problem)
 
 
 def test_an_answer_of_a_request_that_is_not_remembered_goes_to_its_requester(populate: Populate) -> None:
-    (out,) = populate([record(completion(direct(), {"choices": []}))])
+    (out,) = populate.process([record(completion(direct(), {"choices": []}))])
     assert (out.topic, out.partition, out.key) == ("responses", 2, b"k")
     response = Response.decode(out.value or b"")
     assert (response.request_id, response.tenant, response.outcome) == ("mine", "acme", Outcome.BYPASS)
@@ -129,7 +132,7 @@ def test_an_answer_of_a_request_that_is_not_remembered_goes_to_its_requester(pop
 
 
 def test_a_failure_of_a_request_that_is_not_remembered_goes_to_its_requester(populate: Populate) -> None:
-    (out,) = populate([record(completion(direct(), error=Problem(code="upstream_failed", message="no")))])
+    (out,) = populate.process([record(completion(direct(), error=Problem(code="upstream_failed", message="no")))])
     response = Response.decode(out.value or b"")
     assert response.outcome is Outcome.ERROR
     assert response.error == Problem(code="upstream_failed", message="no")
@@ -137,19 +140,19 @@ def test_a_failure_of_a_request_that_is_not_remembered_goes_to_its_requester(pop
 
 def test_a_requester_is_not_told_twice(populate: Populate, metrics: Metrics) -> None:
     twice = [record(completion(direct(), {"a": 1})), record(completion(direct(), {"a": 2}), 1)]
-    assert len(populate(twice)) == 1
+    assert len(populate.process(twice)) == 1
     assert metrics.registry.get_sample_value("refrain_dropped_total", {"processor": "populate", "reason": "seen"}) == 1
 
 
 def test_a_batch_that_is_worked_again_tells_the_same_and_a_settled_one_is_remembered(populate: Populate) -> None:
     batch = [record(completion(direct(), {"a": 1}))]
-    assert populate(batch) == populate(batch) != []
-    populate.settle()
-    assert populate(batch) == []
+    assert populate.process(batch) == populate.process(batch) != []
+    populate.sent()
+    assert populate.process(batch) == []
 
 
 def test_an_answer_too_large_for_the_journal_becomes_a_failure(populate: Populate) -> None:
-    out = populate([record(completion(to_shard(), {"text": "x" * ANSWER_BYTES_MAX}))])
+    out = populate.process([record(completion(to_shard(), {"text": "x" * ANSWER_BYTES_MAX}))])
     event = decode_event(out[0].value or b"")
     assert isinstance(event, AnswerFailed)
     assert event.error.code == "answer_too_large"
@@ -157,14 +160,14 @@ def test_an_answer_too_large_for_the_journal_becomes_a_failure(populate: Populat
 
 
 def test_an_answer_whose_escapes_make_it_too_large_becomes_a_failure(populate: Populate) -> None:
-    out = populate([record(completion(to_shard(), {"text": "\n" * (ANSWER_BYTES_MAX // 2 - 100)}))])
+    out = populate.process([record(completion(to_shard(), {"text": "\n" * (ANSWER_BYTES_MAX // 2 - 100)}))])
     assert all(len(one.value or b"") < 2_097_152 for one in out)
-    out = populate([record(completion(to_shard(), {"text": "\x01" * (ANSWER_BYTES_MAX // 6 - 100)}))])
+    out = populate.process([record(completion(to_shard(), {"text": "\x01" * (ANSWER_BYTES_MAX // 6 - 100)}))])
     assert all(len(one.value or b"") < 2_097_152 for one in out)
 
 
 def test_an_answer_too_large_for_a_response_becomes_an_error_without_its_text(populate: Populate) -> None:
-    out = populate([record(completion(direct(), {"text": SECRET * 60_000}))])
+    out = populate.process([record(completion(direct(), {"text": SECRET * 60_000}))])
     response = Response.decode(out[0].value or b"")
     assert response.error is not None
     assert response.error.code == "answer_too_large"
@@ -190,7 +193,7 @@ def test_an_answer_too_large_for_a_response_becomes_an_error_without_its_text(po
     ],
 )
 def test_what_nobody_asked_or_can_read_is_kept_as_it_came(populate: Populate, value: bytes | None, reason: str) -> None:
-    (out,) = populate([record(value)])
+    (out,) = populate.process([record(value)])
     assert out.topic == "dead-letters"
     assert reasons([out]) == [reason]
     assert out.value == value
@@ -200,7 +203,7 @@ def test_what_nobody_asked_or_can_read_is_kept_as_it_came(populate: Populate, va
 
 def test_who_waits_for_an_answer_that_cannot_be_read_is_told(populate: Populate) -> None:
     broken = json.dumps({"v": 1, "forward_id": "f", "route": to_shard(), "status": "ok"}).encode()
-    letter, told = populate([record(broken)])
+    letter, told = populate.process([record(broken)])
     assert letter.value == broken
     event = decode_event(told.value or b"")
     assert isinstance(event, AnswerFailed)
@@ -209,7 +212,7 @@ def test_who_waits_for_an_answer_that_cannot_be_read_is_told(populate: Populate)
 
 def test_a_direct_answer_that_cannot_be_read_is_not_kept(populate: Populate) -> None:
     broken = json.dumps({"v": 1, "forward_id": "f", "route": direct(), "status": SECRET, "body": SECRET}).encode()
-    letter, told = populate([record(broken)])
+    letter, told = populate.process([record(broken)])
     assert letter.topic == "dead-letters"
     assert SECRET not in str(letter)
     assert SECRET not in str(told)
@@ -223,7 +226,7 @@ NEVER_NOW: list[tuple[Policy | None, str]] = [(CLOSED, "medical"), (CLOSED, "gon
 def test_an_answer_of_a_category_that_may_not_be_kept_any_more_goes_to_its_requester_alone(
     policy: Policy | None, category: str, metrics: Metrics
 ) -> None:
-    told, withheld = by(policy, metrics)([record(completion(asked_by(category), {"text": SECRET}))])
+    told, withheld = by(policy, metrics).process([record(completion(asked_by(category), {"text": SECRET}))])
     assert (told.topic, told.partition, told.key) == ("responses", 2, b"k")
     assert Response.decode(told.value or b"") == Response(
         request_id="mine", tenant="acme", outcome=Outcome.MISS, body={"text": SECRET}, decision=DECISION
@@ -233,31 +236,33 @@ def test_an_answer_of_a_category_that_may_not_be_kept_any_more_goes_to_its_reque
 
 
 def test_an_answer_of_a_category_that_may_be_kept_goes_to_the_shard_alone(closed: Populate) -> None:
-    (out,) = closed([record(completion(asked_by("chat"), {"a": 1}))])
+    (out,) = closed.process([record(completion(asked_by("chat"), {"a": 1}))])
     assert isinstance(decode_event(out.value or b""), Answered)
 
 
 def test_an_answer_whose_way_back_names_no_category_goes_to_the_shard(closed: Populate) -> None:
-    (out,) = closed([record(completion(to_shard(), {"a": 1}))])
+    (out,) = closed.process([record(completion(to_shard(), {"a": 1}))])
     assert isinstance(decode_event(out.value or b""), Answered)
 
 
 def test_a_withheld_answer_that_nobody_waits_for_is_told_to_nobody(closed: Populate) -> None:
-    (out,) = closed([record(completion(asked_by(reply=None, decision=None), {"text": SECRET}))])
+    (out,) = closed.process([record(completion(asked_by(reply=None, decision=None), {"text": SECRET}))])
     assert decode_event(out.value or b"") == AnswerWithheld(forward_id="f")
 
 
 def test_a_withheld_answer_long_after_its_deadline_finds_its_requester_told(closed: Populate) -> None:
     late = record(completion(asked_by(), {"text": SECRET}))._replace(timestamp_ms=DEADLINE_MS + LATE_MS + 1)
-    assert [out.topic for out in closed([late])] == ["journal"]
-    closed.settle()
-    assert [out.topic for out in closed([late._replace(timestamp_ms=DEADLINE_MS + LATE_MS)])] == []
+    assert [out.topic for out in closed.process([late])] == ["journal"]
+    closed.sent()
+    assert [out.topic for out in closed.process([late._replace(timestamp_ms=DEADLINE_MS + LATE_MS)])] == []
 
 
 def test_whom_a_connector_with_a_wrong_clock_calls_late_is_told_by_the_shard_if_it_still_waits(
     closed: Populate,
 ) -> None:
-    (out,) = closed([record(completion(asked_by(), {"text": SECRET}))._replace(timestamp_ms=DEADLINE_MS + 10**9)])
+    (out,) = closed.process(
+        [record(completion(asked_by(), {"text": SECRET}))._replace(timestamp_ms=DEADLINE_MS + 10**9)]
+    )
     event = decode_event(out.value or b"")
     assert isinstance(event, AnswerFailed)
     assert event.error.code == "deadline_exceeded"
@@ -266,38 +271,40 @@ def test_whom_a_connector_with_a_wrong_clock_calls_late_is_told_by_the_shard_if_
 
 def test_a_requester_of_a_withheld_answer_is_not_told_twice(closed: Populate, metrics: Metrics) -> None:
     batch = [record(completion(asked_by(), {"a": 1})), record(completion(asked_by(), {"a": 2}), 1)]
-    assert len(closed(batch)) == 2
-    closed.settle()
-    assert closed(batch) == []
+    assert len(closed.process(batch)) == 2
+    closed.sent()
+    assert closed.process(batch) == []
     assert metrics.registry.get_sample_value("refrain_dropped_total", {"processor": "populate", "reason": "seen"}) == 3
 
 
 def test_whom_the_shard_told_is_not_told_again_when_the_category_becomes_never(metrics: Metrics) -> None:
     in_force = PolicyInForce(version=1, who="w", at_ms=0, policy=CLOSED)
-    populate = Populate(Shards(32, INCARNATION), metrics, lambda: in_force)
+    populate = Populate(Shards(32, INCARNATION), metrics)
+    populate.follow(in_force)
     answered = record(completion(asked_by("chat"), {"a": 1}))
-    assert [out.topic for out in populate([answered])] == ["journal"]
-    populate.settle()
+    assert [out.topic for out in populate.process([answered])] == ["journal"]
+    populate.sent()
     shut = Policy(categories={"chat": CategoryPolicy(cache=Cacheable.NEVER)})
     in_force = in_force.model_copy(update={"version": 2, "policy": shut})
-    assert populate([answered]) == []
+    populate.follow(in_force)
+    assert populate.process([answered]) == []
 
 
 def test_a_failure_of_a_category_that_may_not_be_kept_has_none_of_the_connectors_words(closed: Populate) -> None:
-    (out,) = closed([record(completion(asked_by(), error=Problem(code="rate_limited", message=SECRET)))])
+    (out,) = closed.process([record(completion(asked_by(), error=Problem(code="rate_limited", message=SECRET)))])
     event = decode_event(out.value or b"")
     assert isinstance(event, AnswerFailed)
     assert event.error.code == "rate_limited"
     assert SECRET not in str(out)
-    closed.settle()
-    (out,) = by(CLOSED, Metrics())([record(completion(asked_by(), error=Problem(code=SECRET, message="")))])
+    closed.sent()
+    (out,) = by(CLOSED, Metrics()).process([record(completion(asked_by(), error=Problem(code=SECRET, message="")))])
     assert SECRET not in str(out)
 
 
 def test_a_withheld_answer_too_large_for_a_response_becomes_an_error_and_its_text_lies_nowhere(
     closed: Populate,
 ) -> None:
-    told, withheld, letter = closed([record(completion(asked_by(), {"text": SECRET * 1_000}))])
+    told, withheld, letter = closed.process([record(completion(asked_by(), {"text": SECRET * 1_000}))])
     response = Response.decode(told.value or b"")
     assert response.error is not None
     assert response.error.code == "answer_too_large"
@@ -315,14 +322,14 @@ def test_dead_letters_of_what_may_not_be_kept_have_no_text(closed: Populate) -> 
         completion(asked_by(incarnation="journal-0"), {"text": SECRET}),
     ]
     for value in wrong:
-        out = closed([record(value)])
+        out = closed.process([record(value)])
         assert out[0].topic == "dead-letters"
         assert SECRET not in str(out)
 
 
 def test_dead_letters_of_what_may_be_kept_are_as_they_came(closed: Populate) -> None:
     value = completion(asked_by("chat", partition=99), {"text": "harmless"})
-    (letter,) = closed([record(value)])
+    (letter,) = closed.process([record(value)])
     assert letter.value == value
 
 
@@ -334,12 +341,14 @@ def test_a_worker_acknowledges_the_policy_and_withholds_by_it() -> None:
         [Outgoing("completions", b"f", completion(asked_by(incarnation=log.topic_id("journal")), {"text": SECRET}))]
     )
     run_populate(
-        Settings(),
-        log,
-        Metrics(),
-        stop=lambda: bool(log.records("journal") and log.records("acknowledgements")),
-        ready=lambda: None,
-        now_ms=lambda: 5,
+        WorkerContext(
+            Settings(),
+            log,
+            Metrics(),
+            stop=lambda: bool(log.records("journal") and log.records("acknowledgements")),
+            ready=lambda: None,
+            now_ms=lambda: 5,
+        )
     )
     assert [decode_event(r.value or b"") for r in log.records("journal")] == [AnswerWithheld(forward_id="f")]
     assert len(log.records("responses")) == 1
@@ -353,12 +362,14 @@ def test_a_worker_carries_completions_and_keeps_its_position() -> None:
     route = encode_route(ShardRoute(forward_id="f", incarnation=log.topic_id("journal"), partition=9))
     log.append([Outgoing("completions", b"f", completion(route, {"a": 1})), Outgoing("completions", b"g", b"junk")])
     run_populate(
-        Settings(),
-        log,
-        Metrics(),
-        stop=lambda: bool(log.records("journal") and log.records("dead-letters")),
-        ready=lambda: None,
-        now_ms=lambda: 5,
+        WorkerContext(
+            Settings(),
+            log,
+            Metrics(),
+            stop=lambda: bool(log.records("journal") and log.records("dead-letters")),
+            ready=lambda: None,
+            now_ms=lambda: 5,
+        )
     )
     assert [r.partition for r in log.records("journal")] == [9]
     assert sum(p.next_offset for p in log.reader("completions", "populate").committed(range(8)).values()) == 2
@@ -372,6 +383,6 @@ def test_a_requester_is_not_told_twice_by_the_next_worker_either() -> None:
         def done(letters: int = number) -> bool:
             return len(log.records("dead-letters")) == letters
 
-        run_populate(Settings(), log, Metrics(), stop=done, ready=lambda: None, now_ms=lambda: 5)
+        run_populate(WorkerContext(Settings(), log, Metrics(), stop=done, ready=lambda: None, now_ms=lambda: 5))
     (response,) = log.records("responses")
     assert Response.decode(response.value or b"").body == {"a": 1}

@@ -10,7 +10,7 @@ import pytest
 from schemas.control import PolicyInForce
 from schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
 from streams.categories import Categories
-from streams.embedder import Remembering
+from streams.embedder import EmbeddingMetrics, Remembering
 from streams.free_embedder import FreeEmbedder
 from streams.metrics import Metrics
 from streams.routing import Ask, Embed, Router, everything_said
@@ -23,7 +23,7 @@ FREE = FreeEmbedder()
 
 def router(policy: Policy, version: int = 12) -> Router:
     in_force = PolicyInForce(version=version, who="test", at_ms=0, policy=policy)
-    return Router(in_force, Remembering(FREE, 100, Metrics()).vectors, FREE.identity)
+    return Router(in_force, Remembering(FREE, 100, EmbeddingMetrics(Metrics())).vectors, FREE.identity)
 
 
 def ask(question: str = "What is a list?", **more: Any) -> Ask:

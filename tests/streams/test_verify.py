@@ -22,7 +22,8 @@ from streams.settings import Settings
 from streams.settings import Verify as Wanted
 from streams.sharding import Shards
 from streams.verifier import Pair, Verifier, WordsVerifier
-from streams.verify import BATCH_MAX, Verify, run_verify
+from streams.verify import BATCH_MAX, Verify, VerifyMetrics, run_verify
+from streams.worker_context import WorkerContext
 
 SECRET = "the patient has a cold"
 RESET = "How do I reset my password?"
@@ -80,7 +81,7 @@ def verifier() -> Counting:
 
 @pytest.fixture
 def verify(verifier: Counting, metrics: Metrics) -> Verify:
-    return Verify(verifier, 100, JOURNAL, metrics, lambda: NOW_MS)
+    return Verify(verifier, 100, JOURNAL, VerifyMetrics(metrics), lambda: NOW_MS)
 
 
 def doubts(metrics: Metrics, outcome: str) -> float | None:
@@ -88,17 +89,17 @@ def doubts(metrics: Metrics, outcome: str) -> float | None:
 
 
 def test_an_opinion_goes_to_the_shard_that_asks(verify: Verify) -> None:
-    (out,) = verify([record(doubt())])
+    (out,) = verify.process([record(doubt())])
     assert (out.topic, out.key, out.partition) == ("journal", b"3-17-tag", 3)
     assert opinions([out]) == [Verified(id="3-17-tag", entry=41, score=1.0, verifier="words/1")]
 
 
 def test_an_opinion_carries_no_text(verify: Verify) -> None:
-    assert "patient" not in str(verify([record(doubt(SECRET, SECRET + "!"))]))
+    assert "patient" not in str(verify.process([record(doubt(SECRET, SECRET + "!"))]))
 
 
 def test_opinions_are_counted_by_what_they_say(verify: Verify, metrics: Metrics) -> None:
-    found = opinions(verify([record(doubt(text)) for text in (RESET, OTHER, "an odd one", "", " ", "🙂")]))
+    found = opinions(verify.process([record(doubt(text)) for text in (RESET, OTHER, "an odd one", "", " ", "🙂")]))
     assert [each.score for each in found] == [1.0, 0.0, None, None, None, None]
     assert (doubts(metrics, "same"), doubts(metrics, "other"), doubts(metrics, "unknown")) == (1, 1, 4)
     assert metrics.registry.get_sample_value("refrain_verify_seconds_count") == 1
@@ -107,28 +108,29 @@ def test_opinions_are_counted_by_what_they_say(verify: Verify, metrics: Metrics)
 def test_all_pairs_of_a_batch_are_scored_in_one_call_and_known_ones_not_again(
     verify: Verify, verifier: Counting
 ) -> None:
-    verify([record(doubt(RESET, REWORDED)), record(doubt(RESET, OTHER)), record(doubt(REWORDED, RESET))])
+    verify.process([record(doubt(RESET, REWORDED)), record(doubt(RESET, OTHER)), record(doubt(REWORDED, RESET))])
     assert verifier.calls == [[(REWORDED, RESET), (RESET, OTHER)]]
-    assert [each.score for each in opinions(verify([record(doubt(OTHER, RESET))]))] == [0.0]
+    assert [each.score for each in opinions(verify.process([record(doubt(OTHER, RESET))]))] == [0.0]
     assert len(verifier.calls) == 1
 
 
 def test_what_nobody_waits_for_any_more_is_skipped(verify: Verify, verifier: Counting, metrics: Metrics) -> None:
     late, good = doubt(id="late", deadline_at_ms=NOW_MS - 1), doubt(OTHER)
-    assert [each.id for each in opinions(verify([record(late), record(good)]))] == ["3-17-tag"]
+    assert [each.id for each in opinions(verify.process([record(late), record(good)]))] == ["3-17-tag"]
     assert verifier.calls == [[(REWORDED, OTHER)]]
     assert doubts(metrics, "late") == 1
 
 
 def test_long_texts_cost_no_other_its_opinion(verify: Verify) -> None:
     long = "word " * 20_000
-    found = opinions(verify([record(doubt(long, long + "end")), record(doubt())]))
+    found = opinions(verify.process([record(doubt(long, long + "end")), record(doubt())]))
     assert [each.score for each in found] == [pytest.approx(20_000 / 20_001, abs=1e-6), 1.0]
 
 
 def test_a_repeated_batch_gives_the_same_records(metrics: Metrics) -> None:
     batch = [record(doubt(text), offset) for offset, text in enumerate((RESET, OTHER, SECRET, REWORDED))]
-    first, second = (Verify(Counting(), 100, JOURNAL, metrics, lambda: NOW_MS)(batch) for _ in range(2))
+    own = VerifyMetrics(metrics)
+    first, second = (Verify(Counting(), 100, JOURNAL, own, lambda: NOW_MS).process(batch) for _ in range(2))
     assert first == second
 
 
@@ -150,7 +152,7 @@ BAD = json.dumps({"v": 1, "id": "d", "partition": SECRET}).encode()
 def test_what_cannot_be_taken_is_told_without_its_text(
     verify: Verify, metrics: Metrics, value: bytes | DoubtRaised | None, reason: str
 ) -> None:
-    letter, good = verify([record(value, 7), record(doubt(), 8)])
+    letter, good = verify.process([record(value, 7), record(doubt(), 8)])
     headers = dict(letter.headers)
     assert (letter.topic, letter.value) == ("dead-letters", None)
     assert (headers[HEADER_PROCESSOR], headers[HEADER_OFFSET]) == (b"verify", b"7")
@@ -161,8 +163,8 @@ def test_what_cannot_be_taken_is_told_without_its_text(
 
 
 def test_without_a_verifier_doubts_stay_unanswered_and_are_counted(metrics: Metrics) -> None:
-    verify = Verify(None, 100, JOURNAL, metrics, lambda: NOW_MS)
-    out = verify([record(doubt()), record(doubt(OTHER)), record(b"junk")])
+    verify = Verify(None, 100, JOURNAL, VerifyMetrics(metrics), lambda: NOW_MS)
+    out = verify.process([record(doubt()), record(doubt(OTHER)), record(b"junk")])
     assert [each.topic for each in out] == ["dead-letters"]
     assert doubts(metrics, "unknown") == 2
 
@@ -172,12 +174,7 @@ def run(
 ) -> bool:
     said: list[bool] = []
     run_verify(
-        settings,
-        log,
-        metrics,
-        stop=stop,
-        ready=lambda: said.append(True),
-        now_ms=lambda: NOW_MS,
+        WorkerContext(settings, log, metrics, stop=stop, ready=lambda: said.append(True), now_ms=lambda: NOW_MS),
         verifier=verifier,
     )
     return bool(said)

@@ -29,8 +29,9 @@ def carried(forward: Outgoing, in_force: Policy) -> list[Outgoing]:
     asked = Forward.decode(forward.value or b"")
     completion = Completion(forward_id=asked.forward_id, route=asked.route, status=Status.OK, body=BODY)
     known = PolicyInForce(version=1, who="w", at_ms=0, policy=in_force)
-    populate = Populate(Shards(32, JOURNAL_ID), Metrics(), lambda: known)
-    return populate([Record("completions", 0, 0, 1_000_100, None, completion.encode())])
+    populate = Populate(Shards(32, JOURNAL_ID), Metrics())
+    populate.follow(known)
+    return populate.process([Record("completions", 0, 0, 1_000_100, None, completion.encode())])
 
 
 def test_a_requester_is_told_the_same_with_and_without_the_shard() -> None:

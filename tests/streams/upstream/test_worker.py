@@ -21,7 +21,8 @@ from streams.partitioner import partition_of
 from streams.routes import DirectRoute, ShardRoute, encode_route
 from streams.settings import Settings, Upstream
 from streams.upstream.model import Answer
-from streams.upstream.worker import LIMITS, WorkerLimits, run_upstream
+from streams.upstream.worker import BOUNDS, Bounds, run_upstream
+from streams.worker_context import WorkerContext
 from tests.gate import Gate
 
 NOW_MS = 1_000
@@ -69,18 +70,13 @@ def upstream(
     model: Model,
     until: Callable[[], bool],
     metrics: Metrics | None = None,
-    limits: WorkerLimits = LIMITS,
+    bounds: Bounds = BOUNDS,
 ) -> None:
     settings = Settings(upstream=Upstream(connector="simulated", concurrency=4, commit_interval_ms=1))
     run_upstream(
-        settings,
-        log,
-        metrics or Metrics(),
-        stop=until,
-        ready=lambda: None,
-        now_ms=lambda: NOW_MS,
+        WorkerContext(settings, log, metrics or Metrics(), stop=until, ready=lambda: None, now_ms=lambda: NOW_MS),
         make_model=lambda: model,
-        limits=limits,
+        bounds=bounds,
     )
 
 
@@ -202,7 +198,7 @@ def test_open_calls_are_waited_for_when_the_worker_stops(log: MemoryLog) -> None
 def test_a_call_that_does_not_end_is_left_to_the_next_worker(log: MemoryLog) -> None:
     give(log, "a", "b")
     model = Model(held=("a",))
-    upstream(log, model, lambda: len(log.records("completions")) == 1, limits=WorkerLimits(drain_s=0.05))
+    upstream(log, model, lambda: len(log.records("completions")) == 1, bounds=Bounds(drain_s=0.05))
     assert model.closed
     second = Model()
     upstream(log, second, lambda: len(log.records("completions")) == 2)
@@ -222,7 +218,7 @@ def test_partitions_wait_while_too_much_is_open(log: MemoryLog) -> None:
             model.let_go.set()
         return len(log.records("completions")) == 40
 
-    upstream(log, model, done, metrics, WorkerLimits(open_max=10, batch_max=5))
+    upstream(log, model, done, metrics, Bounds(batch=5, open=10))
     assert 10 <= max(most) <= 15
 
 
@@ -240,7 +236,7 @@ def test_one_old_call_holds_its_partition_before_the_note_grows_too_long(log: Me
             model.let_go.set()
         return len(log.records("completions")) == 60
 
-    upstream(log, model, done, metrics, WorkerLimits(span_max=20, batch_max=5))
+    upstream(log, model, done, metrics, Bounds(batch=5, span=20))
     assert 20 <= max(taken) <= 25
 
 
@@ -322,10 +318,12 @@ def test_an_error_of_the_model_itself_stops_the_worker(log: MemoryLog) -> None:
 def test_without_a_server_it_says_what_to_set() -> None:
     with pytest.raises(WrongSetup, match=r"upstream\.base_url"):
         run_upstream(
-            Settings(),
-            MemoryLog(lambda: 0),
-            Metrics(),
-            stop=lambda: True,
-            ready=lambda: None,
-            now_ms=lambda: 0,
+            WorkerContext(
+                Settings(),
+                MemoryLog(lambda: 0),
+                Metrics(),
+                stop=lambda: True,
+                ready=lambda: None,
+                now_ms=lambda: 0,
+            )
         )

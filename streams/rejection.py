@@ -1,0 +1,90 @@
+"""What becomes of a request that cannot be taken: a dead letter, and an error for whoever sent it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from streams.answers import refused, reply_of, respond
+from streams.dead_letters import bury
+from streams.errors import Refusal, RefusalCode
+from streams.log import Headers, Outgoing, Record
+from streams.metrics import Metrics
+from streams.reply_to import DEFAULT, ReplyTo
+from streams.request_reading import parse
+from streams.routing import Router
+from streams.settings import Classify
+from streams.suspicion import may_be_never
+
+logger = logging.getLogger(__name__)
+
+NAME = "classify"
+NO_LIMIT = 1 << 31
+REQUEST_ID_CHARS_MAX = 256
+TENANT_CHARS_MAX = 64
+
+
+class Rejections:
+    """Dead letters without text where that may belong to `never` traffic, and errors as far as can be seen for whom."""
+
+    def __init__(self, settings: Classify, reply_to: ReplyTo, metrics: Metrics) -> None:
+        self._settings = settings
+        self._reply_to = reply_to
+        self._metrics = metrics
+
+    def of(self, record: Record, refusal: Refusal, router: Router | None) -> list[Outgoing]:
+        """What is kept and told of a record; `router` is that of the policy in force, None without one."""
+        logger.warning("%s[%d]@%d refused: %s", record.topic, record.partition, record.offset, refusal.code.value)
+        self._metrics.refused.labels(NAME, refusal.code.value).inc()
+        value = record.value or b""
+        try:
+            parsed = parse(value, bytes_max=NO_LIMIT, depth_max=self._settings.depth_max)
+        except Refusal:
+            parsed = None
+        letter = bury(record, refusal, NAME, with_text=not may_be_never(router, value, parsed))
+        return [letter, self._told(record, refusal, parsed or {})]
+
+    def _told(self, record: Record, refusal: Refusal, parsed: Mapping[str, object]) -> Outgoing:
+        try:
+            target = self._reply_to.target(record.headers)
+        except Refusal:
+            target = DEFAULT
+        key, headers = _fitting(record, self._settings.header_bytes_max)
+        response = refused(
+            refusal.code.value,
+            str(refusal.args[0]),
+            request_id=_short(parsed.get("request_id"), REQUEST_ID_CHARS_MAX),
+            tenant=_short(parsed.get("tenant", "default"), TENANT_CHARS_MAX),
+        )
+        return respond(reply_of(target.topic, target.partition, key, headers), response)
+
+
+def check_carried(record: Record, bytes_max: int) -> None:
+    """Key and headers are carried back with the response, and stand in the journal until then.
+
+    Raises Refusal(TOO_LARGE) when they have more bytes than that.
+    """
+    size = len(record.key or b"") + _carried_bytes(record.headers)
+    if size > bytes_max:
+        raise Refusal(RefusalCode.TOO_LARGE, f"key and headers have {size} bytes, {bytes_max} are taken")
+
+
+def _short(value: object, chars_max: int) -> str | None:
+    return value if isinstance(value, str) and len(value) <= chars_max else None
+
+
+def _carried_bytes(headers: Headers) -> int:
+    return sum(len(name.encode()) + len(value or b"") for name, value in headers)
+
+
+def _fitting(record: Record, bytes_max: int) -> tuple[bytes | None, Headers]:
+    """As much of key and headers as is within the limit, the key first."""
+    key = record.key if len(record.key or b"") <= bytes_max else None
+    left = bytes_max - len(key or b"")
+    kept = []
+    for header in record.headers:
+        left -= _carried_bytes((header,))
+        if left < 0:
+            break
+        kept.append(header)
+    return key, tuple(kept)

@@ -1,0 +1,67 @@
+"""The topic `completions`, as the connector writes it and reads it back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from schemas.responses import Problem
+from streams.dead_letters import turn_away
+from streams.errors import Refusal
+from streams.log import Log, Outgoing, Record
+from streams.metrics import Metrics
+from streams.reading import address_of
+from streams.routes import DirectRoute, decode_route
+from streams.upstream.calls import Called
+from streams.upstream.metrics import NAME
+from streams.upstream.model import Answer, completion_of, encoded
+
+SOURCE = "forwards"
+TARGET = "completions"
+RECALLED_MAX = 1_000
+"""Completions of each partition read back at its assignment: what repeats after a crash is younger than these."""
+RECALLS_AT_ONCE = 8
+
+
+def completed(called: Called) -> Outgoing:
+    """The completion of a forward."""
+    forward = called.forward
+    completion = completion_of(forward.forward_id, forward.route, called.answer, round(called.latency_ms))
+    return Outgoing(TARGET, forward.forward_id.encode(), encoded(completion))
+
+
+def refused(record: Record, refusal: Refusal, metrics: Metrics) -> list[Outgoing]:
+    """A dead letter of what is no forward, and a failed completion when it can be seen who waits for it."""
+    address = address_of(record.value)
+    if address is None:
+        return [turn_away(record, refusal, NAME, metrics)]
+    answer = Answer(problem=Problem(code=refusal.code.value, message=str(refusal.args[0])))
+    completion = completion_of(address.forward_id, address.route, answer, 0)
+    told = Outgoing(TARGET, address.forward_id.encode(), encoded(completion))
+    with_text = not _is_direct(address.route, address.forward_id)
+    return [turn_away(record, refusal, NAME, metrics, with_text=with_text), told]
+
+
+def recalled(cluster: Log, partitions: Sequence[int]) -> list[str]:
+    """The forwards that earlier workers completed, of these partitions: a shard that crashed repeats its forwards.
+
+    A forward and its completion have one key; with other numbers of partitions they lie apart: none is found then.
+    """
+    ends = cluster.ends(TARGET)
+    if len(ends) != cluster.partitions(SOURCE):
+        return []
+
+    def read_back(partition: int) -> list[str]:
+        first, end = ends[partition]
+        scanned = cluster.scan(TARGET, partition, max(first, end - RECALLED_MAX))
+        return [record.key.decode("utf-8", "replace") for record in scanned if record.key is not None]
+
+    with ThreadPoolExecutor(RECALLS_AT_ONCE) as pool:
+        return [forward_id for found in pool.map(read_back, partitions) for forward_id in found]
+
+
+def _is_direct(route: str, forward_id: str) -> bool:
+    try:
+        return isinstance(decode_route(route, forward_id), DirectRoute)
+    except Refusal:
+        return False

@@ -1,0 +1,43 @@
+"""What a connector counts: its calls of models."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from streams.metrics import SECONDS, Metrics
+from streams.upstream.calls import Called
+
+NAME = "upstream"
+MODEL_LABELS_MAX = 100
+"""Clients name the models: metrics count those beyond this as `other`."""
+
+
+class UpstreamMetrics:
+    """The metrics of a connector, on the registry of those that all workers have (`shared`)."""
+
+    def __init__(self, shared: Metrics) -> None:
+        self.shared = shared
+        r = shared.registry
+        self.calls = Counter("refrain_model_calls", "Calls of a model", ["model", "status"], registry=r)
+        self.call_seconds = Histogram(
+            "refrain_model_call_seconds", "Time of a model call", ["model"], buckets=SECONDS, registry=r
+        )
+        self.open_calls = Gauge("refrain_model_calls_open", "Calls under way", registry=r)
+        self._labels: set[str] = set()
+
+    def count(self, called: Called) -> None:
+        """Count a forward whose completion is acknowledged."""
+        self.shared.sent.labels(NAME, "completions").inc()
+        if not called.called:
+            self.shared.dropped.labels(NAME, "deadline").inc()
+            return
+        model = self._label(called.forward.model)
+        self.calls.labels(model, "ok" if called.answer.body is not None else "failed").inc()
+        self.call_seconds.labels(model).observe(called.latency_ms / 1_000)
+
+    def _label(self, model: str) -> str:
+        if model not in self._labels:
+            if len(self._labels) >= MODEL_LABELS_MAX:
+                return "other"
+            self._labels.add(model)
+        return model

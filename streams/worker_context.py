@@ -1,0 +1,26 @@
+"""What a processor is run with: the same for all of them, made once by whoever hosts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streams.log import Log
+from streams.metrics import Metrics
+from streams.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerContext:
+    """The surroundings of one worker, as `run_*` of each processor takes them.
+
+    A processor works until `stop` says so, asked at every round of its main loop, and calls `ready` whenever it is
+    able to work. `now_ms` is the time of day (milliseconds). On the registry of `metrics` it registers its own.
+    """
+
+    settings: Settings
+    cluster: Log
+    metrics: Metrics
+    stop: Callable[[], bool]
+    ready: Callable[[], None]
+    now_ms: Callable[[], int]

@@ -1,0 +1,57 @@
+"""A worker's /metrics has what its processor counts, and nothing of the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ops.processors import NAMES, processor
+from streams.adapt import AdaptMetrics
+from streams.memory_log import MemoryLog
+from streams.metrics import Metrics
+from streams.settings import Embedding, Settings, Upstream
+from streams.worker_context import WorkerContext
+
+SHARED = {
+    "refrain_records_taken", "refrain_records_sent", "refrain_refused", "refrain_dropped", "refrain_lag",
+    "refrain_batch_seconds",
+}  # fmt: skip
+OWN = {
+    "classify": {"refrain_policy_version", "refrain_texts_embedded"},
+    "lookup": {
+        "refrain_policy_version", "refrain_decisions", "refrain_entries_admitted", "refrain_entries_not_admitted",
+        "refrain_entries_evicted", "refrain_hits_load_only", "refrain_stale_served", "refrain_saved_tokens",
+        "refrain_saved_seconds", "refrain_threshold", "refrain_ttl_seconds", "refrain_room_entries",
+        "refrain_room_cap", "refrain_switched_off", "refrain_withdrawing", "refrain_entries", "refrain_waiting",
+        "refrain_behind_seconds", "refrain_commit_seconds", "refrain_restore_seconds",
+    },
+    "populate": {"refrain_policy_version"},
+    "upstream": {"refrain_model_calls", "refrain_model_call_seconds", "refrain_model_calls_open"},
+    "govern": {"refrain_policy_version"},
+    "adapt": {"refrain_model_load"},
+    "compare": {"refrain_comparisons", "refrain_texts_embedded"},
+    "verify": {"refrain_doubts", "refrain_verify_seconds"},
+}  # fmt: skip
+
+
+def registered(name: str, state_dir: Path) -> set[tuple[str, str]]:
+    """Name and type of the metrics of a worker that runs until it is told to stop, at once."""
+    metrics = Metrics()
+    if name == "adapt":
+        # Faust wants a broker: what adapt registers before it asks for one.
+        AdaptMetrics(metrics)
+    else:
+        settings = Settings(
+            embedding=Embedding(backend="free"), upstream=Upstream(connector="simulated"), state_dir=state_dir
+        )
+        cluster = MemoryLog(lambda: 0)
+        processor(name)(
+            WorkerContext(settings, cluster, metrics, stop=lambda: True, ready=lambda: None, now_ms=lambda: 0)
+        )
+    return {(family.name, family.type) for family in metrics.registry.collect()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_worker_has_the_metrics_of_its_processor_alone(name: str, tmp_path: Path) -> None:
+    assert {family for family, _ in registered(name, tmp_path)} == SHARED | OWN[name]
