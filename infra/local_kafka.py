@@ -18,8 +18,9 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.supervisor import is_alive
@@ -62,6 +63,19 @@ log.segment.delete.delay.ms=1000
 """
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What a node has beside `PROPERTIES`, such as users and ACLs."""
+
+    properties: str = ""
+    """Further lines, which win over those above; `{port}` and `{controller}` are filled in."""
+    connection: Mapping[str, str] = field(default_factory=dict)
+    """What a client (librdkafka's names) needs beside the address, to see that the node is ready."""
+
+
+PLAIN = Extra()
 
 
 class BrokerFailed(Exception):
@@ -113,7 +127,7 @@ def fetch(libs: Path, say: Say) -> None:
 
 
 @contextmanager
-def node(home: Path, keep: bool, say: Say) -> Iterator[str]:
+def node(home: Path, keep: bool, say: Say, extra: Extra = PLAIN) -> Iterator[str]:
     """Run a node below `home` (`.local/kafka`) and yield its bootstrap address. Raises BrokerFailed."""
     libs = home / "libs"
     fetch(libs, say)
@@ -122,8 +136,8 @@ def node(home: Path, keep: bool, say: Say) -> Iterator[str]:
     process: subprocess.Popen[bytes] | None = None
     try:
         for attempt in range(1, ATTEMPTS + 1):
-            process, address = _start(libs, folder)
-            failure = _not_ready(process, address)
+            process, address = _start(libs, folder, extra.properties)
+            failure = _not_ready(process, address, extra.connection)
             if failure is None:
                 break
             stop(process)
@@ -191,15 +205,15 @@ def listens(servers: str) -> bool:
     return False
 
 
-def answers(address: str) -> bool:
-    """Whether a broker without encryption answers at the address now."""
+def answers(address: str, connection: Mapping[str, str] = PLAIN.connection) -> bool:
+    """Whether a broker answers at the address now, to a client of these further properties."""
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
     if not listens(address):
         return False
     try:
-        AdminClient({"bootstrap.servers": address, "log_level": 0}).list_topics(timeout=5.0)
+        AdminClient({"bootstrap.servers": address, "log_level": 0, **connection}).list_topics(timeout=5.0)
     except KafkaException:
         return False
     return True
@@ -220,11 +234,13 @@ def _folder(home: Path, keep: bool) -> Path:
     return folder
 
 
-def _start(libs: Path, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+def _start(libs: Path, folder: Path, further: str) -> tuple[subprocess.Popen[bytes], str]:
     port, controller = free_ports(2)
     data = folder / "data"
     settings = folder / "server.properties"
-    settings.write_text(PROPERTIES.format(port=port, controller=controller, data=data))
+    # It may hold passwords, and is the broker's alone.
+    settings.touch(mode=0o600)
+    settings.write_text((PROPERTIES + further).format(port=port, controller=controller, data=data))
     java = ["java", "-Xmx512m", f"-Dlog4j2.configurationFile={INFRA / 'log4j2.properties'}", "-cp", f"{libs}/*"]
     if not (data / "meta.properties").exists():
         _format(java, settings)
@@ -250,12 +266,12 @@ def _format(java: list[str], settings: Path) -> None:
         raise BrokerFailed(f"the broker's storage could not be prepared:\n{tail(done.stdout + done.stderr)}")
 
 
-def _not_ready(process: subprocess.Popen[bytes], address: str) -> str | None:
+def _not_ready(process: subprocess.Popen[bytes], address: str, connection: Mapping[str, str]) -> str | None:
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
             return f"ended with {process.returncode} before it was ready"
-        if answers(address):
+        if answers(address, connection):
             return None
         time.sleep(0.1)
     return f"was not ready within {READY_S:.0f} s"

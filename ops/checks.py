@@ -22,17 +22,6 @@ FREE_BYTES_FAIL = 500_000_000
 BROKER_MS_WARN = 500.0
 LAG_WARN = 1_000
 PROBE_S = 2.0
-GROUPS = {
-    "classify": "requests",
-    "lookup": "journal",
-    "populate": "completions",
-    "upstream": "forwards",
-    "govern": "control",
-    "adapt": "load",
-    "compare": "observations",
-    "verify": "doubts",
-}
-"""Each processor's group reads one topic."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +127,7 @@ def disk(settings: Settings) -> list[Seen]:
 def lag(admin: AdminClient, settings: Settings) -> list[Seen]:
     """Does each group keep up?"""
     from ops.lag import behind
+    from schemas.topics import GROUPS
 
     rows = []
     for group, topic in GROUPS.items():

@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from pydantic import ValidationError
 
-from ops.cluster import client, made, unreachable
+from ops.cluster import client, made, missing, unreachable
 from schemas.requests import Request
 from schemas.responses import Response
-from streams.errors import WrongSetup
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -226,9 +225,7 @@ class Client:
             topics = self._consumer.list_topics(timeout=CONNECT_S).topics
             for name in (self._requests, self._responses):
                 if name not in topics or topics[name].error is not None:
-                    raise WrongSetup(
-                        f"topic {name} does not exist: run `refrain topics create` (prefix {self._settings.prefix!r})"
-                    )
+                    raise missing(self._settings, name)
             places = [TopicPartition(self._responses, number) for number in sorted(topics[self._responses].partitions)]
             return [
                 TopicPartition(p.topic, p.partition, self._consumer.get_watermark_offsets(p, CONNECT_S)[1])

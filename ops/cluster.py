@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streams.errors import LogFailed, Unreachable, WrongSetup
+from streams.authorization import forbidden
+from streams.errors import Forbidden, LogFailed, Unreachable, WrongSetup
 from streams.kafka_log import connection
 
 if TYPE_CHECKING:
@@ -42,9 +43,21 @@ def reach(settings: Settings) -> AdminClient:
     return admin
 
 
-def unreachable(settings: Settings, problem: KafkaException) -> LogFailed:
-    """What to say when the cluster does not answer."""
+def missing(settings: Settings, topic: str, error: KafkaError | None = None) -> WrongSetup:
+    """What to say of a topic (its whole name) that the cluster does not show; `error` is what it said of it."""
+    denied = None if error is None else forbidden(error, f"looking at topic {topic}")
+    return denied or WrongSetup(
+        f"topic {topic} does not exist, or this user may not see it: run `refrain topics create`"
+        f" (prefix {settings.prefix!r}), or grant what `refrain topics acls` prints"
+    )
+
+
+def unreachable(settings: Settings, problem: KafkaException) -> LogFailed | Forbidden:
+    """What to say when the cluster does not answer, or does not allow it."""
     error: KafkaError = problem.args[0]
+    denied = forbidden(error, f"asking the broker at {settings.kafka} ({error.str()})")
+    if denied is not None:
+        return denied
     if error.code() in AWAY:
         return Unreachable(
             f"no broker answers at {settings.kafka}: start one, or name yours with REFRAIN_KAFKA=host:port"

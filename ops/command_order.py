@@ -13,6 +13,7 @@ from ops.cluster import client, made, reach, unreachable
 from ops.lag import group_position
 from schemas.control import Given, PolicyInForce, SetPolicy
 from schemas.dead_letters import HEADER_OFFSET, HEADER_REASON, HEADER_TOPIC
+from streams.authorization import forbidden
 from streams.errors import CommandRefused, LogFailed, SendFailed
 from streams.in_force import PolicyWatch
 from streams.kafka_log import KafkaLog
@@ -167,12 +168,16 @@ def _send(settings: Settings, value: bytes) -> int:
     producer = made(Producer, {**client(settings), "enable.idempotence": True, "acks": "all"})
     try:
         producer.produce(settings.prefix + CONTROL, value, on_delivery=reported)
+        producer.flush(SEND_S)
     except KafkaException as problem:
-        raise SendFailed(f"the command cannot be sent: {problem.args[0].str()}") from problem
-    producer.flush(SEND_S)
+        raise forbidden(problem.args[0], "sending the command") or SendFailed(
+            f"the command cannot be sent: {problem.args[0].str()}"
+        ) from problem
     if not done:
         raise SendFailed(f"the command was not acknowledged within {SEND_S:g} s: it may still be carried out")
     error, offset = done[0]
     if error is not None:
-        raise SendFailed(f"{settings.prefix}{CONTROL} refused the command: {error.str()}")
+        raise forbidden(error, f"sending the command to {settings.prefix}{CONTROL}") or SendFailed(
+            f"{settings.prefix}{CONTROL} refused the command: {error.str()}"
+        )
     return offset

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from ops.cluster import client, made, unreachable
-from streams.errors import WrongSetup
+from ops.cluster import client, made, missing, unreachable
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -35,7 +34,7 @@ def behind(admin: AdminClient, settings: Settings, group: str, topic: str) -> Be
     try:
         found = admin.list_topics(name, timeout=ADMIN_S).topics[name]
         if found.error is not None:
-            raise WrongSetup(f"topic {name} does not exist: run `refrain topics create`")
+            raise missing(settings, name, found.error)
         places = [TopicPartition(name, number) for number in found.partitions]
         first = _offsets(admin, places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
         end = _offsets(admin, places, OffsetSpec.latest())  # type: ignore[no-untyped-call]

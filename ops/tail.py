@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
-from ops.cluster import client, made, unreachable
-from streams.errors import WrongSetup
+from ops.cluster import client, made, missing, unreachable
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -47,7 +46,7 @@ def _places(consumer: Consumer, settings: Settings, name: str, from_start: bool)
     try:
         found = consumer.list_topics(name, timeout=CONNECT_S).topics[name]
         if found.error is not None:
-            raise WrongSetup(f"topic {name} does not exist: run `refrain topics create` (prefix {settings.prefix!r})")
+            raise missing(settings, name, found.error)
         places = [TopicPartition(name, number) for number in sorted(found.partitions)]
         for place in places:
             place.offset = OFFSET_BEGINNING if from_start else consumer.get_watermark_offsets(place, CONNECT_S)[1]

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 
 from ops.cluster import unreachable
 from schemas.topics import TOPICS, Topic
-from streams.errors import LogFailed, WrongSetup
+from streams.errors import Forbidden, LogFailed, WrongSetup
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -194,7 +194,8 @@ def _refused(name: str, settings: Settings, problem: KafkaException) -> Exceptio
     if error.code() in (KafkaError.INVALID_REPLICATION_FACTOR, KafkaError.POLICY_VIOLATION):
         return WrongSetup(f"{name} cannot be created: {error.str()}: lower the setting `replication` or add brokers")
     if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-        return WrongSetup(
-            f"{name} cannot be created: this user may not: grant CREATE, or have it created by one who may"
+        return Forbidden(
+            f"{name} cannot be created: this user may not: grant what `refrain topics acls --role operators` prints,"
+            " or have it created by one who may"
         )
     return unreachable(settings, problem)

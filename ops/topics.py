@@ -1,4 +1,4 @@
-"""`refrain topics`: create, list and check the topics of the table."""
+"""`refrain topics`: create, list and check the topics of the table, and print their ACLs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Annotated
 import typer
 
 from ops import exits, output
+from ops.acl_command import acls
 from ops.state import settings_of
 
-topics = typer.Typer(no_args_is_help=True, help="Create, list and check the topics.")
+topics = typer.Typer(no_args_is_help=True, help="Create, list and check the topics; print their ACLs.")
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the group to the command."""
+    topics.command()(acls)
     app.add_typer(topics, name="topics")
 
 
@@ -70,7 +72,7 @@ def create(
 
 @topics.command(name="list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
-    """Show the table of topics, with who writes and who reads each (for ACLs). Asks no broker.
+    """Show the table of topics, with who writes and who reads each. Asks no broker.
 
     [bold]Example[/bold]
 

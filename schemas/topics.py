@@ -1,4 +1,7 @@
-"""The one table of topics: what each carries, how it is kept, who writes and who reads it."""
+"""The one table of topics: what each carries, how it is kept, who writes and who reads it.
+
+What processors check when they start, what doctor looks at and the ACLs of `refrain topics acls` come from it.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,19 @@ RECORD_BYTES_MAX = 2 * MESSAGE_BYTES_MAX
 """`journal` and `documents` wrap what clients and models wrote, and need room for it."""
 
 
+PROCESSORS = ("classify", "lookup", "populate", "upstream", "govern", "adapt", "compare", "verify")
+CLIENTS, CONNECTORS, OPERATORS, AUDITORS = "clients", "connectors", "operators", "auditors"
+OUTSIDE = (CLIENTS, CONNECTORS, OPERATORS, AUDITORS)
+"""No processors: those who ask, people's own `upstream`, those who run `refrain` commands, those who look back."""
+ROLES = (*PROCESSORS, *OUTSIDE)
+
+
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic. `retention_ms` of None keeps by compaction alone; `partitions` is the default count."""
+    """One topic. `retention_ms` of None keeps by compaction alone; `partitions` is the default count.
+
+    `writers`, `readers` and `describers` are names of `ROLES`.
+    """
 
     name: str
     key: str
@@ -27,6 +40,12 @@ class Topic:
     retention_ms: int | None
     writers: tuple[str, ...]
     readers: tuple[str, ...]
+    group: str | None = None
+    """The processor whose consumer group shares out its partitions; every other reader reads all that it needs."""
+    describers: tuple[str, ...] = ()
+    """Who neither writes nor reads it, and looks at its partitions."""
+    config_readers: tuple[str, ...] = ()
+    """Who reads its settings on the broker."""
     max_bytes: int = MESSAGE_BYTES_MAX
     append_time: bool = False
     """Stamped by the broker, so that no client's clock counts."""
@@ -49,35 +68,55 @@ class Topic:
 
 TOPICS: tuple[Topic, ...] = (
     Topic("requests", "any (the client's)", "Request", 8, "delete", DAY_MS,
-          ("clients",), ("classify",), append_time=True),
+          ("clients", "operators"), ("classify", "operators"), "classify", append_time=True),
     Topic("responses", "the request's", "Response", 8, "delete", DAY_MS,
-          ("classify", "lookup", "populate"), ("clients",), max_bytes=RECORD_BYTES_MAX),
+          ("classify", "lookup", "populate"), ("clients", "operators"), max_bytes=RECORD_BYTES_MAX),
     Topic("journal", "tenant/category/slice", "journal.Event", SHARDS, "delete", YEAR_MS,
-          ("classify", "populate", "govern", "verify", "lookup"), ("lookup",),
+          ("classify", "populate", "govern", "verify", "lookup"), ("lookup", "operators"), "lookup",
           max_bytes=RECORD_BYTES_MAX, append_time=True),
     Topic("documents", "COLUMN/ID", "documents.*", SHARDS, "compact", None,
-          ("lookup",), ("lookup",), max_bytes=RECORD_BYTES_MAX, tombstones_ms=DAY_MS),
-    Topic("decisions", "decision id", "Decision", 8, "delete", YEAR_MS, ("lookup",), ("auditors",)),
+          ("lookup",), ("lookup", "operators"), describers=("classify",), config_readers=("lookup",),
+          max_bytes=RECORD_BYTES_MAX, tombstones_ms=DAY_MS),
+    Topic("decisions", "decision id", "Decision", 8, "delete", YEAR_MS,
+          ("lookup",), ("govern", "operators", "auditors")),
     Topic("forwards", "forward id", "Forward", 8, "delete", DAY_MS,
-          ("classify", "lookup"), ("upstream",), max_bytes=RECORD_BYTES_MAX),
+          ("classify", "lookup"), ("upstream", "connectors", "operators"), "upstream", max_bytes=RECORD_BYTES_MAX),
     Topic("completions", "forward id", "Completion", 8, "delete", DAY_MS,
-          ("upstream",), ("populate",), max_bytes=RECORD_BYTES_MAX),
-    Topic("load", "model", "LoadSample", 1, "delete", DAY_MS, ("upstream",), ("adapt",)),
+          ("upstream", "connectors"), ("populate", "upstream", "operators"), "populate", max_bytes=RECORD_BYTES_MAX),
+    Topic("load", "model", "LoadSample", 1, "delete", DAY_MS,
+          ("upstream", "connectors"), ("adapt", "operators"), "adapt"),
     Topic("control", "none", "control.Command", 1, "delete", YEAR_MS,
-          ("operators", "adapt"), ("govern",), append_time=True),
+          ("operators", "adapt"), ("govern", "operators"), "govern", append_time=True),
     Topic("policies", "policy", "PolicyInForce", 1, "compact", None,
-          ("govern",), ("classify", "populate", "adapt", "operators"), tombstones_ms=DAY_MS),
+          ("govern",), ("classify", "populate", "govern", "adapt", "operators"), tombstones_ms=DAY_MS),
     Topic("acknowledgements", "processor/worker", "Acknowledgement", 1, "delete", DAY_MS,
           ("classify", "populate", "lookup"), ("operators",)),
     Topic("stats", "shard", "ShardStats", 1, "compact", None, ("lookup",), ("operators",), tombstones_ms=DAY_MS),
     Topic("doubts", "decision id", "DoubtRaised", 8, "delete", DAY_MS,
-          ("lookup",), ("verify",), max_bytes=RECORD_BYTES_MAX),
+          ("lookup",), ("verify", "operators"), "verify", max_bytes=RECORD_BYTES_MAX),
     Topic("observations", "decision id", "Observation", 8, "delete", DAY_MS,
-          ("lookup",), ("compare",), max_bytes=RECORD_BYTES_MAX),
-    Topic("comparisons", "decision id", "Comparison", 8, "delete", YEAR_MS, ("compare",), ("auditors",)),
+          ("lookup",), ("compare", "operators"), "compare", max_bytes=RECORD_BYTES_MAX),
+    Topic("comparisons", "decision id", "Comparison", 8, "delete", YEAR_MS,
+          ("compare",), ("operators", "auditors")),
     Topic("dead-letters", "the original's", "the original's bytes", 1, "delete", 30 * DAY_MS,
-          ("classify", "lookup", "populate", "upstream", "govern", "compare", "verify"), ("operators",),
-          max_bytes=RECORD_BYTES_MAX),
+          PROCESSORS, ("operators",), max_bytes=RECORD_BYTES_MAX),
 )  # fmt: skip
 
 BY_NAME = {topic.name: topic for topic in TOPICS}
+GROUPS = {topic.group: topic.name for topic in TOPICS if topic.group is not None}
+"""The topic that each processor's consumer group shares out."""
+
+
+def reads(role: str) -> tuple[str, ...]:
+    """The topics whose records a role reads, in the order of the table."""
+    return tuple(topic.name for topic in TOPICS if role in topic.readers)
+
+
+def writes(role: str) -> tuple[str, ...]:
+    """The topics that a role writes to, in the order of the table."""
+    return tuple(topic.name for topic in TOPICS if role in topic.writers)
+
+
+def needs(role: str) -> tuple[str, ...]:
+    """The topics that a role cannot do without, in the order of the table: read, written, or described."""
+    return tuple(topic.name for topic in TOPICS if role in (*topic.readers, *topic.writers, *topic.describers))

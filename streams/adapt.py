@@ -26,6 +26,7 @@ from streams.log import Outgoing, Record
 from streams.metrics import Metrics
 from streams.reading import read
 from streams.settings import Adapt, Settings
+from streams.topic_check import require_topics
 from streams.worker_context import WorkerContext
 
 logger = logging.getLogger(__name__)
@@ -97,20 +98,18 @@ class Desk:
         ]
 
 
-def run_adapt(context: WorkerContext) -> None:
-    """Run until `stop`. The cluster must be that of the settings: Faust connects to it by itself.
+def run_adapt(context: WorkerContext, make_app: Callable[[Settings, str], Any] = faust_app) -> None:
+    """Run until `stop`. The cluster must be that of the settings: the app of `make_app` connects to it by itself.
 
     Raises WrongSetup for missing topics or a connection that Faust cannot make, LogFailed when the broker fails.
     """
-    for topic in (SOURCE, "control", "policies", "dead-letters"):
-        context.cluster.partitions(topic)
+    require_topics(context.cluster, NAME)
     desk = Desk(context.settings.adapt, AdaptMetrics(context.metrics))
-    asyncio.run(_serve(context, desk, PolicyWatch(context.cluster)))
+    asyncio.run(_serve(context, make_app(context.settings, NAME), desk, PolicyWatch(context.cluster)))
 
 
-async def _serve(context: WorkerContext, desk: Desk, watch: PolicyWatch) -> None:
+async def _serve(context: WorkerContext, app: Any, desk: Desk, watch: PolicyWatch) -> None:
     settings, now_ms = context.settings, context.now_ms
-    app = faust_app(settings, NAME)
     topics = {name: _topic(app, settings, name) for name in (SOURCE, "control", "dead-letters")}
 
     async def send(record: Outgoing) -> None:

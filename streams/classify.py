@@ -35,6 +35,7 @@ from streams.routing import Ask, Place, Router, Terms
 from streams.settings import Classify
 from streams.sharding import shards_of
 from streams.stateless import Step, run_stateless
+from streams.topic_check import require_topics
 from streams.vectors import Ints, encode
 from streams.worker_context import WorkerContext
 
@@ -269,8 +270,7 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
 
 def check_topics(log: Log) -> Incarnations:
     """The incarnations of the topics. Raises WrongSetup when one is missing or the shards do not match."""
-    for topic in ("responses", "forwards", "policies", "acknowledgements", "dead-letters"):
-        log.partitions(topic)
+    require_topics(log, NAME)
     shards_of(log)
     return Incarnations(log.topic_id(SOURCE), log.topic_id("journal"))
 

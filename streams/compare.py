@@ -23,6 +23,7 @@ from streams.metrics import Metrics
 from streams.reading import read
 from streams.settings import Embedding
 from streams.stateless import Step, run_stateless
+from streams.topic_check import require_topics
 from streams.vectors import Ints, similarity
 from streams.worker_context import WorkerContext
 
@@ -120,8 +121,7 @@ def run_compare(context: WorkerContext, embedder: Embedder | None = None) -> Non
     Raises WrongSetup for missing topics or a model that is not here, LogFailed when the broker fails.
     """
     settings, cluster = context.settings, context.cluster
-    for topic in (SOURCE, TARGET, "dead-letters"):
-        cluster.partitions(topic)
+    require_topics(cluster, NAME)
     if embedder is None:
         check_model(settings.embedding)
 

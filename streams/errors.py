@@ -3,6 +3,7 @@
 RefrainError
 ├── Refusal               one message cannot be taken: it goes to dead-letters or is answered with an error
 ├── WrongSetup            settings, topics, model or policy are not as needed: the worker does not start
+│   └── Forbidden         the cluster's ACLs do not allow it: grant what `refrain topics acls` prints
 ├── BadInput              a file that was given to a command cannot be taken
 ├── CommandRefused        govern did not take a command
 ├── LogFailed             the broker did not take or give what it should
@@ -70,6 +71,10 @@ class Refusal(RefrainError):
 
 class WrongSetup(RefrainError):
     """Settings, topics, model or policy are not as needed: mend what the text names and start again."""
+
+
+class Forbidden(WrongSetup):
+    """The cluster's ACLs do not allow it to this user: grant what `refrain topics acls` prints for its role."""
 
 
 class BadInput(RefrainError):

@@ -19,6 +19,7 @@ from streams.in_force import PolicyWatch
 from streams.log import Log, Outgoing, Position, Reader, Record, TransactionalWriter
 from streams.look_back import LookBack
 from streams.metrics import Metrics, policy_version
+from streams.topic_check import require_topics
 from streams.worker_context import WorkerContext
 
 logger = logging.getLogger(__name__)
@@ -36,11 +37,10 @@ def run_govern(context: WorkerContext) -> None:
     Raises WrongSetup for missing or split topics, Fenced or LogFailed when the worker must be started again.
     """
     cluster = context.cluster
+    require_topics(cluster, NAME)
     for topic in (SOURCE, "policies"):
         if cluster.partitions(topic) != 1:
             raise WrongSetup(f"topic {topic} must have one partition: delete it and run `refrain topics create`")
-    cluster.partitions("journal")
-    cluster.partitions("decisions")
     metrics = GovernMetrics(context.metrics)
     seat = _Seat()
     reader = cluster.reader(SOURCE, NAME, seat)

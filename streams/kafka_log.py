@@ -25,7 +25,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from streams.errors import Fenced, LogFailed, OffsetLost, Rebalanced, SendFailed, WrongSetup
+from streams.authorization import forbidden
+from streams.errors import Fenced, Forbidden, LogFailed, OffsetLost, Rebalanced, SendFailed, WrongSetup
 from streams.lapsing import LapsingWriter
 from streams.log import Ends, Headers, Listener, Membership, Outgoing, Position, Record, cluster_name
 from streams.settings import Settings
@@ -50,10 +51,9 @@ MISSING_CODES = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.TOPIC_EXCEPTION,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
     }
 )
-"""A topic that cannot be used: it is not there, cannot be there, or this worker may not see it."""
+"""A topic that cannot be used: it is not there, or cannot be there."""
 MISSING_TOPIC_MS = 5_000
 """How long a topic may be unknown to the broker before what is sent to it is refused."""
 PASSING_CODES = frozenset(
@@ -167,9 +167,12 @@ class KafkaLog:
             return future.result()
         except KafkaException as problem:
             error: KafkaError = problem.args[0]
+            denied = forbidden(error, f"describing topic {name}")
+            if denied is not None:
+                raise denied from problem
             if error.code() in MISSING_CODES:
                 raise WrongSetup(
-                    f"topic {name} does not exist or may not be seen ({error.name()}): run `refrain topics create`"
+                    f"topic {name} does not exist ({error.name()}): run `refrain topics create`"
                     f" (prefix {self._settings.prefix!r})"
                 ) from problem
             raise LogFailed(f"cannot describe topic {name}: {error.str()}: is the broker at"
@@ -412,7 +415,7 @@ class KafkaTransactionalWriter:
                 offsets, metadata = _offsets(group.name, positions), group.metadata
                 _again(lambda: producer.send_offsets_to_transaction(offsets, metadata, TRANSACTION_STEP_S))
             _again(lambda: producer.commit_transaction(TRANSACTION_STEP_S))
-        except SendFailed:
+        except (SendFailed, Forbidden):
             self._abort()
             raise
         except KafkaException as problem:
@@ -479,9 +482,15 @@ def send_all(producer: Producer, prefix: str, records: Sequence[Outgoing], wait_
                 error = problem.args[0]
                 if error.fatal() or error.code() == KafkaError._FATAL:
                     raise _failure(error, f"producing to {name}") from problem
-                raise SendFailed(f"cannot produce to {name}: {error.str()}") from problem
+                raise forbidden(error, f"producing to {name}") or SendFailed(
+                    f"cannot produce to {name}: {error.str()}"
+                ) from problem
     while delivered < len(records) and not failure:
-        producer.flush(0.5)
+        try:
+            producer.flush(0.5)
+        except KafkaException as problem:
+            # A producer that may write nothing at all fails as a whole.
+            raise _failure(problem.args[0], "producing") from problem
         if time.monotonic() > deadline:
             missing = len(records) - delivered
             raise SendFailed(f"{missing} records were not acknowledged within {wait_s:.0f} s: is the broker up?")
@@ -489,7 +498,9 @@ def send_all(producer: Producer, prefix: str, records: Sequence[Outgoing], wait_
         error, place_name = failure[0]
         if error.code() in FENCE_CODES:
             raise Fenced(f"{place_name}: {error.str()}: another worker took over; start this one again")
-        raise SendFailed(f"{place_name} refused a record: {error.str()}")
+        raise forbidden(error, f"producing to {place_name}") or SendFailed(
+            f"{place_name} refused a record: {error.str()}"
+        )
     return {(topic.removeprefix(prefix), partition): end for (topic, partition), end in reached.items()}
 
 
@@ -506,8 +517,11 @@ def _again(step: Callable[[], Any], attempts: int = 20) -> None:
             time.sleep(0.02)
 
 
-def _failure(error: KafkaError, doing: str) -> LogFailed:
+def _failure(error: KafkaError, doing: str) -> LogFailed | Forbidden:
     text = f"{doing}: {error.name()}: {error.str()}"
+    denied = forbidden(error, doing)
+    if denied is not None:
+        return denied
     if error.code() in REBALANCE_CODES:
         return Rebalanced(text)
     if error.code() in FENCE_CODES or error.fatal() or error.code() == KafkaError._FATAL:

@@ -15,6 +15,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from streams.authorization import forbidden
 from streams.errors import Lapsed, SendFailed
 from streams.log import Outgoing, cluster_name
 
@@ -97,7 +98,12 @@ class LapsingWriter:
         deadline = time.monotonic() + self._wait_s
         given_up = False
         while reports.count < count:
-            self._producer.flush(FLUSH_S)
+            try:
+                self._producer.flush(FLUSH_S)
+            except KafkaException as problem:
+                # A producer that may write nothing at all fails as a whole.
+                error: KafkaError = problem.args[0]
+                raise forbidden(error, "producing") or SendFailed(f"cannot produce: {error.str()}") from problem
             if reports.failure is not None and not given_up:
                 self._drop_queued()
                 given_up = True
@@ -110,7 +116,7 @@ class LapsingWriter:
             error, place = reports.failure
             if error.code() in LAPSED_CODES:
                 raise Lapsed(f"{place}: not written in time ({error.str()})")
-            raise SendFailed(f"{place} refused a record: {error.str()}")
+            raise forbidden(error, f"producing to {place}") or SendFailed(f"{place} refused a record: {error.str()}")
 
 
 class _Reports:

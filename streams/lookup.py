@@ -39,6 +39,7 @@ from streams.shard.state import Shard
 from streams.sharding import shards_of
 from streams.slots import claim_slot
 from streams.store import Store
+from streams.topic_check import require_topics
 from streams.worker_context import WorkerContext
 
 logger = logging.getLogger(__name__)
@@ -50,10 +51,6 @@ TICK_AGAIN_MS = 1_000
 """A tick that was not folded by then is sent again."""
 SWITCH_S = 0.0005
 NAME = "lookup"
-WRITTEN = (
-    "responses", "forwards", "decisions", "acknowledgements", "stats", "doubts", "observations", "dead-letters"
-)  # fmt: skip
-"""Topics that it writes, beside the journal and `documents`."""
 
 
 class LookupWorker:
@@ -234,17 +231,7 @@ class LookupWorker:
 
 def checked_journal(log: Log) -> str:
     """The journal's incarnation. Raises WrongSetup when topics are missing or their partitions differ."""
-    for topic in (
-        "responses",
-        "forwards",
-        "decisions",
-        "acknowledgements",
-        "stats",
-        "doubts",
-        "observations",
-        "dead-letters",
-    ):
-        log.partitions(topic)
+    require_topics(log, NAME)
     shards_of(log)
     return log.topic_id("journal")
 

@@ -21,6 +21,7 @@ from streams.reading import Addressed, address_of, read
 from streams.routes import DirectRoute, ShardRoute, decode_route
 from streams.sharding import Shards
 from streams.stateless import Step, run_stateless
+from streams.topic_check import require_topics
 from streams.worker_context import WorkerContext
 
 SOURCE = "completions"
@@ -32,8 +33,7 @@ REMEMBERED_MAX = 1_000
 def run_populate(context: WorkerContext) -> None:
     """Run until `stop`. Raises WrongSetup for missing topics, LogFailed when the broker fails."""
     cluster = context.cluster
-    cluster.partitions(SOURCE)
-    cluster.partitions("acknowledgements")
+    require_topics(cluster, NAME)
     step = Populate(Shards(cluster.partitions("journal"), cluster.topic_id("journal")), context.metrics)
     with policy_session(NAME, context) as session:
         reader = _LookBack(cluster, step).reader

@@ -22,6 +22,7 @@ from streams.metrics import SECONDS, Metrics
 from streams.reading import read
 from streams.sharding import Shards
 from streams.stateless import Step, run_stateless
+from streams.topic_check import require_topics
 from streams.verifier import RememberingVerifier, Verifier, load_verifier
 from streams.worker_context import WorkerContext
 
@@ -110,8 +111,7 @@ def run_verify(context: WorkerContext, verifier: Verifier | None = None) -> None
     fails.
     """
     settings, cluster = context.settings, context.cluster
-    for topic in (SOURCE, "dead-letters"):
-        cluster.partitions(topic)
+    require_topics(cluster, NAME)
     journal = Shards(cluster.partitions("journal"), cluster.topic_id("journal"))
     if verifier is None:
         # At once, not with the first doubt: nobody waits for an opinion as long as loading takes.

@@ -18,6 +18,7 @@ from streams.log import Record
 from streams.reading import read
 from streams.recent import Recent
 from streams.settings import Settings
+from streams.topic_check import require_topics
 from streams.upstream.calls import Called, Calls
 from streams.upstream.completions import SOURCE, completed, recalled, refused
 from streams.upstream.http_model import HttpModel
@@ -58,8 +59,7 @@ def run_upstream(
     `make_model` is called in the loop that calls the model; without it the connector of the settings is made. Raises
     WrongSetup for settings or topics that are not as needed, LogFailed when the broker fails.
     """
-    for topic in (SOURCE, "completions", "load"):
-        context.cluster.partitions(topic)
+    require_topics(context.cluster, NAME)
     worker = Worker(context, make_model or model_of(context.settings, context.now_ms), bounds)
     try:
         while not context.stop():

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from ops.checks import GROUPS
 from ops.cli import main
 from ops.processors import NAMES
-from schemas.topics import BY_NAME
+from schemas.topics import BY_NAME, GROUPS, PROCESSORS
 
 
 def test_run_all_starts_every_processor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,6 +26,6 @@ def test_run_all_starts_every_processor(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_doctor_knows_what_every_processor_reads() -> None:
-    assert set(GROUPS) == set(NAMES)
+    assert set(GROUPS) == set(NAMES) == set(PROCESSORS)
     for name, topic in GROUPS.items():
         assert name in BY_NAME[topic].readers

@@ -237,6 +237,6 @@ def test_a_second_worker_takes_the_name_and_goes_on(log: MemoryLog) -> None:
 
 
 def test_a_control_topic_with_more_partitions_stops_the_start() -> None:
-    log = MemoryLog(lambda: 0, {"control": 2, "policies": 1, "journal": 4, "decisions": 1})
+    log = MemoryLog(lambda: 0, {"control": 2, "policies": 1, "journal": 4, "decisions": 1, "dead-letters": 1})
     with pytest.raises(WrongSetup, match="one partition"):
         govern(log, lambda: True)
