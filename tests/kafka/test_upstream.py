@@ -12,9 +12,8 @@ from schemas.forwards import Completion, Forward
 from streams.kafka_log import KafkaLog
 from streams.log import Outgoing
 from streams.settings import Settings
-from streams.upstream import worker
 from streams.upstream.model import Answer
-from streams.upstream.worker import run_upstream
+from streams.upstream.worker import Bounds, run_upstream
 from tests.kafka.background import Running, eventually, running
 from tests.kafka.table import PARTITIONS_MAX, create_table
 
@@ -76,12 +75,9 @@ def test_every_forward_is_called_once(log: KafkaLog, settings: Settings) -> None
     assert sorted(completed(log)) == sorted(model.asked) == sorted(NAMES)
 
 
-def test_the_next_worker_calls_only_what_was_open(
-    log: KafkaLog, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker, "DRAIN_S", 0.2)
+def test_the_next_worker_calls_only_what_was_open(log: KafkaLog, settings: Settings) -> None:
     first = Model(held=frozenset(NAMES[:5]))
-    with running(run_upstream, settings, make_model=lambda: first):
+    with running(run_upstream, settings, make_model=lambda: first, bounds=Bounds(drain_s=0.2)):
         eventually(lambda: written(log) == len(NAMES) - 5)
     second = Model()
     with running(run_upstream, settings, make_model=lambda: second):
