@@ -41,7 +41,6 @@ def run_govern(context: WorkerContext) -> None:
     for topic in (SOURCE, "policies"):
         if cluster.partitions(topic) != 1:
             raise WrongSetup(f"topic {topic} must have one partition: delete it and run `refrain topics create`")
-    shards = cluster.partitions("journal")
     metrics = GovernMetrics(context.metrics)
     seat = _Seat()
     reader = cluster.reader(SOURCE, NAME, seat)

@@ -51,7 +51,6 @@ TICK_AGAIN_MS = 1_000
 """A tick that was not folded by then is sent again."""
 SWITCH_S = 0.0005
 NAME = "lookup"
-OpenStore = Callable[[int], Store]
 
 
 class LookupWorker:

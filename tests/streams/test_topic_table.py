@@ -30,7 +30,7 @@ from streams.compare import run_compare
 from streams.errors import Forbidden, WrongSetup
 from streams.free_embedder import FreeEmbedder
 from streams.govern import run_govern
-from streams.log import Outgoing
+from streams.log import Log, Outgoing
 from streams.lookup import run_lookup
 from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
@@ -42,6 +42,7 @@ from streams.upstream.model import Answer
 from streams.upstream.worker import run_upstream
 from streams.verifier import WordsVerifier
 from streams.verify import run_verify
+from streams.worker_context import WorkerContext
 from tests.streams.made_app import App
 from tests.streams.recording import RecordingLog
 from tests.streams.shard.build import Journal, near, vector
@@ -80,6 +81,12 @@ class World:
         """A policy stands in `policies`."""
         self.give("policies", PolicyInForce(version=1, who="w", at_ms=0, policy=POLICY).encode(), key=POLICY_KEY)
 
+    def idle(self, cluster: Log) -> WorkerContext:
+        """The context of a processor that stops at once."""
+        return WorkerContext(
+            self.settings, cluster, Metrics(), stop=lambda: True, ready=lambda: None, now_ms=self.now_ms
+        )
+
     def run(self, work: Run, **more: Any) -> None:
         """Run the processor until it has written what the table says, and was given the time to write more."""
         until = time.monotonic() + WAIT_S
@@ -89,7 +96,8 @@ class World:
         def stop() -> bool:
             return time.monotonic() > until or (next(rounds) > 20 and self.seen.written >= set(writes(name)))
 
-        work(self.settings, self.seen, Metrics(), stop=stop, ready=lambda: None, now_ms=self.now_ms, **more)
+        context = WorkerContext(self.settings, self.seen, Metrics(), stop=stop, ready=lambda: None, now_ms=self.now_ms)
+        work(context, **more)
 
 
 def classify(world: World) -> None:
@@ -226,10 +234,9 @@ def test_no_processor_starts_without_one_of_its_topics_and_it_names_all_that_it_
     for topic in needs(name):
         lacking = MemoryLog(lambda: NOW_MS, {other: 1 for other in BY_NAME if other != topic})
         with pytest.raises(WrongSetup, match=f"{topic} does not exist: run `refrain topics create`"):
-            run(world.settings, lacking, Metrics(), stop=lambda: True, ready=lambda: None, now_ms=world.now_ms)
+            run(world.idle(lacking))
     with pytest.raises(WrongSetup) as raised:
-        run(world.settings, MemoryLog(world.now_ms, {}), Metrics(), stop=lambda: True, ready=lambda: None,
-            now_ms=world.now_ms)  # fmt: skip
+        run(world.idle(MemoryLog(world.now_ms, {})))
     assert all(topic in str(raised.value) for topic in needs(name))
 
 
