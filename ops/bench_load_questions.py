@@ -5,16 +5,14 @@ An intent is what one answer answers, in one or several wordings; intents that l
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import NamedTuple, TypeGuard
 
 from ops.bench_vectors import DO, HOW, WHAT
-from streams.errors import WrongSetup
+from ops.evaluate_lines import BadLine, Row, rows, whole_lines_of
+from streams.errors import BadInput, WrongSetup
 
 TEXT_CHARS_MAX = 2_000
 """A longer text is no question."""
@@ -96,28 +94,26 @@ def made() -> Questions:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str, bool]]:
-    opened: Any = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as lines:
-        try:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _row(path, number, line)
-        except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
-            raise WrongSetup(f"{path} cannot be read: {error}") from error
-
-
-def _row(path: Path, number: int, line: str) -> tuple[str, str, bool]:
-    wrong = f"{path}, line {number}: not a pair with text_a, text_b and a label of 0 or 1"
+    bad: list[BadLine] = []
     try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise WrongSetup(wrong) from error
-    if not isinstance(row, dict) or row.get("label") not in (0, 1):
-        raise WrongSetup(wrong)
-    one, other = row.get("text_a"), row.get("text_b")
-    if not (_is_question(one) and _is_question(other)):
-        raise WrongSetup(wrong)
-    return one.strip(), other.strip(), row["label"] == 1
+        for number, row in rows(whole_lines_of(path), bad):
+            _check_none(path, bad)
+            yield _row(path, number, row)
+    except BadInput as error:
+        raise WrongSetup(str(error)) from error
+    _check_none(path, bad)
+
+
+def _check_none(path: Path, bad: Sequence[BadLine]) -> None:
+    if bad:
+        raise WrongSetup(f"{path}, line {bad[0].line} cannot be read: {bad[0].why}")
+
+
+def _row(path: Path, number: int, row: Row) -> tuple[str, str, bool]:
+    one, other, label = row.get("text_a"), row.get("text_b"), row.get("label")
+    if label not in (0, 1) or not (_is_question(one) and _is_question(other)):
+        raise WrongSetup(f"{path}, line {number}: not a pair with text_a, text_b and a label of 0 or 1")
+    return one.strip(), other.strip(), label == 1
 
 
 def _is_question(text: object) -> TypeGuard[str]:

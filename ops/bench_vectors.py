@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from ops.evaluate_lines import Unreadable, json_object, text_of, whole_lines_of
 from streams.embedder import Embedder, load_embedder
-from streams.errors import WrongSetup
+from streams.errors import BadInput, WrongSetup
 from streams.settings import Embedding
 from streams.vectors import Floats
 
@@ -80,15 +79,16 @@ def turned(units: Floats, count: int, seed: int, turn: float = TURN) -> Floats:
 
 
 def read_questions(path: Path) -> Iterator[str]:
-    """The questions of a file."""
-    opened: Any = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            if not line.lstrip().startswith("{"):
-                yield line.strip()
-                continue
-            row = json.loads(line)
-            yield from (row[field] for field in TEXT_FIELDS if isinstance(row.get(field), str))
+    """The questions of a file. Raises BadInput naming the line that cannot be read."""
+    for number, line in enumerate(whole_lines_of(path), 1):
+        try:
+            if line.lstrip().startswith(b"{"):
+                row = json_object(line)
+                yield from (row[field] for field in TEXT_FIELDS if isinstance(row.get(field), str))
+            else:
+                yield text_of(line).strip()
+        except Unreadable as error:
+            raise BadInput(f"{path}, line {number} cannot be read: {error}") from error
 
 
 def _made() -> Iterator[str]:

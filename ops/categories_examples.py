@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ops.evaluate_lines import BadLine, Row, rows, whole_lines_of
 from schemas.base import NAME_PATTERN
 from schemas.policy import UNCATEGORISED
 from streams.errors import BadInput
 
 TEXT_CHARS_MAX = 100_000
-_GZIP = b"\x1f\x8b"
 
 
 class Example(NamedTuple):
@@ -78,21 +77,21 @@ def digest(examples: Sequence[Example]) -> str:
     return hashed.hexdigest()
 
 
-def _read(path: Path, row: Callable[[dict[str, Any]], tuple[str | None, Example]]) -> Taken:
-    rows, problems = [], []
-    for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
-            continue
+def _read(path: Path, row: Callable[[Row], tuple[str | None, Example]]) -> Taken:
+    taken: list[tuple[str | None, Example]] = []
+    bad: list[BadLine] = []
+    for number, found in rows(whole_lines_of(path), bad):
         try:
-            rows.append(row(_object(line)))
+            taken.append(row(found))
         except ValueError as error:
-            problems.append(f"{path}, line {number}: {error}")
-    if not rows:
+            bad.append(BadLine(number, str(error)))
+    problems = [f"{path}, line {number}: {why}" for number, why in bad]
+    if not taken:
         raise BadInput(f"{path} holds no example" + (f": {problems[0]}" if problems else ""))
-    return Taken(tuple(rows), tuple(problems))
+    return Taken(tuple(taken), tuple(problems))
 
 
-def _row(found: dict[str, Any], fields: Fields) -> tuple[str | None, Example]:
+def _row(found: Row, fields: Fields) -> tuple[str | None, Example]:
     split = None if fields.split is None else str(_field(found, fields.split))
     text = _text_of(found, fields.text)
     category = _category_of(found, fields)
@@ -102,7 +101,7 @@ def _row(found: dict[str, Any], fields: Fields) -> tuple[str | None, Example]:
     return split, Example(text, category, label)
 
 
-def _category_of(found: dict[str, Any], fields: Fields) -> str | None:
+def _category_of(found: Row, fields: Fields) -> str | None:
     if fields.outside_when is not None:
         field, value = fields.outside_when
         if str(found.get(field)) == value:
@@ -115,7 +114,7 @@ def _category_of(found: dict[str, Any], fields: Fields) -> str | None:
     return category
 
 
-def _text_of(found: dict[str, Any], field: str) -> str:
+def _text_of(found: Row, field: str) -> str:
     text = _field(found, field)
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{field} is not a text")
@@ -124,30 +123,7 @@ def _text_of(found: dict[str, Any], field: str) -> str:
     return text
 
 
-def _field(found: dict[str, Any], field: str) -> Any:
+def _field(found: Row, field: str) -> Any:
     if field not in found:
         raise ValueError(f"no field {field}")
     return found[field]
-
-
-def _object(line: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise ValueError("not a JSON object")
-    return found
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """The lines of a file; bytes that are not UTF-8 spoil their line alone."""
-    try:
-        with path.open("rb") as plain:
-            zipped = plain.read(2) == _GZIP
-        with gzip.open(path) if zipped else path.open("rb") as lines:
-            for line in lines:
-                yield line.decode("utf-8", "replace").removeprefix("\ufeff")
-    except (OSError, EOFError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise BadInput(f"{path} cannot be read: {why}") from error

@@ -106,6 +106,14 @@ def lines_of(path: Path) -> Iterator[bytes]:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}") from error
 
 
+def whole_lines_of(path: Path) -> Iterator[bytes]:
+    """The same for a file that is of no use in part. Raises BadInput also where a packed file breaks off."""
+    try:
+        yield from lines_of(path)
+    except Unreadable as error:
+        raise BadInput(f"{path} cannot be read: {error}") from error
+
+
 def rows(lines: Iterable[bytes], bad: list[BadLine]) -> Iterator[tuple[int, Row]]:
     """The numbered JSON objects of the lines, blank ones left out; what is none goes to `bad`."""
     number = 0
@@ -115,7 +123,7 @@ def rows(lines: Iterable[bytes], bad: list[BadLine]) -> Iterator[tuple[int, Row]
             if not data.strip():
                 continue
             try:
-                yield number, _object(data)
+                yield number, json_object(data)
             except Unreadable as error:
                 bad.append(BadLine(number, str(error)))
     except Unreadable as error:
@@ -197,11 +205,19 @@ def _label(row: Row, fields: Fields) -> bool:
     return LABELS[label.lower()]
 
 
-def _object(data: bytes) -> Row:
+def text_of(data: bytes) -> str:
+    """A line as text. Raises Unreadable."""
     try:
-        found = json.loads(data.decode())
+        return data.decode()
     except UnicodeDecodeError as error:
         raise Unreadable("not UTF-8") from error
+
+
+def json_object(data: bytes) -> Row:
+    """A line as a JSON object. Raises Unreadable."""
+    text = text_of(data)
+    try:
+        found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"not JSON: {error}") from error
     if not isinstance(found, dict):

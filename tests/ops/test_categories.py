@@ -162,7 +162,7 @@ def test_a_bad_line_is_told_and_the_rest_goes_on(examples: Path, capsys: pytest.
     whole = trained(examples, "a.json")
     examples.write_text("{\n" + examples.read_text())
     assert trained(examples, "b.json") == whole
-    assert "line 1: not a JSON object" in capsys.readouterr().err
+    assert "line 1: not JSON" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
