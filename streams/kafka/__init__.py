@@ -1,0 +1,1 @@
+"""Kafka as processors see it: the interface, the real cluster, and its in-memory twin."""
