@@ -13,8 +13,8 @@ from types import FrameType
 
 from ops.settings import load_settings
 from ops.worker import now_ms
-from streams.kafka_log import KafkaLog
-from streams.log import Outgoing, Record
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Outgoing, Record
 from streams.metrics import Metrics
 from streams.stateless import Step, run_stateless
 from streams.worker_context import WorkerContext

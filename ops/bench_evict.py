@@ -28,7 +28,7 @@ from schemas.policy import Cacheable, CategoryPolicy, Eviction, Limits, Policy, 
 from schemas.responses import Outcome
 from streams.errors import BadInput
 from streams.identity import decision_id
-from streams.log import Record
+from streams.kafka.interface import Record
 from streams.shard.fold import fold
 from streams.shard.state import Shard
 from streams.store import MemoryStore

@@ -28,7 +28,7 @@ from schemas.journal import Asked, Origin, Seen
 from schemas.policy import Cacheable, CategoryPolicy, Guard, Limits, Policy, Quota
 from schemas.responses import Outcome
 from streams.identity import decision_id
-from streams.log import Record
+from streams.kafka.interface import Record
 from streams.rocks_store import RocksStore
 from streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id
 from streams.shard.entries import namespace_of

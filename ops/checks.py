@@ -145,7 +145,7 @@ def lag(admin: AdminClient, settings: Settings) -> list[Seen]:
 def policy(settings: Settings) -> list[Seen]:
     """Is a policy in force?"""
     from streams.in_force import PolicyWatch
-    from streams.kafka_log import KafkaLog
+    from streams.kafka.cluster import KafkaLog
 
     found = PolicyWatch(KafkaLog(settings)).latest()
     if found is None:

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from ops.cluster import client, made, missing, unreachable
 from schemas.requests import Request
 from schemas.responses import Response
-from streams.producer_config import producer_config
+from streams.kafka.producer_config import producer_config
 
 if TYPE_CHECKING:
     from streams.settings import Settings

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streams.authorization import forbidden
 from streams.errors import Forbidden, LogFailed, Unreachable, WrongSetup
-from streams.kafka_log import connection
+from streams.kafka.authorization import forbidden
+from streams.kafka.cluster import connection
 
 if TYPE_CHECKING:
     from streams.settings import Settings

@@ -13,13 +13,13 @@ from ops.cluster import client, made, reach, unreachable
 from ops.lag import group_position
 from schemas.control import Given, PolicyInForce, SetPolicy
 from schemas.dead_letters import HEADER_OFFSET, HEADER_REASON, HEADER_TOPIC
-from streams.authorization import forbidden
 from streams.errors import CommandRefused, LogFailed, SendFailed
 from streams.in_force import PolicyWatch
-from streams.kafka_log import KafkaLog
+from streams.kafka.authorization import forbidden
+from streams.kafka.cluster import KafkaLog
 
 if TYPE_CHECKING:
-    from streams.log import Record
+    from streams.kafka.interface import Record
     from streams.settings import Settings
 
 SEND_S = 15.0

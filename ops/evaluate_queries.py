@@ -33,7 +33,7 @@ from streams.classify import Classifier, Incarnations
 from streams.embedder import Embedder, EmbeddingMetrics, Remembering
 from streams.entry_ids import wire_id
 from streams.identity import decision_id, decision_tag
-from streams.log import Outgoing, Record
+from streams.kafka.interface import Outgoing, Record
 from streams.metrics import Metrics
 from streams.reply_to import ReplyTo
 from streams.routes import ShardRoute, decode_route

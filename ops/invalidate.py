@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ops.matching import Found
     from schemas.base import Near
     from schemas.control import Invalidate
-    from streams.log import Log
+    from streams.kafka.interface import Log
     from streams.settings import Settings
 
 T = TypeVar("T")

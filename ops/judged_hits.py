@@ -12,7 +12,7 @@ from ops.scanning import records
 from schemas.control import Judge, decode_command
 from schemas.decisions import Decision, Reason
 from schemas.responses import Outcome
-from streams.log import Log, Record
+from streams.kafka.interface import Log, Record
 
 CONTROL, DECISIONS = "control", "decisions"
 

@@ -12,7 +12,7 @@ from schemas.control import Invalidate
 from schemas.documents import Entry, Withdrawal
 from schemas.journal import EntriesInvalidated
 from streams.entry_ids import wire_id
-from streams.log import Record
+from streams.kafka.interface import Record
 from streams.shard.columns import ENTRIES
 from streams.shard.withdrawal import matches, ordered
 

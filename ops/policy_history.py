@@ -8,7 +8,7 @@ from typing import NamedTuple
 from schemas.control import PolicyInForce, SetPolicy, decode_command
 from streams.commands import put_in_force
 from streams.errors import BadInput, Refusal, RefusalCode
-from streams.log import Log, Record
+from streams.kafka.interface import Log, Record
 from streams.reading import read
 
 CONTROL = "control"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ops import output
 
 if TYPE_CHECKING:
-    from streams.log import Log, Record
+    from streams.kafka.interface import Log, Record
 
 STEP = 1_000
 """Records after which the bar moves."""

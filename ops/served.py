@@ -13,7 +13,7 @@ from schemas.decisions import Decision
 from schemas.journal import Answered, decode_event
 from schemas.responses import Outcome
 from streams.entry_ids import place_of, wire_id
-from streams.log import Log, Record
+from streams.kafka.interface import Log, Record
 from streams.look_back import LookBack
 
 DECISIONS = "decisions"

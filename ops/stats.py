@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ops.stats_sum import Summary
     from ops.stats_view import Rates
     from schemas.stats import ShardStats
-    from streams.log import Log
+    from streams.kafka.interface import Log
 
 STATS = "stats"
 EVERY_S = 1.0
@@ -49,7 +49,7 @@ def stats(
     refrain stats --watch
     """
     from ops.cluster import reach
-    from streams.kafka_log import KafkaLog
+    from streams.kafka.cluster import KafkaLog
 
     settings = settings_of(context)
     reach(settings)

@@ -21,12 +21,12 @@ from ops.lifeline import watch_supervisor
 from ops.processors import Processor, processor
 from streams.errors import RefrainError
 from streams.health import HealthServer, Heart
-from streams.kafka_log import KafkaLog
+from streams.kafka.cluster import KafkaLog
 from streams.metrics import Metrics
 from streams.worker_context import WorkerContext
 
 if TYPE_CHECKING:
-    from streams.log import Log
+    from streams.kafka.interface import Log
     from streams.settings import Settings
 
 logger = logging.getLogger(__name__)

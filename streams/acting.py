@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from schemas.acknowledgements import Acknowledgement
 from schemas.control import PolicyInForce
 from streams.in_force import Known, PolicyFollower, lease_s_of
-from streams.log import Outgoing
+from streams.kafka.interface import Outgoing
 from streams.worker_context import WorkerContext
 
 TOPIC = "acknowledgements"

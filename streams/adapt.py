@@ -21,8 +21,8 @@ from streams.dead_letters import bury
 from streams.errors import LogFailed, RefrainError, Refusal
 from streams.faust_app import faust_app
 from streams.in_force import PolicyWatch
+from streams.kafka.interface import Outgoing, Record
 from streams.load_window import LoadWindow, Reports, load_of
-from streams.log import Outgoing, Record
 from streams.metrics import Metrics
 from streams.reading import read
 from streams.settings import Adapt, Settings

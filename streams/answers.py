@@ -10,7 +10,7 @@ from typing import Any
 from schemas.base import Header, Reply
 from schemas.responses import DecisionSummary, Outcome, Problem, Response
 from streams.errors import RefusalCode
-from streams.log import Headers, Outgoing
+from streams.kafka.interface import Headers, Outgoing
 
 Body = dict[str, Any]
 

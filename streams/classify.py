@@ -23,7 +23,7 @@ from streams.embedder import Embedder, EmbeddingMetrics, Remembering, load_embed
 from streams.errors import RefrainError, Refusal, RefusalCode
 from streams.identity import Question, check_length, decision_id, decision_tag, identify, question_of
 from streams.in_force import within_ms_of
-from streams.log import Log, Outgoing, Record
+from streams.kafka.interface import Log, Outgoing, Record
 from streams.long_text import Framed, frame
 from streams.metrics import Metrics
 from streams.never import has_never

@@ -18,7 +18,7 @@ from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadCh
 from schemas.responses import Outcome
 from streams.dead_letters import bury
 from streams.errors import Refusal, RefusalCode
-from streams.log import Outgoing, Record
+from streams.kafka.interface import Outgoing, Record
 from streams.reading import read
 from streams.vectors import decode, squared_norm
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from schemas.decisions import Decision
 from streams.errors import Rebalanced
-from streams.log import Ends, Outgoing, Position, Reader, TransactionalWriter
+from streams.kafka.interface import Ends, Outgoing, Position, Reader, TransactionalWriter
 from streams.lookup_metrics import LookupMetrics, show
 from streams.reports import Report, Reports
 from streams.shard.state import Shard

@@ -18,7 +18,7 @@ from streams.beside import beside
 from streams.dead_letters import turn_away
 from streams.embedder import Embedder, EmbeddingMetrics, Remembering, load_embedder
 from streams.errors import Refusal
-from streams.log import Outgoing, Record
+from streams.kafka.interface import Outgoing, Record
 from streams.long_text import mean, split
 from streams.metrics import Metrics
 from streams.reading import read

@@ -13,7 +13,7 @@ from schemas.dead_letters import (
     HEADERS,
 )
 from streams.errors import Refusal
-from streams.log import Outgoing, Record
+from streams.kafka.interface import Outgoing, Record
 from streams.metrics import Metrics
 
 logger = logging.getLogger(__name__)

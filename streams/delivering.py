@@ -17,7 +17,7 @@ from schemas.responses import Outcome, Problem, Response
 from streams.answers import refused, respond
 from streams.dead_letters import turn_away
 from streams.errors import Refusal, RefusalCode
-from streams.log import Outgoing, Record
+from streams.kafka.interface import Outgoing, Record
 from streams.metrics import Metrics
 from streams.never import has_never, may_keep
 from streams.reading import Addressed

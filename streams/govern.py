@@ -16,7 +16,7 @@ from schemas.decisions import Decision
 from streams.commands import NAME, decide, judged_by
 from streams.errors import Rebalanced, WrongSetup
 from streams.in_force import PolicyWatch
-from streams.log import Log, Outgoing, Position, Reader, Record, TransactionalWriter
+from streams.kafka.interface import Log, Outgoing, Position, Reader, Record, TransactionalWriter
 from streams.look_back import LookBack
 from streams.metrics import Metrics, policy_version
 from streams.topic_check import require_topics

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from schemas.control import POLICY_KEY, PolicyInForce
 from streams.errors import LogFailed, Refusal, WrongSetup
-from streams.log import Log, Record
+from streams.kafka.interface import Log, Record
 from streams.metrics import Metrics, policy_version
 from streams.reading import read
 from streams.settings import Settings

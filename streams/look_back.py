@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from schemas.decisions import Decision
 from streams.errors import Refusal
-from streams.log import Log, Record
-from streams.partitioner import partition_of
+from streams.kafka.interface import Log, Record
+from streams.kafka.partitioner import partition_of
 from streams.reading import read
 
 TOPIC = "decisions"

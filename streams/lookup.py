@@ -26,7 +26,7 @@ from pathlib import Path
 from schemas.journal import Tick
 from streams.commit import Commits
 from streams.errors import JournalUnreadable
-from streams.log import Log, Outgoing, Record
+from streams.kafka.interface import Log, Outgoing, Record
 from streams.lookup_metrics import LookupMetrics, count
 from streams.metrics import Metrics
 from streams.reports import Reports

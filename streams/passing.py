@@ -13,7 +13,7 @@ from schemas.requests import Request
 from schemas.responses import DecisionSummary, Outcome
 from streams.answers import Body, refused, respond
 from streams.errors import RefusalCode
-from streams.log import Outgoing
+from streams.kafka.interface import Outgoing
 from streams.routes import DirectRoute, encode_route
 
 NOT_FORWARDED = frozenset({"stream", "stream_options"})

@@ -15,7 +15,7 @@ from streams.acting import policy_session
 from streams.delivering import NAME, Delivery
 from streams.errors import Refusal
 from streams.in_force import within_ms_of
-from streams.log import Log, Outgoing, Record
+from streams.kafka.interface import Log, Outgoing, Record
 from streams.metrics import Metrics
 from streams.reading import Addressed, address_of, read
 from streams.routes import DirectRoute, ShardRoute, decode_route

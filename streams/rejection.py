@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from streams.answers import refused, reply_of, respond
 from streams.dead_letters import bury
 from streams.errors import Refusal, RefusalCode
-from streams.log import Headers, Outgoing, Record
+from streams.kafka.interface import Headers, Outgoing, Record
 from streams.metrics import Metrics
 from streams.reply_to import DEFAULT, ReplyTo
 from streams.request_reading import parse

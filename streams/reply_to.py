@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from schemas.topics import BY_NAME
 from streams.errors import Refusal, RefusalCode, WrongSetup
-from streams.log import Headers, Log
+from streams.kafka.interface import Headers, Log
 from streams.recent import Kept
 
 RESPONSES = "responses"

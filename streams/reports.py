@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from schemas.acknowledgements import Acknowledgement
 from schemas.stats import ShardStats
-from streams.log import Outgoing
+from streams.kafka.interface import Outgoing
 from streams.shard.state import Shard
 from streams.shard.stats import CONTROL, stats_of
 

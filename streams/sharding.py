@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from streams.errors import Refusal, RefusalCode, WrongSetup
-from streams.log import Log
+from streams.kafka.interface import Log
 
 
 class Shards(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Protocol
 from schemas.control import PolicyInForce
 from streams.acting import PolicySession
 from streams.errors import Lapsed, Rebalanced
-from streams.log import Outgoing, Position, Reader, Record, Writer
+from streams.kafka.interface import Outgoing, Position, Reader, Record, Writer
 from streams.metrics import Metrics
 from streams.worker_context import WorkerContext
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.topics import needs
 from streams.errors import Forbidden, WrongSetup
-from streams.log import Log
+from streams.kafka.interface import Log
 
 
 def require_topics(log: Log, processor: str) -> None:

@@ -17,7 +17,7 @@ from schemas.journal import Verified
 from streams.beside import beside
 from streams.dead_letters import turn_away
 from streams.errors import Refusal
-from streams.log import Outgoing, Record
+from streams.kafka.interface import Outgoing, Record
 from streams.metrics import SECONDS, Metrics
 from streams.reading import read
 from streams.sharding import Shards

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streams.log import Log
+from streams.kafka.interface import Log
 from streams.metrics import Metrics
 from streams.settings import Settings
 

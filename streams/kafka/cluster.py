@@ -25,11 +25,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from streams.authorization import forbidden
 from streams.errors import Fenced, Forbidden, LogFailed, OffsetLost, Rebalanced, SendFailed, WrongSetup
-from streams.lapsing import LapsingWriter
-from streams.log import Ends, Headers, Listener, Membership, Outgoing, Position, Record, cluster_name
-from streams.producer_config import producer_config
+from streams.kafka.authorization import forbidden
+from streams.kafka.expiring_producer import LapsingWriter
+from streams.kafka.interface import Ends, Headers, Listener, Membership, Outgoing, Position, Record, cluster_name
+from streams.kafka.producer_config import producer_config
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)

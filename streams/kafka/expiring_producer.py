@@ -15,10 +15,10 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from streams.authorization import forbidden
 from streams.errors import Lapsed, SendFailed
-from streams.log import Outgoing, cluster_name
-from streams.producer_config import producer_config
+from streams.kafka.authorization import forbidden
+from streams.kafka.interface import Outgoing, cluster_name
+from streams.kafka.producer_config import producer_config
 
 LAPSED_CODES = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 FLUSH_S = 0.5

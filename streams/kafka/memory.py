@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from schemas.topics import BY_NAME, MESSAGE_BYTES_MAX
 from streams.errors import Fenced, OffsetLost, SendFailed, WrongSetup
-from streams.log import Ends, Listener, Membership, Outgoing, Position, Record
-from streams.partitioner import partition_of
+from streams.kafka.interface import Ends, Listener, Membership, Outgoing, Position, Record
+from streams.kafka.partitioner import partition_of
 
 
 def _drawn(number: int) -> str:

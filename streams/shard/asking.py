@@ -18,7 +18,7 @@ from schemas.responses import DecisionSummary, Outcome, Response
 from streams.answers import refused, respond, served
 from streams.effective import terms
 from streams.errors import RefusalCode
-from streams.log import Outgoing, Record
+from streams.kafka.interface import Outgoing, Record
 from streams.passing import deadline_at_ms as longest_wait
 from streams.passing import unstreamed
 from streams.routes import DirectRoute, ShardRoute, encode_route

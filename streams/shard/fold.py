@@ -34,7 +34,7 @@ from streams.dead_letters import bury
 from streams.effective import JUDGED_MAX
 from streams.entry_ids import topic_place
 from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
-from streams.log import Record
+from streams.kafka.interface import Record
 from streams.never import may_keep
 from streams.reading import unknown_version_of
 from streams.shard import asking, counts, eviction, landing, opining, withdrawing

@@ -8,7 +8,7 @@ from typing import Any
 from schemas.decisions import Decision
 from schemas.journal import Asked, Passed
 from schemas.responses import DecisionSummary
-from streams.log import Outgoing, Record
+from streams.kafka.interface import Outgoing, Record
 from streams.shard.counts import Count
 from streams.shard.state import BEHAVIOUR, Shard
 

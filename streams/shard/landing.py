@@ -16,7 +16,7 @@ from streams.dead_letters import bury
 from streams.entry_ids import request_place_of, topic_place_of
 from streams.errors import Refusal, RefusalCode
 from streams.identity import decision_tag
-from streams.log import Outgoing, Record
+from streams.kafka.interface import Outgoing, Record
 from streams.never import may_keep
 from streams.shard import counts
 from streams.shard.admission import NotKept, not_kept

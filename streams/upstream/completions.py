@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from schemas.responses import Problem
 from streams.dead_letters import turn_away
 from streams.errors import Refusal
-from streams.log import Log, Outgoing, Record
+from streams.kafka.interface import Log, Outgoing, Record
 from streams.metrics import Metrics
 from streams.reading import address_of
 from streams.routes import DirectRoute, decode_route

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from schemas.load import LoadSample
-from streams.log import Outgoing
+from streams.kafka.interface import Outgoing
 
 IDLE_MAX_MS = 60_000
 """A model without calls for so long is not reported any more."""

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable
 
 from streams.errors import Rebalanced
-from streams.log import Position, Reader
+from streams.kafka.interface import Position, Reader
 
 logger = logging.getLogger(__name__)
 

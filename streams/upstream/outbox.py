@@ -6,7 +6,7 @@ import queue
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
-from streams.log import Outgoing, Writer
+from streams.kafka.interface import Outgoing, Writer
 from streams.upstream.background import Background
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from schemas.forwards import Forward
 from streams.errors import Refusal, WrongSetup
-from streams.log import Record
+from streams.kafka.interface import Record
 from streams.reading import read
 from streams.recent import Recent
 from streams.settings import Settings

@@ -15,8 +15,8 @@ from schemas.base import Sealed
 from schemas.journal import Answered
 from schemas.requests import Request
 from schemas.responses import DecisionSummary, Outcome, Response
-from streams.kafka_log import KafkaLog
-from streams.log import Outgoing
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Outgoing
 from streams.settings import Settings
 from tests.kafka.made import make_topic
 

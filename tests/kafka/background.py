@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from streams.kafka_log import KafkaLog
+from streams.kafka.cluster import KafkaLog
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.worker_context import WorkerContext

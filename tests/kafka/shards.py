@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from schemas.acknowledgements import Acknowledgement
-from streams.kafka_log import KafkaLog
-from streams.log import Outgoing
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Outgoing
 from streams.settings import Settings
 
 LOOK_S = 0.05

@@ -40,8 +40,8 @@ from schemas.requests import CacheMode, Request
 from schemas.responses import Response
 from schemas.topics import AUDITORS, BY_NAME, CLIENTS, CONNECTORS, OPERATORS, ROLES, reads, writes
 from streams.errors import Forbidden
-from streams.kafka_log import KafkaLog
-from streams.log import Outgoing
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Outgoing
 from streams.settings import Adapt, Embedding, Settings, Upstream, Verify
 from tests.kafka.background import WAIT_S, Running, eventually
 from tests.kafka.walled_broker import ROOT, WalledBroker, walled_broker

@@ -17,8 +17,8 @@ from schemas.policy import Cacheable, CategoryPolicy, Policy
 from schemas.responses import DecisionSummary, Outcome, Response
 from streams.classify import run_classify
 from streams.govern import run_govern
-from streams.kafka_log import KafkaLog
-from streams.log import Outgoing
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Outgoing
 from streams.populate import run_populate
 from streams.routes import ShardRoute, encode_route
 from streams.settings import Settings

@@ -15,8 +15,8 @@ from schemas.load import LoadSample
 from schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from streams.adapt import run_adapt
 from streams.govern import run_govern
-from streams.kafka_log import KafkaLog
-from streams.log import Outgoing
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Outgoing
 from streams.settings import Adapt, Settings
 from tests.kafka.background import Running, eventually, running
 from tests.kafka.table import PARTITIONS_MAX, create_table

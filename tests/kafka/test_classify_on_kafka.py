@@ -17,8 +17,8 @@ from schemas.responses import Response
 from schemas.topics import BY_NAME
 from streams.classify import run_classify
 from streams.errors import WrongSetup
-from streams.kafka_log import KafkaLog
-from streams.log import Headers, Outgoing, Record
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Headers, Outgoing, Record
 from streams.metrics import Metrics
 from streams.reply_to import partitions_of
 from streams.settings import Classify, Settings

@@ -14,8 +14,8 @@ from ops.questions import Defaults, question_of, request_of
 from schemas.requests import Request
 from schemas.responses import Outcome, Response
 from streams.errors import Unreachable, WrongSetup
-from streams.kafka_log import KafkaLog
-from streams.log import Outgoing, Record
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Outgoing, Record
 from streams.settings import Settings
 from tests.kafka.table import create_table
 

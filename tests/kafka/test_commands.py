@@ -27,8 +27,8 @@ from streams.dead_letters import bury
 from streams.embedder import load_embedder
 from streams.entry_ids import wire_id
 from streams.errors import CommandRefused, LogFailed, Refusal, RefusalCode
-from streams.kafka_log import KafkaLog
-from streams.log import Outgoing, Record
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Outgoing, Record
 from streams.settings import Settings
 from streams.shard.columns import ENTRIES, entry_id
 from streams.vectors import encode, quantise

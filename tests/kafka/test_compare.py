@@ -11,8 +11,8 @@ from schemas.base import Sealed
 from schemas.observations import Comparison, Observation
 from streams.compare import run_compare
 from streams.identity import decision_id
-from streams.kafka_log import KafkaLog
-from streams.log import Outgoing
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Outgoing
 from streams.settings import Settings
 from tests.kafka.background import eventually, running
 from tests.kafka.table import create_table

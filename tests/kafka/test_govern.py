@@ -17,8 +17,8 @@ from schemas.responses import Outcome
 from streams.govern import run_govern
 from streams.identity import decision_id
 from streams.in_force import PolicyWatch
-from streams.kafka_log import KafkaLog
-from streams.log import Outgoing
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Outgoing
 from streams.settings import Settings
 from tests.kafka.background import Running, eventually, running
 from tests.kafka.table import PARTITIONS_MAX, create_table

@@ -10,8 +10,8 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.errors import OffsetLost, Rebalanced, SendFailed
-from streams.kafka_log import KafkaLog, KafkaReader, connection
-from streams.log import Outgoing, Position, Reader
+from streams.kafka.cluster import KafkaLog, KafkaReader, connection
+from streams.kafka.interface import Outgoing, Position, Reader
 from streams.settings import Settings
 from tests.kafka.made import ADMIN_S, make_topic
 from tests.streams.log_contract import Remembering, join, poll_until, records_of, values

@@ -8,9 +8,9 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from streams.errors import Lapsed, SendFailed
-from streams.kafka_log import KafkaLog
-from streams.log import Outgoing, Writer
-from streams.partitioner import partition_of
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Outgoing, Writer
+from streams.kafka.partitioner import partition_of
 from streams.settings import Settings
 from tests.kafka.made import make_topic
 

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streams.kafka_log import KafkaLog
+from streams.kafka.cluster import KafkaLog
 from streams.settings import Settings
 from tests.kafka.made import ADMIN_S, make_topic
 from tests.streams.log_contract import Cluster, LogContract

@@ -19,8 +19,8 @@ from ops.client import Client, Reply
 from schemas.decisions import Decision
 from schemas.requests import Request
 from schemas.responses import Outcome
-from streams.kafka_log import KafkaLog
-from streams.log import Record
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Record
 from streams.settings import Settings, Upstream
 from tests.kafka.background import eventually
 from tests.kafka.table import create_table

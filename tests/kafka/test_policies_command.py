@@ -20,7 +20,7 @@ from schemas.policy import CategoryPolicy, Policy
 from streams.errors import CommandRefused
 from streams.govern import run_govern
 from streams.in_force import PolicyWatch
-from streams.kafka_log import KafkaLog
+from streams.kafka.cluster import KafkaLog
 from streams.lookup import run_lookup
 from streams.settings import Settings
 from tests.kafka.background import eventually, running

@@ -16,7 +16,7 @@ from schemas.requests import Request
 from schemas.responses import Outcome, Response
 from streams.classify import run_classify
 from streams.govern import run_govern
-from streams.kafka_log import KafkaLog
+from streams.kafka.cluster import KafkaLog
 from streams.lookup import run_lookup
 from streams.populate import run_populate
 from streams.settings import Settings, Upstream, Verify

@@ -8,8 +8,8 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from schemas.forwards import Completion, Forward
-from streams.kafka_log import KafkaLog
-from streams.log import Outgoing
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Outgoing
 from streams.settings import Settings
 from streams.upstream.model import Answer
 from streams.upstream.worker import Bounds, run_upstream

@@ -11,8 +11,8 @@ from schemas.base import Sealed
 from schemas.doubts import DoubtRaised
 from schemas.journal import Verified, decode_event
 from streams.identity import decision_id
-from streams.kafka_log import KafkaLog
-from streams.log import Outgoing
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Outgoing
 from streams.settings import Settings, Verify
 from streams.verify import run_verify
 from tests.kafka.background import eventually, running

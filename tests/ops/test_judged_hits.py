@@ -10,8 +10,8 @@ from schemas.base import Message
 from schemas.control import Judge, Switch
 from schemas.decisions import Decision, Reason
 from schemas.responses import Outcome
-from streams.log import Outgoing
-from streams.memory_log import MemoryLog
+from streams.kafka.interface import Outgoing
+from streams.kafka.memory import MemoryLog
 
 
 def decision(id_: str, **fields: Any) -> Decision:

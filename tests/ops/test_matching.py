@@ -11,7 +11,7 @@ from schemas.base import Near, Sealed, Source
 from schemas.control import Invalidate
 from schemas.documents import Entry
 from streams.entry_ids import wire_id
-from streams.log import Record
+from streams.kafka.interface import Record
 from streams.shard.columns import ENTRIES, entry_id
 from streams.vectors import encode, quantise
 

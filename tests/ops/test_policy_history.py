@@ -13,8 +13,8 @@ from schemas.control import PolicyInForce, ReportLoad, SetPolicy
 from schemas.policy import CategoryPolicy, Policy
 from streams.commands import decide
 from streams.errors import BadInput
-from streams.log import Outgoing, Record
-from streams.memory_log import MemoryLog
+from streams.kafka.interface import Outgoing, Record
+from streams.kafka.memory import MemoryLog
 
 LOAD = ReportLoad(who="adapt", model="m", load=0.5, valid_until_ms=9).encode()
 

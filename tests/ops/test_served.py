@@ -15,8 +15,8 @@ from schemas.journal import Answered, PolicySet, Tick
 from schemas.policy import Policy
 from schemas.responses import Outcome
 from streams.entry_ids import wire_id
-from streams.log import Outgoing
-from streams.memory_log import MemoryLog
+from streams.kafka.interface import Outgoing
+from streams.kafka.memory import MemoryLog
 
 
 def decision(id_: str, outcome: Outcome, **fields: Any) -> Decision:

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from ops.cluster import reach
 from ops.topic_admin import create
-from streams.kafka_log import KafkaLog
+from streams.kafka.cluster import KafkaLog
 from streams.settings import Adapt, Embedding, Settings, Upstream
 from streams.upstream.simulated_server import SimulatedServer
 from tests.simulation.checks import Report

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from schemas.control import Given, Invalidate, Judge, SetPolicy, Switch
 from schemas.policy import Cacheable, Policy
 from schemas.responses import Outcome, Response
-from streams.log import Outgoing, Writer
+from streams.kafka.interface import Outgoing, Writer
 from tests.simulation import traffic
 
 FLIPPED = traffic.CATEGORIES[-1]

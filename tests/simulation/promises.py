@@ -14,7 +14,7 @@ from schemas.decisions import Decision
 from schemas.documents import Entry
 from schemas.load import LoadSample
 from schemas.requests import Request
-from streams.log import Outgoing
+from streams.kafka.interface import Outgoing
 from streams.upstream.simulated_server import SimulatedServer
 from tests.simulation import checks, traffic
 from tests.simulation.bench import Bench, wait_until

@@ -13,8 +13,8 @@ from ops.client import HEADER
 from schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON, HEADER_TOPIC
 from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
 from streams.identity import decision_id, decision_tag
-from streams.kafka_log import KafkaLog
-from streams.log import Headers, Log, Record
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.interface import Headers, Log, Record
 from streams.rocks_store import RocksStore
 from streams.store import digest
 

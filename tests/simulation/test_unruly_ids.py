@@ -8,8 +8,8 @@ from schemas.decisions import Decision
 from schemas.journal import HitJudged
 from schemas.responses import Outcome
 from streams.entry_ids import wire_id
-from streams.log import Outgoing
-from streams.memory_log import MemoryLog
+from streams.kafka.interface import Outgoing
+from streams.kafka.memory import MemoryLog
 from streams.shard.fold import fold
 from streams.shard.folded import Folded
 from streams.shard.state import Shard

@@ -18,7 +18,7 @@ from schemas.journal import (
 )
 from schemas.policy import Cacheable
 from streams.entry_ids import Place, place_of
-from streams.log import Log, Record
+from streams.kafka.interface import Log, Record
 from tests.simulation.records import read_all
 
 

@@ -1,4 +1,4 @@
-"""What every log promises, as one test case: `streams.memory_log` and `streams.kafka_log` both pass it."""
+"""What every log promises, as one test case: `streams.kafka.memory` and `streams.kafka.cluster` both pass it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from itertools import pairwise
 import pytest
 
 from streams.errors import Fenced, SendFailed, WrongSetup
-from streams.log import Log, Outgoing, Position, Reader, Record
-from streams.partitioner import partition_of
+from streams.kafka.interface import Log, Outgoing, Position, Reader, Record
+from streams.kafka.partitioner import partition_of
 
 GROUP = "group"
 WAIT_S = 15.0

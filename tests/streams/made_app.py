@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
-from streams.log import Headers, Log, Outgoing, Record
+from streams.kafka.interface import Headers, Log, Outgoing, Record
 
 BATCH = 100
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from streams.log import (
+from streams.kafka.interface import (
     Ends,
     Listener,
     Log,

@@ -12,8 +12,8 @@ from schemas.policy import CategoryPolicy, Policy
 from streams.acting import PolicySession
 from streams.errors import Lapsed
 from streams.in_force import LEASE_S, PolicyFollower
-from streams.log import Outgoing, Record, Writer
-from streams.memory_log import MemoryLog
+from streams.kafka.interface import Outgoing, Record, Writer
+from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.stateless import ATTEMPTS_MAX, Step, run_stateless

@@ -9,8 +9,8 @@ from schemas.load import LoadSample
 from schemas.policy import ModelPolicy
 from streams.adapt import AdaptMetrics, Desk, run_adapt
 from streams.errors import WrongSetup
-from streams.log import Outgoing, Record
-from streams.memory_log import MemoryLog
+from streams.kafka.interface import Outgoing, Record
+from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
 from streams.settings import Adapt, Settings
 from streams.worker_context import WorkerContext

@@ -18,7 +18,7 @@ from streams.classify import Classifier, Incarnations
 from streams.embedder import EmbeddingMetrics, Remembering
 from streams.errors import RefusalCode
 from streams.free_embedder import FreeEmbedder
-from streams.log import Outgoing, Record
+from streams.kafka.interface import Outgoing, Record
 from streams.metrics import Metrics
 from streams.model_embedder import ModelEmbedder
 from streams.normal import normal

@@ -29,8 +29,8 @@ from streams.embedder import EmbeddingMetrics, Remembering
 from streams.errors import LogFailed, RefusalCode, WrongSetup
 from streams.free_embedder import FreeEmbedder
 from streams.identity import decision_id, decision_tag
-from streams.log import Headers, Outgoing, Record
-from streams.memory_log import MemoryLog
+from streams.kafka.interface import Headers, Outgoing, Record
+from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
 from streams.reply_to import ReplyTo
 from streams.routes import DirectRoute, decode_route

@@ -16,7 +16,7 @@ from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, decode
 from schemas.policy import CategoryPolicy, Policy
 from schemas.responses import Outcome
 from streams.commands import decide, judged_by
-from streams.log import Outgoing, Record
+from streams.kafka.interface import Outgoing, Record
 from streams.vectors import encode, quantise
 
 NOW_MS = 1_000

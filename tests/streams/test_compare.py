@@ -16,8 +16,8 @@ from streams.compare import BATCH_MAX, PARTS_MAX, Compare, CompareMetrics, check
 from streams.embedder import Embedder
 from streams.errors import WrongSetup
 from streams.free_embedder import FreeEmbedder
-from streams.log import Outgoing, Record
-from streams.memory_log import MemoryLog
+from streams.kafka.interface import Outgoing, Record
+from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
 from streams.settings import Embedding, Settings
 from streams.vectors import Floats, quantise, similarity

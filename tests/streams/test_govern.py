@@ -17,8 +17,8 @@ from schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from schemas.responses import Outcome
 from streams.errors import LogFailed, SendFailed, WrongSetup
 from streams.govern import run_govern
-from streams.log import Outgoing, Record
-from streams.memory_log import MemoryLog
+from streams.kafka.interface import Outgoing, Record
+from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.worker_context import WorkerContext

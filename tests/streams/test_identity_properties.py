@@ -20,7 +20,7 @@ from streams.classify import Classifier, Incarnations
 from streams.embedder import EmbeddingMetrics, Remembering
 from streams.free_embedder import FreeEmbedder
 from streams.identity import NOT_CONTEXT
-from streams.log import Record
+from streams.kafka.interface import Record
 from streams.metrics import Metrics
 from streams.reply_to import ReplyTo
 from streams.settings import Classify

@@ -10,8 +10,8 @@ from schemas.control import POLICY_KEY, PolicyInForce
 from schemas.policy import CategoryPolicy, Policy
 from streams.errors import LogFailed, WrongSetup
 from streams.in_force import LEASE_S, PolicyFollower, PolicyWatch, lease_s_of, within_ms_of
-from streams.log import Outgoing
-from streams.memory_log import MemoryLog
+from streams.kafka.interface import Outgoing
+from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
 from streams.settings import Settings
 

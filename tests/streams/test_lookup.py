@@ -18,9 +18,9 @@ from schemas.policy import Cacheable
 from schemas.responses import Outcome, Response
 from schemas.stats import ShardStats
 from streams.errors import Rebalanced, SendFailed, WrongSetup
-from streams.log import Ends, Membership, Outgoing, Position, TransactionalWriter, Writer
+from streams.kafka.interface import Ends, Membership, Outgoing, Position, TransactionalWriter, Writer
+from streams.kafka.memory import MemoryLog
 from streams.lookup import LookupWorker
-from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
 from streams.restore import Restoring, restore
 from streams.settings import Settings

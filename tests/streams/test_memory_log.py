@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from streams.errors import Fenced, OffsetLost
-from streams.log import Outgoing, Position
-from streams.memory_log import MemoryLog
+from streams.kafka.interface import Outgoing, Position
+from streams.kafka.memory import MemoryLog
 from tests.streams.log_contract import Cluster, LogContract, Remembering, records_of, values
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ops.processors import NAMES, processor
 from streams.adapt import AdaptMetrics
-from streams.memory_log import MemoryLog
+from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
 from streams.settings import Embedding, Settings, Upstream
 from streams.worker_context import WorkerContext

@@ -17,8 +17,8 @@ from schemas.journal import Answered, AnswerFailed, AnswerWithheld, decode_event
 from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy
 from schemas.responses import DecisionSummary, Outcome, Problem, Response
 from streams.delivering import ANSWER_BYTES_MAX, LATE_MS
-from streams.log import Outgoing, Record
-from streams.memory_log import MemoryLog
+from streams.kafka.interface import Outgoing, Record
+from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
 from streams.populate import Populate, run_populate
 from streams.routes import DirectRoute, ShardRoute, encode_route

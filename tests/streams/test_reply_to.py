@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from streams.errors import Refusal, RefusalCode
-from streams.log import Headers
-from streams.memory_log import MemoryLog
+from streams.kafka.interface import Headers
+from streams.kafka.memory import MemoryLog
 from streams.reply_to import FRESH_MS, MISSING_MS, ReplyTo, Target, partitions_of
 
 COUNTS = {"responses": 8, "/team.replies": 3, "/app-7.answers": 1}

@@ -30,9 +30,9 @@ from streams.compare import run_compare
 from streams.errors import Forbidden, WrongSetup
 from streams.free_embedder import FreeEmbedder
 from streams.govern import run_govern
-from streams.log import Log, Outgoing
+from streams.kafka.interface import Log, Outgoing
+from streams.kafka.memory import MemoryLog
 from streams.lookup import run_lookup
-from streams.memory_log import MemoryLog
 from streams.metrics import Metrics
 from streams.populate import run_populate
 from streams.routes import DirectRoute, ShardRoute, encode_route

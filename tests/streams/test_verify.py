@@ -15,8 +15,8 @@ from schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON
 from schemas.doubts import DoubtRaised
 from schemas.journal import Verified, decode_event
 from streams.errors import WrongSetup
-from streams.log import Outgoing, Record
-from streams.memory_log import MemoryLog
+from streams.kafka.interface import Outgoing, Record
+from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.settings import Verify as Wanted

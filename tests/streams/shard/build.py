@@ -18,7 +18,7 @@ from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy, Quota
 from schemas.requests import CacheMode
 from schemas.responses import Problem, Response
 from streams.identity import decision_id, decision_tag
-from streams.log import Outgoing, Record
+from streams.kafka.interface import Outgoing, Record
 from streams.shard.fold import fold
 from streams.shard.folded import Folded
 from streams.shard.state import Shard

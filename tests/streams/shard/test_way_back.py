@@ -10,7 +10,7 @@ from schemas.forwards import Completion, Forward, Status
 from schemas.journal import Answered, AnswerWithheld, decode_event
 from schemas.policy import Cacheable, Policy
 from schemas.responses import Outcome, Response
-from streams.log import Outgoing, Record
+from streams.kafka.interface import Outgoing, Record
 from streams.metrics import Metrics
 from streams.populate import Populate
 from streams.shard.fold import fold

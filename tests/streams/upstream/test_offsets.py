@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.log import Position
+from streams.kafka.interface import Position
 from streams.upstream.offsets import NOTE_CHARS_MAX, SPAN_MAX, Offsets, decode_note
 
 Steps = list[tuple[bool, int]]

@@ -14,10 +14,10 @@ from schemas.forwards import Completion, Forward, Status
 from schemas.load import LoadSample
 from schemas.responses import DecisionSummary
 from streams.errors import SendFailed, WrongSetup
-from streams.log import Ends, Outgoing, Position
-from streams.memory_log import MemoryLog
+from streams.kafka.interface import Ends, Outgoing, Position
+from streams.kafka.memory import MemoryLog
+from streams.kafka.partitioner import partition_of
 from streams.metrics import Metrics
-from streams.partitioner import partition_of
 from streams.routes import DirectRoute, ShardRoute, encode_route
 from streams.settings import Settings, Upstream
 from streams.upstream.model import Answer
