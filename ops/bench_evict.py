@@ -31,7 +31,7 @@ from streams.identity import decision_id
 from streams.kafka.interface import Record
 from streams.shard.fold import fold
 from streams.shard.state import Shard
-from streams.store import MemoryStore
+from streams.store.interface import MemoryStore
 
 TENANT, CATEGORY = "acme", "code"
 COST_MEDIAN_MS = 1_000

@@ -46,7 +46,7 @@ from streams.settings import Adapt
 from streams.shard.fold import fold
 from streams.shard.folded import Folded
 from streams.shard.state import Shard
-from streams.store import MemoryStore, Reach
+from streams.store.interface import MemoryStore, Reach
 
 TENANT = "bench"
 TAG = "feedfeedfeed"

@@ -29,13 +29,13 @@ from schemas.policy import Cacheable, CategoryPolicy, Guard, Limits, Policy, Quo
 from schemas.responses import Outcome
 from streams.identity import decision_id
 from streams.kafka.interface import Record
-from streams.rocks_store import RocksStore
 from streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id
 from streams.shard.entries import namespace_of
 from streams.shard.fold import fold
 from streams.shard.graph import EF_CONSTRUCTION, SEED, M
 from streams.shard.state import BEHAVIOUR, Shard, restored
-from streams.store import Reach
+from streams.store.interface import Reach
+from streams.store.rocksdb import RocksStore
 from streams.vectors import Floats, encode, quantise
 
 NEAR = 0.25

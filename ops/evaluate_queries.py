@@ -40,7 +40,7 @@ from streams.routes import ShardRoute, decode_route
 from streams.settings import Classify
 from streams.shard.fold import fold
 from streams.shard.state import Shard
-from streams.store import MemoryStore
+from streams.store.interface import MemoryStore
 
 GAP_MS = 100
 BATCH = 256

@@ -17,7 +17,7 @@ from streams.kafka.interface import Ends, Outgoing, Position, Reader, Transactio
 from streams.lookup_metrics import LookupMetrics, show
 from streams.reports import Report, Reports
 from streams.shard.state import Shard
-from streams.store import Reach
+from streams.store.interface import Reach
 
 logger = logging.getLogger(__name__)
 

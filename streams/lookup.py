@@ -31,14 +31,14 @@ from streams.lookup_metrics import LookupMetrics, count
 from streams.metrics import Metrics
 from streams.reports import Reports
 from streams.restore import OpenStore, Restorer
-from streams.rocks_store import open_or_replace
 from streams.settings import Settings
 from streams.shard.fold import fold, next_timer_ms
 from streams.shard.folded import Folded
 from streams.shard.state import Shard
 from streams.sharding import shards_of
-from streams.slots import claim_slot
-from streams.store import Store
+from streams.store.interface import Store
+from streams.store.rocksdb import open_or_replace
+from streams.store.state_directory import claim_slot
 from streams.topic_check import require_topics
 from streams.worker_context import WorkerContext
 

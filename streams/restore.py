@@ -17,7 +17,7 @@ from streams.kafka.interface import Log
 from streams.lookup_metrics import LookupMetrics
 from streams.shard.columns import META_KEY
 from streams.shard.state import Shard, restored
-from streams.store import Reach, Store
+from streams.store.interface import Reach, Store
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from streams.shard.entries import EntryIndex, Seen, namespace_of
 from streams.shard.flights import Flights
 from streams.shard.tables import Query
 from streams.shard.tallies import Tallies
-from streams.store import Reach, Store
+from streams.store.interface import Reach, Store
 from streams.vectors import Ints, decode
 
 M = TypeVar("M", bound=Message)

@@ -10,7 +10,7 @@ from typing import cast
 from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, ReadOptions, WriteBatch
 
 from streams.errors import StoreDamaged, WrongSetup
-from streams.store import Changes, Reach
+from streams.store.interface import Changes, Reach
 
 MEMTABLE_BYTES = 4 << 20
 CACHE_BYTES = 32 << 20

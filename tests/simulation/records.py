@@ -15,8 +15,8 @@ from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadCh
 from streams.identity import decision_id, decision_tag
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Headers, Log, Record
-from streams.rocks_store import RocksStore
-from streams.store import digest
+from streams.store.interface import digest
+from streams.store.rocksdb import RocksStore
 
 T = TypeVar("T")
 READERS = 6

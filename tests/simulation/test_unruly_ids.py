@@ -13,7 +13,7 @@ from streams.kafka.memory import MemoryLog
 from streams.shard.fold import fold
 from streams.shard.folded import Folded
 from streams.shard.state import Shard
-from streams.store import MemoryStore
+from streams.store.interface import MemoryStore
 from tests.simulation.replay import replay
 from tests.simulation.withdrawn import served_after_withdrawal
 from tests.streams.shard.build import Journal, forward_id, near, vector

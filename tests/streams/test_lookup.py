@@ -26,7 +26,7 @@ from streams.restore import Restoring, restore
 from streams.settings import Settings
 from streams.shard.fold import TIMERS_MAX, fold
 from streams.shard.state import Shard
-from streams.store import MemoryStore, Reach, Store, digest
+from streams.store.interface import MemoryStore, Reach, Store, digest
 from tests.streams.shard.build import JOURNAL_ID, Journal, near, policy, vector
 
 PARTITIONS = {

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import StoreDamaged, WrongSetup
-from streams.rocks_store import RocksStore, open_or_replace
-from streams.store import MemoryStore, Reach, Store, digest
+from streams.store.interface import MemoryStore, Reach, Store, digest
+from streams.store.rocksdb import RocksStore, open_or_replace
 
 
 @pytest.fixture(params=["memory", "rocks"])

@@ -17,7 +17,7 @@ from streams.shard.columns import DOUBTS, ENTRIES, OPINIONS, Column, M
 from streams.shard.fold import fold, next_timer_ms
 from streams.shard.folded import Folded
 from streams.shard.state import Shard, restored
-from streams.store import Reach
+from streams.store.interface import Reach
 from tests.streams.shard.build import (
     JOURNAL_ID,
     Journal,

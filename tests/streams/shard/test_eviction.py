@@ -19,7 +19,7 @@ from streams.shard.fold import fold
 from streams.shard.folded import Folded
 from streams.shard.state import Shard, restored
 from streams.shard.worth import ADMITTED, ENVELOPE_BYTES
-from streams.store import Reach
+from streams.store.interface import Reach
 from tests.streams.shard.build import JOURNAL_ID, Journal, forward_id, new_shard, responses
 
 

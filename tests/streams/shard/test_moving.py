@@ -15,7 +15,7 @@ from schemas.responses import Outcome
 from streams.shard.fold import fold, next_timer_ms
 from streams.shard.state import Shard, restored
 from streams.shard.stats import stats_of
-from streams.store import Reach
+from streams.store.interface import Reach
 from tests.streams.shard.build import JOURNAL_ID, Journal, effects, forward_id, near, new_shard, remembered, responses
 from tests.streams.shard.build import vector as at
 

@@ -20,7 +20,7 @@ from streams.shard.fold import fold, next_timer_ms
 from streams.shard.folded import Folded
 from streams.shard.state import Shard, restored
 from streams.shard.withdrawing import LOOKED_AT_MAX
-from streams.store import Reach
+from streams.store.interface import Reach
 from streams.vectors import encode, quantise
 from tests.streams.shard.build import (
     DIM,
