@@ -16,8 +16,8 @@ from ops.worker import now_ms
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing, Record
 from streams.metrics import Metrics
-from streams.stateless import Step, run_stateless
-from streams.worker_context import WorkerContext
+from streams.runtime.context import WorkerContext
+from streams.runtime.stateless import Step, run_stateless
 
 BATCH = 500
 

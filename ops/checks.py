@@ -144,8 +144,8 @@ def lag(admin: AdminClient, settings: Settings) -> list[Seen]:
 
 def policy(settings: Settings) -> list[Seen]:
     """Is a policy in force?"""
-    from streams.in_force import PolicyWatch
     from streams.kafka.cluster import KafkaLog
+    from streams.runtime.policy_follower import PolicyWatch
 
     found = PolicyWatch(KafkaLog(settings)).latest()
     if found is None:

@@ -14,9 +14,9 @@ from ops.lag import group_position
 from schemas.control import Given, PolicyInForce, SetPolicy
 from schemas.dead_letters import HEADER_OFFSET, HEADER_REASON, HEADER_TOPIC
 from streams.errors import CommandRefused, LogFailed, SendFailed
-from streams.in_force import PolicyWatch
 from streams.kafka.authorization import forbidden
 from streams.kafka.cluster import KafkaLog
+from streams.runtime.policy_follower import PolicyWatch
 
 if TYPE_CHECKING:
     from streams.kafka.interface import Record

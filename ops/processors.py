@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
-    from streams.worker_context import WorkerContext
+    from streams.runtime.context import WorkerContext
 
 PLACES: dict[str, tuple[str, str]] = {
     "classify": ("streams.classify", "run_classify"),

@@ -20,10 +20,10 @@ from ops import exits, logs
 from ops.lifeline import watch_supervisor
 from ops.processors import Processor, processor
 from streams.errors import RefrainError
-from streams.health import HealthServer, Heart
 from streams.kafka.cluster import KafkaLog
 from streams.metrics import Metrics
-from streams.worker_context import WorkerContext
+from streams.runtime.context import WorkerContext
+from streams.runtime.health import HealthServer, Heart
 
 if TYPE_CHECKING:
     from streams.kafka.interface import Log

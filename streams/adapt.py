@@ -20,14 +20,14 @@ from schemas.policy import ModelPolicy
 from streams.dead_letters import bury
 from streams.errors import LogFailed, RefrainError, Refusal
 from streams.faust_app import faust_app
-from streams.in_force import PolicyWatch
 from streams.kafka.interface import Outgoing, Record
 from streams.load_window import LoadWindow, Reports, load_of
 from streams.metrics import Metrics
 from streams.reading import read
+from streams.runtime.context import WorkerContext
+from streams.runtime.policy_follower import PolicyWatch
+from streams.runtime.topic_check import require_topics
 from streams.settings import Adapt, Settings
-from streams.topic_check import require_topics
-from streams.worker_context import WorkerContext
 
 logger = logging.getLogger(__name__)
 

@@ -16,13 +16,11 @@ from schemas.decisions import Reason
 from schemas.journal import Asked, Origin
 from schemas.policy import Limits
 from schemas.requests import CacheMode, Request
-from streams.acting import policy_session
 from streams.answers import reply_of
 from streams.categories import Categories, load_categories
 from streams.embedder import Embedder, EmbeddingMetrics, Remembering, load_embedder
 from streams.errors import RefrainError, Refusal, RefusalCode
 from streams.identity import Question, check_length, decision_id, decision_tag, identify, question_of
-from streams.in_force import within_ms_of
 from streams.kafka.interface import Log, Outgoing, Record
 from streams.long_text import Framed, frame
 from streams.metrics import Metrics
@@ -32,12 +30,14 @@ from streams.rejection import NAME, Rejections, check_carried
 from streams.reply_to import ReplyTo, partitions_of
 from streams.request_reading import parse, request_of
 from streams.routing import Ask, Place, Router, Terms
+from streams.runtime.context import WorkerContext
+from streams.runtime.policy_follower import within_ms_of
+from streams.runtime.policy_session import policy_session
+from streams.runtime.stateless import Step, run_stateless
+from streams.runtime.topic_check import require_topics
 from streams.settings import Classify
 from streams.sharding import shards_of
-from streams.stateless import Step, run_stateless
-from streams.topic_check import require_topics
 from streams.vectors import Ints, encode
-from streams.worker_context import WorkerContext
 
 SOURCE = "requests"
 OUT_BYTES_MAX = 2_000_000

@@ -14,7 +14,6 @@ from prometheus_client import Counter
 
 from schemas.observations import Comparison, NotCompared, Observation
 from streams.answer_text import text_of
-from streams.beside import beside
 from streams.dead_letters import turn_away
 from streams.embedder import Embedder, EmbeddingMetrics, Remembering, load_embedder
 from streams.errors import Refusal
@@ -22,11 +21,12 @@ from streams.kafka.interface import Outgoing, Record
 from streams.long_text import mean, split
 from streams.metrics import Metrics
 from streams.reading import read
+from streams.runtime.background import beside
+from streams.runtime.context import WorkerContext
+from streams.runtime.stateless import Step, run_stateless
+from streams.runtime.topic_check import require_topics
 from streams.settings import Embedding
-from streams.stateless import Step, run_stateless
-from streams.topic_check import require_topics
 from streams.vectors import Ints, similarity
-from streams.worker_context import WorkerContext
 
 NAME = "compare"
 SOURCE = "observations"

@@ -15,12 +15,12 @@ from prometheus_client import Gauge
 from schemas.decisions import Decision
 from streams.commands import NAME, decide, judged_by
 from streams.errors import Rebalanced, WrongSetup
-from streams.in_force import PolicyWatch
 from streams.kafka.interface import Log, Outgoing, Position, Reader, Record, TransactionalWriter
 from streams.look_back import LookBack
 from streams.metrics import Metrics, policy_version
-from streams.topic_check import require_topics
-from streams.worker_context import WorkerContext
+from streams.runtime.context import WorkerContext
+from streams.runtime.policy_follower import PolicyWatch
+from streams.runtime.topic_check import require_topics
 
 logger = logging.getLogger(__name__)
 

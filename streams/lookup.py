@@ -31,6 +31,8 @@ from streams.lookup_metrics import LookupMetrics, count
 from streams.metrics import Metrics
 from streams.reports import Reports
 from streams.restore import OpenStore, Restorer
+from streams.runtime.context import WorkerContext
+from streams.runtime.topic_check import require_topics
 from streams.settings import Settings
 from streams.shard.fold import fold, next_timer_ms
 from streams.shard.folded import Folded
@@ -39,8 +41,6 @@ from streams.sharding import shards_of
 from streams.store.interface import Store
 from streams.store.rocksdb import open_or_replace
 from streams.store.state_directory import claim_slot
-from streams.topic_check import require_topics
-from streams.worker_context import WorkerContext
 
 logger = logging.getLogger(__name__)
 

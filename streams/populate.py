@@ -11,18 +11,18 @@ from collections.abc import Sequence
 
 from schemas.control import PolicyInForce
 from schemas.forwards import Completion
-from streams.acting import policy_session
 from streams.delivering import NAME, Delivery
 from streams.errors import Refusal
-from streams.in_force import within_ms_of
 from streams.kafka.interface import Log, Outgoing, Record
 from streams.metrics import Metrics
 from streams.reading import Addressed, address_of, read
 from streams.routes import DirectRoute, ShardRoute, decode_route
+from streams.runtime.context import WorkerContext
+from streams.runtime.policy_follower import within_ms_of
+from streams.runtime.policy_session import policy_session
+from streams.runtime.stateless import Step, run_stateless
+from streams.runtime.topic_check import require_topics
 from streams.sharding import Shards
-from streams.stateless import Step, run_stateless
-from streams.topic_check import require_topics
-from streams.worker_context import WorkerContext
 
 SOURCE = "completions"
 BATCH_MAX = 500

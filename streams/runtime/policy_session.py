@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 from schemas.acknowledgements import Acknowledgement
 from schemas.control import PolicyInForce
-from streams.in_force import Known, PolicyFollower, lease_s_of
 from streams.kafka.interface import Outgoing
-from streams.worker_context import WorkerContext
+from streams.runtime.context import WorkerContext
+from streams.runtime.policy_follower import Known, PolicyFollower, lease_s_of
 
 TOPIC = "acknowledgements"
 

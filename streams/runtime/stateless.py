@@ -1,7 +1,7 @@
 """The shell of processors without state: take a batch, work it, send what comes of it, keep the position.
 
 A processor of this kind is a `Step` and a `run_*` that hands it to `run_stateless`. One that acts by the policy in
-force is run in a policy session (see `streams.acting`).
+force is run in a policy session (see `streams.runtime.policy_session`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from schemas.control import PolicyInForce
-from streams.acting import PolicySession
 from streams.errors import Lapsed, Rebalanced
 from streams.kafka.interface import Outgoing, Position, Reader, Record, Writer
 from streams.metrics import Metrics
-from streams.worker_context import WorkerContext
+from streams.runtime.context import WorkerContext
+from streams.runtime.policy_session import PolicySession
 
 logger = logging.getLogger(__name__)
 

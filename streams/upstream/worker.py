@@ -17,8 +17,9 @@ from streams.errors import Refusal, WrongSetup
 from streams.kafka.interface import Record
 from streams.reading import read
 from streams.recent import Recent
+from streams.runtime.context import WorkerContext
+from streams.runtime.topic_check import require_topics
 from streams.settings import Settings
-from streams.topic_check import require_topics
 from streams.upstream.calls import Called, Calls
 from streams.upstream.completions import SOURCE, completed, recalled, refused
 from streams.upstream.http_model import HttpModel
@@ -28,7 +29,6 @@ from streams.upstream.model import Model
 from streams.upstream.offsets import SPAN_MAX, OffsetTracker
 from streams.upstream.outbox import Outbox
 from streams.upstream.simulated_model import SimulatedModel
-from streams.worker_context import WorkerContext
 
 POLL_S = 0.05
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from streams.kafka.cluster import KafkaLog
 from streams.metrics import Metrics
+from streams.runtime.context import WorkerContext
 from streams.settings import Settings
-from streams.worker_context import WorkerContext
 
 WAIT_S = 40.0
 

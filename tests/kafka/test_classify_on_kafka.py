@@ -21,8 +21,8 @@ from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Headers, Outgoing, Record
 from streams.metrics import Metrics
 from streams.reply_to import partitions_of
+from streams.runtime.context import WorkerContext
 from streams.settings import Classify, Settings
-from streams.worker_context import WorkerContext
 
 ADMIN_S = 15.0
 WAIT_S = 30.0

@@ -16,9 +16,9 @@ from schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from schemas.responses import Outcome
 from streams.govern import run_govern
 from streams.identity import decision_id
-from streams.in_force import PolicyWatch
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
+from streams.runtime.policy_follower import PolicyWatch
 from streams.settings import Settings
 from tests.kafka.background import Running, eventually, running
 from tests.kafka.table import PARTITIONS_MAX, create_table

@@ -19,9 +19,9 @@ from schemas.control import SetPolicy
 from schemas.policy import CategoryPolicy, Policy
 from streams.errors import CommandRefused
 from streams.govern import run_govern
-from streams.in_force import PolicyWatch
 from streams.kafka.cluster import KafkaLog
 from streams.lookup import run_lookup
+from streams.runtime.policy_follower import PolicyWatch
 from streams.settings import Settings
 from tests.kafka.background import eventually, running
 from tests.kafka.table import PARTITIONS_MAX, create_table

@@ -9,15 +9,15 @@ import pytest
 from schemas.acknowledgements import Acknowledgement
 from schemas.control import POLICY_KEY, PolicyInForce
 from schemas.policy import CategoryPolicy, Policy
-from streams.acting import PolicySession
 from streams.errors import Lapsed
-from streams.in_force import LEASE_S, PolicyFollower
 from streams.kafka.interface import Outgoing, Record, Writer
 from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
+from streams.runtime.context import WorkerContext
+from streams.runtime.policy_follower import LEASE_S, PolicyFollower
+from streams.runtime.policy_session import PolicySession
+from streams.runtime.stateless import ATTEMPTS_MAX, Step, run_stateless
 from streams.settings import Settings
-from streams.stateless import ATTEMPTS_MAX, Step, run_stateless
-from streams.worker_context import WorkerContext
 
 NOW_MS = 12
 

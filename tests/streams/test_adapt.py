@@ -12,8 +12,8 @@ from streams.errors import WrongSetup
 from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
+from streams.runtime.context import WorkerContext
 from streams.settings import Adapt, Settings
-from streams.worker_context import WorkerContext
 
 NOW_MS = 100_000
 TARGETS = {"m": ModelPolicy(latency_target_ms=100, queue_target=10)}

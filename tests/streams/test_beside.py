@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from streams.beside import beside
 from streams.errors import WrongSetup
+from streams.runtime.background import beside
 
 
 def test_a_worker_shows_that_it_lives_while_its_model_is_loaded() -> None:

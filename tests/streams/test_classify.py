@@ -34,9 +34,9 @@ from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
 from streams.reply_to import ReplyTo
 from streams.routes import DirectRoute, decode_route
+from streams.runtime.context import WorkerContext
 from streams.settings import Classify, Embedding, Settings
 from streams.vectors import Floats, decode, quantise
-from streams.worker_context import WorkerContext
 from tests.streams.made_categories import artefact
 
 NOW_MS = 1_000_000

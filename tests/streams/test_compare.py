@@ -19,9 +19,9 @@ from streams.free_embedder import FreeEmbedder
 from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
+from streams.runtime.context import WorkerContext
 from streams.settings import Embedding, Settings
 from streams.vectors import Floats, quantise, similarity
-from streams.worker_context import WorkerContext
 
 SECRET = "the patient has a cold"
 RESET = "Open the settings, choose security and reset your password."

@@ -20,8 +20,8 @@ from streams.govern import run_govern
 from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
+from streams.runtime.context import WorkerContext
 from streams.settings import Settings
-from streams.worker_context import WorkerContext
 
 POLICY = Policy(categories={"chat": CategoryPolicy()}, models={"m": ModelPolicy()})
 SET = SetPolicy(who="me", policy=POLICY)

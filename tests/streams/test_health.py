@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from streams.errors import WrongSetup
-from streams.health import HealthServer, Heart
 from streams.metrics import Metrics
+from streams.runtime.health import HealthServer, Heart
 from streams.settings import Http
 
 

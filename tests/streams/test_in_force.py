@@ -9,10 +9,10 @@ import pytest
 from schemas.control import POLICY_KEY, PolicyInForce
 from schemas.policy import CategoryPolicy, Policy
 from streams.errors import LogFailed, WrongSetup
-from streams.in_force import LEASE_S, PolicyFollower, PolicyWatch, lease_s_of, within_ms_of
 from streams.kafka.interface import Outgoing
 from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
+from streams.runtime.policy_follower import LEASE_S, PolicyFollower, PolicyWatch, lease_s_of, within_ms_of
 from streams.settings import Settings
 
 WAIT_S = 10.0

@@ -10,8 +10,8 @@ from ops.processors import NAMES, processor
 from streams.adapt import AdaptMetrics
 from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
+from streams.runtime.context import WorkerContext
 from streams.settings import Embedding, Settings, Upstream
-from streams.worker_context import WorkerContext
 
 SHARED = {
     "refrain_records_taken", "refrain_records_sent", "refrain_refused", "refrain_dropped", "refrain_lag",

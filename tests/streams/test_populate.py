@@ -22,9 +22,9 @@ from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
 from streams.populate import Populate, run_populate
 from streams.routes import DirectRoute, ShardRoute, encode_route
+from streams.runtime.context import WorkerContext
 from streams.settings import Settings
 from streams.sharding import Shards
-from streams.worker_context import WorkerContext
 
 INCARNATION = "journal-1"
 SECRET = "the patient has a cold"

@@ -36,13 +36,13 @@ from streams.lookup import run_lookup
 from streams.metrics import Metrics
 from streams.populate import run_populate
 from streams.routes import DirectRoute, ShardRoute, encode_route
+from streams.runtime.context import WorkerContext
+from streams.runtime.topic_check import require_topics
 from streams.settings import Adapt, Embedding, Settings, Upstream
-from streams.topic_check import require_topics
 from streams.upstream.model import Answer
 from streams.upstream.worker import run_upstream
 from streams.verifier import WordsVerifier
 from streams.verify import run_verify
-from streams.worker_context import WorkerContext
 from tests.streams.made_app import App
 from tests.streams.recording import RecordingLog
 from tests.streams.shard.build import Journal, near, vector

@@ -18,12 +18,12 @@ from streams.errors import WrongSetup
 from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
+from streams.runtime.context import WorkerContext
 from streams.settings import Settings
 from streams.settings import Verify as Wanted
 from streams.sharding import Shards
 from streams.verifier import Pair, Verifier, WordsVerifier
 from streams.verify import BATCH_MAX, Verify, VerifyMetrics, run_verify
-from streams.worker_context import WorkerContext
 
 SECRET = "the patient has a cold"
 RESET = "How do I reset my password?"

@@ -19,10 +19,10 @@ from streams.kafka.memory import MemoryLog
 from streams.kafka.partitioner import partition_of
 from streams.metrics import Metrics
 from streams.routes import DirectRoute, ShardRoute, encode_route
+from streams.runtime.context import WorkerContext
 from streams.settings import Settings, Upstream
 from streams.upstream.model import Answer
 from streams.upstream.worker import BOUNDS, Bounds, run_upstream
-from streams.worker_context import WorkerContext
 from tests.gate import Gate
 
 NOW_MS = 1_000
