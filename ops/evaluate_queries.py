@@ -31,12 +31,12 @@ from schemas.requests import Request
 from schemas.responses import Outcome
 from streams.classify import Classifier, Incarnations
 from streams.embedder import Embedder, EmbeddingMetrics, Remembering
-from streams.entry_ids import wire_id
 from streams.identity import decision_id, decision_tag
 from streams.kafka.interface import Outgoing, Record
+from streams.messaging.ids import wire_id
+from streams.messaging.routes import ShardRoute, decode_route
 from streams.metrics import Metrics
 from streams.reply_to import ReplyTo
-from streams.routes import ShardRoute, decode_route
 from streams.settings import Classify
 from streams.shard.fold import fold
 from streams.shard.state import Shard

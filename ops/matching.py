@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from schemas.control import Invalidate
 from schemas.documents import Entry, Withdrawal
 from schemas.journal import EntriesInvalidated
-from streams.entry_ids import wire_id
 from streams.kafka.interface import Record
+from streams.messaging.ids import wire_id
 from streams.shard.columns import ENTRIES
 from streams.shard.withdrawal import matches, ordered
 

@@ -9,7 +9,7 @@ from schemas.control import PolicyInForce, SetPolicy, decode_command
 from streams.commands import put_in_force
 from streams.errors import BadInput, Refusal, RefusalCode
 from streams.kafka.interface import Log, Record
-from streams.reading import read
+from streams.messaging.decoding import read
 
 CONTROL = "control"
 SIGN = b'"PolicySet"'

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.base import Part, Sealed
-from streams.answers import compact
-from streams.reading import read
+from streams.messaging.decoding import read
+from streams.messaging.responses import compact
 
 _OF_THE_SERVER = frozenset({"id", "index"})
 """Fields of a tool call that number it and say nothing."""

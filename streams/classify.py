@@ -16,15 +16,16 @@ from schemas.decisions import Reason
 from schemas.journal import Asked, Origin
 from schemas.policy import Limits
 from schemas.requests import CacheMode, Request
-from streams.answers import reply_of
 from streams.categories import Categories, load_categories
 from streams.embedder import Embedder, EmbeddingMetrics, Remembering, load_embedder
 from streams.errors import RefrainError, Refusal, RefusalCode
 from streams.identity import Question, check_length, decision_id, decision_tag, identify, question_of
 from streams.kafka.interface import Log, Outgoing, Record
 from streams.long_text import Framed, frame
+from streams.messaging.privacy import has_never
+from streams.messaging.responses import reply_of
+from streams.messaging.shards import shards_of
 from streams.metrics import Metrics
-from streams.never import has_never
 from streams.passing import Passing, unstreamed
 from streams.rejection import NAME, Rejections, check_carried
 from streams.reply_to import ReplyTo, partitions_of
@@ -36,7 +37,6 @@ from streams.runtime.policy_session import policy_session
 from streams.runtime.stateless import Step, run_stateless
 from streams.runtime.topic_check import require_topics
 from streams.settings import Classify
-from streams.sharding import shards_of
 from streams.vectors import Ints, encode
 
 SOURCE = "requests"

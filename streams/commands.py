@@ -16,10 +16,10 @@ from schemas.control import (
 from schemas.decisions import Decision
 from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
 from schemas.responses import Outcome
-from streams.dead_letters import bury
 from streams.errors import Refusal, RefusalCode
 from streams.kafka.interface import Outgoing, Record
-from streams.reading import read
+from streams.messaging.dead_letters import bury
+from streams.messaging.decoding import read
 from streams.vectors import decode, squared_norm
 
 NAME = "govern"

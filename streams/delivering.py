@@ -14,16 +14,16 @@ from schemas.forwards import Completion, Status
 from schemas.journal import Answered, AnswerFailed, AnswerWithheld
 from schemas.policy import Policy
 from schemas.responses import Outcome, Problem, Response
-from streams.answers import refused, respond
-from streams.dead_letters import turn_away
 from streams.errors import Refusal, RefusalCode
 from streams.kafka.interface import Outgoing, Record
+from streams.messaging.dead_letters import turn_away
+from streams.messaging.decoding import Addressed
+from streams.messaging.privacy import has_never, may_keep
+from streams.messaging.responses import refused, respond
+from streams.messaging.routes import DirectRoute, ShardRoute
+from streams.messaging.shards import Shards
 from streams.metrics import Metrics
-from streams.never import has_never, may_keep
-from streams.reading import Addressed
 from streams.recent import Recent
-from streams.routes import DirectRoute, ShardRoute
-from streams.sharding import Shards
 
 NAME = "populate"
 ANSWER_BYTES_MAX = 1_000_000

@@ -9,7 +9,7 @@ from schemas.decisions import Decision
 from streams.errors import Refusal
 from streams.kafka.interface import Log, Record
 from streams.kafka.partitioner import partition_of
-from streams.reading import read
+from streams.messaging.decoding import read
 
 TOPIC = "decisions"
 FIRST_CHUNK = 20_000

@@ -28,6 +28,7 @@ from streams.commit import Commits
 from streams.errors import JournalUnreadable
 from streams.kafka.interface import Log, Outgoing, Record
 from streams.lookup_metrics import LookupMetrics, count
+from streams.messaging.shards import shards_of
 from streams.metrics import Metrics
 from streams.reports import Reports
 from streams.restore import OpenStore, Restorer
@@ -37,7 +38,6 @@ from streams.settings import Settings
 from streams.shard.fold import fold, next_timer_ms
 from streams.shard.folded import Folded
 from streams.shard.state import Shard
-from streams.sharding import shards_of
 from streams.store.interface import Store
 from streams.store.rocksdb import open_or_replace
 from streams.store.state_directory import claim_slot

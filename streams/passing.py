@@ -11,10 +11,10 @@ from schemas.journal import Origin, Passed
 from schemas.policy import Limits
 from schemas.requests import Request
 from schemas.responses import DecisionSummary, Outcome
-from streams.answers import Body, refused, respond
 from streams.errors import RefusalCode
 from streams.kafka.interface import Outgoing
-from streams.routes import DirectRoute, encode_route
+from streams.messaging.responses import Body, refused, respond
+from streams.messaging.routes import DirectRoute, encode_route
 
 NOT_FORWARDED = frozenset({"stream", "stream_options"})
 

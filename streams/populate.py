@@ -14,15 +14,15 @@ from schemas.forwards import Completion
 from streams.delivering import NAME, Delivery
 from streams.errors import Refusal
 from streams.kafka.interface import Log, Outgoing, Record
+from streams.messaging.decoding import Addressed, address_of, read
+from streams.messaging.routes import DirectRoute, ShardRoute, decode_route
+from streams.messaging.shards import Shards
 from streams.metrics import Metrics
-from streams.reading import Addressed, address_of, read
-from streams.routes import DirectRoute, ShardRoute, decode_route
 from streams.runtime.context import WorkerContext
 from streams.runtime.policy_follower import within_ms_of
 from streams.runtime.policy_session import policy_session
 from streams.runtime.stateless import Step, run_stateless
 from streams.runtime.topic_check import require_topics
-from streams.sharding import Shards
 
 SOURCE = "completions"
 BATCH_MAX = 500

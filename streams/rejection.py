@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from streams.answers import refused, reply_of, respond
-from streams.dead_letters import bury
 from streams.errors import Refusal, RefusalCode
 from streams.kafka.interface import Headers, Outgoing, Record
+from streams.messaging.dead_letters import bury
+from streams.messaging.responses import refused, reply_of, respond
 from streams.metrics import Metrics
 from streams.reply_to import DEFAULT, ReplyTo
 from streams.request_reading import parse

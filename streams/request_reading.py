@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from schemas.requests import Request
 from streams.errors import Refusal, RefusalCode
-from streams.reading import of_unknown_version, unknown_version
+from streams.messaging.decoding import of_unknown_version, unknown_version
 
 PROBLEMS_MAX = 5
 """Wrong fields that one refusal names."""

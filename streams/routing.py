@@ -19,7 +19,7 @@ from schemas.control import PolicyInForce
 from schemas.journal import Seen
 from schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy
 from streams.categories import Categories
-from streams.never import is_never
+from streams.messaging.privacy import is_never
 from streams.vectors import Ints, cosine, squared_norm
 
 Embed = Callable[[Sequence[str]], list[Ints | None]]

@@ -14,16 +14,16 @@ from prometheus_client import Counter, Histogram
 
 from schemas.doubts import DoubtRaised
 from schemas.journal import Verified
-from streams.dead_letters import turn_away
 from streams.errors import Refusal
 from streams.kafka.interface import Outgoing, Record
+from streams.messaging.dead_letters import turn_away
+from streams.messaging.decoding import read
+from streams.messaging.shards import Shards
 from streams.metrics import SECONDS, Metrics
-from streams.reading import read
 from streams.runtime.background import beside
 from streams.runtime.context import WorkerContext
 from streams.runtime.stateless import Step, run_stateless
 from streams.runtime.topic_check import require_topics
-from streams.sharding import Shards
 from streams.verifier import RememberingVerifier, Verifier, load_verifier
 
 logger = logging.getLogger(__name__)

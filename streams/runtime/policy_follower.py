@@ -11,8 +11,8 @@ from typing import NamedTuple
 from schemas.control import POLICY_KEY, PolicyInForce
 from streams.errors import LogFailed, Refusal, WrongSetup
 from streams.kafka.interface import Log, Record
+from streams.messaging.decoding import read
 from streams.metrics import Metrics, policy_version
-from streams.reading import read
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -29,8 +29,8 @@ from schemas.documents import (
     Withdrawal,
 )
 from streams.effective import lifetime_max
-from streams.entry_ids import column_id, parts_of_ban_id, parts_of_column_id
 from streams.errors import StoreDamaged
+from streams.messaging.ids import column_id, parts_of_ban_id, parts_of_column_id
 
 if TYPE_CHECKING:
     from streams.shard.state import Shard

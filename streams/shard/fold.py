@@ -29,14 +29,14 @@ from schemas.journal import (
     decode_event,
 )
 from schemas.responses import Outcome
-from streams.answers import refused, respond
-from streams.dead_letters import bury
 from streams.effective import JUDGED_MAX
-from streams.entry_ids import topic_place
 from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
 from streams.kafka.interface import Record
-from streams.never import may_keep
-from streams.reading import unknown_version_of
+from streams.messaging.dead_letters import bury
+from streams.messaging.decoding import unknown_version_of
+from streams.messaging.ids import topic_place
+from streams.messaging.privacy import may_keep
+from streams.messaging.responses import refused, respond
 from streams.shard import asking, counts, eviction, landing, opining, withdrawing
 from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES
 from streams.shard.counts import Dropped

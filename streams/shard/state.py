@@ -14,9 +14,10 @@ import numpy as np
 
 from schemas.base import Message, Part, Sealed
 from schemas.documents import Entry, Meta, Opinion, ShardLoad, ShardPolicy, Withdrawal
-from streams import entry_ids, guards
-from streams.answers import digest_of_answer
+from streams import guards
 from streams.errors import ShardBroken, StoreDamaged
+from streams.messaging import ids
+from streams.messaging.responses import digest_of_answer
 from streams.shard import columns
 from streams.shard.columns import Change, Column
 from streams.shard.doubts import Doubts, Opinions
@@ -139,7 +140,7 @@ class Shard:
 
     def wire_id(self, number: int) -> str:
         """An entry's id outside its shard: partition, the offset that admitted it, and the journal's incarnation."""
-        return entry_ids.wire_id(self.partition, number, self.incarnation)
+        return ids.wire_id(self.partition, number, self.incarnation)
 
     def meta(self) -> Meta:
         """How far the shard has folded."""

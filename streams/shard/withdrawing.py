@@ -9,8 +9,8 @@ from __future__ import annotations
 from schemas.documents import Banned, Flight, Withdrawal
 from schemas.journal import EntriesInvalidated, HitJudged
 from schemas.policy import Cacheable, Policy
-from streams.entry_ids import ban_id, column_id, place_of
 from streams.kafka.interface import Record
+from streams.messaging.ids import ban_id, column_id, place_of
 from streams.shard.columns import BANNED, ENTRIES, OPINIONS, STATS, WITHDRAWALS, Change, entry_id, opinion_id
 from streams.shard.counts import Evicted, evicted
 from streams.shard.entries import Seen, namespace_of

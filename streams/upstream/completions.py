@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from schemas.responses import Problem
-from streams.dead_letters import turn_away
 from streams.errors import Refusal
 from streams.kafka.interface import Log, Outgoing, Record
+from streams.messaging.dead_letters import turn_away
+from streams.messaging.decoding import address_of
+from streams.messaging.routes import DirectRoute, decode_route
 from streams.metrics import Metrics
-from streams.reading import address_of
-from streams.routes import DirectRoute, decode_route
 from streams.upstream.calls import Called
 from streams.upstream.metrics import NAME
 from streams.upstream.model import Answer, completion_of, encoded

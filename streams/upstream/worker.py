@@ -15,7 +15,7 @@ from typing import NamedTuple
 from schemas.forwards import Forward
 from streams.errors import Refusal, WrongSetup
 from streams.kafka.interface import Record
-from streams.reading import read
+from streams.messaging.decoding import read
 from streams.recent import Recent
 from streams.runtime.context import WorkerContext
 from streams.runtime.topic_check import require_topics

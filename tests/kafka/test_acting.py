@@ -19,8 +19,8 @@ from streams.classify import run_classify
 from streams.govern import run_govern
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
+from streams.messaging.routes import ShardRoute, encode_route
 from streams.populate import run_populate
-from streams.routes import ShardRoute, encode_route
 from streams.settings import Settings
 from tests.kafka.background import Running, eventually, running
 from tests.kafka.table import create_table

@@ -10,8 +10,8 @@ from ops.matching import Found, matching, rule_of
 from schemas.base import Near, Sealed, Source
 from schemas.control import Invalidate
 from schemas.documents import Entry
-from streams.entry_ids import wire_id
 from streams.kafka.interface import Record
+from streams.messaging.ids import wire_id
 from streams.shard.columns import ENTRIES, entry_id
 from streams.vectors import encode, quantise
 

@@ -14,9 +14,9 @@ from schemas.decisions import Decision, Reason
 from schemas.journal import Answered, PolicySet, Tick
 from schemas.policy import Policy
 from schemas.responses import Outcome
-from streams.entry_ids import wire_id
 from streams.kafka.interface import Outgoing
 from streams.kafka.memory import MemoryLog
+from streams.messaging.ids import wire_id
 
 
 def decision(id_: str, outcome: Outcome, **fields: Any) -> Decision:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from ops.client import HEADER
 from schemas.decisions import Candidate, Decision
 from schemas.journal import AnswerWithheld, Asked
-from streams.entry_ids import place_of
 from streams.kafka.interface import Log, Outgoing, Record
+from streams.messaging.ids import place_of
 from streams.shard.columns import ENTRIES, entry_id
 from streams.shard.counts import Counted
 from streams.shard.entries import EntryIndex, Seen, namespace_of

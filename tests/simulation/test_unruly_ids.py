@@ -7,9 +7,9 @@ import pytest
 from schemas.decisions import Decision
 from schemas.journal import HitJudged
 from schemas.responses import Outcome
-from streams.entry_ids import wire_id
 from streams.kafka.interface import Outgoing
 from streams.kafka.memory import MemoryLog
+from streams.messaging.ids import wire_id
 from streams.shard.fold import fold
 from streams.shard.folded import Folded
 from streams.shard.state import Shard

@@ -17,8 +17,8 @@ from schemas.journal import (
     decode_event,
 )
 from schemas.policy import Cacheable
-from streams.entry_ids import Place, place_of
 from streams.kafka.interface import Log, Record
+from streams.messaging.ids import Place, place_of
 from tests.simulation.records import read_all
 
 

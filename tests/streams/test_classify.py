@@ -31,9 +31,9 @@ from streams.free_embedder import FreeEmbedder
 from streams.identity import decision_id, decision_tag
 from streams.kafka.interface import Headers, Outgoing, Record
 from streams.kafka.memory import MemoryLog
+from streams.messaging.routes import DirectRoute, decode_route
 from streams.metrics import Metrics
 from streams.reply_to import ReplyTo
-from streams.routes import DirectRoute, decode_route
 from streams.runtime.context import WorkerContext
 from streams.settings import Classify, Embedding, Settings
 from streams.vectors import Floats, decode, quantise

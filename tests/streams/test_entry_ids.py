@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.entry_ids import (
+from streams.identity import decision_id, decision_tag
+from streams.messaging.ids import (
     TAG_CHARS,
     RequestPlace,
     TopicPlace,
@@ -22,8 +23,7 @@ from streams.entry_ids import (
     topic_place_of,
     wire_id,
 )
-from streams.identity import decision_id, decision_tag
-from streams.routes import ShardRoute, decode_route, encode_route
+from streams.messaging.routes import ShardRoute, decode_route, encode_route
 from tests.unruly_ids import UNRULY_IDS, topic_ids
 
 NUMBERS = st.integers(0, 10**18 - 1)

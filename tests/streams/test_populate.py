@@ -19,12 +19,12 @@ from schemas.responses import DecisionSummary, Outcome, Problem, Response
 from streams.delivering import ANSWER_BYTES_MAX, LATE_MS
 from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryLog
+from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
+from streams.messaging.shards import Shards
 from streams.metrics import Metrics
 from streams.populate import Populate, run_populate
-from streams.routes import DirectRoute, ShardRoute, encode_route
 from streams.runtime.context import WorkerContext
 from streams.settings import Settings
-from streams.sharding import Shards
 
 INCARNATION = "journal-1"
 SECRET = "the patient has a cold"

@@ -7,7 +7,7 @@ import pytest
 from schemas.control import decode_command
 from schemas.forwards import Forward
 from streams.errors import Refusal, RefusalCode
-from streams.reading import Addressed, address_of, read
+from streams.messaging.decoding import Addressed, address_of, read
 
 GOOD = b'{"v":1,"forward_id":"f","model":"m","body":{"x":1},"deadline_at_ms":5,"route":"r"}'
 

@@ -33,9 +33,9 @@ from streams.govern import run_govern
 from streams.kafka.interface import Log, Outgoing
 from streams.kafka.memory import MemoryLog
 from streams.lookup import run_lookup
+from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from streams.metrics import Metrics
 from streams.populate import run_populate
-from streams.routes import DirectRoute, ShardRoute, encode_route
 from streams.runtime.context import WorkerContext
 from streams.runtime.topic_check import require_topics
 from streams.settings import Adapt, Embedding, Settings, Upstream

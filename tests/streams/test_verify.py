@@ -17,11 +17,11 @@ from schemas.journal import Verified, decode_event
 from streams.errors import WrongSetup
 from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryLog
+from streams.messaging.shards import Shards
 from streams.metrics import Metrics
 from streams.runtime.context import WorkerContext
 from streams.settings import Settings
 from streams.settings import Verify as Wanted
-from streams.sharding import Shards
 from streams.verifier import Pair, Verifier, WordsVerifier
 from streams.verify import BATCH_MAX, Verify, VerifyMetrics, run_verify
 

@@ -15,7 +15,7 @@ from schemas.policy import Cacheable, Quota
 from schemas.requests import CacheMode
 from schemas.responses import Outcome
 from streams.errors import JournalUnreadable, StoreDamaged
-from streams.routes import decode_route
+from streams.messaging.routes import decode_route
 from streams.shard.fold import fold
 from tests.streams.shard.build import (
     Journal,

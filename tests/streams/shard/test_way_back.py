@@ -11,10 +11,10 @@ from schemas.journal import Answered, AnswerWithheld, decode_event
 from schemas.policy import Cacheable, Policy
 from schemas.responses import Outcome, Response
 from streams.kafka.interface import Outgoing, Record
+from streams.messaging.shards import Shards
 from streams.metrics import Metrics
 from streams.populate import Populate
 from streams.shard.fold import fold
-from streams.sharding import Shards
 from tests.streams.shard.build import JOURNAL_ID, Journal, effects, fold_all, new_shard, policy, remembered, responses
 
 BODY: dict[str, Any] = {

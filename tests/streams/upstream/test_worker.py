@@ -17,8 +17,8 @@ from streams.errors import SendFailed, WrongSetup
 from streams.kafka.interface import Ends, Outgoing, Position
 from streams.kafka.memory import MemoryLog
 from streams.kafka.partitioner import partition_of
+from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from streams.metrics import Metrics
-from streams.routes import DirectRoute, ShardRoute, encode_route
 from streams.runtime.context import WorkerContext
 from streams.settings import Settings, Upstream
 from streams.upstream.model import Answer
