@@ -1,0 +1,1 @@
+"""All that loads weights: files, backends, embedders, verifiers, the category classifier."""
