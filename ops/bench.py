@@ -191,7 +191,7 @@ def load(
 ) -> None:
     """A model driven over its capacity and back, without a broker: what following the load spares it, and costs."""
     from ops import bench_load, bench_load_questions, bench_load_table
-    from streams.embedder import load_embedder
+    from streams.models.embedder import load_embedder
 
     settings = state.settings_of(context)
     pairs = bench_load_questions.read_pairs(questions) if questions else bench_load_questions.made()

@@ -20,7 +20,7 @@ from ops.bench_load_questions import Questions
 from ops.bench_load_run import Mode, asked_records, simulate
 from ops.bench_load_scenario import CATEGORIES, NEAR_MISSES, PHASES, Phase
 from ops.bench_load_traffic import Arrival, traffic
-from streams.embedder import Embedder
+from streams.models.embedder import Embedder
 from streams.settings import Adapt
 from streams.vectors import encode, quantise
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ops.evaluate_lines import Unreadable, json_object, text_of, whole_lines_of
-from streams.embedder import Embedder, load_embedder
 from streams.errors import BadInput, WrongSetup
+from streams.models.embedder import Embedder, load_embedder
 from streams.settings import Embedding
 from streams.vectors import Floats
 

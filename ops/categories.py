@@ -15,8 +15,8 @@ from streams.errors import BadInput
 if TYPE_CHECKING:
     from ops.categories_examples import Example, Taken
     from ops.categories_figures import Figures
-    from streams.category_artefact import Artefact
-    from streams.embedder import Embedder
+    from streams.models.category_artifact import Artefact
+    from streams.models.embedder import Embedder
     from streams.settings import Settings
     from streams.vectors import Ints
 
@@ -89,7 +89,7 @@ def train(
     from ops.categories_examples import digest, unique
     from ops.categories_train import material
     from ops.categories_train import train as trained
-    from streams.category_artefact import write
+    from streams.models.category_artifact import write
 
     taken = _read(examples, text, category, label, split, outside_when)
     given = unique([*_part(taken, train_on, split, examples), *_outside(outside, text)])
@@ -131,8 +131,8 @@ def measure(
     refrain categories test --artefact categories.json --examples queries.jsonl.gz --category domain --split split
     --validation val --validation oos_val --json
     """
-    from streams.categories import check_embedder
-    from streams.category_artefact import read_file
+    from streams.models.category_artifact import read_file
+    from streams.models.category_classifier import check_embedder
 
     held = read_file(artefact)
     taken = _read(examples, text, category, None, split, outside_when)
@@ -186,14 +186,14 @@ def _part(taken: Taken, parts: Sequence[str] | None, split: str | None, path: Pa
 
 
 def _embedder(settings: Settings) -> Embedder:
-    from streams.embedder import load_embedder
+    from streams.models.embedder import load_embedder
 
     return load_embedder(settings.embedding, settings.state_dir / "models")
 
 
 def _vectors(embedder: Embedder, examples: Sequence[Example]) -> list[Ints | None]:
     """The vectors of record, None for a text without one."""
-    from streams.embedder import of_record
+    from streams.models.embedder import of_record
 
     texts = [example.text for example in examples]
     rows = [row for at in range(0, len(texts), BATCH) for row in embedder.embed(texts[at : at + BATCH])]
@@ -206,7 +206,7 @@ def _vectors(embedder: Embedder, examples: Sequence[Example]) -> list[Ints | Non
 
 def _figures(artefact: Artefact, embedder: Embedder, examples: Sequence[Example]) -> Figures:
     from ops.categories_figures import figures
-    from streams.categories import Categories
+    from streams.models.category_classifier import Categories
 
     return figures(Categories(artefact), examples, _vectors(embedder, examples))
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ops.categories_examples import Example
 from ops.intervals import CONFIDENCE, Share, share
 from schemas.policy import UNCATEGORISED
-from streams.categories import Categories
+from streams.models.category_classifier import Categories
 from streams.vectors import Ints
 
 TITLES = {

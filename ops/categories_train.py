@@ -16,8 +16,8 @@ import numpy.typing as npt
 from ops import output
 from ops.categories_examples import Example
 from ops.categories_floor import Floor, area, floor_for
-from streams.category_artefact import Artefact, Blend, Made, plane, seal
 from streams.errors import BadInput
+from streams.models.category_artifact import Artefact, Blend, Made, plane, seal
 from streams.vectors import Ints, encode, quantise
 
 FOLDS = 5

@@ -78,7 +78,7 @@ def model(settings: Settings) -> list[Seen]:
     if settings.embedding.backend == "free":
         return [Seen("model", "warn", "the free embedder: it compares words, not meaning",
                      "for real traffic set embedding.backend to auto")]  # fmt: skip
-    from streams.model_embedder import find_model
+    from streams.models.transformer_embedder import find_model
 
     backend, folder, digest = find_model(settings.embedding)
     return [Seen("model", "ok", f"{settings.embedding.model} by {backend}, sha256 {digest[:12]}…, {folder}")]
@@ -91,7 +91,7 @@ def verifier(settings: Settings) -> list[Seen]:
                      "for real traffic set verify.backend to auto and verify.model")]  # fmt: skip
     if settings.verify.model is None:
         return [Seen("verifier", "ok", "none: categories with `verify` serve equal texts only")]
-    from streams.model_verifier import find_verifier
+    from streams.models.cross_encoder import find_verifier
 
     offline = settings.verify.model_copy(update={"allow_download": False})
     backend, found = find_verifier(offline, settings.verify.model)
@@ -103,7 +103,7 @@ def categories(settings: Settings) -> list[Seen]:
     path = settings.classify.categories
     if path is None:
         return [Seen("categories", "ok", "no classifier is set: the nearest examples of the policy tell categories")]
-    from streams.category_artefact import read_file
+    from streams.models.category_artifact import read_file
 
     found = read_file(path)
     return [Seen("categories", "ok", f"{path}: version {found.version}, {len(found.categories)} categories, trained on"

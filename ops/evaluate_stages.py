@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ops.evaluate_vectors import Compared
 from schemas.policy import Guard
 from streams.errors import BadInput
-from streams.verifier import Verifier
+from streams.models.verifier import Verifier
 
 FLOOR = 0.5
 """The lowest threshold that a policy may set: below it nothing is ever served, and nothing is looked at."""

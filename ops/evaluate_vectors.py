@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ops.evaluate_lines import BadLine, Pair
-from streams.embedder import Embedder
 from streams.long_text import frame
+from streams.models.embedder import Embedder
 from streams.vectors import Floats, Ints, quantise, similarity
 
 BATCH = 256

@@ -16,8 +16,6 @@ from schemas.decisions import Reason
 from schemas.journal import Asked, Origin
 from schemas.policy import Limits
 from schemas.requests import CacheMode, Request
-from streams.categories import Categories, load_categories
-from streams.embedder import Embedder, EmbeddingMetrics, Remembering, load_embedder
 from streams.errors import RefrainError, Refusal, RefusalCode
 from streams.identity import Question, check_length, decision_id, decision_tag, identify, question_of
 from streams.kafka.interface import Log, Outgoing, Record
@@ -26,6 +24,8 @@ from streams.messaging.privacy import has_never
 from streams.messaging.responses import reply_of
 from streams.messaging.shards import shards_of
 from streams.metrics import Metrics
+from streams.models.category_classifier import Categories, load_categories
+from streams.models.embedder import Embedder, EmbeddingMetrics, Remembering, load_embedder
 from streams.passing import Passing, unstreamed
 from streams.rejection import NAME, Rejections, check_carried
 from streams.reply_to import ReplyTo, partitions_of

@@ -14,13 +14,13 @@ from prometheus_client import Counter
 
 from schemas.observations import Comparison, NotCompared, Observation
 from streams.answer_text import text_of
-from streams.embedder import Embedder, EmbeddingMetrics, Remembering, load_embedder
 from streams.errors import Refusal
 from streams.kafka.interface import Outgoing, Record
 from streams.long_text import mean, split
 from streams.messaging.dead_letters import turn_away
 from streams.messaging.decoding import read
 from streams.metrics import Metrics
+from streams.models.embedder import Embedder, EmbeddingMetrics, Remembering, load_embedder
 from streams.runtime.background import beside
 from streams.runtime.context import WorkerContext
 from streams.runtime.stateless import Step, run_stateless
@@ -143,7 +143,7 @@ def check_model(settings: Embedding) -> None:
     """Raises WrongSetup for a model that could not be loaded: at the start, not at the first observation."""
     if settings.backend == "free" or settings.allow_download:
         return
-    from streams.model_embedder import find_model
+    from streams.models.transformer_embedder import find_model
 
     find_model(settings)
 

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from schemas.control import PolicyInForce
 from schemas.journal import Seen
 from schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy
-from streams.categories import Categories
 from streams.messaging.privacy import is_never
+from streams.models.category_classifier import Categories
 from streams.vectors import Ints, cosine, squared_norm
 
 Embed = Callable[[Sequence[str]], list[Ints | None]]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from streams.errors import WrongSetup, install_hint
-from streams.model_files import Found
+from streams.models.files import Found
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streams.category_artefact import TRAIN_AGAIN, Artefact, Plane, read_file, rows_of
 from streams.errors import WrongSetup
+from streams.models.category_artifact import TRAIN_AGAIN, Artefact, Plane, read_file, rows_of
 from streams.vectors import Ints, squared_norm
 
 PLACES = 6

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streams import model_files
 from streams.errors import WrongSetup
-from streams.model_backends import WINDOW_CHARS_MAX, Backend, choose_backend, failures, load
-from streams.model_files import Found, Wanted
+from streams.models import files
+from streams.models.backends import WINDOW_CHARS_MAX, Backend, choose_backend, failures, load
+from streams.models.files import Found, Wanted
+from streams.models.verifier import Pair
 from streams.settings import Verify
-from streams.verifier import Pair
 
 Doubles = npt.NDArray[np.float64]
 
@@ -104,7 +104,7 @@ def load_model_verifier(settings: Verify, model: str, cache_dir: Path) -> CrossE
 def find_verifier(settings: Verify, model: str) -> tuple[Backend, Found]:
     """The backend, and the model's files, found and checked. Raises WrongSetup."""
     backend = choose_backend(settings.backend, "verify", "verify.backend to words")
-    return backend, model_files.find(Wanted("verify", model, settings.sha256, settings.allow_download))
+    return backend, files.find(Wanted("verify", model, settings.sha256, settings.allow_download))
 
 
 def _label(found: Found) -> int | None:

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from prometheus_client import Counter
 
-from streams.free_embedder import FreeEmbedder
 from streams.metrics import Metrics
+from streams.models.hashing_embedder import FreeEmbedder
 from streams.recent import Kept
 from streams.settings import Embedding
 from streams.vectors import Floats, Ints, quantise
@@ -49,7 +49,7 @@ def load_embedder(settings: Embedding, cache_dir: Path) -> Embedder:
     """
     if settings.backend == "free":
         return FreeEmbedder()
-    from streams.model_embedder import load_model_embedder
+    from streams.models.transformer_embedder import load_model_embedder
 
     return load_model_embedder(settings, cache_dir)
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from streams import model_files
-from streams.model_backends import Backend, choose_backend, failures, load
-from streams.model_files import Wanted
+from streams.models import files
+from streams.models.backends import Backend, choose_backend, failures, load
+from streams.models.files import Wanted
+from streams.models.token_window import TokenWindow
 from streams.settings import Embedding
-from streams.token_window import TokenWindow
 from streams.vectors import Floats
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def _prompt(model: Any) -> str:
 def load_model_embedder(settings: Embedding, cache_dir: Path) -> ModelEmbedder:
     """Find, check and load the model. Raises WrongSetup."""
     backend = _backend(settings)
-    found = model_files.find(_wanted(settings))
+    found = files.find(_wanted(settings))
     model = load("SentenceTransformer", found, backend, cache_dir, settings.threads)
     return ModelEmbedder(model, f"{found.name}@{found.tag}/{backend}", backend)
 
@@ -84,19 +84,19 @@ def load_model_embedder(settings: Embedding, cache_dir: Path) -> ModelEmbedder:
 def find_model(settings: Embedding) -> tuple[str, Path, str]:
     """Backend, folder and hash of the model that would be loaded, without loading or fetching it. Raises WrongSetup."""
     backend = _backend(settings)
-    found = model_files.find(_wanted(settings)._replace(allow_download=False))
+    found = files.find(_wanted(settings)._replace(allow_download=False))
     return backend, found.folder, found.sha256
 
 
 def _wanted(settings: Embedding) -> Wanted:
     name = _full_name(settings.model)
-    expected = settings.sha256 or (None if model_files.is_folder(name) else KNOWN_SHA256.get(name))
+    expected = settings.sha256 or (None if files.is_folder(name) else KNOWN_SHA256.get(name))
     return Wanted("embedding", name, expected, settings.allow_download, PACKAGES.get(name))
 
 
 def _full_name(model: str) -> str:
     full = f"sentence-transformers/{model}"
-    return full if full in KNOWN_SHA256 and not model_files.is_folder(model) else model
+    return full if full in KNOWN_SHA256 and not files.is_folder(model) else model
 
 
 def _backend(settings: Embedding) -> Backend:

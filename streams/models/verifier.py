@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from streams.free_embedder import content_words
+from streams.models.hashing_embedder import content_words
 from streams.recent import Kept
 from streams.settings import Verify
 
@@ -84,7 +84,7 @@ def load_verifier(settings: Verify, cache_dir: Path) -> Verifier | None:
         return WordsVerifier()
     if settings.model is None:
         return None
-    from streams.model_verifier import load_model_verifier
+    from streams.models.cross_encoder import load_model_verifier
 
     return load_model_verifier(settings, settings.model, cache_dir)
 

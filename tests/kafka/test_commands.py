@@ -23,12 +23,12 @@ from schemas.journal import Answered
 from schemas.policy import CategoryPolicy, Policy
 from schemas.responses import Outcome
 from schemas.stats import CategoryNow, ShardStats
-from streams.embedder import load_embedder
 from streams.errors import CommandRefused, LogFailed, Refusal, RefusalCode
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing, Record
 from streams.messaging.dead_letters import bury
 from streams.messaging.ids import wire_id
+from streams.models.embedder import load_embedder
 from streams.settings import Settings
 from streams.shard.columns import ENTRIES, entry_id
 from streams.vectors import encode, quantise

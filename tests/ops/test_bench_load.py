@@ -19,7 +19,7 @@ from ops.bench_load_scenario import CATEGORIES, CODER, NEAR_MISSES, START_MS, Ph
 from ops.bench_load_traffic import traffic
 from ops.cli import app
 from streams.errors import WrongSetup
-from streams.free_embedder import FreeEmbedder
+from streams.models.hashing_embedder import FreeEmbedder
 
 PHASES = (Phase("calm", 30, 0.5), Phase("overload", 80, 1.6), Phase("rest", 120, 0.3))
 PLAN = Plan(seeds=1, phases=PHASES, known=200)

@@ -15,9 +15,9 @@ from ops.categories_figures import figures, matrix, said
 from ops.cli import main
 from ops.intervals import share
 from schemas.policy import UNCATEGORISED
-from streams.categories import Categories, load_categories
-from streams.category_artefact import write
-from streams.free_embedder import FreeEmbedder
+from streams.models.category_artifact import write
+from streams.models.category_classifier import Categories, load_categories
+from streams.models.hashing_embedder import FreeEmbedder
 from streams.settings import Classify, Settings
 from streams.vectors import quantise
 from tests.streams.made_categories import artefact, axis

@@ -13,7 +13,7 @@ from ops.evaluate_stages import Opinion
 from schemas.decisions import Reason
 from schemas.policy import Cacheable, CategoryPolicy, Policy
 from schemas.responses import Outcome
-from streams.free_embedder import FreeEmbedder
+from streams.models.hashing_embedder import FreeEmbedder
 
 SORT, SORT_TOO = "How do I sort a list in Python?", "How can I sort a list in Python?"
 REVERSE = "How do I reverse a list in Python?"

@@ -14,7 +14,7 @@ from ops.evaluate_stages import COSINE, GUARDED, VERIFIED, Opinion, guards_of, l
 from ops.evaluate_vectors import NEVER, Compared, compare, vectors_of
 from schemas.policy import Guard
 from streams.errors import BadInput
-from streams.free_embedder import FreeEmbedder
+from streams.models.hashing_embedder import FreeEmbedder
 from streams.vectors import Floats, quantise, similarity
 
 SORT, REVERSE, SORTED = "How do I sort 2 lists?", "How do I reverse 2 lists?", "How do I sort 3 lists?"

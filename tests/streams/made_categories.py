@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from streams.category_artefact import Artefact, plane, seal
+from streams.models.category_artifact import Artefact, plane, seal
 from streams.vectors import Ints, encode, quantise
 
 DIM = 8

@@ -15,12 +15,12 @@ from schemas.journal import Asked, decode_event
 from schemas.policy import CategoryPolicy, Policy
 from schemas.responses import Response
 from streams.classify import Classifier, Incarnations
-from streams.embedder import EmbeddingMetrics, Remembering
 from streams.errors import RefusalCode
-from streams.free_embedder import FreeEmbedder
 from streams.kafka.interface import Outgoing, Record
 from streams.metrics import Metrics
-from streams.model_embedder import ModelEmbedder
+from streams.models.embedder import EmbeddingMetrics, Remembering
+from streams.models.hashing_embedder import FreeEmbedder
+from streams.models.transformer_embedder import ModelEmbedder
 from streams.normal import normal
 from streams.reply_to import ReplyTo
 from streams.settings import Classify

@@ -13,12 +13,12 @@ from schemas.base import Sealed
 from schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON
 from schemas.observations import Comparison, NotCompared, Observation
 from streams.compare import BATCH_MAX, PARTS_MAX, Compare, CompareMetrics, check_model, run_compare
-from streams.embedder import Embedder
 from streams.errors import WrongSetup
-from streams.free_embedder import FreeEmbedder
 from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
+from streams.models.embedder import Embedder
+from streams.models.hashing_embedder import FreeEmbedder
 from streams.runtime.context import WorkerContext
 from streams.settings import Embedding, Settings
 from streams.vectors import Floats, quantise, similarity

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from streams.embedder import EmbeddingMetrics, Remembering, load_embedder
-from streams.free_embedder import FreeEmbedder
 from streams.metrics import Metrics
+from streams.models.embedder import EmbeddingMetrics, Remembering, load_embedder
+from streams.models.hashing_embedder import FreeEmbedder
 from streams.settings import Embedding
 from streams.vectors import Floats
 

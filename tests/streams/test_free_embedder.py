@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from streams.free_embedder import FreeEmbedder
+from streams.models.hashing_embedder import FreeEmbedder
 from streams.vectors import encode, quantise, similarity
 
 

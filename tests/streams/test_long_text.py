@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.free_embedder import FreeEmbedder
 from streams.long_text import Framed, frame, mean, split
+from streams.models.hashing_embedder import FreeEmbedder
 from streams.normal import normal
 from streams.vectors import Ints, quantise, similarity
 

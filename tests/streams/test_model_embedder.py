@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streams.embedder import Embedder, load_embedder
 from streams.errors import WrongSetup
-from streams.model_embedder import KNOWN_SHA256, PACKAGES, ModelEmbedder
-from streams.model_files import packaged
+from streams.models.embedder import Embedder, load_embedder
+from streams.models.files import packaged
+from streams.models.transformer_embedder import KNOWN_SHA256, PACKAGES, ModelEmbedder
 from streams.settings import Embedding
 
 KNOWN = next(iter(KNOWN_SHA256.values()))

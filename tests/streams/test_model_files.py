@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streams.errors import WrongSetup
-from streams.model_files import Wanted, check_same, find
+from streams.models.files import Wanted, check_same, find
 
 
 def test_other_weights_than_expected_are_refused_naming_both_hashes() -> None:

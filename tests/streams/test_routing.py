@@ -9,10 +9,10 @@ import pytest
 
 from schemas.control import PolicyInForce
 from schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
-from streams.categories import Categories
-from streams.embedder import EmbeddingMetrics, Remembering
-from streams.free_embedder import FreeEmbedder
 from streams.metrics import Metrics
+from streams.models.category_classifier import Categories
+from streams.models.embedder import EmbeddingMetrics, Remembering
+from streams.models.hashing_embedder import FreeEmbedder
 from streams.routing import Ask, Embed, Router, everything_said
 from streams.vectors import Ints, quantise
 from tests.streams.made_categories import artefact, axis

@@ -28,20 +28,20 @@ from streams.adapt import run_adapt
 from streams.classify import run_classify
 from streams.compare import run_compare
 from streams.errors import Forbidden, WrongSetup
-from streams.free_embedder import FreeEmbedder
 from streams.govern import run_govern
 from streams.kafka.interface import Log, Outgoing
 from streams.kafka.memory import MemoryLog
 from streams.lookup import run_lookup
 from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from streams.metrics import Metrics
+from streams.models.hashing_embedder import FreeEmbedder
+from streams.models.verifier import WordsVerifier
 from streams.populate import run_populate
 from streams.runtime.context import WorkerContext
 from streams.runtime.topic_check import require_topics
 from streams.settings import Adapt, Embedding, Settings, Upstream
 from streams.upstream.model import Answer
 from streams.upstream.worker import run_upstream
-from streams.verifier import WordsVerifier
 from streams.verify import run_verify
 from tests.streams.made_app import App
 from tests.streams.recording import RecordingLog

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from streams.errors import WrongSetup
-from streams.model_verifier import CrossEncoderVerifier, probabilities
+from streams.models.cross_encoder import CrossEncoderVerifier, probabilities
+from streams.models.verifier import Pair, RememberingVerifier, Verifier, WordsVerifier, load_verifier
 from streams.settings import Verify
-from streams.verifier import Pair, RememberingVerifier, Verifier, WordsVerifier, load_verifier
 
 RESET: Pair = ("how do i reset my password", "reset my password how")
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] how do i reset my password pin card the a not".split()

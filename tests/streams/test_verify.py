@@ -19,10 +19,10 @@ from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryLog
 from streams.messaging.shards import Shards
 from streams.metrics import Metrics
+from streams.models.verifier import Pair, Verifier, WordsVerifier
 from streams.runtime.context import WorkerContext
 from streams.settings import Settings
 from streams.settings import Verify as Wanted
-from streams.verifier import Pair, Verifier, WordsVerifier
 from streams.verify import BATCH_MAX, Verify, VerifyMetrics, run_verify
 
 SECRET = "the patient has a cold"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from streams.embedder import load_embedder
 from streams.errors import WrongSetup
+from streams.models.embedder import load_embedder
 from streams.settings import Embedding
 from tests.streams.guards.asked import refusal
 
