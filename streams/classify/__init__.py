@@ -1,0 +1,1 @@
+"""The entrance: parse, route, frame, identify; ask the shard or bypass it."""
