@@ -26,8 +26,8 @@ from schemas.base import Message, Reply, Sealed
 from schemas.journal import Answered, Asked, Origin, PolicySet, Seen
 from schemas.policy import Cacheable, CategoryPolicy, Eviction, Limits, Policy, Quota
 from schemas.responses import Outcome
+from streams.classify.identity import decision_id
 from streams.errors import BadInput
-from streams.identity import decision_id
 from streams.kafka.interface import Record
 from streams.shard.fold import fold
 from streams.shard.state import Shard

@@ -37,7 +37,7 @@ from schemas.load import LoadSample
 from schemas.policy import Cacheable, CategoryPolicy
 from schemas.responses import Outcome, Problem
 from streams.adapt import AdaptMetrics, Desk
-from streams.identity import decision_id
+from streams.classify.identity import decision_id
 from streams.kafka.interface import Record
 from streams.load_window import Smoothed, load_of
 from streams.messaging.ids import request_place_of

@@ -27,7 +27,7 @@ from schemas.documents import Entry, Meta, ShardPolicy, TableMode
 from schemas.journal import Asked, Origin, Seen
 from schemas.policy import Cacheable, CategoryPolicy, Guard, Limits, Policy, Quota
 from schemas.responses import Outcome
-from streams.identity import decision_id
+from streams.classify.identity import decision_id
 from streams.kafka.interface import Record
 from streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id
 from streams.shard.entries import namespace_of

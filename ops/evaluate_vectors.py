@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ops.evaluate_lines import BadLine, Pair
-from streams.long_text import frame
+from streams.classify.framing import frame
 from streams.models.embedder import Embedder
 from streams.vectors import Floats, Ints, quantise, similarity
 

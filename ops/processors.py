@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from streams.runtime.context import WorkerContext
 
 PLACES: dict[str, tuple[str, str]] = {
-    "classify": ("streams.classify", "run_classify"),
+    "classify": ("streams.classify.worker", "run_classify"),
     "lookup": ("streams.lookup", "run_lookup"),
     "populate": ("streams.populate", "run_populate"),
     "upstream": ("streams.upstream.worker", "run_upstream"),

@@ -14,9 +14,9 @@ from prometheus_client import Counter
 
 from schemas.observations import Comparison, NotCompared, Observation
 from streams.answer_text import text_of
+from streams.classify.framing import mean, split
 from streams.errors import Refusal
 from streams.kafka.interface import Outgoing, Record
-from streams.long_text import mean, split
 from streams.messaging.dead_letters import turn_away
 from streams.messaging.decoding import read
 from streams.metrics import Metrics

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from streams.normal import normal
+from streams.classify.exact_form import normal
 from streams.vectors import Ints, quantise
 
 SEEK_CHARS = 200

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 from schemas.base import Source
 from schemas.policy import CategoryPolicy
+from streams.classify.exact_form import normal
+from streams.classify.framing import Framed
 from streams.errors import Refusal, RefusalCode
-from streams.long_text import Framed
-from streams.normal import normal
 
 Body = Mapping[str, Any]
 

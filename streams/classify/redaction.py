@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from streams.routing import Ask, Router, everything_said
+from streams.classify.routing import Ask, Router, everything_said
 
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 

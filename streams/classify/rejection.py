@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+from streams.classify.parsing import parse
+from streams.classify.redaction import may_be_never
+from streams.classify.reply_topic import DEFAULT, ReplyTo
+from streams.classify.routing import Router
 from streams.errors import Refusal, RefusalCode
 from streams.kafka.interface import Headers, Outgoing, Record
 from streams.messaging.dead_letters import bury
 from streams.messaging.responses import refused, reply_of, respond
 from streams.metrics import Metrics
-from streams.reply_to import DEFAULT, ReplyTo
-from streams.request_reading import parse
-from streams.routing import Router
 from streams.settings import Classify
-from streams.suspicion import may_be_never
 
 logger = logging.getLogger(__name__)
 

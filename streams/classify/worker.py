@@ -16,21 +16,21 @@ from schemas.decisions import Reason
 from schemas.journal import Asked, Origin
 from schemas.policy import Limits
 from schemas.requests import CacheMode, Request
+from streams.classify.bypass import Passing, unstreamed
+from streams.classify.framing import Framed, frame
+from streams.classify.identity import Question, check_length, decision_id, decision_tag, identify, question_of
+from streams.classify.parsing import parse, request_of
+from streams.classify.rejection import NAME, Rejections, check_carried
+from streams.classify.reply_topic import ReplyTo, partitions_of
+from streams.classify.routing import Ask, Place, Router, Terms
 from streams.errors import RefrainError, Refusal, RefusalCode
-from streams.identity import Question, check_length, decision_id, decision_tag, identify, question_of
 from streams.kafka.interface import Log, Outgoing, Record
-from streams.long_text import Framed, frame
 from streams.messaging.privacy import has_never
 from streams.messaging.responses import reply_of
 from streams.messaging.shards import shards_of
 from streams.metrics import Metrics
 from streams.models.category_classifier import Categories, load_categories
 from streams.models.embedder import Embedder, EmbeddingMetrics, Remembering, load_embedder
-from streams.passing import Passing, unstreamed
-from streams.rejection import NAME, Rejections, check_carried
-from streams.reply_to import ReplyTo, partitions_of
-from streams.request_reading import parse, request_of
-from streams.routing import Ask, Place, Router, Terms
 from streams.runtime.context import WorkerContext
 from streams.runtime.policy_follower import within_ms_of
 from streams.runtime.policy_session import policy_session

@@ -15,13 +15,13 @@ from schemas.journal import Asked
 from schemas.policy import Cacheable, Limits, Policy
 from schemas.requests import CacheMode
 from schemas.responses import DecisionSummary, Outcome, Response
+from streams.classify.bypass import deadline_at_ms as longest_wait
+from streams.classify.bypass import unstreamed
 from streams.effective import terms
 from streams.errors import RefusalCode
 from streams.kafka.interface import Outgoing, Record
 from streams.messaging.responses import refused, respond, served
 from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
-from streams.passing import deadline_at_ms as longest_wait
-from streams.passing import unstreamed
 from streams.shard.columns import DOUBTS, FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
 from streams.shard.entries import Seen
 from streams.shard.folded import Folded, decided, summary

@@ -11,10 +11,10 @@ from ops.categories_examples import Example, Fields, digest, read_examples, uniq
 from ops.policy_file import read_policy
 from schemas.control import PolicyInForce
 from schemas.policy import UNCATEGORISED, Policy
+from streams.classify.routing import Router
 from streams.errors import WrongSetup
 from streams.models.category_classifier import Categories
 from streams.models.embedder import Embedder, load_embedder
-from streams.routing import Router
 from streams.settings import Embedding
 from streams.vectors import Ints, quantise
 

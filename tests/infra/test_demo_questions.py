@@ -12,10 +12,10 @@ from ops.policy_file import read_policy
 from schemas.control import PolicyInForce
 from schemas.policy import UNCATEGORISED, Cacheable, Policy
 from streams import guards
+from streams.classify.routing import Ask, Router
 from streams.errors import WrongSetup
 from streams.models.embedder import Embedder
 from streams.models.transformer_embedder import load_model_embedder
-from streams.routing import Ask, Router
 from streams.settings import Embedding
 from streams.vectors import Ints, quantise, similarity
 

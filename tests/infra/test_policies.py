@@ -9,7 +9,7 @@ import pytest
 from ops.policy_file import read_policy, write_policy
 from schemas.control import PolicyInForce
 from schemas.policy import Cacheable, Policy
-from streams.routing import Ask, Router
+from streams.classify.routing import Ask, Router
 
 FOLDER = Path(__file__).resolve().parents[2] / "infra" / "policies"
 FILES = sorted(FOLDER.glob("*.yaml"))

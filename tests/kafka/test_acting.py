@@ -15,7 +15,7 @@ from schemas.forwards import Completion, Status
 from schemas.journal import Answered, AnswerWithheld, Asked, Passed, decode_event
 from schemas.policy import Cacheable, CategoryPolicy, Policy
 from schemas.responses import DecisionSummary, Outcome, Response
-from streams.classify import run_classify
+from streams.classify.worker import run_classify
 from streams.govern import run_govern
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing

@@ -15,12 +15,12 @@ from schemas.journal import Asked, Passed, decode_event
 from schemas.policy import CategoryPolicy, Policy
 from schemas.responses import Response
 from schemas.topics import BY_NAME
-from streams.classify import run_classify
+from streams.classify.reply_topic import partitions_of
+from streams.classify.worker import run_classify
 from streams.errors import WrongSetup
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Headers, Outgoing, Record
 from streams.metrics import Metrics
-from streams.reply_to import partitions_of
 from streams.runtime.context import WorkerContext
 from streams.settings import Classify, Settings
 

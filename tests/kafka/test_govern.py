@@ -14,8 +14,8 @@ from schemas.decisions import Decision, Reason
 from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
 from schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from schemas.responses import Outcome
+from streams.classify.identity import decision_id
 from streams.govern import run_govern
-from streams.identity import decision_id
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
 from streams.runtime.policy_follower import PolicyWatch

@@ -17,7 +17,7 @@ from ops.client import Client
 from schemas.base import Source
 from schemas.requests import Request
 from schemas.responses import Response
-from streams.classify import run_classify
+from streams.classify.worker import run_classify
 from streams.govern import run_govern
 from streams.lookup import run_lookup
 from streams.populate import run_populate

@@ -14,7 +14,7 @@ from ops.client import Client
 from schemas.decisions import Decision, Reason
 from schemas.requests import Request
 from schemas.responses import Outcome, Response
-from streams.classify import run_classify
+from streams.classify.worker import run_classify
 from streams.govern import run_govern
 from streams.kafka.cluster import KafkaLog
 from streams.lookup import run_lookup

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from schemas.base import Sealed
 from schemas.doubts import DoubtRaised
 from schemas.journal import Verified, decode_event
-from streams.identity import decision_id
+from streams.classify.identity import decision_id
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
 from streams.settings import Settings, Verify

@@ -12,10 +12,10 @@ from functools import partial
 from typing import NamedTuple
 
 from schemas.policy import CategoryPolicy
+from streams.classify.identity import NOT_CONTEXT as PRODUCT_NOT_CONTEXT
+from streams.classify.identity import identify
+from streams.classify.parsing import parse, request_of
 from streams.errors import Refusal
-from streams.identity import NOT_CONTEXT as PRODUCT_NOT_CONTEXT
-from streams.identity import identify
-from streams.request_reading import parse, request_of
 from tests.properties.changes import Changed, change
 from tests.properties.requests import DATES, LEFT_OUT, NOT_CONTEXT, Json, request
 from tests.properties.spelling import spelled

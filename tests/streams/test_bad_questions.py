@@ -14,15 +14,15 @@ from schemas.dead_letters import HEADER_REASON
 from schemas.journal import Asked, decode_event
 from schemas.policy import CategoryPolicy, Policy
 from schemas.responses import Response
-from streams.classify import Classifier, Incarnations
+from streams.classify.exact_form import normal
+from streams.classify.reply_topic import ReplyTo
+from streams.classify.worker import Classifier, Incarnations
 from streams.errors import RefusalCode
 from streams.kafka.interface import Outgoing, Record
 from streams.metrics import Metrics
 from streams.models.embedder import EmbeddingMetrics, Remembering
 from streams.models.hashing_embedder import FreeEmbedder
 from streams.models.transformer_embedder import ModelEmbedder
-from streams.normal import normal
-from streams.reply_to import ReplyTo
 from streams.settings import Classify
 from streams.vectors import Floats
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.identity import decision_id, decision_tag
+from streams.classify.identity import decision_id, decision_tag
 from streams.messaging.ids import (
     TAG_CHARS,
     RequestPlace,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from schemas.base import Source
 from schemas.policy import CategoryPolicy
-from streams.errors import Refusal, RefusalCode
-from streams.identity import (
+from streams.classify.framing import Framed
+from streams.classify.identity import (
     FIELDS_MAX,
     OTHER,
     Identity,
@@ -22,7 +22,7 @@ from streams.identity import (
     identify,
     question_of,
 )
-from streams.long_text import Framed
+from streams.errors import Refusal, RefusalCode
 
 PLAIN = CategoryPolicy()
 whole = st.characters(exclude_categories=["Cs"])

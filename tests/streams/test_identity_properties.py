@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from schemas.control import PolicyInForce
 from schemas.journal import Asked, decode_event
 from schemas.policy import Policy
-from streams.classify import Classifier, Incarnations
-from streams.identity import NOT_CONTEXT
+from streams.classify.identity import NOT_CONTEXT
+from streams.classify.reply_topic import ReplyTo
+from streams.classify.worker import Classifier, Incarnations
 from streams.kafka.interface import Record
 from streams.metrics import Metrics
 from streams.models.embedder import EmbeddingMetrics, Remembering
 from streams.models.hashing_embedder import FreeEmbedder
-from streams.reply_to import ReplyTo
 from streams.settings import Classify
 from tests.properties.identity import EMBEDDER, POLICIES, Place, example, place_of
 from tests.properties.requests import request

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.long_text import Framed, frame, mean, split
+from streams.classify.exact_form import normal
+from streams.classify.framing import Framed, frame, mean, split
 from streams.models.hashing_embedder import FreeEmbedder
-from streams.normal import normal
 from streams.vectors import Ints, quantise, similarity
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from streams.normal import normal
+from streams.classify.exact_form import normal
 
 ASKED = "What is the capital of France?"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from streams.classify.reply_topic import FRESH_MS, MISSING_MS, ReplyTo, Target, partitions_of
 from streams.errors import Refusal, RefusalCode
 from streams.kafka.interface import Headers
 from streams.kafka.memory import MemoryLog
-from streams.reply_to import FRESH_MS, MISSING_MS, ReplyTo, Target, partitions_of
 
 COUNTS = {"responses": 8, "/team.replies": 3, "/app-7.answers": 1}
 

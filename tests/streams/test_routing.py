@@ -9,11 +9,11 @@ import pytest
 
 from schemas.control import PolicyInForce
 from schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
+from streams.classify.routing import Ask, Embed, Router, everything_said
 from streams.metrics import Metrics
 from streams.models.category_classifier import Categories
 from streams.models.embedder import EmbeddingMetrics, Remembering
 from streams.models.hashing_embedder import FreeEmbedder
-from streams.routing import Ask, Embed, Router, everything_said
 from streams.vectors import Ints, quantise
 from tests.streams.made_categories import artefact, axis
 

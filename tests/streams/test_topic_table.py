@@ -25,7 +25,7 @@ from schemas.requests import CacheMode
 from schemas.responses import DecisionSummary
 from schemas.topics import BY_NAME, GROUPS, PROCESSORS, ROLES, TOPICS, needs, reads, writes
 from streams.adapt import run_adapt
-from streams.classify import run_classify
+from streams.classify.worker import run_classify
 from streams.compare import run_compare
 from streams.errors import Forbidden, WrongSetup
 from streams.govern import run_govern
