@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 PLACES: dict[str, tuple[str, str]] = {
     "classify": ("streams.classify.worker", "run_classify"),
-    "lookup": ("streams.lookup", "run_lookup"),
+    "lookup": ("streams.lookup.worker", "run_lookup"),
     "populate": ("streams.populate", "run_populate"),
     "upstream": ("streams.upstream.worker", "run_upstream"),
     "govern": ("streams.govern", "run_govern"),

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from schemas.decisions import Decision
 from streams.errors import Rebalanced
 from streams.kafka.interface import Ends, Outgoing, Position, Reader, TransactionalWriter
-from streams.lookup_metrics import LookupMetrics, show
-from streams.reports import Report, Reports
+from streams.lookup.metrics import LookupMetrics, show
+from streams.lookup.reports import Report, Reports
 from streams.shard.state import Shard
 from streams.store.interface import Reach
 

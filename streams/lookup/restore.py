@@ -14,7 +14,7 @@ from threading import Event, Lock
 from schemas.documents import Meta
 from streams.errors import StoreDamaged, WrongSetup
 from streams.kafka.interface import Log
-from streams.lookup_metrics import LookupMetrics
+from streams.lookup.metrics import LookupMetrics
 from streams.shard.columns import META_KEY
 from streams.shard.state import Shard, restored
 from streams.store.interface import Reach, Store

@@ -24,14 +24,14 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 from schemas.journal import Tick
-from streams.commit import Commits
 from streams.errors import JournalUnreadable
 from streams.kafka.interface import Log, Outgoing, Record
-from streams.lookup_metrics import LookupMetrics, count
+from streams.lookup.commit import Commits
+from streams.lookup.metrics import LookupMetrics, count
+from streams.lookup.reports import Reports
+from streams.lookup.restore import OpenStore, Restorer
 from streams.messaging.shards import shards_of
 from streams.metrics import Metrics
-from streams.reports import Reports
-from streams.restore import OpenStore, Restorer
 from streams.runtime.context import WorkerContext
 from streams.runtime.topic_check import require_topics
 from streams.settings import Settings

@@ -19,7 +19,7 @@ from schemas.requests import Request
 from schemas.responses import Response
 from streams.classify.worker import run_classify
 from streams.govern import run_govern
-from streams.lookup import run_lookup
+from streams.lookup.worker import run_lookup
 from streams.populate import run_populate
 from streams.settings import Settings, Upstream
 from streams.upstream.worker import run_upstream

@@ -20,7 +20,7 @@ from schemas.policy import CategoryPolicy, Policy
 from streams.errors import CommandRefused
 from streams.govern import run_govern
 from streams.kafka.cluster import KafkaLog
-from streams.lookup import run_lookup
+from streams.lookup.worker import run_lookup
 from streams.runtime.policy_follower import PolicyWatch
 from streams.settings import Settings
 from tests.kafka.background import eventually, running

@@ -20,9 +20,9 @@ from schemas.stats import ShardStats
 from streams.errors import Rebalanced, SendFailed, WrongSetup
 from streams.kafka.interface import Ends, Membership, Outgoing, Position, TransactionalWriter, Writer
 from streams.kafka.memory import MemoryLog
-from streams.lookup import LookupWorker
+from streams.lookup.restore import Restoring, restore
+from streams.lookup.worker import LookupWorker
 from streams.metrics import Metrics
-from streams.restore import Restoring, restore
 from streams.settings import Settings
 from streams.shard.fold import TIMERS_MAX, fold
 from streams.shard.state import Shard

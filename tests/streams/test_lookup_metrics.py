@@ -11,7 +11,7 @@ from schemas.documents import Tally
 from schemas.responses import Outcome
 from schemas.stats import CategoryNow, ShardStats
 from streams.errors import RefusalCode
-from streams.lookup_metrics import LookupMetrics, count, show
+from streams.lookup.metrics import LookupMetrics, count, show
 from streams.metrics import Metrics
 from streams.shard import counts
 from streams.shard.admission import NotKept

@@ -31,7 +31,7 @@ from streams.errors import Forbidden, WrongSetup
 from streams.govern import run_govern
 from streams.kafka.interface import Log, Outgoing
 from streams.kafka.memory import MemoryLog
-from streams.lookup import run_lookup
+from streams.lookup.worker import run_lookup
 from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from streams.metrics import Metrics
 from streams.models.hashing_embedder import FreeEmbedder
