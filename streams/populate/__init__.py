@@ -1,0 +1,1 @@
+"""Completions on their way back: to the shard that asked, or to the requester."""
