@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 PLACES: dict[str, tuple[str, str]] = {
     "classify": ("streams.classify.worker", "run_classify"),
     "lookup": ("streams.lookup.worker", "run_lookup"),
-    "populate": ("streams.populate", "run_populate"),
+    "populate": ("streams.populate.worker", "run_populate"),
     "upstream": ("streams.upstream.worker", "run_upstream"),
     "govern": ("streams.govern", "run_govern"),
     "adapt": ("streams.adapt", "run_adapt"),

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from schemas.control import PolicyInForce
 from schemas.forwards import Completion
-from streams.delivering import NAME, Delivery
 from streams.errors import Refusal
 from streams.kafka.interface import Log, Outgoing, Record
 from streams.messaging.decoding import Addressed, address_of, read
 from streams.messaging.routes import DirectRoute, ShardRoute, decode_route
 from streams.messaging.shards import Shards
 from streams.metrics import Metrics
+from streams.populate.delivery import NAME, Delivery
 from streams.runtime.context import WorkerContext
 from streams.runtime.policy_follower import within_ms_of
 from streams.runtime.policy_session import policy_session

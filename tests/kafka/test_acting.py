@@ -20,7 +20,7 @@ from streams.govern import run_govern
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
 from streams.messaging.routes import ShardRoute, encode_route
-from streams.populate import run_populate
+from streams.populate.worker import run_populate
 from streams.settings import Settings
 from tests.kafka.background import Running, eventually, running
 from tests.kafka.table import create_table

@@ -20,7 +20,7 @@ from schemas.responses import Response
 from streams.classify.worker import run_classify
 from streams.govern import run_govern
 from streams.lookup.worker import run_lookup
-from streams.populate import run_populate
+from streams.populate.worker import run_populate
 from streams.settings import Settings, Upstream
 from streams.upstream.worker import run_upstream
 from tests.kafka.background import running

@@ -18,7 +18,7 @@ from streams.classify.worker import run_classify
 from streams.govern import run_govern
 from streams.kafka.cluster import KafkaLog
 from streams.lookup.worker import run_lookup
-from streams.populate import run_populate
+from streams.populate.worker import run_populate
 from streams.settings import Settings, Upstream, Verify
 from streams.upstream.worker import run_upstream
 from streams.verify import run_verify

@@ -16,13 +16,13 @@ from schemas.forwards import Completion, Status
 from schemas.journal import Answered, AnswerFailed, AnswerWithheld, decode_event
 from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy
 from schemas.responses import DecisionSummary, Outcome, Problem, Response
-from streams.delivering import ANSWER_BYTES_MAX, LATE_MS
 from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryLog
 from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from streams.messaging.shards import Shards
 from streams.metrics import Metrics
-from streams.populate import Populate, run_populate
+from streams.populate.delivery import ANSWER_BYTES_MAX, LATE_MS
+from streams.populate.worker import Populate, run_populate
 from streams.runtime.context import WorkerContext
 from streams.settings import Settings
 

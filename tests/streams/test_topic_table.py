@@ -36,7 +36,7 @@ from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from streams.metrics import Metrics
 from streams.models.hashing_embedder import FreeEmbedder
 from streams.models.verifier import WordsVerifier
-from streams.populate import run_populate
+from streams.populate.worker import run_populate
 from streams.runtime.context import WorkerContext
 from streams.runtime.topic_check import require_topics
 from streams.settings import Adapt, Embedding, Settings, Upstream

@@ -13,7 +13,7 @@ from schemas.responses import Outcome, Response
 from streams.kafka.interface import Outgoing, Record
 from streams.messaging.shards import Shards
 from streams.metrics import Metrics
-from streams.populate import Populate
+from streams.populate.worker import Populate
 from streams.shard.fold import fold
 from tests.streams.shard.build import JOURNAL_ID, Journal, effects, fold_all, new_shard, policy, remembered, responses
 
