@@ -13,7 +13,7 @@ from collections import deque
 from typing import NamedTuple
 
 from schemas.load import LoadSample
-from streams.upstream.load import LoadMeter
+from streams.upstream.load_meter import LoadMeter
 
 
 class Call(NamedTuple):

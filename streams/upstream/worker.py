@@ -23,10 +23,10 @@ from streams.settings import Settings
 from streams.upstream.calls import Called, Calls
 from streams.upstream.completions import SOURCE, completed, recalled, refused
 from streams.upstream.http_model import HttpModel
-from streams.upstream.load import LoadMeter, to_topic
+from streams.upstream.load_meter import LoadMeter, to_topic
 from streams.upstream.metrics import NAME, UpstreamMetrics
 from streams.upstream.model import Model
-from streams.upstream.offsets import SPAN_MAX, OffsetTracker
+from streams.upstream.offset_tracker import SPAN_MAX, OffsetTracker
 from streams.upstream.outbox import Outbox
 from streams.upstream.simulated_model import SimulatedModel
 

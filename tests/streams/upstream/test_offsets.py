@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.kafka.interface import Position
-from streams.upstream.offsets import NOTE_CHARS_MAX, SPAN_MAX, Offsets, decode_note
+from streams.upstream.offset_tracker import NOTE_CHARS_MAX, SPAN_MAX, Offsets, decode_note
 
 Steps = list[tuple[bool, int]]
 STEPS = st.lists(st.tuples(st.booleans(), st.integers(0, 1_000)), max_size=200)
