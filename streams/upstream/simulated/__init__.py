@@ -1,0 +1,1 @@
+"""A model that is none, and its HTTP server."""
