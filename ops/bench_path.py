@@ -237,7 +237,7 @@ def _model_server() -> Iterator[str]:
 
 
 def _serve(pipe: Any) -> None:
-    from streams.upstream.simulated_server import SimulatedServer
+    from streams.upstream.simulated.server import SimulatedServer
 
     with SimulatedServer(Upstream(connector="simulated", latency_median_ms=MODEL_MS, latency_sigma=0.0)) as server:
         pipe.send(server.base_url)

@@ -28,7 +28,7 @@ from streams.upstream.metrics import NAME, UpstreamMetrics
 from streams.upstream.model import Model
 from streams.upstream.offset_tracker import SPAN_MAX, OffsetTracker
 from streams.upstream.outbox import Outbox
-from streams.upstream.simulated_model import SimulatedModel
+from streams.upstream.simulated.model import SimulatedModel
 
 POLL_S = 0.05
 

@@ -17,7 +17,7 @@ from ops.cluster import reach
 from ops.topic_admin import create
 from streams.kafka.cluster import KafkaLog
 from streams.settings import Adapt, Embedding, Settings, Upstream
-from streams.upstream.simulated_server import SimulatedServer
+from streams.upstream.simulated.server import SimulatedServer
 from tests.simulation.checks import Report
 from tests.simulation.cluster import Cluster
 

@@ -15,7 +15,7 @@ from schemas.documents import Entry
 from schemas.load import LoadSample
 from schemas.requests import Request
 from streams.kafka.interface import Outgoing
-from streams.upstream.simulated_server import SimulatedServer
+from streams.upstream.simulated.server import SimulatedServer
 from tests.simulation import checks, traffic
 from tests.simulation.bench import Bench, wait_until
 from tests.simulation.records import (

@@ -19,7 +19,7 @@ from pydantic_core import from_json, to_json
 from streams.errors import WrongSetup
 from streams.settings import Upstream
 from streams.upstream.background import Background
-from streams.upstream.simulated_model import simulate
+from streams.upstream.simulated.model import simulate
 
 START_WAIT_S = 10.0
 REQUEST_BYTES_MAX = 4_194_304

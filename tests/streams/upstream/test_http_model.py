@@ -16,7 +16,7 @@ from streams.errors import WrongSetup
 from streams.settings import Upstream
 from streams.upstream.http_model import RETRY_AFTER_MAX_S, HttpModel
 from streams.upstream.model import Answer
-from streams.upstream.simulated_server import Scripted, SimulatedServer
+from streams.upstream.simulated.server import Scripted, SimulatedServer
 
 QUESTION = "What does the patient in room seven have?"
 FOREVER_MS = 10**12

@@ -11,7 +11,7 @@ import pytest
 from schemas.forwards import Forward
 from streams.settings import Upstream
 from streams.upstream.model import Answer
-from streams.upstream.simulated_model import SLOW_S, SimulatedModel, simulate
+from streams.upstream.simulated.model import SLOW_S, SimulatedModel, simulate
 
 SETTINGS = Upstream(connector="simulated")
 
