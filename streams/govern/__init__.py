@@ -1,0 +1,1 @@
+"""Commands of operators and of adapt, written to every shard in one transaction."""
