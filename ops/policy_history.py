@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from schemas.control import PolicyInForce, SetPolicy, decode_command
-from streams.commands import put_in_force
 from streams.errors import BadInput, Refusal, RefusalCode
+from streams.govern.commands import put_in_force
 from streams.kafka.interface import Log, Record
 from streams.messaging.decoding import read
 

@@ -13,7 +13,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "lookup": ("streams.lookup.worker", "run_lookup"),
     "populate": ("streams.populate.worker", "run_populate"),
     "upstream": ("streams.upstream.worker", "run_upstream"),
-    "govern": ("streams.govern", "run_govern"),
+    "govern": ("streams.govern.worker", "run_govern"),
     "adapt": ("streams.adapt", "run_adapt"),
     "compare": ("streams.compare", "run_compare"),
     "verify": ("streams.verify", "run_verify"),

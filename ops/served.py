@@ -12,8 +12,8 @@ from ops.scanning import records
 from schemas.decisions import Decision
 from schemas.journal import Answered, decode_event
 from schemas.responses import Outcome
+from streams.govern.decision_search import LookBack
 from streams.kafka.interface import Log, Record
-from streams.look_back import LookBack
 from streams.messaging.ids import place_of, wire_id
 
 DECISIONS = "decisions"

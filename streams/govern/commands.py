@@ -1,4 +1,4 @@
-"""What comes of a command: an event for every shard, or a refusal. Pure: govern (`streams.govern`) does the I/O."""
+"""What comes of a command: an event for every shard, or a refusal. Pure: govern (`streams.govern.worker`) does the I/O."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from prometheus_client import Gauge
 
 from schemas.decisions import Decision
-from streams.commands import NAME, decide, judged_by
 from streams.errors import Rebalanced, WrongSetup
+from streams.govern.commands import NAME, decide, judged_by
+from streams.govern.decision_search import LookBack
 from streams.kafka.interface import Log, Outgoing, Position, Reader, Record, TransactionalWriter
-from streams.look_back import LookBack
 from streams.metrics import Metrics, policy_version
 from streams.runtime.context import WorkerContext
 from streams.runtime.policy_follower import PolicyWatch

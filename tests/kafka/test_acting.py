@@ -16,7 +16,7 @@ from schemas.journal import Answered, AnswerWithheld, Asked, Passed, decode_even
 from schemas.policy import Cacheable, CategoryPolicy, Policy
 from schemas.responses import DecisionSummary, Outcome, Response
 from streams.classify.worker import run_classify
-from streams.govern import run_govern
+from streams.govern.worker import run_govern
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
 from streams.messaging.routes import ShardRoute, encode_route

@@ -14,7 +14,7 @@ from schemas.journal import LoadChanged, decode_event
 from schemas.load import LoadSample
 from schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from streams.adapt import run_adapt
-from streams.govern import run_govern
+from streams.govern.worker import run_govern
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
 from streams.settings import Adapt, Settings

@@ -15,7 +15,7 @@ from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadCh
 from schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from schemas.responses import Outcome
 from streams.classify.identity import decision_id
-from streams.govern import run_govern
+from streams.govern.worker import run_govern
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
 from streams.runtime.policy_follower import PolicyWatch

@@ -18,7 +18,7 @@ from schemas.base import Source
 from schemas.requests import Request
 from schemas.responses import Response
 from streams.classify.worker import run_classify
-from streams.govern import run_govern
+from streams.govern.worker import run_govern
 from streams.lookup.worker import run_lookup
 from streams.populate.worker import run_populate
 from streams.settings import Settings, Upstream

@@ -18,7 +18,7 @@ from schemas.acknowledgements import Acknowledgement
 from schemas.control import SetPolicy
 from schemas.policy import CategoryPolicy, Policy
 from streams.errors import CommandRefused
-from streams.govern import run_govern
+from streams.govern.worker import run_govern
 from streams.kafka.cluster import KafkaLog
 from streams.lookup.worker import run_lookup
 from streams.runtime.policy_follower import PolicyWatch

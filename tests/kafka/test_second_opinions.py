@@ -15,7 +15,7 @@ from schemas.decisions import Decision, Reason
 from schemas.requests import Request
 from schemas.responses import Outcome, Response
 from streams.classify.worker import run_classify
-from streams.govern import run_govern
+from streams.govern.worker import run_govern
 from streams.kafka.cluster import KafkaLog
 from streams.lookup.worker import run_lookup
 from streams.populate.worker import run_populate

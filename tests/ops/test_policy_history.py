@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ops.policy_history import fold, read_history
 from schemas.control import PolicyInForce, ReportLoad, SetPolicy
 from schemas.policy import CategoryPolicy, Policy
-from streams.commands import decide
 from streams.errors import BadInput
+from streams.govern.commands import decide
 from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryLog
 

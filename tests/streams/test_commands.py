@@ -15,7 +15,7 @@ from schemas.decisions import Decision, Reason
 from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, decode_event
 from schemas.policy import CategoryPolicy, Policy
 from schemas.responses import Outcome
-from streams.commands import decide, judged_by
+from streams.govern.commands import decide, judged_by
 from streams.kafka.interface import Outgoing, Record
 from streams.vectors import encode, quantise
 

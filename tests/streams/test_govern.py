@@ -16,7 +16,7 @@ from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadCh
 from schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from schemas.responses import Outcome
 from streams.errors import LogFailed, SendFailed, WrongSetup
-from streams.govern import run_govern
+from streams.govern.worker import run_govern
 from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics

@@ -9,9 +9,9 @@ import pytest
 
 from schemas.decisions import Decision, Reason
 from schemas.responses import Outcome
+from streams.govern.decision_search import SETTLE_MS, Chunks, LookBack
 from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryLog
-from streams.look_back import SETTLE_MS, Chunks, LookBack
 
 DECISION = Decision(
     id="d", partition=1, offset=2, time_ms=3, tenant="acme", category="chat", model="m", outcome=Outcome.HIT,

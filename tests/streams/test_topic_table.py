@@ -28,7 +28,7 @@ from streams.adapt import run_adapt
 from streams.classify.worker import run_classify
 from streams.compare import run_compare
 from streams.errors import Forbidden, WrongSetup
-from streams.govern import run_govern
+from streams.govern.worker import run_govern
 from streams.kafka.interface import Log, Outgoing
 from streams.kafka.memory import MemoryLog
 from streams.lookup.worker import run_lookup
