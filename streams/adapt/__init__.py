@@ -1,0 +1,1 @@
+"""The load of models, smoothed over a window (Faust)."""
