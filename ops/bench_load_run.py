@@ -36,10 +36,10 @@ from schemas.journal import Seen as SeenPolicy
 from schemas.load import LoadSample
 from schemas.policy import Cacheable, CategoryPolicy
 from schemas.responses import Outcome, Problem
-from streams.adapt import AdaptMetrics, Desk
+from streams.adapt.load_window import Smoothed, load_of
+from streams.adapt.worker import AdaptMetrics, Desk
 from streams.classify.identity import decision_id
 from streams.kafka.interface import Record
-from streams.load_window import Smoothed, load_of
 from streams.messaging.ids import request_place_of
 from streams.metrics import Metrics
 from streams.settings import Adapt

@@ -14,7 +14,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "populate": ("streams.populate.worker", "run_populate"),
     "upstream": ("streams.upstream.worker", "run_upstream"),
     "govern": ("streams.govern.worker", "run_govern"),
-    "adapt": ("streams.adapt", "run_adapt"),
+    "adapt": ("streams.adapt.worker", "run_adapt"),
     "compare": ("streams.compare", "run_compare"),
     "verify": ("streams.verify", "run_verify"),
 }

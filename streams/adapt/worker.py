@@ -17,10 +17,10 @@ from prometheus_client import Gauge
 from schemas.control import ReportLoad
 from schemas.load import LoadSample
 from schemas.policy import ModelPolicy
+from streams.adapt.faust_app import faust_app
+from streams.adapt.load_window import LoadWindow, Reports, load_of
 from streams.errors import LogFailed, RefrainError, Refusal
-from streams.faust_app import faust_app
 from streams.kafka.interface import Outgoing, Record
-from streams.load_window import LoadWindow, Reports, load_of
 from streams.messaging.dead_letters import bury
 from streams.messaging.decoding import read
 from streams.metrics import Metrics

@@ -13,7 +13,7 @@ from schemas.control import ReportLoad, SetPolicy, decode_command
 from schemas.journal import LoadChanged, decode_event
 from schemas.load import LoadSample
 from schemas.policy import CategoryPolicy, ModelPolicy, Policy
-from streams.adapt import run_adapt
+from streams.adapt.worker import run_adapt
 from streams.govern.worker import run_govern
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing

@@ -7,7 +7,7 @@ import pytest
 from schemas.control import ReportLoad, decode_command
 from schemas.load import LoadSample
 from schemas.policy import ModelPolicy
-from streams.adapt import AdaptMetrics, Desk, run_adapt
+from streams.adapt.worker import AdaptMetrics, Desk, run_adapt
 from streams.errors import WrongSetup
 from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryLog

@@ -8,8 +8,8 @@ import pytest
 from faust.auth import SASLCredentials, SSLCredentials
 from pydantic import SecretStr
 
+from streams.adapt.faust_app import credentials_of
 from streams.errors import WrongSetup
-from streams.faust_app import credentials_of
 from streams.settings import Settings
 
 

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from schemas.load import LATENCY_MS_MAX, QUEUE_MAX, LoadSample
 from schemas.policy import ModelPolicy
-from streams.load_window import FUTURE_MAX_MS, SAMPLES_MAX, SERIES_MAX, LoadWindow, Report, Reports, Smoothed, load_of
+from streams.adapt.load_window import (
+    FUTURE_MAX_MS,
+    SAMPLES_MAX,
+    SERIES_MAX,
+    LoadWindow,
+    Report,
+    Reports,
+    Smoothed,
+    load_of,
+)
 
 TARGETS = ModelPolicy(latency_target_ms=100, queue_target=10, latency_weight=0.5, saturation=2.0)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ops.processors import NAMES, processor
-from streams.adapt import AdaptMetrics
+from streams.adapt.worker import AdaptMetrics
 from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics
 from streams.runtime.context import WorkerContext

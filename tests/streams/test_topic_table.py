@@ -24,7 +24,7 @@ from schemas.policy import Cacheable, CategoryPolicy, Match, ModelPolicy, Policy
 from schemas.requests import CacheMode
 from schemas.responses import DecisionSummary
 from schemas.topics import BY_NAME, GROUPS, PROCESSORS, ROLES, TOPICS, needs, reads, writes
-from streams.adapt import run_adapt
+from streams.adapt.worker import run_adapt
 from streams.classify.worker import run_classify
 from streams.compare import run_compare
 from streams.errors import Forbidden, WrongSetup
