@@ -1,0 +1,1 @@
+"""Answers of the cache beside those of the model."""
