@@ -15,7 +15,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "upstream": ("streams.upstream.worker", "run_upstream"),
     "govern": ("streams.govern.worker", "run_govern"),
     "adapt": ("streams.adapt.worker", "run_adapt"),
-    "compare": ("streams.compare", "run_compare"),
+    "compare": ("streams.compare.worker", "run_compare"),
     "verify": ("streams.verify", "run_verify"),
 }
 """Module and function of each processor."""

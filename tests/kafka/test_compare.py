@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from schemas.base import Sealed
 from schemas.observations import Comparison, Observation
 from streams.classify.identity import decision_id
-from streams.compare import run_compare
+from streams.compare.worker import run_compare
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
 from streams.settings import Settings

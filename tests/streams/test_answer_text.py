@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.base import Sealed
-from streams.answer_text import text_of
+from streams.compare.answer_text import text_of
 from streams.errors import Refusal, RefusalCode
 
 CALL = {"id": "call_1", "index": 0, "type": "function", "function": {"name": "go", "arguments": '{"to":"Köln"}'}}

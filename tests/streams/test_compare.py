@@ -12,7 +12,7 @@ import pytest
 from schemas.base import Sealed
 from schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON
 from schemas.observations import Comparison, NotCompared, Observation
-from streams.compare import BATCH_MAX, PARTS_MAX, Compare, CompareMetrics, check_model, run_compare
+from streams.compare.worker import BATCH_MAX, PARTS_MAX, Compare, CompareMetrics, check_model, run_compare
 from streams.errors import WrongSetup
 from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryLog

@@ -26,7 +26,7 @@ from schemas.responses import DecisionSummary
 from schemas.topics import BY_NAME, GROUPS, PROCESSORS, ROLES, TOPICS, needs, reads, writes
 from streams.adapt.worker import run_adapt
 from streams.classify.worker import run_classify
-from streams.compare import run_compare
+from streams.compare.worker import run_compare
 from streams.errors import Forbidden, WrongSetup
 from streams.govern.worker import run_govern
 from streams.kafka.interface import Log, Outgoing
