@@ -1,0 +1,1 @@
+"""Second opinions on whether two questions ask the same."""
