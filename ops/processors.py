@@ -16,7 +16,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "govern": ("streams.govern.worker", "run_govern"),
     "adapt": ("streams.adapt.worker", "run_adapt"),
     "compare": ("streams.compare.worker", "run_compare"),
-    "verify": ("streams.verify", "run_verify"),
+    "verify": ("streams.verify.worker", "run_verify"),
 }
 """Module and function of each processor."""
 NAMES = tuple(PLACES)

@@ -21,7 +21,7 @@ from streams.lookup.worker import run_lookup
 from streams.populate.worker import run_populate
 from streams.settings import Settings, Upstream, Verify
 from streams.upstream.worker import run_upstream
-from streams.verify import run_verify
+from streams.verify.worker import run_verify
 from tests.kafka.background import eventually, running
 from tests.kafka.table import create_table
 

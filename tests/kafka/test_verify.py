@@ -14,7 +14,7 @@ from streams.classify.identity import decision_id
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
 from streams.settings import Settings, Verify
-from streams.verify import run_verify
+from streams.verify.worker import run_verify
 from tests.kafka.background import eventually, running
 from tests.kafka.table import PARTITIONS_MAX, create_table
 

@@ -42,7 +42,7 @@ from streams.runtime.topic_check import require_topics
 from streams.settings import Adapt, Embedding, Settings, Upstream
 from streams.upstream.model import Answer
 from streams.upstream.worker import run_upstream
-from streams.verify import run_verify
+from streams.verify.worker import run_verify
 from tests.streams.made_app import App
 from tests.streams.recording import RecordingLog
 from tests.streams.shard.build import Journal, near, vector

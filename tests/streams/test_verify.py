@@ -23,7 +23,7 @@ from streams.models.verifier import Pair, Verifier, WordsVerifier
 from streams.runtime.context import WorkerContext
 from streams.settings import Settings
 from streams.settings import Verify as Wanted
-from streams.verify import BATCH_MAX, Verify, VerifyMetrics, run_verify
+from streams.verify.worker import BATCH_MAX, Verify, VerifyMetrics, run_verify
 
 SECRET = "the patient has a cold"
 RESET = "How do I reset my password?"
