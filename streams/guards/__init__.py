@@ -10,10 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from schemas.policy import Guard
-from streams.guards import code_tokens, figures, kinds, named, negation, swaps
-from streams.guards.parsed import Read, read
+from streams.guards import code as code_tokens
+from streams.guards import names as named
+from streams.guards import negation, numbers, order
+from streams.guards import question as kinds
+from streams.guards.lexicon import digest
+from streams.guards.reading import Read, read
 from streams.guards.verdict import Verdict, not_applicable, passed, refused
-from streams.guards.words import digest
 
 __all__ = ["DIGEST", "Read", "Verdict", "check", "read"]
 
@@ -22,10 +25,10 @@ DIGEST = digest(Path(__file__).parent)
 
 _ENGLISH_ONLY = frozenset((Guard.NEGATION, Guard.ORDER, Guard.QUESTION))
 _DIFFERING: dict[Guard, Callable[[Read, Read], tuple[str, ...]]] = {
-    Guard.NUMBERS: lambda a, b: figures.differing(a.figures, b.figures),
+    Guard.NUMBERS: lambda a, b: numbers.differing(a.figures, b.figures),
     Guard.NEGATION: lambda a, b: negation.differing(a.denials, b.denials),
     Guard.NAMES: lambda a, b: named.differing(a.names, b.names, a.english and b.english),
-    Guard.ORDER: lambda a, b: swaps.differing(a.roles, b.roles),
+    Guard.ORDER: lambda a, b: order.differing(a.roles, b.roles),
     Guard.CODE: lambda a, b: code_tokens.differing(a.code, b.code),
     Guard.QUESTION: lambda a, b: kinds.differing(a.kind, b.kind),
 }

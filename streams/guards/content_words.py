@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from streams.guards.items import WORDLY, Item
+from streams.guards.lexicon import words
 from streams.guards.stems import related, stem
-from streams.guards.words import words
 
 FUNCTION = words("function_words") | words("negators")
 GENERAL = frozenset(stem(word) for word in words("general_words")) | words("general_words")

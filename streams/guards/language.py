@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streams.guards.items import Item
+from streams.guards.lexicon import words
 from streams.guards.tokens import folded
-from streams.guards.words import words
 
 LATIN_SHARE = 0.9
 """Of the letters of an English text, so many are a to z."""

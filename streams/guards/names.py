@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streams.guards.content import FUNCTION, Content, unmatched
+from streams.guards.content_words import FUNCTION, Content, unmatched
 from streams.guards.items import WORDLY, Item
 
 _LITERAL = frozenset(("url", "email", "path", "version"))

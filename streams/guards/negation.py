@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from streams.guards.items import Item
+from streams.guards.lexicon import Side, sides, words
 from streams.guards.stems import stem
-from streams.guards.words import Side, sides, words
 
 _NEGATORS = words("negators")
 _PREFIXES = tuple(sorted(words("prefixes"), key=len, reverse=True))

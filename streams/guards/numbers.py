@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from streams.guards.items import Item
-from streams.guards.words import Unit, groups, pairs, units
+from streams.guards.lexicon import Unit, groups, pairs, units
 
 _UNITS = units()
 _WORDS: dict[str, int] = {}

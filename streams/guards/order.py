@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from streams.guards.content import GENERAL
+from streams.guards.content_words import GENERAL
 from streams.guards.roles import BARE, DESCRIBED, STRICT, Roles
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streams.guards.content import FUNCTION
+from streams.guards.content_words import FUNCTION
 from streams.guards.items import Item
-from streams.guards.words import Sayings, groups, pairs, words
+from streams.guards.lexicon import Sayings, groups, pairs, words
 
 NONE = "none"
 

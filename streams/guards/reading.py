@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from streams.guards.code_tokens import Code, read_code
-from streams.guards.content import read_content
-from streams.guards.figures import Figures, read_figures
+from streams.guards.code import Code, read_code
+from streams.guards.content_words import read_content
 from streams.guards.items import items
-from streams.guards.kinds import Kind, read_kind
 from streams.guards.language import is_english
-from streams.guards.named import Names, read_names
+from streams.guards.names import Names, read_names
 from streams.guards.negation import Denials, read_denials
+from streams.guards.numbers import Figures, read_figures
+from streams.guards.question import Kind, read_kind
 from streams.guards.roles import Roles, read_roles
 from streams.guards.tokens import tokens
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from schemas.policy import Guard
 from streams import guards
 from streams.guards import DIGEST, check, read
-from streams.guards.parsed import read as remembered
+from streams.guards.lexicon import digest
+from streams.guards.reading import read as remembered
 from streams.guards.tokens import CHARS_MAX, TOKENS_MAX
-from streams.guards.words import digest
 
 ALL = tuple(Guard)
 _PIECES = st.sampled_from(
