@@ -9,7 +9,7 @@ from typing import NamedTuple
 from schemas.topics import BY_NAME
 from streams.errors import Refusal, RefusalCode, WrongSetup
 from streams.kafka.interface import Headers, Log
-from streams.recent import Kept
+from streams.lru import Kept
 
 RESPONSES = "responses"
 TOPIC_HEADERS = ("reply-to", "kafka_replyTopic")

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from prometheus_client import Counter
 
+from streams.lru import Kept
 from streams.metrics import Metrics
 from streams.models.hashing_embedder import FreeEmbedder
-from streams.recent import Kept
 from streams.settings import Embedding
 from streams.vectors import Floats, Ints, quantise
 

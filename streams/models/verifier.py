@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from streams.lru import Kept
 from streams.models.hashing_embedder import content_words
-from streams.recent import Kept
 from streams.settings import Verify
 
 Pair = tuple[str, str]

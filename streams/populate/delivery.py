@@ -16,6 +16,7 @@ from schemas.policy import Policy
 from schemas.responses import Outcome, Problem, Response
 from streams.errors import Refusal, RefusalCode
 from streams.kafka.interface import Outgoing, Record
+from streams.lru import Recent
 from streams.messaging.dead_letters import turn_away
 from streams.messaging.decoding import Addressed
 from streams.messaging.privacy import has_never, may_keep
@@ -23,7 +24,6 @@ from streams.messaging.responses import refused, respond
 from streams.messaging.routes import DirectRoute, ShardRoute
 from streams.messaging.shards import Shards
 from streams.metrics import Metrics
-from streams.recent import Recent
 
 NAME = "populate"
 ANSWER_BYTES_MAX = 1_000_000

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from schemas.forwards import Forward
 from streams.errors import Refusal, WrongSetup
 from streams.kafka.interface import Record
+from streams.lru import Recent
 from streams.messaging.decoding import read
-from streams.recent import Recent
 from streams.runtime.context import WorkerContext
 from streams.runtime.topic_check import require_topics
 from streams.settings import Settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.recent import Recent
+from streams.lru import Recent
 
 
 def test_the_oldest_id_goes_first_and_one_that_is_asked_for_stays() -> None:
