@@ -1,0 +1,1 @@
+"""One module a journal event; `room` makes room for an answer."""
