@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from schemas.decisions import Candidate, Guarded
 from streams import guards
 from streams.shard.entries import Seen
+from streams.shard.handlers.invalidated import is_withdrawn
 from streams.shard.question import Question
 from streams.shard.state import Shard
-from streams.shard.withdrawing import is_withdrawn
 
 FRESH, EXPIRED, WITHDRAWN, BELOW = "fresh", "expired", "withdrawn", "below_threshold"
 VERIFIER, SILENT, AMBIGUOUS = "verifier", "verifier_silent", "ambiguous"

@@ -37,10 +37,12 @@ from streams.messaging.decoding import unknown_version_of
 from streams.messaging.ids import topic_place
 from streams.messaging.privacy import may_keep
 from streams.messaging.responses import refused, respond
-from streams.shard import asking, counts, eviction, landing, opining, withdrawing
+from streams.shard import counts
 from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES
 from streams.shard.counts import Dropped
 from streams.shard.folded import Folded, decided, summary
+from streams.shard.handlers import answered, asked, invalidated, verified
+from streams.shard.handlers import room as eviction
 from streams.shard.question import Second
 from streams.shard.state import Shard
 from streams.shard.stats import CONTROL
@@ -64,7 +66,7 @@ def fold(shard: Shard, record: Record) -> Folded:
     _fire_timers(shard, record, out)
     if event is not None and not _is_repeat(shard, event, out):
         _carry_out(shard, event, record, out)
-    withdrawing.finish(shard)
+    invalidated.finish(shard)
     shard.tallies.count(out.decisions, out.counts, shard.lives)
     return out
 
@@ -75,7 +77,7 @@ def _carry_out(shard: Shard, event: Event, record: Record, out: Folded, second: 
     mark = len(out.effects)
     try:
         if second is not None:
-            asking.on_asked(shard, cast(Asked, event), record, out, second)
+            asked.on_asked(shard, cast(Asked, event), record, out, second)
         else:
             _HANDLERS[type(event)](shard, event, record, out)
     except (ShardBroken, StoreDamaged, MemoryError):
@@ -88,7 +90,7 @@ def _carry_out(shard: Shard, event: Event, record: Record, out: Folded, second: 
 
 def next_timer_ms(shard: Shard) -> int | None:
     """When (ms) the shard needs a tick if no other record comes, None while it needs none."""
-    timers = (shard.flights.next_timer(), shard.doubts.next_timer(), withdrawing.next_sweep_ms(shard))
+    timers = (shard.flights.next_timer(), shard.doubts.next_timer(), invalidated.next_sweep_ms(shard))
     return min((at for at in timers if at is not None), default=None)
 
 
@@ -114,13 +116,13 @@ def _fire_timers(shard: Shard, record: Record, out: Folded) -> None:
     out.more = len(due) == TIMERS_MAX
     for kind, id_ in due:
         if kind == "waiting":
-            landing.give_up(shard, id_, out)
+            answered.give_up(shard, id_, out)
         else:
-            landing.forget(shard, id_, out)
+            answered.forget(shard, id_, out)
     doubts = shard.doubts.due(shard.time_ms, TIMERS_MAX)
     out.more |= len(doubts) == TIMERS_MAX
     for id_ in doubts:
-        resumed = opining.give_up(shard, id_)
+        resumed = verified.give_up(shard, id_)
         if resumed is not None:
             _carry_out(shard, resumed.asked, record, out, resumed.second)
 
@@ -160,7 +162,7 @@ def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: F
             )
         )
     elif isinstance(event, Answered):
-        landing.fail_all(shard, event.forward_id, refusal.code, "the answer could not be read", out)
+        answered.fail_all(shard, event.forward_id, refusal.code, "the answer could not be read", out)
 
 
 def _may_lie_anywhere(shard: Shard, event: Event) -> bool:
@@ -182,7 +184,7 @@ def _on_passed(shard: Shard, event: Passed, record: Record, out: Folded) -> None
 
 def _on_policy(shard: Shard, event: PolicySet, record: Record, out: Folded) -> None:
     anew = eviction.valued_anew(shard, event.policy, record.offset)
-    withdrawn = withdrawing.on_policy(shard, event.policy, record.offset)
+    withdrawn = invalidated.on_policy(shard, event.policy, record.offset)
     policy = ShardPolicy(version=event.version, policy=event.policy)
     shard.apply([POLICIES.put(POLICY_ID, policy), *anew, *withdrawn])
     out.counts.append(counts.policy_set(event.version))
@@ -199,7 +201,7 @@ def _on_judged(shard: Shard, event: HitJudged, record: Record, out: Folded) -> N
         recent = (shard.judged.get(event.category, "") + ("1" if event.correct else "0"))[-JUDGED_MAX:]
         shard.apply([JUDGED.put(event.category, Judged(recent=recent))])
     if not event.correct:
-        withdrawing.withdraw_judged(shard, event, record, out)
+        invalidated.withdraw_judged(shard, event, record, out)
 
 
 def _on_switched(shard: Shard, event: CacheSwitched, record: Record, out: Folded) -> None:
@@ -212,7 +214,7 @@ def _on_switched(shard: Shard, event: CacheSwitched, record: Record, out: Folded
 
 
 def _on_verified(shard: Shard, event: Verified, record: Record, out: Folded) -> None:
-    resumed = opining.remember(shard, event)
+    resumed = verified.remember(shard, event)
     if resumed is None:
         out.counts.append(counts.dropped(Dropped.LATE_OPINION))
     else:
@@ -221,19 +223,19 @@ def _on_verified(shard: Shard, event: Verified, record: Record, out: Folded) -> 
 
 def _on_tick(shard: Shard, event: Tick, record: Record, out: Folded) -> None:
     """Timers fire with every record; what is withdrawn or has expired leaves with ticks alone."""
-    out.more |= withdrawing.sweep(shard, out)
+    out.more |= invalidated.sweep(shard, out)
 
 
 _HANDLERS: dict[type, Callable[[Shard, Any, Record, Folded], None]] = {
-    Asked: asking.on_asked,
+    Asked: asked.on_asked,
     Passed: _on_passed,
-    Answered: landing.on_answered,
-    AnswerFailed: landing.on_failed,
-    AnswerWithheld: landing.on_withheld,
+    Answered: answered.on_answered,
+    AnswerFailed: answered.on_failed,
+    AnswerWithheld: answered.on_withheld,
     Verified: _on_verified,
     PolicySet: _on_policy,
     LoadChanged: _on_load,
-    EntriesInvalidated: withdrawing.on_invalidated,
+    EntriesInvalidated: invalidated.on_invalidated,
     HitJudged: _on_judged,
     CacheSwitched: _on_switched,
     Tick: _on_tick,

@@ -9,10 +9,10 @@ from streams.shard import candidates
 from streams.shard.candidates import Candidates, Looked, guard
 from streams.shard.entries import Seen
 from streams.shard.flights import Airborne
+from streams.shard.handlers.invalidated import is_grounded
 from streams.shard.question import Question
 from streams.shard.state import Shard
 from streams.shard.tables import Query
-from streams.shard.withdrawing import is_grounded
 
 DIFFERS_MAX = 8
 """Parts of a context named in a decision."""

@@ -14,9 +14,9 @@ from streams.shard.columns import AGING, Change
 from streams.shard.counts import Count, Evicted, evicted
 from streams.shard.entries import Seen
 from streams.shard.flights import Airborne
+from streams.shard.handlers.invalidated import departure
 from streams.shard.rooms import WHOLE_SHARD
 from streams.shard.state import Shard
-from streams.shard.withdrawing import departure
 
 EVICTED_MAX = 64
 """Entries that one admission may evict; a cap or total that was lowered is reached with the next ones."""

@@ -14,9 +14,9 @@ from schemas.journal import Answered, PolicySet
 from schemas.policy import CategoryPolicy, Eviction, Limits, Policy, Quota
 from schemas.responses import Outcome
 from streams.shard.columns import ENTRIES, entry_id
-from streams.shard.eviction import EVICTED_MAX
 from streams.shard.fold import fold
 from streams.shard.folded import Folded
+from streams.shard.handlers.room import EVICTED_MAX
 from streams.shard.state import Shard, restored
 from streams.shard.worth import ADMITTED, ENVELOPE_BYTES
 from streams.store.interface import Reach
