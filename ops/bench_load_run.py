@@ -44,7 +44,7 @@ from streams.messaging.ids import request_place_of
 from streams.metrics import Metrics
 from streams.settings import Adapt
 from streams.shard.fold import fold
-from streams.shard.folded import Folded
+from streams.shard.outcome import Folded
 from streams.shard.state import Shard
 from streams.store.interface import MemoryStore, Reach
 

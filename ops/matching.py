@@ -14,7 +14,7 @@ from schemas.journal import EntriesInvalidated
 from streams.kafka.interface import Record
 from streams.messaging.ids import wire_id
 from streams.shard.columns import ENTRIES
-from streams.shard.withdrawal import matches, ordered
+from streams.shard.invalidation import matches, ordered
 
 PREFIX = ENTRIES.key("")
 LATER = sys.maxsize

@@ -14,7 +14,7 @@ from schemas.responses import Outcome
 from schemas.stats import CategoryNow, ShardStats
 from streams.metrics import SECONDS, Metrics, policy_version
 from streams.shard.counts import Counted
-from streams.shard.folded import Folded
+from streams.shard.outcome import Folded
 
 logger = logging.getLogger(__name__)
 

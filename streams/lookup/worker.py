@@ -36,7 +36,7 @@ from streams.runtime.context import WorkerContext
 from streams.runtime.topic_check import require_topics
 from streams.settings import Settings
 from streams.shard.fold import fold, next_timer_ms
-from streams.shard.folded import Folded
+from streams.shard.outcome import Folded
 from streams.shard.state import Shard
 from streams.store.interface import Store
 from streams.store.rocksdb import open_or_replace

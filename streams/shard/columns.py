@@ -28,9 +28,9 @@ from schemas.documents import (
     Waiting,
     Withdrawal,
 )
-from streams.effective import lifetime_max
 from streams.errors import StoreDamaged
 from streams.messaging.ids import column_id, parts_of_ban_id, parts_of_column_id
+from streams.shard.adaptation import lifetime_max
 
 if TYPE_CHECKING:
     from streams.shard.state import Shard

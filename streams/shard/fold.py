@@ -29,7 +29,6 @@ from schemas.journal import (
     decode_event,
 )
 from schemas.responses import Outcome
-from streams.effective import JUDGED_MAX
 from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
 from streams.kafka.interface import Record
 from streams.messaging.dead_letters import bury
@@ -38,11 +37,12 @@ from streams.messaging.ids import topic_place
 from streams.messaging.privacy import may_keep
 from streams.messaging.responses import refused, respond
 from streams.shard import counts
+from streams.shard.adaptation import JUDGED_MAX
 from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES
 from streams.shard.counts import Dropped
-from streams.shard.folded import Folded, decided, summary
 from streams.shard.handlers import answered, asked, invalidated, verified
 from streams.shard.handlers import room as eviction
+from streams.shard.outcome import Folded, decided, summary
 from streams.shard.question import Second
 from streams.shard.state import Shard
 from streams.shard.stats import CONTROL

@@ -8,8 +8,8 @@ from schemas.decisions import Candidate, Guarded, Reason
 from streams.shard import candidates
 from streams.shard.candidates import Candidates, Looked, guard
 from streams.shard.entries import Seen
-from streams.shard.flights import Airborne
 from streams.shard.handlers.invalidated import is_grounded
+from streams.shard.in_flight import Airborne
 from streams.shard.question import Question
 from streams.shard.state import Shard
 from streams.shard.tables import Query

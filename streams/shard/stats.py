@@ -7,7 +7,7 @@ from collections import Counter
 from schemas.documents import Tally
 from schemas.policy import CategoryPolicy
 from schemas.stats import CategoryNow, ShardStats
-from streams.effective import terms
+from streams.shard.adaptation import terms
 from streams.shard.state import Shard
 
 CONTROL = "control"

@@ -11,7 +11,7 @@ from streams.kafka.interface import Outgoing
 from streams.kafka.memory import MemoryLog
 from streams.messaging.ids import wire_id
 from streams.shard.fold import fold
-from streams.shard.folded import Folded
+from streams.shard.outcome import Folded
 from streams.shard.state import Shard
 from streams.store.interface import MemoryStore
 from tests.simulation.replay import replay

@@ -16,7 +16,7 @@ from streams.metrics import Metrics
 from streams.shard import counts
 from streams.shard.admission import NotKept
 from streams.shard.counts import Dropped, Evicted
-from streams.shard.folded import Folded
+from streams.shard.outcome import Folded
 
 
 @pytest.fixture

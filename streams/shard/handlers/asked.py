@@ -17,15 +17,15 @@ from schemas.requests import CacheMode
 from schemas.responses import DecisionSummary, Outcome, Response
 from streams.classify.bypass import deadline_at_ms as longest_wait
 from streams.classify.bypass import unstreamed
-from streams.effective import terms
 from streams.errors import RefusalCode
 from streams.kafka.interface import Outgoing, Record
 from streams.messaging.responses import refused, respond, served
 from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
+from streams.shard.adaptation import terms
 from streams.shard.columns import DOUBTS, FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
 from streams.shard.entries import Seen
-from streams.shard.folded import Folded, decided, summary
 from streams.shard.lookup import Verdict, joinable, look_up
+from streams.shard.outcome import Folded, decided, summary
 from streams.shard.question import Question, Second
 from streams.shard.state import Kept, Shard
 

@@ -14,9 +14,9 @@ from streams.messaging.ids import ban_id, column_id, place_of
 from streams.shard.columns import BANNED, ENTRIES, OPINIONS, STATS, WITHDRAWALS, Change, entry_id, opinion_id
 from streams.shard.counts import Evicted, evicted
 from streams.shard.entries import Seen, namespace_of
-from streams.shard.folded import Folded
+from streams.shard.invalidation import concerns, matches, ordered
+from streams.shard.outcome import Folded
 from streams.shard.state import Shard
-from streams.shard.withdrawal import concerns, matches, ordered
 
 LOOKED_AT_MAX = 32
 """Entries that one tick looks at for withdrawals, and as many for age: about 2 ms."""

@@ -20,7 +20,7 @@ from schemas.responses import Problem, Response
 from streams.classify.identity import decision_id, decision_tag
 from streams.kafka.interface import Outgoing, Record
 from streams.shard.fold import fold
-from streams.shard.folded import Folded
+from streams.shard.outcome import Folded
 from streams.shard.state import Shard
 from streams.store.interface import MemoryStore
 from streams.vectors import encode, quantise

@@ -15,7 +15,7 @@ from schemas.requests import CacheMode
 from schemas.responses import Outcome
 from streams.shard.columns import DOUBTS, ENTRIES, OPINIONS, Column, M
 from streams.shard.fold import fold, next_timer_ms
-from streams.shard.folded import Folded
+from streams.shard.outcome import Folded
 from streams.shard.state import Shard, restored
 from streams.store.interface import Reach
 from tests.streams.shard.build import (

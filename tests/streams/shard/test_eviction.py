@@ -15,8 +15,8 @@ from schemas.policy import CategoryPolicy, Eviction, Limits, Policy, Quota
 from schemas.responses import Outcome
 from streams.shard.columns import ENTRIES, entry_id
 from streams.shard.fold import fold
-from streams.shard.folded import Folded
 from streams.shard.handlers.room import EVICTED_MAX
+from streams.shard.outcome import Folded
 from streams.shard.state import Shard, restored
 from streams.shard.worth import ADMITTED, ENVELOPE_BYTES
 from streams.store.interface import Reach

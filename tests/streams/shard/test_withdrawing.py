@@ -17,8 +17,8 @@ from schemas.observations import Observation
 from schemas.policy import Cacheable, CategoryPolicy, Policy
 from schemas.responses import Outcome
 from streams.shard.fold import fold, next_timer_ms
-from streams.shard.folded import Folded
 from streams.shard.handlers.invalidated import LOOKED_AT_MAX
+from streams.shard.outcome import Folded
 from streams.shard.state import Shard, restored
 from streams.store.interface import Reach
 from streams.vectors import encode, quantise
