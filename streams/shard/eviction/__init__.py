@@ -1,0 +1,1 @@
+"""The data structures by which entries leave: quotas, usage, value, expiry queues."""
