@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from schemas.documents import Aging, Entry, EntryStats
 from schemas.policy import Policy
-from streams.shard.ages import Ages
-from streams.shard.rooms import Admissions, Room, Rooms
+from streams.shard.eviction.expiry import Ages
+from streams.shard.eviction.quotas import Admissions, Room, Rooms
 from streams.shard.tables import Found, Query, Search, Table, Tables
 from streams.vectors import decode
 

@@ -21,8 +21,8 @@ import numpy.typing as npt
 from schemas.documents import Aging, Entry, EntryStats
 from schemas.policy import Eviction, Policy
 from streams.messaging.ids import parts_of_room_id, room_id
-from streams.shard.uses import NUMBER_MASK, Uses, last_of, place
-from streams.shard.worth import ADMITTED, latency_of, size_of, tokens_of, worth
+from streams.shard.eviction.usage import NUMBER_MASK, Uses, last_of, place
+from streams.shard.eviction.value import ADMITTED, latency_of, size_of, tokens_of, worth
 
 WHOLE_SHARD = "*"
 """The id of the shard's own base."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.documents import Entry, EntryStats
-from streams.shard.worth import latency_of, size_of, tokens_of
+from streams.shard.eviction.value import latency_of, size_of, tokens_of
 
 NOWHERE = -1
 NUMBER_BITS = 32

@@ -14,11 +14,11 @@ from schemas.journal import Answered, PolicySet
 from schemas.policy import CategoryPolicy, Eviction, Limits, Policy, Quota
 from schemas.responses import Outcome
 from streams.shard.columns import ENTRIES, entry_id
+from streams.shard.eviction.value import ADMITTED, ENVELOPE_BYTES
 from streams.shard.fold import fold
 from streams.shard.handlers.room import EVICTED_MAX
 from streams.shard.outcome import Folded
 from streams.shard.state import Shard, restored
-from streams.shard.worth import ADMITTED, ENVELOPE_BYTES
 from streams.store.interface import Reach
 from tests.streams.shard.build import JOURNAL_ID, Journal, forward_id, new_shard, responses
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from schemas.base import Sealed
 from schemas.documents import Aging, Entry, EntryStats
 from schemas.policy import CategoryPolicy, Limits, Policy, Quota
-from streams.shard.rooms import SLACK, Admissions, Rooms
-from streams.shard.uses import NUMBER_MASK, last_of, place
+from streams.shard.eviction.quotas import SLACK, Admissions, Rooms
+from streams.shard.eviction.usage import NUMBER_MASK, last_of, place
 
 KEYS = st.tuples(st.floats(0, 1e300), st.integers(0, 2**62), st.integers(0, 2**32 - 1))
 
