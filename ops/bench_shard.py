@@ -30,9 +30,9 @@ from schemas.responses import Outcome
 from streams.classify.identity import decision_id
 from streams.kafka.interface import Record
 from streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id
-from streams.shard.entries import namespace_of
 from streams.shard.fold import fold
-from streams.shard.graph import EF_CONSTRUCTION, SEED, M
+from streams.shard.index.entries import namespace_of
+from streams.shard.index.hnsw import EF_CONSTRUCTION, SEED, M
 from streams.shard.state import BEHAVIOUR, Shard, restored
 from streams.store.interface import Reach
 from streams.store.rocksdb import RocksStore
@@ -283,7 +283,7 @@ def _rss() -> int:
 
 def sweep(units: Floats, seed: int, sizes: Sequence[int] = SWITCH_SIZES) -> Iterator[dict[str, float]]:
     """For each size up to that of the unit vectors (entries, dim): the median (us) of a scan and of an HNSW query."""
-    from streams.shard.tables import Query, Table, Tables
+    from streams.shard.index.vector_tables import Query, Table, Tables
 
     generator = np.random.default_rng(seed)
     for size in (each for each in sizes if each <= len(units)):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 
 from schemas.documents import Flight, Waiting
-from streams.shard.entries import namespace_of, text_key
-from streams.shard.tables import Query, Table, Tables
+from streams.shard.index.entries import namespace_of, text_key
+from streams.shard.index.vector_tables import Query, Table, Tables
 from streams.vectors import decode
 
 EF = 64

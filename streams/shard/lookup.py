@@ -7,12 +7,12 @@ from typing import NamedTuple
 from schemas.decisions import Candidate, Guarded, Reason
 from streams.shard import candidates
 from streams.shard.candidates import Candidates, Looked, guard
-from streams.shard.entries import Seen
 from streams.shard.handlers.invalidated import is_grounded
 from streams.shard.in_flight import Airborne
+from streams.shard.index.entries import Seen
+from streams.shard.index.vector_tables import Query
 from streams.shard.question import Question
 from streams.shard.state import Shard
-from streams.shard.tables import Query
 
 DIFFERS_MAX = 8
 """Parts of a context named in a decision."""

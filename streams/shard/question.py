@@ -7,9 +7,9 @@ from typing import NamedTuple
 from schemas.journal import Asked
 from schemas.policy import CategoryPolicy, Limits
 from streams.shard.adaptation import Effective, TermsInForce
-from streams.shard.entries import namespace_of, text_key
+from streams.shard.index.entries import namespace_of, text_key
+from streams.shard.index.vector_tables import Query
 from streams.shard.state import query_of
-from streams.shard.tables import Query
 
 
 class Second(NamedTuple):

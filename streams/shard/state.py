@@ -21,9 +21,9 @@ from streams.messaging.responses import digest_of_answer
 from streams.shard import columns
 from streams.shard.columns import Change, Column
 from streams.shard.counters import Tallies
-from streams.shard.entries import EntryIndex, Seen, namespace_of
 from streams.shard.in_flight import Flights
-from streams.shard.tables import Query
+from streams.shard.index.entries import EntryIndex, Seen, namespace_of
+from streams.shard.index.vector_tables import Query
 from streams.shard.verifications import Doubts, Opinions
 from streams.store.interface import Reach, Store
 from streams.vectors import Ints, decode

@@ -18,10 +18,10 @@ from streams.kafka.interface import Log, Outgoing, Record
 from streams.messaging.ids import place_of
 from streams.shard.columns import ENTRIES, entry_id
 from streams.shard.counts import Counted
-from streams.shard.entries import EntryIndex, Seen, namespace_of
 from streams.shard.fold import fold
+from streams.shard.index.entries import EntryIndex, Seen, namespace_of
+from streams.shard.index.vector_tables import Found, Query, Search, Table, Tables
 from streams.shard.state import Shard
-from streams.shard.tables import Found, Query, Search, Table, Tables
 from streams.store.interface import MemoryStore
 from streams.vectors import cosine, decode
 from tests.simulation.records import State, header, read_all

@@ -13,7 +13,7 @@ from streams.kafka.interface import Record
 from streams.messaging.ids import ban_id, column_id, place_of
 from streams.shard.columns import BANNED, ENTRIES, OPINIONS, STATS, WITHDRAWALS, Change, entry_id, opinion_id
 from streams.shard.counts import Evicted, evicted
-from streams.shard.entries import Seen, namespace_of
+from streams.shard.index.entries import Seen, namespace_of
 from streams.shard.invalidation import concerns, matches, ordered
 from streams.shard.outcome import Folded
 from streams.shard.state import Shard

@@ -16,7 +16,7 @@ from schemas.documents import Aging, Entry, EntryStats
 from schemas.policy import Policy
 from streams.shard.eviction.expiry import Ages
 from streams.shard.eviction.quotas import Admissions, Room, Rooms
-from streams.shard.tables import Found, Query, Search, Table, Tables
+from streams.shard.index.vector_tables import Found, Query, Search, Table, Tables
 from streams.vectors import decode
 
 EF_AT_FIRST = 64

@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streams.shard.graph import Graph
-from streams.shard.slab import Block, Slab
+from streams.shard.index.hnsw import Graph
+from streams.shard.index.slab import Block, Slab
 from streams.vectors import Floats, Ints, cosine
 
 MOVED_PER_ADD = 16

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.shard.graph import LEAST, MOVED_PER_ADD, SUCCEED_FROM, Graph
+from streams.shard.index.hnsw import LEAST, MOVED_PER_ADD, SUCCEED_FROM, Graph
 from streams.vectors import Floats
 
 DIM = 8

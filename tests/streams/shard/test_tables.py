@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.shard.slab import Block, Slab, block_rows
-from streams.shard.tables import Query, Table, Tables
+from streams.shard.index.slab import Block, Slab, block_rows
+from streams.shard.index.vector_tables import Query, Table, Tables
 from streams.vectors import Ints, quantise, similarity
 
 DIM = 8
