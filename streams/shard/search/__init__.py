@@ -1,0 +1,1 @@
+"""Whether a question is answered from the cache. Reads only."""
