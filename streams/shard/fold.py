@@ -43,7 +43,7 @@ from streams.shard.counts import Dropped
 from streams.shard.handlers import answered, asked, invalidated, verified
 from streams.shard.handlers import room as eviction
 from streams.shard.outcome import Folded, decided, summary
-from streams.shard.question import Second
+from streams.shard.search.question import Second
 from streams.shard.state import Shard
 from streams.shard.stats import CONTROL
 

@@ -24,9 +24,9 @@ from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from streams.shard.adaptation import terms
 from streams.shard.columns import DOUBTS, FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
 from streams.shard.index.entries import Seen
-from streams.shard.lookup import Verdict, joinable, look_up
 from streams.shard.outcome import Folded, decided, summary
-from streams.shard.question import Question, Second
+from streams.shard.search.question import Question, Second
+from streams.shard.search.search import Verdict, joinable, look_up
 from streams.shard.state import Kept, Shard
 
 

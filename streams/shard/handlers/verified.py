@@ -7,7 +7,7 @@ from typing import NamedTuple
 from schemas.documents import Opinion
 from schemas.journal import Asked, Verified
 from streams.shard.columns import DOUBTS, OPINIONS, opinion_id
-from streams.shard.question import Second
+from streams.shard.search.question import Second
 from streams.shard.state import Shard
 
 

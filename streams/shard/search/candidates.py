@@ -11,7 +11,7 @@ from schemas.decisions import Candidate, Guarded
 from streams import guards
 from streams.shard.handlers.invalidated import is_withdrawn
 from streams.shard.index.entries import Seen
-from streams.shard.question import Question
+from streams.shard.search.question import Question
 from streams.shard.state import Shard
 
 FRESH, EXPIRED, WITHDRAWN, BELOW = "fresh", "expired", "withdrawn", "below_threshold"
