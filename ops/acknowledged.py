@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from ops.output import counted
+from ops.terminal.output import counted
 from schemas.acknowledgements import Acknowledgement
 
 SHARD = "lookup"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops import exits, output
-from ops.state import settings_of
+from ops.terminal import exit_codes, output
+from ops.terminal.options import settings_of
 from streams.errors import BadInput
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def ask(
     else:
         _show_many(replies)
     if any(reply.response is None or reply.response.outcome == "error" for reply in replies):
-        raise typer.Exit(exits.FAILED)
+        raise typer.Exit(exit_codes.FAILED)
 
 
 def summary(reply: Reply) -> str:

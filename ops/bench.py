@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from ops import state
-from ops.output import console, hint, say, table
+from ops.terminal import options
+from ops.terminal.output import console, hint, say, table
 
 app = typer.Typer(
     no_args_is_help=True, help="Measure the path through Kafka, or a shard and what it evicts without a broker."
@@ -54,7 +54,7 @@ def path(
     from ops import bench_path
 
     plan = bench_path.Plan(rate, seconds, warm_up, requests, lookups, seed, real_embedder)
-    figures = bench_path.run(state.settings_of(context), plan, hint)
+    figures = bench_path.run(options.settings_of(context), plan, hint)
     say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
 
 
@@ -125,7 +125,7 @@ def shard(
     from ops import bench_shard, bench_vectors
     from schemas.policy import Limits
 
-    settings = state.settings_of(context)
+    settings = options.settings_of(context)
     shown = -1
 
     def progress(done: int, of: int) -> None:
@@ -193,7 +193,7 @@ def load(
     from ops import bench_load, bench_load_questions, bench_load_table
     from streams.models.embedder import load_embedder
 
-    settings = state.settings_of(context)
+    settings = options.settings_of(context)
     pairs = bench_load_questions.read_pairs(questions) if questions else bench_load_questions.made()
     embedding = settings.embedding
     if embedder is not None:

@@ -23,7 +23,7 @@ from ops.bench_questions import TENANTS, Traffic, policy, traffic
 from ops.bench_workers import echo, refrain
 from ops.cluster import reach
 from ops.command_order import Order
-from ops.output import counted
+from ops.terminal.output import counted
 from ops.topic_admin import create
 from schemas.control import SetPolicy
 from schemas.requests import Request

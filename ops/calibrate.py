@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ops import exits, output
 from ops.evaluate import (
     AsJson,
     Guards,
@@ -25,7 +24,8 @@ from ops.evaluate import (
     opinion_of,
     policy_of,
 )
-from ops.state import settings_of
+from ops.terminal import exit_codes, output
+from ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
     from ops.calibrate_pairs import Judging, Samples
@@ -122,7 +122,7 @@ def calibrate(
         results = {name: _with_both(each, found[name]) for name, each in results.items()}
     _tell(results, acting, about, as_json)
     if all(each.threshold is None for each in results.values()):
-        raise typer.Exit(exits.FAILED)
+        raise typer.Exit(exit_codes.FAILED)
 
 
 def _from_system(

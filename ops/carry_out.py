@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops import output
+from ops.terminal import output
 
 if TYPE_CHECKING:
     from ops.command_order import Order

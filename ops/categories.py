@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops import output
-from ops.state import settings_of
+from ops.terminal import output
+from ops.terminal.options import settings_of
 from streams.errors import BadInput
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ops import output
 from ops.categories_examples import Example
 from ops.categories_floor import Floor, area, floor_for
+from ops.terminal import output
 from streams.errors import BadInput
 from streams.models.category_artifact import Artefact, Blend, Made, plane, seal
 from streams.vectors import Ints, encode, quantise

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ops import output
+from ops.terminal import output
 from streams.errors import RefrainError
 
 if TYPE_CHECKING:

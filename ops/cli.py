@@ -21,7 +21,6 @@ from ops import (
     categories,
     doctor,
     evaluate,
-    exits,
     invalidate,
     judge,
     policies,
@@ -31,10 +30,11 @@ from ops import (
     topics,
     watch,
 )
-from ops.state import Options
+from ops.terminal import exit_codes
+from ops.terminal.options import Options
 from streams.errors import DISTRIBUTION, RefrainError
 
-EXITS = "\n\n".join(f"{code}  {meaning}" for code, meaning in exits.TABLE)
+EXITS = "\n\n".join(f"{code}  {meaning}" for code, meaning in exit_codes.TABLE)
 
 app = typer.Typer(
     name="refrain",
@@ -114,24 +114,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         app(args=given, prog_name="refrain")
     except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else exits.OK if leaving.code is None else exits.FAILED
+        return (
+            leaving.code
+            if isinstance(leaving.code, int)
+            else exit_codes.OK
+            if leaving.code is None
+            else exit_codes.FAILED
+        )
     except RefrainError as error:
         if debug:
             raise
         sys.stderr.write(f"refrain: {error}\n")
-        return exits.code_of(error)
+        return exit_codes.code_of(error)
     except BrokenPipeError:
         # Whoever read the output has gone (`| head`): nothing is left to say, and nowhere to say it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.OK
+        return exit_codes.OK
     except Exception as error:
         if debug:
             raise
         from ops.logs import described
 
         sys.stderr.write(f"refrain: unexpected {described(error)}: run again with --debug for the traceback\n")
-        return exits.FAILED
-    return exits.OK
+        return exit_codes.FAILED
+    return exit_codes.OK
 
 
 def _debug_wanted() -> bool:

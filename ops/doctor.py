@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops import exits, output
-from ops.state import settings_of
+from ops.terminal import exit_codes, output
+from ops.terminal.options import settings_of
 from streams.errors import RefrainError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def doctor(
     failed = sum(f.state == "fail" for f in findings)
     if failed:
         output.hint(f"{failed} of {len(findings)} checks failed")
-        raise typer.Exit(exits.FAILED)
+        raise typer.Exit(exit_codes.FAILED)
 
 
 def examine(settings: Settings) -> list[Seen]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ops import output
-from ops.state import settings_of
+from ops.terminal import output
+from ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
     from ops.evaluate_stages import Opinion

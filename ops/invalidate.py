@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ops import output
 from ops.carry_out import Timeout, Who, Why, Yes, carry_out, confirm, name
-from ops.state import settings_of
+from ops.terminal import output
+from ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
     from ops.matching import Found
@@ -82,7 +82,7 @@ def invalidate(
     refrain invalidate --all --yes
     """
     from ops.command_order import Order
-    from ops.durations import read_moment_ms, read_span_ms
+    from ops.terminal.durations import read_moment_ms, read_span_ms
 
     selectors = (entry, tag, source, tenant, category, model, older_than, near)
     if everything and any(each is not None for each in selectors):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops import exits, output
 from ops.carry_out import Timeout, Who, carry_out, name
-from ops.state import settings_of
+from ops.terminal import exit_codes, output
+from ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
     from ops.served import Answer
@@ -59,12 +59,12 @@ def judge(
         output.hint(
             f"no decision {decision} is in `decisions`: ids stand in responses and in `refrain watch decisions`"
         )
-        raise typer.Exit(exits.FAILED)
+        raise typer.Exit(exit_codes.FAILED)
     answer = answer_of(order.log, found)
     if answer.entry_id is None and answer.forward_id is None:
         output.hint(f"the request of {decision} was answered past the cache ({found.outcome}, {found.reason}): nothing"
                     " of it is kept, so there is nothing to judge")  # fmt: skip
-        raise typer.Exit(exits.FAILED)
+        raise typer.Exit(exit_codes.FAILED)
     version = carry_out(order, Judge(who=name(who), why=why, decision_id=decision, correct=correct), timeout)
     requests = served(order.log, answer)
     if as_json:

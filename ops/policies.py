@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops import output
 from ops.carry_out import Timeout, Who, Why, Yes, carry_out, confirm, name, see_through
 from ops.policy_init import init
 from ops.policy_views import diff, history, show, stamp, text_of
-from ops.state import settings_of
+from ops.terminal import output
+from ops.terminal.options import settings_of
 from streams.errors import BadInput, CommandRefused, RefusalCode
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from ops import output, resources
+from ops import resources
+from ops.terminal import output
 from streams.errors import BadInput
 
 STDOUT = "-"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops import exits, output
-from ops.state import settings_of
+from ops.terminal import exit_codes, output
+from ops.terminal.options import settings_of
 from streams.errors import BadInput
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def show(
     found = Order(settings_of(context)).in_force()
     if found is None:
         output.hint("no policy is in force, so nothing is cached: run `refrain policies apply FILE`")
-        raise typer.Exit(exits.FAILED)
+        raise typer.Exit(exit_codes.FAILED)
     if as_json:
         output.say(found.encode().decode())
     elif as_yaml:
@@ -72,7 +72,7 @@ def diff(
         named: list[tuple[str, Policy | None]] = [_named(order, text) for text in (first, second) if text is not None]
     except BadInput as wrong:
         output.hint(f"refrain: {wrong}")
-        raise typer.Exit(exits.USAGE) from wrong
+        raise typer.Exit(exit_codes.USAGE) from wrong
     if second is None:
         now = order.in_force()
         named.insert(0, ("nothing", None) if now is None else (f"version {now.version}", now.policy))
@@ -85,7 +85,7 @@ def diff(
         for line in lines:
             output.say(line)
     if lines:
-        raise typer.Exit(exits.FAILED)
+        raise typer.Exit(exit_codes.FAILED)
 
 
 def history(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ops.processors import NAMES
-from ops.state import options_of, settings_of
+from ops.terminal.options import options_of, settings_of
 
 ALL = "all"
 

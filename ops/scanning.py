@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ops import output
+from ops.terminal import output
 
 if TYPE_CHECKING:
     from streams.kafka.interface import Log, Record

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops import exits, output
-from ops.state import settings_of
+from ops.terminal import exit_codes, output
+from ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -61,7 +61,7 @@ def stats(
     _print(found, as_json)
     if found.oldest is None:
         output.hint("no shard has reported: is `refrain run lookup` running?")
-        raise typer.Exit(exits.FAILED)
+        raise typer.Exit(exit_codes.FAILED)
 
 
 class Reports:

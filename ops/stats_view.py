@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ops import output
+from ops.terminal import output
 
 if TYPE_CHECKING:
     from ops.stats_sum import Row, Span, Summary

@@ -21,11 +21,12 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ops import exits, logs
+from ops import logs
+from ops.terminal import exit_codes
 from ops.worker import write_whole
 
 if TYPE_CHECKING:
-    from ops.state import Options
+    from ops.terminal.options import Options
     from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class Supervisor:
             self._stop_all()
             with suppress(FileNotFoundError):
                 (self.state_dir / RUN_FILE).unlink()
-        return exits.OK if self._failed is None else self._failed
+        return exit_codes.OK if self._failed is None else self._failed
 
     def round(self) -> None:
         """Look at every worker once: start what is due, take note of what ended."""
@@ -121,10 +122,10 @@ class Supervisor:
         _close(worker)
         with suppress(FileNotFoundError):
             _health_file(self.state_dir, worker.name, pid).unlink()
-        if code == exits.OK:
+        if code == exit_codes.OK:
             worker.done = True
             logger.info("%s, process %s, has ended", worker.name, pid)
-        elif code == exits.WRONG_SETUP:
+        elif code == exit_codes.WRONG_SETUP:
             worker.done = True
             self._failed = code
             logger.error("%s, process %s, ended with %s (wrong setup): stopping all", worker.name, pid, how)

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from ops import exits, output
 from ops.acl_command import acls
-from ops.state import settings_of
+from ops.terminal import exit_codes, output
+from ops.terminal.options import settings_of
 
 topics = typer.Typer(no_args_is_help=True, help="Create, list and check the topics; print their ACLs.")
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
@@ -149,4 +149,4 @@ def check(context: typer.Context, as_json: Json = False) -> None:
     else:
         output.say(f"all {len(found)} topics are as they should be")
     if any(finding.serious for finding in findings):
-        raise typer.Exit(exits.FAILED)
+        raise typer.Exit(exit_codes.FAILED)

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import ProcessCollector
 
-from ops import exits, logs
+from ops import logs
 from ops.lifeline import watch_supervisor
 from ops.processors import Processor, processor
+from ops.terminal import exit_codes
 from streams.errors import RefrainError
 from streams.kafka.cluster import KafkaLog
 from streams.metrics import Metrics
@@ -53,13 +54,13 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> in
         except RefrainError as error:
             logger.error("ends: %s", logs.described(error))
             logger.debug("%s", logs.trail(error))
-            return exits.code_of(error)
+            return exit_codes.code_of(error)
         except Exception as error:  # noqa: BLE001 - a bug ends this worker in one line, and another is started
             logger.critical("ends unexpectedly: %s", logs.described(error))
             logger.error("%s", logs.trail(error))
-            return exits.FAILED
+            return exit_codes.FAILED
         logger.info("has drained and leaves")
-    return exits.OK
+    return exit_codes.OK
 
 
 def host(name: str, work: Processor, settings: Settings, log: Log, stopping: Stopping, heart: Heart) -> None:

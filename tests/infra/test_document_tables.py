@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ops import exits
 from ops.sources import fields
+from ops.terminal import exit_codes
 from schemas import (
     acknowledgements,
     base,
@@ -138,7 +138,7 @@ def test_every_code_and_reason_is_named() -> None:
 
 def test_every_exit_code_is_named() -> None:
     found = [code(row.cells[0])[0] for row in HANDBOOK.rows if row.heading == "Exit codes"]
-    assert found == [str(number) for number, _ in exits.TABLE]
+    assert found == [str(number) for number, _ in exit_codes.TABLE]
 
 
 def test_every_metric_is_named() -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from ops import exits
 from ops.cli import main
 from ops.command_order import Order
+from ops.terminal import exit_codes
 from schemas.base import Sealed
 from schemas.control import Command, Invalidate, Judge, PolicyInForce, SetPolicy, Switch, decode_command
 from schemas.decisions import Decision, Reason
@@ -146,7 +146,7 @@ def test_a_refusal_is_told_with_its_reason(log: KafkaLog, settings: Settings) ->
 
 
 def test_without_govern_it_says_so_and_the_command_stands(capsys: Out, log: KafkaLog) -> None:
-    assert main(["off", "--timeout", "0.3"]) == exits.TRY_AGAIN
+    assert main(["off", "--timeout", "0.3"]) == exit_codes.TRY_AGAIN
     said = capsys.readouterr().err
     assert "is `refrain run govern` running?" in said
     assert "stands at offset 0" in said
@@ -172,7 +172,7 @@ def test_off_and_on_are_sent_and_tell_their_version(log: KafkaLog, settings: Set
 
 def test_a_category_that_the_policy_does_not_have_is_not_switched(log: KafkaLog, capsys: Out) -> None:
     in_force(log, "code")
-    assert main(["off", "--category", "cod"]) == exits.FAILED
+    assert main(["off", "--category", "cod"]) == exit_codes.FAILED
     assert "no category 'cod'; it has code" in capsys.readouterr().err
     assert commands(log) == []
 
@@ -273,7 +273,7 @@ def test_an_invalidation_is_sent_as_it_was_named(
 
 def test_a_no_withdraws_nothing(log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert main(["invalidate", "--all"]) == exits.FAILED
+    assert main(["invalidate", "--all"]) == exit_codes.FAILED
     assert commands(log) == []
 
 
@@ -315,9 +315,9 @@ def test_a_judgement_lists_every_request_that_got_the_answer(log: KafkaLog, sett
 
 def test_an_unknown_decision_and_one_past_the_cache_are_not_judged(log: KafkaLog, capsys: Out) -> None:
     write(log, decision("0-5-x", Outcome.BYPASS, 5, forward_id="0-5-x"))
-    assert main(["judge", "0-9-x", "--right"]) == exits.FAILED
+    assert main(["judge", "0-9-x", "--right"]) == exit_codes.FAILED
     assert "no decision 0-9-x is in `decisions`" in capsys.readouterr().err
-    assert main(["judge", "0-5-x", "--right"]) == exits.FAILED
+    assert main(["judge", "0-5-x", "--right"]) == exit_codes.FAILED
     assert "was answered past the cache (bypass, exact_text)" in capsys.readouterr().err
     assert commands(log) == []
 
@@ -326,7 +326,7 @@ def test_an_unknown_decision_and_one_past_the_cache_are_not_judged(log: KafkaLog
 
 
 def test_stats_add_up_the_last_report_of_each_shard(log: KafkaLog, capsys: Out) -> None:
-    assert main(["stats"]) == exits.FAILED
+    assert main(["stats"]) == exit_codes.FAILED
     assert "no shard has reported" in capsys.readouterr().err
     for asked in (5, 10):
         write(log, *(_report(shard, asked) for shard in (0, 2)))

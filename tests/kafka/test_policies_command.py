@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from ops import exits
 from ops.cli import main
 from ops.command_order import Order
 from ops.doctor import examine
+from ops.terminal import exit_codes
 from schemas.acknowledgements import Acknowledgement
 from schemas.control import SetPolicy
 from schemas.policy import CategoryPolicy, Policy
@@ -112,7 +112,7 @@ def test_the_second_of_two_operators_is_told_who_was_faster(
 
         Path("p.yaml").write_text(CHANGED)
         monkeypatch.setattr("sys.stdin", Hesitant())
-        assert main(["policies", "apply", "p.yaml", "--who", "ana"]) == exits.FAILED
+        assert main(["policies", "apply", "p.yaml", "--who", "ana"]) == exit_codes.FAILED
     said = capsys.readouterr()
     assert "version 1 is in force since " in said.err
     assert "set by ben (hurry)" in said.err
@@ -133,7 +133,7 @@ def test_policies_are_compared_told_and_gone_back_to(settings: Settings, capsys:
             "to": "p.yaml",
             "changes": ["~ categories.code.threshold: 0.9 -> 0.8"],
         }
-        assert main(["policies", "diff", "7"]) == exits.USAGE
+        assert main(["policies", "diff", "7"]) == exit_codes.USAGE
         assert "no policy of version 7 was ever in force; the last are 0, 1" in capsys.readouterr().err
         assert main(["policies", "revert", "--yes", "--who", "cem", "--why", "too loose"]) == 0
         assert capsys.readouterr().out.strip() == "2"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ops import exits
 from ops.bench_shard import Layout, policy_of
 from ops.cli import main
+from ops.terminal import exit_codes
 from schemas.policy import Limits
 
 Out = pytest.CaptureFixture[str]
@@ -48,7 +48,7 @@ def check(figures: dict[str, Any]) -> None:
 
 
 def test_both_layouts_are_told_on_one_json_line(capsys: Out) -> None:
-    assert main([*SMALL, "--json"]) == exits.OK
+    assert main([*SMALL, "--json"]) == exit_codes.OK
     said = capsys.readouterr()
     (line,) = said.out.splitlines()
     figures = json.loads(line)
@@ -65,14 +65,14 @@ def test_questions_of_a_file_are_turned_where_they_are_too_few(tmp_path: Path, c
     asked = tmp_path / "asked.jsonl.gz"
     lines = [json.dumps({"question": f"How do I sort {number} lists in Python?"}) for number in range(200)]
     asked.write_bytes(gzip.compress("\n".join(lines).encode()))
-    assert main([*SMALL, "--questions", str(asked), "--json"]) == exits.OK
+    assert main([*SMALL, "--questions", str(asked), "--json"]) == exit_codes.OK
     figures = json.loads(capsys.readouterr().out)
     assert figures["data"].startswith("200 vectors of asked.jsonl.gz by free-1, 800 turned")
     check(figures)
 
 
 def test_a_scan_and_an_hnsw_are_compared_up_to_the_entries_there_are(capsys: Out) -> None:
-    assert main(["bench", "shard", "--switch", "--entries", "1000"]) == exits.OK
+    assert main(["bench", "shard", "--switch", "--entries", "1000"]) == exit_codes.OK
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["entries"] for row in rows] == [500, 1_000]
     assert all(row["scan_us_p50"] > 0 and row["hnsw_us_p50"] > 0 for row in rows)

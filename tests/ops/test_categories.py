@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from ops import checks, exits
+from ops import checks
 from ops.categories_examples import Example
 from ops.categories_figures import figures, matrix, said
 from ops.cli import main
 from ops.intervals import share
+from ops.terminal import exit_codes
 from schemas.policy import UNCATEGORISED
 from streams.models.category_artifact import write
 from streams.models.category_classifier import Categories, load_categories
@@ -66,7 +67,7 @@ def examples(tmp_path: Path) -> Path:
 def trained(examples: Path, name: str, *more: str) -> bytes:
     """The artefact's bytes."""
     out = examples.parent / name
-    assert main(["categories", "train", "--examples", str(examples), "--out", str(out), *more]) == exits.OK
+    assert main(["categories", "train", "--examples", str(examples), "--out", str(out), *more]) == exit_codes.OK
     return out.read_bytes()
 
 
@@ -93,7 +94,7 @@ def test_its_figures_are_told_with_intervals(examples: Path, capsys: pytest.Capt
     trained(examples, "a.json")
     capsys.readouterr()
     given = ["categories", "test", "--artefact", "a.json", "--examples", str(examples)]
-    assert main([*given, "--json"]) == exits.OK
+    assert main([*given, "--json"]) == exit_codes.OK
     shown = json.loads(capsys.readouterr().out)
     assert shown["examples"] == 90
     for name in ("accuracy", "abstained", "kept_right", "kept_wrong", "rejected"):
@@ -101,7 +102,7 @@ def test_its_figures_are_told_with_intervals(examples: Path, capsys: pytest.Capt
         assert figure["low"] <= figure["value"] <= figure["high"]
         assert figure["count"] == round(figure["value"] * figure["total"])
     assert shown["confusion"]["code"]["code"] >= 28
-    assert main(given) == exits.OK
+    assert main(given) == exit_codes.OK
     assert "who is taken" not in capsys.readouterr().err
 
 
@@ -153,7 +154,7 @@ def test_too_few_examples_are_refused_by_name(
     examples: Path, capsys: pytest.CaptureFixture[str], keep: Any, said: str
 ) -> None:
     examples.write_text("\n".join(json.dumps(line) for line in lines() if keep(line)))
-    assert main(["categories", "train", "--examples", str(examples), "--out", "a.json"]) == exits.FAILED
+    assert main(["categories", "train", "--examples", str(examples), "--out", "a.json"]) == exit_codes.FAILED
     assert said in capsys.readouterr().err
     assert not Path("a.json").exists()
 
@@ -168,10 +169,10 @@ def test_a_bad_line_is_told_and_the_rest_goes_on(examples: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("more", "code"),
     [
-        (["--validation", "val"], exits.USAGE),
-        (["--split", "part", "--validation", "nothing"], exits.FAILED),
-        (["--outside-when", "category"], exits.USAGE),
-        (["--outside", "gone.jsonl"], exits.FAILED),
+        (["--validation", "val"], exit_codes.USAGE),
+        (["--split", "part", "--validation", "nothing"], exit_codes.FAILED),
+        (["--outside-when", "category"], exit_codes.USAGE),
+        (["--outside", "gone.jsonl"], exit_codes.FAILED),
     ],
 )
 def test_options_that_name_nothing_are_refused(examples: Path, more: list[str], code: int) -> None:
@@ -182,7 +183,7 @@ def test_an_artefact_of_another_embedder_is_refused(examples: Path, capsys: pyte
 
     Path("a.json").write_bytes(write(artefact()))
     given = ["categories", "test", "--artefact", "a.json", "--examples", str(examples)]
-    assert main(given) == exits.WRONG_SETUP
+    assert main(given) == exit_codes.WRONG_SETUP
     assert "vectors of made-1, the embedder here is free-1" in capsys.readouterr().err
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ops import exits
 from ops.cli import app, main
 from ops.processors import NAMES, PLACES
+from ops.terminal import exit_codes
 from streams.errors import Fenced, JournalUnreadable, Refusal, RefusalCode, Unreachable, WrongSetup
 
 NOWHERE = "127.0.0.1:1"
@@ -69,23 +69,23 @@ def test_every_command_explains_itself(command: list[str]) -> None:
 
 def test_the_help_tells_the_exit_codes() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
-    for code, meaning in exits.TABLE:
+    for code, meaning in exit_codes.TABLE:
         assert f"{code}  {meaning}" in text
 
 
 def test_each_error_ends_with_its_exit_code() -> None:
-    assert exits.code_of(WrongSetup("x")) == 78
-    assert exits.code_of(JournalUnreadable("x")) == 78
-    assert exits.code_of(Unreachable("x")) == 69
-    assert exits.code_of(Fenced("x")) == 75
-    assert exits.code_of(Refusal(RefusalCode.BAD_FIELD, "x")) == 1
+    assert exit_codes.code_of(WrongSetup("x")) == 78
+    assert exit_codes.code_of(JournalUnreadable("x")) == 78
+    assert exit_codes.code_of(Unreachable("x")) == 69
+    assert exit_codes.code_of(Fenced("x")) == 75
+    assert exit_codes.code_of(Refusal(RefusalCode.BAD_FIELD, "x")) == 1
 
 
 def test_wrong_settings_end_with_78_and_a_line_a_mistake(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REFRAIN_SESSION_TIMEOUT_MS", "soon")
-    assert main(["topics", "list"]) == exits.WRONG_SETUP
+    assert main(["topics", "list"]) == exit_codes.WRONG_SETUP
     shown = capsys.readouterr().err
     assert "REFRAIN_SESSION_TIMEOUT_MS: input should be a valid integer" in shown
     assert "Traceback" not in shown
@@ -97,11 +97,11 @@ def test_with_debug_an_error_is_not_shortened() -> None:
 
 
 def test_a_wrong_command_line_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "lokup"]) == exits.USAGE
+    assert main(["run", "lokup"]) == exit_codes.USAGE
     assert "lokup" in capsys.readouterr().err
-    assert main(["ask"]) == exits.USAGE
-    assert main(["ask", "x", "--cache", "maybe"]) == exits.USAGE
-    assert main(["watch", "forwards"]) == exits.USAGE
+    assert main(["ask"]) == exit_codes.USAGE
+    assert main(["ask", "x", "--cache", "maybe"]) == exit_codes.USAGE
+    assert main(["watch", "forwards"]) == exit_codes.USAGE
 
 
 @pytest.mark.parametrize(
@@ -121,14 +121,14 @@ def test_a_wrong_command_line_ends_with_2(capsys: pytest.CaptureFixture[str]) ->
 def test_an_invalidation_that_says_too_little_or_too_much_is_refused(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["invalidate", *arguments]) == exits.USAGE
+    assert main(["invalidate", *arguments]) == exit_codes.USAGE
     assert said in capsys.readouterr().err
 
 
 def test_a_judgement_needs_a_verdict_and_a_wrong_one_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["judge", "1-2-x"]) == exits.USAGE
+    assert main(["judge", "1-2-x"]) == exit_codes.USAGE
     assert "say --right or --wrong" in capsys.readouterr().err
-    assert main(["judge", "1-2-x", "--wrong"]) == exits.USAGE
+    assert main(["judge", "1-2-x", "--wrong"]) == exit_codes.USAGE
     assert "say why the answer is wrong" in capsys.readouterr().err
 
 
@@ -139,7 +139,7 @@ def test_where_the_machine_knows_no_name_one_must_be_given(
         raise OSError("No username set in the environment")
 
     monkeypatch.setattr("getpass.getuser", nobody)
-    assert main(["invalidate", "--all"]) == exits.USAGE
+    assert main(["invalidate", "--all"]) == exit_codes.USAGE
     assert "say who you are" in capsys.readouterr().err
 
 
@@ -148,7 +148,7 @@ def test_without_a_broker_it_ends_with_69_and_says_what_to_do(
 ) -> None:
     monkeypatch.setenv("REFRAIN_KAFKA", NOWHERE)
     monkeypatch.setenv("REFRAIN_CONNECT_TIMEOUT_MS", "500")
-    assert main(["topics", "check"]) == exits.UNAVAILABLE
+    assert main(["topics", "check"]) == exit_codes.UNAVAILABLE
     shown = capsys.readouterr().err
     assert shown.count("\n") == 1
     assert f"no broker answers at {NOWHERE}: start one" in shown
@@ -158,7 +158,7 @@ def test_a_connection_block_that_the_library_refuses_is_a_wrong_setup(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REFRAIN_CONNECTION", '{"sasl.pasword": "hunter2"}')
-    assert main(["topics", "check"]) == exits.WRONG_SETUP
+    assert main(["topics", "check"]) == exit_codes.WRONG_SETUP
     shown = capsys.readouterr().err
     assert "sasl.pasword" in shown
     assert "hunter2" not in shown

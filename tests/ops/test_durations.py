@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.durations import UNITS_MS, read_moment_ms, read_span_ms
+from ops.terminal.durations import UNITS_MS, read_moment_ms, read_span_ms
 
 
 @pytest.mark.parametrize(

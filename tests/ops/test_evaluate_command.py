@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from ops import exits
 from ops.cli import main
 from ops.policy_file import read_policy
+from ops.terminal import exit_codes
 
 TASKS = "sort reverse copy split merge count shuffle filter".split()
 PLACES = "Python|Go|Rust|Java|Ruby|Perl|Lua|Scala".split("|")
@@ -113,7 +113,7 @@ def test_without_matplotlib_the_extra_is_named_before_any_work(
     pairs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert main(["evaluate", "pairs", str(pairs), "--plot", "out.png"]) == exits.WRONG_SETUP
+    assert main(["evaluate", "pairs", str(pairs), "--plot", "out.png"]) == exit_codes.WRONG_SETUP
     assert "pip install 'refrain-cache[plot]'" in capsys.readouterr().err
     assert not Path("state").exists()
 
@@ -123,16 +123,16 @@ def test_a_file_without_a_good_line_ends_with_1_and_its_reasons(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("bad.jsonl").write_text("{\n[]\n")
-    assert main(["evaluate", command, "bad.jsonl"]) == exits.FAILED
+    assert main(["evaluate", command, "bad.jsonl"]) == exit_codes.FAILED
     shown = capsys.readouterr().err
     assert "bad.jsonl:1: not JSON" in shown
     assert "bad.jsonl:2: not a JSON object" in shown
 
 
 def test_unknown_guards_and_conditions_are_refused(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "pairs", str(pairs), "--guards", "spelling"]) == exits.FAILED
+    assert main(["evaluate", "pairs", str(pairs), "--guards", "spelling"]) == exit_codes.FAILED
     assert "no guard is called spelling: name some of numbers" in capsys.readouterr().err
-    assert main(["evaluate", "pairs", str(pairs), "--where", "score"]) == exits.FAILED
+    assert main(["evaluate", "pairs", str(pairs), "--where", "score"]) == exit_codes.FAILED
     assert "is no condition" in capsys.readouterr().err
 
 
@@ -154,7 +154,7 @@ def test_questions_are_told_with_their_false_hits(capsys: pytest.CaptureFixture[
 def test_a_policy_and_a_threshold_are_not_both_taken(capsys: pytest.CaptureFixture[str]) -> None:
     Path("asked.jsonl").write_text('{"question": "x", "answer": "y"}\n')
     command = ["evaluate", "queries", "asked.jsonl", "--policy", "p.yaml"]
-    assert main([*command, "--threshold", "0.9"]) == exits.USAGE
+    assert main([*command, "--threshold", "0.9"]) == exit_codes.USAGE
     Path("p.yaml").write_text("categories: {uncategorised: {}}\n")
     capsys.readouterr()
     assert main([*command, "--json"]) == 0
@@ -187,7 +187,7 @@ def test_calibration_applies_a_policys_guards_and_budgets(pairs: Path, capsys: p
 def test_too_few_pairs_propose_nothing_and_say_how_many_are_needed(
     pairs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["calibrate", "--pairs", str(pairs), "--category", "code"]) == exits.FAILED
+    assert main(["calibrate", "--pairs", str(pairs), "--category", "code"]) == exit_codes.FAILED
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "with 299, none of them false" in shown.err
@@ -197,7 +197,7 @@ def test_too_few_pairs_propose_nothing_and_say_how_many_are_needed(
 def test_pairs_that_are_all_the_same_propose_nothing(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = gzip.decompress(pairs.read_bytes()).splitlines()
     Path("same.jsonl").write_bytes(b"\n".join(line for line in lines if b'"label": 1' in line))
-    assert main(["calibrate", "--pairs", "same.jsonl", "--budget", "0.2", "--json"]) == exits.FAILED
+    assert main(["calibrate", "--pairs", "same.jsonl", "--budget", "0.2", "--json"]) == exit_codes.FAILED
     made = told(capsys)
     assert {each["threshold"] for each in made["categories"].values()} == {None}
     assert "no pair of label 0" in made["categories"]["code"]["why"]

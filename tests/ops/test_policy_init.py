@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ops import exits, resources
+from ops import resources
 from ops.cli import main
 from ops.policy_file import read_policy
+from ops.terminal import exit_codes
 from streams.errors import WrongSetup
 
 Out = pytest.CaptureFixture[str]
@@ -22,7 +23,7 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_policy_with_its_reasons_is_written_and_can_be_applied(capsys: Out) -> None:
-    assert main(["policies", "init"]) == exits.OK
+    assert main(["policies", "init"]) == exit_codes.OK
     text = Path("policy.yaml").read_text(encoding="utf-8")
     assert {"code", "uncategorised"} < set(read_policy(text, "policy.yaml").categories)
     assert sum(line.lstrip().startswith("#") for line in text.splitlines()) > 10
@@ -32,12 +33,12 @@ def test_a_policy_with_its_reasons_is_written_and_can_be_applied(capsys: Out) ->
 
 
 def test_the_papers_policy_has_its_seven_categories() -> None:
-    assert main(["policies", "init", "mine.yaml", "--example", "paper"]) == exits.OK
+    assert main(["policies", "init", "mine.yaml", "--example", "paper"]) == exit_codes.OK
     assert len(read_policy(Path("mine.yaml").read_text(encoding="utf-8"), "mine.yaml").categories) == 7
 
 
 def test_a_dash_writes_to_standard_output_alone(capsys: Out) -> None:
-    assert main(["policies", "init", "-"]) == exits.OK
+    assert main(["policies", "init", "-"]) == exit_codes.OK
     said = capsys.readouterr()
     assert read_policy(said.out, "standard output").categories
     assert said.err == ""
@@ -47,20 +48,20 @@ def test_a_dash_writes_to_standard_output_alone(capsys: Out) -> None:
 def test_a_file_that_is_there_is_kept_unless_force_is_given(capsys: Out) -> None:
     mine = Path("policy.yaml")
     mine.write_text("categories: {mine: {}}\n")
-    assert main(["policies", "init"]) == exits.FAILED
+    assert main(["policies", "init"]) == exit_codes.FAILED
     assert "policy.yaml is there already" in capsys.readouterr().err
     assert mine.read_text() == "categories: {mine: {}}\n"
-    assert main(["policies", "init", "--force"]) == exits.OK
+    assert main(["policies", "init", "--force"]) == exit_codes.OK
     assert "code" in read_policy(mine.read_text(encoding="utf-8"), "policy.yaml").categories
 
 
 def test_a_place_that_cannot_be_written_is_named(capsys: Out) -> None:
-    assert main(["policies", "init", "nowhere/policy.yaml"]) == exits.FAILED
+    assert main(["policies", "init", "nowhere/policy.yaml"]) == exit_codes.FAILED
     assert "nowhere/policy.yaml cannot be written: No such file or directory" in capsys.readouterr().err
 
 
 def test_an_example_that_is_not_shipped_is_a_wrong_command_line(capsys: Out) -> None:
-    assert main(["policies", "init", "--example", "other"]) == exits.USAGE
+    assert main(["policies", "init", "--example", "other"]) == exit_codes.USAGE
     assert "default" in capsys.readouterr().err
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from ops.ask import summary, totals
 from ops.client import Reply
-from ops.output import span
 from ops.questions import Defaults, answer_of, question_of, read_questions, request_of
+from ops.terminal.output import span
 from schemas.responses import DecisionSummary, Outcome, Response
 from streams.errors import BadInput
 
