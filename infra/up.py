@@ -19,7 +19,7 @@ from local_kafka import BrokerFailed
 from rich.console import Console
 from service import Service, ServiceFailed, service
 
-from ops.settings import load_settings
+from ops.config.settings import load_settings
 from streams.errors import RefrainError
 from streams.settings import Settings
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from ops.settings import load_settings
+from ops.config.settings import load_settings
 from ops.worker import now_ms
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing, Record

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ops import resources
+from ops.config import resources
 from ops.terminal import output
 from streams.errors import BadInput
 

@@ -12,7 +12,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ops.sources import PREFIX, Key, Tree, field_of, fields, is_secret, read_environment, read_file, variable, variables
+from ops.config.sources import (
+    PREFIX,
+    Key,
+    Tree,
+    field_of,
+    fields,
+    is_secret,
+    read_environment,
+    read_file,
+    variable,
+    variables,
+)
 from streams.errors import WrongSetup
 from streams.settings import Settings
 

@@ -29,6 +29,6 @@ def options_of(context: typer.Context) -> Options:
 
 def settings_of(context: typer.Context) -> Settings:
     """The settings, read now. Raises WrongSetup."""
-    from ops.settings import load_settings
+    from ops.config.settings import load_settings
 
     return load_settings(os.environ, options_of(context).config)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ops.settings import CONFIG_VARIABLE, DEBUG_VARIABLE
-from ops.sources import FILE_ENDING, fields, is_secret, variables
+from ops.config.settings import CONFIG_VARIABLE, DEBUG_VARIABLE
+from ops.config.sources import FILE_ENDING, fields, is_secret, variables
 from schemas import generate
 from schemas.base import Part
 from schemas.policy import Strict

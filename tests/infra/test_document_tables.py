@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ops.sources import fields
+from ops.config.sources import fields
 from ops.terminal import exit_codes
 from schemas import (
     acknowledgements,

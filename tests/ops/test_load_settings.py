@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.settings import load_settings
+from ops.config.settings import load_settings
 from streams.errors import WrongSetup
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ops import resources
 from ops.cli import main
+from ops.config import resources
 from ops.policy_file import read_policy
 from ops.terminal import exit_codes
 from streams.errors import WrongSetup
