@@ -1,0 +1,1 @@
+"""How a command reaches the cluster and reads its topics."""
