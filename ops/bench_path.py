@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from ops.bench_client import BenchClient
 from ops.bench_questions import TENANTS, Traffic, policy, traffic
 from ops.bench_workers import echo, refrain
-from ops.cluster import reach
+from ops.cluster.connection import reach
 from ops.command_order import Order
 from ops.terminal.output import counted
 from ops.topic_admin import create

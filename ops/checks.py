@@ -126,7 +126,7 @@ def disk(settings: Settings) -> list[Seen]:
 
 def lag(admin: AdminClient, settings: Settings) -> list[Seen]:
     """Does each group keep up?"""
-    from ops.lag import behind
+    from ops.cluster.lag import behind
     from schemas.topics import GROUPS
 
     rows = []

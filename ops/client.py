@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from pydantic import ValidationError
 
-from ops.cluster import client, made, missing, unreachable
+from ops.cluster.connection import client, made, missing, unreachable
 from schemas.requests import Request
 from schemas.responses import Response
 from streams.kafka.producer_config import producer_config

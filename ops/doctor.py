@@ -48,7 +48,7 @@ def doctor(
 def examine(settings: Settings) -> list[Seen]:
     """Every check; those that need a broker are left out when none answers."""
     from ops import checks
-    from ops.cluster import reach
+    from ops.cluster.connection import reach
 
     out: list[Seen] = []
     try:

@@ -153,8 +153,8 @@ def _near(settings: Settings, text: str, similarity: float) -> Near:
 
 
 def _found(log: Log, command: Invalidate) -> list[Found]:
+    from ops.cluster.scan import records
     from ops.matching import matching, rule_of
-    from ops.scanning import records
 
     rule = rule_of(command, time.time_ns() // 1_000_000)
     return matching(records(log, "documents", "reading documents"), rule, log.topic_id("journal"))

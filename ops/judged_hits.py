@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from ops.calibration import Sample
-from ops.scanning import records
+from ops.cluster.scan import records
 from schemas.control import Judge, decode_command
 from schemas.decisions import Decision, Reason
 from schemas.responses import Outcome

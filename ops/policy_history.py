@@ -70,7 +70,7 @@ def fold(records: Iterable[Record], begins: int = 0) -> History:
 
 def read_history(log: Log) -> History:
     """The history of the cluster, with a bar on a terminal. Raises WrongSetup or LogFailed."""
-    from ops.scanning import records
+    from ops.cluster.scan import records
 
     begins = log.ends(CONTROL)[0][0]
     return fold(records(log, CONTROL, "reading control"), begins)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from ops.scanning import records
+from ops.cluster.scan import records
 from schemas.decisions import Decision
 from schemas.journal import Answered, decode_event
 from schemas.responses import Outcome

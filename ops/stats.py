@@ -48,7 +48,7 @@ def stats(
 
     refrain stats --watch
     """
-    from ops.cluster import reach
+    from ops.cluster.connection import reach
     from streams.kafka.cluster import KafkaLog
 
     settings = settings_of(context)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
-from ops.cluster import unreachable
+from ops.cluster.connection import unreachable
 from schemas.topics import TOPICS, Topic
 from streams.errors import Forbidden, LogFailed, WrongSetup
 

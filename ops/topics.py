@@ -39,7 +39,7 @@ def create(
 
     REFRAIN_REPLICATION=3 REFRAIN_MIN_INSYNC=2 refrain topics create
     """
-    from ops.cluster import reach
+    from ops.cluster.connection import reach
     from ops.topic_admin import SHARDED, compare, describe
     from ops.topic_admin import create as create_topics
 
@@ -125,7 +125,7 @@ def check(context: typer.Context, as_json: Json = False) -> None:
 
     refrain topics check || refrain topics create
     """
-    from ops.cluster import reach
+    from ops.cluster.connection import reach
     from ops.topic_admin import compare, describe
 
     settings = settings_of(context)

@@ -75,7 +75,7 @@ def watch(
 
     refrain watch comparisons --outcome other --category code
     """
-    from ops.tail import follow
+    from ops.cluster.tail import follow
 
     settings = settings_of(context)
     wanted = Wanted(tenant, category, outcome)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from ops.cluster import client, made, missing, unreachable
+from ops.cluster.connection import client, made, missing, unreachable
 
 if TYPE_CHECKING:
     from streams.settings import Settings

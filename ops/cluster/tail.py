@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
-from ops.cluster import client, made, missing, unreachable
+from ops.cluster.connection import client, made, missing, unreachable
 
 if TYPE_CHECKING:
     from streams.settings import Settings

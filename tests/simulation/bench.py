@@ -13,7 +13,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from ops.cluster import reach
+from ops.cluster.connection import reach
 from ops.topic_admin import create
 from streams.kafka.cluster import KafkaLog
 from streams.settings import Adapt, Embedding, Settings, Upstream

@@ -16,7 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from ops.cluster import client
+from ops.cluster.connection import client
 from schemas.control import ReportLoad
 from streams.settings import Settings
 from tests.simulation import traffic
