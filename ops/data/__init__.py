@@ -1,0 +1,1 @@
+"""Files of pairs and questions, their vectors, and exact intervals."""
