@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
 from ops.bench_vectors import DO, HOW, WHAT
-from ops.evaluate_lines import BadLine, Row, rows, whole_lines_of
+from ops.data.lines import BadLine, Row, rows, whole_lines_of
 from streams.errors import BadInput, WrongSetup
 
 TEXT_CHARS_MAX = 2_000

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ops.evaluate_lines import Unreadable, json_object, text_of, whole_lines_of
+from ops.data.lines import Unreadable, json_object, text_of, whole_lines_of
 from streams.errors import BadInput, WrongSetup
 from streams.models.embedder import Embedder, load_embedder
 from streams.settings import Embedding

@@ -30,7 +30,7 @@ from ops.terminal.options import settings_of
 if TYPE_CHECKING:
     from ops.calibrate_pairs import Judging, Samples
     from ops.calibration import Calibrated
-    from ops.evaluate_lines import Fields
+    from ops.data.lines import Fields
     from schemas.policy import Policy
     from streams.settings import Settings
 
@@ -106,7 +106,7 @@ def calibrate(
         if not found:
             output.hint("no hit by meaning was judged yet: `refrain judge` says whether an answer was right")
     else:
-        from ops.evaluate_lines import Fields
+        from ops.data.lines import Fields
 
         opinion = opinion_of(verifier, verify_score, settings)
         fields = Fields(text_a, text_b, label, tuple(positive or ()))
@@ -157,15 +157,16 @@ class _Chosen(NamedTuple):
 def _from_pairs(
     settings: Settings, file: Path, chosen: _Chosen, judging: Judging
 ) -> tuple[dict[str, Samples], dict[str, Any]]:
-    from ops import calibrate_pairs, evaluate_lines, evaluate_vectors
+    from ops import calibrate_pairs
+    from ops.data import lines, vectors
 
-    good, bad = evaluate_lines.pairs(evaluate_lines.lines_of(file), chosen.fields)
+    good, bad = lines.pairs(lines.lines_of(file), chosen.fields)
     grouped = calibrate_pairs.by_category(good[: chosen.limit], chosen.category, bad)
     mine = [pair for group in grouped.values() for pair in group]
-    evaluate_lines.check_any(mine, bad, str(file), "pair")
+    lines.check_any(mine, bad, str(file), "pair")
     embedder, cache = embedder_of(settings)
     with bar("embedding") as progress:
-        compared = evaluate_vectors.compare(mine, embedder, cache, progress, bad)
+        compared = vectors.compare(mine, embedder, cache, progress, bad)
     found = {}
     for name, group in grouped.items():
         with bar(f"verifying {name}") as progress:
@@ -174,7 +175,7 @@ def _from_pairs(
         "from": str(file),
         "embedder": embedder.identity,
         "verifier": None if judging.opinion is None else judging.opinion.verifier.identity,
-        "bad_lines": evaluate_lines.told(sorted(bad)),
+        "bad_lines": lines.told(sorted(bad)),
     }
     return found, about
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ops.calibration import Sample
-from ops.evaluate_lines import BadLine, Pair
+from ops.data.lines import BadLine, Pair
+from ops.data.vectors import Compared
 from ops.evaluate_stages import Opinion, Unverified, stages
-from ops.evaluate_vectors import Compared
 from schemas.policy import CategoryPolicy, Guard, Policy
 
 DEFAULT = "default"

@@ -1,7 +1,7 @@
 """The lowest threshold whose false hits provably stay within a budget: pure, over similarities and labels.
 
 The false-hit rate at a threshold is the share of its hits that are false. A threshold is *safe* when the exact upper
-bound of that rate (Clopper and Pearson, see `ops.intervals`) is within the budget. Taking the lowest of many safe
+bound of that rate (Clopper and Pearson, see `ops.data.intervals`) is within the budget. Taking the lowest of many safe
 thresholds would be wrong more often than the confidence says: of enough thresholds that are too low, one looks safe by
 luck. So thresholds are tested one after another from the top, and a walk ends at the first that is not safe ("fixed
 sequence testing with multiple starts", Angelopoulos, Bates, Candes, Jordan, Lei, "Learn then Test: calibrating
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ops.intervals import PLACES, least, upper
+from ops.data.intervals import PLACES, least, upper
 
 STEPS_PER_ONE = 200
 """Thresholds lie 0.005 apart."""

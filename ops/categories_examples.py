@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ops.evaluate_lines import BadLine, Row, rows, whole_lines_of
+from ops.data.lines import BadLine, Row, rows, whole_lines_of
 from schemas.base import NAME_PATTERN
 from schemas.policy import UNCATEGORISED
 from streams.errors import BadInput

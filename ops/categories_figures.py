@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ops.categories_examples import Example
-from ops.intervals import CONFIDENCE, Share, share
+from ops.data.intervals import CONFIDENCE, Share, share
 from schemas.policy import UNCATEGORISED
 from streams.models.category_classifier import Categories
 from streams.vectors import Ints

@@ -90,21 +90,22 @@ def pairs(
     For cosine alone, with guards, and with guards and a verifier. Similarities are those of the shard: vectors of
     record, rounded to six places. Bad lines are named and left out. Exit code 1 for a file without good pairs.
     """
-    from ops import evaluate_lines, evaluate_plot, evaluate_report, evaluate_stages, evaluate_vectors
+    from ops import evaluate_plot, evaluate_report, evaluate_stages
+    from ops.data import lines, vectors
 
     chosen = evaluate_stages.guards_of(guards)
     if plot is not None:
         evaluate_plot.check_plot()
-    conditions = [evaluate_lines.condition(each) for each in where or ()]
-    fields = evaluate_lines.Fields(text_a, text_b, label, tuple(positive or ()))
-    good, bad = evaluate_lines.pairs(evaluate_lines.lines_of(file), fields, conditions)
-    evaluate_lines.check_any(good, bad, str(file), "pair")
+    conditions = [lines.condition(each) for each in where or ()]
+    fields = lines.Fields(text_a, text_b, label, tuple(positive or ()))
+    good, bad = lines.pairs(lines.lines_of(file), fields, conditions)
+    lines.check_any(good, bad, str(file), "pair")
     settings = settings_of(context)
     opinion = opinion_of(verifier, verify_score, settings)
     embedder, cache = embedder_of(settings)
     with bar("embedding") as progress:
-        compared = evaluate_vectors.compare(good[:limit], embedder, cache, progress, bad)
-    evaluate_lines.check_any(compared.pairs, bad, str(file), "pair")
+        compared = vectors.compare(good[:limit], embedder, cache, progress, bad)
+    lines.check_any(compared.pairs, bad, str(file), "pair")
     groups = {} if by is None else evaluate_report.groups_by(compared.pairs, by)
     with bar("verifying") as progress:
         staged = evaluate_stages.stages(compared, chosen, unverified, opinion, progress)
@@ -162,13 +163,14 @@ def queries(
     `category` and `tenant`. Each miss is answered with its right answer and kept. Exit code 1 for a file without good
     lines.
     """
-    from ops import evaluate_lines, evaluate_queries, evaluate_report, evaluate_stages
+    from ops import evaluate_queries, evaluate_report, evaluate_stages
+    from ops.data import lines
     from schemas.policy import CategoryPolicy
 
     if policy is not None and (threshold is not None or verify_score is not None):
         raise typer.BadParameter("the policy says it: leave it out", param_hint="--threshold/--verify-score")
-    asked, bad = evaluate_queries.queries(evaluate_lines.lines_of(file))
-    evaluate_lines.check_any(asked, bad, str(file), "question")
+    asked, bad = evaluate_queries.queries(lines.lines_of(file))
+    lines.check_any(asked, bad, str(file), "question")
     settings = settings_of(context)
     opinion = opinion_of(verifier, verify_score or 0.0, settings)
     category = CategoryPolicy(
@@ -186,7 +188,7 @@ def queries(
         "policy": policy,
         "embedder": embedder.identity,
         "verifier": None if opinion is None else opinion.verifier.identity,
-        "bad_lines": evaluate_lines.told(bad),
+        "bad_lines": lines.told(bad),
         **evaluate_queries.report(found),
     }
     output.emit(made) if as_json else evaluate_report.show_queries(made)

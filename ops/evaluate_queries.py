@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from ops.evaluate_lines import BadLine, Row, Unreadable, question_in, rows, said, text_of_value, value_of
+from ops.data.intervals import share
+from ops.data.lines import BadLine, Row, Unreadable, question_in, rows, said, text_of_value, value_of
 from ops.evaluate_stages import Opinion
-from ops.intervals import share
 from schemas.base import Sealed
 from schemas.control import PolicyInForce
 from schemas.decisions import Decision, Reason

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ops.evaluate_lines import BadLine, Pair, Unreadable, text_of_value, told, value_of
+from ops.data.intervals import CONFIDENCE
+from ops.data.lines import BadLine, Pair, Unreadable, text_of_value, told, value_of
+from ops.data.vectors import Compared
 from ops.evaluate_pairs import Labelled, curve, figures, shares_by
 from ops.evaluate_plot import Curve
 from ops.evaluate_stages import NAMES, Mask, Stages
-from ops.evaluate_vectors import Compared
-from ops.intervals import CONFIDENCE
 from ops.terminal import output
 from streams.errors import BadInput
 

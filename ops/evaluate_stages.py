@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ops.evaluate_vectors import Compared
+from ops.data.vectors import Compared
 from schemas.policy import Guard
 from streams.errors import BadInput
 from streams.models.verifier import Verifier

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ops.evaluate_lines import BadLine, Pair
+from ops.data.lines import BadLine, Pair
 from streams.classify.framing import frame
 from streams.models.embedder import Embedder
 from streams.vectors import Floats, Ints, quantise, similarity

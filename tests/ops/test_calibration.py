@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.calibration import Sample, calibrate
-from ops.intervals import upper
+from ops.data.intervals import upper
 
 SAMPLES = st.lists(
     st.builds(

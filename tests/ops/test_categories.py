@@ -13,7 +13,7 @@ from ops import checks
 from ops.categories_examples import Example
 from ops.categories_figures import figures, matrix, said
 from ops.cli import main
-from ops.intervals import share
+from ops.data.intervals import share
 from ops.terminal import exit_codes
 from schemas.policy import UNCATEGORISED
 from streams.models.category_artifact import write

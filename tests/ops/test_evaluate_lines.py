@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.evaluate_lines import Condition, Fields, check_any, condition, lines_of, pairs
+from ops.data.lines import Condition, Fields, check_any, condition, lines_of, pairs
 from streams.errors import BadInput
 
 GOOD = {"text_a": "one", "text_b": "two", "label": 1}
