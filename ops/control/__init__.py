@@ -1,0 +1,1 @@
+"""All that sends a command to `control` and waits until it is in force."""
