@@ -22,7 +22,7 @@ from ops.bench_client import BenchClient
 from ops.bench_questions import TENANTS, Traffic, policy, traffic
 from ops.bench_workers import echo, refrain
 from ops.cluster.connection import reach
-from ops.command_order import Order
+from ops.control.client import Order
 from ops.terminal.output import counted
 from ops.topic_admin import create
 from schemas.control import SetPolicy

@@ -130,7 +130,7 @@ def _from_system(
 ) -> tuple[Policy | None, dict[str, Samples], dict[str, Any]]:
     """Judged hits, and the policy in force where none is given."""
     from ops.calibrate_pairs import Samples
-    from ops.command_order import Order
+    from ops.control.client import Order
     from ops.judged_hits import judged_hits
 
     order = Order(settings)

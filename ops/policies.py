@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.carry_out import Timeout, Who, Why, Yes, carry_out, confirm, name, see_through
+from ops.control.options import Timeout, Who, Why, Yes, carry_out, confirm, name, see_through
 from ops.policy_init import init
 from ops.policy_views import diff, history, show, stamp, text_of
 from ops.terminal import output
@@ -15,7 +15,7 @@ from ops.terminal.options import settings_of
 from streams.errors import BadInput, CommandRefused, RefusalCode
 
 if TYPE_CHECKING:
-    from ops.command_order import Order
+    from ops.control.client import Order
     from schemas.control import PolicyInForce
     from schemas.policy import Policy
 
@@ -55,7 +55,7 @@ def apply(
 
     refrain policies apply policy.yaml --yes --why "finance answers live 5 minutes"
     """
-    from ops.command_order import Order
+    from ops.control.client import Order
     from ops.policy_file import read_policy
 
     policy = read_policy(text_of(file), file)
@@ -83,7 +83,7 @@ def revert(
 
     refrain policies revert 17 --yes --why "finance was too strict"
     """
-    from ops.command_order import Order
+    from ops.control.client import Order
     from ops.policy_history import read_history
 
     order = Order(settings_of(context))

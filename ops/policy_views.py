@@ -12,7 +12,7 @@ from ops.terminal.options import settings_of
 from streams.errors import BadInput
 
 if TYPE_CHECKING:
-    from ops.command_order import Order
+    from ops.control.client import Order
     from ops.policy_history import History
     from schemas.control import PolicyInForce
     from schemas.policy import Policy
@@ -29,7 +29,7 @@ def show(
 
     refrain policies show --yaml > policy.yaml
     """
-    from ops.command_order import Order
+    from ops.control.client import Order
     from ops.policy_file import write_policy
 
     found = Order(settings_of(context)).in_force()
@@ -64,7 +64,7 @@ def diff(
 
     refrain policies diff 17 23
     """
-    from ops.command_order import Order
+    from ops.control.client import Order
     from ops.policy_change import changes
 
     order = Order(settings_of(context))
@@ -98,7 +98,7 @@ def history(
 
     refrain policies history --json | jq .why
     """
-    from ops.command_order import Order
+    from ops.control.client import Order
     from ops.policy_history import read_history
 
     found = read_history(Order(settings_of(context)).log)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, Message, Producer
 
-from ops.acknowledged import Acknowledged, Group, Standing
 from ops.cluster.connection import client, made, reach, unreachable
 from ops.cluster.lag import group_position
+from ops.control.acknowledged import Acknowledged, Group, Standing
 from schemas.control import Given, PolicyInForce, SetPolicy
 from schemas.dead_letters import HEADER_OFFSET, HEADER_REASON, HEADER_TOPIC
 from streams.errors import CommandRefused, LogFailed, SendFailed

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ops.carry_out import Timeout, Who, Why, Yes, carry_out, confirm, name
+from ops.control.options import Timeout, Who, Why, Yes, carry_out, confirm, name
 from ops.terminal import output
 from ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
-    from ops.matching import Found
+    from ops.control.matching import Found
     from schemas.base import Near
     from schemas.control import Invalidate
     from streams.kafka.interface import Log
@@ -81,7 +81,7 @@ def invalidate(
 
     refrain invalidate --all --yes
     """
-    from ops.command_order import Order
+    from ops.control.client import Order
     from ops.terminal.durations import read_moment_ms, read_span_ms
 
     selectors = (entry, tag, source, tenant, category, model, older_than, near)
@@ -154,7 +154,7 @@ def _near(settings: Settings, text: str, similarity: float) -> Near:
 
 def _found(log: Log, command: Invalidate) -> list[Found]:
     from ops.cluster.scan import records
-    from ops.matching import matching, rule_of
+    from ops.control.matching import matching, rule_of
 
     rule = rule_of(command, time.time_ns() // 1_000_000)
     return matching(records(log, "documents", "reading documents"), rule, log.topic_id("journal"))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.carry_out import Timeout, Who, carry_out, name
+from ops.control.options import Timeout, Who, carry_out, name
 from ops.terminal import exit_codes, output
 from ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
-    from ops.served import Answer
+    from ops.control.served import Answer
     from schemas.decisions import Decision
 
 
@@ -49,8 +49,8 @@ def judge(
         raise typer.BadParameter("say --right or --wrong", param_hint="--right/--wrong")
     if not correct and not why:
         raise typer.BadParameter("say why the answer is wrong", param_hint="--why")
-    from ops.command_order import Order
-    from ops.served import answer_of, find, served
+    from ops.control.client import Order
+    from ops.control.served import answer_of, find, served
     from schemas.control import Judge
 
     order = Order(settings_of(context))

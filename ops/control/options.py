@@ -10,7 +10,7 @@ import typer
 from ops.terminal import output
 
 if TYPE_CHECKING:
-    from ops.command_order import Order
+    from ops.control.client import Order
     from schemas.control import Given
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

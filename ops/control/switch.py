@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.carry_out import Timeout, Who, Why, carry_out, name
+from ops.control.options import Timeout, Who, Why, carry_out, name
 from ops.terminal import output
 from ops.terminal.options import settings_of
 from streams.errors import BadInput
 
 if TYPE_CHECKING:
-    from ops.command_order import Order
+    from ops.control.client import Order
 
 Category = Annotated[str | None, typer.Option(help="Only this one; else all.", show_default=False)]
 
@@ -59,7 +59,7 @@ def on(
 def _switch(
     context: typer.Context, to_on: bool, category: str | None, who: str | None, why: str, timeout: float
 ) -> None:
-    from ops.command_order import Order
+    from ops.control.client import Order
     from schemas.control import Switch
 
     order = Order(settings_of(context))

@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from ops.cli import main
-from ops.command_order import Order
+from ops.control.client import Order
 from ops.terminal import exit_codes
 from schemas.base import Sealed
 from schemas.control import Command, Invalidate, Judge, PolicyInForce, SetPolicy, Switch, decode_command

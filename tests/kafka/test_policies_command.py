@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from ops.cli import main
-from ops.command_order import Order
+from ops.control.client import Order
 from ops.doctor import examine
 from ops.terminal import exit_codes
 from schemas.acknowledgements import Acknowledgement

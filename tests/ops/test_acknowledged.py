@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.acknowledged import Acknowledged, Group
+from ops.control.acknowledged import Acknowledged, Group
 from schemas.acknowledgements import Acknowledgement
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ops.matching import Found, matching, rule_of
+from ops.control.matching import Found, matching, rule_of
 from schemas.base import Near, Sealed, Source
 from schemas.control import Invalidate
 from schemas.documents import Entry

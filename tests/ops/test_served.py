@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ops.served import Answer, answer_of, find, served
+from ops.control.served import Answer, answer_of, find, served
 from schemas.base import Sealed
 from schemas.decisions import Decision, Reason
 from schemas.journal import Answered, PolicySet, Tick

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from ops.client import Client, Reply
-from ops.command_order import Order
+from ops.control.client import Order
 from schemas.control import SetPolicy
 from schemas.policy import Policy
 from schemas.requests import Request
