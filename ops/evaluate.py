@@ -196,8 +196,8 @@ def queries(
 
 def policy_of(path: str) -> Policy:
     """The policy of a YAML file. Raises BadInput."""
-    from ops.policy_file import read_policy
-    from ops.policy_views import text_of
+    from ops.policies.file import read_policy
+    from ops.policies.views import text_of
 
     return read_policy(text_of(path), path)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ops.control.options import Timeout, Who, Why, Yes, carry_out, confirm, name, see_through
-from ops.policy_init import init
-from ops.policy_views import diff, history, show, stamp, text_of
+from ops.policies.init import init
+from ops.policies.views import diff, history, show, stamp, text_of
 from ops.terminal import output
 from ops.terminal.options import settings_of
 from streams.errors import BadInput, CommandRefused, RefusalCode
@@ -56,7 +56,7 @@ def apply(
     refrain policies apply policy.yaml --yes --why "finance answers live 5 minutes"
     """
     from ops.control.client import Order
-    from ops.policy_file import read_policy
+    from ops.policies.file import read_policy
 
     policy = read_policy(text_of(file), file)
     order = Order(settings_of(context))
@@ -84,7 +84,7 @@ def revert(
     refrain policies revert 17 --yes --why "finance was too strict"
     """
     from ops.control.client import Order
-    from ops.policy_history import read_history
+    from ops.policies.history import read_history
 
     order = Order(settings_of(context))
     before = order.in_force()
@@ -100,7 +100,7 @@ def _put(
     order: Order, policy: Policy, before: PolicyInForce | None, yes: bool, who: str, why: str, timeout: float | None
 ) -> None:
     """Show what changes, ask, send, and wait for `timeout` seconds; None: not at all."""
-    from ops.policy_change import changes
+    from ops.policies.diff import changes
     from schemas.control import SetPolicy
 
     lines = changes(before.policy if before is not None else None, policy)

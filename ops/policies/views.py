@@ -13,7 +13,7 @@ from streams.errors import BadInput
 
 if TYPE_CHECKING:
     from ops.control.client import Order
-    from ops.policy_history import History
+    from ops.policies.history import History
     from schemas.control import PolicyInForce
     from schemas.policy import Policy
 
@@ -30,7 +30,7 @@ def show(
     refrain policies show --yaml > policy.yaml
     """
     from ops.control.client import Order
-    from ops.policy_file import write_policy
+    from ops.policies.file import write_policy
 
     found = Order(settings_of(context)).in_force()
     if found is None:
@@ -65,7 +65,7 @@ def diff(
     refrain policies diff 17 23
     """
     from ops.control.client import Order
-    from ops.policy_change import changes
+    from ops.policies.diff import changes
 
     order = Order(settings_of(context))
     try:
@@ -99,7 +99,7 @@ def history(
     refrain policies history --json | jq .why
     """
     from ops.control.client import Order
-    from ops.policy_history import read_history
+    from ops.policies.history import read_history
 
     found = read_history(Order(settings_of(context)).log)
     rows = _changed(found)
@@ -108,7 +108,7 @@ def history(
             output.emit({"version": each.version, "at_ms": each.at_ms, "who": each.who, "why": each.why,
                          "changes": lines})  # fmt: skip
     else:
-        from ops.policy_change import brief
+        from ops.policies.diff import brief
 
         output.table(
             ("version", "when", "who", "why", "what changed"),
@@ -120,7 +120,7 @@ def history(
 
 def _changed(found: History) -> list[tuple[PolicyInForce, list[str]]]:
     """Each policy with what it changed against the one before it."""
-    from ops.policy_change import changes
+    from ops.policies.diff import changes
 
     before = [None, *(each.policy for each in found.policies)]
     rows = [(each, changes(old, each.policy)) for old, each in zip(before, found.policies, strict=False)]
@@ -131,8 +131,8 @@ def _changed(found: History) -> list[tuple[PolicyInForce, list[str]]]:
 
 def _named(order: Order, text: str) -> tuple[str, Policy]:
     """What a file or a version number stands for. A file that is called like a number needs a `./` before it."""
-    from ops.policy_file import read_policy
-    from ops.policy_history import read_history
+    from ops.policies.file import read_policy
+    from ops.policies.history import read_history
 
     if text.isdecimal():
         return f"version {int(text)}", read_history(order.log).version(int(text)).policy

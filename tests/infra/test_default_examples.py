@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops.categories_examples import Example, Fields, digest, read_examples, unique
-from ops.policy_file import read_policy
+from ops.policies.file import read_policy
 from schemas.control import PolicyInForce
 from schemas.policy import UNCATEGORISED, Policy
 from streams.classify.routing import Router

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from demo_questions import POLICY, Demo, Question, read_demo
 
-from ops.policy_file import read_policy
+from ops.policies.file import read_policy
 from schemas.control import PolicyInForce
 from schemas.policy import UNCATEGORISED, Cacheable, Policy
 from streams import guards

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.policy_file import read_policy
+from ops.policies.file import read_policy
 from schemas.policy import Limits, Quota
 from streams.settings import Settings
 from tests.infra import command_line, programs, shell

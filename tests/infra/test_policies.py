@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.policy_file import read_policy, write_policy
+from ops.policies.file import read_policy, write_policy
 from schemas.control import PolicyInForce
 from schemas.policy import Cacheable, Policy
 from streams.classify.routing import Ask, Router

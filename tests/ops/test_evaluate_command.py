@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ops.cli import main
-from ops.policy_file import read_policy
+from ops.policies.file import read_policy
 from ops.terminal import exit_codes
 
 TASKS = "sort reverse copy split merge count shuffle filter".split()

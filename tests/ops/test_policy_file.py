@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ops.policy_change import changes
-from ops.policy_file import read_policy, write_policy
+from ops.policies.diff import changes
+from ops.policies.file import read_policy, write_policy
 from schemas.policy import Policy
 from streams.errors import BadInput
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.policy_history import fold, read_history
+from ops.policies.history import fold, read_history
 from schemas.control import PolicyInForce, ReportLoad, SetPolicy
 from schemas.policy import CategoryPolicy, Policy
 from streams.errors import BadInput

@@ -8,7 +8,7 @@ import pytest
 
 from ops.cli import main
 from ops.config import resources
-from ops.policy_file import read_policy
+from ops.policies.file import read_policy
 from ops.terminal import exit_codes
 from streams.errors import WrongSetup
 
