@@ -24,7 +24,7 @@ from ops.bench_workers import echo, refrain
 from ops.cluster.connection import reach
 from ops.control.client import Order
 from ops.terminal.output import counted
-from ops.topic_admin import create
+from ops.topics.admin import create
 from schemas.control import SetPolicy
 from schemas.requests import Request
 from schemas.responses import Response

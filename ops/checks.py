@@ -62,7 +62,7 @@ def broker(admin: AdminClient, settings: Settings) -> list[Seen]:
 
 def topics(admin: AdminClient, settings: Settings) -> list[Seen]:
     """Are the topics as the table wants them?"""
-    from ops.topic_admin import compare, describe
+    from ops.topics.admin import compare, describe
 
     found = describe(admin, settings)
     findings = compare(found, settings)

@@ -14,11 +14,12 @@ import typer
 # processors from the workers beside this one (a fold took 243 us of processor time with two, 130 us with one).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from ops import ask, bench, calibrate, categories, doctor, evaluate, run, stats, topics, watch
+from ops import ask, bench, calibrate, categories, doctor, evaluate, run, stats, watch
 from ops.control import invalidate, judge, switch
 from ops.policies import command as policies
 from ops.terminal import exit_codes
 from ops.terminal.options import Options
+from ops.topics import command as topics
 from streams.errors import DISTRIBUTION, RefrainError
 
 EXITS = "\n\n".join(f"{code}  {meaning}" for code, meaning in exit_codes.TABLE)

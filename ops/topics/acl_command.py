@@ -12,8 +12,8 @@ from ops.terminal import output
 from ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
-    from ops.acl_formats import Strimzi
-    from ops.acls import Grant
+    from ops.topics.acl_formats import Strimzi
+    from ops.topics.acls import Grant
 
 
 class Format(StrEnum):
@@ -78,8 +78,8 @@ def acls(
 
     refrain topics acls --format strimzi --cluster my-cluster | kubectl apply -f -
     """
-    from ops.acl_formats import Strimzi, plain
-    from ops.acls import grants
+    from ops.topics.acl_formats import Strimzi, plain
+    from ops.topics.acls import grants
 
     if (cluster is None) == (form is Format.STRIMZI and not as_json):
         raise typer.BadParameter("it names the Kafka resource, and goes with --format strimzi", param_hint="--cluster")
@@ -96,7 +96,7 @@ def acls(
 
 
 def _roles(wanted: Sequence[str]) -> list[str]:
-    from ops.acls import chosen_roles
+    from ops.topics.acls import chosen_roles
 
     try:
         return chosen_roles(wanted)
@@ -105,7 +105,7 @@ def _roles(wanted: Sequence[str]) -> list[str]:
 
 
 def _principals(pairs: Sequence[str]) -> dict[str, str]:
-    from ops.acls import principal_names
+    from ops.topics.acls import principal_names
 
     try:
         return principal_names(pairs)
@@ -114,13 +114,13 @@ def _principals(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _print_kafka_acls(granted: list[Grant], server: str, command_config: str | None) -> None:
-    from ops.acl_formats import kafka_acls
+    from ops.topics.acl_formats import kafka_acls
 
     for line in kafka_acls(granted, server, command_config):
         output.say(line)
 
 
 def _print_strimzi(granted: list[Grant], place: Strimzi) -> None:
-    from ops.acl_formats import strimzi
+    from ops.topics.acl_formats import strimzi
 
     output.say(strimzi(granted, place).rstrip())

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ops.acls import Acl, Grant, Pattern, Resource
+from ops.topics.acls import Acl, Grant, Pattern, Resource
 from streams.errors import BadInput
 
 STRIMZI_GROUP = "kafka.strimzi.io"

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from ops.acl_command import acls
 from ops.terminal import exit_codes, output
 from ops.terminal.options import settings_of
+from ops.topics.acl_command import acls
 
 topics = typer.Typer(no_args_is_help=True, help="Create, list and check the topics; print their ACLs.")
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
@@ -40,8 +40,8 @@ def create(
     REFRAIN_REPLICATION=3 REFRAIN_MIN_INSYNC=2 refrain topics create
     """
     from ops.cluster.connection import reach
-    from ops.topic_admin import SHARDED, compare, describe
-    from ops.topic_admin import create as create_topics
+    from ops.topics.admin import SHARDED, compare, describe
+    from ops.topics.admin import create as create_topics
 
     settings = settings_of(context)
     admin = reach(settings)
@@ -126,7 +126,7 @@ def check(context: typer.Context, as_json: Json = False) -> None:
     refrain topics check || refrain topics create
     """
     from ops.cluster.connection import reach
-    from ops.topic_admin import compare, describe
+    from ops.topics.admin import compare, describe
 
     settings = settings_of(context)
     found = describe(reach(settings), settings)

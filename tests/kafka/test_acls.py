@@ -27,11 +27,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from demo_questions import POLICY, read_demo
 from local_kafka import BrokerFailed
 
-from ops.acls import default_name
 from ops.cli import main
 from ops.client import Client
 from ops.processors import NAMES, processor
 from ops.questions import Defaults, request_of
+from ops.topics.acls import default_name
 from schemas.decisions import Reason
 from schemas.journal import LoadChanged, decode_event
 from schemas.load import LoadSample

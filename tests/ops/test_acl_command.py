@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.acls import Acl, acls_of, grants
 from ops.cli import main
+from ops.topics.acls import Acl, acls_of, grants
 from schemas.topics import BY_NAME, PROCESSORS, ROLES, TOPICS, needs, reads, writes
 from streams.settings import Classify, Settings
 

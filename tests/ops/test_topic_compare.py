@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ops.topic_admin import Finding, Found, compare, planned
+from ops.topics.admin import Finding, Found, compare, planned
 from schemas.topics import TOPICS
 from streams.settings import Settings
 

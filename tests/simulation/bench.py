@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from ops.cluster.connection import reach
-from ops.topic_admin import create
+from ops.topics.admin import create
 from streams.kafka.cluster import KafkaLog
 from streams.settings import Adapt, Embedding, Settings, Upstream
 from streams.upstream.simulated.server import SimulatedServer

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from ops.acls import acls_of
 from ops.processors import processor
+from ops.topics.acls import acls_of
 from schemas.base import Reply, Sealed
 from schemas.control import POLICY_KEY, Judge, PolicyInForce, SetPolicy
 from schemas.doubts import DoubtRaised
