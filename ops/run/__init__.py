@@ -1,0 +1,1 @@
+"""`refrain run`: one worker, the supervisor, the lifeline, their logs."""
