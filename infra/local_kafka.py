@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ops.supervisor import is_alive
+from ops.run.supervisor import is_alive
 
 INFRA = Path(__file__).resolve().parent
 JAVA_MIN = 17

@@ -16,7 +16,7 @@ from children import child, run
 from demo_questions import POLICY
 from local_kafka import tail
 
-from ops.processors import NAMES
+from ops.run.processors import NAMES
 
 REFRAIN = str(ROOT / ".venv/bin/refrain")
 READY_S = 120.0

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from ops.config.settings import load_settings
-from ops.worker import now_ms
+from ops.run.worker import now_ms
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing, Record
 from streams.metrics import Metrics

@@ -15,7 +15,7 @@ from typing import IO
 
 import httpx
 
-from ops.supervisor import read_run
+from ops.run.supervisor import read_run
 from streams.errors import LogFailed, WrongSetup
 from streams.settings import Settings
 

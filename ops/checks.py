@@ -155,7 +155,7 @@ def policy(settings: Settings) -> list[Seen]:
 
 def workers(settings: Settings) -> list[Seen]:
     """Do the workers of run.json live, and are they ready?"""
-    from ops.supervisor import is_alive, read_run
+    from ops.run.supervisor import is_alive, read_run
 
     run = read_run(settings.state_dir)
     if run is None:

@@ -14,9 +14,10 @@ import typer
 # processors from the workers beside this one (a fold took 243 us of processor time with two, 130 us with one).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from ops import ask, bench, calibrate, categories, doctor, evaluate, run, stats, watch
+from ops import ask, bench, calibrate, categories, doctor, evaluate, stats, watch
 from ops.control import invalidate, judge, switch
 from ops.policies import command as policies
+from ops.run import command as run
 from ops.terminal import exit_codes
 from ops.terminal.options import Options
 from ops.topics import command as topics
@@ -121,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        from ops.logs import described
+        from ops.run.logs import described
 
         sys.stderr.write(f"refrain: unexpected {described(error)}: run again with --debug for the traceback\n")
         return exit_codes.FAILED

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ops.processors import NAMES
+from ops.run.processors import NAMES
 from ops.terminal.options import options_of, settings_of
 
 ALL = "all"
@@ -54,13 +54,13 @@ def run(
     settings = settings_of(context)
     options = options_of(context)
     if len(names) == 1:
-        from ops.worker import run_worker
+        from ops.run.worker import run_worker
 
         raise typer.Exit(run_worker(names[0], settings, supervised=supervised))
-    from ops.supervisor import supervise
+    from ops.run.supervisor import supervise
 
     if supervised:
-        from ops.lifeline import watch_supervisor
+        from ops.run.lifeline import watch_supervisor
 
         watch_supervisor()
     raise typer.Exit(supervise(names, settings, options))

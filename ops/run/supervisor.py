@@ -21,9 +21,9 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ops import logs
+from ops.run import logs
+from ops.run.worker import write_whole
 from ops.terminal import exit_codes
-from ops.worker import write_whole
 
 if TYPE_CHECKING:
     from ops.terminal.options import Options

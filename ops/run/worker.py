@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import ProcessCollector
 
-from ops import logs
-from ops.lifeline import watch_supervisor
-from ops.processors import Processor, processor
+from ops.run import logs
+from ops.run.lifeline import watch_supervisor
+from ops.run.processors import Processor, processor
 from ops.terminal import exit_codes
 from streams.errors import RefrainError
 from streams.kafka.cluster import KafkaLog

@@ -29,8 +29,8 @@ from local_kafka import BrokerFailed
 
 from ops.cli import main
 from ops.client import Client
-from ops.processors import NAMES, processor
 from ops.questions import Defaults, request_of
+from ops.run.processors import NAMES, processor
 from ops.topics.acls import default_name
 from schemas.decisions import Reason
 from schemas.journal import LoadChanged, decode_event

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from ops.supervisor import is_alive
+from ops.run.supervisor import is_alive
 from streams.settings import Settings
 from tests.kafka.table import create_table
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.cli import app, main
-from ops.processors import NAMES, PLACES
+from ops.run.processors import NAMES, PLACES
 from ops.terminal import exit_codes
 from streams.errors import Fenced, JournalUnreadable, Refusal, RefusalCode, Unreachable, WrongSetup
 
@@ -174,7 +174,7 @@ def test_the_list_of_topics_asks_no_broker_and_is_plain_where_no_terminal_is(
 
 
 def test_every_processor_of_the_table_can_be_loaded() -> None:
-    from ops.processors import processor
+    from ops.run.processors import processor
 
     assert set(PLACES) == set(NAMES)
     for name in NAMES:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from pydantic import ValidationError
 
-from ops.logs import OneLine, described, trail
+from ops.run.logs import OneLine, described, trail
 from schemas.requests import Request
 from streams.errors import WrongSetup
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ops.processors import NAMES
-from ops.run import spelled_out
+from ops.run.command import spelled_out
+from ops.run.processors import NAMES
 from schemas.topics import BY_NAME, GROUPS, PROCESSORS
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ops.supervisor import PAUSE_S_MAX, STEADY_S, Spawn, Supervisor, is_alive
+from ops.run.supervisor import PAUSE_S_MAX, STEADY_S, Spawn, Supervisor, is_alive
 
 WAIT_S = 20.0
 STAY = (
@@ -207,7 +207,7 @@ def test_the_pause_before_a_restart_doubles_and_starts_over_after_steady_work(tm
 
 WATCHER = """
 import sys; sys.path.insert(0, {root!r})
-from ops.lifeline import watch_supervisor
+from ops.run.lifeline import watch_supervisor
 watch_supervisor()
 import signal
 print('up', flush=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.processors import NAMES, processor
+from ops.run.processors import NAMES, processor
 from streams.adapt.worker import AdaptMetrics
 from streams.kafka.memory import MemoryLog
 from streams.metrics import Metrics

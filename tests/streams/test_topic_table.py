@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ops.processors import processor
+from ops.run.processors import processor
 from ops.topics.acls import acls_of
 from schemas.base import Reply, Sealed
 from schemas.control import POLICY_KEY, Judge, PolicyInForce, SetPolicy
