@@ -1,0 +1,1 @@
+"""`refrain ask`, with the client and the reader of questions."""
