@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 from traces import files_with, topics_with
 
-from ops.client import Client, Reply
-from ops.questions import Defaults, answer_of, request_of
+from ops.ask.client import Client, Reply
+from ops.ask.questions import Defaults, answer_of, request_of
 from streams.settings import Settings
 
 IN_FLIGHT = 4

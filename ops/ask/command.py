@@ -13,7 +13,7 @@ from ops.terminal.options import settings_of
 from streams.errors import BadInput
 
 if TYPE_CHECKING:
-    from ops.client import Client, Reply
+    from ops.ask.client import Client, Reply
     from schemas.requests import Request
 
 MODES = ("use", "observe", "refresh", "bypass", "only")
@@ -71,8 +71,8 @@ def ask(
     """
     if (question is None) == (file is None):
         raise typer.BadParameter("give a question, or a file of them with --file", param_hint="QUESTION")
-    from ops.client import Client
-    from ops.questions import Defaults, read_questions, request_of
+    from ops.ask.client import Client
+    from ops.ask.questions import Defaults, read_questions, request_of
     from schemas.requests import CacheMode
 
     settings = settings_of(context)
@@ -172,7 +172,7 @@ def _with_progress(
 
 
 def _show_one(reply: Reply) -> None:
-    from ops.questions import answer_of
+    from ops.ask.questions import answer_of
 
     response = reply.response
     if response is not None and response.error is not None:
@@ -183,7 +183,7 @@ def _show_one(reply: Reply) -> None:
 
 
 def _show_many(replies: Sequence[Reply]) -> None:
-    from ops.questions import question_of
+    from ops.ask.questions import question_of
 
     rows = []
     for reply in replies:

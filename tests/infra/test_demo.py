@@ -10,7 +10,7 @@ from demo import Asked, deviations, summary, table
 from demo_questions import Question
 from traces import files_with, topics_with
 
-from ops.client import Reply
+from ops.ask.client import Reply
 from schemas.base import Sealed
 from schemas.journal import Answered
 from schemas.requests import Request

@@ -27,9 +27,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from demo_questions import POLICY, read_demo
 from local_kafka import BrokerFailed
 
+from ops.ask.client import Client
+from ops.ask.questions import Defaults, request_of
 from ops.cli import main
-from ops.client import Client
-from ops.questions import Defaults, request_of
 from ops.run.processors import NAMES, processor
 from ops.topics.acls import default_name
 from schemas.decisions import Reason

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from ops.client import Client
-from ops.questions import Defaults, question_of, request_of
+from ops.ask.client import Client
+from ops.ask.questions import Defaults, question_of, request_of
 from schemas.requests import Request
 from schemas.responses import Outcome, Response
 from streams.errors import Unreachable, WrongSetup

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from ops.client import Client, Reply
+from ops.ask.client import Client, Reply
 from schemas.decisions import Decision
 from schemas.requests import Request
 from schemas.responses import Outcome

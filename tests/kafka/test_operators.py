@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from ops.ask.client import Client
 from ops.cli import main
-from ops.client import Client
 from schemas.base import Source
 from schemas.requests import Request
 from schemas.responses import Response

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from ops.ask.client import Client
 from ops.cli import main
-from ops.client import Client
 from schemas.decisions import Decision, Reason
 from schemas.requests import Request
 from schemas.responses import Outcome, Response

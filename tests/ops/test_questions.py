@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ops.ask import summary, totals
-from ops.client import Reply
-from ops.questions import Defaults, answer_of, question_of, read_questions, request_of
+from ops.ask.client import Reply
+from ops.ask.command import summary, totals
+from ops.ask.questions import Defaults, answer_of, question_of, read_questions, request_of
 from ops.terminal.output import span
 from schemas.responses import DecisionSummary, Outcome, Response
 from streams.errors import BadInput

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.client import Reply
+from ops.ask.client import Reply
 from schemas.decisions import Decision
 from schemas.responses import Outcome, Response
 from tests.simulation.records import Folded, Recorded, digest_of

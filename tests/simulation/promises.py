@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ops.client import Client, Reply
+from ops.ask.client import Client, Reply
 from schemas.decisions import Decision
 from schemas.documents import Entry
 from schemas.load import LoadSample

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ops.client import HEADER
+from ops.ask.client import HEADER
 from schemas.decisions import Candidate, Decision
 from schemas.journal import AnswerWithheld, Asked
 from streams.kafka.interface import Log, Outgoing, Record

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from ops.client import Client, Reply
+from ops.ask.client import Client, Reply
 from ops.control.client import Order
 from schemas.control import SetPolicy
 from schemas.policy import Policy
