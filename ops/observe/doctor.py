@@ -12,7 +12,7 @@ from ops.terminal.options import settings_of
 from streams.errors import RefrainError
 
 if TYPE_CHECKING:
-    from ops.checks import Seen
+    from ops.observe.doctor_checks import Seen
     from streams.settings import Settings
 
 
@@ -47,30 +47,30 @@ def doctor(
 
 def examine(settings: Settings) -> list[Seen]:
     """Every check; those that need a broker are left out when none answers."""
-    from ops import checks
     from ops.cluster.connection import reach
+    from ops.observe import doctor_checks
 
     out: list[Seen] = []
     try:
         admin = reach(settings)
     except RefrainError as error:
-        out.append(checks.Seen("broker", "fail", str(error)))
+        out.append(doctor_checks.Seen("broker", "fail", str(error)))
         looks = {}
     else:
         looks = {
-            "broker": partial(checks.broker, admin, settings),
-            "topics": partial(checks.topics, admin, settings),
-            "policy": partial(checks.policy, settings),
-            "lag": partial(checks.lag, admin, settings),
+            "broker": partial(doctor_checks.broker, admin, settings),
+            "topics": partial(doctor_checks.topics, admin, settings),
+            "policy": partial(doctor_checks.policy, settings),
+            "lag": partial(doctor_checks.lag, admin, settings),
         }
     here = {
-        "model": checks.model,
-        "categories": checks.categories,
-        "verifier": checks.verifier,
-        "disk": checks.disk,
-        "workers": checks.workers,
+        "model": doctor_checks.model,
+        "categories": doctor_checks.categories,
+        "verifier": doctor_checks.verifier,
+        "disk": doctor_checks.disk,
+        "workers": doctor_checks.workers,
     }
     looks |= {name: partial(check, settings) for name, check in here.items()}
     for name, look in looks.items():
-        out += checks.guarded(name, look)
+        out += doctor_checks.guarded(name, look)
     return out

@@ -14,8 +14,8 @@ from ops.terminal.options import settings_of
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ops.stats_sum import Summary
-    from ops.stats_view import Rates
+    from ops.observe.stats_totals import Summary
+    from ops.observe.stats_view import Rates
     from schemas.stats import ShardStats
     from streams.kafka.interface import Log
 
@@ -76,7 +76,7 @@ class Reports:
 
     def summary(self, category: str | None) -> Summary:
         """All reports added up. Raises WrongSetup or LogFailed."""
-        from ops.stats_sum import summed
+        from ops.observe.stats_totals import summed
 
         self._read()
         return summed(self._latest.values(), range(self._shards), category)
@@ -104,7 +104,7 @@ class Reports:
 
 
 def _watch(reports: Reports, category: str | None, as_json: bool) -> None:
-    from ops.stats_sum import rates
+    from ops.observe.stats_totals import rates
 
     before, at = reports.summary(category), time.monotonic()
     try:
@@ -127,11 +127,11 @@ def _watch(reports: Reports, category: str | None, as_json: bool) -> None:
 
 def _print(found: Summary, as_json: bool) -> None:
     if as_json:
-        from ops.stats_sum import plain
+        from ops.observe.stats_totals import plain
 
         output.emit(plain(found, _now_ms()))
         return
-    from ops.stats_view import about, tables
+    from ops.observe.stats_view import about, tables
 
     for columns, cells in tables(found, {}):
         output.table(columns, cells)
@@ -142,7 +142,7 @@ def _print(found: Summary, as_json: bool) -> None:
 def _drawn(found: Summary, seen: Rates) -> RenderableType:
     from rich.console import Group
 
-    from ops.stats_view import about, tables
+    from ops.observe.stats_view import about, tables
 
     drawn = [output.drawn(columns, cells) for columns, cells in tables(found, seen)]
     return Group(*drawn, *about(found, _now_ms()))

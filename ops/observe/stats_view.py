@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ops.terminal import output
 
 if TYPE_CHECKING:
-    from ops.stats_sum import Row, Span, Summary
+    from ops.observe.stats_totals import Row, Span, Summary
 
 NAMED_MAX = 12
 """Shards that are named one by one."""

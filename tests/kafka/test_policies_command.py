@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from ops.cli import main
 from ops.control.client import Order
-from ops.doctor import examine
+from ops.observe.doctor import examine
 from ops.terminal import exit_codes
 from schemas.acknowledgements import Acknowledgement
 from schemas.control import SetPolicy

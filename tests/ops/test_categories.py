@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ops import checks
 from ops.categories_examples import Example
 from ops.categories_figures import figures, matrix, said
 from ops.cli import main
 from ops.data.intervals import share
+from ops.observe import doctor_checks
 from ops.terminal import exit_codes
 from schemas.policy import UNCATEGORISED
 from streams.models.category_artifact import write
@@ -219,9 +219,9 @@ def test_the_doctor_tells_of_an_artefact_that_cannot_be_read() -> None:
         Settings(classify=Classify(categories=path)) for path in (None, Path("a.json"), Path("gone.json"))
     )
     Path("a.json").write_bytes(write(artefact()))
-    (none,) = checks.categories(unset)
-    (found,) = checks.categories(here)
+    (none,) = doctor_checks.categories(unset)
+    (found,) = doctor_checks.categories(here)
     assert "nearest examples" in none.seen
     assert f"version {artefact().version}, 3 categories, trained on vectors of made-1" in found.seen
-    (bad,) = checks.guarded("categories", lambda: checks.categories(gone))
+    (bad,) = doctor_checks.guarded("categories", lambda: doctor_checks.categories(gone))
     assert (bad.state, "gone.json cannot be read" in bad.seen) == ("fail", True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.checks import guarded, verifier
+from ops.observe.doctor_checks import guarded, verifier
 from streams.settings import Settings, Verify
 
 

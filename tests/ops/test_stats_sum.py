@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.stats_sum import COUNTS, Span, plain, rates, summed, total
-from ops.stats_view import about
+from ops.observe.stats_totals import COUNTS, Span, plain, rates, summed, total
+from ops.observe.stats_view import about
 from schemas.documents import Tally
 from schemas.stats import CategoryNow, ShardStats
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.watch import Wanted, shown
+from ops.observe.watch import Wanted, shown
 from schemas.observations import Comparison, NotCompared
 
 ALL = Wanted()
