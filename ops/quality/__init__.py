@@ -1,0 +1,1 @@
+"""How right hits are: `evaluate` and `calibrate`."""
