@@ -14,11 +14,12 @@ import typer
 # processors from the workers beside this one (a fold took 243 us of processor time with two, 130 us with one).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from ops import bench, calibrate, categories, evaluate
+from ops import bench, categories
 from ops.ask import command as ask
 from ops.control import invalidate, judge, switch
 from ops.observe import doctor, stats, watch
 from ops.policies import command as policies
+from ops.quality import calibrate, evaluate
 from ops.run import command as run
 from ops.terminal import exit_codes
 from ops.terminal.options import Options

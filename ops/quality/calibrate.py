@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ops.evaluate import (
+from ops.quality.evaluate import (
     AsJson,
     Guards,
     Label,
@@ -28,9 +28,9 @@ from ops.terminal import exit_codes, output
 from ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
-    from ops.calibrate_pairs import Judging, Samples
-    from ops.calibration import Calibrated
     from ops.data.lines import Fields
+    from ops.quality.calibration import Calibrated
+    from ops.quality.samples import Judging, Samples
     from schemas.policy import Policy
     from streams.settings import Settings
 
@@ -94,10 +94,10 @@ def calibrate(
 
     refrain calibrate --confidence 0.9 --json
     """
-    from ops import calibrate_pairs, calibration, evaluate_stages
+    from ops.quality import calibration, samples, stages
     from schemas.policy import CategoryPolicy
 
-    given = calibrate_pairs.Terms(evaluate_stages.guards_of(guards), unverified, CategoryPolicy().error_budget)
+    given = samples.Terms(stages.guards_of(guards), unverified, CategoryPolicy().error_budget)
     settings = settings_of(context)
     acting = None if policy is None else policy_of(policy)
     about: dict[str, Any]
@@ -111,10 +111,10 @@ def calibrate(
         opinion = opinion_of(verifier, verify_score, settings)
         fields = Fields(text_a, text_b, label, tuple(positive or ()))
         chosen = _Chosen(fields, category, limit)
-        found, about = _from_pairs(settings, pairs, chosen, calibrate_pairs.Judging(acting, given, opinion))
+        found, about = _from_pairs(settings, pairs, chosen, samples.Judging(acting, given, opinion))
     results = {
         name: calibration.calibrate(
-            each.samples, calibrate_pairs.terms_of(acting, name, given).budget if budget is None else budget, confidence
+            each.samples, samples.terms_of(acting, name, given).budget if budget is None else budget, confidence
         )
         for name, each in found.items()
     }
@@ -129,9 +129,9 @@ def _from_system(
     settings: Settings, policy: Policy | None, only: str | None
 ) -> tuple[Policy | None, dict[str, Samples], dict[str, Any]]:
     """Judged hits, and the policy in force where none is given."""
-    from ops.calibrate_pairs import Samples
     from ops.control.client import Order
-    from ops.judged_hits import judged_hits
+    from ops.quality.judged_hits import judged_hits
+    from ops.quality.samples import Samples
 
     order = Order(settings)
     if policy is None:
@@ -157,11 +157,11 @@ class _Chosen(NamedTuple):
 def _from_pairs(
     settings: Settings, file: Path, chosen: _Chosen, judging: Judging
 ) -> tuple[dict[str, Samples], dict[str, Any]]:
-    from ops import calibrate_pairs
     from ops.data import lines, vectors
+    from ops.quality import samples
 
     good, bad = lines.pairs(lines.lines_of(file), chosen.fields)
-    grouped = calibrate_pairs.by_category(good[: chosen.limit], chosen.category, bad)
+    grouped = samples.by_category(good[: chosen.limit], chosen.category, bad)
     mine = [pair for group in grouped.values() for pair in group]
     lines.check_any(mine, bad, str(file), "pair")
     embedder, cache = embedder_of(settings)
@@ -170,7 +170,7 @@ def _from_pairs(
     found = {}
     for name, group in grouped.items():
         with bar(f"verifying {name}") as progress:
-            found[name] = calibrate_pairs.samples(calibrate_pairs.part(compared, group), name, judging, progress)
+            found[name] = samples.samples(samples.part(compared, group), name, judging, progress)
     about = {
         "from": str(file),
         "embedder": embedder.identity,
@@ -188,7 +188,7 @@ def _with_both(each: Calibrated, of: Samples) -> Calibrated:
 
 
 def _tell(results: Mapping[str, Calibrated], policy: Policy | None, about: Mapping[str, Any], as_json: bool) -> None:
-    from ops.calibrate_pairs import stands_against, yaml_lines
+    from ops.quality.samples import stands_against, yaml_lines
 
     proposed = {name: each.threshold for name, each in results.items() if each.threshold is not None}
     text = yaml_lines(proposed)
@@ -201,7 +201,7 @@ def _tell(results: Mapping[str, Calibrated], policy: Policy | None, about: Mappi
         parts = {name: {**each.plain(), "note": notes.get(name)} for name, each in results.items()}
         return output.emit({**about, "categories": parts, "yaml": text})
     if "bad_lines" in about:
-        from ops.evaluate_report import show_bad
+        from ops.quality.report import show_bad
 
         show_bad(about["bad_lines"], about["from"])
     for name, each in results.items():

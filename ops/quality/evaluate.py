@@ -14,7 +14,7 @@ from ops.terminal import output
 from ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
-    from ops.evaluate_stages import Opinion
+    from ops.quality.stages import Opinion
     from schemas.policy import Policy
     from streams.settings import Settings
 
@@ -90,10 +90,11 @@ def pairs(
     For cosine alone, with guards, and with guards and a verifier. Similarities are those of the shard: vectors of
     record, rounded to six places. Bad lines are named and left out. Exit code 1 for a file without good pairs.
     """
-    from ops import evaluate_plot, evaluate_report, evaluate_stages
     from ops.data import lines, vectors
+    from ops.quality import plot as evaluate_plot
+    from ops.quality import report, stages
 
-    chosen = evaluate_stages.guards_of(guards)
+    chosen = stages.guards_of(guards)
     if plot is not None:
         evaluate_plot.check_plot()
     conditions = [lines.condition(each) for each in where or ()]
@@ -106,23 +107,23 @@ def pairs(
     with bar("embedding") as progress:
         compared = vectors.compare(good[:limit], embedder, cache, progress, bad)
     lines.check_any(compared.pairs, bad, str(file), "pair")
-    groups = {} if by is None else evaluate_report.groups_by(compared.pairs, by)
+    groups = {} if by is None else report.groups_by(compared.pairs, by)
     with bar("verifying") as progress:
-        staged = evaluate_stages.stages(compared, chosen, unverified, opinion, progress)
+        staged = stages.stages(compared, chosen, unverified, opinion, progress)
     about = {
         "file": str(file),
         "embedder": embedder.identity,
         "guards": [str(guard) for guard in chosen],
-        "guards_behaviour": evaluate_stages.behaviour() if chosen else None,
+        "guards_behaviour": stages.behaviour() if chosen else None,
         "unverified": unverified,
-        "verifier": evaluate_stages.described(opinion),
+        "verifier": stages.described(opinion),
     }
-    made = evaluate_report.report(compared, staged, sorted(bad), about, groups)
+    made = report.report(compared, staged, sorted(bad), about, groups)
     if plot is not None:
-        evaluate_plot.draw(evaluate_report.curves(compared, staged), f"{file.name}, {embedder.identity}", plot)
+        evaluate_plot.draw(report.curves(compared, staged), f"{file.name}, {embedder.identity}", plot)
     if wrong is not None:
-        _write_lines(wrong, evaluate_report.wrongly_served(compared, staged))
-    output.emit(made) if as_json else evaluate_report.show(made)
+        _write_lines(wrong, report.wrongly_served(compared, staged))
+    output.emit(made) if as_json else report.show(made)
 
 
 QUERIES_EXAMPLES = """
@@ -163,8 +164,9 @@ def queries(
     `category` and `tenant`. Each miss is answered with its right answer and kept. Exit code 1 for a file without good
     lines.
     """
-    from ops import evaluate_queries, evaluate_report, evaluate_stages
     from ops.data import lines
+    from ops.quality import report, stages
+    from ops.quality import stream as evaluate_queries
     from schemas.policy import CategoryPolicy
 
     if policy is not None and (threshold is not None or verify_score is not None):
@@ -175,7 +177,7 @@ def queries(
     opinion = opinion_of(verifier, verify_score or 0.0, settings)
     category = CategoryPolicy(
         threshold=CategoryPolicy().threshold if threshold is None else threshold,
-        guards=evaluate_stages.guards_of(guards),
+        guards=stages.guards_of(guards),
         unverified=unverified,
         verify=(0.5 if verify_score is None else verify_score) if verifier is not None else None,
     )
@@ -191,7 +193,7 @@ def queries(
         "bad_lines": lines.told(bad),
         **evaluate_queries.report(found),
     }
-    output.emit(made) if as_json else evaluate_report.show_queries(made)
+    output.emit(made) if as_json else report.show_queries(made)
 
 
 def policy_of(path: str) -> Policy:
@@ -226,7 +228,7 @@ def opinion_of(name: str | None, score_min: float, settings: Settings) -> Opinio
     """The verifier that the command line names, None for none. Raises WrongSetup for one that is not there."""
     if name is None:
         return None
-    from ops.evaluate_stages import Opinion
+    from ops.quality.stages import Opinion
     from streams.models.verifier import RememberingVerifier, load_verifier
 
     said = {"backend": "words"} if name == "words" else {"model": name}

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from ops.calibration import Sample
 from ops.cluster.scan import records
+from ops.quality.calibration import Sample
 from schemas.control import Judge, decode_command
 from schemas.decisions import Decision, Reason
 from schemas.responses import Outcome

@@ -10,9 +10,9 @@ import numpy as np
 from ops.data.intervals import CONFIDENCE
 from ops.data.lines import BadLine, Pair, Unreadable, text_of_value, told, value_of
 from ops.data.vectors import Compared
-from ops.evaluate_pairs import Labelled, curve, figures, shares_by
-from ops.evaluate_plot import Curve
-from ops.evaluate_stages import NAMES, Mask, Stages
+from ops.quality.plot import Curve
+from ops.quality.precision import Labelled, curve, figures, shares_by
+from ops.quality.stages import NAMES, Mask, Stages
 from ops.terminal import output
 from streams.errors import BadInput
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ops.calibration import Sample
 from ops.data.lines import BadLine, Pair
 from ops.data.vectors import Compared
-from ops.evaluate_stages import Opinion, Unverified, stages
+from ops.quality.calibration import Sample
+from ops.quality.stages import Opinion, Unverified, stages
 from schemas.policy import CategoryPolicy, Guard, Policy
 
 DEFAULT = "default"

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from ops.data.intervals import share
 from ops.data.lines import BadLine, Row, Unreadable, question_in, rows, said, text_of_value, value_of
-from ops.evaluate_stages import Opinion
+from ops.quality.stages import Opinion
 from schemas.base import Sealed
 from schemas.control import PolicyInForce
 from schemas.decisions import Decision, Reason

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.calibration import Sample, calibrate
 from ops.data.intervals import upper
+from ops.quality.calibration import Sample, calibrate
 
 SAMPLES = st.lists(
     st.builds(

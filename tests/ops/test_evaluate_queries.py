@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ops.evaluate_queries import Query, Served, default_policy, queries, report, run
-from ops.evaluate_stages import Opinion
+from ops.quality.stages import Opinion
+from ops.quality.stream import Query, Served, default_policy, queries, report, run
 from schemas.decisions import Reason
 from schemas.policy import Cacheable, CategoryPolicy, Policy
 from schemas.responses import Outcome

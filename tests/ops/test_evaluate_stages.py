@@ -10,8 +10,8 @@ import pytest
 
 from ops.data.lines import BadLine, Pair
 from ops.data.vectors import NEVER, Compared, compare, vectors_of
-from ops.evaluate_report import groups_by, wrongly_served
-from ops.evaluate_stages import COSINE, GUARDED, VERIFIED, Opinion, guards_of, lets_through, stages
+from ops.quality.report import groups_by, wrongly_served
+from ops.quality.stages import COSINE, GUARDED, VERIFIED, Opinion, guards_of, lets_through, stages
 from schemas.policy import Guard
 from streams.errors import BadInput
 from streams.models.hashing_embedder import FreeEmbedder

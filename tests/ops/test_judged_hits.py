@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.calibration import Sample
-from ops.judged_hits import judged_hits
+from ops.quality.calibration import Sample
+from ops.quality.judged_hits import judged_hits
 from schemas.base import Message
 from schemas.control import Judge, Switch
 from schemas.decisions import Decision, Reason
