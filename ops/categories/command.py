@@ -13,8 +13,8 @@ from ops.terminal.options import settings_of
 from streams.errors import BadInput
 
 if TYPE_CHECKING:
-    from ops.categories_examples import Example, Taken
-    from ops.categories_figures import Figures
+    from ops.categories.examples import Example, Taken
+    from ops.categories.figures import Figures
     from streams.models.category_artifact import Artefact
     from streams.models.embedder import Embedder
     from streams.settings import Settings
@@ -86,9 +86,9 @@ def train(
     refrain categories train --examples queries.jsonl.gz --category domain --label intent --split split
     --train train --train oos_train --validation val --validation oos_val --out categories.json
     """
-    from ops.categories_examples import digest, unique
-    from ops.categories_train import material
-    from ops.categories_train import train as trained
+    from ops.categories.examples import digest, unique
+    from ops.categories.train import material
+    from ops.categories.train import train as trained
     from streams.models.category_artifact import write
 
     taken = _read(examples, text, category, label, split, outside_when)
@@ -150,7 +150,7 @@ def measure(
 def _read(
     path: Path, text: str, category: str, label: str | None, split: str | None, outside_when: str | None
 ) -> Taken:
-    from ops.categories_examples import Fields, read_examples
+    from ops.categories.examples import Fields, read_examples
 
     field, equals, value = (outside_when or "").partition("=")
     if outside_when is not None and not (field and equals):
@@ -160,7 +160,7 @@ def _read(
 
 
 def _outside(path: Path | None, text: str) -> list[Example]:
-    from ops.categories_examples import read_outside
+    from ops.categories.examples import read_outside
 
     return [] if path is None else _told(read_outside(path, text)).of(())
 
@@ -205,7 +205,7 @@ def _vectors(embedder: Embedder, examples: Sequence[Example]) -> list[Ints | Non
 
 
 def _figures(artefact: Artefact, embedder: Embedder, examples: Sequence[Example]) -> Figures:
-    from ops.categories_figures import figures
+    from ops.categories.figures import figures
     from streams.models.category_classifier import Categories
 
     return figures(Categories(artefact), examples, _vectors(embedder, examples))
@@ -231,7 +231,7 @@ def _tell_made(artefact: Artefact, path: Path, figures: Figures | None, as_json:
 
 
 def _tell(figures: Figures) -> None:
-    from ops.categories_figures import TITLES, matrix, said
+    from ops.categories.figures import TITLES, matrix, said
 
     output.table(("figure", "share"), [(title, said(getattr(figures, name))) for name, title in TITLES.items()])
     columns, rows = matrix(figures)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ops.categories_examples import Example
+from ops.categories.examples import Example
 from ops.data.intervals import CONFIDENCE, Share, share
 from schemas.policy import UNCATEGORISED
 from streams.models.category_classifier import Categories

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ops.categories_examples import Example
-from ops.categories_floor import Floor, area, floor_for
+from ops.categories.examples import Example
+from ops.categories.floor import Floor, area, floor_for
 from ops.terminal import output
 from streams.errors import BadInput
 from streams.models.category_artifact import Artefact, Blend, Made, plane, seal

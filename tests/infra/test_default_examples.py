@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.categories_examples import Example, Fields, digest, read_examples, unique
+from ops.categories.examples import Example, Fields, digest, read_examples, unique
 from ops.policies.file import read_policy
 from schemas.control import PolicyInForce
 from schemas.policy import UNCATEGORISED, Policy
@@ -95,7 +95,7 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
 @pytest.fixture(scope="module")
 def trained(embedder: Embedder, examples: list[Example]) -> Categories:
     pytest.importorskip("sklearn")
-    from ops.categories_train import material, train
+    from ops.categories.train import material, train
 
     vectors = [quantise(row) for row in embedder.embed([example.text for example in examples])]
     found = material(vectors, examples)

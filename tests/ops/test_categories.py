@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ops.categories_examples import Example
-from ops.categories_figures import figures, matrix, said
+from ops.categories.examples import Example
+from ops.categories.figures import figures, matrix, said
 from ops.cli import main
 from ops.data.intervals import share
 from ops.observe import doctor_checks

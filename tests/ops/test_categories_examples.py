@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ops.categories_examples import Example, Fields, digest, read_examples, read_outside, unique
+from ops.categories.examples import Example, Fields, digest, read_examples, read_outside, unique
 from streams.errors import BadInput
 
 FIELDS = Fields("text", "category")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.categories_floor import area, floor_for
+from ops.categories.floor import area, floor_for
 from streams.errors import BadInput
 
 ROWS = st.lists(
