@@ -1,0 +1,1 @@
+"""`refrain bench`: one module or folder a bench."""
