@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
-from ops.bench_vectors import DO, HOW, WHAT
+from ops.bench.vectors import DO, HOW, WHAT
 from ops.data.lines import BadLine, Row, rows, whole_lines_of
 from streams.errors import BadInput, WrongSetup
 

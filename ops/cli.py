@@ -14,8 +14,8 @@ import typer
 # processors from the workers beside this one (a fold took 243 us of processor time with two, 130 us with one).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from ops import bench
 from ops.ask import command as ask
+from ops.bench import command as bench
 from ops.categories import command as categories
 from ops.control import invalidate, judge, switch
 from ops.observe import doctor, stats, watch

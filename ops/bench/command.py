@@ -87,21 +87,21 @@ def evict(
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from ops import bench_evict
+    from ops.bench import evict
 
-    workload = bench_evict.Workload(catalogue, requests, room, zipf, once, sigma)
+    workload = evict.Workload(catalogue, requests, room, zipf, once, sigma)
     shown = console(stderr=True)
     columns = (TextColumn("streams driven"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=shown, disable=not shown.is_terminal, transient=True) as progress:
-        task = progress.add_task("evict", total=seeds * bench_evict.RUNS_PER_SEED)
-        figures = bench_evict.run(
+        task = progress.add_task("evict", total=seeds * evict.RUNS_PER_SEED)
+        figures = evict.run(
             workload, range(seed, seed + seeds), jobs or os.cpu_count() or 1, lambda: progress.advance(task)
         )
     if as_json:
         return say(json.dumps(figures))
     table(
-        bench_evict.COLUMNS,
-        bench_evict.rows(figures),
+        evict.COLUMNS,
+        evict.rows(figures),
         f"Cost saved of what a cache without bounds saves, {seeds} seeds",
     )
     return None
@@ -122,7 +122,8 @@ def shard(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
 ) -> None:
     """One shard without a broker: time of a fold beside a bare hnswlib query, recall, restore, memory."""
-    from ops import bench_shard, bench_vectors
+    from ops.bench import shard as bench_shard
+    from ops.bench import vectors as bench_vectors
     from schemas.policy import Limits
 
     settings = options.settings_of(context)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ops.bench_shard import Layout, policy_of
+from ops.bench.shard import Layout, policy_of
 from ops.cli import main
 from ops.terminal import exit_codes
 from schemas.policy import Limits
