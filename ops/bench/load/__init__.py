@@ -1,0 +1,1 @@
+"""`refrain bench load`: a model driven over its capacity, in virtual time."""
