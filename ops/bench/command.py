@@ -191,7 +191,9 @@ def load(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
 ) -> None:
     """A model driven over its capacity and back, without a broker: what following the load spares it, and costs."""
-    from ops import bench_load, bench_load_questions, bench_load_table
+    from ops.bench.load import bench as bench_load
+    from ops.bench.load import questions as bench_load_questions
+    from ops.bench.load import table as bench_load_table
     from streams.models.embedder import load_embedder
 
     settings = options.settings_of(context)

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ops.bench_load import Plan, run
-from ops.bench_load_figures import bounds, movement, returns, spread
-from ops.bench_load_model import Call, Connector, Done
-from ops.bench_load_questions import Intent, made, read_pairs
-from ops.bench_load_run import Moved, Run, Seen
-from ops.bench_load_scenario import CATEGORIES, CODER, NEAR_MISSES, START_MS, Phase, capacity_rps
-from ops.bench_load_traffic import traffic
+from ops.bench.load.bench import Plan, run
+from ops.bench.load.figures import bounds, movement, returns, spread
+from ops.bench.load.model import Call, Connector, Done
+from ops.bench.load.questions import Intent, made, read_pairs
+from ops.bench.load.run import Moved, Run, Seen
+from ops.bench.load.scenario import CATEGORIES, CODER, NEAR_MISSES, START_MS, Phase, capacity_rps
+from ops.bench.load.traffic import traffic
 from ops.cli import app
 from streams.errors import WrongSetup
 from streams.models.hashing_embedder import FreeEmbedder

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ops import bench_load_figures as figures_of
-from ops import bench_load_scenario as scenario
-from ops.bench_load_questions import Questions
-from ops.bench_load_run import Mode, asked_records, simulate
-from ops.bench_load_scenario import CATEGORIES, NEAR_MISSES, PHASES, Phase
-from ops.bench_load_traffic import Arrival, traffic
+from ops.bench.load import figures as figures_of
+from ops.bench.load import scenario
+from ops.bench.load.questions import Questions
+from ops.bench.load.run import Mode, asked_records, simulate
+from ops.bench.load.scenario import CATEGORIES, NEAR_MISSES, PHASES, Phase
+from ops.bench.load.traffic import Arrival, traffic
 from streams.models.embedder import Embedder
 from streams.settings import Adapt
 from streams.vectors import encode, quantise

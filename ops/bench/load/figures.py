@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ops.bench_load_run import Mode, Moved, Run, Seen, Told
-from ops.bench_load_scenario import CATEGORIES, CODER, SLOTS, START_MS, Phase, mean_service_s
+from ops.bench.load.run import Mode, Moved, Run, Seen, Told
+from ops.bench.load.scenario import CATEGORIES, CODER, SLOTS, START_MS, Phase, mean_service_s
 from schemas.responses import Outcome
 from streams.settings import Adapt
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from ops.bench_load_model import Call, Connector, Done
-from ops.bench_load_scenario import (
+from ops.bench.load.model import Call, Connector, Done
+from ops.bench.load.scenario import (
     CALLS_A_SLOT,
     CATEGORIES,
     CODER,
@@ -25,8 +25,8 @@ from ops.bench_load_scenario import (
     policy,
     slots_of,
 )
-from ops.bench_load_traffic import Arrival
-from ops.bench_load_truth import Truth
+from ops.bench.load.traffic import Arrival
+from ops.bench.load.truth import Truth
 from schemas.base import Message, Reply, Sealed
 from schemas.control import ReportLoad
 from schemas.decisions import Decision

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
-from ops.bench_load_questions import Questions
-from ops.bench_load_scenario import (
+from ops.bench.load.questions import Questions
+from ops.bench.load.scenario import (
     CATEGORIES,
     HITS_A_REPEAT,
     REWORDED,

@@ -6,8 +6,8 @@ import random
 from bisect import bisect_right
 from typing import Any
 
-from ops.bench_load_scenario import CATEGORIES
-from ops.bench_load_traffic import Arrival
+from ops.bench.load.scenario import CATEGORIES
+from ops.bench.load.traffic import Arrival
 
 
 class Truth:
