@@ -1,0 +1,1 @@
+"""`refrain bench path`: latency and throughput beside an echo."""
