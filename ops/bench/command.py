@@ -51,7 +51,7 @@ def path(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
 ) -> None:
     """The path beside an empty echo and beside the model itself: latency at one rate, and the highest rates."""
-    from ops import bench_path
+    from ops.bench.path import run as bench_path
 
     plan = bench_path.Plan(rate, seconds, warm_up, requests, lookups, seed, real_embedder)
     figures = bench_path.run(options.settings_of(context), plan, hint)

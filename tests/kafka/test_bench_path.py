@@ -9,7 +9,7 @@ import pytest
 from bench import main
 from confluent_kafka.admin import AdminClient
 
-from ops.bench_path import MODEL_MS
+from ops.bench.path.run import MODEL_MS
 from tests.conftest import ADMIN_S
 
 LOAD = [

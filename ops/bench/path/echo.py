@@ -1,6 +1,6 @@
 """One hop of an empty path, in a process of its own: what comes goes on unread, through the shell of the processors.
 
-`python -m ops.bench_echo SOURCE TARGET`, with the settings of the environment.
+`python -m ops.bench.path.echo SOURCE TARGET`, with the settings of the environment.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ import httpx
 import numpy as np
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from ops.bench_client import BenchClient
-from ops.bench_questions import TENANTS, Traffic, policy, traffic
-from ops.bench_workers import echo, refrain
+from ops.bench.path.client import BenchClient
+from ops.bench.path.questions import TENANTS, Traffic, policy, traffic
+from ops.bench.path.workers import echo, refrain
 from ops.cluster.connection import reach
 from ops.control.client import Order
 from ops.terminal.output import counted

@@ -49,7 +49,7 @@ def refrain(settings: Settings, names: Sequence[str], variables: Mapping[str, st
 def echo(settings: Settings) -> Iterator[None]:
     """Two hops that do nothing, a process each."""
     environment = {**os.environ, "REFRAIN_KAFKA": settings.kafka, "REFRAIN_PREFIX": settings.prefix}
-    module = [sys.executable, "-m", "ops.bench_echo"]
+    module = [sys.executable, "-m", "ops.bench.path.echo"]
     with (
         _process([*module, "requests", "middle"], environment, subprocess.PIPE) as first,
         _process([*module, "middle", "responses"], environment, subprocess.PIPE) as second,
