@@ -1,0 +1,1 @@
+"""Running Refrain on this machine: broker, service, demo, benches, faults. Not installed."""

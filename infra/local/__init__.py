@@ -1,0 +1,1 @@
+"""The Python behind `infra/up`, `infra/bench` and `infra/faults`."""
