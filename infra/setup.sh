@@ -51,7 +51,7 @@ setup_java() {
     if [ -n "${REFRAIN_KAFKA:-}" ] || { command -v java >/dev/null && command -v mvn >/dev/null; } || docker_runs; then
         return
     fi
-    as_root_with_apt || return 0 # infra/broker.py says what is missing
+    as_root_with_apt || return 0 # infra/local/broker.py says what is missing
     say "setup: no REFRAIN_KAFKA, Docker engine, or Java with Maven: installing a Java and Maven with apt-get"
     apt-get update -qq >&2 || say "setup: apt-get update failed; trying with what is known"
     local jre

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from broker import broker
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from hypothesis import settings as hypothesis_settings
-from local_kafka import BrokerFailed
 
+from infra.local.broker import broker
+from infra.local.jar_broker import BrokerFailed
 from streams.settings import Embedding, Settings, Upstream
 
 ADMIN_S = 15.0

@@ -6,9 +6,9 @@ import os
 import sys
 import tempfile
 
-from broker import LOCAL, broker
-from children import run
-from local_kafka import BrokerFailed
+from infra.local.broker import LOCAL, broker
+from infra.local.jar_broker import BrokerFailed
+from infra.local.processes import run
 
 
 def main(arguments: list[str]) -> int:

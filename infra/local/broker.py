@@ -15,9 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 
-import docker_kafka
-import local_kafka
-from local_kafka import BrokerFailed, Say
+from infra.local import docker_broker, jar_broker
+from infra.local.jar_broker import BrokerFailed, Say
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL = ROOT / ".local"
@@ -45,7 +44,7 @@ def choose(environment: Mapping[str, str], docker: Callable[[], bool], jars_lack
         "no Kafka broker can be had here. Do one of these:\n"
         "  1. set REFRAIN_KAFKA to the bootstrap servers of your own (REFRAIN_KAFKA=host:9092)\n"
         "  2. start a Docker engine (`docker info` must answer)\n"
-        f"  3. install Java {local_kafka.JAVA_MIN} or newer and Maven (now: {lack})"
+        f"  3. install Java {jar_broker.JAVA_MIN} or newer and Maven (now: {lack})"
     )
 
 
@@ -58,20 +57,20 @@ def broker(*, keep: bool = False, local: Path = LOCAL, say: Say | None = None) -
     tell = say or _to_stderr
     home = local / "kafka"
     home.mkdir(parents=True, exist_ok=True)
-    way = choose(os.environ, docker_kafka.runs, lambda: local_kafka.missing(home / "libs"))
+    way = choose(os.environ, docker_broker.runs, lambda: jar_broker.missing(home / "libs"))
     with _ended_by_signals():
         if way is Way.OWN:
             own = os.environ["REFRAIN_KAFKA"].strip()
             tell(f"broker: REFRAIN_KAFKA, {own}")
-            if not local_kafka.listens(own):
+            if not jar_broker.listens(own):
                 raise BrokerFailed(f"nothing listens at REFRAIN_KAFKA={own} (HOST:PORT,...): start it or unset it")
             found: AbstractContextManager[str] = nullcontext(own)
         elif way is Way.DOCKER:
-            tell(f"broker: Docker, {docker_kafka.service(0)[0]}")
-            found = docker_kafka.node(keep)
+            tell(f"broker: Docker, {docker_broker.service(0)[0]}")
+            found = docker_broker.node(keep)
         else:
             tell("broker: Apache Kafka from its jars on a local Java, under .local/kafka")
-            found = local_kafka.node(home, keep, tell)
+            found = jar_broker.node(home, keep, tell)
         with found as bootstrap:
             yield bootstrap
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from local_kafka import READY_S, BrokerFailed, answers, free_ports, tail
+
+from infra.local.jar_broker import READY_S, BrokerFailed, answers, free_ports, tail
 
 COMPOSE = Path(__file__).resolve().parent / "compose.yaml"
 PORT_SETTING = "${KAFKA_PORT:-9092}"

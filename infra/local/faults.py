@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from broker import broker
-from children import run
-from local_kafka import BrokerFailed
+from infra.local.broker import broker
+from infra.local.jar_broker import BrokerFailed
+from infra.local.processes import run
 
 
 def main(arguments: list[str]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
-from local_kafka import stop
+from infra.local.jar_broker import stop
 
 
 @contextmanager

@@ -11,11 +11,11 @@ from pathlib import Path
 from subprocess import Popen
 
 import httpx
-from broker import ROOT
-from children import child, run
 from demo_questions import POLICY
-from local_kafka import tail
 
+from infra.local.broker import ROOT
+from infra.local.jar_broker import tail
+from infra.local.processes import child, run
 from ops.run.processors import NAMES
 
 REFRAIN = str(ROOT / ".venv/bin/refrain")

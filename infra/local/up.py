@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from broker import LOCAL, ROOT, broker
 from demo import run_demo
 from demo_questions import FILE, read_demo
-from local_kafka import BrokerFailed
 from rich.console import Console
-from service import Service, ServiceFailed, service
 
+from infra.local.broker import LOCAL, ROOT, broker
+from infra.local.jar_broker import BrokerFailed
+from infra.local.service import Service, ServiceFailed, service
 from ops.config.settings import load_settings
 from streams.errors import RefrainError
 from streams.settings import Settings

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from up import main as up_main
 
+from infra.local.up import main as up_main
 from tests.infra import command_line
 from tests.infra.documents import CHECKED, ROOT
 from tests.properties.__main__ import main as fuzz_main

@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-import docker_kafka
-import local_kafka
 import pytest
-from broker import Way, broker, choose
-from local_kafka import BrokerFailed
+
+from infra.local import docker_broker, jar_broker
+from infra.local.broker import Way, broker, choose
+from infra.local.jar_broker import BrokerFailed
 
 
 def test_the_own_broker_is_taken_before_anything_else_is_asked() -> None:
@@ -44,7 +44,7 @@ def test_with_none_of_them_the_error_names_all_three_and_what_is_missing() -> No
     ],
 )
 def test_the_java_version_is_read_from_its_banner(banner: str, version: int | None) -> None:
-    assert local_kafka.java_version(banner) == version
+    assert jar_broker.java_version(banner) == version
 
 
 def test_an_own_broker_that_does_not_listen_is_an_error_that_says_so(
@@ -61,19 +61,19 @@ def test_an_own_broker_that_does_not_listen_is_an_error_that_says_so(
 
 
 def test_free_ports_differ_from_each_other() -> None:
-    assert len(set(local_kafka.free_ports(5))) == 5
+    assert len(set(jar_broker.free_ports(5))) == 5
 
 
 def test_the_container_listens_on_the_port_it_is_given() -> None:
-    image, environment = docker_kafka.service(12345)
+    image, environment = docker_broker.service(12345)
     assert image == "apache/kafka:4.1.0"
     assert environment["KAFKA_ADVERTISED_LISTENERS"] == "PLAINTEXT://127.0.0.1:12345"
     assert "KAFKA_PORT" not in " ".join(environment.values())
 
 
 def test_a_container_and_the_jars_run_with_the_same_settings() -> None:
-    _, environment = docker_kafka.service(1)
-    properties = dict(line.split("=", 1) for line in local_kafka.PROPERTIES.splitlines() if "=" in line)
+    _, environment = docker_broker.service(1)
+    properties = dict(line.split("=", 1) for line in jar_broker.PROPERTIES.splitlines() if "=" in line)
     of_the_place = {"controller.quorum.voters", "listeners", "log.dirs", "advertised.listeners"}
     of_the_size = {
         "offsets.topic.num.partitions",
@@ -90,5 +90,5 @@ def test_a_broker_left_by_a_killed_owner_is_removed(tmp_path: Path) -> None:
     left.mkdir()
     nobody = 2**22 + 1  # above the largest process id
     (left / "pid").write_text(f"{nobody} {nobody}\n")
-    local_kafka.sweep(tmp_path)
+    jar_broker.sweep(tmp_path)
     assert not left.exists()

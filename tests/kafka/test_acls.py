@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from broker import LOCAL
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclBinding,
@@ -25,8 +24,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 from demo_questions import POLICY, read_demo
-from local_kafka import BrokerFailed
 
+from infra.local.broker import LOCAL
+from infra.local.jar_broker import BrokerFailed
 from ops.ask.client import Client
 from ops.ask.questions import Defaults, request_of
 from ops.cli import main

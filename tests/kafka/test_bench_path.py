@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from bench import main
 from confluent_kafka.admin import AdminClient
 
+from infra.local.bench import main
 from ops.bench.path.run import MODEL_MS
 from tests.conftest import ADMIN_S
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import local_kafka
-from local_kafka import BrokerFailed, Extra
 from pydantic import SecretStr
 
+from infra.local import jar_broker
+from infra.local.jar_broker import BrokerFailed, Extra
 from streams.settings import Settings
 
 ROOT = "root"
@@ -52,14 +52,14 @@ class WalledBroker:
 @contextmanager
 def walled_broker(home: Path, users: Iterable[str]) -> Iterator[WalledBroker]:
     """Run one from the jars below `home`, with random passwords. Raises BrokerFailed where Java or Maven is missing."""
-    lack = local_kafka.missing(home / "libs")
+    lack = jar_broker.missing(home / "libs")
     if lack is not None:
         raise BrokerFailed(f"a broker with ACLs is run from its jars: install Java and Maven ({lack})")
     passwords = {user: secrets.token_hex(16) for user in (ROOT, *users)}
     known = " ".join(f'user_{user}="{password}"' for user, password in passwords.items())
     login = f'{LOGIN} username="{ROOT}" password="{passwords[ROOT]}" {known};'
     extra = Extra(PROPERTIES.format(login=login, root=ROOT), _connection(ROOT, passwords[ROOT]))
-    with local_kafka.node(home, False, lambda line: None, extra) as address:
+    with jar_broker.node(home, False, lambda line: None, extra) as address:
         yield WalledBroker(address, passwords)
 
 

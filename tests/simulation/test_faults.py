@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from faults import main
 
+from infra.local.faults import main
 from tests.simulation.__main__ import again
 from tests.simulation.bench import Run
 
