@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from demo_questions import Demo, Question
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
-from traces import files_with, topics_with
 
+from infra.demo.leaks import files_with, topics_with
+from infra.demo.script import Demo, Question
 from ops.ask.client import Client, Reply
 from ops.ask.questions import Defaults, answer_of, request_of
 from streams.settings import Settings

@@ -11,8 +11,8 @@ from pathlib import Path
 from subprocess import Popen
 
 import httpx
-from demo_questions import POLICY
 
+from infra.demo.script import POLICY
 from infra.local.broker import ROOT
 from infra.local.jar_broker import tail
 from infra.local.processes import child, run

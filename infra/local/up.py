@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from demo import run_demo
-from demo_questions import FILE, read_demo
 from rich.console import Console
 
+from infra.demo.run import run_demo
+from infra.demo.script import FILE, read_demo
 from infra.local.broker import LOCAL, ROOT, broker
 from infra.local.jar_broker import BrokerFailed
 from infra.local.service import Service, ServiceFailed, service
@@ -34,7 +34,7 @@ Start a broker, the topics, all processors and the default policy (infra/policie
   infra/up         runs in the foreground until Ctrl-C; ask from a second terminal:
                    .venv/bin/refrain ask "How do I reverse a list in Python?"
                    What is cached survives a restart.
-  infra/up demo    starts empty, asks the questions of infra/demo.yaml, shows and checks what comes of them,
+  infra/up demo    starts empty, asks the questions of infra/demo/demo.yaml, shows and checks what comes of them,
                    and stops everything. Exit code 0 only when all is as it must be.
 
 The broker: REFRAIN_KAFKA=host:9092 (your own), else a Docker engine, else Apache Kafka's jars on a local Java.
@@ -148,7 +148,7 @@ def main(arguments: list[str]) -> int:
     """The command; its exit code."""
     parser = argparse.ArgumentParser("infra/up", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=["demo"], help="leave it out to run the service")
-    parser.add_argument("--questions", type=Path, default=FILE, help="of the demo; as infra/demo.yaml")
+    parser.add_argument("--questions", type=Path, default=FILE, help="of the demo; as infra/demo/demo.yaml")
     chosen = parser.parse_args(arguments)
     questions = chosen.questions.resolve()
     os.chdir(ROOT)  # where settings are looked for

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
-from demo import Asked, deviations, summary, table
-from demo_questions import Question
-from traces import files_with, topics_with
 
+from infra.demo.leaks import files_with, topics_with
+from infra.demo.run import Asked, deviations, summary, table
+from infra.demo.script import Question
 from ops.ask.client import Reply
 from schemas.base import Sealed
 from schemas.journal import Answered

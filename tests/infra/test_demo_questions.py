@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from demo_questions import POLICY, Demo, Question, read_demo
 
+from infra.demo.script import POLICY, Demo, Question, read_demo
 from ops.policies.file import read_policy
 from schemas.control import PolicyInForce
 from schemas.policy import UNCATEGORISED, Cacheable, Policy

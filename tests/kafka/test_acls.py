@@ -23,8 +23,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourcePatternType,
     ResourceType,
 )
-from demo_questions import POLICY, read_demo
 
+from infra.demo.script import POLICY, read_demo
 from infra.local.broker import LOCAL
 from infra.local.jar_broker import BrokerFailed
 from ops.ask.client import Client
