@@ -1,6 +1,6 @@
 """Apache Kafka from its jars on a local Java: one KRaft node on free loopback ports, stopped by its process id.
 
-.local/kafka/libs/       the jars, fetched once by Maven (infra/pom.xml)
+.local/kafka/libs/       the jars, fetched once by Maven (infra/kafka/pom.xml)
 .local/kafka/kept/       the node of `infra/up`: data, settings, log and pid; its data outlive it
 .local/kafka/fresh-*/    the same for demo, tests and benches; removed when they end
 """
