@@ -1,4 +1,4 @@
-"""The command: `python -m tests.properties --examples 1000000 --seed 1`.
+"""The command: `python -m tests.fuzz --examples 1000000 --seed 1`.
 
 Standard output is one JSON line with the counts; progress goes to standard error. Example N of seed S is seed S + N.
 """
@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from tests.properties.identity import example
+from tests.fuzz.identity import example
 
 WRONG_SHOWN = 5
 console = Console(stderr=True)

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from tests.properties.requests import CATEGORIES, TENANTS, Json, key, scalar, text, value
+from tests.fuzz.requests import CATEGORIES, TENANTS, Json, key, scalar, text, value
 
 Path = tuple[str | int, ...]
 Container = dict[str, Json] | list[Json]

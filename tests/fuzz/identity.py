@@ -16,9 +16,9 @@ from streams.classify.identity import NOT_CONTEXT as PRODUCT_NOT_CONTEXT
 from streams.classify.identity import identify
 from streams.classify.parsing import parse, request_of
 from streams.errors import Refusal
-from tests.properties.changes import Changed, change
-from tests.properties.requests import DATES, LEFT_OUT, NOT_CONTEXT, Json, request
-from tests.properties.spelling import spelled
+from tests.fuzz.changes import Changed, change
+from tests.fuzz.requests import DATES, LEFT_OUT, NOT_CONTEXT, Json, request
+from tests.fuzz.spelling import spelled
 
 EMBEDDER = "free-1"
 TRIES = 10

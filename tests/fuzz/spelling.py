@@ -6,7 +6,7 @@ import json
 import random
 from decimal import Decimal
 
-from tests.properties.requests import Json
+from tests.fuzz.requests import Json
 
 _BLANKS = ("", "", "", " ", "\n", "\t", "  \r\n ")
 

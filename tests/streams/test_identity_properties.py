@@ -1,6 +1,6 @@
 """Some thousands of random requests: one change is another namespace, another spelling never is.
 
-A million and more by `python -m tests.properties --examples 1000000`.
+A million and more by `python -m tests.fuzz --examples 1000000`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from streams.metrics import Metrics
 from streams.models.embedder import EmbeddingMetrics, Remembering
 from streams.models.hashing_embedder import FreeEmbedder
 from streams.settings import Classify
-from tests.properties.identity import EMBEDDER, POLICIES, Place, example, place_of
-from tests.properties.requests import request
+from tests.fuzz.identity import EMBEDDER, POLICIES, Place, example, place_of
+from tests.fuzz.requests import request
 
 SEEDS = st.integers(0, 2**63)
 
@@ -35,7 +35,7 @@ SEEDS = st.integers(0, 2**63)
 def test_one_change_is_another_namespace_and_another_spelling_is_the_same(seed: int) -> None:
     for wrong in example(seed, Counter()):
         raise AssertionError(
-            f"{wrong.what}\n{wrong.before}\n{wrong.after}\npython -m tests.properties --examples 1 --seed {seed}"
+            f"{wrong.what}\n{wrong.before}\n{wrong.after}\npython -m tests.fuzz --examples 1 --seed {seed}"
         )
 
 
