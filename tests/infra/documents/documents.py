@@ -14,7 +14,7 @@ from schemas import generate
 from schemas.base import Part
 from schemas.policy import Strict
 from streams.settings import Settings
-from tests.infra.markdown import Paper, read_paper
+from tests.infra.documents.markdown import Paper, read_paper
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("schemas", "streams", "ops", "infra", "tests", ".github")

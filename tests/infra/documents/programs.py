@@ -19,8 +19,8 @@ import pytest
 
 from infra.local.up import main as up_main
 from tests.fuzz.__main__ import main as fuzz_main
-from tests.infra import command_line
-from tests.infra.documents import CHECKED, ROOT
+from tests.infra.documents import command_line
+from tests.infra.documents.documents import CHECKED, ROOT
 from tests.simulation.__main__ import main as faults_main
 
 ELSEWHERE = frozenset({"cd", "git", "echo", "export", "jq", "curl", "kcat", "docker", "kubectl", "less"})

@@ -31,8 +31,8 @@ from schemas.topics import DAY_MS, TOPICS, YEAR_MS, Topic
 from streams.errors import RefusalCode
 from streams.metrics import Metrics
 from streams.settings import Settings
-from tests.infra import command_line
-from tests.infra.markdown import Row, code, read_paper
+from tests.infra.documents import command_line
+from tests.infra.documents.markdown import Row, code, read_paper
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = read_paper(ROOT / "schemas/README.md")

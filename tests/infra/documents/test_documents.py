@@ -16,8 +16,8 @@ import yaml
 from ops.policies.file import read_policy
 from schemas.policy import Limits, Quota
 from streams.settings import Settings
-from tests.infra import command_line, programs, shell
-from tests.infra.documents import (
+from tests.infra.documents import command_line, programs, shell
+from tests.infra.documents.documents import (
     PAPERS,
     ROOT,
     defined,
@@ -29,7 +29,7 @@ from tests.infra.documents import (
     stands,
     with_secrets,
 )
-from tests.infra.markdown import Block, Paper
+from tests.infra.documents.markdown import Block, Paper
 
 REQUIRED = (
     "README.md", "CHANGELOG.md", ".github/CONTRIBUTING.md", "schemas/README.md", "streams/README.md", "ops/README.md",
