@@ -43,8 +43,8 @@ from streams.errors import Forbidden
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
 from streams.settings import Adapt, Embedding, Settings, Upstream, Verify
-from tests.kafka.background import WAIT_S, Running, eventually
-from tests.kafka.walled_broker import ROOT, WalledBroker, walled_broker
+from tests.integration.processors import WAIT_S, Running, eventually
+from tests.integration.walled_broker import ROOT, WalledBroker, walled_broker
 
 SHARDS = 2
 STRICT = {"threshold": 0.6, "guards": [], "verify": 0.9}

@@ -18,8 +18,8 @@ from streams.govern.worker import run_govern
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
 from streams.settings import Adapt, Settings
-from tests.kafka.background import Running, eventually, running
-from tests.kafka.table import PARTITIONS_MAX, create_table
+from tests.integration.processors import Running, eventually, running
+from tests.integration.topics import PARTITIONS_MAX, create_table
 
 TARGETS = ModelPolicy(latency_target_ms=100, queue_target=10)
 POLICY = Policy(categories={"chat": CategoryPolicy()}, models={"m": TARGETS})

@@ -17,7 +17,7 @@ from streams.errors import Unreachable, WrongSetup
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing, Record
 from streams.settings import Settings
-from tests.kafka.table import create_table
+from tests.integration.topics import create_table
 
 Answer = Callable[[Record], list[Outgoing]]
 DEFAULTS = Defaults(model="m")

@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from streams.kafka.cluster import KafkaLog
 from streams.settings import Settings
-from tests.kafka.made import ADMIN_S, make_topic
+from tests.integration.make_topic import ADMIN_S, make_topic
 from tests.streams.log_contract import Cluster, LogContract
 
 

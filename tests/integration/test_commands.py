@@ -32,9 +32,9 @@ from streams.models.embedder import load_embedder
 from streams.settings import Settings
 from streams.shard.columns import ENTRIES, entry_id
 from streams.vectors import encode, quantise
-from tests.kafka.background import eventually
-from tests.kafka.shards import acknowledge, acknowledging, member
-from tests.kafka.table import PARTITIONS_MAX, create_table
+from tests.integration.fake_workers import acknowledge, acknowledging, member
+from tests.integration.processors import eventually
+from tests.integration.topics import PARTITIONS_MAX, create_table
 
 ALL = range(PARTITIONS_MAX)
 SWITCH = Switch(who="ana", on=False)

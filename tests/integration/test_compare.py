@@ -14,8 +14,8 @@ from streams.compare.worker import run_compare
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
 from streams.settings import Settings
-from tests.kafka.background import eventually, running
-from tests.kafka.table import create_table
+from tests.integration.processors import eventually, running
+from tests.integration.topics import create_table
 
 COUNT = 20
 

@@ -12,7 +12,7 @@ from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing, Writer
 from streams.kafka.partitioner import partition_of
 from streams.settings import Settings
-from tests.kafka.made import make_topic
+from tests.integration.make_topic import make_topic
 
 WITHIN_MS = 4_000
 

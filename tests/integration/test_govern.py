@@ -20,8 +20,8 @@ from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
 from streams.runtime.policy_follower import PolicyWatch
 from streams.settings import Settings
-from tests.kafka.background import Running, eventually, running
-from tests.kafka.table import PARTITIONS_MAX, create_table
+from tests.integration.processors import Running, eventually, running
+from tests.integration.topics import PARTITIONS_MAX, create_table
 
 POLICY = Policy(categories={"chat": CategoryPolicy()}, models={"m": ModelPolicy()})
 SET = SetPolicy(who="me", policy=POLICY)

@@ -22,8 +22,8 @@ from schemas.responses import Outcome
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Record
 from streams.settings import Settings, Upstream
-from tests.kafka.background import eventually
-from tests.kafka.table import create_table
+from tests.integration.processors import eventually
+from tests.integration.topics import create_table
 from tests.simulation.bench import environment_of
 from tests.simulation.cluster import Cluster
 

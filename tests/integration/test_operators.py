@@ -23,8 +23,8 @@ from streams.lookup.worker import run_lookup
 from streams.populate.worker import run_populate
 from streams.settings import Settings, Upstream
 from streams.upstream.worker import run_upstream
-from tests.kafka.background import running
-from tests.kafka.table import create_table
+from tests.integration.processors import running
+from tests.integration.topics import create_table
 
 POLICY = """\
 categories:

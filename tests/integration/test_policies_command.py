@@ -23,8 +23,8 @@ from streams.kafka.cluster import KafkaLog
 from streams.lookup.worker import run_lookup
 from streams.runtime.policy_follower import PolicyWatch
 from streams.settings import Settings
-from tests.kafka.background import eventually, running
-from tests.kafka.table import PARTITIONS_MAX, create_table
+from tests.integration.processors import eventually, running
+from tests.integration.topics import PARTITIONS_MAX, create_table
 
 POLICY = "categories:\n  code: {threshold: 0.9}\n"
 CHANGED = POLICY.replace("0.9", "0.8")

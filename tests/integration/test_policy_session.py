@@ -22,8 +22,8 @@ from streams.kafka.interface import Outgoing
 from streams.messaging.routes import ShardRoute, encode_route
 from streams.populate.worker import run_populate
 from streams.settings import Settings
-from tests.kafka.background import Running, eventually, running
-from tests.kafka.table import create_table
+from tests.integration.processors import Running, eventually, running
+from tests.integration.topics import create_table
 
 OPEN = Policy(categories={"medical": CategoryPolicy()})
 SHUT = Policy(categories={"medical": CategoryPolicy(cache=Cacheable.NEVER)})

@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 
 from ops.run.supervisor import is_alive
 from streams.settings import Settings
-from tests.kafka.table import create_table
+from tests.integration.topics import create_table
 
 WAIT_S = 60.0
 

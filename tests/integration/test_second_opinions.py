@@ -22,8 +22,8 @@ from streams.populate.worker import run_populate
 from streams.settings import Settings, Upstream, Verify
 from streams.upstream.worker import run_upstream
 from streams.verify.worker import run_verify
-from tests.kafka.background import eventually, running
-from tests.kafka.table import create_table
+from tests.integration.processors import eventually, running
+from tests.integration.topics import create_table
 
 POLICY = """\
 categories:

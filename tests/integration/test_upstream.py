@@ -14,8 +14,8 @@ from streams.settings import Settings
 from streams.upstream.model import Answer
 from streams.upstream.worker import Bounds, run_upstream
 from tests.gate import Gate
-from tests.kafka.background import Running, eventually, running
-from tests.kafka.table import PARTITIONS_MAX, create_table
+from tests.integration.processors import Running, eventually, running
+from tests.integration.topics import PARTITIONS_MAX, create_table
 
 FOREVER_MS = 10**13
 NAMES = [f"f{n}" for n in range(200)]

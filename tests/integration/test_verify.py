@@ -15,8 +15,8 @@ from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
 from streams.settings import Settings, Verify
 from streams.verify.worker import run_verify
-from tests.kafka.background import eventually, running
-from tests.kafka.table import PARTITIONS_MAX, create_table
+from tests.integration.processors import eventually, running
+from tests.integration.topics import PARTITIONS_MAX, create_table
 
 COUNT = 20
 MINUTE_MS = 60_000

@@ -18,7 +18,7 @@ from schemas.responses import DecisionSummary, Outcome, Response
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
 from streams.settings import Settings
-from tests.kafka.made import make_topic
+from tests.integration.make_topic import make_topic
 
 ORIGINAL = Question(question="Why?", category="chat", wave=1, expect="miss")
 REWORDING = Question(question="For what reason?", category="chat", wave=2, expect="hit", same_as="Why?")
