@@ -43,7 +43,7 @@ from streams.settings import Adapt, Embedding, Settings, Upstream
 from streams.upstream.model import Answer
 from streams.upstream.worker import run_upstream
 from streams.verify.worker import run_verify
-from tests.streams.made_app import App
+from tests.streams.adapt.made_app import App
 from tests.streams.recording import RecordingLog
 from tests.streams.shard.build import Journal, near, vector
 
