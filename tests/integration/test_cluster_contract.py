@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 from streams.kafka.cluster import KafkaLog
 from streams.settings import Settings
 from tests.integration.make_topic import ADMIN_S, make_topic
-from tests.streams.log_contract import Cluster, LogContract
+from tests.streams.kafka.cluster_contract import Cluster, LogContract
 
 
 class TestKafkaLog(LogContract):

@@ -14,7 +14,7 @@ from streams.kafka.cluster import KafkaLog, KafkaReader, connection
 from streams.kafka.interface import Outgoing, Position, Reader
 from streams.settings import Settings
 from tests.integration.make_topic import ADMIN_S, make_topic
-from tests.streams.log_contract import Remembering, join, poll_until, records_of, values
+from tests.streams.kafka.cluster_contract import Remembering, join, poll_until, records_of, values
 
 TOPIC = "things"
 

@@ -44,7 +44,7 @@ from streams.upstream.model import Answer
 from streams.upstream.worker import run_upstream
 from streams.verify.worker import run_verify
 from tests.streams.adapt.made_app import App
-from tests.streams.recording import RecordingLog
+from tests.streams.kafka.recording import RecordingLog
 from tests.streams.shard.build import Journal, near, vector
 
 WAIT_S = 20.0

@@ -9,7 +9,7 @@ import pytest
 from streams.errors import Fenced, OffsetLost
 from streams.kafka.interface import Outgoing, Position
 from streams.kafka.memory import MemoryLog
-from tests.streams.log_contract import Cluster, LogContract, Remembering, records_of, values
+from tests.streams.kafka.cluster_contract import Cluster, LogContract, Remembering, records_of, values
 
 
 class TestMemoryLog(LogContract):
