@@ -21,7 +21,7 @@ from streams.models.category_classifier import Categories, load_categories
 from streams.models.hashing_embedder import FreeEmbedder
 from streams.settings import Classify, Settings
 from streams.vectors import quantise
-from tests.streams.made_categories import artefact, axis
+from tests.streams.models.made_categories import artefact, axis
 
 pytest.importorskip("sklearn")
 

@@ -37,7 +37,7 @@ from streams.models.hashing_embedder import FreeEmbedder
 from streams.runtime.context import WorkerContext
 from streams.settings import Classify, Embedding, Settings
 from streams.vectors import Floats, decode, quantise
-from tests.streams.made_categories import artefact
+from tests.streams.models.made_categories import artefact
 
 NOW_MS = 1_000_000
 SECRET = "my secret diagnosis"

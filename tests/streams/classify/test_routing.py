@@ -15,7 +15,7 @@ from streams.models.category_classifier import Categories
 from streams.models.embedder import EmbeddingMetrics, Remembering
 from streams.models.hashing_embedder import FreeEmbedder
 from streams.vectors import Ints, quantise
-from tests.streams.made_categories import artefact, axis
+from tests.streams.models.made_categories import artefact, axis
 
 NEVER = CategoryPolicy(cache=Cacheable.NEVER)
 FREE = FreeEmbedder()

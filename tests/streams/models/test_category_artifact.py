@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from streams.errors import WrongSetup
 from streams.models.category_artifact import Artefact, plane, read, read_file, rows_of, write
-from tests.streams.made_categories import DIM, NAMES, artefact
+from tests.streams.models.made_categories import DIM, NAMES, artefact
 
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)
 

@@ -14,7 +14,7 @@ from streams.errors import WrongSetup
 from streams.models.category_artifact import write
 from streams.models.category_classifier import Categories, load_categories
 from streams.vectors import SCALE
-from tests.streams.made_categories import DIM, EMBEDDER, NAMES, artefact, axis
+from tests.streams.models.made_categories import DIM, EMBEDDER, NAMES, artefact, axis
 
 READY = Categories(artefact())
 
