@@ -16,7 +16,7 @@ from streams.shard.state import Shard
 from streams.store.interface import MemoryStore
 from tests.simulation.replay import replay
 from tests.simulation.withdrawn import served_after_withdrawal
-from tests.streams.shard.build import Journal, forward_id, near, vector
+from tests.streams.shard.journal import Journal, forward_id, near, vector
 from tests.unruly_ids import UNRULY_IDS
 
 HNSW_FROM = 16

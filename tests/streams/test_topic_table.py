@@ -45,7 +45,7 @@ from streams.upstream.worker import run_upstream
 from streams.verify.worker import run_verify
 from tests.streams.adapt.made_app import App
 from tests.streams.kafka.recording import RecordingLog
-from tests.streams.shard.build import Journal, near, vector
+from tests.streams.shard.journal import Journal, near, vector
 
 WAIT_S = 20.0
 NOW_MS = 1_000_000

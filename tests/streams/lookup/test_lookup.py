@@ -27,7 +27,7 @@ from streams.settings import Settings
 from streams.shard.fold import TIMERS_MAX, fold
 from streams.shard.state import Shard
 from streams.store.interface import MemoryStore, Reach, Store, digest
-from tests.streams.shard.build import JOURNAL_ID, Journal, near, policy, vector
+from tests.streams.shard.journal import JOURNAL_ID, Journal, near, policy, vector
 
 PARTITIONS = {
     "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "decisions": 1, "acknowledgements": 1, "stats": 1,

@@ -10,7 +10,7 @@ from schemas import documents
 from schemas.base import Message
 from streams.errors import ShardBroken
 from streams.shard.columns import COLUMNS, META_KEY, Column
-from tests.streams.shard.build import new_shard
+from tests.streams.shard.journal import new_shard
 
 NEVER_DELETED = {"tables", "policies", "aging", "loads", "banned", "judged", "tallies"}
 

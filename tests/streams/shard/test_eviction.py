@@ -20,7 +20,7 @@ from streams.shard.handlers.room import EVICTED_MAX
 from streams.shard.outcome import Folded
 from streams.shard.state import Shard, restored
 from streams.store.interface import Reach
-from tests.streams.shard.build import JOURNAL_ID, Journal, forward_id, new_shard, responses
+from tests.streams.shard.journal import JOURNAL_ID, Journal, forward_id, new_shard, responses
 
 
 class Cache:

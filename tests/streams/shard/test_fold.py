@@ -17,7 +17,7 @@ from schemas.responses import Outcome
 from streams.errors import JournalUnreadable, StoreDamaged
 from streams.messaging.routes import decode_route
 from streams.shard.fold import fold
-from tests.streams.shard.build import (
+from tests.streams.shard.journal import (
     Journal,
     decisions,
     effects,

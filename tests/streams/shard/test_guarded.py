@@ -13,8 +13,8 @@ from schemas.requests import CacheMode
 from schemas.responses import Outcome
 from streams.shard.fold import fold
 from streams.shard.state import Shard
-from tests.streams.shard.build import Journal, forward_id, near, new_shard, remembered
-from tests.streams.shard.build import vector as at
+from tests.streams.shard.journal import Journal, forward_id, near, new_shard, remembered
+from tests.streams.shard.journal import vector as at
 
 ON, OFF = "How do I turn on the alarm?", "How do I turn off the alarm?"
 ON_AGAIN = "How can I turn on the alarm?"

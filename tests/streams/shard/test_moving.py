@@ -16,8 +16,8 @@ from streams.shard.fold import fold, next_timer_ms
 from streams.shard.state import Shard, restored
 from streams.shard.stats import stats_of
 from streams.store.interface import Reach
-from tests.streams.shard.build import JOURNAL_ID, Journal, effects, forward_id, near, new_shard, remembered, responses
-from tests.streams.shard.build import vector as at
+from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, forward_id, near, new_shard, remembered, responses
+from tests.streams.shard.journal import vector as at
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from streams.shard.fold import fold, next_timer_ms
 from streams.shard.outcome import Folded
 from streams.shard.state import Shard, restored
 from streams.store.interface import Reach
-from tests.streams.shard.build import (
+from tests.streams.shard.journal import (
     JOURNAL_ID,
     Journal,
     effects,
@@ -29,7 +29,7 @@ from tests.streams.shard.build import (
     remembered,
     responses,
 )
-from tests.streams.shard.build import vector as at
+from tests.streams.shard.journal import vector as at
 
 ON = "How do I turn on the alarm?"
 AGAIN = "How can I turn on the alarm?"

@@ -15,7 +15,7 @@ from streams.messaging.shards import Shards
 from streams.metrics import Metrics
 from streams.populate.worker import Populate
 from streams.shard.fold import fold
-from tests.streams.shard.build import JOURNAL_ID, Journal, effects, fold_all, new_shard, policy, remembered, responses
+from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, fold_all, new_shard, policy, remembered, responses
 
 BODY: dict[str, Any] = {
     "object": "chat.completion",

@@ -22,7 +22,7 @@ from streams.shard.outcome import Folded
 from streams.shard.state import Shard, restored
 from streams.store.interface import Reach
 from streams.vectors import encode, quantise
-from tests.streams.shard.build import (
+from tests.streams.shard.journal import (
     DIM,
     JOURNAL_ID,
     Journal,
