@@ -9,7 +9,7 @@ from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
-from streams.kafka.cluster import connection
+from streams.kafka.config import connection
 from streams.settings import Settings
 
 READ_S = 10.0

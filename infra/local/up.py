@@ -93,7 +93,7 @@ def remove_topics(settings: Settings) -> None:
     """Delete the topics that the demo made on somebody's own broker."""
     from confluent_kafka.admin import AdminClient
 
-    from streams.kafka.cluster import connection
+    from streams.kafka.config import connection
 
     admin = AdminClient(connection(settings))
     names = [name for name in admin.list_topics(timeout=10.0).topics if name.startswith(settings.prefix)]

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from streams.errors import Forbidden, LogFailed, Unreachable, WrongSetup
 from streams.kafka.authorization import forbidden
-from streams.kafka.cluster import connection
+from streams.kafka.config import connection
 
 if TYPE_CHECKING:
     from streams.settings import Settings

@@ -10,7 +10,9 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.errors import OffsetLost, Rebalanced, SendFailed
-from streams.kafka.cluster import KafkaLog, KafkaReader, connection
+from streams.kafka.cluster import KafkaLog
+from streams.kafka.config import connection
+from streams.kafka.consumer import KafkaReader
 from streams.kafka.interface import Outgoing, Position, Reader
 from streams.settings import Settings
 from tests.integration.make_topic import ADMIN_S, make_topic

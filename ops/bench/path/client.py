@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from streams.errors import LogFailed
-from streams.kafka.cluster import connection
+from streams.kafka.config import connection
 from streams.kafka.producer_config import producer_config
 from streams.settings import Settings
 

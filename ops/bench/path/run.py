@@ -28,7 +28,7 @@ from ops.topics.admin import create
 from schemas.control import SetPolicy
 from schemas.requests import Request
 from schemas.responses import Response
-from streams.kafka.cluster import connection
+from streams.kafka.config import connection
 from streams.settings import Settings, Upstream
 
 MODEL_MS = 50.0

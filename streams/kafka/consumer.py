@@ -1,0 +1,160 @@
+"""A consumer of the real cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from streams.errors import Rebalanced
+from streams.kafka.config import ADMIN_TIMEOUT_S
+from streams.kafka.convert import KafkaMembership, record_of, topic_partitions
+from streams.kafka.faults import failure_of, raise_unless_passing
+from streams.kafka.interface import Listener, Position, Record
+from streams.settings import Settings
+
+
+class KafkaReader:
+    """A member of a cooperative consumer group."""
+
+    def __init__(
+        self,
+        base: Mapping[str, Any],
+        settings: Settings,
+        topic: str,
+        group: str,
+        listener: Listener | None,
+        from_start: bool,
+    ) -> None:
+        self._topic = topic
+        self._name = settings.prefix + topic
+        self._listener = listener
+        self._from_start = from_start
+        self.consumer = Consumer(
+            {
+                **base,
+                "group.id": settings.prefix + group,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest" if from_start else "error",
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": settings.session_timeout_ms,
+                "heartbeat.interval.ms": max(100, settings.session_timeout_ms // 6),
+                "max.poll.interval.ms": max(60_000, settings.session_timeout_ms),
+                "fetch.wait.max.ms": 50,
+                "fetch.error.backoff.ms": 20,
+                "fetch.queue.backoff.ms": 5,
+                "queued.min.messages": 10_000,
+                "queued.max.messages.kbytes": 32_768,
+                "topic.metadata.refresh.interval.ms": 30_000,
+            }
+        )
+        self.consumer.subscribe(
+            [self._name], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        try:
+            first = self.consumer.poll(timeout_s)
+            if first is None:
+                return []
+            messages = [first]
+            if max_records > 1:
+                messages += self.consumer.consume(max_records - 1, 0)
+        except KafkaException as problem:
+            raise failure_of(problem.args[0], f"reading {self._name}") from problem
+        records = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(record_of(self._topic, message))
+            else:
+                raise_unless_passing(error, f"reading {self._name}")
+        return records
+
+    def commit(self, positions: Mapping[int, Position]) -> None:
+        if not positions:
+            return
+        try:
+            done = self.consumer.commit(offsets=topic_partitions(self._name, positions), asynchronous=False)
+        except KafkaException as problem:
+            raise failure_of(problem.args[0], f"committing positions of {self._name}") from problem
+        for place in done:
+            if place.error is not None:
+                raise failure_of(place.error, f"committing the position of {self._name}[{place.partition}]")
+
+    def committed(self, partitions: Sequence[int]) -> dict[int, Position]:
+        asked = [TopicPartition(self._name, partition) for partition in partitions]
+        try:
+            found = self.consumer.committed(asked, timeout=ADMIN_TIMEOUT_S)
+        except KafkaException as problem:
+            raise failure_of(problem.args[0], f"asking for positions of {self._name}") from problem
+        for place in found:
+            if place.error is not None:
+                raise failure_of(place.error, f"asking for the position of {self._name}[{place.partition}]")
+        return {place.partition: Position(place.offset, place.metadata or "") for place in found if place.offset >= 0}
+
+    def seek(self, partition: int, offset: int) -> None:
+        try:
+            self.consumer.seek(TopicPartition(self._name, partition, offset))
+        except KafkaException as problem:
+            raise failure_of(problem.args[0], f"seeking {self._name}[{partition}]") from problem
+
+    def pause(self, partitions: Sequence[int]) -> None:
+        self.consumer.pause([TopicPartition(self._name, partition) for partition in partitions])
+
+    def resume(self, partitions: Sequence[int]) -> None:
+        self.consumer.resume([TopicPartition(self._name, partition) for partition in partitions])
+
+    def assignment(self) -> list[int]:
+        return sorted(place.partition for place in self.consumer.assignment())
+
+    def lag(self) -> dict[int, int]:
+        behind = {}
+        for place in self.consumer.position(self.consumer.assignment()):
+            _, end = self.consumer.get_watermark_offsets(place, cached=True)
+            if place.offset >= 0 and end >= 0:
+                behind[place.partition] = max(0, end - place.offset)
+        return behind
+
+    def close(self) -> None:
+        self.consumer.close()
+
+    def membership(self) -> KafkaMembership:
+        left = f"this worker has left the group that reads {self._name}, or was taken for dead"
+        try:
+            before = self.consumer.memberid()
+            metadata = self.consumer.consumer_group_metadata()
+            after = self.consumer.memberid()
+        except RuntimeError as closing:
+            # A consumer that closes gives its partitions back from within `close`, when it is no member any more.
+            raise Rebalanced(left) from closing
+        # Not every broker version fences a transaction that names no member.
+        if not before or after != before:
+            raise Rebalanced(left)
+        return KafkaMembership(self._topic, self._name, metadata)
+
+    def member_id(self) -> str:
+        return self.consumer.memberid() or ""
+
+    def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        if not self._from_start:
+            # The owner seeks before it reads; until then the partition is paused and its offset moot.
+            places = [TopicPartition(p.topic, p.partition, OFFSET_BEGINNING) for p in places]
+        consumer.incremental_assign(places)
+        if not self._from_start and places:
+            consumer.pause(places)
+        if self._listener is not None:
+            self._listener.assigned([place.partition for place in places])
+
+    def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        if self._listener is not None:
+            self._listener.revoked([place.partition for place in places])
+        consumer.incremental_unassign(places)
+
+    def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        if self._listener is not None:
+            self._listener.lost([place.partition for place in places])
+        consumer.incremental_unassign(places)

@@ -1,0 +1,45 @@
+"""Between librdkafka's types and ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+from confluent_kafka import Message, TopicPartition
+
+from streams.kafka.interface import Headers, Position, Record
+
+
+class KafkaMembership(NamedTuple):
+    """A consumer group's metadata at one moment."""
+
+    topic: str
+    name: str
+    """The topic's name on the cluster."""
+    metadata: Any
+
+
+def topic_partitions(name: str, positions: Mapping[int, Position]) -> list[TopicPartition]:
+    places = []
+    for partition, position in positions.items():
+        place = TopicPartition(name, partition, position.next_offset)
+        if position.note:
+            place = TopicPartition(name, partition, position.next_offset, position.note)
+        places.append(place)
+    return places
+
+
+def int_of(value: int | None) -> int:
+    return -1 if value is None else value
+
+
+def record_of(topic: str, message: Message) -> Record:
+    return Record(
+        topic,
+        int_of(message.partition()),
+        int_of(message.offset()),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        cast(Headers, tuple(message.headers() or ())),
+    )

@@ -1,0 +1,71 @@
+"""What an error of Kafka means: passing, rebalanced, fenced, or fatal."""
+
+from __future__ import annotations
+
+import logging
+
+from confluent_kafka import KafkaError
+
+from streams.errors import Fenced, Forbidden, LogFailed, OffsetLost, Rebalanced
+from streams.kafka.authorization import forbidden
+
+logger = logging.getLogger(__name__)
+
+
+REBALANCE_CODES = frozenset({KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS})
+
+
+FENCE_CODES = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_TXN_STATE,
+        KafkaError.INVALID_PRODUCER_ID_MAPPING,
+    }
+)
+
+
+MISSING_CODES = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.TOPIC_EXCEPTION,
+    }
+)
+"""A topic that cannot be used: it is not there, or cannot be there."""
+
+
+PASSING_CODES = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TRANSPORT,
+        KafkaError._RESOLVE,
+        KafkaError._TIMED_OUT,
+        KafkaError._PARTITION_EOF,
+        KafkaError._AUTHENTICATION,
+    }
+)
+
+
+def failure_of(error: KafkaError, doing: str) -> LogFailed | Forbidden:
+    text = f"{doing}: {error.name()}: {error.str()}"
+    denied = forbidden(error, doing)
+    if denied is not None:
+        return denied
+    if error.code() in REBALANCE_CODES:
+        return Rebalanced(text)
+    if error.code() in FENCE_CODES or error.fatal() or error.code() == KafkaError._FATAL:
+        return Fenced(f"{text}; another worker took over: start this one again")
+    if error.code() == KafkaError._AUTO_OFFSET_RESET or error.code() == KafkaError.OFFSET_OUT_OF_RANGE:
+        return OffsetLost(f"{text}; the topic was cut before this worker could read it")
+    return LogFailed(text)
+
+
+def raise_unless_passing(error: KafkaError, doing: str) -> None:
+    if error.code() in PASSING_CODES:
+        if error.code() != KafkaError._PARTITION_EOF:
+            logger.warning("%s: %s", doing, error.str())
+        return
+    raise failure_of(error, doing)

@@ -1,0 +1,178 @@
+"""Producers of the real cluster: idempotent, and transactional."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streams.errors import Fenced, Forbidden, SendFailed
+from streams.kafka.authorization import forbidden
+from streams.kafka.config import ADMIN_TIMEOUT_S
+from streams.kafka.convert import KafkaMembership, int_of, topic_partitions
+from streams.kafka.faults import FENCE_CODES, failure_of
+from streams.kafka.interface import Ends, Membership, Outgoing, Position, cluster_name
+from streams.kafka.producer_config import producer_config
+from streams.settings import Settings
+
+TRANSACTION_STEP_S = 10.0
+
+
+MISSING_TOPIC_MS = 5_000
+"""How long a topic may be unknown to the broker before what is sent to it is refused."""
+
+
+class KafkaWriter:
+    """An idempotent producer that waits for every acknowledgement."""
+
+    def __init__(self, base: Mapping[str, Any], settings: Settings) -> None:
+        self._prefix = settings.prefix
+        self._wait_s = settings.send_timeout_ms / 1_000
+        self._producer = Producer(
+            {
+                **producer_config(base),
+                "enable.idempotence": True,
+                "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
+                # Never give up on one record while later ones of its partition succeed: that would be a gap.
+                "message.timeout.ms": 0,
+            }
+        )
+
+    def send(self, records: Sequence[Outgoing]) -> None:
+        send_all(self._producer, self._prefix, records, self._wait_s)
+
+    def close(self) -> None:
+        self._producer.flush(1.0)
+        # What is not referred to has no threads and no connections any more; its own `close` waits for a broker.
+        del self._producer
+
+
+class KafkaTransactionalWriter:
+    """A transactional producer; initialised at the first transaction, which fences its namesakes."""
+
+    def __init__(self, base: Mapping[str, Any], settings: Settings, name: str) -> None:
+        self._prefix = settings.prefix
+        self._wait_s = settings.transaction_timeout_ms / 1_000
+        self._ready = False
+        self._producer = Producer(
+            {
+                **producer_config(base),
+                "transactional.id": name,
+                "transaction.timeout.ms": settings.transaction_timeout_ms,
+                "message.timeout.ms": settings.transaction_timeout_ms,
+                "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
+            }
+        )
+
+    def transact(
+        self, records: Sequence[Outgoing], member: Membership | None, positions: Mapping[int, Position]
+    ) -> Ends:
+        producer = self._producer
+        group = cast(KafkaMembership, member) if member is not None and positions else None
+        try:
+            if not self._ready:
+                _again(lambda: producer.init_transactions(ADMIN_TIMEOUT_S))
+                self._ready = True
+            producer.begin_transaction()
+        except KafkaException as problem:
+            raise failure_of(problem.args[0], "beginning a transaction") from problem
+        try:
+            ends = send_all(producer, self._prefix, records, self._wait_s)
+            if group is not None:
+                offsets, metadata = topic_partitions(group.name, positions), group.metadata
+                _again(lambda: producer.send_offsets_to_transaction(offsets, metadata, TRANSACTION_STEP_S))
+            _again(lambda: producer.commit_transaction(TRANSACTION_STEP_S))
+        except (SendFailed, Forbidden):
+            self._abort()
+            raise
+        except KafkaException as problem:
+            error: KafkaError = problem.args[0]
+            if error.txn_requires_abort():
+                self._abort()
+            raise failure_of(error, "committing a transaction") from problem
+        return ends
+
+    def close(self) -> None:
+        self._producer.flush(1.0)
+        # What is not referred to has no threads and no connections any more; its own `close` waits for a broker.
+        del self._producer
+
+    def _abort(self) -> None:
+        try:
+            _again(lambda: self._producer.abort_transaction(TRANSACTION_STEP_S))
+        except KafkaException as problem:
+            raise failure_of(problem.args[0], "aborting a transaction") from problem
+
+
+def send_all(producer: Producer, prefix: str, records: Sequence[Outgoing], wait_s: float) -> Ends:
+    """Produce the records and wait for each delivery report. Raises SendFailed."""
+    delivered = 0
+    reached: dict[tuple[str, int], int] = {}
+    failure: list[tuple[KafkaError, str]] = []
+
+    def reported(error: KafkaError | None, message: Message) -> None:
+        nonlocal delivered
+        delivered += 1
+        if error is None:
+            place = (message.topic() or "", int_of(message.partition()))
+            reached[place] = max(reached.get(place, 0), int_of(message.offset()) + 1)
+        elif not failure:
+            failure.append((error, f"{message.topic()}[{message.partition()}]"))
+
+    deadline = time.monotonic() + wait_s
+    for record in records:
+        name = cluster_name(prefix, record.topic)
+        while True:
+            try:
+                producer.produce(
+                    name,
+                    record.value,
+                    record.key,
+                    -1 if record.partition is None else record.partition,
+                    headers=list(record.headers),
+                    on_delivery=reported,
+                )
+                break
+            except BufferError:
+                producer.poll(0.05)
+                if time.monotonic() > deadline:
+                    raise SendFailed(f"the broker took no record for {wait_s:.0f} s: is it reachable?") from None
+            except KafkaException as problem:
+                error = problem.args[0]
+                if error.fatal() or error.code() == KafkaError._FATAL:
+                    raise failure_of(error, f"producing to {name}") from problem
+                raise forbidden(error, f"producing to {name}") or SendFailed(
+                    f"cannot produce to {name}: {error.str()}"
+                ) from problem
+    while delivered < len(records) and not failure:
+        try:
+            producer.flush(0.5)
+        except KafkaException as problem:
+            # A producer that may write nothing at all fails as a whole.
+            raise failure_of(problem.args[0], "producing") from problem
+        if time.monotonic() > deadline:
+            missing = len(records) - delivered
+            raise SendFailed(f"{missing} records were not acknowledged within {wait_s:.0f} s: is the broker up?")
+    if failure:
+        error, place_name = failure[0]
+        if error.code() in FENCE_CODES:
+            raise Fenced(f"{place_name}: {error.str()}: another worker took over; start this one again")
+        raise forbidden(error, f"producing to {place_name}") or SendFailed(
+            f"{place_name} refused a record: {error.str()}"
+        )
+    return {(topic.removeprefix(prefix), partition): end for (topic, partition), end in reached.items()}
+
+
+def _again(step: Callable[[], Any], attempts: int = 20) -> None:
+    """Call a transactional step again while librdkafka says that it may be."""
+    for attempt in range(attempts):
+        try:
+            step()
+            return
+        except KafkaException as problem:
+            error: KafkaError = problem.args[0]
+            if not error.retriable() or error.txn_requires_abort() or attempt == attempts - 1:
+                raise
+            time.sleep(0.02)
