@@ -31,7 +31,7 @@ from streams.errors import BadInput
 from streams.kafka.interface import Record
 from streams.shard.fold import fold
 from streams.shard.state import Shard
-from streams.store.interface import MemoryStore
+from streams.store.memory import MemoryStore
 
 TENANT, CATEGORY = "acme", "code"
 COST_MEDIAN_MS = 1_000

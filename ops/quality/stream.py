@@ -40,7 +40,7 @@ from streams.models.embedder import Embedder, EmbeddingMetrics, Remembering
 from streams.settings import Classify
 from streams.shard.fold import fold
 from streams.shard.state import Shard
-from streams.store.interface import MemoryStore
+from streams.store.memory import MemoryStore
 
 GAP_MS = 100
 BATCH = 256

@@ -37,40 +37,6 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-class MemoryStore:
-    """A store in a dictionary."""
-
-    def __init__(self) -> None:
-        self._rows: dict[bytes, bytes] = {}
-        self._reach = Reach(0, 0)
-
-    def get(self, key: bytes) -> bytes | None:
-        return self._rows.get(key)
-
-    def write(self, changes: Changes, reach: Reach) -> None:
-        for key, value in changes.items():
-            if value is None:
-                self._rows.pop(key, None)
-            else:
-                self._rows[key] = value
-        self._reach = reach
-
-    def reach(self) -> Reach:
-        return self._reach
-
-    def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        for key in sorted(self._rows):
-            if key.startswith(prefix):
-                yield key, self._rows[key]
-
-    def wipe(self) -> None:
-        self._rows.clear()
-        self._reach = Reach(0, 0)
-
-    def close(self) -> None:
-        pass
-
-
 def digest(rows: Iterator[tuple[bytes, bytes]]) -> str:
     """A digest of keys and values in order, hex: two stores that hold the same have the same."""
     running = hashlib.blake2b(digest_size=16)

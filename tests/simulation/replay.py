@@ -22,7 +22,7 @@ from streams.shard.fold import fold
 from streams.shard.index.entries import EntryIndex, Seen, namespace_of
 from streams.shard.index.vector_tables import Found, Query, Search, Table, Tables
 from streams.shard.state import Shard
-from streams.store.interface import MemoryStore
+from streams.store.memory import MemoryStore
 from streams.vectors import cosine, decode
 from tests.simulation.records import State, header, read_all
 

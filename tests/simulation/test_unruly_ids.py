@@ -13,7 +13,7 @@ from streams.messaging.ids import wire_id
 from streams.shard.fold import fold
 from streams.shard.outcome import Folded
 from streams.shard.state import Shard
-from streams.store.interface import MemoryStore
+from streams.store.memory import MemoryStore
 from tests.simulation.replay import replay
 from tests.simulation.withdrawn import served_after_withdrawal
 from tests.streams.shard.journal import Journal, forward_id, near, vector

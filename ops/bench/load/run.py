@@ -46,7 +46,8 @@ from streams.settings import Adapt
 from streams.shard.fold import fold
 from streams.shard.outcome import Folded
 from streams.shard.state import Shard
-from streams.store.interface import MemoryStore, Reach
+from streams.store.interface import Reach
+from streams.store.memory import MemoryStore
 
 TENANT = "bench"
 TAG = "feedfeedfeed"

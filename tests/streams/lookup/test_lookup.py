@@ -26,7 +26,8 @@ from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.shard.fold import TIMERS_MAX, fold
 from streams.shard.state import Shard
-from streams.store.interface import MemoryStore, Reach, Store, digest
+from streams.store.interface import Reach, Store, digest
+from streams.store.memory import MemoryStore
 from tests.streams.shard.journal import JOURNAL_ID, Journal, near, policy, vector
 
 PARTITIONS = {

@@ -22,7 +22,7 @@ from streams.kafka.interface import Outgoing, Record
 from streams.shard.fold import fold
 from streams.shard.outcome import Folded
 from streams.shard.state import Shard
-from streams.store.interface import MemoryStore
+from streams.store.memory import MemoryStore
 from streams.vectors import encode, quantise
 
 JOURNAL_ID = "-_journal--id_"

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import StoreDamaged, WrongSetup
-from streams.store.interface import MemoryStore, Reach, Store, digest
+from streams.store.interface import Reach, Store, digest
+from streams.store.memory import MemoryStore
 from streams.store.rocksdb import RocksStore, open_or_replace
 
 

@@ -1,0 +1,41 @@
+"""A store in memory: for tests, and for folding without a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from streams.store.interface import Changes, Reach
+
+
+class MemoryStore:
+    """A store in a dictionary."""
+
+    def __init__(self) -> None:
+        self._rows: dict[bytes, bytes] = {}
+        self._reach = Reach(0, 0)
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._rows.get(key)
+
+    def write(self, changes: Changes, reach: Reach) -> None:
+        for key, value in changes.items():
+            if value is None:
+                self._rows.pop(key, None)
+            else:
+                self._rows[key] = value
+        self._reach = reach
+
+    def reach(self) -> Reach:
+        return self._reach
+
+    def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        for key in sorted(self._rows):
+            if key.startswith(prefix):
+                yield key, self._rows[key]
+
+    def wipe(self) -> None:
+        self._rows.clear()
+        self._reach = Reach(0, 0)
+
+    def close(self) -> None:
+        pass
