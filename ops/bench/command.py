@@ -194,7 +194,7 @@ def load(
     from ops.bench.load import bench as bench_load
     from ops.bench.load import questions as bench_load_questions
     from ops.bench.load import table as bench_load_table
-    from streams.models.embedder import load_embedder
+    from streams.models.loading import load_embedder
 
     settings = options.settings_of(context)
     pairs = bench_load_questions.read_pairs(questions) if questions else bench_load_questions.made()

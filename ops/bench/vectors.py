@@ -11,7 +11,8 @@ import numpy as np
 
 from ops.data.lines import Unreadable, json_object, text_of, whole_lines_of
 from streams.errors import BadInput, WrongSetup
-from streams.models.embedder import Embedder, load_embedder
+from streams.models.embedder import Embedder
+from streams.models.loading import load_embedder
 from streams.settings import Embedding
 from streams.vectors import Floats
 

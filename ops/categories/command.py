@@ -186,7 +186,7 @@ def _part(taken: Taken, parts: Sequence[str] | None, split: str | None, path: Pa
 
 
 def _embedder(settings: Settings) -> Embedder:
-    from streams.models.embedder import load_embedder
+    from streams.models.loading import load_embedder
 
     return load_embedder(settings.embedding, settings.state_dir / "models")
 

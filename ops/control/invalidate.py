@@ -141,7 +141,7 @@ def _read(reader: Callable[[str], T], text: str | None, option: str) -> T | None
 def _near(settings: Settings, text: str, similarity: float) -> Near:
     """The question as the shards know questions: by the embedder of the settings, which must be that of classify."""
     from schemas.base import Near
-    from streams.models.embedder import load_embedder
+    from streams.models.loading import load_embedder
     from streams.vectors import encode, quantise
 
     embedder = load_embedder(settings.embedding, settings.state_dir / "models")

@@ -218,7 +218,7 @@ def bar(doing: str) -> Iterator[Callable[[int, int], None]]:
 
 def embedder_of(settings: Settings) -> tuple[Any, Path]:
     """The embedder of the settings, and where vectors of evaluated texts are kept."""
-    from streams.models.embedder import load_embedder
+    from streams.models.loading import load_embedder
 
     cache = settings.state_dir / "evaluate"
     return load_embedder(settings.embedding, settings.state_dir / "models"), cache
@@ -229,7 +229,8 @@ def opinion_of(name: str | None, score_min: float, settings: Settings) -> Opinio
     if name is None:
         return None
     from ops.quality.stages import Opinion
-    from streams.models.verifier import RememberingVerifier, load_verifier
+    from streams.models.loading import load_verifier
+    from streams.models.verifier import RememberingVerifier
 
     said = {"backend": "words"} if name == "words" else {"model": name}
     wanted = settings.verify.model_copy(update=said)

@@ -36,7 +36,8 @@ from streams.kafka.interface import Outgoing, Record
 from streams.messaging.ids import wire_id
 from streams.messaging.routes import ShardRoute, decode_route
 from streams.metrics import Metrics
-from streams.models.embedder import Embedder, EmbeddingMetrics, Remembering
+from streams.models.embedder import Embedder
+from streams.models.embedding_cache import EmbeddingMetrics, Remembering
 from streams.settings import Classify
 from streams.shard.fold import fold
 from streams.shard.state import Shard

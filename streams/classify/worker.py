@@ -30,7 +30,9 @@ from streams.messaging.responses import reply_of
 from streams.messaging.shards import shards_of
 from streams.metrics import Metrics
 from streams.models.category_classifier import Categories, load_categories
-from streams.models.embedder import Embedder, EmbeddingMetrics, Remembering, load_embedder
+from streams.models.embedder import Embedder
+from streams.models.embedding_cache import EmbeddingMetrics, Remembering
+from streams.models.loading import load_embedder
 from streams.runtime.context import WorkerContext
 from streams.runtime.policy_follower import within_ms_of
 from streams.runtime.policy_session import policy_session

@@ -20,7 +20,9 @@ from streams.kafka.interface import Outgoing, Record
 from streams.messaging.dead_letters import turn_away
 from streams.messaging.decoding import read
 from streams.metrics import Metrics
-from streams.models.embedder import Embedder, EmbeddingMetrics, Remembering, load_embedder
+from streams.models.embedder import Embedder
+from streams.models.embedding_cache import EmbeddingMetrics, Remembering
+from streams.models.loading import load_embedder
 from streams.runtime.background import beside
 from streams.runtime.context import WorkerContext
 from streams.runtime.stateless import Step, run_stateless

@@ -9,12 +9,10 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 from streams.lru import Kept
 from streams.models.hashing_embedder import content_words
-from streams.settings import Verify
 
 Pair = tuple[str, str]
 
@@ -73,20 +71,6 @@ class RememberingVerifier:
                 if score is not None:
                     self._kept.put(key, score)
         return [found[key] for key in keys]
-
-
-def load_verifier(settings: Verify, cache_dir: Path) -> Verifier | None:
-    """The verifier of the settings, None when they name none; `cache_dir` keeps what is derived from a model.
-
-    Raises WrongSetup when the model is not on this machine, is another than expected, or is none for pairs.
-    """
-    if settings.backend == "words":
-        return WordsVerifier()
-    if settings.model is None:
-        return None
-    from streams.models.cross_encoder import load_model_verifier
-
-    return load_model_verifier(settings, settings.model, cache_dir)
 
 
 def _shared(one: Counter[str], other: Counter[str]) -> float | None:

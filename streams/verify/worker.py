@@ -20,7 +20,8 @@ from streams.messaging.dead_letters import turn_away
 from streams.messaging.decoding import read
 from streams.messaging.shards import Shards
 from streams.metrics import SECONDS, Metrics
-from streams.models.verifier import RememberingVerifier, Verifier, load_verifier
+from streams.models.loading import load_verifier
+from streams.models.verifier import RememberingVerifier, Verifier
 from streams.runtime.background import beside
 from streams.runtime.context import WorkerContext
 from streams.runtime.stateless import Step, run_stateless

@@ -28,7 +28,7 @@ from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing, Record
 from streams.messaging.dead_letters import bury
 from streams.messaging.ids import wire_id
-from streams.models.embedder import load_embedder
+from streams.models.loading import load_embedder
 from streams.settings import Settings
 from streams.shard.columns import ENTRIES, entry_id
 from streams.vectors import encode, quantise

@@ -14,7 +14,8 @@ from schemas.policy import UNCATEGORISED, Policy
 from streams.classify.routing import Router
 from streams.errors import WrongSetup
 from streams.models.category_classifier import Categories
-from streams.models.embedder import Embedder, load_embedder
+from streams.models.embedder import Embedder
+from streams.models.loading import load_embedder
 from streams.settings import Embedding
 from streams.vectors import Ints, quantise
 

@@ -20,7 +20,7 @@ from streams.classify.worker import Classifier, Incarnations
 from streams.errors import RefusalCode
 from streams.kafka.interface import Outgoing, Record
 from streams.metrics import Metrics
-from streams.models.embedder import EmbeddingMetrics, Remembering
+from streams.models.embedding_cache import EmbeddingMetrics, Remembering
 from streams.models.hashing_embedder import FreeEmbedder
 from streams.models.transformer_embedder import ModelEmbedder
 from streams.settings import Classify

@@ -32,7 +32,7 @@ from streams.kafka.memory import MemoryLog
 from streams.messaging.routes import DirectRoute, decode_route
 from streams.metrics import Metrics
 from streams.models.category_artifact import write
-from streams.models.embedder import EmbeddingMetrics, Remembering
+from streams.models.embedding_cache import EmbeddingMetrics, Remembering
 from streams.models.hashing_embedder import FreeEmbedder
 from streams.runtime.context import WorkerContext
 from streams.settings import Classify, Embedding, Settings

@@ -21,7 +21,7 @@ from streams.classify.reply_topic import ReplyTo
 from streams.classify.worker import Classifier, Incarnations
 from streams.kafka.interface import Record
 from streams.metrics import Metrics
-from streams.models.embedder import EmbeddingMetrics, Remembering
+from streams.models.embedding_cache import EmbeddingMetrics, Remembering
 from streams.models.hashing_embedder import FreeEmbedder
 from streams.settings import Classify
 from tests.fuzz.identity import EMBEDDER, POLICIES, Place, example, place_of

@@ -12,7 +12,7 @@ from schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
 from streams.classify.routing import Ask, Embed, Router, everything_said
 from streams.metrics import Metrics
 from streams.models.category_classifier import Categories
-from streams.models.embedder import EmbeddingMetrics, Remembering
+from streams.models.embedding_cache import EmbeddingMetrics, Remembering
 from streams.models.hashing_embedder import FreeEmbedder
 from streams.vectors import Ints, quantise
 from tests.streams.models.made_categories import artefact, axis

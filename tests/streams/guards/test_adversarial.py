@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from streams.errors import WrongSetup
-from streams.models.embedder import load_embedder
+from streams.models.loading import load_embedder
 from streams.settings import Embedding
 from tests.streams.guards.asked import refusal
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from streams.metrics import Metrics
-from streams.models.embedder import EmbeddingMetrics, Remembering, load_embedder
+from streams.models.embedding_cache import EmbeddingMetrics, Remembering
 from streams.models.hashing_embedder import FreeEmbedder
+from streams.models.loading import load_embedder
 from streams.settings import Embedding
 from streams.vectors import Floats
 

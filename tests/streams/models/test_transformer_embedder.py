@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from streams.errors import WrongSetup
-from streams.models.embedder import Embedder, load_embedder
+from streams.models.embedder import Embedder
 from streams.models.files import packaged
+from streams.models.loading import load_embedder
 from streams.models.transformer_embedder import KNOWN_SHA256, PACKAGES, ModelEmbedder
 from streams.settings import Embedding
 

@@ -12,7 +12,8 @@ import pytest
 
 from streams.errors import WrongSetup
 from streams.models.cross_encoder import CrossEncoderVerifier, probabilities
-from streams.models.verifier import Pair, RememberingVerifier, Verifier, WordsVerifier, load_verifier
+from streams.models.loading import load_verifier
+from streams.models.verifier import Pair, RememberingVerifier, Verifier, WordsVerifier
 from streams.settings import Verify
 
 RESET: Pair = ("how do i reset my password", "reset my password how")

@@ -1,0 +1,71 @@
+"""The vectors of recent texts, so that a repeated text is not embedded again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from prometheus_client import Counter
+
+from streams.lru import Kept
+from streams.metrics import Metrics
+from streams.models.embedder import Embedder, of_record
+from streams.vectors import Ints
+
+
+class EmbeddingMetrics:
+    """The metrics of a processor that embeds texts, on the registry of those that all workers have."""
+
+    def __init__(self, shared: Metrics) -> None:
+        self.embedded = Counter(
+            "refrain_texts_embedded", "Texts embedded, and remembered", ["how"], registry=shared.registry
+        )
+
+
+class Remembering:
+    """An embedder that remembers the vectors of recent texts, by digest: no text stays in it."""
+
+    def __init__(self, embedder: Embedder, capacity: int, metrics: EmbeddingMetrics) -> None:
+        self.embedder = embedder
+        self._new = metrics.embedded.labels("embedded")
+        self._known = metrics.embedded.labels("remembered")
+        self._kept: Kept[bytes, Ints | None] = Kept(capacity)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def vectors(self, texts: Sequence[str]) -> list[Ints | None]:
+        """The vectors of record of the texts, None for a text without one; one model call for those not known."""
+        keys = [_key(text) for text in texts]
+        found: dict[bytes, Ints | None] = {}
+        missing: dict[bytes, str] = {}
+        for key, text in zip(keys, texts, strict=True):
+            if key in self._kept:
+                found[key] = self._kept.get(key)
+            else:
+                missing[key] = text
+        self._known.inc(len(keys) - len(missing))
+        self._new.inc(len(missing))
+        if missing:
+            found |= self._embed(missing)
+        return [found[key] for key in keys]
+
+    def forget(self, texts: Sequence[str]) -> None:
+        """Drop what is remembered of the texts."""
+        for text in texts:
+            self._kept.drop(_key(text))
+
+    def clear(self) -> None:
+        """Drop all that is remembered."""
+        self._kept.clear()
+
+    def _embed(self, missing: dict[bytes, str]) -> dict[bytes, Ints | None]:
+        rows = self.embedder.embed(list(missing.values()))
+        fresh = {key: of_record(row) for key, row in zip(missing, rows, strict=True)}
+        for key, vector in fresh.items():
+            self._kept.put(key, vector)
+        return fresh
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
