@@ -26,9 +26,9 @@ from schemas.base import Message, Reply, Sealed
 from schemas.journal import Answered, Asked, Origin, PolicySet, Seen
 from schemas.policy import Cacheable, CategoryPolicy, Eviction, Limits, Policy, Quota
 from schemas.responses import Outcome
-from streams.classify.identity import decision_id
 from streams.errors import BadInput
 from streams.kafka.interface import Record
+from streams.messaging.ids import decision_id
 from streams.shard.fold import fold
 from streams.shard.state import Shard
 from streams.store.memory import MemoryStore

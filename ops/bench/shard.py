@@ -27,8 +27,8 @@ from schemas.documents import Entry, Meta, ShardPolicy, TableMode
 from schemas.journal import Asked, Origin, Seen
 from schemas.policy import Cacheable, CategoryPolicy, Guard, Limits, Policy, Quota
 from schemas.responses import Outcome
-from streams.classify.identity import decision_id
 from streams.kafka.interface import Record
+from streams.messaging.ids import decision_id
 from streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id
 from streams.shard.fold import fold
 from streams.shard.index.entries import namespace_of

@@ -29,11 +29,10 @@ from schemas.journal import Answered, PolicySet, Verified
 from schemas.policy import UNCATEGORISED, CategoryPolicy, Limits, Policy, Quota
 from schemas.requests import Request
 from schemas.responses import Outcome
-from streams.classify.identity import decision_id, decision_tag
 from streams.classify.reply_topic import ReplyTo
 from streams.classify.worker import Classifier, Incarnations
 from streams.kafka.interface import Outgoing, Record
-from streams.messaging.ids import wire_id
+from streams.messaging.ids import decision_id, decision_tag, wire_id
 from streams.messaging.routes import ShardRoute, decode_route
 from streams.metrics import Metrics
 from streams.models.embedder import Embedder

@@ -13,10 +13,9 @@ from schemas.requests import Request
 from schemas.responses import DecisionSummary, Outcome
 from streams.errors import RefusalCode
 from streams.kafka.interface import Outgoing
-from streams.messaging.responses import Body, refused, respond
+from streams.messaging.forwards import deadline_at_ms, unstreamed
+from streams.messaging.responses import refused, respond
 from streams.messaging.routes import DirectRoute, encode_route
-
-NOT_FORWARDED = frozenset({"stream", "stream_options"})
 
 
 class Passing(NamedTuple):
@@ -80,14 +79,3 @@ class Passing(NamedTuple):
             outcome=outcome,
         )
         return Outgoing("journal", f"{passed.tenant}/{passed.category or '-'}/0".encode(), passed.encode())
-
-
-def unstreamed(body: Body) -> Body:
-    """The body as a model gets it: it answers in one piece."""
-    return {name: value for name, value in body.items() if name not in NOT_FORWARDED}
-
-
-def deadline_at_ms(asked_at_ms: int, wanted_at_ms: int | None, limits: Limits) -> int:
-    """When nobody waits any more: what the client named, cut to the policy's longest wait."""
-    longest = asked_at_ms + limits.answer_timeout_ms
-    return longest if wanted_at_ms is None else min(longest, wanted_at_ms)

@@ -62,16 +62,6 @@ class Identity(NamedTuple):
     """32 hex digits over the question's normal form, or over the last message when it is not comparable."""
 
 
-def decision_tag(requests_topic_id: str, journal_topic_id: str) -> str:
-    """12 hex digits that name these incarnations of the two topics: a recreated topic never repeats an id."""
-    return hashlib.sha256(f"{requests_topic_id}/{journal_topic_id}".encode()).hexdigest()[:12]
-
-
-def decision_id(partition: int, offset: int, tag: str) -> str:
-    """The id of the decision, and of the forward, of the request at these coordinates."""
-    return f"{partition}-{offset}-{tag}"
-
-
 def canonical(value: Any) -> bytes:
     """Canonical JSON of a parsed value: keys sorted, numbers by value (1.0 is 1, -0.0 is 0), strings as they are.
 

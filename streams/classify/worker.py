@@ -16,15 +16,17 @@ from schemas.decisions import Reason
 from schemas.journal import Asked, Origin
 from schemas.policy import Limits
 from schemas.requests import CacheMode, Request
-from streams.classify.bypass import Passing, unstreamed
+from streams.classify.bypass import Passing
 from streams.classify.framing import Framed, frame
-from streams.classify.identity import Question, check_length, decision_id, decision_tag, identify, question_of
+from streams.classify.identity import Question, check_length, identify, question_of
 from streams.classify.parsing import parse, request_of
 from streams.classify.rejection import NAME, Rejections, check_carried
 from streams.classify.reply_topic import ReplyTo, partitions_of
 from streams.classify.routing import Ask, Place, Router, Terms
 from streams.errors import RefrainError, Refusal, RefusalCode
 from streams.kafka.interface import Log, Outgoing, Record
+from streams.messaging.forwards import unstreamed
+from streams.messaging.ids import decision_id, decision_tag
 from streams.messaging.privacy import has_never
 from streams.messaging.responses import reply_of
 from streams.messaging.shards import shards_of

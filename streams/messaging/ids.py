@@ -10,6 +10,7 @@ A topic id is base64url: it may hold `-` and `_` anywhere, so a text is never ta
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import NamedTuple
 
@@ -115,3 +116,13 @@ def parts_of_room_id(id_: str) -> tuple[str, str]:
     if not slash or "/" in category:
         raise ValueError(f"{id_!r} is not TENANT/CATEGORY")
     return tenant, category
+
+
+def decision_tag(requests_topic_id: str, journal_topic_id: str) -> str:
+    """12 hex digits that name these incarnations of the two topics: a recreated topic never repeats an id."""
+    return hashlib.sha256(f"{requests_topic_id}/{journal_topic_id}".encode()).hexdigest()[:12]
+
+
+def decision_id(partition: int, offset: int, tag: str) -> str:
+    """The id of the decision, and of the forward, of the request at these coordinates."""
+    return f"{partition}-{offset}-{tag}"

@@ -9,10 +9,10 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.base import Sealed
 from schemas.observations import Comparison, Observation
-from streams.classify.identity import decision_id
 from streams.compare.worker import run_compare
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
+from streams.messaging.ids import decision_id
 from streams.settings import Settings
 from tests.integration.processors import eventually, running
 from tests.integration.topics import create_table

@@ -14,10 +14,10 @@ from schemas.decisions import Decision, Reason
 from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
 from schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from schemas.responses import Outcome
-from streams.classify.identity import decision_id
 from streams.govern.worker import run_govern
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
+from streams.messaging.ids import decision_id
 from streams.runtime.policy_follower import PolicyWatch
 from streams.settings import Settings
 from tests.integration.processors import Running, eventually, running

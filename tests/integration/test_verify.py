@@ -10,9 +10,9 @@ from confluent_kafka.admin import AdminClient
 from schemas.base import Sealed
 from schemas.doubts import DoubtRaised
 from schemas.journal import Verified, decode_event
-from streams.classify.identity import decision_id
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Outgoing
+from streams.messaging.ids import decision_id
 from streams.settings import Settings, Verify
 from streams.verify.worker import run_verify
 from tests.integration.processors import eventually, running

@@ -12,9 +12,9 @@ from typing import NamedTuple, TypeVar
 from ops.ask.client import HEADER
 from schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON, HEADER_TOPIC
 from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
-from streams.classify.identity import decision_id, decision_tag
 from streams.kafka.cluster import KafkaLog
 from streams.kafka.interface import Headers, Log, Record
+from streams.messaging.ids import decision_id, decision_tag
 from streams.store.interface import digest
 from streams.store.rocksdb import RocksStore
 

@@ -38,9 +38,8 @@ from schemas.policy import Cacheable, CategoryPolicy
 from schemas.responses import Outcome, Problem
 from streams.adapt.load_window import Smoothed, load_of
 from streams.adapt.worker import AdaptMetrics, Desk
-from streams.classify.identity import decision_id
 from streams.kafka.interface import Record
-from streams.messaging.ids import request_place_of
+from streams.messaging.ids import decision_id, request_place_of
 from streams.metrics import Metrics
 from streams.settings import Adapt
 from streams.shard.fold import fold

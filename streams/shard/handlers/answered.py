@@ -11,11 +11,10 @@ from schemas.journal import Answered, AnswerFailed, AnswerWithheld
 from schemas.observations import Observation
 from schemas.policy import Cacheable, Limits
 from schemas.responses import DecisionSummary, Outcome, Response
-from streams.classify.identity import decision_tag
 from streams.errors import Refusal, RefusalCode
 from streams.kafka.interface import Outgoing, Record
 from streams.messaging.dead_letters import bury
-from streams.messaging.ids import request_place_of, topic_place_of
+from streams.messaging.ids import decision_tag, request_place_of, topic_place_of
 from streams.messaging.privacy import may_keep
 from streams.messaging.responses import compact, digest_of_answer, project, refused, respond, served, tokens_of
 from streams.shard import counts

@@ -15,10 +15,10 @@ from schemas.journal import Asked
 from schemas.policy import Cacheable, Limits, Policy
 from schemas.requests import CacheMode
 from schemas.responses import DecisionSummary, Outcome, Response
-from streams.classify.bypass import deadline_at_ms as longest_wait
-from streams.classify.bypass import unstreamed
 from streams.errors import RefusalCode
 from streams.kafka.interface import Outgoing, Record
+from streams.messaging.forwards import deadline_at_ms as longest_wait
+from streams.messaging.forwards import unstreamed
 from streams.messaging.responses import refused, respond, served
 from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from streams.shard.adaptation import terms

@@ -23,12 +23,12 @@ from schemas.journal import Asked, Passed, decode_event
 from schemas.policy import Cacheable, CategoryPolicy, Limits, Match, Policy, Rule
 from schemas.responses import Outcome, Response
 from schemas.topics import BY_NAME
-from streams.classify.identity import decision_id, decision_tag
 from streams.classify.reply_topic import ReplyTo
 from streams.classify.worker import OUT_BYTES_MAX, Classifier, Incarnations, check_topics, run_classify
 from streams.errors import LogFailed, RefusalCode, WrongSetup
 from streams.kafka.interface import Headers, Outgoing, Record
 from streams.kafka.memory import MemoryLog
+from streams.messaging.ids import decision_id, decision_tag
 from streams.messaging.routes import DirectRoute, decode_route
 from streams.metrics import Metrics
 from streams.models.category_artifact import write

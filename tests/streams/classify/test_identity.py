@@ -12,17 +12,9 @@ from hypothesis import strategies as st
 from schemas.base import Source
 from schemas.policy import CategoryPolicy
 from streams.classify.framing import Framed
-from streams.classify.identity import (
-    FIELDS_MAX,
-    OTHER,
-    Identity,
-    canonical,
-    decision_id,
-    decision_tag,
-    identify,
-    question_of,
-)
+from streams.classify.identity import FIELDS_MAX, OTHER, Identity, canonical, identify, question_of
 from streams.errors import Refusal, RefusalCode
+from streams.messaging.ids import decision_id, decision_tag
 
 PLAIN = CategoryPolicy()
 whole = st.characters(exclude_categories=["Cs"])

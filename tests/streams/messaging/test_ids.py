@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.classify.identity import decision_id, decision_tag
 from streams.messaging.ids import (
     TAG_CHARS,
     RequestPlace,
     TopicPlace,
     ban_id,
     column_id,
+    decision_id,
+    decision_tag,
     parts_of_ban_id,
     parts_of_column_id,
     parts_of_room_id,

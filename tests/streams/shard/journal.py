@@ -17,8 +17,8 @@ from schemas.journal import Answered, AnswerFailed, Asked, Origin, PolicySet, Se
 from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy, Quota
 from schemas.requests import CacheMode
 from schemas.responses import Problem, Response
-from streams.classify.identity import decision_id, decision_tag
 from streams.kafka.interface import Outgoing, Record
+from streams.messaging.ids import decision_id, decision_tag
 from streams.shard.fold import fold
 from streams.shard.outcome import Folded
 from streams.shard.state import Shard
