@@ -13,8 +13,8 @@ from typing import NamedTuple
 from prometheus_client import Counter
 
 from schemas.observations import Comparison, NotCompared, Observation
-from streams.classify.framing import mean, split
 from streams.compare.answer_text import text_of
+from streams.compare.parts import mean, split
 from streams.errors import Refusal
 from streams.kafka.interface import Outgoing, Record
 from streams.messaging.dead_letters import turn_away

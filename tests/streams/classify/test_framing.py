@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.classify.exact_form import normal
-from streams.classify.framing import Framed, frame, mean, split
+from streams.classify.framing import Framed, frame
+from streams.compare.parts import mean, split
 from streams.models.hashing_embedder import FreeEmbedder
 from streams.vectors import Ints, quantise, similarity
 
