@@ -23,7 +23,6 @@ from streams.shard.columns import Change, Column
 from streams.shard.counters import Tallies
 from streams.shard.in_flight import Flights
 from streams.shard.index.entries import EntryIndex, Seen, namespace_of
-from streams.shard.index.vector_tables import Query
 from streams.shard.verifications import Doubts, Opinions
 from streams.store.interface import Reach, Store
 from streams.vectors import Ints, decode
@@ -263,8 +262,3 @@ def _restore_entries(shard: Shard, threads: int) -> None:
 def _build(shard: Shard, space: bytes, batch: tuple[list[int], list[Ints]], threads: int) -> None:
     rows, vectors = batch
     shard.entries.build(space, np.array(rows, dtype=np.int32), np.stack(vectors), threads)
-
-
-def query_of(vector: str | None) -> Query | None:
-    """A vector on the wire as a query. Raises ValueError for one that is none."""
-    return None if vector is None else Query.of(decode(vector))

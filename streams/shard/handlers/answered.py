@@ -21,10 +21,10 @@ from streams.shard import counts
 from streams.shard.admission import NotKept, not_kept
 from streams.shard.columns import ENTRIES, FLIGHTS, TABLES, WAITING, Change, entry_id
 from streams.shard.counts import Count, Dropped
-from streams.shard.handlers.invalidated import is_grounded, is_withdrawn
 from streams.shard.handlers.room import make_room
 from streams.shard.in_flight import Airborne
 from streams.shard.outcome import Folded
+from streams.shard.removal import is_grounded, is_withdrawn
 from streams.shard.state import Shard
 
 OBSERVATION_BYTES_MAX = 2_000_000

@@ -6,16 +6,17 @@ then has landed: so nothing that it means can be served, joined or admitted mean
 
 from __future__ import annotations
 
-from schemas.documents import Banned, Flight, Withdrawal
+from schemas.documents import Banned, Withdrawal
 from schemas.journal import EntriesInvalidated, HitJudged
 from schemas.policy import Cacheable, Policy
 from streams.kafka.interface import Record
 from streams.messaging.ids import ban_id, column_id, place_of
-from streams.shard.columns import BANNED, ENTRIES, OPINIONS, STATS, WITHDRAWALS, Change, entry_id, opinion_id
-from streams.shard.counts import Evicted, evicted
+from streams.shard.columns import BANNED, WITHDRAWALS, Change
+from streams.shard.counts import Evicted
 from streams.shard.index.entries import Seen, namespace_of
-from streams.shard.invalidation import concerns, matches, ordered
+from streams.shard.invalidation import matches, ordered
 from streams.shard.outcome import Folded
+from streams.shard.removal import remove
 from streams.shard.state import Shard
 
 LOOKED_AT_MAX = 32
@@ -61,37 +62,6 @@ def withdraw_judged(shard: Shard, event: HitJudged, record: Record, out: Folded)
 def ban(namespace: str, answer: str, version: int) -> Change:
     """The answer (digest) is not kept or served again in the namespace (hex)."""
     return BANNED.put(ban_id(namespace, answer), Banned(version=version))
-
-
-def is_withdrawn(shard: Shard, seen: Seen, namespace: bytes) -> bool:
-    """Whether an entry that is still there must not be served."""
-    banned = shard.banned.get(namespace.hex())
-    if not shard.withdrawals and banned is None:
-        return False
-    entry = shard.entry(seen)
-    if banned is not None and entry.answer_digest in banned:
-        return True
-    wire_id = shard.wire_id(seen.id)
-    return any(matches(rule, entry, wire_id) for rule in shard.withdrawals.values())
-
-
-def is_grounded(shard: Shard, flight: Flight) -> bool:
-    """Whether a question on its way may not be joined, nor its answer kept: it was asked before a withdrawal."""
-    return any(concerns(rule, flight) for rule in shard.withdrawals.values())
-
-
-def remove(shard: Shard, leaving: list[Seen], why: Evicted, out: Folded) -> None:
-    """Entries leave the shard; counted by category and reason."""
-    for seen in leaving:
-        out.counts.append(evicted(shard.entries.category_of(seen), why))
-    shard.apply([change for seen in leaving for change in departure(shard, seen)])
-
-
-def departure(shard: Shard, seen: Seen) -> list[Change]:
-    """The changes by which an entry leaves, and what was said of it."""
-    gone = [ENTRIES.delete(entry_id(seen.id))]
-    gone += [OPINIONS.delete(opinion_id(seen.id, text)) for text in shard.opinions.of(seen.id)]
-    return [*gone, STATS.delete(entry_id(seen.id))] if seen.hits else gone
 
 
 def sweep(shard: Shard, out: Folded) -> bool:

@@ -13,9 +13,9 @@ from schemas.policy import Policy
 from streams.shard.columns import AGING, Change
 from streams.shard.counts import Count, Evicted, evicted
 from streams.shard.eviction.quotas import WHOLE_SHARD
-from streams.shard.handlers.invalidated import departure
 from streams.shard.in_flight import Airborne
 from streams.shard.index.entries import Seen
+from streams.shard.removal import departure
 from streams.shard.state import Shard
 
 EVICTED_MAX = 64

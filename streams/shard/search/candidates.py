@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from schemas.decisions import Candidate, Guarded
 from streams import guards
-from streams.shard.handlers.invalidated import is_withdrawn
 from streams.shard.index.entries import Seen
+from streams.shard.removal import is_withdrawn
 from streams.shard.search.question import Question
 from streams.shard.state import Shard
 

@@ -9,7 +9,7 @@ from schemas.policy import CategoryPolicy, Limits
 from streams.shard.adaptation import Effective, TermsInForce
 from streams.shard.index.entries import namespace_of, text_key
 from streams.shard.index.vector_tables import Query
-from streams.shard.state import query_of
+from streams.vectors import decode
 
 
 class Second(NamedTuple):
@@ -59,3 +59,8 @@ class Question(NamedTuple):
             query_of(asked.vector),
             space,
         )
+
+
+def query_of(vector: str | None) -> Query | None:
+    """A vector on the wire as a query. Raises ValueError for one that is none."""
+    return None if vector is None else Query.of(decode(vector))

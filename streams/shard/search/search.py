@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from schemas.decisions import Candidate, Guarded, Reason
-from streams.shard.handlers.invalidated import is_grounded
 from streams.shard.in_flight import Airborne
 from streams.shard.index.entries import Seen
 from streams.shard.index.vector_tables import Query
+from streams.shard.removal import is_grounded
 from streams.shard.search import candidates
 from streams.shard.search.candidates import Candidates, Looked, guard
 from streams.shard.search.question import Question
