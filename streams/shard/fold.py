@@ -11,7 +11,6 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from schemas.decisions import Reason
-from schemas.documents import Judged, ShardLoad, ShardPolicy, Switched
 from schemas.journal import (
     Answered,
     AnswerFailed,
@@ -37,11 +36,9 @@ from streams.messaging.ids import topic_place
 from streams.messaging.privacy import may_keep
 from streams.messaging.responses import refused, respond
 from streams.shard import counts
-from streams.shard.adaptation import JUDGED_MAX
-from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES
 from streams.shard.counts import Dropped
 from streams.shard.handlers import answered, asked, invalidated, verified
-from streams.shard.handlers import room as eviction
+from streams.shard.handlers.commands import on_cache_switched, on_hit_judged, on_load_changed, on_policy_set
 from streams.shard.outcome import Folded, decided, summary
 from streams.shard.search.question import Second
 from streams.shard.state import Shard
@@ -182,37 +179,6 @@ def _on_passed(shard: Shard, event: Passed, record: Record, out: Folded) -> None
     )
 
 
-def _on_policy(shard: Shard, event: PolicySet, record: Record, out: Folded) -> None:
-    anew = eviction.valued_anew(shard, event.policy, record.offset)
-    withdrawn = invalidated.on_policy(shard, event.policy, record.offset)
-    policy = ShardPolicy(version=event.version, policy=event.policy)
-    shard.apply([POLICIES.put(POLICY_ID, policy), *anew, *withdrawn])
-    out.counts.append(counts.policy_set(event.version))
-
-
-def _on_load(shard: Shard, event: LoadChanged, record: Record, out: Folded) -> None:
-    load = ShardLoad(version=event.version, load=event.load, valid_until_ms=event.valid_until_ms)
-    shard.apply([LOADS.put(event.model, load)])
-
-
-def _on_judged(shard: Shard, event: HitJudged, record: Record, out: Folded) -> None:
-    # A miss whose answer is wrong says nothing of how near is near enough.
-    if event.category is not None and event.entry_id is not None:
-        recent = (shard.judged.get(event.category, "") + ("1" if event.correct else "0"))[-JUDGED_MAX:]
-        shard.apply([JUDGED.put(event.category, Judged(recent=recent))])
-    if not event.correct:
-        invalidated.withdraw_judged(shard, event, record, out)
-
-
-def _on_switched(shard: Shard, event: CacheSwitched, record: Record, out: Folded) -> None:
-    """Off stands until it is switched on; on without a category ends every switch."""
-    if not event.on:
-        shard.apply([SWITCHES.put(event.category or ALL, Switched(version=event.version))])
-        return
-    ended = [name for name in sorted(shard.switches) if event.category in (None, name)]
-    shard.apply([SWITCHES.delete(name) for name in ended])
-
-
 def _on_verified(shard: Shard, event: Verified, record: Record, out: Folded) -> None:
     resumed = verified.remember(shard, event)
     if resumed is None:
@@ -233,10 +199,10 @@ _HANDLERS: dict[type, Callable[[Shard, Any, Record, Folded], None]] = {
     AnswerFailed: answered.on_failed,
     AnswerWithheld: answered.on_withheld,
     Verified: _on_verified,
-    PolicySet: _on_policy,
-    LoadChanged: _on_load,
+    PolicySet: on_policy_set,
+    LoadChanged: on_load_changed,
     EntriesInvalidated: invalidated.on_invalidated,
-    HitJudged: _on_judged,
-    CacheSwitched: _on_switched,
+    HitJudged: on_hit_judged,
+    CacheSwitched: on_cache_switched,
     Tick: _on_tick,
 }
