@@ -33,7 +33,8 @@ from streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES
 from streams.shard.fold import fold
 from streams.shard.index.entries import namespace_of
 from streams.shard.index.hnsw import EF_CONSTRUCTION, SEED, M
-from streams.shard.state import BEHAVIOUR, Shard, restored
+from streams.shard.loading import restored
+from streams.shard.state import BEHAVIOUR, Shard
 from streams.store.interface import Reach
 from streams.store.rocksdb import RocksStore
 from streams.vectors import Floats, encode, quantise

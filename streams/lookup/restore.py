@@ -16,7 +16,8 @@ from streams.errors import StoreDamaged, WrongSetup
 from streams.kafka.interface import Log
 from streams.lookup.metrics import LookupMetrics
 from streams.shard.columns import META_KEY
-from streams.shard.state import Shard, restored
+from streams.shard.loading import restored
+from streams.shard.state import Shard
 from streams.store.interface import Reach, Store
 
 logger = logging.getLogger(__name__)

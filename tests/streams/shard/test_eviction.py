@@ -17,8 +17,9 @@ from streams.shard.columns import ENTRIES, entry_id
 from streams.shard.eviction.value import ADMITTED, ENVELOPE_BYTES
 from streams.shard.fold import fold
 from streams.shard.handlers.room import EVICTED_MAX
+from streams.shard.loading import restored
 from streams.shard.outcome import Folded
-from streams.shard.state import Shard, restored
+from streams.shard.state import Shard
 from streams.store.interface import Reach
 from tests.streams.shard.journal import JOURNAL_ID, Journal, forward_id, new_shard, responses
 

@@ -13,7 +13,8 @@ from schemas.policy import Cacheable
 from schemas.requests import CacheMode
 from schemas.responses import Outcome
 from streams.shard.fold import fold, next_timer_ms
-from streams.shard.state import Shard, restored
+from streams.shard.loading import restored
+from streams.shard.state import Shard
 from streams.shard.stats import stats_of
 from streams.store.interface import Reach
 from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, forward_id, near, new_shard, remembered, responses

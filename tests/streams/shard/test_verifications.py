@@ -15,8 +15,9 @@ from schemas.requests import CacheMode
 from schemas.responses import Outcome
 from streams.shard.columns import DOUBTS, ENTRIES, OPINIONS, Column, M
 from streams.shard.fold import fold, next_timer_ms
+from streams.shard.loading import restored
 from streams.shard.outcome import Folded
-from streams.shard.state import Shard, restored
+from streams.shard.state import Shard
 from streams.store.interface import Reach
 from tests.streams.shard.journal import (
     JOURNAL_ID,

@@ -18,8 +18,9 @@ from schemas.policy import Cacheable, CategoryPolicy, Policy
 from schemas.responses import Outcome
 from streams.shard.fold import fold, next_timer_ms
 from streams.shard.handlers.invalidated import LOOKED_AT_MAX
+from streams.shard.loading import restored
 from streams.shard.outcome import Folded
-from streams.shard.state import Shard, restored
+from streams.shard.state import Shard
 from streams.store.interface import Reach
 from streams.vectors import encode, quantise
 from tests.streams.shard.journal import (
