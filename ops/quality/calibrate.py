@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ops.quality.evaluate import (
+from ops.quality.options import (
     AsJson,
     Guards,
     Label,

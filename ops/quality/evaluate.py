@@ -3,44 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ops.quality.options import (
+    AsJson,
+    File,
+    Guards,
+    Label,
+    Limit,
+    Positive,
+    Score,
+    TextA,
+    TextB,
+    Unverified,
+    VerifierName,
+    Where,
+    bar,
+    embedder_of,
+    opinion_of,
+    policy_of,
+)
 from ops.terminal import output
 from ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
-    from ops.quality.stages import Opinion
-    from schemas.policy import Policy
-    from streams.settings import Settings
+    pass
 
 app = typer.Typer(no_args_is_help=True, help="How right hits are: labelled pairs, or questions with their answers.")
-
-File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON lines, also gzipped.", metavar="FILE")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
-Guards = Annotated[str, typer.Option(help="Guards with commas between them, `all` or `none`.")]
-Unverified = Annotated[
-    Literal["miss", "hit"], typer.Option(help="What a match is when a guard does not apply to its language.")
-]
-VerifierName = Annotated[
-    str | None, typer.Option(help="A second opinion: `words`, or a model's name or folder.", show_default=False)
-]
-Score = Annotated[float, typer.Option(min=0, max=1, help="The least score of the second opinion.")]
-TextA = Annotated[str, typer.Option(help="Field of the one question.")]
-TextB = Annotated[str, typer.Option(help="Field of the other.")]
-Label = Annotated[str, typer.Option(help="Field that says whether both ask the same: 1 or 0.")]
-Positive = Annotated[
-    list[str] | None, typer.Option(help="A text in the label that means 1; any other then means 0.", show_default=False)
-]
-Where = Annotated[
-    list[str] | None,
-    typer.Option(help="Only lines of which this holds: `relatedness>=4.5`, `kind=test`.", show_default=False),
-]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.", show_default=False)]
 
 
 def register(to: typer.Typer) -> None:
@@ -194,51 +187,6 @@ def queries(
         **evaluate_queries.report(found),
     }
     output.emit(made) if as_json else report.show_queries(made)
-
-
-def policy_of(path: str) -> Policy:
-    """The policy of a YAML file. Raises BadInput."""
-    from ops.policies.file import read_policy
-    from ops.policies.views import text_of
-
-    return read_policy(text_of(path), path)
-
-
-@contextmanager
-def bar(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal that hears of what is done and of all."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    shown = output.console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=shown, disable=not shown.is_terminal, transient=True) as progress:
-        task = progress.add_task(doing, total=None)
-        yield lambda done, of: progress.update(task, completed=done, total=of)
-
-
-def embedder_of(settings: Settings) -> tuple[Any, Path]:
-    """The embedder of the settings, and where vectors of evaluated texts are kept."""
-    from streams.models.loading import load_embedder
-
-    cache = settings.state_dir / "evaluate"
-    return load_embedder(settings.embedding, settings.state_dir / "models"), cache
-
-
-def opinion_of(name: str | None, score_min: float, settings: Settings) -> Opinion | None:
-    """The verifier that the command line names, None for none. Raises WrongSetup for one that is not there."""
-    if name is None:
-        return None
-    from ops.quality.stages import Opinion
-    from streams.models.loading import load_verifier
-    from streams.models.verifier import RememberingVerifier
-
-    said = {"backend": "words"} if name == "words" else {"model": name}
-    wanted = settings.verify.model_copy(update=said)
-    if name != "words" and wanted.backend == "words":
-        wanted = wanted.model_copy(update={"backend": "auto"})
-    verifier = load_verifier(wanted, settings.state_dir / "models")
-    assert verifier is not None, "one is named"
-    return Opinion(RememberingVerifier(verifier, wanted.remembered), score_min)
 
 
 def _write_lines(path: Path, found: Iterator[dict[str, Any]]) -> None:
