@@ -6,10 +6,10 @@ RefrainError
 │   └── Forbidden         the cluster's ACLs do not allow it: grant what `refrain topics acls` prints
 ├── BadInput              a file that was given to a command cannot be taken
 ├── CommandRefused        govern did not take a command
-├── LogFailed             the broker did not take or give what it should
+├── ClusterFailed             the broker did not take or give what it should
 │   ├── Unreachable       no broker answers at the address
 │   ├── SendFailed        a record was not acknowledged
-│   │   └── Lapsed        records were not written in time, and will not be: they are made again
+│   │   └── DeliveryExpired        records were not written in time, and will not be: they are made again
 │   ├── Rebalanced        a commit met a rebalance: abort, keep the overlay, retry after it
 │   ├── Fenced            another worker owns what this one held
 │   └── OffsetLost        the record to go on from is not in the topic any more
@@ -95,31 +95,31 @@ class CommandRefused(RefrainError):
     """govern did not take a command: the text says why; look at what is in force and give it again."""
 
 
-class LogFailed(RefrainError):
+class ClusterFailed(RefrainError):
     """The broker did not take or give what it should: check that it is reachable, and start again."""
 
 
-class Unreachable(LogFailed):
+class Unreachable(ClusterFailed):
     """No broker answers: start one, or name another with REFRAIN_KAFKA."""
 
 
-class SendFailed(LogFailed):
+class SendFailed(ClusterFailed):
     """A record was not acknowledged: nothing after it counts; the worker stops and its work is done again."""
 
 
-class Lapsed(SendFailed):
+class DeliveryExpired(SendFailed):
     """Records were not written in time and are dropped: what they were made of is worked again, by the policy now."""
 
 
-class Rebalanced(LogFailed):
+class Rebalanced(ClusterFailed):
     """A commit met a rebalance: it was aborted, and is retried after the rebalance."""
 
 
-class Fenced(LogFailed):
+class Fenced(ClusterFailed):
     """Another worker owns what this one held (it was paused or cut off): start this one again."""
 
 
-class OffsetLost(LogFailed):
+class OffsetLost(ClusterFailed):
     """The record to go on from is gone from the topic (retention): delete the group's state or raise it."""
 
 

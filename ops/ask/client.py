@@ -62,7 +62,7 @@ class Client:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Connects and takes its place at the end of `responses`. Raises Unreachable, LogFailed or WrongSetup."""
+        """Connects and takes its place at the end of `responses`. Raises Unreachable, ClusterFailed or WrongSetup."""
         self._settings = settings
         self._requests = settings.prefix + "requests"
         self._responses = settings.prefix + "responses"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streams.errors import Forbidden, LogFailed, Unreachable, WrongSetup
+from streams.errors import ClusterFailed, Forbidden, Unreachable, WrongSetup
 from streams.kafka.authorization import forbidden
 from streams.kafka.config import connection
 
@@ -51,7 +51,7 @@ def missing(settings: Settings, topic: str, error: KafkaError | None = None) -> 
     )
 
 
-def unreachable(settings: Settings, problem: KafkaException) -> LogFailed | Forbidden:
+def unreachable(settings: Settings, problem: KafkaException) -> ClusterFailed | Forbidden:
     """What to say when the cluster does not answer, or does not allow it."""
     error: KafkaError = problem.args[0]
     denied = forbidden(error, f"asking the broker at {settings.kafka} ({error.str()})")
@@ -62,4 +62,4 @@ def unreachable(settings: Settings, problem: KafkaException) -> LogFailed | Forb
             f"no broker answers at {settings.kafka}: start one, or name yours with REFRAIN_KAFKA=host:port"
             " (and TLS or SASL in the block `connection`)"
         )
-    return LogFailed(f"the broker at {settings.kafka} says: {error.str()}")
+    return ClusterFailed(f"the broker at {settings.kafka} says: {error.str()}")

@@ -29,7 +29,7 @@ class Behind:
 
 
 def behind(admin: AdminClient, settings: Settings, group: str, topic: str) -> Behind:
-    """How far `group` is behind `topic` (names of the table). Raises LogFailed or WrongSetup."""
+    """How far `group` is behind `topic` (names of the table). Raises ClusterFailed or WrongSetup."""
     name, group_id = settings.prefix + topic, settings.prefix + group
     try:
         found = admin.list_topics(name, timeout=ADMIN_S).topics[name]
@@ -50,7 +50,7 @@ def behind(admin: AdminClient, settings: Settings, group: str, topic: str) -> Be
 
 
 def group_position(admin: AdminClient, settings: Settings, group: str, topic: str) -> int | None:
-    """The offset that `group` goes on from in partition 0 of `topic`; None before its first. Raises LogFailed."""
+    """The offset that `group` goes on from in partition 0 of `topic`; None before its first. Raises ClusterFailed."""
     places = [TopicPartition(settings.prefix + topic, 0)]
     try:
         return _positions(admin, settings.prefix + group, places).get(0)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from ops.terminal import output
 
 if TYPE_CHECKING:
-    from streams.kafka.interface import Log, Record
+    from streams.kafka.interface import Cluster, Record
 
 STEP = 1_000
 """Records after which the bar moves."""
 
 
 def records(
-    log: Log,
+    log: Cluster,
     topic: str,
     doing: str,
     *,

@@ -19,7 +19,7 @@ POLL_S = 0.2
 def follow(
     settings: Settings, topic: str, *, from_start: bool = False, stop: Callable[[], bool] = lambda: False
 ) -> Iterator[Message]:
-    """Committed records of a topic as they come, until `stop`. Raises Unreachable, LogFailed or WrongSetup."""
+    """Committed records of a topic as they come, until `stop`. Raises Unreachable, ClusterFailed or WrongSetup."""
     name = settings.prefix + topic
     consumer = made(
         Consumer,

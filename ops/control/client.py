@@ -13,9 +13,9 @@ from ops.cluster.lag import group_position
 from ops.control.acknowledged import Acknowledged, Group, Standing
 from schemas.control import Given, PolicyInForce, SetPolicy
 from schemas.dead_letters import HEADER_OFFSET, HEADER_REASON, HEADER_TOPIC
-from streams.errors import CommandRefused, LogFailed, SendFailed
+from streams.errors import ClusterFailed, CommandRefused, SendFailed
 from streams.kafka.authorization import forbidden
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.runtime.policy_follower import PolicyWatch
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Order:
         """Raises Unreachable when no broker answers."""
         self._admin = reach(settings)
         self._settings = settings
-        self._log = KafkaLog(settings)
+        self._log = KafkaCluster(settings)
         self._watch = PolicyWatch(self._log)
         self._tails: dict[str, _Tail] = {}
         self._offset = -1
@@ -48,7 +48,7 @@ class Order:
         self._keepers: tuple[str, ...] = ()
 
     @property
-    def log(self) -> KafkaLog:
+    def log(self) -> KafkaCluster:
         """The cluster that the command goes to."""
         return self._log
 
@@ -77,7 +77,7 @@ class Order:
     def wait(self, timeout_s: float, told: Callable[[Standing], None] = lambda standing: None) -> int:
         """Wait until every shard, and for a policy every worker, acts by the command; returns its version.
 
-        `told` hears how far it is at every look. Raises CommandRefused with govern's reason, or LogFailed naming
+        `told` hears how far it is at every look. Raises CommandRefused with govern's reason, or ClusterFailed naming
         what is missing after `timeout_s`; the command stands then, and is taken when they run.
         """
         deadline = time.monotonic() + timeout_s
@@ -88,7 +88,7 @@ class Order:
                 return self._offset
             told(standing)
             if time.monotonic() > deadline:
-                raise LogFailed(self._late(standing, timeout_s))
+                raise ClusterFailed(self._late(standing, timeout_s))
             time.sleep(LOOK_S)
 
     def _look(self, deadline: float) -> Standing:
@@ -131,7 +131,7 @@ class Order:
 class _Tail:
     """What was written to a topic since it was first looked at, or `from_start` on."""
 
-    def __init__(self, log: KafkaLog, topic: str, *, from_start: bool = False) -> None:
+    def __init__(self, log: KafkaCluster, topic: str, *, from_start: bool = False) -> None:
         self._log = log
         self._topic = topic
         self._next = {} if from_start else {number: end for number, (_, end) in log.ends(topic).items()}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ops.control.matching import Found
     from schemas.base import Near
     from schemas.control import Invalidate
-    from streams.kafka.interface import Log
+    from streams.kafka.interface import Cluster
     from streams.settings import Settings
 
 T = TypeVar("T")
@@ -152,7 +152,7 @@ def _near(settings: Settings, text: str, similarity: float) -> Near:
     return Near(embedder=embedder.identity, vector=encode(vector), similarity=similarity)
 
 
-def _found(log: Log, command: Invalidate) -> list[Found]:
+def _found(log: Cluster, command: Invalidate) -> list[Found]:
     from ops.cluster.scan import records
     from ops.control.matching import matching, rule_of
 

@@ -38,7 +38,7 @@ def confirm(question: str, yes: bool) -> None:
 def carry_out(order: Order, command: Given, timeout_s: float) -> int:
     """Place a command and wait until every worker acts by it; returns its version. Shows how far it is on a terminal.
 
-    Raises CommandRefused, SendFailed, or LogFailed naming what is missing.
+    Raises CommandRefused, SendFailed, or ClusterFailed naming what is missing.
     """
     order.place(command)
     return see_through(order, timeout_s)

@@ -13,7 +13,7 @@ from schemas.decisions import Decision
 from schemas.journal import Answered, decode_event
 from schemas.responses import Outcome
 from streams.govern.decision_search import LookBack
-from streams.kafka.interface import Log, Record
+from streams.kafka.interface import Cluster, Record
 from streams.messaging.ids import place_of, wire_id
 
 DECISIONS = "decisions"
@@ -35,7 +35,7 @@ class Answer(NamedTuple):
         return decision.outcome in WAITED and self.forward_id is not None and decision.forward_id == self.forward_id
 
 
-def find(log: Log, decision_id: str, now_ms: Callable[[], int]) -> Decision | None:
+def find(log: Cluster, decision_id: str, now_ms: Callable[[], int]) -> Decision | None:
     """The decision of that id, None when there is none: sought as govern does, and so found when govern finds it.
 
     Waits a moment for one that was told and is not recorded yet.
@@ -46,7 +46,7 @@ def find(log: Log, decision_id: str, now_ms: Callable[[], int]) -> Decision | No
     return search.found
 
 
-def answer_of(log: Log, decision: Decision) -> Answer:
+def answer_of(log: Cluster, decision: Decision) -> Answer:
     """What answered the request of a decision: its entry's forward, or its forward's entry, is in the journal."""
     if decision.outcome is Outcome.HIT:
         return Answer(decision.entry_id, None if decision.entry_id is None else _brought(log, decision.entry_id))
@@ -55,7 +55,7 @@ def answer_of(log: Log, decision: Decision) -> Answer:
     return Answer(_entry_of(log, decision.partition, decision.offset, decision.forward_id), decision.forward_id)
 
 
-def served(log: Log, answer: Answer) -> list[Decision]:
+def served(log: Cluster, answer: Answer) -> list[Decision]:
     """Every decision whose request got the answer, by time."""
     wanted = [id_.encode() for id_ in answer if id_ is not None]
     found = (
@@ -71,7 +71,7 @@ def by_time(decisions: Iterable[Decision]) -> list[Decision]:
     return sorted({each.id: each for each in decisions}.values(), key=lambda each: (each.time_ms, each.offset, each.id))
 
 
-def _brought(log: Log, entry_id: str) -> str | None:
+def _brought(log: Cluster, entry_id: str) -> str | None:
     """The forward that brought an entry: the journal record that admitted it stands at the entry's number."""
     place = place_of(entry_id)
     if place is None or not place.is_of(log.topic_id(JOURNAL)) or place.partition not in log.ends(JOURNAL):
@@ -82,7 +82,7 @@ def _brought(log: Log, entry_id: str) -> str | None:
     return None
 
 
-def _entry_of(log: Log, partition: int, offset: int, forward_id: str) -> str | None:
+def _entry_of(log: Cluster, partition: int, offset: int, forward_id: str) -> str | None:
     """The id that the entry of a forward has or had: the first answer after the question's journal offset makes it."""
     first = log.ends(JOURNAL).get(partition, (0, 0))[0]
     for record in _from(log, partition, max(first, offset)):
@@ -93,7 +93,7 @@ def _entry_of(log: Log, partition: int, offset: int, forward_id: str) -> str | N
     return None
 
 
-def _from(log: Log, partition: int, start: int) -> Iterator[Record]:
+def _from(log: Cluster, partition: int, start: int) -> Iterator[Record]:
     return records(log, JOURNAL, "looking for the answer", partitions=[partition], starts={partition: start})
 
 

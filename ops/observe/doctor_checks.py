@@ -144,10 +144,10 @@ def lag(admin: AdminClient, settings: Settings) -> list[Seen]:
 
 def policy(settings: Settings) -> list[Seen]:
     """Is a policy in force?"""
-    from streams.kafka.cluster import KafkaLog
+    from streams.kafka.cluster import KafkaCluster
     from streams.runtime.policy_follower import PolicyWatch
 
-    found = PolicyWatch(KafkaLog(settings)).latest()
+    found = PolicyWatch(KafkaCluster(settings)).latest()
     if found is None:
         return [Seen("policy", "warn", "none is in force, so nothing is cached", "run `refrain policies apply FILE`")]
     return [Seen("policy", "ok", f"version {found.version} with {len(found.policy.categories)} categories")]

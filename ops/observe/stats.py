@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ops.observe.stats_totals import Summary
     from ops.observe.stats_view import Rates
     from schemas.stats import ShardStats
-    from streams.kafka.interface import Log
+    from streams.kafka.interface import Cluster
 
 STATS = "stats"
 EVERY_S = 1.0
@@ -49,11 +49,11 @@ def stats(
     refrain stats --watch
     """
     from ops.cluster.connection import reach
-    from streams.kafka.cluster import KafkaLog
+    from streams.kafka.cluster import KafkaCluster
 
     settings = settings_of(context)
     reach(settings)
-    reports = Reports(KafkaLog(settings))
+    reports = Reports(KafkaCluster(settings))
     if watch:
         _watch(reports, category, as_json)
         return
@@ -67,7 +67,7 @@ def stats(
 class Reports:
     """The latest report of each shard; each look reads what came since the last."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Cluster) -> None:
         self._log = log
         self._shards = log.partitions("journal")
         self._next = 0
@@ -75,7 +75,7 @@ class Reports:
         self._latest: dict[int, ShardStats] = {}
 
     def summary(self, category: str | None) -> Summary:
-        """All reports added up. Raises WrongSetup or LogFailed."""
+        """All reports added up. Raises WrongSetup or ClusterFailed."""
         from ops.observe.stats_totals import summed
 
         self._read()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from schemas.control import PolicyInForce, SetPolicy, decode_command
 from streams.errors import BadInput, Refusal, RefusalCode
 from streams.govern.commands import put_in_force
-from streams.kafka.interface import Log, Record
+from streams.kafka.interface import Cluster, Record
 from streams.messaging.decoding import read
 
 CONTROL = "control"
@@ -68,8 +68,8 @@ def fold(records: Iterable[Record], begins: int = 0) -> History:
     return History(tuple(policies), begins)
 
 
-def read_history(log: Log) -> History:
-    """The history of the cluster, with a bar on a terminal. Raises WrongSetup or LogFailed."""
+def read_history(log: Cluster) -> History:
+    """The history of the cluster, with a bar on a terminal. Raises WrongSetup or ClusterFailed."""
     from ops.cluster.scan import records
 
     begins = log.ends(CONTROL)[0][0]

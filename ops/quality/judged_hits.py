@@ -12,7 +12,7 @@ from ops.quality.calibration import Sample
 from schemas.control import Judge, decode_command
 from schemas.decisions import Decision, Reason
 from schemas.responses import Outcome
-from streams.kafka.interface import Log, Record
+from streams.kafka.interface import Cluster, Record
 
 CONTROL, DECISIONS = "control", "decisions"
 
@@ -24,7 +24,7 @@ class JudgedHits(NamedTuple):
     judgements: int
 
 
-def judged_hits(log: Log) -> JudgedHits:
+def judged_hits(log: Cluster) -> JudgedHits:
     """Every hit by meaning that was judged; of several judgements of one decision the last counts."""
     verdicts = _verdicts(log)
     found: dict[str, list[Sample]] = defaultdict(list)
@@ -36,7 +36,7 @@ def judged_hits(log: Log) -> JudgedHits:
     return JudgedHits(dict(sorted(found.items())), len(verdicts))
 
 
-def _verdicts(log: Log) -> dict[str, bool]:
+def _verdicts(log: Cluster) -> dict[str, bool]:
     verdicts: dict[str, bool] = {}
     for record in records(log, CONTROL, "reading judgements"):
         try:
@@ -48,7 +48,7 @@ def _verdicts(log: Log) -> dict[str, bool]:
     return verdicts
 
 
-def _decisions(log: Log, verdicts: dict[str, bool]) -> list[Decision]:
+def _decisions(log: Cluster, verdicts: dict[str, bool]) -> list[Decision]:
     if not verdicts:
         return []
     scanned = records(log, DECISIONS, "reading what was judged")

@@ -21,13 +21,13 @@ from ops.run.lifeline import watch_supervisor
 from ops.run.processors import Processor, processor
 from ops.terminal import exit_codes
 from streams.errors import RefrainError
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.metrics import Metrics
 from streams.runtime.context import WorkerContext
 from streams.runtime.health import HealthServer, Heart
 
 if TYPE_CHECKING:
-    from streams.kafka.interface import Log
+    from streams.kafka.interface import Cluster
     from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> in
             watch_supervisor()
         logger.info("starts, process %d, broker %s, prefix %r", os.getpid(), settings.kafka, settings.prefix)
         try:
-            with KafkaLog(settings) as log:
+            with KafkaCluster(settings) as log:
                 host(name, processor(name), settings, log, stopping, heart)
         except RefrainError as error:
             logger.error("ends: %s", logs.described(error))
@@ -63,7 +63,7 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> in
     return exit_codes.OK
 
 
-def host(name: str, work: Processor, settings: Settings, log: Log, stopping: Stopping, heart: Heart) -> None:
+def host(name: str, work: Processor, settings: Settings, log: Cluster, stopping: Stopping, heart: Heart) -> None:
     """Run `work` with a health server beside it until stopping was asked for."""
     metrics = Metrics()
     ProcessCollector(registry=metrics.registry)

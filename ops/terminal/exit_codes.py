@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from streams.errors import (
+    ClusterFailed,
     JournalUnreadable,
-    LogFailed,
     RefrainError,
     ShardBroken,
     StoreDamaged,
@@ -39,6 +39,6 @@ def code_of(error: RefrainError) -> int:
         return WRONG_SETUP
     if isinstance(error, Unreachable):
         return UNAVAILABLE
-    if isinstance(error, LogFailed | StoreDamaged | ShardBroken):
+    if isinstance(error, ClusterFailed | StoreDamaged | ShardBroken):
         return TRY_AGAIN
     return FAILED

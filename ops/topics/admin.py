@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 
 from ops.cluster.connection import unreachable
 from schemas.topics import TOPICS, Topic
-from streams.errors import Forbidden, LogFailed, WrongSetup
+from streams.errors import ClusterFailed, Forbidden, WrongSetup
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -63,7 +63,7 @@ def count_of(topic: Topic, partitions_journal: int | None) -> int:
 
 
 def create(admin: AdminClient, settings: Settings, partitions_journal: int | None = None) -> dict[str, bool]:
-    """Create what is missing; tells of each topic whether it was made now. Raises WrongSetup or LogFailed.
+    """Create what is missing; tells of each topic whether it was made now. Raises WrongSetup or ClusterFailed.
 
     When only one of journal and documents exists, the other gets its number of partitions.
     """
@@ -85,7 +85,7 @@ def create(admin: AdminClient, settings: Settings, partitions_journal: int | Non
 
 
 def describe(admin: AdminClient, settings: Settings) -> dict[str, Found]:
-    """Every topic of the table as it stands, by its name in the table. Raises LogFailed."""
+    """Every topic of the table as it stands, by its name in the table. Raises ClusterFailed."""
     names = {settings.prefix + topic.name: topic.name for topic in TOPICS}
     found: dict[str, Found] = {}
     try:
@@ -171,7 +171,7 @@ def _await_served(admin: AdminClient, names: Sequence[str]) -> None:
     deadline = time.monotonic() + SEEN_S
     while not _served(admin, names):
         if time.monotonic() > deadline:
-            raise LogFailed("the topics were made but are not served yet: wait a moment and run it again")
+            raise ClusterFailed("the topics were made but are not served yet: wait a moment and run it again")
         time.sleep(0.05)
 
 

@@ -19,7 +19,7 @@ from schemas.load import LoadSample
 from schemas.policy import ModelPolicy
 from streams.adapt.faust_app import faust_app
 from streams.adapt.load_window import LoadWindow, Reports, load_of
-from streams.errors import LogFailed, RefrainError, Refusal
+from streams.errors import ClusterFailed, RefrainError, Refusal
 from streams.kafka.interface import Outgoing, Record
 from streams.messaging.dead_letters import bury
 from streams.messaging.decoding import read
@@ -104,7 +104,7 @@ MakeApp = Callable[[Settings, str], Any]
 def run_adapt(context: WorkerContext, make_app: MakeApp = faust_app) -> None:
     """Run until `stop`. The cluster must be that of the settings: the app that `make_app` makes connects by itself.
 
-    Raises WrongSetup for missing topics or a connection that Faust cannot make, LogFailed when the broker fails.
+    Raises WrongSetup for missing topics or a connection that Faust cannot make, ClusterFailed when the broker fails.
     """
     require_topics(context.cluster, NAME)
     desk = Desk(context.settings.adapt, AdaptMetrics(context.metrics))
@@ -152,14 +152,14 @@ async def _run(app: Any, stop: Callable[[], bool]) -> None:
         while not stop() and not app.should_stop:
             await asyncio.sleep(STOP_CHECK_S)
     except KafkaError as problem:
-        raise LogFailed(f"Faust cannot reach the cluster ({problem}): check that it is up") from problem
+        raise ClusterFailed(f"Faust cannot reach the cluster ({problem}): check that it is up") from problem
     finally:
         await app.stop()
     crash = app.crash_reason
     if isinstance(crash, RefrainError):
         raise crash
     if crash is not None:
-        raise LogFailed(f"Faust stopped ({type(crash).__name__}: {crash}): start this worker again") from crash
+        raise ClusterFailed(f"Faust stopped ({type(crash).__name__}: {crash}): start this worker again") from crash
 
 
 def _topic(app: Any, settings: Settings, name: str) -> Any:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from schemas.topics import BY_NAME
 from streams.errors import Refusal, RefusalCode, WrongSetup
-from streams.kafka.interface import Headers, Log
+from streams.kafka.interface import Cluster, Headers
 from streams.lru import Kept
 
 RESPONSES = "responses"
@@ -92,7 +92,7 @@ class ReplyTo:
         return count
 
 
-def partitions_of(log: Log) -> Callable[[str], int | None]:
+def partitions_of(log: Cluster) -> Callable[[str], int | None]:
     """Asks the cluster for a topic's partition count; None when it is missing."""
 
     def count(topic: str) -> int | None:

@@ -24,7 +24,7 @@ from streams.classify.rejection import NAME, Rejections, check_carried
 from streams.classify.reply_topic import ReplyTo, partitions_of
 from streams.classify.routing import Ask, Place, Router, Terms
 from streams.errors import RefrainError, Refusal, RefusalCode
-from streams.kafka.interface import Log, Outgoing, Record
+from streams.kafka.interface import Cluster, Outgoing, Record
 from streams.messaging.forwards import unstreamed
 from streams.messaging.ids import decision_id, decision_tag
 from streams.messaging.privacy import has_never
@@ -36,7 +36,7 @@ from streams.models.embedder import Embedder
 from streams.models.embedding_cache import EmbeddingMetrics, Remembering
 from streams.models.loading import load_embedder
 from streams.runtime.context import WorkerContext
-from streams.runtime.policy_follower import within_ms_of
+from streams.runtime.policy_follower import delivery_timeout_ms_of
 from streams.runtime.policy_session import policy_session
 from streams.runtime.stateless import Step, run_stateless
 from streams.runtime.topic_check import require_topics
@@ -254,7 +254,7 @@ class Classifier(Step):
 def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> None:
     """Run until `stop`. Without an `embedder` the one of the settings is loaded.
 
-    Raises WrongSetup for topics, a model or an artefact of categories that are not as needed, LogFailed when the
+    Raises WrongSetup for topics, a model or an artefact of categories that are not as needed, ClusterFailed when the
     broker fails.
     """
     settings, cluster = context.settings, context.cluster
@@ -268,11 +268,14 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     reply_to = ReplyTo(settings.prefix, settings.classify.reply_topics, partitions_of(cluster), context.now_ms)
     step = Classifier(settings.classify, incarnations, remembering, reply_to, context.metrics, trained)
     with policy_session(NAME, context) as session:
-        reader, writer = cluster.reader(SOURCE, NAME), cluster.writer(within_ms=within_ms_of(settings))
+        reader, writer = (
+            cluster.consumer(SOURCE, NAME),
+            cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)),
+        )
         run_stateless(NAME, reader, writer, step, context, batch_max=settings.classify.batch_max, session=session)
 
 
-def check_topics(log: Log) -> Incarnations:
+def check_topics(log: Cluster) -> Incarnations:
     """The incarnations of the topics. Raises WrongSetup when one is missing or the shards do not match."""
     require_topics(log, NAME)
     shards_of(log)

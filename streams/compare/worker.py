@@ -125,7 +125,7 @@ def run_compare(
 ) -> None:
     """Run until `stop`. Without an `embedder` `load_model` loads the one of the settings when it is needed.
 
-    Raises WrongSetup for missing topics or a model that is not here, LogFailed when the broker fails.
+    Raises WrongSetup for missing topics or a model that is not here, ClusterFailed when the broker fails.
     """
     settings, cluster = context.settings, context.cluster
     require_topics(cluster, NAME)
@@ -138,7 +138,7 @@ def run_compare(
         return beside(lambda: load_model(settings.embedding, settings.state_dir / "models"), context.stop)
 
     step = Compare(load, settings.embedding.remembered, CompareMetrics(context.metrics))
-    run_stateless(NAME, cluster.reader(SOURCE, NAME), cluster.writer(), step, context, batch_max=BATCH_MAX)
+    run_stateless(NAME, cluster.consumer(SOURCE, NAME), cluster.producer(), step, context, batch_max=BATCH_MAX)
 
 
 def check_model(settings: Embedding) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from schemas.decisions import Decision
 from streams.errors import Refusal
-from streams.kafka.interface import Log, Record
+from streams.kafka.interface import Cluster, Record
 from streams.kafka.partitioner import partition_of
 from streams.messaging.decoding import read
 
@@ -36,7 +36,7 @@ CHUNKS = Chunks()
 class LookBack:
     """The search for one decision, chunk by chunk, so that whoever searches can do other work in between."""
 
-    def __init__(self, log: Log, decision_id: str, now_ms: Callable[[], int], chunks: Chunks = CHUNKS) -> None:
+    def __init__(self, log: Cluster, decision_id: str, now_ms: Callable[[], int], chunks: Chunks = CHUNKS) -> None:
         self.decision_id = decision_id
         self.found: Decision | None = None
         self._log = log
@@ -54,7 +54,7 @@ class LookBack:
     def further(self) -> bool:
         """Look at the next chunk. True when the search is over: `found` is the decision, None when there is none.
 
-        Raises LogFailed when the broker does not answer.
+        Raises ClusterFailed when the broker does not answer.
         """
         if not self._done:
             self._done = self._backwards() if self._start > self._first else self._lately()

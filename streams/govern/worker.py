@@ -16,7 +16,7 @@ from schemas.decisions import Decision
 from streams.errors import Rebalanced, WrongSetup
 from streams.govern.commands import NAME, decide, judged_by
 from streams.govern.decision_search import LookBack
-from streams.kafka.interface import Log, Outgoing, Position, Reader, Record, TransactionalWriter
+from streams.kafka.interface import Cluster, Consumer, OffsetAndMetadata, Outgoing, Record, TransactionalProducer
 from streams.metrics import Metrics, policy_version
 from streams.runtime.context import WorkerContext
 from streams.runtime.policy_follower import PolicyWatch
@@ -34,7 +34,7 @@ BATCH_MAX = 100
 def run_govern(context: WorkerContext) -> None:
     """Run until `stop`; idle while another worker of the group has `control`.
 
-    Raises WrongSetup for missing or split topics, Fenced or LogFailed when the worker must be started again.
+    Raises WrongSetup for missing or split topics, Fenced or ClusterFailed when the worker must be started again.
     """
     cluster = context.cluster
     require_topics(cluster, NAME)
@@ -43,7 +43,7 @@ def run_govern(context: WorkerContext) -> None:
             raise WrongSetup(f"topic {topic} must have one partition: delete it and run `refrain topics create`")
     metrics = GovernMetrics(context.metrics)
     seat = _Seat()
-    reader = cluster.reader(SOURCE, NAME, seat)
+    reader = cluster.consumer(SOURCE, NAME, seat)
     governor: Governor | None = None
     try:
         while not context.stop():
@@ -102,7 +102,7 @@ class Governor:
     force is read.
     """
 
-    def __init__(self, cluster: Log, reader: Reader, metrics: GovernMetrics, now_ms: Callable[[], int]) -> None:
+    def __init__(self, cluster: Cluster, reader: Consumer, metrics: GovernMetrics, now_ms: Callable[[], int]) -> None:
         self._cluster = cluster
         self._reader = reader
         self._shards = cluster.partitions("journal")
@@ -110,7 +110,7 @@ class Governor:
         self._now_ms = now_ms
         self._search: LookBack | None = None
         self._commands: deque[Record] = deque()
-        self._writer: TransactionalWriter = cluster.transactional(NAME)
+        self._writer: TransactionalProducer = cluster.transactional(NAME)
         self._writer.transact([], None, {})
         self._policy = PolicyWatch(cluster).latest()
         self._show()
@@ -131,7 +131,9 @@ class Governor:
             judged: Decision | None = None if self._search is None else self._search.found
             out, policy = decide(record, self._policy, self._shards, judged)
             try:
-                self._writer.transact(out, self._reader.membership(), {record.partition: Position(record.offset + 1)})
+                self._writer.transact(
+                    out, self._reader.group_metadata(), {record.partition: OffsetAndMetadata(record.offset + 1)}
+                )
             except Rebalanced as rebalance:
                 logger.info("command %d is tried again: %s", record.offset, rebalance)
                 return

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 from confluent_kafka import (
-    Consumer,
+    Consumer as ConfluentConsumer,
+)
+from confluent_kafka import (
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -21,21 +23,21 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from streams.errors import LogFailed, WrongSetup
+from streams.errors import ClusterFailed, WrongSetup
 from streams.kafka.authorization import forbidden
 from streams.kafka.config import ADMIN_TIMEOUT_S, connection
-from streams.kafka.consumer import KafkaReader
+from streams.kafka.consumer import KafkaConsumer
 from streams.kafka.convert import int_of, record_of
-from streams.kafka.expiring_producer import LapsingWriter
+from streams.kafka.expiring_producer import ExpiringProducer
 from streams.kafka.faults import MISSING_CODES, raise_unless_passing
-from streams.kafka.interface import Listener, Record, cluster_name
-from streams.kafka.producer import KafkaTransactionalWriter, KafkaWriter
+from streams.kafka.interface import RebalanceListener, Record, cluster_name
+from streams.kafka.producer import KafkaProducer, KafkaTransactionalProducer
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
-class KafkaLog:
+class KafkaCluster:
     """One cluster under one prefix."""
 
     def __init__(self, settings: Settings) -> None:
@@ -59,18 +61,20 @@ class KafkaLog:
         """The topic's name on the cluster."""
         return cluster_name(self._settings.prefix, topic)
 
-    def writer(self, *, within_ms: int | None = None) -> KafkaWriter | LapsingWriter:
-        if within_ms is None:
-            return KafkaWriter(self._base, self._settings)
-        return LapsingWriter(self._base, self._settings.prefix, within_ms, self._settings.send_timeout_ms / 1_000)
+    def producer(self, *, delivery_timeout_ms: int | None = None) -> KafkaProducer | ExpiringProducer:
+        if delivery_timeout_ms is None:
+            return KafkaProducer(self._base, self._settings)
+        return ExpiringProducer(
+            self._base, self._settings.prefix, delivery_timeout_ms, self._settings.send_timeout_ms / 1_000
+        )
 
-    def transactional(self, name: str) -> KafkaTransactionalWriter:
-        return KafkaTransactionalWriter(self._base, self._settings, self._settings.prefix + name)
+    def transactional(self, name: str) -> KafkaTransactionalProducer:
+        return KafkaTransactionalProducer(self._base, self._settings, self._settings.prefix + name)
 
-    def reader(
-        self, topic: str, group: str, listener: Listener | None = None, *, from_start: bool = True
-    ) -> KafkaReader:
-        return KafkaReader(self._base, self._settings, topic, group, listener, from_start)
+    def consumer(
+        self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
+    ) -> KafkaConsumer:
+        return KafkaConsumer(self._base, self._settings, topic, group, listener, from_start)
 
     def scan(
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
@@ -79,7 +83,7 @@ class KafkaLog:
         offset = max(start, first)
         if offset >= end:
             return
-        consumer = Consumer(
+        consumer = ConfluentConsumer(
             {
                 **self._base,
                 "group.id": f"{self._settings.prefix}scan",
@@ -122,7 +126,7 @@ class KafkaLog:
         try:
             return int(future.result()["delete.retention.ms"].value)
         except KafkaException as problem:
-            raise LogFailed(
+            raise ClusterFailed(
                 f"cannot read the settings of topic {self.name(topic)}: {problem.args[0].str()}"
             ) from problem
 
@@ -141,7 +145,7 @@ class KafkaLog:
                     f"topic {name} does not exist ({error.name()}): run `refrain topics create`"
                     f" (prefix {self._settings.prefix!r})"
                 ) from problem
-            raise LogFailed(f"cannot describe topic {name}: {error.str()}: is the broker at"
+            raise ClusterFailed(f"cannot describe topic {name}: {error.str()}: is the broker at"
                             f" {self._settings.kafka} reachable?") from problem  # fmt: skip
 
     def _ends(self, topic: str, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -157,5 +161,5 @@ class KafkaLog:
                     found[place.partition].append(future.result().offset)
                 except KafkaException as problem:
                     self._describe(topic)
-                    raise LogFailed(f"cannot list the offsets of {name}: {problem.args[0].str()}") from problem
+                    raise ClusterFailed(f"cannot list the offsets of {name}: {problem.args[0].str()}") from problem
         return {partition: (pair[0], pair[1]) for partition, pair in found.items()}

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
+from confluent_kafka import Consumer as ConfluentConsumer
 
 from streams.errors import Rebalanced
 from streams.kafka.config import ADMIN_TIMEOUT_S
-from streams.kafka.convert import KafkaMembership, record_of, topic_partitions
+from streams.kafka.convert import KafkaGroupMetadata, record_of, topic_partitions
 from streams.kafka.faults import failure_of, raise_unless_passing
-from streams.kafka.interface import Listener, Position, Record
+from streams.kafka.interface import OffsetAndMetadata, RebalanceListener, Record
 from streams.settings import Settings
 
 
-class KafkaReader:
+class KafkaConsumer:
     """A member of a cooperative consumer group."""
 
     def __init__(
@@ -24,14 +25,14 @@ class KafkaReader:
         settings: Settings,
         topic: str,
         group: str,
-        listener: Listener | None,
+        listener: RebalanceListener | None,
         from_start: bool,
     ) -> None:
         self._topic = topic
         self._name = settings.prefix + topic
         self._listener = listener
         self._from_start = from_start
-        self.consumer = Consumer(
+        self.consumer = ConfluentConsumer(
             {
                 **base,
                 "group.id": settings.prefix + group,
@@ -74,7 +75,7 @@ class KafkaReader:
                 raise_unless_passing(error, f"reading {self._name}")
         return records
 
-    def commit(self, positions: Mapping[int, Position]) -> None:
+    def commit(self, positions: Mapping[int, OffsetAndMetadata]) -> None:
         if not positions:
             return
         try:
@@ -85,7 +86,7 @@ class KafkaReader:
             if place.error is not None:
                 raise failure_of(place.error, f"committing the position of {self._name}[{place.partition}]")
 
-    def committed(self, partitions: Sequence[int]) -> dict[int, Position]:
+    def committed(self, partitions: Sequence[int]) -> dict[int, OffsetAndMetadata]:
         asked = [TopicPartition(self._name, partition) for partition in partitions]
         try:
             found = self.consumer.committed(asked, timeout=ADMIN_TIMEOUT_S)
@@ -94,7 +95,11 @@ class KafkaReader:
         for place in found:
             if place.error is not None:
                 raise failure_of(place.error, f"asking for the position of {self._name}[{place.partition}]")
-        return {place.partition: Position(place.offset, place.metadata or "") for place in found if place.offset >= 0}
+        return {
+            place.partition: OffsetAndMetadata(place.offset, place.metadata or "")
+            for place in found
+            if place.offset >= 0
+        }
 
     def seek(self, partition: int, offset: int) -> None:
         try:
@@ -122,7 +127,7 @@ class KafkaReader:
     def close(self) -> None:
         self.consumer.close()
 
-    def membership(self) -> KafkaMembership:
+    def group_metadata(self) -> KafkaGroupMetadata:
         left = f"this worker has left the group that reads {self._name}, or was taken for dead"
         try:
             before = self.consumer.memberid()
@@ -134,12 +139,12 @@ class KafkaReader:
         # Not every broker version fences a transaction that names no member.
         if not before or after != before:
             raise Rebalanced(left)
-        return KafkaMembership(self._topic, self._name, metadata)
+        return KafkaGroupMetadata(self._topic, self._name, metadata)
 
     def member_id(self) -> str:
         return self.consumer.memberid() or ""
 
-    def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: ConfluentConsumer, places: list[TopicPartition]) -> None:
         if not self._from_start:
             # The owner seeks before it reads; until then the partition is paused and its offset moot.
             places = [TopicPartition(p.topic, p.partition, OFFSET_BEGINNING) for p in places]
@@ -149,12 +154,12 @@ class KafkaReader:
         if self._listener is not None:
             self._listener.assigned([place.partition for place in places])
 
-    def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: ConfluentConsumer, places: list[TopicPartition]) -> None:
         if self._listener is not None:
             self._listener.revoked([place.partition for place in places])
         consumer.incremental_unassign(places)
 
-    def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+    def _on_lost(self, consumer: ConfluentConsumer, places: list[TopicPartition]) -> None:
         if self._listener is not None:
             self._listener.lost([place.partition for place in places])
         consumer.incremental_unassign(places)

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, cast
 
 from confluent_kafka import Message, TopicPartition
 
-from streams.kafka.interface import Headers, Position, Record
+from streams.kafka.interface import Headers, OffsetAndMetadata, Record
 
 
-class KafkaMembership(NamedTuple):
+class KafkaGroupMetadata(NamedTuple):
     """A consumer group's metadata at one moment."""
 
     topic: str
@@ -19,7 +19,7 @@ class KafkaMembership(NamedTuple):
     metadata: Any
 
 
-def topic_partitions(name: str, positions: Mapping[int, Position]) -> list[TopicPartition]:
+def topic_partitions(name: str, positions: Mapping[int, OffsetAndMetadata]) -> list[TopicPartition]:
     places = []
     for partition, position in positions.items():
         place = TopicPartition(name, partition, position.next_offset)

@@ -13,39 +13,40 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import Producer as ConfluentProducer
 
-from streams.errors import Lapsed, SendFailed
+from streams.errors import DeliveryExpired, SendFailed
 from streams.kafka.authorization import forbidden
 from streams.kafka.interface import Outgoing, cluster_name
 from streams.kafka.producer_config import producer_config
 
-LAPSED_CODES = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+EXPIRED_CODES = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 FLUSH_S = 0.5
 KEY_DECIDES = -1
 """For librdkafka: the partition that the key belongs to."""
 
 
-class LapsingWriter:
-    """An idempotent producer that waits for every acknowledgement, and gives up what is older than `within_ms`."""
+class ExpiringProducer:
+    """An idempotent producer that waits for every acknowledgement, and gives up what is older than `delivery_timeout_ms`."""
 
-    def __init__(self, base: Mapping[str, Any], prefix: str, within_ms: int, wait_s: float) -> None:
+    def __init__(self, base: Mapping[str, Any], prefix: str, delivery_timeout_ms: int, wait_s: float) -> None:
         self._prefix = prefix
         self._wait_s = wait_s
-        self._producer = Producer(
+        self._producer = ConfluentProducer(
             {
                 **producer_config(base),
                 "enable.idempotence": True,
-                "message.timeout.ms": within_ms,
+                "message.timeout.ms": delivery_timeout_ms,
                 # A missing topic is said to be missing, before its records lapse.
-                "topic.metadata.propagation.max.ms": within_ms // 2,
+                "topic.metadata.propagation.max.ms": delivery_timeout_ms // 2,
             }
         )
 
     def send(self, records: Sequence[Outgoing]) -> None:
         """Write and wait until each record is acknowledged.
 
-        Raises Lapsed when some were not written in time, and no more will be; SendFailed as every writer does.
+        Raises DeliveryExpired when some were not written in time, and no more will be; SendFailed as every writer does.
         """
         reports = _Reports()
         places: dict[tuple[str, int], list[Outgoing]] = {}
@@ -112,8 +113,8 @@ class LapsingWriter:
                 )
         if reports.failure is not None:
             error, place = reports.failure
-            if error.code() in LAPSED_CODES:
-                raise Lapsed(f"{place}: not written in time ({error.str()})")
+            if error.code() in EXPIRED_CODES:
+                raise DeliveryExpired(f"{place}: not written in time ({error.str()})")
             raise forbidden(error, f"producing to {place}") or SendFailed(f"{place} refused a record: {error.str()}")
 
 
@@ -127,5 +128,5 @@ class _Reports:
     def take(self, error: KafkaError | None, message: Message) -> None:
         self.count += 1
         # A record that was refused says more than those that lapsed behind it.
-        if error is not None and (self.failure is None or self.failure[0].code() in LAPSED_CODES):
+        if error is not None and (self.failure is None or self.failure[0].code() in EXPIRED_CODES):
             self.failure = (error, f"{message.topic()}[{message.partition()}]")

@@ -6,7 +6,7 @@ import logging
 
 from confluent_kafka import KafkaError
 
-from streams.errors import Fenced, Forbidden, LogFailed, OffsetLost, Rebalanced
+from streams.errors import ClusterFailed, Fenced, Forbidden, OffsetLost, Rebalanced
 from streams.kafka.authorization import forbidden
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ PASSING_CODES = frozenset(
 )
 
 
-def failure_of(error: KafkaError, doing: str) -> LogFailed | Forbidden:
+def failure_of(error: KafkaError, doing: str) -> ClusterFailed | Forbidden:
     text = f"{doing}: {error.name()}: {error.str()}"
     denied = forbidden(error, doing)
     if denied is not None:
@@ -60,7 +60,7 @@ def failure_of(error: KafkaError, doing: str) -> LogFailed | Forbidden:
         return Fenced(f"{text}; another worker took over: start this one again")
     if error.code() == KafkaError._AUTO_OFFSET_RESET or error.code() == KafkaError.OFFSET_OUT_OF_RANGE:
         return OffsetLost(f"{text}; the topic was cut before this worker could read it")
-    return LogFailed(text)
+    return ClusterFailed(text)
 
 
 def raise_unless_passing(error: KafkaError, doing: str) -> None:

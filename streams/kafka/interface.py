@@ -42,18 +42,18 @@ class Outgoing(NamedTuple):
     partition: int | None = None
 
 
-class Position(NamedTuple):
+class OffsetAndMetadata(NamedTuple):
     """Where a group goes on in a partition; `note` is kept with it (at most 4,000 characters)."""
 
     next_offset: int
     note: str = ""
 
 
-Ends = Mapping[tuple[str, int], int]
+EndOffsets = Mapping[tuple[str, int], int]
 """The next offset after what was written, by topic and partition."""
 
 
-class Listener(Protocol):
+class RebalanceListener(Protocol):
     """What a reader tells its owner of a rebalance, from within `poll`."""
 
     def assigned(self, partitions: Sequence[int]) -> None: ...
@@ -64,7 +64,7 @@ class Listener(Protocol):
         """The partitions belong to somebody else already: nothing may be committed."""
 
 
-class Membership(Protocol):
+class GroupMetadata(Protocol):
     """What a transaction names so that a reader that was taken for dead cannot commit. Opaque to its holder."""
 
     @property
@@ -72,22 +72,22 @@ class Membership(Protocol):
         """The topic that is read."""
 
 
-class Reader(Protocol):
+class Consumer(Protocol):
     """A member of a consumer group on one topic. Reads only what is committed."""
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """Wait up to `timeout_s` for the first record, then take what is there at once.
 
-        Raises Fenced, OffsetLost or LogFailed.
+        Raises Fenced, OffsetLost or ClusterFailed.
         """
 
-    def commit(self, positions: Mapping[int, Position]) -> None:
+    def commit(self, positions: Mapping[int, OffsetAndMetadata]) -> None:
         """Keep the group's positions. Raises Rebalanced or Fenced when the partitions are not ours."""
 
-    def committed(self, partitions: Sequence[int]) -> dict[int, Position]:
+    def committed(self, partitions: Sequence[int]) -> dict[int, OffsetAndMetadata]:
         """The group's positions; partitions without one are absent."""
 
-    def membership(self) -> Membership:
+    def group_metadata(self) -> GroupMetadata:
         """The membership as of now, for a transaction on any thread. Call it on the thread that polls.
 
         Raises Rebalanced or Fenced when this reader is no member.
@@ -107,24 +107,24 @@ class Reader(Protocol):
         """Leave the group."""
 
 
-class Writer(Protocol):
+class Producer(Protocol):
     """An idempotent producer: per partition, records arrive once and in order."""
 
     def send(self, records: Sequence[Outgoing]) -> None:
         """Write and wait until each is acknowledged. Raises SendFailed naming the first that was not.
 
-        Raises Lapsed, of a writer that gives records up, when nothing of what is missing will be written later.
+        Raises DeliveryExpired, of a writer that gives records up, when nothing of what is missing will be written later.
         """
 
     def close(self) -> None: ...
 
 
-class TransactionalWriter(Protocol):
+class TransactionalProducer(Protocol):
     """A producer whose writes and positions become visible together or not at all."""
 
     def transact(
-        self, records: Sequence[Outgoing], member: Membership | None, positions: Mapping[int, Position]
-    ) -> Ends:
+        self, records: Sequence[Outgoing], member: GroupMetadata | None, positions: Mapping[int, OffsetAndMetadata]
+    ) -> EndOffsets:
         """One transaction: the records, and the positions of the member's group. Returns how far the records reach.
 
         Raises Rebalanced (aborted; call again after a poll), Fenced, or SendFailed (aborted; stop).
@@ -133,16 +133,18 @@ class TransactionalWriter(Protocol):
     def close(self) -> None: ...
 
 
-class Log(Protocol):
+class Cluster(Protocol):
     """A cluster. Topic names are the table's; the implementation adds the prefix."""
 
-    def writer(self, *, within_ms: int | None = None) -> Writer:
-        """With `within_ms` a record that has not left this process so long after `send` began never does: `Lapsed`."""
+    def producer(self, *, delivery_timeout_ms: int | None = None) -> Producer:
+        """With `delivery_timeout_ms` a record that has not left this process so long after `send` began never does: `DeliveryExpired`."""
 
-    def transactional(self, name: str) -> TransactionalWriter:
+    def transactional(self, name: str) -> TransactionalProducer:
         """A second writer of the same name fences the first."""
 
-    def reader(self, topic: str, group: str, listener: Listener | None = None, *, from_start: bool = True) -> Reader:
+    def consumer(
+        self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
+    ) -> Consumer:
         """Join a group. With `from_start` false a partition without a position must be sought first."""
 
     def scan(

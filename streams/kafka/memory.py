@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from schemas.topics import BY_NAME, MESSAGE_BYTES_MAX
 from streams.errors import Fenced, OffsetLost, SendFailed, WrongSetup
-from streams.kafka.interface import Ends, Listener, Membership, Outgoing, Position, Record
+from streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing, RebalanceListener, Record
 from streams.kafka.partitioner import partition_of
 
 
@@ -30,11 +30,11 @@ class _Topic:
 
 @dataclass
 class _Group:
-    positions: dict[int, Position] = field(default_factory=dict)
-    member: MemoryReader | None = None
+    positions: dict[int, OffsetAndMetadata] = field(default_factory=dict)
+    member: MemoryConsumer | None = None
 
 
-class MemoryLog:
+class MemoryCluster:
     """Topics in memory. `now_ms` stamps what is appended; stamps never run backwards in a partition.
 
     `topic_ids` gives topics ids of one's choice.
@@ -64,16 +64,16 @@ class MemoryLog:
         limit = max_bytes or (known.max_bytes if known else MESSAGE_BYTES_MAX)
         self._topics[topic] = _Topic(topic_id or _drawn(next(self._ids)), [[] for _ in range(partitions)], limit)
 
-    def writer(self, *, within_ms: int | None = None) -> MemoryWriter:
-        return MemoryWriter(self)
+    def producer(self, *, delivery_timeout_ms: int | None = None) -> MemoryProducer:
+        return MemoryProducer(self)
 
-    def transactional(self, name: str) -> MemoryTransactionalWriter:
-        return MemoryTransactionalWriter(self, name)
+    def transactional(self, name: str) -> MemoryTransactionalProducer:
+        return MemoryTransactionalProducer(self, name)
 
-    def reader(
-        self, topic: str, group: str, listener: Listener | None = None, *, from_start: bool = True
-    ) -> MemoryReader:
-        return MemoryReader(self, topic, group, listener, from_start)
+    def consumer(
+        self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
+    ) -> MemoryConsumer:
+        return MemoryConsumer(self, topic, group, listener, from_start)
 
     def scan(
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
@@ -106,7 +106,7 @@ class MemoryLog:
         """All records of a topic, partition by partition."""
         return [record for partition in self.topic(name).records for record in partition]
 
-    def append(self, records: Sequence[Outgoing]) -> Ends:
+    def append(self, records: Sequence[Outgoing]) -> EndOffsets:
         """Append all or, when one is refused, none. Raises SendFailed."""
         ends: dict[tuple[str, int], int] = {}
         with self._lock:
@@ -158,10 +158,12 @@ class MemoryLog:
         return self._epochs.get(name, 0)
 
 
-class MemoryReader:
+class MemoryConsumer:
     """The one member of a group."""
 
-    def __init__(self, log: MemoryLog, topic: str, group: str, listener: Listener | None, from_start: bool) -> None:
+    def __init__(
+        self, log: MemoryCluster, topic: str, group: str, listener: RebalanceListener | None, from_start: bool
+    ) -> None:
         self._log = log
         self._topic = topic
         self._group = log.group(topic, group)
@@ -200,7 +202,7 @@ class MemoryReader:
             out += taken
         return out
 
-    def commit(self, positions: Mapping[int, Position]) -> None:
+    def commit(self, positions: Mapping[int, OffsetAndMetadata]) -> None:
         self.check_owned()
         self._group.positions.update(positions)
 
@@ -209,14 +211,14 @@ class MemoryReader:
         if not self._owned:
             raise Fenced(f"another worker reads {self._topic}: start this one again")
 
-    def committed(self, partitions: Sequence[int]) -> dict[int, Position]:
+    def committed(self, partitions: Sequence[int]) -> dict[int, OffsetAndMetadata]:
         return {p: self._group.positions[p] for p in partitions if p in self._group.positions}
 
     @property
     def topic(self) -> str:
         return self._topic
 
-    def membership(self) -> MemoryReader:
+    def group_metadata(self) -> MemoryConsumer:
         self.check_owned()
         return self
 
@@ -259,10 +261,10 @@ class MemoryReader:
             self._listener.assigned(list(self._next))
 
 
-class MemoryWriter:
+class MemoryProducer:
     """Appends at once."""
 
-    def __init__(self, log: MemoryLog) -> None:
+    def __init__(self, log: MemoryCluster) -> None:
         self._log = log
 
     def send(self, records: Sequence[Outgoing]) -> None:
@@ -274,25 +276,25 @@ class MemoryWriter:
         pass
 
 
-class MemoryTransactionalWriter:
+class MemoryTransactionalProducer:
     """Appends all and moves the positions, or does neither."""
 
-    def __init__(self, log: MemoryLog, name: str) -> None:
+    def __init__(self, log: MemoryCluster, name: str) -> None:
         self._log = log
         self._name = name
         self._epoch: int | None = None
 
     def transact(
-        self, records: Sequence[Outgoing], member: Membership | None, positions: Mapping[int, Position]
-    ) -> Ends:
+        self, records: Sequence[Outgoing], member: GroupMetadata | None, positions: Mapping[int, OffsetAndMetadata]
+    ) -> EndOffsets:
         if self._epoch is None:
             self._epoch = self._log.enter(self._name)
         if self._epoch != self._log.epoch(self._name):
             raise Fenced(f"another writer is {self._name}: start this one again")
-        if isinstance(member, MemoryReader):
+        if isinstance(member, MemoryConsumer):
             member.check_owned()
         ends = self._log.append(records)
-        if isinstance(member, MemoryReader):
+        if isinstance(member, MemoryConsumer):
             member.commit(positions)
         return ends
 

@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import Producer as ConfluentProducer
 
 from streams.errors import Fenced, Forbidden, SendFailed
 from streams.kafka.authorization import forbidden
 from streams.kafka.config import ADMIN_TIMEOUT_S
-from streams.kafka.convert import KafkaMembership, int_of, topic_partitions
+from streams.kafka.convert import KafkaGroupMetadata, int_of, topic_partitions
 from streams.kafka.faults import FENCE_CODES, failure_of
-from streams.kafka.interface import Ends, Membership, Outgoing, Position, cluster_name
+from streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing, cluster_name
 from streams.kafka.producer_config import producer_config
 from streams.settings import Settings
 
@@ -24,13 +25,13 @@ MISSING_TOPIC_MS = 5_000
 """How long a topic may be unknown to the broker before what is sent to it is refused."""
 
 
-class KafkaWriter:
+class KafkaProducer:
     """An idempotent producer that waits for every acknowledgement."""
 
     def __init__(self, base: Mapping[str, Any], settings: Settings) -> None:
         self._prefix = settings.prefix
         self._wait_s = settings.send_timeout_ms / 1_000
-        self._producer = Producer(
+        self._producer = ConfluentProducer(
             {
                 **producer_config(base),
                 "enable.idempotence": True,
@@ -41,7 +42,7 @@ class KafkaWriter:
         )
 
     def send(self, records: Sequence[Outgoing]) -> None:
-        send_all(self._producer, self._prefix, records, self._wait_s)
+        produce_and_wait(self._producer, self._prefix, records, self._wait_s)
 
     def close(self) -> None:
         self._producer.flush(1.0)
@@ -49,14 +50,14 @@ class KafkaWriter:
         del self._producer
 
 
-class KafkaTransactionalWriter:
+class KafkaTransactionalProducer:
     """A transactional producer; initialised at the first transaction, which fences its namesakes."""
 
     def __init__(self, base: Mapping[str, Any], settings: Settings, name: str) -> None:
         self._prefix = settings.prefix
         self._wait_s = settings.transaction_timeout_ms / 1_000
         self._ready = False
-        self._producer = Producer(
+        self._producer = ConfluentProducer(
             {
                 **producer_config(base),
                 "transactional.id": name,
@@ -67,23 +68,23 @@ class KafkaTransactionalWriter:
         )
 
     def transact(
-        self, records: Sequence[Outgoing], member: Membership | None, positions: Mapping[int, Position]
-    ) -> Ends:
+        self, records: Sequence[Outgoing], member: GroupMetadata | None, positions: Mapping[int, OffsetAndMetadata]
+    ) -> EndOffsets:
         producer = self._producer
-        group = cast(KafkaMembership, member) if member is not None and positions else None
+        group = cast(KafkaGroupMetadata, member) if member is not None and positions else None
         try:
             if not self._ready:
-                _again(lambda: producer.init_transactions(ADMIN_TIMEOUT_S))
+                retry_transactional(lambda: producer.init_transactions(ADMIN_TIMEOUT_S))
                 self._ready = True
             producer.begin_transaction()
         except KafkaException as problem:
             raise failure_of(problem.args[0], "beginning a transaction") from problem
         try:
-            ends = send_all(producer, self._prefix, records, self._wait_s)
+            ends = produce_and_wait(producer, self._prefix, records, self._wait_s)
             if group is not None:
                 offsets, metadata = topic_partitions(group.name, positions), group.metadata
-                _again(lambda: producer.send_offsets_to_transaction(offsets, metadata, TRANSACTION_STEP_S))
-            _again(lambda: producer.commit_transaction(TRANSACTION_STEP_S))
+                retry_transactional(lambda: producer.send_offsets_to_transaction(offsets, metadata, TRANSACTION_STEP_S))
+            retry_transactional(lambda: producer.commit_transaction(TRANSACTION_STEP_S))
         except (SendFailed, Forbidden):
             self._abort()
             raise
@@ -101,12 +102,14 @@ class KafkaTransactionalWriter:
 
     def _abort(self) -> None:
         try:
-            _again(lambda: self._producer.abort_transaction(TRANSACTION_STEP_S))
+            retry_transactional(lambda: self._producer.abort_transaction(TRANSACTION_STEP_S))
         except KafkaException as problem:
             raise failure_of(problem.args[0], "aborting a transaction") from problem
 
 
-def send_all(producer: Producer, prefix: str, records: Sequence[Outgoing], wait_s: float) -> Ends:
+def produce_and_wait(
+    producer: ConfluentProducer, prefix: str, records: Sequence[Outgoing], wait_s: float
+) -> EndOffsets:
     """Produce the records and wait for each delivery report. Raises SendFailed."""
     delivered = 0
     reached: dict[tuple[str, int], int] = {}
@@ -165,7 +168,7 @@ def send_all(producer: Producer, prefix: str, records: Sequence[Outgoing], wait_
     return {(topic.removeprefix(prefix), partition): end for (topic, partition), end in reached.items()}
 
 
-def _again(step: Callable[[], Any], attempts: int = 20) -> None:
+def retry_transactional(step: Callable[[], Any], attempts: int = 20) -> None:
     """Call a transactional step again while librdkafka says that it may be."""
     for attempt in range(attempts):
         try:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from schemas.decisions import Decision
 from streams.errors import Rebalanced
-from streams.kafka.interface import Ends, Outgoing, Position, Reader, TransactionalWriter
+from streams.kafka.interface import Consumer, EndOffsets, OffsetAndMetadata, Outgoing, TransactionalProducer
 from streams.lookup.metrics import LookupMetrics, show
 from streams.lookup.reports import Report, Reports
 from streams.shard.state import Shard
@@ -35,7 +35,7 @@ class _Open(NamedTuple):
     """A transaction under way."""
 
     parts: dict[int, _Part]
-    ends: Future[Ends]
+    ends: Future[EndOffsets]
     started_s: float
 
 
@@ -44,8 +44,8 @@ class Commits:
 
     def __init__(
         self,
-        writer: TransactionalWriter,
-        reader: Reader,
+        writer: TransactionalProducer,
+        reader: Consumer,
         executor: Executor,
         metrics: LookupMetrics,
         now_ms: Callable[[], int],
@@ -88,7 +88,7 @@ class Commits:
         if not moved:
             return
         try:
-            member = self._reader.membership()
+            member = self._reader.group_metadata()
         except Rebalanced as rebalance:
             logger.info("commit kept for after the rebalance: %s", rebalance)
             return
@@ -97,9 +97,9 @@ class Commits:
             for p, shard in moved.items()
         }
         changes = {p: part.shard.freeze() for p, part in parts.items()}
-        positions = {p: Position(part.next_offset) for p, part in parts.items()}
+        positions = {p: OffsetAndMetadata(part.next_offset) for p, part in parts.items()}
 
-        def transact() -> Ends:
+        def transact() -> EndOffsets:
             records = [
                 Outgoing("documents", key, value, (), partition)
                 for partition, rows in changes.items()

@@ -13,7 +13,7 @@ from threading import Event, Lock
 
 from schemas.documents import Meta
 from streams.errors import StoreDamaged, WrongSetup
-from streams.kafka.interface import Log
+from streams.kafka.interface import Cluster
 from streams.lookup.metrics import LookupMetrics
 from streams.shard.columns import META_KEY
 from streams.shard.loading import restored
@@ -31,7 +31,7 @@ OpenStore = Callable[[int], Store]
 
 
 def restore(
-    log: Log,
+    log: Cluster,
     partition: int,
     incarnation: str,
     store: Store,
@@ -61,7 +61,7 @@ def restore(
         return restored(partition, shards, incarnation, store, threads)
 
 
-def too_old(log: Log, partition: int, store: Store, now_ms: int) -> str | None:
+def too_old(log: Cluster, partition: int, store: Store, now_ms: int) -> str | None:
     """Why the store cannot be caught up with, None when it can."""
     reach = store.reach()
     if reach.next_offset == 0:
@@ -75,7 +75,7 @@ def too_old(log: Log, partition: int, store: Store, now_ms: int) -> str | None:
     return None
 
 
-def catch_up(log: Log, partition: int, store: Store, now_ms: Callable[[], int], stop: Callable[[], bool]) -> None:
+def catch_up(log: Cluster, partition: int, store: Store, now_ms: Callable[[], int], stop: Callable[[], bool]) -> None:
     """Write what `documents` holds beyond the store into it."""
     changes: dict[bytes, bytes | None] = {}
     size = 0
@@ -143,7 +143,12 @@ class Restorer:
     """Restores the shards of a worker's partitions, several at once. Call it on the thread that polls."""
 
     def __init__(
-        self, cluster: Log, incarnation: str, open_store: OpenStore, metrics: LookupMetrics, now_ms: Callable[[], int]
+        self,
+        cluster: Cluster,
+        incarnation: str,
+        open_store: OpenStore,
+        metrics: LookupMetrics,
+        now_ms: Callable[[], int],
     ) -> None:
         """`incarnation` is the journal's; `open_store` gives the local store of a partition."""
         self._cluster = cluster

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from schemas.journal import Tick
 from streams.errors import JournalUnreadable
-from streams.kafka.interface import Log, Outgoing, Record
+from streams.kafka.interface import Cluster, Outgoing, Record
 from streams.lookup.commit import Commits
 from streams.lookup.metrics import LookupMetrics, count
 from streams.lookup.reports import Reports
@@ -59,7 +59,7 @@ class LookupWorker:
     def __init__(
         self,
         settings: Settings,
-        log: Log,
+        log: Cluster,
         metrics: Metrics,
         open_store: OpenStore,
         name: str,
@@ -79,9 +79,9 @@ class LookupWorker:
         self._look_again_ms = 0
         self._joined = False
         self._commit_due = elapsed_s()
-        self._writer = log.writer()
+        self._writer = log.producer()
         self._transactions = log.transactional(f"{NAME}-{name}")
-        self._reader = log.reader("journal", NAME, self, from_start=False)
+        self._reader = log.consumer("journal", NAME, self, from_start=False)
         self._background = background or ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._reports = Reports(now_ms, elapsed_s)
         self._commits = Commits(
@@ -229,7 +229,7 @@ class LookupWorker:
             metrics.waiting.labels(str(partition)).set(self.shards[partition].flights.waiting)
 
 
-def checked_journal(log: Log) -> str:
+def checked_journal(log: Cluster) -> str:
     """The journal's incarnation. Raises WrongSetup when topics are missing or their partitions differ."""
     require_topics(log, NAME)
     shards_of(log)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from streams.errors import Refusal, RefusalCode, WrongSetup
-from streams.kafka.interface import Log
+from streams.kafka.interface import Cluster
 
 
 class Shards(NamedTuple):
@@ -24,7 +24,7 @@ class Shards(NamedTuple):
         return None
 
 
-def shards_of(log: Log) -> int:
+def shards_of(log: Cluster) -> int:
     """The number of shards. Raises WrongSetup when a topic is missing or their partitions differ."""
     journal, documents = log.partitions("journal"), log.partitions("documents")
     if journal != documents:

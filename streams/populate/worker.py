@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from schemas.control import PolicyInForce
 from schemas.forwards import Completion
 from streams.errors import Refusal
-from streams.kafka.interface import Log, Outgoing, Record
+from streams.kafka.interface import Cluster, Outgoing, Record
 from streams.messaging.decoding import Addressed, address_of, read
 from streams.messaging.routes import DirectRoute, ShardRoute, decode_route
 from streams.messaging.shards import Shards
 from streams.metrics import Metrics
 from streams.populate.delivery import NAME, Delivery
 from streams.runtime.context import WorkerContext
-from streams.runtime.policy_follower import within_ms_of
+from streams.runtime.policy_follower import delivery_timeout_ms_of
 from streams.runtime.policy_session import policy_session
 from streams.runtime.stateless import Step, run_stateless
 from streams.runtime.topic_check import require_topics
@@ -31,13 +31,13 @@ REMEMBERED_MAX = 1_000
 
 
 def run_populate(context: WorkerContext) -> None:
-    """Run until `stop`. Raises WrongSetup for missing topics, LogFailed when the broker fails."""
+    """Run until `stop`. Raises WrongSetup for missing topics, ClusterFailed when the broker fails."""
     cluster = context.cluster
     require_topics(cluster, NAME)
     step = Populate(Shards(cluster.partitions("journal"), cluster.topic_id("journal")), context.metrics)
     with policy_session(NAME, context) as session:
-        reader = _LookBack(cluster, step).reader
-        writer = cluster.writer(within_ms=within_ms_of(context.settings))
+        reader = _LookBack(cluster, step).consumer
+        writer = cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(context.settings))
         run_stateless(NAME, reader, writer, step, context, batch_max=BATCH_MAX, session=session)
 
 
@@ -91,13 +91,13 @@ class Populate(Step):
 class _LookBack:
     """Looks back from where a partition goes on: a repeated completion must not tell its requester something else."""
 
-    def __init__(self, cluster: Log, step: Populate) -> None:
+    def __init__(self, cluster: Cluster, step: Populate) -> None:
         self._cluster = cluster
         self._step = step
-        self.reader = cluster.reader(SOURCE, NAME, self)
+        self.consumer = cluster.consumer(SOURCE, NAME, self)
 
     def assigned(self, partitions: Sequence[int]) -> None:
-        for partition, position in (self.reader.committed(partitions) if partitions else {}).items():
+        for partition, position in (self.consumer.committed(partitions) if partitions else {}).items():
             start = max(0, position.next_offset - REMEMBERED_MAX)
             for record in self._cluster.scan(SOURCE, partition, start):
                 if record.offset >= position.next_offset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streams.kafka.interface import Log
+from streams.kafka.interface import Cluster
 from streams.metrics import Metrics
 from streams.settings import Settings
 
@@ -19,7 +19,7 @@ class WorkerContext:
     """
 
     settings: Settings
-    cluster: Log
+    cluster: Cluster
     metrics: Metrics
     stop: Callable[[], bool]
     ready: Callable[[], None]

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from schemas.control import POLICY_KEY, PolicyInForce
-from streams.errors import LogFailed, Refusal, WrongSetup
-from streams.kafka.interface import Log, Record
+from streams.errors import ClusterFailed, Refusal, WrongSetup
+from streams.kafka.interface import Cluster, Record
 from streams.messaging.decoding import read
 from streams.metrics import Metrics, policy_version
 from streams.settings import Settings
@@ -32,7 +32,7 @@ def lease_s_of(settings: Settings) -> float:
     return min(LEASE_S, settings.session_timeout_ms / 4_000)
 
 
-def within_ms_of(settings: Settings) -> int:
+def delivery_timeout_ms_of(settings: Settings) -> int:
     """How old a record made by a leased policy may be when it leaves the worker (milliseconds).
 
     Lease and this, and the second that librdkafka may take to notice, end before a session whose member stands still.
@@ -46,7 +46,7 @@ class PolicyWatch:
     `unreadable` is told of a record that this version cannot read: raise, or leave the policy before it in use.
     """
 
-    def __init__(self, log: Log, unreadable: Callable[[Record, Refusal], None] | None = None) -> None:
+    def __init__(self, log: Cluster, unreadable: Callable[[Record, Refusal], None] | None = None) -> None:
         self._log = log
         self._unreadable = unreadable or _refuse
         self._next = 0
@@ -56,7 +56,7 @@ class PolicyWatch:
     def latest(self, stop: Callable[[], bool] = lambda: False) -> PolicyInForce | None:
         """The last policy that is committed, None before the first.
 
-        Raises WrongSetup for a missing topic or a record that this version cannot read, LogFailed for the broker or
+        Raises WrongSetup for a missing topic or a record that this version cannot read, ClusterFailed for the broker or
         when `stop` ended the look early.
         """
         _, end = self._log.ends(TOPIC).get(0, (0, 0))
@@ -67,7 +67,7 @@ class PolicyWatch:
             self._take(record)
             self._next = record.offset + 1
         if stop():
-            raise LogFailed(f"topic {TOPIC} was not read to its end: is the broker reachable?")
+            raise ClusterFailed(f"topic {TOPIC} was not read to its end: is the broker reachable?")
         self._end = end
         return self._latest
 
@@ -95,7 +95,7 @@ class PolicyFollower:
 
     def __init__(
         self,
-        log: Log,
+        log: Cluster,
         metrics: Metrics,
         processor: str,
         *,
@@ -135,7 +135,7 @@ class PolicyFollower:
         return self._clock() < known.until_s
 
     def read(self) -> Known:
-        """Look now. Raises WrongSetup for a missing topic, LogFailed when the broker does not say."""
+        """Look now. Raises WrongSetup for a missing topic, ClusterFailed when the broker does not say."""
         return self._look(lambda: True)
 
     def __enter__(self) -> PolicyFollower:
@@ -162,7 +162,7 @@ class PolicyFollower:
             try:
                 self.read()
                 failing = False
-            except LogFailed as problem:
+            except ClusterFailed as problem:
                 if not failing and not self._done.is_set():
                     logger.warning("cannot follow %s: %s", TOPIC, problem)
                 failing = True

@@ -52,7 +52,7 @@ class PolicySession:
         return [acknowledgement(self._processor, member, policy.version, self._now_ms())]
 
     def refresh(self, member: str) -> None:
-        """Take on the policy in force for a batch. Raises LogFailed when it cannot be known.
+        """Take on the policy in force for a batch. Raises ClusterFailed when it cannot be known.
 
         A new member looks anew: before it was one, nobody waited for it to acknowledge anything.
         """
@@ -72,7 +72,7 @@ class PolicySession:
 def policy_session(processor: str, context: WorkerContext) -> Iterator[PolicySession]:
     """The session of a worker, with the policy read on entry and followed until exit.
 
-    Raises WrongSetup for a missing topic, LogFailed when the broker does not say.
+    Raises WrongSetup for a missing topic, ClusterFailed when the broker does not say.
     """
     lease_s = lease_s_of(context.settings)
     with PolicyFollower(context.cluster, context.metrics, processor, lease_s=lease_s) as policies:

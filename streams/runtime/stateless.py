@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from schemas.control import PolicyInForce
-from streams.errors import Lapsed, Rebalanced
-from streams.kafka.interface import Outgoing, Position, Reader, Record, Writer
+from streams.errors import DeliveryExpired, Rebalanced
+from streams.kafka.interface import Consumer, OffsetAndMetadata, Outgoing, Producer, Record
 from streams.metrics import Metrics
 from streams.runtime.context import WorkerContext
 from streams.runtime.policy_session import PolicySession
@@ -45,8 +45,8 @@ class Step(Protocol):
 
 def run_stateless(
     name: str,
-    reader: Reader,
-    writer: Writer,
+    reader: Consumer,
+    writer: Producer,
     step: Step,
     context: WorkerContext,
     *,
@@ -60,7 +60,7 @@ def run_stateless(
     """
     batches = _Batches(step, reader, writer, session)
     metrics = context.metrics
-    pending: dict[int, Position] = {}
+    pending: dict[int, OffsetAndMetadata] = {}
     due = time.monotonic()
     try:
         while not context.stop():
@@ -73,7 +73,7 @@ def run_stateless(
                 out = batches.work(batch)
                 _count(metrics, name, batch, out, time.perf_counter() - started)
                 for record in batch:
-                    pending[record.partition] = Position(record.offset + 1)
+                    pending[record.partition] = OffsetAndMetadata(record.offset + 1)
             if pending and time.monotonic() >= due:
                 pending = keep(reader, pending)
                 due = time.monotonic() + COMMIT_INTERVAL_S
@@ -89,7 +89,7 @@ def run_stateless(
 class _Batches:
     """A step, its policy session if it has one, and where its outcome goes."""
 
-    def __init__(self, step: Step, reader: Reader, writer: Writer, session: PolicySession | None) -> None:
+    def __init__(self, step: Step, reader: Consumer, writer: Producer, session: PolicySession | None) -> None:
         self._step = step
         self._reader = reader
         self._writer = writer
@@ -128,10 +128,10 @@ class _Batches:
                 return out
 
     def _is_sent(self, out: Sequence[Outgoing], attempt: int) -> bool:
-        """Whether the records are acknowledged; False when they lapsed. Raises Lapsed at the last attempt."""
+        """Whether the records are acknowledged; False when they lapsed. Raises DeliveryExpired at the last attempt."""
         try:
             self._writer.send(out)
-        except Lapsed as lapsed:
+        except DeliveryExpired as lapsed:
             if attempt == ATTEMPTS_MAX:
                 raise
             logger.warning("made or sent again, attempt %d: %s", attempt + 1, lapsed)
@@ -139,7 +139,7 @@ class _Batches:
         return True
 
 
-def keep(reader: Reader, pending: dict[int, Position]) -> dict[int, Position]:
+def keep(reader: Consumer, pending: dict[int, OffsetAndMetadata]) -> dict[int, OffsetAndMetadata]:
     """Commit the positions of partitions still owned; returns what is left to commit later."""
     owned = set(reader.assignment())
     mine = {partition: position for partition, position in pending.items() if partition in owned}

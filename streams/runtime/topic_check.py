@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from schemas.topics import needs
 from streams.errors import Forbidden, WrongSetup
-from streams.kafka.interface import Log
+from streams.kafka.interface import Cluster
 
 
-def require_topics(log: Log, processor: str) -> None:
+def require_topics(log: Cluster, processor: str) -> None:
     """Check the topics that a processor of the table reads, writes or describes, and name all that it lacks.
 
     Raises WrongSetup when topics do not exist; Forbidden, which is one, when all that is wrong is missing ACLs.

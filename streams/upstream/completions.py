@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from schemas.responses import Problem
 from streams.errors import Refusal
-from streams.kafka.interface import Log, Outgoing, Record
+from streams.kafka.interface import Cluster, Outgoing, Record
 from streams.messaging.dead_letters import turn_away
 from streams.messaging.decoding import address_of
 from streams.messaging.routes import DirectRoute, decode_route
@@ -42,7 +42,7 @@ def refused(record: Record, refusal: Refusal, metrics: Metrics) -> list[Outgoing
     return [turn_away(record, refusal, NAME, metrics, with_text=with_text), told]
 
 
-def recalled(cluster: Log, partitions: Sequence[int]) -> list[str]:
+def recalled(cluster: Cluster, partitions: Sequence[int]) -> list[str]:
     """The forwards that earlier workers completed, of these partitions: a shard that crashed repeats its forwards.
 
     A forward and its completion have one key; with other numbers of partitions they lie apart: none is found then.

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable
 
 from streams.errors import Rebalanced
-from streams.kafka.interface import Position, Reader
+from streams.kafka.interface import Consumer, OffsetAndMetadata
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _BITMAP_BYTES_MAX = 8 * SPAN_MAX
 class Offsets:
     """One partition, from the position that was kept last."""
 
-    def __init__(self, position: Position) -> None:
+    def __init__(self, position: OffsetAndMetadata) -> None:
         self._open: dict[int, None] = {}
         self._next = position.next_offset
         self._done_ahead = decode_note(position)
@@ -61,11 +61,11 @@ class Offsets:
         """How far the newest offset read is past the oldest open one."""
         return self._next - self._oldest()
 
-    def position(self) -> Position:
+    def position(self) -> OffsetAndMetadata:
         """Where a restart goes on, and what it may skip."""
         oldest = self._oldest()
         ahead = {offset for offset in self._done_ahead if offset >= self._next}
-        return Position(oldest, _note(oldest, self._next, self._open, ahead))
+        return OffsetAndMetadata(oldest, _note(oldest, self._next, self._open, ahead))
 
     def _oldest(self) -> int:
         return next(iter(self._open), self._next)
@@ -74,10 +74,10 @@ class Offsets:
 class OffsetTracker:
     """All partitions of a reader: which of their calls are open, and the positions that were kept."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Consumer) -> None:
         self._reader = reader
         self._partitions: dict[int, Offsets] = {}
-        self._kept: dict[int, Position] = {}
+        self._kept: dict[int, OffsetAndMetadata] = {}
 
     def load(self, partitions: Collection[int]) -> None:
         """Go on where the group's positions say; a partition without one begins at the first offset read."""
@@ -89,7 +89,7 @@ class OffsetTracker:
         """An offset was read. False when it was done before a restart."""
         offsets = self._partitions.get(partition)
         if offsets is None:
-            offsets = self._partitions[partition] = Offsets(Position(offset))
+            offsets = self._partitions[partition] = Offsets(OffsetAndMetadata(offset))
         return offsets.take(offset)
 
     def done(self, places: Iterable[tuple[int, int]]) -> None:
@@ -146,7 +146,7 @@ def _note(base: int, end: int, still_open: Iterable[int], ahead: Collection[int]
     return ""
 
 
-def decode_note(position: Position) -> set[int]:
+def decode_note(position: OffsetAndMetadata) -> set[int]:
     """The offsets that a position's note says are done; none for a note that is not ours."""
     if not position.note:
         return set()

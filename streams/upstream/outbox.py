@@ -6,7 +6,7 @@ import queue
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
-from streams.kafka.interface import Outgoing, Writer
+from streams.kafka.interface import Outgoing, Producer
 from streams.upstream.background import Background
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ class Outbox(Generic[T]):
     So neither polling nor calling waits for the broker. Whatever raises ends the thread, and is `problem`.
     """
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Producer) -> None:
         self._writer = writer
         self._parcels: queue.SimpleQueue[_Parcel[T] | None] = queue.SimpleQueue()
         self._receipts: queue.SimpleQueue[T] = queue.SimpleQueue()

@@ -57,7 +57,7 @@ def run_upstream(
     """Run until `stop`, then wait for open calls, send, commit and leave.
 
     `make_model` is called in the loop that calls the model; without it the connector of the settings is made. Raises
-    WrongSetup for settings or topics that are not as needed, LogFailed when the broker fails.
+    WrongSetup for settings or topics that are not as needed, ClusterFailed when the broker fails.
     """
     require_topics(context.cluster, NAME)
     worker = Worker(context, make_model or model_of(context.settings, context.now_ms), bounds)
@@ -112,9 +112,9 @@ class Worker:
         self._meter = LoadMeter(self._settings.replica)
         self._commit_due = self._load_due = time.monotonic()
         self.joined = False
-        self._outbox: Outbox[Called | tuple[int, int]] = Outbox(self._cluster.writer())
+        self._outbox: Outbox[Called | tuple[int, int]] = Outbox(self._cluster.producer())
         self._calls = Calls(make_model, self._settings.concurrency, self._wanted, self._finished, self._now_ms)
-        self._reader = self._cluster.reader(SOURCE, NAME, self)
+        self._reader = self._cluster.consumer(SOURCE, NAME, self)
         self._offsets = OffsetTracker(self._reader)
 
     # --- the turn

@@ -108,7 +108,7 @@ class Verify(Step):
 def run_verify(context: WorkerContext, verifier: Verifier | None = None) -> None:
     """Run until `stop`. Without a `verifier` the one of the settings is loaded first.
 
-    Raises WrongSetup for missing topics or a model that is not here or scores no pairs, LogFailed when the broker
+    Raises WrongSetup for missing topics or a model that is not here or scores no pairs, ClusterFailed when the broker
     fails.
     """
     settings, cluster = context.settings, context.cluster
@@ -123,7 +123,7 @@ def run_verify(context: WorkerContext, verifier: Verifier | None = None) -> None
         logger.info("gives second opinions by %s", verifier.identity)
     metrics = VerifyMetrics(context.metrics)
     step = Verify(verifier, settings.verify.remembered, journal, metrics, context.now_ms)
-    run_stateless(NAME, cluster.reader(SOURCE, NAME), cluster.writer(), step, context, batch_max=BATCH_MAX)
+    run_stateless(NAME, cluster.consumer(SOURCE, NAME), cluster.producer(), step, context, batch_max=BATCH_MAX)
 
 
 def _verified(doubt: DoubtRaised, score: float | None, verifier: str) -> Outgoing:

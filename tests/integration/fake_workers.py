@@ -8,17 +8,17 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from schemas.acknowledgements import Acknowledgement
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.kafka.interface import Outgoing
 from streams.settings import Settings
 
 LOOK_S = 0.05
 
 
-def acknowledge(log: KafkaLog, processor: str, workers: Collection[str], version: int) -> None:
+def acknowledge(log: KafkaCluster, processor: str, workers: Collection[str], version: int) -> None:
     """Write the acknowledgements of workers."""
     said = [Acknowledgement(processor=processor, worker=worker, version=version, at_ms=0) for worker in workers]
-    writer = log.writer()
+    writer = log.producer()
     writer.send([Outgoing("acknowledgements", f"{a.processor}/{a.worker}".encode(), a.encode(), (), 0) for a in said])
     writer.close()
 
@@ -27,7 +27,7 @@ def acknowledge(log: KafkaLog, processor: str, workers: Collection[str], version
 def acknowledging(settings: Settings, shards: Collection[int]) -> Iterator[None]:
     """Shards that acknowledge every command as soon as it stands, for as long as the block lasts."""
     done = threading.Event()
-    log = KafkaLog(settings)
+    log = KafkaCluster(settings)
 
     def work() -> None:
         seen = log.ends("control")[0][1]
@@ -53,7 +53,7 @@ def acknowledging(settings: Settings, shards: Collection[int]) -> Iterator[None]
 @contextmanager
 def member(settings: Settings, processor: str, topic: str) -> Iterator[str]:
     """A worker of a processor's group that reads nothing; gives its member id."""
-    reader = KafkaLog(settings).reader(topic, processor)
+    reader = KafkaCluster(settings).consumer(topic, processor)
     until = time.monotonic() + 30
     while not reader.assignment():
         assert time.monotonic() < until, "no partition was assigned"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.metrics import Metrics
 from streams.runtime.context import WorkerContext
 from streams.settings import Settings
@@ -42,7 +42,7 @@ class Running:
 
     def _run(self, processor: Callable[..., None], settings: Settings, more: dict[str, Any]) -> None:
         try:
-            with KafkaLog(settings) as log:
+            with KafkaCluster(settings) as log:
                 context = WorkerContext(
                     settings,
                     log,

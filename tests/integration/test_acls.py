@@ -40,7 +40,7 @@ from schemas.requests import CacheMode, Request
 from schemas.responses import Response
 from schemas.topics import AUDITORS, BY_NAME, CLIENTS, CONNECTORS, OPERATORS, ROLES, reads, writes
 from streams.errors import Forbidden
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.kafka.interface import Outgoing
 from streams.settings import Adapt, Embedding, Settings, Upstream, Verify
 from tests.integration.processors import WAIT_S, Running, eventually
@@ -92,13 +92,13 @@ class World:
             upstream=Upstream(connector="simulated", latency_median_ms=5.0, load_interval_ms=100),
             verify=Verify(backend="words"),
         )
-        self.root = KafkaLog(broker.settings_of(ROOT, self._settings))
+        self.root = KafkaCluster(broker.settings_of(ROOT, self._settings))
 
     def settings_of(self, role: str) -> Settings:
         return self.broker.settings_of(default_name(role, self._settings), self._settings)
 
-    def log_of(self, role: str) -> KafkaLog:
-        return KafkaLog(self.settings_of(role))
+    def log_of(self, role: str) -> KafkaCluster:
+        return KafkaCluster(self.settings_of(role))
 
     def refrain(self, *arguments: str, role: str = OPERATORS) -> Told:
         """Run a command as the user of a role."""
@@ -227,7 +227,7 @@ def test_an_observed_request_is_compared_and_an_auditor_sees_how(world: World, c
 def test_load_that_a_connector_reports_reaches_every_shard(world: World) -> None:
     now_ms = time.time_ns() // 1_000_000
     sample = LoadSample(model="default", replica="mine", latency_p95_ms=9_000, queue_depth=64, at_ms=now_ms)
-    world.log_of(CONNECTORS).writer().send([Outgoing("load", b"default", sample.encode())])
+    world.log_of(CONNECTORS).producer().send([Outgoing("load", b"default", sample.encode())])
 
     def changed(shard: int) -> bool:
         events = [decode_event(record.value or b"") for record in world.root.scan("journal", shard)]
@@ -238,7 +238,7 @@ def test_load_that_a_connector_reports_reaches_every_shard(world: World) -> None
 
 
 def test_what_cannot_be_read_is_a_dead_letter_of_every_processor(world: World) -> None:
-    writer = world.root.writer()
+    writer = world.root.producer()
     topics = ("requests", "completions", "forwards", "control", "load", "observations", "doubts")
     writer.send([Outgoing(topic, b"k", b"junk") for topic in (*topics, "journal")])
 
@@ -372,4 +372,4 @@ def test_what_somebody_else_tries_ends_with_the_advice_to_grant_it(world: World)
     assert told.code == 78
     assert "refrain topics acls" in told.err
     with pytest.raises(Forbidden, match=r"decisions.*refrain topics acls"):
-        world.log_of(CLIENTS).writer().send([Outgoing("decisions", b"k", b"junk")])
+        world.log_of(CLIENTS).producer().send([Outgoing("decisions", b"k", b"junk")])

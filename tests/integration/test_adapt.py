@@ -15,7 +15,7 @@ from schemas.load import LoadSample
 from schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from streams.adapt.worker import run_adapt
 from streams.govern.worker import run_govern
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.kafka.interface import Outgoing
 from streams.settings import Adapt, Settings
 from tests.integration.processors import Running, eventually, running
@@ -31,9 +31,9 @@ def quick(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
     create_table(admin, settings.prefix)
-    with KafkaLog(settings) as log:
+    with KafkaCluster(settings) as log:
         yield log
 
 
@@ -42,10 +42,10 @@ def sample() -> bytes:
     return LoadSample(model="m", replica="a", latency_p95_ms=180, queue_depth=18, at_ms=now_ms).encode()
 
 
-def test_an_overloaded_model_is_known_to_every_shard(log: KafkaLog, quick: Settings) -> None:
+def test_an_overloaded_model_is_known_to_every_shard(log: KafkaCluster, quick: Settings) -> None:
     with running(run_govern, quick), running(run_adapt, quick) as adapt:
-        log.writer().send([Outgoing("control", None, SetPolicy(who="me", policy=POLICY).encode())])
-        log.writer().send([Outgoing("load", b"m", b"junk", (("h", b"1"),)), Outgoing("load", b"m", sample())])
+        log.producer().send([Outgoing("control", None, SetPolicy(who="me", policy=POLICY).encode())])
+        log.producer().send([Outgoing("load", b"m", b"junk", (("h", b"1"),)), Outgoing("load", b"m", sample())])
         eventually(lambda: log.ends("control")[0][1] == 2)
         for shard in range(PARTITIONS_MAX):
             eventually(partial(length_is, 2, log, shard))
@@ -61,7 +61,7 @@ def test_an_overloaded_model_is_known_to_every_shard(log: KafkaLog, quick: Setti
     assert adapt.metrics.registry.get_sample_value("refrain_model_load", {"model": "m"}) == 0.8
 
 
-def length_is(count: int, log: KafkaLog, shard: int) -> bool:
+def length_is(count: int, log: KafkaCluster, shard: int) -> bool:
     return len(list(log.scan("journal", shard))) == count
 
 
@@ -70,9 +70,9 @@ def letters_sent(adapt: Running) -> float | None:
     return adapt.metrics.registry.get_sample_value("refrain_records_sent_total", labels)
 
 
-def test_a_restarted_worker_goes_on_where_it_ended(log: KafkaLog, quick: Settings) -> None:
+def test_a_restarted_worker_goes_on_where_it_ended(log: KafkaCluster, quick: Settings) -> None:
     for _ in range(2):
         with running(run_adapt, quick) as adapt:
-            log.writer().send([Outgoing("load", b"m", b"junk")])
+            log.producer().send([Outgoing("load", b"m", b"junk")])
             eventually(partial(letters_sent, adapt))
     assert len(list(log.scan("dead-letters", 0))) == 2

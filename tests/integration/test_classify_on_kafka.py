@@ -18,7 +18,7 @@ from schemas.topics import BY_NAME
 from streams.classify.reply_topic import partitions_of
 from streams.classify.worker import run_classify
 from streams.errors import WrongSetup
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.kafka.interface import Headers, Outgoing, Record
 from streams.metrics import Metrics
 from streams.runtime.context import WorkerContext
@@ -38,15 +38,15 @@ def outside(settings: Settings, admin: AdminClient) -> str:
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
     for name in BY_NAME:
         make(admin, settings.prefix + name, 1)
-    with KafkaLog(settings) as log:
+    with KafkaCluster(settings) as log:
         yield log
 
 
 @pytest.fixture
-def running(settings: Settings, log: KafkaLog, outside: str) -> Iterator[None]:
+def running(settings: Settings, log: KafkaCluster, outside: str) -> Iterator[None]:
     allowed = settings.model_copy(update={"classify": Classify(reply_topics=(outside,))})
     ready, stop = threading.Event(), threading.Event()
 
@@ -68,12 +68,12 @@ def make(admin: AdminClient, name: str, partitions: int) -> None:
     admin.create_topics([NewTopic(name, partitions)])[name].result(ADMIN_S)
 
 
-def ask(log: KafkaLog, text: str, headers: Headers = ()) -> None:
+def ask(log: KafkaCluster, text: str, headers: Headers = ()) -> None:
     message = {"v": 1, "body": {"model": "m", "messages": [{"role": "user", "content": text}]}}
-    log.writer().send([Outgoing("requests", None, json.dumps(message).encode(), headers)])
+    log.producer().send([Outgoing("requests", None, json.dumps(message).encode(), headers)])
 
 
-def await_record(log: KafkaLog, topic: str, wanted: Callable[[Record], bool] = lambda _: True) -> Record:
+def await_record(log: KafkaCluster, topic: str, wanted: Callable[[Record], bool] = lambda _: True) -> Record:
     """The first such record of the topic, once it is there."""
     expired = threading.Event()
     timer = threading.Timer(WAIT_S, expired.set)
@@ -89,12 +89,12 @@ def await_record(log: KafkaLog, topic: str, wanted: Callable[[Record], bool] = l
     raise AssertionError(f"no such record in {topic} within {WAIT_S:.0f} s")
 
 
-def test_a_policy_that_comes_later_is_followed(log: KafkaLog, running: None) -> None:
+def test_a_policy_that_comes_later_is_followed(log: KafkaCluster, running: None) -> None:
     ask(log, "before")
     assert isinstance(decode_event(await_record(log, "journal").value or b""), Passed)
     assert b"before" in (await_record(log, "forwards").value or b"")
     in_force = PolicyInForce(version=3, who="w", at_ms=0, policy=POLICY)
-    log.writer().send([Outgoing("policies", POLICY_KEY, in_force.encode())])
+    log.producer().send([Outgoing("policies", POLICY_KEY, in_force.encode())])
 
     def is_asked(record: Record) -> bool:
         ask(log, "after")
@@ -105,7 +105,7 @@ def test_a_policy_that_comes_later_is_followed(log: KafkaLog, running: None) -> 
     assert (event.category, event.seen.policy_version, event.question.data) == ("uncategorised", 3, "after")
 
 
-def test_an_error_goes_to_the_allowed_topic_outside_the_prefix(log: KafkaLog, outside: str, running: None) -> None:
+def test_an_error_goes_to_the_allowed_topic_outside_the_prefix(log: KafkaCluster, outside: str, running: None) -> None:
     headers = (("reply-to", outside.encode()), ("kafka_replyPartition", b"\x00\x00\x00\x01"))
     ask(log, " ", headers)
     answer = await_record(log, f"/{outside}")
@@ -116,7 +116,7 @@ def test_an_error_goes_to_the_allowed_topic_outside_the_prefix(log: KafkaLog, ou
     assert await_record(log, "dead-letters").value is None, "no policy says that the text may be kept"
 
 
-def test_a_reply_topic_that_is_missing_or_impossible_has_no_partitions(log: KafkaLog, outside: str) -> None:
+def test_a_reply_topic_that_is_missing_or_impossible_has_no_partitions(log: KafkaCluster, outside: str) -> None:
     count = partitions_of(log)
     assert (count(f"/{outside}"), count(f"/{outside}-other"), count("/not a name!")) == (2, None, None)
 
@@ -125,6 +125,6 @@ def test_a_missing_topic_stops_the_worker_at_start(settings: Settings, admin: Ad
     with pytest.raises(WrongSetup, match="refrain topics create"):
         run_classify(
             WorkerContext(
-                settings, KafkaLog(settings), Metrics(), stop=lambda: True, ready=lambda: None, now_ms=lambda: 0
+                settings, KafkaCluster(settings), Metrics(), stop=lambda: True, ready=lambda: None, now_ms=lambda: 0
             )
         )

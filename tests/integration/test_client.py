@@ -14,7 +14,7 @@ from ops.ask.questions import Defaults, question_of, request_of
 from schemas.requests import Request
 from schemas.responses import Outcome, Response
 from streams.errors import Unreachable, WrongSetup
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.kafka.interface import Outgoing, Record
 from streams.settings import Settings
 from tests.integration.topics import create_table
@@ -37,8 +37,8 @@ def answering(settings: Settings, answer: Answer) -> Iterator[None]:
     stop, ready = threading.Event(), threading.Event()
 
     def serve() -> None:
-        with KafkaLog(settings) as log:
-            reader, writer = log.reader("requests", "stand-in"), log.writer()
+        with KafkaCluster(settings) as log:
+            reader, writer = log.consumer("requests", "stand-in"), log.producer()
         while not stop.is_set():
             batch = reader.poll(500, 0.05)
             if reader.assignment():

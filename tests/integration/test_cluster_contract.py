@@ -6,15 +6,15 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.settings import Settings
 from tests.integration.make_topic import ADMIN_S, make_topic
-from tests.streams.kafka.cluster_contract import Cluster, LogContract
+from tests.streams.kafka.cluster_contract import ClusterContract, ClusterUnderTest
 
 
-class TestKafkaLog(LogContract):
+class TestKafkaLog(ClusterContract):
     @pytest.fixture
-    def cluster(self, settings: Settings, admin: AdminClient) -> Cluster:
+    def cluster(self, settings: Settings, admin: AdminClient) -> ClusterUnderTest:
         def create(topic: str, partitions: int) -> None:
             make_topic(admin, settings.prefix + topic, partitions, max_message_bytes="100000")
 
@@ -29,4 +29,4 @@ class TestKafkaLog(LogContract):
                 return
             create(topic, partitions)
 
-        return Cluster(KafkaLog(settings), create, recreate)
+        return ClusterUnderTest(KafkaCluster(settings), create, recreate)

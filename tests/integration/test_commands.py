@@ -23,8 +23,8 @@ from schemas.journal import Answered
 from schemas.policy import CategoryPolicy, Policy
 from schemas.responses import Outcome
 from schemas.stats import CategoryNow, ShardStats
-from streams.errors import CommandRefused, LogFailed, Refusal, RefusalCode
-from streams.kafka.cluster import KafkaLog
+from streams.errors import ClusterFailed, CommandRefused, Refusal, RefusalCode
+from streams.kafka.cluster import KafkaCluster
 from streams.kafka.interface import Outgoing, Record
 from streams.messaging.dead_letters import bury
 from streams.messaging.ids import wire_id
@@ -43,24 +43,26 @@ Out = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
-def log(settings: Settings, admin: AdminClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[KafkaLog]:
+def log(
+    settings: Settings, admin: AdminClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[KafkaCluster]:
     create_table(admin, settings.prefix)
     monkeypatch.setenv("REFRAIN_KAFKA", settings.kafka)
     monkeypatch.setenv("REFRAIN_PREFIX", settings.prefix)
     monkeypatch.setenv("REFRAIN_EMBEDDING__BACKEND", "free")
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
-    with KafkaLog(settings) as log:
+    with KafkaCluster(settings) as log:
         yield log
 
 
-def write(log: KafkaLog, *records: Outgoing) -> None:
-    writer = log.writer()
+def write(log: KafkaCluster, *records: Outgoing) -> None:
+    writer = log.producer()
     writer.send(records)
     writer.close()
 
 
-def commands(log: KafkaLog) -> list[Command]:
+def commands(log: KafkaCluster) -> list[Command]:
     return [decode_command(record.value or b"") for record in log.scan("control", 0)]
 
 
@@ -86,14 +88,16 @@ class Waiting:
 # -- who is waited for ------------------------------------------------------------------------------------
 
 
-def test_a_command_is_done_when_every_shard_has_acknowledged_it(log: KafkaLog, settings: Settings) -> None:
+def test_a_command_is_done_when_every_shard_has_acknowledged_it(log: KafkaCluster, settings: Settings) -> None:
     order = Order(settings)
     acknowledge(log, "lookup", [str(shard) for shard in ALL], 99)  # before it was placed: of another journal
     version = order.place(SWITCH)
     waiting = Waiting(order)
     acknowledge(log, "lookup", ["0", "1", "2"], version + 3)
     acknowledge(log, "lookup", ["3"], version - 1)
-    with pytest.raises(LogFailed, match=r"shard 3 has not acknowledged after 0\.3 s: are they running\? The command"):
+    with pytest.raises(
+        ClusterFailed, match=r"shard 3 has not acknowledged after 0\.3 s: are they running\? The command"
+    ):
         _as_if_taken(order).wait(0.3)
     assert waiting.result is None
     acknowledge(log, "lookup", ["3"], version)
@@ -106,19 +110,19 @@ def _as_if_taken(order: Order) -> Order:
     return order
 
 
-def test_a_policy_waits_for_every_member_of_classify_and_populate(log: KafkaLog, settings: Settings) -> None:
+def test_a_policy_waits_for_every_member_of_classify_and_populate(log: KafkaCluster, settings: Settings) -> None:
     order = Order(settings)
     with acknowledging(settings, ALL), member(settings, "classify", "requests") as first:
         version = order.place(SET)
         waiting = Waiting(order)
-        with pytest.raises(LogFailed, match="1 of 1 classify worker has not acknowledged"):
+        with pytest.raises(ClusterFailed, match="1 of 1 classify worker has not acknowledged"):
             _as_if_taken(order).wait(1)
         assert waiting.result is None
         acknowledge(log, "classify", [first], version)
         assert waiting.end() == version
 
 
-def test_a_member_that_leaves_is_not_waited_for(log: KafkaLog, settings: Settings) -> None:
+def test_a_member_that_leaves_is_not_waited_for(log: KafkaCluster, settings: Settings) -> None:
     order = Order(settings)
     with acknowledging(settings, ALL):
         with member(settings, "populate", "completions"):
@@ -135,7 +139,7 @@ def test_other_commands_wait_for_the_shards_alone(settings: Settings) -> None:
         assert order.place(SWITCH) == order.wait(30)
 
 
-def test_a_refusal_is_told_with_its_reason(log: KafkaLog, settings: Settings) -> None:
+def test_a_refusal_is_told_with_its_reason(log: KafkaCluster, settings: Settings) -> None:
     order = Order(settings)
     version = order.place(Judge(who="ana", decision_id="1-2-x", correct=False))
     record = Record("control", 0, version, 0, None, b"{}")
@@ -145,7 +149,7 @@ def test_a_refusal_is_told_with_its_reason(log: KafkaLog, settings: Settings) ->
         order.wait(30)
 
 
-def test_without_govern_it_says_so_and_the_command_stands(capsys: Out, log: KafkaLog) -> None:
+def test_without_govern_it_says_so_and_the_command_stands(capsys: Out, log: KafkaCluster) -> None:
     assert main(["off", "--timeout", "0.3"]) == exit_codes.TRY_AGAIN
     said = capsys.readouterr().err
     assert "is `refrain run govern` running?" in said
@@ -156,7 +160,7 @@ def test_without_govern_it_says_so_and_the_command_stands(capsys: Out, log: Kafk
 # -- the switch -------------------------------------------------------------------------------------------
 
 
-def test_off_and_on_are_sent_and_tell_their_version(log: KafkaLog, settings: Settings, capsys: Out) -> None:
+def test_off_and_on_are_sent_and_tell_their_version(log: KafkaCluster, settings: Settings, capsys: Out) -> None:
     in_force(log, "code")
     with acknowledging(settings, ALL):
         assert main(["off", "--who", "ana", "--why", "wrong answers"]) == 0
@@ -170,14 +174,14 @@ def test_off_and_on_are_sent_and_tell_their_version(log: KafkaLog, settings: Set
     ]
 
 
-def test_a_category_that_the_policy_does_not_have_is_not_switched(log: KafkaLog, capsys: Out) -> None:
+def test_a_category_that_the_policy_does_not_have_is_not_switched(log: KafkaCluster, capsys: Out) -> None:
     in_force(log, "code")
     assert main(["off", "--category", "cod"]) == exit_codes.FAILED
     assert "no category 'cod'; it has code" in capsys.readouterr().err
     assert commands(log) == []
 
 
-def in_force(log: KafkaLog, *categories: str) -> None:
+def in_force(log: KafkaCluster, *categories: str) -> None:
     policy = Policy(categories={name: CategoryPolicy() for name in categories})
     write(log, Outgoing("policies", b"policy", PolicyInForce(version=0, who="ana", at_ms=0, policy=policy).encode()))
 
@@ -199,7 +203,7 @@ def _vector(question: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def kept(log: KafkaLog) -> list[str]:
+def kept(log: KafkaCluster) -> list[str]:
     """Three entries in two shards and one that has left; their ids."""
     rows = [
         (0, entry(1, "How do I reverse a list?", tags=("python",))),
@@ -217,7 +221,7 @@ def _key(kept: Entry) -> bytes:
     return ENTRIES.key(entry_id(kept.id))
 
 
-def test_a_dry_run_tells_what_would_go_and_sends_nothing(log: KafkaLog, kept: list[str], capsys: Out) -> None:
+def test_a_dry_run_tells_what_would_go_and_sends_nothing(log: KafkaCluster, kept: list[str], capsys: Out) -> None:
     assert main(["invalidate", "--all", "--dry-run", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == {
@@ -254,7 +258,7 @@ def test_a_dry_run_finds_what_is_named(arguments: list[str], which: list[int], k
 
 
 def test_an_invalidation_is_sent_as_it_was_named(
-    log: KafkaLog, settings: Settings, kept: list[str], capsys: Out
+    log: KafkaCluster, settings: Settings, kept: list[str], capsys: Out
 ) -> None:
     named = ["--source", "doc", "--keep", "3", "--older-than", "2h", "--who", "ana", "--why", "new edition"]
     with acknowledging(settings, ALL):
@@ -271,7 +275,7 @@ def test_an_invalidation_is_sent_as_it_was_named(
     assert (third.near.similarity, third.near.vector) == (0.8, _vector("the moon")["vector"])
 
 
-def test_a_no_withdraws_nothing(log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_no_withdraws_nothing(log: KafkaCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     assert main(["invalidate", "--all"]) == exit_codes.FAILED
     assert commands(log) == []
@@ -286,7 +290,9 @@ def decision(id_: str, outcome: Outcome, time_ms: int, **fields: Any) -> Outgoin
     return Outgoing("decisions", id_.encode(), made.encode())
 
 
-def test_a_judgement_lists_every_request_that_got_the_answer(log: KafkaLog, settings: Settings, capsys: Out) -> None:
+def test_a_judgement_lists_every_request_that_got_the_answer(
+    log: KafkaCluster, settings: Settings, capsys: Out
+) -> None:
     kept = wire_id(0, 1, log.topic_id("journal"))
     answers = [Answered(forward_id=id_, body=Sealed(data="{}")) for id_ in ("0-9-x", "0-1-x")]
     write(log, *(Outgoing("journal", None, each.encode(), (), 0) for each in answers))
@@ -313,7 +319,7 @@ def test_a_judgement_lists_every_request_that_got_the_answer(log: KafkaLog, sett
     ]
 
 
-def test_an_unknown_decision_and_one_past_the_cache_are_not_judged(log: KafkaLog, capsys: Out) -> None:
+def test_an_unknown_decision_and_one_past_the_cache_are_not_judged(log: KafkaCluster, capsys: Out) -> None:
     write(log, decision("0-5-x", Outcome.BYPASS, 5, forward_id="0-5-x"))
     assert main(["judge", "0-9-x", "--right"]) == exit_codes.FAILED
     assert "no decision 0-9-x is in `decisions`" in capsys.readouterr().err
@@ -325,7 +331,7 @@ def test_an_unknown_decision_and_one_past_the_cache_are_not_judged(log: KafkaLog
 # -- stats ------------------------------------------------------------------------------------------------
 
 
-def test_stats_add_up_the_last_report_of_each_shard(log: KafkaLog, capsys: Out) -> None:
+def test_stats_add_up_the_last_report_of_each_shard(log: KafkaCluster, capsys: Out) -> None:
     assert main(["stats"]) == exit_codes.FAILED
     assert "no shard has reported" in capsys.readouterr().err
     for asked in (5, 10):

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from schemas.base import Sealed
 from schemas.observations import Comparison, Observation
 from streams.compare.worker import run_compare
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.kafka.interface import Outgoing
 from streams.messaging.ids import decision_id
 from streams.settings import Settings
@@ -37,19 +37,19 @@ def observed(number: int) -> Outgoing:
     return Outgoing("observations", observation.decision_id.encode(), observation.encode())
 
 
-def compared(log: KafkaLog) -> dict[str, Comparison]:
+def compared(log: KafkaCluster) -> dict[str, Comparison]:
     records = [record for place in range(log.partitions("comparisons")) for record in log.scan("comparisons", place)]
     return {(record.key or b"").decode(): Comparison.decode(record.value or b"") for record in records}
 
 
-def holds(log: KafkaLog, count: int) -> bool:
+def holds(log: KafkaCluster, count: int) -> bool:
     return len(compared(log)) == count
 
 
 def test_every_observation_is_compared_also_across_workers(settings: Settings, admin: AdminClient) -> None:
     create_table(admin, settings.prefix)
-    log = KafkaLog(settings)
-    writer = log.writer()
+    log = KafkaCluster(settings)
+    writer = log.producer()
     for start in (0, COUNT):
         numbers = range(start, start + COUNT)
         with running(run_compare, settings):

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from streams.errors import Lapsed, SendFailed
-from streams.kafka.cluster import KafkaLog
-from streams.kafka.interface import Outgoing, Writer
+from streams.errors import DeliveryExpired, SendFailed
+from streams.kafka.cluster import KafkaCluster
+from streams.kafka.interface import Outgoing, Producer
 from streams.kafka.partitioner import partition_of
 from streams.settings import Settings
 from tests.integration.make_topic import make_topic
@@ -18,18 +18,18 @@ WITHIN_MS = 4_000
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
     make_topic(admin, settings.prefix + "things", 3, max_message_bytes="100000")
-    with KafkaLog(settings) as log:
+    with KafkaCluster(settings) as log:
         yield log
 
 
 @pytest.fixture
-def writer(log: KafkaLog) -> Writer:
-    return log.writer(within_ms=WITHIN_MS)
+def producer(log: KafkaCluster) -> Producer:
+    return log.producer(delivery_timeout_ms=WITHIN_MS)
 
 
-def test_records_arrive_in_order_where_their_keys_or_partitions_say(log: KafkaLog, writer: Writer) -> None:
+def test_records_arrive_in_order_where_their_keys_or_partitions_say(log: KafkaCluster, writer: Producer) -> None:
     for first in (0, 50):
         writer.send([Outgoing("things", b"key", b"%d" % number, partition=0) for number in range(first, first + 50)])
     assert [record.value for record in log.scan("things", 0)] == [b"%d" % number for number in range(100)]
@@ -39,7 +39,7 @@ def test_records_arrive_in_order_where_their_keys_or_partitions_say(log: KafkaLo
     assert found == {key: partition_of(key, 3) for key in keys}
 
 
-def test_headers_and_missing_keys_and_values_survive(log: KafkaLog, writer: Writer) -> None:
+def test_headers_and_missing_keys_and_values_survive(log: KafkaCluster, writer: Producer) -> None:
     headers = (("trace", b"\x00\xff"), ("none", None))
     sent = [Outgoing("things", b"k", b"v", headers, 1), Outgoing("things", None, b"", (), 1)]
     writer.send(sent)
@@ -59,20 +59,20 @@ def test_headers_and_missing_keys_and_values_survive(log: KafkaLog, writer: Writ
     ],
 )
 def test_a_record_that_cannot_be_taken_is_refused_and_the_writer_goes_on(
-    log: KafkaLog, writer: Writer, wrong: Outgoing
+    log: KafkaCluster, writer: Producer, wrong: Outgoing
 ) -> None:
     with pytest.raises(SendFailed, match=wrong.topic) as refused:
         writer.send([wrong])
-    assert not isinstance(refused.value, Lapsed)
+    assert not isinstance(refused.value, DeliveryExpired)
     writer.send([Outgoing("things", b"k", b"good", (), 2)])
     assert b"good" in [record.value for record in log.scan("things", 2)]
 
 
 def test_what_cannot_leave_in_time_is_dropped_as_a_whole(settings: Settings) -> None:
-    nowhere = KafkaLog(settings.model_copy(update={"kafka": "127.0.0.1:1"}))
-    writer = nowhere.writer(within_ms=300)
+    nowhere = KafkaCluster(settings.model_copy(update={"kafka": "127.0.0.1:1"}))
+    writer = nowhere.producer(delivery_timeout_ms=300)
     headed = Outgoing("other", b"k", b"v", (("a", b"b"),))
     for records in ([Outgoing("things", b"k", b"v")] * 100, [headed] * 3):
-        with pytest.raises(Lapsed, match="not written in time"):
+        with pytest.raises(DeliveryExpired, match="not written in time"):
             writer.send(records)
     writer.close()

@@ -15,7 +15,7 @@ from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadCh
 from schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from schemas.responses import Outcome
 from streams.govern.worker import run_govern
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.kafka.interface import Outgoing
 from streams.messaging.ids import decision_id
 from streams.runtime.policy_follower import PolicyWatch
@@ -34,35 +34,35 @@ JUDGE = Judge(who="me", decision_id=DECISION.id, correct=False)
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
     create_table(admin, settings.prefix)
-    with KafkaLog(settings) as log:
+    with KafkaCluster(settings) as log:
         yield log
 
 
-def give(log: KafkaLog, *commands: Message | bytes) -> None:
-    writer = log.writer()
+def give(log: KafkaCluster, *commands: Message | bytes) -> None:
+    writer = log.producer()
     writer.send([Outgoing("control", None, c if isinstance(c, bytes) else c.encode()) for c in commands])
     writer.close()
 
 
-def record_decision(log: KafkaLog, *decisions: Decision) -> None:
+def record_decision(log: KafkaCluster, *decisions: Decision) -> None:
     """As a shard does it: in a transaction, by the key's partition."""
     writer = log.transactional("a-shard")
     writer.transact([Outgoing("decisions", each.id.encode(), each.encode()) for each in decisions], None, {})
     writer.close()
 
 
-def events(log: KafkaLog, shard: int) -> list[object]:
+def events(log: KafkaCluster, shard: int) -> list[object]:
     return [decode_event(record.value or b"") for record in log.scan("journal", shard)]
 
 
-def reasons(log: KafkaLog) -> list[str]:
+def reasons(log: KafkaCluster) -> list[str]:
     letters = log.scan("dead-letters", 0)
     return [(dict(letter.headers)[HEADER_REASON] or b"").decode().partition(":")[0] for letter in letters]
 
 
-def test_commands_reach_every_shard_in_order_and_bad_ones_are_kept(log: KafkaLog, settings: Settings) -> None:
+def test_commands_reach_every_shard_in_order_and_bad_ones_are_kept(log: KafkaCluster, settings: Settings) -> None:
     with running(run_govern, settings):
         give(log, SET, b"junk", LOAD, SET.model_copy(update={"expected_version": 2}))
         eventually(lambda: len(list(log.scan("dead-letters", 0))) == 2)
@@ -77,7 +77,7 @@ def test_commands_reach_every_shard_in_order_and_bad_ones_are_kept(log: KafkaLog
 
 
 def test_each_kind_of_command_reaches_every_shard_once_and_refused_ones_are_kept(
-    log: KafkaLog, settings: Settings
+    log: KafkaCluster, settings: Settings
 ) -> None:
     record_decision(log, *(DECISION.model_copy(update={"id": decision_id(0, n, "tag")}) for n in range(40)))
     commands: list[Message | bytes] = [
@@ -109,7 +109,7 @@ def test_each_kind_of_command_reaches_every_shard_once_and_refused_ones_are_kept
     assert reasons(log) == ["bad_field", "unknown_decision", "bad_field"]
 
 
-def test_a_worker_that_takes_over_goes_on_where_the_first_one_ended(log: KafkaLog, settings: Settings) -> None:
+def test_a_worker_that_takes_over_goes_on_where_the_first_one_ended(log: KafkaCluster, settings: Settings) -> None:
     with running(run_govern, settings) as first:
         second = Running(run_govern, settings)
         second.wait_until_ready()
@@ -123,7 +123,7 @@ def test_a_worker_that_takes_over_goes_on_where_the_first_one_ended(log: KafkaLo
         assert [event.version for event in events(log, shard)] == [0, 1, 2]  # type: ignore[attr-defined]
 
 
-def test_the_policy_is_followed_without_reading_it_all_again(log: KafkaLog, settings: Settings) -> None:
+def test_the_policy_is_followed_without_reading_it_all_again(log: KafkaCluster, settings: Settings) -> None:
     watch = PolicyWatch(log)
     assert watch.latest() is None
     with running(run_govern, settings):

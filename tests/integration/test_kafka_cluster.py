@@ -10,10 +10,10 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.errors import OffsetLost, Rebalanced, SendFailed
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.kafka.config import connection
-from streams.kafka.consumer import KafkaReader
-from streams.kafka.interface import Outgoing, Position, Reader
+from streams.kafka.consumer import KafkaConsumer
+from streams.kafka.interface import Consumer, OffsetAndMetadata, Outgoing
 from streams.settings import Settings
 from tests.integration.make_topic import ADMIN_S, make_topic
 from tests.streams.kafka.cluster_contract import Remembering, join, poll_until, records_of, values
@@ -22,14 +22,14 @@ TOPIC = "things"
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
     make_topic(admin, settings.prefix + TOPIC, 4, max_message_bytes="100000")
-    with KafkaLog(settings) as log:
+    with KafkaCluster(settings) as log:
         yield log
 
 
-def test_a_scan_ends_where_an_aborted_transaction_is_the_last_thing(log: KafkaLog) -> None:
-    log.writer().send(records_of(TOPIC, 2))
+def test_a_scan_ends_where_an_aborted_transaction_is_the_last_thing(log: KafkaCluster) -> None:
+    log.producer().send(records_of(TOPIC, 2))
     with pytest.raises(SendFailed):
         log.transactional("one").transact(
             [*records_of(TOPIC, 1, first=7), Outgoing(TOPIC, b"k", b"x" * 150_000, (), 1)], None, {}
@@ -37,8 +37,8 @@ def test_a_scan_ends_where_an_aborted_transaction_is_the_last_thing(log: KafkaLo
     assert values(list(log.scan(TOPIC, 0))) == [b"0", b"1"]
 
 
-def test_a_scan_waits_for_a_transaction_that_was_open_when_it_began(log: KafkaLog, settings: Settings) -> None:
-    log.writer().send(records_of(TOPIC, 1))
+def test_a_scan_waits_for_a_transaction_that_was_open_when_it_began(log: KafkaCluster, settings: Settings) -> None:
+    log.producer().send(records_of(TOPIC, 1))
     producer = Producer({**connection(settings), "transactional.id": settings.prefix + "open"})
     producer.init_transactions(ADMIN_S)
     producer.begin_transaction()
@@ -61,13 +61,15 @@ def test_a_scan_waits_for_a_transaction_that_was_open_when_it_began(log: KafkaLo
     assert got == [b"0", b"late"]
 
 
-def test_going_on_from_records_that_are_gone_is_an_error(log: KafkaLog, settings: Settings, admin: AdminClient) -> None:
-    log.writer().send(records_of(TOPIC, 10))
+def test_going_on_from_records_that_are_gone_is_an_error(
+    log: KafkaCluster, settings: Settings, admin: AdminClient
+) -> None:
+    log.producer().send(records_of(TOPIC, 10))
     place = TopicPartition(settings.prefix + TOPIC, 0, 5)
     for future in admin.delete_records([place]).values():
         future.result(ADMIN_S)
     assert log.ends(TOPIC)[0] == (5, 10)
-    reader = log.reader(TOPIC, "group", from_start=False)
+    reader = log.consumer(TOPIC, "group", from_start=False)
     join(reader)
     reader.seek(0, 2)
     reader.resume([0])
@@ -76,27 +78,27 @@ def test_going_on_from_records_that_are_gone_is_an_error(log: KafkaLog, settings
     reader.close()
 
 
-def test_a_listener_may_seek_while_it_is_told_of_its_partitions(log: KafkaLog) -> None:
-    log.writer().send(records_of(TOPIC, 6))
+def test_a_listener_may_seek_while_it_is_told_of_its_partitions(log: KafkaCluster) -> None:
+    log.producer().send(records_of(TOPIC, 6))
 
     class Seeking(Remembering):
-        reader: Reader
+        reader: Consumer
 
         def assigned(self, partitions: Sequence[int]) -> None:
             super().assigned(partitions)
-            self.reader.seek(0, 4)
-            self.reader.resume([0])
+            self.consumer.seek(0, 4)
+            self.consumer.resume([0])
 
     listener = Seeking()
-    listener.reader = log.reader(TOPIC, "group", listener, from_start=False)
-    assert values(poll_until(listener.reader, 2)) == [b"4", b"5"]
-    listener.reader.close()
+    listener.consumer = log.consumer(TOPIC, "group", listener, from_start=False)
+    assert values(poll_until(listener.consumer, 2)) == [b"4", b"5"]
+    listener.consumer.close()
 
 
-def test_two_members_share_the_partitions_and_one_that_leaves_gives_its_own_back(log: KafkaLog) -> None:
-    first = log.reader(TOPIC, "group")
+def test_two_members_share_the_partitions_and_one_that_leaves_gives_its_own_back(log: KafkaCluster) -> None:
+    first = log.consumer(TOPIC, "group")
     assert join(first) == [0, 1, 2, 3]
-    second = log.reader(TOPIC, "group")
+    second = log.consumer(TOPIC, "group")
     for _ in range(300):
         first.poll(1, 0.05)
         second.poll(1, 0.05)
@@ -112,16 +114,18 @@ def test_two_members_share_the_partitions_and_one_that_leaves_gives_its_own_back
     first.close()
 
 
-def test_a_transaction_that_meets_a_rebalance_succeeds_when_it_is_called_again(log: KafkaLog) -> None:
-    first = log.reader(TOPIC, "group")
+def test_a_transaction_that_meets_a_rebalance_succeeds_when_it_is_called_again(log: KafkaCluster) -> None:
+    first = log.consumer(TOPIC, "group")
     join(first)
     writer = log.transactional("one")
     done = 0
-    second = log.reader(TOPIC, "group")
+    second = log.consumer(TOPIC, "group")
     for _ in range(300):
         try:
             writer.transact(
-                records_of(TOPIC, 1, partition=3, first=done), first.membership(), {first.assignment()[0]: Position(0)}
+                records_of(TOPIC, 1, partition=3, first=done),
+                first.group_metadata(),
+                {first.assignment()[0]: OffsetAndMetadata(0)},
             )
             done += 1
         except Rebalanced:
@@ -136,8 +140,8 @@ def test_a_transaction_that_meets_a_rebalance_succeeds_when_it_is_called_again(l
     first.close()
 
 
-def test_a_transaction_of_a_reader_that_left_its_group_is_kept_for_later(log: KafkaLog, settings: Settings) -> None:
-    reader = KafkaReader(connection(settings), settings, TOPIC, "group", None, True)
+def test_a_transaction_of_a_reader_that_left_its_group_is_kept_for_later(log: KafkaCluster, settings: Settings) -> None:
+    reader = KafkaConsumer(connection(settings), settings, TOPIC, "group", None, True)
     join(reader)
     reader.consumer.unsubscribe()
     for _ in range(300):
@@ -145,7 +149,7 @@ def test_a_transaction_of_a_reader_that_left_its_group_is_kept_for_later(log: Ka
         if not reader.assignment():
             break
     with pytest.raises(Rebalanced, match="left the group"):
-        log.transactional("one").transact(records_of(TOPIC, 1), reader.membership(), {0: Position(7)})
+        log.transactional("one").transact(records_of(TOPIC, 1), reader.group_metadata(), {0: OffsetAndMetadata(7)})
     assert list(log.scan(TOPIC, 0)) == []
     assert reader.committed([0]) == {}
     reader.close()

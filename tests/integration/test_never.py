@@ -19,7 +19,7 @@ from ops.ask.client import Client, Reply
 from schemas.decisions import Decision
 from schemas.requests import Request
 from schemas.responses import Outcome
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.kafka.interface import Record
 from streams.settings import Settings, Upstream
 from tests.integration.processors import eventually
@@ -110,18 +110,18 @@ def question(text: str) -> Request:
     return Request(category="notes", body={"model": "m", "messages": [{"role": "user", "content": text}]})
 
 
-def ends(log: KafkaLog) -> Ends:
+def ends(log: KafkaCluster) -> Ends:
     """Where each topic that may hold text ends."""
     return {(topic, p): end for topic in TEXT_TOPICS for p, (_, end) in log.ends(topic).items()}
 
 
-def written_since(log: KafkaLog, start: Ends) -> Iterator[Record]:
+def written_since(log: KafkaCluster, start: Ends) -> Iterator[Record]:
     """All committed records since then."""
     for (topic, partition), offset in start.items():
         yield from log.scan(topic, partition, offset)
 
 
-def kept(log: KafkaLog) -> list[bytes]:
+def kept(log: KafkaCluster) -> list[bytes]:
     """Keys of `documents` whose last value holds the mark."""
     rows: dict[bytes, bytes | None] = {}
     for partition in range(log.partitions("documents")):
@@ -131,7 +131,7 @@ def kept(log: KafkaLog) -> list[bytes]:
 
 
 def test_from_never_to_allow_to_never_under_traffic(workers: Cluster, settings: Settings, tmp_path: Path) -> None:
-    log = KafkaLog(settings)
+    log = KafkaCluster(settings)
     apply(settings, "never", tmp_path)
     with Traffic(settings).going() as traffic:
         traffic.more()

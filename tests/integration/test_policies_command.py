@@ -19,7 +19,7 @@ from schemas.control import SetPolicy
 from schemas.policy import CategoryPolicy, Policy
 from streams.errors import CommandRefused
 from streams.govern.worker import run_govern
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.lookup.worker import run_lookup
 from streams.runtime.policy_follower import PolicyWatch
 from streams.settings import Settings
@@ -184,7 +184,7 @@ def test_without_govern_it_says_so_and_can_be_tried_again(capsys: Out) -> None:
 def test_without_waiting_it_is_sent_all_the_same(settings: Settings, capsys: Out) -> None:
     assert apply("--no-wait") == 0
     assert capsys.readouterr().out.strip() == "0"
-    watch = PolicyWatch(KafkaLog(settings))
+    watch = PolicyWatch(KafkaCluster(settings))
     with running(run_govern, settings):
         eventually(lambda: watch.latest() is not None)
 

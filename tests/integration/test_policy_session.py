@@ -17,7 +17,7 @@ from schemas.policy import Cacheable, CategoryPolicy, Policy
 from schemas.responses import DecisionSummary, Outcome, Response
 from streams.classify.worker import run_classify
 from streams.govern.worker import run_govern
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.kafka.interface import Outgoing
 from streams.messaging.routes import ShardRoute, encode_route
 from streams.populate.worker import run_populate
@@ -32,23 +32,23 @@ PROCESSORS: dict[str, Callable[..., None]] = {"classify": run_classify, "populat
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
     create_table(admin, settings.prefix)
-    with KafkaLog(settings) as log:
+    with KafkaCluster(settings) as log:
         yield log
 
 
-def put(log: KafkaLog, topic: str, value: bytes) -> None:
-    writer = log.writer()
+def put(log: KafkaCluster, topic: str, value: bytes) -> None:
+    writer = log.producer()
     writer.send([Outgoing(topic, b"k", value)])
     writer.close()
 
 
-def apply(log: KafkaLog, policy: Policy) -> None:
+def apply(log: KafkaCluster, policy: Policy) -> None:
     put(log, "control", SetPolicy(who="me", policy=policy).encode())
 
 
-def acknowledged(log: KafkaLog, processor: str, version: int) -> set[str]:
+def acknowledged(log: KafkaCluster, processor: str, version: int) -> set[str]:
     """The workers that act by this version or a later one."""
     said = [Acknowledgement.decode(record.value or b"") for record in log.scan("acknowledgements", 0)]
     return {each.worker for each in said if each.processor == processor and each.version >= version}
@@ -63,7 +63,7 @@ def members(admin: AdminClient, settings: Settings, processor: str) -> set[str]:
 
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_every_member_acknowledges_a_policy_also_one_that_comes_later(
-    log: KafkaLog, settings: Settings, admin: AdminClient, name: str
+    log: KafkaCluster, settings: Settings, admin: AdminClient, name: str
 ) -> None:
     with running(run_govern, settings), running(PROCESSORS[name], settings):
         apply(log, OPEN)
@@ -77,7 +77,7 @@ def test_every_member_acknowledges_a_policy_also_one_that_comes_later(
         later.end()
 
 
-def test_a_category_that_becomes_never_reaches_the_journal_no_more(log: KafkaLog, settings: Settings) -> None:
+def test_a_category_that_becomes_never_reaches_the_journal_no_more(log: KafkaCluster, settings: Settings) -> None:
     def ask() -> None:
         body = {"model": "m", "messages": [{"role": "user", "content": SECRET}]}
         put(log, "requests", json.dumps({"v": 1, "category": "medical", "body": body}).encode())

@@ -16,7 +16,7 @@ from schemas.requests import Request
 from schemas.responses import Outcome, Response
 from streams.classify.worker import run_classify
 from streams.govern.worker import run_govern
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.lookup.worker import run_lookup
 from streams.populate.worker import run_populate
 from streams.settings import Settings, Upstream, Verify
@@ -66,7 +66,7 @@ def ask(client: Client, question: str) -> Response:
 
 
 def decisions(settings: Settings) -> list[Decision]:
-    with KafkaLog(settings) as log:
+    with KafkaCluster(settings) as log:
         records = [record for place in range(log.partitions("decisions")) for record in log.scan("decisions", place)]
     return [Decision.decode(record.value or b"") for record in records]
 

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from schemas.forwards import Completion, Forward
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.kafka.interface import Outgoing
 from streams.settings import Settings
 from streams.upstream.model import Answer
@@ -40,10 +40,10 @@ class Model:
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaLog]:
+def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
     create_table(admin, settings.prefix)
-    with KafkaLog(settings) as log:
-        log.writer().send([Outgoing("forwards", name.encode(), forward_of(name).encode()) for name in NAMES])
+    with KafkaCluster(settings) as log:
+        log.producer().send([Outgoing("forwards", name.encode(), forward_of(name).encode()) for name in NAMES])
         yield log
 
 
@@ -51,7 +51,7 @@ def forward_of(name: str) -> Forward:
     return Forward(forward_id=name, model="m", body={}, deadline_at_ms=FOREVER_MS, route="r")
 
 
-def completed(log: KafkaLog) -> list[str]:
+def completed(log: KafkaCluster) -> list[str]:
     return [
         Completion.decode(record.value or b"").forward_id
         for partition in range(PARTITIONS_MAX)
@@ -59,18 +59,18 @@ def completed(log: KafkaLog) -> list[str]:
     ]
 
 
-def written(log: KafkaLog) -> int:
+def written(log: KafkaCluster) -> int:
     return sum(end for _, end in log.ends("completions").values())
 
 
-def test_every_forward_is_called_once(log: KafkaLog, settings: Settings) -> None:
+def test_every_forward_is_called_once(log: KafkaCluster, settings: Settings) -> None:
     model = Model()
     with running(run_upstream, settings, make_model=lambda: model):
         eventually(lambda: written(log) == len(NAMES))
     assert sorted(completed(log)) == sorted(model.asked) == sorted(NAMES)
 
 
-def test_the_next_worker_calls_only_what_was_open(log: KafkaLog, settings: Settings) -> None:
+def test_the_next_worker_calls_only_what_was_open(log: KafkaCluster, settings: Settings) -> None:
     first = Model(held=frozenset(NAMES[:5]))
     with running(run_upstream, settings, make_model=lambda: first, bounds=Bounds(drain_s=0.2)):
         eventually(lambda: written(log) == len(NAMES) - 5)
@@ -81,13 +81,13 @@ def test_the_next_worker_calls_only_what_was_open(log: KafkaLog, settings: Setti
     assert sorted(completed(log)) == sorted(NAMES)
 
 
-def test_a_worker_that_joins_shares_the_work_and_repeats_none(log: KafkaLog, settings: Settings) -> None:
+def test_a_worker_that_joins_shares_the_work_and_repeats_none(log: KafkaCluster, settings: Settings) -> None:
     first, second = Model(), Model()
     with running(run_upstream, settings, make_model=lambda: first):
         eventually(lambda: written(log) == len(NAMES))
         joining = Running(run_upstream, settings, make_model=lambda: second)
         joining.wait_until_ready()
-        writer = log.writer()
+        writer = log.producer()
 
         def more() -> int:
             name = f"more{len(first.asked) + len(second.asked)}"

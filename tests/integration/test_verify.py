@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from schemas.base import Sealed
 from schemas.doubts import DoubtRaised
 from schemas.journal import Verified, decode_event
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.kafka.interface import Outgoing
 from streams.messaging.ids import decision_id
 from streams.settings import Settings, Verify
@@ -36,7 +36,7 @@ def doubt(number: int, incarnation: str) -> Outgoing:
     return Outgoing("doubts", raised.id.encode(), raised.encode())
 
 
-def opinions(log: KafkaLog) -> dict[tuple[int, str], Verified]:
+def opinions(log: KafkaCluster) -> dict[tuple[int, str], Verified]:
     events = [
         (place, decode_event(record.value or b""))
         for place in range(log.partitions("journal"))
@@ -45,16 +45,16 @@ def opinions(log: KafkaLog) -> dict[tuple[int, str], Verified]:
     return {(place, event.id): event for place, event in events if isinstance(event, Verified)}
 
 
-def holds(log: KafkaLog, count: int) -> bool:
+def holds(log: KafkaCluster, count: int) -> bool:
     return len(opinions(log)) == count
 
 
 def test_every_doubt_gets_an_opinion_also_across_workers(settings: Settings, admin: AdminClient) -> None:
     create_table(admin, settings.prefix)
-    log = KafkaLog(settings)
+    log = KafkaCluster(settings)
     journal = log.topic_id("journal")
     worded = settings.model_copy(update={"verify": Verify(backend="words")})
-    writer = log.writer()
+    writer = log.producer()
     for start in (0, COUNT):
         with running(run_verify, worded):
             doubts = [doubt(number, journal) for number in range(start, start + COUNT)]

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from ops.cluster.connection import reach
 from ops.topics.admin import create
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.settings import Adapt, Embedding, Settings, Upstream
 from streams.upstream.simulated.server import SimulatedServer
 from tests.simulation.checks import Report
@@ -56,7 +56,7 @@ class Bench:
     admin: AdminClient
     cluster: Cluster
     server: SimulatedServer
-    log: KafkaLog
+    log: KafkaCluster
     report: Report
     step: Step
 
@@ -86,7 +86,7 @@ def opened(run: Run, kafka: str, folder: Path, step: Step) -> Iterator[Bench]:
         with (
             SimulatedServer(settings.upstream) as server,
             Cluster(environment_of(settings, server.base_url), settings.state_dir, folder / "logs") as cluster,
-            KafkaLog(settings) as log,
+            KafkaCluster(settings) as log,
         ):
             yield Bench(run, settings, settings.state_dir, admin, cluster, server, log, Report(), step)
     finally:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from schemas.control import Given, Invalidate, Judge, SetPolicy, Switch
 from schemas.policy import Cacheable, Policy
 from schemas.responses import Outcome, Response
-from streams.kafka.interface import Outgoing, Writer
+from streams.kafka.interface import Outgoing, Producer
 from tests.simulation import traffic
 
 FLIPPED = traffic.CATEGORIES[-1]
@@ -56,7 +56,7 @@ def _with(policy: Policy, cache: Cacheable) -> Policy:
 class Operator:
     """Gives the commands; judges as wrong the last hit that it was told of."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Producer) -> None:
         self._writer = writer
         self._lock = threading.Lock()
         self._hit: str | None = None

@@ -123,7 +123,7 @@ def compare_stores(bench: Bench, name: str) -> list[Folded]:
 def check_commands(bench: Bench) -> None:
     """adapt and govern still do their work, and no shard missed a command or got one twice."""
     bench.step("commands", 0, 1)
-    log, writer = bench.log, bench.log.writer()
+    log, writer = bench.log, bench.log.producer()
     before = len(records(log, "control"))
 
     def reported() -> bool:

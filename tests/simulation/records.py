@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeVar
 from ops.ask.client import HEADER
 from schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON, HEADER_TOPIC
 from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
-from streams.kafka.cluster import KafkaLog
-from streams.kafka.interface import Headers, Log, Record
+from streams.kafka.cluster import KafkaCluster
+from streams.kafka.interface import Cluster, Headers, Record
 from streams.messaging.ids import decision_id, decision_tag
 from streams.store.interface import digest
 from streams.store.rocksdb import RocksStore
@@ -48,18 +48,18 @@ def header(headers: Headers, name: str) -> bytes | None:
     return next((value for key, value in headers if key == name), None)
 
 
-def read_all(log: Log, topic: str, read: Callable[[int], T]) -> list[T]:
+def read_all(log: Cluster, topic: str, read: Callable[[int], T]) -> list[T]:
     """`read` each partition of a topic, several at once; results in the order of partitions."""
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(read, range(log.partitions(topic))))
 
 
-def records(log: Log, topic: str) -> list[Record]:
+def records(log: Cluster, topic: str) -> list[Record]:
     """All committed records of a topic, partition after partition."""
     return [record for part in read_all(log, topic, lambda p: list(log.scan(topic, p))) for record in part]
 
 
-def recorded(log: KafkaLog) -> Recorded:
+def recorded(log: KafkaCluster) -> Recorded:
     """Read all that the checks need."""
     tag = decision_tag(log.topic_id("requests"), log.topic_id("journal"))
     asked, requests = {}, {}
@@ -77,7 +77,7 @@ def recorded(log: KafkaLog) -> Recorded:
     return Recorded(asked, requests, responses, decisions, forwards, dead_letters(log))
 
 
-def dead_letters(log: Log) -> Counter[str]:
+def dead_letters(log: Cluster) -> Counter[str]:
     """Dead letters by processor and reason."""
     return Counter(
         " ".join((header(record.headers, name) or b"").decode() for name in (HEADER_PROCESSOR, HEADER_REASON))
@@ -88,7 +88,7 @@ def dead_letters(log: Log) -> Counter[str]:
 Commanded = PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched
 
 
-def commands(log: Log) -> list[tuple[int, ...]]:
+def commands(log: Cluster) -> list[tuple[int, ...]]:
     """The versions of the commands in each shard's journal, in its order."""
 
     def one(partition: int) -> tuple[int, ...]:
@@ -98,7 +98,7 @@ def commands(log: Log) -> list[tuple[int, ...]]:
     return read_all(log, "journal", one)
 
 
-def refused_commands(log: Log) -> set[int]:
+def refused_commands(log: Cluster) -> set[int]:
     """The offsets of commands that govern refused."""
     return {
         int(header(record.headers, HEADER_OFFSET) or b"-1")
@@ -114,7 +114,7 @@ class Folded(NamedTuple):
     next_offset: int
 
 
-def folded_documents(log: Log) -> list[Folded]:
+def folded_documents(log: Cluster) -> list[Folded]:
     """Fold each partition of `documents`."""
 
     def one(partition: int) -> Folded:
@@ -133,7 +133,7 @@ def folded_documents(log: Log) -> list[Folded]:
     return read_all(log, "documents", one)
 
 
-def withdrawing(log: Log) -> list[bytes]:
+def withdrawing(log: Cluster) -> list[bytes]:
     """The withdrawals that are not done, of all shards."""
     return [key for each in folded_documents(log) for key in each.state if key.startswith(b"withdrawals/")]
 
@@ -162,7 +162,7 @@ def stored(state_dir: Path, documents: Sequence[Folded]) -> list[list[str]]:
     return found
 
 
-def tombstones(log: Log, partitions: Sequence[int] | None = None) -> set[tuple[int, int]]:
+def tombstones(log: Cluster, partitions: Sequence[int] | None = None) -> set[tuple[int, int]]:
     """Places (partition, offset) of the deletions that `documents` still holds."""
 
     def one(partition: int) -> set[tuple[int, int]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ops.ask.client import HEADER
 from schemas.decisions import Candidate, Decision
 from schemas.journal import AnswerWithheld, Asked
-from streams.kafka.interface import Log, Outgoing, Record
+from streams.kafka.interface import Cluster, Outgoing, Record
 from streams.messaging.ids import place_of
 from streams.shard.columns import ENTRIES, entry_id
 from streams.shard.counts import Counted
@@ -47,7 +47,7 @@ class Replayed:
     """Candidates of live decisions that could not be confirmed."""
 
 
-def replay(log: Log, live: Mapping[str, Decision], until: Mapping[int, int]) -> list[Replayed]:
+def replay(log: Cluster, live: Mapping[str, Decision], until: Mapping[int, int]) -> list[Replayed]:
     """Fold every shard's journal. `until` is the offset by shard at which its state is taken."""
     shards, incarnation = log.partitions("journal"), log.topic_id("journal")
 

@@ -66,7 +66,7 @@ def _phases(bench: Bench) -> None:
     cluster.wait_ready(*PROCESSORS)
     _put_policy_in_force(bench)
     with Client(bench.settings) as asker:
-        operator = Operator(bench.log.writer())
+        operator = Operator(bench.log.producer())
         replies = _traffic(bench, asker, operator)
         replies += _across_a_stop(bench, asker, operator)
         wait_until(lambda: not withdrawing(bench.log), WITHDRAWN_S, "all that is withdrawn leaves")

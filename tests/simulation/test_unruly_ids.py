@@ -8,7 +8,7 @@ from schemas.decisions import Decision
 from schemas.journal import HitJudged
 from schemas.responses import Outcome
 from streams.kafka.interface import Outgoing
-from streams.kafka.memory import MemoryLog
+from streams.kafka.memory import MemoryCluster
 from streams.messaging.ids import wire_id
 from streams.shard.fold import fold
 from streams.shard.outcome import Folded
@@ -50,11 +50,11 @@ class Shown:
         (decision,) = self.fold().decisions
         return decision
 
-    def written(self) -> MemoryLog:
+    def written(self) -> MemoryCluster:
         """A log with all records."""
         records = self.journal.records
         stamps = iter(record.timestamp_ms for record in records)
-        log = MemoryLog(lambda: next(stamps), {"journal": 1}, {"journal": self.journal_id})
+        log = MemoryCluster(lambda: next(stamps), {"journal": 1}, {"journal": self.journal_id})
         log.append([Outgoing("journal", None, record.value, partition=0) for record in records])
         return log
 

@@ -17,7 +17,7 @@ from schemas.journal import (
     decode_event,
 )
 from schemas.policy import Cacheable
-from streams.kafka.interface import Log, Record
+from streams.kafka.interface import Cluster, Record
 from streams.messaging.ids import Place, place_of
 from tests.simulation.records import read_all
 
@@ -35,7 +35,7 @@ class Book:
     off: set[str] = field(default_factory=set)
 
 
-def served_after_withdrawal(log: Log, live: Mapping[str, Decision]) -> list[str]:
+def served_after_withdrawal(log: Cluster, live: Mapping[str, Decision]) -> list[str]:
     """Decisions that served what was withdrawn before them in their journal, or what might not be served at all."""
 
     def one(partition: int) -> list[str]:

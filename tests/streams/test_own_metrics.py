@@ -8,7 +8,7 @@ import pytest
 
 from ops.run.processors import NAMES, processor
 from streams.adapt.worker import AdaptMetrics
-from streams.kafka.memory import MemoryLog
+from streams.kafka.memory import MemoryCluster
 from streams.metrics import Metrics
 from streams.runtime.context import WorkerContext
 from streams.settings import Embedding, Settings, Upstream
@@ -45,7 +45,7 @@ def registered(name: str, state_dir: Path) -> set[tuple[str, str]]:
         settings = Settings(
             embedding=Embedding(backend="free"), upstream=Upstream(connector="simulated"), state_dir=state_dir
         )
-        cluster = MemoryLog(lambda: 0)
+        cluster = MemoryCluster(lambda: 0)
         processor(name)(
             WorkerContext(settings, cluster, metrics, stop=lambda: True, ready=lambda: None, now_ms=lambda: 0)
         )

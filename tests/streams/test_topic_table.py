@@ -29,8 +29,8 @@ from streams.classify.worker import run_classify
 from streams.compare.worker import run_compare
 from streams.errors import Forbidden, WrongSetup
 from streams.govern.worker import run_govern
-from streams.kafka.interface import Log, Outgoing
-from streams.kafka.memory import MemoryLog
+from streams.kafka.interface import Cluster, Outgoing
+from streams.kafka.memory import MemoryCluster
 from streams.lookup.worker import run_lookup
 from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from streams.metrics import Metrics
@@ -64,7 +64,7 @@ class World:
     def __init__(self, state_dir: Path) -> None:
         ticks = itertools.count(NOW_MS, 50)
         self.now_ms: Callable[[], int] = lambda: next(ticks)
-        self.log = MemoryLog(lambda: NOW_MS, {topic.name: min(topic.partitions, 2) for topic in TOPICS})
+        self.log = MemoryCluster(lambda: NOW_MS, {topic.name: min(topic.partitions, 2) for topic in TOPICS})
         self.seen = RecordingLog(self.log)
         self.settings = Settings(
             state_dir=state_dir,
@@ -81,7 +81,7 @@ class World:
         """A policy stands in `policies`."""
         self.give("policies", PolicyInForce(version=1, who="w", at_ms=0, policy=POLICY).encode(), key=POLICY_KEY)
 
-    def idle(self, cluster: Log) -> WorkerContext:
+    def idle(self, cluster: Cluster) -> WorkerContext:
         """The context of a processor that stops at once."""
         return WorkerContext(
             self.settings, cluster, Metrics(), stop=lambda: True, ready=lambda: None, now_ms=self.now_ms
@@ -232,16 +232,16 @@ def test_a_processor_reads_and_writes_what_the_table_says_and_nothing_else(world
 def test_no_processor_starts_without_one_of_its_topics_and_it_names_all_that_it_lacks(world: World, name: str) -> None:
     run = processor(name)
     for topic in needs(name):
-        lacking = MemoryLog(lambda: NOW_MS, {other: 1 for other in BY_NAME if other != topic})
+        lacking = MemoryCluster(lambda: NOW_MS, {other: 1 for other in BY_NAME if other != topic})
         with pytest.raises(WrongSetup, match=f"{topic} does not exist: run `refrain topics create`"):
             run(world.idle(lacking))
     with pytest.raises(WrongSetup) as raised:
-        run(world.idle(MemoryLog(world.now_ms, {})))
+        run(world.idle(MemoryCluster(world.now_ms, {})))
     assert all(topic in str(raised.value) for topic in needs(name))
 
 
 def test_topics_that_may_not_be_seen_are_told_apart_from_those_that_are_not_there() -> None:
-    class Walled(MemoryLog):
+    class Walled(MemoryCluster):
         """Hides a topic, as a broker with ACLs does."""
 
         def partitions(self, topic: str) -> int:

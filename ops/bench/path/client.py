@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from streams.errors import LogFailed
+from streams.errors import ClusterFailed
 from streams.kafka.config import connection
 from streams.kafka.producer_config import producer_config
 from streams.settings import Settings
@@ -65,7 +65,7 @@ class BenchClient:
     ) -> list[Told]:
         """Send all, at `rate` a second or as fast as `in_flight` allows, and wait for every answer.
 
-        Raises LogFailed when nothing comes back for a minute.
+        Raises ClusterFailed when nothing comes back for a minute.
         """
         self._run += 1
         sent_at = [0.0] * len(values)
@@ -92,7 +92,9 @@ class BenchClient:
                     done += 1
             progress(done)
             if time.perf_counter() - heard > TIMEOUT_S:
-                raise LogFailed(f"{len(values) - done} of {len(values)} requests got no answer within {TIMEOUT_S:g} s")
+                raise ClusterFailed(
+                    f"{len(values) - done} of {len(values)} requests got no answer within {TIMEOUT_S:g} s"
+                )
         return [each for each in told if each is not None]
 
     def _produce(self, value: bytes, id_: bytes) -> None:

@@ -13,7 +13,7 @@ from types import FrameType
 
 from ops.config.settings import load_settings
 from ops.run.worker import now_ms
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.kafka.interface import Outgoing, Record
 from streams.metrics import Metrics
 from streams.runtime.context import WorkerContext
@@ -51,9 +51,9 @@ def main(source: str, target: str) -> None:
 
     signal.signal(signal.SIGTERM, end)
     name = f"echo-{source}"
-    cluster = KafkaLog(settings)
+    cluster = KafkaCluster(settings)
     context = WorkerContext(settings, cluster, Metrics(), lambda: ended, ready, now_ms)
-    run_stateless(name, cluster.reader(source, name), cluster.writer(), Echo(target), context, batch_max=BATCH)
+    run_stateless(name, cluster.consumer(source, name), cluster.producer(), Echo(target), context, batch_max=BATCH)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import IO
 import httpx
 
 from ops.run.supervisor import read_run
-from streams.errors import LogFailed, WrongSetup
+from streams.errors import ClusterFailed, WrongSetup
 from streams.settings import Settings
 
 READY_S = 120.0
@@ -41,8 +41,8 @@ def refrain(settings: Settings, names: Sequence[str], variables: Mapping[str, st
         _await_ready(settings, len(names), process, output)
         try:
             yield
-        except LogFailed as problem:
-            raise LogFailed(f"{problem}; the workers said last:\n{_tail(output)}") from problem
+        except ClusterFailed as problem:
+            raise ClusterFailed(f"{problem}; the workers said last:\n{_tail(output)}") from problem
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from schemas.base import Sealed
 from schemas.journal import Answered
 from schemas.requests import Request
 from schemas.responses import DecisionSummary, Outcome, Response
-from streams.kafka.cluster import KafkaLog
+from streams.kafka.cluster import KafkaCluster
 from streams.kafka.interface import Outgoing
 from streams.settings import Settings
 from tests.integration.make_topic import make_topic
@@ -94,7 +94,7 @@ def test_text_is_found_in_every_topic_that_holds_it(admin: AdminClient, settings
     for topic in ("clean", "journal", "requests"):
         make_topic(admin, settings.prefix + topic, 2)
     sealed = Answered(forward_id="1", body=Sealed(data='{"content": "What are the symptoms?"}')).encode()
-    KafkaLog(settings).writer().send(
+    KafkaCluster(settings).producer().send(
         [
             Outgoing("clean", b"key", b"something else"),
             Outgoing("journal", b"key", sealed),

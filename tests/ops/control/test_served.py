@@ -15,7 +15,7 @@ from schemas.journal import Answered, PolicySet, Tick
 from schemas.policy import Policy
 from schemas.responses import Outcome
 from streams.kafka.interface import Outgoing
-from streams.kafka.memory import MemoryLog
+from streams.kafka.memory import MemoryCluster
 from streams.messaging.ids import wire_id
 
 
@@ -25,9 +25,9 @@ def decision(id_: str, outcome: Outcome, **fields: Any) -> Decision:
 
 
 @pytest.fixture
-def log() -> MemoryLog:
+def log() -> MemoryCluster:
     """Shard 1: question 0-1 was forwarded, 0-2 joined it, its answer became entry 2, which served 0-3 and 0-5."""
-    log = MemoryLog(lambda: 7, {"journal": 2, "decisions": 3})
+    log = MemoryCluster(lambda: 7, {"journal": 2, "decisions": 3})
     answer = Sealed(data="{}")
     journal = [
         PolicySet(version=0, policy=Policy(categories={})),
@@ -56,13 +56,13 @@ def seconds() -> Callable[[], int]:
     return itertools.count(0, 500).__next__
 
 
-def ids(log: MemoryLog, of: str) -> list[str]:
+def ids(log: MemoryCluster, of: str) -> list[str]:
     found = find(log, of, seconds())
     assert found is not None
     return [each.id for each in served(log, answer_of(log, found))]
 
 
-def test_a_decision_is_found_by_its_id(log: MemoryLog) -> None:
+def test_a_decision_is_found_by_its_id(log: MemoryCluster) -> None:
     assert find(log, "0-9-x", seconds()) is None
     found = find(log, "0-4-x", seconds())
     assert found is not None
@@ -70,22 +70,22 @@ def test_a_decision_is_found_by_its_id(log: MemoryLog) -> None:
 
 
 @pytest.mark.parametrize("judged", ["0-1-x", "0-2-x", "0-3-x", "0-5-x"])
-def test_hits_and_those_who_waited_for_its_forward_got_the_same_answer(log: MemoryLog, judged: str) -> None:
+def test_hits_and_those_who_waited_for_its_forward_got_the_same_answer(log: MemoryCluster, judged: str) -> None:
     assert ids(log, judged) == ["0-1-x", "0-2-x", "0-3-x", "0-5-x"]
 
 
-def test_what_would_have_been_served_was_not_and_a_refresh_is_another_answer(log: MemoryLog) -> None:
+def test_what_would_have_been_served_was_not_and_a_refresh_is_another_answer(log: MemoryCluster) -> None:
     assert ids(log, "0-4-x") == ["0-4-x"]
 
 
-def test_an_answer_that_never_came_was_waited_for_all_the_same(log: MemoryLog) -> None:
+def test_an_answer_that_never_came_was_waited_for_all_the_same(log: MemoryCluster) -> None:
     found = find(log, "0-7-x", seconds())
     assert found is not None
     assert answer_of(log, found) == Answer(None, "0-7-x")
     assert ids(log, "0-7-x") == ["0-7-x"]
 
 
-def test_what_went_past_the_cache_has_no_answer_to_judge(log: MemoryLog) -> None:
+def test_what_went_past_the_cache_has_no_answer_to_judge(log: MemoryCluster) -> None:
     found = find(log, "0-6-x", seconds())
     assert found is not None
     assert answer_of(log, found) == Answer(None, None)
@@ -93,5 +93,5 @@ def test_what_went_past_the_cache_has_no_answer_to_judge(log: MemoryLog) -> None
 
 
 @pytest.mark.parametrize("entry", ["1-2-another1", "7-2-journal-", "1-1-journal-", "1-99-journal-", "nonsense"])
-def test_the_forward_of_an_entry_that_the_journal_does_not_hold_is_not_known(log: MemoryLog, entry: str) -> None:
+def test_the_forward_of_an_entry_that_the_journal_does_not_hold_is_not_known(log: MemoryCluster, entry: str) -> None:
     assert answer_of(log, decision("d", Outcome.HIT, entry_id=entry)) == Answer(entry, None)

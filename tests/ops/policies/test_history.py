@@ -14,7 +14,7 @@ from schemas.policy import CategoryPolicy, Policy
 from streams.errors import BadInput
 from streams.govern.commands import decide
 from streams.kafka.interface import Outgoing, Record
-from streams.kafka.memory import MemoryLog
+from streams.kafka.memory import MemoryCluster
 
 LOAD = ReportLoad(who="adapt", model="m", load=0.5, valid_until_ms=9).encode()
 
@@ -83,6 +83,6 @@ def test_history_is_what_govern_puts_in_force(drawn: Sequence[tuple[int, int | N
 
 
 def test_it_is_read_from_the_log() -> None:
-    log = MemoryLog(lambda: 7)
+    log = MemoryCluster(lambda: 7)
     log.append([Outgoing("control", None, value) for value in (setting(0.9, None), LOAD, setting(0.8, 0))])
     assert [each.version for each in read_history(log).policies] == [0, 2]

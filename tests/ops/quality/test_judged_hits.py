@@ -11,7 +11,7 @@ from schemas.control import Judge, Switch
 from schemas.decisions import Decision, Reason
 from schemas.responses import Outcome
 from streams.kafka.interface import Outgoing
-from streams.kafka.memory import MemoryLog
+from streams.kafka.memory import MemoryCluster
 
 
 def decision(id_: str, **fields: Any) -> Decision:
@@ -26,11 +26,11 @@ def judge(id_: str, correct: bool) -> Judge:
     return Judge(who="me", decision_id=id_, correct=correct)
 
 
-def log_of(decisions: list[Decision], commands: list[Message | bytes]) -> MemoryLog:
-    log = MemoryLog(lambda: 1)
-    log.writer().send([Outgoing("decisions", each.id.encode(), each.encode()) for each in decisions])
+def log_of(decisions: list[Decision], commands: list[Message | bytes]) -> MemoryCluster:
+    log = MemoryCluster(lambda: 1)
+    log.producer().send([Outgoing("decisions", each.id.encode(), each.encode()) for each in decisions])
     values = [each if isinstance(each, bytes) else each.encode() for each in commands]
-    log.writer().send([Outgoing("control", None, value) for value in values])
+    log.producer().send([Outgoing("control", None, value) for value in values])
     return log
 
 

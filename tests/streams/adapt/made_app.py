@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
-from streams.kafka.interface import Headers, Log, Outgoing, Record
+from streams.kafka.interface import Cluster, Headers, Outgoing, Record
 
 BATCH = 100
 
@@ -15,7 +15,7 @@ BATCH = 100
 class App:
     """Connects to the log as Faust does to a broker: `name` is its group, and topics have their whole names."""
 
-    def __init__(self, log: Log, prefix: str, name: str) -> None:
+    def __init__(self, log: Cluster, prefix: str, name: str) -> None:
         self.log = log
         self.group = name.removeprefix(prefix)
         self.should_stop = False
@@ -72,12 +72,12 @@ class Channel:
     ) -> Awaitable[None]:
         sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         kept: Headers = tuple(headers)
-        self._app.log.writer().send([Outgoing(self._name, key, value, kept, partition)])
+        self._app.log.producer().send([Outgoing(self._name, key, value, kept, partition)])
         sent.set_result(None)
         return sent
 
     async def events(self) -> AsyncIterator[SimpleNamespace]:
-        reader = self._app.log.reader(self._name, self._app.group)
+        reader = self._app.log.consumer(self._name, self._app.group)
         while True:
             for record in reader.poll(BATCH, 0.0):
                 yield SimpleNamespace(message=_message(record))

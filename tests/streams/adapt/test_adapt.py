@@ -10,7 +10,7 @@ from schemas.policy import ModelPolicy
 from streams.adapt.worker import AdaptMetrics, Desk, run_adapt
 from streams.errors import WrongSetup
 from streams.kafka.interface import Outgoing, Record
-from streams.kafka.memory import MemoryLog
+from streams.kafka.memory import MemoryCluster
 from streams.metrics import Metrics
 from streams.runtime.context import WorkerContext
 from streams.settings import Adapt, Settings
@@ -136,7 +136,7 @@ def test_it_does_not_start_without_its_topics() -> None:
         run_adapt(
             WorkerContext(
                 Settings(),
-                MemoryLog(lambda: 0, {}),
+                MemoryCluster(lambda: 0, {}),
                 Metrics(),
                 stop=lambda: True,
                 ready=lambda: None,

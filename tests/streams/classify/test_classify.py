@@ -25,9 +25,9 @@ from schemas.responses import Outcome, Response
 from schemas.topics import BY_NAME
 from streams.classify.reply_topic import ReplyTo
 from streams.classify.worker import OUT_BYTES_MAX, Classifier, Incarnations, check_topics, run_classify
-from streams.errors import LogFailed, RefusalCode, WrongSetup
+from streams.errors import ClusterFailed, RefusalCode, WrongSetup
 from streams.kafka.interface import Headers, Outgoing, Record
-from streams.kafka.memory import MemoryLog
+from streams.kafka.memory import MemoryCluster
 from streams.messaging.ids import decision_id, decision_tag
 from streams.messaging.routes import DirectRoute, decode_route
 from streams.metrics import Metrics
@@ -507,10 +507,10 @@ def test_a_record_that_nobody_foresaw_does_not_stop_those_behind_it() -> None:
 
 def test_a_broker_that_fails_stops_the_batch() -> None:
     def fails(_: str) -> int:
-        raise LogFailed("no broker")
+        raise ClusterFailed("no broker")
 
     entrance = Entrance(partitions=fails)
-    with pytest.raises(LogFailed):
+    with pytest.raises(ClusterFailed):
         entrance(ask(headers=(("reply-to", b"team.replies"),)))
 
 
@@ -566,7 +566,7 @@ def settings_of() -> Settings:
     return Settings(prefix="", embedding=Embedding(backend="free"))
 
 
-def run(log: MemoryLog, settings: Settings | None = None) -> None:
+def run(log: MemoryCluster, settings: Settings | None = None) -> None:
     """Run until all requests are worked."""
     looks = iter(range(100))
     run_classify(
@@ -582,10 +582,10 @@ def run(log: MemoryLog, settings: Settings | None = None) -> None:
 
 
 def test_the_processor_follows_the_policies_topic_and_works_the_requests() -> None:
-    log = MemoryLog(lambda: NOW_MS)
+    log = MemoryCluster(lambda: NOW_MS)
     in_force = PolicyInForce(version=4, who="w", at_ms=0, policy=POLICY)
-    log.writer().send([Outgoing("policies", POLICY_KEY, in_force.encode())])
-    log.writer().send([Outgoing("requests", b"a", ask().value), Outgoing("requests", b"b", ask(SECRET).value)])
+    log.producer().send([Outgoing("policies", POLICY_KEY, in_force.encode())])
+    log.producer().send([Outgoing("requests", b"a", ask().value), Outgoing("requests", b"b", ask(SECRET).value)])
     run(log)
     kinds = [type(decode_event(kept.value or b"")) for kept in log.records("journal")]
     assert sorted(kind.__name__ for kind in kinds) == ["Asked", "Passed"]
@@ -602,13 +602,13 @@ def test_the_processor_follows_the_policies_topic_and_works_the_requests() -> No
 def test_a_missing_topic_stops_the_worker_at_start() -> None:
     counts = {name: 2 for name in BY_NAME if name != "forwards"}
     with pytest.raises(WrongSetup, match="forwards"):
-        run(MemoryLog(lambda: 0, counts))
+        run(MemoryCluster(lambda: 0, counts))
 
 
 def test_shards_that_do_not_match_stop_the_worker_at_start() -> None:
     counts = dict.fromkeys(BY_NAME, 2) | {"documents": 3}
     with pytest.raises(WrongSetup, match="journal has 2 partitions and documents 3"):
-        check_topics(MemoryLog(lambda: 0, counts))
+        check_topics(MemoryCluster(lambda: 0, counts))
 
 
 def test_an_artefact_of_categories_for_another_embedder_stops_the_worker_at_start(tmp_path: Path) -> None:
@@ -616,4 +616,4 @@ def test_an_artefact_of_categories_for_another_embedder_stops_the_worker_at_star
     path.write_bytes(write(artefact()))
     settings = settings_of().model_copy(update={"classify": Classify(categories=path)})
     with pytest.raises(WrongSetup, match="vectors of made-1, the embedder here is free-1"):
-        run(MemoryLog(lambda: 0), settings)
+        run(MemoryCluster(lambda: 0), settings)

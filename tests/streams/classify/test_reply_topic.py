@@ -7,7 +7,7 @@ import pytest
 from streams.classify.reply_topic import FRESH_MS, MISSING_MS, ReplyTo, Target, partitions_of
 from streams.errors import Refusal, RefusalCode
 from streams.kafka.interface import Headers
-from streams.kafka.memory import MemoryLog
+from streams.kafka.memory import MemoryCluster
 
 COUNTS = {"responses": 8, "/team.replies": 3, "/app-7.answers": 1}
 
@@ -91,5 +91,5 @@ def test_the_cluster_is_asked_once_in_a_while() -> None:
 
 
 def test_a_missing_topic_has_no_partitions() -> None:
-    count = partitions_of(MemoryLog(lambda: 0, {"responses": 2}))
+    count = partitions_of(MemoryCluster(lambda: 0, {"responses": 2}))
     assert (count("responses"), count("/elsewhere")) == (2, None)

@@ -15,7 +15,7 @@ from schemas.observations import Comparison, NotCompared, Observation
 from streams.compare.worker import BATCH_MAX, PARTS_MAX, Compare, CompareMetrics, check_model, run_compare
 from streams.errors import WrongSetup
 from streams.kafka.interface import Outgoing, Record
-from streams.kafka.memory import MemoryLog
+from streams.kafka.memory import MemoryCluster
 from streams.metrics import Metrics
 from streams.models.embedder import Embedder
 from streams.models.hashing_embedder import FreeEmbedder
@@ -223,12 +223,12 @@ def test_what_cannot_be_read_is_told_without_its_text(
     assert only([good]).similarity is not None
 
 
-def ended(log: MemoryLog, count: int) -> Callable[[], bool]:
+def ended(log: MemoryCluster, count: int) -> Callable[[], bool]:
     return lambda: len(log.records("comparisons")) >= count
 
 
 def test_a_worker_compares_and_keeps_its_position(metrics: Metrics) -> None:
-    log = MemoryLog(lambda: 5)
+    log = MemoryCluster(lambda: 5)
     ids = [f"{number}-0-t" for number in range(2 * BATCH_MAX)]
     log.append([Outgoing("observations", id_.encode(), observed(RESET, id_, id_=id_).encode()) for id_ in ids])
     said: list[bool] = []
@@ -240,7 +240,7 @@ def test_a_worker_compares_and_keeps_its_position(metrics: Metrics) -> None:
     )
     assert sorted(Comparison.decode(r.value or b"").decision_id for r in log.records("comparisons")) == sorted(ids)
     assert said
-    assert sum(p.next_offset for p in log.reader("observations", "compare").committed(range(8)).values()) == len(ids)
+    assert sum(p.next_offset for p in log.consumer("observations", "compare").committed(range(8)).values()) == len(ids)
 
 
 def test_the_model_is_loaded_by_the_first_answers_that_need_it(metrics: Metrics, tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_the_model_is_loaded_by_the_first_answers_that_need_it(metrics: Metrics,
         return FreeEmbedder()
 
     settings = Settings(state_dir=tmp_path, embedding=Embedding(backend="free"))
-    log = MemoryLog(lambda: 5)
+    log = MemoryCluster(lambda: 5)
 
     def run(count: int) -> None:
         run_compare(
@@ -272,7 +272,7 @@ def test_a_model_that_is_not_here_is_told_at_the_start(metrics: Metrics, tmp_pat
     with pytest.raises(WrongSetup):
         run_compare(
             WorkerContext(
-                settings, MemoryLog(lambda: 5), metrics, stop=lambda: True, ready=lambda: None, now_ms=lambda: 5
+                settings, MemoryCluster(lambda: 5), metrics, stop=lambda: True, ready=lambda: None, now_ms=lambda: 5
             )
         )
     check_model(Embedding(backend="free"))
@@ -284,7 +284,7 @@ def test_a_missing_topic_is_told_at_the_start(metrics: Metrics) -> None:
         run_compare(
             WorkerContext(
                 Settings(),
-                MemoryLog(lambda: 5, {"observations": 1, "dead-letters": 1}),
+                MemoryCluster(lambda: 5, {"observations": 1, "dead-letters": 1}),
                 metrics,
                 stop=lambda: True,
                 ready=lambda: None,

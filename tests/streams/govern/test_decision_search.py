@@ -11,7 +11,7 @@ from schemas.decisions import Decision, Reason
 from schemas.responses import Outcome
 from streams.govern.decision_search import SETTLE_MS, Chunks, LookBack
 from streams.kafka.interface import Outgoing, Record
-from streams.kafka.memory import MemoryLog
+from streams.kafka.memory import MemoryCluster
 
 DECISION = Decision(
     id="d", partition=1, offset=2, time_ms=3, tenant="acme", category="chat", model="m", outcome=Outcome.HIT,
@@ -32,7 +32,7 @@ class Clock:
 SMALL = Chunks(first=2, max=10, looked_at_max=60)
 
 
-class Watched(MemoryLog):
+class Watched(MemoryCluster):
     """Remembers from where it was read."""
 
     def __init__(self, now_ms: Callable[[], int], partitions: Mapping[str, int]) -> None:
@@ -51,7 +51,7 @@ def log() -> Watched:
     return Watched(lambda: 0, {"decisions": 1})
 
 
-def put(log: MemoryLog, *names: str) -> None:
+def put(log: MemoryCluster, *names: str) -> None:
     log.append(
         [Outgoing("decisions", name.encode(), DECISION.model_copy(update={"id": name}).encode()) for name in names]
     )
@@ -63,7 +63,7 @@ def searched(search: LookBack, steps_max: int = 100) -> int:
 
 
 @pytest.mark.parametrize("after", range(0, 40, 3))
-def test_a_decision_is_found_however_many_came_after_it(log: MemoryLog, after: int) -> None:
+def test_a_decision_is_found_however_many_came_after_it(log: MemoryCluster, after: int) -> None:
     put(log, "x", "d", *(f"x{number}" for number in range(after)))
     search = LookBack(log, "d", Clock(), SMALL)
     searched(search)
@@ -78,14 +78,14 @@ def test_the_steps_grow_from_the_end_backwards(log: Watched) -> None:
     assert search.found is None
 
 
-def test_what_is_older_than_is_looked_at_is_not_found(log: MemoryLog) -> None:
+def test_what_is_older_than_is_looked_at_is_not_found(log: MemoryCluster) -> None:
     put(log, "d", *(f"x{number}" for number in range(60)))
     search = LookBack(log, "d", itertools.count(0, SETTLE_MS).__next__, SMALL)
     searched(search)
     assert search.found is None
 
 
-def test_what_is_recorded_within_a_moment_is_found(log: MemoryLog) -> None:
+def test_what_is_recorded_within_a_moment_is_found(log: MemoryCluster) -> None:
     clock = Clock()
     search = LookBack(log, "d", clock, SMALL)
     assert not search.further()
@@ -98,7 +98,7 @@ def test_what_is_recorded_within_a_moment_is_found(log: MemoryLog) -> None:
     assert search.further()
 
 
-def test_what_is_not_recorded_within_a_moment_is_given_up(log: MemoryLog) -> None:
+def test_what_is_not_recorded_within_a_moment_is_given_up(log: MemoryCluster) -> None:
     clock = Clock()
     search = LookBack(log, "d", clock, SMALL)
     assert not search.further()
@@ -110,7 +110,7 @@ def test_what_is_not_recorded_within_a_moment_is_given_up(log: MemoryLog) -> Non
     assert search.found is None
 
 
-def test_a_decision_that_cannot_be_read_is_none(log: MemoryLog) -> None:
+def test_a_decision_that_cannot_be_read_is_none(log: MemoryCluster) -> None:
     log.append([Outgoing("decisions", b"d", b"junk")])
     search = LookBack(log, "d", Clock(), SMALL)
     assert search.further()
@@ -118,7 +118,7 @@ def test_a_decision_that_cannot_be_read_is_none(log: MemoryLog) -> None:
 
 
 def test_only_the_partition_of_the_id_is_looked_at() -> None:
-    log = MemoryLog(lambda: 0, {"decisions": 8})
+    log = MemoryCluster(lambda: 0, {"decisions": 8})
     put(log, *(f"x{number}" for number in range(50)), "d")
     search = LookBack(log, "d", Clock(), SMALL)
     searched(search)

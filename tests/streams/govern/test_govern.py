@@ -15,10 +15,10 @@ from schemas.decisions import Decision, Reason
 from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
 from schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from schemas.responses import Outcome
-from streams.errors import LogFailed, SendFailed, WrongSetup
+from streams.errors import ClusterFailed, SendFailed, WrongSetup
 from streams.govern.worker import run_govern
 from streams.kafka.interface import Outgoing, Record
-from streams.kafka.memory import MemoryLog
+from streams.kafka.memory import MemoryCluster
 from streams.metrics import Metrics
 from streams.runtime.context import WorkerContext
 from streams.settings import Settings
@@ -44,38 +44,38 @@ DECISION = Decision(
 )
 
 
-def give(log: MemoryLog, *commands: Message | bytes) -> None:
+def give(log: MemoryCluster, *commands: Message | bytes) -> None:
     log.append([Outgoing("control", None, c if isinstance(c, bytes) else c.encode()) for c in commands])
 
 
-def govern(log: MemoryLog, until: Callable[[], bool]) -> Metrics:
+def govern(log: MemoryCluster, until: Callable[[], bool]) -> Metrics:
     metrics = Metrics()
     ticks = itertools.count(0, 100)
     run_govern(WorkerContext(Settings(), log, metrics, stop=until, ready=lambda: None, now_ms=lambda: next(ticks)))
     return metrics
 
 
-def position(log: MemoryLog) -> int:
+def position(log: MemoryCluster) -> int:
     kept = log.group("control", "govern").positions
     return kept[0].next_offset if kept else 0
 
 
-def run_through(log: MemoryLog) -> Metrics:
+def run_through(log: MemoryCluster) -> Metrics:
     end = len(log.records("control"))
     return govern(log, lambda: position(log) == end)
 
 
-def reasons(log: MemoryLog) -> list[str]:
+def reasons(log: MemoryCluster) -> list[str]:
     letters = log.records("dead-letters")
     return [(dict(letter.headers)[HEADER_REASON] or b"").decode().partition(":")[0] for letter in letters]
 
 
 @pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog(lambda: 77)
+def log() -> MemoryCluster:
+    return MemoryCluster(lambda: 77)
 
 
-def test_a_load_that_would_hold_for_ever_is_refused(log: MemoryLog) -> None:
+def test_a_load_that_would_hold_for_ever_is_refused(log: MemoryCluster) -> None:
     give(log, SET, LOAD.model_copy(update={"valid_until_ms": 10**13}), LOAD)
     run_through(log)
     assert reasons(log) == ["bad_field"]
@@ -83,7 +83,7 @@ def test_a_load_that_would_hold_for_ever_is_refused(log: MemoryLog) -> None:
     assert len(loads) == log.partitions("journal")
 
 
-def test_a_policy_reaches_every_shard_and_is_in_force(log: MemoryLog) -> None:
+def test_a_policy_reaches_every_shard_and_is_in_force(log: MemoryCluster) -> None:
     give(log, SET)
     metrics = run_through(log)
     events = [(r.partition, decode_event(r.value or b"")) for r in log.records("journal")]
@@ -93,7 +93,7 @@ def test_a_policy_reaches_every_shard_and_is_in_force(log: MemoryLog) -> None:
     assert metrics.registry.get_sample_value("refrain_policy_version") == 0
 
 
-def test_a_load_reaches_every_shard_under_its_own_version(log: MemoryLog) -> None:
+def test_a_load_reaches_every_shard_under_its_own_version(log: MemoryCluster) -> None:
     give(log, SET, LOAD)
     run_through(log)
     events = [decode_event(r.value or b"") for r in log.records("journal") if r.offset == 1]
@@ -101,7 +101,7 @@ def test_a_load_reaches_every_shard_under_its_own_version(log: MemoryLog) -> Non
     assert len(log.records("policies")) == 1
 
 
-def test_a_policy_that_replaces_another_than_the_one_in_force_is_refused(log: MemoryLog) -> None:
+def test_a_policy_that_replaces_another_than_the_one_in_force_is_refused(log: MemoryCluster) -> None:
     again = SET.model_copy(update={"expected_version": 0})
     give(log, again, SET, again.model_copy(update={"expected_version": 1}), again)
     run_through(log)
@@ -109,7 +109,7 @@ def test_a_policy_that_replaces_another_than_the_one_in_force_is_refused(log: Me
     assert [PolicyInForce.decode(r.value or b"").version for r in log.records("policies")] == [1, 2]
 
 
-def test_the_version_in_force_is_known_after_a_restart(log: MemoryLog) -> None:
+def test_the_version_in_force_is_known_after_a_restart(log: MemoryCluster) -> None:
     give(log, SET)
     run_through(log)
     give(log, SET.model_copy(update={"expected_version": 0}), SET.model_copy(update={"expected_version": 0}))
@@ -132,7 +132,7 @@ def test_the_version_in_force_is_known_after_a_restart(log: MemoryLog) -> None:
     ],
 )
 def test_a_command_that_cannot_be_carried_out_is_kept_with_the_reason(
-    log: MemoryLog, command: bytes, reason: str
+    log: MemoryCluster, command: bytes, reason: str
 ) -> None:
     give(log, SET, command)
     metrics = run_through(log)
@@ -143,19 +143,19 @@ def test_a_command_that_cannot_be_carried_out_is_kept_with_the_reason(
     assert metrics.registry.get_sample_value("refrain_refused_total", labels) == 1
 
 
-def test_a_load_before_any_policy_is_refused(log: MemoryLog) -> None:
+def test_a_load_before_any_policy_is_refused(log: MemoryCluster) -> None:
     give(log, LOAD)
     run_through(log)
     assert reasons(log) == ["bad_field"]
 
 
-def record_decision(log: MemoryLog, **changed: Any) -> Decision:
+def record_decision(log: MemoryCluster, **changed: Any) -> Decision:
     decision = DECISION.model_copy(update=changed)
     log.append([Outgoing("decisions", decision.id.encode(), decision.encode())])
     return decision
 
 
-def test_each_kind_of_command_reaches_every_shard_in_order(log: MemoryLog) -> None:
+def test_each_kind_of_command_reaches_every_shard_in_order(log: MemoryCluster) -> None:
     record_decision(log)
     give(log, SET, Invalidate(who="me", tag="t"), JUDGE, Switch(who="me", on=False), LOAD)
     run_through(log)
@@ -172,7 +172,7 @@ def test_each_kind_of_command_reaches_every_shard_in_order(log: MemoryLog) -> No
     assert log.records("dead-letters") == []
 
 
-def test_a_judgement_says_what_the_decision_served(log: MemoryLog) -> None:
+def test_a_judgement_says_what_the_decision_served(log: MemoryCluster) -> None:
     record_decision(log, id="another")
     record_decision(log)
     give(log, JUDGE)
@@ -183,7 +183,7 @@ def test_a_judgement_says_what_the_decision_served(log: MemoryLog) -> None:
     )  # fmt: skip
 
 
-def test_a_judgement_of_a_decision_that_is_recorded_a_little_later_is_carried_out(log: MemoryLog) -> None:
+def test_a_judgement_of_a_decision_that_is_recorded_a_little_later_is_carried_out(log: MemoryCluster) -> None:
     give(log, JUDGE, LOAD)
     rounds = itertools.count()
 
@@ -197,7 +197,7 @@ def test_a_judgement_of_a_decision_that_is_recorded_a_little_later_is_carried_ou
     assert reasons(log) == ["bad_field"], "there is no policy that names the model of the load"
 
 
-class Failing(MemoryLog):
+class Failing(MemoryCluster):
     """Fails as brokers do, as long as a test wants it to."""
 
     decisions_are_away = False
@@ -207,7 +207,7 @@ class Failing(MemoryLog):
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
     ) -> Iterator[Record]:
         if self.decisions_are_away and topic == "decisions":
-            raise LogFailed("no broker")
+            raise ClusterFailed("no broker")
         return super().scan(topic, partition, start, stop=stop)
 
     def partitions(self, topic: str) -> int:
@@ -219,7 +219,7 @@ def test_a_judgement_that_cannot_be_looked_up_is_not_lost() -> None:
     record_decision(log)
     give(log, JUDGE)
     log.decisions_are_away = True
-    with pytest.raises(LogFailed):
+    with pytest.raises(ClusterFailed):
         govern(log, lambda: False)
     assert position(log) == 0
     log.decisions_are_away = False
@@ -240,7 +240,7 @@ def test_a_command_that_a_shard_does_not_get_reaches_none() -> None:
     assert len(log.records("journal")) == 32
 
 
-def test_a_second_worker_takes_the_name_and_goes_on(log: MemoryLog) -> None:
+def test_a_second_worker_takes_the_name_and_goes_on(log: MemoryCluster) -> None:
     give(log, SET, LOAD)
     govern(log, lambda: position(log) >= 1)
     run_through(log)
@@ -248,6 +248,6 @@ def test_a_second_worker_takes_the_name_and_goes_on(log: MemoryLog) -> None:
 
 
 def test_a_control_topic_with_more_partitions_stops_the_start() -> None:
-    log = MemoryLog(lambda: 0, {"control": 2, "policies": 1, "journal": 4, "decisions": 1, "dead-letters": 1})
+    log = MemoryCluster(lambda: 0, {"control": 2, "policies": 1, "journal": 4, "decisions": 1, "dead-letters": 1})
     with pytest.raises(WrongSetup, match="one partition"):
         govern(log, lambda: True)

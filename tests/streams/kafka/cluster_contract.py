@@ -9,17 +9,17 @@ from itertools import pairwise
 import pytest
 
 from streams.errors import Fenced, SendFailed, WrongSetup
-from streams.kafka.interface import Log, Outgoing, Position, Reader, Record
+from streams.kafka.interface import Cluster, Consumer, OffsetAndMetadata, Outgoing, Record
 from streams.kafka.partitioner import partition_of
 
 GROUP = "group"
 WAIT_S = 15.0
 
 
-class Cluster:
+class ClusterUnderTest:
     """A log under test, and the means to make and remake its topics."""
 
-    def __init__(self, log: Log, create: Callable[[str, int], None], recreate: Callable[[str, int], None]) -> None:
+    def __init__(self, log: Cluster, create: Callable[[str, int], None], recreate: Callable[[str, int], None]) -> None:
         self.log = log
         self.create = create
         self.recreate = recreate
@@ -51,7 +51,7 @@ def values(records: Sequence[Record]) -> list[bytes | None]:
     return [record.value for record in records]
 
 
-def poll_until(reader: Reader, count: int, attempts: int = 300) -> list[Record]:
+def poll_until(reader: Consumer, count: int, attempts: int = 300) -> list[Record]:
     """Poll until so many records came; what came when they do not."""
     got: list[Record] = []
     for _ in range(attempts):
@@ -61,7 +61,7 @@ def poll_until(reader: Reader, count: int, attempts: int = 300) -> list[Record]:
     return got
 
 
-def join(reader: Reader, attempts: int = 300) -> list[int]:
+def join(reader: Consumer, attempts: int = 300) -> list[int]:
     """Poll a reader that has nothing to read until it owns partitions."""
     for _ in range(attempts):
         assert reader.poll(1, 0.05) == []
@@ -70,21 +70,23 @@ def join(reader: Reader, attempts: int = 300) -> list[int]:
     return reader.assignment()
 
 
-class LogContract:
+class ClusterContract:
     """Subclasses give the fixture `cluster`."""
 
     @pytest.fixture
-    def topic(self, cluster: Cluster) -> str:
+    def topic(self, cluster: ClusterUnderTest) -> str:
         """A topic of three partitions that takes records of up to 100,000 bytes."""
         name = f"things-{uuid.uuid4().hex[:6]}"
         cluster.create(name, 3)
         return name
 
-    def test_records_of_a_partition_are_read_in_the_order_they_were_sent(self, cluster: Cluster, topic: str) -> None:
-        writer = cluster.log.writer()
+    def test_records_of_a_partition_are_read_in_the_order_they_were_sent(
+        self, cluster: ClusterUnderTest, topic: str
+    ) -> None:
+        writer = cluster.log.producer()
         for first in (0, 50, 100):
             writer.send(records_of(topic, 50, first=first))
-        reader = cluster.log.reader(topic, GROUP)
+        reader = cluster.log.consumer(topic, GROUP)
         got = poll_until(reader, 150)
         assert values(got) == [str(number).encode() for number in range(150)]
         assert [record.offset for record in got] == list(range(150))
@@ -92,59 +94,59 @@ class LogContract:
         assert {(record.topic, record.partition) for record in got} == {(topic, 0)}
         reader.close()
 
-    def test_a_poll_takes_no_more_than_it_is_asked_for(self, cluster: Cluster, topic: str) -> None:
-        cluster.log.writer().send(records_of(topic, 10))
-        reader = cluster.log.reader(topic, GROUP)
+    def test_a_poll_takes_no_more_than_it_is_asked_for(self, cluster: ClusterUnderTest, topic: str) -> None:
+        cluster.log.producer().send(records_of(topic, 10))
+        reader = cluster.log.consumer(topic, GROUP)
         sizes: list[int] = []
         while sum(sizes) < 10:
             sizes.append(len(reader.poll(4, 0.2)))
         assert max(sizes) <= 4
         reader.close()
 
-    def test_a_key_decides_the_partition_as_murmur2_does(self, cluster: Cluster, topic: str) -> None:
+    def test_a_key_decides_the_partition_as_murmur2_does(self, cluster: ClusterUnderTest, topic: str) -> None:
         keys = [f"tenant/category/{number}".encode() for number in range(40)]
-        cluster.log.writer().send([Outgoing(topic, key, key) for key in keys])
+        cluster.log.producer().send([Outgoing(topic, key, key) for key in keys])
         found = {r.key: r.partition for p in range(3) for r in cluster.log.scan(topic, p)}
         assert found == {key: partition_of(key, 3) for key in keys}
         assert set(found.values()) == {0, 1, 2}
 
-    def test_a_record_without_a_key_lands_in_some_partition(self, cluster: Cluster, topic: str) -> None:
-        cluster.log.writer().send([Outgoing(topic, None, b"alone")])
+    def test_a_record_without_a_key_lands_in_some_partition(self, cluster: ClusterUnderTest, topic: str) -> None:
+        cluster.log.producer().send([Outgoing(topic, None, b"alone")])
         assert [r.value for p in range(3) for r in cluster.log.scan(topic, p)] == [b"alone"]
 
-    def test_headers_and_missing_values_survive(self, cluster: Cluster, topic: str) -> None:
+    def test_headers_and_missing_values_survive(self, cluster: ClusterUnderTest, topic: str) -> None:
         headers = (("trace", b"\x00\xff"), ("empty", b""), ("none", None), ("trace", b"again"))
         sent = [
             Outgoing(topic, b"k", b"v", headers, 1),
             Outgoing(topic, b"k", None, (), 1),
             Outgoing(topic, None, b"", (), 1),
         ]
-        cluster.log.writer().send(sent)
+        cluster.log.producer().send(sent)
         got = list(cluster.log.scan(topic, 1))
         assert [(r.key, r.value, r.headers) for r in got] == [(o.key, o.value, o.headers) for o in sent]
 
-    def test_a_group_goes_on_where_it_committed_with_its_note(self, cluster: Cluster, topic: str) -> None:
-        cluster.log.writer().send(records_of(topic, 10))
-        first = cluster.log.reader(topic, GROUP)
+    def test_a_group_goes_on_where_it_committed_with_its_note(self, cluster: ClusterUnderTest, topic: str) -> None:
+        cluster.log.producer().send(records_of(topic, 10))
+        first = cluster.log.consumer(topic, GROUP)
         poll_until(first, 10)
-        first.commit({0: Position(4, "what was done: 7")})
+        first.commit({0: OffsetAndMetadata(4, "what was done: 7")})
         first.close()
-        second = cluster.log.reader(topic, GROUP)
+        second = cluster.log.consumer(topic, GROUP)
         assert values(poll_until(second, 6)) == [b"4", b"5", b"6", b"7", b"8", b"9"]
-        assert second.committed([0, 1]) == {0: Position(4, "what was done: 7")}
+        assert second.committed([0, 1]) == {0: OffsetAndMetadata(4, "what was done: 7")}
         second.close()
 
-    def test_groups_do_not_know_each_other(self, cluster: Cluster, topic: str) -> None:
-        cluster.log.writer().send(records_of(topic, 3))
+    def test_groups_do_not_know_each_other(self, cluster: ClusterUnderTest, topic: str) -> None:
+        cluster.log.producer().send(records_of(topic, 3))
         for group in ("one", "two"):
-            reader = cluster.log.reader(topic, group)
+            reader = cluster.log.consumer(topic, group)
             assert len(poll_until(reader, 3)) == 3
-            reader.commit({0: Position(3)})
+            reader.commit({0: OffsetAndMetadata(3)})
             reader.close()
 
-    def test_without_from_start_nothing_is_read_before_a_seek(self, cluster: Cluster, topic: str) -> None:
-        cluster.log.writer().send(records_of(topic, 5))
-        reader = cluster.log.reader(topic, GROUP, from_start=False)
+    def test_without_from_start_nothing_is_read_before_a_seek(self, cluster: ClusterUnderTest, topic: str) -> None:
+        cluster.log.producer().send(records_of(topic, 5))
+        reader = cluster.log.consumer(topic, GROUP, from_start=False)
         assert join(reader) == [0, 1, 2]
         assert reader.poll(10, 0.3) == []
         reader.seek(0, 3)
@@ -152,9 +154,9 @@ class LogContract:
         assert values(poll_until(reader, 2)) == [b"3", b"4"]
         reader.close()
 
-    def test_a_paused_partition_gives_nothing_until_it_is_resumed(self, cluster: Cluster, topic: str) -> None:
-        writer = cluster.log.writer()
-        reader = cluster.log.reader(topic, GROUP)
+    def test_a_paused_partition_gives_nothing_until_it_is_resumed(self, cluster: ClusterUnderTest, topic: str) -> None:
+        writer = cluster.log.producer()
+        reader = cluster.log.consumer(topic, GROUP)
         join(reader)
         reader.pause([0])
         writer.send([*records_of(topic, 2, partition=0), *records_of(topic, 2, partition=1, first=10)])
@@ -164,69 +166,75 @@ class LogContract:
         assert values(poll_until(reader, 2)) == [b"0", b"1"]
         reader.close()
 
-    def test_a_listener_hears_what_it_gets_and_what_it_gives_back(self, cluster: Cluster, topic: str) -> None:
+    def test_a_listener_hears_what_it_gets_and_what_it_gives_back(self, cluster: ClusterUnderTest, topic: str) -> None:
         listener = Remembering()
-        reader = cluster.log.reader(topic, GROUP, listener)
+        reader = cluster.log.consumer(topic, GROUP, listener)
         join(reader)
         reader.close()
         assert listener.heard == [("assigned", (0, 1, 2)), ("revoked", (0, 1, 2))]
 
-    def test_a_reader_is_known_by_another_id_each_time_it_joins(self, cluster: Cluster, topic: str) -> None:
-        first = cluster.log.reader(topic, GROUP)
+    def test_a_reader_is_known_by_another_id_each_time_it_joins(self, cluster: ClusterUnderTest, topic: str) -> None:
+        first = cluster.log.consumer(topic, GROUP)
         assert first.member_id() == ""
         join(first)
         known = first.member_id()
         assert known != ""
         assert first.member_id() == known
         first.close()
-        second = cluster.log.reader(topic, GROUP)
+        second = cluster.log.consumer(topic, GROUP)
         join(second)
         assert second.member_id() not in ("", known)
         second.close()
 
-    def test_lag_is_what_is_left_to_read(self, cluster: Cluster, topic: str) -> None:
-        cluster.log.writer().send(records_of(topic, 20))
-        reader = cluster.log.reader(topic, GROUP)
+    def test_lag_is_what_is_left_to_read(self, cluster: ClusterUnderTest, topic: str) -> None:
+        cluster.log.producer().send(records_of(topic, 20))
+        reader = cluster.log.consumer(topic, GROUP)
         got = 0
         while got < 5:
             got += len(reader.poll(5 - got, 0.1))
         assert reader.lag()[0] == 15
         reader.close()
 
-    def test_a_transaction_moves_the_position_with_its_records(self, cluster: Cluster, topic: str) -> None:
+    def test_a_transaction_moves_the_position_with_its_records(self, cluster: ClusterUnderTest, topic: str) -> None:
         cluster.create("out-" + topic, 1)
-        cluster.log.writer().send(records_of(topic, 3))
-        reader = cluster.log.reader(topic, GROUP)
+        cluster.log.producer().send(records_of(topic, 3))
+        reader = cluster.log.consumer(topic, GROUP)
         poll_until(reader, 3)
         writer = cluster.log.transactional("one")
         out = Outgoing("out-" + topic, b"k", b"done", (), 0)
-        assert writer.transact([out], reader.membership(), {0: Position(3, "note")}) == {("out-" + topic, 0): 1}
+        assert writer.transact([out], reader.group_metadata(), {0: OffsetAndMetadata(3, "note")}) == {
+            ("out-" + topic, 0): 1
+        }
         assert values(list(cluster.log.scan("out-" + topic, 0))) == [b"done"]
-        assert reader.committed([0]) == {0: Position(3, "note")}
+        assert reader.committed([0]) == {0: OffsetAndMetadata(3, "note")}
         reader.close()
 
-    def test_a_failed_transaction_leaves_neither_records_nor_positions(self, cluster: Cluster, topic: str) -> None:
-        cluster.log.writer().send(records_of(topic, 3))
-        reader = cluster.log.reader(topic, GROUP)
+    def test_a_failed_transaction_leaves_neither_records_nor_positions(
+        self, cluster: ClusterUnderTest, topic: str
+    ) -> None:
+        cluster.log.producer().send(records_of(topic, 3))
+        reader = cluster.log.consumer(topic, GROUP)
         poll_until(reader, 3)
         writer = cluster.log.transactional("one")
         with pytest.raises(SendFailed):
             writer.transact(
                 [Outgoing(topic, b"k", b"half", (), 1), Outgoing(topic, b"k", b"x" * 150_000, (), 1)],
-                reader.membership(),
-                {0: Position(3)},
+                reader.group_metadata(),
+                {0: OffsetAndMetadata(3)},
             )
         assert list(cluster.log.scan(topic, 1)) == []
         assert reader.committed([0]) == {}
         # A worker stops at a refused record; the one that is started next has the same name.
         again = cluster.log.transactional("one")
-        again.transact([Outgoing(topic, b"k", b"whole", (), 1)], reader.membership(), {0: Position(3)})
+        again.transact([Outgoing(topic, b"k", b"whole", (), 1)], reader.group_metadata(), {0: OffsetAndMetadata(3)})
         assert values(list(cluster.log.scan(topic, 1))) == [b"whole"]
         assert values(poll_until(reader, 1)) == [b"whole"]
-        assert reader.committed([0]) == {0: Position(3)}
+        assert reader.committed([0]) == {0: OffsetAndMetadata(3)}
         reader.close()
 
-    def test_a_second_transactional_writer_of_a_name_fences_the_first(self, cluster: Cluster, topic: str) -> None:
+    def test_a_second_transactional_writer_of_a_name_fences_the_first(
+        self, cluster: ClusterUnderTest, topic: str
+    ) -> None:
         first = cluster.log.transactional("shard-0")
         first.transact(records_of(topic, 1), None, {})
         second = cluster.log.transactional("shard-0")
@@ -237,28 +245,30 @@ class LogContract:
         second.transact(records_of(topic, 1, first=2), None, {})
         assert values(list(cluster.log.scan(topic, 0))) == [b"0", b"1", b"2"]
 
-    def test_transactional_writers_of_other_names_do_not_meet(self, cluster: Cluster, topic: str) -> None:
+    def test_transactional_writers_of_other_names_do_not_meet(self, cluster: ClusterUnderTest, topic: str) -> None:
         writers = [cluster.log.transactional(name) for name in ("shard-0", "shard-1")]
         for number, writer in enumerate([*writers, *writers]):
             writer.transact(records_of(topic, 1, first=number), None, {})
         assert values(list(cluster.log.scan(topic, 0))) == [b"0", b"1", b"2", b"3"]
 
-    def test_a_scan_goes_from_an_offset_to_the_end_of_one_partition(self, cluster: Cluster, topic: str) -> None:
-        cluster.log.writer().send([*records_of(topic, 10), *records_of(topic, 5, partition=1)])
+    def test_a_scan_goes_from_an_offset_to_the_end_of_one_partition(
+        self, cluster: ClusterUnderTest, topic: str
+    ) -> None:
+        cluster.log.producer().send([*records_of(topic, 10), *records_of(topic, 5, partition=1)])
         assert values(list(cluster.log.scan(topic, 0, 7))) == [b"7", b"8", b"9"]
         assert list(cluster.log.scan(topic, 0, 10)) == []
         assert list(cluster.log.scan(topic, 2)) == []
         assert cluster.log.ends(topic) == {0: (0, 10), 1: (0, 5), 2: (0, 0)}
 
-    def test_a_scan_ends_early_when_it_is_told_to(self, cluster: Cluster, topic: str) -> None:
-        cluster.log.writer().send(records_of(topic, 10))
+    def test_a_scan_ends_early_when_it_is_told_to(self, cluster: ClusterUnderTest, topic: str) -> None:
+        cluster.log.producer().send(records_of(topic, 10))
         taken: list[Record] = []
         for record in cluster.log.scan(topic, 0, stop=lambda: len(taken) >= 3):
             taken.append(record)
         assert values(taken) == [b"0", b"1", b"2"]
 
-    def test_a_record_for_a_missing_topic_or_partition_is_refused(self, cluster: Cluster, topic: str) -> None:
-        writer = cluster.log.writer()
+    def test_a_record_for_a_missing_topic_or_partition_is_refused(self, cluster: ClusterUnderTest, topic: str) -> None:
+        writer = cluster.log.producer()
         with pytest.raises(SendFailed, match="no-such-topic"):
             writer.send([Outgoing("no-such-topic", b"k", b"v")])
         with pytest.raises(SendFailed):
@@ -266,7 +276,7 @@ class LogContract:
         writer.send(records_of(topic, 1))
         assert len(list(cluster.log.scan(topic, 0))) == 1
 
-    def test_asking_about_a_missing_topic_says_what_to_do(self, cluster: Cluster) -> None:
+    def test_asking_about_a_missing_topic_says_what_to_do(self, cluster: ClusterUnderTest) -> None:
         for question in (
             cluster.log.partitions,
             cluster.log.topic_id,
@@ -276,7 +286,7 @@ class LogContract:
             with pytest.raises(WrongSetup, match="refrain topics create"):
                 question("no-such-topic")
 
-    def test_a_topic_made_again_has_another_identity(self, cluster: Cluster, topic: str) -> None:
+    def test_a_topic_made_again_has_another_identity(self, cluster: ClusterUnderTest, topic: str) -> None:
         before = cluster.log.topic_id(topic)
         assert cluster.log.topic_id(topic) == before
         assert cluster.log.partitions(topic) == 3
@@ -286,9 +296,9 @@ class LogContract:
 
     @pytest.mark.parametrize("size", [150_000, 3_000_000])
     def test_a_record_too_large_is_refused_and_the_writer_goes_on(
-        self, cluster: Cluster, topic: str, size: int
+        self, cluster: ClusterUnderTest, topic: str, size: int
     ) -> None:
-        writer = cluster.log.writer()
+        writer = cluster.log.producer()
         with pytest.raises(SendFailed, match=topic):
             writer.send([Outgoing(topic, b"k", b"x" * size, (), 0)])
         writer.send(records_of(topic, 2))

@@ -6,23 +6,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from streams.kafka.interface import (
-    Ends,
-    Listener,
-    Log,
-    Membership,
+    Cluster,
+    Consumer,
+    EndOffsets,
+    GroupMetadata,
+    OffsetAndMetadata,
     Outgoing,
-    Position,
-    Reader,
+    Producer,
+    RebalanceListener,
     Record,
-    TransactionalWriter,
-    Writer,
+    TransactionalProducer,
 )
 
 
 class RecordingLog:
     """Passes everything on; topics outside the table (those that begin with `/`) are not noted."""
 
-    def __init__(self, inner: Log) -> None:
+    def __init__(self, inner: Cluster) -> None:
         self.inner = inner
         self.groups: dict[str, str] = {}
         """The topic that each consumer group reads."""
@@ -37,16 +37,18 @@ class RecordingLog:
         """Every topic whose records were asked for."""
         return self.scanned | set(self.groups.values())
 
-    def writer(self, *, within_ms: int | None = None) -> Writer:
-        return RecordingWriter(self, self.inner.writer(within_ms=within_ms))
+    def producer(self, *, delivery_timeout_ms: int | None = None) -> Producer:
+        return RecordingWriter(self, self.inner.producer(delivery_timeout_ms=delivery_timeout_ms))
 
-    def transactional(self, name: str) -> TransactionalWriter:
+    def transactional(self, name: str) -> TransactionalProducer:
         self.transactional_ids.add(name)
         return RecordingTransactions(self, self.inner.transactional(name))
 
-    def reader(self, topic: str, group: str, listener: Listener | None = None, *, from_start: bool = True) -> Reader:
+    def consumer(
+        self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
+    ) -> Consumer:
         self.groups[group] = topic
-        return self.inner.reader(topic, group, listener, from_start=from_start)
+        return self.inner.consumer(topic, group, listener, from_start=from_start)
 
     def scan(
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
@@ -78,7 +80,7 @@ class RecordingLog:
 class RecordingWriter:
     """Notes what it sends."""
 
-    def __init__(self, log: RecordingLog, inner: Writer) -> None:
+    def __init__(self, log: RecordingLog, inner: Producer) -> None:
         self._log, self._inner = log, inner
 
     def send(self, records: Sequence[Outgoing]) -> None:
@@ -92,12 +94,12 @@ class RecordingWriter:
 class RecordingTransactions:
     """Notes what it writes in transactions."""
 
-    def __init__(self, log: RecordingLog, inner: TransactionalWriter) -> None:
+    def __init__(self, log: RecordingLog, inner: TransactionalProducer) -> None:
         self._log, self._inner = log, inner
 
     def transact(
-        self, records: Sequence[Outgoing], member: Membership | None, positions: Mapping[int, Position]
-    ) -> Ends:
+        self, records: Sequence[Outgoing], member: GroupMetadata | None, positions: Mapping[int, OffsetAndMetadata]
+    ) -> EndOffsets:
         self._log.note_written(records)
         return self._inner.transact(records, member, positions)
 

@@ -7,46 +7,46 @@ import itertools
 import pytest
 
 from streams.errors import Fenced, OffsetLost
-from streams.kafka.interface import Outgoing, Position
-from streams.kafka.memory import MemoryLog
-from tests.streams.kafka.cluster_contract import Cluster, LogContract, Remembering, records_of, values
+from streams.kafka.interface import OffsetAndMetadata, Outgoing
+from streams.kafka.memory import MemoryCluster
+from tests.streams.kafka.cluster_contract import ClusterContract, ClusterUnderTest, Remembering, records_of, values
 
 
-class TestMemoryLog(LogContract):
+class TestMemoryLog(ClusterContract):
     @pytest.fixture
-    def cluster(self) -> Cluster:
+    def cluster(self) -> ClusterUnderTest:
         ticks = itertools.count(1_000)
-        log = MemoryLog(lambda: next(ticks), {})
+        log = MemoryCluster(lambda: next(ticks), {})
 
         def create(topic: str, partitions: int) -> None:
             log.create(topic, partitions, max_bytes=100_000)
 
-        return Cluster(log, create, create)
+        return ClusterUnderTest(log, create, create)
 
 
 def test_stamps_never_run_backwards_in_a_partition() -> None:
     clock = iter([5, 3, 9])
-    log = MemoryLog(lambda: next(clock), {"things": 1})
-    log.writer().send(records_of("things", 3))
+    log = MemoryCluster(lambda: next(clock), {"things": 1})
+    log.producer().send(records_of("things", 3))
     assert [record.timestamp_ms for record in log.records("things")] == [5, 5, 9]
 
 
 def test_without_other_wishes_it_has_the_topics_of_the_table() -> None:
-    log = MemoryLog(lambda: 0)
+    log = MemoryCluster(lambda: 0)
     assert log.partitions("journal") == log.partitions("documents") == 32
 
 
 def test_a_second_member_of_a_group_takes_over_and_fences_the_first() -> None:
-    log = MemoryLog(lambda: 0, {"things": 1})
+    log = MemoryCluster(lambda: 0, {"things": 1})
     listener = Remembering()
-    first = log.reader("things", "group", listener)
+    first = log.consumer("things", "group", listener)
     first.poll(1, 0)
-    second = log.reader("things", "group")
+    second = log.consumer("things", "group")
     for attempt in (
         lambda: first.poll(1, 0),
-        lambda: first.commit({0: Position(1)}),
+        lambda: first.commit({0: OffsetAndMetadata(1)}),
         lambda: log.transactional("one").transact(
-            [Outgoing("things", b"k", b"v")], first.membership(), {0: Position(1)}
+            [Outgoing("things", b"k", b"v")], first.group_metadata(), {0: OffsetAndMetadata(1)}
         ),
     ):
         with pytest.raises(Fenced):
@@ -57,9 +57,9 @@ def test_a_second_member_of_a_group_takes_over_and_fences_the_first() -> None:
 
 
 def test_reading_on_without_a_position_is_an_error() -> None:
-    log = MemoryLog(lambda: 0, {"things": 1})
-    log.writer().send(records_of("things", 1))
-    reader = log.reader("things", "group", from_start=False)
+    log = MemoryCluster(lambda: 0, {"things": 1})
+    log.producer().send(records_of("things", 1))
+    reader = log.consumer("things", "group", from_start=False)
     reader.poll(1, 0)
     reader.resume([0])
     with pytest.raises(OffsetLost):
@@ -67,6 +67,6 @@ def test_reading_on_without_a_position_is_an_error() -> None:
 
 
 def test_all_records_of_a_topic_can_be_listed() -> None:
-    log = MemoryLog(lambda: 0, {"things": 2})
-    log.writer().send([*records_of("things", 1, partition=1), *records_of("things", 1, first=5)])
+    log = MemoryCluster(lambda: 0, {"things": 2})
+    log.producer().send([*records_of("things", 1, partition=1), *records_of("things", 1, first=5)])
     assert values(log.records("things")) == [b"5", b"0"]

@@ -18,8 +18,15 @@ from schemas.policy import Cacheable
 from schemas.responses import Outcome, Response
 from schemas.stats import ShardStats
 from streams.errors import Rebalanced, SendFailed, WrongSetup
-from streams.kafka.interface import Ends, Membership, Outgoing, Position, TransactionalWriter, Writer
-from streams.kafka.memory import MemoryLog
+from streams.kafka.interface import (
+    EndOffsets,
+    GroupMetadata,
+    OffsetAndMetadata,
+    Outgoing,
+    Producer,
+    TransactionalProducer,
+)
+from streams.kafka.memory import MemoryCluster
 from streams.lookup.restore import Restoring, restore
 from streams.lookup.worker import LookupWorker
 from streams.metrics import Metrics
@@ -53,7 +60,7 @@ class Crash(RuntimeError):
 class CrashingWriter:
     """Dies before or after the n-th send."""
 
-    def __init__(self, inner: Writer, after: int) -> None:
+    def __init__(self, inner: Producer, after: int) -> None:
         self._inner, self._after = inner, after
 
     def send(self, records: Sequence[Outgoing]) -> None:
@@ -69,12 +76,12 @@ class CrashingWriter:
 class CrashingCommits:
     """Dies before or right after the n-th transaction."""
 
-    def __init__(self, inner: TransactionalWriter, after: int, committed: bool) -> None:
+    def __init__(self, inner: TransactionalProducer, after: int, committed: bool) -> None:
         self._inner, self._after, self._committed = inner, after, committed
 
     def transact(
-        self, records: Sequence[Outgoing], member: Membership | None, positions: Mapping[int, Position]
-    ) -> Ends:
+        self, records: Sequence[Outgoing], member: GroupMetadata | None, positions: Mapping[int, OffsetAndMetadata]
+    ) -> EndOffsets:
         self._after -= 1
         if self._after < 0 and not self._committed:
             raise Crash
@@ -104,7 +111,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.log = MemoryLog(self.clock, PARTITIONS, {"journal": JOURNAL_ID})
+        self.log = MemoryCluster(self.clock, PARTITIONS, {"journal": JOURNAL_ID})
         self.stores: dict[int, Store] = {}
 
     def journal(self, journal: Journal) -> None:
@@ -262,10 +269,10 @@ def test_a_commit_that_meets_a_rebalance_is_made_after_it() -> None:
     worker: Any = stage.worker(commit_ms=10_000_000)
 
     class Once:
-        def __init__(self, inner: TransactionalWriter) -> None:
+        def __init__(self, inner: TransactionalProducer) -> None:
             self.inner, self.met = inner, False
 
-        def transact(self, *args: Any) -> Ends:
+        def transact(self, *args: Any) -> EndOffsets:
             if not self.met:
                 self.met = True
                 raise Rebalanced("ILLEGAL_GENERATION")

@@ -17,7 +17,7 @@ from schemas.journal import Answered, AnswerFailed, AnswerWithheld, decode_event
 from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy
 from schemas.responses import DecisionSummary, Outcome, Problem, Response
 from streams.kafka.interface import Outgoing, Record
-from streams.kafka.memory import MemoryLog
+from streams.kafka.memory import MemoryCluster
 from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from streams.messaging.shards import Shards
 from streams.metrics import Metrics
@@ -334,7 +334,7 @@ def test_dead_letters_of_what_may_be_kept_are_as_they_came(closed: Populate) -> 
 
 
 def test_a_worker_acknowledges_the_policy_and_withholds_by_it() -> None:
-    log = MemoryLog(lambda: 5)
+    log = MemoryCluster(lambda: 5)
     policy = PolicyInForce(version=7, who="w", at_ms=0, policy=CLOSED)
     log.append([Outgoing("policies", POLICY_KEY, policy.encode())])
     log.append(
@@ -358,7 +358,7 @@ def test_a_worker_acknowledges_the_policy_and_withholds_by_it() -> None:
 
 
 def test_a_worker_carries_completions_and_keeps_its_position() -> None:
-    log = MemoryLog(lambda: 5)
+    log = MemoryCluster(lambda: 5)
     route = encode_route(ShardRoute(forward_id="f", incarnation=log.topic_id("journal"), partition=9))
     log.append([Outgoing("completions", b"f", completion(route, {"a": 1})), Outgoing("completions", b"g", b"junk")])
     run_populate(
@@ -372,11 +372,11 @@ def test_a_worker_carries_completions_and_keeps_its_position() -> None:
         )
     )
     assert [r.partition for r in log.records("journal")] == [9]
-    assert sum(p.next_offset for p in log.reader("completions", "populate").committed(range(8)).values()) == 2
+    assert sum(p.next_offset for p in log.consumer("completions", "populate").committed(range(8)).values()) == 2
 
 
 def test_a_requester_is_not_told_twice_by_the_next_worker_either() -> None:
-    log = MemoryLog(lambda: 5)
+    log = MemoryCluster(lambda: 5)
     for number, body in enumerate(({"a": 1}, {"a": 2}), start=1):
         log.append([Outgoing("completions", b"f", completion(direct(), body)), Outgoing("completions", b"f", b"junk")])
 

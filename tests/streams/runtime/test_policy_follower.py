@@ -8,11 +8,11 @@ import pytest
 
 from schemas.control import POLICY_KEY, PolicyInForce
 from schemas.policy import CategoryPolicy, Policy
-from streams.errors import LogFailed, WrongSetup
+from streams.errors import ClusterFailed, WrongSetup
 from streams.kafka.interface import Outgoing
-from streams.kafka.memory import MemoryLog
+from streams.kafka.memory import MemoryCluster
 from streams.metrics import Metrics
-from streams.runtime.policy_follower import LEASE_S, PolicyFollower, PolicyWatch, lease_s_of, within_ms_of
+from streams.runtime.policy_follower import LEASE_S, PolicyFollower, PolicyWatch, delivery_timeout_ms_of, lease_s_of
 from streams.settings import Settings
 
 WAIT_S = 10.0
@@ -22,11 +22,11 @@ def in_force(version: int) -> PolicyInForce:
     return PolicyInForce(version=version, who="w", at_ms=0, policy=Policy(categories={"code": CategoryPolicy()}))
 
 
-def publish(log: MemoryLog, value: bytes | None, key: bytes = POLICY_KEY) -> None:
-    log.writer().send([Outgoing("policies", key, value)])
+def publish(log: MemoryCluster, value: bytes | None, key: bytes = POLICY_KEY) -> None:
+    log.producer().send([Outgoing("policies", key, value)])
 
 
-class Watched(MemoryLog):
+class Watched(MemoryCluster):
     """A log that says when `policies` is looked at."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Watched(MemoryLog):
         self.looks += 1
         self.reads.release()
         if self.broken:
-            raise LogFailed("no broker")
+            raise ClusterFailed("no broker")
         return super().ends(topic)
 
     def await_reads(self, count: int = 2) -> None:
@@ -100,7 +100,7 @@ def test_a_policy_of_a_newer_version_says_to_upgrade_each_time(log: Watched) -> 
 def test_a_look_that_was_stopped_tells_nothing(log: Watched) -> None:
     publish(log, in_force(1).encode())
     watch = PolicyWatch(log)
-    with pytest.raises(LogFailed, match="not read to its end"):
+    with pytest.raises(ClusterFailed, match="not read to its end"):
         watch.latest(lambda: True)
     assert watch.latest() == in_force(1)
 
@@ -179,7 +179,7 @@ def test_an_old_policy_that_cannot_be_looked_up_again_is_not_used(log: Watched) 
     log.broken = True
     assert follower.current == in_force(1)
     clock.now_s += LEASE_S
-    with pytest.raises(LogFailed):
+    with pytest.raises(ClusterFailed):
         _ = follower.current
 
 
@@ -199,4 +199,4 @@ def test_a_lease_is_shorter_than_the_session_of_a_group() -> None:
     assert lease_s_of(Settings()) == LEASE_S
     for session_ms in (1_000, 6_000, 10_000, 45_000):
         settings = Settings(session_timeout_ms=session_ms)
-        assert 1_000 * lease_s_of(settings) + within_ms_of(settings) < session_ms * 5 / 6
+        assert 1_000 * lease_s_of(settings) + delivery_timeout_ms_of(settings) < session_ms * 5 / 6

@@ -9,9 +9,9 @@ import pytest
 from schemas.acknowledgements import Acknowledgement
 from schemas.control import POLICY_KEY, PolicyInForce
 from schemas.policy import CategoryPolicy, Policy
-from streams.errors import Lapsed
-from streams.kafka.interface import Outgoing, Record, Writer
-from streams.kafka.memory import MemoryLog
+from streams.errors import DeliveryExpired
+from streams.kafka.interface import Outgoing, Producer, Record
+from streams.kafka.memory import MemoryCluster
 from streams.metrics import Metrics
 from streams.runtime.context import WorkerContext
 from streams.runtime.policy_follower import LEASE_S, PolicyFollower
@@ -27,7 +27,7 @@ class World:
 
     def __init__(self) -> None:
         self.now_s = 0.0
-        self.log = MemoryLog(lambda: NOW_MS)
+        self.log = MemoryCluster(lambda: NOW_MS)
         self.policies = PolicyFollower(self.log, Metrics(), "p", clock=lambda: self.now_s)
         self.publish(1)
         self.policies.read()
@@ -47,7 +47,7 @@ class World:
         self.session.adopt()
         return self.session.acknowledgements(member)
 
-    def run(self, step: Step, rounds: int, writer: Writer | None = None) -> None:
+    def run(self, step: Step, rounds: int, writer: Producer | None = None) -> None:
         """Run the processor for so many rounds of its main loop."""
         left = iter(range(rounds + 1))
         context = WorkerContext(
@@ -58,7 +58,7 @@ class World:
             ready=lambda: None,
             now_ms=lambda: NOW_MS,
         )
-        reader, writer = self.log.reader("requests", "p"), writer or self.log.writer()
+        reader, writer = self.log.consumer("requests", "p"), writer or self.log.producer()
         run_stateless("p", reader, writer, step, context, batch_max=10, session=self.session)
 
 
@@ -111,7 +111,7 @@ def test_who_is_no_member_acknowledges_nothing_and_does_so_when_it_is(world: Wor
 
 
 def test_without_a_policy_nothing_is_acknowledged() -> None:
-    log = MemoryLog(lambda: 0)
+    log = MemoryCluster(lambda: 0)
     follower = PolicyFollower(log, Metrics(), "p")
     follower.read()
     session = PolicySession("p", follower, lambda: 0)
@@ -179,7 +179,7 @@ def test_what_was_made_of_an_old_policy_is_made_again(world: World) -> None:
 def test_an_acknowledgement_follows_what_was_made_before(world: World) -> None:
     world.log.append([Outgoing("requests", b"k", b"x")])
     order: list[str] = []
-    writer = world.log.writer()
+    writer = world.log.producer()
     send = writer.send
 
     def watched(records: Sequence[Outgoing]) -> None:
@@ -199,7 +199,7 @@ def test_an_acknowledgement_follows_what_was_made_before(world: World) -> None:
 
 def test_what_lapsed_on_its_way_is_made_again_by_the_policy_of_then(world: World) -> None:
     world.log.append([Outgoing("requests", b"k", b"x")])
-    writer = world.log.writer()
+    writer = world.log.producer()
     send = writer.send
     lapses = iter([True])
 
@@ -207,7 +207,7 @@ def test_what_lapsed_on_its_way_is_made_again_by_the_policy_of_then(world: World
         if any(record.topic == "responses" for record in records) and next(lapses, False):
             world.publish(2)
             world.now_s += LEASE_S
-            raise Lapsed("not written in time")
+            raise DeliveryExpired("not written in time")
         send(records)
 
     writer.send = lapsing  # type: ignore[method-assign]
@@ -218,13 +218,13 @@ def test_what_lapsed_on_its_way_is_made_again_by_the_policy_of_then(world: World
 
 
 def test_an_acknowledgement_that_lapsed_is_sent_again(world: World) -> None:
-    writer = world.log.writer()
+    writer = world.log.producer()
     send = writer.send
     lapses = iter([True])
 
     def lapsing(records: Sequence[Outgoing]) -> None:
         if len(records) > 0 and next(lapses, False):
-            raise Lapsed("not written in time")
+            raise DeliveryExpired("not written in time")
         send(records)
 
     writer.send = lapsing  # type: ignore[method-assign]
@@ -234,15 +234,15 @@ def test_an_acknowledgement_that_lapsed_is_sent_again(world: World) -> None:
 
 def test_what_lapses_again_and_again_stops_the_worker(world: World) -> None:
     world.log.append([Outgoing("requests", b"k", b"x")])
-    writer = world.log.writer()
+    writer = world.log.producer()
 
     def lapsing(records: Sequence[Outgoing]) -> None:
         if any(record.topic == "responses" for record in records):
-            raise Lapsed("not written in time")
+            raise DeliveryExpired("not written in time")
 
     writer.send = lapsing  # type: ignore[method-assign]
     step = Telling()
-    with pytest.raises(Lapsed):
+    with pytest.raises(DeliveryExpired):
         world.run(step, rounds=9, writer=writer)
     assert len(step.made) == ATTEMPTS_MAX
     assert step.acknowledged == 0

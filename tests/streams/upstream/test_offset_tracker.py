@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.kafka.interface import Position
+from streams.kafka.interface import OffsetAndMetadata
 from streams.upstream.offset_tracker import NOTE_CHARS_MAX, SPAN_MAX, Offsets, decode_note
 
 Steps = list[tuple[bool, int]]
@@ -28,14 +28,14 @@ def play(offsets: Offsets, start: int, steps: Steps) -> set[int]:
     return set(still_open)
 
 
-def taken_again(position: Position, end: int) -> set[int]:
+def taken_again(position: OffsetAndMetadata, end: int) -> set[int]:
     after = Offsets(position)
     return {offset for offset in range(position.next_offset, end) if after.take(offset)}
 
 
 @given(STEPS)
 def test_a_restart_calls_what_was_open_and_nothing_else(steps: Steps) -> None:
-    offsets = Offsets(Position(0))
+    offsets = Offsets(OffsetAndMetadata(0))
     still_open = play(offsets, 0, steps)
     position = offsets.position()
     assert set(offsets.open) == still_open
@@ -46,7 +46,7 @@ def test_a_restart_calls_what_was_open_and_nothing_else(steps: Steps) -> None:
 
 @given(STEPS, STEPS)
 def test_a_restart_that_read_only_part_of_it_loses_nothing(first: Steps, second: Steps) -> None:
-    before = Offsets(Position(0))
+    before = Offsets(OffsetAndMetadata(0))
     still_open = play(before, 0, first)
     end = before.position().next_offset + before.span
     half = Offsets(before.position())
@@ -64,7 +64,7 @@ def test_a_restart_that_read_only_part_of_it_loses_nothing(first: Steps, second:
 
 def test_the_note_of_the_longest_span_fits_whatever_is_open() -> None:
     draw = random.Random(5)
-    offsets = Offsets(Position(1_000_000))
+    offsets = Offsets(OffsetAndMetadata(1_000_000))
     for offset in range(1_000_000, 1_000_000 + SPAN_MAX + 1_000):
         offsets.take(offset)
     for offset in range(1_000_001, 1_000_000 + SPAN_MAX + 1_000):
@@ -77,7 +77,7 @@ def test_the_note_of_the_longest_span_fits_whatever_is_open() -> None:
 
 def test_a_note_that_does_not_fit_leaves_its_end_out() -> None:
     draw = random.Random(5)
-    offsets = Offsets(Position(0))
+    offsets = Offsets(OffsetAndMetadata(0))
     for offset in range(5 * SPAN_MAX):
         offsets.take(offset)
     for offset in range(1, 5 * SPAN_MAX):
@@ -91,7 +91,7 @@ def test_a_note_that_does_not_fit_leaves_its_end_out() -> None:
 
 
 def test_what_was_cut_from_the_topic_is_forgotten() -> None:
-    before = Offsets(Position(0))
+    before = Offsets(OffsetAndMetadata(0))
     for offset in range(10):
         before.take(offset)
     for offset in range(1, 9):
@@ -99,17 +99,17 @@ def test_what_was_cut_from_the_topic_is_forgotten() -> None:
     after = Offsets(before.position())
     assert after.take(50)
     after.done(50)
-    assert after.position() == Position(51, "")
+    assert after.position() == OffsetAndMetadata(51, "")
 
 
 def test_a_position_without_open_calls_needs_no_note() -> None:
-    offsets = Offsets(Position(4))
+    offsets = Offsets(OffsetAndMetadata(4))
     assert offsets.take(4)
     offsets.done(4)
-    assert offsets.position() == Position(5, "")
+    assert offsets.position() == OffsetAndMetadata(5, "")
 
 
 @given(st.text(max_size=50))
 def test_a_note_that_is_not_ours_is_no_note(text: str) -> None:
-    assert decode_note(Position(3, text)) == set()
-    assert decode_note(Position(3, "1:" + text)) == set()
+    assert decode_note(OffsetAndMetadata(3, text)) == set()
+    assert decode_note(OffsetAndMetadata(3, "1:" + text)) == set()

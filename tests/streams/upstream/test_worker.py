@@ -14,8 +14,8 @@ from schemas.forwards import Completion, Forward, Status
 from schemas.load import LoadSample
 from schemas.responses import DecisionSummary
 from streams.errors import SendFailed, WrongSetup
-from streams.kafka.interface import Ends, Outgoing, Position
-from streams.kafka.memory import MemoryLog
+from streams.kafka.interface import EndOffsets, OffsetAndMetadata, Outgoing
+from streams.kafka.memory import MemoryCluster
 from streams.kafka.partitioner import partition_of
 from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from streams.metrics import Metrics
@@ -57,16 +57,16 @@ def forward_of(name: str, deadline_at_ms: int = 2_000) -> Forward:
     return Forward(forward_id=name, model="m", body={"q": name}, deadline_at_ms=deadline_at_ms, route=ROUTE)
 
 
-def give(log: MemoryLog, *names: str, partition: int = 0) -> None:
+def give(log: MemoryCluster, *names: str, partition: int = 0) -> None:
     log.append([Outgoing("forwards", n.encode(), forward_of(n).encode(), partition=partition) for n in names])
 
 
-def completions(log: MemoryLog) -> list[Completion]:
+def completions(log: MemoryCluster) -> list[Completion]:
     return [Completion.decode(record.value or b"") for record in log.records("completions")]
 
 
 def upstream(
-    log: MemoryLog,
+    log: MemoryCluster,
     model: Model,
     until: Callable[[], bool],
     metrics: Metrics | None = None,
@@ -80,16 +80,16 @@ def upstream(
     )
 
 
-def kept(log: MemoryLog, partition: int = 0) -> Position | None:
+def kept(log: MemoryCluster, partition: int = 0) -> OffsetAndMetadata | None:
     return log.group("forwards", "upstream").positions.get(partition)
 
 
 @pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog(lambda: NOW_MS)
+def log() -> MemoryCluster:
+    return MemoryCluster(lambda: NOW_MS)
 
 
-def test_every_forward_has_its_completion(log: MemoryLog) -> None:
+def test_every_forward_has_its_completion(log: MemoryCluster) -> None:
     names = [f"f{n}" for n in range(50)]
     give(log, *names)
     model = Model()
@@ -101,21 +101,21 @@ def test_every_forward_has_its_completion(log: MemoryLog) -> None:
     )
     assert model.open_most <= 4
     assert model.closed
-    assert kept(log) == Position(50)
+    assert kept(log) == OffsetAndMetadata(50)
 
 
-def test_a_repeated_forward_is_called_once(log: MemoryLog) -> None:
+def test_a_repeated_forward_is_called_once(log: MemoryCluster) -> None:
     give(log, "a", "b", "a", "a")
     model = Model(held=("a",))
     metrics = Metrics()
     threading.Timer(0.05, model.let_go.set).start()
     upstream(log, model, lambda: len(log.records("completions")) == 2, metrics)
     assert sorted(model.asked) == ["a", "b"]
-    assert kept(log) == Position(4)
+    assert kept(log) == OffsetAndMetadata(4)
     assert metrics.registry.get_sample_value("refrain_dropped_total", {"processor": "upstream", "reason": "seen"}) == 2
 
 
-def test_a_forward_repeated_after_its_answer_is_dropped(log: MemoryLog) -> None:
+def test_a_forward_repeated_after_its_answer_is_dropped(log: MemoryCluster) -> None:
     give(log, "a")
     model = Model()
     again = threading.Event()
@@ -130,17 +130,17 @@ def test_a_forward_repeated_after_its_answer_is_dropped(log: MemoryLog) -> None:
     assert model.asked == ["a", "b"]
 
 
-def test_a_forward_repeated_after_a_restart_is_dropped_when_its_completion_is_there(log: MemoryLog) -> None:
+def test_a_forward_repeated_after_a_restart_is_dropped_when_its_completion_is_there(log: MemoryCluster) -> None:
     give(log, "a", partition=partition_of(b"a", 8))
     upstream(log, Model(), lambda: len(log.records("completions")) == 1)
     give(log, "a", "b", partition=partition_of(b"a", 8))
     model = Model()
     upstream(log, model, lambda: len(log.records("completions")) == 2)
     assert model.asked == ["b"]
-    assert kept(log, partition_of(b"a", 8)) == Position(3)
+    assert kept(log, partition_of(b"a", 8)) == OffsetAndMetadata(3)
 
 
-def test_a_forward_past_its_deadline_is_not_called_and_its_requester_is_told(log: MemoryLog) -> None:
+def test_a_forward_past_its_deadline_is_not_called_and_its_requester_is_told(log: MemoryCluster) -> None:
     log.append([Outgoing("forwards", b"a", forward_of("a", NOW_MS).encode())])
     model = Model()
     metrics = Metrics()
@@ -153,10 +153,10 @@ def test_a_forward_past_its_deadline_is_not_called_and_its_requester_is_told(log
     assert metrics.registry.get_sample_value("refrain_dropped_total", labels) == 1
 
 
-def test_a_restart_calls_only_what_was_open(log: MemoryLog) -> None:
+def test_a_restart_calls_only_what_was_open(log: MemoryCluster) -> None:
     give(log, "a", "b", "c", "d")
     model = Model(held=("b",))
-    seen: list[Position | None] = []
+    seen: list[OffsetAndMetadata | None] = []
 
     def done() -> bool:
         place = kept(log)
@@ -168,20 +168,20 @@ def test_a_restart_calls_only_what_was_open(log: MemoryLog) -> None:
             model.let_go.set()
         return len(log.records("completions")) == 4
 
-    frozen: dict[str, Position] = {}
+    frozen: dict[str, OffsetAndMetadata] = {}
     upstream(log, model, done)
     assert sorted(model.asked) == ["a", "b", "c", "d"]
     log.group("forwards", "upstream").positions[0] = frozen["position"]
     for rows in log.topic("completions").records:
         rows[:] = [record for record in rows if record.key != b"b"]
     second = Model()
-    upstream(log, second, lambda: kept(log) == Position(4))
+    upstream(log, second, lambda: kept(log) == OffsetAndMetadata(4))
     assert "b" in second.asked
     assert "a" not in second.asked
     assert len(second.asked) < 4
 
 
-def test_open_calls_are_waited_for_when_the_worker_stops(log: MemoryLog) -> None:
+def test_open_calls_are_waited_for_when_the_worker_stops(log: MemoryCluster) -> None:
     give(log, "a")
     model = Model(held=("a",))
 
@@ -192,10 +192,10 @@ def test_open_calls_are_waited_for_when_the_worker_stops(log: MemoryLog) -> None
 
     upstream(log, model, done)
     assert len(completions(log)) == 1
-    assert kept(log) == Position(1)
+    assert kept(log) == OffsetAndMetadata(1)
 
 
-def test_a_call_that_does_not_end_is_left_to_the_next_worker(log: MemoryLog) -> None:
+def test_a_call_that_does_not_end_is_left_to_the_next_worker(log: MemoryCluster) -> None:
     give(log, "a", "b")
     model = Model(held=("a",))
     upstream(log, model, lambda: len(log.records("completions")) == 1, bounds=Bounds(drain_s=0.05))
@@ -205,7 +205,7 @@ def test_a_call_that_does_not_end_is_left_to_the_next_worker(log: MemoryLog) -> 
     assert second.asked == ["a"]
 
 
-def test_partitions_wait_while_too_much_is_open(log: MemoryLog) -> None:
+def test_partitions_wait_while_too_much_is_open(log: MemoryCluster) -> None:
     names = [f"f{n}" for n in range(40)]
     give(log, *names)
     model = Model(held=tuple(names))
@@ -222,7 +222,7 @@ def test_partitions_wait_while_too_much_is_open(log: MemoryLog) -> None:
     assert 10 <= max(most) <= 15
 
 
-def test_one_old_call_holds_its_partition_before_the_note_grows_too_long(log: MemoryLog) -> None:
+def test_one_old_call_holds_its_partition_before_the_note_grows_too_long(log: MemoryCluster) -> None:
     give(log, *(f"f{n}" for n in range(60)))
     model = Model(held=("f0",))
     metrics = Metrics()
@@ -241,9 +241,9 @@ def test_one_old_call_holds_its_partition_before_the_note_grows_too_long(log: Me
 
 
 @pytest.mark.parametrize("value", [b"junk", b'{"v":1}', b"[" * 300])
-def test_what_is_no_forward_is_kept_with_the_reason(log: MemoryLog, value: bytes) -> None:
+def test_what_is_no_forward_is_kept_with_the_reason(log: MemoryCluster, value: bytes) -> None:
     log.append([Outgoing("forwards", b"k", value, partition=0)])
-    upstream(log, Model(), lambda: kept(log) == Position(1))
+    upstream(log, Model(), lambda: kept(log) == OffsetAndMetadata(1))
     (letter,) = log.records("dead-letters")
     assert letter.value == value
     assert HEADER_REASON in dict(letter.headers)
@@ -256,7 +256,7 @@ def direct_route() -> str:
 
 
 @pytest.mark.parametrize(("route", "with_text"), [(ROUTE, True), (direct_route(), False), ("foreign", True)])
-def test_who_waits_for_a_forward_that_cannot_be_taken_is_told(log: MemoryLog, route: str, with_text: bool) -> None:
+def test_who_waits_for_a_forward_that_cannot_be_taken_is_told(log: MemoryCluster, route: str, with_text: bool) -> None:
     value = ('{"v":1,"forward_id":"f","model":"m","body":"secret","route":"' + route + '"}').encode()
     log.append([Outgoing("forwards", b"f", value)])
     upstream(log, Model(), lambda: bool(log.records("completions")))
@@ -267,7 +267,7 @@ def test_who_waits_for_a_forward_that_cannot_be_taken_is_told(log: MemoryLog, ro
     assert (b"secret" in (log.records("dead-letters")[0].value or b"")) is with_text
 
 
-def test_an_answer_that_the_topic_would_not_take_becomes_a_failure(log: MemoryLog) -> None:
+def test_an_answer_that_the_topic_would_not_take_becomes_a_failure(log: MemoryCluster) -> None:
     class Verbose(Model):
         async def answer(self, forward: Forward) -> Answer:
             return Answer(body={"text": "x" * 3_000_000})
@@ -280,7 +280,7 @@ def test_an_answer_that_the_topic_would_not_take_becomes_a_failure(log: MemoryLo
     assert completion.error.code == "answer_too_large"
 
 
-def test_load_is_reported_for_every_model(log: MemoryLog) -> None:
+def test_load_is_reported_for_every_model(log: MemoryCluster) -> None:
     give(log, "a")
     upstream(log, Model(), lambda: bool(log.records("completions")) and len(log.records("load")) >= 1)
     record = log.records("load")[0]
@@ -288,10 +288,10 @@ def test_load_is_reported_for_every_model(log: MemoryLog) -> None:
     assert (record.key, sample.model, sample.replica, sample.at_ms) == (b"m", "m", "default", NOW_MS)
 
 
-class Refusing(MemoryLog):
+class Refusing(MemoryCluster):
     """Takes no completions."""
 
-    def append(self, records: Sequence[Outgoing]) -> Ends:
+    def append(self, records: Sequence[Outgoing]) -> EndOffsets:
         if any(record.topic == "completions" for record in records):
             raise SendFailed("no")
         return super().append(records)
@@ -302,10 +302,10 @@ def test_a_send_that_fails_stops_the_worker_and_keeps_no_position() -> None:
     give(log, "a")
     with pytest.raises(SendFailed):
         upstream(log, Model(), lambda: False)
-    assert kept(log) in (None, Position(0))
+    assert kept(log) in (None, OffsetAndMetadata(0))
 
 
-def test_an_error_of_the_model_itself_stops_the_worker(log: MemoryLog) -> None:
+def test_an_error_of_the_model_itself_stops_the_worker(log: MemoryCluster) -> None:
     class Broken(Model):
         async def answer(self, forward: Forward) -> Answer:
             raise ZeroDivisionError
@@ -320,7 +320,7 @@ def test_without_a_server_it_says_what_to_set() -> None:
         run_upstream(
             WorkerContext(
                 Settings(),
-                MemoryLog(lambda: 0),
+                MemoryCluster(lambda: 0),
                 Metrics(),
                 stop=lambda: True,
                 ready=lambda: None,

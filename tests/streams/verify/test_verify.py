@@ -16,7 +16,7 @@ from schemas.doubts import DoubtRaised
 from schemas.journal import Verified, decode_event
 from streams.errors import WrongSetup
 from streams.kafka.interface import Outgoing, Record
-from streams.kafka.memory import MemoryLog
+from streams.kafka.memory import MemoryCluster
 from streams.messaging.shards import Shards
 from streams.metrics import Metrics
 from streams.models.verifier import Pair, Verifier, WordsVerifier
@@ -170,7 +170,7 @@ def test_without_a_verifier_doubts_stay_unanswered_and_are_counted(metrics: Metr
 
 
 def run(
-    log: MemoryLog, settings: Settings, metrics: Metrics, stop: Callable[[], bool], verifier: Verifier | None = None
+    log: MemoryCluster, settings: Settings, metrics: Metrics, stop: Callable[[], bool], verifier: Verifier | None = None
 ) -> bool:
     said: list[bool] = []
     run_verify(
@@ -180,7 +180,7 @@ def run(
     return bool(said)
 
 
-def raised(log: MemoryLog, count: int) -> list[str]:
+def raised(log: MemoryCluster, count: int) -> list[str]:
     incarnation = log.topic_id("journal")
     ids = [f"{number}-0-t" for number in range(count)]
     log.append(
@@ -193,20 +193,20 @@ def raised(log: MemoryLog, count: int) -> list[str]:
 
 
 def test_a_worker_gives_opinions_and_keeps_its_position(metrics: Metrics) -> None:
-    log = MemoryLog(lambda: NOW_MS)
+    log = MemoryCluster(lambda: NOW_MS)
     ids = raised(log, 2 * BATCH_MAX)
     assert run(log, Settings(), metrics, lambda: len(log.records("journal")) >= len(ids), Counting())
     found = [(r.partition, decode_event(r.value or b"")) for r in log.records("journal")]
     assert {event.id: place for place, event in found if isinstance(event, Verified)} == {
         id_: number % 4 for number, id_ in enumerate(ids)
     }
-    assert sum(p.next_offset for p in log.reader("doubts", "verify").committed(range(8)).values()) == len(ids)
+    assert sum(p.next_offset for p in log.consumer("doubts", "verify").committed(range(8)).values()) == len(ids)
 
 
 def test_a_worker_takes_the_verifier_that_the_settings_name(
     metrics: Metrics, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = MemoryLog(lambda: NOW_MS)
+    log = MemoryCluster(lambda: NOW_MS)
     raised(log, 1)
     settings = Settings(state_dir=tmp_path, verify=Wanted(backend="words"))
     with caplog.at_level(logging.INFO):
@@ -221,7 +221,7 @@ def test_a_worker_takes_the_verifier_that_the_settings_name(
 def test_a_worker_without_a_model_says_so_and_lives(
     metrics: Metrics, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = MemoryLog(lambda: NOW_MS)
+    log = MemoryCluster(lambda: NOW_MS)
     raised(log, 3)
     assert run(log, Settings(state_dir=tmp_path), metrics, lambda: doubts(metrics, "unknown") == 3)
     assert log.records("journal") == []
@@ -231,11 +231,11 @@ def test_a_worker_without_a_model_says_so_and_lives(
 def test_a_model_that_is_not_here_is_told_at_the_start(metrics: Metrics, tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, verify=Wanted(backend="torch", model=str(tmp_path)))
     with pytest.raises(WrongSetup, match=r"verify\.model|refrain\[embed\]"):
-        run(MemoryLog(lambda: NOW_MS), settings, metrics, lambda: True)
+        run(MemoryCluster(lambda: NOW_MS), settings, metrics, lambda: True)
 
 
 @pytest.mark.parametrize("missing", ["doubts", "journal", "dead-letters"])
 def test_a_missing_topic_is_told_at_the_start(metrics: Metrics, missing: str) -> None:
     topics = {name: 1 for name in ("doubts", "journal", "dead-letters") if name != missing}
     with pytest.raises(WrongSetup, match=f"{missing} does not exist"):
-        run(MemoryLog(lambda: NOW_MS, topics), Settings(), metrics, lambda: True, Counting())
+        run(MemoryCluster(lambda: NOW_MS, topics), Settings(), metrics, lambda: True, Counting())
