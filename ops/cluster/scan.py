@@ -15,7 +15,7 @@ STEP = 1_000
 
 
 def records(
-    log: Cluster,
+    cluster: Cluster,
     topic: str,
     doing: str,
     *,
@@ -25,7 +25,7 @@ def records(
     """All committed records of the partitions (else of all), from `starts` (else the first), one after another."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    ends = log.ends(topic)
+    ends = cluster.ends(topic)
     numbers = sorted(ends) if partitions is None else list(partitions)
     first = {number: max((starts or {}).get(number, 0), ends[number][0]) for number in numbers}
     total = sum(max(0, ends[number][1] - first[number]) for number in numbers)
@@ -35,7 +35,7 @@ def records(
         task = progress.add_task(doing, total=total)
         done = 0
         for number in numbers:
-            for record in log.scan(topic, number, first[number]):
+            for record in cluster.scan(topic, number, first[number]):
                 if record.offset % STEP == 0:
                     progress.update(task, completed=done + record.offset - first[number])
                 yield record

@@ -40,17 +40,17 @@ class Order:
         """Raises Unreachable when no broker answers."""
         self._admin = reach(settings)
         self._settings = settings
-        self._log = KafkaCluster(settings)
-        self._watch = PolicyWatch(self._log)
+        self._cluster = KafkaCluster(settings)
+        self._watch = PolicyWatch(self._cluster)
         self._tails: dict[str, _Tail] = {}
         self._offset = -1
         self._said = Acknowledged(0)
         self._keepers: tuple[str, ...] = ()
 
     @property
-    def log(self) -> KafkaCluster:
+    def cluster(self) -> KafkaCluster:
         """The cluster that the command goes to."""
-        return self._log
+        return self._cluster
 
     def in_force(self) -> PolicyInForce | None:
         """The policy in force. Raises WrongSetup for a missing topic."""
@@ -58,7 +58,7 @@ class Order:
 
     def place(self, command: Given) -> int:
         """Send the command; returns its offset, which is its version. Raises SendFailed or WrongSetup."""
-        self._tails = {topic: _Tail(self._log, topic) for topic in (GRAVES, ACKNOWLEDGEMENTS)}
+        self._tails = {topic: _Tail(self._cluster, topic) for topic in (GRAVES, ACKNOWLEDGEMENTS)}
         self._offset = _send(self._settings, command.encode())
         self._said = Acknowledged(self._offset)
         self._keepers = KEEPERS if isinstance(command, SetPolicy) else ()
@@ -67,8 +67,8 @@ class Order:
     def take_up(self, version: int) -> None:
         """Go on with a policy that was placed before: `wait` counts what was acknowledged since."""
         self._tails = {
-            GRAVES: _Tail(self._log, GRAVES),
-            ACKNOWLEDGEMENTS: _Tail(self._log, ACKNOWLEDGEMENTS, from_start=True),
+            GRAVES: _Tail(self._cluster, GRAVES),
+            ACKNOWLEDGEMENTS: _Tail(self._cluster, ACKNOWLEDGEMENTS, from_start=True),
         }
         self._offset = version
         self._said = Acknowledged(version)
@@ -96,7 +96,7 @@ class Order:
         groups = {name: self._group(name) for name in self._keepers}
         for record in self._tails[ACKNOWLEDGEMENTS].fresh(deadline):
             self._said.take(record.value)
-        return self._said.standing(range(self._log.partitions("journal")), groups)
+        return self._said.standing(range(self._cluster.partitions("journal")), groups)
 
     def _group(self, processor: str) -> Group:
         group_id = self._settings.prefix + processor
@@ -131,15 +131,15 @@ class Order:
 class _Tail:
     """What was written to a topic since it was first looked at, or `from_start` on."""
 
-    def __init__(self, log: KafkaCluster, topic: str, *, from_start: bool = False) -> None:
-        self._log = log
+    def __init__(self, cluster: KafkaCluster, topic: str, *, from_start: bool = False) -> None:
+        self._cluster = cluster
         self._topic = topic
-        self._next = {} if from_start else {number: end for number, (_, end) in log.ends(topic).items()}
+        self._next = {} if from_start else {number: end for number, (_, end) in cluster.ends(topic).items()}
         self._ends: Mapping[int, int] = dict(self._next)
 
     def fresh(self, deadline: float) -> list[Record]:
         """Committed records not seen before. A transaction that stays open is not waited for beyond `deadline`."""
-        ends = {number: end for number, (_, end) in self._log.ends(self._topic).items()}
+        ends = {number: end for number, (_, end) in self._cluster.ends(self._topic).items()}
         records: list[Record] = []
 
         def late() -> bool:
@@ -150,7 +150,7 @@ class _Tail:
             if end == self._ends.get(number, 0):
                 continue
             start = self._next.get(number, 0)
-            found = list(self._log.scan(self._topic, number, start, stop=late))
+            found = list(self._cluster.scan(self._topic, number, start, stop=late))
             self._next[number] = found[-1].offset + 1 if found else start
             records += found
         self._ends = ends

@@ -105,7 +105,7 @@ def invalidate(
     order = Order(settings)
     if near is not None:
         command = command.model_copy(update={"near": _near(settings, near, similarity)})
-    found = _found(order.log, command)
+    found = _found(order.cluster, command)
     if not as_json:
         _tell(found)
     if not dry_run:
@@ -152,12 +152,12 @@ def _near(settings: Settings, text: str, similarity: float) -> Near:
     return Near(embedder=embedder.identity, vector=encode(vector), similarity=similarity)
 
 
-def _found(log: Cluster, command: Invalidate) -> list[Found]:
+def _found(cluster: Cluster, command: Invalidate) -> list[Found]:
     from ops.cluster.scan import records
     from ops.control.matching import matching, rule_of
 
     rule = rule_of(command, time.time_ns() // 1_000_000)
-    return matching(records(log, "documents", "reading documents"), rule, log.topic_id("journal"))
+    return matching(records(cluster, "documents", "reading documents"), rule, cluster.topic_id("journal"))
 
 
 def _by(found: Sequence[Found]) -> list[dict[str, object]]:

@@ -35,32 +35,32 @@ class Answer(NamedTuple):
         return decision.outcome in WAITED and self.forward_id is not None and decision.forward_id == self.forward_id
 
 
-def find(log: Cluster, decision_id: str, now_ms: Callable[[], int]) -> Decision | None:
+def find(cluster: Cluster, decision_id: str, now_ms: Callable[[], int]) -> Decision | None:
     """The decision of that id, None when there is none: sought as govern does, and so found when govern finds it.
 
     Waits a moment for one that was told and is not recorded yet.
     """
-    search = LookBack(log, decision_id, now_ms)
+    search = LookBack(cluster, decision_id, now_ms)
     while not search.further():
         time.sleep(LOOK_S)
     return search.found
 
 
-def answer_of(log: Cluster, decision: Decision) -> Answer:
+def answer_of(cluster: Cluster, decision: Decision) -> Answer:
     """What answered the request of a decision: its entry's forward, or its forward's entry, is in the journal."""
     if decision.outcome is Outcome.HIT:
-        return Answer(decision.entry_id, None if decision.entry_id is None else _brought(log, decision.entry_id))
+        return Answer(decision.entry_id, None if decision.entry_id is None else _brought(cluster, decision.entry_id))
     if decision.outcome not in WAITED or decision.forward_id is None:
         return Answer(None, None)
-    return Answer(_entry_of(log, decision.partition, decision.offset, decision.forward_id), decision.forward_id)
+    return Answer(_entry_of(cluster, decision.partition, decision.offset, decision.forward_id), decision.forward_id)
 
 
-def served(log: Cluster, answer: Answer) -> list[Decision]:
+def served(cluster: Cluster, answer: Answer) -> list[Decision]:
     """Every decision whose request got the answer, by time."""
     wanted = [id_.encode() for id_ in answer if id_ is not None]
     found = (
         decision
-        for record in (records(log, DECISIONS, "looking for requests with the same answer") if wanted else ())
+        for record in (records(cluster, DECISIONS, "looking for requests with the same answer") if wanted else ())
         if any(id_ in (record.value or b"") for id_ in wanted) and (decision := _decision(record)) is not None
     )
     return by_time(decision for decision in found if answer.was_given_by(decision))
@@ -71,30 +71,30 @@ def by_time(decisions: Iterable[Decision]) -> list[Decision]:
     return sorted({each.id: each for each in decisions}.values(), key=lambda each: (each.time_ms, each.offset, each.id))
 
 
-def _brought(log: Cluster, entry_id: str) -> str | None:
+def _brought(cluster: Cluster, entry_id: str) -> str | None:
     """The forward that brought an entry: the journal record that admitted it stands at the entry's number."""
     place = place_of(entry_id)
-    if place is None or not place.is_of(log.topic_id(JOURNAL)) or place.partition not in log.ends(JOURNAL):
+    if place is None or not place.is_of(cluster.topic_id(JOURNAL)) or place.partition not in cluster.ends(JOURNAL):
         return None
-    for record in log.scan(JOURNAL, place.partition, place.offset):
+    for record in cluster.scan(JOURNAL, place.partition, place.offset):
         event = _answered(record) if record.offset == place.offset else None
         return None if event is None else event.forward_id
     return None
 
 
-def _entry_of(log: Cluster, partition: int, offset: int, forward_id: str) -> str | None:
+def _entry_of(cluster: Cluster, partition: int, offset: int, forward_id: str) -> str | None:
     """The id that the entry of a forward has or had: the first answer after the question's journal offset makes it."""
-    first = log.ends(JOURNAL).get(partition, (0, 0))[0]
-    for record in _from(log, partition, max(first, offset)):
+    first = cluster.ends(JOURNAL).get(partition, (0, 0))[0]
+    for record in _from(cluster, partition, max(first, offset)):
         if forward_id.encode() in (record.value or b""):
             event = _answered(record)
             if event is not None and event.forward_id == forward_id:
-                return wire_id(partition, record.offset, log.topic_id(JOURNAL))
+                return wire_id(partition, record.offset, cluster.topic_id(JOURNAL))
     return None
 
 
-def _from(log: Cluster, partition: int, start: int) -> Iterator[Record]:
-    return records(log, JOURNAL, "looking for the answer", partitions=[partition], starts={partition: start})
+def _from(cluster: Cluster, partition: int, start: int) -> Iterator[Record]:
+    return records(cluster, JOURNAL, "looking for the answer", partitions=[partition], starts={partition: start})
 
 
 def _answered(record: Record) -> Answered | None:

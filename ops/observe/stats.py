@@ -67,9 +67,9 @@ def stats(
 class Reports:
     """The latest report of each shard; each look reads what came since the last."""
 
-    def __init__(self, log: Cluster) -> None:
-        self._log = log
-        self._shards = log.partitions("journal")
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._shards = cluster.partitions("journal")
         self._next = 0
         self._end = -1
         self._latest: dict[int, ShardStats] = {}
@@ -86,11 +86,11 @@ class Reports:
 
         from schemas.stats import ShardStats
 
-        _, end = self._log.ends(STATS).get(0, (0, 0))
+        _, end = self._cluster.ends(STATS).get(0, (0, 0))
         if end == self._end:
             return
         last: dict[bytes | None, bytes | None] = {}
-        for record in self._log.scan(STATS, 0, self._next):
+        for record in self._cluster.scan(STATS, 0, self._next):
             self._next = record.offset + 1
             last[record.key] = record.value
         for value in last.values():

@@ -68,9 +68,9 @@ def fold(records: Iterable[Record], begins: int = 0) -> History:
     return History(tuple(policies), begins)
 
 
-def read_history(log: Cluster) -> History:
+def read_history(cluster: Cluster) -> History:
     """The history of the cluster, with a bar on a terminal. Raises WrongSetup or ClusterFailed."""
     from ops.cluster.scan import records
 
-    begins = log.ends(CONTROL)[0][0]
-    return fold(records(log, CONTROL, "reading control"), begins)
+    begins = cluster.ends(CONTROL)[0][0]
+    return fold(records(cluster, CONTROL, "reading control"), begins)

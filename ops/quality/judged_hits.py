@@ -24,21 +24,21 @@ class JudgedHits(NamedTuple):
     judgements: int
 
 
-def judged_hits(log: Cluster) -> JudgedHits:
+def judged_hits(cluster: Cluster) -> JudgedHits:
     """Every hit by meaning that was judged; of several judgements of one decision the last counts."""
-    verdicts = _verdicts(log)
+    verdicts = _verdicts(cluster)
     found: dict[str, list[Sample]] = defaultdict(list)
     # By id: a decision may stand in the topic twice.
-    for decision in {each.id: each for each in _decisions(log, verdicts)}.values():
+    for decision in {each.id: each for each in _decisions(cluster, verdicts)}.values():
         if _is_hit_by_meaning(decision) and decision.category is not None and decision.similarity is not None:
             sample = Sample(decision.similarity, verdicts[decision.id], decision.threshold or 0.0)
             found[decision.category].append(sample)
     return JudgedHits(dict(sorted(found.items())), len(verdicts))
 
 
-def _verdicts(log: Cluster) -> dict[str, bool]:
+def _verdicts(cluster: Cluster) -> dict[str, bool]:
     verdicts: dict[str, bool] = {}
-    for record in records(log, CONTROL, "reading judgements"):
+    for record in records(cluster, CONTROL, "reading judgements"):
         try:
             command = decode_command(record.value or b"")
         except ValidationError:
@@ -48,10 +48,10 @@ def _verdicts(log: Cluster) -> dict[str, bool]:
     return verdicts
 
 
-def _decisions(log: Cluster, verdicts: dict[str, bool]) -> list[Decision]:
+def _decisions(cluster: Cluster, verdicts: dict[str, bool]) -> list[Decision]:
     if not verdicts:
         return []
-    scanned = records(log, DECISIONS, "reading what was judged")
+    scanned = records(cluster, DECISIONS, "reading what was judged")
     # The record's key is the decision's id: what was not judged is not even read.
     mine = (record for record in scanned if (record.key or b"").decode(errors="replace") in verdicts)
     return [decision for record in mine if (decision := _decision(record)) is not None]

@@ -49,8 +49,8 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> in
             watch_supervisor()
         logger.info("starts, process %d, broker %s, prefix %r", os.getpid(), settings.kafka, settings.prefix)
         try:
-            with KafkaCluster(settings) as log:
-                host(name, processor(name), settings, log, stopping, heart)
+            with KafkaCluster(settings) as cluster:
+                host(name, processor(name), settings, cluster, stopping, heart)
         except RefrainError as error:
             logger.error("ends: %s", logs.described(error))
             logger.debug("%s", logs.trail(error))
@@ -63,14 +63,14 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> in
     return exit_codes.OK
 
 
-def host(name: str, work: Processor, settings: Settings, log: Cluster, stopping: Stopping, heart: Heart) -> None:
+def host(name: str, work: Processor, settings: Settings, cluster: Cluster, stopping: Stopping, heart: Heart) -> None:
     """Run `work` with a health server beside it until stopping was asked for."""
     metrics = Metrics()
     ProcessCollector(registry=metrics.registry)
     with HealthServer(settings.http, heart, metrics.registry) as server:
         logger.info("health at http://%s:%d/healthz", settings.http.host, server.port)
         with told(settings.state_dir, name, settings.http.host, server.port):
-            work(WorkerContext(settings, log, metrics, _beating(stopping, heart), _once(name, heart), now_ms))
+            work(WorkerContext(settings, cluster, metrics, _beating(stopping, heart), _once(name, heart), now_ms))
 
 
 def now_ms() -> int:

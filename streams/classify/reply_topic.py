@@ -92,12 +92,12 @@ class ReplyTo:
         return count
 
 
-def partitions_of(log: Cluster) -> Callable[[str], int | None]:
+def partitions_of(cluster: Cluster) -> Callable[[str], int | None]:
     """Asks the cluster for a topic's partition count; None when it is missing."""
 
     def count(topic: str) -> int | None:
         try:
-            return log.partitions(topic)
+            return cluster.partitions(topic)
         except WrongSetup:
             return None
 

@@ -268,18 +268,18 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     reply_to = ReplyTo(settings.prefix, settings.classify.reply_topics, partitions_of(cluster), context.now_ms)
     step = Classifier(settings.classify, incarnations, remembering, reply_to, context.metrics, trained)
     with policy_session(NAME, context) as session:
-        reader, writer = (
+        consumer, producer = (
             cluster.consumer(SOURCE, NAME),
             cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)),
         )
-        run_stateless(NAME, reader, writer, step, context, batch_max=settings.classify.batch_max, session=session)
+        run_stateless(NAME, consumer, producer, step, context, batch_max=settings.classify.batch_max, session=session)
 
 
-def check_topics(log: Cluster) -> Incarnations:
+def check_topics(cluster: Cluster) -> Incarnations:
     """The incarnations of the topics. Raises WrongSetup when one is missing or the shards do not match."""
-    require_topics(log, NAME)
-    shards_of(log)
-    return Incarnations(log.topic_id(SOURCE), log.topic_id("journal"))
+    require_topics(cluster, NAME)
+    shards_of(cluster)
+    return Incarnations(cluster.topic_id(SOURCE), cluster.topic_id("journal"))
 
 
 def _ask(request: Request, question: Question) -> Ask:

@@ -36,15 +36,15 @@ CHUNKS = Chunks()
 class LookBack:
     """The search for one decision, chunk by chunk, so that whoever searches can do other work in between."""
 
-    def __init__(self, log: Cluster, decision_id: str, now_ms: Callable[[], int], chunks: Chunks = CHUNKS) -> None:
+    def __init__(self, cluster: Cluster, decision_id: str, now_ms: Callable[[], int], chunks: Chunks = CHUNKS) -> None:
         self.decision_id = decision_id
         self.found: Decision | None = None
-        self._log = log
+        self._cluster = cluster
         self._key = decision_id.encode()
         self._now_ms = now_ms
         self._settled_at_ms = now_ms() + SETTLE_MS
-        self._partition = partition_of(self._key, log.partitions(TOPIC))
-        self._first, self._end = log.ends(TOPIC)[self._partition]
+        self._partition = partition_of(self._key, cluster.partitions(TOPIC))
+        self._first, self._end = cluster.ends(TOPIC)[self._partition]
         self._first = max(self._first, self._end - chunks.looked_at_max)
         self._start = self._end
         """From here on everything was looked at, up to `_end`."""
@@ -68,13 +68,13 @@ class LookBack:
     def _lately(self) -> bool:
         """What came since the search began."""
         settled = self._now_ms() >= self._settled_at_ms
-        start, self._end = self._end, self._log.ends(TOPIC)[self._partition][1]
+        start, self._end = self._end, self._cluster.ends(TOPIC)[self._partition][1]
         return self._look_at(start, self._end) or settled
 
     def _look_at(self, start: int, end: int) -> bool:
         if start >= end:
             return False
-        for record in self._log.scan(TOPIC, self._partition, start):
+        for record in self._cluster.scan(TOPIC, self._partition, start):
             if record.offset >= end:
                 break
             if record.key == self._key:

@@ -43,25 +43,25 @@ def run_govern(context: WorkerContext) -> None:
             raise WrongSetup(f"topic {topic} must have one partition: delete it and run `refrain topics create`")
     metrics = GovernMetrics(context.metrics)
     seat = _Seat()
-    reader = cluster.consumer(SOURCE, NAME, seat)
+    consumer = cluster.consumer(SOURCE, NAME, seat)
     governor: Governor | None = None
     try:
         while not context.stop():
             busy = governor is not None and governor.waiting > 0
-            batch = reader.poll(BATCH_MAX, BUSY_POLL_S if busy else POLL_S)
+            batch = consumer.poll(BATCH_MAX, BUSY_POLL_S if busy else POLL_S)
             if seat.joined:
                 context.ready()
             if seat.changed:
                 seat.changed = False
                 if governor is not None:
                     governor.close()
-                governor = Governor(cluster, reader, metrics, context.now_ms) if seat.taken else None
+                governor = Governor(cluster, consumer, metrics, context.now_ms) if seat.taken else None
             if governor is not None:
                 governor.take(batch)
-                for partition, behind in reader.lag().items():
+                for partition, behind in consumer.lag().items():
                     metrics.shared.lag.labels(NAME, str(partition)).set(behind + governor.waiting)
     finally:
-        reader.close()
+        consumer.close()
         if governor is not None:
             governor.close()
 
@@ -102,16 +102,16 @@ class Governor:
     force is read.
     """
 
-    def __init__(self, cluster: Cluster, reader: Consumer, metrics: GovernMetrics, now_ms: Callable[[], int]) -> None:
+    def __init__(self, cluster: Cluster, consumer: Consumer, metrics: GovernMetrics, now_ms: Callable[[], int]) -> None:
         self._cluster = cluster
-        self._reader = reader
+        self._consumer = consumer
         self._shards = cluster.partitions("journal")
         self._metrics = metrics
         self._now_ms = now_ms
         self._search: LookBack | None = None
         self._commands: deque[Record] = deque()
-        self._writer: TransactionalProducer = cluster.transactional(NAME)
-        self._writer.transact([], None, {})
+        self._producer: TransactionalProducer = cluster.transactional(NAME)
+        self._producer.transact([], None, {})
         self._policy = PolicyWatch(cluster).latest()
         self._show()
 
@@ -131,8 +131,8 @@ class Governor:
             judged: Decision | None = None if self._search is None else self._search.found
             out, policy = decide(record, self._policy, self._shards, judged)
             try:
-                self._writer.transact(
-                    out, self._reader.group_metadata(), {record.partition: OffsetAndMetadata(record.offset + 1)}
+                self._producer.transact(
+                    out, self._consumer.group_metadata(), {record.partition: OffsetAndMetadata(record.offset + 1)}
                 )
             except Rebalanced as rebalance:
                 logger.info("command %d is tried again: %s", record.offset, rebalance)
@@ -146,7 +146,7 @@ class Governor:
 
     def close(self) -> None:
         """Let go of the name; commands not carried out are the next one's."""
-        self._writer.close()
+        self._producer.close()
 
     def _searched(self, decision_id: str) -> bool:
         if self._search is None:

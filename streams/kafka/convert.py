@@ -23,8 +23,8 @@ def topic_partitions(name: str, positions: Mapping[int, OffsetAndMetadata]) -> l
     places = []
     for partition, position in positions.items():
         place = TopicPartition(name, partition, position.next_offset)
-        if position.note:
-            place = TopicPartition(name, partition, position.next_offset, position.note)
+        if position.metadata:
+            place = TopicPartition(name, partition, position.next_offset, position.metadata)
         places.append(place)
     return places
 

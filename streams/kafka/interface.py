@@ -43,10 +43,10 @@ class Outgoing(NamedTuple):
 
 
 class OffsetAndMetadata(NamedTuple):
-    """Where a group goes on in a partition; `note` is kept with it (at most 4,000 characters)."""
+    """Where a group goes on in a partition; `metadata` is kept with it (at most 4,000 characters)."""
 
     next_offset: int
-    note: str = ""
+    metadata: str = ""
 
 
 EndOffsets = Mapping[tuple[str, int], int]

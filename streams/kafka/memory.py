@@ -162,11 +162,11 @@ class MemoryConsumer:
     """The one member of a group."""
 
     def __init__(
-        self, log: MemoryCluster, topic: str, group: str, listener: RebalanceListener | None, from_start: bool
+        self, cluster: MemoryCluster, topic: str, group: str, listener: RebalanceListener | None, from_start: bool
     ) -> None:
-        self._log = log
+        self._cluster = cluster
         self._topic = topic
-        self._group = log.group(topic, group)
+        self._group = cluster.group(topic, group)
         self._listener = listener
         self._from_start = from_start
         self._next: dict[int, int] = {}
@@ -177,7 +177,7 @@ class MemoryConsumer:
         self._group.member = self
         self._joined = False
         self._owned = True
-        self._id = f"{group}-{next(log.members)}"
+        self._id = f"{group}-{next(cluster.members)}"
 
     def take_away(self) -> None:
         """Another member took over: every partition is lost."""
@@ -191,7 +191,7 @@ class MemoryConsumer:
         if not self._joined:
             self._join()
         out: list[Record] = []
-        for number, rows in enumerate(self._log.topic(self._topic).records):
+        for number, rows in enumerate(self._cluster.topic(self._topic).records):
             if number in self._paused:
                 continue
             at = self._next.get(number, -1)
@@ -238,7 +238,7 @@ class MemoryConsumer:
         return sorted(self._next) if self._owned else []
 
     def lag(self) -> dict[int, int]:
-        rows = self._log.topic(self._topic).records
+        rows = self._cluster.topic(self._topic).records
         return {number: max(0, len(rows[number]) - at) for number, at in self._next.items()}
 
     def close(self) -> None:
@@ -250,7 +250,7 @@ class MemoryConsumer:
 
     def _join(self) -> None:
         self._joined = True
-        for number in range(self._log.partitions(self._topic)):
+        for number in range(self._cluster.partitions(self._topic)):
             known = self._group.positions.get(number)
             if self._from_start:
                 self._next[number] = 0 if known is None else known.next_offset
@@ -264,13 +264,13 @@ class MemoryConsumer:
 class MemoryProducer:
     """Appends at once."""
 
-    def __init__(self, log: MemoryCluster) -> None:
-        self._log = log
+    def __init__(self, cluster: MemoryCluster) -> None:
+        self._cluster = cluster
 
     def send(self, records: Sequence[Outgoing]) -> None:
         # As on a broker, what came before a refused record stays.
         for record in records:
-            self._log.append([record])
+            self._cluster.append([record])
 
     def close(self) -> None:
         pass
@@ -279,8 +279,8 @@ class MemoryProducer:
 class MemoryTransactionalProducer:
     """Appends all and moves the positions, or does neither."""
 
-    def __init__(self, log: MemoryCluster, name: str) -> None:
-        self._log = log
+    def __init__(self, cluster: MemoryCluster, name: str) -> None:
+        self._cluster = cluster
         self._name = name
         self._epoch: int | None = None
 
@@ -288,12 +288,12 @@ class MemoryTransactionalProducer:
         self, records: Sequence[Outgoing], member: GroupMetadata | None, positions: Mapping[int, OffsetAndMetadata]
     ) -> EndOffsets:
         if self._epoch is None:
-            self._epoch = self._log.enter(self._name)
-        if self._epoch != self._log.epoch(self._name):
+            self._epoch = self._cluster.enter(self._name)
+        if self._epoch != self._cluster.epoch(self._name):
             raise Fenced(f"another writer is {self._name}: start this one again")
         if isinstance(member, MemoryConsumer):
             member.check_owned()
-        ends = self._log.append(records)
+        ends = self._cluster.append(records)
         if isinstance(member, MemoryConsumer):
             member.commit(positions)
         return ends

@@ -44,15 +44,15 @@ class Commits:
 
     def __init__(
         self,
-        writer: TransactionalProducer,
-        reader: Consumer,
+        producer: TransactionalProducer,
+        consumer: Consumer,
         executor: Executor,
         metrics: LookupMetrics,
         now_ms: Callable[[], int],
         reports: Reports,
     ) -> None:
-        self._writer = writer
-        self._reader = reader
+        self._producer = producer
+        self._consumer = consumer
         self._executor = executor
         self._metrics = metrics
         self._now_ms = now_ms
@@ -88,7 +88,7 @@ class Commits:
         if not moved:
             return
         try:
-            member = self._reader.group_metadata()
+            member = self._consumer.group_metadata()
         except Rebalanced as rebalance:
             logger.info("commit kept for after the rebalance: %s", rebalance)
             return
@@ -111,7 +111,7 @@ class Commits:
                 for decision in part.decisions
             ]
             records += [record for part in parts.values() for record in part.report.records]
-            return self._writer.transact(records, member, positions)
+            return self._producer.transact(records, member, positions)
 
         self._open = _Open(parts, self._executor.submit(transact), time.perf_counter())
 

@@ -31,7 +31,7 @@ OpenStore = Callable[[int], Store]
 
 
 def restore(
-    log: Cluster,
+    cluster: Cluster,
     partition: int,
     incarnation: str,
     store: Store,
@@ -44,43 +44,45 @@ def restore(
     A store that cannot be read, or is older than the deletions that `documents` still keeps, is wiped and
     filled from the start. Raises WrongSetup when `documents` belongs to another journal.
     """
-    why = too_old(log, partition, store, now_ms())
+    why = too_old(cluster, partition, store, now_ms())
     if why:
         logger.warning("shard %d: local store is deleted and restored: %s", partition, why)
         store.wipe()
-    catch_up(log, partition, store, now_ms, stop)
-    shards = log.partitions("journal")
+    catch_up(cluster, partition, store, now_ms, stop)
+    shards = cluster.partitions("journal")
     try:
         _check_incarnation(store, partition, shards, incarnation)
         return restored(partition, shards, incarnation, store, threads)
     except StoreDamaged as damage:
         logger.warning("shard %d: local store is deleted and restored: %s", partition, damage)
         store.wipe()
-        catch_up(log, partition, store, now_ms, stop)
+        catch_up(cluster, partition, store, now_ms, stop)
         _check_incarnation(store, partition, shards, incarnation)
         return restored(partition, shards, incarnation, store, threads)
 
 
-def too_old(log: Cluster, partition: int, store: Store, now_ms: int) -> str | None:
+def too_old(cluster: Cluster, partition: int, store: Store, now_ms: int) -> str | None:
     """Why the store cannot be caught up with, None when it can."""
     reach = store.reach()
     if reach.next_offset == 0:
         return None
-    _, end = log.ends("documents")[partition]
+    _, end = cluster.ends("documents")[partition]
     if reach.next_offset > end:
         return f"it reaches {reach.next_offset}, the topic ends at {end}"
     age_ms = now_ms - reach.written_at_ms
-    if age_ms > TOMBSTONE_SHARE * log.tombstones_ms("documents"):
+    if age_ms > TOMBSTONE_SHARE * cluster.tombstones_ms("documents"):
         return f"it was written {age_ms} ms ago, and deletions since may be gone from the topic"
     return None
 
 
-def catch_up(log: Cluster, partition: int, store: Store, now_ms: Callable[[], int], stop: Callable[[], bool]) -> None:
+def catch_up(
+    cluster: Cluster, partition: int, store: Store, now_ms: Callable[[], int], stop: Callable[[], bool]
+) -> None:
     """Write what `documents` holds beyond the store into it."""
     changes: dict[bytes, bytes | None] = {}
     size = 0
     next_offset = store.reach().next_offset
-    for record in log.scan("documents", partition, next_offset, stop=stop):
+    for record in cluster.scan("documents", partition, next_offset, stop=stop):
         if record.key is None:
             continue
         changes[record.key] = record.value

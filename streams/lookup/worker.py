@@ -59,7 +59,7 @@ class LookupWorker:
     def __init__(
         self,
         settings: Settings,
-        log: Cluster,
+        cluster: Cluster,
         metrics: Metrics,
         open_store: OpenStore,
         name: str,
@@ -72,20 +72,20 @@ class LookupWorker:
         self._metrics = LookupMetrics(metrics)
         self._now_ms = now_ms
         self._elapsed_s = elapsed_s
-        self._restorer = Restorer(log, checked_journal(log), open_store, self._metrics, now_ms)
+        self._restorer = Restorer(cluster, checked_journal(cluster), open_store, self._metrics, now_ms)
         self.shards: dict[int, Shard] = {}
         self._halted: set[int] = set()
         self._ticked: dict[int, int] = {}
         self._look_again_ms = 0
         self._joined = False
         self._commit_due = elapsed_s()
-        self._writer = log.producer()
-        self._transactions = log.transactional(f"{NAME}-{name}")
-        self._reader = log.consumer("journal", NAME, self, from_start=False)
+        self._producer = cluster.producer()
+        self._transactions = cluster.transactional(f"{NAME}-{name}")
+        self._consumer = cluster.consumer("journal", NAME, self, from_start=False)
         self._background = background or ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._reports = Reports(now_ms, elapsed_s)
         self._commits = Commits(
-            self._transactions, self._reader, self._background, self._metrics, now_ms, self._reports
+            self._transactions, self._consumer, self._background, self._metrics, now_ms, self._reports
         )
 
     @property
@@ -97,7 +97,7 @@ class LookupWorker:
 
     def turn(self, timeout_s: float = POLL_S) -> int:
         """Take what waits, fold it, answer, and commit when it is time. Returns the records folded."""
-        records = self._reader.poll(self._settings.batch_max, timeout_s)
+        records = self._consumer.poll(self._settings.batch_max, timeout_s)
         self._adopt()
         started = time.perf_counter()
         folded = [each for each in map(self._fold, records) if each is not None]  # step 1
@@ -123,11 +123,11 @@ class LookupWorker:
     def close(self) -> None:
         """Commit, leave the group, close the stores."""
         self.commit()
-        self._reader.close()
+        self._consumer.close()
         self._drop(list(self.shards))
         self._restorer.close()
         self._background.shutdown()
-        self._writer.close()
+        self._producer.close()
         self._transactions.close()
 
     # -- rebalance (called from within poll) ------------------------------------------------------------
@@ -164,8 +164,8 @@ class LookupWorker:
         for shard in back:
             self.shards[shard.partition] = shard
             self._commits.owned(shard)
-            self._reader.seek(shard.partition, shard.next_offset)
-            self._reader.resume([shard.partition])
+            self._consumer.seek(shard.partition, shard.next_offset)
+            self._consumer.resume([shard.partition])
             logger.info("shard %d folds on from offset %d", shard.partition, shard.next_offset)
         if back:
             # What was restored stays: the collector need not look through it again and again.
@@ -184,7 +184,7 @@ class LookupWorker:
             logger.error("%s", unreadable)
             self._metrics.shared.refused.labels(NAME, "unknown_version").inc()
             self._halted.add(record.partition)
-            self._reader.pause([record.partition])
+            self._consumer.pause([record.partition])
             return None
         if folded.more:
             # The next tick need not wait.
@@ -195,7 +195,7 @@ class LookupWorker:
 
     def _send(self, effects: Sequence[Outgoing]) -> None:
         if effects:
-            self._writer.send(effects)
+            self._producer.send(effects)
 
     def _tick(self) -> None:
         """Append a Tick to each shard whose next timer is due, unless one is on its way."""
@@ -229,11 +229,11 @@ class LookupWorker:
             metrics.waiting.labels(str(partition)).set(self.shards[partition].flights.waiting)
 
 
-def checked_journal(log: Cluster) -> str:
+def checked_journal(cluster: Cluster) -> str:
     """The journal's incarnation. Raises WrongSetup when topics are missing or their partitions differ."""
-    require_topics(log, NAME)
-    shards_of(log)
-    return log.topic_id("journal")
+    require_topics(cluster, NAME)
+    shards_of(cluster)
+    return cluster.topic_id("journal")
 
 
 def run_lookup(context: WorkerContext) -> None:

@@ -24,9 +24,9 @@ class Shards(NamedTuple):
         return None
 
 
-def shards_of(log: Cluster) -> int:
+def shards_of(cluster: Cluster) -> int:
     """The number of shards. Raises WrongSetup when a topic is missing or their partitions differ."""
-    journal, documents = log.partitions("journal"), log.partitions("documents")
+    journal, documents = cluster.partitions("journal"), cluster.partitions("documents")
     if journal != documents:
         raise WrongSetup(
             f"journal has {journal} partitions and documents {documents}: a shard is one of each, so they must be the"

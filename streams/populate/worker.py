@@ -36,9 +36,9 @@ def run_populate(context: WorkerContext) -> None:
     require_topics(cluster, NAME)
     step = Populate(Shards(cluster.partitions("journal"), cluster.topic_id("journal")), context.metrics)
     with policy_session(NAME, context) as session:
-        reader = _LookBack(cluster, step).consumer
-        writer = cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(context.settings))
-        run_stateless(NAME, reader, writer, step, context, batch_max=BATCH_MAX, session=session)
+        consumer = _LookBack(cluster, step).consumer
+        producer = cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(context.settings))
+        run_stateless(NAME, consumer, producer, step, context, batch_max=BATCH_MAX, session=session)
 
 
 class Populate(Step):

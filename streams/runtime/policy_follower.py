@@ -46,8 +46,8 @@ class PolicyWatch:
     `unreadable` is told of a record that this version cannot read: raise, or leave the policy before it in use.
     """
 
-    def __init__(self, log: Cluster, unreadable: Callable[[Record, Refusal], None] | None = None) -> None:
-        self._log = log
+    def __init__(self, cluster: Cluster, unreadable: Callable[[Record, Refusal], None] | None = None) -> None:
+        self._cluster = cluster
         self._unreadable = unreadable or _refuse
         self._next = 0
         self._end = -1
@@ -59,11 +59,11 @@ class PolicyWatch:
         Raises WrongSetup for a missing topic or a record that this version cannot read, ClusterFailed for the broker or
         when `stop` ended the look early.
         """
-        _, end = self._log.ends(TOPIC).get(0, (0, 0))
+        _, end = self._cluster.ends(TOPIC).get(0, (0, 0))
         if end == self._end:
             # A scan would open a consumer to find nothing but the marker of govern's transaction.
             return self._latest
-        for record in self._log.scan(TOPIC, 0, self._next, stop=stop):
+        for record in self._cluster.scan(TOPIC, 0, self._next, stop=stop):
             self._take(record)
             self._next = record.offset + 1
         if stop():
@@ -95,7 +95,7 @@ class PolicyFollower:
 
     def __init__(
         self,
-        log: Cluster,
+        cluster: Cluster,
         metrics: Metrics,
         processor: str,
         *,
@@ -103,7 +103,7 @@ class PolicyFollower:
         lease_s: float = LEASE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._watch = PolicyWatch(log, self._keep_the_last)
+        self._watch = PolicyWatch(cluster, self._keep_the_last)
         self._metrics = metrics
         self._version = policy_version(metrics)
         self._processor = processor

@@ -45,8 +45,8 @@ class Step(Protocol):
 
 def run_stateless(
     name: str,
-    reader: Consumer,
-    writer: Producer,
+    consumer: Consumer,
+    producer: Producer,
     step: Step,
     context: WorkerContext,
     *,
@@ -58,15 +58,15 @@ def run_stateless(
     A crash repeats at most what came since the last position; the shard knows repeats by their ids. Reader and writer
     are closed at the end.
     """
-    batches = _Batches(step, reader, writer, session)
+    batches = _Batches(step, consumer, producer, session)
     metrics = context.metrics
     pending: dict[int, OffsetAndMetadata] = {}
     due = time.monotonic()
     try:
         while not context.stop():
             batches.between()
-            batch = reader.poll(batch_max, POLL_S)
-            if reader.assignment():
+            batch = consumer.poll(batch_max, POLL_S)
+            if consumer.assignment():
                 context.ready()
             if batch:
                 started = time.perf_counter()
@@ -75,24 +75,24 @@ def run_stateless(
                 for record in batch:
                     pending[record.partition] = OffsetAndMetadata(record.offset + 1)
             if pending and time.monotonic() >= due:
-                pending = keep(reader, pending)
+                pending = keep(consumer, pending)
                 due = time.monotonic() + COMMIT_INTERVAL_S
-                for partition, behind in reader.lag().items():
+                for partition, behind in consumer.lag().items():
                     metrics.lag.labels(name, str(partition)).set(behind)
         if pending:
-            keep(reader, pending)
+            keep(consumer, pending)
     finally:
-        reader.close()
-        writer.close()
+        consumer.close()
+        producer.close()
 
 
 class _Batches:
     """A step, its policy session if it has one, and where its outcome goes."""
 
-    def __init__(self, step: Step, reader: Consumer, writer: Producer, session: PolicySession | None) -> None:
+    def __init__(self, step: Step, consumer: Consumer, producer: Producer, session: PolicySession | None) -> None:
         self._step = step
-        self._reader = reader
-        self._writer = writer
+        self._consumer = consumer
+        self._producer = producer
         self._session = session
 
     def between(self) -> None:
@@ -100,7 +100,7 @@ class _Batches:
         if self._session is None:
             return
         self._step.follow(self._session.adopt())
-        acknowledgements = self._session.acknowledgements(self._reader.member_id())
+        acknowledgements = self._session.acknowledgements(self._consumer.member_id())
         for attempt in range(1, ATTEMPTS_MAX + 1):
             # It is as true later: what lapsed on its way is sent again.
             if self._is_sent(acknowledgements, attempt):
@@ -120,7 +120,7 @@ class _Batches:
         session = self._session
         if session is None:
             return self._step.process(batch)
-        session.refresh(self._reader.member_id())
+        session.refresh(self._consumer.member_id())
         while True:
             self._step.follow(session.policy)
             out = self._step.process(batch)
@@ -130,7 +130,7 @@ class _Batches:
     def _is_sent(self, out: Sequence[Outgoing], attempt: int) -> bool:
         """Whether the records are acknowledged; False when they lapsed. Raises DeliveryExpired at the last attempt."""
         try:
-            self._writer.send(out)
+            self._producer.send(out)
         except DeliveryExpired as lapsed:
             if attempt == ATTEMPTS_MAX:
                 raise
@@ -139,12 +139,12 @@ class _Batches:
         return True
 
 
-def keep(reader: Consumer, pending: dict[int, OffsetAndMetadata]) -> dict[int, OffsetAndMetadata]:
+def keep(consumer: Consumer, pending: dict[int, OffsetAndMetadata]) -> dict[int, OffsetAndMetadata]:
     """Commit the positions of partitions still owned; returns what is left to commit later."""
-    owned = set(reader.assignment())
+    owned = set(consumer.assignment())
     mine = {partition: position for partition, position in pending.items() if partition in owned}
     try:
-        reader.commit(mine)
+        consumer.commit(mine)
     except Rebalanced as rebalance:
         logger.info("position kept for later: %s", rebalance)
         return mine

@@ -7,7 +7,7 @@ from streams.errors import Forbidden, WrongSetup
 from streams.kafka.interface import Cluster
 
 
-def require_topics(log: Cluster, processor: str) -> None:
+def require_topics(cluster: Cluster, processor: str) -> None:
     """Check the topics that a processor of the table reads, writes or describes, and name all that it lacks.
 
     Raises WrongSetup when topics do not exist; Forbidden, which is one, when all that is wrong is missing ACLs.
@@ -15,7 +15,7 @@ def require_topics(log: Cluster, processor: str) -> None:
     problems: dict[str, WrongSetup] = {}
     for topic in needs(processor):
         try:
-            log.partitions(topic)
+            cluster.partitions(topic)
         except WrongSetup as problem:
             problems[topic] = problem
     if len(problems) == 1:

@@ -74,14 +74,14 @@ class Offsets:
 class OffsetTracker:
     """All partitions of a reader: which of their calls are open, and the positions that were kept."""
 
-    def __init__(self, reader: Consumer) -> None:
-        self._reader = reader
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
         self._partitions: dict[int, Offsets] = {}
         self._kept: dict[int, OffsetAndMetadata] = {}
 
     def load(self, partitions: Collection[int]) -> None:
         """Go on where the group's positions say; a partition without one begins at the first offset read."""
-        for partition, position in self._reader.committed(sorted(partitions)).items():
+        for partition, position in self._consumer.committed(sorted(partitions)).items():
             self._partitions[partition] = Offsets(position)
             self._kept[partition] = position
 
@@ -114,7 +114,7 @@ class OffsetTracker:
         if not moved:
             return
         try:
-            self._reader.commit(moved)
+            self._consumer.commit(moved)
         except Rebalanced as rebalance:
             logger.info("positions kept for later: %s", rebalance)
             return
@@ -139,21 +139,21 @@ def _note(base: int, end: int, still_open: Iterable[int], ahead: Collection[int]
         bits[(offset - base) >> 3] |= 1 << ((offset - base) & 7)
     kept = bytes(bits).rstrip(b"\x00")
     while kept:
-        note = _FORM + base64.b64encode(zlib.compress(kept)).decode("ascii")
-        if len(note) <= NOTE_CHARS_MAX:
-            return note
+        metadata = _FORM + base64.b64encode(zlib.compress(kept)).decode("ascii")
+        if len(metadata) <= NOTE_CHARS_MAX:
+            return metadata
         kept = kept[: len(kept) // 2].rstrip(b"\x00")
     return ""
 
 
 def decode_note(position: OffsetAndMetadata) -> set[int]:
     """The offsets that a position's note says are done; none for a note that is not ours."""
-    if not position.note:
+    if not position.metadata:
         return set()
     try:
-        if not position.note.startswith(_FORM):
+        if not position.metadata.startswith(_FORM):
             raise ValueError("unknown form")
-        packed = base64.b64decode(position.note.removeprefix(_FORM), validate=True)
+        packed = base64.b64decode(position.metadata.removeprefix(_FORM), validate=True)
         bits = zlib.decompressobj().decompress(packed, _BITMAP_BYTES_MAX)
     except (ValueError, binascii.Error, zlib.error):
         logger.warning("the note of position %d cannot be read: calls after it may repeat", position.next_offset)

@@ -26,8 +26,8 @@ class Outbox(Generic[T]):
     So neither polling nor calling waits for the broker. Whatever raises ends the thread, and is `problem`.
     """
 
-    def __init__(self, writer: Producer) -> None:
-        self._writer = writer
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
         self._parcels: queue.SimpleQueue[_Parcel[T] | None] = queue.SimpleQueue()
         self._receipts: queue.SimpleQueue[T] = queue.SimpleQueue()
         self._background = Background("outbox", self._run)
@@ -54,7 +54,7 @@ class Outbox(Generic[T]):
         """Send what is left, and end."""
         self._parcels.put(None)
         self._background.join(CLOSE_WAIT_S)
-        self._writer.close()
+        self._producer.close()
 
     def _run(self) -> None:
         while self._send_batch():
@@ -72,7 +72,7 @@ class Outbox(Generic[T]):
             if len(batch) >= BATCH_MAX or self._parcels.empty():
                 break
             parcel = self._parcels.get()
-        self._writer.send([record for one in batch for record in one.make()])
+        self._producer.send([record for one in batch for record in one.make()])
         for one in batch:
             if one.receipt is not None:
                 self._receipts.put(one.receipt)

@@ -114,16 +114,16 @@ class Worker:
         self.joined = False
         self._outbox: Outbox[Called | tuple[int, int]] = Outbox(self._cluster.producer())
         self._calls = Calls(make_model, self._settings.concurrency, self._wanted, self._finished, self._now_ms)
-        self._reader = self._cluster.consumer(SOURCE, NAME, self)
-        self._offsets = OffsetTracker(self._reader)
+        self._consumer = self._cluster.consumer(SOURCE, NAME, self)
+        self._offsets = OffsetTracker(self._consumer)
 
     # --- the turn
 
     def turn(self) -> None:
         """Take what waits, count what is acknowledged, keep positions and report load when due."""
-        batch = self._reader.poll(self._bounds.batch, POLL_S)
+        batch = self._consumer.poll(self._bounds.batch, POLL_S)
         self._open_partitions()
-        owned = set(self._reader.assignment())
+        owned = set(self._consumer.assignment())
         for record in batch:
             # A rebalance within the poll may have taken the partitions of its first records.
             if record.partition in owned:
@@ -134,7 +134,7 @@ class Worker:
         if time.monotonic() >= self._commit_due:
             self._commit_due = time.monotonic() + self._settings.commit_interval_ms / 1_000
             self._offsets.commit(self._offsets.partitions)
-            for partition, behind in self._reader.lag().items():
+            for partition, behind in self._consumer.lag().items():
                 self._metrics.shared.lag.labels(NAME, str(partition)).set(behind)
         if time.monotonic() >= self._load_due:
             self._load_due = time.monotonic() + self._settings.load_interval_ms / 1_000
@@ -150,7 +150,7 @@ class Worker:
     def close(self) -> None:
         """Leave the group and end both threads."""
         try:
-            self._reader.close()
+            self._consumer.close()
         finally:
             self._calls.close()
             self._outbox.close()
@@ -281,9 +281,9 @@ class Worker:
             self._full = len(self._open) >= bounds.open
         wanted = self._offsets.partitions if self._full else self._offsets.wide(self._span_max)
         if wanted - self._paused:
-            self._reader.pause(sorted(wanted - self._paused))
+            self._consumer.pause(sorted(wanted - self._paused))
         if self._paused - wanted:
-            self._reader.resume(sorted(self._paused - wanted))
+            self._consumer.resume(sorted(self._paused - wanted))
         self._paused = wanted
 
     def _span_max(self, partition: int) -> int:

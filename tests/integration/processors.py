@@ -42,10 +42,10 @@ class Running:
 
     def _run(self, processor: Callable[..., None], settings: Settings, more: dict[str, Any]) -> None:
         try:
-            with KafkaCluster(settings) as log:
+            with KafkaCluster(settings) as cluster:
                 context = WorkerContext(
                     settings,
-                    log,
+                    cluster,
                     self.metrics,
                     stop=self._stop.is_set,
                     ready=self._ready.set,

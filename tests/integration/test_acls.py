@@ -238,9 +238,9 @@ def test_load_that_a_connector_reports_reaches_every_shard(world: World) -> None
 
 
 def test_what_cannot_be_read_is_a_dead_letter_of_every_processor(world: World) -> None:
-    writer = world.root.producer()
+    producer = world.root.producer()
     topics = ("requests", "completions", "forwards", "control", "load", "observations", "doubts")
-    writer.send([Outgoing(topic, b"k", b"junk") for topic in (*topics, "journal")])
+    producer.send([Outgoing(topic, b"k", b"junk") for topic in (*topics, "journal")])
 
     def buried() -> set[bytes | None]:
         letters = world.root.scan("dead-letters", 0)

@@ -31,10 +31,10 @@ def quick(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
+def cluster(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
     create_table(admin, settings.prefix)
-    with KafkaCluster(settings) as log:
-        yield log
+    with KafkaCluster(settings) as cluster:
+        yield cluster
 
 
 def sample() -> bytes:
@@ -42,27 +42,27 @@ def sample() -> bytes:
     return LoadSample(model="m", replica="a", latency_p95_ms=180, queue_depth=18, at_ms=now_ms).encode()
 
 
-def test_an_overloaded_model_is_known_to_every_shard(log: KafkaCluster, quick: Settings) -> None:
+def test_an_overloaded_model_is_known_to_every_shard(cluster: KafkaCluster, quick: Settings) -> None:
     with running(run_govern, quick), running(run_adapt, quick) as adapt:
-        log.producer().send([Outgoing("control", None, SetPolicy(who="me", policy=POLICY).encode())])
-        log.producer().send([Outgoing("load", b"m", b"junk", (("h", b"1"),)), Outgoing("load", b"m", sample())])
-        eventually(lambda: log.ends("control")[0][1] == 2)
+        cluster.producer().send([Outgoing("control", None, SetPolicy(who="me", policy=POLICY).encode())])
+        cluster.producer().send([Outgoing("load", b"m", b"junk", (("h", b"1"),)), Outgoing("load", b"m", sample())])
+        eventually(lambda: cluster.ends("control")[0][1] == 2)
         for shard in range(PARTITIONS_MAX):
-            eventually(partial(length_is, 2, log, shard))
-    command = decode_command(list(log.scan("control", 0))[1].value or b"")
+            eventually(partial(length_is, 2, cluster, shard))
+    command = decode_command(list(cluster.scan("control", 0))[1].value or b"")
     assert isinstance(command, ReportLoad)
     assert (command.who, command.model, command.load) == ("adapt", "m", 0.8)
     for shard in range(PARTITIONS_MAX):
-        event = decode_event(list(log.scan("journal", shard))[1].value or b"")
+        event = decode_event(list(cluster.scan("journal", shard))[1].value or b"")
         assert event == LoadChanged(version=1, model="m", load=0.8, valid_until_ms=command.valid_until_ms)
-    (letter,) = log.scan("dead-letters", 0)
+    (letter,) = cluster.scan("dead-letters", 0)
     assert letter.value == b"junk"
     assert ("h", b"1") in letter.headers
     assert adapt.metrics.registry.get_sample_value("refrain_model_load", {"model": "m"}) == 0.8
 
 
-def length_is(count: int, log: KafkaCluster, shard: int) -> bool:
-    return len(list(log.scan("journal", shard))) == count
+def length_is(count: int, cluster: KafkaCluster, shard: int) -> bool:
+    return len(list(cluster.scan("journal", shard))) == count
 
 
 def letters_sent(adapt: Running) -> float | None:
@@ -70,9 +70,9 @@ def letters_sent(adapt: Running) -> float | None:
     return adapt.metrics.registry.get_sample_value("refrain_records_sent_total", labels)
 
 
-def test_a_restarted_worker_goes_on_where_it_ended(log: KafkaCluster, quick: Settings) -> None:
+def test_a_restarted_worker_goes_on_where_it_ended(cluster: KafkaCluster, quick: Settings) -> None:
     for _ in range(2):
         with running(run_adapt, quick) as adapt:
-            log.producer().send([Outgoing("load", b"m", b"junk")])
+            cluster.producer().send([Outgoing("load", b"m", b"junk")])
             eventually(partial(letters_sent, adapt))
-    assert len(list(log.scan("dead-letters", 0))) == 2
+    assert len(list(cluster.scan("dead-letters", 0))) == 2

@@ -38,20 +38,20 @@ def outside(settings: Settings, admin: AdminClient) -> str:
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
+def cluster(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
     for name in BY_NAME:
         make(admin, settings.prefix + name, 1)
-    with KafkaCluster(settings) as log:
-        yield log
+    with KafkaCluster(settings) as cluster:
+        yield cluster
 
 
 @pytest.fixture
-def running(settings: Settings, log: KafkaCluster, outside: str) -> Iterator[None]:
+def running(settings: Settings, cluster: KafkaCluster, outside: str) -> Iterator[None]:
     allowed = settings.model_copy(update={"classify": Classify(reply_topics=(outside,))})
     ready, stop = threading.Event(), threading.Event()
 
     def work() -> None:
-        run_classify(WorkerContext(allowed, log, Metrics(), stop=stop.is_set, ready=ready.set, now_ms=lambda: 0))
+        run_classify(WorkerContext(allowed, cluster, Metrics(), stop=stop.is_set, ready=ready.set, now_ms=lambda: 0))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -68,20 +68,20 @@ def make(admin: AdminClient, name: str, partitions: int) -> None:
     admin.create_topics([NewTopic(name, partitions)])[name].result(ADMIN_S)
 
 
-def ask(log: KafkaCluster, text: str, headers: Headers = ()) -> None:
+def ask(cluster: KafkaCluster, text: str, headers: Headers = ()) -> None:
     message = {"v": 1, "body": {"model": "m", "messages": [{"role": "user", "content": text}]}}
-    log.producer().send([Outgoing("requests", None, json.dumps(message).encode(), headers)])
+    cluster.producer().send([Outgoing("requests", None, json.dumps(message).encode(), headers)])
 
 
-def await_record(log: KafkaCluster, topic: str, wanted: Callable[[Record], bool] = lambda _: True) -> Record:
+def await_record(cluster: KafkaCluster, topic: str, wanted: Callable[[Record], bool] = lambda _: True) -> Record:
     """The first such record of the topic, once it is there."""
     expired = threading.Event()
     timer = threading.Timer(WAIT_S, expired.set)
     timer.start()
     try:
         while not expired.is_set():
-            for partition in range(log.partitions(topic)):
-                for record in log.scan(topic, partition):
+            for partition in range(cluster.partitions(topic)):
+                for record in cluster.scan(topic, partition):
                     if wanted(record):
                         return record
     finally:
@@ -89,35 +89,37 @@ def await_record(log: KafkaCluster, topic: str, wanted: Callable[[Record], bool]
     raise AssertionError(f"no such record in {topic} within {WAIT_S:.0f} s")
 
 
-def test_a_policy_that_comes_later_is_followed(log: KafkaCluster, running: None) -> None:
-    ask(log, "before")
-    assert isinstance(decode_event(await_record(log, "journal").value or b""), Passed)
-    assert b"before" in (await_record(log, "forwards").value or b"")
+def test_a_policy_that_comes_later_is_followed(cluster: KafkaCluster, running: None) -> None:
+    ask(cluster, "before")
+    assert isinstance(decode_event(await_record(cluster, "journal").value or b""), Passed)
+    assert b"before" in (await_record(cluster, "forwards").value or b"")
     in_force = PolicyInForce(version=3, who="w", at_ms=0, policy=POLICY)
-    log.producer().send([Outgoing("policies", POLICY_KEY, in_force.encode())])
+    cluster.producer().send([Outgoing("policies", POLICY_KEY, in_force.encode())])
 
     def is_asked(record: Record) -> bool:
-        ask(log, "after")
+        ask(cluster, "after")
         return isinstance(decode_event(record.value or b""), Asked)
 
-    event = decode_event(await_record(log, "journal", is_asked).value or b"")
+    event = decode_event(await_record(cluster, "journal", is_asked).value or b"")
     assert isinstance(event, Asked)
     assert (event.category, event.seen.policy_version, event.question.data) == ("uncategorised", 3, "after")
 
 
-def test_an_error_goes_to_the_allowed_topic_outside_the_prefix(log: KafkaCluster, outside: str, running: None) -> None:
+def test_an_error_goes_to_the_allowed_topic_outside_the_prefix(
+    cluster: KafkaCluster, outside: str, running: None
+) -> None:
     headers = (("reply-to", outside.encode()), ("kafka_replyPartition", b"\x00\x00\x00\x01"))
-    ask(log, " ", headers)
-    answer = await_record(log, f"/{outside}")
+    ask(cluster, " ", headers)
+    answer = await_record(cluster, f"/{outside}")
     assert (answer.partition, answer.headers) == (1, headers)
     response = Response.decode(answer.value or b"")
     assert response.error is not None
     assert response.error.code == "empty_question"
-    assert await_record(log, "dead-letters").value is None, "no policy says that the text may be kept"
+    assert await_record(cluster, "dead-letters").value is None, "no policy says that the text may be kept"
 
 
-def test_a_reply_topic_that_is_missing_or_impossible_has_no_partitions(log: KafkaCluster, outside: str) -> None:
-    count = partitions_of(log)
+def test_a_reply_topic_that_is_missing_or_impossible_has_no_partitions(cluster: KafkaCluster, outside: str) -> None:
+    count = partitions_of(cluster)
     assert (count(f"/{outside}"), count(f"/{outside}-other"), count("/not a name!")) == (2, None, None)
 
 

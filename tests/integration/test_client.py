@@ -37,15 +37,15 @@ def answering(settings: Settings, answer: Answer) -> Iterator[None]:
     stop, ready = threading.Event(), threading.Event()
 
     def serve() -> None:
-        with KafkaCluster(settings) as log:
-            reader, writer = log.consumer("requests", "stand-in"), log.producer()
+        with KafkaCluster(settings) as cluster:
+            consumer, producer = cluster.consumer("requests", "stand-in"), cluster.producer()
         while not stop.is_set():
-            batch = reader.poll(500, 0.05)
-            if reader.assignment():
+            batch = consumer.poll(500, 0.05)
+            if consumer.assignment():
                 ready.set()
-            writer.send([out for record in batch for out in answer(record)])
-        reader.close()
-        writer.close()
+            producer.send([out for record in batch for out in answer(record)])
+        consumer.close()
+        producer.close()
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()

@@ -43,7 +43,7 @@ Out = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
-def log(
+def cluster(
     settings: Settings, admin: AdminClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[KafkaCluster]:
     create_table(admin, settings.prefix)
@@ -52,18 +52,18 @@ def log(
     monkeypatch.setenv("REFRAIN_EMBEDDING__BACKEND", "free")
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
-    with KafkaCluster(settings) as log:
-        yield log
+    with KafkaCluster(settings) as cluster:
+        yield cluster
 
 
-def write(log: KafkaCluster, *records: Outgoing) -> None:
-    writer = log.producer()
-    writer.send(records)
-    writer.close()
+def write(cluster: KafkaCluster, *records: Outgoing) -> None:
+    producer = cluster.producer()
+    producer.send(records)
+    producer.close()
 
 
-def commands(log: KafkaCluster) -> list[Command]:
-    return [decode_command(record.value or b"") for record in log.scan("control", 0)]
+def commands(cluster: KafkaCluster) -> list[Command]:
+    return [decode_command(record.value or b"") for record in cluster.scan("control", 0)]
 
 
 class Waiting:
@@ -88,19 +88,19 @@ class Waiting:
 # -- who is waited for ------------------------------------------------------------------------------------
 
 
-def test_a_command_is_done_when_every_shard_has_acknowledged_it(log: KafkaCluster, settings: Settings) -> None:
+def test_a_command_is_done_when_every_shard_has_acknowledged_it(cluster: KafkaCluster, settings: Settings) -> None:
     order = Order(settings)
-    acknowledge(log, "lookup", [str(shard) for shard in ALL], 99)  # before it was placed: of another journal
+    acknowledge(cluster, "lookup", [str(shard) for shard in ALL], 99)  # before it was placed: of another journal
     version = order.place(SWITCH)
     waiting = Waiting(order)
-    acknowledge(log, "lookup", ["0", "1", "2"], version + 3)
-    acknowledge(log, "lookup", ["3"], version - 1)
+    acknowledge(cluster, "lookup", ["0", "1", "2"], version + 3)
+    acknowledge(cluster, "lookup", ["3"], version - 1)
     with pytest.raises(
         ClusterFailed, match=r"shard 3 has not acknowledged after 0\.3 s: are they running\? The command"
     ):
         _as_if_taken(order).wait(0.3)
     assert waiting.result is None
-    acknowledge(log, "lookup", ["3"], version)
+    acknowledge(cluster, "lookup", ["3"], version)
     assert waiting.end() == version
 
 
@@ -110,7 +110,7 @@ def _as_if_taken(order: Order) -> Order:
     return order
 
 
-def test_a_policy_waits_for_every_member_of_classify_and_populate(log: KafkaCluster, settings: Settings) -> None:
+def test_a_policy_waits_for_every_member_of_classify_and_populate(cluster: KafkaCluster, settings: Settings) -> None:
     order = Order(settings)
     with acknowledging(settings, ALL), member(settings, "classify", "requests") as first:
         version = order.place(SET)
@@ -118,17 +118,17 @@ def test_a_policy_waits_for_every_member_of_classify_and_populate(log: KafkaClus
         with pytest.raises(ClusterFailed, match="1 of 1 classify worker has not acknowledged"):
             _as_if_taken(order).wait(1)
         assert waiting.result is None
-        acknowledge(log, "classify", [first], version)
+        acknowledge(cluster, "classify", [first], version)
         assert waiting.end() == version
 
 
-def test_a_member_that_leaves_is_not_waited_for(log: KafkaCluster, settings: Settings) -> None:
+def test_a_member_that_leaves_is_not_waited_for(cluster: KafkaCluster, settings: Settings) -> None:
     order = Order(settings)
     with acknowledging(settings, ALL):
         with member(settings, "populate", "completions"):
             version = order.place(SET)
             waiting = Waiting(order)
-            eventually(lambda: any(log.scan("acknowledgements", 0)))
+            eventually(lambda: any(cluster.scan("acknowledgements", 0)))
             assert waiting.result is None
         assert waiting.end() == version
 
@@ -139,51 +139,53 @@ def test_other_commands_wait_for_the_shards_alone(settings: Settings) -> None:
         assert order.place(SWITCH) == order.wait(30)
 
 
-def test_a_refusal_is_told_with_its_reason(log: KafkaCluster, settings: Settings) -> None:
+def test_a_refusal_is_told_with_its_reason(cluster: KafkaCluster, settings: Settings) -> None:
     order = Order(settings)
     version = order.place(Judge(who="ana", decision_id="1-2-x", correct=False))
     record = Record("control", 0, version, 0, None, b"{}")
     refusal = Refusal(RefusalCode.BAD_FIELD, "decision_id: no such decision")
-    write(log, bury(record._replace(offset=version + 1), refusal, "govern"), bury(record, refusal, "govern"))
+    write(cluster, bury(record._replace(offset=version + 1), refusal, "govern"), bury(record, refusal, "govern"))
     with pytest.raises(CommandRefused, match="bad_field: decision_id: no such decision"):
         order.wait(30)
 
 
-def test_without_govern_it_says_so_and_the_command_stands(capsys: Out, log: KafkaCluster) -> None:
+def test_without_govern_it_says_so_and_the_command_stands(capsys: Out, cluster: KafkaCluster) -> None:
     assert main(["off", "--timeout", "0.3"]) == exit_codes.TRY_AGAIN
     said = capsys.readouterr().err
     assert "is `refrain run govern` running?" in said
     assert "stands at offset 0" in said
-    assert len(commands(log)) == 1
+    assert len(commands(cluster)) == 1
 
 
 # -- the switch -------------------------------------------------------------------------------------------
 
 
-def test_off_and_on_are_sent_and_tell_their_version(log: KafkaCluster, settings: Settings, capsys: Out) -> None:
-    in_force(log, "code")
+def test_off_and_on_are_sent_and_tell_their_version(cluster: KafkaCluster, settings: Settings, capsys: Out) -> None:
+    in_force(cluster, "code")
     with acknowledging(settings, ALL):
         assert main(["off", "--who", "ana", "--why", "wrong answers"]) == 0
         assert main(["on", "--category", "code", "--who", "ben"]) == 0
     said = capsys.readouterr()
     assert said.out.split() == ["0", "1"]
     assert "the category code is switched on in every shard, since version 1" in said.err
-    assert commands(log) == [
+    assert commands(cluster) == [
         Switch(who="ana", why="wrong answers", on=False),
         Switch(who="ben", on=True, category="code"),
     ]
 
 
-def test_a_category_that_the_policy_does_not_have_is_not_switched(log: KafkaCluster, capsys: Out) -> None:
-    in_force(log, "code")
+def test_a_category_that_the_policy_does_not_have_is_not_switched(cluster: KafkaCluster, capsys: Out) -> None:
+    in_force(cluster, "code")
     assert main(["off", "--category", "cod"]) == exit_codes.FAILED
     assert "no category 'cod'; it has code" in capsys.readouterr().err
-    assert commands(log) == []
+    assert commands(cluster) == []
 
 
-def in_force(log: KafkaCluster, *categories: str) -> None:
+def in_force(cluster: KafkaCluster, *categories: str) -> None:
     policy = Policy(categories={name: CategoryPolicy() for name in categories})
-    write(log, Outgoing("policies", b"policy", PolicyInForce(version=0, who="ana", at_ms=0, policy=policy).encode()))
+    write(
+        cluster, Outgoing("policies", b"policy", PolicyInForce(version=0, who="ana", at_ms=0, policy=policy).encode())
+    )
 
 
 # -- withdrawing ------------------------------------------------------------------------------------------
@@ -203,7 +205,7 @@ def _vector(question: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def kept(log: KafkaCluster) -> list[str]:
+def kept(cluster: KafkaCluster) -> list[str]:
     """Three entries in two shards and one that has left; their ids."""
     rows = [
         (0, entry(1, "How do I reverse a list?", tags=("python",))),
@@ -211,9 +213,9 @@ def kept(log: KafkaCluster) -> list[str]:
         (1, entry(7, "How do I reverse a list?", admitted_at_ms=4_000_000_000_000)),
         (1, entry(8, "gone")),
     ]
-    write(log, *(Outgoing("documents", _key(e), e.encode(), (), p) for p, e in rows))
-    write(log, Outgoing("documents", _key(rows[3][1]), None, (), 1))
-    journal = log.topic_id("journal")
+    write(cluster, *(Outgoing("documents", _key(e), e.encode(), (), p) for p, e in rows))
+    write(cluster, Outgoing("documents", _key(rows[3][1]), None, (), 1))
+    journal = cluster.topic_id("journal")
     return [wire_id(p, e.id, journal) for p, e in rows[:3]]
 
 
@@ -221,7 +223,7 @@ def _key(kept: Entry) -> bytes:
     return ENTRIES.key(entry_id(kept.id))
 
 
-def test_a_dry_run_tells_what_would_go_and_sends_nothing(log: KafkaCluster, kept: list[str], capsys: Out) -> None:
+def test_a_dry_run_tells_what_would_go_and_sends_nothing(cluster: KafkaCluster, kept: list[str], capsys: Out) -> None:
     assert main(["invalidate", "--all", "--dry-run", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == {
@@ -238,7 +240,7 @@ def test_a_dry_run_tells_what_would_go_and_sends_nothing(log: KafkaCluster, kept
     assert "1 entry would go" in said.err
     assert kept[0] in said.err
     assert "acme\tcode\t1" in said.out
-    assert commands(log) == []
+    assert commands(cluster) == []
 
 
 @pytest.mark.parametrize(
@@ -258,7 +260,7 @@ def test_a_dry_run_finds_what_is_named(arguments: list[str], which: list[int], k
 
 
 def test_an_invalidation_is_sent_as_it_was_named(
-    log: KafkaCluster, settings: Settings, kept: list[str], capsys: Out
+    cluster: KafkaCluster, settings: Settings, kept: list[str], capsys: Out
 ) -> None:
     named = ["--source", "doc", "--keep", "3", "--older-than", "2h", "--who", "ana", "--why", "new edition"]
     with acknowledging(settings, ALL):
@@ -267,7 +269,7 @@ def test_an_invalidation_is_sent_as_it_was_named(
         assert main(["invalidate", "--near", "the moon", "--similarity", "0.8", "--who", "ana", "--yes"]) == 0
     said = capsys.readouterr()
     assert "answers that are on their way to a matching question are withdrawn as well" in said.err
-    first, second, third = commands(log)
+    first, second, third = commands(cluster)
     assert first == Invalidate(who="ana", why="new edition", source_id="doc", keep_version="3", older_than_ms=7_200_000)
     assert second == Invalidate(who="ana", entry_id=kept[0])
     assert isinstance(third, Invalidate)
@@ -275,10 +277,10 @@ def test_an_invalidation_is_sent_as_it_was_named(
     assert (third.near.similarity, third.near.vector) == (0.8, _vector("the moon")["vector"])
 
 
-def test_a_no_withdraws_nothing(log: KafkaCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_no_withdraws_nothing(cluster: KafkaCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     assert main(["invalidate", "--all"]) == exit_codes.FAILED
-    assert commands(log) == []
+    assert commands(cluster) == []
 
 
 # -- judging ----------------------------------------------------------------------------------------------
@@ -291,13 +293,13 @@ def decision(id_: str, outcome: Outcome, time_ms: int, **fields: Any) -> Outgoin
 
 
 def test_a_judgement_lists_every_request_that_got_the_answer(
-    log: KafkaCluster, settings: Settings, capsys: Out
+    cluster: KafkaCluster, settings: Settings, capsys: Out
 ) -> None:
-    kept = wire_id(0, 1, log.topic_id("journal"))
+    kept = wire_id(0, 1, cluster.topic_id("journal"))
     answers = [Answered(forward_id=id_, body=Sealed(data="{}")) for id_ in ("0-9-x", "0-1-x")]
-    write(log, *(Outgoing("journal", None, each.encode(), (), 0) for each in answers))
+    write(cluster, *(Outgoing("journal", None, each.encode(), (), 0) for each in answers))
     write(
-        log,
+        cluster,
         decision("0-1-x", Outcome.MISS, 1, forward_id="0-1-x", request_id="r1"),
         decision("0-2-x", Outcome.COALESCED, 2, forward_id="0-1-x", similarity=0.95),
         decision("0-3-x", Outcome.HIT, 3, entry_id=kept, similarity=0.93),
@@ -313,29 +315,29 @@ def test_a_judgement_lists_every_request_that_got_the_answer(
     assert (told["entry_id"], told["forward_id"], told["version"], told["correct"]) == (kept, "0-1-x", 0, False)
     assert [line.split("\t")[3] for line in shown.out.splitlines()[1:]] == ["0-1-x", "0-2-x", "0-3-x"]
     assert "counted as right, since version 1; 3 requests got this answer:" in shown.err
-    assert commands(log) == [
+    assert commands(cluster) == [
         Judge(who="ana", why="removed", decision_id="0-3-x", correct=False),
         Judge(who="ana", decision_id="0-1-x", correct=True),
     ]
 
 
-def test_an_unknown_decision_and_one_past_the_cache_are_not_judged(log: KafkaCluster, capsys: Out) -> None:
-    write(log, decision("0-5-x", Outcome.BYPASS, 5, forward_id="0-5-x"))
+def test_an_unknown_decision_and_one_past_the_cache_are_not_judged(cluster: KafkaCluster, capsys: Out) -> None:
+    write(cluster, decision("0-5-x", Outcome.BYPASS, 5, forward_id="0-5-x"))
     assert main(["judge", "0-9-x", "--right"]) == exit_codes.FAILED
     assert "no decision 0-9-x is in `decisions`" in capsys.readouterr().err
     assert main(["judge", "0-5-x", "--right"]) == exit_codes.FAILED
     assert "was answered past the cache (bypass, exact_text)" in capsys.readouterr().err
-    assert commands(log) == []
+    assert commands(cluster) == []
 
 
 # -- stats ------------------------------------------------------------------------------------------------
 
 
-def test_stats_add_up_the_last_report_of_each_shard(log: KafkaCluster, capsys: Out) -> None:
+def test_stats_add_up_the_last_report_of_each_shard(cluster: KafkaCluster, capsys: Out) -> None:
     assert main(["stats"]) == exit_codes.FAILED
     assert "no shard has reported" in capsys.readouterr().err
     for asked in (5, 10):
-        write(log, *(_report(shard, asked) for shard in (0, 2)))
+        write(cluster, *(_report(shard, asked) for shard in (0, 2)))
     assert main(["stats", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["missing"], told["categories"]["code"]["asked"], told["categories"]["code"]["hits"]) == ([1, 3], 20, 8)

@@ -37,27 +37,29 @@ def observed(number: int) -> Outgoing:
     return Outgoing("observations", observation.decision_id.encode(), observation.encode())
 
 
-def compared(log: KafkaCluster) -> dict[str, Comparison]:
-    records = [record for place in range(log.partitions("comparisons")) for record in log.scan("comparisons", place)]
+def compared(cluster: KafkaCluster) -> dict[str, Comparison]:
+    records = [
+        record for place in range(cluster.partitions("comparisons")) for record in cluster.scan("comparisons", place)
+    ]
     return {(record.key or b"").decode(): Comparison.decode(record.value or b"") for record in records}
 
 
-def holds(log: KafkaCluster, count: int) -> bool:
-    return len(compared(log)) == count
+def holds(cluster: KafkaCluster, count: int) -> bool:
+    return len(compared(cluster)) == count
 
 
 def test_every_observation_is_compared_also_across_workers(settings: Settings, admin: AdminClient) -> None:
     create_table(admin, settings.prefix)
-    log = KafkaCluster(settings)
-    writer = log.producer()
+    cluster = KafkaCluster(settings)
+    producer = cluster.producer()
     for start in (0, COUNT):
         numbers = range(start, start + COUNT)
         with running(run_compare, settings):
-            writer.send([Outgoing("observations", None, b"junk"), *map(observed, numbers)])
-            eventually(partial(holds, log, start + COUNT))
-    writer.close()
-    found = compared(log)
+            producer.send([Outgoing("observations", None, b"junk"), *map(observed, numbers)])
+            eventually(partial(holds, cluster, start + COUNT))
+    producer.close()
+    found = compared(cluster)
     assert found.keys() == {decision_id(0, number, "tag") for number in range(2 * COUNT)}
     assert all(found[decision_id(0, n, "tag")].similarity == 1.0 for n in range(0, 2 * COUNT, 2))
     assert all(found[decision_id(0, n, "tag")].embedder == "free-1" for n in range(1, 2 * COUNT, 2))
-    assert len(list(log.scan("dead-letters", 0))) == 2
+    assert len(list(cluster.scan("dead-letters", 0))) == 2

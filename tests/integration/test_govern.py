@@ -34,52 +34,52 @@ JUDGE = Judge(who="me", decision_id=DECISION.id, correct=False)
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
+def cluster(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
     create_table(admin, settings.prefix)
-    with KafkaCluster(settings) as log:
-        yield log
+    with KafkaCluster(settings) as cluster:
+        yield cluster
 
 
-def give(log: KafkaCluster, *commands: Message | bytes) -> None:
-    writer = log.producer()
-    writer.send([Outgoing("control", None, c if isinstance(c, bytes) else c.encode()) for c in commands])
-    writer.close()
+def give(cluster: KafkaCluster, *commands: Message | bytes) -> None:
+    producer = cluster.producer()
+    producer.send([Outgoing("control", None, c if isinstance(c, bytes) else c.encode()) for c in commands])
+    producer.close()
 
 
-def record_decision(log: KafkaCluster, *decisions: Decision) -> None:
+def record_decision(cluster: KafkaCluster, *decisions: Decision) -> None:
     """As a shard does it: in a transaction, by the key's partition."""
-    writer = log.transactional("a-shard")
-    writer.transact([Outgoing("decisions", each.id.encode(), each.encode()) for each in decisions], None, {})
-    writer.close()
+    producer = cluster.transactional("a-shard")
+    producer.transact([Outgoing("decisions", each.id.encode(), each.encode()) for each in decisions], None, {})
+    producer.close()
 
 
-def events(log: KafkaCluster, shard: int) -> list[object]:
-    return [decode_event(record.value or b"") for record in log.scan("journal", shard)]
+def events(cluster: KafkaCluster, shard: int) -> list[object]:
+    return [decode_event(record.value or b"") for record in cluster.scan("journal", shard)]
 
 
-def reasons(log: KafkaCluster) -> list[str]:
-    letters = log.scan("dead-letters", 0)
+def reasons(cluster: KafkaCluster) -> list[str]:
+    letters = cluster.scan("dead-letters", 0)
     return [(dict(letter.headers)[HEADER_REASON] or b"").decode().partition(":")[0] for letter in letters]
 
 
-def test_commands_reach_every_shard_in_order_and_bad_ones_are_kept(log: KafkaCluster, settings: Settings) -> None:
+def test_commands_reach_every_shard_in_order_and_bad_ones_are_kept(cluster: KafkaCluster, settings: Settings) -> None:
     with running(run_govern, settings):
-        give(log, SET, b"junk", LOAD, SET.model_copy(update={"expected_version": 2}))
-        eventually(lambda: len(list(log.scan("dead-letters", 0))) == 2)
+        give(cluster, SET, b"junk", LOAD, SET.model_copy(update={"expected_version": 2}))
+        eventually(lambda: len(list(cluster.scan("dead-letters", 0))) == 2)
     for shard in range(PARTITIONS_MAX):
-        assert events(log, shard) == [
+        assert events(cluster, shard) == [
             PolicySet(version=0, policy=POLICY),
             LoadChanged(version=2, model="m", load=0.5, valid_until_ms=9),
         ]
-    latest = PolicyWatch(log).latest()
+    latest = PolicyWatch(cluster).latest()
     assert latest is not None
     assert latest.version == 0
 
 
 def test_each_kind_of_command_reaches_every_shard_once_and_refused_ones_are_kept(
-    log: KafkaCluster, settings: Settings
+    cluster: KafkaCluster, settings: Settings
 ) -> None:
-    record_decision(log, *(DECISION.model_copy(update={"id": decision_id(0, n, "tag")}) for n in range(40)))
+    record_decision(cluster, *(DECISION.model_copy(update={"id": decision_id(0, n, "tag")}) for n in range(40)))
     commands: list[Message | bytes] = [
         SET,
         Invalidate(who="me", source_id="doc", keep_version="3"),
@@ -92,10 +92,10 @@ def test_each_kind_of_command_reaches_every_shard_once_and_refused_ones_are_kept
         LOAD,
     ]
     with running(run_govern, settings):
-        give(log, *commands)
-        eventually(lambda: len(events(log, PARTITIONS_MAX - 1)) == 6)
+        give(cluster, *commands)
+        eventually(lambda: len(events(cluster, PARTITIONS_MAX - 1)) == 6)
     for shard in range(PARTITIONS_MAX):
-        assert events(log, shard) == [
+        assert events(cluster, shard) == [
             PolicySet(version=0, policy=POLICY),
             EntriesInvalidated(version=1, source_id="doc", keep_version="3"),
             HitJudged(
@@ -106,28 +106,28 @@ def test_each_kind_of_command_reaches_every_shard_once_and_refused_ones_are_kept
             CacheSwitched(version=7, on=True),
             LoadChanged(version=8, model="m", load=0.5, valid_until_ms=9),
         ]  # fmt: skip
-    assert reasons(log) == ["bad_field", "unknown_decision", "bad_field"]
+    assert reasons(cluster) == ["bad_field", "unknown_decision", "bad_field"]
 
 
-def test_a_worker_that_takes_over_goes_on_where_the_first_one_ended(log: KafkaCluster, settings: Settings) -> None:
+def test_a_worker_that_takes_over_goes_on_where_the_first_one_ended(cluster: KafkaCluster, settings: Settings) -> None:
     with running(run_govern, settings) as first:
         second = Running(run_govern, settings)
         second.wait_until_ready()
-        give(log, SET)
-        eventually(lambda: len(events(log, 0)) == 1)
+        give(cluster, SET)
+        eventually(lambda: len(events(cluster, 0)) == 1)
     assert first.problem is None
-    give(log, SET.model_copy(update={"expected_version": 0}), LOAD, SET.model_copy(update={"expected_version": 0}))
-    eventually(lambda: len(list(log.scan("dead-letters", 0))) == 1)
+    give(cluster, SET.model_copy(update={"expected_version": 0}), LOAD, SET.model_copy(update={"expected_version": 0}))
+    eventually(lambda: len(list(cluster.scan("dead-letters", 0))) == 1)
     second.end()
     for shard in range(PARTITIONS_MAX):
-        assert [event.version for event in events(log, shard)] == [0, 1, 2]  # type: ignore[attr-defined]
+        assert [event.version for event in events(cluster, shard)] == [0, 1, 2]  # type: ignore[attr-defined]
 
 
-def test_the_policy_is_followed_without_reading_it_all_again(log: KafkaCluster, settings: Settings) -> None:
-    watch = PolicyWatch(log)
+def test_the_policy_is_followed_without_reading_it_all_again(cluster: KafkaCluster, settings: Settings) -> None:
+    watch = PolicyWatch(cluster)
     assert watch.latest() is None
     with running(run_govern, settings):
-        give(log, SET)
+        give(cluster, SET)
         eventually(lambda: watch.latest() is not None)
-        give(log, SET)
+        give(cluster, SET)
         eventually(lambda: (latest := watch.latest()) is not None and latest.version == 1)

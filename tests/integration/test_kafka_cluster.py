@@ -22,23 +22,23 @@ TOPIC = "things"
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
+def cluster(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
     make_topic(admin, settings.prefix + TOPIC, 4, max_message_bytes="100000")
-    with KafkaCluster(settings) as log:
-        yield log
+    with KafkaCluster(settings) as cluster:
+        yield cluster
 
 
-def test_a_scan_ends_where_an_aborted_transaction_is_the_last_thing(log: KafkaCluster) -> None:
-    log.producer().send(records_of(TOPIC, 2))
+def test_a_scan_ends_where_an_aborted_transaction_is_the_last_thing(cluster: KafkaCluster) -> None:
+    cluster.producer().send(records_of(TOPIC, 2))
     with pytest.raises(SendFailed):
-        log.transactional("one").transact(
+        cluster.transactional("one").transact(
             [*records_of(TOPIC, 1, first=7), Outgoing(TOPIC, b"k", b"x" * 150_000, (), 1)], None, {}
         )
-    assert values(list(log.scan(TOPIC, 0))) == [b"0", b"1"]
+    assert values(list(cluster.scan(TOPIC, 0))) == [b"0", b"1"]
 
 
-def test_a_scan_waits_for_a_transaction_that_was_open_when_it_began(log: KafkaCluster, settings: Settings) -> None:
-    log.producer().send(records_of(TOPIC, 1))
+def test_a_scan_waits_for_a_transaction_that_was_open_when_it_began(cluster: KafkaCluster, settings: Settings) -> None:
+    cluster.producer().send(records_of(TOPIC, 1))
     producer = Producer({**connection(settings), "transactional.id": settings.prefix + "open"})
     producer.init_transactions(ADMIN_S)
     producer.begin_transaction()
@@ -48,7 +48,7 @@ def test_a_scan_waits_for_a_transaction_that_was_open_when_it_began(log: KafkaCl
     first_read = threading.Event()
 
     def scan() -> None:
-        for record in log.scan(TOPIC, 0):
+        for record in cluster.scan(TOPIC, 0):
             got.append(record.value)
             first_read.set()
 
@@ -62,27 +62,27 @@ def test_a_scan_waits_for_a_transaction_that_was_open_when_it_began(log: KafkaCl
 
 
 def test_going_on_from_records_that_are_gone_is_an_error(
-    log: KafkaCluster, settings: Settings, admin: AdminClient
+    cluster: KafkaCluster, settings: Settings, admin: AdminClient
 ) -> None:
-    log.producer().send(records_of(TOPIC, 10))
+    cluster.producer().send(records_of(TOPIC, 10))
     place = TopicPartition(settings.prefix + TOPIC, 0, 5)
     for future in admin.delete_records([place]).values():
         future.result(ADMIN_S)
-    assert log.ends(TOPIC)[0] == (5, 10)
-    reader = log.consumer(TOPIC, "group", from_start=False)
-    join(reader)
-    reader.seek(0, 2)
-    reader.resume([0])
+    assert cluster.ends(TOPIC)[0] == (5, 10)
+    consumer = cluster.consumer(TOPIC, "group", from_start=False)
+    join(consumer)
+    consumer.seek(0, 2)
+    consumer.resume([0])
     with pytest.raises(OffsetLost):
-        poll_until(reader, 1)
-    reader.close()
+        poll_until(consumer, 1)
+    consumer.close()
 
 
-def test_a_listener_may_seek_while_it_is_told_of_its_partitions(log: KafkaCluster) -> None:
-    log.producer().send(records_of(TOPIC, 6))
+def test_a_listener_may_seek_while_it_is_told_of_its_partitions(cluster: KafkaCluster) -> None:
+    cluster.producer().send(records_of(TOPIC, 6))
 
     class Seeking(Remembering):
-        reader: Consumer
+        consumer: Consumer
 
         def assigned(self, partitions: Sequence[int]) -> None:
             super().assigned(partitions)
@@ -90,15 +90,15 @@ def test_a_listener_may_seek_while_it_is_told_of_its_partitions(log: KafkaCluste
             self.consumer.resume([0])
 
     listener = Seeking()
-    listener.consumer = log.consumer(TOPIC, "group", listener, from_start=False)
+    listener.consumer = cluster.consumer(TOPIC, "group", listener, from_start=False)
     assert values(poll_until(listener.consumer, 2)) == [b"4", b"5"]
     listener.consumer.close()
 
 
-def test_two_members_share_the_partitions_and_one_that_leaves_gives_its_own_back(log: KafkaCluster) -> None:
-    first = log.consumer(TOPIC, "group")
+def test_two_members_share_the_partitions_and_one_that_leaves_gives_its_own_back(cluster: KafkaCluster) -> None:
+    first = cluster.consumer(TOPIC, "group")
     assert join(first) == [0, 1, 2, 3]
-    second = log.consumer(TOPIC, "group")
+    second = cluster.consumer(TOPIC, "group")
     for _ in range(300):
         first.poll(1, 0.05)
         second.poll(1, 0.05)
@@ -114,15 +114,15 @@ def test_two_members_share_the_partitions_and_one_that_leaves_gives_its_own_back
     first.close()
 
 
-def test_a_transaction_that_meets_a_rebalance_succeeds_when_it_is_called_again(log: KafkaCluster) -> None:
-    first = log.consumer(TOPIC, "group")
+def test_a_transaction_that_meets_a_rebalance_succeeds_when_it_is_called_again(cluster: KafkaCluster) -> None:
+    first = cluster.consumer(TOPIC, "group")
     join(first)
-    writer = log.transactional("one")
+    producer = cluster.transactional("one")
     done = 0
-    second = log.consumer(TOPIC, "group")
+    second = cluster.consumer(TOPIC, "group")
     for _ in range(300):
         try:
-            writer.transact(
+            producer.transact(
                 records_of(TOPIC, 1, partition=3, first=done),
                 first.group_metadata(),
                 {first.assignment()[0]: OffsetAndMetadata(0)},
@@ -135,21 +135,25 @@ def test_a_transaction_that_meets_a_rebalance_succeeds_when_it_is_called_again(l
         if done >= 10 and len(first.assignment()) == len(second.assignment()) == 2:
             break
     assert len(first.assignment()) == 2
-    assert values(list(log.scan(TOPIC, 3))) == [str(number).encode() for number in range(done)]
+    assert values(list(cluster.scan(TOPIC, 3))) == [str(number).encode() for number in range(done)]
     second.close()
     first.close()
 
 
-def test_a_transaction_of_a_reader_that_left_its_group_is_kept_for_later(log: KafkaCluster, settings: Settings) -> None:
-    reader = KafkaConsumer(connection(settings), settings, TOPIC, "group", None, True)
-    join(reader)
-    reader.consumer.unsubscribe()
+def test_a_transaction_of_a_reader_that_left_its_group_is_kept_for_later(
+    cluster: KafkaCluster, settings: Settings
+) -> None:
+    consumer = KafkaConsumer(connection(settings), settings, TOPIC, "group", None, True)
+    join(consumer)
+    consumer.consumer.unsubscribe()
     for _ in range(300):
-        reader.poll(1, 0.05)
-        if not reader.assignment():
+        consumer.poll(1, 0.05)
+        if not consumer.assignment():
             break
     with pytest.raises(Rebalanced, match="left the group"):
-        log.transactional("one").transact(records_of(TOPIC, 1), reader.group_metadata(), {0: OffsetAndMetadata(7)})
-    assert list(log.scan(TOPIC, 0)) == []
-    assert reader.committed([0]) == {}
-    reader.close()
+        cluster.transactional("one").transact(
+            records_of(TOPIC, 1), consumer.group_metadata(), {0: OffsetAndMetadata(7)}
+        )
+    assert list(cluster.scan(TOPIC, 0)) == []
+    assert consumer.committed([0]) == {}
+    consumer.close()

@@ -110,41 +110,41 @@ def question(text: str) -> Request:
     return Request(category="notes", body={"model": "m", "messages": [{"role": "user", "content": text}]})
 
 
-def ends(log: KafkaCluster) -> Ends:
+def ends(cluster: KafkaCluster) -> Ends:
     """Where each topic that may hold text ends."""
-    return {(topic, p): end for topic in TEXT_TOPICS for p, (_, end) in log.ends(topic).items()}
+    return {(topic, p): end for topic in TEXT_TOPICS for p, (_, end) in cluster.ends(topic).items()}
 
 
-def written_since(log: KafkaCluster, start: Ends) -> Iterator[Record]:
+def written_since(cluster: KafkaCluster, start: Ends) -> Iterator[Record]:
     """All committed records since then."""
     for (topic, partition), offset in start.items():
-        yield from log.scan(topic, partition, offset)
+        yield from cluster.scan(topic, partition, offset)
 
 
-def kept(log: KafkaCluster) -> list[bytes]:
+def kept(cluster: KafkaCluster) -> list[bytes]:
     """Keys of `documents` whose last value holds the mark."""
     rows: dict[bytes, bytes | None] = {}
-    for partition in range(log.partitions("documents")):
-        for record in log.scan("documents", partition):
+    for partition in range(cluster.partitions("documents")):
+        for record in cluster.scan("documents", partition):
             rows[record.key or b""] = record.value
     return [key for key, value in rows.items() if value is not None and MARK.encode() in value]
 
 
 def test_from_never_to_allow_to_never_under_traffic(workers: Cluster, settings: Settings, tmp_path: Path) -> None:
-    log = KafkaCluster(settings)
+    cluster = KafkaCluster(settings)
     apply(settings, "never", tmp_path)
     with Traffic(settings).going() as traffic:
         traffic.more()
-        assert kept(log) == []
+        assert kept(cluster) == []
         apply(settings, "allow", tmp_path)
         traffic.more()
-        assert kept(log) != []
+        assert kept(cluster) != []
         apply(settings, "never", tmp_path)
-        since = ends(log)
+        since = ends(cluster)
         traffic.more()
-        eventually(lambda: kept(log) == [])
+        eventually(lambda: kept(cluster) == [])
     _nothing_is_wrong(traffic.replies)
-    for record in written_since(log, since):
+    for record in written_since(cluster, since):
         assert MARK.encode() not in (record.value or b""), (record.topic, record.partition, record.offset)
         if record.topic == "decisions":
             decision = Decision.decode(record.value or b"")

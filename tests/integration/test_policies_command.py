@@ -78,7 +78,7 @@ def test_a_policy_that_is_reported_is_folded_by_every_shard(settings: Settings) 
         order = Order(settings)
         version = order.place(SetPolicy(who="ana", policy=Policy(categories={"a": CategoryPolicy()})))
         assert order.wait(30) == version
-        told = [Acknowledgement.decode(record.value or b"") for record in order.log.scan("acknowledgements", 0)]
+        told = [Acknowledgement.decode(record.value or b"") for record in order.cluster.scan("acknowledgements", 0)]
     assert {each.worker for each in told if each.version == version} == {str(n) for n in range(PARTITIONS_MAX)}
 
 

@@ -32,25 +32,25 @@ PROCESSORS: dict[str, Callable[..., None]] = {"classify": run_classify, "populat
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
+def cluster(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
     create_table(admin, settings.prefix)
-    with KafkaCluster(settings) as log:
-        yield log
+    with KafkaCluster(settings) as cluster:
+        yield cluster
 
 
-def put(log: KafkaCluster, topic: str, value: bytes) -> None:
-    writer = log.producer()
-    writer.send([Outgoing(topic, b"k", value)])
-    writer.close()
+def put(cluster: KafkaCluster, topic: str, value: bytes) -> None:
+    producer = cluster.producer()
+    producer.send([Outgoing(topic, b"k", value)])
+    producer.close()
 
 
-def apply(log: KafkaCluster, policy: Policy) -> None:
-    put(log, "control", SetPolicy(who="me", policy=policy).encode())
+def apply(cluster: KafkaCluster, policy: Policy) -> None:
+    put(cluster, "control", SetPolicy(who="me", policy=policy).encode())
 
 
-def acknowledged(log: KafkaCluster, processor: str, version: int) -> set[str]:
+def acknowledged(cluster: KafkaCluster, processor: str, version: int) -> set[str]:
     """The workers that act by this version or a later one."""
-    said = [Acknowledgement.decode(record.value or b"") for record in log.scan("acknowledgements", 0)]
+    said = [Acknowledgement.decode(record.value or b"") for record in cluster.scan("acknowledgements", 0)]
     return {each.worker for each in said if each.processor == processor and each.version >= version}
 
 
@@ -63,29 +63,29 @@ def members(admin: AdminClient, settings: Settings, processor: str) -> set[str]:
 
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_every_member_acknowledges_a_policy_also_one_that_comes_later(
-    log: KafkaCluster, settings: Settings, admin: AdminClient, name: str
+    cluster: KafkaCluster, settings: Settings, admin: AdminClient, name: str
 ) -> None:
     with running(run_govern, settings), running(PROCESSORS[name], settings):
-        apply(log, OPEN)
-        eventually(lambda: acknowledged(log, name, 0))
-        assert acknowledged(log, name, 0) == members(admin, settings, name)
+        apply(cluster, OPEN)
+        eventually(lambda: acknowledged(cluster, name, 0))
+        assert acknowledged(cluster, name, 0) == members(admin, settings, name)
         later = Running(PROCESSORS[name], settings)
-        eventually(lambda: len(acknowledged(log, name, 0)) == 2)
-        eventually(lambda: acknowledged(log, name, 0) == members(admin, settings, name))
-        apply(log, SHUT)
-        eventually(lambda: acknowledged(log, name, 1) == members(admin, settings, name))
+        eventually(lambda: len(acknowledged(cluster, name, 0)) == 2)
+        eventually(lambda: acknowledged(cluster, name, 0) == members(admin, settings, name))
+        apply(cluster, SHUT)
+        eventually(lambda: acknowledged(cluster, name, 1) == members(admin, settings, name))
         later.end()
 
 
-def test_a_category_that_becomes_never_reaches_the_journal_no_more(log: KafkaCluster, settings: Settings) -> None:
+def test_a_category_that_becomes_never_reaches_the_journal_no_more(cluster: KafkaCluster, settings: Settings) -> None:
     def ask() -> None:
         body = {"model": "m", "messages": [{"role": "user", "content": SECRET}]}
-        put(log, "requests", json.dumps({"v": 1, "category": "medical", "body": body}).encode())
+        put(cluster, "requests", json.dumps({"v": 1, "category": "medical", "body": body}).encode())
 
     def answer(forward_id: str) -> None:
         route = ShardRoute(
             forward_id=forward_id,
-            incarnation=log.topic_id("journal"),
+            incarnation=cluster.topic_id("journal"),
             partition=1,
             category="medical",
             tenant="default",
@@ -95,36 +95,38 @@ def test_a_category_that_becomes_never_reaches_the_journal_no_more(log: KafkaClu
         completion = Completion(
             forward_id=forward_id, route=encode_route(route), status=Status.OK, body={"text": SECRET}
         )
-        put(log, "completions", completion.encode())
+        put(cluster, "completions", completion.encode())
 
     def journal() -> list[object]:
-        records = [record for shard in range(log.partitions("journal")) for record in log.scan("journal", shard)]
+        records = [
+            record for shard in range(cluster.partitions("journal")) for record in cluster.scan("journal", shard)
+        ]
         return [type(decode_event(record.value or b"")) for record in records]
 
     def ends() -> dict[int, int]:
-        return {partition: end for partition, (_, end) in log.ends("journal").items()}
+        return {partition: end for partition, (_, end) in cluster.ends("journal").items()}
 
     with (
         running(run_govern, settings),
         running(run_classify, settings),
         running(run_populate, settings),
     ):
-        apply(log, OPEN)
-        eventually(lambda: acknowledged(log, "classify", 0) and acknowledged(log, "populate", 0))
+        apply(cluster, OPEN)
+        eventually(lambda: acknowledged(cluster, "classify", 0) and acknowledged(cluster, "populate", 0))
         ask()
         answer("f1")
         eventually(lambda: Asked in journal() and Answered in journal())
-        apply(log, SHUT)
-        eventually(lambda: acknowledged(log, "classify", 1) and acknowledged(log, "populate", 1))
+        apply(cluster, SHUT)
+        eventually(lambda: acknowledged(cluster, "classify", 1) and acknowledged(cluster, "populate", 1))
         marks = ends()
         ask()
         answer("f2")
         eventually(lambda: Passed in journal() and AnswerWithheld in journal())
     for shard, mark in marks.items():
-        assert all(SECRET.encode() not in (record.value or b"") for record in log.scan("journal", shard, mark))
+        assert all(SECRET.encode() not in (record.value or b"") for record in cluster.scan("journal", shard, mark))
     (told,) = [
         Response.decode(record.value or b"")
-        for partition in range(log.partitions("responses"))
-        for record in log.scan("responses", partition)
+        for partition in range(cluster.partitions("responses"))
+        for record in cluster.scan("responses", partition)
     ]
     assert (told.outcome, told.body) == (Outcome.MISS, {"text": SECRET})

@@ -66,8 +66,10 @@ def ask(client: Client, question: str) -> Response:
 
 
 def decisions(settings: Settings) -> list[Decision]:
-    with KafkaCluster(settings) as log:
-        records = [record for place in range(log.partitions("decisions")) for record in log.scan("decisions", place)]
+    with KafkaCluster(settings) as cluster:
+        records = [
+            record for place in range(cluster.partitions("decisions")) for record in cluster.scan("decisions", place)
+        ]
     return [Decision.decode(record.value or b"") for record in records]
 
 

@@ -40,59 +40,59 @@ class Model:
 
 
 @pytest.fixture
-def log(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
+def cluster(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
     create_table(admin, settings.prefix)
-    with KafkaCluster(settings) as log:
-        log.producer().send([Outgoing("forwards", name.encode(), forward_of(name).encode()) for name in NAMES])
-        yield log
+    with KafkaCluster(settings) as cluster:
+        cluster.producer().send([Outgoing("forwards", name.encode(), forward_of(name).encode()) for name in NAMES])
+        yield cluster
 
 
 def forward_of(name: str) -> Forward:
     return Forward(forward_id=name, model="m", body={}, deadline_at_ms=FOREVER_MS, route="r")
 
 
-def completed(log: KafkaCluster) -> list[str]:
+def completed(cluster: KafkaCluster) -> list[str]:
     return [
         Completion.decode(record.value or b"").forward_id
         for partition in range(PARTITIONS_MAX)
-        for record in log.scan("completions", partition)
+        for record in cluster.scan("completions", partition)
     ]
 
 
-def written(log: KafkaCluster) -> int:
-    return sum(end for _, end in log.ends("completions").values())
+def written(cluster: KafkaCluster) -> int:
+    return sum(end for _, end in cluster.ends("completions").values())
 
 
-def test_every_forward_is_called_once(log: KafkaCluster, settings: Settings) -> None:
+def test_every_forward_is_called_once(cluster: KafkaCluster, settings: Settings) -> None:
     model = Model()
     with running(run_upstream, settings, make_model=lambda: model):
-        eventually(lambda: written(log) == len(NAMES))
-    assert sorted(completed(log)) == sorted(model.asked) == sorted(NAMES)
+        eventually(lambda: written(cluster) == len(NAMES))
+    assert sorted(completed(cluster)) == sorted(model.asked) == sorted(NAMES)
 
 
-def test_the_next_worker_calls_only_what_was_open(log: KafkaCluster, settings: Settings) -> None:
+def test_the_next_worker_calls_only_what_was_open(cluster: KafkaCluster, settings: Settings) -> None:
     first = Model(held=frozenset(NAMES[:5]))
     with running(run_upstream, settings, make_model=lambda: first, bounds=Bounds(drain_s=0.2)):
-        eventually(lambda: written(log) == len(NAMES) - 5)
+        eventually(lambda: written(cluster) == len(NAMES) - 5)
     second = Model()
     with running(run_upstream, settings, make_model=lambda: second):
-        eventually(lambda: written(log) == len(NAMES))
+        eventually(lambda: written(cluster) == len(NAMES))
     assert sorted(second.asked) == sorted(NAMES[:5])
-    assert sorted(completed(log)) == sorted(NAMES)
+    assert sorted(completed(cluster)) == sorted(NAMES)
 
 
-def test_a_worker_that_joins_shares_the_work_and_repeats_none(log: KafkaCluster, settings: Settings) -> None:
+def test_a_worker_that_joins_shares_the_work_and_repeats_none(cluster: KafkaCluster, settings: Settings) -> None:
     first, second = Model(), Model()
     with running(run_upstream, settings, make_model=lambda: first):
-        eventually(lambda: written(log) == len(NAMES))
+        eventually(lambda: written(cluster) == len(NAMES))
         joining = Running(run_upstream, settings, make_model=lambda: second)
         joining.wait_until_ready()
-        writer = log.producer()
+        producer = cluster.producer()
 
         def more() -> int:
             name = f"more{len(first.asked) + len(second.asked)}"
             one = Forward(forward_id=name, model="m", body={}, deadline_at_ms=FOREVER_MS, route="r")
-            writer.send([Outgoing("forwards", name.encode(), one.encode())])
+            producer.send([Outgoing("forwards", name.encode(), one.encode())])
             return len(second.asked)
 
         eventually(more)

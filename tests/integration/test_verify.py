@@ -36,34 +36,34 @@ def doubt(number: int, incarnation: str) -> Outgoing:
     return Outgoing("doubts", raised.id.encode(), raised.encode())
 
 
-def opinions(log: KafkaCluster) -> dict[tuple[int, str], Verified]:
+def opinions(cluster: KafkaCluster) -> dict[tuple[int, str], Verified]:
     events = [
         (place, decode_event(record.value or b""))
-        for place in range(log.partitions("journal"))
-        for record in log.scan("journal", place)
+        for place in range(cluster.partitions("journal"))
+        for record in cluster.scan("journal", place)
     ]
     return {(place, event.id): event for place, event in events if isinstance(event, Verified)}
 
 
-def holds(log: KafkaCluster, count: int) -> bool:
-    return len(opinions(log)) == count
+def holds(cluster: KafkaCluster, count: int) -> bool:
+    return len(opinions(cluster)) == count
 
 
 def test_every_doubt_gets_an_opinion_also_across_workers(settings: Settings, admin: AdminClient) -> None:
     create_table(admin, settings.prefix)
-    log = KafkaCluster(settings)
-    journal = log.topic_id("journal")
+    cluster = KafkaCluster(settings)
+    journal = cluster.topic_id("journal")
     worded = settings.model_copy(update={"verify": Verify(backend="words")})
-    writer = log.producer()
+    producer = cluster.producer()
     for start in (0, COUNT):
         with running(run_verify, worded):
             doubts = [doubt(number, journal) for number in range(start, start + COUNT)]
-            writer.send([Outgoing("doubts", None, b"junk"), doubt(99, "another journal"), *doubts])
-            eventually(partial(holds, log, start + COUNT))
-    writer.close()
-    found = opinions(log)
+            producer.send([Outgoing("doubts", None, b"junk"), doubt(99, "another journal"), *doubts])
+            eventually(partial(holds, cluster, start + COUNT))
+    producer.close()
+    found = opinions(cluster)
     assert found.keys() == {(number % PARTITIONS_MAX, decision_id(0, number, "tag")) for number in range(2 * COUNT)}
     assert {event.entry: event.score for event in found.values()} == {
         number: 1.0 if number % 2 == 0 else 0.0 for number in range(2 * COUNT)
     }
-    assert len(list(log.scan("dead-letters", 0))) == 4
+    assert len(list(cluster.scan("dead-letters", 0))) == 4

@@ -56,8 +56,8 @@ def _with(policy: Policy, cache: Cacheable) -> Policy:
 class Operator:
     """Gives the commands; judges as wrong the last hit that it was told of."""
 
-    def __init__(self, writer: Producer) -> None:
-        self._writer = writer
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
         self._lock = threading.Lock()
         self._hit: str | None = None
         self.given = 0
@@ -78,7 +78,7 @@ class Operator:
                     hit, self._hit = self._hit, None
                 command = None if hit is None else Judge(**WHO, decision_id=hit, correct=False)
             if command is not None:
-                self._writer.send([Outgoing("control", None, command.encode(), (), 0)])
+                self._producer.send([Outgoing("control", None, command.encode(), (), 0)])
                 self.given += 1
 
         return give

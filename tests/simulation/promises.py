@@ -123,7 +123,7 @@ def compare_stores(bench: Bench, name: str) -> list[Folded]:
 def check_commands(bench: Bench) -> None:
     """adapt and govern still do their work, and no shard missed a command or got one twice."""
     bench.step("commands", 0, 1)
-    log, writer = bench.log, bench.log.producer()
+    log, producer = bench.log, bench.log.producer()
     before = len(records(log, "control"))
 
     def reported() -> bool:
@@ -131,11 +131,11 @@ def check_commands(bench: Bench) -> None:
         sample = LoadSample(
             model=traffic.MODELS[0], replica="fault run", latency_p95_ms=900.0, queue_depth=99.0, at_ms=now_ms
         )
-        writer.send([Outgoing("load", sample.model.encode(), sample.encode())])
+        producer.send([Outgoing("load", sample.model.encode(), sample.encode())])
         return len(records(log, "control")) > before
 
     wait_until(reported, COMMANDS_S, "adapt tells of load")
-    writer.close()
+    producer.close()
     bench.cluster.stop("adapt")
     refused = refused_commands(log)
     taken = [record.offset for record in records(log, "control") if record.offset not in refused]

@@ -64,8 +64,8 @@ class World:
     def __init__(self, state_dir: Path) -> None:
         ticks = itertools.count(NOW_MS, 50)
         self.now_ms: Callable[[], int] = lambda: next(ticks)
-        self.log = MemoryCluster(lambda: NOW_MS, {topic.name: min(topic.partitions, 2) for topic in TOPICS})
-        self.seen = RecordingLog(self.log)
+        self.cluster = MemoryCluster(lambda: NOW_MS, {topic.name: min(topic.partitions, 2) for topic in TOPICS})
+        self.seen = RecordingLog(self.cluster)
         self.settings = Settings(
             state_dir=state_dir,
             embedding=Embedding(backend="free"),
@@ -75,7 +75,7 @@ class World:
 
     def give(self, topic: str, *values: bytes, key: bytes | None = b"k", partition: int | None = None) -> None:
         """Write records that are there before the processor runs."""
-        self.log.append([Outgoing(topic, key, value, (), partition) for value in values])
+        self.cluster.append([Outgoing(topic, key, value, (), partition) for value in values])
 
     def put_in_force(self) -> None:
         """A policy stands in `policies`."""
@@ -127,7 +127,7 @@ def lookup(world: World) -> None:
 
 
 def populate(world: World) -> None:
-    incarnation = world.log.topic_id("journal")
+    incarnation = world.cluster.topic_id("journal")
     decision = DecisionSummary(id="g", reason="category_never")
     routes: list[ShardRoute | DirectRoute] = [
         ShardRoute(forward_id="f", incarnation=incarnation, partition=1),
@@ -190,7 +190,7 @@ def compare(world: World) -> None:
 
 def verify(world: World) -> None:
     doubt = DoubtRaised(
-        id="0-1-t", partition=1, incarnation=world.log.topic_id("journal"), category="code", entry=4,
+        id="0-1-t", partition=1, incarnation=world.cluster.topic_id("journal"), category="code", entry=4,
         question=Sealed(data="How?"), cached=Sealed(data="How so?"), deadline_at_ms=10**12,
     )  # fmt: skip
     world.give("doubts", doubt.encode(), JUNK)

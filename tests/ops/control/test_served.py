@@ -25,9 +25,9 @@ def decision(id_: str, outcome: Outcome, **fields: Any) -> Decision:
 
 
 @pytest.fixture
-def log() -> MemoryCluster:
+def cluster() -> MemoryCluster:
     """Shard 1: question 0-1 was forwarded, 0-2 joined it, its answer became entry 2, which served 0-3 and 0-5."""
-    log = MemoryCluster(lambda: 7, {"journal": 2, "decisions": 3})
+    cluster = MemoryCluster(lambda: 7, {"journal": 2, "decisions": 3})
     answer = Sealed(data="{}")
     journal = [
         PolicySet(version=0, policy=Policy(categories={})),
@@ -36,8 +36,8 @@ def log() -> MemoryCluster:
         Answered(forward_id="0-1-x", body=answer),
         Answered(forward_id="0-4-x", body=answer),
     ]
-    log.append([Outgoing("journal", None, event.encode(), partition=1) for event in journal])
-    entry = wire_id(1, 2, log.topic_id("journal"))
+    cluster.append([Outgoing("journal", None, event.encode(), partition=1) for event in journal])
+    entry = wire_id(1, 2, cluster.topic_id("journal"))
     made = [
         decision("0-5-x", Outcome.HIT, entry_id=entry, time_ms=50),
         decision("0-1-x", Outcome.MISS, forward_id="0-1-x", time_ms=10),
@@ -47,8 +47,8 @@ def log() -> MemoryCluster:
         decision("0-6-x", Outcome.BYPASS, forward_id="0-6-x"),
         decision("0-7-x", Outcome.MISS, forward_id="0-7-x", offset=4),
     ]
-    log.append([Outgoing("decisions", each.id.encode(), each.encode()) for each in made])
-    return log
+    cluster.append([Outgoing("decisions", each.id.encode(), each.encode()) for each in made])
+    return cluster
 
 
 def seconds() -> Callable[[], int]:
@@ -56,42 +56,44 @@ def seconds() -> Callable[[], int]:
     return itertools.count(0, 500).__next__
 
 
-def ids(log: MemoryCluster, of: str) -> list[str]:
-    found = find(log, of, seconds())
+def ids(cluster: MemoryCluster, of: str) -> list[str]:
+    found = find(cluster, of, seconds())
     assert found is not None
-    return [each.id for each in served(log, answer_of(log, found))]
+    return [each.id for each in served(cluster, answer_of(cluster, found))]
 
 
-def test_a_decision_is_found_by_its_id(log: MemoryCluster) -> None:
-    assert find(log, "0-9-x", seconds()) is None
-    found = find(log, "0-4-x", seconds())
+def test_a_decision_is_found_by_its_id(cluster: MemoryCluster) -> None:
+    assert find(cluster, "0-9-x", seconds()) is None
+    found = find(cluster, "0-4-x", seconds())
     assert found is not None
     assert found.time_ms == 40
 
 
 @pytest.mark.parametrize("judged", ["0-1-x", "0-2-x", "0-3-x", "0-5-x"])
-def test_hits_and_those_who_waited_for_its_forward_got_the_same_answer(log: MemoryCluster, judged: str) -> None:
-    assert ids(log, judged) == ["0-1-x", "0-2-x", "0-3-x", "0-5-x"]
+def test_hits_and_those_who_waited_for_its_forward_got_the_same_answer(cluster: MemoryCluster, judged: str) -> None:
+    assert ids(cluster, judged) == ["0-1-x", "0-2-x", "0-3-x", "0-5-x"]
 
 
-def test_what_would_have_been_served_was_not_and_a_refresh_is_another_answer(log: MemoryCluster) -> None:
-    assert ids(log, "0-4-x") == ["0-4-x"]
+def test_what_would_have_been_served_was_not_and_a_refresh_is_another_answer(cluster: MemoryCluster) -> None:
+    assert ids(cluster, "0-4-x") == ["0-4-x"]
 
 
-def test_an_answer_that_never_came_was_waited_for_all_the_same(log: MemoryCluster) -> None:
-    found = find(log, "0-7-x", seconds())
+def test_an_answer_that_never_came_was_waited_for_all_the_same(cluster: MemoryCluster) -> None:
+    found = find(cluster, "0-7-x", seconds())
     assert found is not None
-    assert answer_of(log, found) == Answer(None, "0-7-x")
-    assert ids(log, "0-7-x") == ["0-7-x"]
+    assert answer_of(cluster, found) == Answer(None, "0-7-x")
+    assert ids(cluster, "0-7-x") == ["0-7-x"]
 
 
-def test_what_went_past_the_cache_has_no_answer_to_judge(log: MemoryCluster) -> None:
-    found = find(log, "0-6-x", seconds())
+def test_what_went_past_the_cache_has_no_answer_to_judge(cluster: MemoryCluster) -> None:
+    found = find(cluster, "0-6-x", seconds())
     assert found is not None
-    assert answer_of(log, found) == Answer(None, None)
-    assert served(log, Answer(None, None)) == []
+    assert answer_of(cluster, found) == Answer(None, None)
+    assert served(cluster, Answer(None, None)) == []
 
 
 @pytest.mark.parametrize("entry", ["1-2-another1", "7-2-journal-", "1-1-journal-", "1-99-journal-", "nonsense"])
-def test_the_forward_of_an_entry_that_the_journal_does_not_hold_is_not_known(log: MemoryCluster, entry: str) -> None:
-    assert answer_of(log, decision("d", Outcome.HIT, entry_id=entry)) == Answer(entry, None)
+def test_the_forward_of_an_entry_that_the_journal_does_not_hold_is_not_known(
+    cluster: MemoryCluster, entry: str
+) -> None:
+    assert answer_of(cluster, decision("d", Outcome.HIT, entry_id=entry)) == Answer(entry, None)

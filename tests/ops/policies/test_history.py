@@ -83,6 +83,6 @@ def test_history_is_what_govern_puts_in_force(drawn: Sequence[tuple[int, int | N
 
 
 def test_it_is_read_from_the_log() -> None:
-    log = MemoryCluster(lambda: 7)
-    log.append([Outgoing("control", None, value) for value in (setting(0.9, None), LOAD, setting(0.8, 0))])
-    assert [each.version for each in read_history(log).policies] == [0, 2]
+    cluster = MemoryCluster(lambda: 7)
+    cluster.append([Outgoing("control", None, value) for value in (setting(0.9, None), LOAD, setting(0.8, 0))])
+    assert [each.version for each in read_history(cluster).policies] == [0, 2]

@@ -27,11 +27,11 @@ def judge(id_: str, correct: bool) -> Judge:
 
 
 def log_of(decisions: list[Decision], commands: list[Message | bytes]) -> MemoryCluster:
-    log = MemoryCluster(lambda: 1)
-    log.producer().send([Outgoing("decisions", each.id.encode(), each.encode()) for each in decisions])
+    cluster = MemoryCluster(lambda: 1)
+    cluster.producer().send([Outgoing("decisions", each.id.encode(), each.encode()) for each in decisions])
     values = [each if isinstance(each, bytes) else each.encode() for each in commands]
-    log.producer().send([Outgoing("control", None, value) for value in values])
-    return log
+    cluster.producer().send([Outgoing("control", None, value) for value in values])
+    return cluster
 
 
 def test_judged_hits_come_by_category_with_the_threshold_they_were_served_by() -> None:

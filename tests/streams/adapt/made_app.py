@@ -15,8 +15,8 @@ BATCH = 100
 class App:
     """Connects to the log as Faust does to a broker: `name` is its group, and topics have their whole names."""
 
-    def __init__(self, log: Cluster, prefix: str, name: str) -> None:
-        self.log = log
+    def __init__(self, cluster: Cluster, prefix: str, name: str) -> None:
+        self.cluster = cluster
         self.group = name.removeprefix(prefix)
         self.should_stop = False
         self.crash_reason: BaseException | None = None
@@ -72,14 +72,14 @@ class Channel:
     ) -> Awaitable[None]:
         sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         kept: Headers = tuple(headers)
-        self._app.log.producer().send([Outgoing(self._name, key, value, kept, partition)])
+        self._app.cluster.producer().send([Outgoing(self._name, key, value, kept, partition)])
         sent.set_result(None)
         return sent
 
     async def events(self) -> AsyncIterator[SimpleNamespace]:
-        reader = self._app.log.consumer(self._name, self._app.group)
+        consumer = self._app.cluster.consumer(self._name, self._app.group)
         while True:
-            for record in reader.poll(BATCH, 0.0):
+            for record in consumer.poll(BATCH, 0.0):
                 yield SimpleNamespace(message=_message(record))
             await asyncio.sleep(0.001)
 

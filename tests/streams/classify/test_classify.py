@@ -566,13 +566,13 @@ def settings_of() -> Settings:
     return Settings(prefix="", embedding=Embedding(backend="free"))
 
 
-def run(log: MemoryCluster, settings: Settings | None = None) -> None:
+def run(cluster: MemoryCluster, settings: Settings | None = None) -> None:
     """Run until all requests are worked."""
     looks = iter(range(100))
     run_classify(
         WorkerContext(
             settings or settings_of(),
-            log,
+            cluster,
             Metrics(),
             stop=lambda: next(looks) >= 3,
             ready=lambda: None,
@@ -582,21 +582,24 @@ def run(log: MemoryCluster, settings: Settings | None = None) -> None:
 
 
 def test_the_processor_follows_the_policies_topic_and_works_the_requests() -> None:
-    log = MemoryCluster(lambda: NOW_MS)
+    cluster = MemoryCluster(lambda: NOW_MS)
     in_force = PolicyInForce(version=4, who="w", at_ms=0, policy=POLICY)
-    log.producer().send([Outgoing("policies", POLICY_KEY, in_force.encode())])
-    log.producer().send([Outgoing("requests", b"a", ask().value), Outgoing("requests", b"b", ask(SECRET).value)])
-    run(log)
-    kinds = [type(decode_event(kept.value or b"")) for kept in log.records("journal")]
+    cluster.producer().send([Outgoing("policies", POLICY_KEY, in_force.encode())])
+    cluster.producer().send([Outgoing("requests", b"a", ask().value), Outgoing("requests", b"b", ask(SECRET).value)])
+    run(cluster)
+    kinds = [type(decode_event(kept.value or b"")) for kept in cluster.records("journal")]
     assert sorted(kind.__name__ for kind in kinds) == ["Asked", "Passed"]
-    assert len(log.records("forwards")) == 1
-    (said,) = log.records("acknowledgements")
+    assert len(cluster.records("forwards")) == 1
+    (said,) = cluster.records("acknowledgements")
     assert Acknowledgement.decode(said.value or b"") == Acknowledgement(
         processor="classify", worker="classify-1", version=4, at_ms=NOW_MS
     )
-    run(log)
-    assert len(log.records("journal")) == 2
-    assert [said.key for said in log.records("acknowledgements")] == [b"classify/classify-1", b"classify/classify-2"]
+    run(cluster)
+    assert len(cluster.records("journal")) == 2
+    assert [said.key for said in cluster.records("acknowledgements")] == [
+        b"classify/classify-1",
+        b"classify/classify-2",
+    ]
 
 
 def test_a_missing_topic_stops_the_worker_at_start() -> None:

@@ -223,24 +223,31 @@ def test_what_cannot_be_read_is_told_without_its_text(
     assert only([good]).similarity is not None
 
 
-def ended(log: MemoryCluster, count: int) -> Callable[[], bool]:
-    return lambda: len(log.records("comparisons")) >= count
+def ended(cluster: MemoryCluster, count: int) -> Callable[[], bool]:
+    return lambda: len(cluster.records("comparisons")) >= count
 
 
 def test_a_worker_compares_and_keeps_its_position(metrics: Metrics) -> None:
-    log = MemoryCluster(lambda: 5)
+    cluster = MemoryCluster(lambda: 5)
     ids = [f"{number}-0-t" for number in range(2 * BATCH_MAX)]
-    log.append([Outgoing("observations", id_.encode(), observed(RESET, id_, id_=id_).encode()) for id_ in ids])
+    cluster.append([Outgoing("observations", id_.encode(), observed(RESET, id_, id_=id_).encode()) for id_ in ids])
     said: list[bool] = []
     run_compare(
         WorkerContext(
-            Settings(), log, metrics, stop=ended(log, len(ids)), ready=lambda: said.append(True), now_ms=lambda: 5
+            Settings(),
+            cluster,
+            metrics,
+            stop=ended(cluster, len(ids)),
+            ready=lambda: said.append(True),
+            now_ms=lambda: 5,
         ),
         embedder=Counting(),
     )
-    assert sorted(Comparison.decode(r.value or b"").decision_id for r in log.records("comparisons")) == sorted(ids)
+    assert sorted(Comparison.decode(r.value or b"").decision_id for r in cluster.records("comparisons")) == sorted(ids)
     assert said
-    assert sum(p.next_offset for p in log.consumer("observations", "compare").committed(range(8)).values()) == len(ids)
+    assert sum(p.next_offset for p in cluster.consumer("observations", "compare").committed(range(8)).values()) == len(
+        ids
+    )
 
 
 def test_the_model_is_loaded_by_the_first_answers_that_need_it(metrics: Metrics, tmp_path: Path) -> None:
@@ -251,18 +258,20 @@ def test_the_model_is_loaded_by_the_first_answers_that_need_it(metrics: Metrics,
         return FreeEmbedder()
 
     settings = Settings(state_dir=tmp_path, embedding=Embedding(backend="free"))
-    log = MemoryCluster(lambda: 5)
+    cluster = MemoryCluster(lambda: 5)
 
     def run(count: int) -> None:
         run_compare(
-            WorkerContext(settings, log, Metrics(), stop=ended(log, count), ready=lambda: None, now_ms=lambda: 5),
+            WorkerContext(
+                settings, cluster, Metrics(), stop=ended(cluster, count), ready=lambda: None, now_ms=lambda: 5
+            ),
             load_model=load,
         )
 
-    log.append([Outgoing("observations", b"a", observed(None, None, equal=True).encode())])
+    cluster.append([Outgoing("observations", b"a", observed(None, None, equal=True).encode())])
     run(1)
     assert loaded == []
-    log.append([Outgoing("observations", b"a", observed(RESET, text).encode()) for text in (REWORDED, OTHER)])
+    cluster.append([Outgoing("observations", b"a", observed(RESET, text).encode()) for text in (REWORDED, OTHER)])
     run(3)
     assert loaded == [tmp_path / "models"]
 

@@ -47,12 +47,12 @@ class Watched(MemoryCluster):
 
 
 @pytest.fixture
-def log() -> Watched:
+def cluster() -> Watched:
     return Watched(lambda: 0, {"decisions": 1})
 
 
-def put(log: MemoryCluster, *names: str) -> None:
-    log.append(
+def put(cluster: MemoryCluster, *names: str) -> None:
+    cluster.append(
         [Outgoing("decisions", name.encode(), DECISION.model_copy(update={"id": name}).encode()) for name in names]
     )
 
@@ -63,63 +63,63 @@ def searched(search: LookBack, steps_max: int = 100) -> int:
 
 
 @pytest.mark.parametrize("after", range(0, 40, 3))
-def test_a_decision_is_found_however_many_came_after_it(log: MemoryCluster, after: int) -> None:
-    put(log, "x", "d", *(f"x{number}" for number in range(after)))
-    search = LookBack(log, "d", Clock(), SMALL)
+def test_a_decision_is_found_however_many_came_after_it(cluster: MemoryCluster, after: int) -> None:
+    put(cluster, "x", "d", *(f"x{number}" for number in range(after)))
+    search = LookBack(cluster, "d", Clock(), SMALL)
     searched(search)
     assert search.found == DECISION
 
 
-def test_the_steps_grow_from_the_end_backwards(log: Watched) -> None:
-    put(log, *(f"x{number}" for number in range(30)))
-    search = LookBack(log, "d", itertools.count(0, SETTLE_MS).__next__, SMALL)
+def test_the_steps_grow_from_the_end_backwards(cluster: Watched) -> None:
+    put(cluster, *(f"x{number}" for number in range(30)))
+    search = LookBack(cluster, "d", itertools.count(0, SETTLE_MS).__next__, SMALL)
     assert searched(search) == 6
-    assert log.starts == [28, 22, 12, 2, 0]
+    assert cluster.starts == [28, 22, 12, 2, 0]
     assert search.found is None
 
 
-def test_what_is_older_than_is_looked_at_is_not_found(log: MemoryCluster) -> None:
-    put(log, "d", *(f"x{number}" for number in range(60)))
-    search = LookBack(log, "d", itertools.count(0, SETTLE_MS).__next__, SMALL)
+def test_what_is_older_than_is_looked_at_is_not_found(cluster: MemoryCluster) -> None:
+    put(cluster, "d", *(f"x{number}" for number in range(60)))
+    search = LookBack(cluster, "d", itertools.count(0, SETTLE_MS).__next__, SMALL)
     searched(search)
     assert search.found is None
 
 
-def test_what_is_recorded_within_a_moment_is_found(log: MemoryCluster) -> None:
+def test_what_is_recorded_within_a_moment_is_found(cluster: MemoryCluster) -> None:
     clock = Clock()
-    search = LookBack(log, "d", clock, SMALL)
+    search = LookBack(cluster, "d", clock, SMALL)
     assert not search.further()
-    put(log, "x")
+    put(cluster, "x")
     assert not search.further()
     clock.ms = SETTLE_MS
-    put(log, "d")
+    put(cluster, "d")
     assert search.further()
     assert search.found == DECISION
     assert search.further()
 
 
-def test_what_is_not_recorded_within_a_moment_is_given_up(log: MemoryCluster) -> None:
+def test_what_is_not_recorded_within_a_moment_is_given_up(cluster: MemoryCluster) -> None:
     clock = Clock()
-    search = LookBack(log, "d", clock, SMALL)
+    search = LookBack(cluster, "d", clock, SMALL)
     assert not search.further()
     clock.ms = SETTLE_MS
     assert search.further()
     assert search.found is None
-    put(log, "d")
+    put(cluster, "d")
     assert search.further()
     assert search.found is None
 
 
-def test_a_decision_that_cannot_be_read_is_none(log: MemoryCluster) -> None:
-    log.append([Outgoing("decisions", b"d", b"junk")])
-    search = LookBack(log, "d", Clock(), SMALL)
+def test_a_decision_that_cannot_be_read_is_none(cluster: MemoryCluster) -> None:
+    cluster.append([Outgoing("decisions", b"d", b"junk")])
+    search = LookBack(cluster, "d", Clock(), SMALL)
     assert search.further()
     assert search.found is None
 
 
 def test_only_the_partition_of_the_id_is_looked_at() -> None:
-    log = MemoryCluster(lambda: 0, {"decisions": 8})
-    put(log, *(f"x{number}" for number in range(50)), "d")
-    search = LookBack(log, "d", Clock(), SMALL)
+    cluster = MemoryCluster(lambda: 0, {"decisions": 8})
+    put(cluster, *(f"x{number}" for number in range(50)), "d")
+    search = LookBack(cluster, "d", Clock(), SMALL)
     searched(search)
     assert search.found == DECISION

@@ -44,77 +44,77 @@ DECISION = Decision(
 )
 
 
-def give(log: MemoryCluster, *commands: Message | bytes) -> None:
-    log.append([Outgoing("control", None, c if isinstance(c, bytes) else c.encode()) for c in commands])
+def give(cluster: MemoryCluster, *commands: Message | bytes) -> None:
+    cluster.append([Outgoing("control", None, c if isinstance(c, bytes) else c.encode()) for c in commands])
 
 
-def govern(log: MemoryCluster, until: Callable[[], bool]) -> Metrics:
+def govern(cluster: MemoryCluster, until: Callable[[], bool]) -> Metrics:
     metrics = Metrics()
     ticks = itertools.count(0, 100)
-    run_govern(WorkerContext(Settings(), log, metrics, stop=until, ready=lambda: None, now_ms=lambda: next(ticks)))
+    run_govern(WorkerContext(Settings(), cluster, metrics, stop=until, ready=lambda: None, now_ms=lambda: next(ticks)))
     return metrics
 
 
-def position(log: MemoryCluster) -> int:
-    kept = log.group("control", "govern").positions
+def position(cluster: MemoryCluster) -> int:
+    kept = cluster.group("control", "govern").positions
     return kept[0].next_offset if kept else 0
 
 
-def run_through(log: MemoryCluster) -> Metrics:
-    end = len(log.records("control"))
-    return govern(log, lambda: position(log) == end)
+def run_through(cluster: MemoryCluster) -> Metrics:
+    end = len(cluster.records("control"))
+    return govern(cluster, lambda: position(cluster) == end)
 
 
-def reasons(log: MemoryCluster) -> list[str]:
-    letters = log.records("dead-letters")
+def reasons(cluster: MemoryCluster) -> list[str]:
+    letters = cluster.records("dead-letters")
     return [(dict(letter.headers)[HEADER_REASON] or b"").decode().partition(":")[0] for letter in letters]
 
 
 @pytest.fixture
-def log() -> MemoryCluster:
+def cluster() -> MemoryCluster:
     return MemoryCluster(lambda: 77)
 
 
-def test_a_load_that_would_hold_for_ever_is_refused(log: MemoryCluster) -> None:
-    give(log, SET, LOAD.model_copy(update={"valid_until_ms": 10**13}), LOAD)
-    run_through(log)
-    assert reasons(log) == ["bad_field"]
-    loads = [r for r in log.records("journal") if b"LoadChanged" in (r.value or b"")]
-    assert len(loads) == log.partitions("journal")
+def test_a_load_that_would_hold_for_ever_is_refused(cluster: MemoryCluster) -> None:
+    give(cluster, SET, LOAD.model_copy(update={"valid_until_ms": 10**13}), LOAD)
+    run_through(cluster)
+    assert reasons(cluster) == ["bad_field"]
+    loads = [r for r in cluster.records("journal") if b"LoadChanged" in (r.value or b"")]
+    assert len(loads) == cluster.partitions("journal")
 
 
-def test_a_policy_reaches_every_shard_and_is_in_force(log: MemoryCluster) -> None:
-    give(log, SET)
-    metrics = run_through(log)
-    events = [(r.partition, decode_event(r.value or b"")) for r in log.records("journal")]
+def test_a_policy_reaches_every_shard_and_is_in_force(cluster: MemoryCluster) -> None:
+    give(cluster, SET)
+    metrics = run_through(cluster)
+    events = [(r.partition, decode_event(r.value or b"")) for r in cluster.records("journal")]
     assert events == [(shard, PolicySet(version=0, policy=POLICY)) for shard in range(32)]
-    (kept,) = log.records("policies")
+    (kept,) = cluster.records("policies")
     assert PolicyInForce.decode(kept.value or b"") == PolicyInForce(version=0, who="me", at_ms=77, policy=POLICY)
     assert metrics.registry.get_sample_value("refrain_policy_version") == 0
 
 
-def test_a_load_reaches_every_shard_under_its_own_version(log: MemoryCluster) -> None:
-    give(log, SET, LOAD)
-    run_through(log)
-    events = [decode_event(r.value or b"") for r in log.records("journal") if r.offset == 1]
+def test_a_load_reaches_every_shard_under_its_own_version(cluster: MemoryCluster) -> None:
+    give(cluster, SET, LOAD)
+    run_through(cluster)
+    events = [decode_event(r.value or b"") for r in cluster.records("journal") if r.offset == 1]
     assert events == [LoadChanged(version=1, model="m", load=0.5, valid_until_ms=9)] * 32
-    assert len(log.records("policies")) == 1
+    assert len(cluster.records("policies")) == 1
 
 
-def test_a_policy_that_replaces_another_than_the_one_in_force_is_refused(log: MemoryCluster) -> None:
+def test_a_policy_that_replaces_another_than_the_one_in_force_is_refused(cluster: MemoryCluster) -> None:
     again = SET.model_copy(update={"expected_version": 0})
-    give(log, again, SET, again.model_copy(update={"expected_version": 1}), again)
-    run_through(log)
-    assert reasons(log) == ["stale_command", "stale_command"]
-    assert [PolicyInForce.decode(r.value or b"").version for r in log.records("policies")] == [1, 2]
+    give(cluster, again, SET, again.model_copy(update={"expected_version": 1}), again)
+    run_through(cluster)
+    assert reasons(cluster) == ["stale_command", "stale_command"]
+    assert [PolicyInForce.decode(r.value or b"").version for r in cluster.records("policies")] == [1, 2]
 
 
-def test_the_version_in_force_is_known_after_a_restart(log: MemoryCluster) -> None:
-    give(log, SET)
-    run_through(log)
-    give(log, SET.model_copy(update={"expected_version": 0}), SET.model_copy(update={"expected_version": 0}))
-    run_through(log)
-    assert reasons(log) == ["stale_command"]
+def test_the_version_in_force_is_known_after_a_restart(cluster: MemoryCluster) -> None:
+    give(cluster, SET)
+    run_through(cluster)
+    give(cluster, SET.model_copy(update={"expected_version": 0}), SET.model_copy(update={"expected_version": 0}))
+    run_through(cluster)
+    assert reasons(cluster) == ["stale_command"]
 
 
 @pytest.mark.parametrize(
@@ -132,35 +132,35 @@ def test_the_version_in_force_is_known_after_a_restart(log: MemoryCluster) -> No
     ],
 )
 def test_a_command_that_cannot_be_carried_out_is_kept_with_the_reason(
-    log: MemoryCluster, command: bytes, reason: str
+    cluster: MemoryCluster, command: bytes, reason: str
 ) -> None:
-    give(log, SET, command)
-    metrics = run_through(log)
-    assert reasons(log) == [reason]
-    assert log.records("dead-letters")[0].value == command
-    assert len(log.records("journal")) == 32
+    give(cluster, SET, command)
+    metrics = run_through(cluster)
+    assert reasons(cluster) == [reason]
+    assert cluster.records("dead-letters")[0].value == command
+    assert len(cluster.records("journal")) == 32
     labels = {"processor": "govern", "reason": reason}
     assert metrics.registry.get_sample_value("refrain_refused_total", labels) == 1
 
 
-def test_a_load_before_any_policy_is_refused(log: MemoryCluster) -> None:
-    give(log, LOAD)
-    run_through(log)
-    assert reasons(log) == ["bad_field"]
+def test_a_load_before_any_policy_is_refused(cluster: MemoryCluster) -> None:
+    give(cluster, LOAD)
+    run_through(cluster)
+    assert reasons(cluster) == ["bad_field"]
 
 
-def record_decision(log: MemoryCluster, **changed: Any) -> Decision:
+def record_decision(cluster: MemoryCluster, **changed: Any) -> Decision:
     decision = DECISION.model_copy(update=changed)
-    log.append([Outgoing("decisions", decision.id.encode(), decision.encode())])
+    cluster.append([Outgoing("decisions", decision.id.encode(), decision.encode())])
     return decision
 
 
-def test_each_kind_of_command_reaches_every_shard_in_order(log: MemoryCluster) -> None:
-    record_decision(log)
-    give(log, SET, Invalidate(who="me", tag="t"), JUDGE, Switch(who="me", on=False), LOAD)
-    run_through(log)
+def test_each_kind_of_command_reaches_every_shard_in_order(cluster: MemoryCluster) -> None:
+    record_decision(cluster)
+    give(cluster, SET, Invalidate(who="me", tag="t"), JUDGE, Switch(who="me", on=False), LOAD)
+    run_through(cluster)
     for shard in range(32):
-        events = [decode_event(r.value or b"") for r in log.records("journal") if r.partition == shard]
+        events = [decode_event(r.value or b"") for r in cluster.records("journal") if r.partition == shard]
         assert [type(event) for event in events] == [
             PolicySet,
             EntriesInvalidated,
@@ -169,32 +169,32 @@ def test_each_kind_of_command_reaches_every_shard_in_order(log: MemoryCluster) -
             LoadChanged,
         ]
         assert [event.version for event in events] == list(range(5))  # type: ignore[union-attr]
-    assert log.records("dead-letters") == []
+    assert cluster.records("dead-letters") == []
 
 
-def test_a_judgement_says_what_the_decision_served(log: MemoryCluster) -> None:
-    record_decision(log, id="another")
-    record_decision(log)
-    give(log, JUDGE)
-    run_through(log)
-    assert decode_event(log.records("journal")[0].value or b"") == HitJudged(
+def test_a_judgement_says_what_the_decision_served(cluster: MemoryCluster) -> None:
+    record_decision(cluster, id="another")
+    record_decision(cluster)
+    give(cluster, JUDGE)
+    run_through(cluster)
+    assert decode_event(cluster.records("journal")[0].value or b"") == HitJudged(
         version=0, decision_id="0-1-tag", correct=False, who="me", why="I looked", partition=1, category="chat",
         namespace="ab", entry_id="1-7", answer="cd", load=0.25,
     )  # fmt: skip
 
 
-def test_a_judgement_of_a_decision_that_is_recorded_a_little_later_is_carried_out(log: MemoryCluster) -> None:
-    give(log, JUDGE, LOAD)
+def test_a_judgement_of_a_decision_that_is_recorded_a_little_later_is_carried_out(cluster: MemoryCluster) -> None:
+    give(cluster, JUDGE, LOAD)
     rounds = itertools.count()
 
     def until() -> bool:
         if next(rounds) == 3:
-            record_decision(log)
-        return position(log) == 2
+            record_decision(cluster)
+        return position(cluster) == 2
 
-    govern(log, until)
-    assert len([r for r in log.records("journal") if isinstance(decode_event(r.value or b""), HitJudged)]) == 32
-    assert reasons(log) == ["bad_field"], "there is no policy that names the model of the load"
+    govern(cluster, until)
+    assert len([r for r in cluster.records("journal") if isinstance(decode_event(r.value or b""), HitJudged)]) == 32
+    assert reasons(cluster) == ["bad_field"], "there is no policy that names the model of the load"
 
 
 class Failing(MemoryCluster):
@@ -215,39 +215,39 @@ class Failing(MemoryCluster):
 
 
 def test_a_judgement_that_cannot_be_looked_up_is_not_lost() -> None:
-    log = Failing(lambda: 77)
-    record_decision(log)
-    give(log, JUDGE)
-    log.decisions_are_away = True
+    cluster = Failing(lambda: 77)
+    record_decision(cluster)
+    give(cluster, JUDGE)
+    cluster.decisions_are_away = True
     with pytest.raises(ClusterFailed):
-        govern(log, lambda: False)
-    assert position(log) == 0
-    log.decisions_are_away = False
-    run_through(log)
-    assert len(log.records("journal")) == 32
+        govern(cluster, lambda: False)
+    assert position(cluster) == 0
+    cluster.decisions_are_away = False
+    run_through(cluster)
+    assert len(cluster.records("journal")) == 32
 
 
 def test_a_command_that_a_shard_does_not_get_reaches_none() -> None:
-    log = Failing(lambda: 77)
-    give(log, SET)
-    log.journal_has_lost_a_shard = True
+    cluster = Failing(lambda: 77)
+    give(cluster, SET)
+    cluster.journal_has_lost_a_shard = True
     with pytest.raises(SendFailed):
-        govern(log, lambda: False)
-    assert log.records("journal") == log.records("policies") == log.records("dead-letters") == []
-    assert position(log) == 0
-    log.journal_has_lost_a_shard = False
-    run_through(log)
-    assert len(log.records("journal")) == 32
+        govern(cluster, lambda: False)
+    assert cluster.records("journal") == cluster.records("policies") == cluster.records("dead-letters") == []
+    assert position(cluster) == 0
+    cluster.journal_has_lost_a_shard = False
+    run_through(cluster)
+    assert len(cluster.records("journal")) == 32
 
 
-def test_a_second_worker_takes_the_name_and_goes_on(log: MemoryCluster) -> None:
-    give(log, SET, LOAD)
-    govern(log, lambda: position(log) >= 1)
-    run_through(log)
-    assert [r.offset for r in log.records("journal") if r.partition == 0] == [0, 1]
+def test_a_second_worker_takes_the_name_and_goes_on(cluster: MemoryCluster) -> None:
+    give(cluster, SET, LOAD)
+    govern(cluster, lambda: position(cluster) >= 1)
+    run_through(cluster)
+    assert [r.offset for r in cluster.records("journal") if r.partition == 0] == [0, 1]
 
 
 def test_a_control_topic_with_more_partitions_stops_the_start() -> None:
-    log = MemoryCluster(lambda: 0, {"control": 2, "policies": 1, "journal": 4, "decisions": 1, "dead-letters": 1})
+    cluster = MemoryCluster(lambda: 0, {"control": 2, "policies": 1, "journal": 4, "decisions": 1, "dead-letters": 1})
     with pytest.raises(WrongSetup, match="one partition"):
-        govern(log, lambda: True)
+        govern(cluster, lambda: True)

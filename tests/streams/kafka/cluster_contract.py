@@ -19,8 +19,10 @@ WAIT_S = 15.0
 class ClusterUnderTest:
     """A log under test, and the means to make and remake its topics."""
 
-    def __init__(self, log: Cluster, create: Callable[[str, int], None], recreate: Callable[[str, int], None]) -> None:
-        self.log = log
+    def __init__(
+        self, cluster: Cluster, create: Callable[[str, int], None], recreate: Callable[[str, int], None]
+    ) -> None:
+        self.cluster = cluster
         self.create = create
         self.recreate = recreate
 
@@ -51,23 +53,23 @@ def values(records: Sequence[Record]) -> list[bytes | None]:
     return [record.value for record in records]
 
 
-def poll_until(reader: Consumer, count: int, attempts: int = 300) -> list[Record]:
+def poll_until(consumer: Consumer, count: int, attempts: int = 300) -> list[Record]:
     """Poll until so many records came; what came when they do not."""
     got: list[Record] = []
     for _ in range(attempts):
-        got += reader.poll(100, 0.05)
+        got += consumer.poll(100, 0.05)
         if len(got) >= count:
             break
     return got
 
 
-def join(reader: Consumer, attempts: int = 300) -> list[int]:
+def join(consumer: Consumer, attempts: int = 300) -> list[int]:
     """Poll a reader that has nothing to read until it owns partitions."""
     for _ in range(attempts):
-        assert reader.poll(1, 0.05) == []
-        if reader.assignment():
+        assert consumer.poll(1, 0.05) == []
+        if consumer.assignment():
             break
-    return reader.assignment()
+    return consumer.assignment()
 
 
 class ClusterContract:
@@ -83,36 +85,36 @@ class ClusterContract:
     def test_records_of_a_partition_are_read_in_the_order_they_were_sent(
         self, cluster: ClusterUnderTest, topic: str
     ) -> None:
-        writer = cluster.log.producer()
+        producer = cluster.cluster.producer()
         for first in (0, 50, 100):
-            writer.send(records_of(topic, 50, first=first))
-        reader = cluster.log.consumer(topic, GROUP)
-        got = poll_until(reader, 150)
+            producer.send(records_of(topic, 50, first=first))
+        consumer = cluster.cluster.consumer(topic, GROUP)
+        got = poll_until(consumer, 150)
         assert values(got) == [str(number).encode() for number in range(150)]
         assert [record.offset for record in got] == list(range(150))
         assert all(a.timestamp_ms <= b.timestamp_ms for a, b in pairwise(got))
         assert {(record.topic, record.partition) for record in got} == {(topic, 0)}
-        reader.close()
+        consumer.close()
 
     def test_a_poll_takes_no_more_than_it_is_asked_for(self, cluster: ClusterUnderTest, topic: str) -> None:
-        cluster.log.producer().send(records_of(topic, 10))
-        reader = cluster.log.consumer(topic, GROUP)
+        cluster.cluster.producer().send(records_of(topic, 10))
+        consumer = cluster.cluster.consumer(topic, GROUP)
         sizes: list[int] = []
         while sum(sizes) < 10:
-            sizes.append(len(reader.poll(4, 0.2)))
+            sizes.append(len(consumer.poll(4, 0.2)))
         assert max(sizes) <= 4
-        reader.close()
+        consumer.close()
 
     def test_a_key_decides_the_partition_as_murmur2_does(self, cluster: ClusterUnderTest, topic: str) -> None:
         keys = [f"tenant/category/{number}".encode() for number in range(40)]
-        cluster.log.producer().send([Outgoing(topic, key, key) for key in keys])
-        found = {r.key: r.partition for p in range(3) for r in cluster.log.scan(topic, p)}
+        cluster.cluster.producer().send([Outgoing(topic, key, key) for key in keys])
+        found = {r.key: r.partition for p in range(3) for r in cluster.cluster.scan(topic, p)}
         assert found == {key: partition_of(key, 3) for key in keys}
         assert set(found.values()) == {0, 1, 2}
 
     def test_a_record_without_a_key_lands_in_some_partition(self, cluster: ClusterUnderTest, topic: str) -> None:
-        cluster.log.producer().send([Outgoing(topic, None, b"alone")])
-        assert [r.value for p in range(3) for r in cluster.log.scan(topic, p)] == [b"alone"]
+        cluster.cluster.producer().send([Outgoing(topic, None, b"alone")])
+        assert [r.value for p in range(3) for r in cluster.cluster.scan(topic, p)] == [b"alone"]
 
     def test_headers_and_missing_values_survive(self, cluster: ClusterUnderTest, topic: str) -> None:
         headers = (("trace", b"\x00\xff"), ("empty", b""), ("none", None), ("trace", b"again"))
@@ -121,185 +123,185 @@ class ClusterContract:
             Outgoing(topic, b"k", None, (), 1),
             Outgoing(topic, None, b"", (), 1),
         ]
-        cluster.log.producer().send(sent)
-        got = list(cluster.log.scan(topic, 1))
+        cluster.cluster.producer().send(sent)
+        got = list(cluster.cluster.scan(topic, 1))
         assert [(r.key, r.value, r.headers) for r in got] == [(o.key, o.value, o.headers) for o in sent]
 
     def test_a_group_goes_on_where_it_committed_with_its_note(self, cluster: ClusterUnderTest, topic: str) -> None:
-        cluster.log.producer().send(records_of(topic, 10))
-        first = cluster.log.consumer(topic, GROUP)
+        cluster.cluster.producer().send(records_of(topic, 10))
+        first = cluster.cluster.consumer(topic, GROUP)
         poll_until(first, 10)
         first.commit({0: OffsetAndMetadata(4, "what was done: 7")})
         first.close()
-        second = cluster.log.consumer(topic, GROUP)
+        second = cluster.cluster.consumer(topic, GROUP)
         assert values(poll_until(second, 6)) == [b"4", b"5", b"6", b"7", b"8", b"9"]
         assert second.committed([0, 1]) == {0: OffsetAndMetadata(4, "what was done: 7")}
         second.close()
 
     def test_groups_do_not_know_each_other(self, cluster: ClusterUnderTest, topic: str) -> None:
-        cluster.log.producer().send(records_of(topic, 3))
+        cluster.cluster.producer().send(records_of(topic, 3))
         for group in ("one", "two"):
-            reader = cluster.log.consumer(topic, group)
-            assert len(poll_until(reader, 3)) == 3
-            reader.commit({0: OffsetAndMetadata(3)})
-            reader.close()
+            consumer = cluster.cluster.consumer(topic, group)
+            assert len(poll_until(consumer, 3)) == 3
+            consumer.commit({0: OffsetAndMetadata(3)})
+            consumer.close()
 
     def test_without_from_start_nothing_is_read_before_a_seek(self, cluster: ClusterUnderTest, topic: str) -> None:
-        cluster.log.producer().send(records_of(topic, 5))
-        reader = cluster.log.consumer(topic, GROUP, from_start=False)
-        assert join(reader) == [0, 1, 2]
-        assert reader.poll(10, 0.3) == []
-        reader.seek(0, 3)
-        reader.resume([0])
-        assert values(poll_until(reader, 2)) == [b"3", b"4"]
-        reader.close()
+        cluster.cluster.producer().send(records_of(topic, 5))
+        consumer = cluster.cluster.consumer(topic, GROUP, from_start=False)
+        assert join(consumer) == [0, 1, 2]
+        assert consumer.poll(10, 0.3) == []
+        consumer.seek(0, 3)
+        consumer.resume([0])
+        assert values(poll_until(consumer, 2)) == [b"3", b"4"]
+        consumer.close()
 
     def test_a_paused_partition_gives_nothing_until_it_is_resumed(self, cluster: ClusterUnderTest, topic: str) -> None:
-        writer = cluster.log.producer()
-        reader = cluster.log.consumer(topic, GROUP)
-        join(reader)
-        reader.pause([0])
-        writer.send([*records_of(topic, 2, partition=0), *records_of(topic, 2, partition=1, first=10)])
-        assert values(poll_until(reader, 2)) == [b"10", b"11"]
-        assert reader.poll(10, 0.3) == []
-        reader.resume([0])
-        assert values(poll_until(reader, 2)) == [b"0", b"1"]
-        reader.close()
+        producer = cluster.cluster.producer()
+        consumer = cluster.cluster.consumer(topic, GROUP)
+        join(consumer)
+        consumer.pause([0])
+        producer.send([*records_of(topic, 2, partition=0), *records_of(topic, 2, partition=1, first=10)])
+        assert values(poll_until(consumer, 2)) == [b"10", b"11"]
+        assert consumer.poll(10, 0.3) == []
+        consumer.resume([0])
+        assert values(poll_until(consumer, 2)) == [b"0", b"1"]
+        consumer.close()
 
     def test_a_listener_hears_what_it_gets_and_what_it_gives_back(self, cluster: ClusterUnderTest, topic: str) -> None:
         listener = Remembering()
-        reader = cluster.log.consumer(topic, GROUP, listener)
-        join(reader)
-        reader.close()
+        consumer = cluster.cluster.consumer(topic, GROUP, listener)
+        join(consumer)
+        consumer.close()
         assert listener.heard == [("assigned", (0, 1, 2)), ("revoked", (0, 1, 2))]
 
     def test_a_reader_is_known_by_another_id_each_time_it_joins(self, cluster: ClusterUnderTest, topic: str) -> None:
-        first = cluster.log.consumer(topic, GROUP)
+        first = cluster.cluster.consumer(topic, GROUP)
         assert first.member_id() == ""
         join(first)
         known = first.member_id()
         assert known != ""
         assert first.member_id() == known
         first.close()
-        second = cluster.log.consumer(topic, GROUP)
+        second = cluster.cluster.consumer(topic, GROUP)
         join(second)
         assert second.member_id() not in ("", known)
         second.close()
 
     def test_lag_is_what_is_left_to_read(self, cluster: ClusterUnderTest, topic: str) -> None:
-        cluster.log.producer().send(records_of(topic, 20))
-        reader = cluster.log.consumer(topic, GROUP)
+        cluster.cluster.producer().send(records_of(topic, 20))
+        consumer = cluster.cluster.consumer(topic, GROUP)
         got = 0
         while got < 5:
-            got += len(reader.poll(5 - got, 0.1))
-        assert reader.lag()[0] == 15
-        reader.close()
+            got += len(consumer.poll(5 - got, 0.1))
+        assert consumer.lag()[0] == 15
+        consumer.close()
 
     def test_a_transaction_moves_the_position_with_its_records(self, cluster: ClusterUnderTest, topic: str) -> None:
         cluster.create("out-" + topic, 1)
-        cluster.log.producer().send(records_of(topic, 3))
-        reader = cluster.log.consumer(topic, GROUP)
-        poll_until(reader, 3)
-        writer = cluster.log.transactional("one")
+        cluster.cluster.producer().send(records_of(topic, 3))
+        consumer = cluster.cluster.consumer(topic, GROUP)
+        poll_until(consumer, 3)
+        producer = cluster.cluster.transactional("one")
         out = Outgoing("out-" + topic, b"k", b"done", (), 0)
-        assert writer.transact([out], reader.group_metadata(), {0: OffsetAndMetadata(3, "note")}) == {
+        assert producer.transact([out], consumer.group_metadata(), {0: OffsetAndMetadata(3, "note")}) == {
             ("out-" + topic, 0): 1
         }
-        assert values(list(cluster.log.scan("out-" + topic, 0))) == [b"done"]
-        assert reader.committed([0]) == {0: OffsetAndMetadata(3, "note")}
-        reader.close()
+        assert values(list(cluster.cluster.scan("out-" + topic, 0))) == [b"done"]
+        assert consumer.committed([0]) == {0: OffsetAndMetadata(3, "note")}
+        consumer.close()
 
     def test_a_failed_transaction_leaves_neither_records_nor_positions(
         self, cluster: ClusterUnderTest, topic: str
     ) -> None:
-        cluster.log.producer().send(records_of(topic, 3))
-        reader = cluster.log.consumer(topic, GROUP)
-        poll_until(reader, 3)
-        writer = cluster.log.transactional("one")
+        cluster.cluster.producer().send(records_of(topic, 3))
+        consumer = cluster.cluster.consumer(topic, GROUP)
+        poll_until(consumer, 3)
+        producer = cluster.cluster.transactional("one")
         with pytest.raises(SendFailed):
-            writer.transact(
+            producer.transact(
                 [Outgoing(topic, b"k", b"half", (), 1), Outgoing(topic, b"k", b"x" * 150_000, (), 1)],
-                reader.group_metadata(),
+                consumer.group_metadata(),
                 {0: OffsetAndMetadata(3)},
             )
-        assert list(cluster.log.scan(topic, 1)) == []
-        assert reader.committed([0]) == {}
+        assert list(cluster.cluster.scan(topic, 1)) == []
+        assert consumer.committed([0]) == {}
         # A worker stops at a refused record; the one that is started next has the same name.
-        again = cluster.log.transactional("one")
-        again.transact([Outgoing(topic, b"k", b"whole", (), 1)], reader.group_metadata(), {0: OffsetAndMetadata(3)})
-        assert values(list(cluster.log.scan(topic, 1))) == [b"whole"]
-        assert values(poll_until(reader, 1)) == [b"whole"]
-        assert reader.committed([0]) == {0: OffsetAndMetadata(3)}
-        reader.close()
+        again = cluster.cluster.transactional("one")
+        again.transact([Outgoing(topic, b"k", b"whole", (), 1)], consumer.group_metadata(), {0: OffsetAndMetadata(3)})
+        assert values(list(cluster.cluster.scan(topic, 1))) == [b"whole"]
+        assert values(poll_until(consumer, 1)) == [b"whole"]
+        assert consumer.committed([0]) == {0: OffsetAndMetadata(3)}
+        consumer.close()
 
     def test_a_second_transactional_writer_of_a_name_fences_the_first(
         self, cluster: ClusterUnderTest, topic: str
     ) -> None:
-        first = cluster.log.transactional("shard-0")
+        first = cluster.cluster.transactional("shard-0")
         first.transact(records_of(topic, 1), None, {})
-        second = cluster.log.transactional("shard-0")
+        second = cluster.cluster.transactional("shard-0")
         second.transact(records_of(topic, 1, first=1), None, {})
         for _ in range(2):
             with pytest.raises(Fenced):
                 first.transact(records_of(topic, 1, first=99), None, {})
         second.transact(records_of(topic, 1, first=2), None, {})
-        assert values(list(cluster.log.scan(topic, 0))) == [b"0", b"1", b"2"]
+        assert values(list(cluster.cluster.scan(topic, 0))) == [b"0", b"1", b"2"]
 
     def test_transactional_writers_of_other_names_do_not_meet(self, cluster: ClusterUnderTest, topic: str) -> None:
-        writers = [cluster.log.transactional(name) for name in ("shard-0", "shard-1")]
-        for number, writer in enumerate([*writers, *writers]):
-            writer.transact(records_of(topic, 1, first=number), None, {})
-        assert values(list(cluster.log.scan(topic, 0))) == [b"0", b"1", b"2", b"3"]
+        writers = [cluster.cluster.transactional(name) for name in ("shard-0", "shard-1")]
+        for number, producer in enumerate([*writers, *writers]):
+            producer.transact(records_of(topic, 1, first=number), None, {})
+        assert values(list(cluster.cluster.scan(topic, 0))) == [b"0", b"1", b"2", b"3"]
 
     def test_a_scan_goes_from_an_offset_to_the_end_of_one_partition(
         self, cluster: ClusterUnderTest, topic: str
     ) -> None:
-        cluster.log.producer().send([*records_of(topic, 10), *records_of(topic, 5, partition=1)])
-        assert values(list(cluster.log.scan(topic, 0, 7))) == [b"7", b"8", b"9"]
-        assert list(cluster.log.scan(topic, 0, 10)) == []
-        assert list(cluster.log.scan(topic, 2)) == []
-        assert cluster.log.ends(topic) == {0: (0, 10), 1: (0, 5), 2: (0, 0)}
+        cluster.cluster.producer().send([*records_of(topic, 10), *records_of(topic, 5, partition=1)])
+        assert values(list(cluster.cluster.scan(topic, 0, 7))) == [b"7", b"8", b"9"]
+        assert list(cluster.cluster.scan(topic, 0, 10)) == []
+        assert list(cluster.cluster.scan(topic, 2)) == []
+        assert cluster.cluster.ends(topic) == {0: (0, 10), 1: (0, 5), 2: (0, 0)}
 
     def test_a_scan_ends_early_when_it_is_told_to(self, cluster: ClusterUnderTest, topic: str) -> None:
-        cluster.log.producer().send(records_of(topic, 10))
+        cluster.cluster.producer().send(records_of(topic, 10))
         taken: list[Record] = []
-        for record in cluster.log.scan(topic, 0, stop=lambda: len(taken) >= 3):
+        for record in cluster.cluster.scan(topic, 0, stop=lambda: len(taken) >= 3):
             taken.append(record)
         assert values(taken) == [b"0", b"1", b"2"]
 
     def test_a_record_for_a_missing_topic_or_partition_is_refused(self, cluster: ClusterUnderTest, topic: str) -> None:
-        writer = cluster.log.producer()
+        producer = cluster.cluster.producer()
         with pytest.raises(SendFailed, match="no-such-topic"):
-            writer.send([Outgoing("no-such-topic", b"k", b"v")])
+            producer.send([Outgoing("no-such-topic", b"k", b"v")])
         with pytest.raises(SendFailed):
-            writer.send([Outgoing(topic, b"k", b"v", (), 7)])
-        writer.send(records_of(topic, 1))
-        assert len(list(cluster.log.scan(topic, 0))) == 1
+            producer.send([Outgoing(topic, b"k", b"v", (), 7)])
+        producer.send(records_of(topic, 1))
+        assert len(list(cluster.cluster.scan(topic, 0))) == 1
 
     def test_asking_about_a_missing_topic_says_what_to_do(self, cluster: ClusterUnderTest) -> None:
         for question in (
-            cluster.log.partitions,
-            cluster.log.topic_id,
-            cluster.log.ends,
-            lambda topic: list(cluster.log.scan(topic, 0)),
+            cluster.cluster.partitions,
+            cluster.cluster.topic_id,
+            cluster.cluster.ends,
+            lambda topic: list(cluster.cluster.scan(topic, 0)),
         ):
             with pytest.raises(WrongSetup, match="refrain topics create"):
                 question("no-such-topic")
 
     def test_a_topic_made_again_has_another_identity(self, cluster: ClusterUnderTest, topic: str) -> None:
-        before = cluster.log.topic_id(topic)
-        assert cluster.log.topic_id(topic) == before
-        assert cluster.log.partitions(topic) == 3
+        before = cluster.cluster.topic_id(topic)
+        assert cluster.cluster.topic_id(topic) == before
+        assert cluster.cluster.partitions(topic) == 3
         cluster.recreate(topic, 2)
-        assert cluster.log.topic_id(topic) != before
-        assert cluster.log.partitions(topic) == 2
+        assert cluster.cluster.topic_id(topic) != before
+        assert cluster.cluster.partitions(topic) == 2
 
     @pytest.mark.parametrize("size", [150_000, 3_000_000])
     def test_a_record_too_large_is_refused_and_the_writer_goes_on(
         self, cluster: ClusterUnderTest, topic: str, size: int
     ) -> None:
-        writer = cluster.log.producer()
+        producer = cluster.cluster.producer()
         with pytest.raises(SendFailed, match=topic):
-            writer.send([Outgoing(topic, b"k", b"x" * size, (), 0)])
-        writer.send(records_of(topic, 2))
-        assert values(list(cluster.log.scan(topic, 0))) == [b"0", b"1"]
+            producer.send([Outgoing(topic, b"k", b"x" * size, (), 0)])
+        producer.send(records_of(topic, 2))
+        assert values(list(cluster.cluster.scan(topic, 0))) == [b"0", b"1"]

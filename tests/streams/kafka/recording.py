@@ -80,11 +80,11 @@ class RecordingLog:
 class RecordingWriter:
     """Notes what it sends."""
 
-    def __init__(self, log: RecordingLog, inner: Producer) -> None:
-        self._log, self._inner = log, inner
+    def __init__(self, cluster: RecordingLog, inner: Producer) -> None:
+        self._cluster, self._inner = cluster, inner
 
     def send(self, records: Sequence[Outgoing]) -> None:
-        self._log.note_written(records)
+        self._cluster.note_written(records)
         self._inner.send(records)
 
     def close(self) -> None:
@@ -94,13 +94,13 @@ class RecordingWriter:
 class RecordingTransactions:
     """Notes what it writes in transactions."""
 
-    def __init__(self, log: RecordingLog, inner: TransactionalProducer) -> None:
-        self._log, self._inner = log, inner
+    def __init__(self, cluster: RecordingLog, inner: TransactionalProducer) -> None:
+        self._cluster, self._inner = cluster, inner
 
     def transact(
         self, records: Sequence[Outgoing], member: GroupMetadata | None, positions: Mapping[int, OffsetAndMetadata]
     ) -> EndOffsets:
-        self._log.note_written(records)
+        self._cluster.note_written(records)
         return self._inner.transact(records, member, positions)
 
     def close(self) -> None:

@@ -16,57 +16,57 @@ class TestMemoryLog(ClusterContract):
     @pytest.fixture
     def cluster(self) -> ClusterUnderTest:
         ticks = itertools.count(1_000)
-        log = MemoryCluster(lambda: next(ticks), {})
+        cluster = MemoryCluster(lambda: next(ticks), {})
 
         def create(topic: str, partitions: int) -> None:
-            log.create(topic, partitions, max_bytes=100_000)
+            cluster.create(topic, partitions, max_bytes=100_000)
 
-        return ClusterUnderTest(log, create, create)
+        return ClusterUnderTest(cluster, create, create)
 
 
 def test_stamps_never_run_backwards_in_a_partition() -> None:
     clock = iter([5, 3, 9])
-    log = MemoryCluster(lambda: next(clock), {"things": 1})
-    log.producer().send(records_of("things", 3))
-    assert [record.timestamp_ms for record in log.records("things")] == [5, 5, 9]
+    cluster = MemoryCluster(lambda: next(clock), {"things": 1})
+    cluster.producer().send(records_of("things", 3))
+    assert [record.timestamp_ms for record in cluster.records("things")] == [5, 5, 9]
 
 
 def test_without_other_wishes_it_has_the_topics_of_the_table() -> None:
-    log = MemoryCluster(lambda: 0)
-    assert log.partitions("journal") == log.partitions("documents") == 32
+    cluster = MemoryCluster(lambda: 0)
+    assert cluster.partitions("journal") == cluster.partitions("documents") == 32
 
 
 def test_a_second_member_of_a_group_takes_over_and_fences_the_first() -> None:
-    log = MemoryCluster(lambda: 0, {"things": 1})
+    cluster = MemoryCluster(lambda: 0, {"things": 1})
     listener = Remembering()
-    first = log.consumer("things", "group", listener)
+    first = cluster.consumer("things", "group", listener)
     first.poll(1, 0)
-    second = log.consumer("things", "group")
+    second = cluster.consumer("things", "group")
     for attempt in (
         lambda: first.poll(1, 0),
         lambda: first.commit({0: OffsetAndMetadata(1)}),
-        lambda: log.transactional("one").transact(
+        lambda: cluster.transactional("one").transact(
             [Outgoing("things", b"k", b"v")], first.group_metadata(), {0: OffsetAndMetadata(1)}
         ),
     ):
         with pytest.raises(Fenced):
             attempt()
     assert ("lost", (0,)) in listener.heard
-    assert log.records("things") == []
+    assert cluster.records("things") == []
     assert second.poll(1, 0) == []
 
 
 def test_reading_on_without_a_position_is_an_error() -> None:
-    log = MemoryCluster(lambda: 0, {"things": 1})
-    log.producer().send(records_of("things", 1))
-    reader = log.consumer("things", "group", from_start=False)
-    reader.poll(1, 0)
-    reader.resume([0])
+    cluster = MemoryCluster(lambda: 0, {"things": 1})
+    cluster.producer().send(records_of("things", 1))
+    consumer = cluster.consumer("things", "group", from_start=False)
+    consumer.poll(1, 0)
+    consumer.resume([0])
     with pytest.raises(OffsetLost):
-        reader.poll(1, 0)
+        consumer.poll(1, 0)
 
 
 def test_all_records_of_a_topic_can_be_listed() -> None:
-    log = MemoryCluster(lambda: 0, {"things": 2})
-    log.producer().send([*records_of("things", 1, partition=1), *records_of("things", 1, first=5)])
-    assert values(log.records("things")) == [b"5", b"0"]
+    cluster = MemoryCluster(lambda: 0, {"things": 2})
+    cluster.producer().send([*records_of("things", 1, partition=1), *records_of("things", 1, first=5)])
+    assert values(cluster.records("things")) == [b"5", b"0"]

@@ -111,18 +111,20 @@ class Stage:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.log = MemoryCluster(self.clock, PARTITIONS, {"journal": JOURNAL_ID})
+        self.cluster = MemoryCluster(self.clock, PARTITIONS, {"journal": JOURNAL_ID})
         self.stores: dict[int, Store] = {}
 
     def journal(self, journal: Journal) -> None:
-        self.log.append([Outgoing("journal", None, r.value, (), journal.partition) for r in journal.records])
+        self.cluster.append([Outgoing("journal", None, r.value, (), journal.partition) for r in journal.records])
 
     def worker(self, commit_ms: int = 1) -> LookupWorker:
         settings = Settings().model_copy(
             update={"lookup": Settings().lookup.model_copy(update={"commit_interval_ms": commit_ms, "batch_max": 3})}
         )
         seconds = itertools.count()
-        return LookupWorker(settings, self.log, Metrics(), self.store, "w", self.clock, lambda: next(seconds), AtOnce())
+        return LookupWorker(
+            settings, self.cluster, Metrics(), self.store, "w", self.clock, lambda: next(seconds), AtOnce()
+        )
 
     def store(self, partition: int) -> Store:
         return self.stores.setdefault(partition, MemoryStore())
@@ -134,14 +136,14 @@ class Stage:
         worker.commit()
 
     def responses(self) -> list[bytes]:
-        return [record.value or b"" for record in self.log.records("responses")]
+        return [record.value or b"" for record in self.cluster.records("responses")]
 
     def decisions(self) -> list[str]:
-        return [Decision.decode(record.value or b"").id for record in self.log.records("decisions")]
+        return [Decision.decode(record.value or b"").id for record in self.cluster.records("decisions")]
 
     def documents(self, partition: int) -> dict[bytes, bytes]:
         rows: dict[bytes, bytes | None] = {}
-        for record in self.log.topic("documents").records[partition]:
+        for record in self.cluster.topic("documents").records[partition]:
             rows[record.key or b""] = record.value
         return {key: value for key, value in rows.items() if value is not None}
 
@@ -214,7 +216,7 @@ def test_a_worker_gives_what_a_fold_gives_and_keeps_what_it_knows() -> None:
 
 def stage_records(stage: Stage, partition: int) -> Journal:
     journal = Journal(partition)
-    journal.records = list(stage.log.topic("journal").records[partition])
+    journal.records = list(stage.cluster.topic("journal").records[partition])
     return journal
 
 
@@ -228,9 +230,9 @@ def test_a_crash_after_any_step_loses_nothing_and_decides_nothing_twice(
     stage.journal(made())
     crashing: Any = stage.worker(commit_ms=1 if step != "before_2" else 10_000_000)
     if step == "before_2":
-        crashing._writer = CrashingWriter(crashing._writer, after)
+        crashing._producer = CrashingWriter(crashing._producer, after)
     else:
-        crashing._commits._writer = CrashingCommits(crashing._commits._writer, after, step == "after_3")
+        crashing._commits._producer = CrashingCommits(crashing._commits._producer, after, step == "after_3")
     with pytest.raises(Crash):
         stage.run(crashing)
     stage.run(stage.worker())
@@ -278,7 +280,7 @@ def test_a_commit_that_meets_a_rebalance_is_made_after_it() -> None:
                 raise Rebalanced("ILLEGAL_GENERATION")
             return self.inner.transact(*args)
 
-    worker._commits._writer = Once(worker._commits._writer)
+    worker._commits._producer = Once(worker._commits._producer)
     stage.run(worker)
     assert stage.decisions() == []
     worker.commit()
@@ -289,11 +291,11 @@ def test_a_shard_acknowledges_the_commands_that_it_has_folded_and_tells_its_stat
     stage = Stage()
     stage.journal(moving())
     stage.run(stage.worker())
-    done = [Acknowledgement.decode(record.value or b"") for record in stage.log.records("acknowledgements")]
+    done = [Acknowledgement.decode(record.value or b"") for record in stage.cluster.records("acknowledgements")]
     assert {(each.processor, each.worker) for each in done} == {("lookup", "0")}
     assert [each.version for each in done] == sorted({each.version for each in done})
     assert done[-1].version == 7
-    told = [ShardStats.decode(record.value or b"") for record in stage.log.records("stats")][-1]
+    told = [ShardStats.decode(record.value or b"") for record in stage.cluster.records("stats")][-1]
     assert (told.partition, told.control, told.policy_version) == (0, 7, 7)
     assert told.categories["code"].tally.asked == len(stage.decisions())
 
@@ -332,7 +334,7 @@ def test_what_comes_and_goes_between_two_commits_leaves_no_trace_in_documents() 
     journal.ask("how?", vector(1))
     stage.journal(journal)
     stage.run(stage.worker(commit_ms=10_000_000))
-    columns = {(record.key or b"").split(b"/")[0] for record in stage.log.records("documents")}
+    columns = {(record.key or b"").split(b"/")[0] for record in stage.cluster.records("documents")}
     assert columns == {b"entries", b"stats", b"policies", b"tallies", b"meta"}
 
 
@@ -343,12 +345,12 @@ def test_a_tick_is_sent_once_when_a_deadline_passes() -> None:
     stage.journal(journal)
     worker = stage.worker()
     stage.run(worker)
-    assert len(stage.log.topic("journal").records[0]) == 2
+    assert len(stage.cluster.topic("journal").records[0]) == 2
     stage.clock.now_ms += 10_001
     stage.run(worker)
     (response,) = [Response.decode(each) for each in stage.responses()]
     assert response.outcome is Outcome.ERROR
-    ticks = [r for r in stage.log.topic("journal").records[0] if b'"Tick"' in (r.value or b"")]
+    ticks = [r for r in stage.cluster.topic("journal").records[0] if b'"Tick"' in (r.value or b"")]
     assert len(ticks) == 1
 
 
@@ -369,7 +371,7 @@ def test_all_who_wait_are_told_when_their_deadline_passes_however_many_they_are(
 
 def test_one_partition_that_waits_for_an_upgrade_does_not_stop_the_others() -> None:
     stage = Stage()
-    stage.log.append([Outgoing("journal", None, b'{"v":9,"kind":"Asked"}', (), 0)])
+    stage.cluster.append([Outgoing("journal", None, b'{"v":9,"kind":"Asked"}', (), 0)])
     stage.journal(traffic(1))
     worker = stage.worker()
     _, decided, _ = expected(stage_records(stage, 1))
@@ -384,17 +386,17 @@ def test_effects_that_the_broker_refuses_stop_the_worker() -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
     worker = stage.worker()
-    del stage.log._topics["forwards"]
+    del stage.cluster._topics["forwards"]
     with pytest.raises(SendFailed):
         stage.run(worker)
 
 
 def test_topics_that_do_not_fit_together_stop_the_worker_at_start() -> None:
     stage = Stage()
-    stage.log.create("documents", 3)
+    stage.cluster.create("documents", 3)
     with pytest.raises(WrongSetup, match="must be the same"):
         stage.worker()
-    del stage.log._topics["documents"]
+    del stage.cluster._topics["documents"]
     with pytest.raises(WrongSetup, match="topics create"):
         stage.worker()
 
@@ -448,10 +450,10 @@ def test_documents_of_another_journal_are_not_folded_on(change: str) -> None:
     stage.journal(journal)
     stage.run(stage.worker())
     if change == "count":
-        stage.log.create("journal", 4, topic_id=JOURNAL_ID)
+        stage.cluster.create("journal", 4, topic_id=JOURNAL_ID)
     with pytest.raises(WrongSetup, match="journal"):
         restore(
-            stage.log,
+            stage.cluster,
             0,
             "other-id" if change == "journal_id" else JOURNAL_ID,
             MemoryStore(),
@@ -467,8 +469,8 @@ def test_a_store_older_than_the_deletions_that_are_kept_is_restored_from_the_sta
     store = stage.stores[0]
     reach = store.reach()
     store.write({b"entries/00000000000000000009": b"junk that a deletion missed"}, reach)
-    stage.clock.now_ms += stage.log.tombstones_ms("documents")
-    restore(stage.log, 0, JOURNAL_ID, store, stage.clock, lambda: False)
+    stage.clock.now_ms += stage.cluster.tombstones_ms("documents")
+    restore(stage.cluster, 0, JOURNAL_ID, store, stage.clock, lambda: False)
     assert dict(store.scan()) == stage.documents(0)
 
 
@@ -479,6 +481,6 @@ def test_a_store_whose_records_cannot_be_read_is_restored_from_the_start() -> No
     store = stage.stores[0]
     (key, _), *_ = store.scan(b"entries/")
     store.write({key: b"{junk"}, store.reach())
-    shard = restore(stage.log, 0, JOURNAL_ID, store, stage.clock, lambda: False)
+    shard = restore(stage.cluster, 0, JOURNAL_ID, store, stage.clock, lambda: False)
     assert len(shard.entries) == 4
     assert dict(store.scan()) == stage.documents(0)

@@ -334,55 +334,57 @@ def test_dead_letters_of_what_may_be_kept_are_as_they_came(closed: Populate) -> 
 
 
 def test_a_worker_acknowledges_the_policy_and_withholds_by_it() -> None:
-    log = MemoryCluster(lambda: 5)
+    cluster = MemoryCluster(lambda: 5)
     policy = PolicyInForce(version=7, who="w", at_ms=0, policy=CLOSED)
-    log.append([Outgoing("policies", POLICY_KEY, policy.encode())])
-    log.append(
-        [Outgoing("completions", b"f", completion(asked_by(incarnation=log.topic_id("journal")), {"text": SECRET}))]
+    cluster.append([Outgoing("policies", POLICY_KEY, policy.encode())])
+    cluster.append(
+        [Outgoing("completions", b"f", completion(asked_by(incarnation=cluster.topic_id("journal")), {"text": SECRET}))]
     )
     run_populate(
         WorkerContext(
             Settings(),
-            log,
+            cluster,
             Metrics(),
-            stop=lambda: bool(log.records("journal") and log.records("acknowledgements")),
+            stop=lambda: bool(cluster.records("journal") and cluster.records("acknowledgements")),
             ready=lambda: None,
             now_ms=lambda: 5,
         )
     )
-    assert [decode_event(r.value or b"") for r in log.records("journal")] == [AnswerWithheld(forward_id="f")]
-    assert len(log.records("responses")) == 1
-    (said,) = log.records("acknowledgements")
+    assert [decode_event(r.value or b"") for r in cluster.records("journal")] == [AnswerWithheld(forward_id="f")]
+    assert len(cluster.records("responses")) == 1
+    (said,) = cluster.records("acknowledgements")
     assert said.key == b"populate/populate-1"
     assert Acknowledgement.decode(said.value or b"").version == 7
 
 
 def test_a_worker_carries_completions_and_keeps_its_position() -> None:
-    log = MemoryCluster(lambda: 5)
-    route = encode_route(ShardRoute(forward_id="f", incarnation=log.topic_id("journal"), partition=9))
-    log.append([Outgoing("completions", b"f", completion(route, {"a": 1})), Outgoing("completions", b"g", b"junk")])
+    cluster = MemoryCluster(lambda: 5)
+    route = encode_route(ShardRoute(forward_id="f", incarnation=cluster.topic_id("journal"), partition=9))
+    cluster.append([Outgoing("completions", b"f", completion(route, {"a": 1})), Outgoing("completions", b"g", b"junk")])
     run_populate(
         WorkerContext(
             Settings(),
-            log,
+            cluster,
             Metrics(),
-            stop=lambda: bool(log.records("journal") and log.records("dead-letters")),
+            stop=lambda: bool(cluster.records("journal") and cluster.records("dead-letters")),
             ready=lambda: None,
             now_ms=lambda: 5,
         )
     )
-    assert [r.partition for r in log.records("journal")] == [9]
-    assert sum(p.next_offset for p in log.consumer("completions", "populate").committed(range(8)).values()) == 2
+    assert [r.partition for r in cluster.records("journal")] == [9]
+    assert sum(p.next_offset for p in cluster.consumer("completions", "populate").committed(range(8)).values()) == 2
 
 
 def test_a_requester_is_not_told_twice_by_the_next_worker_either() -> None:
-    log = MemoryCluster(lambda: 5)
+    cluster = MemoryCluster(lambda: 5)
     for number, body in enumerate(({"a": 1}, {"a": 2}), start=1):
-        log.append([Outgoing("completions", b"f", completion(direct(), body)), Outgoing("completions", b"f", b"junk")])
+        cluster.append(
+            [Outgoing("completions", b"f", completion(direct(), body)), Outgoing("completions", b"f", b"junk")]
+        )
 
         def done(letters: int = number) -> bool:
-            return len(log.records("dead-letters")) == letters
+            return len(cluster.records("dead-letters")) == letters
 
-        run_populate(WorkerContext(Settings(), log, Metrics(), stop=done, ready=lambda: None, now_ms=lambda: 5))
-    (response,) = log.records("responses")
+        run_populate(WorkerContext(Settings(), cluster, Metrics(), stop=done, ready=lambda: None, now_ms=lambda: 5))
+    (response,) = cluster.records("responses")
     assert Response.decode(response.value or b"").body == {"a": 1}

@@ -22,8 +22,8 @@ def in_force(version: int) -> PolicyInForce:
     return PolicyInForce(version=version, who="w", at_ms=0, policy=Policy(categories={"code": CategoryPolicy()}))
 
 
-def publish(log: MemoryCluster, value: bytes | None, key: bytes = POLICY_KEY) -> None:
-    log.producer().send([Outgoing("policies", key, value)])
+def publish(cluster: MemoryCluster, value: bytes | None, key: bytes = POLICY_KEY) -> None:
+    cluster.producer().send([Outgoing("policies", key, value)])
 
 
 class Watched(MemoryCluster):
@@ -61,73 +61,73 @@ class Clock:
 
 
 @pytest.fixture
-def log() -> Watched:
+def cluster() -> Watched:
     return Watched()
 
 
-def test_there_is_none_before_the_first_and_then_always_the_last(log: Watched) -> None:
-    watch = PolicyWatch(log)
+def test_there_is_none_before_the_first_and_then_always_the_last(cluster: Watched) -> None:
+    watch = PolicyWatch(cluster)
     assert watch.latest() is None
-    publish(log, in_force(3).encode())
-    publish(log, in_force(5).encode())
+    publish(cluster, in_force(3).encode())
+    publish(cluster, in_force(5).encode())
     latest = watch.latest()
     assert latest == in_force(5)
     assert watch.latest() is latest
-    publish(log, in_force(6).encode())
+    publish(cluster, in_force(6).encode())
     assert watch.latest() == in_force(6)
 
 
-def test_records_of_other_keys_do_not_count(log: Watched) -> None:
-    publish(log, b"else", b"something")
-    assert PolicyWatch(log).latest() is None
+def test_records_of_other_keys_do_not_count(cluster: Watched) -> None:
+    publish(cluster, b"else", b"something")
+    assert PolicyWatch(cluster).latest() is None
 
 
-def test_a_policy_that_was_deleted_is_in_force_no_more(log: Watched) -> None:
-    publish(log, in_force(1).encode())
-    publish(log, None)
-    assert PolicyWatch(log).latest() is None
+def test_a_policy_that_was_deleted_is_in_force_no_more(cluster: Watched) -> None:
+    publish(cluster, in_force(1).encode())
+    publish(cluster, None)
+    assert PolicyWatch(cluster).latest() is None
 
 
-def test_a_policy_of_a_newer_version_says_to_upgrade_each_time(log: Watched) -> None:
-    publish(log, in_force(1).encode())
-    publish(log, b'{"v":2}')
-    watch = PolicyWatch(log)
+def test_a_policy_of_a_newer_version_says_to_upgrade_each_time(cluster: Watched) -> None:
+    publish(cluster, in_force(1).encode())
+    publish(cluster, b'{"v":2}')
+    watch = PolicyWatch(cluster)
     for _ in range(2):
         with pytest.raises(WrongSetup, match="upgrade this worker"):
             watch.latest()
 
 
-def test_a_look_that_was_stopped_tells_nothing(log: Watched) -> None:
-    publish(log, in_force(1).encode())
-    watch = PolicyWatch(log)
+def test_a_look_that_was_stopped_tells_nothing(cluster: Watched) -> None:
+    publish(cluster, in_force(1).encode())
+    watch = PolicyWatch(cluster)
     with pytest.raises(ClusterFailed, match="not read to its end"):
         watch.latest(lambda: True)
     assert watch.latest() == in_force(1)
 
 
-def test_without_a_policy_none_is_known(log: Watched) -> None:
-    with PolicyFollower(log, Metrics(), "classify", interval_s=0.001) as policies:
+def test_without_a_policy_none_is_known(cluster: Watched) -> None:
+    with PolicyFollower(cluster, Metrics(), "classify", interval_s=0.001) as policies:
         assert policies.current is None
 
 
-def test_the_last_policy_is_known_at_once_and_a_new_one_soon(log: Watched) -> None:
-    publish(log, in_force(1).encode())
-    publish(log, in_force(2).encode())
+def test_the_last_policy_is_known_at_once_and_a_new_one_soon(cluster: Watched) -> None:
+    publish(cluster, in_force(1).encode())
+    publish(cluster, in_force(2).encode())
     metrics = Metrics()
-    with PolicyFollower(log, metrics, "classify", interval_s=0.001) as policies:
+    with PolicyFollower(cluster, metrics, "classify", interval_s=0.001) as policies:
         assert policies.current == in_force(2)
-        publish(log, in_force(7).encode())
-        log.await_reads()
+        publish(cluster, in_force(7).encode())
+        cluster.await_reads()
         assert policies.current == in_force(7)
     assert metrics.registry.get_sample_value("refrain_policy_version") == 7
 
 
 @pytest.mark.parametrize("value", [b"\xff", b"{}", in_force(3).encode().replace(b'"v":1', b'"v":9'), b"[" * 5_000])
-def test_a_policy_that_cannot_be_read_leaves_the_last_one_in_use(log: Watched, value: bytes) -> None:
+def test_a_policy_that_cannot_be_read_leaves_the_last_one_in_use(cluster: Watched, value: bytes) -> None:
     metrics = Metrics()
-    follower = PolicyFollower(log, metrics, "classify")
-    publish(log, in_force(1).encode())
-    publish(log, value)
+    follower = PolicyFollower(cluster, metrics, "classify")
+    publish(cluster, in_force(1).encode())
+    publish(cluster, value)
     follower.read()
     follower.read()
     assert follower.current == in_force(1)
@@ -135,48 +135,48 @@ def test_a_policy_that_cannot_be_read_leaves_the_last_one_in_use(log: Watched, v
     assert [sample.labels["processor"] for sample in counted if sample.name.endswith("_total")] == ["classify"]
 
 
-def test_a_broker_that_is_away_for_a_while_is_waited_for(log: Watched) -> None:
-    publish(log, in_force(1).encode())
-    with PolicyFollower(log, Metrics(), "classify", interval_s=0.001) as policies:
-        log.broken = True
-        log.await_reads()
+def test_a_broker_that_is_away_for_a_while_is_waited_for(cluster: Watched) -> None:
+    publish(cluster, in_force(1).encode())
+    with PolicyFollower(cluster, Metrics(), "classify", interval_s=0.001) as policies:
+        cluster.broken = True
+        cluster.await_reads()
         assert policies.current == in_force(1)
-        publish(log, in_force(2).encode())
-        log.broken = False
-        log.await_reads()
+        publish(cluster, in_force(2).encode())
+        cluster.broken = False
+        cluster.await_reads()
         assert policies.current == in_force(2)
 
 
-def test_within_its_lease_a_policy_is_used_without_another_look(log: Watched) -> None:
-    publish(log, in_force(1).encode())
+def test_within_its_lease_a_policy_is_used_without_another_look(cluster: Watched) -> None:
+    publish(cluster, in_force(1).encode())
     clock = Clock()
-    follower = PolicyFollower(log, Metrics(), "classify", clock=clock)
+    follower = PolicyFollower(cluster, Metrics(), "classify", clock=clock)
     follower.read()
-    publish(log, in_force(2).encode())
-    looks = log.looks
+    publish(cluster, in_force(2).encode())
+    looks = cluster.looks
     clock.now_s += LEASE_S - 0.01
     assert follower.current == in_force(1)
-    assert log.looks == looks
+    assert cluster.looks == looks
 
 
-def test_a_worker_that_stood_still_does_not_act_by_an_old_policy(log: Watched) -> None:
-    publish(log, in_force(1).encode())
+def test_a_worker_that_stood_still_does_not_act_by_an_old_policy(cluster: Watched) -> None:
+    publish(cluster, in_force(1).encode())
     clock = Clock()
-    follower = PolicyFollower(log, Metrics(), "classify", clock=clock)
+    follower = PolicyFollower(cluster, Metrics(), "classify", clock=clock)
     known = follower.read()
-    publish(log, in_force(2).encode())
+    publish(cluster, in_force(2).encode())
     clock.now_s += LEASE_S
     assert not follower.holds(known)
     assert follower.last == known
     assert follower.current == in_force(2)
 
 
-def test_an_old_policy_that_cannot_be_looked_up_again_is_not_used(log: Watched) -> None:
-    publish(log, in_force(1).encode())
+def test_an_old_policy_that_cannot_be_looked_up_again_is_not_used(cluster: Watched) -> None:
+    publish(cluster, in_force(1).encode())
     clock = Clock()
-    follower = PolicyFollower(log, Metrics(), "classify", clock=clock)
+    follower = PolicyFollower(cluster, Metrics(), "classify", clock=clock)
     follower.read()
-    log.broken = True
+    cluster.broken = True
     assert follower.current == in_force(1)
     clock.now_s += LEASE_S
     with pytest.raises(ClusterFailed):

@@ -27,15 +27,15 @@ class World:
 
     def __init__(self) -> None:
         self.now_s = 0.0
-        self.log = MemoryCluster(lambda: NOW_MS)
-        self.policies = PolicyFollower(self.log, Metrics(), "p", clock=lambda: self.now_s)
+        self.cluster = MemoryCluster(lambda: NOW_MS)
+        self.policies = PolicyFollower(self.cluster, Metrics(), "p", clock=lambda: self.now_s)
         self.publish(1)
         self.policies.read()
         self.session = PolicySession("p", self.policies, lambda: NOW_MS)
 
     def publish(self, version: int) -> None:
         policy = PolicyInForce(version=version, who="w", at_ms=0, policy=Policy(categories={"code": CategoryPolicy()}))
-        self.log.append([Outgoing("policies", POLICY_KEY, policy.encode())])
+        self.cluster.append([Outgoing("policies", POLICY_KEY, policy.encode())])
 
     def version(self) -> int:
         policy = self.session.policy
@@ -47,19 +47,19 @@ class World:
         self.session.adopt()
         return self.session.acknowledgements(member)
 
-    def run(self, step: Step, rounds: int, writer: Producer | None = None) -> None:
+    def run(self, step: Step, rounds: int, producer: Producer | None = None) -> None:
         """Run the processor for so many rounds of its main loop."""
         left = iter(range(rounds + 1))
         context = WorkerContext(
             Settings(),
-            self.log,
+            self.cluster,
             Metrics(),
             stop=lambda: next(left) == rounds,
             ready=lambda: None,
             now_ms=lambda: NOW_MS,
         )
-        reader, writer = self.log.consumer("requests", "p"), writer or self.log.producer()
-        run_stateless("p", reader, writer, step, context, batch_max=10, session=self.session)
+        consumer, producer = self.cluster.consumer("requests", "p"), producer or self.cluster.producer()
+        run_stateless("p", consumer, producer, step, context, batch_max=10, session=self.session)
 
 
 class Telling(Step):
@@ -111,8 +111,8 @@ def test_who_is_no_member_acknowledges_nothing_and_does_so_when_it_is(world: Wor
 
 
 def test_without_a_policy_nothing_is_acknowledged() -> None:
-    log = MemoryCluster(lambda: 0)
-    follower = PolicyFollower(log, Metrics(), "p")
+    cluster = MemoryCluster(lambda: 0)
+    follower = PolicyFollower(cluster, Metrics(), "p")
     follower.read()
     session = PolicySession("p", follower, lambda: 0)
     assert session.adopt() is None
@@ -161,7 +161,7 @@ def test_a_new_member_looks_anew_before_its_first_batch(world: World) -> None:
 
 
 def test_what_was_made_of_an_old_policy_is_made_again(world: World) -> None:
-    world.log.append([Outgoing("requests", b"k", b"x")])
+    world.cluster.append([Outgoing("requests", b"k", b"x")])
 
     def outlived(batches: int) -> None:
         if batches == 1:
@@ -172,15 +172,15 @@ def test_what_was_made_of_an_old_policy_is_made_again(world: World) -> None:
     world.run(step, rounds=2)
     assert step.made == [1, 2]
     assert step.acknowledged == 1
-    assert [record.value for record in world.log.records("responses")] == [b"2"]
-    assert [record.key for record in world.log.records("acknowledgements")] == [b"p/p-1"]
+    assert [record.value for record in world.cluster.records("responses")] == [b"2"]
+    assert [record.key for record in world.cluster.records("acknowledgements")] == [b"p/p-1"]
 
 
 def test_an_acknowledgement_follows_what_was_made_before(world: World) -> None:
-    world.log.append([Outgoing("requests", b"k", b"x")])
+    world.cluster.append([Outgoing("requests", b"k", b"x")])
     order: list[str] = []
-    writer = world.log.producer()
-    send = writer.send
+    producer = world.cluster.producer()
+    send = producer.send
 
     def watched(records: Sequence[Outgoing]) -> None:
         send(records)
@@ -192,15 +192,15 @@ def test_an_acknowledgement_follows_what_was_made_before(world: World) -> None:
         world.publish(2)
         world.policies.read()
 
-    writer.send = watched  # type: ignore[method-assign]
-    world.run(Telling(changed), rounds=4, writer=writer)
+    producer.send = watched  # type: ignore[method-assign]
+    world.run(Telling(changed), rounds=4, producer=producer)
     assert order == ["responses 1", "acknowledgements 2"]
 
 
 def test_what_lapsed_on_its_way_is_made_again_by_the_policy_of_then(world: World) -> None:
-    world.log.append([Outgoing("requests", b"k", b"x")])
-    writer = world.log.producer()
-    send = writer.send
+    world.cluster.append([Outgoing("requests", b"k", b"x")])
+    producer = world.cluster.producer()
+    send = producer.send
     lapses = iter([True])
 
     def lapsing(records: Sequence[Outgoing]) -> None:
@@ -210,16 +210,16 @@ def test_what_lapsed_on_its_way_is_made_again_by_the_policy_of_then(world: World
             raise DeliveryExpired("not written in time")
         send(records)
 
-    writer.send = lapsing  # type: ignore[method-assign]
+    producer.send = lapsing  # type: ignore[method-assign]
     step = Telling()
-    world.run(step, rounds=2, writer=writer)
-    assert [record.value for record in world.log.records("responses")] == [b"2"]
+    world.run(step, rounds=2, producer=producer)
+    assert [record.value for record in world.cluster.records("responses")] == [b"2"]
     assert step.acknowledged == 1, "what lapsed was not sent"
 
 
 def test_an_acknowledgement_that_lapsed_is_sent_again(world: World) -> None:
-    writer = world.log.producer()
-    send = writer.send
+    producer = world.cluster.producer()
+    send = producer.send
     lapses = iter([True])
 
     def lapsing(records: Sequence[Outgoing]) -> None:
@@ -227,22 +227,22 @@ def test_an_acknowledgement_that_lapsed_is_sent_again(world: World) -> None:
             raise DeliveryExpired("not written in time")
         send(records)
 
-    writer.send = lapsing  # type: ignore[method-assign]
-    world.run(Telling(), rounds=3, writer=writer)
-    assert [record.value is not None for record in world.log.records("acknowledgements")] == [True]
+    producer.send = lapsing  # type: ignore[method-assign]
+    world.run(Telling(), rounds=3, producer=producer)
+    assert [record.value is not None for record in world.cluster.records("acknowledgements")] == [True]
 
 
 def test_what_lapses_again_and_again_stops_the_worker(world: World) -> None:
-    world.log.append([Outgoing("requests", b"k", b"x")])
-    writer = world.log.producer()
+    world.cluster.append([Outgoing("requests", b"k", b"x")])
+    producer = world.cluster.producer()
 
     def lapsing(records: Sequence[Outgoing]) -> None:
         if any(record.topic == "responses" for record in records):
             raise DeliveryExpired("not written in time")
 
-    writer.send = lapsing  # type: ignore[method-assign]
+    producer.send = lapsing  # type: ignore[method-assign]
     step = Telling()
     with pytest.raises(DeliveryExpired):
-        world.run(step, rounds=9, writer=writer)
+        world.run(step, rounds=9, producer=producer)
     assert len(step.made) == ATTEMPTS_MAX
     assert step.acknowledged == 0

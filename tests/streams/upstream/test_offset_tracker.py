@@ -71,7 +71,7 @@ def test_the_note_of_the_longest_span_fits_whatever_is_open() -> None:
         if draw.random() < 0.5:
             offsets.done(offset)
     position = offsets.position()
-    assert len(position.note) <= NOTE_CHARS_MAX
+    assert len(position.metadata) <= NOTE_CHARS_MAX
     assert taken_again(position, 1_000_000 + SPAN_MAX + 1_000) == set(offsets.open)
 
 
@@ -84,7 +84,7 @@ def test_a_note_that_does_not_fit_leaves_its_end_out() -> None:
         if draw.random() < 0.5:
             offsets.done(offset)
     position = offsets.position()
-    assert 0 < len(position.note) <= NOTE_CHARS_MAX
+    assert 0 < len(position.metadata) <= NOTE_CHARS_MAX
     again = taken_again(position, 5 * SPAN_MAX)
     assert again >= set(offsets.open)
     assert len(again) < 5 * SPAN_MAX

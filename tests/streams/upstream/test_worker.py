@@ -57,16 +57,16 @@ def forward_of(name: str, deadline_at_ms: int = 2_000) -> Forward:
     return Forward(forward_id=name, model="m", body={"q": name}, deadline_at_ms=deadline_at_ms, route=ROUTE)
 
 
-def give(log: MemoryCluster, *names: str, partition: int = 0) -> None:
-    log.append([Outgoing("forwards", n.encode(), forward_of(n).encode(), partition=partition) for n in names])
+def give(cluster: MemoryCluster, *names: str, partition: int = 0) -> None:
+    cluster.append([Outgoing("forwards", n.encode(), forward_of(n).encode(), partition=partition) for n in names])
 
 
-def completions(log: MemoryCluster) -> list[Completion]:
-    return [Completion.decode(record.value or b"") for record in log.records("completions")]
+def completions(cluster: MemoryCluster) -> list[Completion]:
+    return [Completion.decode(record.value or b"") for record in cluster.records("completions")]
 
 
 def upstream(
-    log: MemoryCluster,
+    cluster: MemoryCluster,
     model: Model,
     until: Callable[[], bool],
     metrics: Metrics | None = None,
@@ -74,78 +74,79 @@ def upstream(
 ) -> None:
     settings = Settings(upstream=Upstream(connector="simulated", concurrency=4, commit_interval_ms=1))
     run_upstream(
-        WorkerContext(settings, log, metrics or Metrics(), stop=until, ready=lambda: None, now_ms=lambda: NOW_MS),
+        WorkerContext(settings, cluster, metrics or Metrics(), stop=until, ready=lambda: None, now_ms=lambda: NOW_MS),
         make_model=lambda: model,
         bounds=bounds,
     )
 
 
-def kept(log: MemoryCluster, partition: int = 0) -> OffsetAndMetadata | None:
-    return log.group("forwards", "upstream").positions.get(partition)
+def kept(cluster: MemoryCluster, partition: int = 0) -> OffsetAndMetadata | None:
+    return cluster.group("forwards", "upstream").positions.get(partition)
 
 
 @pytest.fixture
-def log() -> MemoryCluster:
+def cluster() -> MemoryCluster:
     return MemoryCluster(lambda: NOW_MS)
 
 
-def test_every_forward_has_its_completion(log: MemoryCluster) -> None:
+def test_every_forward_has_its_completion(cluster: MemoryCluster) -> None:
     names = [f"f{n}" for n in range(50)]
-    give(log, *names)
+    give(cluster, *names)
     model = Model()
-    upstream(log, model, lambda: len(log.records("completions")) == 50)
-    assert sorted(c.forward_id for c in completions(log)) == sorted(names)
-    assert all(c.body == {"to": c.forward_id} and c.route == ROUTE for c in completions(log))
+    upstream(cluster, model, lambda: len(cluster.records("completions")) == 50)
+    assert sorted(c.forward_id for c in completions(cluster)) == sorted(names)
+    assert all(c.body == {"to": c.forward_id} and c.route == ROUTE for c in completions(cluster))
     assert all(
-        r.key == c.forward_id.encode() for r, c in zip(log.records("completions"), completions(log), strict=True)
+        r.key == c.forward_id.encode()
+        for r, c in zip(cluster.records("completions"), completions(cluster), strict=True)
     )
     assert model.open_most <= 4
     assert model.closed
-    assert kept(log) == OffsetAndMetadata(50)
+    assert kept(cluster) == OffsetAndMetadata(50)
 
 
-def test_a_repeated_forward_is_called_once(log: MemoryCluster) -> None:
-    give(log, "a", "b", "a", "a")
+def test_a_repeated_forward_is_called_once(cluster: MemoryCluster) -> None:
+    give(cluster, "a", "b", "a", "a")
     model = Model(held=("a",))
     metrics = Metrics()
     threading.Timer(0.05, model.let_go.set).start()
-    upstream(log, model, lambda: len(log.records("completions")) == 2, metrics)
+    upstream(cluster, model, lambda: len(cluster.records("completions")) == 2, metrics)
     assert sorted(model.asked) == ["a", "b"]
-    assert kept(log) == OffsetAndMetadata(4)
+    assert kept(cluster) == OffsetAndMetadata(4)
     assert metrics.registry.get_sample_value("refrain_dropped_total", {"processor": "upstream", "reason": "seen"}) == 2
 
 
-def test_a_forward_repeated_after_its_answer_is_dropped(log: MemoryCluster) -> None:
-    give(log, "a")
+def test_a_forward_repeated_after_its_answer_is_dropped(cluster: MemoryCluster) -> None:
+    give(cluster, "a")
     model = Model()
     again = threading.Event()
 
     def done() -> bool:
-        if len(log.records("completions")) == 1 and not again.is_set():
+        if len(cluster.records("completions")) == 1 and not again.is_set():
             again.set()
-            give(log, "a", "b")
-        return len(log.records("completions")) == 2
+            give(cluster, "a", "b")
+        return len(cluster.records("completions")) == 2
 
-    upstream(log, model, done)
+    upstream(cluster, model, done)
     assert model.asked == ["a", "b"]
 
 
-def test_a_forward_repeated_after_a_restart_is_dropped_when_its_completion_is_there(log: MemoryCluster) -> None:
-    give(log, "a", partition=partition_of(b"a", 8))
-    upstream(log, Model(), lambda: len(log.records("completions")) == 1)
-    give(log, "a", "b", partition=partition_of(b"a", 8))
+def test_a_forward_repeated_after_a_restart_is_dropped_when_its_completion_is_there(cluster: MemoryCluster) -> None:
+    give(cluster, "a", partition=partition_of(b"a", 8))
+    upstream(cluster, Model(), lambda: len(cluster.records("completions")) == 1)
+    give(cluster, "a", "b", partition=partition_of(b"a", 8))
     model = Model()
-    upstream(log, model, lambda: len(log.records("completions")) == 2)
+    upstream(cluster, model, lambda: len(cluster.records("completions")) == 2)
     assert model.asked == ["b"]
-    assert kept(log, partition_of(b"a", 8)) == OffsetAndMetadata(3)
+    assert kept(cluster, partition_of(b"a", 8)) == OffsetAndMetadata(3)
 
 
-def test_a_forward_past_its_deadline_is_not_called_and_its_requester_is_told(log: MemoryCluster) -> None:
-    log.append([Outgoing("forwards", b"a", forward_of("a", NOW_MS).encode())])
+def test_a_forward_past_its_deadline_is_not_called_and_its_requester_is_told(cluster: MemoryCluster) -> None:
+    cluster.append([Outgoing("forwards", b"a", forward_of("a", NOW_MS).encode())])
     model = Model()
     metrics = Metrics()
-    upstream(log, model, lambda: len(log.records("completions")) == 1, metrics)
-    (completion,) = completions(log)
+    upstream(cluster, model, lambda: len(cluster.records("completions")) == 1, metrics)
+    (completion,) = completions(cluster)
     assert completion.error is not None
     assert completion.error.code == "deadline_exceeded"
     assert model.asked == []
@@ -153,36 +154,36 @@ def test_a_forward_past_its_deadline_is_not_called_and_its_requester_is_told(log
     assert metrics.registry.get_sample_value("refrain_dropped_total", labels) == 1
 
 
-def test_a_restart_calls_only_what_was_open(log: MemoryCluster) -> None:
-    give(log, "a", "b", "c", "d")
+def test_a_restart_calls_only_what_was_open(cluster: MemoryCluster) -> None:
+    give(cluster, "a", "b", "c", "d")
     model = Model(held=("b",))
     seen: list[OffsetAndMetadata | None] = []
 
     def done() -> bool:
-        place = kept(log)
+        place = kept(cluster)
         seen.append(place)
-        if place is not None and place.next_offset == 1 and place.note:
+        if place is not None and place.next_offset == 1 and place.metadata:
             # As the group would be found by another worker, if this one died here.
             frozen.setdefault("position", place)
-        if "position" in frozen and len(log.records("completions")) == 3:
+        if "position" in frozen and len(cluster.records("completions")) == 3:
             model.let_go.set()
-        return len(log.records("completions")) == 4
+        return len(cluster.records("completions")) == 4
 
     frozen: dict[str, OffsetAndMetadata] = {}
-    upstream(log, model, done)
+    upstream(cluster, model, done)
     assert sorted(model.asked) == ["a", "b", "c", "d"]
-    log.group("forwards", "upstream").positions[0] = frozen["position"]
-    for rows in log.topic("completions").records:
+    cluster.group("forwards", "upstream").positions[0] = frozen["position"]
+    for rows in cluster.topic("completions").records:
         rows[:] = [record for record in rows if record.key != b"b"]
     second = Model()
-    upstream(log, second, lambda: kept(log) == OffsetAndMetadata(4))
+    upstream(cluster, second, lambda: kept(cluster) == OffsetAndMetadata(4))
     assert "b" in second.asked
     assert "a" not in second.asked
     assert len(second.asked) < 4
 
 
-def test_open_calls_are_waited_for_when_the_worker_stops(log: MemoryCluster) -> None:
-    give(log, "a")
+def test_open_calls_are_waited_for_when_the_worker_stops(cluster: MemoryCluster) -> None:
+    give(cluster, "a")
     model = Model(held=("a",))
 
     def done() -> bool:
@@ -190,24 +191,24 @@ def test_open_calls_are_waited_for_when_the_worker_stops(log: MemoryCluster) -> 
             threading.Timer(0.05, model.let_go.set).start()
         return bool(model.asked)
 
-    upstream(log, model, done)
-    assert len(completions(log)) == 1
-    assert kept(log) == OffsetAndMetadata(1)
+    upstream(cluster, model, done)
+    assert len(completions(cluster)) == 1
+    assert kept(cluster) == OffsetAndMetadata(1)
 
 
-def test_a_call_that_does_not_end_is_left_to_the_next_worker(log: MemoryCluster) -> None:
-    give(log, "a", "b")
+def test_a_call_that_does_not_end_is_left_to_the_next_worker(cluster: MemoryCluster) -> None:
+    give(cluster, "a", "b")
     model = Model(held=("a",))
-    upstream(log, model, lambda: len(log.records("completions")) == 1, bounds=Bounds(drain_s=0.05))
+    upstream(cluster, model, lambda: len(cluster.records("completions")) == 1, bounds=Bounds(drain_s=0.05))
     assert model.closed
     second = Model()
-    upstream(log, second, lambda: len(log.records("completions")) == 2)
+    upstream(cluster, second, lambda: len(cluster.records("completions")) == 2)
     assert second.asked == ["a"]
 
 
-def test_partitions_wait_while_too_much_is_open(log: MemoryCluster) -> None:
+def test_partitions_wait_while_too_much_is_open(cluster: MemoryCluster) -> None:
     names = [f"f{n}" for n in range(40)]
-    give(log, *names)
+    give(cluster, *names)
     model = Model(held=tuple(names))
     metrics = Metrics()
     most: list[float] = [0]
@@ -216,14 +217,14 @@ def test_partitions_wait_while_too_much_is_open(log: MemoryCluster) -> None:
         most.append(metrics.registry.get_sample_value("refrain_model_calls_open") or 0)
         if len(most) > 50:
             model.let_go.set()
-        return len(log.records("completions")) == 40
+        return len(cluster.records("completions")) == 40
 
-    upstream(log, model, done, metrics, Bounds(batch=5, open=10))
+    upstream(cluster, model, done, metrics, Bounds(batch=5, open=10))
     assert 10 <= max(most) <= 15
 
 
-def test_one_old_call_holds_its_partition_before_the_note_grows_too_long(log: MemoryCluster) -> None:
-    give(log, *(f"f{n}" for n in range(60)))
+def test_one_old_call_holds_its_partition_before_the_note_grows_too_long(cluster: MemoryCluster) -> None:
+    give(cluster, *(f"f{n}" for n in range(60)))
     model = Model(held=("f0",))
     metrics = Metrics()
     taken: list[float] = []
@@ -232,22 +233,22 @@ def test_one_old_call_holds_its_partition_before_the_note_grows_too_long(log: Me
         if not model.let_go.is_set():
             labels = {"processor": "upstream", "topic": "forwards"}
             taken.append(metrics.registry.get_sample_value("refrain_records_taken_total", labels) or 0)
-        if taken.count(max(taken)) > 50 and len(log.records("completions")) == max(taken) - 1:
+        if taken.count(max(taken)) > 50 and len(cluster.records("completions")) == max(taken) - 1:
             model.let_go.set()
-        return len(log.records("completions")) == 60
+        return len(cluster.records("completions")) == 60
 
-    upstream(log, model, done, metrics, Bounds(batch=5, span=20))
+    upstream(cluster, model, done, metrics, Bounds(batch=5, span=20))
     assert 20 <= max(taken) <= 25
 
 
 @pytest.mark.parametrize("value", [b"junk", b'{"v":1}', b"[" * 300])
-def test_what_is_no_forward_is_kept_with_the_reason(log: MemoryCluster, value: bytes) -> None:
-    log.append([Outgoing("forwards", b"k", value, partition=0)])
-    upstream(log, Model(), lambda: kept(log) == OffsetAndMetadata(1))
-    (letter,) = log.records("dead-letters")
+def test_what_is_no_forward_is_kept_with_the_reason(cluster: MemoryCluster, value: bytes) -> None:
+    cluster.append([Outgoing("forwards", b"k", value, partition=0)])
+    upstream(cluster, Model(), lambda: kept(cluster) == OffsetAndMetadata(1))
+    (letter,) = cluster.records("dead-letters")
     assert letter.value == value
     assert HEADER_REASON in dict(letter.headers)
-    assert completions(log) == []
+    assert completions(cluster) == []
 
 
 def direct_route() -> str:
@@ -256,34 +257,36 @@ def direct_route() -> str:
 
 
 @pytest.mark.parametrize(("route", "with_text"), [(ROUTE, True), (direct_route(), False), ("foreign", True)])
-def test_who_waits_for_a_forward_that_cannot_be_taken_is_told(log: MemoryCluster, route: str, with_text: bool) -> None:
+def test_who_waits_for_a_forward_that_cannot_be_taken_is_told(
+    cluster: MemoryCluster, route: str, with_text: bool
+) -> None:
     value = ('{"v":1,"forward_id":"f","model":"m","body":"secret","route":"' + route + '"}').encode()
-    log.append([Outgoing("forwards", b"f", value)])
-    upstream(log, Model(), lambda: bool(log.records("completions")))
-    (completion,) = completions(log)
+    cluster.append([Outgoing("forwards", b"f", value)])
+    upstream(cluster, Model(), lambda: bool(cluster.records("completions")))
+    (completion,) = completions(cluster)
     assert completion.error is not None
     assert (completion.forward_id, completion.route, completion.error.code) == ("f", route, "bad_field")
     assert "secret" not in completion.error.message
-    assert (b"secret" in (log.records("dead-letters")[0].value or b"")) is with_text
+    assert (b"secret" in (cluster.records("dead-letters")[0].value or b"")) is with_text
 
 
-def test_an_answer_that_the_topic_would_not_take_becomes_a_failure(log: MemoryCluster) -> None:
+def test_an_answer_that_the_topic_would_not_take_becomes_a_failure(cluster: MemoryCluster) -> None:
     class Verbose(Model):
         async def answer(self, forward: Forward) -> Answer:
             return Answer(body={"text": "x" * 3_000_000})
 
-    give(log, "a")
-    upstream(log, Verbose(), lambda: bool(log.records("completions")))
-    (completion,) = completions(log)
+    give(cluster, "a")
+    upstream(cluster, Verbose(), lambda: bool(cluster.records("completions")))
+    (completion,) = completions(cluster)
     assert completion.status is Status.FAILED
     assert completion.error is not None
     assert completion.error.code == "answer_too_large"
 
 
-def test_load_is_reported_for_every_model(log: MemoryCluster) -> None:
-    give(log, "a")
-    upstream(log, Model(), lambda: bool(log.records("completions")) and len(log.records("load")) >= 1)
-    record = log.records("load")[0]
+def test_load_is_reported_for_every_model(cluster: MemoryCluster) -> None:
+    give(cluster, "a")
+    upstream(cluster, Model(), lambda: bool(cluster.records("completions")) and len(cluster.records("load")) >= 1)
+    record = cluster.records("load")[0]
     sample = LoadSample.decode(record.value or b"")
     assert (record.key, sample.model, sample.replica, sample.at_ms) == (b"m", "m", "default", NOW_MS)
 
@@ -298,21 +301,21 @@ class Refusing(MemoryCluster):
 
 
 def test_a_send_that_fails_stops_the_worker_and_keeps_no_position() -> None:
-    log = Refusing(lambda: NOW_MS)
-    give(log, "a")
+    cluster = Refusing(lambda: NOW_MS)
+    give(cluster, "a")
     with pytest.raises(SendFailed):
-        upstream(log, Model(), lambda: False)
-    assert kept(log) in (None, OffsetAndMetadata(0))
+        upstream(cluster, Model(), lambda: False)
+    assert kept(cluster) in (None, OffsetAndMetadata(0))
 
 
-def test_an_error_of_the_model_itself_stops_the_worker(log: MemoryCluster) -> None:
+def test_an_error_of_the_model_itself_stops_the_worker(cluster: MemoryCluster) -> None:
     class Broken(Model):
         async def answer(self, forward: Forward) -> Answer:
             raise ZeroDivisionError
 
-    give(log, "a")
+    give(cluster, "a")
     with pytest.raises(ExceptionGroup):
-        upstream(log, Broken(), lambda: False)
+        upstream(cluster, Broken(), lambda: False)
 
 
 def test_without_a_server_it_says_what_to_set() -> None:

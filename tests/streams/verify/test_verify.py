@@ -170,20 +170,24 @@ def test_without_a_verifier_doubts_stay_unanswered_and_are_counted(metrics: Metr
 
 
 def run(
-    log: MemoryCluster, settings: Settings, metrics: Metrics, stop: Callable[[], bool], verifier: Verifier | None = None
+    cluster: MemoryCluster,
+    settings: Settings,
+    metrics: Metrics,
+    stop: Callable[[], bool],
+    verifier: Verifier | None = None,
 ) -> bool:
     said: list[bool] = []
     run_verify(
-        WorkerContext(settings, log, metrics, stop=stop, ready=lambda: said.append(True), now_ms=lambda: NOW_MS),
+        WorkerContext(settings, cluster, metrics, stop=stop, ready=lambda: said.append(True), now_ms=lambda: NOW_MS),
         verifier=verifier,
     )
     return bool(said)
 
 
-def raised(log: MemoryCluster, count: int) -> list[str]:
-    incarnation = log.topic_id("journal")
+def raised(cluster: MemoryCluster, count: int) -> list[str]:
+    incarnation = cluster.topic_id("journal")
     ids = [f"{number}-0-t" for number in range(count)]
-    log.append(
+    cluster.append(
         [
             Outgoing("doubts", id_.encode(), doubt(id=id_, partition=n % 4, incarnation=incarnation).encode())
             for n, id_ in enumerate(ids)
@@ -193,25 +197,25 @@ def raised(log: MemoryCluster, count: int) -> list[str]:
 
 
 def test_a_worker_gives_opinions_and_keeps_its_position(metrics: Metrics) -> None:
-    log = MemoryCluster(lambda: NOW_MS)
-    ids = raised(log, 2 * BATCH_MAX)
-    assert run(log, Settings(), metrics, lambda: len(log.records("journal")) >= len(ids), Counting())
-    found = [(r.partition, decode_event(r.value or b"")) for r in log.records("journal")]
+    cluster = MemoryCluster(lambda: NOW_MS)
+    ids = raised(cluster, 2 * BATCH_MAX)
+    assert run(cluster, Settings(), metrics, lambda: len(cluster.records("journal")) >= len(ids), Counting())
+    found = [(r.partition, decode_event(r.value or b"")) for r in cluster.records("journal")]
     assert {event.id: place for place, event in found if isinstance(event, Verified)} == {
         id_: number % 4 for number, id_ in enumerate(ids)
     }
-    assert sum(p.next_offset for p in log.consumer("doubts", "verify").committed(range(8)).values()) == len(ids)
+    assert sum(p.next_offset for p in cluster.consumer("doubts", "verify").committed(range(8)).values()) == len(ids)
 
 
 def test_a_worker_takes_the_verifier_that_the_settings_name(
     metrics: Metrics, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = MemoryCluster(lambda: NOW_MS)
-    raised(log, 1)
+    cluster = MemoryCluster(lambda: NOW_MS)
+    raised(cluster, 1)
     settings = Settings(state_dir=tmp_path, verify=Wanted(backend="words"))
     with caplog.at_level(logging.INFO):
-        run(log, settings, metrics, lambda: len(log.records("journal")) == 1)
-    (one,) = log.records("journal")
+        run(cluster, settings, metrics, lambda: len(cluster.records("journal")) == 1)
+    (one,) = cluster.records("journal")
     event = decode_event(one.value or b"")
     assert isinstance(event, Verified)
     assert event.verifier == "words/1"
@@ -221,10 +225,10 @@ def test_a_worker_takes_the_verifier_that_the_settings_name(
 def test_a_worker_without_a_model_says_so_and_lives(
     metrics: Metrics, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = MemoryCluster(lambda: NOW_MS)
-    raised(log, 3)
-    assert run(log, Settings(state_dir=tmp_path), metrics, lambda: doubts(metrics, "unknown") == 3)
-    assert log.records("journal") == []
+    cluster = MemoryCluster(lambda: NOW_MS)
+    raised(cluster, 3)
+    assert run(cluster, Settings(state_dir=tmp_path), metrics, lambda: doubts(metrics, "unknown") == 3)
+    assert cluster.records("journal") == []
     assert "no verify.model is set: doubts stay unanswered" in caplog.text
 
 
