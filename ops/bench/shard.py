@@ -33,9 +33,9 @@ from streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES
 from streams.shard.fold import fold
 from streams.shard.index.entries import namespace_of
 from streams.shard.index.hnsw import EF_CONSTRUCTION, SEED, M
-from streams.shard.loading import restored
+from streams.shard.loading import load_shard
 from streams.shard.state import BEHAVIOUR, Shard
-from streams.store.interface import Reach
+from streams.store.interface import Checkpoint
 from streams.store.rocksdb import RocksStore
 from streams.vectors import Floats, encode, quantise
 
@@ -92,7 +92,7 @@ def fill(path: Path, units: Floats, layout: Layout) -> None:
         entry = _entry(number, unit, layout)
         changes[ENTRIES.key(entry_id(number))] = entry.encode()
         if len(changes) >= BATCH:
-            store.write(changes, Reach(1, 1))
+            store.write(changes, Checkpoint(1, 1))
             changes = {}
     per_namespace = -(-layout.entries // layout.namespaces)
     if per_namespace >= layout.hnsw_from:
@@ -102,7 +102,7 @@ def fill(path: Path, units: Floats, layout: Layout) -> None:
     changes[META_KEY] = Meta(
         partition=0, incarnation=INCARNATION, shards=1, next_offset=layout.entries, time_ms=1_000, behaviour=BEHAVIOUR
     ).encode()
-    store.write(changes, Reach(1, 1))
+    store.write(changes, Checkpoint(1, 1))
     store.close()
 
 
@@ -112,7 +112,7 @@ def _in_fresh_process(folder: Path, layout: Layout, queries: int, seed: int) -> 
     store = RocksStore(folder / "store")
     before = _rss()
     started = time.perf_counter()
-    shard = restored(0, 1, INCARNATION, store, THREADS)
+    shard = load_shard(0, 1, INCARNATION, store, THREADS)
     restore_s = time.perf_counter() - started
     rss = _rss() - before
     units: Floats = np.load(folder / "units.npy", mmap_mode="r")
@@ -165,8 +165,8 @@ def _queries(
                 times.append(took_us)
                 asked.append((folded.decisions[0], vector, of))
         if number % COMMIT_EVERY == 0:
-            shard.freeze()
-            shard.committed(Reach(1, 1))
+            shard.begin_commit()
+            shard.finish_commit(Checkpoint(1, 1))
         if number >= queries // 10:
             raws.append(raw_us)
     # Searched exactly only now: between the folds it would take their place in the processor's cache.
@@ -268,7 +268,7 @@ def _warm(folder: Path) -> None:
     layout = Layout(1, len(units), 16)
     fill(folder / "warm", units, layout)
     store = RocksStore(folder / "warm")
-    shard = restored(0, 1, INCARNATION, store, THREADS)
+    shard = load_shard(0, 1, INCARNATION, store, THREADS)
     fold(shard, _asked(0, units[0], 0, layout))
     store.close()
 

@@ -17,7 +17,7 @@ from streams.kafka.interface import Consumer, EndOffsets, OffsetAndMetadata, Out
 from streams.lookup.metrics import LookupMetrics, show
 from streams.lookup.reports import Report, Reports
 from streams.shard.state import Shard
-from streams.store.interface import Reach
+from streams.store.interface import Checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Commits:
             p: _Part(shard, shard.next_offset, self.decisions.pop(p, []), self._reports.of(shard))
             for p, shard in moved.items()
         }
-        changes = {p: part.shard.freeze() for p, part in parts.items()}
+        changes = {p: part.shard.begin_commit() for p, part in parts.items()}
         positions = {p: OffsetAndMetadata(part.next_offset) for p, part in parts.items()}
 
         def transact() -> EndOffsets:
@@ -129,12 +129,12 @@ class Commits:
             logger.info("commit kept for after the rebalance: %s", rebalance)
             self._open = None
             for partition, part in parts.items():
-                part.shard.thaw()
+                part.shard.abort_commit()
                 self.decisions[partition] = part.decisions + self.decisions.get(partition, [])
             return
         self._open = None
         for partition, part in parts.items():
-            part.shard.committed(Reach(reached[("documents", partition)], self._now_ms()))  # step 4
+            part.shard.finish_commit(Checkpoint(reached[("documents", partition)], self._now_ms()))  # step 4
             self._committed[partition] = part.next_offset
             self._reports.told(part.shard, part.next_offset, part.report)
         if any(part.report.stats is not None for part in parts.values()):

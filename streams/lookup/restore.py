@@ -16,9 +16,9 @@ from streams.errors import StoreDamaged, WrongSetup
 from streams.kafka.interface import Cluster
 from streams.lookup.metrics import LookupMetrics
 from streams.shard.columns import META_KEY
-from streams.shard.loading import restored
+from streams.shard.loading import load_shard
 from streams.shard.state import Shard
-from streams.store.interface import Reach, Store
+from streams.store.interface import Checkpoint, Store
 
 logger = logging.getLogger(__name__)
 
@@ -44,24 +44,24 @@ def restore(
     A store that cannot be read, or is older than the deletions that `documents` still keeps, is wiped and
     filled from the start. Raises WrongSetup when `documents` belongs to another journal.
     """
-    why = too_old(cluster, partition, store, now_ms())
+    why = stale_reason(cluster, partition, store, now_ms())
     if why:
         logger.warning("shard %d: local store is deleted and restored: %s", partition, why)
         store.wipe()
-    catch_up(cluster, partition, store, now_ms, stop)
+    replay_changelog(cluster, partition, store, now_ms, stop)
     shards = cluster.partitions("journal")
     try:
         _check_incarnation(store, partition, shards, incarnation)
-        return restored(partition, shards, incarnation, store, threads)
+        return load_shard(partition, shards, incarnation, store, threads)
     except StoreDamaged as damage:
         logger.warning("shard %d: local store is deleted and restored: %s", partition, damage)
         store.wipe()
-        catch_up(cluster, partition, store, now_ms, stop)
+        replay_changelog(cluster, partition, store, now_ms, stop)
         _check_incarnation(store, partition, shards, incarnation)
-        return restored(partition, shards, incarnation, store, threads)
+        return load_shard(partition, shards, incarnation, store, threads)
 
 
-def too_old(cluster: Cluster, partition: int, store: Store, now_ms: int) -> str | None:
+def stale_reason(cluster: Cluster, partition: int, store: Store, now_ms: int) -> str | None:
     """Why the store cannot be caught up with, None when it can."""
     reach = store.reach()
     if reach.next_offset == 0:
@@ -75,7 +75,7 @@ def too_old(cluster: Cluster, partition: int, store: Store, now_ms: int) -> str 
     return None
 
 
-def catch_up(
+def replay_changelog(
     cluster: Cluster, partition: int, store: Store, now_ms: Callable[[], int], stop: Callable[[], bool]
 ) -> None:
     """Write what `documents` holds beyond the store into it."""
@@ -89,10 +89,10 @@ def catch_up(
         size += len(record.key) + len(record.value or b"")
         next_offset = record.offset + 1
         if size > BATCH_BYTES:
-            store.write(changes, Reach(next_offset, now_ms()))
+            store.write(changes, Checkpoint(next_offset, now_ms()))
             changes, size = {}, 0
     if changes:
-        store.write(changes, Reach(next_offset, now_ms()))
+        store.write(changes, Checkpoint(next_offset, now_ms()))
 
 
 def _check_incarnation(store: Store, partition: int, shards: int, incarnation: str) -> None:
@@ -180,7 +180,7 @@ class Restorer:
         restoring.abandon()
         self._leaving[partition] = restoring.future
 
-    def restored(self) -> list[Shard]:
+    def load_shard(self) -> list[Shard]:
         """The shards that are back; they are the worker's from now on. Raises what a restore raised."""
         done = {p: one.future for p, one in self._restoring.items() if one.future is not None and one.future.done()}
         shards = [future.result() for future in done.values()]

@@ -40,7 +40,7 @@ from streams.shard.outcome import Folded
 from streams.shard.state import Shard
 from streams.store.interface import Store
 from streams.store.rocksdb import open_or_replace
-from streams.store.state_directory import claim_slot
+from streams.store.state_directory import lock_state_directory
 
 logger = logging.getLogger(__name__)
 
@@ -212,7 +212,7 @@ class LookupWorker:
         self._send(due)
 
     def _overlay_bytes(self) -> int:
-        return sum(shard.overlay_bytes for shard in self.shards.values())
+        return sum(shard.uncommitted_bytes for shard in self.shards.values())
 
     def _measure(
         self, records: Sequence[Record], folded: Sequence[Folded], effects: Sequence[Outgoing], seconds: float
@@ -242,7 +242,7 @@ def run_lookup(context: WorkerContext) -> None:
     incarnation = f"{checked_journal(cluster)}.{cluster.topic_id('documents')}"
     # The commit's thread must not keep the folding one waiting for the interpreter (by default up to 5 ms).
     sys.setswitchinterval(SWITCH_S)
-    slot = claim_slot(settings.state_dir)
+    slot = lock_state_directory(settings.state_dir)
     folder = slot.folder(incarnation)
 
     def open_store(partition: int) -> Store:

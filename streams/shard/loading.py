@@ -23,7 +23,7 @@ M = TypeVar("M", bound=Message)
 BUILD_BATCH = 4_096
 
 
-def restored(partition: int, shards: int, incarnation: str, store: Store, threads: int = 1) -> Shard:
+def load_shard(partition: int, shards: int, incarnation: str, store: Store, threads: int = 1) -> Shard:
     """A shard from its store: entries in the order of their ids, then all that refers to them.
 
     Raises StoreDamaged when a record cannot be read.

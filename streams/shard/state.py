@@ -22,7 +22,7 @@ from streams.shard.counters import Tallies
 from streams.shard.in_flight import Flights
 from streams.shard.index.entries import EntryIndex, Seen
 from streams.shard.verifications import Doubts, Opinions
-from streams.store.interface import Reach, Store
+from streams.store.interface import Checkpoint, Store
 
 BEHAVIOUR = f"fold-4/{guards.DIGEST}"
 """The version of fold and guards; a change that decides otherwise needs another."""
@@ -80,11 +80,11 @@ class Shard:
         self.next_offset = 0
         self.time_ms = 0
         self.highwater: dict[str, int] = {}
-        self.overlay: dict[bytes, bytes | None] = {}
+        self.uncommitted: dict[bytes, bytes | None] = {}
         """Changes that no commit has taken yet."""
-        self.frozen: dict[bytes, bytes | None] = {}
+        self.committing: dict[bytes, bytes | None] = {}
         """Changes, with `meta`, that a commit under way has taken."""
-        self.overlay_bytes = 0
+        self.uncommitted_bytes = 0
         self.recent: dict[bytes, bytes | None] = {}
         """Changes of the record being folded."""
 
@@ -93,7 +93,7 @@ class Shard:
     def document(self, column: Column[Any], id_: str) -> bytes | None:
         """The record of the store, changes not committed yet included."""
         key = column.key(id_)
-        for changes in (self.overlay, self.frozen):
+        for changes in (self.uncommitted, self.committing):
             if key in changes:
                 return changes[key]
         return self.store.get(key)
@@ -159,35 +159,35 @@ class Shard:
             key = change.key
             value = None if change.message is None else change.message.encode()
             self.recent[key] = value
-            if value is None and change.column.written_once and self.overlay.get(key) is not None:
+            if value is None and change.column.written_once and self.uncommitted.get(key) is not None:
                 # It came and went between two commits: neither store nor `documents` need hear of it.
-                del self.overlay[key]
+                del self.uncommitted[key]
                 continue
-            self.overlay[key] = value
-            self.overlay_bytes += len(key) + len(value or b"")
+            self.uncommitted[key] = value
+            self.uncommitted_bytes += len(key) + len(value or b"")
 
-    def freeze(self) -> dict[bytes, bytes | None]:
+    def begin_commit(self) -> dict[bytes, bytes | None]:
         """All changes since the last commit, with `meta`: what the next one writes. Folding may go on meanwhile."""
-        if self.frozen:
+        if self.committing:
             raise ValueError("one commit at a time")
         for category, tally in self.tallies.moved().items():
-            self.overlay[columns.TALLIES.key(category)] = tally.encode()
-        self.frozen = {**self.overlay, columns.META_KEY: self.meta().encode()}
-        self.overlay = {}
-        self.overlay_bytes = 0
-        return self.frozen
+            self.uncommitted[columns.TALLIES.key(category)] = tally.encode()
+        self.committing = {**self.uncommitted, columns.META_KEY: self.meta().encode()}
+        self.uncommitted = {}
+        self.uncommitted_bytes = 0
+        return self.committing
 
-    def thaw(self) -> None:
+    def abort_commit(self) -> None:
         """The commit came to nothing: its changes are part of the next one."""
-        del self.frozen[columns.META_KEY]
-        self.overlay = {**self.frozen, **self.overlay}
-        self.overlay_bytes = sum(len(key) + len(value or b"") for key, value in self.overlay.items())
-        self.frozen = {}
+        del self.committing[columns.META_KEY]
+        self.uncommitted = {**self.committing, **self.uncommitted}
+        self.uncommitted_bytes = sum(len(key) + len(value or b"") for key, value in self.uncommitted.items())
+        self.committing = {}
 
-    def committed(self, reach: Reach) -> None:
+    def finish_commit(self, reach: Checkpoint) -> None:
         """What was frozen is in `documents`: write it to the store."""
-        self.store.write(self.frozen, reach)
-        self.frozen = {}
+        self.store.write(self.committing, reach)
+        self.committing = {}
 
 
 def _digest(answer: Sealed) -> str:

@@ -13,7 +13,7 @@ Changes = Mapping[bytes, bytes | None]
 """Values by key; None deletes."""
 
 
-class Reach(NamedTuple):
+class Checkpoint(NamedTuple):
     """How far a store reaches: the next offset of its `documents` partition, and when that was written."""
 
     next_offset: int
@@ -24,10 +24,10 @@ class Store(Protocol):
     """A sorted map that is written in whole batches."""
 
     def get(self, key: bytes) -> bytes | None: ...
-    def write(self, changes: Changes, reach: Reach) -> None:
+    def write(self, changes: Changes, reach: Checkpoint) -> None:
         """All changes and the reach, or none."""
 
-    def reach(self) -> Reach: ...
+    def reach(self) -> Checkpoint: ...
     def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Keys and values in the order of keys."""
 

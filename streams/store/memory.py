@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from streams.store.interface import Changes, Reach
+from streams.store.interface import Changes, Checkpoint
 
 
 class MemoryStore:
@@ -12,12 +12,12 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._rows: dict[bytes, bytes] = {}
-        self._reach = Reach(0, 0)
+        self._reach = Checkpoint(0, 0)
 
     def get(self, key: bytes) -> bytes | None:
         return self._rows.get(key)
 
-    def write(self, changes: Changes, reach: Reach) -> None:
+    def write(self, changes: Changes, reach: Checkpoint) -> None:
         for key, value in changes.items():
             if value is None:
                 self._rows.pop(key, None)
@@ -25,7 +25,7 @@ class MemoryStore:
                 self._rows[key] = value
         self._reach = reach
 
-    def reach(self) -> Reach:
+    def reach(self) -> Checkpoint:
         return self._reach
 
     def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
@@ -35,7 +35,7 @@ class MemoryStore:
 
     def wipe(self) -> None:
         self._rows.clear()
-        self._reach = Reach(0, 0)
+        self._reach = Checkpoint(0, 0)
 
     def close(self) -> None:
         pass

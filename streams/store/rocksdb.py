@@ -10,7 +10,7 @@ from typing import cast
 from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, ReadOptions, WriteBatch
 
 from streams.errors import StoreDamaged, WrongSetup
-from streams.store.interface import Changes, Reach
+from streams.store.interface import Changes, Checkpoint
 
 MEMTABLE_BYTES = 4 << 20
 CACHE_BYTES = 32 << 20
@@ -48,7 +48,7 @@ class RocksStore:
         found: bytes | None = self._db.get(key)
         return found
 
-    def write(self, changes: Changes, reach: Reach) -> None:
+    def write(self, changes: Changes, reach: Checkpoint) -> None:
         batch = WriteBatch(raw_mode=True)
         for key, value in changes.items():
             if value is None:
@@ -58,13 +58,13 @@ class RocksStore:
         batch.put(_REACH, f"{reach.next_offset} {reach.written_at_ms}".encode())
         self._db.write(batch)
 
-    def reach(self) -> Reach:
+    def reach(self) -> Checkpoint:
         found = self.get(_REACH)
         if found is None:
-            return Reach(0, 0)
+            return Checkpoint(0, 0)
         try:
             next_offset, written_at_ms = found.decode().split()
-            return Reach(int(next_offset), int(written_at_ms))
+            return Checkpoint(int(next_offset), int(written_at_ms))
         except ValueError as error:
             raise StoreDamaged(f"{self.path} does not say how far it reaches") from error
 

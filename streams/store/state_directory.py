@@ -19,7 +19,7 @@ SLOTS_MAX = 256
 
 
 @dataclass
-class Slot:
+class StateDirectory:
     """A folder that this process holds until it ends."""
 
     path: Path
@@ -40,7 +40,7 @@ class Slot:
         self.lock.close()
 
 
-def claim_slot(state_dir: Path) -> Slot:
+def lock_state_directory(state_dir: Path) -> StateDirectory:
     """Hold the first free folder. Raises WrongSetup when the state folder cannot be written."""
     for number in range(SLOTS_MAX):
         path = state_dir / f"lookup-{number}"
@@ -60,5 +60,5 @@ def claim_slot(state_dir: Path) -> Slot:
             name = uuid.uuid4().hex[:12]
             lock.write(name)
             lock.flush()
-        return Slot(path, name, lock)
+        return StateDirectory(path, name, lock)
     raise WrongSetup(f"{SLOTS_MAX} workers hold folders in {state_dir}: give this one another state_dir")

@@ -126,8 +126,8 @@ class Confirming(EntryIndex):
 
 def _state(shard: Shard) -> State:
     """What the shard would have committed by now: nothing of it is in its store."""
-    changes = dict(shard.freeze())
-    shard.thaw()
+    changes = dict(shard.begin_commit())
+    shard.abort_commit()
     return {key: value for key, value in changes.items() if value is not None}
 
 

@@ -45,7 +45,7 @@ from streams.settings import Adapt
 from streams.shard.fold import fold
 from streams.shard.outcome import Folded
 from streams.shard.state import Shard
-from streams.store.interface import Reach
+from streams.store.interface import Checkpoint
 from streams.store.memory import MemoryStore
 
 TENANT = "bench"
@@ -180,8 +180,8 @@ class _Simulation:
         folded = fold(self._shard, Record("journal", 0, self._offset, now_ms, None, value))
         self._offset += 1
         if self._offset % COMMIT_EVERY == 0:
-            self._shard.freeze()
-            self._shard.committed(Reach(self._offset, now_ms))
+            self._shard.begin_commit()
+            self._shard.finish_commit(Checkpoint(self._offset, now_ms))
         self._follow(folded, now_ms)
 
     def _follow(self, folded: Folded, now_ms: int) -> None:

@@ -33,7 +33,7 @@ from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.shard.fold import TIMERS_MAX, fold
 from streams.shard.state import Shard
-from streams.store.interface import Reach, Store, digest
+from streams.store.interface import Checkpoint, Store, digest
 from streams.store.memory import MemoryStore
 from tests.streams.shard.journal import JOURNAL_ID, Journal, near, policy, vector
 
@@ -207,8 +207,8 @@ def test_a_worker_gives_what_a_fold_gives_and_keeps_what_it_knows() -> None:
     told, decided, shard = expected(stage_records(stage, 0))
     assert stage.responses() == told
     assert stage.decisions() == decided
-    shard.freeze()
-    shard.committed(Reach(1, 1))
+    shard.begin_commit()
+    shard.finish_commit(Checkpoint(1, 1))
     assert digest(stage.stores[0].scan()) == digest(shard.store.scan())
     assert dict(stage.stores[0].scan()) == stage.documents(0)
     worker.close()
@@ -240,8 +240,8 @@ def test_a_crash_after_any_step_loses_nothing_and_decides_nothing_twice(
     assert list(dict.fromkeys(stage.responses())) == list(dict.fromkeys(told))
     assert stage.decisions() == decided
     assert dict(stage.stores[0].scan()) == stage.documents(0)
-    shard.freeze()
-    shard.committed(Reach(1, 1))
+    shard.begin_commit()
+    shard.finish_commit(Checkpoint(1, 1))
     assert dict(shard.store.scan()) == stage.documents(0)
 
 

@@ -17,10 +17,10 @@ from streams.shard.columns import ENTRIES, entry_id
 from streams.shard.eviction.value import ADMITTED, ENVELOPE_BYTES
 from streams.shard.fold import fold
 from streams.shard.handlers.room import EVICTED_MAX
-from streams.shard.loading import restored
+from streams.shard.loading import load_shard
 from streams.shard.outcome import Folded
 from streams.shard.state import Shard
-from streams.store.interface import Reach
+from streams.store.interface import Checkpoint
 from tests.streams.shard.journal import JOURNAL_ID, Journal, forward_id, new_shard, responses
 
 
@@ -71,9 +71,9 @@ class Cache:
 
     def again(self) -> Shard:
         """The shard as its store tells it."""
-        self.shard.freeze()
-        self.shard.committed(Reach(1, 1))
-        return restored(0, 32, JOURNAL_ID, self.shard.store)
+        self.shard.begin_commit()
+        self.shard.finish_commit(Checkpoint(1, 1))
+        return load_shard(0, 32, JOURNAL_ID, self.shard.store)
 
 
 def reasons(folded: Folded) -> list[tuple[str, ...]]:
@@ -437,7 +437,7 @@ def test_a_shard_and_one_restored_from_its_store_evict_what_a_search_of_all_entr
                 fold(twin, record)
             assert _kept(twin) == _kept(cache.shard)
     if twins:
-        assert {**twins[0].overlay} == {**cache.shard.overlay}
+        assert {**twins[0].uncommitted} == {**cache.shard.uncommitted}
 
 
 def _ask(cache: Cache, model: Model, text: str, tenant: str, category: str, latency_ms: int) -> None:

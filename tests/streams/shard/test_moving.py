@@ -13,10 +13,10 @@ from schemas.policy import Cacheable
 from schemas.requests import CacheMode
 from schemas.responses import Outcome
 from streams.shard.fold import fold, next_timer_ms
-from streams.shard.loading import restored
+from streams.shard.loading import load_shard
 from streams.shard.state import Shard
 from streams.shard.stats import stats_of
-from streams.store.interface import Reach
+from streams.store.interface import Checkpoint
 from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, forward_id, near, new_shard, remembered, responses
 from tests.streams.shard.journal import vector as at
 
@@ -94,9 +94,9 @@ def test_false_hits_beyond_the_bound_shrink_the_relaxation_also_after_a_restart(
         judge(version, False)
     # Ten wrong ones beside the ten right ones that every category begins with: a share of 0.5, five times the bound.
     assert threshold(shard) == pytest.approx(0.88)
-    shard.freeze()
-    shard.committed(Reach(1, 1))
-    assert threshold(restored(0, 32, JOURNAL_ID, shard.store)) == pytest.approx(0.88)
+    shard.begin_commit()
+    shard.finish_commit(Checkpoint(1, 1))
+    assert threshold(load_shard(0, 32, JOURNAL_ID, shard.store)) == pytest.approx(0.88)
     for version in range(12, 300):
         judge(version, True)
     assert threshold(shard) == 0.8
@@ -144,9 +144,9 @@ def test_a_stale_answer_is_not_served_twice_even_if_the_refresh_fails(journal: J
     shard = ready(journal, ttl_ms=1_000, stale_while_revalidate_ms=9_000)
     first = fold(shard, journal.ask("how?", at(1), after_ms=2_000))
     fold(shard, journal.fail(forward_id(first)))
-    shard.freeze()
-    shard.committed(Reach(1, 1))
-    shard = restored(0, 32, JOURNAL_ID, shard.store)
+    shard.begin_commit()
+    shard.finish_commit(Checkpoint(1, 1))
+    shard = load_shard(0, 32, JOURNAL_ID, shard.store)
     assert ask(journal, shard).outcome is Outcome.MISS
 
 
@@ -182,9 +182,9 @@ def test_switched_off_everything_is_forwarded_and_no_entry_touched(journal: Jour
     landed = fold(shard, journal.answer(forward_id(flying), "late"))
     assert ("not_admitted", "switched_off") in landed.counts
     assert stats_of(shard).categories["code"].off
-    shard.freeze()
-    shard.committed(Reach(1, 1))
-    shard = restored(0, 32, JOURNAL_ID, shard.store)
+    shard.begin_commit()
+    shard.finish_commit(Checkpoint(1, 1))
+    shard = load_shard(0, 32, JOURNAL_ID, shard.store)
     assert ask(journal, shard).outcome is Outcome.BYPASS
     fold(shard, journal.add(CacheSwitched(version=2, on=True, category=category)))
     assert ask(journal, shard).outcome is Outcome.HIT
@@ -239,9 +239,9 @@ def test_stats_count_what_came_of_every_request(journal: Journal) -> None:
     assert stats.categories["secret"].tally.passed == 1
     assert stats.categories["-"].tally.passed == 1
     assert stats.loads == {"m": 1.0}
-    shard.freeze()
-    shard.committed(Reach(1, 1))
-    assert stats_of(restored(0, 32, JOURNAL_ID, shard.store)).categories == stats.categories
+    shard.begin_commit()
+    shard.finish_commit(Checkpoint(1, 1))
+    assert stats_of(load_shard(0, 32, JOURNAL_ID, shard.store)).categories == stats.categories
 
 
 def test_a_hit_saves_what_the_model_took(journal: Journal) -> None:

@@ -15,10 +15,10 @@ from schemas.requests import CacheMode
 from schemas.responses import Outcome
 from streams.shard.columns import DOUBTS, ENTRIES, OPINIONS, Column, M
 from streams.shard.fold import fold, next_timer_ms
-from streams.shard.loading import restored
+from streams.shard.loading import load_shard
 from streams.shard.outcome import Folded
 from streams.shard.state import Shard
-from streams.store.interface import Reach
+from streams.store.interface import Checkpoint
 from tests.streams.shard.journal import (
     JOURNAL_ID,
     Journal,
@@ -94,15 +94,15 @@ def opinions(shard: Shard) -> list[Opinion]:
 def _column(shard: Shard, column: Column[M]) -> list[M]:
     """The records of one column, as a store holds them that has taken all changes."""
     rows: dict[bytes, bytes | None] = dict(shard.store.scan(column.key("")))
-    rows |= {key: value for key, value in shard.overlay.items() if key.startswith(column.key(""))}
+    rows |= {key: value for key, value in shard.uncommitted.items() if key.startswith(column.key(""))}
     return [column.message.decode(value) for value in rows.values() if value is not None]
 
 
 def born_again(shard: Shard) -> Shard:
     """The shard as another worker restores it after a commit."""
-    shard.freeze()
-    shard.committed(Reach(1, 1))
-    return restored(shard.partition, shard.shards, JOURNAL_ID, shard.store)
+    shard.begin_commit()
+    shard.finish_commit(Checkpoint(1, 1))
+    return load_shard(shard.partition, shard.shards, JOURNAL_ID, shard.store)
 
 
 def test_a_match_by_meaning_raises_a_doubt_and_waits(journal: Journal, shard: Shard) -> None:
@@ -219,11 +219,11 @@ def test_a_late_opinion_changes_nothing(journal: Journal, shard: Shard) -> None:
 
 def test_an_opinion_that_nobody_asked_for_changes_nothing(journal: Journal, shard: Shard) -> None:
     doubt = raised(ask(journal, shard))
-    before = dict(shard.overlay)
+    before = dict(shard.uncommitted)
     for stranger in ({"id": "0-99-tag"}, {"entry": doubt.entry + 1}):
         out = say(journal, shard, doubt.model_copy(update=stranger), 1.0)
         assert (out.effects, out.decisions) == ([], [])
-    assert shard.overlay == before
+    assert shard.uncommitted == before
     assert only(say(journal, shard, doubt, 0.9)).outcome is Outcome.HIT
 
 
@@ -311,7 +311,7 @@ def test_folding_again_gives_the_same_bytes(journal: Journal, shard: Shard) -> N
     fold(shard, journal.tick(TIMEOUT_MS))
     one, other = new_shard(), new_shard()
     assert fold_all(one, journal.records) == fold_all(other, journal.records)
-    assert one.overlay == other.overlay == shard.overlay
+    assert one.uncommitted == other.uncommitted == shard.uncommitted
 
 
 def test_an_entry_that_leaves_takes_its_opinions_with_it(journal: Journal, shard: Shard) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import StoreDamaged, WrongSetup
-from streams.store.interface import Reach, Store, digest
+from streams.store.interface import Checkpoint, Store, digest
 from streams.store.memory import MemoryStore
 from streams.store.rocksdb import RocksStore, open_or_replace
 
@@ -24,28 +24,28 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 def test_a_new_store_is_empty_and_reaches_nothing(store: Store) -> None:
     assert list(store.scan()) == []
-    assert store.reach() == Reach(0, 0)
+    assert store.reach() == Checkpoint(0, 0)
     assert store.get(b"a") is None
 
 
 def test_a_batch_puts_deletes_and_moves_the_reach(store: Store) -> None:
-    store.write({b"a/1": b"x", b"a/2": b"y", b"b/1": b""}, Reach(3, 30))
-    store.write({b"a/1": None, b"a/2": b"z", b"gone": None}, Reach(6, 60))
+    store.write({b"a/1": b"x", b"a/2": b"y", b"b/1": b""}, Checkpoint(3, 30))
+    store.write({b"a/1": None, b"a/2": b"z", b"gone": None}, Checkpoint(6, 60))
     assert list(store.scan()) == [(b"a/2", b"z"), (b"b/1", b"")]
     assert store.get(b"a/1") is None
-    assert store.reach() == Reach(6, 60)
+    assert store.reach() == Checkpoint(6, 60)
 
 
 def test_a_scan_follows_the_order_of_keys_within_a_prefix(store: Store) -> None:
-    store.write({b"b/2": b"2", b"a/9": b"9", b"b/1": b"1", b"c/0": b"0"}, Reach(1, 1))
+    store.write({b"b/2": b"2", b"a/9": b"9", b"b/1": b"1", b"c/0": b"0"}, Checkpoint(1, 1))
     assert [key for key, _ in store.scan(b"b/")] == [b"b/1", b"b/2"]
 
 
 def test_a_wiped_store_is_empty(store: Store) -> None:
-    store.write({b"a": b"x"}, Reach(1, 1))
+    store.write({b"a": b"x"}, Checkpoint(1, 1))
     store.wipe()
     assert list(store.scan()) == []
-    assert store.reach() == Reach(0, 0)
+    assert store.reach() == Checkpoint(0, 0)
 
 
 @given(rows=st.dictionaries(st.binary(min_size=1, max_size=8).filter(lambda k: k[0] > 0), st.binary(max_size=16)))
@@ -54,7 +54,7 @@ def test_both_stores_have_the_same_digest(rows: dict[bytes, bytes], tmp_path_fac
     digests = set()
     for make in makers:
         made = make()
-        made.write(rows, Reach(1, 1))
+        made.write(rows, Checkpoint(1, 1))
         digests.add(digest(made.scan()))
         made.close()
     assert len(digests) == 1
@@ -62,23 +62,23 @@ def test_both_stores_have_the_same_digest(rows: dict[bytes, bytes], tmp_path_fac
 
 def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
     first = RocksStore(tmp_path / "s")
-    first.write({b"a": b"x"}, Reach(7, 70))
+    first.write({b"a": b"x"}, Checkpoint(7, 70))
     first.close()
     second = RocksStore(tmp_path / "s")
-    assert (second.get(b"a"), second.reach()) == (b"x", Reach(7, 70))
+    assert (second.get(b"a"), second.reach()) == (b"x", Checkpoint(7, 70))
     second.close()
 
 
 def test_a_damaged_store_is_replaced_by_an_empty_one(tmp_path: Path) -> None:
     first = RocksStore(tmp_path / "s")
-    first.write({b"a": b"x"}, Reach(7, 70))
+    first.write({b"a": b"x"}, Checkpoint(7, 70))
     first.close()
     (tmp_path / "s" / "CURRENT").write_bytes(b"junk")
     with pytest.raises(StoreDamaged):
         RocksStore(tmp_path / "s")
     second, why = open_or_replace(tmp_path / "s")
     assert why is not None
-    assert second.reach() == Reach(0, 0)
+    assert second.reach() == Checkpoint(0, 0)
     second.close()
 
 

@@ -18,10 +18,10 @@ from schemas.policy import Cacheable, CategoryPolicy, Policy
 from schemas.responses import Outcome
 from streams.shard.fold import fold, next_timer_ms
 from streams.shard.handlers.invalidated import LOOKED_AT_MAX
-from streams.shard.loading import restored
+from streams.shard.loading import load_shard
 from streams.shard.outcome import Folded
 from streams.shard.state import Shard
-from streams.store.interface import Reach
+from streams.store.interface import Checkpoint
 from streams.vectors import encode, quantise
 from tests.streams.shard.journal import (
     DIM,
@@ -76,9 +76,9 @@ def apart(number: int) -> str:
 
 def reopened(shard: Shard) -> Shard:
     """The shard after a restart."""
-    shard.freeze()
-    shard.committed(Reach(1, 1))
-    return restored(shard.partition, shard.shards, JOURNAL_ID, shard.store)
+    shard.begin_commit()
+    shard.finish_commit(Checkpoint(1, 1))
+    return load_shard(shard.partition, shard.shards, JOURNAL_ID, shard.store)
 
 
 SELECTORS: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -285,14 +285,14 @@ def test_a_miss_judged_before_its_answer_came_is_delivered_and_not_kept(journal:
 
 def undigested(shard: Shard) -> Shard:
     """The shard restored from entries of a version that kept no digest of answers."""
-    shard.freeze()
-    shard.committed(Reach(1, 1))
+    shard.begin_commit()
+    shard.finish_commit(Checkpoint(1, 1))
     old = {
         key: Entry.decode(value).model_copy(update={"answer_digest": ""}).encode()
         for key, value in shard.store.scan(b"entries/")
     }
-    shard.store.write(dict(old), Reach(2, 2))
-    return restored(shard.partition, shard.shards, JOURNAL_ID, shard.store)
+    shard.store.write(dict(old), Checkpoint(2, 2))
+    return load_shard(shard.partition, shard.shards, JOURNAL_ID, shard.store)
 
 
 def test_an_entry_kept_without_its_digest_is_judged_like_any_other(journal: Journal) -> None:
@@ -431,7 +431,7 @@ def test_two_shards_that_fold_the_same_withdrawals_are_the_same(journal: Journal
     swept(journal, shard)
     again = new_shard()
     fold_all(again, journal.records)
-    assert again.freeze() == shard.freeze()
+    assert again.begin_commit() == shard.begin_commit()
 
 
 def test_a_namespace_that_lost_its_last_vector_is_searched_alike_after_a_restart(journal: Journal) -> None:
