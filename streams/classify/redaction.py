@@ -13,12 +13,12 @@ from streams.classify.routing import Ask, Router, everything_said
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
-def may_be_never(router: Router | None, value: bytes, parsed: dict[str, Any] | None) -> bool:
+def may_be_uncacheable(router: Router | None, value: bytes, parsed: dict[str, Any] | None) -> bool:
     """Whether to keep the text out. `parsed` is None when `value` is not JSON; without a policy nothing is harmless."""
     if router is None:
         return True
     ask = None if parsed is None else _ask(parsed)
-    return router.smells_never(_loose(value)) if ask is None else router.may_be_never(ask)
+    return router.looks_uncacheable(_loose(value)) if ask is None else router.may_be_uncacheable(ask)
 
 
 def _ask(parsed: dict[str, Any]) -> Ask | None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 
 from streams.classify.parsing import parse
-from streams.classify.redaction import may_be_never
+from streams.classify.redaction import may_be_uncacheable
 from streams.classify.reply_topic import DEFAULT, ReplyTo
 from streams.classify.routing import Router
 from streams.errors import Refusal, RefusalCode
@@ -41,7 +41,7 @@ class Rejections:
             parsed = parse(value, bytes_max=NO_LIMIT, depth_max=self._settings.depth_max)
         except Refusal:
             parsed = None
-        letter = bury(record, refusal, NAME, with_text=not may_be_never(router, value, parsed))
+        letter = bury(record, refusal, NAME, with_text=not may_be_uncacheable(router, value, parsed))
         return [letter, self._told(record, refusal, parsed or {})]
 
     def _told(self, record: Record, refusal: Refusal, parsed: Mapping[str, object]) -> Outgoing:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from schemas.control import PolicyInForce
 from schemas.journal import Seen
 from schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy
-from streams.messaging.privacy import is_never
+from streams.messaging.privacy import is_uncacheable
 from streams.models.category_classifier import Categories
 from streams.vectors import Ints, cosine, squared_norm
 
@@ -76,15 +76,15 @@ class Router:
         policy = self.policy = in_force.policy
         self.version = in_force.version
         rules = [_compiled(number, policy) for number in range(len(policy.rules))]
-        self._never = [rule for rule in rules if is_never(policy, rule.category)]
-        self._others = [rule for rule in rules if not is_never(policy, rule.category)]
+        self._never = [rule for rule in rules if is_uncacheable(policy, rule.category)]
+        self._others = [rule for rule in rules if not is_uncacheable(policy, rule.category)]
         self._terms = {name: Terms(of, _seen(self.version, of)) for name, of in policy.categories.items()}
         self._examples = Examples(policy, embed)
         self._by_example = f"examples:{hashlib.sha256(embedder.encode()).hexdigest()[:12]}@v{self.version}"
         self._trained = trained
         self._by_training = "" if trained is None else f"trained:{trained.version}@v{self.version}"
         learned = () if trained is None else trained.names
-        self._never_by_meaning = self._examples.never or any(is_never(policy, name) for name in learned)
+        self._never_by_meaning = self._examples.never or any(is_uncacheable(policy, name) for name in learned)
 
     def place(self, ask: Ask) -> Place | None:
         """The category by rule or by the client's word; None when only the question's meaning can tell."""
@@ -110,26 +110,26 @@ class Router:
         if vector is None:
             return Place(UNCATEGORISED, by, None) if self._never_by_meaning else self._place(UNCATEGORISED, by)
         category = self._examples.nearest(vector, self.policy.example_similarity) or UNCATEGORISED
-        if self._trained is None or is_never(self.policy, category):
+        if self._trained is None or is_uncacheable(self.policy, category):
             return self._place(category, self._by_example)
         return self._place(self._learned(self._trained, vector), by)
 
     def _learned(self, trained: Categories, vector: Ints) -> str:
         """The category by training. A `never` category needs no certainty: in doubt, a question is not kept."""
         found = trained.find(vector)
-        if is_never(self.policy, found.likeliest):
+        if is_uncacheable(self.policy, found.likeliest):
             return found.likeliest
         category = found.category or UNCATEGORISED
         return category if category in self._terms else UNCATEGORISED
 
-    def may_be_never(self, ask: Ask) -> bool:
+    def may_be_uncacheable(self, ask: Ask) -> bool:
         """Whether a question must be taken for one of a `never` category, as far as can be told without a model."""
         place = self.place(ask)
         return place.never if place is not None else self._never_by_meaning and ask.question.strip() != ""
 
-    def smells_never(self, text: str) -> bool:
+    def looks_uncacheable(self, text: str) -> bool:
         """Whether bytes that could not be read look like `never` traffic: a rule's pattern or name is in them."""
-        named = {name for name in self.policy.categories if is_never(self.policy, name)}
+        named = {name for name in self.policy.categories if is_uncacheable(self.policy, name)}
         for rule in self._never:
             if rule.pattern is not None and rule.pattern.search(text):
                 return True
@@ -147,7 +147,7 @@ class Examples:
     """The examples of a policy as vectors of record. Ties go to `never` categories, then to the earlier example."""
 
     def __init__(self, policy: Policy, embed: Embed) -> None:
-        by_never = sorted(policy.categories, key=lambda name: not is_never(policy, name))
+        by_never = sorted(policy.categories, key=lambda name: not is_uncacheable(policy, name))
         named = [(name, text) for name in by_never for text in policy.categories[name].examples]
         vectors = embed([text for _, text in named]) if named else []
         kept = [(name, vector) for (name, _), vector in zip(named, vectors, strict=True) if vector is not None]
@@ -156,7 +156,7 @@ class Examples:
         # Sums of products of 16-bit integers are exact in float64, in any order and on any machine.
         self._rows: npt.NDArray[np.float64] = np.array([vector for _, vector in kept], dtype=np.float64)
         self._lengths = np.sqrt(np.array(self._norms, dtype=np.float64))
-        self.never = any(is_never(policy, name) for name in self._categories)
+        self.never = any(is_uncacheable(policy, name) for name in self._categories)
 
     def __len__(self) -> int:
         return len(self._categories)

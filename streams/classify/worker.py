@@ -27,7 +27,7 @@ from streams.errors import RefrainError, Refusal, RefusalCode
 from streams.kafka.interface import Cluster, Outgoing, Record
 from streams.messaging.forwards import unstreamed
 from streams.messaging.ids import decision_id, decision_tag
-from streams.messaging.privacy import has_never
+from streams.messaging.privacy import has_uncacheable
 from streams.messaging.responses import reply_of
 from streams.messaging.shards import shards_of
 from streams.metrics import Metrics
@@ -117,7 +117,7 @@ class Classifier(Step):
     def follow(self, policy: PolicyInForce | None) -> None:
         if policy is self._in_force:
             return
-        if has_never(None if policy is None else policy.policy):
+        if has_uncacheable(None if policy is None else policy.policy):
             # What may be regulated from now on was perhaps not when it was remembered.
             self._remembering.clear()
         embed, identity = self._remembering.vectors, self._embedder.identity

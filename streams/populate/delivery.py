@@ -19,7 +19,7 @@ from streams.kafka.interface import Outgoing, Record
 from streams.lru import Recent
 from streams.messaging.dead_letters import turn_away
 from streams.messaging.decoding import Addressed
-from streams.messaging.privacy import has_never, may_keep
+from streams.messaging.privacy import has_uncacheable, may_store
 from streams.messaging.responses import refused, respond
 from streams.messaging.routes import DirectRoute, ShardRoute
 from streams.messaging.shards import Shards
@@ -88,11 +88,11 @@ class Delivery:
 
     def rejected(self, record: Record, refusal: Refusal) -> Outgoing:
         """A dead letter of what nobody waits for, with its text where no text can be regulated, whosever it is."""
-        return self._bury(record, refusal, with_text=not has_never(self.policy))
+        return self._bury(record, refusal, with_text=not has_uncacheable(self.policy))
 
     def _may_store(self, route: ShardRoute) -> bool:
         """Whether an answer on this way may lie anywhere."""
-        return route.category is None or may_keep(self.policy, route.category)
+        return route.category is None or may_store(self.policy, route.category)
 
     def _seen(self, forward_id: str) -> bool:
         """Whether this question was answered before; from now on it is."""

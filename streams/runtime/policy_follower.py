@@ -80,7 +80,7 @@ class PolicyWatch:
             self._unreadable(record, refusal)
 
 
-class Known(NamedTuple):
+class LeasedPolicy(NamedTuple):
     """A policy that was seen in force, and until when (seconds of the follower's clock) to act by it."""
 
     policy: PolicyInForce | None
@@ -110,7 +110,7 @@ class PolicyFollower:
         self._interval_s = interval_s
         self._lease_s = lease_s
         self._clock = clock
-        self._known = Known(None, clock())
+        self._known = LeasedPolicy(None, clock())
         self._reading = threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="policies", daemon=True)
@@ -121,20 +121,20 @@ class PolicyFollower:
         return self.known().policy
 
     @property
-    def last(self) -> Known:
+    def last(self) -> LeasedPolicy:
         """The policy that was seen last, whether or not it may still be acted by."""
         return self._known
 
-    def known(self) -> Known:
+    def known(self) -> LeasedPolicy:
         """The policy in force, read again when it was not seen for as long as a lease. Raises as `read` does."""
         known = self._known
         return known if self.holds(known) else self._look(lambda: not self.holds(self._known))
 
-    def holds(self, known: Known) -> bool:
+    def holds(self, known: LeasedPolicy) -> bool:
         """Whether a policy may still be acted by without another look."""
         return self._clock() < known.until_s
 
-    def read(self) -> Known:
+    def read(self) -> LeasedPolicy:
         """Look now. Raises WrongSetup for a missing topic, ClusterFailed when the broker does not say."""
         return self._look(lambda: True)
 
@@ -147,13 +147,13 @@ class PolicyFollower:
         self._done.set()
         self._thread.join()
 
-    def _look(self, needed: Callable[[], bool]) -> Known:
+    def _look(self, needed: Callable[[], bool]) -> LeasedPolicy:
         with self._reading:
             if needed():
                 started = self._clock()
                 policy = self._watch.latest(lambda: self._done.is_set() or self._clock() > started + READ_S_MAX)
                 self._show(policy)
-                self._known = Known(policy, started + self._lease_s)
+                self._known = LeasedPolicy(policy, started + self._lease_s)
             return self._known
 
     def _follow(self) -> None:

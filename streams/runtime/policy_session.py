@@ -14,7 +14,7 @@ from schemas.acknowledgements import Acknowledgement
 from schemas.control import PolicyInForce
 from streams.kafka.interface import Outgoing
 from streams.runtime.context import WorkerContext
-from streams.runtime.policy_follower import Known, PolicyFollower, lease_s_of
+from streams.runtime.policy_follower import LeasedPolicy, PolicyFollower, lease_s_of
 
 TOPIC = "acknowledgements"
 
@@ -29,7 +29,7 @@ class PolicySession:
         self._processor = processor
         self._policies = policies
         self._now_ms = now_ms
-        self._known: Known = policies.last
+        self._known: LeasedPolicy = policies.last
         self._member = ""
         self._said: tuple[str, int] | None = None
 

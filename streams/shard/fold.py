@@ -33,7 +33,7 @@ from streams.kafka.interface import Record
 from streams.messaging.dead_letters import bury
 from streams.messaging.decoding import unknown_version_of
 from streams.messaging.ids import topic_place
-from streams.messaging.privacy import may_keep
+from streams.messaging.privacy import may_store
 from streams.messaging.responses import refused, respond
 from streams.shard import counts
 from streams.shard.counts import Dropped
@@ -169,7 +169,7 @@ def _may_lie_anywhere(shard: Shard, event: Event) -> bool:
         category = event.category
     elif isinstance(event, Answered) and (airborne := shard.flights.get(event.forward_id)) is not None:
         category = airborne.flight.category
-    return category is None or may_keep(None if shard.policy is None else shard.policy.policy, category)
+    return category is None or may_store(None if shard.policy is None else shard.policy.policy, category)
 
 
 def _on_passed(shard: Shard, event: Passed, record: Record, out: Folded) -> None:

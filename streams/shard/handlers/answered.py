@@ -15,7 +15,7 @@ from streams.errors import Refusal, RefusalCode
 from streams.kafka.interface import Outgoing, Record
 from streams.messaging.dead_letters import bury
 from streams.messaging.ids import decision_tag, request_place_of, topic_place_of
-from streams.messaging.privacy import may_keep
+from streams.messaging.privacy import may_store
 from streams.messaging.responses import compact, digest_of_answer, project, refused, respond, served, tokens_of
 from streams.shard import counts
 from streams.shard.admission import NotKept, not_kept
@@ -199,7 +199,7 @@ def _observed(shard: Shard, airborne: Airborne, waiting: Waiting, body: Body) ->
     Nothing of a category that may not be kept any more, and nothing of an entry that has been withdrawn.
     """
     policy = None if shard.policy is None else shard.policy.policy
-    if waiting.observed is None or not may_keep(policy, waiting.category) or not _projects(body):
+    if waiting.observed is None or not may_store(policy, waiting.category) or not _projects(body):
         return None
     answer = project(body)
     equal = digest_of_answer(answer) == waiting.observed_answer

@@ -238,7 +238,7 @@ def test_where_training_might_have_said_never_a_question_without_a_vector_is_pas
 
 
 def test_where_training_might_say_never_a_question_that_nobody_places_may_be_never() -> None:
-    assert by_training(OF_THREE).may_be_never(ask())
-    assert not by_training(OF_THREE).may_be_never(ask(" "))
-    assert not by_training(OF_THREE).may_be_never(ask(category="code"))
-    assert not by_training(policy(chat=CategoryPolicy())).may_be_never(ask())
+    assert by_training(OF_THREE).may_be_uncacheable(ask())
+    assert not by_training(OF_THREE).may_be_uncacheable(ask(" "))
+    assert not by_training(OF_THREE).may_be_uncacheable(ask(category="code"))
+    assert not by_training(policy(chat=CategoryPolicy())).may_be_uncacheable(ask())
