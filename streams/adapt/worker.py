@@ -21,7 +21,7 @@ from streams.adapt.faust_app import faust_app
 from streams.adapt.load_window import LoadWindow, Reports, load_of
 from streams.errors import ClusterFailed, RefrainError, Refusal
 from streams.kafka.interface import Outgoing, Record
-from streams.messaging.dead_letters import bury
+from streams.messaging.dead_letters import dead_letter
 from streams.messaging.decoding import read
 from streams.metrics import Metrics
 from streams.runtime.context import WorkerContext
@@ -65,7 +65,7 @@ class Desk:
             sample = read(record.value, LoadSample.decode, bytes_max=SAMPLE_BYTES_MAX)
         except Refusal as refusal:
             self._metrics.shared.refused.labels(NAME, refusal.code.value).inc()
-            return bury(record, refusal, NAME)
+            return dead_letter(record, refusal, NAME)
         if self._targets is not None and sample.model not in self._targets:
             dropped: str | None = "no_targets"
         else:

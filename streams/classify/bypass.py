@@ -18,7 +18,7 @@ from streams.messaging.responses import refused, respond
 from streams.messaging.routes import DirectRoute, encode_route
 
 
-class Passing(NamedTuple):
+class Bypass(NamedTuple):
     """A request that goes past the cache, and why."""
 
     id: str

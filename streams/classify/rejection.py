@@ -11,7 +11,7 @@ from streams.classify.reply_topic import DEFAULT, ReplyTo
 from streams.classify.routing import Router
 from streams.errors import Refusal, RefusalCode
 from streams.kafka.interface import Headers, Outgoing, Record
-from streams.messaging.dead_letters import bury
+from streams.messaging.dead_letters import dead_letter
 from streams.messaging.responses import refused, reply_of, respond
 from streams.metrics import Metrics
 from streams.settings import Classify
@@ -41,7 +41,7 @@ class Rejections:
             parsed = parse(value, bytes_max=NO_LIMIT, depth_max=self._settings.depth_max)
         except Refusal:
             parsed = None
-        letter = bury(record, refusal, NAME, with_text=not may_be_uncacheable(router, value, parsed))
+        letter = dead_letter(record, refusal, NAME, with_text=not may_be_uncacheable(router, value, parsed))
         return [letter, self._told(record, refusal, parsed or {})]
 
     def _told(self, record: Record, refusal: Refusal, parsed: Mapping[str, object]) -> Outgoing:

@@ -16,7 +16,7 @@ from schemas.decisions import Reason
 from schemas.journal import Asked, Origin
 from schemas.policy import Limits
 from schemas.requests import CacheMode, Request
-from streams.classify.bypass import Passing
+from streams.classify.bypass import Bypass
 from streams.classify.framing import Framed, frame
 from streams.classify.identity import Question, check_length, identify, question_of
 from streams.classify.parsing import parse, request_of
@@ -172,7 +172,7 @@ class Classifier(Step):
         return Reason.CATEGORY_UNKNOWN if place is not None and place.terms is None else None
 
     def _pass(self, item: Open, place: Place | None, reason: Reason) -> list[Outgoing]:
-        passing = Passing(
+        bypass = Bypass(
             id=self._id(item.record),
             origin=self._origin(item.record),
             request=item.request,
@@ -184,11 +184,11 @@ class Classifier(Step):
         )
         if reason is Reason.DEADLINE_PASSED:
             self._metrics.refused.labels(NAME, RefusalCode.DEADLINE.value).inc()
-            return passing.refuse(RefusalCode.DEADLINE, "the deadline was over when the request arrived")
+            return bypass.refuse(RefusalCode.DEADLINE, "the deadline was over when the request arrived")
         if item.request.cache is CacheMode.ONLY:
-            return passing.refuse(RefusalCode.NOT_CACHED, "answers to this question are not kept: ask without `only`")
+            return bypass.refuse(RefusalCode.NOT_CACHED, "answers to this question are not kept: ask without `only`")
         limits = Limits() if self._in_force is None else self._in_force.policy.limits
-        return _bounded(passing.forward(limits))
+        return _bounded(bypass.forward(limits))
 
     def _finish(self, item: Open, vectors: Vectors) -> list[Outgoing]:
         """Settle the category, and ask the shard or pass the request on."""

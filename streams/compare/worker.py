@@ -17,7 +17,7 @@ from streams.compare.answer_text import text_of
 from streams.compare.parts import mean, split
 from streams.errors import Refusal
 from streams.kafka.interface import Outgoing, Record
-from streams.messaging.dead_letters import turn_away
+from streams.messaging.dead_letters import reject
 from streams.messaging.decoding import read
 from streams.metrics import Metrics
 from streams.models.embedder import Embedder
@@ -87,7 +87,7 @@ class Compare(Step):
         try:
             return _open(read(record.value, Observation.decode))
         except Refusal as refusal:
-            return turn_away(record, refusal, NAME, self._metrics.shared, with_text=False)
+            return reject(record, refusal, NAME, self._metrics.shared, with_text=False)
 
     def _vectors(self, texts: Collection[str]) -> dict[str, Ints | NotCompared]:
         """The vector of each text as a whole, or why it has none."""

@@ -18,7 +18,7 @@ from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadCh
 from schemas.responses import Outcome
 from streams.errors import Refusal, RefusalCode
 from streams.kafka.interface import Outgoing, Record
-from streams.messaging.dead_letters import bury
+from streams.messaging.dead_letters import dead_letter
 from streams.messaging.decoding import read
 from streams.vectors import decode, squared_norm
 
@@ -58,7 +58,7 @@ def decide(
             return [first, *_to_every_shard(event, shards)], after
         return _to_every_shard(_event(record, command, policy, judged), shards), policy
     except Refusal as refusal:
-        return [bury(record, refusal, NAME)], policy
+        return [dead_letter(record, refusal, NAME)], policy
 
 
 def _event(record: Record, command: Given, policy: PolicyInForce | None, judged: Decision | None) -> ShardEvent:

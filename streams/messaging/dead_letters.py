@@ -23,7 +23,7 @@ REASON_CHARS_MAX = 2_000
 ORIGINAL_BYTES_MAX = 2_000_000
 
 
-def bury(record: Record, refusal: Refusal, processor: str, *, with_text: bool = True) -> Outgoing:
+def dead_letter(record: Record, refusal: Refusal, processor: str, *, with_text: bool = True) -> Outgoing:
     """The record as a dead letter. Without `with_text` (never traffic) value and headers stay out."""
     value = record.value if with_text else None
     if value is not None and len(value) > ORIGINAL_BYTES_MAX:
@@ -44,10 +44,8 @@ def bury(record: Record, refusal: Refusal, processor: str, *, with_text: bool = 
     )
 
 
-def turn_away(
-    record: Record, refusal: Refusal, processor: str, metrics: Metrics, *, with_text: bool = True
-) -> Outgoing:
+def reject(record: Record, refusal: Refusal, processor: str, metrics: Metrics, *, with_text: bool = True) -> Outgoing:
     """The record as a dead letter, counted and told in the processor's log."""
     logger.warning("%s[%d]@%d: %s", record.topic, record.partition, record.offset, refusal)
     metrics.refused.labels(processor, refusal.code.value).inc()
-    return bury(record, refusal, processor, with_text=with_text)
+    return dead_letter(record, refusal, processor, with_text=with_text)

@@ -17,7 +17,7 @@ PROBLEMS_MAX = 5
 """Wrong fields that one refusal names."""
 
 
-class Addressed(Part):
+class Envelope(Part):
     """What forwards and completions have in common: enough to tell the requester that the rest is wrong."""
 
     forward_id: Annotated[str, Field(min_length=1, max_length=128)]
@@ -45,12 +45,12 @@ def read(value: bytes | None, decode: Callable[[bytes], M], *, bytes_max: int | 
         raise _refusal(value, wrong) from None
 
 
-def address_of(value: bytes | None) -> Addressed | None:
+def address_of(value: bytes | None) -> Envelope | None:
     """Where a message belongs whose other fields are wrong; None when that cannot be read either."""
     if value is None:
         return None
     try:
-        return Addressed.model_validate_json(value)
+        return Envelope.model_validate_json(value)
     except ValidationError:
         return None
 

@@ -15,7 +15,7 @@ class Shards(NamedTuple):
     incarnation: str
     """Its topic id."""
 
-    def misplaced(self, incarnation: str, partition: int) -> Refusal | None:
+    def wrong_shard(self, incarnation: str, partition: int) -> Refusal | None:
         """Why an answer for this shard of that incarnation was not asked here, None when it was."""
         if incarnation != self.incarnation:
             return Refusal(RefusalCode.NOT_ASKED, "it was asked through another incarnation of the journal")

@@ -17,8 +17,8 @@ from schemas.responses import Outcome, Problem, Response
 from streams.errors import Refusal, RefusalCode
 from streams.kafka.interface import Outgoing, Record
 from streams.lru import Recent
-from streams.messaging.dead_letters import turn_away
-from streams.messaging.decoding import Addressed
+from streams.messaging.dead_letters import reject
+from streams.messaging.decoding import Envelope
 from streams.messaging.privacy import has_uncacheable, may_store
 from streams.messaging.responses import refused, respond
 from streams.messaging.routes import DirectRoute, ShardRoute
@@ -67,9 +67,9 @@ class Delivery:
         """What a completion becomes; `record` is where it stands."""
         if isinstance(route, DirectRoute):
             return self._to_requester(record, route, completion)
-        misplaced = self._journal.misplaced(route.incarnation, route.partition)
-        if misplaced is not None:
-            return [self._bury(record, misplaced, with_text=self._may_store(route))]
+        wrong_shard = self._journal.wrong_shard(route.incarnation, route.partition)
+        if wrong_shard is not None:
+            return [self._bury(record, wrong_shard, with_text=self._may_store(route))]
         # A shard sees repeats itself; they are remembered for those that will not reach it.
         seen = self._seen(route.forward_id)
         if self._may_store(route):
@@ -77,12 +77,12 @@ class Delivery:
         return self._drop() if seen else self._withhold(record, route, completion)
 
     def of_unreadable(
-        self, record: Record, refusal: Refusal, address: Addressed, route: ShardRoute | DirectRoute
+        self, record: Record, refusal: Refusal, address: Envelope, route: ShardRoute | DirectRoute
     ) -> list[Outgoing]:
         """A dead letter, and the failure of what whoever is named in it waits for."""
         with_text = isinstance(route, ShardRoute) and self._may_store(route)
         letter = self._bury(record, refusal, with_text=with_text)
-        if isinstance(route, ShardRoute) and self._journal.misplaced(route.incarnation, route.partition) is not None:
+        if isinstance(route, ShardRoute) and self._journal.wrong_shard(route.incarnation, route.partition) is not None:
             return [letter]
         return [letter, *self.of(record, route, failed(address, refusal))]
 
@@ -149,7 +149,7 @@ class Delivery:
         return []
 
     def _bury(self, record: Record, refusal: Refusal, *, with_text: bool = True) -> Outgoing:
-        return turn_away(record, refusal, NAME, self._metrics, with_text=with_text)
+        return reject(record, refusal, NAME, self._metrics, with_text=with_text)
 
 
 def to_journal(route: ShardRoute, event: Answered | AnswerFailed | AnswerWithheld) -> Outgoing:
@@ -203,7 +203,7 @@ def failure_of(completion: Completion) -> AnswerFailed:
     return AnswerFailed(forward_id=completion.forward_id, error=error)
 
 
-def failed(address: Addressed, refusal: Refusal) -> Completion:
+def failed(address: Envelope, refusal: Refusal) -> Completion:
     """What stands for a completion that cannot be read: whoever waits for it is told."""
     message = f"the connector's completion cannot be taken ({refusal}): mend the connector and ask again"
     return Completion(

@@ -13,7 +13,7 @@ from schemas.control import PolicyInForce
 from schemas.forwards import Completion
 from streams.errors import Refusal
 from streams.kafka.interface import Cluster, Outgoing, Record
-from streams.messaging.decoding import Addressed, address_of, read
+from streams.messaging.decoding import Envelope, address_of, read
 from streams.messaging.routes import DirectRoute, ShardRoute, decode_route
 from streams.messaging.shards import Shards
 from streams.metrics import Metrics
@@ -111,7 +111,7 @@ class _LookBack:
         """Nothing is kept a partition."""
 
 
-def _route_of(address: Addressed) -> ShardRoute | DirectRoute | None:
+def _route_of(address: Envelope) -> ShardRoute | DirectRoute | None:
     try:
         return decode_route(address.route, address.forward_id)
     except Refusal:

@@ -30,7 +30,7 @@ from schemas.journal import (
 from schemas.responses import Outcome
 from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
 from streams.kafka.interface import Record
-from streams.messaging.dead_letters import bury
+from streams.messaging.dead_letters import dead_letter
 from streams.messaging.decoding import unknown_version_of
 from streams.messaging.ids import topic_place
 from streams.messaging.privacy import may_store
@@ -103,7 +103,7 @@ def _read(record: Record, out: Folded) -> Event | None:
             ) from error
         where = ", ".join(".".join(str(part) for part in each["loc"]) or "record" for each in error.errors()[:3])
         refusal = Refusal(RefusalCode.UNREADABLE, f"not a journal record: {where}")
-        out.effects.append(bury(record, refusal, "lookup"))
+        out.effects.append(dead_letter(record, refusal, "lookup"))
         out.counts.append(counts.refused(refusal.code))
         return None
 
@@ -141,7 +141,7 @@ def _is_repeat(shard: Shard, event: Event, out: Folded) -> bool:
 
 def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: Folded) -> None:
     refusal = Refusal(RefusalCode.FOLD_FAILED, f"{type(error).__name__}: {error}")
-    out.effects.append(bury(record, refusal, "lookup", with_text=_may_lie_anywhere(shard, event)))
+    out.effects.append(dead_letter(record, refusal, "lookup", with_text=_may_lie_anywhere(shard, event)))
     out.counts.append(counts.refused(refusal.code))
     if isinstance(event, Asked):
         decision = decided(shard, record, event, outcome=Outcome.ERROR, reason=Reason.FOLD_FAILED)

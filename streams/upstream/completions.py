@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from schemas.responses import Problem
 from streams.errors import Refusal
 from streams.kafka.interface import Cluster, Outgoing, Record
-from streams.messaging.dead_letters import turn_away
+from streams.messaging.dead_letters import reject
 from streams.messaging.decoding import address_of
 from streams.messaging.routes import DirectRoute, decode_route
 from streams.metrics import Metrics
@@ -34,12 +34,12 @@ def refused(record: Record, refusal: Refusal, metrics: Metrics) -> list[Outgoing
     """A dead letter of what is no forward, and a failed completion when it can be seen who waits for it."""
     address = address_of(record.value)
     if address is None:
-        return [turn_away(record, refusal, NAME, metrics)]
+        return [reject(record, refusal, NAME, metrics)]
     answer = Answer(problem=Problem(code=refusal.code.value, message=str(refusal.args[0])))
     completion = completion_of(address.forward_id, address.route, answer, 0)
     told = Outgoing(TARGET, address.forward_id.encode(), encoded(completion))
     with_text = not _is_direct(address.route, address.forward_id)
-    return [turn_away(record, refusal, NAME, metrics, with_text=with_text), told]
+    return [reject(record, refusal, NAME, metrics, with_text=with_text), told]
 
 
 def recalled(cluster: Cluster, partitions: Sequence[int]) -> list[str]:

@@ -16,7 +16,7 @@ from schemas.doubts import DoubtRaised
 from schemas.journal import Verified
 from streams.errors import Refusal
 from streams.kafka.interface import Outgoing, Record
-from streams.messaging.dead_letters import turn_away
+from streams.messaging.dead_letters import reject
 from streams.messaging.decoding import read
 from streams.messaging.shards import Shards
 from streams.metrics import SECONDS, Metrics
@@ -77,11 +77,11 @@ class Verify(Step):
     def _take(self, record: Record) -> DoubtRaised | Outgoing:
         try:
             doubt = read(record.value, DoubtRaised.decode)
-            misplaced = self._journal.misplaced(doubt.incarnation, doubt.partition)
-            if misplaced is not None:
-                raise misplaced
+            wrong_shard = self._journal.wrong_shard(doubt.incarnation, doubt.partition)
+            if wrong_shard is not None:
+                raise wrong_shard
         except Refusal as refusal:
-            return turn_away(record, refusal, NAME, self._metrics.shared, with_text=False)
+            return reject(record, refusal, NAME, self._metrics.shared, with_text=False)
         return doubt
 
     def _late(self, doubt: DoubtRaised) -> bool:

@@ -26,7 +26,7 @@ from schemas.stats import CategoryNow, ShardStats
 from streams.errors import ClusterFailed, CommandRefused, Refusal, RefusalCode
 from streams.kafka.cluster import KafkaCluster
 from streams.kafka.interface import Outgoing, Record
-from streams.messaging.dead_letters import bury
+from streams.messaging.dead_letters import dead_letter
 from streams.messaging.ids import wire_id
 from streams.models.loading import load_embedder
 from streams.settings import Settings
@@ -144,7 +144,11 @@ def test_a_refusal_is_told_with_its_reason(cluster: KafkaCluster, settings: Sett
     version = order.place(Judge(who="ana", decision_id="1-2-x", correct=False))
     record = Record("control", 0, version, 0, None, b"{}")
     refusal = Refusal(RefusalCode.BAD_FIELD, "decision_id: no such decision")
-    write(cluster, bury(record._replace(offset=version + 1), refusal, "govern"), bury(record, refusal, "govern"))
+    write(
+        cluster,
+        dead_letter(record._replace(offset=version + 1), refusal, "govern"),
+        dead_letter(record, refusal, "govern"),
+    )
     with pytest.raises(CommandRefused, match="bad_field: decision_id: no such decision"):
         order.wait(30)
 

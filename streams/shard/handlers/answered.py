@@ -13,7 +13,7 @@ from schemas.policy import Cacheable, Limits
 from schemas.responses import DecisionSummary, Outcome, Response
 from streams.errors import Refusal, RefusalCode
 from streams.kafka.interface import Outgoing, Record
-from streams.messaging.dead_letters import bury
+from streams.messaging.dead_letters import dead_letter
 from streams.messaging.ids import decision_tag, request_place_of, topic_place_of
 from streams.messaging.privacy import may_store
 from streams.messaging.responses import compact, digest_of_answer, project, refused, respond, served, tokens_of
@@ -107,7 +107,7 @@ def _unexpected(shard: Shard, forward_id: str, record: Record, out: Folded) -> N
         out.counts.append(counts.dropped(Dropped.SECOND_ANSWER))
         return
     refusal = Refusal(RefusalCode.NOT_ASKED, f"no question {forward_id} was forwarded by this shard")
-    out.effects.append(bury(record, refusal, "lookup"))
+    out.effects.append(dead_letter(record, refusal, "lookup"))
     out.counts.append(counts.refused(refusal.code))
 
 

@@ -7,7 +7,7 @@ import pytest
 from schemas.control import decode_command
 from schemas.forwards import Forward
 from streams.errors import Refusal, RefusalCode
-from streams.messaging.decoding import Addressed, address_of, read
+from streams.messaging.decoding import Envelope, address_of, read
 
 GOOD = b'{"v":1,"forward_id":"f","model":"m","body":{"x":1},"deadline_at_ms":5,"route":"r"}'
 
@@ -64,7 +64,7 @@ def test_a_value_over_the_limit_is_not_even_decoded() -> None:
 
 
 def test_the_address_is_found_when_the_rest_is_wrong() -> None:
-    assert address_of(b'{"v":2,"forward_id":"f","route":"r","body":7}') == Addressed(forward_id="f", route="r")
+    assert address_of(b'{"v":2,"forward_id":"f","route":"r","body":7}') == Envelope(forward_id="f", route="r")
     assert address_of(b'{"forward_id":""}') is None
     assert address_of(b"garbage") is None
     assert address_of(None) is None
