@@ -49,7 +49,7 @@ _MARKED = re.compile(r" [^\W_]{2,} ?\?$")
 """One question mark behind a word of letters and digits; `a?`, `b.c?` and `??` could be more than a question's end."""
 
 
-def normal(text: str) -> str:
+def exact_form(text: str) -> str:
     """The text as it is looked up exactly. Idempotent.
 
     Evened out in prose: Unicode by NFC (not NFKC, for which the power of 2\u00b2 is a digit, 22), line ends, and blanks

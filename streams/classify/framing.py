@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from streams.classify.exact_form import normal
+from streams.classify.exact_form import exact_form
 
 
 class Sight(Protocol):
@@ -20,7 +20,7 @@ class Sight(Protocol):
     def unread(self, text: str) -> tuple[str, ...]: ...
 
 
-class Framed(NamedTuple):
+class FramedQuestion(NamedTuple):
     """A question as an embedder sees it."""
 
     head: str
@@ -31,11 +31,11 @@ class Framed(NamedTuple):
     """Pieces of the head that do not reach its vector."""
 
 
-def frame(text: str, sight: Sight) -> Framed:
+def frame(text: str, sight: Sight) -> FramedQuestion:
     """The text where it lies inside the window; else its normal form, parted behind its head."""
     head = sight.head(text)
     if len(head) == len(text):
-        return Framed(text, unread=sight.unread(text))
-    whole = normal(text)
+        return FramedQuestion(text, unread=sight.unread(text))
+    whole = exact_form(text)
     head = head if whole == text else sight.head(whole)
-    return Framed(head, whole[len(head) :], sight.unread(head))
+    return FramedQuestion(head, whole[len(head) :], sight.unread(head))

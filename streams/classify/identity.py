@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from schemas.base import Source
 from schemas.policy import CategoryPolicy
-from streams.classify.exact_form import normal
-from streams.classify.framing import Framed
+from streams.classify.exact_form import exact_form
+from streams.classify.framing import FramedQuestion
 from streams.errors import Refusal, RefusalCode
 
 Body = Mapping[str, Any]
@@ -95,7 +95,7 @@ def identify(
     *,
     chars_max: int,
     question: Question | None = None,
-    framed: Framed | None = None,
+    framed: FramedQuestion | None = None,
     not_context: frozenset[str] = NOT_CONTEXT,
 ) -> Identity:
     """The identity of a request under its category's policy. `question` spares finding it again.
@@ -110,7 +110,7 @@ def identify(
     last = body["messages"][-1]
     parts = dict(_context(body, vary, sources, policy, not_context))
     if asked.comparable:
-        digest = _digest(b"text:" + _utf8(normal(asked.text)), 16)
+        digest = _digest(b"text:" + _utf8(exact_form(asked.text)), 16)
         parts[_message_name(len(body["messages"]) - 1)] = _with_hole(last, asked.part)
         parts |= _unseen(framed)
     else:
@@ -148,7 +148,7 @@ def _context(
     return named
 
 
-def _unseen(framed: Framed | None) -> dict[str, bytes]:
+def _unseen(framed: FramedQuestion | None) -> dict[str, bytes]:
     """The parts for what of a question is not in its vector."""
     parts = {}
     if framed is not None and framed.beyond:

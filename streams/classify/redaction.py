@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from streams.classify.routing import Ask, Router, everything_said
+from streams.classify.routing import Router, RoutingInput, everything_said
 
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 
@@ -21,13 +21,13 @@ def may_be_uncacheable(router: Router | None, value: bytes, parsed: dict[str, An
     return router.looks_uncacheable(_loose(value)) if ask is None else router.may_be_uncacheable(ask)
 
 
-def _ask(parsed: dict[str, Any]) -> Ask | None:
+def _ask(parsed: dict[str, Any]) -> RoutingInput | None:
     """What can be told of a request whose fields may be wrong; None when there are no messages to look at."""
     body = parsed.get("body")
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
         return None
     tags, category = parsed.get("tags"), parsed.get("category")
-    return Ask(
+    return RoutingInput(
         tenant=str(parsed.get("tenant", "default")),
         model=str(body.get("model", "")),
         tags=tuple(str(tag) for tag in tags) if isinstance(tags, list) else (),

@@ -25,7 +25,7 @@ from streams.vectors import Ints, cosine, squared_norm
 Embed = Callable[[Sequence[str]], list[Ints | None]]
 
 
-class Ask(NamedTuple):
+class RoutingInput(NamedTuple):
     """What routing looks at."""
 
     tenant: str
@@ -37,7 +37,7 @@ class Ask(NamedTuple):
     body: Mapping[str, Any]
 
 
-class Terms(NamedTuple):
+class CategoryTerms(NamedTuple):
     """How a category that the policy defines is treated."""
 
     policy: CategoryPolicy
@@ -45,13 +45,13 @@ class Terms(NamedTuple):
     """What the shard is told of it."""
 
 
-class Place(NamedTuple):
+class CategoryMatch(NamedTuple):
     """The category of a question. `terms` is None when the policy does not define it: pass it through."""
 
     category: str
     classifier: str
     """What chose the category, and by which version of the policy."""
-    terms: Terms | None
+    terms: CategoryTerms | None
 
     @property
     def never(self) -> bool:
@@ -78,7 +78,7 @@ class Router:
         rules = [_compiled(number, policy) for number in range(len(policy.rules))]
         self._never = [rule for rule in rules if is_uncacheable(policy, rule.category)]
         self._others = [rule for rule in rules if not is_uncacheable(policy, rule.category)]
-        self._terms = {name: Terms(of, _seen(self.version, of)) for name, of in policy.categories.items()}
+        self._terms = {name: CategoryTerms(of, _seen(self.version, of)) for name, of in policy.categories.items()}
         self._examples = Examples(policy, embed)
         self._by_example = f"examples:{hashlib.sha256(embedder.encode()).hexdigest()[:12]}@v{self.version}"
         self._trained = trained
@@ -86,7 +86,7 @@ class Router:
         learned = () if trained is None else trained.names
         self._never_by_meaning = self._examples.never or any(is_uncacheable(policy, name) for name in learned)
 
-    def place(self, ask: Ask) -> Place | None:
+    def place(self, ask: RoutingInput) -> CategoryMatch | None:
         """The category by rule or by the client's word; None when only the question's meaning can tell."""
         text = everything_said(ask.body) if any(rule.pattern for rule in self._never) else ""
         for rule in self._never:
@@ -101,14 +101,14 @@ class Router:
             return None
         return self._place(UNCATEGORISED, f"none@v{self.version}")
 
-    def by_meaning(self, vector: Ints | None) -> Place:
+    def by_meaning(self, vector: Ints | None) -> CategoryMatch:
         """The category by the trained classifier or the nearest example; `uncategorised` when neither knows one.
 
         Without a vector nothing can tell; where a `never` category might have been told, the question is passed on.
         """
         by = self._by_example if self._trained is None else self._by_training
         if vector is None:
-            return Place(UNCATEGORISED, by, None) if self._never_by_meaning else self._place(UNCATEGORISED, by)
+            return CategoryMatch(UNCATEGORISED, by, None) if self._never_by_meaning else self._place(UNCATEGORISED, by)
         category = self._examples.nearest(vector, self.policy.example_similarity) or UNCATEGORISED
         if self._trained is None or is_uncacheable(self.policy, category):
             return self._place(category, self._by_example)
@@ -122,7 +122,7 @@ class Router:
         category = found.category or UNCATEGORISED
         return category if category in self._terms else UNCATEGORISED
 
-    def may_be_uncacheable(self, ask: Ask) -> bool:
+    def may_be_uncacheable(self, ask: RoutingInput) -> bool:
         """Whether a question must be taken for one of a `never` category, as far as can be told without a model."""
         place = self.place(ask)
         return place.never if place is not None else self._never_by_meaning and ask.question.strip() != ""
@@ -136,11 +136,11 @@ class Router:
             named |= {name for name in (rule.when.tenant, rule.when.model, rule.when.tag) if name}
         return any(f'"{name}"' in text for name in named)
 
-    def _by_rule(self, rule: _Rule) -> Place:
+    def _by_rule(self, rule: _Rule) -> CategoryMatch:
         return self._place(rule.category, f"rule:{rule.number}@v{self.version}")
 
-    def _place(self, category: str, classifier: str) -> Place:
-        return Place(category, classifier, self._terms.get(category))
+    def _place(self, category: str, classifier: str) -> CategoryMatch:
+        return CategoryMatch(category, classifier, self._terms.get(category))
 
 
 class Examples:
@@ -201,7 +201,7 @@ def _compiled(number: int, policy: Policy) -> _Rule:
     return _Rule(number, rule.category, rule.when, pattern)
 
 
-def _matches(rule: _Rule, ask: Ask, text: str) -> bool:
+def _matches(rule: _Rule, ask: RoutingInput, text: str) -> bool:
     when = rule.when
     return (
         (when.tenant is None or when.tenant == ask.tenant)

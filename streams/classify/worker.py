@@ -17,12 +17,12 @@ from schemas.journal import Asked, Origin
 from schemas.policy import Limits
 from schemas.requests import CacheMode, Request
 from streams.classify.bypass import Bypass
-from streams.classify.framing import Framed, frame
+from streams.classify.framing import FramedQuestion, frame
 from streams.classify.identity import Question, check_length, identify, question_of
 from streams.classify.parsing import parse, request_of
 from streams.classify.rejection import NAME, Rejections, check_carried
 from streams.classify.reply_topic import ReplyTo, partitions_of
-from streams.classify.routing import Ask, Place, Router, Terms
+from streams.classify.routing import CategoryMatch, CategoryTerms, Router, RoutingInput
 from streams.errors import RefrainError, Refusal, RefusalCode
 from streams.kafka.interface import Cluster, Outgoing, Record
 from streams.messaging.forwards import unstreamed
@@ -61,16 +61,16 @@ class Incarnations(NamedTuple):
     journal: str
 
 
-class Open(NamedTuple):
+class PendingRequest(NamedTuple):
     """A request that goes on after the batch was embedded."""
 
     record: Record
     request: Request
     reply: Reply
     question: Question
-    place: Place | None
+    place: CategoryMatch | None
     """None until it is known what the question is near."""
-    framed: Framed | None
+    framed: FramedQuestion | None
     """What the embedder sees of the text, None when no vector is needed."""
 
     @property
@@ -108,10 +108,12 @@ class Classifier(Step):
 
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         taken = [self._attempt(record, self._take, record) for record in batch]
-        vectors = self._vectors([item.text for item in taken if isinstance(item, Open) and item.text is not None])
+        vectors = self._vectors(
+            [item.text for item in taken if isinstance(item, PendingRequest) and item.text is not None]
+        )
         out: list[Outgoing] = []
         for item in taken:
-            out += self._attempt(item.record, self._finish, item, vectors) if isinstance(item, Open) else item
+            out += self._attempt(item.record, self._finish, item, vectors) if isinstance(item, PendingRequest) else item
         return out
 
     def follow(self, policy: PolicyInForce | None) -> None:
@@ -140,7 +142,7 @@ class Classifier(Step):
             unforeseen = Refusal(RefusalCode.UNREADABLE, f"{kind} while the request was taken")
             return self._rejections.of(record, unforeseen, self._router)
 
-    def _take(self, record: Record) -> Open | list[Outgoing]:
+    def _take(self, record: Record) -> PendingRequest | list[Outgoing]:
         """Read and check one request; what is known of its category without a vector is known here."""
         settings = self._settings
         check_carried(record, settings.header_bytes_max)
@@ -151,14 +153,14 @@ class Classifier(Step):
         target = self._reply_to.target(record.headers)
         reply = reply_of(target.topic, target.partition, record.key, record.headers)
         place = self._router.place(_ask(request, question)) if self._router else None
-        item = Open(record, request, reply, question, place, None)
+        item = PendingRequest(record, request, reply, question, place, None)
         reason = self._past_the_cache(item)
         if reason is not None:
             return self._pass(item, place, reason)
         wanted = question.comparable or (place is None and question.text.strip() != "")
         return item._replace(framed=frame(question.text, self._embedder)) if wanted else item
 
-    def _past_the_cache(self, item: Open) -> Reason | None:
+    def _past_the_cache(self, item: PendingRequest) -> Reason | None:
         """Why a request is not looked up, as far as is known before its meaning is asked."""
         request, place = item.request, item.place
         if request.deadline_at_ms is not None and request.deadline_at_ms <= item.record.timestamp_ms:
@@ -171,7 +173,7 @@ class Classifier(Step):
             return Reason.NO_POLICY
         return Reason.CATEGORY_UNKNOWN if place is not None and place.terms is None else None
 
-    def _pass(self, item: Open, place: Place | None, reason: Reason) -> list[Outgoing]:
+    def _pass(self, item: PendingRequest, place: CategoryMatch | None, reason: Reason) -> list[Outgoing]:
         bypass = Bypass(
             id=self._id(item.record),
             origin=self._origin(item.record),
@@ -190,7 +192,7 @@ class Classifier(Step):
         limits = Limits() if self._in_force is None else self._in_force.policy.limits
         return _bounded(bypass.forward(limits))
 
-    def _finish(self, item: Open, vectors: Vectors) -> list[Outgoing]:
+    def _finish(self, item: PendingRequest, vectors: Vectors) -> list[Outgoing]:
         """Settle the category, and ask the shard or pass the request on."""
         assert self._router is not None, "without a policy nothing is left open"
         vector = None if item.text is None else vectors[item.text]
@@ -201,7 +203,7 @@ class Classifier(Step):
             return self._pass(item, place, Reason.CATEGORY_NEVER if place.never else Reason.CATEGORY_UNKNOWN)
         return _bounded([self._asked(item, place, place.terms, vector if item.question.comparable else None)])
 
-    def _asked(self, item: Open, place: Place, terms: Terms, vector: Ints | None) -> Outgoing:
+    def _asked(self, item: PendingRequest, place: CategoryMatch, terms: CategoryTerms, vector: Ints | None) -> Outgoing:
         request, policy = item.request, terms.policy
         identity = identify(
             request.body,
@@ -282,8 +284,10 @@ def check_topics(cluster: Cluster) -> Incarnations:
     return Incarnations(cluster.topic_id(SOURCE), cluster.topic_id("journal"))
 
 
-def _ask(request: Request, question: Question) -> Ask:
-    return Ask(request.tenant, request.body["model"], request.tags, request.category, question.text, request.body)
+def _ask(request: Request, question: Question) -> RoutingInput:
+    return RoutingInput(
+        request.tenant, request.body["model"], request.tags, request.category, question.text, request.body
+    )
 
 
 def _bounded(out: list[Outgoing]) -> list[Outgoing]:

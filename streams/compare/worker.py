@@ -41,7 +41,7 @@ BATCH_MAX = 8
 Load = Callable[[], Embedder]
 
 
-class Open(NamedTuple):
+class PendingComparison(NamedTuple):
     """An observation, and how its answers compare (a similarity, or why none) or the two texts to embed."""
 
     observation: Observation
@@ -79,11 +79,11 @@ class Compare(Step):
         """What comes of a batch, in its order; one call of the embedder for all its texts."""
         taken = [self._take(record) for record in batch]
         # A dict and not a set: a repeated batch is embedded in the same order, and so to the last digit the same.
-        texts = dict.fromkeys(text for item in taken if isinstance(item, Open) for text in item.texts)
+        texts = dict.fromkeys(text for item in taken if isinstance(item, PendingComparison) for text in item.texts)
         vectors = self._vectors(texts)
-        return [self._finish(item, vectors) if isinstance(item, Open) else item for item in taken]
+        return [self._finish(item, vectors) if isinstance(item, PendingComparison) else item for item in taken]
 
-    def _take(self, record: Record) -> Open | Outgoing:
+    def _take(self, record: Record) -> PendingComparison | Outgoing:
         try:
             return _open(read(record.value, Observation.decode))
         except Refusal as refusal:
@@ -104,7 +104,7 @@ class Compare(Step):
             self._remembering = Remembering(self._load(), self._remembered, self._metrics.embedding)
         return self._remembering
 
-    def _finish(self, item: Open, vectors: dict[str, Ints | NotCompared]) -> Outgoing:
+    def _finish(self, item: PendingComparison, vectors: dict[str, Ints | NotCompared]) -> Outgoing:
         seen = item.observation
         found = item.found if item.found is not None else _near(*(vectors[text] for text in item.texts))
         embedded = item.texts and not isinstance(found, NotCompared)
@@ -150,20 +150,20 @@ def check_model(settings: Embedding) -> None:
     find_model(settings)
 
 
-def _open(seen: Observation) -> Open:
+def _open(seen: Observation) -> PendingComparison:
     """Raises Refusal for an answer that is no projection."""
     if seen.equal:
-        return Open(seen, 1.0)
+        return PendingComparison(seen, 1.0)
     if seen.cached is None:
-        return Open(seen, NotCompared.GONE)
+        return PendingComparison(seen, NotCompared.GONE)
     if seen.answered is None:
-        return Open(seen, NotCompared.TOO_LONG)
+        return PendingComparison(seen, NotCompared.TOO_LONG)
     cached, answered = text_of(seen.cached), text_of(seen.answered)
     if not (cached and answered):
-        return Open(seen, NotCompared.NO_TEXT)
+        return PendingComparison(seen, NotCompared.NO_TEXT)
     if cached == answered:
-        return Open(seen, 1.0)
-    return Open(seen, texts=(cached, answered))
+        return PendingComparison(seen, 1.0)
+    return PendingComparison(seen, texts=(cached, answered))
 
 
 def _near(first: Ints | NotCompared, second: Ints | NotCompared) -> float | NotCompared:

@@ -9,7 +9,7 @@ import pytest
 from ops.policies.file import read_policy, write_policy
 from schemas.control import PolicyInForce
 from schemas.policy import Cacheable, Policy
-from streams.classify.routing import Ask, Router
+from streams.classify.routing import Router, RoutingInput
 
 FOLDER = Path(__file__).resolve().parents[2] / "infra" / "policies"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -35,7 +35,7 @@ def test_no_rule_takes_an_example_of_another_category(policy: Policy) -> None:
     for name, category in policy.categories.items():
         for text in category.examples:
             body = {"messages": [{"role": "user", "content": text}]}
-            place = router.place(Ask("default", "default", (), None, text, body))
+            place = router.place(RoutingInput("default", "default", (), None, text, body))
             assert place is None or place.category in (name, "uncategorised"), text
 
 

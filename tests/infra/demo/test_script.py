@@ -12,7 +12,7 @@ from ops.policies.file import read_policy
 from schemas.control import PolicyInForce
 from schemas.policy import UNCATEGORISED, Cacheable, Policy
 from streams import guards
-from streams.classify.routing import Ask, Router
+from streams.classify.routing import Router, RoutingInput
 from streams.errors import WrongSetup
 from streams.models.embedder import Embedder
 from streams.models.transformer_embedder import load_model_embedder
@@ -55,7 +55,7 @@ def places(embedder: Embedder, demo: Demo, policy: Policy, vectors: dict[str, In
 
     def place(asked: Question) -> str:
         body = {"messages": [{"role": "user", "content": asked.question}]}
-        ask = Ask("default", demo.model, (), asked.category, asked.question, body)
+        ask = RoutingInput("default", demo.model, (), asked.category, asked.question, body)
         return (router.place(ask) or router.by_meaning(vectors[asked.question])).category
 
     return {asked: place(asked) for asked in demo.questions}

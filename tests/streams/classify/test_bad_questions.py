@@ -14,7 +14,7 @@ from schemas.dead_letters import HEADER_REASON
 from schemas.journal import Asked, decode_event
 from schemas.policy import CategoryPolicy, Policy
 from schemas.responses import Response
-from streams.classify.exact_form import normal
+from streams.classify.exact_form import exact_form
 from streams.classify.reply_topic import ReplyTo
 from streams.classify.worker import Classifier, Incarnations
 from streams.errors import RefusalCode
@@ -146,14 +146,14 @@ def test_an_odd_question_is_asked_as_it_was_written(text: str) -> None:
     assert (first.context, first.text_digest, first.vector) == (again.context, again.text_digest, again.vector)
     assert first.text_digest != other.text_digest
     assert first.vector is not None
-    assert ("beyond" in first.fields) == (len(normal(text)) > 200)
+    assert ("beyond" in first.fields) == (len(exact_form(text)) > 200)
 
 
 def test_odd_questions_take_no_more_than_their_length_in_steps() -> None:
     """Each would take seconds by a rule that looks back from every sign."""
     for sign in (" ", "\n", "\r", "'", "a'", "? ", ".", "\u00a0", "How many ", "\u0301\u0316", "\u0301"):
         text = "a" + sign * (7_900 // len(sign)) + "b"
-        assert normal(normal(text)) == normal(text)
+        assert exact_form(exact_form(text)) == exact_form(text)
 
 
 def test_odd_questions_are_all_told_apart() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from streams.classify.exact_form import normal
+from streams.classify.exact_form import exact_form
 
 ASKED = "What is the capital of France?"
 
@@ -24,7 +24,7 @@ ASKED = "What is the capital of France?"
     ],
 )
 def test_spellings_of_one_question_have_one_form(text: str) -> None:
-    assert normal(text) == normal(ASKED) == "what is the capital of France"
+    assert exact_form(text) == exact_form(ASKED) == "what is the capital of France"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_spellings_of_one_question_have_one_form(text: str) -> None:
     ],
 )
 def test_what_means_the_same_is_the_same(first: str, second: str) -> None:
-    assert normal(first) == normal(second)
+    assert exact_form(first) == exact_form(second)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_what_means_the_same_is_the_same(first: str, second: str) -> None:
     ],
 )
 def test_what_may_mean_something_else_stays_apart(first: str, second: str) -> None:
-    assert normal(first) != normal(second)
+    assert exact_form(first) != exact_form(second)
 
 
 words = st.lists(
@@ -109,39 +109,39 @@ def signs(text: str) -> list[str]:
 @example("\u1fef")
 @example("a\u037e\r")
 def test_the_form_of_a_form_is_itself(text: str) -> None:
-    assert normal(normal(text)) == normal(text)
+    assert exact_form(exact_form(text)) == exact_form(text)
 
 
 @given(anything)
 def test_no_letter_or_digit_is_lost_or_changed(text: str) -> None:
-    assert signs(normal(text)) == signs(text)
+    assert signs(exact_form(text)) == signs(text)
 
 
 def test_a_long_text_is_kept_as_it_is() -> None:
     text = "What is it? " * 700 + "\n"
-    assert normal(text) == text
-    assert normal(text[:7_000]) == "w" + text[1:7_000].rstrip()
+    assert exact_form(text) == text
+    assert exact_form(text[:7_000]) == "w" + text[1:7_000].rstrip()
 
 
 @given(prose, prose)
 def test_texts_that_differ_in_a_letter_or_digit_never_meet(first: str, second: str) -> None:
     assume(signs(first) != signs(second))
-    assert normal(first) != normal(second)
+    assert exact_form(first) != exact_form(second)
 
 
 @given(prose, kept, st.text(min_size=1), prose)
 def test_code_and_quotes_survive_byte_for_byte(before: str, frame: str, inside: str, behind: str) -> None:
     span = frame.format(inside)
-    assert span in normal(f"{before} {span} {behind}")
+    assert span in exact_form(f"{before} {span} {behind}")
 
 
 @given(st.text())
 def test_what_holds_code_or_quotes_loses_nothing_but_line_ends_around_it(text: str) -> None:
     whole = text + "`"
-    assert normal(whole) == whole.lstrip("\r\n") or normal(whole) == whole
+    assert exact_form(whole) == whole.lstrip("\r\n") or exact_form(whole) == whole
 
 
 @given(prose, st.sampled_from([" ", "\r\n", "\n"]))
 def test_blanks_behind_prose_never_count(text: str, more: str) -> None:
     assume(text.strip() and "\t" not in text)
-    assert normal(text + more) == normal(text)
+    assert exact_form(text + more) == exact_form(text)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.classify.exact_form import normal
-from streams.classify.framing import Framed, frame
+from streams.classify.exact_form import exact_form
+from streams.classify.framing import FramedQuestion, frame
 from streams.compare.parts import mean, split
 from streams.models.hashing_embedder import FreeEmbedder
 from streams.vectors import Ints, quantise, similarity
@@ -88,17 +88,17 @@ class Sight:
 
 
 def test_a_text_inside_the_window_is_framed_as_it_is() -> None:
-    assert frame("What is 2 ?", Sight()) == Framed("What is 2 ?", "", ("2",))
+    assert frame("What is 2 ?", Sight()) == FramedQuestion("What is 2 ?", "", ("2",))
 
 
 def test_what_follows_the_window_stands_beyond_and_is_not_asked_what_is_unread() -> None:
-    assert frame("What is 2 of them and 3", Sight()) == Framed("what is 2 of them ", "and 3", ("2",))
+    assert frame("What is 2 of them and 3", Sight()) == FramedQuestion("what is 2 of them ", "and 3", ("2",))
 
 
 @given(st.text(alphabet="ab. \n'\r", max_size=80))
 def test_head_and_what_lies_beyond_are_the_whole_text(text: str) -> None:
     framed = frame(text, Sight())
-    assert framed.head + framed.beyond in (text, normal(text))
+    assert framed.head + framed.beyond in (text, exact_form(text))
     assert framed.beyond == "" or len(framed.head) <= 20
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.base import Source
 from schemas.policy import CategoryPolicy
-from streams.classify.framing import Framed
+from streams.classify.framing import FramedQuestion
 from streams.classify.identity import FIELDS_MAX, OTHER, Identity, canonical, identify, question_of
 from streams.errors import Refusal, RefusalCode
 from streams.messaging.ids import decision_id, decision_tag
@@ -219,7 +219,7 @@ def test_where_no_single_text_of_the_user_is_last_only_an_exact_match_serves(las
 
 def test_what_of_a_text_is_not_in_its_vector_counts_and_is_named() -> None:
     def framed(beyond: str = "", unread: tuple[str, ...] = ()) -> Identity:
-        return identify(body(), {}, (), PLAIN, chars_max=100, framed=Framed("What", beyond, unread))
+        return identify(body(), {}, (), PLAIN, chars_max=100, framed=FramedQuestion("What", beyond, unread))
 
     seen = [
         framed(),

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.control import PolicyInForce
 from schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
-from streams.classify.routing import Ask, Embed, Router, everything_said
+from streams.classify.routing import Embed, Router, RoutingInput, everything_said
 from streams.metrics import Metrics
 from streams.models.category_classifier import Categories
 from streams.models.embedding_cache import EmbeddingMetrics, Remembering
@@ -26,10 +26,10 @@ def router(policy: Policy, version: int = 12) -> Router:
     return Router(in_force, Remembering(FREE, 100, EmbeddingMetrics(Metrics())).vectors, FREE.identity)
 
 
-def ask(question: str = "What is a list?", **more: Any) -> Ask:
+def ask(question: str = "What is a list?", **more: Any) -> RoutingInput:
     body = more.pop("body", {"model": "m", "messages": [{"role": "user", "content": question}]})
     given = {"tenant": "default", "model": "m", "tags": (), "category": None, "question": question, "body": body}
-    return Ask(**{**given, **more})
+    return RoutingInput(**{**given, **more})
 
 
 def policy(*rules: Rule, **categories: CategoryPolicy) -> Policy:
@@ -40,7 +40,7 @@ def rule(category: str, **when: str) -> Rule:
     return Rule(when=Match(**when), category=category)
 
 
-def chosen(policy: Policy, asked: Ask) -> tuple[str, str]:
+def chosen(policy: Policy, asked: RoutingInput) -> tuple[str, str]:
     ready = router(policy)
     place = ready.place(asked)
     if place is None:
@@ -76,7 +76,7 @@ ORDER = policy(
         (ask("hello", tenant="t"), "uncategorised", "none@v12"),
     ],
 )
-def test_rules_take_their_turn(asked: Ask, category: str, classifier: str) -> None:
+def test_rules_take_their_turn(asked: RoutingInput, category: str, classifier: str) -> None:
     assert chosen(ORDER, asked) == (category, classifier)
 
 
