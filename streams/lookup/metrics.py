@@ -14,7 +14,7 @@ from schemas.responses import Outcome
 from schemas.stats import CategoryNow, ShardStats
 from streams.metrics import SECONDS, Metrics, policy_version
 from streams.shard.counts import Counted
-from streams.shard.outcome import Folded
+from streams.shard.outcome import FoldResult
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class LookupMetrics:
         self.policy_version = policy_version(shared)
 
 
-def count(metrics: LookupMetrics, folded: Folded) -> None:
+def count(metrics: LookupMetrics, folded: FoldResult) -> None:
     """What a folded record adds to the metrics."""
     for decision in folded.decisions:
         _count_decision(metrics, decision)

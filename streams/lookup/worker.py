@@ -36,7 +36,7 @@ from streams.runtime.context import WorkerContext
 from streams.runtime.topic_check import require_topics
 from streams.settings import Settings
 from streams.shard.fold import fold, next_timer_ms
-from streams.shard.outcome import Folded
+from streams.shard.outcome import FoldResult
 from streams.shard.state import Shard
 from streams.store.interface import Store
 from streams.store.rocksdb import open_or_replace
@@ -174,7 +174,7 @@ class LookupWorker:
 
     # -- folding --------------------------------------------------------------------------------------
 
-    def _fold(self, record: Record) -> Folded | None:
+    def _fold(self, record: Record) -> FoldResult | None:
         shard = self.shards.get(record.partition)
         if shard is None or record.partition in self._halted or record.offset < shard.next_offset:
             return None
@@ -215,7 +215,7 @@ class LookupWorker:
         return sum(shard.uncommitted_bytes for shard in self.shards.values())
 
     def _measure(
-        self, records: Sequence[Record], folded: Sequence[Folded], effects: Sequence[Outgoing], seconds: float
+        self, records: Sequence[Record], folded: Sequence[FoldResult], effects: Sequence[Outgoing], seconds: float
     ) -> None:
         metrics, shared = self._metrics, self._metrics.shared
         shared.batch.labels(NAME).observe(seconds)

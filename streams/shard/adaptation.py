@@ -19,7 +19,7 @@ JUDGED_MAX = 200
 """Judgements that count, the last ones of a category."""
 
 
-class Effective(NamedTuple):
+class Adapted(NamedTuple):
     """What a decision is made by."""
 
     threshold: float
@@ -27,7 +27,7 @@ class Effective(NamedTuple):
     load: float
 
 
-def effective(policy: CategoryPolicy, load: float, relaxation: float = 1.0) -> Effective:
+def adapted(policy: CategoryPolicy, load: float, relaxation: float = 1.0) -> Adapted:
     """Threshold and lifetime (ms) at a load between 0 and 1, of which `relaxation` (0 to 1) takes effect.
 
     threshold(load) = max(floor, threshold - load * (threshold - floor))
@@ -38,7 +38,7 @@ def effective(policy: CategoryPolicy, load: float, relaxation: float = 1.0) -> E
     felt = load * relaxation
     threshold = max(floor, policy.threshold - felt * (policy.threshold - floor))
     ttl_ms = min(cap, policy.ttl_ms * (1 + felt * (cap / policy.ttl_ms - 1)))
-    return Effective(round(threshold, PLACES), int(ttl_ms), load)
+    return Adapted(round(threshold, PLACES), int(ttl_ms), load)
 
 
 def relaxation(recent: str, bound: float) -> float:
@@ -51,7 +51,7 @@ def relaxation(recent: str, bound: float) -> float:
     return 1.0 if share <= bound else bound / share
 
 
-def lift(recent: str, budget: float) -> float:
+def tighten(recent: str, budget: float) -> float:
     """How far (0 to 1) judged hits push a category's threshold towards its ceiling.
 
     Not at all while the share of wrong ones, among them and LIFT_RIGHT_AT_FIRST right ones, is within the error budget;
@@ -61,11 +61,11 @@ def lift(recent: str, budget: float) -> float:
     return 0.0 if share <= budget else 1.0 - budget / share
 
 
-def lifted(policy: CategoryPolicy, recent: str) -> CategoryPolicy:
+def tightened(policy: CategoryPolicy, recent: str) -> CategoryPolicy:
     """The policy with the threshold that the last judgements (see `relaxation`) leave it: between base and ceiling."""
     if policy.threshold_ceiling is None:
         return policy
-    way = lift(recent, policy.error_budget)
+    way = tighten(recent, policy.error_budget)
     threshold = round(policy.threshold + way * (policy.threshold_ceiling - policy.threshold), PLACES)
     return policy.model_copy(update={"threshold": threshold}) if way else policy
 
@@ -80,8 +80,8 @@ class TermsInForce(NamedTuple):
 
     policy: CategoryPolicy
     """With the threshold that its judgements leave it."""
-    now: Effective
-    base: Effective
+    now: Adapted
+    base: Adapted
     """What would hold at load 0."""
     relaxation: float
     """How far load may move the category: 1 fully."""
@@ -92,13 +92,13 @@ def terms(policy: CategoryPolicy, judged: str, load: float, seen: Seen | None = 
 
     `seen` is what another policy said, under which a question was classified: the stricter holds.
     """
-    policy = lifted(policy, judged)
+    policy = tightened(policy, judged)
     relaxed = relaxation(judged, policy.false_hit_bound)
-    now, base = effective(policy, load, relaxed), effective(policy, 0.0)
+    now, base = adapted(policy, load, relaxed), adapted(policy, 0.0)
     if seen is not None:
         now, base = _stricter(now, seen), _stricter(base, seen)
     return TermsInForce(policy, now, base, relaxed)
 
 
-def _stricter(mine: Effective, seen: Seen) -> Effective:
-    return Effective(max(mine.threshold, round(seen.threshold, PLACES)), min(mine.ttl_ms, seen.ttl_ms), mine.load)
+def _stricter(mine: Adapted, seen: Seen) -> Adapted:
+    return Adapted(max(mine.threshold, round(seen.threshold, PLACES)), min(mine.ttl_ms, seen.ttl_ms), mine.load)

@@ -208,7 +208,7 @@ def _drop_opinion(shard: Shard, id_: str) -> None:
 
 
 def _set_tally(shard: Shard, id_: str, tally: Tally) -> None:
-    shard.tallies.restore(id_, tally)
+    shard.counters.restore(id_, tally)
 
 
 def _open_flight(shard: Shard, _: str, flight: Flight) -> None:
@@ -216,7 +216,7 @@ def _open_flight(shard: Shard, _: str, flight: Flight) -> None:
 
 
 def _land_flight(shard: Shard, id_: str) -> None:
-    shard.flights.land(id_)
+    shard.flights.complete(id_)
 
 
 def _wait(shard: Shard, _: str, waiting: Waiting) -> None:

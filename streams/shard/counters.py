@@ -21,7 +21,7 @@ _FIELD_OF = {
 }
 
 
-class Tallies:
+class Counters:
     """Running totals by category; `moved` gives those to be written."""
 
     def __init__(self) -> None:

@@ -39,8 +39,8 @@ from streams.shard import counts
 from streams.shard.counts import Dropped
 from streams.shard.handlers import answered, asked, invalidated, verified
 from streams.shard.handlers.commands import on_cache_switched, on_hit_judged, on_load_changed, on_policy_set
-from streams.shard.outcome import Folded, decided, summary
-from streams.shard.search.question import Second
+from streams.shard.outcome import FoldResult, decided, summary
+from streams.shard.search.question import VerificationState
 from streams.shard.state import Shard
 from streams.shard.stats import CONTROL
 
@@ -48,14 +48,14 @@ TIMERS_MAX = 100
 """Timers that one record may fire; the next records fire the rest."""
 
 
-def fold(shard: Shard, record: Record) -> Folded:
+def fold(shard: Shard, record: Record) -> FoldResult:
     """Fold one journal record into the shard and say what follows from it.
 
     A record that cannot be folded changes nothing but the shard's time and offset, and becomes a dead
     letter. Raises JournalUnreadable, with the shard unchanged, for a record of an unknown version; and ShardBroken
     or StoreDamaged, after which the shard must be restored.
     """
-    out = Folded()
+    out = FoldResult()
     event = _read(record, out)
     shard.next_offset = record.offset + 1
     shard.time_ms = max(shard.time_ms, record.timestamp_ms)
@@ -64,11 +64,13 @@ def fold(shard: Shard, record: Record) -> Folded:
     if event is not None and not _is_repeat(shard, event, out):
         _carry_out(shard, event, record, out)
     invalidated.finish(shard)
-    shard.tallies.count(out.decisions, out.counts, shard.lives)
+    shard.counters.count(out.decisions, out.counts, shard.lives)
     return out
 
 
-def _carry_out(shard: Shard, event: Event, record: Record, out: Folded, second: Second | None = None) -> None:
+def _carry_out(
+    shard: Shard, event: Event, record: Record, out: FoldResult, second: VerificationState | None = None
+) -> None:
     """Let the event's handler do its work; `second` is given for a question that has waited for second opinions."""
     shard.recent = {}
     mark = len(out.effects)
@@ -91,7 +93,7 @@ def next_timer_ms(shard: Shard) -> int | None:
     return min((at for at in timers if at is not None), default=None)
 
 
-def _read(record: Record, out: Folded) -> Event | None:
+def _read(record: Record, out: FoldResult) -> Event | None:
     try:
         return decode_event(record.value or b"")
     except ValidationError as error:
@@ -108,7 +110,7 @@ def _read(record: Record, out: Folded) -> Event | None:
         return None
 
 
-def _fire_timers(shard: Shard, record: Record, out: Folded) -> None:
+def _fire_timers(shard: Shard, record: Record, out: FoldResult) -> None:
     due = shard.flights.due(shard.time_ms, TIMERS_MAX)
     out.more = len(due) == TIMERS_MAX
     for kind, id_ in due:
@@ -124,7 +126,7 @@ def _fire_timers(shard: Shard, record: Record, out: Folded) -> None:
             _carry_out(shard, resumed.asked, record, out, resumed.second)
 
 
-def _is_repeat(shard: Shard, event: Event, out: Folded) -> bool:
+def _is_repeat(shard: Shard, event: Event, out: FoldResult) -> bool:
     """What classify and govern repeat after a crash was folded already: positions tell."""
     if isinstance(event, Asked | Passed):
         place, offset = topic_place(event.origin.topic_id, event.origin.partition), event.origin.offset
@@ -139,7 +141,7 @@ def _is_repeat(shard: Shard, event: Event, out: Folded) -> bool:
     return False
 
 
-def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: Folded) -> None:
+def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: FoldResult) -> None:
     refusal = Refusal(RefusalCode.FOLD_FAILED, f"{type(error).__name__}: {error}")
     out.effects.append(dead_letter(record, refusal, "lookup", with_text=_may_lie_anywhere(shard, event)))
     out.counts.append(counts.refused(refusal.code))
@@ -167,19 +169,19 @@ def _may_lie_anywhere(shard: Shard, event: Event) -> bool:
     category = None
     if isinstance(event, Asked):
         category = event.category
-    elif isinstance(event, Answered) and (airborne := shard.flights.get(event.forward_id)) is not None:
-        category = airborne.flight.category
+    elif isinstance(event, Answered) and (open_flight := shard.flights.get(event.forward_id)) is not None:
+        category = open_flight.flight.category
     return category is None or may_store(None if shard.policy is None else shard.policy.policy, category)
 
 
-def _on_passed(shard: Shard, event: Passed, record: Record, out: Folded) -> None:
+def _on_passed(shard: Shard, event: Passed, record: Record, out: FoldResult) -> None:
     reason = Reason(event.reason)
     out.decisions.append(
         decided(shard, record, event, outcome=event.outcome, reason=reason, policy_version=event.policy_version)
     )
 
 
-def _on_verified(shard: Shard, event: Verified, record: Record, out: Folded) -> None:
+def _on_verified(shard: Shard, event: Verified, record: Record, out: FoldResult) -> None:
     resumed = verified.remember(shard, event)
     if resumed is None:
         out.counts.append(counts.dropped(Dropped.LATE_OPINION))
@@ -187,12 +189,12 @@ def _on_verified(shard: Shard, event: Verified, record: Record, out: Folded) -> 
         _carry_out(shard, resumed.asked, record, out, resumed.second)
 
 
-def _on_tick(shard: Shard, event: Tick, record: Record, out: Folded) -> None:
+def _on_tick(shard: Shard, event: Tick, record: Record, out: FoldResult) -> None:
     """Timers fire with every record; what is withdrawn or has expired leaves with ticks alone."""
     out.more |= invalidated.sweep(shard, out)
 
 
-_HANDLERS: dict[type, Callable[[Shard, Any, Record, Folded], None]] = {
+_HANDLERS: dict[type, Callable[[Shard, Any, Record, FoldResult], None]] = {
     Asked: asked.on_asked,
     Passed: _on_passed,
     Answered: answered.on_answered,

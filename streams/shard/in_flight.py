@@ -12,7 +12,7 @@ from streams.vectors import decode
 EF = 64
 
 
-class Airborne:
+class OpenFlight:
     """One flight with the requests that wait for it, in the order in which they came."""
 
     __slots__ = ("flight", "row", "space", "text", "waiting")
@@ -25,17 +25,17 @@ class Airborne:
         self.waiting: dict[str, Waiting] = {}
 
 
-class Flights:
+class InFlight:
     """All flights of a shard, found by id, by text and by meaning; and the timers of those who wait."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, Airborne] = {}
-        self._by_text: dict[tuple[bytes, bytes], list[Airborne]] = {}
-        self._rows: dict[int, Airborne] = {}
+        self._by_id: dict[str, OpenFlight] = {}
+        self._by_text: dict[tuple[bytes, bytes], list[OpenFlight]] = {}
+        self._rows: dict[int, OpenFlight] = {}
         self._free: list[int] = []
         self._tables: dict[int, Tables] = {}
         self._by_space: dict[bytes, tuple[Tables, Table]] = {}
-        self._waiting: dict[str, Airborne] = {}
+        self._waiting: dict[str, OpenFlight] = {}
         self._timers: list[tuple[int, str, str]] = []
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class Flights:
         """Requests that wait."""
         return len(self._waiting)
 
-    def get(self, forward_id: str) -> Airborne | None:
+    def get(self, forward_id: str) -> OpenFlight | None:
         """The flight of that id."""
         return self._by_id.get(forward_id)
 
@@ -64,7 +64,7 @@ class Flights:
         place = self._by_space.get(space)
         return None if place is None else place[0].dim
 
-    def near(self, space: bytes, text: bytes, query: Query | None, threshold: float) -> list[tuple[float, Airborne]]:
+    def near(self, space: bytes, text: bytes, query: Query | None, threshold: float) -> list[tuple[float, OpenFlight]]:
         """Flights of the same text (similarity 1) or at least as similar as `threshold`, best and oldest first."""
         found = [(1.0, each) for each in self._by_text.get((space, text), ())]
         place = self._by_space.get(space)
@@ -102,53 +102,53 @@ class Flights:
     def open(self, flight: Flight) -> None:
         """A question left for the model."""
         row = self._free.pop() if self._free else len(self._rows)
-        airborne = Airborne(flight, row)
-        self._by_id[flight.forward_id] = airborne
-        self._rows[row] = airborne
-        self._by_text.setdefault((airborne.space, airborne.text), []).append(airborne)
+        open_flight = OpenFlight(flight, row)
+        self._by_id[flight.forward_id] = open_flight
+        self._rows[row] = open_flight
+        self._by_text.setdefault((open_flight.space, open_flight.text), []).append(open_flight)
         if flight.vector is not None:
             query = Query.of(decode(flight.vector))
             dim = len(query.ints)
             if dim not in self._tables:
                 self._tables[dim] = Tables(dim)
-            tables, table = self._by_space.setdefault(airborne.space, (self._tables[dim], Table()))
+            tables, table = self._by_space.setdefault(open_flight.space, (self._tables[dim], Table()))
             tables.add(table, row, query)
         heapq.heappush(self._timers, (flight.expires_at_ms, "flights", flight.forward_id))
 
-    def land(self, forward_id: str) -> None:
+    def complete(self, forward_id: str) -> None:
         """The flight is over; those who waited were told."""
-        airborne = self._by_id.pop(forward_id)
-        for id_ in airborne.waiting:
+        open_flight = self._by_id.pop(forward_id)
+        for id_ in open_flight.waiting:
             del self._waiting[id_]
-        same = self._by_text[(airborne.space, airborne.text)]
-        same.remove(airborne)
+        same = self._by_text[(open_flight.space, open_flight.text)]
+        same.remove(open_flight)
         if not same:
-            del self._by_text[(airborne.space, airborne.text)]
-        if airborne.flight.vector is not None:
-            tables, table = self._by_space[airborne.space]
-            tables.remove(table, airborne.row)
+            del self._by_text[(open_flight.space, open_flight.text)]
+        if open_flight.flight.vector is not None:
+            tables, table = self._by_space[open_flight.space]
+            tables.remove(table, open_flight.row)
             if not len(table):
-                del self._by_space[airborne.space]
-        del self._rows[airborne.row]
-        self._free.append(airborne.row)
+                del self._by_space[open_flight.space]
+        del self._rows[open_flight.row]
+        self._free.append(open_flight.row)
 
     def wait(self, waiting: Waiting) -> None:
         """A request waits for a flight."""
-        airborne = self._by_id[waiting.forward_id]
-        airborne.waiting[waiting.id] = waiting
-        self._waiting[waiting.id] = airborne
+        open_flight = self._by_id[waiting.forward_id]
+        open_flight.waiting[waiting.id] = waiting
+        self._waiting[waiting.id] = open_flight
         heapq.heappush(self._timers, (waiting.deadline_at_ms, "waiting", waiting.id))
 
     def leave(self, id_: str) -> None:
         """A request waits no longer."""
-        airborne = self._waiting.pop(id_, None)
-        if airborne is not None:
-            del airborne.waiting[id_]
+        open_flight = self._waiting.pop(id_, None)
+        if open_flight is not None:
+            del open_flight.waiting[id_]
 
     def waits(self, id_: str) -> Waiting | None:
         """The request of that id, if it waits."""
-        airborne = self._waiting.get(id_)
-        return None if airborne is None else airborne.waiting[id_]
+        open_flight = self._waiting.get(id_)
+        return None if open_flight is None else open_flight.waiting[id_]
 
     def _is_armed(self, timer: tuple[int, str, str]) -> bool:
         _, kind, id_ = timer

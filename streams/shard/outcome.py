@@ -14,7 +14,7 @@ from streams.shard.state import BEHAVIOUR, Shard
 
 
 @dataclass(slots=True)
-class Folded:
+class FoldResult:
     """Effects go out at once (step 2 of the commit), decisions with the commit (step 3)."""
 
     effects: list[Outgoing] = field(default_factory=list)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from schemas.documents import Flight
 from streams.shard.columns import ENTRIES, OPINIONS, STATS, Change, entry_id, opinion_id
 from streams.shard.counts import Evicted, evicted
-from streams.shard.index.entries import Seen
+from streams.shard.index.entries import IndexedEntry
 from streams.shard.invalidation import concerns, matches
-from streams.shard.outcome import Folded
+from streams.shard.outcome import FoldResult
 from streams.shard.state import Shard
 
 
-def is_withdrawn(shard: Shard, seen: Seen, namespace: bytes) -> bool:
+def is_withdrawn(shard: Shard, seen: IndexedEntry, namespace: bytes) -> bool:
     """Whether an entry that is still there must not be served."""
     banned = shard.banned.get(namespace.hex())
     if not shard.withdrawals and banned is None:
@@ -23,19 +23,19 @@ def is_withdrawn(shard: Shard, seen: Seen, namespace: bytes) -> bool:
     return any(matches(rule, entry, wire_id) for rule in shard.withdrawals.values())
 
 
-def is_grounded(shard: Shard, flight: Flight) -> bool:
+def is_invalidated(shard: Shard, flight: Flight) -> bool:
     """Whether a question on its way may not be joined, nor its answer kept: it was asked before a withdrawal."""
     return any(concerns(rule, flight) for rule in shard.withdrawals.values())
 
 
-def remove(shard: Shard, leaving: list[Seen], why: Evicted, out: Folded) -> None:
+def remove(shard: Shard, leaving: list[IndexedEntry], why: Evicted, out: FoldResult) -> None:
     """Entries leave the shard; counted by category and reason."""
     for seen in leaving:
         out.counts.append(evicted(shard.entries.category_of(seen), why))
     shard.apply([change for seen in leaving for change in departure(shard, seen)])
 
 
-def departure(shard: Shard, seen: Seen) -> list[Change]:
+def departure(shard: Shard, seen: IndexedEntry) -> list[Change]:
     """The changes by which an entry leaves, and what was said of it."""
     gone = [ENTRIES.delete(entry_id(seen.id))]
     gone += [OPINIONS.delete(opinion_id(seen.id, text)) for text in shard.opinions.of(seen.id)]

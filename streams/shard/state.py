@@ -18,10 +18,10 @@ from streams.messaging import ids
 from streams.messaging.responses import digest_of_answer
 from streams.shard import columns
 from streams.shard.columns import Change, Column
-from streams.shard.counters import Tallies
-from streams.shard.in_flight import Flights
-from streams.shard.index.entries import EntryIndex, Seen
-from streams.shard.verifications import Doubts, Opinions
+from streams.shard.counters import Counters
+from streams.shard.in_flight import InFlight
+from streams.shard.index.entries import EntryIndex, IndexedEntry
+from streams.shard.verifications import PendingVerifications, VerificationScores
 from streams.store.interface import Checkpoint, Store
 
 BEHAVIOUR = f"fold-4/{guards.DIGEST}"
@@ -38,7 +38,7 @@ class _Answer(Part):
     tokens: int = 0
 
 
-class Kept(NamedTuple):
+class StoredAnswer(NamedTuple):
     """What is known of a kept answer: its question, its JSON, its digest, and what the model took for it."""
 
     question: str
@@ -60,7 +60,7 @@ class Shard:
         self.incarnation = incarnation
         self.store = store
         self.entries = EntryIndex() if entries is None else entries
-        self.flights = Flights()
+        self.flights = InFlight()
         self.policy: ShardPolicy | None = None
         self.loads: dict[str, ShardLoad] = {}
         self.lives: dict[str, int] = {}
@@ -72,10 +72,10 @@ class Shard:
         """The last judgements of each category: see `Judged`."""
         self.switches: dict[str, int] = {}
         """What is switched off, with the version of the command: categories, or all."""
-        self.doubts = Doubts()
-        self.opinions = Opinions()
-        self.tallies = Tallies()
-        self._kept: tuple[int, Kept] | None = None
+        self.doubts = PendingVerifications()
+        self.opinions = VerificationScores()
+        self.counters = Counters()
+        self._kept: tuple[int, StoredAnswer] | None = None
         """The entry that was fetched last: guarded first, it is served next."""
         self.next_offset = 0
         self.time_ms = 0
@@ -98,17 +98,17 @@ class Shard:
                 return changes[key]
         return self.store.get(key)
 
-    def entry(self, seen: Seen) -> Entry:
+    def entry(self, seen: IndexedEntry) -> Entry:
         """The whole entry, with its digest. Raises StoreDamaged when index and store disagree."""
         entry = Entry.decode(self._entry_bytes(seen))
         return entry if entry.answer_digest else entry.model_copy(update={"answer_digest": _digest(entry.answer)})
 
-    def kept(self, seen: Seen) -> Kept:
+    def kept(self, seen: IndexedEntry) -> StoredAnswer:
         """The kept answer of an entry. Raises StoreDamaged when index and store disagree."""
         if self._kept is None or self._kept[0] != seen.id:
             part = _Answer.model_validate_json(self._entry_bytes(seen))
             digest = part.answer_digest or _digest(part.answer)
-            kept = Kept(part.question.data, part.answer.data, digest, part.latency_ms, part.tokens)
+            kept = StoredAnswer(part.question.data, part.answer.data, digest, part.latency_ms, part.tokens)
             self._kept = (seen.id, kept)
         return self._kept[1]
 
@@ -116,7 +116,7 @@ class Shard:
         """The second opinion on an entry beside a text, None when none is remembered."""
         return self.opinions.get(number, text_digest)
 
-    def _entry_bytes(self, seen: Seen) -> bytes:
+    def _entry_bytes(self, seen: IndexedEntry) -> bytes:
         found = self.document(columns.ENTRIES, columns.entry_id(seen.id))
         if found is None:
             raise StoreDamaged(f"entry {seen.id} of shard {self.partition} is in the index and not in the store")
@@ -170,7 +170,7 @@ class Shard:
         """All changes since the last commit, with `meta`: what the next one writes. Folding may go on meanwhile."""
         if self.committing:
             raise ValueError("one commit at a time")
-        for category, tally in self.tallies.moved().items():
+        for category, tally in self.counters.moved().items():
             self.uncommitted[columns.TALLIES.key(category)] = tally.encode()
         self.committing = {**self.uncommitted, columns.META_KEY: self.meta().encode()}
         self.uncommitted = {}

@@ -31,10 +31,10 @@ def stats_of(shard: Shard) -> ShardStats:
 
 
 def _categories(shard: Shard, load: float) -> dict[str, CategoryNow]:
-    tallies = shard.tallies.of()
+    tallies = shard.counters.of()
     held: Counter[str] = Counter()
     tenants: Counter[str] = Counter()
-    for (_, category), count in shard.entries.rooms().items():
+    for (_, category), count in shard.entries.quotas().items():
         held[category] += count
         tenants[category] += count > 0
     policies = {} if shard.policy is None else shard.policy.policy.categories

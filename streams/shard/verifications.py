@@ -7,7 +7,7 @@ import heapq
 from schemas.documents import Doubt, Opinion
 
 
-class Doubts:
+class PendingVerifications:
     """All doubts of a shard, by the decision that waits."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Doubts:
         return doubt is not None and doubt.due_at_ms == timer[0]
 
 
-class Opinions:
+class VerificationScores:
     """Second opinions by entry and text: they go with their entry."""
 
     def __init__(self) -> None:

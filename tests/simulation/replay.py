@@ -19,14 +19,14 @@ from streams.messaging.ids import place_of
 from streams.shard.columns import ENTRIES, entry_id
 from streams.shard.counts import Counted
 from streams.shard.fold import fold
-from streams.shard.index.entries import EntryIndex, Seen, namespace_of
-from streams.shard.index.vector_tables import Found, Query, Search, Table, Tables
+from streams.shard.index.entries import EntryIndex, IndexedEntry, namespace_of
+from streams.shard.index.vector_tables import Match, Query, Search, Table, Tables
 from streams.shard.state import Shard
 from streams.store.memory import MemoryStore
 from streams.vectors import cosine, decode
 from tests.simulation.records import State, header, read_all
 
-Searched = tuple[Search | None, list[tuple[Found, Seen]]]
+Searched = tuple[Search | None, list[tuple[Match, IndexedEntry]]]
 
 
 @dataclass
@@ -99,7 +99,7 @@ class Confirming(EntryIndex):
             self._out.counts["ann_lesser" if best >= threshold else "ann_missed"] += 1
         return search, confirmed
 
-    def _confirmed(self, space: bytes, query: Query, candidate: Candidate) -> tuple[Found, Seen] | None:
+    def _confirmed(self, space: bytes, query: Query, candidate: Candidate) -> tuple[Match, IndexedEntry] | None:
         place = place_of(candidate.entry_id)
         if place is None:
             self._wrong(f"{candidate.entry_id} is the id of no entry")
@@ -118,7 +118,7 @@ class Confirming(EntryIndex):
         if similarity != candidate.similarity:
             self._wrong(f"{candidate.entry_id}: {similarity}, not {candidate.similarity}")
             return None
-        return Found(seen.row, similarity), seen
+        return Match(seen.row, similarity), seen
 
     def _wrong(self, what: str) -> None:
         self._out.wrong.append(f"{self.live.id if self.live else '-'}: {what}")

@@ -11,7 +11,7 @@ from streams.kafka.interface import Outgoing
 from streams.kafka.memory import MemoryCluster
 from streams.messaging.ids import wire_id
 from streams.shard.fold import fold
-from streams.shard.outcome import Folded
+from streams.shard.outcome import FoldResult
 from streams.shard.state import Shard
 from streams.store.memory import MemoryStore
 from tests.simulation.replay import replay
@@ -31,7 +31,7 @@ class Shown:
         self.journal_id = journal_id
         self.live: dict[str, Decision] = {}
 
-    def fold(self) -> Folded:
+    def fold(self) -> FoldResult:
         """Fold the newest record."""
         folded = fold(self.shard, self.journal.records[-1])
         self.live |= {decision.id: decision for decision in folded.decisions}

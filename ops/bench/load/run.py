@@ -43,7 +43,7 @@ from streams.messaging.ids import decision_id, request_place_of
 from streams.metrics import Metrics
 from streams.settings import Adapt
 from streams.shard.fold import fold
-from streams.shard.outcome import Folded
+from streams.shard.outcome import FoldResult
 from streams.shard.state import Shard
 from streams.store.interface import Checkpoint
 from streams.store.memory import MemoryStore
@@ -184,7 +184,7 @@ class _Simulation:
             self._shard.finish_commit(Checkpoint(self._offset, now_ms))
         self._follow(folded, now_ms)
 
-    def _follow(self, folded: Folded, now_ms: int) -> None:
+    def _follow(self, folded: FoldResult, now_ms: int) -> None:
         for decision in folded.decisions:
             self._decisions[_number(decision.id)] = decision
         for effect in folded.effects:

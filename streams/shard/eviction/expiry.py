@@ -12,7 +12,7 @@ AdmittedAt = Callable[[int], int | None]
 """When an entry was admitted (ms); None when it has left."""
 
 
-class Ages:
+class ExpiryQueues:
     """Ids by category, oldest first."""
 
     def __init__(self) -> None:

@@ -21,8 +21,8 @@ import numpy.typing as npt
 from schemas.documents import Aging, Entry, EntryStats
 from schemas.policy import Eviction, Policy
 from streams.messaging.ids import parts_of_room_id, room_id
-from streams.shard.eviction.usage import NUMBER_MASK, Uses, last_of, place
-from streams.shard.eviction.value import ADMITTED, latency_of, size_of, tokens_of, worth
+from streams.shard.eviction.usage import NUMBER_MASK, Usage, last_of, place
+from streams.shard.eviction.value import ADMITTED, gdsf_value, latency_of, size_of, tokens_of
 
 WHOLE_SHARD = "*"
 """The id of the shard's own base."""
@@ -38,7 +38,7 @@ class Admissions(NamedTuple):
     now_ms: int
 
 
-class Room:
+class Quota:
     """The entries of one tenant and category."""
 
     __slots__ = ("aging", "category", "count", "guaranteed", "heap", "number", "placed", "priority", "tenant")
@@ -62,14 +62,14 @@ class Room:
         return room_id(self.tenant, self.category)
 
 
-class Rooms:
+class Quotas:
     """All rooms of a shard."""
 
     def __init__(self) -> None:
-        self.uses = Uses()
+        self.uses = Usage()
         self.base = 0.0
         """The shard's."""
-        self._rooms: list[Room] = []
+        self._quotas: list[Quota] = []
         self._numbers: dict[tuple[str, str], int] = {}
         self._order: list[int] = []
         """Places of the rooms: of the least entry of each."""
@@ -82,23 +82,23 @@ class Rooms:
     def count(self, tenant: str, category: str) -> int:
         """How many entries the tenant holds in the category."""
         number = self._numbers.get((tenant, category))
-        return 0 if number is None else self._rooms[number].count
+        return 0 if number is None else self._quotas[number].count
 
     def counts(self) -> dict[tuple[str, str], int]:
         """How many entries each tenant holds in each category."""
-        return {key: self._rooms[number].count for key, number in self._numbers.items()}
+        return {key: self._quotas[number].count for key, number in self._numbers.items()}
 
-    def all(self) -> list[Room]:
+    def all(self) -> list[Quota]:
         """All rooms, in the order of their ids."""
-        return sorted(self._rooms, key=lambda room: room.id)
+        return sorted(self._quotas, key=lambda room: room.id)
 
     def numbers(self, tenant: str | None, category: str | None) -> list[int]:
         """The numbers of the rooms of a tenant or category, where given."""
-        return [r.number for r in self._rooms if tenant in (None, r.tenant) and category in (None, r.category)]
+        return [r.number for r in self._quotas if tenant in (None, r.tenant) and category in (None, r.category)]
 
-    def of(self, row: int) -> Room:
+    def of(self, row: int) -> Quota:
         """The room of a row."""
-        return self._rooms[int(self.uses.room[row])]
+        return self._quotas[int(self.uses.room[row])]
 
     def value_if_used(self, row: int) -> float:
         """The value that the entry of a row has from its next use on."""
@@ -112,23 +112,23 @@ class Rooms:
         cost = tokens_of(entry) if self._cost == "tokens" else latency_of(entry)
         return self._valued(room, ADMITTED, float(cost), float(size_of(entry)))
 
-    def first_of(self, tenant: str, category: str, admissions: Admissions) -> int | None:
+    def victim(self, tenant: str, category: str, admissions: Admissions) -> int | None:
         """The row that goes first of one room, None when it is empty."""
         number = self._numbers.get((tenant, category))
         if number is None:
             return None
         if self._kind is Eviction.PAPER:
-            return self._scan([self._rooms[number]], admissions)
-        return self._least(self._rooms[number])
+            return self._scan([self._quotas[number]], admissions)
+        return self._least(self._quotas[number])
 
-    def first_of_all(self, tenant: str, category: str, admissions: Admissions) -> int | None:
+    def victim_of_shard(self, tenant: str, category: str, admissions: Admissions) -> int | None:
         """The row that goes first of all rooms that hold more than their guaranteed part, None without any.
 
         The room of this tenant and category counts as holding one more: the one that is to come.
         """
         own = self._room(tenant, category)
         if self._kind is Eviction.PAPER:
-            over = [room for room in self._rooms if room.count + (room is own) > room.guaranteed]
+            over = [room for room in self._quotas if room.count + (room is own) > room.guaranteed]
             return self._scan(over, admissions)
         candidates = [room for room in (self._first_room(),) if room is not None]
         if own.count >= max(own.guaranteed, 1):
@@ -198,7 +198,7 @@ class Rooms:
         changed = policy.limits.eviction is not self._kind
         self._kind = policy.limits.eviction
         self._order = []
-        for room in self._rooms:
+        for room in self._quotas:
             self._govern(room)
             if changed:
                 self._build(room)
@@ -207,16 +207,16 @@ class Rooms:
 
     # -- values ---------------------------------------------------------------------------------------
 
-    def _valued(self, room: Room, frequency: float, cost: float, size: float) -> float:
-        return (self.base + room.aging.base) + worth(frequency, cost, size, room.priority)
+    def _valued(self, room: Quota, frequency: float, cost: float, size: float) -> float:
+        return (self.base + room.aging.base) + gdsf_value(frequency, cost, size, room.priority)
 
-    def _value_anew(self, room: Room) -> None:
+    def _value_anew(self, room: Quota) -> None:
         rows = self._rows(room)
         rows = rows[self.uses.last[rows] < room.aging.since]
         frequency = self.uses.hits[rows].astype(np.float64) + ADMITTED
         cost = self.uses.cost(self._cost)[rows].astype(np.float64)
         size = self.uses.size[rows].astype(np.float64)
-        self.uses.value[rows] = worth(frequency, cost, size, room.aging.priority)
+        self.uses.value[rows] = gdsf_value(frequency, cost, size, room.aging.priority)
 
     def _keys(self, rows: Rows) -> npt.NDArray[np.float64]:
         if self._kind is Eviction.VALUE:
@@ -232,7 +232,7 @@ class Rooms:
 
     # -- heaps ----------------------------------------------------------------------------------------
 
-    def _least(self, room: Room) -> int | None:
+    def _least(self, room: Quota) -> int | None:
         heap, uses = room.heap, self.uses
         while heap:
             item = heap[0]
@@ -250,15 +250,15 @@ class Rooms:
         self.uses.placed[row] = last
         return place(self._key(row), last, row)
 
-    def _place(self, room: Room, row: int) -> None:
+    def _place(self, room: Quota, row: int) -> None:
         heapq.heappush(room.heap, self._item(row))
         self._trim(room)
 
-    def _trim(self, room: Room) -> None:
+    def _trim(self, room: Quota) -> None:
         if len(room.heap) > 2 * room.count + SLACK:
             self._build(room)
 
-    def _build(self, room: Room) -> None:
+    def _build(self, room: Quota) -> None:
         rows = self._rows(room)
         last = self.uses.last[rows]
         self.uses.placed[rows] = last
@@ -266,17 +266,17 @@ class Rooms:
         room.heap = [place(*each) for each in zip(keys, last.tolist(), rows.tolist(), strict=True)]
         heapq.heapify(room.heap)
 
-    def _rows(self, room: Room) -> Rows:
+    def _rows(self, room: Quota) -> Rows:
         found = np.array([(item & NUMBER_MASK, last_of(item)) for item in room.heap], dtype=np.int64).reshape(-1, 2)
         rows: Rows = np.unique(found[self.uses.placed[found[:, 0]] == found[:, 1], 0])
         return rows
 
     # -- between rooms --------------------------------------------------------------------------------
 
-    def _first_room(self) -> Room | None:
+    def _first_room(self) -> Quota | None:
         while self._order:
             item = self._order[0]
-            room = self._rooms[item & NUMBER_MASK]
+            room = self._quotas[item & NUMBER_MASK]
             if room.placed != item:
                 heapq.heappop(self._order)
                 continue
@@ -292,7 +292,7 @@ class Rooms:
                 return room
         return None
 
-    def _standing(self, room: Room) -> int | None:
+    def _standing(self, room: Quota) -> int | None:
         row = self._least(room)
         if row is None:
             return None
@@ -301,23 +301,23 @@ class Rooms:
             key = max(0.0, key - room.aging.base)
         return place(key, int(self.uses.last[row]), room.number)
 
-    def _sink(self, room: Room) -> None:
+    def _sink(self, room: Quota) -> None:
         """Put a room where its least entry stands now, if that is further ahead than where it stands."""
         standing = self._standing(room)
         if standing is None or (room.placed is not None and room.placed <= standing):
             return
         room.placed = standing
         heapq.heappush(self._order, standing)
-        if len(self._order) > 2 * len(self._rooms) + SLACK:
-            self._order = [room.placed for room in self._rooms if room.placed is not None]
+        if len(self._order) > 2 * len(self._quotas) + SLACK:
+            self._order = [room.placed for room in self._quotas if room.placed is not None]
             heapq.heapify(self._order)
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    def _scan(self, rooms: list[Room], admissions: Admissions) -> int | None:
+    def _scan(self, quotas: list[Quota], admissions: Admissions) -> int | None:
         """Priority x hits / age, the least of all entries of the rooms (arXiv 2510.26835, section on eviction)."""
-        priority = np.full(len(self._rooms) + 1, -1.0)
-        priority[[room.number for room in rooms]] = [room.priority for room in rooms]
+        priority = np.full(len(self._quotas) + 1, -1.0)
+        priority[[room.number for room in quotas]] = [room.priority for room in quotas]
         by_row = priority[self.uses.room]  # freed rows stand in room -1, which is the last and in nobody's list
         rows = np.flatnonzero(by_row >= 0)
         if not len(rows):
@@ -327,15 +327,15 @@ class Rooms:
         least = rows[scores == scores.min()]
         return int(least[np.argmin(self.uses.last[least])])
 
-    def _room(self, tenant: str, category: str) -> Room:
+    def _room(self, tenant: str, category: str) -> Quota:
         number = self._numbers.get((tenant, category))
         if number is None:
-            number = self._numbers[(tenant, category)] = len(self._rooms)
-            self._rooms.append(Room(number, tenant, category))
-            self._govern(self._rooms[number])
-        return self._rooms[number]
+            number = self._numbers[(tenant, category)] = len(self._quotas)
+            self._quotas.append(Quota(number, tenant, category))
+            self._govern(self._quotas[number])
+        return self._quotas[number]
 
-    def _govern(self, room: Room) -> None:
+    def _govern(self, room: Quota) -> None:
         policy = None if self._policy is None else self._policy.of(room.category)
         room.guaranteed = 0 if policy is None else policy.quota.guaranteed
         room.priority = 1.0 if policy is None else policy.priority

@@ -34,7 +34,7 @@ def last_of(place: int) -> int:
     return place >> NUMBER_BITS & LAST_MASK
 
 
-class Uses:
+class Usage:
     """Columns by row; they grow with the rows."""
 
     def __init__(self) -> None:

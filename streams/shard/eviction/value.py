@@ -31,7 +31,7 @@ MOST = 2**31 - 1
 Number = TypeVar("Number", float, npt.NDArray[np.float64])
 
 
-def worth(frequency: Number, cost: Number, size: Number, priority: float) -> Number:
+def gdsf_value(frequency: Number, cost: Number, size: Number, priority: float) -> Number:
     """Frequency (uses and `ADMITTED`) x cost (milliseconds or tokens) x priority / size (bytes), a kilobyte."""
     return frequency * cost * priority / (size / KILOBYTE)
 

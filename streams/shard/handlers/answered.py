@@ -22,9 +22,9 @@ from streams.shard.admission import NotKept, not_kept
 from streams.shard.columns import ENTRIES, FLIGHTS, TABLES, WAITING, Change, entry_id
 from streams.shard.counts import Count, Dropped
 from streams.shard.handlers.room import make_room
-from streams.shard.in_flight import Airborne
-from streams.shard.outcome import Folded
-from streams.shard.removal import is_grounded, is_withdrawn
+from streams.shard.in_flight import OpenFlight
+from streams.shard.outcome import FoldResult
+from streams.shard.removal import is_invalidated, is_withdrawn
 from streams.shard.state import Shard
 
 OBSERVATION_BYTES_MAX = 2_000_000
@@ -32,55 +32,57 @@ OBSERVATION_BYTES_MAX = 2_000_000
 Body = dict[str, Any]
 
 
-def on_answered(shard: Shard, event: Answered, record: Record, out: Folded) -> None:
+def on_answered(shard: Shard, event: Answered, record: Record, out: FoldResult) -> None:
     """Answer everyone who waits, and keep the answer if it may be kept."""
-    airborne = shard.flights.get(event.forward_id)
-    if airborne is None:
+    open_flight = shard.flights.get(event.forward_id)
+    if open_flight is None:
         return _unexpected(shard, event.forward_id, record, out)
     body = json.loads(event.body.data)
     if not isinstance(body, dict):
         raise ValueError("the answer is not a JSON object")
     limits = None if shard.policy is None else shard.policy.policy.limits
-    effects = [_answer(shard, each, body, limits) for each in airborne.waiting.values()]
-    effects += [seen for each in airborne.waiting.values() if (seen := _observed(shard, airborne, each, body))]
-    changes, counted = _admit(shard, airborne, body, event, record)
-    shard.apply([*_landed(airborne), *changes])
+    effects = [_answer(shard, each, body, limits) for each in open_flight.waiting.values()]
+    effects += [seen for each in open_flight.waiting.values() if (seen := _observed(shard, open_flight, each, body))]
+    changes, counted = _admit(shard, open_flight, body, event, record)
+    shard.apply([*_landed(open_flight), *changes])
     out.effects += effects
     out.counts += counted
     return None
 
 
-def on_failed(shard: Shard, event: AnswerFailed, record: Record, out: Folded) -> None:
+def on_failed(shard: Shard, event: AnswerFailed, record: Record, out: FoldResult) -> None:
     """Tell everyone who waits; keep nothing."""
     if shard.flights.get(event.forward_id) is None:
         return _unexpected(shard, event.forward_id, record, out)
     return fail_all(shard, event.forward_id, event.error.code, event.error.message, out)
 
 
-def on_withheld(shard: Shard, event: AnswerWithheld, record: Record, out: Folded) -> None:
+def on_withheld(shard: Shard, event: AnswerWithheld, record: Record, out: FoldResult) -> None:
     """The answer went straight to the requester whose question was forwarded; whoever else waits must ask again."""
-    airborne = shard.flights.get(event.forward_id)
-    if airborne is None:
+    open_flight = shard.flights.get(event.forward_id)
+    if open_flight is None:
         return _unexpected(shard, event.forward_id, record, out)
     message = "the category is not cached any more, and the answer went to another requester: ask again"
     out.effects += [
-        _error(each, RefusalCode.WITHHELD, message) for each in airborne.waiting.values() if each.id != event.forward_id
+        _error(each, RefusalCode.WITHHELD, message)
+        for each in open_flight.waiting.values()
+        if each.id != event.forward_id
     ]
     out.counts.append(counts.not_admitted(NotKept.CATEGORY_NEVER))
-    shard.apply(_landed(airborne))
+    shard.apply(_landed(open_flight))
     return None
 
 
-def fail_all(shard: Shard, forward_id: str, code: str, message: str, out: Folded) -> None:
+def fail_all(shard: Shard, forward_id: str, code: str, message: str, out: FoldResult) -> None:
     """An error to everyone who waits for the flight, which is over."""
-    airborne = shard.flights.get(forward_id)
-    if airborne is None:
+    open_flight = shard.flights.get(forward_id)
+    if open_flight is None:
         return
-    out.effects += [_error(each, code, message) for each in airborne.waiting.values()]
-    shard.apply(_landed(airborne))
+    out.effects += [_error(each, code, message) for each in open_flight.waiting.values()]
+    shard.apply(_landed(open_flight))
 
 
-def give_up(shard: Shard, id_: str, out: Folded) -> None:
+def give_up(shard: Shard, id_: str, out: FoldResult) -> None:
     """A request waited until its deadline."""
     waiting = shard.flights.waits(id_)
     if waiting is None:
@@ -90,18 +92,18 @@ def give_up(shard: Shard, id_: str, out: Folded) -> None:
     shard.apply([WAITING.delete(id_)])
 
 
-def forget(shard: Shard, forward_id: str, out: Folded) -> None:
+def forget(shard: Shard, forward_id: str, out: FoldResult) -> None:
     """Nobody answered a flight for so long that its answer is not expected any more."""
     fail_all(shard, forward_id, RefusalCode.DEADLINE, "the model did not answer before the deadline", out)
     out.counts.append(counts.forgotten())
 
 
-def _landed(airborne: Airborne) -> list[Change]:
-    waiting = [WAITING.delete(id_) for id_ in airborne.waiting]
-    return [*waiting, FLIGHTS.delete(airborne.flight.forward_id)]
+def _landed(open_flight: OpenFlight) -> list[Change]:
+    waiting = [WAITING.delete(id_) for id_ in open_flight.waiting]
+    return [*waiting, FLIGHTS.delete(open_flight.flight.forward_id)]
 
 
-def _unexpected(shard: Shard, forward_id: str, record: Record, out: Folded) -> None:
+def _unexpected(shard: Shard, forward_id: str, record: Record, out: FoldResult) -> None:
     """A second or late answer is dropped; one to a question that this shard never saw is a dead letter."""
     if _was_asked(shard, forward_id):
         out.counts.append(counts.dropped(Dropped.SECOND_ANSWER))
@@ -153,47 +155,47 @@ def _error(waiting: Waiting, code: str, message: str) -> Outgoing:
 
 
 def _admit(
-    shard: Shard, airborne: Airborne, body: Body, event: Answered, record: Record
+    shard: Shard, open_flight: OpenFlight, body: Body, event: Answered, record: Record
 ) -> tuple[list[Change], list[Count]]:
-    flight = airborne.flight
+    flight = open_flight.flight
     policy = None if shard.policy is None else shard.policy.policy.of(flight.category)
     if shard.policy is None or policy is None or policy.cache is Cacheable.NEVER:
         return [], [counts.not_admitted(NotKept.CATEGORY_NEVER)]
     limits = shard.policy.policy.limits
-    reason = not_kept(body, policy) or _not_kept_now(shard, airborne)
+    reason = not_kept(body, policy) or _not_kept_now(shard, open_flight)
     if reason:
         return [], [counts.not_admitted(reason)]
     entry = _entry(flight, body, event, record, shard.time_ms)
     if len(entry.answer.data.encode()) + len(flight.question.data.encode()) > limits.entry_bytes_max:
         return [], [counts.not_admitted(NotKept.TOO_LARGE)]
-    if entry.answer_digest in shard.banned.get(airborne.space.hex(), ()):
+    if entry.answer_digest in shard.banned.get(open_flight.space.hex(), ()):
         return [], [counts.not_admitted(NotKept.JUDGED_WRONG)]
-    fits, counted = make_room(shard, airborne, shard.policy.policy)
+    fits, counted = make_room(shard, open_flight, shard.policy.policy)
     if not fits:
         return [], [counts.not_admitted(NotKept.NO_ROOM)]
     entry = entry.model_copy(update={"value": shard.entries.value_if_admitted(entry)})
     changes = [ENTRIES.put(entry_id(entry.id), entry)]
     counted.append(counts.admitted(flight.category))
-    scans = entry.vector is not None and shard.entries.mode(airborne.space) == "exact"
-    if scans and shard.entries.table_size(airborne.space) + 1 >= limits.hnsw_from:
-        changes.append(TABLES.put(airborne.space.hex(), TableMode(search="ann")))
+    scans = entry.vector is not None and shard.entries.mode(open_flight.space) == "exact"
+    if scans and shard.entries.table_size(open_flight.space) + 1 >= limits.hnsw_from:
+        changes.append(TABLES.put(open_flight.space.hex(), TableMode(search="ann")))
     return changes, counted
 
 
-def _not_kept_now(shard: Shard, airborne: Airborne) -> NotKept | None:
+def _not_kept_now(shard: Shard, open_flight: OpenFlight) -> NotKept | None:
     """Why the answer to a question is not kept, whatever it is."""
-    flight = airborne.flight
+    flight = open_flight.flight
     if shard.is_off(flight.category):
         return NotKept.SWITCHED_OFF
-    if is_grounded(shard, flight):
+    if is_invalidated(shard, flight):
         return NotKept.WITHDRAWN
-    same = shard.entries.exact(airborne.space, airborne.text)
+    same = shard.entries.exact(open_flight.space, open_flight.text)
     if same is not None and shard.entry(same).asked_offset > flight.offset:
         return NotKept.SUPERSEDED
     return None
 
 
-def _observed(shard: Shard, airborne: Airborne, waiting: Waiting, body: Body) -> Outgoing | None:
+def _observed(shard: Shard, open_flight: OpenFlight, waiting: Waiting, body: Body) -> Outgoing | None:
     """How an observed request's answer compares with the one that would have been served, for those who judge it.
 
     Nothing of a category that may not be kept any more, and nothing of an entry that has been withdrawn.
@@ -204,13 +206,13 @@ def _observed(shard: Shard, airborne: Airborne, waiting: Waiting, body: Body) ->
     answer = project(body)
     equal = digest_of_answer(answer) == waiting.observed_answer
     seen = None if equal else shard.entries.by_id(waiting.observed)
-    if seen is not None and is_withdrawn(shard, seen, airborne.space):
+    if seen is not None and is_withdrawn(shard, seen, open_flight.space):
         seen = None
     observation = Observation(
         decision_id=waiting.id,
         tenant=waiting.tenant,
         category=waiting.category,
-        model=airborne.flight.model,
+        model=open_flight.flight.model,
         entry_id=shard.wire_id(waiting.observed),
         time_ms=shard.time_ms,
         equal=equal,

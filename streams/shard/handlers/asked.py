@@ -23,11 +23,11 @@ from streams.messaging.responses import refused, respond, served
 from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from streams.shard.adaptation import terms
 from streams.shard.columns import DOUBTS, FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
-from streams.shard.index.entries import Seen
-from streams.shard.outcome import Folded, decided, summary
-from streams.shard.search.question import Question, Second
-from streams.shard.search.search import Verdict, joinable, look_up
-from streams.shard.state import Kept, Shard
+from streams.shard.index.entries import IndexedEntry
+from streams.shard.outcome import FoldResult, decided, summary
+from streams.shard.search.question import Question, VerificationState
+from streams.shard.search.search import Verdict, coalesce_with, look_up
+from streams.shard.state import Shard, StoredAnswer
 
 
 class _Context(NamedTuple):
@@ -36,10 +36,12 @@ class _Context(NamedTuple):
     shard: Shard
     asked: Asked
     record: Record
-    out: Folded
+    out: FoldResult
 
 
-def on_asked(shard: Shard, asked: Asked, record: Record, out: Folded, second: Second = Second()) -> None:  # noqa: B008
+def on_asked(
+    shard: Shard, asked: Asked, record: Record, out: FoldResult, second: VerificationState = VerificationState()
+) -> None:  # noqa: B008
     """Decide one question, which may have waited for second opinions.
 
     All that may fail comes before the first change.
@@ -90,16 +92,16 @@ def _decide(context: _Context, question: Question, deadline_at_ms: int) -> None:
         )
     if shard.flights.waiting >= question.limits.waiting_max:
         return _pass_through(context, Reason.WAITING_FULL)
-    join = None if observing or refreshing else joinable(shard, question, deadline_at_ms)
+    join = None if observing or refreshing else coalesce_with(shard, question, deadline_at_ms)
     if join is not None:
         said = verdict.guards + join.guards
         verdict = verdict._replace(reason=Reason.IN_FLIGHT, similarity=join.similarity, guards=said)
-        return _wait(context, question, verdict, Outcome.COALESCED, join.airborne.flight.forward_id, deadline_at_ms)
+        return _wait(context, question, verdict, Outcome.COALESCED, join.open_flight.flight.forward_id, deadline_at_ms)
     flight = _flight(context, question, deadline_at_ms)
     return _wait(context, question, verdict, Outcome.MISS, flight.forward_id, deadline_at_ms, flight)
 
 
-def _raise_doubt(context: _Context, question: Question, seen: Seen, deadline_at_ms: int) -> None:
+def _raise_doubt(context: _Context, question: Question, seen: IndexedEntry, deadline_at_ms: int) -> None:
     """Ask for a second opinion; the question is decided when it comes, or when it does not in time."""
     shard, asked, record, out = context
     wait_ms = question.limits.verify_timeout_ms
@@ -129,9 +131,9 @@ def _raise_doubt(context: _Context, question: Question, seen: Seen, deadline_at_
 def _serve_stale(context: _Context, question: Question, verdict: Verdict) -> None:
     """Serve the old answer, this once, and have a new one fetched, unless one is on its way."""
     deadline_at_ms = context.shard.time_ms + question.limits.answer_timeout_ms
-    join = joinable(context.shard, question, deadline_at_ms)
+    join = coalesce_with(context.shard, question, deadline_at_ms)
     if join is not None:
-        return _serve(context, question, verdict, join.airborne.flight.forward_id)
+        return _serve(context, question, verdict, join.open_flight.flight.forward_id)
     flight = _flight(context, question, deadline_at_ms)
     _serve(context, question, verdict, flight.forward_id, [FLIGHTS.put(flight.forward_id, flight)])
     context.out.effects.append(_forward(context, flight, None))
@@ -305,7 +307,7 @@ def _decision(
     verdict: Verdict,
     outcome: Outcome,
     forward_id: str | None,
-    kept: Kept | None = None,
+    kept: StoredAnswer | None = None,
 ) -> Decision:
     """`kept` is the answer of the entry that is served, or would be."""
     shard, asked, record, _ = context

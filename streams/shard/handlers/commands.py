@@ -10,11 +10,11 @@ from streams.shard.adaptation import JUDGED_MAX
 from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES
 from streams.shard.handlers import invalidated
 from streams.shard.handlers import room as eviction
-from streams.shard.outcome import Folded
+from streams.shard.outcome import FoldResult
 from streams.shard.state import Shard
 
 
-def on_policy_set(shard: Shard, event: PolicySet, record: Record, out: Folded) -> None:
+def on_policy_set(shard: Shard, event: PolicySet, record: Record, out: FoldResult) -> None:
     anew = eviction.valued_anew(shard, event.policy, record.offset)
     withdrawn = invalidated.on_policy(shard, event.policy, record.offset)
     policy = ShardPolicy(version=event.version, policy=event.policy)
@@ -22,12 +22,12 @@ def on_policy_set(shard: Shard, event: PolicySet, record: Record, out: Folded) -
     out.counts.append(counts.policy_set(event.version))
 
 
-def on_load_changed(shard: Shard, event: LoadChanged, record: Record, out: Folded) -> None:
+def on_load_changed(shard: Shard, event: LoadChanged, record: Record, out: FoldResult) -> None:
     load = ShardLoad(version=event.version, load=event.load, valid_until_ms=event.valid_until_ms)
     shard.apply([LOADS.put(event.model, load)])
 
 
-def on_hit_judged(shard: Shard, event: HitJudged, record: Record, out: Folded) -> None:
+def on_hit_judged(shard: Shard, event: HitJudged, record: Record, out: FoldResult) -> None:
     # A miss whose answer is wrong says nothing of how near is near enough.
     if event.category is not None and event.entry_id is not None:
         recent = (shard.judged.get(event.category, "") + ("1" if event.correct else "0"))[-JUDGED_MAX:]
@@ -36,7 +36,7 @@ def on_hit_judged(shard: Shard, event: HitJudged, record: Record, out: Folded) -
         invalidated.withdraw_judged(shard, event, record, out)
 
 
-def on_cache_switched(shard: Shard, event: CacheSwitched, record: Record, out: Folded) -> None:
+def on_cache_switched(shard: Shard, event: CacheSwitched, record: Record, out: FoldResult) -> None:
     """Off stands until it is switched on; on without a category ends every switch."""
     if not event.on:
         shard.apply([SWITCHES.put(event.category or ALL, Switched(version=event.version))])

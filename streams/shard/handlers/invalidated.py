@@ -13,9 +13,9 @@ from streams.kafka.interface import Record
 from streams.messaging.ids import ban_id, column_id, place_of
 from streams.shard.columns import BANNED, WITHDRAWALS, Change
 from streams.shard.counts import Evicted
-from streams.shard.index.entries import Seen, namespace_of
+from streams.shard.index.entries import IndexedEntry, namespace_of
 from streams.shard.invalidation import matches, ordered
-from streams.shard.outcome import Folded
+from streams.shard.outcome import FoldResult
 from streams.shard.removal import remove
 from streams.shard.state import Shard
 
@@ -25,7 +25,7 @@ EXPIRY_GRACE_MS = 1_000
 """Expired entries, which nobody is served, wait so long for others to leave with them."""
 
 
-def on_invalidated(shard: Shard, event: EntriesInvalidated, record: Record, out: Folded) -> None:
+def on_invalidated(shard: Shard, event: EntriesInvalidated, record: Record, out: FoldResult) -> None:
     """Withdraw what matches; one entry leaves at once, others with the next ticks."""
     rule = ordered(event, record.offset, shard.time_ms)
     if event.entry_id is None:
@@ -43,7 +43,7 @@ def on_policy(shard: Shard, policy: Policy, offset: int) -> list[Change]:
     return [WITHDRAWALS.put(column_id(offset, name), Withdrawal(offset=offset, category=name)) for name in gone]
 
 
-def withdraw_judged(shard: Shard, event: HitJudged, record: Record, out: Folded) -> None:
+def withdraw_judged(shard: Shard, event: HitJudged, record: Record, out: FoldResult) -> None:
     """Withdraw the answer of a decision that was judged wrong, and never keep it again."""
     if event.namespace is not None and event.answer:
         shard.apply([ban(event.namespace, event.answer, event.version)])
@@ -64,7 +64,7 @@ def ban(namespace: str, answer: str, version: int) -> Change:
     return BANNED.put(ban_id(namespace, answer), Banned(version=version))
 
 
-def sweep(shard: Shard, out: Folded) -> bool:
+def sweep(shard: Shard, out: FoldResult) -> bool:
     """One bounded batch of what is withdrawn and of what has expired leaves. Returns whether there was any."""
     looking = any(map(_is_looking, shard.withdrawals.values()))
     left = LOOKED_AT_MAX
@@ -108,7 +108,7 @@ def _is_looking(rule: Withdrawal) -> bool:
     return rule.looked_at < rule.offset
 
 
-def _look(shard: Shard, id_: str, rule: Withdrawal, most: int, out: Folded) -> int:
+def _look(shard: Shard, id_: str, rule: Withdrawal, most: int, out: FoldResult) -> int:
     """Look at the next entries for one rule; returns how many there were."""
     ids = shard.entries.ids_between(rule.looked_at, rule.offset, most, rule.tenant, rule.category)
     found = [seen for seen in map(shard.entries.by_id, ids) if seen is not None]
@@ -119,7 +119,7 @@ def _look(shard: Shard, id_: str, rule: Withdrawal, most: int, out: Folded) -> i
     return len(ids)
 
 
-def _judged(shard: Shard, event: HitJudged) -> Seen | None:
+def _judged(shard: Shard, event: HitJudged) -> IndexedEntry | None:
     """The entry of the answer that a judged decision gave, if this shard holds it."""
     if event.entry_id is not None:
         return _named(shard, event.entry_id)
@@ -129,7 +129,7 @@ def _judged(shard: Shard, event: HitJudged) -> Seen | None:
     return next((seen for seen in alike if shard.entry(seen).forward_id == event.forward_id), None)
 
 
-def _named(shard: Shard, wire_id: str) -> Seen | None:
+def _named(shard: Shard, wire_id: str) -> IndexedEntry | None:
     """The entry of that id outside the shard, if it is this shard's."""
     place = place_of(wire_id)
     if place is None or place.partition != shard.partition or not place.is_of(shard.incarnation):

@@ -13,8 +13,8 @@ from schemas.policy import Policy
 from streams.shard.columns import AGING, Change
 from streams.shard.counts import Count, Evicted, evicted
 from streams.shard.eviction.quotas import WHOLE_SHARD
-from streams.shard.in_flight import Airborne
-from streams.shard.index.entries import Seen
+from streams.shard.in_flight import OpenFlight
+from streams.shard.index.entries import IndexedEntry
 from streams.shard.removal import departure
 from streams.shard.state import Shard
 
@@ -31,37 +31,37 @@ class _Leaving:
     def may(self) -> bool:
         return len(self.counted) < EVICTED_MAX
 
-    def go(self, seen: Seen, why: Evicted) -> None:
+    def go(self, seen: IndexedEntry, why: Evicted) -> None:
         entries = self.shard.entries
         aged = None if why is Evicted.REPLACED else entries.aged_by(seen, whole_shard=why is Evicted.TOTAL)
         self.counted.append(evicted(entries.category_of(seen), why))
         self.shard.apply([*departure(self.shard, seen), *([] if aged is None else [AGING.put(*aged)])])
 
 
-def make_room(shard: Shard, airborne: Airborne, policy: Policy) -> tuple[bool, list[Count]]:
+def make_room(shard: Shard, open_flight: OpenFlight, policy: Policy) -> tuple[bool, list[Count]]:
     """Evict what must go for the flight's answer; whether it may come in, and what to count.
 
     Changes the shard: nothing that may fail should come after it. When it may not come in, nothing was evicted.
     """
-    tenant, category = airborne.flight.tenant, airborne.flight.category
+    tenant, category = open_flight.flight.tenant, open_flight.flight.category
     entries, leaving = shard.entries, _Leaving(shard)
-    same = entries.exact(airborne.space, airborne.text)
+    same = entries.exact(open_flight.space, open_flight.text)
     if same is not None:
         leaving.go(same, Evicted.REPLACED)
     known = policy.of(category)
     cap = policy.limits.entries_max if known is None else known.quota.cap
     while leaving.may and entries.room(tenant, category) >= cap:
-        first = entries.first_of(tenant, category, shard.time_ms)
+        first = entries.victim(tenant, category, shard.time_ms)
         if first is None:
             break
         leaving.go(first, Evicted.CAP)
     while leaving.may and len(entries) >= policy.limits.entries_max:
-        first = entries.first_of_all(tenant, category, shard.time_ms)
+        first = entries.victim_of_shard(tenant, category, shard.time_ms)
         if first is None:
             break
         leaving.go(first, Evicted.TOTAL)
     if len(entries) >= policy.limits.entries_max and not leaving.counted:
-        first = entries.first_of(tenant, category, shard.time_ms)
+        first = entries.victim(tenant, category, shard.time_ms)
         if first is None:
             return False, []
         leaving.go(first, Evicted.TOTAL)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from schemas.documents import Opinion
 from schemas.journal import Asked, Verified
 from streams.shard.columns import DOUBTS, OPINIONS, opinion_id
-from streams.shard.search.question import Second
+from streams.shard.search.question import VerificationState
 from streams.shard.state import Shard
 
 
@@ -15,7 +15,7 @@ class Resumed(NamedTuple):
     """A question that waits no longer."""
 
     asked: Asked
-    second: Second
+    second: VerificationState
 
 
 def remember(shard: Shard, event: Verified) -> Resumed | None:
@@ -29,7 +29,7 @@ def remember(shard: Shard, event: Verified) -> Resumed | None:
         opinion = Opinion(score=event.score, verifier=event.verifier)
         changes.append(OPINIONS.put(opinion_id(event.entry, asked.text_digest), opinion))
     shard.apply(changes)
-    return Resumed(asked, Second(rounds=doubt.rounds))
+    return Resumed(asked, VerificationState(rounds=doubt.rounds))
 
 
 def give_up(shard: Shard, id_: str) -> Resumed | None:
@@ -38,4 +38,4 @@ def give_up(shard: Shard, id_: str) -> Resumed | None:
     if doubt is None:
         return None
     shard.apply([DOUBTS.delete(id_)])
-    return Resumed(Asked.decode(doubt.asked), Second(rounds=doubt.rounds, silent=True))
+    return Resumed(Asked.decode(doubt.asked), VerificationState(rounds=doubt.rounds, silent=True))

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from schemas.documents import Aging, Entry, EntryStats
 from schemas.policy import Policy
-from streams.shard.eviction.expiry import Ages
-from streams.shard.eviction.quotas import Admissions, Room, Rooms
-from streams.shard.index.vector_tables import Found, Query, Search, Table, Tables
+from streams.shard.eviction.expiry import ExpiryQueues
+from streams.shard.eviction.quotas import Admissions, Quota, Quotas
+from streams.shard.index.vector_tables import Match, Query, Search, Table, Tables
 from streams.vectors import decode
 
 EF_AT_FIRST = 64
@@ -40,7 +40,7 @@ def forward_key(forward_id: str | None) -> int:
     return int.from_bytes(hashlib.blake2b(forward_id.encode(), digest_size=8).digest(), "little", signed=True)
 
 
-class Seen(NamedTuple):
+class IndexedEntry(NamedTuple):
     """What the index knows of an entry."""
 
     row: int
@@ -64,8 +64,8 @@ class EntryIndex:
         self._stale = np.zeros(16, dtype=np.bool_)
         self._forwards = np.zeros(16, dtype=np.int64)
         """Of the forward that brought each."""
-        self.ages = Ages()
-        self._rooms = Rooms()
+        self.ages = ExpiryQueues()
+        self._quotas = Quotas()
         self._space_numbers: dict[bytes, int] = {}
         self._space_names: list[bytes] = []
         self._space_counts: list[int] = []
@@ -83,7 +83,7 @@ class EntryIndex:
 
     # -- asking ---------------------------------------------------------------------------------------
 
-    def exact(self, space: bytes, text: bytes) -> Seen | None:
+    def exact(self, space: bytes, text: bytes) -> IndexedEntry | None:
         """The entry of the same text in the namespace."""
         number = self._space_numbers.get(space)
         for row in self._rows_of_text(text):
@@ -91,14 +91,14 @@ class EntryIndex:
                 return self.seen(row)
         return None
 
-    def same_text(self, text: bytes) -> Seen | None:
+    def same_text(self, text: bytes) -> IndexedEntry | None:
         """The newest entry of the same text in any namespace of the category."""
         rows = self._rows_of_text(text)
         return self.seen(max(rows, key=lambda row: int(self._ids[row]))) if rows else None
 
     def nearest(
         self, space: bytes, query: Query, count: int, floor: float, ef: int
-    ) -> tuple[Search | None, list[tuple[Found, Seen]]]:
+    ) -> tuple[Search | None, list[tuple[Match, IndexedEntry]]]:
         """How the namespace was searched (None: it holds nothing), and its candidates, best and oldest first."""
         place = self._place(space)
         if place is None:
@@ -133,19 +133,19 @@ class EntryIndex:
         """How the namespace is searched."""
         return self._modes.get(space, "exact")
 
-    def by_id(self, id_: int) -> Seen | None:
+    def by_id(self, id_: int) -> IndexedEntry | None:
         """The entry of that id."""
         row = self._rows.get(id_)
         return None if row is None else self.seen(row)
 
-    def seen(self, row: int) -> Seen:
+    def seen(self, row: int) -> IndexedEntry:
         """What is known of a row."""
-        hits = int(self._rooms.uses.hits[row])
-        return Seen(row, int(self._ids[row]), int(self._admitted[row]), hits, bool(self._stale[row]))
+        hits = int(self._quotas.uses.hits[row])
+        return IndexedEntry(row, int(self._ids[row]), int(self._admitted[row]), hits, bool(self._stale[row]))
 
-    def category_of(self, seen: Seen) -> str:
+    def category_of(self, seen: IndexedEntry) -> str:
         """The category of an entry."""
-        return self._rooms.of(seen.row).category
+        return self._quotas.of(seen.row).category
 
     def oldest(self, category: str, most: int, admitted_before_ms: int) -> list[int]:
         """Ids of up to `most` of the category's oldest entries, admitted before a time (ms)."""
@@ -160,13 +160,13 @@ class EntryIndex:
         ids = self._ids[: self._used]
         wanted = (ids > after) & (ids < before)
         if tenant is not None or category is not None:
-            wanted &= np.isin(self._rooms.uses.room[: self._used], self._rooms.numbers(tenant, category))
+            wanted &= np.isin(self._quotas.uses.room[: self._used], self._quotas.numbers(tenant, category))
         found = ids[wanted]
         if len(found) > most:
             found = np.partition(found, most)[:most]
         return sorted(found.tolist())
 
-    def brought_by(self, forward_id: str) -> list[Seen]:
+    def brought_by(self, forward_id: str) -> list[IndexedEntry]:
         """The entries that this forward may have brought; another one of the same digest is among them by chance."""
         rows = np.flatnonzero(self._forwards[: self._used] == forward_key(forward_id))
         return [self.seen(row) for row in rows.tolist() if self._ids[row] >= 0]
@@ -177,40 +177,40 @@ class EntryIndex:
 
     def room(self, tenant: str, category: str) -> int:
         """How many entries the tenant holds in the category."""
-        return self._rooms.count(tenant, category)
+        return self._quotas.count(tenant, category)
 
-    def rooms(self) -> dict[tuple[str, str], int]:
+    def quotas(self) -> dict[tuple[str, str], int]:
         """How many entries each tenant holds in each category."""
-        return self._rooms.counts()
+        return self._quotas.counts()
 
-    def all_rooms(self) -> list[Room]:
+    def all_rooms(self) -> list[Quota]:
         """Every room, in the order of their ids."""
-        return self._rooms.all()
+        return self._quotas.all()
 
-    def first_of(self, tenant: str, category: str, now_ms: int) -> Seen | None:
+    def victim(self, tenant: str, category: str, now_ms: int) -> IndexedEntry | None:
         """The entry that goes first when this room is full, None when it is empty."""
-        row = self._rooms.first_of(tenant, category, Admissions(self._admitted, now_ms))
+        row = self._quotas.victim(tenant, category, Admissions(self._admitted, now_ms))
         return None if row is None else self.seen(row)
 
-    def first_of_all(self, tenant: str, category: str, now_ms: int) -> Seen | None:
+    def victim_of_shard(self, tenant: str, category: str, now_ms: int) -> IndexedEntry | None:
         """The entry that goes first when the shard is full, None when all of it is guaranteed.
 
         This tenant's room in the category counts as holding one more.
         """
-        row = self._rooms.first_of_all(tenant, category, Admissions(self._admitted, now_ms))
+        row = self._quotas.victim_of_shard(tenant, category, Admissions(self._admitted, now_ms))
         return None if row is None else self.seen(row)
 
-    def value_if_used(self, seen: Seen) -> float:
+    def value_if_used(self, seen: IndexedEntry) -> float:
         """What EntryStats says of an entry's value when it is served."""
-        return self._rooms.value_if_used(seen.row)
+        return self._quotas.value_if_used(seen.row)
 
     def value_if_admitted(self, entry: Entry) -> float:
         """What Entry says of its own value; to be asked after room was made for it."""
-        return self._rooms.value_if_admitted(entry)
+        return self._quotas.value_if_admitted(entry)
 
-    def aged_by(self, seen: Seen, *, whole_shard: bool) -> tuple[str, Aging] | None:
+    def aged_by(self, seen: IndexedEntry, *, whole_shard: bool) -> tuple[str, Aging] | None:
         """The base that moves when an entry is evicted, with its id; None when it stays."""
-        return self._rooms.aged_by(seen.row, whole_shard=whole_shard)
+        return self._quotas.aged_by(seen.row, whole_shard=whole_shard)
 
     # -- changing -------------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class EntryIndex:
         text = text_key(entry.space, entry.category, entry.text_digest)
         rows = self._rows_of_text(text)
         self._texts[text] = (*rows, row) if rows else row
-        self._rooms.enter(row, entry, stats)
+        self._quotas.enter(row, entry, stats)
         if entry.vector is not None and into_table:
             self.add_vector(space, row, Query.of(decode(entry.vector)))
         return row
@@ -240,7 +240,7 @@ class EntryIndex:
         tables, table = self._table(space, len(query.ints))
         tables.add(table, row, query)
 
-    def remove(self, seen: Seen, entry: Entry) -> None:
+    def remove(self, seen: IndexedEntry, entry: Entry) -> None:
         """Let an entry go."""
         row = seen.row
         if entry.vector is not None:
@@ -255,25 +255,25 @@ class EntryIndex:
             del self._texts[text]
         else:
             self._texts[text] = rest[0] if len(rest) == 1 else rest
-        self._rooms.leave(row)
+        self._quotas.leave(row)
         del self._rows[seen.id]
         self._ids[row] = -1
         self._free.append(row)
         self.ages.leave(entry.category, self._admitted_at)
         self._leave_space(int(self._space_of[row]))
 
-    def use(self, seen: Seen, stats: EntryStats) -> None:
+    def use(self, seen: IndexedEntry, stats: EntryStats) -> None:
         """An entry was served."""
         self._stale[seen.row] = stats.stale_served
-        self._rooms.use(seen.row, stats)
+        self._quotas.use(seen.row, stats)
 
     def follow(self, policy: Policy) -> None:
         """A policy came into force: what is guaranteed, what counts, what goes first."""
-        self._rooms.follow(policy)
+        self._quotas.follow(policy)
 
     def age(self, id_: str, aging: Aging) -> None:
         """How far values have aged, in a room or in the whole shard."""
-        self._rooms.age(id_, aging)
+        self._quotas.age(id_, aging)
 
     def set_mode(self, space: bytes, mode: Search) -> None:
         """Change how a namespace is searched."""
@@ -338,6 +338,6 @@ class EntryIndex:
             for name in ("_ids", "_admitted", "_stale", "_forwards", "_space_of"):
                 column = getattr(self, name)
                 setattr(self, name, np.concatenate((column, np.zeros_like(column))))
-            self._rooms.uses.reserve(len(self._ids))
+            self._quotas.uses.reserve(len(self._ids))
         self._used += 1
         return self._used - 1

@@ -30,7 +30,7 @@ _OWNER_BITS = 32
 _OWNER_MASK = (1 << _OWNER_BITS) - 1
 
 
-class Graph:
+class HnswIndex:
     """Vectors (dim) by owner: approximate nearest neighbours by inner product."""
 
     def __init__(self, dim: int, capacity: int, ef: int) -> None:

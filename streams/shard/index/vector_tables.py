@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streams.shard.index.hnsw import Graph
+from streams.shard.index.hnsw import HnswIndex
 from streams.shard.index.slab import Block, Slab
 from streams.vectors import Floats, Ints, cosine
 
@@ -25,7 +25,7 @@ MARGIN = 1e-4
 Search = Literal["exact", "ann"]
 
 
-class Found(NamedTuple):
+class Match(NamedTuple):
     """A candidate: the row and its similarity, rounded to six places."""
 
     row: int
@@ -41,7 +41,7 @@ class Table:
         self.block: Block | None = None
         self.count = 0
         """Vectors in the block."""
-        self.graph: Graph | None = None
+        self.graph: HnswIndex | None = None
         self.moved = 0
         """Vectors at the beginning of the block that are in the graph too."""
         self.search: Search = "exact"
@@ -119,7 +119,7 @@ class Tables:
         """From now on the table's vectors move into an HNSW."""
         table.search = "ann"
         if table.graph is None:
-            table.graph = Graph(self.dim, max(table.count * 2, 64), ef)
+            table.graph = HnswIndex(self.dim, max(table.count * 2, 64), ef)
 
     def build(self, table: Table, rows: npt.NDArray[np.int32], ints: npt.NDArray[np.int16], threads: int) -> None:
         """Fill the HNSW of an ann table at once with vectors of record (n, dim): for a restore."""
@@ -131,7 +131,7 @@ class Tables:
         units: Floats = (ints / np.sqrt(norms)[:, None]).astype(np.float32)
         table.graph.add_many(rows, units, threads)
 
-    def search(self, table: Table, query: Query, count: int, floor: float, ef: int) -> list[Found]:
+    def search(self, table: Table, query: Query, count: int, floor: float, ef: int) -> list[Match]:
         """The `count` nearest candidates at or above `floor`, more on a tie, in no order: the caller ranks by age.
 
         When none is at or above it, the nearest alone, so that a decision can say how far away it is.
@@ -149,7 +149,7 @@ class Tables:
         rows = self.slab.owners(table.block, table.count)[near].tolist()
         return self._ranked(rows, vectors[near], query, floor)
 
-    def _search_graph(self, table: Table, query: Query, count: int, floor: float, ef: int) -> list[Found]:
+    def _search_graph(self, table: Table, query: Query, count: int, floor: float, ef: int) -> list[Match]:
         if table.graph is None:
             return []
         rows, rough = table.graph.nearest(query.unit, count, ef)
@@ -159,13 +159,13 @@ class Tables:
         near = [row for row, similarity in zip(rows, rough, strict=True) if similarity >= least]
         return self._ranked(near, table.graph.vectors(near), query, floor)
 
-    def _ranked(self, rows: list[int], vectors: Floats, query: Query, floor: float) -> list[Found]:
+    def _ranked(self, rows: list[int], vectors: Floats, query: Query, floor: float) -> list[Match]:
         # Products of int16 add up to less than 2**53: float64 sums them exactly in any order.
         found = []
         for row, vector in zip(rows, vectors, strict=True):
             norm = int(self._norms[row])
             record = np.rint(vector * math.sqrt(norm))
-            found.append(Found(row, cosine(int(record @ query.wide), norm, query.norm)))
+            found.append(Match(row, cosine(int(record @ query.wide), norm, query.norm)))
         above = [each for each in found if each.similarity >= floor]
         best = max(each.similarity for each in found)
         return above or [each for each in found if each.similarity == best]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from schemas.decisions import Candidate, Guarded
 from streams import guards
-from streams.shard.index.entries import Seen
+from streams.shard.index.entries import IndexedEntry
 from streams.shard.removal import is_withdrawn
 from streams.shard.search.question import Question
 from streams.shard.state import Shard
@@ -22,10 +22,10 @@ ROUNDS_MAX = 2
 
 
 @dataclass(slots=True)
-class Looked:
+class Assessed:
     """An entry that was considered, and what speaks against it."""
 
-    seen: Seen
+    seen: IndexedEntry
     similarity: float
     age_ms: int
     verdict: str
@@ -41,13 +41,13 @@ class Candidates:
     def __init__(self, shard: Shard, question: Question) -> None:
         self._shard = shard
         self._question = question
-        self.looked: list[Looked] = []
+        self.looked: list[Assessed] = []
         self.guarded: list[Guarded] = []
         """What the guards said, candidate after candidate."""
-        self.doubt: Looked | None = None
+        self.doubt: Assessed | None = None
         """The first candidate that only a second opinion keeps from being served."""
 
-    def look(self, seen: Seen, similarity: float, *, same_text: bool = False) -> Looked:
+    def look(self, seen: IndexedEntry, similarity: float, *, same_text: bool = False) -> Assessed:
         """Consider one more."""
         age_ms, now = max(0, self._shard.time_ms - seen.admitted_at_ms), self._question.effective
         if similarity < now.threshold:
@@ -56,11 +56,11 @@ class Candidates:
             verdict = WITHDRAWN
         else:
             verdict = EXPIRED if age_ms > now.ttl_ms else FRESH
-        looked = Looked(seen, similarity, age_ms, verdict, same_text)
+        looked = Assessed(seen, similarity, age_ms, verdict, same_text)
         self.looked.append(looked)
         return looked
 
-    def stands(self, each: Looked) -> bool:
+    def stands(self, each: Assessed) -> bool:
         """Whether a candidate that is near and alive passes the guards, and a second opinion where one is needed."""
         if each.same_text or each.checked:
             return each.verdict in (FRESH, EXPIRED)
@@ -72,9 +72,9 @@ class Candidates:
             each.verdict = verdict
         return verdict is None and self.doubt is None
 
-    def best(self) -> Looked | None:
+    def best(self) -> Assessed | None:
         """The best candidate that is fresh and stands, unless another answer is as near as the margin."""
-        found: Looked | None = None
+        found: Assessed | None = None
         margin = self._question.policy.margin
         for each in [each for each in self.looked if each.verdict == FRESH]:
             if found is not None and found.similarity - each.similarity >= margin:
@@ -90,7 +90,7 @@ class Candidates:
                 return None
         return found
 
-    def stale(self) -> Looked | None:
+    def stale(self) -> Assessed | None:
         """The best expired candidate that may be served once more."""
         ttl_ms = self._question.effective.ttl_ms + self._question.policy.stale_while_revalidate_ms
         for each in [each for each in self.looked if each.verdict == EXPIRED]:
@@ -98,7 +98,7 @@ class Candidates:
                 return each
         return None
 
-    def at_base(self, chosen: Looked) -> bool:
+    def at_base(self, chosen: Assessed) -> bool:
         """Whether something would be served at load 0 as well."""
         base = self._question.base
         return any(
@@ -110,7 +110,7 @@ class Candidates:
         """What speaks against the best candidate above the threshold; None when there is none."""
         return next((each.verdict for each in self.looked if each.verdict not in (FRESH, BELOW)), None)
 
-    def listed(self, chosen: Looked | None = None) -> tuple[Candidate, ...]:
+    def listed(self, chosen: Assessed | None = None) -> tuple[Candidate, ...]:
         """The candidates as decisions name them."""
         return tuple(
             Candidate(
@@ -122,7 +122,7 @@ class Candidates:
             for each in self.looked
         )
 
-    def _guard(self, each: Looked) -> str | None:
+    def _guard(self, each: Assessed) -> str | None:
         if not self._question.policy.guards:
             return None
         cached = self._shard.kept(each.seen).question
@@ -130,7 +130,7 @@ class Candidates:
         self.guarded += said
         return refused
 
-    def _opinion(self, each: Looked) -> str | None:
+    def _opinion(self, each: Assessed) -> str | None:
         least = self._question.policy.verify
         if least is None:
             return None
@@ -143,7 +143,7 @@ class Candidates:
         self.doubt = each
         return None
 
-    def _answer(self, each: Looked) -> str:
+    def _answer(self, each: Assessed) -> str:
         return self._shard.kept(each.seen).digest
 
 

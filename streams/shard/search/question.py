@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from schemas.journal import Asked
 from schemas.policy import CategoryPolicy, Limits
-from streams.shard.adaptation import Effective, TermsInForce
+from streams.shard.adaptation import Adapted, TermsInForce
 from streams.shard.index.entries import namespace_of, text_key
 from streams.shard.index.vector_tables import Query
 from streams.vectors import decode
 
 
-class Second(NamedTuple):
+class VerificationState(NamedTuple):
     """How far a question has come with second opinions."""
 
     rounds: int = 0
@@ -27,10 +27,10 @@ class Question(NamedTuple):
     asked: Asked
     policy: CategoryPolicy
     limits: Limits
-    effective: Effective
-    base: Effective
+    effective: Adapted
+    base: Adapted
     """What would hold at load 0."""
-    second: Second
+    second: VerificationState
     namespace: bytes
     text: bytes
     query: Query | None
@@ -43,7 +43,7 @@ class Question(NamedTuple):
         asked: Asked,
         terms: TermsInForce,
         limits: Limits,
-        second: Second = Second(),  # noqa: B008 - frozen
+        second: VerificationState = VerificationState(),  # noqa: B008 - frozen
     ) -> Question:
         """Raises ValueError for a vector that is none."""
         space = "*" if terms.policy.scope == "shared" and asked.space == "*" else asked.tenant

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from schemas.decisions import Candidate, Guarded, Reason
-from streams.shard.in_flight import Airborne
-from streams.shard.index.entries import Seen
+from streams.shard.in_flight import OpenFlight
+from streams.shard.index.entries import IndexedEntry
 from streams.shard.index.vector_tables import Query
-from streams.shard.removal import is_grounded
+from streams.shard.removal import is_invalidated
 from streams.shard.search import candidates
-from streams.shard.search.candidates import Candidates, Looked, guard
+from streams.shard.search.candidates import Assessed, Candidates, guard
 from streams.shard.search.question import Question
 from streams.shard.state import Shard
 
@@ -31,7 +31,7 @@ class Verdict(NamedTuple):
 
     reason: Reason
     search: str = "none"
-    serve: Seen | None = None
+    serve: IndexedEntry | None = None
     similarity: float | None = None
     candidates: tuple[Candidate, ...] = ()
     guards: tuple[Guarded, ...] = ()
@@ -40,7 +40,7 @@ class Verdict(NamedTuple):
     """Whether nothing would have been served at load 0."""
     stale: bool = False
     """Whether what is served is beyond its lifetime."""
-    doubt: Seen | None = None
+    doubt: IndexedEntry | None = None
     """The entry that is served if a second opinion says so."""
     by_meaning: bool = False
     """Whether what is served was found by meaning, so that a second opinion counted where one is asked for."""
@@ -64,7 +64,7 @@ def look_up(shard: Shard, question: Question) -> Verdict:
     return _by_meaning(shard, question, question.query, same)
 
 
-def _by_meaning(shard: Shard, question: Question, query: Query, same: Seen | None) -> Verdict:
+def _by_meaning(shard: Shard, question: Question, query: Query, same: IndexedEntry | None) -> Verdict:
     limits, now = question.limits, question.effective
     floor = min(now.threshold, question.policy.threshold_floor or now.threshold)
     search, found = shard.entries.nearest(question.namespace, query, limits.candidates, floor, limits.ef)
@@ -84,7 +84,7 @@ def _by_meaning(shard: Shard, question: Question, query: Query, same: Seen | Non
     return _missed(shard, question, all_, how)
 
 
-def _served(all_: Candidates, reason: Reason, search: str, chosen: Looked) -> Verdict:
+def _served(all_: Candidates, reason: Reason, search: str, chosen: Assessed) -> Verdict:
     stale = reason is Reason.STALE
     load_only = not stale and not all_.at_base(chosen)
     return Verdict(
@@ -117,32 +117,32 @@ def _missed(shard: Shard, question: Question, all_: Candidates, search: str) -> 
 class Join(NamedTuple):
     """A flight that a question may wait for."""
 
-    airborne: Airborne
+    open_flight: OpenFlight
     similarity: float
     guards: tuple[Guarded, ...]
 
 
-def joinable(shard: Shard, question: Question, deadline_at_ms: int) -> Join | None:
+def coalesce_with(shard: Shard, question: Question, deadline_at_ms: int) -> Join | None:
     """The flight that the question may wait for: it passes what a hit passes.
 
     A flight that ends long before the question's deadline would fail it without need.
     """
     if not question.policy.coalesce:
         return None
-    for similarity, airborne in shard.flights.near(
+    for similarity, open_flight in shard.flights.near(
         question.namespace, question.text, question.query, question.effective.threshold
     ):
-        left = airborne.flight.deadline_at_ms - shard.time_ms
-        if 2 * left < deadline_at_ms - shard.time_ms or is_grounded(shard, airborne.flight):
+        left = open_flight.flight.deadline_at_ms - shard.time_ms
+        if 2 * left < deadline_at_ms - shard.time_ms or is_invalidated(shard, open_flight.flight):
             continue
-        if airborne.text == question.text:
-            return Join(airborne, similarity, ())
+        if open_flight.text == question.text:
+            return Join(open_flight, similarity, ())
         if question.policy.verify is not None:
             # Nobody gives a second opinion on an answer that is not there yet.
             continue
-        refused, said = guard(question, airborne.flight.question.data, airborne.flight.forward_id)
+        refused, said = guard(question, open_flight.flight.question.data, open_flight.flight.forward_id)
         if refused is None:
-            return Join(airborne, similarity, tuple(said))
+            return Join(open_flight, similarity, tuple(said))
     return None
 
 

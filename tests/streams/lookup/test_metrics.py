@@ -16,7 +16,7 @@ from streams.metrics import Metrics
 from streams.shard import counts
 from streams.shard.admission import NotKept
 from streams.shard.counts import Dropped, Evicted
-from streams.shard.outcome import Folded
+from streams.shard.outcome import FoldResult
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_hits_say_what_they_saved_and_what_allowed_them(metrics: LookupMetrics) 
         decision(stale=True, saved_ms=250, saved_tokens=2),
         decision(),
     ]
-    count(metrics, Folded(decisions=hits))
+    count(metrics, FoldResult(decisions=hits))
     assert value(metrics, "refrain_hits_load_only_total", category="code") == 1
     assert value(metrics, "refrain_stale_served_total", category="code") == 1
     assert value(metrics, "refrain_saved_tokens_total", category="code") == 42
@@ -59,7 +59,7 @@ def test_hits_say_what_they_saved_and_what_allowed_them(metrics: LookupMetrics) 
 
 
 def test_what_was_not_served_is_no_hit_of_load(metrics: LookupMetrics) -> None:
-    count(metrics, Folded(decisions=[decision(Outcome.MISS, load_only=True, stale=True), decision(category=None)]))
+    count(metrics, FoldResult(decisions=[decision(Outcome.MISS, load_only=True, stale=True), decision(category=None)]))
     assert value(metrics, "refrain_hits_load_only_total", category="code") is None
     assert value(metrics, "refrain_stale_served_total", category="code") is None
     assert value(metrics, "refrain_decisions_total", category="", outcome="hit", reason="similar_text") == 1
@@ -76,7 +76,7 @@ def test_entries_are_counted_as_they_come_and_leave(metrics: LookupMetrics) -> N
         counts.refused(RefusalCode.NOT_ASKED),
         counts.policy_set(7),
     ]
-    count(metrics, Folded(counts=[*left, *more]))
+    count(metrics, FoldResult(counts=[*left, *more]))
     for reason in ("replaced", "cap", "total", "expired", "withdrawn", "judged"):
         assert value(metrics, "refrain_entries_evicted_total", category="code", reason=reason) == 1
     assert value(metrics, "refrain_entries_admitted_total", category="code") == 1

@@ -20,7 +20,7 @@ from schemas.responses import Problem, Response
 from streams.kafka.interface import Outgoing, Record
 from streams.messaging.ids import decision_id, decision_tag
 from streams.shard.fold import fold
-from streams.shard.outcome import Folded
+from streams.shard.outcome import FoldResult
 from streams.shard.state import Shard
 from streams.store.memory import MemoryStore
 from streams.vectors import encode, quantise
@@ -135,28 +135,28 @@ def new_shard(partition: int = 0) -> Shard:
     return Shard(partition, 32, JOURNAL_ID, MemoryStore())
 
 
-def fold_all(shard: Shard, records: Iterable[Record]) -> list[Folded]:
+def fold_all(shard: Shard, records: Iterable[Record]) -> list[FoldResult]:
     """Fold records one after another."""
     return [fold(shard, record) for record in records]
 
 
-def responses(folded: Folded | Iterable[Folded]) -> list[Response]:
+def responses(folded: FoldResult | Iterable[FoldResult]) -> list[Response]:
     """The responses among the effects."""
     return [Response.decode(each.value or b"") for each in effects(folded, "responses")]
 
 
-def effects(folded: Folded | Iterable[Folded], topic: str) -> list[Outgoing]:
+def effects(folded: FoldResult | Iterable[FoldResult], topic: str) -> list[Outgoing]:
     """The effects on a topic."""
-    several: Iterable[Folded] = [folded] if isinstance(folded, Folded) else folded
+    several: Iterable[FoldResult] = [folded] if isinstance(folded, FoldResult) else folded
     return [effect for each in several for effect in each.effects if effect.topic == topic]
 
 
-def decisions(folded: Iterable[Folded]) -> Iterator[Decision]:
+def decisions(folded: Iterable[FoldResult]) -> Iterator[Decision]:
     """All decisions."""
     return (decision for each in folded for decision in each.decisions)
 
 
-def forward_id(folded: Folded) -> str:
+def forward_id(folded: FoldResult) -> str:
     """The id of the one forward among the effects."""
     (only,) = effects(folded, "forwards")
     return (only.key or b"").decode()

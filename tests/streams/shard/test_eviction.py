@@ -18,7 +18,7 @@ from streams.shard.eviction.value import ADMITTED, ENVELOPE_BYTES
 from streams.shard.fold import fold
 from streams.shard.handlers.room import EVICTED_MAX
 from streams.shard.loading import load_shard
-from streams.shard.outcome import Folded
+from streams.shard.outcome import FoldResult
 from streams.shard.state import Shard
 from streams.store.interface import Checkpoint
 from tests.streams.shard.journal import JOURNAL_ID, Journal, forward_id, new_shard, responses
@@ -33,7 +33,7 @@ class Cache:
         self.version = 0
         self.govern(limits=limits, **categories)
 
-    def govern(self, *, limits: dict[str, Any] | None = None, **categories: dict[str, Any]) -> Folded:
+    def govern(self, *, limits: dict[str, Any] | None = None, **categories: dict[str, Any]) -> FoldResult:
         """Another policy comes into force."""
         said = {"code": {}, "chat": {}, **categories}
         limits = {"entries_max": 100, **(limits or {})}
@@ -45,12 +45,12 @@ class Cache:
         self.version += 1
         return fold(self.shard, self.journal.add(PolicySet(version=self.version, policy=policy)))
 
-    def ask(self, text: str, category: str = "code", tenant: str = "acme", **fields: Any) -> Folded:
+    def ask(self, text: str, category: str = "code", tenant: str = "acme", **fields: Any) -> FoldResult:
         """Ask; whoever is not served waits."""
         record = self.journal.ask(text, None, category=category, tenant=tenant, space=tenant, **fields)
         return fold(self.shard, record)
 
-    def keep(self, text: str, category: str = "code", tenant: str = "acme", latency_ms: int = 1_000) -> Folded:
+    def keep(self, text: str, category: str = "code", tenant: str = "acme", latency_ms: int = 1_000) -> FoldResult:
         """Ask what nobody asked before, and answer it."""
         message = {"role": "assistant", "content": "so"}
         body = json.dumps({"model": "m", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
@@ -76,7 +76,7 @@ class Cache:
         return load_shard(0, 32, JOURNAL_ID, self.shard.store)
 
 
-def reasons(folded: Folded) -> list[tuple[str, ...]]:
+def reasons(folded: FoldResult) -> list[tuple[str, ...]]:
     """The evictions counted."""
     return [count[1:] for count in folded.counts if count[0] == "evicted"]
 
@@ -272,11 +272,11 @@ def test_counting_tokens_instead_of_time_values_everything_anew_and_a_restored_s
     again = cache.again()
     for shard in (cache.shard, again):
         index = shard.entries
-        rooms = index._rooms
+        quotas = index._quotas
         rows = {shard.entry(seen).question.data: seen.row for n in range(30) if (seen := index.by_id(n))}
         size = ENVELOPE_BYTES + len(short) + len(shard.kept(index.seen(rows[short])).text)
         tokens = (size - ENVELOPE_BYTES) // 4
-        assert rooms.uses.value[rows[short]] == (2.0 + ADMITTED) * tokens * 4.0 / (size / 1_000)
+        assert quotas.uses.value[rows[short]] == (2.0 + ADMITTED) * tokens * 4.0 / (size / 1_000)
     cache.keep("new")
     assert cache.holds() == {long, short, "new"}
 
@@ -340,8 +340,8 @@ class Model:
     def first(self, among: list[Kept], now: int, of_all: bool) -> Kept | None:
         if of_all and self.policy.limits.eviction is Eviction.VALUE:
             # A room offers the least by its own order.
-            rooms = {each.room for each in among}
-            among = [min((e for e in among if e.room == r), key=lambda e: self.order(e, now, False)) for r in rooms]
+            quotas = {each.room for each in among}
+            among = [min((e for e in among if e.room == r), key=lambda e: self.order(e, now, False)) for r in quotas]
         return min(among, key=lambda each: self.order(each, now, of_all), default=None)
 
     def admit(self, new: Kept, now: int) -> list[str]:
@@ -459,7 +459,7 @@ def _ask(cache: Cache, model: Model, text: str, tenant: str, category: str, late
 
 
 def _kept(shard: Shard) -> set[tuple[int, int, int, float]]:
-    uses = shard.entries._rooms.uses
+    uses = shard.entries._quotas.uses
     found = (shard.entries.by_id(number) for number in range(shard.next_offset))
     rows = [(seen.id, seen.hits, seen.row) for seen in found if seen is not None]
     assert all(shard.document(ENTRIES, entry_id(id_)) for id_, _, _ in rows)

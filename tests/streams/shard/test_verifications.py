@@ -16,7 +16,7 @@ from schemas.responses import Outcome
 from streams.shard.columns import DOUBTS, ENTRIES, OPINIONS, Column, M
 from streams.shard.fold import fold, next_timer_ms
 from streams.shard.loading import load_shard
-from streams.shard.outcome import Folded
+from streams.shard.outcome import FoldResult
 from streams.shard.state import Shard
 from streams.store.interface import Checkpoint
 from tests.streams.shard.journal import (
@@ -59,11 +59,11 @@ def ready(journal: Journal, *others: tuple[str, str], **category: Any) -> Shard:
     return shard
 
 
-def ask(journal: Journal, shard: Shard, text: str = AGAIN, vector: str | None = None, **fields: Any) -> Folded:
+def ask(journal: Journal, shard: Shard, text: str = AGAIN, vector: str | None = None, **fields: Any) -> FoldResult:
     return fold(shard, journal.ask(text, vector or near(0.97), **fields))
 
 
-def raised(folded: Folded) -> DoubtRaised:
+def raised(folded: FoldResult) -> DoubtRaised:
     """The one doubt among the effects, and nothing else."""
     assert [effect.topic for effect in folded.effects] == ["doubts"]
     assert folded.decisions == []
@@ -72,13 +72,13 @@ def raised(folded: Folded) -> DoubtRaised:
     return doubt
 
 
-def say(journal: Journal, shard: Shard, doubt: DoubtRaised, score: float | None, after_ms: int = 1) -> Folded:
+def say(journal: Journal, shard: Shard, doubt: DoubtRaised, score: float | None, after_ms: int = 1) -> FoldResult:
     """The verifier answers."""
     opinion = Verified(id=doubt.id, entry=doubt.entry, score=score, verifier="words/1")
     return fold(shard, journal.add(opinion, after_ms))
 
 
-def only(folded: Folded) -> Decision:
+def only(folded: FoldResult) -> Decision:
     (decision,) = folded.decisions
     return decision
 

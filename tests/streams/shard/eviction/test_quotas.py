@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from schemas.base import Sealed
 from schemas.documents import Aging, Entry, EntryStats
 from schemas.policy import CategoryPolicy, Limits, Policy, Quota
-from streams.shard.eviction.quotas import SLACK, Admissions, Rooms
+from streams.shard.eviction.quotas import SLACK, Admissions, Quotas
 from streams.shard.eviction.usage import NUMBER_MASK, last_of, place
 
 KEYS = st.tuples(st.floats(0, 1e300), st.integers(0, 2**62), st.integers(0, 2**32 - 1))
@@ -33,9 +33,9 @@ def entry(number: int, category: str = "code", value: float = 0.0) -> Entry:
     )
 
 
-def admissions(rooms: Rooms) -> Admissions:
+def admissions(quotas: Quotas) -> Admissions:
     """All admitted at once."""
-    return Admissions(rooms.uses.last, 1_000_000)
+    return Admissions(quotas.uses.last, 1_000_000)
 
 
 @given(one=KEYS, other=KEYS)
@@ -48,37 +48,37 @@ def test_places_sort_by_key_then_last_use_and_tell_both(
 
 
 def test_uses_cost_no_place_until_the_entry_comes_up() -> None:
-    rooms = Rooms()
+    quotas = Quotas()
     for row in range(10):
-        rooms.uses.reserve(row + 1)
-        rooms.enter(row, entry(row, value=1.0), None)
+        quotas.uses.reserve(row + 1)
+        quotas.enter(row, entry(row, value=1.0), None)
     for offset in range(10, 1_000):
-        rooms.use(offset % 9, EntryStats(hits=1, last_offset=offset, value=float(offset)))
-    (room,) = rooms.all()
+        quotas.use(offset % 9, EntryStats(hits=1, last_offset=offset, value=float(offset)))
+    (room,) = quotas.all()
     assert len(room.heap) == 10
-    assert rooms.first_of("acme", "code", admissions(rooms)) == 9
+    assert quotas.victim("acme", "code", admissions(quotas)) == 9
 
 
 def test_heaps_stay_as_small_as_what_they_hold_whatever_comes_and_goes() -> None:
-    rooms = Rooms()
+    quotas = Quotas()
     for number in range(5_000):
         row = number % 8
         if number >= 8:
-            rooms.leave(row)
-        rooms.uses.reserve(row + 1)
-        rooms.enter(row, entry(number, "ab"[number % 2], value=float(5_000 - number)), None)
-        rooms.age("acme/a", Aging(base=float(number)))
-    assert all(len(room.heap) <= 2 * 8 + SLACK for room in rooms.all())
-    assert len(rooms._order) <= 2 * 2 + SLACK
+            quotas.leave(row)
+        quotas.uses.reserve(row + 1)
+        quotas.enter(row, entry(number, "ab"[number % 2], value=float(5_000 - number)), None)
+        quotas.age("acme/a", Aging(base=float(number)))
+    assert all(len(room.heap) <= 2 * 8 + SLACK for room in quotas.all())
+    assert len(quotas._order) <= 2 * 2 + SLACK
 
 
 def test_a_policy_that_gives_a_guarantee_takes_the_room_out_of_the_others_reach() -> None:
-    rooms = Rooms()
-    rooms.uses.reserve(4)
+    quotas = Quotas()
+    quotas.uses.reserve(4)
     for row, category in enumerate(("code", "chat", "chat")):
-        rooms.enter(row, entry(row, category, value=float(row)), None)
-    assert rooms.first_of_all("acme", "other", admissions(rooms)) == 0
+        quotas.enter(row, entry(row, category, value=float(row)), None)
+    assert quotas.victim_of_shard("acme", "other", admissions(quotas)) == 0
     guaranteed = CategoryPolicy(quota=Quota(guaranteed=1, cap=5))
-    rooms.follow(Policy(categories={"code": guaranteed}, limits=Limits(entries_max=5)))
-    assert rooms.first_of_all("acme", "other", admissions(rooms)) == 1
-    assert rooms.first_of_all("acme", "code", admissions(rooms)) == 0
+    quotas.follow(Policy(categories={"code": guaranteed}, limits=Limits(entries_max=5)))
+    assert quotas.victim_of_shard("acme", "other", admissions(quotas)) == 1
+    assert quotas.victim_of_shard("acme", "code", admissions(quotas)) == 0

@@ -19,7 +19,7 @@ from schemas.responses import Outcome
 from streams.shard.fold import fold, next_timer_ms
 from streams.shard.handlers.invalidated import LOOKED_AT_MAX
 from streams.shard.loading import load_shard
-from streams.shard.outcome import Folded
+from streams.shard.outcome import FoldResult
 from streams.shard.state import Shard
 from streams.store.interface import Checkpoint
 from streams.vectors import encode, quantise
@@ -51,7 +51,7 @@ def ready(journal: Journal, **category: Any) -> Shard:
     return shard
 
 
-def invalidate(journal: Journal, shard: Shard, version: int = 1, **what: Any) -> Folded:
+def invalidate(journal: Journal, shard: Shard, version: int = 1, **what: Any) -> FoldResult:
     """Fold an invalidation."""
     return fold(shard, journal.add(EntriesInvalidated(version=version, **what)))
 
@@ -61,7 +61,7 @@ def ask(journal: Journal, shard: Shard, text: str, at: str | None = None, **fiel
     return fold(shard, journal.ask(text, at or vector(1), **fields)).decisions[0]
 
 
-def swept(journal: Journal, shard: Shard) -> list[Folded]:
+def swept(journal: Journal, shard: Shard) -> list[FoldResult]:
     """Ticks until there is nothing more to sweep."""
     folded = []
     while next_timer_ms(shard) == 0:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.shard.index.hnsw import LEAST, MOVED_PER_ADD, SUCCEED_FROM, Graph
+from streams.shard.index.hnsw import LEAST, MOVED_PER_ADD, SUCCEED_FROM, HnswIndex
 from streams.vectors import Floats
 
 DIM = 8
@@ -19,7 +19,7 @@ def unit(seed: int) -> Floats:
 
 
 def test_what_comes_and_goes_takes_a_bounded_room() -> None:
-    graph, alive = Graph(DIM, 16, 64), 200
+    graph, alive = HnswIndex(DIM, 16, 64), 200
     most = 0
     for number in range(5_000):
         if number >= alive:
@@ -31,7 +31,7 @@ def test_what_comes_and_goes_takes_a_bounded_room() -> None:
 
 
 def test_a_table_emptied_to_the_last_vector_begins_anew() -> None:
-    graph = Graph(DIM, 16, 64)
+    graph = HnswIndex(DIM, 16, 64)
     for owner in range(100):
         graph.add(owner, unit(owner))
     for owner in range(100):
@@ -47,7 +47,7 @@ def test_a_table_emptied_to_the_last_vector_begins_anew() -> None:
 @given(seed=st.integers(0, 10_000), steps=st.integers(50, 600))
 def test_every_vector_alive_is_found_and_no_other_while_successors_take_over(seed: int, steps: int) -> None:
     draw = np.random.default_rng(seed)
-    graph = Graph(DIM, 16, 64)
+    graph = HnswIndex(DIM, 16, 64)
     alive: dict[int, Floats] = {}
     for step in range(steps):
         owner = int(draw.integers(60))
