@@ -11,7 +11,7 @@ V = TypeVar("V")
 IDS_MAX = 100_000
 
 
-class Kept(Generic[K, V]):
+class LruCache(Generic[K, V]):
     """The last `room` values that were put, those got last kept longest."""
 
     def __init__(self, room: int) -> None:
@@ -47,11 +47,11 @@ class Kept(Generic[K, V]):
         self._values.clear()
 
 
-class Recent:
+class RecentIds:
     """The last `ids_max` ids that were added, those looked up last kept longest."""
 
     def __init__(self, ids_max: int = IDS_MAX) -> None:
-        self._ids: Kept[str, None] = Kept(ids_max)
+        self._ids: LruCache[str, None] = LruCache(ids_max)
 
     def __contains__(self, name: str) -> bool:
         return name in self._ids

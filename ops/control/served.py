@@ -12,7 +12,7 @@ from ops.cluster.scan import records
 from schemas.decisions import Decision
 from schemas.journal import Answered, decode_event
 from schemas.responses import Outcome
-from streams.govern.decision_search import LookBack
+from streams.govern.decision_search import DecisionSearch
 from streams.kafka.interface import Cluster, Record
 from streams.messaging.ids import place_of, wire_id
 
@@ -40,7 +40,7 @@ def find(cluster: Cluster, decision_id: str, now_ms: Callable[[], int]) -> Decis
 
     Waits a moment for one that was told and is not recorded yet.
     """
-    search = LookBack(cluster, decision_id, now_ms)
+    search = DecisionSearch(cluster, decision_id, now_ms)
     while not search.further():
         time.sleep(LOOK_S)
     return search.found

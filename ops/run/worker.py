@@ -24,7 +24,7 @@ from streams.errors import RefrainError
 from streams.kafka.cluster import KafkaCluster
 from streams.metrics import Metrics
 from streams.runtime.context import WorkerContext
-from streams.runtime.health import HealthServer, Heart
+from streams.runtime.health import HealthServer, Liveness
 
 if TYPE_CHECKING:
     from streams.kafka.interface import Cluster
@@ -43,14 +43,14 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> in
     """Run one processor until a signal; returns the exit code, which says whether to start it again."""
     logs.set_up(name, settings.log_level)
     stopping = Stopping()
-    heart = Heart()
-    with _signals(stopping, heart, ignore_interrupt=supervised):
+    liveness = Liveness()
+    with _signals(stopping, liveness, ignore_interrupt=supervised):
         if supervised:
             watch_supervisor()
         logger.info("starts, process %d, broker %s, prefix %r", os.getpid(), settings.kafka, settings.prefix)
         try:
             with KafkaCluster(settings) as cluster:
-                host(name, processor(name), settings, cluster, stopping, heart)
+                host(name, processor(name), settings, cluster, stopping, liveness)
         except RefrainError as error:
             logger.error("ends: %s", logs.described(error))
             logger.debug("%s", logs.trail(error))
@@ -63,14 +63,16 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> in
     return exit_codes.OK
 
 
-def host(name: str, work: Processor, settings: Settings, cluster: Cluster, stopping: Stopping, heart: Heart) -> None:
+def host(
+    name: str, work: Processor, settings: Settings, cluster: Cluster, stopping: Stopping, liveness: Liveness
+) -> None:
     """Run `work` with a health server beside it until stopping was asked for."""
     metrics = Metrics()
     ProcessCollector(registry=metrics.registry)
-    with HealthServer(settings.http, heart, metrics.registry) as server:
+    with HealthServer(settings.http, liveness, metrics.registry) as server:
         logger.info("health at http://%s:%d/healthz", settings.http.host, server.port)
         with told(settings.state_dir, name, settings.http.host, server.port):
-            work(WorkerContext(settings, cluster, metrics, _beating(stopping, heart), _once(name, heart), now_ms))
+            work(WorkerContext(settings, cluster, metrics, _beating(stopping, liveness), _once(name, liveness), now_ms))
 
 
 def now_ms() -> int:
@@ -98,19 +100,19 @@ def write_whole(path: Path, value: object) -> None:
     os.replace(beside, path)
 
 
-def _beating(stopping: Stopping, heart: Heart) -> Callable[[], bool]:
+def _beating(stopping: Stopping, liveness: Liveness) -> Callable[[], bool]:
     """`stop` for the processor. Its main loop asks at every round, which is a sign of life."""
     main = threading.get_ident()
 
     def stop() -> bool:
         if threading.get_ident() == main:
-            heart.beat()
+            liveness.beat()
         return stopping.asked
 
     return stop
 
 
-def _once(name: str, heart: Heart) -> Callable[[], None]:
+def _once(name: str, liveness: Liveness) -> Callable[[], None]:
     """`ready` for the processor; logs the first time."""
     said = False
 
@@ -119,18 +121,18 @@ def _once(name: str, heart: Heart) -> Callable[[], None]:
         if not said:
             said = True
             logger.info("ready")
-        heart.ready()
+        liveness.ready()
 
     return ready
 
 
 @contextmanager
-def _signals(stopping: Stopping, heart: Heart, *, ignore_interrupt: bool) -> Iterator[None]:
+def _signals(stopping: Stopping, liveness: Liveness, *, ignore_interrupt: bool) -> Iterator[None]:
     """SIGTERM and Ctrl-C drain; a second Ctrl-C leaves at once. Under a supervisor Ctrl-C is its business."""
 
     def drain(number: int, frame: FrameType | None) -> None:
         stopping.asked = True
-        heart.stop()
+        liveness.stop()
         if not ignore_interrupt:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -1,7 +1,7 @@
 """adapt: turns the connectors' samples of `load` into commands that tell the shards how loaded each model is.
 
 Runs on Faust: windowed, driven by a timer, and its only output is one idempotent record. What it decides is in
-`load_window` and in `Desk`; the rest is the app around them.
+`load_window` and in `LoadController`; the rest is the app around them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class AdaptMetrics:
         self.load = Gauge("refrain_model_load", "Smoothed load of a model", ["model"], registry=shared.registry)
 
 
-class Desk:
+class LoadController:
     """Samples in, commands out; holds the window and what was reported last."""
 
     def __init__(self, settings: Adapt, metrics: AdaptMetrics) -> None:
@@ -107,11 +107,11 @@ def run_adapt(context: WorkerContext, make_app: MakeApp = faust_app) -> None:
     Raises WrongSetup for missing topics or a connection that Faust cannot make, ClusterFailed when the broker fails.
     """
     require_topics(context.cluster, NAME)
-    desk = Desk(context.settings.adapt, AdaptMetrics(context.metrics))
+    desk = LoadController(context.settings.adapt, AdaptMetrics(context.metrics))
     asyncio.run(_serve(context, make_app, desk, PolicyWatch(context.cluster)))
 
 
-async def _serve(context: WorkerContext, make_app: MakeApp, desk: Desk, watch: PolicyWatch) -> None:
+async def _serve(context: WorkerContext, make_app: MakeApp, desk: LoadController, watch: PolicyWatch) -> None:
     settings, now_ms = context.settings, context.now_ms
     app = make_app(settings, NAME)
     topics = {name: _topic(app, settings, name) for name in (SOURCE, "control", "dead-letters")}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from schemas.topics import BY_NAME
 from streams.errors import Refusal, RefusalCode, WrongSetup
 from streams.kafka.interface import Cluster, Headers
-from streams.lru import Kept
+from streams.lru import LruCache
 
 RESPONSES = "responses"
 TOPIC_HEADERS = ("reply-to", "kafka_replyTopic")
@@ -48,7 +48,7 @@ class ReplyTo:
         self._beginnings = tuple(name[:-1] for name in allowed if name.endswith("*"))
         self._partitions = partitions
         self._now_ms = now_ms
-        self._known: Kept[str, tuple[int, int | None]] = Kept(TOPICS_MAX)
+        self._known: LruCache[str, tuple[int, int | None]] = LruCache(TOPICS_MAX)
 
     def target(self, headers: Headers) -> Target:
         """Where to answer. Raises Refusal(BAD_REPLY_TO)."""

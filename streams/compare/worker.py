@@ -23,7 +23,7 @@ from streams.metrics import Metrics
 from streams.models.embedder import Embedder
 from streams.models.embedding_cache import EmbeddingMetrics, Remembering
 from streams.models.loading import load_embedder
-from streams.runtime.background import beside
+from streams.runtime.background import run_beside_heartbeat
 from streams.runtime.context import WorkerContext
 from streams.runtime.stateless import Step, run_stateless
 from streams.runtime.topic_check import require_topics
@@ -135,7 +135,7 @@ def run_compare(
     def load() -> Embedder:
         if embedder is not None:
             return embedder
-        return beside(lambda: load_model(settings.embedding, settings.state_dir / "models"), context.stop)
+        return run_beside_heartbeat(lambda: load_model(settings.embedding, settings.state_dir / "models"), context.stop)
 
     step = Compare(load, settings.embedding.remembered, CompareMetrics(context.metrics))
     run_stateless(NAME, cluster.consumer(SOURCE, NAME), cluster.producer(), step, context, batch_max=BATCH_MAX)

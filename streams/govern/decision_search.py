@@ -33,7 +33,7 @@ class Chunks(NamedTuple):
 CHUNKS = Chunks()
 
 
-class LookBack:
+class DecisionSearch:
     """The search for one decision, chunk by chunk, so that whoever searches can do other work in between."""
 
     def __init__(self, cluster: Cluster, decision_id: str, now_ms: Callable[[], int], chunks: Chunks = CHUNKS) -> None:

@@ -15,7 +15,7 @@ from prometheus_client import Gauge
 from schemas.decisions import Decision
 from streams.errors import Rebalanced, WrongSetup
 from streams.govern.commands import NAME, decide, judged_by
-from streams.govern.decision_search import LookBack
+from streams.govern.decision_search import DecisionSearch
 from streams.kafka.interface import Cluster, Consumer, OffsetAndMetadata, Outgoing, Record, TransactionalProducer
 from streams.metrics import Metrics, policy_version
 from streams.runtime.context import WorkerContext
@@ -42,7 +42,7 @@ def run_govern(context: WorkerContext) -> None:
         if cluster.partitions(topic) != 1:
             raise WrongSetup(f"topic {topic} must have one partition: delete it and run `refrain topics create`")
     metrics = GovernMetrics(context.metrics)
-    seat = _Seat()
+    seat = _Leadership()
     consumer = cluster.consumer(SOURCE, NAME, seat)
     governor: Governor | None = None
     try:
@@ -74,7 +74,7 @@ class GovernMetrics:
         self.policy_version: Gauge = policy_version(shared)
 
 
-class _Seat:
+class _Leadership:
     """Whether this worker is the one that governs."""
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class Governor:
         self._shards = cluster.partitions("journal")
         self._metrics = metrics
         self._now_ms = now_ms
-        self._search: LookBack | None = None
+        self._search: DecisionSearch | None = None
         self._commands: deque[Record] = deque()
         self._producer: TransactionalProducer = cluster.transactional(NAME)
         self._producer.transact([], None, {})
@@ -150,7 +150,7 @@ class Governor:
 
     def _searched(self, decision_id: str) -> bool:
         if self._search is None:
-            self._search = LookBack(self._cluster, decision_id, self._now_ms)
+            self._search = DecisionSearch(self._cluster, decision_id, self._now_ms)
         return self._search.further()
 
     def _count(self, record: Record, out: Sequence[Outgoing]) -> None:

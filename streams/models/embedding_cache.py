@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from prometheus_client import Counter
 
-from streams.lru import Kept
+from streams.lru import LruCache
 from streams.metrics import Metrics
 from streams.models.embedder import Embedder, of_record
 from streams.vectors import Ints
@@ -29,7 +29,7 @@ class Remembering:
         self.embedder = embedder
         self._new = metrics.embedded.labels("embedded")
         self._known = metrics.embedded.labels("remembered")
-        self._kept: Kept[bytes, Ints | None] = Kept(capacity)
+        self._kept: LruCache[bytes, Ints | None] = LruCache(capacity)
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
-from streams.lru import Kept
+from streams.lru import LruCache
 from streams.models.hashing_embedder import content_words
 
 Pair = tuple[str, str]
@@ -52,7 +52,7 @@ class RememberingVerifier:
     def __init__(self, verifier: Verifier, capacity: int) -> None:
         self.identity = verifier.identity
         self._verifier = verifier
-        self._kept: Kept[bytes, float] = Kept(capacity)
+        self._kept: LruCache[bytes, float] = LruCache(capacity)
 
     def scores(self, pairs: Sequence[Pair]) -> list[float | None]:
         """As a verifier does: one call for the pairs that are not known. Blank texts are not shown to it."""

@@ -16,7 +16,7 @@ from schemas.policy import Policy
 from schemas.responses import Outcome, Problem, Response
 from streams.errors import Refusal, RefusalCode
 from streams.kafka.interface import Outgoing, Record
-from streams.lru import Recent
+from streams.lru import RecentIds
 from streams.messaging.dead_letters import reject
 from streams.messaging.decoding import Envelope
 from streams.messaging.privacy import has_uncacheable, may_store
@@ -46,7 +46,7 @@ class Delivery:
         self._journal = journal
         self._metrics = metrics
         self.policy: Policy | None = None
-        self._told = Recent()
+        self._told = RecentIds()
         self._telling: set[str] = set()
 
     def begin(self) -> None:

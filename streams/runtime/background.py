@@ -12,7 +12,7 @@ BEAT_S = 1.0
 """How often a worker shows that it lives while it loads."""
 
 
-def beside(load: Callable[[], T], alive: Callable[[], object], beat_s: float = BEAT_S) -> T:
+def run_beside_heartbeat(load: Callable[[], T], alive: Callable[[], object], beat_s: float = BEAT_S) -> T:
     """What `load` gives, run on a thread of its own. `alive` is called on this thread meanwhile.
 
     Raises what `load` raises.

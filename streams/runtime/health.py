@@ -24,7 +24,7 @@ START_S_MAX = 300.0
 REQUEST_TIMEOUT_S = 5.0
 
 
-class Heart:
+class Liveness:
     """What the main loop tells the health server. `clock` gives seconds and never runs backwards."""
 
     def __init__(
@@ -65,10 +65,10 @@ class Heart:
 class HealthServer:
     """Serves a heart and a registry until it is closed. `port` is the one that was taken."""
 
-    def __init__(self, http: Http, heart: Heart, registry: CollectorRegistry) -> None:
+    def __init__(self, http: Http, liveness: Liveness, registry: CollectorRegistry) -> None:
         """Binds at once. Raises WrongSetup when the address cannot be had."""
         try:
-            self._server = _Server((http.host, http.port), _handler(heart, registry))
+            self._server = _Server((http.host, http.port), _handler(liveness, registry))
         except OSError as error:
             raise WrongSetup(
                 f"cannot serve health on {http.host}:{http.port}: {error.strerror}:"
@@ -98,16 +98,16 @@ class _Server(ThreadingHTTPServer):
         logger.debug("a probe was not answered", exc_info=True)
 
 
-def _handler(heart: Heart, registry: CollectorRegistry) -> type[BaseHTTPRequestHandler]:
+def _handler(liveness: Liveness, registry: CollectorRegistry) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = REQUEST_TIMEOUT_S
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/healthz":
-                self._say(heart.is_alive(), "alive", "the main loop is stuck")
+                self._say(liveness.is_alive(), "alive", "the main loop is stuck")
             elif path == "/readyz":
-                self._say(heart.is_ready(), "ready", "not ready")
+                self._say(liveness.is_ready(), "ready", "not ready")
             elif path == "/metrics":
                 encode, kind = choose_encoder(self.headers.get("Accept", ""))
                 self._send(200, kind, encode(registry))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from schemas.forwards import Forward
 from streams.errors import Refusal, WrongSetup
 from streams.kafka.interface import Record
-from streams.lru import Recent
+from streams.lru import RecentIds
 from streams.messaging.decoding import read
 from streams.runtime.context import WorkerContext
 from streams.runtime.topic_check import require_topics
@@ -108,7 +108,7 @@ class Worker:
         self._full = False
         self._draining = False
         self._open: dict[str, _Open] = {}
-        self._answered = Recent()
+        self._answered = RecentIds()
         self._meter = LoadMeter(self._settings.replica)
         self._commit_due = self._load_due = time.monotonic()
         self.joined = False

@@ -22,7 +22,7 @@ from streams.messaging.shards import Shards
 from streams.metrics import SECONDS, Metrics
 from streams.models.loading import load_verifier
 from streams.models.verifier import RememberingVerifier, Verifier
-from streams.runtime.background import beside
+from streams.runtime.background import run_beside_heartbeat
 from streams.runtime.context import WorkerContext
 from streams.runtime.stateless import Step, run_stateless
 from streams.runtime.topic_check import require_topics
@@ -116,7 +116,9 @@ def run_verify(context: WorkerContext, verifier: Verifier | None = None) -> None
     journal = Shards(cluster.partitions("journal"), cluster.topic_id("journal"))
     if verifier is None:
         # At once, not with the first doubt: nobody waits for an opinion as long as loading takes.
-        verifier = beside(lambda: load_verifier(settings.verify, settings.state_dir / "models"), context.stop)
+        verifier = run_beside_heartbeat(
+            lambda: load_verifier(settings.verify, settings.state_dir / "models"), context.stop
+        )
     if verifier is None:
         logger.warning("no verify.model is set: doubts stay unanswered, so categories with `verify` match no meanings")
     else:

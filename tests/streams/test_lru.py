@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from streams.lru import Recent
+from streams.lru import RecentIds
 
 
 def test_the_oldest_id_goes_first_and_one_that_is_asked_for_stays() -> None:
-    recent = Recent(2)
+    recent = RecentIds(2)
     recent.add("a")
     recent.add("b")
     assert "a" in recent

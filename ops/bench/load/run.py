@@ -37,7 +37,7 @@ from schemas.load import LoadSample
 from schemas.policy import Cacheable, CategoryPolicy
 from schemas.responses import Outcome, Problem
 from streams.adapt.load_window import Smoothed, load_of
-from streams.adapt.worker import AdaptMetrics, Desk
+from streams.adapt.worker import AdaptMetrics, LoadController
 from streams.kafka.interface import Record
 from streams.messaging.ids import decision_id, request_place_of
 from streams.metrics import Metrics
@@ -131,7 +131,7 @@ class _Simulation:
         self._truth = Truth(seed)
         self._shard = Shard(0, 1, "bench", MemoryStore())
         self._settings = Adapt()
-        self._desk = Desk(self._settings, AdaptMetrics(Metrics()))
+        self._desk = LoadController(self._settings, AdaptMetrics(Metrics()))
         self._desk.aim(self._policy.models)
         self._connectors = {
             model: Connector(model, slots_of(model), CALLS_A_SLOT * slots_of(model), MEDIAN_MS, SIGMA, seed)

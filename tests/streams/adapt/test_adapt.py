@@ -7,7 +7,7 @@ import pytest
 from schemas.control import ReportLoad, decode_command
 from schemas.load import LoadSample
 from schemas.policy import ModelPolicy
-from streams.adapt.worker import AdaptMetrics, Desk, run_adapt
+from streams.adapt.worker import AdaptMetrics, LoadController, run_adapt
 from streams.errors import WrongSetup
 from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryCluster
@@ -34,8 +34,8 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def desk(metrics: Metrics) -> Desk:
-    return Desk(Adapt(window_ms=10_000, interval_ms=1_000, valid_for_ms=30_000), AdaptMetrics(metrics))
+def desk(metrics: Metrics) -> LoadController:
+    return LoadController(Adapt(window_ms=10_000, interval_ms=1_000, valid_for_ms=30_000), AdaptMetrics(metrics))
 
 
 def dropped(metrics: Metrics, reason: str) -> float | None:
@@ -47,7 +47,7 @@ def commands(out: list[Outgoing]) -> list[object]:
     return [decode_command(one.value or b"") for one in out]
 
 
-def test_an_overloaded_model_is_reported(desk: Desk) -> None:
+def test_an_overloaded_model_is_reported(desk: LoadController) -> None:
     desk.aim(TARGETS)
     assert desk.take(sample(), NOW_MS) is None
     (command,) = commands(desk.commands(NOW_MS))
@@ -56,14 +56,16 @@ def test_an_overloaded_model_is_reported(desk: Desk) -> None:
     assert desk.commands(NOW_MS + 1) == []
 
 
-def test_models_without_targets_are_ignored_and_counted(desk: Desk, metrics: Metrics) -> None:
+def test_models_without_targets_are_ignored_and_counted(desk: LoadController, metrics: Metrics) -> None:
     desk.aim(TARGETS)
     desk.take(sample("unknown"), NOW_MS)
     assert desk.commands(NOW_MS) == []
     assert dropped(metrics, "no_targets") == 1
 
 
-def test_a_model_that_falls_silent_or_loses_its_targets_is_left_to_run_out(desk: Desk, metrics: Metrics) -> None:
+def test_a_model_that_falls_silent_or_loses_its_targets_is_left_to_run_out(
+    desk: LoadController, metrics: Metrics
+) -> None:
     desk.aim(TARGETS)
     desk.take(sample(), NOW_MS)
     assert len(desk.commands(NOW_MS)) == 1
@@ -74,14 +76,14 @@ def test_a_model_that_falls_silent_or_loses_its_targets_is_left_to_run_out(desk:
     assert desk.commands(NOW_MS + 25_000) == []
 
 
-def test_without_a_policy_nothing_is_reported(desk: Desk) -> None:
+def test_without_a_policy_nothing_is_reported(desk: LoadController) -> None:
     desk.take(sample(), NOW_MS)
     assert desk.commands(NOW_MS) == []
     desk.aim(TARGETS)
     assert len(desk.commands(NOW_MS)) == 1
 
 
-def test_late_future_and_repeated_samples_are_counted_and_move_nothing(desk: Desk, metrics: Metrics) -> None:
+def test_late_future_and_repeated_samples_are_counted_and_move_nothing(desk: LoadController, metrics: Metrics) -> None:
     desk.aim(TARGETS)
     desk.take(sample(at_ms=NOW_MS - 10_001), NOW_MS)
     desk.take(sample(at_ms=NOW_MS + 60_001), NOW_MS)
@@ -92,7 +94,7 @@ def test_late_future_and_repeated_samples_are_counted_and_move_nothing(desk: Des
     assert [dropped(metrics, reason) for reason in ("late", "future", "duplicate")] == [1, 1, 1]
 
 
-def test_samples_out_of_order_count(desk: Desk) -> None:
+def test_samples_out_of_order_count(desk: LoadController) -> None:
     desk.aim(TARGETS)
     desk.take(sample(at_ms=NOW_MS), NOW_MS)
     desk.take(sample(latency=0, queue=0, at_ms=NOW_MS - 9_000), NOW_MS)
@@ -118,7 +120,7 @@ GOOD = sample().value or b""
         GOOD.replace(b'"m"', b'""'),
     ],
 )
-def test_what_is_no_sample_is_a_dead_letter_and_counted(desk: Desk, metrics: Metrics, value: bytes) -> None:
+def test_what_is_no_sample_is_a_dead_letter_and_counted(desk: LoadController, metrics: Metrics, value: bytes) -> None:
     assert value != GOOD
     desk.aim(TARGETS)
     letter = desk.take(record(value), NOW_MS)

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.decisions import Decision, Reason
 from schemas.responses import Outcome
-from streams.govern.decision_search import SETTLE_MS, Chunks, LookBack
+from streams.govern.decision_search import SETTLE_MS, Chunks, DecisionSearch
 from streams.kafka.interface import Outgoing, Record
 from streams.kafka.memory import MemoryCluster
 
@@ -57,7 +57,7 @@ def put(cluster: MemoryCluster, *names: str) -> None:
     )
 
 
-def searched(search: LookBack, steps_max: int = 100) -> int:
+def searched(search: DecisionSearch, steps_max: int = 100) -> int:
     """How many steps the search took."""
     return next(step for step in range(1, steps_max) if search.further())
 
@@ -65,14 +65,14 @@ def searched(search: LookBack, steps_max: int = 100) -> int:
 @pytest.mark.parametrize("after", range(0, 40, 3))
 def test_a_decision_is_found_however_many_came_after_it(cluster: MemoryCluster, after: int) -> None:
     put(cluster, "x", "d", *(f"x{number}" for number in range(after)))
-    search = LookBack(cluster, "d", Clock(), SMALL)
+    search = DecisionSearch(cluster, "d", Clock(), SMALL)
     searched(search)
     assert search.found == DECISION
 
 
 def test_the_steps_grow_from_the_end_backwards(cluster: Watched) -> None:
     put(cluster, *(f"x{number}" for number in range(30)))
-    search = LookBack(cluster, "d", itertools.count(0, SETTLE_MS).__next__, SMALL)
+    search = DecisionSearch(cluster, "d", itertools.count(0, SETTLE_MS).__next__, SMALL)
     assert searched(search) == 6
     assert cluster.starts == [28, 22, 12, 2, 0]
     assert search.found is None
@@ -80,14 +80,14 @@ def test_the_steps_grow_from_the_end_backwards(cluster: Watched) -> None:
 
 def test_what_is_older_than_is_looked_at_is_not_found(cluster: MemoryCluster) -> None:
     put(cluster, "d", *(f"x{number}" for number in range(60)))
-    search = LookBack(cluster, "d", itertools.count(0, SETTLE_MS).__next__, SMALL)
+    search = DecisionSearch(cluster, "d", itertools.count(0, SETTLE_MS).__next__, SMALL)
     searched(search)
     assert search.found is None
 
 
 def test_what_is_recorded_within_a_moment_is_found(cluster: MemoryCluster) -> None:
     clock = Clock()
-    search = LookBack(cluster, "d", clock, SMALL)
+    search = DecisionSearch(cluster, "d", clock, SMALL)
     assert not search.further()
     put(cluster, "x")
     assert not search.further()
@@ -100,7 +100,7 @@ def test_what_is_recorded_within_a_moment_is_found(cluster: MemoryCluster) -> No
 
 def test_what_is_not_recorded_within_a_moment_is_given_up(cluster: MemoryCluster) -> None:
     clock = Clock()
-    search = LookBack(cluster, "d", clock, SMALL)
+    search = DecisionSearch(cluster, "d", clock, SMALL)
     assert not search.further()
     clock.ms = SETTLE_MS
     assert search.further()
@@ -112,7 +112,7 @@ def test_what_is_not_recorded_within_a_moment_is_given_up(cluster: MemoryCluster
 
 def test_a_decision_that_cannot_be_read_is_none(cluster: MemoryCluster) -> None:
     cluster.append([Outgoing("decisions", b"d", b"junk")])
-    search = LookBack(cluster, "d", Clock(), SMALL)
+    search = DecisionSearch(cluster, "d", Clock(), SMALL)
     assert search.further()
     assert search.found is None
 
@@ -120,6 +120,6 @@ def test_a_decision_that_cannot_be_read_is_none(cluster: MemoryCluster) -> None:
 def test_only_the_partition_of_the_id_is_looked_at() -> None:
     cluster = MemoryCluster(lambda: 0, {"decisions": 8})
     put(cluster, *(f"x{number}" for number in range(50)), "d")
-    search = LookBack(cluster, "d", Clock(), SMALL)
+    search = DecisionSearch(cluster, "d", Clock(), SMALL)
     searched(search)
     assert search.found == DECISION

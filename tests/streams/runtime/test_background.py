@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from streams.errors import WrongSetup
-from streams.runtime.background import beside
+from streams.runtime.background import run_beside_heartbeat
 
 
 def test_a_worker_shows_that_it_lives_while_its_model_is_loaded() -> None:
@@ -17,7 +17,7 @@ def test_a_worker_shows_that_it_lives_while_its_model_is_loaded() -> None:
         assert beaten.wait(20)
         return "model"
 
-    assert beside(load, beaten.set, beat_s=0.001) == "model"
+    assert run_beside_heartbeat(load, beaten.set, beat_s=0.001) == "model"
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_worker() -> None:
@@ -25,4 +25,4 @@ def test_a_model_that_cannot_be_loaded_ends_the_worker() -> None:
         raise WrongSetup("no model")
 
     with pytest.raises(WrongSetup, match="no model"):
-        beside(load, lambda: None, beat_s=0.001)
+        run_beside_heartbeat(load, lambda: None, beat_s=0.001)

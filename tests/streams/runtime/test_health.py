@@ -9,7 +9,7 @@ import pytest
 
 from streams.errors import WrongSetup
 from streams.metrics import Metrics
-from streams.runtime.health import HealthServer, Heart
+from streams.runtime.health import HealthServer, Liveness
 from streams.settings import Http
 
 
@@ -29,8 +29,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def heart(clock: Clock) -> Heart:
-    return Heart(silent_s_max=10, start_s_max=60, clock=clock)
+def liveness(clock: Clock) -> Liveness:
+    return Liveness(silent_s_max=10, start_s_max=60, clock=clock)
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def get(heart: Heart, metrics: Metrics) -> Iterator[httpx.Client]:
+def get(liveness: Liveness, metrics: Metrics) -> Iterator[httpx.Client]:
     with (
-        HealthServer(Http(), heart, metrics.registry) as server,
+        HealthServer(Http(), liveness, metrics.registry) as server,
         httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client,
     ):
         yield client
@@ -52,35 +52,35 @@ def test_a_worker_that_starts_is_alive_and_not_ready(get: httpx.Client) -> None:
     assert get.get("/readyz").status_code == 503
 
 
-def test_a_worker_may_take_long_to_its_first_round_and_not_for_ever(heart: Heart, clock: Clock) -> None:
+def test_a_worker_may_take_long_to_its_first_round_and_not_for_ever(liveness: Liveness, clock: Clock) -> None:
     clock.now = 59
-    assert heart.is_alive()
+    assert liveness.is_alive()
     clock.now = 61
-    assert not heart.is_alive()
+    assert not liveness.is_alive()
 
 
-def test_a_worker_that_is_able_to_work_is_ready(get: httpx.Client, heart: Heart) -> None:
-    heart.ready()
+def test_a_worker_that_is_able_to_work_is_ready(get: httpx.Client, liveness: Liveness) -> None:
+    liveness.ready()
     assert get.get("/readyz").status_code == 200
 
 
 def test_a_loop_that_has_stopped_coming_round_is_neither_alive_nor_ready(
-    get: httpx.Client, heart: Heart, clock: Clock
+    get: httpx.Client, liveness: Liveness, clock: Clock
 ) -> None:
-    heart.ready()
+    liveness.ready()
     clock.now = 11
     assert get.get("/healthz").status_code == 503
     assert get.get("/readyz").status_code == 503
-    heart.beat()
+    liveness.beat()
     assert get.get("/healthz").status_code == 200
     assert get.get("/readyz").status_code == 200
 
 
-def test_a_worker_that_drains_is_alive_and_not_ready(heart: Heart) -> None:
-    heart.ready()
-    heart.stop()
-    assert heart.is_alive()
-    assert not heart.is_ready()
+def test_a_worker_that_drains_is_alive_and_not_ready(liveness: Liveness) -> None:
+    liveness.ready()
+    liveness.stop()
+    assert liveness.is_alive()
+    assert not liveness.is_ready()
 
 
 def test_metrics_are_told_as_prometheus_reads_them(get: httpx.Client, metrics: Metrics) -> None:
@@ -94,9 +94,9 @@ def test_any_other_path_is_not_found(get: httpx.Client) -> None:
     assert get.get("/").status_code == 404
 
 
-def test_a_port_that_is_taken_is_a_wrong_setup_that_names_it(heart: Heart, metrics: Metrics) -> None:
+def test_a_port_that_is_taken_is_a_wrong_setup_that_names_it(liveness: Liveness, metrics: Metrics) -> None:
     with (
-        HealthServer(Http(), heart, metrics.registry) as server,
+        HealthServer(Http(), liveness, metrics.registry) as server,
         pytest.raises(WrongSetup, match=rf"127\.0\.0\.1:{server.port}.*http\.port"),
     ):
-        HealthServer(Http(port=server.port), heart, metrics.registry)
+        HealthServer(Http(port=server.port), liveness, metrics.registry)
