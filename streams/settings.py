@@ -8,20 +8,20 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
-class Group(BaseModel):
+class SettingsGroup(BaseModel):
     """A group of settings; unknown keys are mistakes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Http(Group):
+class Http(SettingsGroup):
     """Where a worker serves /healthz, /readyz and /metrics. Port 0 takes a free one and logs it."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 0
 
 
-class Embedding(Group):
+class Embedding(SettingsGroup):
     """The embedder. `backend` auto: ONNX when installed, else PyTorch; `free` needs no model."""
 
     backend: Literal["auto", "onnx", "torch", "free"] = "auto"
@@ -36,7 +36,7 @@ class Embedding(Group):
     threads: Annotated[int, Field(ge=1)] = 2
 
 
-class Classify(Group):
+class Classify(SettingsGroup):
     """Limits of the entrance."""
 
     batch_max: Annotated[int, Field(ge=1, le=4096)] = 256
@@ -52,7 +52,7 @@ class Classify(Group):
     """The artefact of `refrain categories train` that tells categories; absent: the nearest example of the policy."""
 
 
-class Lookup(Group):
+class Lookup(SettingsGroup):
     """How a lookup worker batches and commits."""
 
     batch_max: Annotated[int, Field(ge=1, le=10_000)] = 500
@@ -61,7 +61,7 @@ class Lookup(Group):
     """Changes waiting for a commit; more commit sooner."""
 
 
-class Upstream(Group):
+class Upstream(SettingsGroup):
     """The connector to the models. Without a base URL the simulated model answers."""
 
     connector: Literal["http", "simulated"] = "http"
@@ -83,7 +83,7 @@ class Upstream(Group):
     failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
-class Adapt(Group):
+class Adapt(SettingsGroup):
     """The window over which load is smoothed."""
 
     window_ms: Annotated[int, Field(ge=100)] = 10_000
@@ -92,7 +92,7 @@ class Adapt(Group):
     step_min: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 
-class Verify(Group):
+class Verify(SettingsGroup):
     """Second opinions for categories with `verify`. Without a model, and without `words`, none is given."""
 
     backend: Literal["auto", "onnx", "torch", "words"] = "auto"
@@ -108,7 +108,7 @@ class Verify(Group):
     threads: Annotated[int, Field(ge=1)] = 2
 
 
-class Settings(Group):
+class Settings(SettingsGroup):
     """All settings. `connection` holds librdkafka properties (TLS, SASL) for every client."""
 
     kafka: str = "localhost:9092"

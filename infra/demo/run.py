@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.demo.leaks import files_with, topics_with
-from infra.demo.script import Demo, Question
+from infra.demo.script import Demo, ScriptedQuestion
 from ops.ask.client import Client, Reply
 from ops.ask.questions import Defaults, answer_of, request_of
 from streams.settings import Settings
@@ -28,10 +28,10 @@ COLOURS = {"hit": "green", "coalesced": "green", "miss": "yellow", "bypass": "cy
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedQuestion:
     """A question and what came of it."""
 
-    question: Question
+    question: ScriptedQuestion
     reply: Reply
 
     @property
@@ -53,9 +53,9 @@ def run_demo(settings: Settings, demo: Demo, folders: Iterable[Path], console: C
     return wrong + leaks
 
 
-def ask(settings: Settings, demo: Demo, console: Console) -> list[Asked]:
+def ask(settings: Settings, demo: Demo, console: Console) -> list[AskedQuestion]:
     """Ask all questions, each wave when the one before is answered."""
-    asked: list[Asked] = []
+    asked: list[AskedQuestion] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress, Client(settings) as client:
         task = progress.add_task("asking", total=len(demo.questions))
@@ -68,11 +68,11 @@ def ask(settings: Settings, demo: Demo, console: Console) -> list[Asked]:
                 in_flight_max=IN_FLIGHT,
                 on_response=lambda _number, _response, _latency_ms: progress.advance(task),
             )
-            asked += [Asked(one, reply) for one, reply in zip(wave, replies, strict=True)]
+            asked += [AskedQuestion(one, reply) for one, reply in zip(wave, replies, strict=True)]
     return asked
 
 
-def deviations(asked: Sequence[Asked]) -> list[str]:
+def deviations(asked: Sequence[AskedQuestion]) -> list[str]:
     """What is not as the questions expect, one line each."""
     answers = {one.question.question: one.answer for one in asked if one.question.expect == "miss"}
     wrong = []
@@ -88,7 +88,7 @@ def deviations(asked: Sequence[Asked]) -> list[str]:
     return wrong
 
 
-def table(asked: Sequence[Asked]) -> Table:
+def table(asked: Sequence[AskedQuestion]) -> Table:
     """A row a question."""
     shown = Table(title="What came of each question", title_justify="left")
     shown.add_column("question", overflow="fold")
@@ -114,7 +114,7 @@ def table(asked: Sequence[Asked]) -> Table:
     return shown
 
 
-def summary(asked: Sequence[Asked], wrong: int) -> str:
+def summary(asked: Sequence[AskedQuestion], wrong: int) -> str:
     """One line over all."""
     count = Counter(one.outcome for one in asked)
     saved = count["hit"] + count["coalesced"]
@@ -126,7 +126,7 @@ def summary(asked: Sequence[Asked], wrong: int) -> str:
     )
 
 
-def traces(settings: Settings, asked: Sequence[Asked], folders: Iterable[Path], console: Console) -> list[str]:
+def traces(settings: Settings, asked: Sequence[AskedQuestion], folders: Iterable[Path], console: Console) -> list[str]:
     """Look for questions and answers that may not be cached where they must not be; says so, returns the finds."""
     never = {text for one in asked if one.question.expect == "bypass" for text in (one.question.question, one.answer)}
     kept = next(one.question.question for one in asked if one.question.expect == "miss")
@@ -151,7 +151,7 @@ def traces(settings: Settings, asked: Sequence[Asked], folders: Iterable[Path], 
     return leaks
 
 
-def _median(asked: Sequence[Asked], outcome: str) -> str:
+def _median(asked: Sequence[AskedQuestion], outcome: str) -> str:
     times = [one.reply.latency_ms for one in asked if one.outcome == outcome and one.reply.latency_ms is not None]
     return f"{median(times):.0f} ms" if times else "-"
 

@@ -13,7 +13,7 @@ FILE = Path(__file__).resolve().parent / "demo.yaml"
 POLICY = Path(__file__).resolve().parent / "policies" / "default.yaml"
 
 
-class Question(BaseModel):
+class ScriptedQuestion(BaseModel):
     """One question, when it is asked, and what must come of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,7 +32,7 @@ class Demo(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
-    questions: tuple[Question, ...]
+    questions: tuple[ScriptedQuestion, ...]
 
     @model_validator(mode="after")
     def _whole(self) -> Demo:
@@ -42,7 +42,7 @@ class Demo(BaseModel):
                 raise ValueError(f"{asked.question!r} must hit, and same_as is no question of an earlier wave")
         return self
 
-    def waves(self) -> Iterator[tuple[Question, ...]]:
+    def waves(self) -> Iterator[tuple[ScriptedQuestion, ...]]:
         """The questions wave by wave."""
         for number in sorted({asked.wave for asked in self.questions}):
             yield tuple(asked for asked in self.questions if asked.wave == number)

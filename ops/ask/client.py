@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from pydantic import ValidationError
 
-from ops.cluster.connection import client, made, missing, unreachable
+from ops.cluster.connection import client, create_client, missing, unreachable
 from schemas.requests import Request
 from schemas.responses import Response
 from streams.kafka.producer_config import producer_config
@@ -75,8 +75,8 @@ class Client:
         self.repeats = 0
         self.repeats_different = 0
         base = client(settings)
-        self._producer = made(Producer, {**producer_config(base), "enable.idempotence": True})
-        self._consumer = made(
+        self._producer = create_client(Producer, {**producer_config(base), "enable.idempotence": True})
+        self._consumer = create_client(
             Consumer,
             {
                 **base,

@@ -24,7 +24,7 @@ def client(settings: Settings) -> dict[str, Any]:
     return {**connection(settings), "log_level": 0}
 
 
-def made(make: Callable[[dict[str, Any]], C], properties: dict[str, Any]) -> C:
+def create_client(make: Callable[[dict[str, Any]], C], properties: dict[str, Any]) -> C:
     """A client of librdkafka. Raises WrongSetup when it does not take its properties."""
     try:
         return make(properties)
@@ -34,7 +34,7 @@ def made(make: Callable[[dict[str, Any]], C], properties: dict[str, Any]) -> C:
 
 def reach(settings: Settings) -> AdminClient:
     """An administrator of a cluster that answers. Raises Unreachable or WrongSetup."""
-    admin = made(AdminClient, client(settings))
+    admin = create_client(AdminClient, client(settings))
     try:
         admin.list_topics(timeout=settings.connect_timeout_ms / 1_000)
     except KafkaException as problem:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from ops.cluster.connection import client, made, missing, unreachable
+from ops.cluster.connection import client, create_client, missing, unreachable
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -67,7 +67,7 @@ def _count(settings: Settings, places: list[TopicPartition]) -> dict[int, int]:
         return {}
     counts = dict.fromkeys((place.partition for place in places), 0)
     read: dict[int, int] = {}
-    consumer = made(
+    consumer = create_client(
         Consumer,
         {
             **client(settings),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
-from ops.cluster.connection import client, made, missing, unreachable
+from ops.cluster.connection import client, create_client, missing, unreachable
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -21,7 +21,7 @@ def follow(
 ) -> Iterator[Message]:
     """Committed records of a topic as they come, until `stop`. Raises Unreachable, ClusterFailed or WrongSetup."""
     name = settings.prefix + topic
-    consumer = made(
+    consumer = create_client(
         Consumer,
         {
             **client(settings),

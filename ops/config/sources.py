@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 from pydantic_settings.sources.utils import parse_env_vars
 
-from streams.settings import Group, Settings
+from streams.settings import Settings, SettingsGroup
 
 PREFIX = "REFRAIN_"
 NESTED = "__"
@@ -92,10 +92,10 @@ class _Environment(EnvSettingsSource):
         return parse_env_vars(self._environ, False, False, None)
 
 
-def fields(model: type[Group], above: Key = ()) -> Iterator[tuple[Key, FieldInfo]]:
+def fields(model: type[SettingsGroup], above: Key = ()) -> Iterator[tuple[Key, FieldInfo]]:
     for name, field in model.model_fields.items():
         yield (*above, name), field
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
+        if isinstance(field.annotation, type) and issubclass(field.annotation, SettingsGroup):
             yield from fields(field.annotation, (*above, name))
 
 
@@ -113,7 +113,7 @@ def _is_whole(path: Key) -> bool:
     return field is not None and (
         field.annotation == dict[str, SecretStr]
         or str(field.annotation).startswith("tuple")
-        or (isinstance(field.annotation, type) and issubclass(field.annotation, Group))
+        or (isinstance(field.annotation, type) and issubclass(field.annotation, SettingsGroup))
     )
 
 

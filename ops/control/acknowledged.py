@@ -16,7 +16,7 @@ NAMED_MAX = 12
 """Shards that a message names one by one."""
 
 
-class Group(NamedTuple):
+class GroupProgress(NamedTuple):
     """A consumer group as the broker has it."""
 
     members: frozenset[str] = frozenset()
@@ -32,7 +32,7 @@ class Workers(NamedTuple):
     settled: bool
 
 
-class Standing(NamedTuple):
+class Progress(NamedTuple):
     """What is still missing."""
 
     shards_missing: tuple[int, ...]
@@ -78,16 +78,16 @@ class Acknowledged:
         if said.version >= self._version:
             self._done.add((said.processor, said.worker))
 
-    def standing(self, partitions: Iterable[int], groups: Mapping[str, Group]) -> Standing:
+    def standing(self, partitions: Iterable[int], groups: Mapping[str, GroupProgress]) -> Progress:
         """Against the shards and the groups (by processor) as they are now."""
         numbers = sorted(partitions)
-        return Standing(
+        return Progress(
             shards_missing=tuple(number for number in numbers if (SHARD, str(number)) not in self._done),
             shards=len(numbers),
             workers={name: self._workers(name, group) for name, group in groups.items()},
         )
 
-    def _workers(self, name: str, group: Group) -> Workers:
+    def _workers(self, name: str, group: GroupProgress) -> Workers:
         missing = sum((name, member) not in self._done for member in group.members)
         return Workers(missing, len(group.members), group.settled)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, Message, Producer
 
-from ops.cluster.connection import client, made, reach, unreachable
+from ops.cluster.connection import client, create_client, reach, unreachable
 from ops.cluster.lag import group_position
-from ops.control.acknowledged import Acknowledged, Group, Standing
+from ops.control.acknowledged import Acknowledged, GroupProgress, Progress
 from schemas.control import Given, PolicyInForce, SetPolicy
 from schemas.dead_letters import HEADER_OFFSET, HEADER_REASON, HEADER_TOPIC
 from streams.errors import ClusterFailed, CommandRefused, SendFailed
@@ -33,7 +33,7 @@ KEEPERS = ("classify", "populate")
 NOBODY = frozenset({ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD})
 
 
-class Order:
+class ControlClient:
     """One command at a time, from looking at what is in force to seeing everybody act by it."""
 
     def __init__(self, settings: Settings) -> None:
@@ -56,7 +56,7 @@ class Order:
         """The policy in force. Raises WrongSetup for a missing topic."""
         return self._watch.latest()
 
-    def place(self, command: Given) -> int:
+    def send(self, command: Given) -> int:
         """Send the command; returns its offset, which is its version. Raises SendFailed or WrongSetup."""
         self._tails = {topic: _Tail(self._cluster, topic) for topic in (GRAVES, ACKNOWLEDGEMENTS)}
         self._offset = _send(self._settings, command.encode())
@@ -64,7 +64,7 @@ class Order:
         self._keepers = KEEPERS if isinstance(command, SetPolicy) else ()
         return self._offset
 
-    def take_up(self, version: int) -> None:
+    def follow(self, version: int) -> None:
         """Go on with a policy that was placed before: `wait` counts what was acknowledged since."""
         self._tails = {
             GRAVES: _Tail(self._cluster, GRAVES),
@@ -74,7 +74,7 @@ class Order:
         self._said = Acknowledged(version)
         self._keepers = KEEPERS
 
-    def wait(self, timeout_s: float, told: Callable[[Standing], None] = lambda standing: None) -> int:
+    def wait(self, timeout_s: float, told: Callable[[Progress], None] = lambda standing: None) -> int:
         """Wait until every shard, and for a policy every worker, acts by the command; returns its version.
 
         `told` hears how far it is at every look. Raises CommandRefused with govern's reason, or ClusterFailed naming
@@ -91,25 +91,25 @@ class Order:
                 raise ClusterFailed(self._late(standing, timeout_s))
             time.sleep(LOOK_S)
 
-    def _look(self, deadline: float) -> Standing:
+    def _look(self, deadline: float) -> Progress:
         # Members before acknowledgements: who joins in between reads the policy as it is now.
         groups = {name: self._group(name) for name in self._keepers}
         for record in self._tails[ACKNOWLEDGEMENTS].fresh(deadline):
             self._said.take(record.value)
         return self._said.standing(range(self._cluster.partitions("journal")), groups)
 
-    def _group(self, processor: str) -> Group:
+    def _group(self, processor: str) -> GroupProgress:
         group_id = self._settings.prefix + processor
         try:
             found = self._admin.describe_consumer_groups([group_id], request_timeout=ADMIN_S)[group_id].result()
         except KafkaException as problem:
             if problem.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return Group()
+                return GroupProgress()
             raise unreachable(self._settings, problem) from problem
         if found.state in NOBODY:
-            return Group()
+            return GroupProgress()
         members = frozenset(member.member_id for member in found.members)
-        return Group(members, settled=found.state == ConsumerGroupState.STABLE)
+        return GroupProgress(members, settled=found.state == ConsumerGroupState.STABLE)
 
     def _look_for_refusal(self, deadline: float) -> None:
         for record in self._tails[GRAVES].fresh(deadline):
@@ -117,7 +117,7 @@ class Order:
             if headers.get(HEADER_TOPIC) == CONTROL and headers.get(HEADER_OFFSET) == str(self._offset):
                 raise CommandRefused(f"govern refused it: {headers.get(HEADER_REASON, 'no reason is given')}")
 
-    def _late(self, standing: Standing, timeout_s: float) -> str:
+    def _late(self, standing: Progress, timeout_s: float) -> str:
         stands = f"The command stands at offset {self._offset} of {self._settings.prefix}{CONTROL} and will be taken"
         if not self._taken():
             return f"not taken after {timeout_s:g} s: is `refrain run govern` running? {stands} when govern runs"
@@ -165,7 +165,7 @@ def _send(settings: Settings, value: bytes) -> int:
         offset = message.offset()
         done.append((error, -1 if offset is None else offset))
 
-    producer = made(Producer, {**client(settings), "enable.idempotence": True, "acks": "all"})
+    producer = create_client(Producer, {**client(settings), "enable.idempotence": True, "acks": "all"})
     try:
         producer.produce(settings.prefix + CONTROL, value, on_delivery=reported)
         producer.flush(SEND_S)

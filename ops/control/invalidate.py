@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ops.control.options import Timeout, Who, Why, Yes, carry_out, confirm, name
+from ops.control.options import Timeout, Who, Why, Yes, confirm, name, send_and_wait
 from ops.terminal import output
 from ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
-    from ops.control.matching import Found
+    from ops.control.matching import MatchingEntry
     from schemas.base import Near
     from schemas.control import Invalidate
     from streams.kafka.interface import Cluster
@@ -81,7 +81,7 @@ def invalidate(
 
     refrain invalidate --all --yes
     """
-    from ops.control.client import Order
+    from ops.control.client import ControlClient
     from ops.terminal.durations import read_moment_ms, read_span_ms
 
     selectors = (entry, tag, source, tenant, category, model, older_than, near)
@@ -102,15 +102,15 @@ def invalidate(
     }  # fmt: skip
     command = _command(who=name(who), why=why, **fields)
     settings = settings_of(context)
-    order = Order(settings)
+    client = ControlClient(settings)
     if near is not None:
         command = command.model_copy(update={"near": _near(settings, near, similarity)})
-    found = _found(order.cluster, command)
+    found = _found(client.cluster, command)
     if not as_json:
         _tell(found)
     if not dry_run:
         confirm(f"Withdraw {output.counted(len(found), 'entry', 'entries')}?", yes)
-    version = None if dry_run else carry_out(order, command, timeout)
+    version = None if dry_run else send_and_wait(client, command, timeout)
     if as_json:
         output.emit({"version": version, "entries": len(found), "by": _by(found), "ids": [each.id for each in found]})
     elif version is not None:
@@ -152,7 +152,7 @@ def _near(settings: Settings, text: str, similarity: float) -> Near:
     return Near(embedder=embedder.identity, vector=encode(vector), similarity=similarity)
 
 
-def _found(cluster: Cluster, command: Invalidate) -> list[Found]:
+def _found(cluster: Cluster, command: Invalidate) -> list[MatchingEntry]:
     from ops.cluster.scan import records
     from ops.control.matching import matching, rule_of
 
@@ -160,12 +160,12 @@ def _found(cluster: Cluster, command: Invalidate) -> list[Found]:
     return matching(records(cluster, "documents", "reading documents"), rule, cluster.topic_id("journal"))
 
 
-def _by(found: Sequence[Found]) -> list[dict[str, object]]:
+def _by(found: Sequence[MatchingEntry]) -> list[dict[str, object]]:
     counts = Counter((each.tenant, each.category) for each in found)
     return [{"tenant": tenant, "category": category, "entries": n} for (tenant, category), n in sorted(counts.items())]
 
 
-def _tell(found: Sequence[Found]) -> None:
+def _tell(found: Sequence[MatchingEntry]) -> None:
     output.hint(f"{output.counted(len(found), 'entry', 'entries')} would go")
     if not found:
         output.hint("answers that are on their way to a matching question are withdrawn as well")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.control.options import Timeout, Who, carry_out, name
+from ops.control.options import Timeout, Who, name, send_and_wait
 from ops.terminal import exit_codes, output
 from ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
-    from ops.control.served import Answer
+    from ops.control.served import ServedAnswer
     from schemas.decisions import Decision
 
 
@@ -49,31 +49,31 @@ def judge(
         raise typer.BadParameter("say --right or --wrong", param_hint="--right/--wrong")
     if not correct and not why:
         raise typer.BadParameter("say why the answer is wrong", param_hint="--why")
-    from ops.control.client import Order
+    from ops.control.client import ControlClient
     from ops.control.served import answer_of, find, served
     from schemas.control import Judge
 
-    order = Order(settings_of(context))
-    found = find(order.log, decision, lambda: time.time_ns() // 1_000_000)
+    client = ControlClient(settings_of(context))
+    found = find(client.cluster, decision, lambda: time.time_ns() // 1_000_000)
     if found is None:
         output.hint(
             f"no decision {decision} is in `decisions`: ids stand in responses and in `refrain watch decisions`"
         )
         raise typer.Exit(exit_codes.FAILED)
-    answer = answer_of(order.log, found)
+    answer = answer_of(client.cluster, found)
     if answer.entry_id is None and answer.forward_id is None:
         output.hint(f"the request of {decision} was answered past the cache ({found.outcome}, {found.reason}): nothing"
                     " of it is kept, so there is nothing to judge")  # fmt: skip
         raise typer.Exit(exit_codes.FAILED)
-    version = carry_out(order, Judge(who=name(who), why=why, decision_id=decision, correct=correct), timeout)
-    requests = served(order.log, answer)
+    version = send_and_wait(client, Judge(who=name(who), why=why, decision_id=decision, correct=correct), timeout)
+    requests = served(client.cluster, answer)
     if as_json:
         output.emit(_plain(version, correct, answer, requests))
     else:
         _tell(version, correct, requests)
 
 
-def _plain(version: int, correct: bool, answer: Answer, requests: Sequence[Decision]) -> dict[str, Any]:
+def _plain(version: int, correct: bool, answer: ServedAnswer, requests: Sequence[Decision]) -> dict[str, Any]:
     keys = ("id", "time_ms", "tenant", "category", "request_id", "outcome", "reason", "similarity", "stale")
     return {
         "version": version,

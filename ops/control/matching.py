@@ -21,7 +21,7 @@ LATER = sys.maxsize
 """A journal offset after every entry."""
 
 
-class Found(NamedTuple):
+class MatchingEntry(NamedTuple):
     """An entry that matches."""
 
     id: str
@@ -35,13 +35,13 @@ def rule_of(command: Invalidate, now_ms: int) -> Withdrawal:
     return ordered(event, LATER, now_ms)
 
 
-def matching(records: Iterable[Record], rule: Withdrawal, incarnation: str) -> list[Found]:
+def matching(records: Iterable[Record], rule: Withdrawal, incarnation: str) -> list[MatchingEntry]:
     """The entries that match, by shard and age, of the records of `documents` in their order. Pure.
 
     `incarnation` is the topic id of `journal`. Entries are written once and deleted once, so only those that match
     are held.
     """
-    found: dict[tuple[int, bytes], Found] = {}
+    found: dict[tuple[int, bytes], MatchingEntry] = {}
     for record in records:
         key = record.key or b""
         if not key.startswith(PREFIX):
@@ -56,5 +56,5 @@ def matching(records: Iterable[Record], rule: Withdrawal, incarnation: str) -> l
             continue
         id_ = wire_id(record.partition, entry.id, incarnation)
         if matches(rule, entry, id_):
-            found[record.partition, key] = Found(id_, entry.tenant, entry.category)
+            found[record.partition, key] = MatchingEntry(id_, entry.tenant, entry.category)
     return list(found.values())

@@ -10,7 +10,7 @@ import typer
 from ops.terminal import output
 
 if TYPE_CHECKING:
-    from ops.control.client import Order
+    from ops.control.client import ControlClient
     from schemas.control import Given
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -35,19 +35,19 @@ def confirm(question: str, yes: bool) -> None:
         typer.confirm(question, abort=True, err=True)
 
 
-def carry_out(order: Order, command: Given, timeout_s: float) -> int:
+def send_and_wait(client: ControlClient, command: Given, timeout_s: float) -> int:
     """Place a command and wait until every worker acts by it; returns its version. Shows how far it is on a terminal.
 
     Raises CommandRefused, SendFailed, or ClusterFailed naming what is missing.
     """
-    order.place(command)
-    return see_through(order, timeout_s)
+    client.send(command)
+    return wait_in_force(client, timeout_s)
 
 
-def see_through(order: Order, timeout_s: float) -> int:
-    """Wait until every worker acts by the command that was placed; as `carry_out` does."""
+def wait_in_force(client: ControlClient, timeout_s: float) -> int:
+    """Wait until every worker acts by the command that was placed; as `send_and_wait` does."""
     shown = output.console(stderr=True)
     if not shown.is_terminal:
-        return order.wait(timeout_s)
+        return client.wait(timeout_s)
     with shown.status("sent") as status:
-        return order.wait(timeout_s, lambda standing: status.update(f"acknowledged by {standing.progress()}"))
+        return client.wait(timeout_s, lambda standing: status.update(f"acknowledged by {standing.progress()}"))

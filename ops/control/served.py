@@ -22,7 +22,7 @@ LOOK_S = 0.02
 WAITED = frozenset({Outcome.MISS, Outcome.COALESCED})
 
 
-class Answer(NamedTuple):
+class ServedAnswer(NamedTuple):
     """Where an answer came from: the entry that keeps or kept it, and the forward that brought it, as far as known."""
 
     entry_id: str | None
@@ -46,16 +46,20 @@ def find(cluster: Cluster, decision_id: str, now_ms: Callable[[], int]) -> Decis
     return search.found
 
 
-def answer_of(cluster: Cluster, decision: Decision) -> Answer:
+def answer_of(cluster: Cluster, decision: Decision) -> ServedAnswer:
     """What answered the request of a decision: its entry's forward, or its forward's entry, is in the journal."""
     if decision.outcome is Outcome.HIT:
-        return Answer(decision.entry_id, None if decision.entry_id is None else _brought(cluster, decision.entry_id))
+        return ServedAnswer(
+            decision.entry_id, None if decision.entry_id is None else _brought(cluster, decision.entry_id)
+        )
     if decision.outcome not in WAITED or decision.forward_id is None:
-        return Answer(None, None)
-    return Answer(_entry_of(cluster, decision.partition, decision.offset, decision.forward_id), decision.forward_id)
+        return ServedAnswer(None, None)
+    return ServedAnswer(
+        _entry_of(cluster, decision.partition, decision.offset, decision.forward_id), decision.forward_id
+    )
 
 
-def served(cluster: Cluster, answer: Answer) -> list[Decision]:
+def served(cluster: Cluster, answer: ServedAnswer) -> list[Decision]:
     """Every decision whose request got the answer, by time."""
     wanted = [id_.encode() for id_ in answer if id_ is not None]
     found = (

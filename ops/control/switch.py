@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.control.options import Timeout, Who, Why, carry_out, name
+from ops.control.options import Timeout, Who, Why, name, send_and_wait
 from ops.terminal import output
 from ops.terminal.options import settings_of
 from streams.errors import BadInput
 
 if TYPE_CHECKING:
-    from ops.control.client import Order
+    from ops.control.client import ControlClient
 
 Category = Annotated[str | None, typer.Option(help="Only this one; else all.", show_default=False)]
 
@@ -59,21 +59,21 @@ def on(
 def _switch(
     context: typer.Context, to_on: bool, category: str | None, who: str | None, why: str, timeout: float
 ) -> None:
-    from ops.control.client import Order
+    from ops.control.client import ControlClient
     from schemas.control import Switch
 
-    order = Order(settings_of(context))
+    client = ControlClient(settings_of(context))
     if category is not None:
-        _check_known(order, category)
-    version = carry_out(order, Switch(who=name(who), why=why, on=to_on, category=category), timeout)
+        _check_known(client, category)
+    version = send_and_wait(client, Switch(who=name(who), why=why, on=to_on, category=category), timeout)
     what = "the cache" if category is None else f"the category {category}"
     output.hint(f"{what} is switched {'on' if to_on else 'off'} in every shard, since version {version}")
     output.say(str(version))
 
 
-def _check_known(order: Order, category: str) -> None:
+def _check_known(client: ControlClient, category: str) -> None:
     """Raises BadInput for a category that the policy in force does not define: a slip would do nothing in silence."""
-    found = order.in_force()
+    found = client.in_force()
     known = [] if found is None else list(found.policy.categories)
     if category not in known:
         raise BadInput(f"the policy in force has no category {category!r}; it has {', '.join(known) or 'none'}")

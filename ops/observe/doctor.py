@@ -12,7 +12,7 @@ from ops.terminal.options import settings_of
 from streams.errors import RefrainError
 
 if TYPE_CHECKING:
-    from ops.observe.doctor_checks import Seen
+    from ops.observe.doctor_checks import Finding
     from streams.settings import Settings
 
 
@@ -45,16 +45,16 @@ def doctor(
         raise typer.Exit(exit_codes.FAILED)
 
 
-def examine(settings: Settings) -> list[Seen]:
+def examine(settings: Settings) -> list[Finding]:
     """Every check; those that need a broker are left out when none answers."""
     from ops.cluster.connection import reach
     from ops.observe import doctor_checks
 
-    out: list[Seen] = []
+    out: list[Finding] = []
     try:
         admin = reach(settings)
     except RefrainError as error:
-        out.append(doctor_checks.Seen("broker", "fail", str(error)))
+        out.append(doctor_checks.Finding("broker", "fail", str(error)))
         looks = {}
     else:
         looks = {

@@ -25,7 +25,7 @@ PROBE_S = 2.0
 
 
 @dataclass(frozen=True)
-class Seen:
+class Finding:
     """One line of the doctor's report."""
 
     check: str
@@ -38,15 +38,15 @@ class Seen:
         return asdict(self)
 
 
-def guarded(check: str, look: Callable[[], list[Seen]]) -> list[Seen]:
+def guarded(check: str, look: Callable[[], list[Finding]]) -> list[Finding]:
     """A look that cannot be taken is a finding itself."""
     try:
         return look()
     except RefrainError as error:
-        return [Seen(check, "fail", str(error))]
+        return [Finding(check, "fail", str(error))]
 
 
-def broker(admin: AdminClient, settings: Settings) -> list[Seen]:
+def broker(admin: AdminClient, settings: Settings) -> list[Finding]:
     """Is there a broker, how fast does it answer, how many are there?"""
     started = time.perf_counter()
     found = admin.list_topics(timeout=PROBE_S)
@@ -54,63 +54,63 @@ def broker(admin: AdminClient, settings: Settings) -> list[Seen]:
     nodes = len(found.brokers)
     seen = f"{settings.kafka}: {output.counted(nodes, 'broker')}, answers in {took_ms:.1f} ms"
     if nodes < settings.replication:
-        return [Seen("broker", "fail", seen, f"setting `replication` is {settings.replication}: lower it")]
+        return [Finding("broker", "fail", seen, f"setting `replication` is {settings.replication}: lower it")]
     if took_ms > BROKER_MS_WARN:
-        return [Seen("broker", "warn", seen, "every hop takes at least this long: move the workers nearer to it")]
-    return [Seen("broker", "ok", seen)]
+        return [Finding("broker", "warn", seen, "every hop takes at least this long: move the workers nearer to it")]
+    return [Finding("broker", "ok", seen)]
 
 
-def topics(admin: AdminClient, settings: Settings) -> list[Seen]:
+def topics(admin: AdminClient, settings: Settings) -> list[Finding]:
     """Are the topics as the table wants them?"""
     from ops.topics.admin import compare, describe
 
     found = describe(admin, settings)
     findings = compare(found, settings)
     if all(not row.partitions for row in found.values()):
-        return [Seen("topics", "fail", f"none exists under the prefix {settings.prefix!r}",
+        return [Finding("topics", "fail", f"none exists under the prefix {settings.prefix!r}",
                      "run `refrain topics create`, or set REFRAIN_PREFIX")]  # fmt: skip
-    rows = [Seen("topics", "fail" if f.serious else "warn", f"{f.topic}: {f.problem}", f.remedy) for f in findings]
-    return rows or [Seen("topics", "ok", f"{len(found)} topics, {found['journal'].partitions} shards")]
+    rows = [Finding("topics", "fail" if f.serious else "warn", f"{f.topic}: {f.problem}", f.remedy) for f in findings]
+    return rows or [Finding("topics", "ok", f"{len(found)} topics, {found['journal'].partitions} shards")]
 
 
-def model(settings: Settings) -> list[Seen]:
+def model(settings: Settings) -> list[Finding]:
     """Is the embedding model here, and is it the expected one? Loads nothing."""
     if settings.embedding.backend == "free":
-        return [Seen("model", "warn", "the free embedder: it compares words, not meaning",
+        return [Finding("model", "warn", "the free embedder: it compares words, not meaning",
                      "for real traffic set embedding.backend to auto")]  # fmt: skip
     from streams.models.transformer_embedder import find_model
 
     backend, folder, digest = find_model(settings.embedding)
-    return [Seen("model", "ok", f"{settings.embedding.model} by {backend}, sha256 {digest[:12]}…, {folder}")]
+    return [Finding("model", "ok", f"{settings.embedding.model} by {backend}, sha256 {digest[:12]}…, {folder}")]
 
 
-def verifier(settings: Settings) -> list[Seen]:
+def verifier(settings: Settings) -> list[Finding]:
     """Is the model of second opinions here, when one is named? Loads nothing."""
     if settings.verify.backend == "words":
-        return [Seen("verifier", "warn", "second opinions compare words, not meaning",
+        return [Finding("verifier", "warn", "second opinions compare words, not meaning",
                      "for real traffic set verify.backend to auto and verify.model")]  # fmt: skip
     if settings.verify.model is None:
-        return [Seen("verifier", "ok", "none: categories with `verify` serve equal texts only")]
+        return [Finding("verifier", "ok", "none: categories with `verify` serve equal texts only")]
     from streams.models.cross_encoder import find_verifier
 
     offline = settings.verify.model_copy(update={"allow_download": False})
     backend, found = find_verifier(offline, settings.verify.model)
-    return [Seen("verifier", "ok", f"{settings.verify.model} by {backend}, sha256 {found.tag}…, {found.folder}")]
+    return [Finding("verifier", "ok", f"{settings.verify.model} by {backend}, sha256 {found.tag}…, {found.folder}")]
 
 
-def categories(settings: Settings) -> list[Seen]:
+def categories(settings: Settings) -> list[Finding]:
     """Can the artefact of categories be read? Whether it fits the embedder is told by classify when it starts."""
     path = settings.classify.categories
     if path is None:
-        return [Seen("categories", "ok", "no classifier is set: the nearest examples of the policy tell categories")]
+        return [Finding("categories", "ok", "no classifier is set: the nearest examples of the policy tell categories")]
     from streams.models.category_artifact import read_file
 
     found = read_file(path)
-    return [Seen("categories", "ok", f"{path}: version {found.version}, {len(found.categories)} categories, trained on"
+    return [Finding("categories", "ok", f"{path}: version {found.version}, {len(found.categories)} categories, trained on"
                  f" vectors of {found.embedder}")]  # fmt: skip
 
 
-def disk(settings: Settings) -> list[Seen]:
+def disk(settings: Settings) -> list[Finding]:
     """Is there room for the stores?"""
     place = settings.state_dir.absolute()
     while not place.exists():
@@ -118,13 +118,13 @@ def disk(settings: Settings) -> list[Seen]:
     free = shutil.disk_usage(place).free
     seen = f"{output.size(free)} free, stores take {output.size(_taken(settings.state_dir))} in {settings.state_dir}"
     if free < FREE_BYTES_FAIL:
-        return [Seen("disk", "fail", seen, "make room, or set state_dir to another disk")]
+        return [Finding("disk", "fail", seen, "make room, or set state_dir to another disk")]
     if free < FREE_BYTES_WARN:
-        return [Seen("disk", "warn", seen, "make room soon, or set state_dir to another disk")]
-    return [Seen("disk", "ok", seen)]
+        return [Finding("disk", "warn", seen, "make room soon, or set state_dir to another disk")]
+    return [Finding("disk", "ok", seen)]
 
 
-def lag(admin: AdminClient, settings: Settings) -> list[Seen]:
+def lag(admin: AdminClient, settings: Settings) -> list[Finding]:
     """Does each group keep up?"""
     from ops.cluster.lag import behind
     from schemas.topics import GROUPS
@@ -134,48 +134,50 @@ def lag(admin: AdminClient, settings: Settings) -> list[Seen]:
         found = behind(admin, settings, group, topic)
         seen = f"{group}: {output.counted(found.records, 'record')} behind, {output.counted(found.members, 'member')}"
         if found.records and not found.members:
-            rows.append(Seen("lag", "warn", seen, f"nobody works on {topic}: start `refrain run {group}`"))
+            rows.append(Finding("lag", "warn", seen, f"nobody works on {topic}: start `refrain run {group}`"))
         elif found.records > LAG_WARN:
-            rows.append(Seen("lag", "warn", seen, f"start more workers: `refrain run {group} {group}`"))
+            rows.append(Finding("lag", "warn", seen, f"start more workers: `refrain run {group} {group}`"))
         else:
-            rows.append(Seen("lag", "ok", seen))
+            rows.append(Finding("lag", "ok", seen))
     return rows
 
 
-def policy(settings: Settings) -> list[Seen]:
+def policy(settings: Settings) -> list[Finding]:
     """Is a policy in force?"""
     from streams.kafka.cluster import KafkaCluster
     from streams.runtime.policy_follower import PolicyWatch
 
     found = PolicyWatch(KafkaCluster(settings)).latest()
     if found is None:
-        return [Seen("policy", "warn", "none is in force, so nothing is cached", "run `refrain policies apply FILE`")]
-    return [Seen("policy", "ok", f"version {found.version} with {len(found.policy.categories)} categories")]
+        return [
+            Finding("policy", "warn", "none is in force, so nothing is cached", "run `refrain policies apply FILE`")
+        ]
+    return [Finding("policy", "ok", f"version {found.version} with {len(found.policy.categories)} categories")]
 
 
-def workers(settings: Settings) -> list[Seen]:
+def workers(settings: Settings) -> list[Finding]:
     """Do the workers of run.json live, and are they ready?"""
     from ops.run.supervisor import is_alive, read_run
 
     run = read_run(settings.state_dir)
     if run is None:
-        return [Seen("workers", "warn", f"no run.json in {settings.state_dir}",
+        return [Finding("workers", "warn", f"no run.json in {settings.state_dir}",
                      "`refrain run all` starts them here; those of other machines are not seen")]  # fmt: skip
     if not is_alive(int(run["pid"])):
-        return [Seen("workers", "fail", f"the supervisor, process {run['pid']}, is gone", "start `refrain run all`")]
+        return [Finding("workers", "fail", f"the supervisor, process {run['pid']}, is gone", "start `refrain run all`")]
     return [_worker(row, settings.http.host, is_alive(int(row["pid"]))) for row in run["workers"]]
 
 
-def _worker(row: dict[str, Any], host: str, lives: bool) -> Seen:
+def _worker(row: dict[str, Any], host: str, lives: bool) -> Finding:
     name = f"{row['name']}, process {row['pid']}"
     if not lives:
-        return Seen("workers", "fail", f"{name} is gone", "the supervisor starts it again; look at its log")
+        return Finding("workers", "fail", f"{name} is gone", "the supervisor starts it again; look at its log")
     if row["port"] is None:
-        return Seen("workers", "warn", f"{name} has not told its health port yet", "wait a moment; look at its log")
+        return Finding("workers", "warn", f"{name} has not told its health port yet", "wait a moment; look at its log")
     answer = _probe(f"http://{host}:{row['port']}/readyz")
     if answer == "ready":
-        return Seen("workers", "ok", f"{name} is ready")
-    return Seen("workers", "fail", f"{name}: {answer}", "look at its log; it may still start or restore")
+        return Finding("workers", "ok", f"{name} is ready")
+    return Finding("workers", "fail", f"{name}: {answer}", "look at its log; it may still start or restore")
 
 
 def _probe(url: str) -> str:

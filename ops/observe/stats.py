@@ -53,7 +53,7 @@ def stats(
 
     settings = settings_of(context)
     reach(settings)
-    reports = Reports(KafkaCluster(settings))
+    reports = StatsReports(KafkaCluster(settings))
     if watch:
         _watch(reports, category, as_json)
         return
@@ -64,7 +64,7 @@ def stats(
         raise typer.Exit(exit_codes.FAILED)
 
 
-class Reports:
+class StatsReports:
     """The latest report of each shard; each look reads what came since the last."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -103,7 +103,7 @@ class Reports:
         self._end = end
 
 
-def _watch(reports: Reports, category: str | None, as_json: bool) -> None:
+def _watch(reports: StatsReports, category: str | None, as_json: bool) -> None:
     from ops.observe.stats_totals import rates
 
     before, at = reports.summary(category), time.monotonic()

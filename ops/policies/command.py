@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.control.options import Timeout, Who, Why, Yes, carry_out, confirm, name, see_through
+from ops.control.options import Timeout, Who, Why, Yes, confirm, name, send_and_wait, wait_in_force
 from ops.policies.init import init
 from ops.policies.views import diff, history, show, stamp, text_of
 from ops.terminal import output
@@ -15,7 +15,7 @@ from ops.terminal.options import settings_of
 from streams.errors import BadInput, CommandRefused, RefusalCode
 
 if TYPE_CHECKING:
-    from ops.control.client import Order
+    from ops.control.client import ControlClient
     from schemas.control import PolicyInForce
     from schemas.policy import Policy
 
@@ -55,12 +55,12 @@ def apply(
 
     refrain policies apply policy.yaml --yes --why "finance answers live 5 minutes"
     """
-    from ops.control.client import Order
+    from ops.control.client import ControlClient
     from ops.policies.file import read_policy
 
     policy = read_policy(text_of(file), file)
-    order = Order(settings_of(context))
-    _put(order, policy, order.in_force(), yes, name(who), why, None if no_wait else timeout)
+    client = ControlClient(settings_of(context))
+    _put(client, policy, client.in_force(), yes, name(who), why, None if no_wait else timeout)
 
 
 @policies.command()
@@ -83,21 +83,27 @@ def revert(
 
     refrain policies revert 17 --yes --why "finance was too strict"
     """
-    from ops.control.client import Order
+    from ops.control.client import ControlClient
     from ops.policies.history import read_history
 
-    order = Order(settings_of(context))
-    before = order.in_force()
+    client = ControlClient(settings_of(context))
+    before = client.in_force()
     if before is None:
         raise BadInput("no policy is in force, so there is nothing to go back from: run `refrain policies apply FILE`")
-    history = read_history(order.log)
+    history = read_history(client.cluster)
     chosen = history.before(before.version) if version is None else history.version(version)
     reason = f"revert to version {chosen.version}" + (f": {why}" if why else "")
-    _put(order, chosen.policy, before, yes, name(who), reason, None if no_wait else timeout)
+    _put(client, chosen.policy, before, yes, name(who), reason, None if no_wait else timeout)
 
 
 def _put(
-    order: Order, policy: Policy, before: PolicyInForce | None, yes: bool, who: str, why: str, timeout: float | None
+    client: ControlClient,
+    policy: Policy,
+    before: PolicyInForce | None,
+    yes: bool,
+    who: str,
+    why: str,
+    timeout: float | None,
 ) -> None:
     """Show what changes, ask, send, and wait for `timeout` seconds; None: not at all."""
     from ops.policies.diff import changes
@@ -108,8 +114,8 @@ def _put(
         output.hint(f"nothing changes: this policy is version {before.version}, set {stamp(before.at_ms)}")
         if timeout is not None and _is_told(before):
             # Whoever applied it may have left before everybody acted by it.
-            order.take_up(before.version)
-            see_through(order, timeout)
+            client.follow(before.version)
+            wait_in_force(client, timeout)
         output.say(str(before.version))
         return
     output.hint(f"against version {before.version}:" if before is not None else "no policy is in force yet:")
@@ -118,13 +124,13 @@ def _put(
     confirm("Put it in force?", yes)
     command = SetPolicy(who=who, why=why, policy=policy, expected_version=None if before is None else before.version)
     if timeout is None:
-        output.say(str(order.place(command)))
+        output.say(str(client.send(command)))
         output.hint("sent: `refrain policies show` tells when govern has taken it")
         return
     try:
-        output.say(str(carry_out(order, command, timeout)))
+        output.say(str(send_and_wait(client, command, timeout)))
     except CommandRefused as refused:
-        raise _overtaken(order, refused) from refused
+        raise _overtaken(client, refused) from refused
 
 
 def _is_told(policy: PolicyInForce) -> bool:
@@ -132,9 +138,9 @@ def _is_told(policy: PolicyInForce) -> bool:
     return time.time_ns() // 1_000_000 - policy.at_ms < TOLD_MS
 
 
-def _overtaken(order: Order, refused: CommandRefused) -> CommandRefused:
+def _overtaken(client: ControlClient, refused: CommandRefused) -> CommandRefused:
     """Who was faster, when that is the reason."""
-    now = order.in_force()
+    now = client.in_force()
     if now is None or RefusalCode.STALE_COMMAND.value not in str(refused):
         return refused
     why = f" ({now.why})" if now.why else ""

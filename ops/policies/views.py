@@ -12,7 +12,7 @@ from ops.terminal.options import settings_of
 from streams.errors import BadInput
 
 if TYPE_CHECKING:
-    from ops.control.client import Order
+    from ops.control.client import ControlClient
     from ops.policies.history import History
     from schemas.control import PolicyInForce
     from schemas.policy import Policy
@@ -29,10 +29,10 @@ def show(
 
     refrain policies show --yaml > policy.yaml
     """
-    from ops.control.client import Order
+    from ops.control.client import ControlClient
     from ops.policies.file import write_policy
 
-    found = Order(settings_of(context)).in_force()
+    found = ControlClient(settings_of(context)).in_force()
     if found is None:
         output.hint("no policy is in force, so nothing is cached: run `refrain policies apply FILE`")
         raise typer.Exit(exit_codes.FAILED)
@@ -64,17 +64,17 @@ def diff(
 
     refrain policies diff 17 23
     """
-    from ops.control.client import Order
+    from ops.control.client import ControlClient
     from ops.policies.diff import changes
 
-    order = Order(settings_of(context))
+    client = ControlClient(settings_of(context))
     try:
-        named: list[tuple[str, Policy | None]] = [_named(order, text) for text in (first, second) if text is not None]
+        named: list[tuple[str, Policy | None]] = [_named(client, text) for text in (first, second) if text is not None]
     except BadInput as wrong:
         output.hint(f"refrain: {wrong}")
         raise typer.Exit(exit_codes.USAGE) from wrong
     if second is None:
-        now = order.in_force()
+        now = client.in_force()
         named.insert(0, ("nothing", None) if now is None else (f"version {now.version}", now.policy))
     (old_name, old), (new_name, new) = named
     lines = changes(old, new) if new is not None else []
@@ -98,10 +98,10 @@ def history(
 
     refrain policies history --json | jq .why
     """
-    from ops.control.client import Order
+    from ops.control.client import ControlClient
     from ops.policies.history import read_history
 
-    found = read_history(Order(settings_of(context)).log)
+    found = read_history(ControlClient(settings_of(context)).cluster)
     rows = _changed(found)
     if as_json:
         for each, lines in rows:
@@ -129,13 +129,13 @@ def _changed(found: History) -> list[tuple[PolicyInForce, list[str]]]:
     return rows
 
 
-def _named(order: Order, text: str) -> tuple[str, Policy]:
+def _named(client: ControlClient, text: str) -> tuple[str, Policy]:
     """What a file or a version number stands for. A file that is called like a number needs a `./` before it."""
     from ops.policies.file import read_policy
     from ops.policies.history import read_history
 
     if text.isdecimal():
-        return f"version {int(text)}", read_history(order.log).version(int(text)).policy
+        return f"version {int(text)}", read_history(client.cluster).version(int(text)).policy
     return text, read_policy(text_of(text), text)
 
 

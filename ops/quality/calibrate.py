@@ -97,7 +97,7 @@ def calibrate(
     from ops.quality import calibration, samples, stages
     from schemas.policy import CategoryPolicy
 
-    given = samples.Terms(stages.guards_of(guards), unverified, CategoryPolicy().error_budget)
+    given = samples.SampleTerms(stages.guards_of(guards), unverified, CategoryPolicy().error_budget)
     settings = settings_of(context)
     acting = None if policy is None else policy_of(policy)
     about: dict[str, Any]
@@ -129,15 +129,15 @@ def _from_system(
     settings: Settings, policy: Policy | None, only: str | None
 ) -> tuple[Policy | None, dict[str, Samples], dict[str, Any]]:
     """Judged hits, and the policy in force where none is given."""
-    from ops.control.client import Order
+    from ops.control.client import ControlClient
     from ops.quality.judged_hits import judged_hits
     from ops.quality.samples import Samples
 
-    order = Order(settings)
+    client = ControlClient(settings)
     if policy is None:
-        in_force = order.in_force()
+        in_force = client.in_force()
         policy = None if in_force is None else in_force.policy
-    judged = judged_hits(order.log)
+    judged = judged_hits(client.cluster)
     found = {
         name: Samples(each, sum(one.right for one in each), sum(not one.right for one in each))
         for name, each in judged.samples.items()

@@ -18,7 +18,7 @@ DEFAULT = "default"
 FIELD = "category"
 
 
-class Terms(NamedTuple):
+class SampleTerms(NamedTuple):
     """What a category asks of its hits, and how many of them may be false."""
 
     guards: tuple[Guard, ...]
@@ -38,14 +38,14 @@ class Judging(NamedTuple):
     """By what pairs are judged: a policy's terms where it has the category, else the given ones; and a verifier."""
 
     policy: Policy | None
-    given: Terms
+    given: SampleTerms
     opinion: Opinion | None
 
 
-def terms_of(policy: Policy | None, category: str, given: Terms) -> Terms:
+def terms_of(policy: Policy | None, category: str, given: SampleTerms) -> SampleTerms:
     """A policy's terms of a category, else the given ones."""
     found = None if policy is None else policy.of(category)
-    return given if found is None else Terms(found.guards, found.unverified, found.error_budget)
+    return given if found is None else SampleTerms(found.guards, found.unverified, found.error_budget)
 
 
 def by_category(pairs: Sequence[Pair], only: str | None, bad: list[BadLine]) -> dict[str, list[Pair]]:

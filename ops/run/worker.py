@@ -50,7 +50,7 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> in
         logger.info("starts, process %d, broker %s, prefix %r", os.getpid(), settings.kafka, settings.prefix)
         try:
             with KafkaCluster(settings) as cluster:
-                host(name, processor(name), settings, cluster, stopping, liveness)
+                serve(name, processor(name), settings, cluster, stopping, liveness)
         except RefrainError as error:
             logger.error("ends: %s", logs.described(error))
             logger.debug("%s", logs.trail(error))
@@ -63,7 +63,7 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> in
     return exit_codes.OK
 
 
-def host(
+def serve(
     name: str, work: Processor, settings: Settings, cluster: Cluster, stopping: Stopping, liveness: Liveness
 ) -> None:
     """Run `work` with a health server beside it until stopping was asked for."""
@@ -71,7 +71,7 @@ def host(
     ProcessCollector(registry=metrics.registry)
     with HealthServer(settings.http, liveness, metrics.registry) as server:
         logger.info("health at http://%s:%d/healthz", settings.http.host, server.port)
-        with told(settings.state_dir, name, settings.http.host, server.port):
+        with health_file(settings.state_dir, name, settings.http.host, server.port):
             work(WorkerContext(settings, cluster, metrics, _beating(stopping, liveness), _once(name, liveness), now_ms))
 
 
@@ -81,10 +81,10 @@ def now_ms() -> int:
 
 
 @contextmanager
-def told(state_dir: Path, name: str, host: str, port: int) -> Iterator[Path]:
+def health_file(state_dir: Path, name: str, serve: str, port: int) -> Iterator[Path]:
     """The worker's health port, in a file of `health/` in the state folder while it runs."""
     path = state_dir / "health" / f"{name}-{os.getpid()}.json"
-    write_whole(path, {"name": name, "pid": os.getpid(), "host": host, "port": port})
+    write_whole(path, {"name": name, "pid": os.getpid(), "host": serve, "port": port})
     try:
         yield path
     finally:

@@ -25,7 +25,7 @@ COMPARED = ("cleanup.policy", "retention.ms", "max.message.bytes", "message.time
 
 
 @dataclass(frozen=True)
-class Found:
+class TopicState:
     """A topic as the cluster has it; `partitions` of 0 says that it is missing."""
 
     name: str
@@ -35,7 +35,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Mismatch:
     """What is wrong with one topic, and the way to mend it. Not `serious`: a worker still starts."""
 
     topic: str
@@ -84,10 +84,10 @@ def create(admin: AdminClient, settings: Settings, partitions_journal: int | Non
     return made
 
 
-def describe(admin: AdminClient, settings: Settings) -> dict[str, Found]:
+def describe(admin: AdminClient, settings: Settings) -> dict[str, TopicState]:
     """Every topic of the table as it stands, by its name in the table. Raises ClusterFailed."""
     names = {settings.prefix + topic.name: topic.name for topic in TOPICS}
-    found: dict[str, Found] = {}
+    found: dict[str, TopicState] = {}
     try:
         for name, future in admin.describe_topics(TopicCollection(list(names)), request_timeout=ADMIN_S).items():
             try:
@@ -95,25 +95,25 @@ def describe(admin: AdminClient, settings: Settings) -> dict[str, Found]:
             except KafkaException as problem:
                 if problem.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise
-                found[names[name]] = Found(name)
+                found[names[name]] = TopicState(name)
                 continue
             replicas = min((len(p.replicas) for p in described.partitions), default=0)
-            found[names[name]] = Found(name, len(described.partitions), replicas)
+            found[names[name]] = TopicState(name, len(described.partitions), replicas)
         there = [row for row in found.values() if row.partitions]
         configs = _configs(admin, [row.name for row in there])
     except KafkaException as problem:
         raise unreachable(settings, problem) from problem
-    return {key: Found(row.name, row.partitions, row.replication, configs.get(row.name, {})) for key, row in
+    return {key: TopicState(row.name, row.partitions, row.replication, configs.get(row.name, {})) for key, row in
             found.items()}  # fmt: skip
 
 
-def compare(found: Mapping[str, Found], settings: Settings) -> list[Finding]:
+def compare(found: Mapping[str, TopicState], settings: Settings) -> list[Mismatch]:
     """What of the topics is not as the table wants it, in the order of the table. Pure."""
-    findings: list[Finding] = []
+    findings: list[Mismatch] = []
     for topic in TOPICS:
-        row = found.get(topic.name, Found(settings.prefix + topic.name))
+        row = found.get(topic.name, TopicState(settings.prefix + topic.name))
         if not row.partitions:
-            findings.append(Finding(row.name, "missing", "run `refrain topics create`"))
+            findings.append(Mismatch(row.name, "missing", "run `refrain topics create`"))
             continue
         findings += _compare_one(topic, row, settings)
     journal, documents = (found.get(name) for name in SHARDED)
@@ -122,32 +122,32 @@ def compare(found: Mapping[str, Found], settings: Settings) -> list[Finding]:
     return findings
 
 
-def _compare_one(topic: Topic, row: Found, settings: Settings) -> Iterable[Finding]:
+def _compare_one(topic: Topic, row: TopicState, settings: Settings) -> Iterable[Mismatch]:
     wanted = {"min.insync.replicas": str(settings.min_insync), **topic.config()}
     for key, value in wanted.items():
         actual = row.config.get(key)
         if actual is not None and actual != value:
-            yield Finding(
+            yield Mismatch(
                 row.name,
                 f"{key} is {actual}, not {value}",
                 f"kafka-configs.sh --alter --entity-type topics --entity-name {row.name} --add-config {key}={value}",
                 serious=key in COMPARED,
             )
     if row.replication < settings.replication:
-        yield Finding(
+        yield Mismatch(
             row.name,
             f"{row.replication} replicas, not {settings.replication}",
             "reassign its partitions (kafka-reassign-partitions.sh), or lower the setting `replication`",
             serious=False,
         )
     if topic.partitions == 1 and row.partitions != 1:
-        yield Finding(row.name, f"{row.partitions} partitions, not 1",
+        yield Mismatch(row.name, f"{row.partitions} partitions, not 1",
                       "its order is lost: delete it and run `refrain topics create`")  # fmt: skip
 
 
-def _compare_shards(journal: Found, documents: Found) -> Iterable[Finding]:
+def _compare_shards(journal: TopicState, documents: TopicState) -> Iterable[Mismatch]:
     if journal.partitions != documents.partitions:
-        yield Finding(
+        yield Mismatch(
             journal.name,
             f"{journal.partitions} partitions, but {documents.name} has {documents.partitions}",
             "both must have the same number: delete both (the cache starts empty) and run"

@@ -111,7 +111,7 @@ class Report(NamedTuple):
     valid_until_ms: int
 
 
-class Reports:
+class LoadReports:
     """What was told, and so what is worth telling now. Reported loads hold for `valid_for_ms`."""
 
     def __init__(self, step_min: float, valid_for_ms: int, interval_ms: int) -> None:

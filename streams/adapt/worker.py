@@ -18,7 +18,7 @@ from schemas.control import ReportLoad
 from schemas.load import LoadSample
 from schemas.policy import ModelPolicy
 from streams.adapt.faust_app import faust_app
-from streams.adapt.load_window import LoadWindow, Reports, load_of
+from streams.adapt.load_window import LoadReports, LoadWindow, load_of
 from streams.errors import ClusterFailed, RefrainError, Refusal
 from streams.kafka.interface import Outgoing, Record
 from streams.messaging.dead_letters import dead_letter
@@ -50,7 +50,7 @@ class LoadController:
 
     def __init__(self, settings: Adapt, metrics: AdaptMetrics) -> None:
         self._window = LoadWindow(settings.window_ms)
-        self._reports = Reports(settings.step_min, settings.valid_for_ms, settings.interval_ms)
+        self._reports = LoadReports(settings.step_min, settings.valid_for_ms, settings.interval_ms)
         self._metrics = metrics
         self._targets: Mapping[str, ModelPolicy] | None = None
 

@@ -15,7 +15,7 @@ from schemas.decisions import Decision
 from streams.errors import Rebalanced
 from streams.kafka.interface import Consumer, EndOffsets, OffsetAndMetadata, Outgoing, TransactionalProducer
 from streams.lookup.metrics import LookupMetrics, show
-from streams.lookup.reports import Report, Reports
+from streams.lookup.reports import CommitReports, Report
 from streams.shard.state import Shard
 from streams.store.interface import Checkpoint
 
@@ -49,7 +49,7 @@ class Commits:
         executor: Executor,
         metrics: LookupMetrics,
         now_ms: Callable[[], int],
-        reports: Reports,
+        reports: CommitReports,
     ) -> None:
         self._producer = producer
         self._consumer = consumer

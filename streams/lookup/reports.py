@@ -27,7 +27,7 @@ class Report(NamedTuple):
     records: list[Outgoing]
 
 
-class Reports:
+class CommitReports:
     """What was told of each shard of a worker, and so what is to be told."""
 
     def __init__(self, now_ms: Callable[[], int], elapsed_s: Callable[[], float]) -> None:

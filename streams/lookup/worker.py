@@ -28,7 +28,7 @@ from streams.errors import JournalUnreadable
 from streams.kafka.interface import Cluster, Outgoing, Record
 from streams.lookup.commit import Commits
 from streams.lookup.metrics import LookupMetrics, count
-from streams.lookup.reports import Reports
+from streams.lookup.reports import CommitReports
 from streams.lookup.restore import OpenStore, Restorer
 from streams.messaging.shards import shards_of
 from streams.metrics import Metrics
@@ -83,7 +83,7 @@ class LookupWorker:
         self._transactions = cluster.transactional(f"{NAME}-{name}")
         self._consumer = cluster.consumer("journal", NAME, self, from_start=False)
         self._background = background or ThreadPoolExecutor(1, thread_name_prefix="commit")
-        self._reports = Reports(now_ms, elapsed_s)
+        self._reports = CommitReports(now_ms, elapsed_s)
         self._commits = Commits(
             self._transactions, self._consumer, self._background, self._metrics, now_ms, self._reports
         )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from streams.errors import WrongSetup, install_hint
-from streams.models.files import Found
+from streams.models.files import ModelFolder
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def choose_backend(wanted: str, group: str, without: str) -> Backend:
     return "onnx" if onnx and wanted in ("auto", "onnx") else "torch"
 
 
-def load(kind: Kind, found: Found, backend: Backend, cache_dir: Path, threads: int) -> Any:
+def load(kind: Kind, found: ModelFolder, backend: Backend, cache_dir: Path, threads: int) -> Any:
     """The model, as an object of that class; `cache_dir` keeps its ONNX form."""
     with _quiet():
         if backend == "onnx":

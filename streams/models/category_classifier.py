@@ -34,7 +34,7 @@ class Signals(NamedTuple):
     """On which side of the line, in logits; positive is in scope."""
 
 
-class Found(NamedTuple):
+class Classified(NamedTuple):
     """What is found of one question."""
 
     category: str | None
@@ -73,7 +73,7 @@ class Categories:
         self._landmarks = landmarks.astype(np.float64)
         self._lengths = np.sqrt(np.array([squared_norm(row) for row in landmarks], dtype=np.float64))
 
-    def find(self, vector: Ints) -> Found:
+    def find(self, vector: Ints) -> Classified:
         """The category of a vector of record (dim)."""
         wide, length = vector.astype(np.float64), math.sqrt(squared_norm(vector))
         logits = self._labels.of(wide, length)
@@ -96,7 +96,7 @@ class Categories:
             )
         )
         score = round(blended, PLACES)
-        return Found(likeliest if score >= self.artefact.floor else None, likeliest, score, signals)
+        return Classified(likeliest if score >= self.artefact.floor else None, likeliest, score, signals)
 
 
 def load_categories(path: Path, embedder: str) -> Categories:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from streams.errors import WrongSetup
 from streams.models import files
 from streams.models.backends import WINDOW_CHARS_MAX, Backend, choose_backend, failures, load
-from streams.models.files import Found, Wanted
+from streams.models.files import ModelFolder, Wanted
 from streams.models.verifier import Pair
 from streams.settings import Verify
 
@@ -101,13 +101,13 @@ def load_model_verifier(settings: Verify, model: str, cache_dir: Path) -> CrossE
     return CrossEncoderVerifier(encoder, f"{found.name}@{found.tag}/{backend}", label, backend)
 
 
-def find_verifier(settings: Verify, model: str) -> tuple[Backend, Found]:
+def find_verifier(settings: Verify, model: str) -> tuple[Backend, ModelFolder]:
     """The backend, and the model's files, found and checked. Raises WrongSetup."""
     backend = choose_backend(settings.backend, "verify", "verify.backend to words")
     return backend, files.find(Wanted("verify", model, settings.sha256, settings.allow_download))
 
 
-def _label(found: Found) -> int | None:
+def _label(found: ModelFolder) -> int | None:
     """Which output of the model says `the same`. Raises WrongSetup for a model that does not say it."""
     from transformers import AutoConfig
 

@@ -31,7 +31,7 @@ class Wanted(NamedTuple):
     """A package that brings it along, in its folder `model`."""
 
 
-class Found(NamedTuple):
+class ModelFolder(NamedTuple):
     """A model on this machine."""
 
     folder: Path
@@ -46,7 +46,7 @@ class Found(NamedTuple):
         return self.sha256[:12]
 
 
-def find(wanted: Wanted) -> Found:
+def find(wanted: Wanted) -> ModelFolder:
     """The model's files, fetched when they are nowhere here and that is allowed.
 
     Raises WrongSetup when there are none, or none of the expected hash.
@@ -56,7 +56,7 @@ def find(wanted: Wanted) -> Found:
     found = _sha256(folder, wanted.group)
     if wanted.sha256 is not None:
         check_same(wanted.sha256, found, str(folder), wanted.group)
-    return Found(folder, found, _slug(wanted.model))
+    return ModelFolder(folder, found, _slug(wanted.model))
 
 
 def check_same(expected: str, found: str, model: str, group: str) -> None:

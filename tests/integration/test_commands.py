@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from ops.cli import main
-from ops.control.client import Order
+from ops.control.client import ControlClient
 from ops.terminal import exit_codes
 from schemas.base import Sealed
 from schemas.control import Command, Invalidate, Judge, PolicyInForce, SetPolicy, Switch, decode_command
@@ -69,14 +69,14 @@ def commands(cluster: KafkaCluster) -> list[Command]:
 class Waiting:
     """A wait in a thread of its own."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, client: ControlClient) -> None:
         self.result: int | Exception | None = None
-        self._thread = threading.Thread(target=self._wait, args=(order,), daemon=True)
+        self._thread = threading.Thread(target=self._wait, args=(client,), daemon=True)
         self._thread.start()
 
-    def _wait(self, order: Order) -> None:
+    def _wait(self, client: ControlClient) -> None:
         try:
-            self.result = order.wait(60)
+            self.result = client.wait(60)
         except Exception as problem:  # noqa: BLE001 - looked at by the test
             self.result = problem
 
@@ -89,59 +89,59 @@ class Waiting:
 
 
 def test_a_command_is_done_when_every_shard_has_acknowledged_it(cluster: KafkaCluster, settings: Settings) -> None:
-    order = Order(settings)
+    client = ControlClient(settings)
     acknowledge(cluster, "lookup", [str(shard) for shard in ALL], 99)  # before it was placed: of another journal
-    version = order.place(SWITCH)
-    waiting = Waiting(order)
+    version = client.send(SWITCH)
+    waiting = Waiting(client)
     acknowledge(cluster, "lookup", ["0", "1", "2"], version + 3)
     acknowledge(cluster, "lookup", ["3"], version - 1)
     with pytest.raises(
         ClusterFailed, match=r"shard 3 has not acknowledged after 0\.3 s: are they running\? The command"
     ):
-        _as_if_taken(order).wait(0.3)
+        _as_if_taken(client).wait(0.3)
     assert waiting.result is None
     acknowledge(cluster, "lookup", ["3"], version)
     assert waiting.end() == version
 
 
-def _as_if_taken(order: Order) -> Order:
+def _as_if_taken(client: ControlClient) -> ControlClient:
     """The order, with a govern that has taken the command."""
-    order._taken = lambda: True  # type: ignore[method-assign]
-    return order
+    client._taken = lambda: True  # type: ignore[method-assign]
+    return client
 
 
 def test_a_policy_waits_for_every_member_of_classify_and_populate(cluster: KafkaCluster, settings: Settings) -> None:
-    order = Order(settings)
+    client = ControlClient(settings)
     with acknowledging(settings, ALL), member(settings, "classify", "requests") as first:
-        version = order.place(SET)
-        waiting = Waiting(order)
+        version = client.send(SET)
+        waiting = Waiting(client)
         with pytest.raises(ClusterFailed, match="1 of 1 classify worker has not acknowledged"):
-            _as_if_taken(order).wait(1)
+            _as_if_taken(client).wait(1)
         assert waiting.result is None
         acknowledge(cluster, "classify", [first], version)
         assert waiting.end() == version
 
 
 def test_a_member_that_leaves_is_not_waited_for(cluster: KafkaCluster, settings: Settings) -> None:
-    order = Order(settings)
+    client = ControlClient(settings)
     with acknowledging(settings, ALL):
         with member(settings, "populate", "completions"):
-            version = order.place(SET)
-            waiting = Waiting(order)
+            version = client.send(SET)
+            waiting = Waiting(client)
             eventually(lambda: any(cluster.scan("acknowledgements", 0)))
             assert waiting.result is None
         assert waiting.end() == version
 
 
 def test_other_commands_wait_for_the_shards_alone(settings: Settings) -> None:
-    order = Order(settings)
+    client = ControlClient(settings)
     with acknowledging(settings, ALL), member(settings, "classify", "requests"):
-        assert order.place(SWITCH) == order.wait(30)
+        assert client.send(SWITCH) == client.wait(30)
 
 
 def test_a_refusal_is_told_with_its_reason(cluster: KafkaCluster, settings: Settings) -> None:
-    order = Order(settings)
-    version = order.place(Judge(who="ana", decision_id="1-2-x", correct=False))
+    client = ControlClient(settings)
+    version = client.send(Judge(who="ana", decision_id="1-2-x", correct=False))
     record = Record("control", 0, version, 0, None, b"{}")
     refusal = Refusal(RefusalCode.BAD_FIELD, "decision_id: no such decision")
     write(
@@ -150,7 +150,7 @@ def test_a_refusal_is_told_with_its_reason(cluster: KafkaCluster, settings: Sett
         dead_letter(record, refusal, "govern"),
     )
     with pytest.raises(CommandRefused, match="bad_field: decision_id: no such decision"):
-        order.wait(30)
+        client.wait(30)
 
 
 def test_without_govern_it_says_so_and_the_command_stands(capsys: Out, cluster: KafkaCluster) -> None:

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from ops.cli import main
-from ops.control.client import Order
+from ops.control.client import ControlClient
 from ops.observe.doctor import examine
 from ops.terminal import exit_codes
 from schemas.acknowledgements import Acknowledgement
@@ -75,24 +75,24 @@ def test_a_policy_is_applied_once_and_shown(settings: Settings, capsys: Out) -> 
 
 def test_a_policy_that_is_reported_is_folded_by_every_shard(settings: Settings) -> None:
     with cluster(settings):
-        order = Order(settings)
-        version = order.place(SetPolicy(who="ana", policy=Policy(categories={"a": CategoryPolicy()})))
-        assert order.wait(30) == version
-        told = [Acknowledgement.decode(record.value or b"") for record in order.cluster.scan("acknowledgements", 0)]
+        client = ControlClient(settings)
+        version = client.send(SetPolicy(who="ana", policy=Policy(categories={"a": CategoryPolicy()})))
+        assert client.wait(30) == version
+        told = [Acknowledgement.decode(record.value or b"") for record in client.cluster.scan("acknowledgements", 0)]
     assert {each.worker for each in told if each.version == version} == {str(n) for n in range(PARTITIONS_MAX)}
 
 
 def test_a_change_that_was_overtaken_is_refused_with_the_reason(settings: Settings) -> None:
     first, second = (Policy(categories={name: CategoryPolicy()}) for name in ("a", "b"))
     with cluster(settings):
-        order = Order(settings)
-        order.place(SetPolicy(who="ana", policy=first))
-        seen = order.wait(30)
-        order.place(SetPolicy(who="ana", policy=second, expected_version=seen))
-        order.wait(30)
-        order.place(SetPolicy(who="ben", policy=first, expected_version=seen))
+        client = ControlClient(settings)
+        client.send(SetPolicy(who="ana", policy=first))
+        seen = client.wait(30)
+        client.send(SetPolicy(who="ana", policy=second, expected_version=seen))
+        client.wait(30)
+        client.send(SetPolicy(who="ben", policy=first, expected_version=seen))
         with pytest.raises(CommandRefused, match="stale_command"):
-            order.wait(30)
+            client.wait(30)
 
 
 def test_the_second_of_two_operators_is_told_who_was_faster(

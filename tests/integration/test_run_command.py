@@ -38,7 +38,7 @@ class Run:
 
     def __init__(self, settings: Settings, *arguments: str, **environ: str) -> None:
         self.file = settings.state_dir / "run.json"
-        self.log = settings.state_dir.parent / "run.log"
+        self.cluster = settings.state_dir.parent / "run.log"
         kept = {key: value for key, value in os.environ.items() if not key.startswith("REFRAIN_")}
         mine = {
             "REFRAIN_KAFKA": settings.kafka,
@@ -47,7 +47,7 @@ class Run:
             "REFRAIN_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
             **environ,
         }
-        with self.log.open("wb") as log:
+        with self.cluster.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "ops.cli", "run", *arguments], env={**kept, **mine}, stderr=log
             )
@@ -63,7 +63,7 @@ class Run:
         return len(rows) == count and all(row["port"] and _is_ready(row["port"]) for row in rows)
 
     def said(self) -> str:
-        return self.log.read_text()
+        return self.cluster.read_text()
 
 
 @pytest.fixture

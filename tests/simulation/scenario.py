@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from ops.ask.client import Client, Reply
-from ops.control.client import Order
+from ops.control.client import ControlClient
 from schemas.control import SetPolicy
 from schemas.policy import Policy
 from schemas.requests import Request
@@ -92,11 +92,11 @@ def _phases(bench: Bench) -> None:
 
 
 def _put_policy_in_force(bench: Bench) -> None:
-    order = Order(bench.settings)
-    before = order.in_force()
+    client = ControlClient(bench.settings)
+    before = client.in_force()
     expected = None if before is None else before.version
-    order.place(SetPolicy(who="fault run", policy=_policy(bench.run), expected_version=expected))
-    order.wait(30.0)
+    client.place(SetPolicy(who="fault run", policy=_policy(bench.run), expected_version=expected))
+    client.wait(30.0)
 
 
 def _policy(run: Run) -> Policy:

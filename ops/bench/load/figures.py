@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ops.bench.load.run import Mode, Moved, Run, Seen, Told
+from ops.bench.load.run import Mode, Moved, Run, Told, Tracked
 from ops.bench.load.scenario import CATEGORIES, CODER, SLOTS, START_MS, Phase, mean_service_s
 from schemas.responses import Outcome
 from streams.settings import Adapt
@@ -177,7 +177,7 @@ def _steps(moved: Sequence[Moved], start: int, end: int) -> list[float]:
     return [each.load - was for each, was in zip(mine, before, strict=False) if each.at_ms >= start]
 
 
-def _overload_end(after: Sequence[Seen], window_ms: int) -> int | None:
+def _overload_end(after: Sequence[Tracked], window_ms: int) -> int | None:
     since: int | None = None
     for each in after:
         since = None if each.over else since if since is not None else each.at_ms

@@ -90,7 +90,7 @@ class Moved(NamedTuple):
     load: float
 
 
-class Seen(NamedTuple):
+class Tracked(NamedTuple):
     """The overloaded model at one moment: whether its sample is over its targets, and its load in the shard."""
 
     at_ms: int
@@ -103,7 +103,7 @@ class Run(NamedTuple):
 
     told: list[Told]
     moved: list[Moved]
-    seen: list[Seen]
+    seen: list[Tracked]
 
 
 def asked_records(
@@ -144,7 +144,7 @@ class _Simulation:
         self._decisions: dict[int, Decision] = {}
         self._answers: dict[int, tuple[bool, bool]] = {}
         self._moved: list[Moved] = []
-        self._seen: list[Seen] = []
+        self._seen: list[Tracked] = []
         self._report_ms = START_MS
 
     def run(self) -> Run:
@@ -231,7 +231,7 @@ class _Simulation:
             report = ReportLoad.decode(command.value or b"")
             self._tell(report.model, report.load, report.valid_until_ms, now_ms)
         self._fold(Tick(), now_ms)
-        self._seen.append(Seen(now_ms, over, self._shard.load_of(CODER)))
+        self._seen.append(Tracked(now_ms, over, self._shard.load_of(CODER)))
 
     def _is_over(self, sample: LoadSample) -> bool:
         return load_of(Smoothed(sample.latency_p95_ms, sample.queue_depth), self._policy.models[sample.model]) > 0

@@ -33,7 +33,7 @@ _NOUNS = (
 ).split()
 
 
-class Asked(NamedTuple):
+class TimedQuestion(NamedTuple):
     """A question of a tenant."""
 
     tenant: str
@@ -50,7 +50,7 @@ class Traffic(NamedTuple):
 def traffic(known: int, count: int, seed: int) -> Traffic:
     """`known` questions to be remembered, then `count` of the mix."""
     draw = random.Random(seed)
-    asked = [Asked(_tenant(draw), _question(draw)) for _ in range(known)]
+    asked = [TimedQuestion(_tenant(draw), _question(draw)) for _ in range(known)]
     return Traffic([_request(each) for each in asked], [_request(each) for each in _mixed(draw, asked, count)])
 
 
@@ -61,16 +61,16 @@ def policy() -> Policy:
     return Policy(categories={CATEGORY: category}, models={MODEL: ModelPolicy()}, limits=limits)
 
 
-def _mixed(draw: random.Random, asked: list[Asked], count: int) -> Iterator[Asked]:
+def _mixed(draw: random.Random, asked: list[TimedQuestion], count: int) -> Iterator[TimedQuestion]:
     for _ in range(count):
         share = draw.random()
         if share < EXACT:
             yield draw.choice(asked)
         elif share < EXACT + NEAR:
             known = draw.choice(asked)
-            yield Asked(known.tenant, f"{known.text[:-1]}, please?")
+            yield TimedQuestion(known.tenant, f"{known.text[:-1]}, please?")
         else:
-            yield Asked(_tenant(draw), _question(draw))
+            yield TimedQuestion(_tenant(draw), _question(draw))
 
 
 def _tenant(draw: random.Random) -> str:
@@ -82,6 +82,6 @@ def _question(draw: random.Random) -> str:
     return f"What does {words[0]} {words[1]} mean for {words[2]} {words[3]} and {words[4]} {words[5]}?"
 
 
-def _request(asked: Asked) -> bytes:
+def _request(asked: TimedQuestion) -> bytes:
     body = {"model": MODEL, "messages": [{"role": "user", "content": asked.text}]}
     return Request(tenant=asked.tenant, category=CATEGORY, body=body).encode()

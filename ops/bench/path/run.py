@@ -22,7 +22,7 @@ from ops.bench.path.client import BenchClient
 from ops.bench.path.questions import TENANTS, Traffic, policy, traffic
 from ops.bench.path.workers import echo, refrain
 from ops.cluster.connection import reach
-from ops.control.client import Order
+from ops.control.client import ControlClient
 from ops.terminal.output import counted
 from ops.topics.admin import create
 from schemas.control import SetPolicy
@@ -184,8 +184,8 @@ def _running(settings: Settings, prefix: str, names: Sequence[str], variables: d
             Path(models).mkdir(parents=True, exist_ok=True)
             link.symlink_to(models)
         with refrain(mine, names, variables):
-            order = Order(mine)
-            order.place(SetPolicy(who="bench", policy=policy()))
+            order = ControlClient(mine)
+            order.send(SetPolicy(who="bench", policy=policy()))
             order.wait(30)
             client = BenchClient(mine)
             try:

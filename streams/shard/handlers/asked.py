@@ -25,7 +25,7 @@ from streams.shard.adaptation import terms
 from streams.shard.columns import DOUBTS, FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
 from streams.shard.index.entries import IndexedEntry
 from streams.shard.outcome import FoldResult, decided, summary
-from streams.shard.search.question import Question, VerificationState
+from streams.shard.search.question import ShardQuestion, VerificationState
 from streams.shard.search.search import Verdict, coalesce_with, look_up
 from streams.shard.state import Shard, StoredAnswer
 
@@ -61,14 +61,14 @@ def on_asked(
     seen = None if asked.seen.policy_version == shard.policy.version else asked.seen
     judged = shard.judged.get(asked.category, "")
     in_force = terms(category, judged, shard.load_of(asked.model), seen)
-    question = Question.of(asked, in_force, policy.limits, second)
+    question = ShardQuestion.of(asked, in_force, policy.limits, second)
     _check_dimensions(shard, question)
     if deadline_at_ms <= shard.time_ms:
         return _refuse(context, question, Verdict(Reason.DEADLINE_PASSED), RefusalCode.DEADLINE, "the deadline is over")
     return _decide(context, question, deadline_at_ms)
 
 
-def _decide(context: _Context, question: Question, deadline_at_ms: int) -> None:
+def _decide(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> None:
     shard, asked = context.shard, context.asked
     observing = CacheMode.OBSERVE is asked.mode or Cacheable.OBSERVE in (question.policy.cache, asked.seen.cache)
     refreshing = asked.mode is CacheMode.REFRESH
@@ -101,7 +101,7 @@ def _decide(context: _Context, question: Question, deadline_at_ms: int) -> None:
     return _wait(context, question, verdict, Outcome.MISS, flight.forward_id, deadline_at_ms, flight)
 
 
-def _raise_doubt(context: _Context, question: Question, seen: IndexedEntry, deadline_at_ms: int) -> None:
+def _raise_doubt(context: _Context, question: ShardQuestion, seen: IndexedEntry, deadline_at_ms: int) -> None:
     """Ask for a second opinion; the question is decided when it comes, or when it does not in time."""
     shard, asked, record, out = context
     wait_ms = question.limits.verify_timeout_ms
@@ -128,7 +128,7 @@ def _raise_doubt(context: _Context, question: Question, seen: IndexedEntry, dead
     out.effects.append(Outgoing("doubts", asked.id.encode(), raised.encode()))
 
 
-def _serve_stale(context: _Context, question: Question, verdict: Verdict) -> None:
+def _serve_stale(context: _Context, question: ShardQuestion, verdict: Verdict) -> None:
     """Serve the old answer, this once, and have a new one fetched, unless one is on its way."""
     deadline_at_ms = context.shard.time_ms + question.limits.answer_timeout_ms
     join = coalesce_with(context.shard, question, deadline_at_ms)
@@ -142,7 +142,7 @@ def _serve_stale(context: _Context, question: Question, verdict: Verdict) -> Non
 
 def _serve(
     context: _Context,
-    question: Question,
+    question: ShardQuestion,
     verdict: Verdict,
     forward_id: str | None = None,
     changes: Sequence[Change] = (),
@@ -174,7 +174,7 @@ def _serve(
 
 def _wait(
     context: _Context,
-    question: Question,
+    question: ShardQuestion,
     verdict: Verdict,
     outcome: Outcome,
     forward_id: str,
@@ -207,7 +207,7 @@ def _wait(
     out.decisions.append(decision.model_copy(update={"changes": digest_of(shard.recent)}))
 
 
-def _refuse(context: _Context, question: Question, verdict: Verdict, code: RefusalCode, message: str) -> None:
+def _refuse(context: _Context, question: ShardQuestion, verdict: Verdict, code: RefusalCode, message: str) -> None:
     asked = context.asked
     decision = _decision(context, question, verdict, Outcome.ERROR, None)
     response = refused(code, message, request_id=asked.request_id, tenant=asked.tenant, decision=summary(decision))
@@ -254,7 +254,7 @@ def _pass_through(context: _Context, reason: Reason) -> None:
     out.decisions.append(decision)
 
 
-def _flight(context: _Context, question: Question, deadline_at_ms: int) -> Flight:
+def _flight(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> Flight:
     asked = context.asked
     return Flight(
         **asked.question_key() | {"space": question.space},
@@ -293,7 +293,7 @@ def _deadline(shard: Shard, asked: Asked, policy: Policy | None) -> int:
     return longest_wait(shard.time_ms, asked.deadline_at_ms, Limits() if policy is None else policy.limits)
 
 
-def _check_dimensions(shard: Shard, question: Question) -> None:
+def _check_dimensions(shard: Shard, question: ShardQuestion) -> None:
     if question.query is None:
         return
     for known in (shard.entries.dimensions(question.namespace), shard.flights.dimensions(question.namespace)):
@@ -303,7 +303,7 @@ def _check_dimensions(shard: Shard, question: Question) -> None:
 
 def _decision(
     context: _Context,
-    question: Question,
+    question: ShardQuestion,
     verdict: Verdict,
     outcome: Outcome,
     forward_id: str | None,

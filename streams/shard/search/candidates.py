@@ -11,7 +11,7 @@ from schemas.decisions import Candidate, Guarded
 from streams import guards
 from streams.shard.index.entries import IndexedEntry
 from streams.shard.removal import is_withdrawn
-from streams.shard.search.question import Question
+from streams.shard.search.question import ShardQuestion
 from streams.shard.state import Shard
 
 FRESH, EXPIRED, WITHDRAWN, BELOW = "fresh", "expired", "withdrawn", "below_threshold"
@@ -38,7 +38,7 @@ class Assessed:
 class Candidates:
     """The candidates of one question, most similar first."""
 
-    def __init__(self, shard: Shard, question: Question) -> None:
+    def __init__(self, shard: Shard, question: ShardQuestion) -> None:
         self._shard = shard
         self._question = question
         self.looked: list[Assessed] = []
@@ -147,7 +147,7 @@ class Candidates:
         return self._shard.kept(each.seen).digest
 
 
-def guard(question: Question, cached: str, id_: str) -> tuple[str | None, list[Guarded]]:
+def guard(question: ShardQuestion, cached: str, id_: str) -> tuple[str | None, list[Guarded]]:
     """What the category's guards say of a cached question: the verdict that refuses it, and what each said.
 
     A guard that does not apply to the language refuses where the policy says so.

@@ -21,7 +21,7 @@ class VerificationState(NamedTuple):
     """Whether the last one did not come: no other is waited for."""
 
 
-class Question(NamedTuple):
+class ShardQuestion(NamedTuple):
     """A question as the shard sees it."""
 
     asked: Asked
@@ -44,7 +44,7 @@ class Question(NamedTuple):
         terms: TermsInForce,
         limits: Limits,
         second: VerificationState = VerificationState(),  # noqa: B008 - frozen
-    ) -> Question:
+    ) -> ShardQuestion:
         """Raises ValueError for a vector that is none."""
         space = "*" if terms.policy.scope == "shared" and asked.space == "*" else asked.tenant
         return cls(

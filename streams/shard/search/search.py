@@ -11,7 +11,7 @@ from streams.shard.index.vector_tables import Query
 from streams.shard.removal import is_invalidated
 from streams.shard.search import candidates
 from streams.shard.search.candidates import Assessed, Candidates, guard
-from streams.shard.search.question import Question
+from streams.shard.search.question import ShardQuestion
 from streams.shard.state import Shard
 
 DIFFERS_MAX = 8
@@ -46,7 +46,7 @@ class Verdict(NamedTuple):
     """Whether what is served was found by meaning, so that a second opinion counted where one is asked for."""
 
 
-def look_up(shard: Shard, question: Question) -> Verdict:
+def look_up(shard: Shard, question: ShardQuestion) -> Verdict:
     """The same text first, then the nearest by meaning that is above the threshold, young enough, and stands."""
     same = shard.entries.exact(question.namespace, question.text)
     if same is not None:
@@ -64,7 +64,7 @@ def look_up(shard: Shard, question: Question) -> Verdict:
     return _by_meaning(shard, question, question.query, same)
 
 
-def _by_meaning(shard: Shard, question: Question, query: Query, same: IndexedEntry | None) -> Verdict:
+def _by_meaning(shard: Shard, question: ShardQuestion, query: Query, same: IndexedEntry | None) -> Verdict:
     limits, now = question.limits, question.effective
     floor = min(now.threshold, question.policy.threshold_floor or now.threshold)
     search, found = shard.entries.nearest(question.namespace, query, limits.candidates, floor, limits.ef)
@@ -100,7 +100,7 @@ def _served(all_: Candidates, reason: Reason, search: str, chosen: Assessed) -> 
     )
 
 
-def _missed(shard: Shard, question: Question, all_: Candidates, search: str) -> Verdict:
+def _missed(shard: Shard, question: ShardQuestion, all_: Candidates, search: str) -> Verdict:
     best = all_.looked[0].similarity if all_.looked else None
     verdict = Verdict(Reason.BELOW_THRESHOLD, search, None, best, all_.listed(), tuple(all_.guarded))
     refusal = all_.refusal()
@@ -122,7 +122,7 @@ class Join(NamedTuple):
     guards: tuple[Guarded, ...]
 
 
-def coalesce_with(shard: Shard, question: Question, deadline_at_ms: int) -> Join | None:
+def coalesce_with(shard: Shard, question: ShardQuestion, deadline_at_ms: int) -> Join | None:
     """The flight that the question may wait for: it passes what a hit passes.
 
     A flight that ends long before the question's deadline would fail it without need.
@@ -146,7 +146,7 @@ def coalesce_with(shard: Shard, question: Question, deadline_at_ms: int) -> Join
     return None
 
 
-def _differs(shard: Shard, question: Question) -> tuple[str, ...]:
+def _differs(shard: Shard, question: ShardQuestion) -> tuple[str, ...]:
     other = shard.entries.same_text(question.text)
     if other is None:
         return ()

@@ -34,7 +34,7 @@ class Scripted(NamedTuple):
     delay_s: float = 0.0
 
 
-class Seen(NamedTuple):
+class CallLog(NamedTuple):
     """A call as it came; header names in lower case."""
 
     headers: dict[str, str]
@@ -47,7 +47,7 @@ class SimulatedServer:
     def __init__(self, settings: Upstream) -> None:
         self._settings = settings
         self.script: deque[Scripted] = deque()
-        self.seen: list[Seen] = []
+        self.seen: list[CallLog] = []
         self._port = 0
         self._loop = asyncio.new_event_loop()
         self._ending = asyncio.Event()
@@ -93,7 +93,7 @@ class SimulatedServer:
             body = from_json(data)
         except ValueError:
             body = None
-        self.seen.append(Seen({name.lower(): value for name, value in request.headers.items()}, body))
+        self.seen.append(CallLog({name.lower(): value for name, value in request.headers.items()}, body))
         if self.script:
             scripted = self.script.popleft()
             await asyncio.sleep(scripted.delay_s)

@@ -8,8 +8,8 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient
 
 from infra.demo.leaks import files_with, topics_with
-from infra.demo.run import Asked, deviations, summary, table
-from infra.demo.script import Question
+from infra.demo.run import AskedQuestion, deviations, summary, table
+from infra.demo.script import ScriptedQuestion
 from ops.ask.client import Reply
 from schemas.base import Sealed
 from schemas.journal import Answered
@@ -20,21 +20,23 @@ from streams.kafka.interface import Outgoing
 from streams.settings import Settings
 from tests.integration.make_topic import make_topic
 
-ORIGINAL = Question(question="Why?", category="chat", wave=1, expect="miss")
-REWORDING = Question(question="For what reason?", category="chat", wave=2, expect="hit", same_as="Why?")
-NEVER = Question(question="What are the symptoms?", category="medical", wave=1, expect="bypass")
+ORIGINAL = ScriptedQuestion(question="Why?", category="chat", wave=1, expect="miss")
+REWORDING = ScriptedQuestion(question="For what reason?", category="chat", wave=2, expect="hit", same_as="Why?")
+NEVER = ScriptedQuestion(question="What are the symptoms?", category="medical", wave=1, expect="bypass")
 
 
-def asked(question: Question, outcome: Outcome | None, answer: str = "Because.", latency_ms: float = 10.0) -> Asked:
+def asked(
+    question: ScriptedQuestion, outcome: Outcome | None, answer: str = "Because.", latency_ms: float = 10.0
+) -> AskedQuestion:
     request = Request(body={"model": "m", "messages": [{"role": "user", "content": question.question}]})
     if outcome is None:
-        return Asked(question, Reply(0, request, failure="no response within 60 s"))
+        return AskedQuestion(question, Reply(0, request, failure="no response within 60 s"))
     response = Response(
         outcome=outcome,
         body={"choices": [{"message": {"role": "assistant", "content": answer}}]},
         decision=DecisionSummary(id="1", category=question.category, reason="similar_text", similarity=0.9),
     )
-    return Asked(question, Reply(0, request, response, latency_ms))
+    return AskedQuestion(question, Reply(0, request, response, latency_ms))
 
 
 def test_nothing_deviates_when_all_is_as_expected() -> None:

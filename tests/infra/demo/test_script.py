@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.demo.script import POLICY, Demo, Question, read_demo
+from infra.demo.script import POLICY, Demo, ScriptedQuestion, read_demo
 from ops.policies.file import read_policy
 from schemas.control import PolicyInForce
 from schemas.policy import UNCATEGORISED, Cacheable, Policy
@@ -48,12 +48,12 @@ def vectors(embedder: Embedder, demo: Demo) -> dict[str, Ints]:
 
 
 @pytest.fixture(scope="module")
-def places(embedder: Embedder, demo: Demo, policy: Policy, vectors: dict[str, Ints]) -> dict[Question, str]:
+def places(embedder: Embedder, demo: Demo, policy: Policy, vectors: dict[str, Ints]) -> dict[ScriptedQuestion, str]:
     """The category that each question is given."""
     in_force = PolicyInForce(version=0, who="test", at_ms=0, policy=policy)
     router = Router(in_force, lambda texts: [quantise(row) for row in embedder.embed(texts)], embedder.identity)
 
-    def place(asked: Question) -> str:
+    def place(asked: ScriptedQuestion) -> str:
         body = {"messages": [{"role": "user", "content": asked.question}]}
         ask = RoutingInput("default", demo.model, (), asked.category, asked.question, body)
         return (router.place(ask) or router.by_meaning(vectors[asked.question])).category
@@ -78,14 +78,14 @@ def test_the_default_policy_can_be_read_and_keeps_one_category_out(policy: Polic
 
 
 @pytest.mark.model
-def test_questions_that_may_not_be_cached_are_recognised_and_no_others(places: dict[Question, str]) -> None:
+def test_questions_that_may_not_be_cached_are_recognised_and_no_others(places: dict[ScriptedQuestion, str]) -> None:
     for asked, category in places.items():
         assert (category == "medical") == (asked.expect == "bypass"), asked.question
 
 
 @pytest.mark.model
 def test_a_question_without_a_category_gets_that_of_the_question_it_rewords(
-    demo: Demo, places: dict[Question, str]
+    demo: Demo, places: dict[ScriptedQuestion, str]
 ) -> None:
     of = {asked.question: places[asked] for asked in demo.questions if asked.wave == 1}
     for asked, category in places.items():
@@ -96,7 +96,7 @@ def test_a_question_without_a_category_gets_that_of_the_question_it_rewords(
 
 @pytest.mark.model
 def test_rewordings_are_above_the_threshold_and_nearest_to_what_they_reword(
-    demo: Demo, policy: Policy, places: dict[Question, str], vectors: dict[str, Ints]
+    demo: Demo, policy: Policy, places: dict[ScriptedQuestion, str], vectors: dict[str, Ints]
 ) -> None:
     for asked in demo.questions:
         if asked.expect != "hit" or asked.question == asked.same_as:
@@ -117,7 +117,7 @@ def test_rewordings_pass_the_guards_of_their_category(demo: Demo, policy: Policy
 
 @pytest.mark.model
 def test_questions_that_must_miss_are_below_the_threshold_of_all_others(
-    demo: Demo, policy: Policy, places: dict[Question, str], vectors: dict[str, Ints]
+    demo: Demo, policy: Policy, places: dict[ScriptedQuestion, str], vectors: dict[str, Ints]
 ) -> None:
     for asked in demo.questions:
         if asked.expect != "miss":
@@ -134,7 +134,9 @@ def test_a_hit_must_name_an_earlier_question(tmp_path: Path) -> None:
         read_demo(path)
 
 
-def _rivals(asked: Question, demo: Demo, places: dict[Question, str], vectors: dict[str, Ints]) -> dict[str, float]:
+def _rivals(
+    asked: ScriptedQuestion, demo: Demo, places: dict[ScriptedQuestion, str], vectors: dict[str, Ints]
+) -> dict[str, float]:
     """The similarity of every other question that is kept by then, or may be, in the same category."""
     return {
         other.question: similarity(vectors[asked.question], vectors[other.question])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.control.acknowledged import Acknowledged, Group
+from ops.control.acknowledged import Acknowledged, GroupProgress
 from schemas.acknowledgements import Acknowledgement
 
 
@@ -20,7 +20,7 @@ def after(*records: bytes | None, version: int = 5) -> Acknowledged:
 
 
 def test_a_command_holds_when_every_shard_and_every_member_has_acknowledged_it() -> None:
-    groups = {"classify": Group(frozenset({"c-1"})), "populate": Group(frozenset({"p-1"}))}
+    groups = {"classify": GroupProgress(frozenset({"c-1"})), "populate": GroupProgress(frozenset({"p-1"}))}
     most = (said("lookup", "0", 5), said("lookup", "1", 9), said("classify", "c-1", 5))
     assert not after(*most).standing(range(2), groups).complete
     assert after(*most, said("populate", "p-1", 6)).standing(range(2), groups).complete
@@ -31,18 +31,18 @@ def test_an_earlier_command_is_not_this_one() -> None:
 
 
 def test_a_group_without_members_is_not_waited_for() -> None:
-    assert after(said("lookup", "0", 5)).standing(range(1), {"classify": Group()}).complete
+    assert after(said("lookup", "0", 5)).standing(range(1), {"classify": GroupProgress()}).complete
 
 
 def test_a_group_that_is_being_shared_out_is_looked_at_again() -> None:
-    standing = after(said("lookup", "0", 5)).standing(range(1), {"classify": Group(settled=False)})
+    standing = after(said("lookup", "0", 5)).standing(range(1), {"classify": GroupProgress(settled=False)})
     assert not standing.complete
     assert standing.missing() == "the group of classify is not settled"
 
 
 def test_a_member_that_has_left_is_not_waited_for_and_one_that_came_is() -> None:
     acknowledged = after(said("lookup", "0", 5), said("classify", "old", 5))
-    standing = acknowledged.standing(range(1), {"classify": Group(frozenset({"new"}))})
+    standing = acknowledged.standing(range(1), {"classify": GroupProgress(frozenset({"new"}))})
     assert standing.missing() == "1 of 1 classify worker has not acknowledged"
 
 
@@ -68,6 +68,8 @@ def test_missing_shards_are_named(done: tuple[int, ...], shards: int, missing: s
 
 def test_shards_and_workers_are_named_together() -> None:
     acknowledged = after(said("lookup", "0", 5), said("classify", "a", 5))
-    standing = acknowledged.standing((0, 3, 7), {"classify": Group(frozenset("ab")), "populate": Group()})
+    standing = acknowledged.standing(
+        (0, 3, 7), {"classify": GroupProgress(frozenset("ab")), "populate": GroupProgress()}
+    )
     assert standing.missing() == "shards 3, 7 and 1 of 2 classify workers have not acknowledged"
     assert standing.progress() == "1 of 3 shards, 1 of 2 classify, 0 of 0 populate"

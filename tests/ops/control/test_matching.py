@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ops.control.matching import Found, matching, rule_of
+from ops.control.matching import MatchingEntry, matching, rule_of
 from schemas.base import Near, Sealed, Source
 from schemas.control import Invalidate
 from schemas.documents import Entry
@@ -51,7 +51,9 @@ IDS = [wire_id(0, 1, JOURNAL), wire_id(0, 2, JOURNAL), wire_id(1, 1, JOURNAL)]
 
 def test_everything_is_everything() -> None:
     assert found(ROWS, all=True) == IDS
-    assert matching(ROWS, rule_of(Invalidate(who="ana", all=True), NOW), JOURNAL)[0] == Found(IDS[0], "acme", "code")
+    assert matching(ROWS, rule_of(Invalidate(who="ana", all=True), NOW), JOURNAL)[0] == MatchingEntry(
+        IDS[0], "acme", "code"
+    )
 
 
 def test_selectors_narrow_together() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ops.control.served import Answer, answer_of, find, served
+from ops.control.served import ServedAnswer, answer_of, find, served
 from schemas.base import Sealed
 from schemas.decisions import Decision, Reason
 from schemas.journal import Answered, PolicySet, Tick
@@ -81,19 +81,19 @@ def test_what_would_have_been_served_was_not_and_a_refresh_is_another_answer(clu
 def test_an_answer_that_never_came_was_waited_for_all_the_same(cluster: MemoryCluster) -> None:
     found = find(cluster, "0-7-x", seconds())
     assert found is not None
-    assert answer_of(cluster, found) == Answer(None, "0-7-x")
+    assert answer_of(cluster, found) == ServedAnswer(None, "0-7-x")
     assert ids(cluster, "0-7-x") == ["0-7-x"]
 
 
 def test_what_went_past_the_cache_has_no_answer_to_judge(cluster: MemoryCluster) -> None:
     found = find(cluster, "0-6-x", seconds())
     assert found is not None
-    assert answer_of(cluster, found) == Answer(None, None)
-    assert served(cluster, Answer(None, None)) == []
+    assert answer_of(cluster, found) == ServedAnswer(None, None)
+    assert served(cluster, ServedAnswer(None, None)) == []
 
 
 @pytest.mark.parametrize("entry", ["1-2-another1", "7-2-journal-", "1-1-journal-", "1-99-journal-", "nonsense"])
 def test_the_forward_of_an_entry_that_the_journal_does_not_hold_is_not_known(
     cluster: MemoryCluster, entry: str
 ) -> None:
-    assert answer_of(cluster, decision("d", Outcome.HIT, entry_id=entry)) == Answer(entry, None)
+    assert answer_of(cluster, decision("d", Outcome.HIT, entry_id=entry)) == ServedAnswer(entry, None)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ops.topics.admin import Finding, Found, compare, planned
+from ops.topics.admin import Mismatch, TopicState, compare, planned
 from schemas.topics import TOPICS
 from streams.settings import Settings
 
@@ -14,30 +14,30 @@ SETTINGS = Settings(prefix="p.")
 
 
 @pytest.fixture
-def found() -> dict[str, Found]:
+def found() -> dict[str, TopicState]:
     return {
-        topic.name: Found("p." + topic.name, topic.partitions, 1, {**topic.config(), "min.insync.replicas": "1"})
+        topic.name: TopicState("p." + topic.name, topic.partitions, 1, {**topic.config(), "min.insync.replicas": "1"})
         for topic in TOPICS
     }
 
 
-def test_topics_as_planned_have_no_findings(found: dict[str, Found]) -> None:
+def test_topics_as_planned_have_no_findings(found: dict[str, TopicState]) -> None:
     assert compare(found, SETTINGS) == []
 
 
-def test_a_missing_topic_is_to_be_created(found: dict[str, Found]) -> None:
+def test_a_missing_topic_is_to_be_created(found: dict[str, TopicState]) -> None:
     del found["load"]
-    assert compare(found, SETTINGS) == [Finding("p.load", "missing", "run `refrain topics create`")]
+    assert compare(found, SETTINGS) == [Mismatch("p.load", "missing", "run `refrain topics create`")]
 
 
-def test_journal_and_documents_must_have_the_same_number_of_partitions(found: dict[str, Found]) -> None:
+def test_journal_and_documents_must_have_the_same_number_of_partitions(found: dict[str, TopicState]) -> None:
     found["journal"] = replace(found["journal"], partitions=16)
     (finding,) = compare(found, SETTINGS)
     assert finding.problem == "16 partitions, but p.documents has 32"
     assert finding.serious
 
 
-def test_a_topic_whose_order_counts_must_have_one_partition(found: dict[str, Found]) -> None:
+def test_a_topic_whose_order_counts_must_have_one_partition(found: dict[str, TopicState]) -> None:
     found["control"] = replace(found["control"], partitions=2)
     assert compare(found, SETTINGS)[0].problem == "2 partitions, not 1"
 
@@ -52,7 +52,7 @@ def test_a_topic_whose_order_counts_must_have_one_partition(found: dict[str, Fou
     ],
 )
 def test_a_setting_that_differs_is_told_with_the_command_that_mends_it(
-    found: dict[str, Found], topic: str, key: str, value: str
+    found: dict[str, TopicState], topic: str, key: str, value: str
 ) -> None:
     row = found[topic]
     found[topic] = replace(row, config={**row.config, key: value})
@@ -62,7 +62,7 @@ def test_a_setting_that_differs_is_told_with_the_command_that_mends_it(
     assert finding.serious
 
 
-def test_fewer_replicas_than_wanted_are_a_warning(found: dict[str, Found]) -> None:
+def test_fewer_replicas_than_wanted_are_a_warning(found: dict[str, TopicState]) -> None:
     findings = compare(found, Settings(prefix="p.", replication=3))
     assert {finding.serious for finding in findings} == {False}
     assert len(findings) == len(TOPICS)

@@ -12,9 +12,9 @@ from streams.adapt.load_window import (
     FUTURE_MAX_MS,
     SAMPLES_MAX,
     SERIES_MAX,
+    LoadReports,
     LoadWindow,
     Report,
-    Reports,
     Smoothed,
     load_of,
 )
@@ -119,36 +119,36 @@ def test_the_load_is_always_between_0_and_1(latency: float, queue: float, weight
 
 
 @pytest.fixture
-def reports() -> Reports:
-    return Reports(0.1, 30_000, 1_000)
+def reports() -> LoadReports:
+    return LoadReports(0.1, 30_000, 1_000)
 
 
-def test_a_change_under_the_step_is_ignored_until_it_adds_up(reports: Reports) -> None:
+def test_a_change_under_the_step_is_ignored_until_it_adds_up(reports: LoadReports) -> None:
     assert reports.due({"m": 0.09}, 0) == []
     assert reports.due({"m": 0.1}, 0) == [Report("m", 0.1, 30_000)]
     assert reports.due({"m": 0.19}, 1) == []
     assert reports.due({"m": 0.2}, 2) == [Report("m", 0.2, 30_002)]
 
 
-def test_a_return_to_nothing_is_always_told(reports: Reports) -> None:
+def test_a_return_to_nothing_is_always_told(reports: LoadReports) -> None:
     reports.due({"m": 0.1}, 0)
     reports.due({"m": 0.04}, 0)
     assert reports.due({"m": 0.0}, 1) == [Report("m", 0.0, 30_001)]
     assert reports.due({"m": 0.0}, 2) == []
 
 
-def test_a_load_that_lasts_is_told_again_before_its_time_runs_out(reports: Reports) -> None:
+def test_a_load_that_lasts_is_told_again_before_its_time_runs_out(reports: LoadReports) -> None:
     reports.due({"m": 0.5}, 0)
     assert reports.due({"m": 0.52}, 19_999) == []
     assert reports.due({"m": 0.52}, 20_000) == [Report("m", 0.5, 50_000)]
 
 
-def test_no_load_is_not_told_again(reports: Reports) -> None:
+def test_no_load_is_not_told_again(reports: LoadReports) -> None:
     assert reports.due({"m": 0.0}, 0) == []
     assert reports.due({"m": 0.0}, 25_000) == []
 
 
-def test_a_model_without_samples_is_left_to_run_out(reports: Reports) -> None:
+def test_a_model_without_samples_is_left_to_run_out(reports: LoadReports) -> None:
     reports.due({"m": 0.5}, 0)
     assert reports.due({}, 29_000) == []
     assert reports.due({"m": 0.05}, 31_000) == []
@@ -158,7 +158,7 @@ def test_a_model_without_samples_is_left_to_run_out(reports: Reports) -> None:
 @pytest.mark.parametrize("demand", [1.05, 1.1, 1.2, 1.3])
 def test_the_relief_that_a_report_brings_does_not_make_the_load_swing(demand: float) -> None:
     targets = ModelPolicy(latency_weight=0.0, queue_target=12)
-    window, reports = LoadWindow(10_000), Reports(0.1, 30_000, 1_000)
+    window, reports = LoadWindow(10_000), LoadReports(0.1, 30_000, 1_000)
     queue, told, loads = 0.0, 0.0, []
     for now_ms in range(0, 3_600_000, 1_000):
         # Full load spares the model a fourth of its calls; each second it works off two.

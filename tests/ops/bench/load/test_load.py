@@ -14,7 +14,7 @@ from ops.bench.load.bench import Plan, run
 from ops.bench.load.figures import bounds, movement, returns, spread
 from ops.bench.load.model import Call, Connector, Done
 from ops.bench.load.questions import Intent, made, read_pairs
-from ops.bench.load.run import Moved, Run, Seen
+from ops.bench.load.run import Moved, Run, Tracked
 from ops.bench.load.scenario import CATEGORIES, CODER, NEAR_MISSES, START_MS, Phase, capacity_rps
 from ops.bench.load.traffic import traffic
 from ops.cli import app
@@ -175,7 +175,7 @@ def test_movement_counts_changes_and_turns() -> None:
     phases = (Phase("overload", 120, 2.0),)
     loads = [(1, 0.5), (2, 0.6), (61, 0.5), (70, 0.7), (80, 0.5)]
     moved = [Moved(START_MS + at * 1_000, CODER, load) for at, load in loads]
-    seen = [Seen(START_MS + 60_000, True, 0.6), Seen(START_MS + 90_000, True, 0.5)]
+    seen = [Tracked(START_MS + 60_000, True, 0.6), Tracked(START_MS + 90_000, True, 0.5)]
     told = movement(Run([], moved, seen), phases)
     assert told["overload, then"] == {"changes_per_min": 3, "turns_per_min": 2, "lowest": 0.5, "highest": 0.6}
 
@@ -183,7 +183,7 @@ def test_movement_counts_changes_and_turns() -> None:
 def test_the_return_to_base_counts_from_the_end_of_the_overload() -> None:
     phases = (Phase("overload", 10, 2.0), Phase("rest", 60, 0.5))
     _, fell = bounds(phases)["overload"]
-    seen = [Seen(fell + at * 1_000, at < 20, 0.0 if at >= 25 else 1.0) for at in range(60)]
+    seen = [Tracked(fell + at * 1_000, at < 20, 0.0 if at >= 25 else 1.0) for at in range(60)]
     found = returns(Run([], [], seen), phases, 10_000)
     assert found == {"overload": {"windows_after_arrivals_fall": 2.5, "windows_after_overload": 0.5}}
 
