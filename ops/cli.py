@@ -14,18 +14,18 @@ import typer
 # processors from the workers beside this one (a fold took 243 us of processor time with two, 130 us with one).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from ops.ask import command as ask
-from ops.bench import command as bench
-from ops.categories import command as categories
-from ops.control import invalidate, judge, switch
-from ops.observe import doctor, stats, watch
-from ops.policies import command as policies
-from ops.quality import calibrate, evaluate
-from ops.run import command as run
-from ops.terminal import exit_codes
-from ops.terminal.options import Options
-from ops.topics import command as topics
-from streams.errors import DISTRIBUTION, RefrainError
+from refrain.ops.ask import command as ask
+from refrain.ops.bench import command as bench
+from refrain.ops.categories import command as categories
+from refrain.ops.control import invalidate, judge, switch
+from refrain.ops.observe import doctor, stats, watch
+from refrain.ops.policies import command as policies
+from refrain.ops.quality import calibrate, evaluate
+from refrain.ops.run import command as run
+from refrain.ops.terminal import exit_codes
+from refrain.ops.terminal.options import Options
+from refrain.ops.topics import command as topics
+from refrain.streams.errors import DISTRIBUTION, RefrainError
 
 EXITS = "\n\n".join(f"{code}  {meaning}" for code, meaning in exit_codes.TABLE)
 
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        from ops.run.logs import described
+        from refrain.ops.run.logs import described
 
         sys.stderr.write(f"refrain: unexpected {described(error)}: run again with --debug for the traceback\n")
         return exit_codes.FAILED

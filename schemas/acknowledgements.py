@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.base import Message, Millis
+from refrain.schemas.base import Message, Millis
 
 
 class Acknowledgement(Message):

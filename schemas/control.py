@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
-
-from schemas.base import Message, Millis, Name, Selection
-from schemas.policy import Policy
+from refrain.schemas.base import Message, Millis, Name, Selection
+from refrain.schemas.policy import Policy
 
 
 class Command(Message):

@@ -6,10 +6,9 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
-
-from schemas.base import Message, Micros, Millis, Part
-from schemas.policy import Guard
-from schemas.responses import Outcome
+from refrain.schemas.base import Message, Micros, Millis, Part
+from refrain.schemas.policy import Guard
+from refrain.schemas.responses import Outcome
 
 
 class Reason(StrEnum):

@@ -12,10 +12,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
-
-from schemas.base import Message, Millis, QuestionKey, Reply, Sealed, Selection
-from schemas.policy import Policy
-from schemas.responses import Outcome
+from refrain.schemas.base import Message, Millis, QuestionKey, Reply, Sealed, Selection
+from refrain.schemas.policy import Policy
+from refrain.schemas.responses import Outcome
 
 
 class Entry(QuestionKey, Message):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.base import Message, Millis, Sealed
+from refrain.schemas.base import Message, Millis, Sealed
 
 
 class DoubtRaised(Message):

@@ -9,9 +9,8 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
-
-from schemas.base import Message, Millis
-from schemas.responses import Problem
+from refrain.schemas.base import Message, Millis
+from refrain.schemas.responses import Problem
 
 
 class Forward(Message):

@@ -1,4 +1,4 @@
-"""JSON Schema files of every message, made from the models: `python -m schemas.generate`.
+"""JSON Schema files of every message, made from the models: `python -m refrain.schemas.generate`.
 
 They are for readers and writers in other languages; a test keeps them equal to the models.
 """
@@ -9,12 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from schemas import control, journal
-from schemas.acknowledgements import Acknowledgement
-from schemas.base import Message
-from schemas.control import PolicyInForce
-from schemas.decisions import Decision
-from schemas.documents import (
+from refrain.schemas import control, journal
+from refrain.schemas.acknowledgements import Acknowledgement
+from refrain.schemas.base import Message
+from refrain.schemas.control import PolicyInForce
+from refrain.schemas.decisions import Decision
+from refrain.schemas.documents import (
     Aging,
     Banned,
     Doubt,
@@ -32,13 +32,13 @@ from schemas.documents import (
     Waiting,
     Withdrawal,
 )
-from schemas.doubts import DoubtRaised
-from schemas.forwards import Completion, Forward
-from schemas.load import LoadSample
-from schemas.observations import Comparison, Observation
-from schemas.requests import Request
-from schemas.responses import Response
-from schemas.stats import ShardStats
+from refrain.schemas.doubts import DoubtRaised
+from refrain.schemas.forwards import Completion, Forward
+from refrain.schemas.load import LoadSample
+from refrain.schemas.observations import Comparison, Observation
+from refrain.schemas.requests import Request
+from refrain.schemas.responses import Response
+from refrain.schemas.stats import ShardStats
 
 FOLDER = Path(__file__).parent / "json"
 

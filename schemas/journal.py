@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
-
-from schemas.base import Message, Millis, Name, Part, QuestionKey, Reply, Sealed, Selection
-from schemas.policy import Cacheable, Policy
-from schemas.requests import CacheMode
-from schemas.responses import Outcome, Problem
+from refrain.schemas.base import Message, Millis, Name, Part, QuestionKey, Reply, Sealed, Selection
+from refrain.schemas.policy import Cacheable, Policy
+from refrain.schemas.requests import CacheMode
+from refrain.schemas.responses import Outcome, Problem
 
 
 class Origin(Part):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from schemas.base import Message, Micros, Millis, Sealed
+from refrain.schemas.base import Message, Micros, Millis, Sealed
 
 
 class NotCompared(StrEnum):

@@ -6,8 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field
-
-from schemas.base import Message, Millis, Name, Source
+from refrain.schemas.base import Message, Millis, Name, Source
 
 
 class CacheMode(StrEnum):

@@ -6,8 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
-
-from schemas.base import Message, Micros, Part
+from refrain.schemas.base import Message, Micros, Part
 
 
 class Outcome(StrEnum):

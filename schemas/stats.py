@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
-
-from schemas.base import Message, Millis, Part
-from schemas.documents import Tally
+from refrain.schemas.base import Message, Millis, Part
+from refrain.schemas.documents import Tally
 
 
 class CategoryNow(Part):

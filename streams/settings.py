@@ -1,4 +1,4 @@
-"""Every setting of a worker, read once at start into one frozen object (by `ops.config.settings`)."""
+"""Every setting of a worker, read once at start into one frozen object (by `refrain.ops.config.settings`)."""
 
 from __future__ import annotations
 

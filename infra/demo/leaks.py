@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
-
-from streams.kafka.config import connection
-from streams.settings import Settings
+from refrain.streams.kafka.config import connection
+from refrain.streams.settings import Settings
 
 READ_S = 10.0
 

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FILE = Path(__file__).resolve().parent / "demo.yaml"
-POLICY = Path(__file__).resolve().parent / "policies" / "default.yaml"
+POLICY = Path(__file__).resolve().parents[1] / "policies" / "default.yaml"
 
 
 class ScriptedQuestion(BaseModel):

@@ -18,7 +18,7 @@ from types import FrameType
 from infra.local import docker_broker, jar_broker
 from infra.local.jar_broker import BrokerFailed, Say
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"
 """All that the local service leaves: the broker's jars, data and logs, the workers' state. Ignored by git."""
 

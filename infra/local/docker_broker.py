@@ -14,7 +14,7 @@ import yaml
 
 from infra.local.jar_broker import READY_S, BrokerFailed, answers, free_ports, tail
 
-COMPOSE = Path(__file__).resolve().parent / "compose.yaml"
+COMPOSE = Path(__file__).resolve().parents[1] / "kafka" / "compose.yaml"
 PORT_SETTING = "${KAFKA_PORT:-9092}"
 VOLUME = "refrain-kafka"
 INFO_S = 5.0

@@ -23,9 +23,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ops.run.supervisor import is_alive
+from refrain.ops.run.supervisor import is_alive
 
-INFRA = Path(__file__).resolve().parent
+FILES = Path(__file__).resolve().parents[1] / "kafka"
 JAVA_MIN = 17
 FETCH_S = 600.0
 FORMAT_S = 60.0
@@ -108,7 +108,7 @@ def missing(libs: Path) -> str | None:
 def fetched(libs: Path) -> bool:
     """Whether the jars of this pom are there."""
     stamp = libs / "pom.xml"
-    return stamp.is_file() and stamp.read_bytes() == (INFRA / "pom.xml").read_bytes()
+    return stamp.is_file() and stamp.read_bytes() == (FILES / "pom.xml").read_bytes()
 
 
 def fetch(libs: Path, say: Say) -> None:
@@ -118,12 +118,12 @@ def fetch(libs: Path, say: Say) -> None:
     say("broker: fetching the jars of Apache Kafka with Maven (54 MB, once)")
     shutil.rmtree(libs, ignore_errors=True)
     libs.mkdir(parents=True)
-    command = ["mvn", "-q", "-B", "-f", str(INFRA / "pom.xml")]
+    command = ["mvn", "-q", "-B", "-f", str(FILES / "pom.xml")]
     command += ["dependency:copy-dependencies", f"-DoutputDirectory={libs}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_S, check=False, cwd=libs)
     if done.returncode != 0:
         raise BrokerFailed(f"Maven could not fetch the jars of Apache Kafka:\n{tail(done.stdout + done.stderr)}")
-    shutil.copyfile(INFRA / "pom.xml", libs / "pom.xml")
+    shutil.copyfile(FILES / "pom.xml", libs / "pom.xml")
 
 
 @contextmanager
@@ -241,7 +241,7 @@ def _start(libs: Path, folder: Path, further: str) -> tuple[subprocess.Popen[byt
     # It may hold passwords, and is the broker's alone.
     settings.touch(mode=0o600)
     settings.write_text((PROPERTIES + further).format(port=port, controller=controller, data=data))
-    java = ["java", "-Xmx512m", f"-Dlog4j2.configurationFile={INFRA / 'log4j2.properties'}", "-cp", f"{libs}/*"]
+    java = ["java", "-Xmx512m", f"-Dlog4j2.configurationFile={FILES / 'log4j2.properties'}", "-cp", f"{libs}/*"]
     if not (data / "meta.properties").exists():
         _format(java, settings)
     with (folder / "kafka.log").open("wb") as log:

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from pydantic import ValidationError
-
-from ops.cluster.connection import client, create_client, missing, unreachable
-from schemas.requests import Request
-from schemas.responses import Response
-from streams.kafka.producer_config import producer_config
+from refrain.ops.cluster.connection import client, create_client, missing, unreachable
+from refrain.schemas.requests import Request
+from refrain.schemas.responses import Response
+from refrain.streams.kafka.producer_config import producer_config
 
 if TYPE_CHECKING:
-    from streams.settings import Settings
+    from refrain.streams.settings import Settings
 
 HEADER = "refrain-ask-id"
 """Carried back by the response, as all headers of a request are."""

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from ops.terminal import exit_codes, output
-from ops.terminal.options import settings_of
-from streams.errors import BadInput
+from refrain.ops.terminal import exit_codes, output
+from refrain.ops.terminal.options import settings_of
+from refrain.streams.errors import BadInput
 
 if TYPE_CHECKING:
-    from ops.ask.client import Client, Reply
-    from schemas.requests import Request
+    from refrain.ops.ask.client import Client, Reply
+    from refrain.schemas.requests import Request
 
 MODES = ("use", "observe", "refresh", "bypass", "only")
 QUESTION_CHARS = 56
@@ -71,9 +70,9 @@ def ask(
     """
     if (question is None) == (file is None):
         raise typer.BadParameter("give a question, or a file of them with --file", param_hint="QUESTION")
-    from ops.ask.client import Client
-    from ops.ask.questions import Defaults, read_questions, request_of
-    from schemas.requests import CacheMode
+    from refrain.ops.ask.client import Client
+    from refrain.ops.ask.questions import Defaults, read_questions, request_of
+    from refrain.schemas.requests import CacheMode
 
     settings = settings_of(context)
     defaults = Defaults(model, category, tenant, system, CacheMode(cache), tuple(tag or ()))
@@ -172,7 +171,7 @@ def _with_progress(
 
 
 def _show_one(reply: Reply) -> None:
-    from ops.ask.questions import answer_of
+    from refrain.ops.ask.questions import answer_of
 
     response = reply.response
     if response is not None and response.error is not None:
@@ -183,7 +182,7 @@ def _show_one(reply: Reply) -> None:
 
 
 def _show_many(replies: Sequence[Reply]) -> None:
-    from ops.ask.questions import question_of
+    from refrain.ops.ask.questions import question_of
 
     rows = []
     for reply in replies:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
-
-from schemas.requests import CacheMode, Request
-from streams.errors import BadInput
+from refrain.schemas.requests import CacheMode, Request
+from refrain.streams.errors import BadInput
 
 
 @dataclass(frozen=True)

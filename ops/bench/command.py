@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from ops.terminal import options
-from ops.terminal.output import console, hint, say, table
+from refrain.ops.terminal import options
+from refrain.ops.terminal.output import console, hint, say, table
 
 app = typer.Typer(
     no_args_is_help=True, help="Measure the path through Kafka, or a shard and what it evicts without a broker."
@@ -51,7 +50,7 @@ def path(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
 ) -> None:
     """The path beside an empty echo and beside the model itself: latency at one rate, and the highest rates."""
-    from ops.bench.path import run as bench_path
+    from refrain.ops.bench.path import run as bench_path
 
     plan = bench_path.Plan(rate, seconds, warm_up, requests, lookups, seed, real_embedder)
     figures = bench_path.run(options.settings_of(context), plan, hint)
@@ -85,9 +84,8 @@ def evict(
     """What each order of eviction saves through a shard, beside a bound that none can reach."""
     import os
 
+    from refrain.ops.bench import evict
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from ops.bench import evict
 
     workload = evict.Workload(catalogue, requests, room, zipf, once, sigma)
     shown = console(stderr=True)
@@ -122,9 +120,9 @@ def shard(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
 ) -> None:
     """One shard without a broker: time of a fold beside a bare hnswlib query, recall, restore, memory."""
-    from ops.bench import shard as bench_shard
-    from ops.bench import vectors as bench_vectors
-    from schemas.policy import Limits
+    from refrain.ops.bench import shard as bench_shard
+    from refrain.ops.bench import vectors as bench_vectors
+    from refrain.schemas.policy import Limits
 
     settings = options.settings_of(context)
     shown = -1
@@ -191,10 +189,10 @@ def load(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
 ) -> None:
     """A model driven over its capacity and back, without a broker: what following the load spares it, and costs."""
-    from ops.bench.load import bench as bench_load
-    from ops.bench.load import questions as bench_load_questions
-    from ops.bench.load import table as bench_load_table
-    from streams.models.loading import load_embedder
+    from refrain.ops.bench.load import bench as bench_load
+    from refrain.ops.bench.load import questions as bench_load_questions
+    from refrain.ops.bench.load import table as bench_load_table
+    from refrain.streams.models.loading import load_embedder
 
     settings = options.settings_of(context)
     pairs = bench_load_questions.read_pairs(questions) if questions else bench_load_questions.made()

@@ -21,17 +21,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from schemas.base import Message, Reply, Sealed
-from schemas.journal import Answered, Asked, Origin, PolicySet, Seen
-from schemas.policy import Cacheable, CategoryPolicy, Eviction, Limits, Policy, Quota
-from schemas.responses import Outcome
-from streams.errors import BadInput
-from streams.kafka.interface import Record
-from streams.messaging.ids import decision_id
-from streams.shard.fold import fold
-from streams.shard.state import Shard
-from streams.store.memory import MemoryStore
+from refrain.schemas.base import Message, Reply, Sealed
+from refrain.schemas.journal import Answered, Asked, Origin, PolicySet, Seen
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Eviction, Limits, Policy, Quota
+from refrain.schemas.responses import Outcome
+from refrain.streams.errors import BadInput
+from refrain.streams.kafka.interface import Record
+from refrain.streams.messaging.ids import decision_id
+from refrain.streams.shard.fold import fold
+from refrain.streams.shard.state import Shard
+from refrain.streams.store.memory import MemoryStore
 
 TENANT, CATEGORY = "acme", "code"
 COST_MEDIAN_MS = 1_000

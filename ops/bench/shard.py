@@ -20,24 +20,23 @@ from typing import Any, NamedTuple
 
 import hnswlib
 import numpy as np
-
-from schemas.base import Reply, Sealed
-from schemas.decisions import Decision
-from schemas.documents import Entry, Meta, ShardPolicy, TableMode
-from schemas.journal import Asked, Origin, Seen
-from schemas.policy import Cacheable, CategoryPolicy, Guard, Limits, Policy, Quota
-from schemas.responses import Outcome
-from streams.kafka.interface import Record
-from streams.messaging.ids import decision_id
-from streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id
-from streams.shard.fold import fold
-from streams.shard.index.entries import namespace_of
-from streams.shard.index.hnsw import EF_CONSTRUCTION, SEED, M
-from streams.shard.loading import load_shard
-from streams.shard.state import BEHAVIOUR, Shard
-from streams.store.interface import Checkpoint
-from streams.store.rocksdb import RocksStore
-from streams.vectors import Floats, encode, quantise
+from refrain.schemas.base import Reply, Sealed
+from refrain.schemas.decisions import Decision
+from refrain.schemas.documents import Entry, Meta, ShardPolicy, TableMode
+from refrain.schemas.journal import Asked, Origin, Seen
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Guard, Limits, Policy, Quota
+from refrain.schemas.responses import Outcome
+from refrain.streams.kafka.interface import Record
+from refrain.streams.messaging.ids import decision_id
+from refrain.streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id
+from refrain.streams.shard.fold import fold
+from refrain.streams.shard.index.entries import namespace_of
+from refrain.streams.shard.index.hnsw import EF_CONSTRUCTION, SEED, M
+from refrain.streams.shard.loading import load_shard
+from refrain.streams.shard.state import BEHAVIOUR, Shard
+from refrain.streams.store.interface import Checkpoint
+from refrain.streams.store.rocksdb import RocksStore
+from refrain.streams.vectors import Floats, encode, quantise
 
 NEAR = 0.25
 """How far a question is turned from an entry: a cosine of about 0.97."""
@@ -284,7 +283,7 @@ def _rss() -> int:
 
 def sweep(units: Floats, seed: int, sizes: Sequence[int] = SWITCH_SIZES) -> Iterator[dict[str, float]]:
     """For each size up to that of the unit vectors (entries, dim): the median (us) of a scan and of an HNSW query."""
-    from streams.shard.index.vector_tables import Query, Table, Tables
+    from refrain.streams.shard.index.vector_tables import Query, Table, Tables
 
     generator = np.random.default_rng(seed)
     for size in (each for each in sizes if each <= len(units)):

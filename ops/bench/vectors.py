@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-
-from ops.data.lines import Unreadable, json_object, text_of, whole_lines_of
-from streams.errors import BadInput, WrongSetup
-from streams.models.embedder import Embedder
-from streams.models.loading import load_embedder
-from streams.settings import Embedding
-from streams.vectors import Floats
+from refrain.ops.data.lines import Unreadable, json_object, text_of, whole_lines_of
+from refrain.streams.errors import BadInput, WrongSetup
+from refrain.streams.models.embedder import Embedder
+from refrain.streams.models.loading import load_embedder
+from refrain.streams.settings import Embedding
+from refrain.streams.vectors import Floats
 
 EMBEDDED_MAX = 40_000
 """Questions that are embedded: a minute on two cores."""

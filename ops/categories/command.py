@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from ops.terminal import output
-from ops.terminal.options import settings_of
-from streams.errors import BadInput
+from refrain.ops.terminal import output
+from refrain.ops.terminal.options import settings_of
+from refrain.streams.errors import BadInput
 
 if TYPE_CHECKING:
-    from ops.categories.examples import Example, Taken
-    from ops.categories.figures import Figures
-    from streams.models.category_artifact import Artefact
-    from streams.models.embedder import Embedder
-    from streams.settings import Settings
-    from streams.vectors import Ints
+    from refrain.ops.categories.examples import Example, Taken
+    from refrain.ops.categories.figures import Figures
+    from refrain.streams.models.category_artifact import Artefact
+    from refrain.streams.models.embedder import Embedder
+    from refrain.streams.settings import Settings
+    from refrain.streams.vectors import Ints
 
 categories = typer.Typer(no_args_is_help=True, help="Train the classifier of categories on examples, and test it.")
 BATCH = 256
@@ -86,10 +85,10 @@ def train(
     refrain categories train --examples queries.jsonl.gz --category domain --label intent --split split
     --train train --train oos_train --validation val --validation oos_val --out categories.json
     """
-    from ops.categories.examples import digest, unique
-    from ops.categories.train import material
-    from ops.categories.train import train as trained
-    from streams.models.category_artifact import write
+    from refrain.ops.categories.examples import digest, unique
+    from refrain.ops.categories.train import material
+    from refrain.ops.categories.train import train as trained
+    from refrain.streams.models.category_artifact import write
 
     taken = _read(examples, text, category, label, split, outside_when)
     given = unique([*_part(taken, train_on, split, examples), *_outside(outside, text)])
@@ -131,8 +130,8 @@ def measure(
     refrain categories test --artefact categories.json --examples queries.jsonl.gz --category domain --split split
     --validation val --validation oos_val --json
     """
-    from streams.models.category_artifact import read_file
-    from streams.models.category_classifier import check_embedder
+    from refrain.streams.models.category_artifact import read_file
+    from refrain.streams.models.category_classifier import check_embedder
 
     held = read_file(artefact)
     taken = _read(examples, text, category, None, split, outside_when)
@@ -150,7 +149,7 @@ def measure(
 def _read(
     path: Path, text: str, category: str, label: str | None, split: str | None, outside_when: str | None
 ) -> Taken:
-    from ops.categories.examples import Fields, read_examples
+    from refrain.ops.categories.examples import Fields, read_examples
 
     field, equals, value = (outside_when or "").partition("=")
     if outside_when is not None and not (field and equals):
@@ -160,7 +159,7 @@ def _read(
 
 
 def _outside(path: Path | None, text: str) -> list[Example]:
-    from ops.categories.examples import read_outside
+    from refrain.ops.categories.examples import read_outside
 
     return [] if path is None else _told(read_outside(path, text)).of(())
 
@@ -186,14 +185,14 @@ def _part(taken: Taken, parts: Sequence[str] | None, split: str | None, path: Pa
 
 
 def _embedder(settings: Settings) -> Embedder:
-    from streams.models.loading import load_embedder
+    from refrain.streams.models.loading import load_embedder
 
     return load_embedder(settings.embedding, settings.state_dir / "models")
 
 
 def _vectors(embedder: Embedder, examples: Sequence[Example]) -> list[Ints | None]:
     """The vectors of record, None for a text without one."""
-    from streams.models.embedder import of_record
+    from refrain.streams.models.embedder import of_record
 
     texts = [example.text for example in examples]
     rows = [row for at in range(0, len(texts), BATCH) for row in embedder.embed(texts[at : at + BATCH])]
@@ -205,8 +204,8 @@ def _vectors(embedder: Embedder, examples: Sequence[Example]) -> list[Ints | Non
 
 
 def _figures(artefact: Artefact, embedder: Embedder, examples: Sequence[Example]) -> Figures:
-    from ops.categories.figures import figures
-    from streams.models.category_classifier import Categories
+    from refrain.ops.categories.figures import figures
+    from refrain.streams.models.category_classifier import Categories
 
     return figures(Categories(artefact), examples, _vectors(embedder, examples))
 
@@ -231,7 +230,7 @@ def _tell_made(artefact: Artefact, path: Path, figures: Figures | None, as_json:
 
 
 def _tell(figures: Figures) -> None:
-    from ops.categories.figures import TITLES, matrix, said
+    from refrain.ops.categories.figures import TITLES, matrix, said
 
     output.table(("figure", "share"), [(title, said(getattr(figures, name))) for name, title in TITLES.items()])
     columns, rows = matrix(figures)

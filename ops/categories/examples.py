@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ops.data.lines import BadLine, Row, rows, whole_lines_of
-from schemas.base import NAME_PATTERN
-from schemas.policy import UNCATEGORISED
-from streams.errors import BadInput
+from refrain.ops.data.lines import BadLine, Row, rows, whole_lines_of
+from refrain.schemas.base import NAME_PATTERN
+from refrain.schemas.policy import UNCATEGORISED
+from refrain.streams.errors import BadInput
 
 TEXT_CHARS_MAX = 100_000
 

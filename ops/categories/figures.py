@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ops.categories.examples import Example
-from ops.data.intervals import CONFIDENCE, Share, share
-from schemas.policy import UNCATEGORISED
-from streams.models.category_classifier import Categories
-from streams.vectors import Ints
+from refrain.ops.categories.examples import Example
+from refrain.ops.data.intervals import CONFIDENCE, Share, share
+from refrain.schemas.policy import UNCATEGORISED
+from refrain.streams.models.category_classifier import Categories
+from refrain.streams.vectors import Ints
 
 TITLES = {
     "accuracy": "likeliest category right, of in-scope",

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from streams.errors import BadInput
-from streams.models.category_classifier import PLACES
+from refrain.streams.errors import BadInput
+from refrain.streams.models.category_classifier import PLACES
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]

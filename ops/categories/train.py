@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from ops.categories.examples import Example
-from ops.categories.floor import Floor, area, floor_for
-from ops.terminal import output
-from streams.errors import BadInput
-from streams.models.category_artifact import Artefact, Blend, Made, plane, seal
-from streams.vectors import Ints, encode, quantise
+from refrain.ops.categories.examples import Example
+from refrain.ops.categories.floor import Floor, area, floor_for
+from refrain.ops.terminal import output
+from refrain.streams.errors import BadInput
+from refrain.streams.models.category_artifact import Artefact, Blend, Made, plane, seal
+from refrain.streams.vectors import Ints, encode, quantise
 
 FOLDS = 5
 EXAMPLES_MIN = FOLDS

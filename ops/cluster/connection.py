@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
-
-from streams.errors import ClusterFailed, Forbidden, Unreachable, WrongSetup
-from streams.kafka.authorization import forbidden
-from streams.kafka.config import connection
+from refrain.streams.errors import ClusterFailed, Forbidden, Unreachable, WrongSetup
+from refrain.streams.kafka.authorization import forbidden
+from refrain.streams.kafka.config import connection
 
 if TYPE_CHECKING:
-    from streams.settings import Settings
+    from refrain.streams.settings import Settings
 
 C = TypeVar("C")
 AWAY = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE})

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
-
-from ops.cluster.connection import client, create_client, missing, unreachable
+from refrain.ops.cluster.connection import client, create_client, missing, unreachable
 
 if TYPE_CHECKING:
-    from streams.settings import Settings
+    from refrain.streams.settings import Settings
 
 ADMIN_S = 10.0
 CLOSE = 100

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ops.terminal import output
+from refrain.ops.terminal import output
 
 if TYPE_CHECKING:
-    from streams.kafka.interface import Cluster, Record
+    from refrain.streams.kafka.interface import Cluster, Record
 
 STEP = 1_000
 """Records after which the bar moves."""

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
-
-from ops.cluster.connection import client, create_client, missing, unreachable
+from refrain.ops.cluster.connection import client, create_client, missing, unreachable
 
 if TYPE_CHECKING:
-    from streams.settings import Settings
+    from refrain.streams.settings import Settings
 
 CONNECT_S = 10.0
 POLL_S = 0.2

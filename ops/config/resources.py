@@ -9,8 +9,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-import ops
-from streams.errors import WrongSetup
+from refrain.streams.errors import WrongSetup
 
 POLICIES = "policies"
 DASHBOARDS = "dashboards"
@@ -26,5 +25,6 @@ def text_of(folder: str, name: str) -> str:
 
 
 def _places() -> tuple[Traversable, ...]:
-    package = files(ops)
-    return package / "shipped", Path(str(package)).parent / "infra"
+    package = files("refrain.ops")
+    # In a checkout the package is a link: the folder that it leads to stands beside `infra`.
+    return package / "shipped", Path(str(package)).resolve().parent / "infra"

@@ -1,4 +1,4 @@
-"""Settings from the environment and a TOML file, read once at start into `streams.settings.Settings`.
+"""Settings from the environment and a TOML file, read once at start into `refrain.streams.settings.Settings`.
 
 The environment wins over the file. What is wrong is named by its key and where it was found, one line a problem.
 """
@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-
-from ops.config.sources import (
+from refrain.ops.config.sources import (
     PREFIX,
     Key,
     Tree,
@@ -24,8 +23,8 @@ from ops.config.sources import (
     variable,
     variables,
 )
-from streams.errors import WrongSetup
-from streams.settings import Settings
+from refrain.streams.errors import WrongSetup
+from refrain.streams.settings import Settings
 
 CONFIG_VARIABLE = "REFRAIN_CONFIG"
 DEBUG_VARIABLE = "REFRAIN_DEBUG"

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from pydantic import ValidationError
-
-from ops.terminal.output import counted
-from schemas.acknowledgements import Acknowledgement
+from refrain.ops.terminal.output import counted
+from refrain.schemas.acknowledgements import Acknowledgement
 
 SHARD = "lookup"
 """The processor that acknowledges for shards; its workers are called by their numbers."""

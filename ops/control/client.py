@@ -7,20 +7,19 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, Message, Producer
-
-from ops.cluster.connection import client, create_client, reach, unreachable
-from ops.cluster.lag import group_position
-from ops.control.acknowledged import Acknowledged, GroupProgress, Progress
-from schemas.control import Given, PolicyInForce, SetPolicy
-from schemas.dead_letters import HEADER_OFFSET, HEADER_REASON, HEADER_TOPIC
-from streams.errors import ClusterFailed, CommandRefused, SendFailed
-from streams.kafka.authorization import forbidden
-from streams.kafka.cluster import KafkaCluster
-from streams.runtime.policy_follower import PolicyWatch
+from refrain.ops.cluster.connection import client, create_client, reach, unreachable
+from refrain.ops.cluster.lag import group_position
+from refrain.ops.control.acknowledged import Acknowledged, GroupProgress, Progress
+from refrain.schemas.control import Given, PolicyInForce, SetPolicy
+from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_REASON, HEADER_TOPIC
+from refrain.streams.errors import ClusterFailed, CommandRefused, SendFailed
+from refrain.streams.kafka.authorization import forbidden
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.runtime.policy_follower import PolicyWatch
 
 if TYPE_CHECKING:
-    from streams.kafka.interface import Record
-    from streams.settings import Settings
+    from refrain.streams.kafka.interface import Record
+    from refrain.streams.settings import Settings
 
 SEND_S = 15.0
 LOOK_S = 0.1

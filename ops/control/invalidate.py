@@ -8,17 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-
-from ops.control.options import Timeout, Who, Why, Yes, confirm, name, send_and_wait
-from ops.terminal import output
-from ops.terminal.options import settings_of
+from refrain.ops.control.options import Timeout, Who, Why, Yes, confirm, name, send_and_wait
+from refrain.ops.terminal import output
+from refrain.ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
-    from ops.control.matching import MatchingEntry
-    from schemas.base import Near
-    from schemas.control import Invalidate
-    from streams.kafka.interface import Cluster
-    from streams.settings import Settings
+    from refrain.ops.control.matching import MatchingEntry
+    from refrain.schemas.base import Near
+    from refrain.schemas.control import Invalidate
+    from refrain.streams.kafka.interface import Cluster
+    from refrain.streams.settings import Settings
 
 T = TypeVar("T")
 SHOWN_MAX = 10
@@ -81,8 +80,8 @@ def invalidate(
 
     refrain invalidate --all --yes
     """
-    from ops.control.client import ControlClient
-    from ops.terminal.durations import read_moment_ms, read_span_ms
+    from refrain.ops.control.client import ControlClient
+    from refrain.ops.terminal.durations import read_moment_ms, read_span_ms
 
     selectors = (entry, tag, source, tenant, category, model, older_than, near)
     if everything and any(each is not None for each in selectors):
@@ -120,8 +119,7 @@ def invalidate(
 
 def _command(**fields: object) -> Invalidate:
     from pydantic import ValidationError
-
-    from schemas.control import Invalidate
+    from refrain.schemas.control import Invalidate
 
     try:
         return Invalidate.model_validate(fields)
@@ -140,9 +138,9 @@ def _read(reader: Callable[[str], T], text: str | None, option: str) -> T | None
 
 def _near(settings: Settings, text: str, similarity: float) -> Near:
     """The question as the shards know questions: by the embedder of the settings, which must be that of classify."""
-    from schemas.base import Near
-    from streams.models.loading import load_embedder
-    from streams.vectors import encode, quantise
+    from refrain.schemas.base import Near
+    from refrain.streams.models.loading import load_embedder
+    from refrain.streams.vectors import encode, quantise
 
     embedder = load_embedder(settings.embedding, settings.state_dir / "models")
     try:
@@ -153,8 +151,8 @@ def _near(settings: Settings, text: str, similarity: float) -> Near:
 
 
 def _found(cluster: Cluster, command: Invalidate) -> list[MatchingEntry]:
-    from ops.cluster.scan import records
-    from ops.control.matching import matching, rule_of
+    from refrain.ops.cluster.scan import records
+    from refrain.ops.control.matching import matching, rule_of
 
     rule = rule_of(command, time.time_ns() // 1_000_000)
     return matching(records(cluster, "documents", "reading documents"), rule, cluster.topic_id("journal"))

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from ops.control.options import Timeout, Who, name, send_and_wait
-from ops.terminal import exit_codes, output
-from ops.terminal.options import settings_of
+from refrain.ops.control.options import Timeout, Who, name, send_and_wait
+from refrain.ops.terminal import exit_codes, output
+from refrain.ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
-    from ops.control.served import ServedAnswer
-    from schemas.decisions import Decision
+    from refrain.ops.control.served import ServedAnswer
+    from refrain.schemas.decisions import Decision
 
 
 def register(app: typer.Typer) -> None:
@@ -49,9 +48,9 @@ def judge(
         raise typer.BadParameter("say --right or --wrong", param_hint="--right/--wrong")
     if not correct and not why:
         raise typer.BadParameter("say why the answer is wrong", param_hint="--why")
-    from ops.control.client import ControlClient
-    from ops.control.served import answer_of, find, served
-    from schemas.control import Judge
+    from refrain.ops.control.client import ControlClient
+    from refrain.ops.control.served import answer_of, find, served
+    from refrain.schemas.control import Judge
 
     client = ControlClient(settings_of(context))
     found = find(client.cluster, decision, lambda: time.time_ns() // 1_000_000)

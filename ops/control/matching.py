@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pydantic import ValidationError
-
-from schemas.control import Invalidate
-from schemas.documents import Entry, Withdrawal
-from schemas.journal import EntriesInvalidated
-from streams.kafka.interface import Record
-from streams.messaging.ids import wire_id
-from streams.shard.columns import ENTRIES
-from streams.shard.invalidation import matches, ordered
+from refrain.schemas.control import Invalidate
+from refrain.schemas.documents import Entry, Withdrawal
+from refrain.schemas.journal import EntriesInvalidated
+from refrain.streams.kafka.interface import Record
+from refrain.streams.messaging.ids import wire_id
+from refrain.streams.shard.columns import ENTRIES
+from refrain.streams.shard.invalidation import matches, ordered
 
 PREFIX = ENTRIES.key("")
 LATER = sys.maxsize

@@ -6,12 +6,11 @@ import getpass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from ops.terminal import output
+from refrain.ops.terminal import output
 
 if TYPE_CHECKING:
-    from ops.control.client import ControlClient
-    from schemas.control import Given
+    from refrain.ops.control.client import ControlClient
+    from refrain.schemas.control import Given
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Who = Annotated[str | None, typer.Option(help="Who does this; else your user name.", show_default=False)]

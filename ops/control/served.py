@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from pydantic import ValidationError
-
-from ops.cluster.scan import records
-from schemas.decisions import Decision
-from schemas.journal import Answered, decode_event
-from schemas.responses import Outcome
-from streams.govern.decision_search import DecisionSearch
-from streams.kafka.interface import Cluster, Record
-from streams.messaging.ids import place_of, wire_id
+from refrain.ops.cluster.scan import records
+from refrain.schemas.decisions import Decision
+from refrain.schemas.journal import Answered, decode_event
+from refrain.schemas.responses import Outcome
+from refrain.streams.govern.decision_search import DecisionSearch
+from refrain.streams.kafka.interface import Cluster, Record
+from refrain.streams.messaging.ids import place_of, wire_id
 
 DECISIONS = "decisions"
 JOURNAL = "journal"

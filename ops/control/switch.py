@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from ops.control.options import Timeout, Who, Why, name, send_and_wait
-from ops.terminal import output
-from ops.terminal.options import settings_of
-from streams.errors import BadInput
+from refrain.ops.control.options import Timeout, Who, Why, name, send_and_wait
+from refrain.ops.terminal import output
+from refrain.ops.terminal.options import settings_of
+from refrain.streams.errors import BadInput
 
 if TYPE_CHECKING:
-    from ops.control.client import ControlClient
+    from refrain.ops.control.client import ControlClient
 
 Category = Annotated[str | None, typer.Option(help="Only this one; else all.", show_default=False)]
 
@@ -59,8 +58,8 @@ def on(
 def _switch(
     context: typer.Context, to_on: bool, category: str | None, who: str | None, why: str, timeout: float
 ) -> None:
-    from ops.control.client import ControlClient
-    from schemas.control import Switch
+    from refrain.ops.control.client import ControlClient
+    from refrain.schemas.control import Switch
 
     client = ControlClient(settings_of(context))
     if category is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from streams.errors import WrongSetup, install_hint
+from refrain.streams.errors import WrongSetup, install_hint
 
 CONFIDENCE = 0.95
 PLACES = 6

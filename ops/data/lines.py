@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from streams.errors import BadInput
+from refrain.streams.errors import BadInput
 
 BAD_SHOWN = 10
 GZIP = b"\x1f\x8b"

@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from ops.data.lines import BadLine, Pair
-from streams.classify.framing import frame
-from streams.models.embedder import Embedder
-from streams.vectors import Floats, Ints, quantise, similarity
+from refrain.ops.data.lines import BadLine, Pair
+from refrain.streams.classify.framing import frame
+from refrain.streams.models.embedder import Embedder
+from refrain.streams.vectors import Floats, Ints, quantise, similarity
 
 BATCH = 256
 NEVER = -1.0

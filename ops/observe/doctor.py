@@ -6,14 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from ops.terminal import exit_codes, output
-from ops.terminal.options import settings_of
-from streams.errors import RefrainError
+from refrain.ops.terminal import exit_codes, output
+from refrain.ops.terminal.options import settings_of
+from refrain.streams.errors import RefrainError
 
 if TYPE_CHECKING:
-    from ops.observe.doctor_checks import Finding
-    from streams.settings import Settings
+    from refrain.ops.observe.doctor_checks import Finding
+    from refrain.streams.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -47,8 +46,8 @@ def doctor(
 
 def examine(settings: Settings) -> list[Finding]:
     """Every check; those that need a broker are left out when none answers."""
-    from ops.cluster.connection import reach
-    from ops.observe import doctor_checks
+    from refrain.ops.cluster.connection import reach
+    from refrain.ops.observe import doctor_checks
 
     out: list[Finding] = []
     try:

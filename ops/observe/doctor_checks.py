@@ -9,13 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ops.terminal import output
-from streams.errors import RefrainError
+from refrain.ops.terminal import output
+from refrain.streams.errors import RefrainError
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
-
-    from streams.settings import Settings
+    from refrain.streams.settings import Settings
 
 FREE_BYTES_WARN = 5_000_000_000
 FREE_BYTES_FAIL = 500_000_000
@@ -62,7 +61,7 @@ def broker(admin: AdminClient, settings: Settings) -> list[Finding]:
 
 def topics(admin: AdminClient, settings: Settings) -> list[Finding]:
     """Are the topics as the table wants them?"""
-    from ops.topics.admin import compare, describe
+    from refrain.ops.topics.admin import compare, describe
 
     found = describe(admin, settings)
     findings = compare(found, settings)
@@ -78,7 +77,7 @@ def model(settings: Settings) -> list[Finding]:
     if settings.embedding.backend == "free":
         return [Finding("model", "warn", "the free embedder: it compares words, not meaning",
                      "for real traffic set embedding.backend to auto")]  # fmt: skip
-    from streams.models.transformer_embedder import find_model
+    from refrain.streams.models.transformer_embedder import find_model
 
     backend, folder, digest = find_model(settings.embedding)
     return [Finding("model", "ok", f"{settings.embedding.model} by {backend}, sha256 {digest[:12]}…, {folder}")]
@@ -91,7 +90,7 @@ def verifier(settings: Settings) -> list[Finding]:
                      "for real traffic set verify.backend to auto and verify.model")]  # fmt: skip
     if settings.verify.model is None:
         return [Finding("verifier", "ok", "none: categories with `verify` serve equal texts only")]
-    from streams.models.cross_encoder import find_verifier
+    from refrain.streams.models.cross_encoder import find_verifier
 
     offline = settings.verify.model_copy(update={"allow_download": False})
     backend, found = find_verifier(offline, settings.verify.model)
@@ -103,11 +102,13 @@ def categories(settings: Settings) -> list[Finding]:
     path = settings.classify.categories
     if path is None:
         return [Finding("categories", "ok", "no classifier is set: the nearest examples of the policy tell categories")]
-    from streams.models.category_artifact import read_file
+    from refrain.streams.models.category_artifact import read_file
 
     found = read_file(path)
-    return [Finding("categories", "ok", f"{path}: version {found.version}, {len(found.categories)} categories, trained on"
-                 f" vectors of {found.embedder}")]  # fmt: skip
+    what = (
+        f"{path}: version {found.version}, {len(found.categories)} categories, trained on vectors of {found.embedder}"
+    )
+    return [Finding("categories", "ok", what)]
 
 
 def disk(settings: Settings) -> list[Finding]:
@@ -126,8 +127,8 @@ def disk(settings: Settings) -> list[Finding]:
 
 def lag(admin: AdminClient, settings: Settings) -> list[Finding]:
     """Does each group keep up?"""
-    from ops.cluster.lag import behind
-    from schemas.topics import GROUPS
+    from refrain.ops.cluster.lag import behind
+    from refrain.schemas.topics import GROUPS
 
     rows = []
     for group, topic in GROUPS.items():
@@ -144,8 +145,8 @@ def lag(admin: AdminClient, settings: Settings) -> list[Finding]:
 
 def policy(settings: Settings) -> list[Finding]:
     """Is a policy in force?"""
-    from streams.kafka.cluster import KafkaCluster
-    from streams.runtime.policy_follower import PolicyWatch
+    from refrain.streams.kafka.cluster import KafkaCluster
+    from refrain.streams.runtime.policy_follower import PolicyWatch
 
     found = PolicyWatch(KafkaCluster(settings)).latest()
     if found is None:
@@ -157,7 +158,7 @@ def policy(settings: Settings) -> list[Finding]:
 
 def workers(settings: Settings) -> list[Finding]:
     """Do the workers of run.json live, and are they ready?"""
-    from ops.run.supervisor import is_alive, read_run
+    from refrain.ops.run.supervisor import is_alive, read_run
 
     run = read_run(settings.state_dir)
     if run is None:

@@ -7,17 +7,15 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from ops.terminal import exit_codes, output
-from ops.terminal.options import settings_of
+from refrain.ops.terminal import exit_codes, output
+from refrain.ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
+    from refrain.ops.observe.stats_totals import Summary
+    from refrain.ops.observe.stats_view import Rates
+    from refrain.schemas.stats import ShardStats
+    from refrain.streams.kafka.interface import Cluster
     from rich.console import RenderableType
-
-    from ops.observe.stats_totals import Summary
-    from ops.observe.stats_view import Rates
-    from schemas.stats import ShardStats
-    from streams.kafka.interface import Cluster
 
 STATS = "stats"
 EVERY_S = 1.0
@@ -48,8 +46,8 @@ def stats(
 
     refrain stats --watch
     """
-    from ops.cluster.connection import reach
-    from streams.kafka.cluster import KafkaCluster
+    from refrain.ops.cluster.connection import reach
+    from refrain.streams.kafka.cluster import KafkaCluster
 
     settings = settings_of(context)
     reach(settings)
@@ -76,15 +74,14 @@ class StatsReports:
 
     def summary(self, category: str | None) -> Summary:
         """All reports added up. Raises WrongSetup or ClusterFailed."""
-        from ops.observe.stats_totals import summed
+        from refrain.ops.observe.stats_totals import summed
 
         self._read()
         return summed(self._latest.values(), range(self._shards), category)
 
     def _read(self) -> None:
         from pydantic import ValidationError
-
-        from schemas.stats import ShardStats
+        from refrain.schemas.stats import ShardStats
 
         _, end = self._cluster.ends(STATS).get(0, (0, 0))
         if end == self._end:
@@ -104,7 +101,7 @@ class StatsReports:
 
 
 def _watch(reports: StatsReports, category: str | None, as_json: bool) -> None:
-    from ops.observe.stats_totals import rates
+    from refrain.ops.observe.stats_totals import rates
 
     before, at = reports.summary(category), time.monotonic()
     try:
@@ -127,11 +124,11 @@ def _watch(reports: StatsReports, category: str | None, as_json: bool) -> None:
 
 def _print(found: Summary, as_json: bool) -> None:
     if as_json:
-        from ops.observe.stats_totals import plain
+        from refrain.ops.observe.stats_totals import plain
 
         output.emit(plain(found, _now_ms()))
         return
-    from ops.observe.stats_view import about, tables
+    from refrain.ops.observe.stats_view import about, tables
 
     for columns, cells in tables(found, {}):
         output.table(columns, cells)
@@ -140,9 +137,8 @@ def _print(found: Summary, as_json: bool) -> None:
 
 
 def _drawn(found: Summary, seen: Rates) -> RenderableType:
+    from refrain.ops.observe.stats_view import about, tables
     from rich.console import Group
-
-    from ops.observe.stats_view import about, tables
 
     drawn = [output.drawn(columns, cells) for columns, cells in tables(found, seen)]
     return Group(*drawn, *about(found, _now_ms()))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from schemas.documents import Tally
-from schemas.stats import CategoryNow, ShardStats
+from refrain.schemas.documents import Tally
+from refrain.schemas.stats import CategoryNow, ShardStats
 
 COUNTS = tuple(name for name in Tally.model_fields if name not in ("v", "left"))
 

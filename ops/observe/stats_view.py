@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ops.terminal import output
+from refrain.ops.terminal import output
 
 if TYPE_CHECKING:
-    from ops.observe.stats_totals import Row, Span, Summary
+    from refrain.ops.observe.stats_totals import Row, Span, Summary
 
 NAMED_MAX = 12
 """Shards that are named one by one."""

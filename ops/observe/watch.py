@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from ops.terminal import output
-from ops.terminal.options import settings_of
+from refrain.ops.terminal import output
+from refrain.ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
-
-    from schemas.decisions import Decision
-    from schemas.observations import Comparison
-    from schemas.responses import Response
+    from refrain.schemas.decisions import Decision
+    from refrain.schemas.observations import Comparison
+    from refrain.schemas.responses import Response
 
 TOPICS = ("responses", "decisions", "comparisons")
 
@@ -75,7 +73,7 @@ def watch(
 
     refrain watch comparisons --outcome other --category code
     """
-    from ops.cluster.tail import follow
+    from refrain.ops.cluster.tail import follow
 
     settings = settings_of(context)
     wanted = Wanted(tenant, category, outcome)
@@ -110,9 +108,9 @@ def shown(topic: str, message: Message, wanted: Wanted, as_json: bool) -> str | 
 
 def _read(topic: str, value: bytes, wanted: Wanted) -> tuple[bool, str]:
     """Whether the record is wanted, and its line. Raises pydantic.ValidationError."""
-    from schemas.decisions import Decision
-    from schemas.observations import Comparison
-    from schemas.responses import Response
+    from refrain.schemas.decisions import Decision
+    from refrain.schemas.observations import Comparison
+    from refrain.schemas.responses import Response
 
     if topic == "decisions":
         decision = Decision.decode(value)

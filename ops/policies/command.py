@@ -6,18 +6,17 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from ops.control.options import Timeout, Who, Why, Yes, confirm, name, send_and_wait, wait_in_force
-from ops.policies.init import init
-from ops.policies.views import diff, history, show, stamp, text_of
-from ops.terminal import output
-from ops.terminal.options import settings_of
-from streams.errors import BadInput, CommandRefused, RefusalCode
+from refrain.ops.control.options import Timeout, Who, Why, Yes, confirm, name, send_and_wait, wait_in_force
+from refrain.ops.policies.init import init
+from refrain.ops.policies.views import diff, history, show, stamp, text_of
+from refrain.ops.terminal import output
+from refrain.ops.terminal.options import settings_of
+from refrain.streams.errors import BadInput, CommandRefused, RefusalCode
 
 if TYPE_CHECKING:
-    from ops.control.client import ControlClient
-    from schemas.control import PolicyInForce
-    from schemas.policy import Policy
+    from refrain.ops.control.client import ControlClient
+    from refrain.schemas.control import PolicyInForce
+    from refrain.schemas.policy import Policy
 
 policies = typer.Typer(
     no_args_is_help=True, help="Write a policy to start from, put one in force, compare, and go back."
@@ -55,8 +54,8 @@ def apply(
 
     refrain policies apply policy.yaml --yes --why "finance answers live 5 minutes"
     """
-    from ops.control.client import ControlClient
-    from ops.policies.file import read_policy
+    from refrain.ops.control.client import ControlClient
+    from refrain.ops.policies.file import read_policy
 
     policy = read_policy(text_of(file), file)
     client = ControlClient(settings_of(context))
@@ -83,8 +82,8 @@ def revert(
 
     refrain policies revert 17 --yes --why "finance was too strict"
     """
-    from ops.control.client import ControlClient
-    from ops.policies.history import read_history
+    from refrain.ops.control.client import ControlClient
+    from refrain.ops.policies.history import read_history
 
     client = ControlClient(settings_of(context))
     before = client.in_force()
@@ -106,8 +105,8 @@ def _put(
     timeout: float | None,
 ) -> None:
     """Show what changes, ask, send, and wait for `timeout` seconds; None: not at all."""
-    from ops.policies.diff import changes
-    from schemas.control import SetPolicy
+    from refrain.ops.policies.diff import changes
+    from refrain.schemas.control import SetPolicy
 
     lines = changes(before.policy if before is not None else None, policy)
     if before is not None and not lines:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from schemas.policy import Policy
+from refrain.schemas.policy import Policy
 
 VALUE_CHARS = 60
 BRIEF_MAX = 3

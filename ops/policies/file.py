@@ -8,9 +8,8 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
-
-from schemas.policy import CategoryPolicy, Limits, Match, ModelPolicy, Policy, Quota, Rule
-from streams.errors import BadInput
+from refrain.schemas.policy import CategoryPolicy, Limits, Match, ModelPolicy, Policy, Quota, Rule
+from refrain.streams.errors import BadInput
 
 KEYS: dict[str, type[BaseModel]] = {
     "": Policy, "categories": CategoryPolicy, "quota": Quota, "rules": Rule, "when": Match,

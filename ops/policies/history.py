@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from schemas.control import PolicyInForce, SetPolicy, decode_command
-from streams.errors import BadInput, Refusal, RefusalCode
-from streams.govern.commands import put_in_force
-from streams.kafka.interface import Cluster, Record
-from streams.messaging.decoding import read
+from refrain.schemas.control import PolicyInForce, SetPolicy, decode_command
+from refrain.streams.errors import BadInput, Refusal, RefusalCode
+from refrain.streams.govern.commands import put_in_force
+from refrain.streams.kafka.interface import Cluster, Record
+from refrain.streams.messaging.decoding import read
 
 CONTROL = "control"
 SIGN = b'"PolicySet"'
@@ -70,7 +70,7 @@ def fold(records: Iterable[Record], begins: int = 0) -> History:
 
 def read_history(cluster: Cluster) -> History:
     """The history of the cluster, with a bar on a terminal. Raises WrongSetup or ClusterFailed."""
-    from ops.cluster.scan import records
+    from refrain.ops.cluster.scan import records
 
     begins = cluster.ends(CONTROL)[0][0]
     return fold(records(cluster, CONTROL, "reading control"), begins)

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from ops.config import resources
-from ops.terminal import output
-from streams.errors import BadInput
+from refrain.ops.config import resources
+from refrain.ops.terminal import output
+from refrain.streams.errors import BadInput
 
 STDOUT = "-"
 

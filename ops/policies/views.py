@@ -6,16 +6,15 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from ops.terminal import exit_codes, output
-from ops.terminal.options import settings_of
-from streams.errors import BadInput
+from refrain.ops.terminal import exit_codes, output
+from refrain.ops.terminal.options import settings_of
+from refrain.streams.errors import BadInput
 
 if TYPE_CHECKING:
-    from ops.control.client import ControlClient
-    from ops.policies.history import History
-    from schemas.control import PolicyInForce
-    from schemas.policy import Policy
+    from refrain.ops.control.client import ControlClient
+    from refrain.ops.policies.history import History
+    from refrain.schemas.control import PolicyInForce
+    from refrain.schemas.policy import Policy
 
 
 def show(
@@ -29,8 +28,8 @@ def show(
 
     refrain policies show --yaml > policy.yaml
     """
-    from ops.control.client import ControlClient
-    from ops.policies.file import write_policy
+    from refrain.ops.control.client import ControlClient
+    from refrain.ops.policies.file import write_policy
 
     found = ControlClient(settings_of(context)).in_force()
     if found is None:
@@ -64,8 +63,8 @@ def diff(
 
     refrain policies diff 17 23
     """
-    from ops.control.client import ControlClient
-    from ops.policies.diff import changes
+    from refrain.ops.control.client import ControlClient
+    from refrain.ops.policies.diff import changes
 
     client = ControlClient(settings_of(context))
     try:
@@ -98,8 +97,8 @@ def history(
 
     refrain policies history --json | jq .why
     """
-    from ops.control.client import ControlClient
-    from ops.policies.history import read_history
+    from refrain.ops.control.client import ControlClient
+    from refrain.ops.policies.history import read_history
 
     found = read_history(ControlClient(settings_of(context)).cluster)
     rows = _changed(found)
@@ -108,7 +107,7 @@ def history(
             output.emit({"version": each.version, "at_ms": each.at_ms, "who": each.who, "why": each.why,
                          "changes": lines})  # fmt: skip
     else:
-        from ops.policies.diff import brief
+        from refrain.ops.policies.diff import brief
 
         output.table(
             ("version", "when", "who", "why", "what changed"),
@@ -120,7 +119,7 @@ def history(
 
 def _changed(found: History) -> list[tuple[PolicyInForce, list[str]]]:
     """Each policy with what it changed against the one before it."""
-    from ops.policies.diff import changes
+    from refrain.ops.policies.diff import changes
 
     before = [None, *(each.policy for each in found.policies)]
     rows = [(each, changes(old, each.policy)) for old, each in zip(before, found.policies, strict=False)]
@@ -131,8 +130,8 @@ def _changed(found: History) -> list[tuple[PolicyInForce, list[str]]]:
 
 def _named(client: ControlClient, text: str) -> tuple[str, Policy]:
     """What a file or a version number stands for. A file that is called like a number needs a `./` before it."""
-    from ops.policies.file import read_policy
-    from ops.policies.history import read_history
+    from refrain.ops.policies.file import read_policy
+    from refrain.ops.policies.history import read_history
 
     if text.isdecimal():
         return f"version {int(text)}", read_history(client.cluster).version(int(text)).policy

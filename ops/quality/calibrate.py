@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-
-from ops.quality.options import (
+from refrain.ops.quality.options import (
     AsJson,
     Guards,
     Label,
@@ -24,15 +23,15 @@ from ops.quality.options import (
     opinion_of,
     policy_of,
 )
-from ops.terminal import exit_codes, output
-from ops.terminal.options import settings_of
+from refrain.ops.terminal import exit_codes, output
+from refrain.ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
-    from ops.data.lines import Fields
-    from ops.quality.calibration import Calibrated
-    from ops.quality.samples import Judging, Samples
-    from schemas.policy import Policy
-    from streams.settings import Settings
+    from refrain.ops.data.lines import Fields
+    from refrain.ops.quality.calibration import Calibrated
+    from refrain.ops.quality.samples import Judging, Samples
+    from refrain.schemas.policy import Policy
+    from refrain.streams.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -94,8 +93,8 @@ def calibrate(
 
     refrain calibrate --confidence 0.9 --json
     """
-    from ops.quality import calibration, samples, stages
-    from schemas.policy import CategoryPolicy
+    from refrain.ops.quality import calibration, samples, stages
+    from refrain.schemas.policy import CategoryPolicy
 
     given = samples.SampleTerms(stages.guards_of(guards), unverified, CategoryPolicy().error_budget)
     settings = settings_of(context)
@@ -106,7 +105,7 @@ def calibrate(
         if not found:
             output.hint("no hit by meaning was judged yet: `refrain judge` says whether an answer was right")
     else:
-        from ops.data.lines import Fields
+        from refrain.ops.data.lines import Fields
 
         opinion = opinion_of(verifier, verify_score, settings)
         fields = Fields(text_a, text_b, label, tuple(positive or ()))
@@ -129,9 +128,9 @@ def _from_system(
     settings: Settings, policy: Policy | None, only: str | None
 ) -> tuple[Policy | None, dict[str, Samples], dict[str, Any]]:
     """Judged hits, and the policy in force where none is given."""
-    from ops.control.client import ControlClient
-    from ops.quality.judged_hits import judged_hits
-    from ops.quality.samples import Samples
+    from refrain.ops.control.client import ControlClient
+    from refrain.ops.quality.judged_hits import judged_hits
+    from refrain.ops.quality.samples import Samples
 
     client = ControlClient(settings)
     if policy is None:
@@ -157,8 +156,8 @@ class _Chosen(NamedTuple):
 def _from_pairs(
     settings: Settings, file: Path, chosen: _Chosen, judging: Judging
 ) -> tuple[dict[str, Samples], dict[str, Any]]:
-    from ops.data import lines, vectors
-    from ops.quality import samples
+    from refrain.ops.data import lines, vectors
+    from refrain.ops.quality import samples
 
     good, bad = lines.pairs(lines.lines_of(file), chosen.fields)
     grouped = samples.by_category(good[: chosen.limit], chosen.category, bad)
@@ -188,7 +187,7 @@ def _with_both(each: Calibrated, of: Samples) -> Calibrated:
 
 
 def _tell(results: Mapping[str, Calibrated], policy: Policy | None, about: Mapping[str, Any], as_json: bool) -> None:
-    from ops.quality.samples import stands_against, yaml_lines
+    from refrain.ops.quality.samples import stands_against, yaml_lines
 
     proposed = {name: each.threshold for name, each in results.items() if each.threshold is not None}
     text = yaml_lines(proposed)
@@ -201,7 +200,7 @@ def _tell(results: Mapping[str, Calibrated], policy: Policy | None, about: Mappi
         parts = {name: {**each.plain(), "note": notes.get(name)} for name, each in results.items()}
         return output.emit({**about, "categories": parts, "yaml": text})
     if "bad_lines" in about:
-        from ops.quality.report import show_bad
+        from refrain.ops.quality.report import show_bad
 
         show_bad(about["bad_lines"], about["from"])
     for name, each in results.items():

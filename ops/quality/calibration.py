@@ -1,10 +1,10 @@
 """The lowest threshold whose false hits provably stay within a budget: pure, over similarities and labels.
 
 The false-hit rate at a threshold is the share of its hits that are false. A threshold is *safe* when the exact upper
-bound of that rate (Clopper and Pearson, see `ops.data.intervals`) is within the budget. Taking the lowest of many safe
-thresholds would be wrong more often than the confidence says: of enough thresholds that are too low, one looks safe by
-luck. So thresholds are tested one after another from the top, and a walk ends at the first that is not safe ("fixed
-sequence testing with multiple starts", Angelopoulos, Bates, Candes, Jordan, Lei, "Learn then Test: calibrating
+bound of that rate (Clopper and Pearson, see `refrain.ops.data.intervals`) is within the budget. Taking the lowest of
+many safe thresholds would be wrong more often than the confidence says: of enough thresholds that are too low, one
+looks safe by luck. So thresholds are tested one after another from the top, and a walk ends at the first that is not
+safe ("fixed sequence testing with multiple starts", Angelopoulos, Bates, Candes, Jordan, Lei, "Learn then Test: calibrating
 predictive algorithms to achieve risk control", arXiv 2110.01052, algorithm 1): then the chance that any threshold found
 safe is too low is at most 1 - confidence, however many are walked.
 
@@ -21,8 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from ops.data.intervals import PLACES, least, upper
+from refrain.ops.data.intervals import PLACES, least, upper
 
 STEPS_PER_ONE = 200
 """Thresholds lie 0.005 apart."""

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from ops.quality.options import (
+from refrain.ops.quality.options import (
     AsJson,
     File,
     Guards,
@@ -27,8 +26,8 @@ from ops.quality.options import (
     opinion_of,
     policy_of,
 )
-from ops.terminal import output
-from ops.terminal.options import settings_of
+from refrain.ops.terminal import output
+from refrain.ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
     pass
@@ -83,9 +82,9 @@ def pairs(
     For cosine alone, with guards, and with guards and a verifier. Similarities are those of the shard: vectors of
     record, rounded to six places. Bad lines are named and left out. Exit code 1 for a file without good pairs.
     """
-    from ops.data import lines, vectors
-    from ops.quality import plot as evaluate_plot
-    from ops.quality import report, stages
+    from refrain.ops.data import lines, vectors
+    from refrain.ops.quality import plot as evaluate_plot
+    from refrain.ops.quality import report, stages
 
     chosen = stages.guards_of(guards)
     if plot is not None:
@@ -157,10 +156,10 @@ def queries(
     `category` and `tenant`. Each miss is answered with its right answer and kept. Exit code 1 for a file without good
     lines.
     """
-    from ops.data import lines
-    from ops.quality import report, stages
-    from ops.quality import stream as evaluate_queries
-    from schemas.policy import CategoryPolicy
+    from refrain.ops.data import lines
+    from refrain.ops.quality import report, stages
+    from refrain.ops.quality import stream as evaluate_queries
+    from refrain.schemas.policy import CategoryPolicy
 
     if policy is not None and (threshold is not None or verify_score is not None):
         raise typer.BadParameter("the policy says it: leave it out", param_hint="--threshold/--verify-score")
@@ -190,7 +189,7 @@ def queries(
 
 
 def _write_lines(path: Path, found: Iterator[dict[str, Any]]) -> None:
-    from streams.errors import BadInput
+    from refrain.streams.errors import BadInput
 
     try:
         path.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in found), encoding="utf-8")

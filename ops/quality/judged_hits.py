@@ -6,13 +6,12 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from pydantic import ValidationError
-
-from ops.cluster.scan import records
-from ops.quality.calibration import Sample
-from schemas.control import Judge, decode_command
-from schemas.decisions import Decision, Reason
-from schemas.responses import Outcome
-from streams.kafka.interface import Cluster, Record
+from refrain.ops.cluster.scan import records
+from refrain.ops.quality.calibration import Sample
+from refrain.schemas.control import Judge, decode_command
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.responses import Outcome
+from refrain.streams.kafka.interface import Cluster, Record
 
 CONTROL, DECISIONS = "control", "decisions"
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-
-from ops.terminal import output
+from refrain.ops.terminal import output
 
 if TYPE_CHECKING:
-    from ops.quality.stages import Opinion
-    from schemas.policy import Policy
-    from streams.settings import Settings
+    from refrain.ops.quality.stages import Opinion
+    from refrain.schemas.policy import Policy
+    from refrain.streams.settings import Settings
 
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON lines, also gzipped.", metavar="FILE")]
@@ -64,8 +63,8 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many."
 
 def policy_of(path: str) -> Policy:
     """The policy of a YAML file. Raises BadInput."""
-    from ops.policies.file import read_policy
-    from ops.policies.views import text_of
+    from refrain.ops.policies.file import read_policy
+    from refrain.ops.policies.views import text_of
 
     return read_policy(text_of(path), path)
 
@@ -84,7 +83,7 @@ def bar(doing: str) -> Iterator[Callable[[int, int], None]]:
 
 def embedder_of(settings: Settings) -> tuple[Any, Path]:
     """The embedder of the settings, and where vectors of evaluated texts are kept."""
-    from streams.models.loading import load_embedder
+    from refrain.streams.models.loading import load_embedder
 
     cache = settings.state_dir / "evaluate"
     return load_embedder(settings.embedding, settings.state_dir / "models"), cache
@@ -94,9 +93,9 @@ def opinion_of(name: str | None, score_min: float, settings: Settings) -> Opinio
     """The verifier that the command line names, None for none. Raises WrongSetup for one that is not there."""
     if name is None:
         return None
-    from ops.quality.stages import Opinion
-    from streams.models.loading import load_verifier
-    from streams.models.verifier import RememberingVerifier
+    from refrain.ops.quality.stages import Opinion
+    from refrain.streams.models.loading import load_verifier
+    from refrain.streams.models.verifier import RememberingVerifier
 
     said = {"backend": "words"} if name == "words" else {"model": name}
     wanted = settings.verify.model_copy(update=said)

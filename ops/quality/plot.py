@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from streams.errors import BadInput, WrongSetup, install_hint
+from refrain.streams.errors import BadInput, WrongSetup, install_hint
 
 SIZE_INCHES = (7.0, 5.0)
 DOTS_PER_INCH = 150

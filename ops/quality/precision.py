@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from ops.data.intervals import CONFIDENCE, PLACES, share
-from ops.quality.stages import FLOOR, Mask
+from refrain.ops.data.intervals import CONFIDENCE, PLACES, share
+from refrain.ops.quality.stages import FLOOR, Mask
 
 THRESHOLDS = tuple(round(0.70 + step / 100, 2) for step in range(30))
 PRECISIONS = (0.90, 0.95, 0.99)

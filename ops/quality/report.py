@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-
-from ops.data.intervals import CONFIDENCE
-from ops.data.lines import BadLine, Pair, Unreadable, text_of_value, told, value_of
-from ops.data.vectors import Compared
-from ops.quality.plot import Curve
-from ops.quality.precision import Labelled, curve, figures, shares_by
-from ops.quality.stages import NAMES, Mask, Stages
-from ops.terminal import output
-from streams.errors import BadInput
+from refrain.ops.data.intervals import CONFIDENCE
+from refrain.ops.data.lines import BadLine, Pair, Unreadable, text_of_value, told, value_of
+from refrain.ops.data.vectors import Compared
+from refrain.ops.quality.plot import Curve
+from refrain.ops.quality.precision import Labelled, curve, figures, shares_by
+from refrain.ops.quality.stages import NAMES, Mask, Stages
+from refrain.ops.terminal import output
+from refrain.streams.errors import BadInput
 
 GROUPS_MAX = 50
 """Values of the field of `--by`: a field with more tells pairs apart, not kinds of pairs."""

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-
-from ops.data.lines import BadLine, Pair
-from ops.data.vectors import Compared
-from ops.quality.calibration import Sample
-from ops.quality.stages import Opinion, Unverified, stages
-from schemas.policy import CategoryPolicy, Guard, Policy
+from refrain.ops.data.lines import BadLine, Pair
+from refrain.ops.data.vectors import Compared
+from refrain.ops.quality.calibration import Sample
+from refrain.ops.quality.stages import Opinion, Unverified, stages
+from refrain.schemas.policy import CategoryPolicy, Guard, Policy
 
 DEFAULT = "default"
 FIELD = "category"

@@ -8,11 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from ops.data.vectors import Compared
-from schemas.policy import Guard
-from streams.errors import BadInput
-from streams.models.verifier import Verifier
+from refrain.ops.data.vectors import Compared
+from refrain.schemas.policy import Guard
+from refrain.streams.errors import BadInput
+from refrain.streams.models.verifier import Verifier
 
 FLOOR = 0.5
 """The lowest threshold that a policy may set: below it nothing is ever served, and nothing is looked at."""
@@ -74,7 +73,7 @@ def lets_through(guards: Sequence[Guard], unverified: Unverified, question: str,
     """None when the guards let the answer to `cached` serve `question`; else the guard that does not, with its verdict
     where that is not a refusal.
     """
-    from streams.guards import check, read
+    from refrain.streams.guards import check, read
 
     silent = None
     for verdict in check(guards, read(question), read(cached)):
@@ -87,7 +86,7 @@ def lets_through(guards: Sequence[Guard], unverified: Unverified, question: str,
 
 def behaviour() -> str:
     """What the guards decide by: the hash of their code version and word lists."""
-    from streams.guards import DIGEST
+    from refrain.streams.guards import DIGEST
 
     return str(DIGEST)
 

@@ -16,31 +16,30 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
-
-from ops.data.intervals import share
-from ops.data.lines import BadLine, Row, Unreadable, question_in, rows, said, text_of_value, value_of
-from ops.quality.stages import Opinion
-from schemas.base import Sealed
-from schemas.control import PolicyInForce
-from schemas.decisions import Decision, Reason
-from schemas.doubts import DoubtRaised
-from schemas.forwards import Forward
-from schemas.journal import Answered, PolicySet, Verified
-from schemas.policy import UNCATEGORISED, CategoryPolicy, Limits, Policy, Quota
-from schemas.requests import Request
-from schemas.responses import Outcome
-from streams.classify.reply_topic import ReplyTo
-from streams.classify.worker import Classifier, Incarnations
-from streams.kafka.interface import Outgoing, Record
-from streams.messaging.ids import decision_id, decision_tag, wire_id
-from streams.messaging.routes import ShardRoute, decode_route
-from streams.metrics import Metrics
-from streams.models.embedder import Embedder
-from streams.models.embedding_cache import EmbeddingMetrics, Remembering
-from streams.settings import Classify
-from streams.shard.fold import fold
-from streams.shard.state import Shard
-from streams.store.memory import MemoryStore
+from refrain.ops.data.intervals import share
+from refrain.ops.data.lines import BadLine, Row, Unreadable, question_in, rows, said, text_of_value, value_of
+from refrain.ops.quality.stages import Opinion
+from refrain.schemas.base import Sealed
+from refrain.schemas.control import PolicyInForce
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.doubts import DoubtRaised
+from refrain.schemas.forwards import Forward
+from refrain.schemas.journal import Answered, PolicySet, Verified
+from refrain.schemas.policy import UNCATEGORISED, CategoryPolicy, Limits, Policy, Quota
+from refrain.schemas.requests import Request
+from refrain.schemas.responses import Outcome
+from refrain.streams.classify.reply_topic import ReplyTo
+from refrain.streams.classify.worker import Classifier, Incarnations
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.messaging.ids import decision_id, decision_tag, wire_id
+from refrain.streams.messaging.routes import ShardRoute, decode_route
+from refrain.streams.metrics import Metrics
+from refrain.streams.models.embedder import Embedder
+from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
+from refrain.streams.settings import Classify
+from refrain.streams.shard.fold import fold
+from refrain.streams.shard.state import Shard
+from refrain.streams.store.memory import MemoryStore
 
 GAP_MS = 100
 BATCH = 256

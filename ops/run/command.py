@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-
-from ops.run.processors import NAMES
-from ops.terminal.options import options_of, settings_of
+from refrain.ops.run.processors import NAMES
+from refrain.ops.terminal.options import options_of, settings_of
 
 ALL = "all"
 
@@ -54,13 +53,13 @@ def run(
     settings = settings_of(context)
     options = options_of(context)
     if len(names) == 1:
-        from ops.run.worker import run_worker
+        from refrain.ops.run.worker import run_worker
 
         raise typer.Exit(run_worker(names[0], settings, supervised=supervised))
-    from ops.run.supervisor import supervise
+    from refrain.ops.run.supervisor import supervise
 
     if supervised:
-        from ops.run.lifeline import watch_supervisor
+        from refrain.ops.run.lifeline import watch_supervisor
 
         watch_supervisor()
     raise typer.Exit(supervise(names, settings, options))

@@ -8,7 +8,7 @@ import time
 import traceback
 from typing import TextIO
 
-from streams.errors import RefrainError
+from refrain.streams.errors import RefrainError
 
 QUIET = ("faust", "mode", "aiokafka", "httpx", "httpcore", "sentence_transformers", "transformers", "asyncio")
 """Libraries that tell more than an operator needs; they are heard from WARNING on."""

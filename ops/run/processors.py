@@ -6,17 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
-    from streams.runtime.context import WorkerContext
+    from refrain.streams.runtime.context import WorkerContext
 
 PLACES: dict[str, tuple[str, str]] = {
-    "classify": ("streams.classify.worker", "run_classify"),
-    "lookup": ("streams.lookup.worker", "run_lookup"),
-    "populate": ("streams.populate.worker", "run_populate"),
-    "upstream": ("streams.upstream.worker", "run_upstream"),
-    "govern": ("streams.govern.worker", "run_govern"),
-    "adapt": ("streams.adapt.worker", "run_adapt"),
-    "compare": ("streams.compare.worker", "run_compare"),
-    "verify": ("streams.verify.worker", "run_verify"),
+    "classify": ("refrain.streams.classify.worker", "run_classify"),
+    "lookup": ("refrain.streams.lookup.worker", "run_lookup"),
+    "populate": ("refrain.streams.populate.worker", "run_populate"),
+    "upstream": ("refrain.streams.upstream.worker", "run_upstream"),
+    "govern": ("refrain.streams.govern.worker", "run_govern"),
+    "adapt": ("refrain.streams.adapt.worker", "run_adapt"),
+    "compare": ("refrain.streams.compare.worker", "run_compare"),
+    "verify": ("refrain.streams.verify.worker", "run_verify"),
 }
 """Module and function of each processor."""
 NAMES = tuple(PLACES)

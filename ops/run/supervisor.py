@@ -21,13 +21,13 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ops.run import logs
-from ops.run.worker import write_whole
-from ops.terminal import exit_codes
+from refrain.ops.run import logs
+from refrain.ops.run.worker import write_whole
+from refrain.ops.terminal import exit_codes
 
 if TYPE_CHECKING:
-    from ops.terminal.options import Options
-    from streams.settings import Settings
+    from refrain.ops.terminal.options import Options
+    from refrain.streams.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ def spawner(port: int, options: Options) -> Spawn:
     def spawn(name: str, place: int) -> subprocess.Popen[bytes]:
         before = ["--config", str(options.config)] if options.config is not None else []
         # -P keeps the current folder out of the import path: it may hold an `ops` of its own.
-        command = [sys.executable, "-P", "-m", "ops.cli", *before, "run", name, "--supervised"]
+        command = [sys.executable, "-P", "-m", "refrain.ops.cli", *before, "run", name, "--supervised"]
         environ = dict(os.environ)
         if port:
             environ["REFRAIN_HTTP__PORT"] = str(port + place)

@@ -15,20 +15,19 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from prometheus_client import ProcessCollector
-
-from ops.run import logs
-from ops.run.lifeline import watch_supervisor
-from ops.run.processors import Processor, processor
-from ops.terminal import exit_codes
-from streams.errors import RefrainError
-from streams.kafka.cluster import KafkaCluster
-from streams.metrics import Metrics
-from streams.runtime.context import WorkerContext
-from streams.runtime.health import HealthServer, Liveness
+from refrain.ops.run import logs
+from refrain.ops.run.lifeline import watch_supervisor
+from refrain.ops.run.processors import Processor, processor
+from refrain.ops.terminal import exit_codes
+from refrain.streams.errors import RefrainError
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.health import HealthServer, Liveness
 
 if TYPE_CHECKING:
-    from streams.kafka.interface import Cluster
-    from streams.settings import Settings
+    from refrain.streams.kafka.interface import Cluster
+    from refrain.streams.settings import Settings
 
 logger = logging.getLogger(__name__)
 

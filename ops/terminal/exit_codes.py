@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.errors import (
+from refrain.streams.errors import (
     ClusterFailed,
     JournalUnreadable,
     RefrainError,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from streams.settings import Settings
+    from refrain.streams.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,6 @@ def options_of(context: typer.Context) -> Options:
 
 def settings_of(context: typer.Context) -> Settings:
     """The settings, read now. Raises WrongSetup."""
-    from ops.config.settings import load_settings
+    from refrain.ops.config.settings import load_settings
 
     return load_settings(os.environ, options_of(context).config)

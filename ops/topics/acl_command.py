@@ -7,13 +7,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from ops.terminal import output
-from ops.terminal.options import settings_of
+from refrain.ops.terminal import output
+from refrain.ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
-    from ops.topics.acl_formats import Strimzi
-    from ops.topics.acls import Grant
+    from refrain.ops.topics.acl_formats import Strimzi
+    from refrain.ops.topics.acls import Grant
 
 
 class Format(StrEnum):
@@ -78,8 +77,8 @@ def acls(
 
     refrain topics acls --format strimzi --cluster my-cluster | kubectl apply -f -
     """
-    from ops.topics.acl_formats import Strimzi, plain
-    from ops.topics.acls import grants
+    from refrain.ops.topics.acl_formats import Strimzi, plain
+    from refrain.ops.topics.acls import grants
 
     if (cluster is None) == (form is Format.STRIMZI and not as_json):
         raise typer.BadParameter("it names the Kafka resource, and goes with --format strimzi", param_hint="--cluster")
@@ -96,7 +95,7 @@ def acls(
 
 
 def _roles(wanted: Sequence[str]) -> list[str]:
-    from ops.topics.acls import chosen_roles
+    from refrain.ops.topics.acls import chosen_roles
 
     try:
         return chosen_roles(wanted)
@@ -105,7 +104,7 @@ def _roles(wanted: Sequence[str]) -> list[str]:
 
 
 def _principals(pairs: Sequence[str]) -> dict[str, str]:
-    from ops.topics.acls import principal_names
+    from refrain.ops.topics.acls import principal_names
 
     try:
         return principal_names(pairs)
@@ -114,13 +113,13 @@ def _principals(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _print_kafka_acls(granted: list[Grant], server: str, command_config: str | None) -> None:
-    from ops.topics.acl_formats import kafka_acls
+    from refrain.ops.topics.acl_formats import kafka_acls
 
     for line in kafka_acls(granted, server, command_config):
         output.say(line)
 
 
 def _print_strimzi(granted: list[Grant], place: Strimzi) -> None:
-    from ops.topics.acl_formats import strimzi
+    from refrain.ops.topics.acl_formats import strimzi
 
     output.say(strimzi(granted, place).rstrip())

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import yaml
-
-from ops.topics.acls import Acl, Grant, Pattern, Resource
-from streams.errors import BadInput
+from refrain.ops.topics.acls import Acl, Grant, Pattern, Resource
+from refrain.streams.errors import BadInput
 
 STRIMZI_GROUP = "kafka.strimzi.io"
 STRIMZI_TYPES: dict[Resource, str] = {"topic": "topic", "group": "group", "transactional-id": "transactionalId"}

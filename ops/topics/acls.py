@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from schemas.topics import (
+from refrain.schemas.topics import (
     AUDITORS,
     CLIENTS,
     CONNECTORS,
@@ -20,7 +20,7 @@ from schemas.topics import (
     Topic,
     reads,
 )
-from streams.settings import Settings
+from refrain.streams.settings import Settings
 
 Resource = Literal["topic", "group", "transactional-id"]
 Pattern = Literal["literal", "prefixed"]

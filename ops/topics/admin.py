@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined]
-
-from ops.cluster.connection import unreachable
-from schemas.topics import TOPICS, Topic
-from streams.errors import ClusterFailed, Forbidden, WrongSetup
+from refrain.ops.cluster.connection import unreachable
+from refrain.schemas.topics import TOPICS, Topic
+from refrain.streams.errors import ClusterFailed, Forbidden, WrongSetup
 
 if TYPE_CHECKING:
-    from streams.settings import Settings
+    from refrain.streams.settings import Settings
 
 ADMIN_S = 15.0
 SEEN_S = 15.0

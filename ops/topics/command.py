@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-
-from ops.terminal import exit_codes, output
-from ops.terminal.options import settings_of
-from ops.topics.acl_command import acls
+from refrain.ops.terminal import exit_codes, output
+from refrain.ops.terminal.options import settings_of
+from refrain.ops.topics.acl_command import acls
 
 topics = typer.Typer(no_args_is_help=True, help="Create, list and check the topics; print their ACLs.")
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
@@ -39,9 +38,9 @@ def create(
 
     REFRAIN_REPLICATION=3 REFRAIN_MIN_INSYNC=2 refrain topics create
     """
-    from ops.cluster.connection import reach
-    from ops.topics.admin import SHARDED, compare, describe
-    from ops.topics.admin import create as create_topics
+    from refrain.ops.cluster.connection import reach
+    from refrain.ops.topics.admin import SHARDED, compare, describe
+    from refrain.ops.topics.admin import create as create_topics
 
     settings = settings_of(context)
     admin = reach(settings)
@@ -78,7 +77,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 
     refrain topics list --json
     """
-    from schemas.topics import TOPICS
+    from refrain.schemas.topics import TOPICS
 
     settings = settings_of(context)
     if as_json:
@@ -125,8 +124,8 @@ def check(context: typer.Context, as_json: Json = False) -> None:
 
     refrain topics check || refrain topics create
     """
-    from ops.cluster.connection import reach
-    from ops.topics.admin import compare, describe
+    from refrain.ops.cluster.connection import reach
+    from refrain.ops.topics.admin import compare, describe
 
     settings = settings_of(context)
     found = describe(reach(settings), settings)

@@ -9,9 +9,8 @@ from typing import Any
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
-
-from streams.errors import WrongSetup
-from streams.settings import Settings
+from refrain.streams.errors import WrongSetup
+from refrain.streams.settings import Settings
 
 HANDLED = frozenset(
     {

@@ -9,8 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from schemas.load import LoadSample
-from schemas.policy import ModelPolicy
+from refrain.schemas.load import LoadSample
+from refrain.schemas.policy import ModelPolicy
 
 FUTURE_MAX_MS = 60_000
 """How far a sample's clock may run ahead."""

@@ -13,21 +13,20 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 from prometheus_client import Gauge
-
-from schemas.control import ReportLoad
-from schemas.load import LoadSample
-from schemas.policy import ModelPolicy
-from streams.adapt.faust_app import faust_app
-from streams.adapt.load_window import LoadReports, LoadWindow, load_of
-from streams.errors import ClusterFailed, RefrainError, Refusal
-from streams.kafka.interface import Outgoing, Record
-from streams.messaging.dead_letters import dead_letter
-from streams.messaging.decoding import read
-from streams.metrics import Metrics
-from streams.runtime.context import WorkerContext
-from streams.runtime.policy_follower import PolicyWatch
-from streams.runtime.topic_check import require_topics
-from streams.settings import Adapt, Settings
+from refrain.schemas.control import ReportLoad
+from refrain.schemas.load import LoadSample
+from refrain.schemas.policy import ModelPolicy
+from refrain.streams.adapt.faust_app import faust_app
+from refrain.streams.adapt.load_window import LoadReports, LoadWindow, load_of
+from refrain.streams.errors import ClusterFailed, RefrainError, Refusal
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.messaging.dead_letters import dead_letter
+from refrain.streams.messaging.decoding import read
+from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.policy_follower import PolicyWatch
+from refrain.streams.runtime.topic_check import require_topics
+from refrain.streams.settings import Adapt, Settings
 
 logger = logging.getLogger(__name__)
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from schemas.base import Reply
-from schemas.decisions import Reason
-from schemas.forwards import Forward
-from schemas.journal import Origin, Passed
-from schemas.policy import Limits
-from schemas.requests import Request
-from schemas.responses import DecisionSummary, Outcome
-from streams.errors import RefusalCode
-from streams.kafka.interface import Outgoing
-from streams.messaging.forwards import deadline_at_ms, unstreamed
-from streams.messaging.responses import refused, respond
-from streams.messaging.routes import DirectRoute, encode_route
+from refrain.schemas.base import Reply
+from refrain.schemas.decisions import Reason
+from refrain.schemas.forwards import Forward
+from refrain.schemas.journal import Origin, Passed
+from refrain.schemas.policy import Limits
+from refrain.schemas.requests import Request
+from refrain.schemas.responses import DecisionSummary, Outcome
+from refrain.streams.errors import RefusalCode
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.messaging.forwards import deadline_at_ms, unstreamed
+from refrain.streams.messaging.responses import refused, respond
+from refrain.streams.messaging.routes import DirectRoute, encode_route
 
 
 class Bypass(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from streams.classify.exact_form import exact_form
+from refrain.streams.classify.exact_form import exact_form
 
 
 class Sight(Protocol):

@@ -16,11 +16,11 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from schemas.base import Source
-from schemas.policy import CategoryPolicy
-from streams.classify.exact_form import exact_form
-from streams.classify.framing import FramedQuestion
-from streams.errors import Refusal, RefusalCode
+from refrain.schemas.base import Source
+from refrain.schemas.policy import CategoryPolicy
+from refrain.streams.classify.exact_form import exact_form
+from refrain.streams.classify.framing import FramedQuestion
+from refrain.streams.errors import Refusal, RefusalCode
 
 Body = Mapping[str, Any]
 

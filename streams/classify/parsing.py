@@ -13,10 +13,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 from pydantic import ValidationError
-
-from schemas.requests import Request
-from streams.errors import Refusal, RefusalCode
-from streams.messaging.decoding import of_unknown_version, unknown_version
+from refrain.schemas.requests import Request
+from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.messaging.decoding import of_unknown_version, unknown_version
 
 PROBLEMS_MAX = 5
 """Wrong fields that one refusal names."""

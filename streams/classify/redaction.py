@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from streams.classify.routing import Router, RoutingInput, everything_said
+from refrain.streams.classify.routing import Router, RoutingInput, everything_said
 
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 

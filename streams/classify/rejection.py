@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from streams.classify.parsing import parse
-from streams.classify.redaction import may_be_uncacheable
-from streams.classify.reply_topic import DEFAULT, ReplyTo
-from streams.classify.routing import Router
-from streams.errors import Refusal, RefusalCode
-from streams.kafka.interface import Headers, Outgoing, Record
-from streams.messaging.dead_letters import dead_letter
-from streams.messaging.responses import refused, reply_of, respond
-from streams.metrics import Metrics
-from streams.settings import Classify
+from refrain.streams.classify.parsing import parse
+from refrain.streams.classify.redaction import may_be_uncacheable
+from refrain.streams.classify.reply_topic import DEFAULT, ReplyTo
+from refrain.streams.classify.routing import Router
+from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.kafka.interface import Headers, Outgoing, Record
+from refrain.streams.messaging.dead_letters import dead_letter
+from refrain.streams.messaging.responses import refused, reply_of, respond
+from refrain.streams.metrics import Metrics
+from refrain.streams.settings import Classify
 
 logger = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from schemas.topics import BY_NAME
-from streams.errors import Refusal, RefusalCode, WrongSetup
-from streams.kafka.interface import Cluster, Headers
-from streams.lru import LruCache
+from refrain.schemas.topics import BY_NAME
+from refrain.streams.errors import Refusal, RefusalCode, WrongSetup
+from refrain.streams.kafka.interface import Cluster, Headers
+from refrain.streams.lru import LruCache
 
 RESPONSES = "responses"
 TOPIC_HEADERS = ("reply-to", "kafka_replyTopic")

@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from schemas.control import PolicyInForce
-from schemas.journal import Seen
-from schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy
-from streams.messaging.privacy import is_uncacheable
-from streams.models.category_classifier import Categories
-from streams.vectors import Ints, cosine, squared_norm
+from refrain.schemas.control import PolicyInForce
+from refrain.schemas.journal import Seen
+from refrain.schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy
+from refrain.streams.messaging.privacy import is_uncacheable
+from refrain.streams.models.category_classifier import Categories
+from refrain.streams.vectors import Ints, cosine, squared_norm
 
 Embed = Callable[[Sequence[str]], list[Ints | None]]
 

@@ -10,38 +10,38 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, ParamSpec, TypeVar
 
-from schemas.base import Reply, Sealed
-from schemas.control import PolicyInForce
-from schemas.decisions import Reason
-from schemas.journal import Asked, Origin
-from schemas.policy import Limits
-from schemas.requests import CacheMode, Request
-from streams.classify.bypass import Bypass
-from streams.classify.framing import FramedQuestion, frame
-from streams.classify.identity import Question, check_length, identify, question_of
-from streams.classify.parsing import parse, request_of
-from streams.classify.rejection import NAME, Rejections, check_carried
-from streams.classify.reply_topic import ReplyTo, partitions_of
-from streams.classify.routing import CategoryMatch, CategoryTerms, Router, RoutingInput
-from streams.errors import RefrainError, Refusal, RefusalCode
-from streams.kafka.interface import Cluster, Outgoing, Record
-from streams.messaging.forwards import unstreamed
-from streams.messaging.ids import decision_id, decision_tag
-from streams.messaging.privacy import has_uncacheable
-from streams.messaging.responses import reply_of
-from streams.messaging.shards import shards_of
-from streams.metrics import Metrics
-from streams.models.category_classifier import Categories, load_categories
-from streams.models.embedder import Embedder
-from streams.models.embedding_cache import EmbeddingMetrics, Remembering
-from streams.models.loading import load_embedder
-from streams.runtime.context import WorkerContext
-from streams.runtime.policy_follower import delivery_timeout_ms_of
-from streams.runtime.policy_session import policy_session
-from streams.runtime.stateless import Step, run_stateless
-from streams.runtime.topic_check import require_topics
-from streams.settings import Classify
-from streams.vectors import Ints, encode
+from refrain.schemas.base import Reply, Sealed
+from refrain.schemas.control import PolicyInForce
+from refrain.schemas.decisions import Reason
+from refrain.schemas.journal import Asked, Origin
+from refrain.schemas.policy import Limits
+from refrain.schemas.requests import CacheMode, Request
+from refrain.streams.classify.bypass import Bypass
+from refrain.streams.classify.framing import FramedQuestion, frame
+from refrain.streams.classify.identity import Question, check_length, identify, question_of
+from refrain.streams.classify.parsing import parse, request_of
+from refrain.streams.classify.rejection import NAME, Rejections, check_carried
+from refrain.streams.classify.reply_topic import ReplyTo, partitions_of
+from refrain.streams.classify.routing import CategoryMatch, CategoryTerms, Router, RoutingInput
+from refrain.streams.errors import RefrainError, Refusal, RefusalCode
+from refrain.streams.kafka.interface import Cluster, Outgoing, Record
+from refrain.streams.messaging.forwards import unstreamed
+from refrain.streams.messaging.ids import decision_id, decision_tag
+from refrain.streams.messaging.privacy import has_uncacheable
+from refrain.streams.messaging.responses import reply_of
+from refrain.streams.messaging.shards import shards_of
+from refrain.streams.metrics import Metrics
+from refrain.streams.models.category_classifier import Categories, load_categories
+from refrain.streams.models.embedder import Embedder
+from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
+from refrain.streams.models.loading import load_embedder
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
+from refrain.streams.runtime.policy_session import policy_session
+from refrain.streams.runtime.stateless import Step, run_stateless
+from refrain.streams.runtime.topic_check import require_topics
+from refrain.streams.settings import Classify
+from refrain.streams.vectors import Ints, encode
 
 SOURCE = "requests"
 OUT_BYTES_MAX = 2_000_000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.base import Part, Sealed
-from streams.messaging.decoding import read
-from streams.messaging.responses import compact
+from refrain.schemas.base import Part, Sealed
+from refrain.streams.messaging.decoding import read
+from refrain.streams.messaging.responses import compact
 
 _OF_THE_SERVER = frozenset({"id", "index"})
 """Fields of a tool call that number it and say nothing."""

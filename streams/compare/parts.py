@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-
-from streams.vectors import Ints, quantise
+from refrain.streams.vectors import Ints, quantise
 
 SEEK_CHARS = 200
 """How far from the middle a blank is looked for, to cut there."""

@@ -11,24 +11,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prometheus_client import Counter
-
-from schemas.observations import Comparison, NotCompared, Observation
-from streams.compare.answer_text import text_of
-from streams.compare.parts import mean, split
-from streams.errors import Refusal
-from streams.kafka.interface import Outgoing, Record
-from streams.messaging.dead_letters import reject
-from streams.messaging.decoding import read
-from streams.metrics import Metrics
-from streams.models.embedder import Embedder
-from streams.models.embedding_cache import EmbeddingMetrics, Remembering
-from streams.models.loading import load_embedder
-from streams.runtime.background import run_beside_heartbeat
-from streams.runtime.context import WorkerContext
-from streams.runtime.stateless import Step, run_stateless
-from streams.runtime.topic_check import require_topics
-from streams.settings import Embedding
-from streams.vectors import Ints, similarity
+from refrain.schemas.observations import Comparison, NotCompared, Observation
+from refrain.streams.compare.answer_text import text_of
+from refrain.streams.compare.parts import mean, split
+from refrain.streams.errors import Refusal
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.messaging.dead_letters import reject
+from refrain.streams.messaging.decoding import read
+from refrain.streams.metrics import Metrics
+from refrain.streams.models.embedder import Embedder
+from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
+from refrain.streams.models.loading import load_embedder
+from refrain.streams.runtime.background import run_beside_heartbeat
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.stateless import Step, run_stateless
+from refrain.streams.runtime.topic_check import require_topics
+from refrain.streams.settings import Embedding
+from refrain.streams.vectors import Ints, similarity
 
 NAME = "compare"
 SOURCE = "observations"
@@ -145,7 +144,7 @@ def check_model(settings: Embedding) -> None:
     """Raises WrongSetup for a model that could not be loaded: at the start, not at the first observation."""
     if settings.backend == "free" or settings.allow_download:
         return
-    from streams.models.transformer_embedder import find_model
+    from refrain.streams.models.transformer_embedder import find_model
 
     find_model(settings)
 

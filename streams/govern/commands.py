@@ -1,8 +1,8 @@
-"""What comes of a command: an event for every shard, or a refusal. Pure: govern (`streams.govern.worker`) does the I/O."""
+"""Turns a command into an event for every shard, or a refusal. Pure: `refrain.streams.govern.worker` does the I/O."""
 
 from __future__ import annotations
 
-from schemas.control import (
+from refrain.schemas.control import (
     POLICY_KEY,
     Given,
     Invalidate,
@@ -13,14 +13,14 @@ from schemas.control import (
     Switch,
     decode_command,
 )
-from schemas.decisions import Decision
-from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
-from schemas.responses import Outcome
-from streams.errors import Refusal, RefusalCode
-from streams.kafka.interface import Outgoing, Record
-from streams.messaging.dead_letters import dead_letter
-from streams.messaging.decoding import read
-from streams.vectors import decode, squared_norm
+from refrain.schemas.decisions import Decision
+from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
+from refrain.schemas.responses import Outcome
+from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.messaging.dead_letters import dead_letter
+from refrain.streams.messaging.decoding import read
+from refrain.streams.vectors import decode, squared_norm
 
 NAME = "govern"
 POLICY_BYTES_MAX = 1_000_000

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from schemas.decisions import Decision
-from streams.errors import Refusal
-from streams.kafka.interface import Cluster, Record
-from streams.kafka.partitioner import partition_of
-from streams.messaging.decoding import read
+from refrain.schemas.decisions import Decision
+from refrain.streams.errors import Refusal
+from refrain.streams.kafka.interface import Cluster, Record
+from refrain.streams.kafka.partitioner import partition_of
+from refrain.streams.messaging.decoding import read
 
 TOPIC = "decisions"
 FIRST_CHUNK = 20_000

@@ -11,16 +11,22 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from prometheus_client import Gauge
-
-from schemas.decisions import Decision
-from streams.errors import Rebalanced, WrongSetup
-from streams.govern.commands import NAME, decide, judged_by
-from streams.govern.decision_search import DecisionSearch
-from streams.kafka.interface import Cluster, Consumer, OffsetAndMetadata, Outgoing, Record, TransactionalProducer
-from streams.metrics import Metrics, policy_version
-from streams.runtime.context import WorkerContext
-from streams.runtime.policy_follower import PolicyWatch
-from streams.runtime.topic_check import require_topics
+from refrain.schemas.decisions import Decision
+from refrain.streams.errors import Rebalanced, WrongSetup
+from refrain.streams.govern.commands import NAME, decide, judged_by
+from refrain.streams.govern.decision_search import DecisionSearch
+from refrain.streams.kafka.interface import (
+    Cluster,
+    Consumer,
+    OffsetAndMetadata,
+    Outgoing,
+    Record,
+    TransactionalProducer,
+)
+from refrain.streams.metrics import Metrics, policy_version
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.policy_follower import PolicyWatch
+from refrain.streams.runtime.topic_check import require_topics
 
 logger = logging.getLogger(__name__)
 

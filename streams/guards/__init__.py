@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from schemas.policy import Guard
-from streams.guards import code as code_tokens
-from streams.guards import names as named
-from streams.guards import negation, numbers, order
-from streams.guards import question as kinds
-from streams.guards.lexicon import digest
-from streams.guards.reading import Read, read
-from streams.guards.verdict import Verdict, not_applicable, passed, refused
+from refrain.schemas.policy import Guard
+from refrain.streams.guards import code as code_tokens
+from refrain.streams.guards import names as named
+from refrain.streams.guards import negation, numbers, order
+from refrain.streams.guards import question as kinds
+from refrain.streams.guards.lexicon import digest
+from refrain.streams.guards.reading import Read, read
+from refrain.streams.guards.verdict import Verdict, not_applicable, passed, refused
 
 __all__ = ["DIGEST", "Read", "Verdict", "check", "read"]
 

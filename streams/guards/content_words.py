@@ -7,9 +7,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from streams.guards.items import WORDLY, Item
-from streams.guards.lexicon import words
-from streams.guards.stems import related, stem
+from refrain.streams.guards.items import WORDLY, Item
+from refrain.streams.guards.lexicon import words
+from refrain.streams.guards.stems import related, stem
 
 FUNCTION = words("function_words") | words("negators")
 GENERAL = frozenset(stem(word) for word in words("general_words")) | words("general_words")

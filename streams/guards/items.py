@@ -6,9 +6,9 @@ from collections import defaultdict
 from functools import lru_cache
 from typing import NamedTuple
 
-from streams.guards.lexicon import Sayings, groups, pairs, units
-from streams.guards.stems import stem
-from streams.guards.tokens import Token, tokens
+from refrain.streams.guards.lexicon import Sayings, groups, pairs, units
+from refrain.streams.guards.stems import stem
+from refrain.streams.guards.tokens import Token, tokens
 
 WORDLY = frozenset(("word", "sharp", "dotted"))
 """Kinds of tokens that are words or names."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streams.guards.items import Item
-from streams.guards.lexicon import words
-from streams.guards.tokens import folded
+from refrain.streams.guards.items import Item
+from refrain.streams.guards.lexicon import words
+from refrain.streams.guards.tokens import folded
 
 LATIN_SHARE = 0.9
 """Of the letters of an English text, so many are a to z."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streams.guards.content_words import FUNCTION, Content, unmatched
-from streams.guards.items import WORDLY, Item
+from refrain.streams.guards.content_words import FUNCTION, Content, unmatched
+from refrain.streams.guards.items import WORDLY, Item
 
 _LITERAL = frozenset(("url", "email", "path", "version"))
 _TITLE_SHARE = 0.7

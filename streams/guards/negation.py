@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streams.guards.items import Item
-from streams.guards.lexicon import Side, sides, words
-from streams.guards.stems import stem
+from refrain.streams.guards.items import Item
+from refrain.streams.guards.lexicon import Side, sides, words
+from refrain.streams.guards.stems import stem
 
 _NEGATORS = words("negators")
 _PREFIXES = tuple(sorted(words("prefixes"), key=len, reverse=True))

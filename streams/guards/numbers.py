@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from streams.guards.items import Item
-from streams.guards.lexicon import Unit, groups, pairs, units
+from refrain.streams.guards.items import Item
+from refrain.streams.guards.lexicon import Unit, groups, pairs, units
 
 _UNITS = units()
 _WORDS: dict[str, int] = {}

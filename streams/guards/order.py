@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from streams.guards.content_words import GENERAL
-from streams.guards.roles import BARE, DESCRIBED, STRICT, Roles
+from refrain.streams.guards.content_words import GENERAL
+from refrain.streams.guards.roles import BARE, DESCRIBED, STRICT, Roles
 
 
 def differing(a: Roles, b: Roles) -> tuple[str, ...]:

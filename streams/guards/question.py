@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streams.guards.content_words import FUNCTION
-from streams.guards.items import Item
-from streams.guards.lexicon import Sayings, groups, pairs, words
+from refrain.streams.guards.content_words import FUNCTION
+from refrain.streams.guards.items import Item
+from refrain.streams.guards.lexicon import Sayings, groups, pairs, words
 
 NONE = "none"
 

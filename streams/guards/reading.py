@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from streams.guards.code import Code, read_code
-from streams.guards.content_words import read_content
-from streams.guards.items import items
-from streams.guards.language import is_english
-from streams.guards.names import Names, read_names
-from streams.guards.negation import Denials, read_denials
-from streams.guards.numbers import Figures, read_figures
-from streams.guards.question import Kind, read_kind
-from streams.guards.roles import Roles, read_roles
-from streams.guards.tokens import tokens
+from refrain.streams.guards.code import Code, read_code
+from refrain.streams.guards.content_words import read_content
+from refrain.streams.guards.items import items
+from refrain.streams.guards.language import is_english
+from refrain.streams.guards.names import Names, read_names
+from refrain.streams.guards.negation import Denials, read_denials
+from refrain.streams.guards.numbers import Figures, read_figures
+from refrain.streams.guards.question import Kind, read_kind
+from refrain.streams.guards.roles import Roles, read_roles
+from refrain.streams.guards.tokens import tokens
 
 REMEMBERED = 16_384
 """Texts whose reading is remembered."""

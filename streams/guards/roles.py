@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streams.guards.content_words import FUNCTION, GENERAL
-from streams.guards.items import Item
-from streams.guards.lexicon import lines, parted
+from refrain.streams.guards.content_words import FUNCTION, GENERAL
+from refrain.streams.guards.items import Item
+from refrain.streams.guards.lexicon import lines, parted
 
 _LINES = lines("directions")
 _PREPOSITIONS = {word: at for at, line in enumerate(_LINES) for word in parted(line.lstrip("* "))}

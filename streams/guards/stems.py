@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from streams.guards.lexicon import pairs, parted, words
+from refrain.streams.guards.lexicon import pairs, parted, words
 
 WORD_CHARS_MAX = 40
 """A longer word is its own stem."""

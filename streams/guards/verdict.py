@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from schemas.policy import Guard
+from refrain.schemas.policy import Guard
 
 WORDS_MAX = 6
 """Words that a verdict names."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from confluent_kafka import KafkaError
-
-from streams.errors import Forbidden
+from refrain.streams.errors import Forbidden
 
 FORBIDDEN_CODES = frozenset(
     {

@@ -22,17 +22,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     OffsetSpec,
     ResourceType,
 )
-
-from streams.errors import ClusterFailed, WrongSetup
-from streams.kafka.authorization import forbidden
-from streams.kafka.config import ADMIN_TIMEOUT_S, connection
-from streams.kafka.consumer import KafkaConsumer
-from streams.kafka.convert import int_of, record_of
-from streams.kafka.expiring_producer import ExpiringProducer
-from streams.kafka.faults import MISSING_CODES, raise_unless_passing
-from streams.kafka.interface import RebalanceListener, Record, cluster_name
-from streams.kafka.producer import KafkaProducer, KafkaTransactionalProducer
-from streams.settings import Settings
+from refrain.streams.errors import ClusterFailed, WrongSetup
+from refrain.streams.kafka.authorization import forbidden
+from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, connection
+from refrain.streams.kafka.consumer import KafkaConsumer
+from refrain.streams.kafka.convert import int_of, record_of
+from refrain.streams.kafka.expiring_producer import ExpiringProducer
+from refrain.streams.kafka.faults import MISSING_CODES, raise_unless_passing
+from refrain.streams.kafka.interface import RebalanceListener, Record, cluster_name
+from refrain.streams.kafka.producer import KafkaProducer, KafkaTransactionalProducer
+from refrain.streams.settings import Settings
 
 logger = logging.getLogger(__name__)
 

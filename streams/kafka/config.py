@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.settings import Settings
+from refrain.streams.settings import Settings
 
 ADMIN_TIMEOUT_S = 15.0
 

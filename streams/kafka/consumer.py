@@ -7,13 +7,12 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 from confluent_kafka import Consumer as ConfluentConsumer
-
-from streams.errors import Rebalanced
-from streams.kafka.config import ADMIN_TIMEOUT_S
-from streams.kafka.convert import KafkaGroupMetadata, record_of, topic_partitions
-from streams.kafka.faults import failure_of, raise_unless_passing
-from streams.kafka.interface import OffsetAndMetadata, RebalanceListener, Record
-from streams.settings import Settings
+from refrain.streams.errors import Rebalanced
+from refrain.streams.kafka.config import ADMIN_TIMEOUT_S
+from refrain.streams.kafka.convert import KafkaGroupMetadata, record_of, topic_partitions
+from refrain.streams.kafka.faults import failure_of, raise_unless_passing
+from refrain.streams.kafka.interface import OffsetAndMetadata, RebalanceListener, Record
+from refrain.streams.settings import Settings
 
 
 class KafkaConsumer:

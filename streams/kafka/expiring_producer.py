@@ -15,11 +15,10 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as ConfluentProducer
-
-from streams.errors import DeliveryExpired, SendFailed
-from streams.kafka.authorization import forbidden
-from streams.kafka.interface import Outgoing, cluster_name
-from streams.kafka.producer_config import producer_config
+from refrain.streams.errors import DeliveryExpired, SendFailed
+from refrain.streams.kafka.authorization import forbidden
+from refrain.streams.kafka.interface import Outgoing, cluster_name
+from refrain.streams.kafka.producer_config import producer_config
 
 EXPIRED_CODES = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 FLUSH_S = 0.5
@@ -28,7 +27,7 @@ KEY_DECIDES = -1
 
 
 class ExpiringProducer:
-    """An idempotent producer that waits for every acknowledgement, and gives up what is older than `delivery_timeout_ms`."""
+    """An idempotent producer that waits for acknowledgements, and gives up what is older than `delivery_timeout_ms`."""
 
     def __init__(self, base: Mapping[str, Any], prefix: str, delivery_timeout_ms: int, wait_s: float) -> None:
         self._prefix = prefix

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 
 from confluent_kafka import KafkaError
-
-from streams.errors import ClusterFailed, Fenced, Forbidden, OffsetLost, Rebalanced
-from streams.kafka.authorization import forbidden
+from refrain.streams.errors import ClusterFailed, Fenced, Forbidden, OffsetLost, Rebalanced
+from refrain.streams.kafka.authorization import forbidden
 
 logger = logging.getLogger(__name__)
 

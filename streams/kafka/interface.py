@@ -113,7 +113,7 @@ class Producer(Protocol):
     def send(self, records: Sequence[Outgoing]) -> None:
         """Write and wait until each is acknowledged. Raises SendFailed naming the first that was not.
 
-        Raises DeliveryExpired, of a writer that gives records up, when nothing of what is missing will be written later.
+        Raises DeliveryExpired, of a producer that gives records up, when nothing of what is missing will be written.
         """
 
     def close(self) -> None: ...
@@ -137,7 +137,10 @@ class Cluster(Protocol):
     """A cluster. Topic names are the table's; the implementation adds the prefix."""
 
     def producer(self, *, delivery_timeout_ms: int | None = None) -> Producer:
-        """With `delivery_timeout_ms` a record that has not left this process so long after `send` began never does: `DeliveryExpired`."""
+        """With `delivery_timeout_ms` what has not left this process so long after `send` began never does.
+
+        `send` raises DeliveryExpired then.
+        """
 
     def transactional(self, name: str) -> TransactionalProducer:
         """A second writer of the same name fences the first."""

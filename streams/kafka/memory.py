@@ -10,10 +10,17 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from schemas.topics import BY_NAME, MESSAGE_BYTES_MAX
-from streams.errors import Fenced, OffsetLost, SendFailed, WrongSetup
-from streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing, RebalanceListener, Record
-from streams.kafka.partitioner import partition_of
+from refrain.schemas.topics import BY_NAME, MESSAGE_BYTES_MAX
+from refrain.streams.errors import Fenced, OffsetLost, SendFailed, WrongSetup
+from refrain.streams.kafka.interface import (
+    EndOffsets,
+    GroupMetadata,
+    OffsetAndMetadata,
+    Outgoing,
+    RebalanceListener,
+    Record,
+)
+from refrain.streams.kafka.partitioner import partition_of
 
 
 def _drawn(number: int) -> str:

@@ -8,15 +8,14 @@ from typing import Any, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as ConfluentProducer
-
-from streams.errors import Fenced, Forbidden, SendFailed
-from streams.kafka.authorization import forbidden
-from streams.kafka.config import ADMIN_TIMEOUT_S
-from streams.kafka.convert import KafkaGroupMetadata, int_of, topic_partitions
-from streams.kafka.faults import FENCE_CODES, failure_of
-from streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing, cluster_name
-from streams.kafka.producer_config import producer_config
-from streams.settings import Settings
+from refrain.streams.errors import Fenced, Forbidden, SendFailed
+from refrain.streams.kafka.authorization import forbidden
+from refrain.streams.kafka.config import ADMIN_TIMEOUT_S
+from refrain.streams.kafka.convert import KafkaGroupMetadata, int_of, topic_partitions
+from refrain.streams.kafka.faults import FENCE_CODES, failure_of
+from refrain.streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing, cluster_name
+from refrain.streams.kafka.producer_config import producer_config
+from refrain.streams.settings import Settings
 
 TRANSACTION_STEP_S = 10.0
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import NamedTuple
 
-from schemas.decisions import Decision
-from streams.errors import Rebalanced
-from streams.kafka.interface import Consumer, EndOffsets, OffsetAndMetadata, Outgoing, TransactionalProducer
-from streams.lookup.metrics import LookupMetrics, show
-from streams.lookup.reports import CommitReports, Report
-from streams.shard.state import Shard
-from streams.store.interface import Checkpoint
+from refrain.schemas.decisions import Decision
+from refrain.streams.errors import Rebalanced
+from refrain.streams.kafka.interface import Consumer, EndOffsets, OffsetAndMetadata, Outgoing, TransactionalProducer
+from refrain.streams.lookup.metrics import LookupMetrics, show
+from refrain.streams.lookup.reports import CommitReports, Report
+from refrain.streams.shard.state import Shard
+from refrain.streams.store.interface import Checkpoint
 
 logger = logging.getLogger(__name__)
 

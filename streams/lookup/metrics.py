@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from prometheus_client import Counter, Gauge, Histogram
-
-from schemas.decisions import Decision
-from schemas.responses import Outcome
-from schemas.stats import CategoryNow, ShardStats
-from streams.metrics import SECONDS, Metrics, policy_version
-from streams.shard.counts import Counted
-from streams.shard.outcome import FoldResult
+from refrain.schemas.decisions import Decision
+from refrain.schemas.responses import Outcome
+from refrain.schemas.stats import CategoryNow, ShardStats
+from refrain.streams.metrics import SECONDS, Metrics, policy_version
+from refrain.streams.shard.counts import Counted
+from refrain.streams.shard.outcome import FoldResult
 
 logger = logging.getLogger(__name__)
 

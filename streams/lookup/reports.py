@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from schemas.acknowledgements import Acknowledgement
-from schemas.stats import ShardStats
-from streams.kafka.interface import Outgoing
-from streams.shard.state import Shard
-from streams.shard.stats import CONTROL, stats_of
+from refrain.schemas.acknowledgements import Acknowledgement
+from refrain.schemas.stats import ShardStats
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.shard.state import Shard
+from refrain.streams.shard.stats import CONTROL, stats_of
 
 PROCESSOR = "lookup"
 STATS_INTERVAL_S = 1.0

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event, Lock
 
-from schemas.documents import Meta
-from streams.errors import StoreDamaged, WrongSetup
-from streams.kafka.interface import Cluster
-from streams.lookup.metrics import LookupMetrics
-from streams.shard.columns import META_KEY
-from streams.shard.loading import load_shard
-from streams.shard.state import Shard
-from streams.store.interface import Checkpoint, Store
+from refrain.schemas.documents import Meta
+from refrain.streams.errors import StoreDamaged, WrongSetup
+from refrain.streams.kafka.interface import Cluster
+from refrain.streams.lookup.metrics import LookupMetrics
+from refrain.streams.shard.columns import META_KEY
+from refrain.streams.shard.loading import load_shard
+from refrain.streams.shard.state import Shard
+from refrain.streams.store.interface import Checkpoint, Store
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ class Restorer:
         restoring.abandon()
         self._leaving[partition] = restoring.future
 
-    def load_shard(self) -> list[Shard]:
+    def restored(self) -> list[Shard]:
         """The shards that are back; they are the worker's from now on. Raises what a restore raised."""
         done = {p: one.future for p, one in self._restoring.items() if one.future is not None and one.future.done()}
         shards = [future.result() for future in done.values()]

@@ -23,24 +23,24 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
-from schemas.journal import Tick
-from streams.errors import JournalUnreadable
-from streams.kafka.interface import Cluster, Outgoing, Record
-from streams.lookup.commit import Commits
-from streams.lookup.metrics import LookupMetrics, count
-from streams.lookup.reports import CommitReports
-from streams.lookup.restore import OpenStore, Restorer
-from streams.messaging.shards import shards_of
-from streams.metrics import Metrics
-from streams.runtime.context import WorkerContext
-from streams.runtime.topic_check import require_topics
-from streams.settings import Settings
-from streams.shard.fold import fold, next_timer_ms
-from streams.shard.outcome import FoldResult
-from streams.shard.state import Shard
-from streams.store.interface import Store
-from streams.store.rocksdb import open_or_replace
-from streams.store.state_directory import lock_state_directory
+from refrain.schemas.journal import Tick
+from refrain.streams.errors import JournalUnreadable
+from refrain.streams.kafka.interface import Cluster, Outgoing, Record
+from refrain.streams.lookup.commit import Commits
+from refrain.streams.lookup.metrics import LookupMetrics, count
+from refrain.streams.lookup.reports import CommitReports
+from refrain.streams.lookup.restore import OpenStore, Restorer
+from refrain.streams.messaging.shards import shards_of
+from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.topic_check import require_topics
+from refrain.streams.settings import Settings
+from refrain.streams.shard.fold import fold, next_timer_ms
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.state import Shard
+from refrain.streams.store.interface import Store
+from refrain.streams.store.rocksdb import open_or_replace
+from refrain.streams.store.state_directory import lock_state_directory
 
 logger = logging.getLogger(__name__)
 

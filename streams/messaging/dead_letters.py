@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from schemas.dead_letters import (
+from refrain.schemas.dead_letters import (
     HEADER_OFFSET,
     HEADER_PARTITION,
     HEADER_PROCESSOR,
@@ -12,9 +12,9 @@ from schemas.dead_letters import (
     HEADER_TOPIC,
     HEADERS,
 )
-from streams.errors import Refusal
-from streams.kafka.interface import Outgoing, Record
-from streams.metrics import Metrics
+from refrain.streams.errors import Refusal
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

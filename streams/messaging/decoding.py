@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError
-
-from schemas.base import Part
-from streams.errors import Refusal, RefusalCode
+from refrain.schemas.base import Part
+from refrain.streams.errors import Refusal, RefusalCode
 
 M = TypeVar("M")
 

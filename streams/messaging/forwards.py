@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.policy import Limits
-from streams.messaging.responses import Body
+from refrain.schemas.policy import Limits
+from refrain.streams.messaging.responses import Body
 
 NOT_FORWARDED = frozenset({"stream", "stream_options"})
 

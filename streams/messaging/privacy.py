@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.policy import Cacheable, Policy
+from refrain.schemas.policy import Cacheable, Policy
 
 
 def is_uncacheable(policy: Policy, category: str) -> bool:

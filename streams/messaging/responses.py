@@ -7,10 +7,10 @@ import hashlib
 import json
 from typing import Any
 
-from schemas.base import Header, Reply
-from schemas.responses import DecisionSummary, Outcome, Problem, Response
-from streams.errors import RefusalCode
-from streams.kafka.interface import Headers, Outgoing
+from refrain.schemas.base import Header, Reply
+from refrain.schemas.responses import DecisionSummary, Outcome, Problem, Response
+from refrain.streams.errors import RefusalCode
+from refrain.streams.kafka.interface import Headers, Outgoing
 
 Body = dict[str, Any]
 

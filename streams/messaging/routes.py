@@ -7,10 +7,9 @@ import binascii
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
-
-from schemas.base import Millis, Part, Reply
-from schemas.responses import DecisionSummary
-from streams.errors import Refusal, RefusalCode
+from refrain.schemas.base import Millis, Part, Reply
+from refrain.schemas.responses import DecisionSummary
+from refrain.streams.errors import Refusal, RefusalCode
 
 
 class ShardRoute(Part):

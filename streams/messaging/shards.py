@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from streams.errors import Refusal, RefusalCode, WrongSetup
-from streams.kafka.interface import Cluster
+from refrain.streams.errors import Refusal, RefusalCode, WrongSetup
+from refrain.streams.kafka.interface import Cluster
 
 
 class Shards(NamedTuple):

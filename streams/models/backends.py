@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from streams.errors import WrongSetup, install_hint
-from streams.models.files import ModelFolder
+from refrain.streams.errors import WrongSetup, install_hint
+from refrain.streams.models.files import ModelFolder
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +127,9 @@ def _load_torch(kind: Kind, folder: Path, threads: int) -> Any:
 
 
 def _made(kind: Kind, folder: Path, backend: Backend, model_kwargs: dict[str, Any]) -> Any:
-    made = getattr(importlib.import_module("sentence_transformers"), kind)
+    import sentence_transformers
+
+    made = getattr(sentence_transformers, kind)
     return made(str(folder), backend=backend, device="cpu", local_files_only=True, model_kwargs=model_kwargs)
 
 
@@ -137,7 +139,7 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # Imported first: the libraries set their own levels then.
-        importlib.import_module("sentence_transformers")
+        import sentence_transformers  # noqa: F401
     levels = {name: logging.getLogger(name).level for name in _NOISY}
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -14,10 +14,9 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field, ValidationError, model_validator
-
-from schemas.base import Message, Name, Part
-from streams.errors import WrongSetup
-from streams.vectors import SCALE, Ints, decode, encode
+from refrain.schemas.base import Message, Name, Part
+from refrain.streams.errors import WrongSetup
+from refrain.streams.vectors import SCALE, Ints, decode, encode
 
 KIND: Literal["refrain.categories"] = "refrain.categories"
 FORMAT = 1

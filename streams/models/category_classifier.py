@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from streams.errors import WrongSetup
-from streams.models.category_artifact import TRAIN_AGAIN, Artefact, Plane, read_file, rows_of
-from streams.vectors import Ints, squared_norm
+from refrain.streams.errors import WrongSetup
+from refrain.streams.models.category_artifact import TRAIN_AGAIN, Artefact, Plane, read_file, rows_of
+from refrain.streams.vectors import Ints, squared_norm
 
 PLACES = 6
 """Decimal places of a score: exponentials differ in the last digits between machines, the outcome does not."""

@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from streams.errors import WrongSetup
-from streams.models import files
-from streams.models.backends import WINDOW_CHARS_MAX, Backend, choose_backend, failures, load
-from streams.models.files import ModelFolder, Wanted
-from streams.models.verifier import Pair
-from streams.settings import Verify
+from refrain.streams.errors import WrongSetup
+from refrain.streams.models import files
+from refrain.streams.models.backends import WINDOW_CHARS_MAX, Backend, choose_backend, failures, load
+from refrain.streams.models.files import ModelFolder, Wanted
+from refrain.streams.models.verifier import Pair
+from refrain.streams.settings import Verify
 
 Doubles = npt.NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from streams.vectors import Floats, Ints, quantise
+from refrain.streams.vectors import Floats, Ints, quantise
 
 
 class Embedder(Protocol):

@@ -6,11 +6,10 @@ import hashlib
 from collections.abc import Sequence
 
 from prometheus_client import Counter
-
-from streams.lru import LruCache
-from streams.metrics import Metrics
-from streams.models.embedder import Embedder, of_record
-from streams.vectors import Ints
+from refrain.streams.lru import LruCache
+from refrain.streams.metrics import Metrics
+from refrain.streams.models.embedder import Embedder, of_record
+from refrain.streams.vectors import Ints
 
 
 class EmbeddingMetrics:

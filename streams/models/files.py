@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from streams.errors import WrongSetup, install_hint
+from refrain.streams.errors import WrongSetup, install_hint
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 FETCHED = ("*.json", "*.txt", "*.model", "model.safetensors", "*/config.json")

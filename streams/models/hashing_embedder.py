@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
-
-from streams.vectors import Floats
+from refrain.streams.vectors import Floats
 
 DIM = 384
 ROWS = 8_192

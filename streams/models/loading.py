@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streams.models.embedder import Embedder
-from streams.models.hashing_embedder import FreeEmbedder
-from streams.models.verifier import Verifier, WordsVerifier
-from streams.settings import Embedding, Verify
+from refrain.streams.models.embedder import Embedder
+from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.verifier import Verifier, WordsVerifier
+from refrain.streams.settings import Embedding, Verify
 
 
 def load_embedder(settings: Embedding, cache_dir: Path) -> Embedder:
@@ -17,7 +17,7 @@ def load_embedder(settings: Embedding, cache_dir: Path) -> Embedder:
     """
     if settings.backend == "free":
         return FreeEmbedder()
-    from streams.models.transformer_embedder import load_model_embedder
+    from refrain.streams.models.transformer_embedder import load_model_embedder
 
     return load_model_embedder(settings, cache_dir)
 
@@ -31,6 +31,6 @@ def load_verifier(settings: Verify, cache_dir: Path) -> Verifier | None:
         return WordsVerifier()
     if settings.model is None:
         return None
-    from streams.models.cross_encoder import load_model_verifier
+    from refrain.streams.models.cross_encoder import load_model_verifier
 
     return load_model_verifier(settings, settings.model, cache_dir)

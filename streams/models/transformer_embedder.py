@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from streams.models import files
-from streams.models.backends import Backend, choose_backend, failures, load
-from streams.models.files import Wanted
-from streams.models.token_window import TokenWindow
-from streams.settings import Embedding
-from streams.vectors import Floats
+from refrain.streams.models import files
+from refrain.streams.models.backends import Backend, choose_backend, failures, load
+from refrain.streams.models.files import Wanted
+from refrain.streams.models.token_window import TokenWindow
+from refrain.streams.settings import Embedding
+from refrain.streams.vectors import Floats
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
-from streams.lru import LruCache
-from streams.models.hashing_embedder import content_words
+from refrain.streams.lru import LruCache
+from refrain.streams.models.hashing_embedder import content_words
 
 Pair = tuple[str, str]
 

@@ -8,22 +8,21 @@ from __future__ import annotations
 import re
 
 from pydantic_core import to_json
-
-from schemas.base import Reply, Sealed
-from schemas.forwards import Completion, Status
-from schemas.journal import Answered, AnswerFailed, AnswerWithheld
-from schemas.policy import Policy
-from schemas.responses import Outcome, Problem, Response
-from streams.errors import Refusal, RefusalCode
-from streams.kafka.interface import Outgoing, Record
-from streams.lru import RecentIds
-from streams.messaging.dead_letters import reject
-from streams.messaging.decoding import Envelope
-from streams.messaging.privacy import has_uncacheable, may_store
-from streams.messaging.responses import refused, respond
-from streams.messaging.routes import DirectRoute, ShardRoute
-from streams.messaging.shards import Shards
-from streams.metrics import Metrics
+from refrain.schemas.base import Reply, Sealed
+from refrain.schemas.forwards import Completion, Status
+from refrain.schemas.journal import Answered, AnswerFailed, AnswerWithheld
+from refrain.schemas.policy import Policy
+from refrain.schemas.responses import Outcome, Problem, Response
+from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.lru import RecentIds
+from refrain.streams.messaging.dead_letters import reject
+from refrain.streams.messaging.decoding import Envelope
+from refrain.streams.messaging.privacy import has_uncacheable, may_store
+from refrain.streams.messaging.responses import refused, respond
+from refrain.streams.messaging.routes import DirectRoute, ShardRoute
+from refrain.streams.messaging.shards import Shards
+from refrain.streams.metrics import Metrics
 
 NAME = "populate"
 ANSWER_BYTES_MAX = 1_000_000

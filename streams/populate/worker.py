@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.control import PolicyInForce
-from schemas.forwards import Completion
-from streams.errors import Refusal
-from streams.kafka.interface import Cluster, Outgoing, Record
-from streams.messaging.decoding import Envelope, address_of, read
-from streams.messaging.routes import DirectRoute, ShardRoute, decode_route
-from streams.messaging.shards import Shards
-from streams.metrics import Metrics
-from streams.populate.delivery import NAME, Delivery
-from streams.runtime.context import WorkerContext
-from streams.runtime.policy_follower import delivery_timeout_ms_of
-from streams.runtime.policy_session import policy_session
-from streams.runtime.stateless import Step, run_stateless
-from streams.runtime.topic_check import require_topics
+from refrain.schemas.control import PolicyInForce
+from refrain.schemas.forwards import Completion
+from refrain.streams.errors import Refusal
+from refrain.streams.kafka.interface import Cluster, Outgoing, Record
+from refrain.streams.messaging.decoding import Envelope, address_of, read
+from refrain.streams.messaging.routes import DirectRoute, ShardRoute, decode_route
+from refrain.streams.messaging.shards import Shards
+from refrain.streams.metrics import Metrics
+from refrain.streams.populate.delivery import NAME, Delivery
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
+from refrain.streams.runtime.policy_session import policy_session
+from refrain.streams.runtime.stateless import Step, run_stateless
+from refrain.streams.runtime.topic_check import require_topics
 
 SOURCE = "completions"
 BATCH_MAX = 500

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streams.kafka.interface import Cluster
-from streams.metrics import Metrics
-from streams.settings import Settings
+from refrain.streams.kafka.interface import Cluster
+from refrain.streams.metrics import Metrics
+from refrain.streams.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ from types import TracebackType
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-
-from streams.errors import WrongSetup
-from streams.settings import Http
+from refrain.streams.errors import WrongSetup
+from refrain.streams.settings import Http
 
 logger = logging.getLogger(__name__)
 

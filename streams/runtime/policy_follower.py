@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from schemas.control import POLICY_KEY, PolicyInForce
-from streams.errors import ClusterFailed, Refusal, WrongSetup
-from streams.kafka.interface import Cluster, Record
-from streams.messaging.decoding import read
-from streams.metrics import Metrics, policy_version
-from streams.settings import Settings
+from refrain.schemas.control import POLICY_KEY, PolicyInForce
+from refrain.streams.errors import ClusterFailed, Refusal, WrongSetup
+from refrain.streams.kafka.interface import Cluster, Record
+from refrain.streams.messaging.decoding import read
+from refrain.streams.metrics import Metrics, policy_version
+from refrain.streams.settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from schemas.acknowledgements import Acknowledgement
-from schemas.control import PolicyInForce
-from streams.kafka.interface import Outgoing
-from streams.runtime.context import WorkerContext
-from streams.runtime.policy_follower import LeasedPolicy, PolicyFollower, lease_s_of
+from refrain.schemas.acknowledgements import Acknowledgement
+from refrain.schemas.control import PolicyInForce
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.policy_follower import LeasedPolicy, PolicyFollower, lease_s_of
 
 TOPIC = "acknowledgements"
 

@@ -1,7 +1,7 @@
 """The shell of processors without state: take a batch, work it, send what comes of it, keep the position.
 
 A processor of this kind is a `Step` and a `run_*` that hands it to `run_stateless`. One that acts by the policy in
-force is run in a policy session (see `streams.runtime.policy_session`).
+force is run in a policy session (see `refrain.streams.runtime.policy_session`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from schemas.control import PolicyInForce
-from streams.errors import DeliveryExpired, Rebalanced
-from streams.kafka.interface import Consumer, OffsetAndMetadata, Outgoing, Producer, Record
-from streams.metrics import Metrics
-from streams.runtime.context import WorkerContext
-from streams.runtime.policy_session import PolicySession
+from refrain.schemas.control import PolicyInForce
+from refrain.streams.errors import DeliveryExpired, Rebalanced
+from refrain.streams.kafka.interface import Consumer, OffsetAndMetadata, Outgoing, Producer, Record
+from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.policy_session import PolicySession
 
 logger = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from schemas.topics import needs
-from streams.errors import Forbidden, WrongSetup
-from streams.kafka.interface import Cluster
+from refrain.schemas.topics import needs
+from refrain.streams.errors import Forbidden, WrongSetup
+from refrain.streams.kafka.interface import Cluster
 
 
 def require_topics(cluster: Cluster, processor: str) -> None:

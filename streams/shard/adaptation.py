@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from schemas.journal import Seen
-from schemas.policy import CategoryPolicy
+from refrain.schemas.journal import Seen
+from refrain.schemas.policy import CategoryPolicy
 
 PLACES = 6
 RIGHT_AT_FIRST = 10

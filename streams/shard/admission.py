@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from schemas.policy import CategoryPolicy
+from refrain.schemas.policy import CategoryPolicy
 
 
 class NotKept(StrEnum):

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from schemas.base import Message
-from schemas.documents import (
+from refrain.schemas.base import Message
+from refrain.schemas.documents import (
     Aging,
     Banned,
     Doubt,
@@ -28,12 +28,12 @@ from schemas.documents import (
     Waiting,
     Withdrawal,
 )
-from streams.errors import StoreDamaged
-from streams.messaging.ids import column_id, parts_of_ban_id, parts_of_column_id
-from streams.shard.adaptation import lifetime_max
+from refrain.streams.errors import StoreDamaged
+from refrain.streams.messaging.ids import column_id, parts_of_ban_id, parts_of_column_id
+from refrain.streams.shard.adaptation import lifetime_max
 
 if TYPE_CHECKING:
-    from streams.shard.state import Shard
+    from refrain.streams.shard.state import Shard
 
 M = TypeVar("M", bound=Message)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from schemas.decisions import Decision, Reason
-from schemas.documents import Tally
-from schemas.responses import Outcome
-from streams.shard.counts import Count, Counted
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.documents import Tally
+from refrain.schemas.responses import Outcome
+from refrain.streams.shard.counts import Count, Counted
 
 UNKNOWN = "-"
 """Requests of no category, or of one that the policy does not define: clients may name any."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from streams.errors import RefusalCode
-from streams.shard.admission import NotKept
+from refrain.streams.errors import RefusalCode
+from refrain.streams.shard.admission import NotKept
 
 
 class Counted(StrEnum):

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from pydantic import ValidationError
-
-from schemas.decisions import Reason
-from schemas.journal import (
+from refrain.schemas.decisions import Reason
+from refrain.schemas.journal import (
     Answered,
     AnswerFailed,
     AnswerWithheld,
@@ -27,22 +26,22 @@ from schemas.journal import (
     Verified,
     decode_event,
 )
-from schemas.responses import Outcome
-from streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
-from streams.kafka.interface import Record
-from streams.messaging.dead_letters import dead_letter
-from streams.messaging.decoding import unknown_version_of
-from streams.messaging.ids import topic_place
-from streams.messaging.privacy import may_store
-from streams.messaging.responses import refused, respond
-from streams.shard import counts
-from streams.shard.counts import Dropped
-from streams.shard.handlers import answered, asked, invalidated, verified
-from streams.shard.handlers.commands import on_cache_switched, on_hit_judged, on_load_changed, on_policy_set
-from streams.shard.outcome import FoldResult, decided, summary
-from streams.shard.search.question import VerificationState
-from streams.shard.state import Shard
-from streams.shard.stats import CONTROL
+from refrain.schemas.responses import Outcome
+from refrain.streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
+from refrain.streams.kafka.interface import Record
+from refrain.streams.messaging.dead_letters import dead_letter
+from refrain.streams.messaging.decoding import unknown_version_of
+from refrain.streams.messaging.ids import topic_place
+from refrain.streams.messaging.privacy import may_store
+from refrain.streams.messaging.responses import refused, respond
+from refrain.streams.shard import counts
+from refrain.streams.shard.counts import Dropped
+from refrain.streams.shard.handlers import answered, asked, invalidated, verified
+from refrain.streams.shard.handlers.commands import on_cache_switched, on_hit_judged, on_load_changed, on_policy_set
+from refrain.streams.shard.outcome import FoldResult, decided, summary
+from refrain.streams.shard.search.question import VerificationState
+from refrain.streams.shard.state import Shard
+from refrain.streams.shard.stats import CONTROL
 
 TIMERS_MAX = 100
 """Timers that one record may fire; the next records fire the rest."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 
-from schemas.documents import Flight, Waiting
-from streams.shard.index.entries import namespace_of, text_key
-from streams.shard.index.vector_tables import Query, Table, Tables
-from streams.vectors import decode
+from refrain.schemas.documents import Flight, Waiting
+from refrain.streams.shard.index.entries import namespace_of, text_key
+from refrain.streams.shard.index.vector_tables import Query, Table, Tables
+from refrain.streams.vectors import decode
 
 EF = 64
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from schemas.base import Near, QuestionKey, Source
-from schemas.documents import Entry, Flight, Withdrawal
-from schemas.journal import EntriesInvalidated
-from streams.vectors import decode, similarity
+from refrain.schemas.base import Near, QuestionKey, Source
+from refrain.schemas.documents import Entry, Flight, Withdrawal
+from refrain.schemas.journal import EntriesInvalidated
+from refrain.streams.vectors import decode, similarity
 
 
 def matches(rule: Withdrawal, entry: Entry, wire_id: str) -> bool:

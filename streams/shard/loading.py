@@ -6,16 +6,15 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 import numpy as np
-
-from schemas.base import Message
-from schemas.documents import Meta
-from streams.errors import StoreDamaged
-from streams.shard import columns
-from streams.shard.columns import Column
-from streams.shard.index.entries import namespace_of
-from streams.shard.state import Shard
-from streams.store.interface import Store
-from streams.vectors import Ints, decode
+from refrain.schemas.base import Message
+from refrain.schemas.documents import Meta
+from refrain.streams.errors import StoreDamaged
+from refrain.streams.shard import columns
+from refrain.streams.shard.columns import Column
+from refrain.streams.shard.index.entries import namespace_of
+from refrain.streams.shard.state import Shard
+from refrain.streams.store.interface import Store
+from refrain.streams.vectors import Ints, decode
 
 M = TypeVar("M", bound=Message)
 

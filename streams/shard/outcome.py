@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.decisions import Decision
-from schemas.journal import Asked, Passed
-from schemas.responses import DecisionSummary
-from streams.kafka.interface import Outgoing, Record
-from streams.shard.counts import Count
-from streams.shard.state import BEHAVIOUR, Shard
+from refrain.schemas.decisions import Decision
+from refrain.schemas.journal import Asked, Passed
+from refrain.schemas.responses import DecisionSummary
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.shard.counts import Count
+from refrain.streams.shard.state import BEHAVIOUR, Shard
 
 
 @dataclass(slots=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from schemas.documents import Flight
-from streams.shard.columns import ENTRIES, OPINIONS, STATS, Change, entry_id, opinion_id
-from streams.shard.counts import Evicted, evicted
-from streams.shard.index.entries import IndexedEntry
-from streams.shard.invalidation import concerns, matches
-from streams.shard.outcome import FoldResult
-from streams.shard.state import Shard
+from refrain.schemas.documents import Flight
+from refrain.streams.shard.columns import ENTRIES, OPINIONS, STATS, Change, entry_id, opinion_id
+from refrain.streams.shard.counts import Evicted, evicted
+from refrain.streams.shard.index.entries import IndexedEntry
+from refrain.streams.shard.invalidation import concerns, matches
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.state import Shard
 
 
 def is_withdrawn(shard: Shard, seen: IndexedEntry, namespace: bytes) -> bool:

@@ -10,19 +10,19 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from schemas.base import Part, Sealed
-from schemas.documents import Entry, Meta, Opinion, ShardLoad, ShardPolicy, Withdrawal
-from streams import guards
-from streams.errors import ShardBroken, StoreDamaged
-from streams.messaging import ids
-from streams.messaging.responses import digest_of_answer
-from streams.shard import columns
-from streams.shard.columns import Change, Column
-from streams.shard.counters import Counters
-from streams.shard.in_flight import InFlight
-from streams.shard.index.entries import EntryIndex, IndexedEntry
-from streams.shard.verifications import PendingVerifications, VerificationScores
-from streams.store.interface import Checkpoint, Store
+from refrain.schemas.base import Part, Sealed
+from refrain.schemas.documents import Entry, Meta, Opinion, ShardLoad, ShardPolicy, Withdrawal
+from refrain.streams import guards
+from refrain.streams.errors import ShardBroken, StoreDamaged
+from refrain.streams.messaging import ids
+from refrain.streams.messaging.responses import digest_of_answer
+from refrain.streams.shard import columns
+from refrain.streams.shard.columns import Change, Column
+from refrain.streams.shard.counters import Counters
+from refrain.streams.shard.in_flight import InFlight
+from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry
+from refrain.streams.shard.verifications import PendingVerifications, VerificationScores
+from refrain.streams.store.interface import Checkpoint, Store
 
 BEHAVIOUR = f"fold-4/{guards.DIGEST}"
 """The version of fold and guards; a change that decides otherwise needs another."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from schemas.documents import Tally
-from schemas.policy import CategoryPolicy
-from schemas.stats import CategoryNow, ShardStats
-from streams.shard.adaptation import terms
-from streams.shard.state import Shard
+from refrain.schemas.documents import Tally
+from refrain.schemas.policy import CategoryPolicy
+from refrain.schemas.stats import CategoryNow, ShardStats
+from refrain.streams.shard.adaptation import terms
+from refrain.streams.shard.state import Shard
 
 CONTROL = "control"
 """The place of commands in `highwater`."""

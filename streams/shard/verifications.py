@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 
-from schemas.documents import Doubt, Opinion
+from refrain.schemas.documents import Doubt, Opinion
 
 
 class PendingVerifications:

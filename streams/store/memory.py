@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from streams.store.interface import Changes, Checkpoint
+from refrain.streams.store.interface import Changes, Checkpoint
 
 
 class MemoryStore:

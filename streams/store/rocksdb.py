@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
+from refrain.streams.errors import StoreDamaged, WrongSetup
+from refrain.streams.store.interface import Changes, Checkpoint
 from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, ReadOptions, WriteBatch
-
-from streams.errors import StoreDamaged, WrongSetup
-from streams.store.interface import Changes, Checkpoint
 
 MEMTABLE_BYTES = 4 << 20
 CACHE_BYTES = 32 << 20

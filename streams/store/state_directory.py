@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from streams.errors import WrongSetup
+from refrain.streams.errors import WrongSetup
 
 SLOTS_MAX = 256
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from schemas.forwards import Forward
-from streams.errors import RefusalCode
-from streams.upstream.background import Background
-from streams.upstream.model import Answer, Model, failed
+from refrain.schemas.forwards import Forward
+from refrain.streams.errors import RefusalCode
+from refrain.streams.upstream.background import Background
+from refrain.streams.upstream.model import Answer, Model, failed
 
 CLOSE_WAIT_S = 5.0
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from schemas.responses import Problem
-from streams.errors import Refusal
-from streams.kafka.interface import Cluster, Outgoing, Record
-from streams.messaging.dead_letters import reject
-from streams.messaging.decoding import address_of
-from streams.messaging.routes import DirectRoute, decode_route
-from streams.metrics import Metrics
-from streams.upstream.calls import Called
-from streams.upstream.metrics import NAME
-from streams.upstream.model import Answer, completion_of, encoded
+from refrain.schemas.responses import Problem
+from refrain.streams.errors import Refusal
+from refrain.streams.kafka.interface import Cluster, Outgoing, Record
+from refrain.streams.messaging.dead_letters import reject
+from refrain.streams.messaging.decoding import address_of
+from refrain.streams.messaging.routes import DirectRoute, decode_route
+from refrain.streams.metrics import Metrics
+from refrain.streams.upstream.calls import Called
+from refrain.streams.upstream.metrics import NAME
+from refrain.streams.upstream.model import Answer, completion_of, encoded
 
 SOURCE = "forwards"
 TARGET = "completions"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from schemas.load import LoadSample
-from streams.kafka.interface import Outgoing
+from refrain.schemas.load import LoadSample
+from refrain.streams.kafka.interface import Outgoing
 
 IDLE_MAX_MS = 60_000
 """A model without calls for so long is not reported any more."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
-
-from streams.metrics import SECONDS, Metrics
-from streams.upstream.calls import Called
+from refrain.streams.metrics import SECONDS, Metrics
+from refrain.streams.upstream.calls import Called
 
 NAME = "upstream"
 MODEL_LABELS_MAX = 100

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
-from schemas.forwards import Completion, Forward, Status
-from schemas.responses import Problem
-from streams.errors import RefusalCode
+from refrain.schemas.forwards import Completion, Forward, Status
+from refrain.schemas.responses import Problem
+from refrain.streams.errors import RefusalCode
 
 COMPLETION_BYTES_MAX = 2_000_000
 """The largest completion; `completions` takes a little more."""

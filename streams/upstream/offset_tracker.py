@@ -12,8 +12,8 @@ import logging
 import zlib
 from collections.abc import Callable, Collection, Iterable
 
-from streams.errors import Rebalanced
-from streams.kafka.interface import Consumer, OffsetAndMetadata
+from refrain.streams.errors import Rebalanced
+from refrain.streams.kafka.interface import Consumer, OffsetAndMetadata
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import queue
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
-from streams.kafka.interface import Outgoing, Producer
-from streams.upstream.background import Background
+from refrain.streams.kafka.interface import Outgoing, Producer
+from refrain.streams.upstream.background import Background
 
 T = TypeVar("T")
 

@@ -12,23 +12,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from schemas.forwards import Forward
-from streams.errors import Refusal, WrongSetup
-from streams.kafka.interface import Record
-from streams.lru import RecentIds
-from streams.messaging.decoding import read
-from streams.runtime.context import WorkerContext
-from streams.runtime.topic_check import require_topics
-from streams.settings import Settings
-from streams.upstream.calls import Called, Calls
-from streams.upstream.completions import SOURCE, completed, recalled, refused
-from streams.upstream.http_model import HttpModel
-from streams.upstream.load_meter import LoadMeter, to_topic
-from streams.upstream.metrics import NAME, UpstreamMetrics
-from streams.upstream.model import Model
-from streams.upstream.offset_tracker import SPAN_MAX, OffsetTracker
-from streams.upstream.outbox import Outbox
-from streams.upstream.simulated.model import SimulatedModel
+from refrain.schemas.forwards import Forward
+from refrain.streams.errors import Refusal, WrongSetup
+from refrain.streams.kafka.interface import Record
+from refrain.streams.lru import RecentIds
+from refrain.streams.messaging.decoding import read
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.topic_check import require_topics
+from refrain.streams.settings import Settings
+from refrain.streams.upstream.calls import Called, Calls
+from refrain.streams.upstream.completions import SOURCE, completed, recalled, refused
+from refrain.streams.upstream.http_model import HttpModel
+from refrain.streams.upstream.load_meter import LoadMeter, to_topic
+from refrain.streams.upstream.metrics import NAME, UpstreamMetrics
+from refrain.streams.upstream.model import Model
+from refrain.streams.upstream.offset_tracker import SPAN_MAX, OffsetTracker
+from refrain.streams.upstream.outbox import Outbox
+from refrain.streams.upstream.simulated.model import SimulatedModel
 
 POLL_S = 0.05
 

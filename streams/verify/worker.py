@@ -11,21 +11,20 @@ import time
 from collections.abc import Callable, Sequence
 
 from prometheus_client import Counter, Histogram
-
-from schemas.doubts import DoubtRaised
-from schemas.journal import Verified
-from streams.errors import Refusal
-from streams.kafka.interface import Outgoing, Record
-from streams.messaging.dead_letters import reject
-from streams.messaging.decoding import read
-from streams.messaging.shards import Shards
-from streams.metrics import SECONDS, Metrics
-from streams.models.loading import load_verifier
-from streams.models.verifier import RememberingVerifier, Verifier
-from streams.runtime.background import run_beside_heartbeat
-from streams.runtime.context import WorkerContext
-from streams.runtime.stateless import Step, run_stateless
-from streams.runtime.topic_check import require_topics
+from refrain.schemas.doubts import DoubtRaised
+from refrain.schemas.journal import Verified
+from refrain.streams.errors import Refusal
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.messaging.dead_letters import reject
+from refrain.streams.messaging.decoding import read
+from refrain.streams.messaging.shards import Shards
+from refrain.streams.metrics import SECONDS, Metrics
+from refrain.streams.models.loading import load_verifier
+from refrain.streams.models.verifier import RememberingVerifier, Verifier
+from refrain.streams.runtime.background import run_beside_heartbeat
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.stateless import Step, run_stateless
+from refrain.streams.runtime.topic_check import require_topics
 
 logger = logging.getLogger(__name__)
 

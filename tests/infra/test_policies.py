@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from ops.policies.file import read_policy, write_policy
-from schemas.control import PolicyInForce
-from schemas.policy import Cacheable, Policy
-from streams.classify.routing import Router, RoutingInput
+from refrain.ops.policies.file import read_policy, write_policy
+from refrain.schemas.control import PolicyInForce
+from refrain.schemas.policy import Cacheable, Policy
+from refrain.streams.classify.routing import Router, RoutingInput
 
 FOLDER = Path(__file__).resolve().parents[2] / "infra" / "policies"
 FILES = sorted(FOLDER.glob("*.yaml"))

@@ -12,8 +12,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
-
-from streams.errors import DISTRIBUTION
+from refrain.streams.errors import DISTRIBUTION
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD_S = 120
@@ -75,12 +74,12 @@ def test_json_schemas_and_the_marks_of_typed_packages_travel(site: Path) -> None
 
 
 def test_it_writes_the_policy_and_tells_its_version_away_from_the_checkout(site: Path, ran: Ran) -> None:
-    assert Path(ran("-c", "import ops; print(ops.__file__)").strip()).is_relative_to(site)
-    assert ran("-m", "ops.cli", "policies", "init", "-") == shipped(site, "policies")["default.yaml"]
+    assert Path(ran("-c", "import refrain.ops; print(refrain.ops.__file__)").strip()).is_relative_to(site)
+    assert ran("-m", "refrain.ops.cli", "policies", "init", "-") == shipped(site, "policies")["default.yaml"]
     (metadata,) = site.glob("*.dist-info/METADATA")
     told = Parser().parsestr(metadata.read_text(encoding="utf-8"))
     assert told["Name"] == DISTRIBUTION
-    assert ran("-m", "ops.cli", "--version").strip() == told["Version"]
+    assert ran("-m", "refrain.ops.cli", "--version").strip() == told["Version"]
 
 
 def test_its_metadata_say_what_it_is_and_who_made_it(site: Path) -> None:

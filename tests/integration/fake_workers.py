@@ -7,10 +7,10 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from schemas.acknowledgements import Acknowledgement
-from streams.kafka.cluster import KafkaCluster
-from streams.kafka.interface import Outgoing
-from streams.settings import Settings
+from refrain.schemas.acknowledgements import Acknowledgement
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.settings import Settings
 
 LOOK_S = 0.05
 

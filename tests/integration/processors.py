@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from streams.kafka.cluster import KafkaCluster
-from streams.metrics import Metrics
-from streams.runtime.context import WorkerContext
-from streams.settings import Settings
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.settings import Settings
 
 WAIT_S = 40.0
 

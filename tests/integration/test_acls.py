@@ -23,26 +23,26 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourcePatternType,
     ResourceType,
 )
+from refrain.ops.ask.client import Client
+from refrain.ops.ask.questions import Defaults, request_of
+from refrain.ops.cli import main
+from refrain.ops.run.processors import NAMES, processor
+from refrain.ops.topics.acls import default_name
+from refrain.schemas.decisions import Reason
+from refrain.schemas.journal import LoadChanged, decode_event
+from refrain.schemas.load import LoadSample
+from refrain.schemas.observations import Comparison
+from refrain.schemas.requests import CacheMode, Request
+from refrain.schemas.responses import Response
+from refrain.schemas.topics import AUDITORS, BY_NAME, CLIENTS, CONNECTORS, OPERATORS, ROLES, reads, writes
+from refrain.streams.errors import Forbidden
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.settings import Adapt, Embedding, Settings, Upstream, Verify
 
 from infra.demo.script import POLICY, read_demo
 from infra.local.broker import LOCAL
 from infra.local.jar_broker import BrokerFailed
-from ops.ask.client import Client
-from ops.ask.questions import Defaults, request_of
-from ops.cli import main
-from ops.run.processors import NAMES, processor
-from ops.topics.acls import default_name
-from schemas.decisions import Reason
-from schemas.journal import LoadChanged, decode_event
-from schemas.load import LoadSample
-from schemas.observations import Comparison
-from schemas.requests import CacheMode, Request
-from schemas.responses import Response
-from schemas.topics import AUDITORS, BY_NAME, CLIENTS, CONNECTORS, OPERATORS, ROLES, reads, writes
-from streams.errors import Forbidden
-from streams.kafka.cluster import KafkaCluster
-from streams.kafka.interface import Outgoing
-from streams.settings import Adapt, Embedding, Settings, Upstream, Verify
 from tests.integration.processors import WAIT_S, Running, eventually
 from tests.integration.walled_broker import ROOT, WalledBroker, walled_broker
 

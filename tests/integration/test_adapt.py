@@ -8,16 +8,16 @@ from functools import partial
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from refrain.schemas.control import ReportLoad, SetPolicy, decode_command
+from refrain.schemas.journal import LoadChanged, decode_event
+from refrain.schemas.load import LoadSample
+from refrain.schemas.policy import CategoryPolicy, ModelPolicy, Policy
+from refrain.streams.adapt.worker import run_adapt
+from refrain.streams.govern.worker import run_govern
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.settings import Adapt, Settings
 
-from schemas.control import ReportLoad, SetPolicy, decode_command
-from schemas.journal import LoadChanged, decode_event
-from schemas.load import LoadSample
-from schemas.policy import CategoryPolicy, ModelPolicy, Policy
-from streams.adapt.worker import run_adapt
-from streams.govern.worker import run_govern
-from streams.kafka.cluster import KafkaCluster
-from streams.kafka.interface import Outgoing
-from streams.settings import Adapt, Settings
 from tests.integration.processors import Running, eventually, running
 from tests.integration.topics import PARTITIONS_MAX, create_table
 

@@ -9,20 +9,19 @@ from collections.abc import Callable, Iterator
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-
-from schemas.control import POLICY_KEY, PolicyInForce
-from schemas.journal import Asked, Passed, decode_event
-from schemas.policy import CategoryPolicy, Policy
-from schemas.responses import Response
-from schemas.topics import BY_NAME
-from streams.classify.reply_topic import partitions_of
-from streams.classify.worker import run_classify
-from streams.errors import WrongSetup
-from streams.kafka.cluster import KafkaCluster
-from streams.kafka.interface import Headers, Outgoing, Record
-from streams.metrics import Metrics
-from streams.runtime.context import WorkerContext
-from streams.settings import Classify, Settings
+from refrain.schemas.control import POLICY_KEY, PolicyInForce
+from refrain.schemas.journal import Asked, Passed, decode_event
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.schemas.responses import Response
+from refrain.schemas.topics import BY_NAME
+from refrain.streams.classify.reply_topic import partitions_of
+from refrain.streams.classify.worker import run_classify
+from refrain.streams.errors import WrongSetup
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.interface import Headers, Outgoing, Record
+from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.settings import Classify, Settings
 
 ADMIN_S = 15.0
 WAIT_S = 30.0

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from refrain.ops.ask.client import Client
+from refrain.ops.ask.questions import Defaults, question_of, request_of
+from refrain.schemas.requests import Request
+from refrain.schemas.responses import Outcome, Response
+from refrain.streams.errors import Unreachable, WrongSetup
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.settings import Settings
 
-from ops.ask.client import Client
-from ops.ask.questions import Defaults, question_of, request_of
-from schemas.requests import Request
-from schemas.responses import Outcome, Response
-from streams.errors import Unreachable, WrongSetup
-from streams.kafka.cluster import KafkaCluster
-from streams.kafka.interface import Outgoing, Record
-from streams.settings import Settings
 from tests.integration.topics import create_table
 
 Answer = Callable[[Record], list[Outgoing]]

@@ -11,27 +11,27 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from refrain.ops.cli import main
+from refrain.ops.control.client import ControlClient
+from refrain.ops.terminal import exit_codes
+from refrain.schemas.base import Sealed
+from refrain.schemas.control import Command, Invalidate, Judge, PolicyInForce, SetPolicy, Switch, decode_command
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.documents import Entry, Tally
+from refrain.schemas.journal import Answered
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.schemas.responses import Outcome
+from refrain.schemas.stats import CategoryNow, ShardStats
+from refrain.streams.errors import ClusterFailed, CommandRefused, Refusal, RefusalCode
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.messaging.dead_letters import dead_letter
+from refrain.streams.messaging.ids import wire_id
+from refrain.streams.models.loading import load_embedder
+from refrain.streams.settings import Settings
+from refrain.streams.shard.columns import ENTRIES, entry_id
+from refrain.streams.vectors import encode, quantise
 
-from ops.cli import main
-from ops.control.client import ControlClient
-from ops.terminal import exit_codes
-from schemas.base import Sealed
-from schemas.control import Command, Invalidate, Judge, PolicyInForce, SetPolicy, Switch, decode_command
-from schemas.decisions import Decision, Reason
-from schemas.documents import Entry, Tally
-from schemas.journal import Answered
-from schemas.policy import CategoryPolicy, Policy
-from schemas.responses import Outcome
-from schemas.stats import CategoryNow, ShardStats
-from streams.errors import ClusterFailed, CommandRefused, Refusal, RefusalCode
-from streams.kafka.cluster import KafkaCluster
-from streams.kafka.interface import Outgoing, Record
-from streams.messaging.dead_letters import dead_letter
-from streams.messaging.ids import wire_id
-from streams.models.loading import load_embedder
-from streams.settings import Settings
-from streams.shard.columns import ENTRIES, entry_id
-from streams.vectors import encode, quantise
 from tests.integration.fake_workers import acknowledge, acknowledging, member
 from tests.integration.processors import eventually
 from tests.integration.topics import PARTITIONS_MAX, create_table

@@ -6,20 +6,20 @@ from collections.abc import Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from refrain.schemas.base import Message
+from refrain.schemas.control import Invalidate, Judge, ReportLoad, SetPolicy, Switch
+from refrain.schemas.dead_letters import HEADER_REASON
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
+from refrain.schemas.policy import CategoryPolicy, ModelPolicy, Policy
+from refrain.schemas.responses import Outcome
+from refrain.streams.govern.worker import run_govern
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.messaging.ids import decision_id
+from refrain.streams.runtime.policy_follower import PolicyWatch
+from refrain.streams.settings import Settings
 
-from schemas.base import Message
-from schemas.control import Invalidate, Judge, ReportLoad, SetPolicy, Switch
-from schemas.dead_letters import HEADER_REASON
-from schemas.decisions import Decision, Reason
-from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
-from schemas.policy import CategoryPolicy, ModelPolicy, Policy
-from schemas.responses import Outcome
-from streams.govern.worker import run_govern
-from streams.kafka.cluster import KafkaCluster
-from streams.kafka.interface import Outgoing
-from streams.messaging.ids import decision_id
-from streams.runtime.policy_follower import PolicyWatch
-from streams.settings import Settings
 from tests.integration.processors import Running, eventually, running
 from tests.integration.topics import PARTITIONS_MAX, create_table
 

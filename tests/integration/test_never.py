@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from refrain.ops.ask.client import Client, Reply
+from refrain.schemas.decisions import Decision
+from refrain.schemas.requests import Request
+from refrain.schemas.responses import Outcome
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.interface import Record
+from refrain.streams.settings import Settings, Upstream
 
-from ops.ask.client import Client, Reply
-from schemas.decisions import Decision
-from schemas.requests import Request
-from schemas.responses import Outcome
-from streams.kafka.cluster import KafkaCluster
-from streams.kafka.interface import Record
-from streams.settings import Settings, Upstream
 from tests.integration.processors import eventually
 from tests.integration.topics import create_table
 from tests.simulation.bench import environment_of
@@ -64,7 +64,7 @@ def apply(settings: Settings, cache: str, folder: Path) -> None:
     path = folder / "policy.yaml"
     path.write_text(POLICY.format(cache=cache))
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "ops.cli", "policies", "apply", str(path), "--yes"],
+        [sys.executable, "-P", "-m", "refrain.ops.cli", "policies", "apply", str(path), "--yes"],
         env={**os.environ, **environment_of(settings, "http://127.0.0.1:9/v1")},
         capture_output=True,
         text=True,

@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from refrain.ops.ask.client import Client
+from refrain.ops.cli import main
+from refrain.schemas.base import Source
+from refrain.schemas.requests import Request
+from refrain.schemas.responses import Response
+from refrain.streams.classify.worker import run_classify
+from refrain.streams.govern.worker import run_govern
+from refrain.streams.lookup.worker import run_lookup
+from refrain.streams.populate.worker import run_populate
+from refrain.streams.settings import Settings, Upstream
+from refrain.streams.upstream.worker import run_upstream
 
-from ops.ask.client import Client
-from ops.cli import main
-from schemas.base import Source
-from schemas.requests import Request
-from schemas.responses import Response
-from streams.classify.worker import run_classify
-from streams.govern.worker import run_govern
-from streams.lookup.worker import run_lookup
-from streams.populate.worker import run_populate
-from streams.settings import Settings, Upstream
-from streams.upstream.worker import run_upstream
 from tests.integration.processors import running
 from tests.integration.topics import create_table
 

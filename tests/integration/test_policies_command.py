@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from refrain.ops.cli import main
+from refrain.ops.control.client import ControlClient
+from refrain.ops.observe.doctor import examine
+from refrain.ops.terminal import exit_codes
+from refrain.schemas.acknowledgements import Acknowledgement
+from refrain.schemas.control import SetPolicy
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.streams.errors import CommandRefused
+from refrain.streams.govern.worker import run_govern
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.lookup.worker import run_lookup
+from refrain.streams.runtime.policy_follower import PolicyWatch
+from refrain.streams.settings import Settings
 
-from ops.cli import main
-from ops.control.client import ControlClient
-from ops.observe.doctor import examine
-from ops.terminal import exit_codes
-from schemas.acknowledgements import Acknowledgement
-from schemas.control import SetPolicy
-from schemas.policy import CategoryPolicy, Policy
-from streams.errors import CommandRefused
-from streams.govern.worker import run_govern
-from streams.kafka.cluster import KafkaCluster
-from streams.lookup.worker import run_lookup
-from streams.runtime.policy_follower import PolicyWatch
-from streams.settings import Settings
 from tests.integration.processors import eventually, running
 from tests.integration.topics import PARTITIONS_MAX, create_table
 

@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from refrain.schemas.acknowledgements import Acknowledgement
+from refrain.schemas.base import Reply
+from refrain.schemas.control import SetPolicy
+from refrain.schemas.forwards import Completion, Status
+from refrain.schemas.journal import Answered, AnswerWithheld, Asked, Passed, decode_event
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
+from refrain.schemas.responses import DecisionSummary, Outcome, Response
+from refrain.streams.classify.worker import run_classify
+from refrain.streams.govern.worker import run_govern
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.messaging.routes import ShardRoute, encode_route
+from refrain.streams.populate.worker import run_populate
+from refrain.streams.settings import Settings
 
-from schemas.acknowledgements import Acknowledgement
-from schemas.base import Reply
-from schemas.control import SetPolicy
-from schemas.forwards import Completion, Status
-from schemas.journal import Answered, AnswerWithheld, Asked, Passed, decode_event
-from schemas.policy import Cacheable, CategoryPolicy, Policy
-from schemas.responses import DecisionSummary, Outcome, Response
-from streams.classify.worker import run_classify
-from streams.govern.worker import run_govern
-from streams.kafka.cluster import KafkaCluster
-from streams.kafka.interface import Outgoing
-from streams.messaging.routes import ShardRoute, encode_route
-from streams.populate.worker import run_populate
-from streams.settings import Settings
 from tests.integration.processors import Running, eventually, running
 from tests.integration.topics import create_table
 

@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 import pytest
 from confluent_kafka.admin import AdminClient
+from refrain.ops.run.supervisor import is_alive
+from refrain.streams.settings import Settings
 
-from ops.run.supervisor import is_alive
-from streams.settings import Settings
 from tests.integration.topics import create_table
 
 WAIT_S = 60.0
@@ -49,7 +49,7 @@ class Run:
         }
         with self.cluster.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "ops.cli", "run", *arguments], env={**kept, **mine}, stderr=log
+                [sys.executable, "-P", "-m", "refrain.ops.cli", "run", *arguments], env={**kept, **mine}, stderr=log
             )
 
     def workers(self) -> list[dict[str, Any]]:

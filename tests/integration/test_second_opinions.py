@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from refrain.ops.ask.client import Client
+from refrain.ops.cli import main
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.requests import Request
+from refrain.schemas.responses import Outcome, Response
+from refrain.streams.classify.worker import run_classify
+from refrain.streams.govern.worker import run_govern
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.lookup.worker import run_lookup
+from refrain.streams.populate.worker import run_populate
+from refrain.streams.settings import Settings, Upstream, Verify
+from refrain.streams.upstream.worker import run_upstream
+from refrain.streams.verify.worker import run_verify
 
-from ops.ask.client import Client
-from ops.cli import main
-from schemas.decisions import Decision, Reason
-from schemas.requests import Request
-from schemas.responses import Outcome, Response
-from streams.classify.worker import run_classify
-from streams.govern.worker import run_govern
-from streams.kafka.cluster import KafkaCluster
-from streams.lookup.worker import run_lookup
-from streams.populate.worker import run_populate
-from streams.settings import Settings, Upstream, Verify
-from streams.upstream.worker import run_upstream
-from streams.verify.worker import run_verify
 from tests.integration.processors import eventually, running
 from tests.integration.topics import create_table
 

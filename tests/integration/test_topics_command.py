@@ -7,10 +7,9 @@ import json
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
-
-from ops.cli import main
-from schemas.topics import TOPICS
-from streams.settings import Settings
+from refrain.ops.cli import main
+from refrain.schemas.topics import TOPICS
+from refrain.streams.settings import Settings
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from refrain.ops.cli import app, main
+from refrain.ops.run.processors import NAMES, PLACES
+from refrain.ops.terminal import exit_codes
+from refrain.streams.errors import Fenced, JournalUnreadable, Refusal, RefusalCode, Unreachable, WrongSetup
 from typer.testing import CliRunner
-
-from ops.cli import app, main
-from ops.run.processors import NAMES, PLACES
-from ops.terminal import exit_codes
-from streams.errors import Fenced, JournalUnreadable, Refusal, RefusalCode, Unreachable, WrongSetup
 
 NOWHERE = "127.0.0.1:1"
 
@@ -174,7 +173,7 @@ def test_the_list_of_topics_asks_no_broker_and_is_plain_where_no_terminal_is(
 
 
 def test_every_processor_of_the_table_can_be_loaded() -> None:
-    from ops.run.processors import processor
+    from refrain.ops.run.processors import processor
 
     assert set(PLACES) == set(NAMES)
     for name in NAMES:

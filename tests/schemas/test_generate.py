@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from schemas.generate import FOLDER, rendered, write
+from refrain.schemas.generate import FOLDER, rendered, write
 
 
 def test_the_schema_files_are_those_of_the_models() -> None:
     on_disk = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")}
-    assert on_disk == rendered(), "run `python -m schemas.generate` and commit what it writes"
+    assert on_disk == rendered(), "run `python -m refrain.schemas.generate` and commit what it writes"
 
 
 def test_writing_deletes_the_files_of_messages_that_are_no_more(tmp_path: Path) -> None:

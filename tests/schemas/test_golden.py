@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from schemas import control, documents, journal
-from schemas.acknowledgements import Acknowledgement
-from schemas.base import Message
-from schemas.control import PolicyInForce
-from schemas.decisions import Decision
-from schemas.doubts import DoubtRaised
-from schemas.forwards import Completion, Forward
-from schemas.load import LoadSample
-from schemas.observations import Comparison, Observation
-from schemas.requests import Request
-from schemas.responses import Response
-from schemas.stats import ShardStats
+from refrain.schemas import control, documents, journal
+from refrain.schemas.acknowledgements import Acknowledgement
+from refrain.schemas.base import Message
+from refrain.schemas.control import PolicyInForce
+from refrain.schemas.decisions import Decision
+from refrain.schemas.doubts import DoubtRaised
+from refrain.schemas.forwards import Completion, Forward
+from refrain.schemas.load import LoadSample
+from refrain.schemas.observations import Comparison, Observation
+from refrain.schemas.requests import Request
+from refrain.schemas.responses import Response
+from refrain.schemas.stats import ShardStats
 
 GOLDEN = Path(__file__).parent / "golden"
 MODELS: dict[str, type[Message]] = {

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.ask.client import Reply
-from schemas.decisions import Decision
-from schemas.responses import Outcome, Response
+from refrain.ops.ask.client import Reply
+from refrain.schemas.decisions import Decision
+from refrain.schemas.responses import Outcome, Response
+
 from tests.simulation.records import Folded, Recorded, digest_of
 from tests.simulation.replay import Replayed
 from tests.simulation.traffic import question

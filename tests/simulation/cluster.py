@@ -192,7 +192,7 @@ class Cluster:
         place.paused = False
         with self._log_of(place).open("ab") as log:
             place.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "ops.cli", "run", place.name, "--supervised"],
+                [sys.executable, "-P", "-m", "refrain.ops.cli", "run", place.name, "--supervised"],
                 # Its end tells a worker that we are gone, however we went.
                 stdin=subprocess.PIPE,
                 stdout=log,

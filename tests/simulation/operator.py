@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from schemas.control import Given, Invalidate, Judge, SetPolicy, Switch
-from schemas.policy import Cacheable, Policy
-from schemas.responses import Outcome, Response
-from streams.kafka.interface import Outgoing, Producer
+from refrain.schemas.control import Given, Invalidate, Judge, SetPolicy, Switch
+from refrain.schemas.policy import Cacheable, Policy
+from refrain.schemas.responses import Outcome, Response
+from refrain.streams.kafka.interface import Outgoing, Producer
+
 from tests.simulation import traffic
 
 FLIPPED = traffic.CATEGORIES[-1]

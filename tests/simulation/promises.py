@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ops.ask.client import Client, Reply
-from schemas.decisions import Decision
-from schemas.documents import Entry
-from schemas.load import LoadSample
-from schemas.requests import Request
-from streams.kafka.interface import Outgoing
-from streams.upstream.simulated.server import SimulatedServer
+from refrain.ops.ask.client import Client, Reply
+from refrain.schemas.decisions import Decision
+from refrain.schemas.documents import Entry
+from refrain.schemas.load import LoadSample
+from refrain.schemas.requests import Request
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.upstream.simulated.server import SimulatedServer
+
 from tests.simulation import checks, traffic
 from tests.simulation.bench import Bench, wait_until
 from tests.simulation.records import (

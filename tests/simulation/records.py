@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from ops.ask.client import HEADER
-from schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON, HEADER_TOPIC
-from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
-from streams.kafka.cluster import KafkaCluster
-from streams.kafka.interface import Cluster, Headers, Record
-from streams.messaging.ids import decision_id, decision_tag
-from streams.store.interface import digest
-from streams.store.rocksdb import RocksStore
+from refrain.ops.ask.client import HEADER
+from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON, HEADER_TOPIC
+from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.interface import Cluster, Headers, Record
+from refrain.streams.messaging.ids import decision_id, decision_tag
+from refrain.streams.store.interface import digest
+from refrain.streams.store.rocksdb import RocksStore
 
 T = TypeVar("T")
 READERS = 6

@@ -11,19 +11,20 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ops.ask.client import HEADER
-from schemas.decisions import Candidate, Decision
-from schemas.journal import AnswerWithheld, Asked
-from streams.kafka.interface import Cluster, Outgoing, Record
-from streams.messaging.ids import place_of
-from streams.shard.columns import ENTRIES, entry_id
-from streams.shard.counts import Counted
-from streams.shard.fold import fold
-from streams.shard.index.entries import EntryIndex, IndexedEntry, namespace_of
-from streams.shard.index.vector_tables import Match, Query, Search, Table, Tables
-from streams.shard.state import Shard
-from streams.store.memory import MemoryStore
-from streams.vectors import cosine, decode
+from refrain.ops.ask.client import HEADER
+from refrain.schemas.decisions import Candidate, Decision
+from refrain.schemas.journal import AnswerWithheld, Asked
+from refrain.streams.kafka.interface import Cluster, Outgoing, Record
+from refrain.streams.messaging.ids import place_of
+from refrain.streams.shard.columns import ENTRIES, entry_id
+from refrain.streams.shard.counts import Counted
+from refrain.streams.shard.fold import fold
+from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry, namespace_of
+from refrain.streams.shard.index.vector_tables import Match, Query, Search, Table, Tables
+from refrain.streams.shard.state import Shard
+from refrain.streams.store.memory import MemoryStore
+from refrain.streams.vectors import cosine, decode
+
 from tests.simulation.records import State, header, read_all
 
 Searched = tuple[Search | None, list[tuple[Match, IndexedEntry]]]

@@ -15,12 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from ops.ask.client import Client, Reply
-from ops.control.client import ControlClient
-from schemas.control import SetPolicy
-from schemas.policy import Policy
-from schemas.requests import Request
-from schemas.responses import Response
+from refrain.ops.ask.client import Client, Reply
+from refrain.ops.control.client import ControlClient
+from refrain.schemas.control import SetPolicy
+from refrain.schemas.policy import Policy
+from refrain.schemas.requests import Request
+from refrain.schemas.responses import Response
+
 from tests.simulation import checks, traffic
 from tests.simulation.bench import SESSION_MS, Bench, Run, Step, opened, wait_until
 from tests.simulation.expiry import delete_stores, expire_tombstones, put_old_stores_back, set_stores_aside
@@ -95,7 +96,7 @@ def _put_policy_in_force(bench: Bench) -> None:
     client = ControlClient(bench.settings)
     before = client.in_force()
     expected = None if before is None else before.version
-    client.place(SetPolicy(who="fault run", policy=_policy(bench.run), expected_version=expected))
+    client.send(SetPolicy(who="fault run", policy=_policy(bench.run), expected_version=expected))
     client.wait(30.0)
 
 

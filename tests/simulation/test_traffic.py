@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from schemas.requests import CacheMode
+from refrain.schemas.requests import CacheMode
+
 from tests.simulation import faults, traffic
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from refrain.schemas.decisions import Decision
+from refrain.schemas.journal import HitJudged
+from refrain.schemas.responses import Outcome
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.messaging.ids import wire_id
+from refrain.streams.shard.fold import fold
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.state import Shard
+from refrain.streams.store.memory import MemoryStore
 
-from schemas.decisions import Decision
-from schemas.journal import HitJudged
-from schemas.responses import Outcome
-from streams.kafka.interface import Outgoing
-from streams.kafka.memory import MemoryCluster
-from streams.messaging.ids import wire_id
-from streams.shard.fold import fold
-from streams.shard.outcome import FoldResult
-from streams.shard.state import Shard
-from streams.store.memory import MemoryStore
 from tests.simulation.replay import replay
 from tests.simulation.withdrawn import served_after_withdrawal
 from tests.streams.shard.journal import Journal, forward_id, near, vector

@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from schemas.policy import Cacheable, CategoryPolicy, Limits, Match, ModelPolicy, Policy, Quota, Rule
-from schemas.requests import CacheMode, Request
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Match, ModelPolicy, Policy, Quota, Rule
+from refrain.schemas.requests import CacheMode, Request
 
 TENANTS = ("acme", "globex", "initech")
 CATEGORIES = ("code", "chat", "finance", "legal")

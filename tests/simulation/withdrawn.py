@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from schemas.decisions import Decision
-from schemas.journal import (
+from refrain.schemas.decisions import Decision
+from refrain.schemas.journal import (
     Answered,
     Asked,
     CacheSwitched,
@@ -16,9 +16,10 @@ from schemas.journal import (
     PolicySet,
     decode_event,
 )
-from schemas.policy import Cacheable
-from streams.kafka.interface import Cluster, Record
-from streams.messaging.ids import Place, place_of
+from refrain.schemas.policy import Cacheable
+from refrain.streams.kafka.interface import Cluster, Record
+from refrain.streams.messaging.ids import Place, place_of
+
 from tests.simulation.records import read_all
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.lru import RecentIds
+from refrain.streams.lru import RecentIds
 
 
 def test_the_oldest_id_goes_first_and_one_that_is_asked_for_stays() -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from ops.run.processors import NAMES, processor
-from streams.adapt.worker import AdaptMetrics
-from streams.kafka.memory import MemoryCluster
-from streams.metrics import Metrics
-from streams.runtime.context import WorkerContext
-from streams.settings import Embedding, Settings, Upstream
+from refrain.ops.run.processors import NAMES, processor
+from refrain.streams.adapt.worker import AdaptMetrics
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.settings import Embedding, Settings, Upstream
 
 SHARED = {
     "refrain_records_taken", "refrain_records_sent", "refrain_refused", "refrain_dropped", "refrain_lag",

@@ -11,38 +11,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refrain.ops.run.processors import processor
+from refrain.ops.topics.acls import acls_of
+from refrain.schemas.base import Reply, Sealed
+from refrain.schemas.control import POLICY_KEY, Judge, PolicyInForce, SetPolicy
+from refrain.schemas.doubts import DoubtRaised
+from refrain.schemas.forwards import Completion, Forward, Status
+from refrain.schemas.load import LoadSample
+from refrain.schemas.observations import Observation
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, ModelPolicy, Policy, Rule
+from refrain.schemas.requests import CacheMode
+from refrain.schemas.responses import DecisionSummary
+from refrain.schemas.topics import BY_NAME, GROUPS, PROCESSORS, ROLES, TOPICS, needs, reads, writes
+from refrain.streams.adapt.worker import run_adapt
+from refrain.streams.classify.worker import run_classify
+from refrain.streams.compare.worker import run_compare
+from refrain.streams.errors import Forbidden, WrongSetup
+from refrain.streams.govern.worker import run_govern
+from refrain.streams.kafka.interface import Cluster, Outgoing
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.lookup.worker import run_lookup
+from refrain.streams.messaging.routes import DirectRoute, ShardRoute, encode_route
+from refrain.streams.metrics import Metrics
+from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.verifier import WordsVerifier
+from refrain.streams.populate.worker import run_populate
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.topic_check import require_topics
+from refrain.streams.settings import Adapt, Embedding, Settings, Upstream
+from refrain.streams.upstream.model import Answer
+from refrain.streams.upstream.worker import run_upstream
+from refrain.streams.verify.worker import run_verify
 
-from ops.run.processors import processor
-from ops.topics.acls import acls_of
-from schemas.base import Reply, Sealed
-from schemas.control import POLICY_KEY, Judge, PolicyInForce, SetPolicy
-from schemas.doubts import DoubtRaised
-from schemas.forwards import Completion, Forward, Status
-from schemas.load import LoadSample
-from schemas.observations import Observation
-from schemas.policy import Cacheable, CategoryPolicy, Match, ModelPolicy, Policy, Rule
-from schemas.requests import CacheMode
-from schemas.responses import DecisionSummary
-from schemas.topics import BY_NAME, GROUPS, PROCESSORS, ROLES, TOPICS, needs, reads, writes
-from streams.adapt.worker import run_adapt
-from streams.classify.worker import run_classify
-from streams.compare.worker import run_compare
-from streams.errors import Forbidden, WrongSetup
-from streams.govern.worker import run_govern
-from streams.kafka.interface import Cluster, Outgoing
-from streams.kafka.memory import MemoryCluster
-from streams.lookup.worker import run_lookup
-from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
-from streams.metrics import Metrics
-from streams.models.hashing_embedder import FreeEmbedder
-from streams.models.verifier import WordsVerifier
-from streams.populate.worker import run_populate
-from streams.runtime.context import WorkerContext
-from streams.runtime.topic_check import require_topics
-from streams.settings import Adapt, Embedding, Settings, Upstream
-from streams.upstream.model import Answer
-from streams.upstream.worker import run_upstream
-from streams.verify.worker import run_verify
 from tests.streams.adapt.made_app import App
 from tests.streams.kafka.recording import RecordingLog
 from tests.streams.shard.journal import Journal, near, vector

@@ -13,16 +13,15 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from ops.bench.load import figures as figures_of
-from ops.bench.load import scenario
-from ops.bench.load.questions import Questions
-from ops.bench.load.run import Mode, asked_records, simulate
-from ops.bench.load.scenario import CATEGORIES, NEAR_MISSES, PHASES, Phase
-from ops.bench.load.traffic import Arrival, traffic
-from streams.models.embedder import Embedder
-from streams.settings import Adapt
-from streams.vectors import encode, quantise
+from refrain.ops.bench.load import figures as figures_of
+from refrain.ops.bench.load import scenario
+from refrain.ops.bench.load.questions import Questions
+from refrain.ops.bench.load.run import Mode, asked_records, simulate
+from refrain.ops.bench.load.scenario import CATEGORIES, NEAR_MISSES, PHASES, Phase
+from refrain.ops.bench.load.traffic import Arrival, traffic
+from refrain.streams.models.embedder import Embedder
+from refrain.streams.settings import Adapt
+from refrain.streams.vectors import encode, quantise
 
 BATCH = 256
 TURNS_MAX = 0.5

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ops.bench.load.run import Mode, Moved, Run, Told, Tracked
-from ops.bench.load.scenario import CATEGORIES, CODER, SLOTS, START_MS, Phase, mean_service_s
-from schemas.responses import Outcome
-from streams.settings import Adapt
+from refrain.ops.bench.load.run import Mode, Moved, Run, Told, Tracked
+from refrain.ops.bench.load.scenario import CATEGORIES, CODER, SLOTS, START_MS, Phase, mean_service_s
+from refrain.schemas.responses import Outcome
+from refrain.streams.settings import Adapt
 
 RISE_S = 60.0
 """From the start of a phase until its load is taken to be settled."""

@@ -1,7 +1,8 @@
 """A connector and its model in virtual time: what waits where, how long calls take, and the load samples of it.
 
-Like `streams.upstream`: forwards wait in order, a bounded number of calls is open, one whose deadline has passed at its
-turn is not made. The model works on `slots` calls at once and takes a lognormal time for each; others wait there.
+Like `refrain.streams.upstream`: forwards wait in order, a bounded number of calls is open, one whose deadline has
+passed at its turn is not made. The model works on `slots` calls at once and takes a lognormal
+time for each; others wait there.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import random
 from collections import deque
 from typing import NamedTuple
 
-from schemas.load import LoadSample
-from streams.upstream.load_meter import LoadMeter
+from refrain.schemas.load import LoadSample
+from refrain.streams.upstream.load_meter import LoadMeter
 
 
 class Call(NamedTuple):

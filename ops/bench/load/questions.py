@@ -10,9 +10,9 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
-from ops.bench.vectors import DO, HOW, WHAT
-from ops.data.lines import BadLine, Row, rows, whole_lines_of
-from streams.errors import BadInput, WrongSetup
+from refrain.ops.bench.vectors import DO, HOW, WHAT
+from refrain.ops.data.lines import BadLine, Row, rows, whole_lines_of
+from refrain.streams.errors import BadInput, WrongSetup
 
 TEXT_CHARS_MAX = 2_000
 """A longer text is no question."""

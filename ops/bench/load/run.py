@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from ops.bench.load.model import Call, Connector, Done
-from ops.bench.load.scenario import (
+from refrain.ops.bench.load.model import Call, Connector, Done
+from refrain.ops.bench.load.scenario import (
     CALLS_A_SLOT,
     CATEGORIES,
     CODER,
@@ -25,28 +25,28 @@ from ops.bench.load.scenario import (
     policy,
     slots_of,
 )
-from ops.bench.load.traffic import Arrival
-from ops.bench.load.truth import Truth
-from schemas.base import Message, Reply, Sealed
-from schemas.control import ReportLoad
-from schemas.decisions import Decision
-from schemas.forwards import Forward
-from schemas.journal import Answered, AnswerFailed, Asked, LoadChanged, Origin, PolicySet, Tick
-from schemas.journal import Seen as SeenPolicy
-from schemas.load import LoadSample
-from schemas.policy import Cacheable, CategoryPolicy
-from schemas.responses import Outcome, Problem
-from streams.adapt.load_window import Smoothed, load_of
-from streams.adapt.worker import AdaptMetrics, LoadController
-from streams.kafka.interface import Record
-from streams.messaging.ids import decision_id, request_place_of
-from streams.metrics import Metrics
-from streams.settings import Adapt
-from streams.shard.fold import fold
-from streams.shard.outcome import FoldResult
-from streams.shard.state import Shard
-from streams.store.interface import Checkpoint
-from streams.store.memory import MemoryStore
+from refrain.ops.bench.load.traffic import Arrival
+from refrain.ops.bench.load.truth import Truth
+from refrain.schemas.base import Message, Reply, Sealed
+from refrain.schemas.control import ReportLoad
+from refrain.schemas.decisions import Decision
+from refrain.schemas.forwards import Forward
+from refrain.schemas.journal import Answered, AnswerFailed, Asked, LoadChanged, Origin, PolicySet, Tick
+from refrain.schemas.journal import Seen as SeenPolicy
+from refrain.schemas.load import LoadSample
+from refrain.schemas.policy import Cacheable, CategoryPolicy
+from refrain.schemas.responses import Outcome, Problem
+from refrain.streams.adapt.load_window import Smoothed, load_of
+from refrain.streams.adapt.worker import AdaptMetrics, LoadController
+from refrain.streams.kafka.interface import Record
+from refrain.streams.messaging.ids import decision_id, request_place_of
+from refrain.streams.metrics import Metrics
+from refrain.streams.settings import Adapt
+from refrain.streams.shard.fold import fold
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.state import Shard
+from refrain.streams.store.interface import Checkpoint
+from refrain.streams.store.memory import MemoryStore
 
 TENANT = "bench"
 TAG = "feedfeedfeed"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from schemas.policy import CategoryPolicy, Limits, ModelPolicy, Policy, Quota
+from refrain.schemas.policy import CategoryPolicy, Limits, ModelPolicy, Policy, Quota
 
 CODER, GENERAL = "coder", "general"
 """Two models: one for the two dense categories, which gets overloaded, and one for the rest, which does not."""

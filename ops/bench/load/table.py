@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ops.terminal.output import console, hint, number, say, table
+from refrain.ops.terminal.output import console, hint, number, say, table
 
 HINTS = 5
 """Lines that tell of each step where no bar can be drawn."""

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
-from ops.bench.load.questions import Questions
-from ops.bench.load.scenario import (
+from refrain.ops.bench.load.questions import Questions
+from refrain.ops.bench.load.scenario import (
     CATEGORIES,
     HITS_A_REPEAT,
     REWORDED,
@@ -24,7 +24,7 @@ from ops.bench.load.scenario import (
     capacity_rps,
     millis,
 )
-from streams.errors import WrongSetup
+from refrain.streams.errors import WrongSetup
 
 
 class Arrival(NamedTuple):

@@ -6,8 +6,8 @@ import random
 from bisect import bisect_right
 from typing import Any
 
-from ops.bench.load.scenario import CATEGORIES
-from ops.bench.load.traffic import Arrival
+from refrain.ops.bench.load.scenario import CATEGORIES
+from refrain.ops.bench.load.traffic import Arrival
 
 
 class Truth:

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-
-from streams.errors import ClusterFailed
-from streams.kafka.config import connection
-from streams.kafka.producer_config import producer_config
-from streams.settings import Settings
+from refrain.streams.errors import ClusterFailed
+from refrain.streams.kafka.config import connection
+from refrain.streams.kafka.producer_config import producer_config
+from refrain.streams.settings import Settings
 
 HEADER = "bench-id"
 WAIT_S = 0.02

@@ -1,6 +1,6 @@
 """One hop of an empty path, in a process of its own: what comes goes on unread, through the shell of the processors.
 
-`python -m ops.bench.path.echo SOURCE TARGET`, with the settings of the environment.
+`python -m refrain.ops.bench.path.echo SOURCE TARGET`, with the settings of the environment.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from ops.config.settings import load_settings
-from ops.run.worker import now_ms
-from streams.kafka.cluster import KafkaCluster
-from streams.kafka.interface import Outgoing, Record
-from streams.metrics import Metrics
-from streams.runtime.context import WorkerContext
-from streams.runtime.stateless import Step, run_stateless
+from refrain.ops.config.settings import load_settings
+from refrain.ops.run.worker import now_ms
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.stateless import Step, run_stateless
 
 BATCH = 500
 

@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from schemas.policy import CategoryPolicy, Limits, ModelPolicy, Policy, Quota
-from schemas.requests import Request
+from refrain.schemas.policy import CategoryPolicy, Limits, ModelPolicy, Policy, Quota
+from refrain.schemas.requests import Request
 
 CATEGORY = "bench"
 MODEL = "simulated"

@@ -17,19 +17,18 @@ from typing import Any, NamedTuple
 import httpx
 import numpy as np
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
-
-from ops.bench.path.client import BenchClient
-from ops.bench.path.questions import TENANTS, Traffic, policy, traffic
-from ops.bench.path.workers import echo, refrain
-from ops.cluster.connection import reach
-from ops.control.client import ControlClient
-from ops.terminal.output import counted
-from ops.topics.admin import create
-from schemas.control import SetPolicy
-from schemas.requests import Request
-from schemas.responses import Response
-from streams.kafka.config import connection
-from streams.settings import Settings, Upstream
+from refrain.ops.bench.path.client import BenchClient
+from refrain.ops.bench.path.questions import TENANTS, Traffic, policy, traffic
+from refrain.ops.bench.path.workers import echo, refrain
+from refrain.ops.cluster.connection import reach
+from refrain.ops.control.client import ControlClient
+from refrain.ops.terminal.output import counted
+from refrain.ops.topics.admin import create
+from refrain.schemas.control import SetPolicy
+from refrain.schemas.requests import Request
+from refrain.schemas.responses import Response
+from refrain.streams.kafka.config import connection
+from refrain.streams.settings import Settings, Upstream
 
 MODEL_MS = 50.0
 """The simulated model takes this for every answer, so that what is left of a miss is Refrain's."""
@@ -237,7 +236,7 @@ def _model_server() -> Iterator[str]:
 
 
 def _serve(pipe: Any) -> None:
-    from streams.upstream.simulated.server import SimulatedServer
+    from refrain.streams.upstream.simulated.server import SimulatedServer
 
     with SimulatedServer(Upstream(connector="simulated", latency_median_ms=MODEL_MS, latency_sigma=0.0)) as server:
         pipe.send(server.base_url)

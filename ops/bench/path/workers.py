@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import IO
 
 import httpx
-
-from ops.run.supervisor import read_run
-from streams.errors import ClusterFailed, WrongSetup
-from streams.settings import Settings
+from refrain.ops.run.supervisor import read_run
+from refrain.streams.errors import ClusterFailed, WrongSetup
+from refrain.streams.settings import Settings
 
 READY_S = 120.0
 STOP_S = 20.0
@@ -28,7 +27,7 @@ TAIL_LINES = 12
 @contextmanager
 def refrain(settings: Settings, names: Sequence[str], variables: Mapping[str, str]) -> Iterator[None]:
     """`refrain run NAMES` until the block ends; its log is shown when it does not become ready."""
-    command = [sys.executable, "-m", "ops.cli", "run", "--supervised", *names]
+    command = [sys.executable, "-m", "refrain.ops.cli", "run", "--supervised", *names]
     environment = {
         **os.environ,
         "REFRAIN_KAFKA": settings.kafka,
@@ -49,7 +48,7 @@ def refrain(settings: Settings, names: Sequence[str], variables: Mapping[str, st
 def echo(settings: Settings) -> Iterator[None]:
     """Two hops that do nothing, a process each."""
     environment = {**os.environ, "REFRAIN_KAFKA": settings.kafka, "REFRAIN_PREFIX": settings.prefix}
-    module = [sys.executable, "-m", "ops.bench.path.echo"]
+    module = [sys.executable, "-m", "refrain.ops.bench.path.echo"]
     with (
         _process([*module, "requests", "middle"], environment, subprocess.PIPE) as first,
         _process([*module, "middle", "responses"], environment, subprocess.PIPE) as second,

@@ -17,12 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from schemas.documents import Aging, Entry, EntryStats
-from schemas.policy import Eviction, Policy
-from streams.messaging.ids import parts_of_room_id, room_id
-from streams.shard.eviction.usage import NUMBER_MASK, Usage, last_of, place
-from streams.shard.eviction.value import ADMITTED, gdsf_value, latency_of, size_of, tokens_of
+from refrain.schemas.documents import Aging, Entry, EntryStats
+from refrain.schemas.policy import Eviction, Policy
+from refrain.streams.messaging.ids import parts_of_room_id, room_id
+from refrain.streams.shard.eviction.usage import NUMBER_MASK, Usage, last_of, place
+from refrain.streams.shard.eviction.value import ADMITTED, gdsf_value, latency_of, size_of, tokens_of
 
 WHOLE_SHARD = "*"
 """The id of the shard's own base."""

@@ -6,9 +6,8 @@ import struct
 
 import numpy as np
 import numpy.typing as npt
-
-from schemas.documents import Entry, EntryStats
-from streams.shard.eviction.value import latency_of, size_of, tokens_of
+from refrain.schemas.documents import Entry, EntryStats
+from refrain.streams.shard.eviction.value import latency_of, size_of, tokens_of
 
 NOWHERE = -1
 NUMBER_BITS = 32

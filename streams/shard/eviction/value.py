@@ -13,8 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-
-from schemas.documents import Entry
+from refrain.schemas.documents import Entry
 
 ENVELOPE_BYTES = 512
 """What a stored entry takes beside question, answer and vector; so no entry counts as smaller."""

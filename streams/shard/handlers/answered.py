@@ -5,27 +5,27 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from schemas.base import Sealed
-from schemas.documents import Entry, Flight, TableMode, Waiting
-from schemas.journal import Answered, AnswerFailed, AnswerWithheld
-from schemas.observations import Observation
-from schemas.policy import Cacheable, Limits
-from schemas.responses import DecisionSummary, Outcome, Response
-from streams.errors import Refusal, RefusalCode
-from streams.kafka.interface import Outgoing, Record
-from streams.messaging.dead_letters import dead_letter
-from streams.messaging.ids import decision_tag, request_place_of, topic_place_of
-from streams.messaging.privacy import may_store
-from streams.messaging.responses import compact, digest_of_answer, project, refused, respond, served, tokens_of
-from streams.shard import counts
-from streams.shard.admission import NotKept, not_kept
-from streams.shard.columns import ENTRIES, FLIGHTS, TABLES, WAITING, Change, entry_id
-from streams.shard.counts import Count, Dropped
-from streams.shard.handlers.room import make_room
-from streams.shard.in_flight import OpenFlight
-from streams.shard.outcome import FoldResult
-from streams.shard.removal import is_invalidated, is_withdrawn
-from streams.shard.state import Shard
+from refrain.schemas.base import Sealed
+from refrain.schemas.documents import Entry, Flight, TableMode, Waiting
+from refrain.schemas.journal import Answered, AnswerFailed, AnswerWithheld
+from refrain.schemas.observations import Observation
+from refrain.schemas.policy import Cacheable, Limits
+from refrain.schemas.responses import DecisionSummary, Outcome, Response
+from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.messaging.dead_letters import dead_letter
+from refrain.streams.messaging.ids import decision_tag, request_place_of, topic_place_of
+from refrain.streams.messaging.privacy import may_store
+from refrain.streams.messaging.responses import compact, digest_of_answer, project, refused, respond, served, tokens_of
+from refrain.streams.shard import counts
+from refrain.streams.shard.admission import NotKept, not_kept
+from refrain.streams.shard.columns import ENTRIES, FLIGHTS, TABLES, WAITING, Change, entry_id
+from refrain.streams.shard.counts import Count, Dropped
+from refrain.streams.shard.handlers.room import make_room
+from refrain.streams.shard.in_flight import OpenFlight
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.removal import is_invalidated, is_withdrawn
+from refrain.streams.shard.state import Shard
 
 OBSERVATION_BYTES_MAX = 2_000_000
 """The largest observation, below the topic's own limit; a larger one leaves out what the model said."""

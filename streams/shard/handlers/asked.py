@@ -6,28 +6,28 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from schemas.base import Sealed
-from schemas.decisions import Decision, Reason
-from schemas.documents import Doubt, EntryStats, Flight, Waiting
-from schemas.doubts import DoubtRaised
-from schemas.forwards import Forward
-from schemas.journal import Asked
-from schemas.policy import Cacheable, Limits, Policy
-from schemas.requests import CacheMode
-from schemas.responses import DecisionSummary, Outcome, Response
-from streams.errors import RefusalCode
-from streams.kafka.interface import Outgoing, Record
-from streams.messaging.forwards import deadline_at_ms as longest_wait
-from streams.messaging.forwards import unstreamed
-from streams.messaging.responses import refused, respond, served
-from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
-from streams.shard.adaptation import terms
-from streams.shard.columns import DOUBTS, FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
-from streams.shard.index.entries import IndexedEntry
-from streams.shard.outcome import FoldResult, decided, summary
-from streams.shard.search.question import ShardQuestion, VerificationState
-from streams.shard.search.search import Verdict, coalesce_with, look_up
-from streams.shard.state import Shard, StoredAnswer
+from refrain.schemas.base import Sealed
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.documents import Doubt, EntryStats, Flight, Waiting
+from refrain.schemas.doubts import DoubtRaised
+from refrain.schemas.forwards import Forward
+from refrain.schemas.journal import Asked
+from refrain.schemas.policy import Cacheable, Limits, Policy
+from refrain.schemas.requests import CacheMode
+from refrain.schemas.responses import DecisionSummary, Outcome, Response
+from refrain.streams.errors import RefusalCode
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.messaging.forwards import deadline_at_ms as longest_wait
+from refrain.streams.messaging.forwards import unstreamed
+from refrain.streams.messaging.responses import refused, respond, served
+from refrain.streams.messaging.routes import DirectRoute, ShardRoute, encode_route
+from refrain.streams.shard.adaptation import terms
+from refrain.streams.shard.columns import DOUBTS, FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
+from refrain.streams.shard.index.entries import IndexedEntry
+from refrain.streams.shard.outcome import FoldResult, decided, summary
+from refrain.streams.shard.search.question import ShardQuestion, VerificationState
+from refrain.streams.shard.search.search import Verdict, coalesce_with, look_up
+from refrain.streams.shard.state import Shard, StoredAnswer
 
 
 class _Context(NamedTuple):
@@ -39,9 +39,12 @@ class _Context(NamedTuple):
     out: FoldResult
 
 
+NOT_VERIFIED = VerificationState()
+
+
 def on_asked(
-    shard: Shard, asked: Asked, record: Record, out: FoldResult, second: VerificationState = VerificationState()
-) -> None:  # noqa: B008
+    shard: Shard, asked: Asked, record: Record, out: FoldResult, second: VerificationState = NOT_VERIFIED
+) -> None:
     """Decide one question, which may have waited for second opinions.
 
     All that may fail comes before the first change.

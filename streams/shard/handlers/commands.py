@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from schemas.documents import Judged, ShardLoad, ShardPolicy, Switched
-from schemas.journal import CacheSwitched, HitJudged, LoadChanged, PolicySet
-from streams.kafka.interface import Record
-from streams.shard import counts
-from streams.shard.adaptation import JUDGED_MAX
-from streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES
-from streams.shard.handlers import invalidated
-from streams.shard.handlers import room as eviction
-from streams.shard.outcome import FoldResult
-from streams.shard.state import Shard
+from refrain.schemas.documents import Judged, ShardLoad, ShardPolicy, Switched
+from refrain.schemas.journal import CacheSwitched, HitJudged, LoadChanged, PolicySet
+from refrain.streams.kafka.interface import Record
+from refrain.streams.shard import counts
+from refrain.streams.shard.adaptation import JUDGED_MAX
+from refrain.streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES
+from refrain.streams.shard.handlers import invalidated
+from refrain.streams.shard.handlers import room as eviction
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.state import Shard
 
 
 def on_policy_set(shard: Shard, event: PolicySet, record: Record, out: FoldResult) -> None:

@@ -6,18 +6,18 @@ then has landed: so nothing that it means can be served, joined or admitted mean
 
 from __future__ import annotations
 
-from schemas.documents import Banned, Withdrawal
-from schemas.journal import EntriesInvalidated, HitJudged
-from schemas.policy import Cacheable, Policy
-from streams.kafka.interface import Record
-from streams.messaging.ids import ban_id, column_id, place_of
-from streams.shard.columns import BANNED, WITHDRAWALS, Change
-from streams.shard.counts import Evicted
-from streams.shard.index.entries import IndexedEntry, namespace_of
-from streams.shard.invalidation import matches, ordered
-from streams.shard.outcome import FoldResult
-from streams.shard.removal import remove
-from streams.shard.state import Shard
+from refrain.schemas.documents import Banned, Withdrawal
+from refrain.schemas.journal import EntriesInvalidated, HitJudged
+from refrain.schemas.policy import Cacheable, Policy
+from refrain.streams.kafka.interface import Record
+from refrain.streams.messaging.ids import ban_id, column_id, place_of
+from refrain.streams.shard.columns import BANNED, WITHDRAWALS, Change
+from refrain.streams.shard.counts import Evicted
+from refrain.streams.shard.index.entries import IndexedEntry, namespace_of
+from refrain.streams.shard.invalidation import matches, ordered
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.removal import remove
+from refrain.streams.shard.state import Shard
 
 LOOKED_AT_MAX = 32
 """Entries that one tick looks at for withdrawals, and as many for age: about 2 ms."""

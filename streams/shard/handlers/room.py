@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from schemas.documents import Aging
-from schemas.policy import Policy
-from streams.shard.columns import AGING, Change
-from streams.shard.counts import Count, Evicted, evicted
-from streams.shard.eviction.quotas import WHOLE_SHARD
-from streams.shard.in_flight import OpenFlight
-from streams.shard.index.entries import IndexedEntry
-from streams.shard.removal import departure
-from streams.shard.state import Shard
+from refrain.schemas.documents import Aging
+from refrain.schemas.policy import Policy
+from refrain.streams.shard.columns import AGING, Change
+from refrain.streams.shard.counts import Count, Evicted, evicted
+from refrain.streams.shard.eviction.quotas import WHOLE_SHARD
+from refrain.streams.shard.in_flight import OpenFlight
+from refrain.streams.shard.index.entries import IndexedEntry
+from refrain.streams.shard.removal import departure
+from refrain.streams.shard.state import Shard
 
 EVICTED_MAX = 64
 """Entries that one admission may evict; a cap or total that was lowered is reached with the next ones."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from schemas.documents import Opinion
-from schemas.journal import Asked, Verified
-from streams.shard.columns import DOUBTS, OPINIONS, opinion_id
-from streams.shard.search.question import VerificationState
-from streams.shard.state import Shard
+from refrain.schemas.documents import Opinion
+from refrain.schemas.journal import Asked, Verified
+from refrain.streams.shard.columns import DOUBTS, OPINIONS, opinion_id
+from refrain.streams.shard.search.question import VerificationState
+from refrain.streams.shard.state import Shard
 
 
 class Resumed(NamedTuple):

@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from schemas.documents import Aging, Entry, EntryStats
-from schemas.policy import Policy
-from streams.shard.eviction.expiry import ExpiryQueues
-from streams.shard.eviction.quotas import Admissions, Quota, Quotas
-from streams.shard.index.vector_tables import Match, Query, Search, Table, Tables
-from streams.vectors import decode
+from refrain.schemas.documents import Aging, Entry, EntryStats
+from refrain.schemas.policy import Policy
+from refrain.streams.shard.eviction.expiry import ExpiryQueues
+from refrain.streams.shard.eviction.quotas import Admissions, Quota, Quotas
+from refrain.streams.shard.index.vector_tables import Match, Query, Search, Table, Tables
+from refrain.streams.vectors import decode
 
 EF_AT_FIRST = 64
 """The breadth of a new HNSW's searches; every search sets its own."""

@@ -13,8 +13,7 @@ from typing import Any
 import hnswlib
 import numpy as np
 import numpy.typing as npt
-
-from streams.vectors import Floats
+from refrain.streams.vectors import Floats
 
 M = 16
 EF_CONSTRUCTION = 100

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from streams.vectors import Floats
+from refrain.streams.vectors import Floats
 
 CHUNK_ROWS = 4_096
 

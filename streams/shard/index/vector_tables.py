@@ -12,10 +12,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from streams.shard.index.hnsw import HnswIndex
-from streams.shard.index.slab import Block, Slab
-from streams.vectors import Floats, Ints, cosine
+from refrain.streams.shard.index.hnsw import HnswIndex
+from refrain.streams.shard.index.slab import Block, Slab
+from refrain.streams.vectors import Floats, Ints, cosine
 
 MOVED_PER_ADD = 16
 """Vectors that move into a growing HNSW with each addition: about 2 ms."""

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from schemas.decisions import Candidate, Guarded
-from streams import guards
-from streams.shard.index.entries import IndexedEntry
-from streams.shard.removal import is_withdrawn
-from streams.shard.search.question import ShardQuestion
-from streams.shard.state import Shard
+from refrain.schemas.decisions import Candidate, Guarded
+from refrain.streams import guards
+from refrain.streams.shard.index.entries import IndexedEntry
+from refrain.streams.shard.removal import is_withdrawn
+from refrain.streams.shard.search.question import ShardQuestion
+from refrain.streams.shard.state import Shard
 
 FRESH, EXPIRED, WITHDRAWN, BELOW = "fresh", "expired", "withdrawn", "below_threshold"
 VERIFIER, SILENT, AMBIGUOUS = "verifier", "verifier_silent", "ambiguous"

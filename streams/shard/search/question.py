@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from schemas.journal import Asked
-from schemas.policy import CategoryPolicy, Limits
-from streams.shard.adaptation import Adapted, TermsInForce
-from streams.shard.index.entries import namespace_of, text_key
-from streams.shard.index.vector_tables import Query
-from streams.vectors import decode
+from refrain.schemas.journal import Asked
+from refrain.schemas.policy import CategoryPolicy, Limits
+from refrain.streams.shard.adaptation import Adapted, TermsInForce
+from refrain.streams.shard.index.entries import namespace_of, text_key
+from refrain.streams.shard.index.vector_tables import Query
+from refrain.streams.vectors import decode
 
 
 class VerificationState(NamedTuple):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from schemas.decisions import Candidate, Guarded, Reason
-from streams.shard.in_flight import OpenFlight
-from streams.shard.index.entries import IndexedEntry
-from streams.shard.index.vector_tables import Query
-from streams.shard.removal import is_invalidated
-from streams.shard.search import candidates
-from streams.shard.search.candidates import Assessed, Candidates, guard
-from streams.shard.search.question import ShardQuestion
-from streams.shard.state import Shard
+from refrain.schemas.decisions import Candidate, Guarded, Reason
+from refrain.streams.shard.in_flight import OpenFlight
+from refrain.streams.shard.index.entries import IndexedEntry
+from refrain.streams.shard.index.vector_tables import Query
+from refrain.streams.shard.removal import is_invalidated
+from refrain.streams.shard.search import candidates
+from refrain.streams.shard.search.candidates import Assessed, Candidates, guard
+from refrain.streams.shard.search.question import ShardQuestion
+from refrain.streams.shard.state import Shard
 
 DIFFERS_MAX = 8
 """Parts of a context named in a decision."""

@@ -16,11 +16,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
-
-from schemas.forwards import Forward
-from streams.errors import RefusalCode
-from streams.settings import Upstream
-from streams.upstream.model import Answer, failed
+from refrain.schemas.forwards import Forward
+from refrain.streams.errors import RefusalCode
+from refrain.streams.settings import Upstream
+from refrain.streams.upstream.model import Answer, failed
 
 SLOW_S = 3.0
 LARGE_CHARS = 400_000

@@ -15,11 +15,10 @@ from typing import Any, NamedTuple, Self
 
 from aiohttp import web
 from pydantic_core import from_json, to_json
-
-from streams.errors import WrongSetup
-from streams.settings import Upstream
-from streams.upstream.background import Background
-from streams.upstream.simulated.model import simulate
+from refrain.streams.errors import WrongSetup
+from refrain.streams.settings import Upstream
+from refrain.streams.upstream.background import Background
+from refrain.streams.upstream.simulated.model import simulate
 
 START_WAIT_S = 10.0
 REQUEST_BYTES_MAX = 4_194_304

@@ -6,21 +6,20 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from refrain.ops.categories.examples import Example, Fields, digest, read_examples, unique
+from refrain.ops.policies.file import read_policy
+from refrain.schemas.control import PolicyInForce
+from refrain.schemas.policy import UNCATEGORISED, Policy
+from refrain.streams.classify.routing import Router
+from refrain.streams.errors import WrongSetup
+from refrain.streams.models.category_classifier import Categories
+from refrain.streams.models.embedder import Embedder
+from refrain.streams.models.loading import load_embedder
+from refrain.streams.settings import Embedding
+from refrain.streams.vectors import Ints, quantise
 
-from ops.categories.examples import Example, Fields, digest, read_examples, unique
-from ops.policies.file import read_policy
-from schemas.control import PolicyInForce
-from schemas.policy import UNCATEGORISED, Policy
-from streams.classify.routing import Router
-from streams.errors import WrongSetup
-from streams.models.category_classifier import Categories
-from streams.models.embedder import Embedder
-from streams.models.loading import load_embedder
-from streams.settings import Embedding
-from streams.vectors import Ints, quantise
-
-INFRA = Path(__file__).resolve().parents[2] / "infra"
-EXAMPLES = INFRA / "examples" / "default.jsonl"
+INFRA = Path(__file__).resolve().parents[3] / "infra"
+EXAMPLES = INFRA / "categories" / "default.jsonl"
 HELD_OUT = {
     "code": (
         "How do I concatenate two arrays in PHP?",
@@ -96,7 +95,7 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
 @pytest.fixture(scope="module")
 def trained(embedder: Embedder, examples: list[Example]) -> Categories:
     pytest.importorskip("sklearn")
-    from ops.categories.train import material, train
+    from refrain.ops.categories.train import material, train
 
     vectors = [quantise(row) for row in embedder.embed([example.text for example in examples])]
     found = material(vectors, examples)

@@ -6,18 +6,18 @@ import json
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
+from refrain.ops.ask.client import Reply
+from refrain.schemas.base import Sealed
+from refrain.schemas.journal import Answered
+from refrain.schemas.requests import Request
+from refrain.schemas.responses import DecisionSummary, Outcome, Response
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.settings import Settings
 
 from infra.demo.leaks import files_with, topics_with
 from infra.demo.run import AskedQuestion, deviations, summary, table
 from infra.demo.script import ScriptedQuestion
-from ops.ask.client import Reply
-from schemas.base import Sealed
-from schemas.journal import Answered
-from schemas.requests import Request
-from schemas.responses import DecisionSummary, Outcome, Response
-from streams.kafka.cluster import KafkaCluster
-from streams.kafka.interface import Outgoing
-from streams.settings import Settings
 from tests.integration.make_topic import make_topic
 
 ORIGINAL = ScriptedQuestion(question="Why?", category="chat", wave=1, expect="miss")

@@ -6,18 +6,18 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from refrain.ops.policies.file import read_policy
+from refrain.schemas.control import PolicyInForce
+from refrain.schemas.policy import UNCATEGORISED, Cacheable, Policy
+from refrain.streams import guards
+from refrain.streams.classify.routing import Router, RoutingInput
+from refrain.streams.errors import WrongSetup
+from refrain.streams.models.embedder import Embedder
+from refrain.streams.models.transformer_embedder import load_model_embedder
+from refrain.streams.settings import Embedding
+from refrain.streams.vectors import Ints, quantise, similarity
 
 from infra.demo.script import POLICY, Demo, ScriptedQuestion, read_demo
-from ops.policies.file import read_policy
-from schemas.control import PolicyInForce
-from schemas.policy import UNCATEGORISED, Cacheable, Policy
-from streams import guards
-from streams.classify.routing import Router, RoutingInput
-from streams.errors import WrongSetup
-from streams.models.embedder import Embedder
-from streams.models.transformer_embedder import load_model_embedder
-from streams.settings import Embedding
-from streams.vectors import Ints, quantise, similarity
 
 MARGIN = 0.02
 """Of cosine similarity: backends and batch sizes differ by less than a tenth of it."""

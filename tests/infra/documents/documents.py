@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ops.config.settings import CONFIG_VARIABLE, DEBUG_VARIABLE
-from ops.config.sources import FILE_ENDING, fields, is_secret, variables
-from schemas import generate
-from schemas.base import Part
-from schemas.policy import Strict
-from streams.settings import Settings
+from refrain.ops.config.settings import CONFIG_VARIABLE, DEBUG_VARIABLE
+from refrain.ops.config.sources import FILE_ENDING, fields, is_secret, variables
+from refrain.schemas import generate
+from refrain.schemas.base import Part
+from refrain.schemas.policy import Strict
+from refrain.streams.settings import Settings
+
 from tests.infra.documents.markdown import Paper, read_paper
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FOLDERS = ("schemas", "streams", "ops", "infra", "tests", ".github")
 CHECKED = tuple(f"{folder}/" for folder in FOLDERS)
 PAPERS = [
@@ -103,7 +104,7 @@ def _below(model: type[Part]) -> Iterator[type[Part]]:
 
 
 def defined(module: str) -> set[str]:
-    """What a module of the repository (`schemas.requests`) defines at its top."""
+    """What a module of the repository (`refrain.schemas.requests`) defines at its top."""
     path = ROOT / module.replace(".", "/")
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     names: set[str] = set()

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-
-from ops.config.sources import fields
-from ops.terminal import exit_codes
-from schemas import (
+from refrain.ops.config.sources import fields
+from refrain.ops.terminal import exit_codes
+from refrain.schemas import (
     acknowledgements,
     base,
     control,
@@ -27,14 +26,15 @@ from schemas import (
     responses,
     stats,
 )
-from schemas.topics import DAY_MS, TOPICS, YEAR_MS, Topic
-from streams.errors import RefusalCode
-from streams.metrics import Metrics
-from streams.settings import Settings
+from refrain.schemas.topics import DAY_MS, TOPICS, YEAR_MS, Topic
+from refrain.streams.errors import RefusalCode
+from refrain.streams.metrics import Metrics
+from refrain.streams.settings import Settings
+
 from tests.infra.documents import command_line
 from tests.infra.documents.markdown import Row, code, read_paper
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONTRACT = read_paper(ROOT / "schemas/README.md")
 HANDBOOK = read_paper(ROOT / "ops/README.md")
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-
-from ops.ask.client import Reply
-from ops.ask.command import summary, totals
-from ops.ask.questions import Defaults, answer_of, question_of, read_questions, request_of
-from ops.terminal.output import span
-from schemas.responses import DecisionSummary, Outcome, Response
-from streams.errors import BadInput
+from refrain.ops.ask.client import Reply
+from refrain.ops.ask.command import summary, totals
+from refrain.ops.ask.questions import Defaults, answer_of, question_of, read_questions, request_of
+from refrain.ops.terminal.output import span
+from refrain.schemas.responses import DecisionSummary, Outcome, Response
+from refrain.streams.errors import BadInput
 
 DEFAULTS = Defaults(model="m", tenant="acme", system="Be brief.")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ops.ask.client import WAIT_S_MAX, Run
-from ops.ask.questions import Defaults, request_of
+from refrain.ops.ask.client import WAIT_S_MAX, Run
+from refrain.ops.ask.questions import Defaults, request_of
 
 REQUESTS = [request_of("why?", Defaults(model="m"))] * 4
 

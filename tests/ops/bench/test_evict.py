@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from refrain.ops.bench import evict
+from refrain.ops.bench.evict import BOUND, ORDERS, Stream, Workload
+from refrain.ops.cli import app
+from refrain.streams.errors import BadInput
 from typer.testing import CliRunner
-
-from ops.bench import evict
-from ops.bench.evict import BOUND, ORDERS, Stream, Workload
-from ops.cli import app
-from streams.errors import BadInput
 
 TINY = Workload(catalogue=40, requests=400)
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from ops.bench.shard import Layout, policy_of
-from ops.cli import main
-from ops.terminal import exit_codes
-from schemas.policy import Limits
+from refrain.ops.bench.shard import Layout, policy_of
+from refrain.ops.cli import main
+from refrain.ops.terminal import exit_codes
+from refrain.schemas.policy import Limits
 
 Out = pytest.CaptureFixture[str]
 LAYOUT = {

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refrain.ops.categories.examples import Example
+from refrain.ops.categories.figures import figures, matrix, said
+from refrain.ops.cli import main
+from refrain.ops.data.intervals import share
+from refrain.ops.observe import doctor_checks
+from refrain.ops.terminal import exit_codes
+from refrain.schemas.policy import UNCATEGORISED
+from refrain.streams.models.category_artifact import write
+from refrain.streams.models.category_classifier import Categories, load_categories
+from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.settings import Classify, Settings
+from refrain.streams.vectors import quantise
 
-from ops.categories.examples import Example
-from ops.categories.figures import figures, matrix, said
-from ops.cli import main
-from ops.data.intervals import share
-from ops.observe import doctor_checks
-from ops.terminal import exit_codes
-from schemas.policy import UNCATEGORISED
-from streams.models.category_artifact import write
-from streams.models.category_classifier import Categories, load_categories
-from streams.models.hashing_embedder import FreeEmbedder
-from streams.settings import Classify, Settings
-from streams.vectors import quantise
 from tests.streams.models.made_categories import artefact, axis
 
 pytest.importorskip("sklearn")

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from ops.categories.examples import Example, Fields, digest, read_examples, read_outside, unique
-from streams.errors import BadInput
+from refrain.ops.categories.examples import Example, Fields, digest, read_examples, read_outside, unique
+from refrain.streams.errors import BadInput
 
 FIELDS = Fields("text", "category")
 

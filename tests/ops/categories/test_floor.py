@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from ops.categories.floor import area, floor_for
-from streams.errors import BadInput
+from refrain.ops.categories.floor import area, floor_for
+from refrain.streams.errors import BadInput
 
 ROWS = st.lists(
     st.tuples(st.integers(-50, 50).map(float), st.booleans(), st.booleans()), min_size=4, max_size=60

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from ops.config.settings import load_settings
-from streams.errors import WrongSetup
+from refrain.ops.config.settings import load_settings
+from refrain.streams.errors import WrongSetup
 
 
 @pytest.fixture(autouse=True)

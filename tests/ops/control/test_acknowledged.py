@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from ops.control.acknowledged import Acknowledged, GroupProgress
-from schemas.acknowledgements import Acknowledgement
+from refrain.ops.control.acknowledged import Acknowledged, GroupProgress
+from refrain.schemas.acknowledgements import Acknowledgement
 
 
 def said(processor: str, worker: str, version: int) -> bytes:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from ops.control.matching import MatchingEntry, matching, rule_of
-from schemas.base import Near, Sealed, Source
-from schemas.control import Invalidate
-from schemas.documents import Entry
-from streams.kafka.interface import Record
-from streams.messaging.ids import wire_id
-from streams.shard.columns import ENTRIES, entry_id
-from streams.vectors import encode, quantise
+from refrain.ops.control.matching import MatchingEntry, matching, rule_of
+from refrain.schemas.base import Near, Sealed, Source
+from refrain.schemas.control import Invalidate
+from refrain.schemas.documents import Entry
+from refrain.streams.kafka.interface import Record
+from refrain.streams.messaging.ids import wire_id
+from refrain.streams.shard.columns import ENTRIES, entry_id
+from refrain.streams.vectors import encode, quantise
 
 JOURNAL = "--_9-_id-"
 NOW = 10_000

@@ -7,16 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from ops.control.served import ServedAnswer, answer_of, find, served
-from schemas.base import Sealed
-from schemas.decisions import Decision, Reason
-from schemas.journal import Answered, PolicySet, Tick
-from schemas.policy import Policy
-from schemas.responses import Outcome
-from streams.kafka.interface import Outgoing
-from streams.kafka.memory import MemoryCluster
-from streams.messaging.ids import wire_id
+from refrain.ops.control.served import ServedAnswer, answer_of, find, served
+from refrain.schemas.base import Sealed
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.journal import Answered, PolicySet, Tick
+from refrain.schemas.policy import Policy
+from refrain.schemas.responses import Outcome
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.messaging.ids import wire_id
 
 
 def decision(id_: str, outcome: Outcome, **fields: Any) -> Decision:

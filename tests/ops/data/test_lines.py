@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from ops.data.lines import Condition, Fields, check_any, condition, lines_of, pairs
-from streams.errors import BadInput
+from refrain.ops.data.lines import Condition, Fields, check_any, condition, lines_of, pairs
+from refrain.streams.errors import BadInput
 
 GOOD = {"text_a": "one", "text_b": "two", "label": 1}
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: text.strip())

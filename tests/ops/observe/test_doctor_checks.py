@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from ops.observe.doctor_checks import guarded, verifier
-from streams.settings import Settings, Verify
+from refrain.ops.observe.doctor_checks import guarded, verifier
+from refrain.streams.settings import Settings, Verify
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,10 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-
-from ops.observe.stats_totals import COUNTS, Span, plain, rates, summed, total
-from ops.observe.stats_view import about
-from schemas.documents import Tally
-from schemas.stats import CategoryNow, ShardStats
+from refrain.ops.observe.stats_totals import COUNTS, Span, plain, rates, summed, total
+from refrain.ops.observe.stats_view import about
+from refrain.schemas.documents import Tally
+from refrain.schemas.stats import CategoryNow, ShardStats
 
 TALLIES = st.builds(
     Tally,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from ops.observe.watch import Wanted, shown
-from schemas.observations import Comparison, NotCompared
+from refrain.ops.observe.watch import Wanted, shown
+from refrain.schemas.observations import Comparison, NotCompared
 
 ALL = Wanted()
 

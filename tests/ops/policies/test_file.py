@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
-from ops.policies.diff import changes
-from ops.policies.file import read_policy, write_policy
-from schemas.policy import Policy
-from streams.errors import BadInput
+from refrain.ops.policies.diff import changes
+from refrain.ops.policies.file import read_policy, write_policy
+from refrain.schemas.policy import Policy
+from refrain.streams.errors import BadInput
 
 GOOD = """\
 categories:

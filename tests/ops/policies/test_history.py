@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from ops.policies.history import fold, read_history
-from schemas.control import PolicyInForce, ReportLoad, SetPolicy
-from schemas.policy import CategoryPolicy, Policy
-from streams.errors import BadInput
-from streams.govern.commands import decide
-from streams.kafka.interface import Outgoing, Record
-from streams.kafka.memory import MemoryCluster
+from refrain.ops.policies.history import fold, read_history
+from refrain.schemas.control import PolicyInForce, ReportLoad, SetPolicy
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.streams.errors import BadInput
+from refrain.streams.govern.commands import decide
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.memory import MemoryCluster
 
 LOAD = ReportLoad(who="adapt", model="m", load=0.5, valid_until_ms=9).encode()
 

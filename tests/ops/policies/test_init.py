@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from ops.cli import main
-from ops.config import resources
-from ops.policies.file import read_policy
-from ops.terminal import exit_codes
-from streams.errors import WrongSetup
+from refrain.ops.cli import main
+from refrain.ops.config import resources
+from refrain.ops.policies.file import read_policy
+from refrain.ops.terminal import exit_codes
+from refrain.streams.errors import WrongSetup
 
 Out = pytest.CaptureFixture[str]
 

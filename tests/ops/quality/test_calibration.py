@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from ops.data.intervals import upper
-from ops.quality.calibration import Sample, calibrate
+from refrain.ops.data.intervals import upper
+from refrain.ops.quality.calibration import Sample, calibrate
 
 SAMPLES = st.lists(
     st.builds(

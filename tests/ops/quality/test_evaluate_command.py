@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from ops.cli import main
-from ops.policies.file import read_policy
-from ops.terminal import exit_codes
+from refrain.ops.cli import main
+from refrain.ops.policies.file import read_policy
+from refrain.ops.terminal import exit_codes
 
 TASKS = "sort reverse copy split merge count shuffle filter".split()
 PLACES = "Python|Go|Rust|Java|Ruby|Perl|Lua|Scala".split("|")

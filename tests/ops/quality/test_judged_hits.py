@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.quality.calibration import Sample
-from ops.quality.judged_hits import judged_hits
-from schemas.base import Message
-from schemas.control import Judge, Switch
-from schemas.decisions import Decision, Reason
-from schemas.responses import Outcome
-from streams.kafka.interface import Outgoing
-from streams.kafka.memory import MemoryCluster
+from refrain.ops.quality.calibration import Sample
+from refrain.ops.quality.judged_hits import judged_hits
+from refrain.schemas.base import Message
+from refrain.schemas.control import Judge, Switch
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.responses import Outcome
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.kafka.memory import MemoryCluster
 
 
 def decision(id_: str, **fields: Any) -> Decision:

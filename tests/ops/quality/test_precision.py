@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from ops.quality.precision import PRECISIONS, THRESHOLDS, Labelled, at, best_recalls, curve, figures, shares_by
+from refrain.ops.quality.precision import PRECISIONS, THRESHOLDS, Labelled, at, best_recalls, curve, figures, shares_by
 
 ROWS = st.lists(
     st.tuples(st.integers(45, 100).map(lambda n: n / 100), st.booleans(), st.booleans()), min_size=1, max_size=40

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from ops.data.lines import BadLine, Pair
-from ops.data.vectors import NEVER, Compared, compare, vectors_of
-from ops.quality.report import groups_by, wrongly_served
-from ops.quality.stages import COSINE, GUARDED, VERIFIED, Opinion, guards_of, lets_through, stages
-from schemas.policy import Guard
-from streams.errors import BadInput
-from streams.models.hashing_embedder import FreeEmbedder
-from streams.vectors import Floats, quantise, similarity
+from refrain.ops.data.lines import BadLine, Pair
+from refrain.ops.data.vectors import NEVER, Compared, compare, vectors_of
+from refrain.ops.quality.report import groups_by, wrongly_served
+from refrain.ops.quality.stages import COSINE, GUARDED, VERIFIED, Opinion, guards_of, lets_through, stages
+from refrain.schemas.policy import Guard
+from refrain.streams.errors import BadInput
+from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.vectors import Floats, quantise, similarity
 
 SORT, REVERSE, SORTED = "How do I sort 2 lists?", "How do I reverse 2 lists?", "How do I sort 3 lists?"
 

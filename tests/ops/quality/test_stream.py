@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-
-from ops.quality.stages import Opinion
-from ops.quality.stream import Query, Served, default_policy, queries, report, run
-from schemas.decisions import Reason
-from schemas.policy import Cacheable, CategoryPolicy, Policy
-from schemas.responses import Outcome
-from streams.models.hashing_embedder import FreeEmbedder
+from refrain.ops.quality.stages import Opinion
+from refrain.ops.quality.stream import Query, Served, default_policy, queries, report, run
+from refrain.schemas.decisions import Reason
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
+from refrain.schemas.responses import Outcome
+from refrain.streams.models.hashing_embedder import FreeEmbedder
 
 SORT, SORT_TOO = "How do I sort a list in Python?", "How can I sort a list in Python?"
 REVERSE = "How do I reverse a list in Python?"

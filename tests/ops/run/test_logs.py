@@ -8,10 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 from pydantic import ValidationError
-
-from ops.run.logs import OneLine, described, trail
-from schemas.requests import Request
-from streams.errors import WrongSetup
+from refrain.ops.run.logs import OneLine, described, trail
+from refrain.schemas.requests import Request
+from refrain.streams.errors import WrongSetup
 
 
 @pytest.fixture

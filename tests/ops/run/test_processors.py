@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ops.run.command import spelled_out
-from ops.run.processors import NAMES
-from schemas.topics import BY_NAME, GROUPS, PROCESSORS
+from refrain.ops.run.command import spelled_out
+from refrain.ops.run.processors import NAMES
+from refrain.schemas.topics import BY_NAME, GROUPS, PROCESSORS
 
 
 def test_run_all_starts_every_processor() -> None:

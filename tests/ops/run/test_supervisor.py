@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from ops.run.supervisor import PAUSE_S_MAX, STEADY_S, Spawn, Supervisor, is_alive
+from refrain.ops.run.supervisor import PAUSE_S_MAX, STEADY_S, Spawn, Supervisor, is_alive
 
 WAIT_S = 20.0
 STAY = (
@@ -207,7 +206,7 @@ def test_the_pause_before_a_restart_doubles_and_starts_over_after_steady_work(tm
 
 WATCHER = """
 import sys; sys.path.insert(0, {root!r})
-from ops.run.lifeline import watch_supervisor
+from refrain.ops.run.lifeline import watch_supervisor
 watch_supervisor()
 import signal
 print('up', flush=True)
@@ -223,7 +222,7 @@ os.kill(os.getpid(), 9)
 
 
 def test_a_worker_does_not_outlive_a_supervisor_that_is_killed() -> None:
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     parent = subprocess.run(
         [sys.executable, "-c", KILLED.format(child=WATCHER.format(root=root))], stdout=subprocess.PIPE, check=False
     )

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-
-from ops.cli import main
-from ops.topics.acls import Acl, acls_of, grants
-from schemas.topics import BY_NAME, PROCESSORS, ROLES, TOPICS, needs, reads, writes
-from streams.settings import Classify, Settings
+from refrain.ops.cli import main
+from refrain.ops.topics.acls import Acl, acls_of, grants
+from refrain.schemas.topics import BY_NAME, PROCESSORS, ROLES, TOPICS, needs, reads, writes
+from refrain.streams.settings import Classify, Settings
 
 Out = pytest.CaptureFixture[str]
 

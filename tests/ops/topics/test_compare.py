@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-
-from ops.topics.admin import Mismatch, TopicState, compare, planned
-from schemas.topics import TOPICS
-from streams.settings import Settings
+from refrain.ops.topics.admin import Mismatch, TopicState, compare, planned
+from refrain.schemas.topics import TOPICS
+from refrain.streams.settings import Settings
 
 SETTINGS = Settings(prefix="p.")
 

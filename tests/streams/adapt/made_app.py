@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
-from streams.kafka.interface import Cluster, Headers, Outgoing, Record
+from refrain.streams.kafka.interface import Cluster, Headers, Outgoing, Record
 
 BATCH = 100
 

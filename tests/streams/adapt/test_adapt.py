@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import pytest
-
-from schemas.control import ReportLoad, decode_command
-from schemas.load import LoadSample
-from schemas.policy import ModelPolicy
-from streams.adapt.worker import AdaptMetrics, LoadController, run_adapt
-from streams.errors import WrongSetup
-from streams.kafka.interface import Outgoing, Record
-from streams.kafka.memory import MemoryCluster
-from streams.metrics import Metrics
-from streams.runtime.context import WorkerContext
-from streams.settings import Adapt, Settings
+from refrain.schemas.control import ReportLoad, decode_command
+from refrain.schemas.load import LoadSample
+from refrain.schemas.policy import ModelPolicy
+from refrain.streams.adapt.worker import AdaptMetrics, LoadController, run_adapt
+from refrain.streams.errors import WrongSetup
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.settings import Adapt, Settings
 
 NOW_MS = 100_000
 TARGETS = {"m": ModelPolicy(latency_target_ms=100, queue_target=10)}

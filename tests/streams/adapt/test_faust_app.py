@@ -7,10 +7,9 @@ import ssl
 import pytest
 from faust.auth import SASLCredentials, SSLCredentials
 from pydantic import SecretStr
-
-from streams.adapt.faust_app import credentials_of
-from streams.errors import WrongSetup
-from streams.settings import Settings
+from refrain.streams.adapt.faust_app import credentials_of
+from refrain.streams.errors import WrongSetup
+from refrain.streams.settings import Settings
 
 
 def settings(**connection: str) -> Settings:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from schemas.load import LATENCY_MS_MAX, QUEUE_MAX, LoadSample
-from schemas.policy import ModelPolicy
-from streams.adapt.load_window import (
+from refrain.schemas.load import LATENCY_MS_MAX, QUEUE_MAX, LoadSample
+from refrain.schemas.policy import ModelPolicy
+from refrain.streams.adapt.load_window import (
     FUTURE_MAX_MS,
     SAMPLES_MAX,
     SERIES_MAX,

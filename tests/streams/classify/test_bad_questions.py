@@ -8,23 +8,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from schemas.control import PolicyInForce
-from schemas.dead_letters import HEADER_REASON
-from schemas.journal import Asked, decode_event
-from schemas.policy import CategoryPolicy, Policy
-from schemas.responses import Response
-from streams.classify.exact_form import exact_form
-from streams.classify.reply_topic import ReplyTo
-from streams.classify.worker import Classifier, Incarnations
-from streams.errors import RefusalCode
-from streams.kafka.interface import Outgoing, Record
-from streams.metrics import Metrics
-from streams.models.embedding_cache import EmbeddingMetrics, Remembering
-from streams.models.hashing_embedder import FreeEmbedder
-from streams.models.transformer_embedder import ModelEmbedder
-from streams.settings import Classify
-from streams.vectors import Floats
+from refrain.schemas.control import PolicyInForce
+from refrain.schemas.dead_letters import HEADER_REASON
+from refrain.schemas.journal import Asked, decode_event
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.schemas.responses import Response
+from refrain.streams.classify.exact_form import exact_form
+from refrain.streams.classify.reply_topic import ReplyTo
+from refrain.streams.classify.worker import Classifier, Incarnations
+from refrain.streams.errors import RefusalCode
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.metrics import Metrics
+from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
+from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.transformer_embedder import ModelEmbedder
+from refrain.streams.settings import Classify
+from refrain.streams.vectors import Floats
 
 POLICY = Policy(categories={"chat": CategoryPolicy(), "uncategorised": CategoryPolicy()})
 IMAGE = {"type": "image_url", "image_url": {"url": "https://a.b/c.png"}}

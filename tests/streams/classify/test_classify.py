@@ -13,30 +13,30 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from refrain.schemas.acknowledgements import Acknowledgement
+from refrain.schemas.control import POLICY_KEY, PolicyInForce
+from refrain.schemas.dead_letters import HEADER_PROCESSOR, HEADER_REASON, HEADERS
+from refrain.schemas.decisions import Reason
+from refrain.schemas.forwards import Forward
+from refrain.schemas.journal import Asked, Passed, decode_event
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Match, Policy, Rule
+from refrain.schemas.responses import Outcome, Response
+from refrain.schemas.topics import BY_NAME
+from refrain.streams.classify.reply_topic import ReplyTo
+from refrain.streams.classify.worker import OUT_BYTES_MAX, Classifier, Incarnations, check_topics, run_classify
+from refrain.streams.errors import ClusterFailed, RefusalCode, WrongSetup
+from refrain.streams.kafka.interface import Headers, Outgoing, Record
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.messaging.ids import decision_id, decision_tag
+from refrain.streams.messaging.routes import DirectRoute, decode_route
+from refrain.streams.metrics import Metrics
+from refrain.streams.models.category_artifact import write
+from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
+from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.settings import Classify, Embedding, Settings
+from refrain.streams.vectors import Floats, decode, quantise
 
-from schemas.acknowledgements import Acknowledgement
-from schemas.control import POLICY_KEY, PolicyInForce
-from schemas.dead_letters import HEADER_PROCESSOR, HEADER_REASON, HEADERS
-from schemas.decisions import Reason
-from schemas.forwards import Forward
-from schemas.journal import Asked, Passed, decode_event
-from schemas.policy import Cacheable, CategoryPolicy, Limits, Match, Policy, Rule
-from schemas.responses import Outcome, Response
-from schemas.topics import BY_NAME
-from streams.classify.reply_topic import ReplyTo
-from streams.classify.worker import OUT_BYTES_MAX, Classifier, Incarnations, check_topics, run_classify
-from streams.errors import ClusterFailed, RefusalCode, WrongSetup
-from streams.kafka.interface import Headers, Outgoing, Record
-from streams.kafka.memory import MemoryCluster
-from streams.messaging.ids import decision_id, decision_tag
-from streams.messaging.routes import DirectRoute, decode_route
-from streams.metrics import Metrics
-from streams.models.category_artifact import write
-from streams.models.embedding_cache import EmbeddingMetrics, Remembering
-from streams.models.hashing_embedder import FreeEmbedder
-from streams.runtime.context import WorkerContext
-from streams.settings import Classify, Embedding, Settings
-from streams.vectors import Floats, decode, quantise
 from tests.streams.models.made_categories import artefact
 
 NOW_MS = 1_000_000

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from streams.classify.exact_form import exact_form
-from streams.classify.framing import FramedQuestion, frame
-from streams.compare.parts import mean, split
-from streams.models.hashing_embedder import FreeEmbedder
-from streams.vectors import Ints, quantise, similarity
+from refrain.streams.classify.exact_form import exact_form
+from refrain.streams.classify.framing import FramedQuestion, frame
+from refrain.streams.compare.parts import mean, split
+from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.vectors import Ints, quantise, similarity
 
 
 def test_a_text_that_fits_is_one_part() -> None:

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-
-from schemas.base import Source
-from schemas.policy import CategoryPolicy
-from streams.classify.framing import FramedQuestion
-from streams.classify.identity import FIELDS_MAX, OTHER, Identity, canonical, identify, question_of
-from streams.errors import Refusal, RefusalCode
-from streams.messaging.ids import decision_id, decision_tag
+from refrain.schemas.base import Source
+from refrain.schemas.policy import CategoryPolicy
+from refrain.streams.classify.framing import FramedQuestion
+from refrain.streams.classify.identity import FIELDS_MAX, OTHER, Identity, canonical, identify, question_of
+from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.messaging.ids import decision_id, decision_tag
 
 PLAIN = CategoryPolicy()
 whole = st.characters(exclude_categories=["Cs"])

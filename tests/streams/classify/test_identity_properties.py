@@ -12,18 +12,18 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refrain.schemas.control import PolicyInForce
+from refrain.schemas.journal import Asked, decode_event
+from refrain.schemas.policy import Policy
+from refrain.streams.classify.identity import NOT_CONTEXT
+from refrain.streams.classify.reply_topic import ReplyTo
+from refrain.streams.classify.worker import Classifier, Incarnations
+from refrain.streams.kafka.interface import Record
+from refrain.streams.metrics import Metrics
+from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
+from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.settings import Classify
 
-from schemas.control import PolicyInForce
-from schemas.journal import Asked, decode_event
-from schemas.policy import Policy
-from streams.classify.identity import NOT_CONTEXT
-from streams.classify.reply_topic import ReplyTo
-from streams.classify.worker import Classifier, Incarnations
-from streams.kafka.interface import Record
-from streams.metrics import Metrics
-from streams.models.embedding_cache import EmbeddingMetrics, Remembering
-from streams.models.hashing_embedder import FreeEmbedder
-from streams.settings import Classify
 from tests.fuzz.identity import EMBEDDER, POLICIES, Place, example, place_of
 from tests.fuzz.requests import request
 

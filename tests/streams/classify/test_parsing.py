@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-from streams.classify.parsing import check_depth, parse, request_of
-from streams.errors import Refusal, RefusalCode
+from refrain.streams.classify.parsing import check_depth, parse, request_of
+from refrain.streams.errors import Refusal, RefusalCode
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
-from streams.classify.reply_topic import FRESH_MS, MISSING_MS, ReplyTo, Target, partitions_of
-from streams.errors import Refusal, RefusalCode
-from streams.kafka.interface import Headers
-from streams.kafka.memory import MemoryCluster
+from refrain.streams.classify.reply_topic import FRESH_MS, MISSING_MS, ReplyTo, Target, partitions_of
+from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.kafka.interface import Headers
+from refrain.streams.kafka.memory import MemoryCluster
 
 COUNTS = {"responses": 8, "/team.replies": 3, "/app-7.answers": 1}
 

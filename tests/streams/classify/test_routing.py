@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from refrain.schemas.control import PolicyInForce
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
+from refrain.streams.classify.routing import Embed, Router, RoutingInput, everything_said
+from refrain.streams.metrics import Metrics
+from refrain.streams.models.category_classifier import Categories
+from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
+from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.vectors import Ints, quantise
 
-from schemas.control import PolicyInForce
-from schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
-from streams.classify.routing import Embed, Router, RoutingInput, everything_said
-from streams.metrics import Metrics
-from streams.models.category_classifier import Categories
-from streams.models.embedding_cache import EmbeddingMetrics, Remembering
-from streams.models.hashing_embedder import FreeEmbedder
-from streams.vectors import Ints, quantise
 from tests.streams.models.made_categories import artefact, axis
 
 NEVER = CategoryPolicy(cache=Cacheable.NEVER)

@@ -6,10 +6,9 @@ import json
 from typing import Any
 
 import pytest
-
-from schemas.base import Sealed
-from streams.compare.answer_text import text_of
-from streams.errors import Refusal, RefusalCode
+from refrain.schemas.base import Sealed
+from refrain.streams.compare.answer_text import text_of
+from refrain.streams.errors import Refusal, RefusalCode
 
 CALL = {"id": "call_1", "index": 0, "type": "function", "function": {"name": "go", "arguments": '{"to":"Köln"}'}}
 

@@ -8,20 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from schemas.base import Sealed
-from schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON
-from schemas.observations import Comparison, NotCompared, Observation
-from streams.compare.worker import BATCH_MAX, PARTS_MAX, Compare, CompareMetrics, check_model, run_compare
-from streams.errors import WrongSetup
-from streams.kafka.interface import Outgoing, Record
-from streams.kafka.memory import MemoryCluster
-from streams.metrics import Metrics
-from streams.models.embedder import Embedder
-from streams.models.hashing_embedder import FreeEmbedder
-from streams.runtime.context import WorkerContext
-from streams.settings import Embedding, Settings
-from streams.vectors import Floats, quantise, similarity
+from refrain.schemas.base import Sealed
+from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON
+from refrain.schemas.observations import Comparison, NotCompared, Observation
+from refrain.streams.compare.worker import BATCH_MAX, PARTS_MAX, Compare, CompareMetrics, check_model, run_compare
+from refrain.streams.errors import WrongSetup
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.metrics import Metrics
+from refrain.streams.models.embedder import Embedder
+from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.settings import Embedding, Settings
+from refrain.streams.vectors import Floats, quantise, similarity
 
 SECRET = "the patient has a cold"
 RESET = "Open the settings, choose security and reset your password."

@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from schemas.base import Message, Near
-from schemas.control import Invalidate, Judge, PolicyInForce, SetPolicy, Switch
-from schemas.dead_letters import HEADER_REASON
-from schemas.decisions import Decision, Reason
-from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, decode_event
-from schemas.policy import CategoryPolicy, Policy
-from schemas.responses import Outcome
-from streams.govern.commands import decide, judged_by
-from streams.kafka.interface import Outgoing, Record
-from streams.vectors import encode, quantise
+from refrain.schemas.base import Message, Near
+from refrain.schemas.control import Invalidate, Judge, PolicyInForce, SetPolicy, Switch
+from refrain.schemas.dead_letters import HEADER_REASON
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, decode_event
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.schemas.responses import Outcome
+from refrain.streams.govern.commands import decide, judged_by
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.vectors import encode, quantise
 
 NOW_MS = 1_000
 POLICY = PolicyInForce(version=2, who="w", at_ms=0, policy=Policy(categories={"chat": CategoryPolicy()}))

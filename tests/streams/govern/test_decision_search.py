@@ -6,12 +6,11 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
-
-from schemas.decisions import Decision, Reason
-from schemas.responses import Outcome
-from streams.govern.decision_search import SETTLE_MS, Chunks, DecisionSearch
-from streams.kafka.interface import Outgoing, Record
-from streams.kafka.memory import MemoryCluster
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.responses import Outcome
+from refrain.streams.govern.decision_search import SETTLE_MS, Chunks, DecisionSearch
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.memory import MemoryCluster
 
 DECISION = Decision(
     id="d", partition=1, offset=2, time_ms=3, tenant="acme", category="chat", model="m", outcome=Outcome.HIT,

@@ -7,21 +7,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-
-from schemas.base import Message
-from schemas.control import Invalidate, Judge, PolicyInForce, ReportLoad, SetPolicy, Switch
-from schemas.dead_letters import HEADER_REASON
-from schemas.decisions import Decision, Reason
-from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
-from schemas.policy import CategoryPolicy, ModelPolicy, Policy
-from schemas.responses import Outcome
-from streams.errors import ClusterFailed, SendFailed, WrongSetup
-from streams.govern.worker import run_govern
-from streams.kafka.interface import Outgoing, Record
-from streams.kafka.memory import MemoryCluster
-from streams.metrics import Metrics
-from streams.runtime.context import WorkerContext
-from streams.settings import Settings
+from refrain.schemas.base import Message
+from refrain.schemas.control import Invalidate, Judge, PolicyInForce, ReportLoad, SetPolicy, Switch
+from refrain.schemas.dead_letters import HEADER_REASON
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
+from refrain.schemas.policy import CategoryPolicy, ModelPolicy, Policy
+from refrain.schemas.responses import Outcome
+from refrain.streams.errors import ClusterFailed, SendFailed, WrongSetup
+from refrain.streams.govern.worker import run_govern
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.settings import Settings
 
 POLICY = Policy(categories={"chat": CategoryPolicy()}, models={"m": ModelPolicy()})
 SET = SetPolicy(who="me", policy=POLICY)

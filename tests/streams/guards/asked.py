@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.policy import Guard
-from streams.guards import Verdict, check, read
+from refrain.schemas.policy import Guard
+from refrain.streams.guards import Verdict, check, read
 
 
 def verdict(guard: Guard, a: str, b: str) -> str:

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from schemas.policy import Guard
-from streams import guards
-from streams.guards import DIGEST, check, read
-from streams.guards.lexicon import digest
-from streams.guards.reading import read as remembered
-from streams.guards.tokens import CHARS_MAX, TOKENS_MAX
+from refrain.schemas.policy import Guard
+from refrain.streams import guards
+from refrain.streams.guards import DIGEST, check, read
+from refrain.streams.guards.lexicon import digest
+from refrain.streams.guards.reading import read as remembered
+from refrain.streams.guards.tokens import CHARS_MAX, TOKENS_MAX
 
 ALL = tuple(Guard)
 _PIECES = st.sampled_from(

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from refrain.schemas.policy import Guard
 
-from schemas.policy import Guard
 from tests.streams.guards.asked import refuses
 
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from streams.guards.stems import related, stem
+from refrain.streams.guards.stems import related, stem
 
 
 @pytest.mark.parametrize(

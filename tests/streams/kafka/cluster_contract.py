@@ -1,4 +1,4 @@
-"""What every log promises, as one test case: `streams.kafka.memory` and `streams.kafka.cluster` both pass it."""
+"""What every cluster promises, as one test case: `kafka.memory` and `kafka.cluster` of `refrain.streams` pass it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
-
-from streams.errors import Fenced, SendFailed, WrongSetup
-from streams.kafka.interface import Cluster, Consumer, OffsetAndMetadata, Outgoing, Record
-from streams.kafka.partitioner import partition_of
+from refrain.streams.errors import Fenced, SendFailed, WrongSetup
+from refrain.streams.kafka.interface import Cluster, Consumer, OffsetAndMetadata, Outgoing, Record
+from refrain.streams.kafka.partitioner import partition_of
 
 GROUP = "group"
 WAIT_S = 15.0

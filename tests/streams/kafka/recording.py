@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from streams.kafka.interface import (
+from refrain.streams.kafka.interface import (
     Cluster,
     Consumer,
     EndOffsets,

@@ -9,16 +9,15 @@ from concurrent.futures import Executor, Future
 from typing import Any
 
 import pytest
-
-from schemas.acknowledgements import Acknowledgement
-from schemas.base import Message
-from schemas.decisions import Decision
-from schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
-from schemas.policy import Cacheable
-from schemas.responses import Outcome, Response
-from schemas.stats import ShardStats
-from streams.errors import Rebalanced, SendFailed, WrongSetup
-from streams.kafka.interface import (
+from refrain.schemas.acknowledgements import Acknowledgement
+from refrain.schemas.base import Message
+from refrain.schemas.decisions import Decision
+from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
+from refrain.schemas.policy import Cacheable
+from refrain.schemas.responses import Outcome, Response
+from refrain.schemas.stats import ShardStats
+from refrain.streams.errors import Rebalanced, SendFailed, WrongSetup
+from refrain.streams.kafka.interface import (
     EndOffsets,
     GroupMetadata,
     OffsetAndMetadata,
@@ -26,15 +25,16 @@ from streams.kafka.interface import (
     Producer,
     TransactionalProducer,
 )
-from streams.kafka.memory import MemoryCluster
-from streams.lookup.restore import Restoring, restore
-from streams.lookup.worker import LookupWorker
-from streams.metrics import Metrics
-from streams.settings import Settings
-from streams.shard.fold import TIMERS_MAX, fold
-from streams.shard.state import Shard
-from streams.store.interface import Checkpoint, Store, digest
-from streams.store.memory import MemoryStore
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.lookup.restore import Restoring, restore
+from refrain.streams.lookup.worker import LookupWorker
+from refrain.streams.metrics import Metrics
+from refrain.streams.settings import Settings
+from refrain.streams.shard.fold import TIMERS_MAX, fold
+from refrain.streams.shard.state import Shard
+from refrain.streams.store.interface import Checkpoint, Store, digest
+from refrain.streams.store.memory import MemoryStore
+
 from tests.streams.shard.journal import JOURNAL_ID, Journal, near, policy, vector
 
 PARTITIONS = {

@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from schemas.decisions import Decision, Reason
-from schemas.documents import Tally
-from schemas.responses import Outcome
-from schemas.stats import CategoryNow, ShardStats
-from streams.errors import RefusalCode
-from streams.lookup.metrics import LookupMetrics, count, show
-from streams.metrics import Metrics
-from streams.shard import counts
-from streams.shard.admission import NotKept
-from streams.shard.counts import Dropped, Evicted
-from streams.shard.outcome import FoldResult
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.documents import Tally
+from refrain.schemas.responses import Outcome
+from refrain.schemas.stats import CategoryNow, ShardStats
+from refrain.streams.errors import RefusalCode
+from refrain.streams.lookup.metrics import LookupMetrics, count, show
+from refrain.streams.metrics import Metrics
+from refrain.streams.shard import counts
+from refrain.streams.shard.admission import NotKept
+from refrain.streams.shard.counts import Dropped, Evicted
+from refrain.streams.shard.outcome import FoldResult
 
 
 @pytest.fixture

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
-from schemas.control import decode_command
-from schemas.forwards import Forward
-from streams.errors import Refusal, RefusalCode
-from streams.messaging.decoding import Envelope, address_of, read
+from refrain.schemas.control import decode_command
+from refrain.schemas.forwards import Forward
+from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.messaging.decoding import Envelope, address_of, read
 
 GOOD = b'{"v":1,"forward_id":"f","model":"m","body":{"x":1},"deadline_at_ms":5,"route":"r"}'
 

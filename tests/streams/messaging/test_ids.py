@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from streams.messaging.ids import (
+from refrain.streams.messaging.ids import (
     TAG_CHARS,
     RequestPlace,
     TopicPlace,
@@ -24,7 +23,8 @@ from streams.messaging.ids import (
     topic_place_of,
     wire_id,
 )
-from streams.messaging.routes import ShardRoute, decode_route, encode_route
+from refrain.streams.messaging.routes import ShardRoute, decode_route, encode_route
+
 from tests.unruly_ids import UNRULY_IDS, topic_ids
 
 NUMBERS = st.integers(0, 10**18 - 1)

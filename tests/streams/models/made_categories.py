@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from streams.models.category_artifact import Artefact, plane, seal
-from streams.vectors import Ints, encode, quantise
+from refrain.streams.models.category_artifact import Artefact, plane, seal
+from refrain.streams.vectors import Ints, encode, quantise
 
 DIM = 8
 NAMES = ("chat", "code", "medical")

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from refrain.streams.errors import WrongSetup
+from refrain.streams.models.category_artifact import Artefact, plane, read, read_file, rows_of, write
 
-from streams.errors import WrongSetup
-from streams.models.category_artifact import Artefact, plane, read, read_file, rows_of, write
 from tests.streams.models.made_categories import DIM, NAMES, artefact
 
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refrain.streams.errors import WrongSetup
+from refrain.streams.models.category_artifact import write
+from refrain.streams.models.category_classifier import Categories, load_categories
+from refrain.streams.vectors import SCALE
 
-from streams.errors import WrongSetup
-from streams.models.category_artifact import write
-from streams.models.category_classifier import Categories, load_categories
-from streams.vectors import SCALE
 from tests.streams.models.made_categories import DIM, EMBEDDER, NAMES, artefact, axis
 
 READY = Categories(artefact())
@@ -50,7 +50,7 @@ def test_the_signals_are_what_they_are_said_to_be() -> None:
 
 
 def test_the_line_to_what_is_outside_counts() -> None:
-    from streams.models.category_artifact import plane
+    from refrain.streams.models.category_artifact import plane
 
     line = plane(-np.eye(DIM)[:1], np.array([0.25]))
     blend = {"energy": 0.0, "nearest": 0.0, "outside": 2.0, "bias": 1.0}

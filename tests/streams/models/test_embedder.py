@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-
-from streams.metrics import Metrics
-from streams.models.embedding_cache import EmbeddingMetrics, Remembering
-from streams.models.hashing_embedder import FreeEmbedder
-from streams.models.loading import load_embedder
-from streams.settings import Embedding
-from streams.vectors import Floats
+from refrain.streams.metrics import Metrics
+from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
+from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.loading import load_embedder
+from refrain.streams.settings import Embedding
+from refrain.streams.vectors import Floats
 
 
 class Counting:

@@ -6,9 +6,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
-
-from streams.errors import WrongSetup
-from streams.models.files import Wanted, check_same, find
+from refrain.streams.errors import WrongSetup
+from refrain.streams.models.files import Wanted, check_same, find
 
 
 def test_other_weights_than_expected_are_refused_naming_both_hashes() -> None:

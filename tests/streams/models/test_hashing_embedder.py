@@ -6,9 +6,8 @@ import hashlib
 
 import numpy as np
 import pytest
-
-from streams.models.hashing_embedder import FreeEmbedder
-from streams.vectors import encode, quantise, similarity
+from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.vectors import encode, quantise, similarity
 
 
 def alike(first: str, second: str) -> float:

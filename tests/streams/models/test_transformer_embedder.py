@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from streams.errors import WrongSetup
-from streams.models.embedder import Embedder
-from streams.models.files import packaged
-from streams.models.loading import load_embedder
-from streams.models.transformer_embedder import KNOWN_SHA256, PACKAGES, ModelEmbedder
-from streams.settings import Embedding
+from refrain.streams.errors import WrongSetup
+from refrain.streams.models.embedder import Embedder
+from refrain.streams.models.files import packaged
+from refrain.streams.models.loading import load_embedder
+from refrain.streams.models.transformer_embedder import KNOWN_SHA256, PACKAGES, ModelEmbedder
+from refrain.streams.settings import Embedding
 
 KNOWN = next(iter(KNOWN_SHA256.values()))
 

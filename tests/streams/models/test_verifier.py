@@ -9,12 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-
-from streams.errors import WrongSetup
-from streams.models.cross_encoder import CrossEncoderVerifier, probabilities
-from streams.models.loading import load_verifier
-from streams.models.verifier import Pair, RememberingVerifier, Verifier, WordsVerifier
-from streams.settings import Verify
+from refrain.streams.errors import WrongSetup
+from refrain.streams.models.cross_encoder import CrossEncoderVerifier, probabilities
+from refrain.streams.models.loading import load_verifier
+from refrain.streams.models.verifier import Pair, RememberingVerifier, Verifier, WordsVerifier
+from refrain.streams.settings import Verify
 
 RESET: Pair = ("how do i reset my password", "reset my password how")
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] how do i reset my password pin card the a not".split()

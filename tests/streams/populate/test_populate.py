@@ -7,24 +7,23 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-
-from schemas.acknowledgements import Acknowledgement
-from schemas.base import Reply
-from schemas.control import POLICY_KEY, PolicyInForce
-from schemas.dead_letters import HEADER_REASON
-from schemas.forwards import Completion, Status
-from schemas.journal import Answered, AnswerFailed, AnswerWithheld, decode_event
-from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy
-from schemas.responses import DecisionSummary, Outcome, Problem, Response
-from streams.kafka.interface import Outgoing, Record
-from streams.kafka.memory import MemoryCluster
-from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
-from streams.messaging.shards import Shards
-from streams.metrics import Metrics
-from streams.populate.delivery import ANSWER_BYTES_MAX, LATE_MS
-from streams.populate.worker import Populate, run_populate
-from streams.runtime.context import WorkerContext
-from streams.settings import Settings
+from refrain.schemas.acknowledgements import Acknowledgement
+from refrain.schemas.base import Reply
+from refrain.schemas.control import POLICY_KEY, PolicyInForce
+from refrain.schemas.dead_letters import HEADER_REASON
+from refrain.schemas.forwards import Completion, Status
+from refrain.schemas.journal import Answered, AnswerFailed, AnswerWithheld, decode_event
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Policy
+from refrain.schemas.responses import DecisionSummary, Outcome, Problem, Response
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.messaging.routes import DirectRoute, ShardRoute, encode_route
+from refrain.streams.messaging.shards import Shards
+from refrain.streams.metrics import Metrics
+from refrain.streams.populate.delivery import ANSWER_BYTES_MAX, LATE_MS
+from refrain.streams.populate.worker import Populate, run_populate
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.settings import Settings
 
 INCARNATION = "journal-1"
 SECRET = "the patient has a cold"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 
 import pytest
-
-from streams.errors import WrongSetup
-from streams.runtime.background import run_beside_heartbeat
+from refrain.streams.errors import WrongSetup
+from refrain.streams.runtime.background import run_beside_heartbeat
 
 
 def test_a_worker_shows_that_it_lives_while_its_model_is_loaded() -> None:

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-
-from streams.errors import WrongSetup
-from streams.metrics import Metrics
-from streams.runtime.health import HealthServer, Liveness
-from streams.settings import Http
+from refrain.streams.errors import WrongSetup
+from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.health import HealthServer, Liveness
+from refrain.streams.settings import Http
 
 
 class Clock:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import threading
 
 import pytest
-
-from schemas.control import POLICY_KEY, PolicyInForce
-from schemas.policy import CategoryPolicy, Policy
-from streams.errors import ClusterFailed, WrongSetup
-from streams.kafka.interface import Outgoing
-from streams.kafka.memory import MemoryCluster
-from streams.metrics import Metrics
-from streams.runtime.policy_follower import LEASE_S, PolicyFollower, PolicyWatch, delivery_timeout_ms_of, lease_s_of
-from streams.settings import Settings
+from refrain.schemas.control import POLICY_KEY, PolicyInForce
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.streams.errors import ClusterFailed, WrongSetup
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.policy_follower import (
+    LEASE_S,
+    PolicyFollower,
+    PolicyWatch,
+    delivery_timeout_ms_of,
+    lease_s_of,
+)
+from refrain.streams.settings import Settings
 
 WAIT_S = 10.0
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
-
-from schemas.acknowledgements import Acknowledgement
-from schemas.control import POLICY_KEY, PolicyInForce
-from schemas.policy import CategoryPolicy, Policy
-from streams.errors import DeliveryExpired
-from streams.kafka.interface import Outgoing, Producer, Record
-from streams.kafka.memory import MemoryCluster
-from streams.metrics import Metrics
-from streams.runtime.context import WorkerContext
-from streams.runtime.policy_follower import LEASE_S, PolicyFollower
-from streams.runtime.policy_session import PolicySession
-from streams.runtime.stateless import ATTEMPTS_MAX, Step, run_stateless
-from streams.settings import Settings
+from refrain.schemas.acknowledgements import Acknowledgement
+from refrain.schemas.control import POLICY_KEY, PolicyInForce
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.streams.errors import DeliveryExpired
+from refrain.streams.kafka.interface import Outgoing, Producer, Record
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.policy_follower import LEASE_S, PolicyFollower
+from refrain.streams.runtime.policy_session import PolicySession
+from refrain.streams.runtime.stateless import ATTEMPTS_MAX, Step, run_stateless
+from refrain.streams.settings import Settings
 
 NOW_MS = 12
 

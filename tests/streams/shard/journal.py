@@ -10,20 +10,19 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-
-from schemas.base import Message, Reply, Sealed
-from schemas.decisions import Decision
-from schemas.journal import Answered, AnswerFailed, Asked, Origin, PolicySet, Seen, Tick
-from schemas.policy import Cacheable, CategoryPolicy, Limits, Policy, Quota
-from schemas.requests import CacheMode
-from schemas.responses import Problem, Response
-from streams.kafka.interface import Outgoing, Record
-from streams.messaging.ids import decision_id, decision_tag
-from streams.shard.fold import fold
-from streams.shard.outcome import FoldResult
-from streams.shard.state import Shard
-from streams.store.memory import MemoryStore
-from streams.vectors import encode, quantise
+from refrain.schemas.base import Message, Reply, Sealed
+from refrain.schemas.decisions import Decision
+from refrain.schemas.journal import Answered, AnswerFailed, Asked, Origin, PolicySet, Seen, Tick
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Policy, Quota
+from refrain.schemas.requests import CacheMode
+from refrain.schemas.responses import Problem, Response
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.messaging.ids import decision_id, decision_tag
+from refrain.streams.shard.fold import fold
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.state import Shard
+from refrain.streams.store.memory import MemoryStore
+from refrain.streams.vectors import encode, quantise
 
 JOURNAL_ID = "-_journal--id_"
 REQUESTS_ID = "_-requests-/0-id-"

@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refrain.schemas.base import Sealed
+from refrain.schemas.journal import Answered, PolicySet
+from refrain.schemas.policy import CategoryPolicy, Eviction, Limits, Policy, Quota
+from refrain.schemas.responses import Outcome
+from refrain.streams.shard.columns import ENTRIES, entry_id
+from refrain.streams.shard.eviction.value import ADMITTED, ENVELOPE_BYTES
+from refrain.streams.shard.fold import fold
+from refrain.streams.shard.handlers.room import EVICTED_MAX
+from refrain.streams.shard.loading import load_shard
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.state import Shard
+from refrain.streams.store.interface import Checkpoint
 
-from schemas.base import Sealed
-from schemas.journal import Answered, PolicySet
-from schemas.policy import CategoryPolicy, Eviction, Limits, Policy, Quota
-from schemas.responses import Outcome
-from streams.shard.columns import ENTRIES, entry_id
-from streams.shard.eviction.value import ADMITTED, ENVELOPE_BYTES
-from streams.shard.fold import fold
-from streams.shard.handlers.room import EVICTED_MAX
-from streams.shard.loading import load_shard
-from streams.shard.outcome import FoldResult
-from streams.shard.state import Shard
-from streams.store.interface import Checkpoint
 from tests.streams.shard.journal import JOURNAL_ID, Journal, forward_id, new_shard, responses
 
 

@@ -6,17 +6,17 @@ import json
 from typing import Any
 
 import pytest
+from refrain.schemas.base import Sealed
+from refrain.schemas.control import ReportLoad
+from refrain.schemas.decisions import Reason
+from refrain.schemas.journal import Answered, LoadChanged
+from refrain.schemas.policy import Cacheable, Quota
+from refrain.schemas.requests import CacheMode
+from refrain.schemas.responses import Outcome
+from refrain.streams.errors import JournalUnreadable, StoreDamaged
+from refrain.streams.messaging.routes import decode_route
+from refrain.streams.shard.fold import fold
 
-from schemas.base import Sealed
-from schemas.control import ReportLoad
-from schemas.decisions import Reason
-from schemas.journal import Answered, LoadChanged
-from schemas.policy import Cacheable, Quota
-from schemas.requests import CacheMode
-from schemas.responses import Outcome
-from streams.errors import JournalUnreadable, StoreDamaged
-from streams.messaging.routes import decode_route
-from streams.shard.fold import fold
 from tests.streams.shard.journal import (
     Journal,
     decisions,

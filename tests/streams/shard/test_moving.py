@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.journal import CacheSwitched, HitJudged, LoadChanged
+from refrain.schemas.observations import Observation
+from refrain.schemas.policy import Cacheable
+from refrain.schemas.requests import CacheMode
+from refrain.schemas.responses import Outcome
+from refrain.streams.shard.fold import fold, next_timer_ms
+from refrain.streams.shard.loading import load_shard
+from refrain.streams.shard.state import Shard
+from refrain.streams.shard.stats import stats_of
+from refrain.streams.store.interface import Checkpoint
 
-from schemas.decisions import Decision, Reason
-from schemas.journal import CacheSwitched, HitJudged, LoadChanged
-from schemas.observations import Observation
-from schemas.policy import Cacheable
-from schemas.requests import CacheMode
-from schemas.responses import Outcome
-from streams.shard.fold import fold, next_timer_ms
-from streams.shard.loading import load_shard
-from streams.shard.state import Shard
-from streams.shard.stats import stats_of
-from streams.store.interface import Checkpoint
 from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, forward_id, near, new_shard, remembered, responses
 from tests.streams.shard.journal import vector as at
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.documents import Doubt, Opinion
+from refrain.schemas.doubts import DoubtRaised
+from refrain.schemas.journal import EntriesInvalidated, Verified
+from refrain.schemas.policy import Guard
+from refrain.schemas.requests import CacheMode
+from refrain.schemas.responses import Outcome
+from refrain.streams.shard.columns import DOUBTS, ENTRIES, OPINIONS, Column, M
+from refrain.streams.shard.fold import fold, next_timer_ms
+from refrain.streams.shard.loading import load_shard
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.state import Shard
+from refrain.streams.store.interface import Checkpoint
 
-from schemas.decisions import Decision, Reason
-from schemas.documents import Doubt, Opinion
-from schemas.doubts import DoubtRaised
-from schemas.journal import EntriesInvalidated, Verified
-from schemas.policy import Guard
-from schemas.requests import CacheMode
-from schemas.responses import Outcome
-from streams.shard.columns import DOUBTS, ENTRIES, OPINIONS, Column, M
-from streams.shard.fold import fold, next_timer_ms
-from streams.shard.loading import load_shard
-from streams.shard.outcome import FoldResult
-from streams.shard.state import Shard
-from streams.store.interface import Checkpoint
 from tests.streams.shard.journal import (
     JOURNAL_ID,
     Journal,

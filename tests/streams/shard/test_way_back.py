@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from schemas.control import PolicyInForce
-from schemas.forwards import Completion, Forward, Status
-from schemas.journal import Answered, AnswerWithheld, decode_event
-from schemas.policy import Cacheable, Policy
-from schemas.responses import Outcome, Response
-from streams.kafka.interface import Outgoing, Record
-from streams.messaging.shards import Shards
-from streams.metrics import Metrics
-from streams.populate.worker import Populate
-from streams.shard.fold import fold
+from refrain.schemas.control import PolicyInForce
+from refrain.schemas.forwards import Completion, Forward, Status
+from refrain.schemas.journal import Answered, AnswerWithheld, decode_event
+from refrain.schemas.policy import Cacheable, Policy
+from refrain.schemas.responses import Outcome, Response
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.messaging.shards import Shards
+from refrain.streams.metrics import Metrics
+from refrain.streams.populate.worker import Populate
+from refrain.streams.shard.fold import fold
+
 from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, fold_all, new_shard, policy, remembered, responses
 
 BODY: dict[str, Any] = {

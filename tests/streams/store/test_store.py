@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from streams.errors import StoreDamaged, WrongSetup
-from streams.store.interface import Checkpoint, Store, digest
-from streams.store.memory import MemoryStore
-from streams.store.rocksdb import RocksStore, open_or_replace
+from refrain.streams.errors import StoreDamaged, WrongSetup
+from refrain.streams.store.interface import Checkpoint, Store, digest
+from refrain.streams.store.memory import MemoryStore
+from refrain.streams.store.rocksdb import RocksStore, open_or_replace
 
 
 @pytest.fixture(params=["memory", "rocks"])

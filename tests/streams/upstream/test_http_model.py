@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-
-from schemas.forwards import Forward
-from streams.errors import WrongSetup
-from streams.settings import Upstream
-from streams.upstream.http_model import RETRY_AFTER_MAX_S, HttpModel
-from streams.upstream.model import Answer
-from streams.upstream.simulated.server import Scripted, SimulatedServer
+from refrain.schemas.forwards import Forward
+from refrain.streams.errors import WrongSetup
+from refrain.streams.settings import Upstream
+from refrain.streams.upstream.http_model import RETRY_AFTER_MAX_S, HttpModel
+from refrain.streams.upstream.model import Answer
+from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
 
 QUESTION = "What does the patient in room seven have?"
 FOREVER_MS = 10**12

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.upstream.load_meter import IDLE_MAX_MS, MODELS_MAX, LoadMeter, p95
+from refrain.streams.upstream.load_meter import IDLE_MAX_MS, MODELS_MAX, LoadMeter, p95
 
 
 def test_a_sample_has_the_95th_percentile_and_the_queue() -> None:

@@ -6,9 +6,8 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
-
-from streams.kafka.interface import OffsetAndMetadata
-from streams.upstream.offset_tracker import NOTE_CHARS_MAX, SPAN_MAX, Offsets, decode_note
+from refrain.streams.kafka.interface import OffsetAndMetadata
+from refrain.streams.upstream.offset_tracker import NOTE_CHARS_MAX, SPAN_MAX, Offsets, decode_note
 
 Steps = list[tuple[bool, int]]
 STEPS = st.lists(st.tuples(st.booleans(), st.integers(0, 1_000)), max_size=200)

@@ -7,22 +7,22 @@ import threading
 from collections.abc import Callable, Sequence
 
 import pytest
+from refrain.schemas.base import Reply
+from refrain.schemas.dead_letters import HEADER_REASON
+from refrain.schemas.forwards import Completion, Forward, Status
+from refrain.schemas.load import LoadSample
+from refrain.schemas.responses import DecisionSummary
+from refrain.streams.errors import SendFailed, WrongSetup
+from refrain.streams.kafka.interface import EndOffsets, OffsetAndMetadata, Outgoing
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.kafka.partitioner import partition_of
+from refrain.streams.messaging.routes import DirectRoute, ShardRoute, encode_route
+from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.settings import Settings, Upstream
+from refrain.streams.upstream.model import Answer
+from refrain.streams.upstream.worker import BOUNDS, Bounds, run_upstream
 
-from schemas.base import Reply
-from schemas.dead_letters import HEADER_REASON
-from schemas.forwards import Completion, Forward, Status
-from schemas.load import LoadSample
-from schemas.responses import DecisionSummary
-from streams.errors import SendFailed, WrongSetup
-from streams.kafka.interface import EndOffsets, OffsetAndMetadata, Outgoing
-from streams.kafka.memory import MemoryCluster
-from streams.kafka.partitioner import partition_of
-from streams.messaging.routes import DirectRoute, ShardRoute, encode_route
-from streams.metrics import Metrics
-from streams.runtime.context import WorkerContext
-from streams.settings import Settings, Upstream
-from streams.upstream.model import Answer
-from streams.upstream.worker import BOUNDS, Bounds, run_upstream
 from tests.gate import Gate
 
 NOW_MS = 1_000

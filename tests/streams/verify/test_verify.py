@@ -9,21 +9,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-
-from schemas.base import Sealed
-from schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON
-from schemas.doubts import DoubtRaised
-from schemas.journal import Verified, decode_event
-from streams.errors import WrongSetup
-from streams.kafka.interface import Outgoing, Record
-from streams.kafka.memory import MemoryCluster
-from streams.messaging.shards import Shards
-from streams.metrics import Metrics
-from streams.models.verifier import Pair, Verifier, WordsVerifier
-from streams.runtime.context import WorkerContext
-from streams.settings import Settings
-from streams.settings import Verify as Wanted
-from streams.verify.worker import BATCH_MAX, Verify, VerifyMetrics, run_verify
+from refrain.schemas.base import Sealed
+from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON
+from refrain.schemas.doubts import DoubtRaised
+from refrain.schemas.journal import Verified, decode_event
+from refrain.streams.errors import WrongSetup
+from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.messaging.shards import Shards
+from refrain.streams.metrics import Metrics
+from refrain.streams.models.verifier import Pair, Verifier, WordsVerifier
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.settings import Settings
+from refrain.streams.settings import Verify as Wanted
+from refrain.streams.verify.worker import BATCH_MAX, Verify, VerifyMetrics, run_verify
 
 SECRET = "the patient has a cold"
 RESET = "How do I reset my password?"

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refrain.ops.bench.load.bench import Plan, run
+from refrain.ops.bench.load.figures import bounds, movement, returns, spread
+from refrain.ops.bench.load.model import Call, Connector, Done
+from refrain.ops.bench.load.questions import Intent, made, read_pairs
+from refrain.ops.bench.load.run import Moved, Run, Tracked
+from refrain.ops.bench.load.scenario import CATEGORIES, CODER, NEAR_MISSES, START_MS, Phase, capacity_rps
+from refrain.ops.bench.load.traffic import traffic
+from refrain.ops.cli import app
+from refrain.streams.errors import WrongSetup
+from refrain.streams.models.hashing_embedder import FreeEmbedder
 from typer.testing import CliRunner
-
-from ops.bench.load.bench import Plan, run
-from ops.bench.load.figures import bounds, movement, returns, spread
-from ops.bench.load.model import Call, Connector, Done
-from ops.bench.load.questions import Intent, made, read_pairs
-from ops.bench.load.run import Moved, Run, Tracked
-from ops.bench.load.scenario import CATEGORIES, CODER, NEAR_MISSES, START_MS, Phase, capacity_rps
-from ops.bench.load.traffic import traffic
-from ops.cli import app
-from streams.errors import WrongSetup
-from streams.models.hashing_embedder import FreeEmbedder
 
 PHASES = (Phase("calm", 30, 0.5), Phase("overload", 80, 1.6), Phase("rest", 120, 0.3))
 PLAN = Plan(seeds=1, phases=PHASES, known=200)

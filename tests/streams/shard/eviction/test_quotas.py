@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-
-from schemas.base import Sealed
-from schemas.documents import Aging, Entry, EntryStats
-from schemas.policy import CategoryPolicy, Limits, Policy, Quota
-from streams.shard.eviction.quotas import SLACK, Admissions, Quotas
-from streams.shard.eviction.usage import NUMBER_MASK, last_of, place
+from refrain.schemas.base import Sealed
+from refrain.schemas.documents import Aging, Entry, EntryStats
+from refrain.schemas.policy import CategoryPolicy, Limits, Policy, Quota
+from refrain.streams.shard.eviction.quotas import SLACK, Admissions, Quotas
+from refrain.streams.shard.eviction.usage import NUMBER_MASK, last_of, place
 
 KEYS = st.tuples(st.floats(0, 1e300), st.integers(0, 2**62), st.integers(0, 2**32 - 1))
 

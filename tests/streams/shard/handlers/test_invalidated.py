@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refrain.schemas.base import Near, Sealed, Source
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.documents import Entry
+from refrain.schemas.journal import Answered, AnswerWithheld, EntriesInvalidated, HitJudged, PolicySet
+from refrain.schemas.observations import Observation
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
+from refrain.schemas.responses import Outcome
+from refrain.streams.shard.fold import fold, next_timer_ms
+from refrain.streams.shard.handlers.invalidated import LOOKED_AT_MAX
+from refrain.streams.shard.loading import load_shard
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.state import Shard
+from refrain.streams.store.interface import Checkpoint
+from refrain.streams.vectors import encode, quantise
 
-from schemas.base import Near, Sealed, Source
-from schemas.decisions import Decision, Reason
-from schemas.documents import Entry
-from schemas.journal import Answered, AnswerWithheld, EntriesInvalidated, HitJudged, PolicySet
-from schemas.observations import Observation
-from schemas.policy import Cacheable, CategoryPolicy, Policy
-from schemas.responses import Outcome
-from streams.shard.fold import fold, next_timer_ms
-from streams.shard.handlers.invalidated import LOOKED_AT_MAX
-from streams.shard.loading import load_shard
-from streams.shard.outcome import FoldResult
-from streams.shard.state import Shard
-from streams.store.interface import Checkpoint
-from streams.vectors import encode, quantise
 from tests.streams.shard.journal import (
     DIM,
     JOURNAL_ID,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from streams.shard.index.hnsw import LEAST, MOVED_PER_ADD, SUCCEED_FROM, HnswIndex
-from streams.vectors import Floats
+from refrain.streams.shard.index.hnsw import LEAST, MOVED_PER_ADD, SUCCEED_FROM, HnswIndex
+from refrain.streams.vectors import Floats
 
 DIM = 8
 

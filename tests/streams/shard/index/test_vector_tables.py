@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from streams.shard.index.slab import Block, Slab, block_rows
-from streams.shard.index.vector_tables import Query, Table, Tables
-from streams.vectors import Ints, quantise, similarity
+from refrain.streams.shard.index.slab import Block, Slab, block_rows
+from refrain.streams.shard.index.vector_tables import Query, Table, Tables
+from refrain.streams.vectors import Ints, quantise, similarity
 
 DIM = 8
 

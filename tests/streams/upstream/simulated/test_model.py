@@ -7,11 +7,10 @@ import statistics
 from typing import Any
 
 import pytest
-
-from schemas.forwards import Forward
-from streams.settings import Upstream
-from streams.upstream.model import Answer
-from streams.upstream.simulated.model import SLOW_S, SimulatedModel, simulate
+from refrain.schemas.forwards import Forward
+from refrain.streams.settings import Upstream
+from refrain.streams.upstream.model import Answer
+from refrain.streams.upstream.simulated.model import SLOW_S, SimulatedModel, simulate
 
 SETTINGS = Upstream(connector="simulated")
 
