@@ -4,9 +4,9 @@ The false-hit rate at a threshold is the share of its hits that are false. A thr
 bound of that rate (Clopper and Pearson, see `refrain.ops.data.intervals`) is within the budget. Taking the lowest of
 many safe thresholds would be wrong more often than the confidence says: of enough thresholds that are too low, one
 looks safe by luck. So thresholds are tested one after another from the top, and a walk ends at the first that is not
-safe ("fixed sequence testing with multiple starts", Angelopoulos, Bates, Candes, Jordan, Lei, "Learn then Test: calibrating
-predictive algorithms to achieve risk control", arXiv 2110.01052, algorithm 1): then the chance that any threshold found
-safe is too low is at most 1 - confidence, however many are walked.
+safe ("fixed sequence testing with multiple starts", Angelopoulos, Bates, Candes, Jordan, Lei, "Learn then Test:
+calibrating predictive algorithms to achieve risk control", arXiv 2110.01052, algorithm 1): then the chance that any
+threshold found safe is too low is at most 1 - confidence, however many are walked.
 
 A walk cannot start at the top, where too few hits are for any bound: it starts at the highest threshold with enough
 hits, and with many pairs two more walks start where there are 4 and 16 times as many, each with its part of what the
