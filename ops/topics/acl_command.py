@@ -80,8 +80,11 @@ def acls(
     from refrain.ops.topics.acl_formats import Strimzi, plain
     from refrain.ops.topics.acls import grants
 
-    if (cluster is None) == (form is Format.STRIMZI and not as_json):
-        raise typer.BadParameter("it names the Kafka resource, and goes with --format strimzi", param_hint="--cluster")
+    strimzi = form is Format.STRIMZI and not as_json
+    if strimzi and cluster is None:
+        raise typer.BadParameter("--format strimzi needs the name of the Kafka resource", param_hint="--cluster")
+    if cluster is not None and not strimzi:
+        raise typer.BadParameter("it names the Kafka resource of --format strimzi alone", param_hint="--cluster")
     settings = settings_of(context)
     granted = grants(settings, _roles(role or ()), _principals(principal or ()))
     if as_json:
