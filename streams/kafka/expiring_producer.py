@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as ConfluentProducer
 from refrain.streams.errors import DeliveryExpired, SendFailed
 from refrain.streams.kafka.authorization import forbidden
+from refrain.streams.kafka.faults import flush
 from refrain.streams.kafka.interface import Outgoing, cluster_name
 from refrain.streams.kafka.producer_config import producer_config
 
@@ -97,7 +98,7 @@ class ExpiringProducer:
         given_up = False
         while reports.count < count:
             try:
-                self._producer.flush(FLUSH_S)
+                flush(self._producer, FLUSH_S)
             except KafkaException as problem:
                 # A producer that may write nothing at all fails as a whole.
                 error: KafkaError = problem.args[0]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Producer as ConfluentProducer
 from refrain.streams.errors import ClusterFailed, Fenced, Forbidden, OffsetLost, Rebalanced
 from refrain.streams.kafka.authorization import forbidden
 
@@ -46,6 +47,18 @@ PASSING_CODES = frozenset(
         KafkaError._AUTHENTICATION,
     }
 )
+
+
+def flush(producer: ConfluentProducer, timeout_s: float) -> None:
+    """Wait for delivery reports, at most `timeout_s`. Raises KafkaException for an error of the producer as a whole."""
+    try:
+        producer.flush(timeout_s)
+    except SystemError as entangled:
+        # The client raises a fatal error and still calls the delivery reports that wait. What the first of them calls
+        # into the client then ends in this one, and names the fatal error as its cause.
+        if isinstance(entangled.__cause__, KafkaException):
+            raise entangled.__cause__ from None
+        raise
 
 
 def failure_of(error: KafkaError, doing: str) -> ClusterFailed | Forbidden:

@@ -12,7 +12,7 @@ from refrain.streams.errors import Fenced, Forbidden, SendFailed
 from refrain.streams.kafka.authorization import forbidden
 from refrain.streams.kafka.config import ADMIN_TIMEOUT_S
 from refrain.streams.kafka.convert import KafkaGroupMetadata, int_of, topic_partitions
-from refrain.streams.kafka.faults import FENCE_CODES, failure_of
+from refrain.streams.kafka.faults import FENCE_CODES, failure_of, flush
 from refrain.streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing, cluster_name
 from refrain.streams.kafka.producer_config import producer_config
 from refrain.streams.settings import Settings
@@ -150,7 +150,7 @@ def produce_and_wait(
                 ) from problem
     while delivered < len(records) and not failure:
         try:
-            producer.flush(0.5)
+            flush(producer, 0.5)
         except KafkaException as problem:
             # A producer that may write nothing at all fails as a whole.
             raise failure_of(problem.args[0], "producing") from problem

@@ -268,7 +268,7 @@ def test_the_next_worker_answers_like_the_one_that_died(lost: bool) -> None:
 def test_a_commit_that_meets_a_rebalance_is_made_after_it() -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
-    worker: Any = stage.worker(commit_ms=10_000_000)
+    worker: Any = stage.worker(commit_ms=10**15)
 
     class Once:
         def __init__(self, inner: TransactionalProducer) -> None:
@@ -315,9 +315,10 @@ def test_what_is_withdrawn_leaves_the_store_without_traffic() -> None:
 def test_a_worker_that_lost_its_partitions_cannot_commit() -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
-    first = stage.worker(commit_ms=10_000_000)
-    while first.turn(0) or not first.ready:
-        pass
+    first = stage.worker(commit_ms=10**15)
+    folded = 0
+    while folded < len(journal.records):
+        folded += first.turn(0)
     stage.stores = {}
     second = stage.worker()
     stage.run(second)
@@ -333,7 +334,7 @@ def test_what_comes_and_goes_between_two_commits_leaves_no_trace_in_documents() 
     journal.answer(_id(journal.ask("how?", vector(1)).value))
     journal.ask("how?", vector(1))
     stage.journal(journal)
-    stage.run(stage.worker(commit_ms=10_000_000))
+    stage.run(stage.worker(commit_ms=10**15))
     columns = {(record.key or b"").split(b"/")[0] for record in stage.cluster.records("documents")}
     assert columns == {b"entries", b"stats", b"policies", b"tallies", b"meta"}
 
