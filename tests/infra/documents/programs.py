@@ -23,7 +23,22 @@ from tests.infra.documents import command_line
 from tests.infra.documents.documents import CHECKED, ROOT
 from tests.simulation.__main__ import main as faults_main
 
-ELSEWHERE = frozenset({"cd", "git", "echo", "export", "jq", "curl", "kcat", "docker", "kubectl", "less"})
+ELSEWHERE = frozenset(
+    {
+        "cd",
+        "git",
+        "echo",
+        "export",
+        "jq",
+        "curl",
+        "kcat",
+        "docker",
+        "kubectl",
+        "less",
+        "kafka-acls.sh",
+        "kafka-topics.sh",
+    }
+)
 """Programs that are none of this repository's; the paths that they are given are looked at."""
 MAINS: dict[str, Callable[..., Any]] = {"tests.simulation": faults_main, "tests.fuzz": fuzz_main}
 PYTHONS = frozenset({"python", "python3", "python3.11", "python3.12"})
