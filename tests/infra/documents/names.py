@@ -38,8 +38,8 @@ def code_names() -> Code:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         modules[name] = {word for statement in tree.body for word in _defined(statement)}
-        words |= {word for node in ast.walk(tree) for word in _words(node)}
         for node in ast.walk(tree):
+            words.update(_words(node))
             if isinstance(node, ast.ClassDef):
                 members[node.name] |= {word for inner in node.body for word in _defined(inner)} | set(_own(node))
     return Code(modules, dict(members), words)
