@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from refrain.ops.run.processors import NAMES
 
-from tests.streams.test_own_metrics import registered
+from tests.streams.worker_metrics import registered
 
 DASHBOARD = json.loads((Path(__file__).parents[2] / "infra/dashboards/refrain.json").read_text(encoding="utf-8"))
 ENDINGS = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}

@@ -17,8 +17,9 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-PACKAGES = ("schemas", "streams", "ops")
-SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+PACKAGE = "refrain"
+PARTS = ("schemas", "streams", "ops")
+SOURCES = sorted(path for part in PARTS for path in (ROOT / part).rglob("*.py"))
 TYPING_ONLY = "TYPE_CHECKING"
 
 
@@ -58,7 +59,7 @@ def distributions() -> dict[str, set[str]]:
 
 def test_modules_import_without_any_extra(distributions: dict[str, set[str]]) -> None:
     base = {canonicalize_name(each.name) for each in requirements(PROJECT["dependencies"])}
-    own = {*sys.stdlib_module_names, *PACKAGES}
+    own = {*sys.stdlib_module_names, PACKAGE}
     assert SOURCES
     for path in SOURCES:
         tree = ast.parse(path.read_text(encoding="utf-8"))

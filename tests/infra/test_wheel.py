@@ -67,6 +67,21 @@ def test_policies_and_dashboards_travel_as_they_are(site: Path, folder: str) -> 
     assert shipped(site, folder) == here != {}
 
 
+def test_it_holds_the_three_parts_whole_under_one_name_and_nothing_else(site: Path) -> None:
+    """Word lists, JSON schemas and marks of types are files like modules."""
+    parts = ("schemas", "streams", "ops")
+    here = {
+        path.relative_to(ROOT)
+        for part in parts
+        for path in (ROOT / part).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    packed = {path.relative_to(site / "refrain") for path in (site / "refrain").rglob("*") if path.is_file()}
+    assert {path for path in packed if path.parts[:2] != ("ops", "shipped")} == here
+    assert {path.suffix for path in here} >= {".py", ".txt", ".json", ".typed"}
+    assert {path.name for path in site.iterdir() if path.suffix != ".dist-info"} == {"refrain"}
+
+
 def test_json_schemas_and_the_marks_of_typed_packages_travel(site: Path) -> None:
     wanted = {path.name for path in (ROOT / "schemas" / "json").iterdir()}
     assert {path.name for path in site.rglob("json/*.schema.json")} == wanted != set()

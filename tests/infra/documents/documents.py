@@ -26,6 +26,7 @@ PAPERS = [
 ]
 _PATH = re.compile(r"\.?[A-Za-z_][\w.-]*(/[\w.-]+)+/?")
 _FILE = re.compile(r"[\w-]+\.(?:py|yaml|toml|json|txt)")
+_OF_SCRIPT = re.compile(r"\$\{(REFRAIN_[A-Z_]+):?-")
 PLACEHOLDER = "NAME"
 """In a path: whatever the reader calls it."""
 GENERATED = ("refrain.toml", "run.json", "policy.yaml", "my-policy.yaml")
@@ -66,8 +67,10 @@ def _anchor(heading: str) -> str:
 
 
 def known_variables() -> set[str]:
-    """Every environment variable that is read."""
-    return {*variables(), CONFIG_VARIABLE, DEBUG_VARIABLE}
+    """Every environment variable that is read: by the program, or by a script of infra/."""
+    scripts = [path.read_text(encoding="utf-8") for path in (ROOT / "infra").iterdir() if path.is_file()]
+    read = {name for text in scripts for name in _OF_SCRIPT.findall(text)}
+    return {*variables(), CONFIG_VARIABLE, DEBUG_VARIABLE, *read}
 
 
 def known_settings() -> set[str]:

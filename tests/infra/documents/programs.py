@@ -20,10 +20,25 @@ import pytest
 from infra.local.up import main as up_main
 from tests.fuzz.__main__ import main as fuzz_main
 from tests.infra.documents import command_line
-from tests.infra.documents.documents import CHECKED, ROOT
+from tests.infra.documents.documents import CHECKED, ROOT, defined
 from tests.simulation.__main__ import main as faults_main
 
-ELSEWHERE = frozenset({"cd", "git", "echo", "export", "jq", "curl", "kcat", "docker", "kubectl", "less"})
+ELSEWHERE = frozenset(
+    {
+        "cd",
+        "git",
+        "echo",
+        "export",
+        "jq",
+        "curl",
+        "kcat",
+        "docker",
+        "kubectl",
+        "less",
+        "kafka-acls.sh",
+        "kafka-topics.sh",
+    }
+)
 """Programs that are none of this repository's; the paths that they are given are looked at."""
 MAINS: dict[str, Callable[..., Any]] = {"tests.simulation": faults_main, "tests.fuzz": fuzz_main}
 PYTHONS = frozenset({"python", "python3", "python3.11", "python3.12"})
@@ -38,7 +53,7 @@ def problem(words: Sequence[str], folder: Path, config: pytest.Config) -> str | 
     if program.startswith("infra/"):
         return script_problem(program, arguments, config)
     if name in PYTHONS:
-        return _python_problem(arguments)
+        return _python_problem(arguments, config)
     if name == "pip":
         return _install_problem(arguments)
     if name != program:
@@ -96,12 +111,17 @@ def _pytest_problem(arguments: list[str], config: pytest.Config) -> str | None:
                 return f"pytest has no option {word}"
             if word in ("-k", "-m"):
                 next(left, None)
-        elif not (ROOT / word.split("::")[0]).exists():
+        elif not _is_test(*word.split("::")):
             return f"{word} does not exist"
     return None
 
 
-def _python_problem(arguments: list[str]) -> str | None:
+def _is_test(path: str, *names: str) -> bool:
+    """Whether there is such a file or folder, with such a function in it when one is named."""
+    return (ROOT / path).exists() and (not names or names[-1] in defined(path.removesuffix(".py").replace("/", ".")))
+
+
+def _python_problem(arguments: list[str], config: pytest.Config) -> str | None:
     if arguments[:1] != ["-m"]:
         return _path_problem(arguments)
     module, rest = arguments[1], arguments[2:]
@@ -109,7 +129,9 @@ def _python_problem(arguments: list[str]) -> str | None:
         return command_line.taken_by(MAINS[module], rest, module)
     if module == "pip":
         return _install_problem(rest)
-    if module in ("venv", "pytest"):
+    if module == "pytest":
+        return _pytest_problem(rest, config)
+    if module in ("venv", "coverage"):
         return _path_problem(rest)
     path = ROOT / module.removeprefix("refrain.").replace(".", "/")
     here = path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from refrain.ops.config.sources import fields
+from refrain.ops.run.processors import NAMES
 from refrain.ops.terminal import exit_codes
 from refrain.schemas import (
     acknowledgements,
@@ -28,11 +29,11 @@ from refrain.schemas import (
 )
 from refrain.schemas.topics import DAY_MS, TOPICS, YEAR_MS, Topic
 from refrain.streams.errors import RefusalCode
-from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Settings
 
 from tests.infra.documents import command_line
 from tests.infra.documents.markdown import Row, code, read_paper
+from tests.streams.worker_metrics import registered
 
 ROOT = Path(__file__).resolve().parents[3]
 CONTRACT = read_paper(ROOT / "schemas/README.md")
@@ -141,9 +142,16 @@ def test_every_exit_code_is_named() -> None:
     assert found == [str(number) for number, _ in exit_codes.TABLE]
 
 
-def test_every_metric_is_named() -> None:
-    found = [code(row.cells[0])[0] for row in HANDBOOK.rows if row.heading == "Metrics"]
-    assert sorted(found) == sorted(family.name for family in Metrics().registry.collect())
+def test_every_metric_is_named_with_its_kind_and_the_workers_that_have_it(tmp_path: Path) -> None:
+    rows = [row for row in HANDBOOK.rows if row.heading == "Metrics"]
+    found = {(code(row.cells[0])[0], row.cells[2]): code(row.cells[1]) or (row.cells[1],) for row in rows}
+    workers: dict[tuple[str, str], list[str]] = {}
+    for worker in NAMES:
+        for metric in registered(worker, tmp_path / worker):
+            workers.setdefault(metric, []).append(worker)
+    assert {metric: sorted(named) for metric, named in found.items()} == {
+        metric: ["all"] if len(of) == len(NAMES) else sorted(of) for metric, of in workers.items()
+    }
 
 
 def _is_group(field: FieldInfo) -> bool:

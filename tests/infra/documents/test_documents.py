@@ -169,6 +169,7 @@ def test_python_compiles_and_imports_what_is_there(block: Block) -> None:
         ("infra/nothing", "infra/nothing is no command"),
         ("infra/up --demo", "infra/up takes no --demo"),
         ("infra/test tests/nothing.py", "tests/nothing.py does not exist"),
+        ("infra/test tests/infra/documents/test_documents.py::test_nothing", "test_nothing does not exist"),
         ("infra/faults --sed 1", "No such option"),
         ("pip install another", "pip would install another"),
         ("python -m tests.nothing", "there is no module tests.nothing"),

@@ -1,0 +1,1 @@
+"""Programs to copy: they need `confluent-kafka` and nothing of Refrain's."""
