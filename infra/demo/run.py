@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from refrain.ops.ask.client import Client, Reply
+from refrain.ops.ask.client import AskReply, Client
 from refrain.ops.ask.questions import Defaults, answer_of, request_of
 from refrain.streams.settings import Settings
 from rich.console import Console
@@ -32,7 +32,7 @@ class AskedQuestion:
     """A question and what came of it."""
 
     question: ScriptedQuestion
-    reply: Reply
+    reply: AskReply
 
     @property
     def outcome(self) -> str:

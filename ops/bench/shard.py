@@ -55,7 +55,7 @@ PLACES = ("the cloud folder", "my mailbox", "the team space", "our archive", "th
 
 
 class Layout(NamedTuple):
-    """Where the entries stand."""
+    """Layout: how many namespaces the entries are spread over."""
 
     namespaces: int
     entries: int
@@ -67,7 +67,7 @@ class Layout(NamedTuple):
 
 
 def measure(units: Floats, layout: Layout, queries: int, seed: int, tell: Callable[[str], None]) -> dict[str, Any]:
-    """All figures of one layout over unit vectors (entries, dim)."""
+    """Measure one layout: all figures over unit vectors (entries, dim)."""
     folder = Path(tempfile.mkdtemp(prefix="refrain-bench-"))
     try:
         tell(f"filling {layout.entries} entries in {layout.namespaces} namespaces")
@@ -273,7 +273,7 @@ def _warm(folder: Path) -> None:
 
 
 def _rss() -> int:
-    """Bytes resident now; where the system does not tell, the most there ever were."""
+    """Resident memory (bytes) now; where the system does not tell, the most there ever were."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:

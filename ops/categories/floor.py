@@ -1,4 +1,4 @@
-"""The floor under which a question is out of scope, and the curve that it lies on."""
+"""Score floor under which a question is out of scope, and the area under the OSCR curve."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROUNDING = 1e-9
 
 
 class Floor(NamedTuple):
-    """A floor, and what it does to examples that the models had not seen."""
+    """Score floor, and what it does to held-out examples."""
 
     score: float
     kept: float

@@ -1,4 +1,4 @@
-"""`refrain policies`: put a policy in force, show the one that is and those that were, and go back to one."""
+"""`refrain policies`: apply, show, compare and revert policies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Children die with their supervisor, also when it is killed with no chance to tell them.
+"""Lifeline: workers end with their supervisor, also when it is killed with no chance to signal them.
 
 The supervisor holds the writing end of each child's stdin and writes nothing. However it ends, the system
 closes that end, and the child reads the end of the file. This works on every system, and a worker that is

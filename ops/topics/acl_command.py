@@ -77,7 +77,7 @@ def acls(
 
     refrain topics acls --format strimzi --cluster my-cluster | kubectl apply -f -
     """
-    from refrain.ops.topics.acl_formats import Strimzi, plain
+    from refrain.ops.topics.acl_formats import Strimzi, to_json
     from refrain.ops.topics.acls import grants
 
     if (cluster is None) == (form is Format.STRIMZI and not as_json):
@@ -85,7 +85,7 @@ def acls(
     settings = settings_of(context)
     granted = grants(settings, _roles(role or ()), _principals(principal or ()))
     if as_json:
-        for row in plain(granted):
+        for row in to_json(granted):
             output.emit(row)
     elif cluster is not None:
         login = None if authentication is Authentication.NONE else authentication.value

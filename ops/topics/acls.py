@@ -41,7 +41,7 @@ ANSWERING = ("classify", "lookup", "populate")
 
 
 class Acl(NamedTuple):
-    """What a role may do with one resource, or with all whose names begin so (`prefixed`)."""
+    """ACL: what a role may do with one resource, or with all whose names begin so (`prefixed`)."""
 
     resource: Resource
     name: str
@@ -50,7 +50,7 @@ class Acl(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """All that one principal may do; several roles of one name are one principal."""
+    """Grant: all that one principal may do; several roles of one name are one principal."""
 
     name: str
     roles: tuple[str, ...]

@@ -13,7 +13,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from refrain.ops.cluster.connection import reach
-from refrain.ops.topics.admin import create
+from refrain.ops.topics.admin import create_missing
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.settings import Adapt, Embedding, Settings, Upstream
 from refrain.streams.upstream.simulated.server import SimulatedServer
@@ -81,7 +81,7 @@ def opened(run: Run, kafka: str, folder: Path, step: Step) -> Iterator[Bench]:
     )
     admin = reach(settings)
     step("topics", 0, 1)
-    create(admin, settings)
+    create_missing(admin, settings)
     try:
         with (
             SimulatedServer(settings.upstream) as server,

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from refrain.ops.ask.client import Client, Reply
+from refrain.ops.ask.client import AskReply, Client
 from refrain.ops.control.client import ControlClient
 from refrain.schemas.control import SetPolicy
 from refrain.schemas.policy import Policy
@@ -104,7 +104,7 @@ def _policy(run: Run) -> Policy:
     return traffic.policy(hnsw_from=HNSW_FROM, cap=CAP) if run.shared else traffic.policy()
 
 
-def _traffic(bench: Bench, asker: Client, operator: Operator) -> list[Reply]:
+def _traffic(bench: Bench, asker: Client, operator: Operator) -> list[AskReply]:
     run, report = bench.run, bench.report
     requests = traffic.requests(run.seed, run.requests, focused=run.shared)
     recovery = Recovery(bench.cluster, lambda: _in_flight(asker))
@@ -175,7 +175,7 @@ def _events(bench: Bench, recovery: Recovery) -> list[tuple[int, Callable[[], No
     return events
 
 
-def _across_a_stop(bench: Bench, asker: Client, operator: Operator) -> list[Reply]:
+def _across_a_stop(bench: Bench, asker: Client, operator: Operator) -> list[AskReply]:
     """Lookup stops while answers are awaited, and commands are given while it is down.
 
     What its stores hold then is set aside, to come back as too old.

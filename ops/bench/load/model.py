@@ -1,4 +1,4 @@
-"""A connector and its model in virtual time: what waits where, how long calls take, and the load samples of it.
+"""Simulated connector and model in virtual time: queues, service times, and load samples.
 
 Like `refrain.streams.upstream`: forwards wait in order, a bounded number of calls is open, one whose deadline has
 passed at its turn is not made. The model works on `slots` calls at once and takes a lognormal
@@ -18,14 +18,14 @@ from refrain.streams.upstream.load_meter import LoadMeter
 
 
 class Call(NamedTuple):
-    """A forward on its way."""
+    """Call of the model: a forward in flight."""
 
     forward_id: str
     deadline_at_ms: int
 
 
 class Done(NamedTuple):
-    """What came of a call; `answered` is false when its deadline had passed before its turn."""
+    """Completion of a call; `answered` is false when its deadline had passed before its turn."""
 
     forward_id: str
     answered: bool
@@ -56,12 +56,12 @@ class Connector:
         return self._served[0][0] if self._served else math.inf
 
     def take(self, call: Call, now_ms: int) -> list[Done]:
-        """A forward came; what is done at once."""
+        """Take a forward; returns what completes at once."""
         self._queue.append(call)
         return self._turn(now_ms)
 
     def advance(self, now_ms: int) -> list[Done]:
-        """The next call ends at `now_ms`; it and what is done with it."""
+        """Advance to the end of the next call at `now_ms`; returns what completes."""
         _, _, call, sent_ms = heapq.heappop(self._served)
         self._open -= 1
         latency_ms = now_ms - sent_ms

@@ -1,4 +1,4 @@
-"""What is true in `refrain bench load`: an intent has one answer, which changes now and then."""
+"""Ground truth of `refrain bench load`: an intent has one answer, which changes now and then."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from refrain.ops.bench.load.traffic import Arrival
 
 
 class Truth:
-    """The answers of all intents. When one changes depends on the seed, the intent and its category alone."""
+    """Ground-truth answers of all intents. When one changes depends on the seed, the intent and its category alone."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
