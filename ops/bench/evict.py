@@ -74,7 +74,7 @@ class Workload(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """Which question each request asks, and what the model takes for each question (milliseconds)."""
+    """Stream: which question each request asks, and what the model takes for each question (milliseconds)."""
 
     questions: npt.NDArray[np.int64]
     costs_ms: npt.NDArray[np.int64]

@@ -27,12 +27,11 @@ class Floor(NamedTuple):
 
 
 def area(scores: Array, right: Flags, inside: Flags) -> float:
-    """How well the score tells the examples in scope and right from those outside, 0 to 1; without any outside: the
-    share that is right.
+    """Area under the OSCR curve (0 to 1): how well the score tells right in-scope examples from those outside.
 
-    It is the area under the curve of open-set classification rate over false positives (Dhamija et al., "Reducing
-    Network Agnostophobia", NeurIPS 2018): the share of pairs of an in-scope example and one outside in which the first
-    is right and scores more.
+    Without any outside: the share that is right. The curve is the open-set classification rate over false positives
+    (Dhamija et al., "Reducing Network Agnostophobia", NeurIPS 2018); its area is the share of pairs of an in-scope
+    example and one outside in which the first is right and scores more.
     """
     if inside.all():
         return float(right.mean())

@@ -212,7 +212,7 @@ def _centres(vectors: Array, count: int) -> Array:
 
 
 def _blend(found: Material, held: HeldOut) -> Blend:
-    """How much each signal counts: by logistic regression where examples outside are given, else evenly."""
+    """Weights of the signals: by logistic regression where examples outside are given, else evenly."""
     columns = np.stack([held.energy, held.nearest, held.outside], axis=1)
     mean, spread = columns[found.inside].mean(axis=0), columns[found.inside].std(axis=0)
     spread = np.where(spread == 0, 1.0, spread)

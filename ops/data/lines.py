@@ -60,7 +60,7 @@ class Pair(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """What a line must say to count: `relatedness>=4.5`, `entailment=NEUTRAL`."""
+    """Condition that a line must meet to count: `relatedness>=4.5`, `entailment=NEUTRAL`."""
 
     field: str
     order: str

@@ -102,7 +102,7 @@ def total(tallies: Iterable[Tally]) -> Tally:
 
 
 def rates(before: Summary, now: Summary, seconds: float) -> dict[str, tuple[float, float | None]]:
-    """By category: requests a second between two summaries, and the share of them that were hits.
+    """Rates by category: requests a second between two summaries, and the share of them that were hits.
 
     A category that was not there before counts from 0; one whose counts went back (another journal) is left out.
     """

@@ -138,7 +138,7 @@ def _is_told(policy: PolicyInForce) -> bool:
 
 
 def _overtaken(client: ControlClient, refused: CommandRefused) -> CommandRefused:
-    """Who was faster, when that is the reason."""
+    """Concurrent author whose policy came first, when that is the reason of the refusal."""
     now = client.in_force()
     if now is None or RefusalCode.STALE_COMMAND.value not in str(refused):
         return refused

@@ -131,7 +131,7 @@ def _count_hits(samples: Sequence[Sample]) -> list[_Counted]:
 
 
 def _thresholds(lowest: float) -> Iterator[float]:
-    """From 1.0 down to the lowest similarity, itself the last: nothing is known of what lies below."""
+    """Thresholds from 1.0 down to the lowest similarity, itself the last: nothing is known of what lies below."""
     yield from (step / STEPS_PER_ONE for step in range(TOP, BOTTOM - 1, -1) if step / STEPS_PER_ONE > lowest)
     if lowest >= BOTTOM / STEPS_PER_ONE:
         yield lowest
@@ -143,7 +143,7 @@ def _walks(counted: Sequence[_Counted], budget: float, confidence: float) -> lis
 
 
 def _starts(hits: Sequence[int], budget: float, confidence: float) -> tuple[list[int], float]:
-    """Where walks start, and the confidence of each test: as many walks as there are hits for."""
+    """Starts of the walks, and the confidence of each test: as many walks as there are hits for."""
     for count in range(len(START_AT), 0, -1):
         level = 1 - (1 - confidence) / count
         needed = least(budget, level)

@@ -37,7 +37,7 @@ class Labelled(NamedTuple):
     passing: Mask
 
     def served(self, threshold: float) -> Mask:
-        """Which pairs are served at a threshold."""
+        """Mask of the pairs that are served at a threshold."""
         served: Mask = self.passing & (self.similarities >= threshold)
         return served
 

@@ -28,7 +28,7 @@ def labelled(compared: Compared, passing: Mask) -> Labelled:
 
 
 def groups_by(pairs: Sequence[Pair], field: str) -> dict[str, Mask]:
-    """Which pairs (n) have which value of a field. Raises BadInput for a field that is missing or has too many."""
+    """Groups of pairs (masks of n) by the value of a field. Raises BadInput for one missing or with too many."""
     try:
         values = [text_of_value(value_of(pair.row, field)) for pair in pairs]
     except Unreadable as error:

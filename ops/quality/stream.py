@@ -158,7 +158,7 @@ class _Stream:
         return self._fold(Answered(forward_id=forward.forward_id, body=Sealed(data=_completion(query.answer))).encode())
 
     def _verify(self, doubt: DoubtRaised) -> list[Outgoing]:
-        """Without a verifier nobody can tell, which counts as no."""
+        """Answer a verification; without a verifier with no score, which counts as a refusal."""
         score, identity = None, "none"
         if self._verifier is not None:
             verifier = self._verifier.verifier
@@ -207,7 +207,7 @@ def _shares(found: Sequence[Served], repeats: Sequence[bool]) -> dict[str, Any]:
 
 
 def _repeats(asked: Sequence[Query]) -> list[bool]:
-    """Of each query, whether its tenant got its answer before: the hits that a perfect cache could give."""
+    """Repeats: of each query, whether its tenant got its answer before: the hits that a perfect cache could give."""
     seen: set[tuple[str, str]] = set()
     out = []
     for query in asked:

@@ -20,7 +20,7 @@ ORPHANED = 75
 
 
 def watch_supervisor(fd: int = 0) -> None:
-    """From a thread of its own: when `fd` ends, ask this process to stop, and make it when it does not."""
+    """Watch the supervisor from a thread: when `fd` ends, ask this process to stop, and make it when it does not."""
     threading.Thread(target=_wait, args=(fd,), name="lifeline", daemon=True).start()
 
 

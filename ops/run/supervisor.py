@@ -197,7 +197,7 @@ def spawner(port: int, options: Options) -> Spawn:
 
 
 def read_run(state_dir: Path) -> dict[str, Any] | None:
-    """What run.json says, None when no supervisor wrote one."""
+    """Read run.json, None when no supervisor wrote one."""
     return _json(state_dir / RUN_FILE)
 
 

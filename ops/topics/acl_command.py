@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How ACLs are printed."""
+    """Output format of ACLs."""
 
     KAFKA_ACLS = "kafka-acls"
     STRIMZI = "strimzi"
 
 
 class Authentication(StrEnum):
-    """How a KafkaUser says who it is."""
+    """Authentication of a KafkaUser."""
 
     SCRAM = "scram-sha-512"
     TLS = "tls"

@@ -27,7 +27,7 @@ class Strimzi(NamedTuple):
 
 
 def kafka_acls(granted: Sequence[Grant], server: str, command_config: str | None = None) -> Iterator[str]:
-    """Shell lines of `kafka-acls.sh`: a comment a principal, and one command for all resources of the same operations."""
+    """Shell lines of `kafka-acls.sh`: a comment a principal, and one command for resources of the same operations."""
     tool = ["kafka-acls.sh", "--bootstrap-server", server]
     if command_config is not None:
         tool += ["--command-config", command_config]

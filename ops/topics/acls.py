@@ -70,7 +70,7 @@ def acls_of(role: str, settings: Settings) -> list[Acl]:
 
 
 def grants(settings: Settings, roles: Sequence[str], names: Mapping[str, str]) -> list[Grant]:
-    """What each principal may do, in the order of the roles; `names` are those of principals, by role."""
+    """Grants of each principal, in the order of the roles; `names` are those of principals, by role."""
     by_name: dict[str, list[str]] = {}
     for role in roles:
         by_name.setdefault(names.get(role, default_name(role, settings)), []).append(role)

@@ -57,7 +57,7 @@ def planned(settings: Settings, partitions_journal: int | None = None) -> list[N
 
 
 def count_of(topic: Topic, partitions_journal: int | None) -> int:
-    """How many partitions a topic gets; journal and documents always the same number."""
+    """Partition count of a new topic; journal and documents always the same number."""
     return partitions_journal if partitions_journal and topic.name in SHARDED else topic.partitions
 
 

@@ -1,4 +1,4 @@
-"""What a run stands on: its topics, the model behind HTTP, and the workers; all gone when it ends."""
+"""Test bench of a run: its topics, the model behind HTTP, and the workers; all gone when it ends."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Step = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Run:
-    """What is run. The same values give the same traffic and the same plan of faults."""
+    """Parameters of a run. The same values give the same traffic and the same plan of faults."""
 
     requests: int
     faults: int
@@ -48,7 +48,7 @@ class Run:
 
 @dataclass
 class Bench:
-    """What the parts of a run share."""
+    """Bench: what the parts of a run share."""
 
     run: Run
     settings: Settings

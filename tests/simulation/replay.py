@@ -32,7 +32,7 @@ Searched = tuple[Search | None, list[tuple[VectorMatch, IndexedEntry]]]
 
 @dataclass
 class Replayed:
-    """What folding one shard's journal again gave."""
+    """Result of replaying one shard's journal."""
 
     decisions: dict[str, bytes] = field(default_factory=dict)
     twice: int = 0

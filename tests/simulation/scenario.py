@@ -1,4 +1,4 @@
-"""One run: traffic through workers that are killed and paused, then every promise checked.
+"""Scenario of one run: traffic through workers that are killed and paused, then every promise checked.
 
 `lookups` of 1 is the plain run. With more, the run begins with one lookup worker, others join, one dies for good
 and another joins, while room is tight and a namespace grows past the switch to HNSW.
@@ -48,8 +48,8 @@ CAP = 120
 """Entries of a tenant and category when room is tight: more than the switch to HNSW, fewer than are asked."""
 
 
-def carry_out(run: Run, kafka: str, folder: Path, step: Step) -> checks.Report:
-    """Run it against a broker, with logs and local stores under `folder`. Topics are removed at the end."""
+def run_scenario(run: Run, kafka: str, folder: Path, step: Step) -> checks.Report:
+    """Run the scenario against a broker, with logs and local stores under `folder`. Topics are removed at the end."""
     started = time.monotonic()
     with opened(run, kafka, folder, step) as bench:
         _phases(bench)

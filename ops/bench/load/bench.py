@@ -43,7 +43,7 @@ class LoadPlan(NamedTuple):
     processes: int = 1
 
     def shortened(self, share: float) -> LoadPlan:
-        """The same with phases of that share of their length, and as much less that is known before."""
+        """Shorter plan, with phases of that share of their length, and as much less that is known before."""
         phases = tuple(phase._replace(seconds=phase.seconds * share) for phase in self.phases)
         return self._replace(phases=phases, known=max(1, round(self.known * share)))
 

@@ -36,7 +36,7 @@ class Truth:
         return right, right and int(version) < self._version(arrival, now_ms)
 
     def _version(self, arrival: Arrival, now_ms: int) -> int:
-        """How often the answer has changed by now: a Poisson process."""
+        """Version: how often the answer has changed by now, a Poisson process."""
         if arrival.intent not in self._changes:
             self._changes[arrival.intent] = (random.Random(f"truth/{self._seed}/{arrival.intent}"), [0.0])
         draw, changes = self._changes[arrival.intent]

@@ -244,7 +244,7 @@ def _serve(pipe: Any) -> None:
 
 
 def _steady(values: Sequence[Any], plan: PathPlan) -> list[Any]:
-    """Without the first seconds, in which caches and connections warm up."""
+    """Steady part: without the first seconds, in which caches and connections warm up."""
     return list(values[int(plan.rate * plan.warm_s) :])
 
 

@@ -81,12 +81,12 @@ class Quotas:
     # -- asking ---------------------------------------------------------------------------------------
 
     def count(self, tenant: str, category: str) -> int:
-        """How many entries the tenant holds in the category."""
+        """Number of entries that the tenant holds in the category."""
         number = self._numbers.get((tenant, category))
         return 0 if number is None else self._quotas[number].count
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """How many entries each tenant holds in each category."""
+        """Number of entries of each tenant in each category."""
         return {key: self._quotas[number].count for key, number in self._numbers.items()}
 
     def all(self) -> list[QuotaBucket]:

@@ -129,7 +129,7 @@ class EntryIndex:
         return 0 if place is None else len(place[1])
 
     def mode(self, space: bytes) -> Search:
-        """How the namespace is searched."""
+        """Search mode of the namespace: exact or ann."""
         return self._modes.get(space, "exact")
 
     def by_id(self, id_: int) -> IndexedEntry | None:
@@ -175,11 +175,11 @@ class EntryIndex:
         return None if row is None else int(self._admitted[row])
 
     def quota_count(self, tenant: str, category: str) -> int:
-        """How many entries the tenant holds in the category."""
+        """Number of entries that the tenant holds in the category."""
         return self._quotas.count(tenant, category)
 
     def quota_counts(self) -> dict[tuple[str, str], int]:
-        """How many entries each tenant holds in each category."""
+        """Number of entries of each tenant in each category."""
         return self._quotas.counts()
 
     def quota_buckets(self) -> list[QuotaBucket]:
