@@ -13,7 +13,7 @@ BATCH = 100
 
 
 class App:
-    """App that connects to the cluster as Faust does to a broker: `name` is its group, and topics have their whole names."""
+    """App that connects as Faust does to a broker: `name` is its group, and topics have their whole names."""
 
     def __init__(self, cluster: Cluster, prefix: str, name: str) -> None:
         self.cluster = cluster
