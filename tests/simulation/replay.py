@@ -1,4 +1,4 @@
-"""Folding the whole journal again, from its first record, in memory: what an audit does.
+"""Replay: folds the whole journal again, from its first record, in memory, as an audit does.
 
 Where a namespace was past the switch to HNSW, what the live search found depends on how its graph grew. There the
 fold takes the candidates that the live decision names, after it has made sure of each (alive, in the namespace, as

@@ -1,4 +1,4 @@
-"""Independent check that nothing withdrawn was served: from journal and decisions alone, without the code of the shard."""
+"""Independent check that nothing withdrawn was served, from journal and decisions, without the code of the shard."""
 
 from __future__ import annotations
 
