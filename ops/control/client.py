@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from refrain.streams.settings import Settings
 
 SEND_S = 15.0
-LOOK_S = 0.1
+POLL_S = 0.1
 ADMIN_S = 10.0
 CONTROL = "control"
 DEAD_LETTERS = "dead-letters"
@@ -81,19 +81,19 @@ class ControlClient:
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            self._look_for_refusal(deadline)
-            progress = self._look(deadline)
+            self._raise_if_refused(deadline)
+            progress = self._poll(deadline)
             if progress.complete:
                 return self._offset
             on_progress(progress)
             if time.monotonic() > deadline:
                 raise ClusterFailed(self._timeout_message(progress, timeout_s))
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
 
-    def _look(self, deadline: float) -> Progress:
+    def _poll(self, deadline: float) -> Progress:
         # Members before acknowledgements: who joins in between reads the policy as it is now.
         groups = {name: self._group(name) for name in self._policy_followers}
-        for record in self._topic_tails[ACKNOWLEDGEMENTS].fresh(deadline):
+        for record in self._topic_tails[ACKNOWLEDGEMENTS].new_records(deadline):
             self._acknowledged.add(record.value)
         return self._acknowledged.progress(range(self._cluster.partitions("journal")), groups)
 
@@ -110,8 +110,8 @@ class ControlClient:
         members = frozenset(member.member_id for member in found.members)
         return GroupProgress(members, settled=found.state == ConsumerGroupState.STABLE)
 
-    def _look_for_refusal(self, deadline: float) -> None:
-        for record in self._topic_tails[DEAD_LETTERS].fresh(deadline):
+    def _raise_if_refused(self, deadline: float) -> None:
+        for record in self._topic_tails[DEAD_LETTERS].new_records(deadline):
             headers = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
             if headers.get(HEADER_TOPIC) == CONTROL and headers.get(HEADER_OFFSET) == str(self._offset):
                 raise CommandRefused(f"govern refused it: {headers.get(HEADER_REASON, 'no reason is given')}")
@@ -136,12 +136,12 @@ class _Tail:
         self._next = {} if from_start else {number: end for number, (_, end) in cluster.ends(topic).items()}
         self._ends: Mapping[int, int] = dict(self._next)
 
-    def fresh(self, deadline: float) -> list[Record]:
+    def new_records(self, deadline: float) -> list[Record]:
         """Committed records not seen before. A transaction that stays open is not waited for beyond `deadline`."""
         ends = {number: end for number, (_, end) in self._cluster.ends(self._topic).items()}
         records: list[Record] = []
 
-        def late() -> bool:
+        def is_late() -> bool:
             return time.monotonic() > deadline
 
         for number, end in ends.items():
@@ -149,7 +149,7 @@ class _Tail:
             if end == self._ends.get(number, 0):
                 continue
             start = self._next.get(number, 0)
-            found = list(self._cluster.scan(self._topic, number, start, stop=late))
+            found = list(self._cluster.scan(self._topic, number, start, stop=is_late))
             self._next[number] = found[-1].offset + 1 if found else start
             records += found
         self._ends = ends

@@ -24,7 +24,7 @@ class Call(NamedTuple):
     deadline_at_ms: int
 
 
-class Done(NamedTuple):
+class CompletedCall(NamedTuple):
     """Completion of a call; `answered` is false when its deadline had passed before its turn."""
 
     forward_id: str
@@ -55,12 +55,12 @@ class Connector:
         """When the next call ends; infinity when none is under way."""
         return self._served[0][0] if self._served else math.inf
 
-    def take(self, call: Call, now_ms: int) -> list[Done]:
+    def take(self, call: Call, now_ms: int) -> list[CompletedCall]:
         """Take a forward; returns what completes at once."""
         self._queue.append(call)
         return self._turn(now_ms)
 
-    def advance(self, now_ms: int) -> list[Done]:
+    def advance(self, now_ms: int) -> list[CompletedCall]:
         """Advance to the end of the next call at `now_ms`; returns what completes."""
         _, _, call, sent_ms = heapq.heappop(self._served)
         self._open -= 1
@@ -68,19 +68,19 @@ class Connector:
         self._meter.called(self.model, latency_ms, now_ms)
         if self._at_model:
             self._serve(*self._at_model.popleft(), now_ms)
-        return [Done(call.forward_id, True, latency_ms), *self._turn(now_ms)]
+        return [CompletedCall(call.forward_id, True, latency_ms), *self._turn(now_ms)]
 
     def samples(self, now_ms: int) -> list[LoadSample]:
         """The load samples that are due."""
         depth = len(self._queue) + self._open
         return self._meter.samples({self.model: depth} if depth else {}, now_ms)
 
-    def _turn(self, now_ms: int) -> list[Done]:
+    def _turn(self, now_ms: int) -> list[CompletedCall]:
         late = []
         while self._queue and self._open < self._open_max:
             call = self._queue.popleft()
             if now_ms >= call.deadline_at_ms:
-                late.append(Done(call.forward_id, False, 0))
+                late.append(CompletedCall(call.forward_id, False, 0))
                 continue
             self._open += 1
             if len(self._served) < self._slots:

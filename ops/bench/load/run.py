@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from refrain.ops.bench.load.model import Call, Connector, Done
+from refrain.ops.bench.load.model import Call, CompletedCall, Connector
 from refrain.ops.bench.load.scenario import (
     CALLS_A_SLOT,
     CATEGORIES,
@@ -190,7 +190,7 @@ class _Simulation:
             if effect.topic == "forwards":
                 forward = Forward.decode(effect.value or b"")
                 if self._known:
-                    self._completed([Done(forward.forward_id, True, round(MEDIAN_MS))], now_ms)
+                    self._completed([CompletedCall(forward.forward_id, True, round(MEDIAN_MS))], now_ms)
                     continue
                 call = Call(forward.forward_id, forward.deadline_at_ms)
                 self._completed(self._connectors[forward.model].take(call, now_ms), now_ms)
@@ -207,7 +207,7 @@ class _Simulation:
 
     # --- the model
 
-    def _completed(self, done: Sequence[Done], now_ms: int) -> None:
+    def _completed(self, done: Sequence[CompletedCall], now_ms: int) -> None:
         for each in done:
             if each.answered:
                 arrival = self._arrivals[_number(each.forward_id)]

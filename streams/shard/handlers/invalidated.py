@@ -19,8 +19,8 @@ from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.removal import remove
 from refrain.streams.shard.state import Shard
 
-LOOKED_AT_MAX = 32
-"""Entries that one tick looks at for withdrawals, and as many for age: about 2 ms."""
+SWEPT_MAX = 32
+"""Entries that one tick examines for withdrawals, and as many for age: about 2 ms."""
 EXPIRY_GRACE_MS = 1_000
 """Expired entries, which nobody is served, wait so long for others to leave with them."""
 
@@ -66,19 +66,19 @@ def ban(namespace: str, answer: str, version: int) -> Change:
 
 def sweep(shard: Shard, out: FoldResult) -> bool:
     """Sweep one bounded batch of withdrawn and of expired entries. Returns whether there were any."""
-    looking = any(map(_is_looking, shard.withdrawals.values()))
-    left = LOOKED_AT_MAX
+    sweeping = any(map(_is_sweeping, shard.withdrawals.values()))
+    left = SWEPT_MAX
     for id_, rule in sorted(shard.withdrawals.items()):
-        if left > 0 and _is_looking(rule):
-            left -= _look(shard, id_, rule, left, out)
-    left = LOOKED_AT_MAX
+        if left > 0 and _is_sweeping(rule):
+            left -= _sweep_withdrawal(shard, id_, rule, left, out)
+    left = SWEPT_MAX
     for category, life_ms in shard.lives.items():
         ids = shard.entries.oldest(category, left, shard.time_ms - life_ms)
         left -= len(ids)
         remove(
             shard, [indexed for indexed in map(shard.entries.by_id, ids) if indexed is not None], Evicted.EXPIRED, out
         )
-    return looking or left < LOOKED_AT_MAX
+    return sweeping or left < SWEPT_MAX
 
 
 def finish(shard: Shard) -> None:
@@ -89,14 +89,14 @@ def finish(shard: Shard) -> None:
     done = [
         id_
         for id_, rule in shard.withdrawals.items()
-        if not _is_looking(rule) and (oldest is None or oldest >= rule.offset)
+        if not _is_sweeping(rule) and (oldest is None or oldest >= rule.offset)
     ]
     shard.apply([WITHDRAWALS.delete(id_) for id_ in done])
 
 
 def next_sweep_ms(shard: Shard) -> int | None:
     """Time (ms) of the next sweep, None while there is nothing to sweep."""
-    if any(map(_is_looking, shard.withdrawals.values())):
+    if any(map(_is_sweeping, shard.withdrawals.values())):
         return 0
     times = [
         first + life_ms + EXPIRY_GRACE_MS
@@ -106,11 +106,11 @@ def next_sweep_ms(shard: Shard) -> int | None:
     return min(times, default=None)
 
 
-def _is_looking(rule: Withdrawal) -> bool:
+def _is_sweeping(rule: Withdrawal) -> bool:
     return rule.looked_at < rule.offset
 
 
-def _look(shard: Shard, id_: str, rule: Withdrawal, most: int, out: FoldResult) -> int:
+def _sweep_withdrawal(shard: Shard, id_: str, rule: Withdrawal, most: int, out: FoldResult) -> int:
     """Examine the next entries for one withdrawal; returns how many there were."""
     ids = shard.entries.ids_between(rule.looked_at, rule.offset, most, rule.tenant, rule.category)
     found = [indexed for indexed in map(shard.entries.by_id, ids) if indexed is not None]

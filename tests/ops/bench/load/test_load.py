@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from refrain.ops.bench.load.bench import LoadPlan, run
 from refrain.ops.bench.load.figures import bounds, movement, returns, spread
-from refrain.ops.bench.load.model import Call, Connector, Done
+from refrain.ops.bench.load.model import Call, CompletedCall, Connector
 from refrain.ops.bench.load.questions import Intent, read_pairs, synthetic_questions
 from refrain.ops.bench.load.run import LoadMove, OverloadSample, SimulationRun
 from refrain.ops.bench.load.scenario import CATEGORIES, CODER, NEAR_MISSES, START_MS, Phase, capacity_rps
@@ -161,8 +161,8 @@ def test_calls_wait_in_order_and_late_ones_are_not_made() -> None:
         assert connector.take(Call(f"0-{number}-x", 900 if number == 2 else 60_000), 0) == []
     assert connector.samples(0)[0].queue_depth == 3
     assert connector.next_ms == 1_000
-    assert connector.advance(1_000) == [Done("0-0-x", True, 1_000), Done("0-2-x", False, 0)]
-    assert connector.advance(2_000) == [Done("0-1-x", True, 2_000)]
+    assert connector.advance(1_000) == [CompletedCall("0-0-x", True, 1_000), CompletedCall("0-2-x", False, 0)]
+    assert connector.advance(2_000) == [CompletedCall("0-1-x", True, 2_000)]
     assert connector.samples(2_000)[0].latency_p95_ms == 2_000
     assert connector.samples(2_000)[0].queue_depth == 0
 
