@@ -1,1 +1,1 @@
-"""Running Refrain on this machine: broker, service, demo, benches, faults. Not installed."""
+"""Local infrastructure: runs broker, service, demo, benches and fault runs on this machine. Not installed."""

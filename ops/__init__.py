@@ -1,5 +1,5 @@
 """The command `refrain`: everything people and scripts do with the service.
 
-Reading order: `cli` (the command and its exit codes), `settings`, `run` and `supervisor`, `client` and `ask`,
-`topics`, `policies`, `watch`, `doctor`.
+A folder a command family, with `command` as its door where it has one command. Reading order: `cli` (the command and
+its exit codes), `config`, `run`, `ask`, `control`, `topics`, `policies`, `observe`.
 """

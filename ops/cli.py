@@ -126,9 +126,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        from refrain.ops.run.logs import described
+        from refrain.ops.run.logs import error_line
 
-        sys.stderr.write(f"refrain: unexpected {described(error)}: run again with --debug for the traceback\n")
+        sys.stderr.write(f"refrain: unexpected {error_line(error)}: run again with --debug for the traceback\n")
         return exit_codes.FAILED
     return exit_codes.OK
 

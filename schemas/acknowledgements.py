@@ -1,4 +1,4 @@
-"""`acknowledgements`: who acts on which command. `refrain policies apply` and the like wait for them."""
+"""`acknowledgements`: up to which command each worker acts. `refrain policies apply` and the like wait for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all messages share: frozen models with a version, names that are safe in keys, sealed text."""
+"""Base of all messages: frozen models with a version, names that are safe in keys, sealed text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dead-letters`: what could not be taken, as it came. Value, key and headers are the original's."""
+"""`dead-letters`: records that were refused, as they came. Value, key and headers are the original's."""
 
 from __future__ import annotations
 

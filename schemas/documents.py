@@ -1,10 +1,9 @@
 """`documents`: the compacted changelog of every shard's store. The key is `COLUMN/ID`; None deletes.
 
-Columns: `entries` (answers kept), `stats` (their use), `flights` (questions on their way to a model),
-`waiting` (requests that wait for one), `tables` (how a namespace is searched), `aging` (how far values aged),
-`withdrawals` (what is being withdrawn), `banned` (answers judged wrong), `judged`, `switches`, `doubts` (questions that
-wait for a second opinion), `opinions` (those given), `tallies` (what came of
-each category's requests), `policies`, `loads`, `meta`.
+Columns: `entries` (stored answers), `stats` (their usage), `flights` (questions in flight to a model), `waiting`
+(requests coalesced on a flight), `tables` (search mode of a namespace), `aging` (bases of eviction values),
+`withdrawals` (invalidations in progress), `banned` (answers judged wrong), `judged`, `switches`, `doubts` (pending
+verifications), `opinions` (verifier scores), `tallies` (outcome counts by category), `policies`, `loads`, `meta`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`doubts`: pairs of questions on which a shard wants a second opinion. The answer is `Verified` in the journal."""
+"""`doubts`: verification requests, pairs of questions for the verifier. Its score is `Verified` in the journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`forwards` and `completions`: questions on their way to a model, and what came of them.
+"""`forwards` and `completions`: questions forwarded to a model, and its answers or errors.
 
 A connector copies `forward_id` and `route` from the one into the other and needs to know neither.
 """

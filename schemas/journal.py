@@ -1,4 +1,4 @@
-"""`journal`: all that changes a shard's mind, in one order. Names are events in the past tense.
+"""`journal`: the events that a shard folds, in one order. Names are in the past tense.
 
 The record's timestamp is the broker's (`LogAppendTime`) and is the shard's only clock.
 """

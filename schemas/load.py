@@ -1,4 +1,4 @@
-"""`load`: how busy a replica of a model is, as connectors see it."""
+"""`load`: load samples of a model's replicas, measured by connectors."""
 
 from __future__ import annotations
 

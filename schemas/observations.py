@@ -1,4 +1,4 @@
-"""`observations`: answers that the cache would have given, beside the model's; and `comparisons`, how they compare."""
+"""`observations`: answers that the cache would have served, beside the model's; `comparisons`: their similarity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`stats`: what each shard has done and holds now, for `refrain stats`. The key is the shard's number."""
+"""`stats`: statistics reports of the shards, for `refrain stats`. The key is the shard's number."""
 
 from __future__ import annotations
 

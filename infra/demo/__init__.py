@@ -1,1 +1,1 @@
-"""The demo: its script, its run, and the check that no text leaked."""
+"""Demo: its script, its run, and the check that no text leaked."""

@@ -1,4 +1,4 @@
-"""Where texts can be found: in which topics, and in which files. Shows that what may not be kept is not."""
+"""Leak search: finds given texts in topics and files, to show that uncacheable text is stored nowhere."""
 
 from __future__ import annotations
 

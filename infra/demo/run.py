@@ -1,4 +1,4 @@
-"""The demo: asks the questions of `demo.yaml` wave by wave, shows what came of each, and checks it."""
+"""Demo run: asks the questions of `demo.yaml` wave by wave, shows the outcome of each, and checks it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from refrain.ops.ask.client import Client, Reply
+from refrain.ops.ask.client import AskReply, Client
 from refrain.ops.ask.questions import Defaults, answer_of, request_of
 from refrain.streams.settings import Settings
 from rich.console import Console
@@ -29,10 +29,10 @@ COLOURS = {"hit": "green", "coalesced": "green", "miss": "yellow", "bypass": "cy
 
 @dataclass(frozen=True)
 class AskedQuestion:
-    """A question and what came of it."""
+    """Asked question with its reply."""
 
     question: ScriptedQuestion
-    reply: Reply
+    reply: AskReply
 
     @property
     def outcome(self) -> str:
@@ -44,12 +44,12 @@ class AskedQuestion:
 
 
 def run_demo(settings: Settings, demo: Demo, folders: Iterable[Path], console: Console) -> list[str]:
-    """Ask, show and check. `folders` hold all local files of the service. Returns what is not as it must be."""
+    """Run the demo: ask, show and check. `folders` hold all local files of the service. Returns the deviations."""
     asked = ask(settings, demo, console)
     wrong = deviations(asked)
     console.print(table(asked))
     console.print(summary(asked, len(wrong)), highlight=False, soft_wrap=True)
-    leaks = traces(settings, asked, folders, console)
+    leaks = find_leaks(settings, asked, folders, console)
     return wrong + leaks
 
 
@@ -73,7 +73,7 @@ def ask(settings: Settings, demo: Demo, console: Console) -> list[AskedQuestion]
 
 
 def deviations(asked: Sequence[AskedQuestion]) -> list[str]:
-    """What is not as the questions expect, one line each."""
+    """Deviations from what the questions expect, one line each."""
     answers = {one.question.question: one.answer for one in asked if one.question.expect == "miss"}
     wrong = []
     for one in asked:
@@ -89,7 +89,7 @@ def deviations(asked: Sequence[AskedQuestion]) -> list[str]:
 
 
 def table(asked: Sequence[AskedQuestion]) -> Table:
-    """A row a question."""
+    """Table of the questions, a row each."""
     shown = Table(title="What came of each question", title_justify="left")
     shown.add_column("question", overflow="fold")
     for name in ("category", "outcome"):
@@ -115,7 +115,7 @@ def table(asked: Sequence[AskedQuestion]) -> Table:
 
 
 def summary(asked: Sequence[AskedQuestion], wrong: int) -> str:
-    """One line over all."""
+    """Summary of the run on one line."""
     count = Counter(one.outcome for one in asked)
     saved = count["hit"] + count["coalesced"]
     return (
@@ -126,8 +126,10 @@ def summary(asked: Sequence[AskedQuestion], wrong: int) -> str:
     )
 
 
-def traces(settings: Settings, asked: Sequence[AskedQuestion], folders: Iterable[Path], console: Console) -> list[str]:
-    """Look for questions and answers that may not be cached where they must not be; says so, returns the finds."""
+def find_leaks(
+    settings: Settings, asked: Sequence[AskedQuestion], folders: Iterable[Path], console: Console
+) -> list[str]:
+    """Search topics and files for uncacheable questions and answers; prints the result, returns the leaks."""
     never = {text for one in asked if one.question.expect == "bypass" for text in (one.question.question, one.answer)}
     kept = next(one.question.question for one in asked if one.question.expect == "miss")
     topics = topics_with(settings, {*never - {""}, kept})

@@ -23,23 +23,25 @@ LOCAL = ROOT / ".local"
 """All that the local service leaves: the broker's jars, data and logs, the workers' state. Ignored by git."""
 
 
-class Way(StrEnum):
-    """How the broker is had."""
+class BrokerKind(StrEnum):
+    """Kind of broker: the user's own, a Docker container, or jars on a local Java."""
 
     OWN = "own"
     DOCKER = "docker"
     JARS = "jars"
 
 
-def choose(environment: Mapping[str, str], docker: Callable[[], bool], jars_lack: Callable[[], str | None]) -> Way:
-    """The first way that works here; what is not needed is not asked. Raises BrokerFailed naming all three."""
+def choose_kind(
+    environment: Mapping[str, str], docker: Callable[[], bool], jars_lack: Callable[[], str | None]
+) -> BrokerKind:
+    """Choose the first kind that works here; later ones are not probed. Raises BrokerFailed naming all three."""
     if environment.get("REFRAIN_KAFKA", "").strip():
-        return Way.OWN
+        return BrokerKind.OWN
     if docker():
-        return Way.DOCKER
+        return BrokerKind.DOCKER
     lack = jars_lack()
     if lack is None:
-        return Way.JARS
+        return BrokerKind.JARS
     raise BrokerFailed(
         "no Kafka broker can be had here. Do one of these:\n"
         "  1. set REFRAIN_KAFKA to the bootstrap servers of your own (REFRAIN_KAFKA=host:9092)\n"
@@ -57,15 +59,15 @@ def broker(*, keep: bool = False, local: Path = LOCAL, say: Say | None = None) -
     tell = say or _to_stderr
     home = local / "kafka"
     home.mkdir(parents=True, exist_ok=True)
-    way = choose(os.environ, docker_broker.runs, lambda: jar_broker.missing(home / "libs"))
+    way = choose_kind(os.environ, docker_broker.runs, lambda: jar_broker.missing_tool(home / "libs"))
     with _ended_by_signals():
-        if way is Way.OWN:
+        if way is BrokerKind.OWN:
             own = os.environ["REFRAIN_KAFKA"].strip()
             tell(f"broker: REFRAIN_KAFKA, {own}")
             if not jar_broker.listens(own):
                 raise BrokerFailed(f"nothing listens at REFRAIN_KAFKA={own} (HOST:PORT,...): start it or unset it")
             found: AbstractContextManager[str] = nullcontext(own)
-        elif way is Way.DOCKER:
+        elif way is BrokerKind.DOCKER:
             tell(f"broker: Docker, {docker_broker.service(0)[0]}")
             found = docker_broker.node(keep)
         else:

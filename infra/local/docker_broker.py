@@ -1,4 +1,4 @@
-"""The `apache/kafka` image through testcontainers: one node on a loopback port, with the settings of compose.yaml."""
+"""Docker broker: the `apache/kafka` image through testcontainers, one node on loopback, set up as in compose.yaml."""
 
 from __future__ import annotations
 

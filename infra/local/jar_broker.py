@@ -1,4 +1,4 @@
-"""Apache Kafka from its jars on a local Java: one KRaft node on free loopback ports, stopped by its process id.
+"""Jar broker: Apache Kafka from its jars on a local Java, one KRaft node on free loopback ports, stopped by its pid.
 
 .local/kafka/libs/       the jars, fetched once by Maven (infra/kafka/pom.xml)
 .local/kafka/kept/       the node of `infra/up`: data, settings, log and pid; its data outlive it
@@ -66,8 +66,8 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Extra:
-    """What a node has beside `PROPERTIES`, such as users and ACLs."""
+class NodeExtras:
+    """Additional properties of a node beside `PROPERTIES`, such as users and ACLs."""
 
     properties: str = ""
     """Further lines, which win over those above; `{port}` and `{controller}` are filled in."""
@@ -75,7 +75,7 @@ class Extra:
     """What a client (librdkafka's names) needs beside the address, to see that the node is ready."""
 
 
-PLAIN = Extra()
+PLAIN = NodeExtras()
 
 
 class BrokerFailed(Exception):
@@ -91,8 +91,8 @@ def java_version(banner: str) -> int | None:
     return int(found.group(2) or 0) if major == 1 else major
 
 
-def missing(libs: Path) -> str | None:
-    """What this machine lacks to run the jars, None when nothing."""
+def missing_tool(libs: Path) -> str | None:
+    """Missing tool (Java, Maven) without which the jars cannot run here, None when none is missing."""
     java = shutil.which("java")
     if java is None:
         return "no java found"
@@ -100,20 +100,20 @@ def missing(libs: Path) -> str | None:
     version = java_version(shown.stderr + shown.stdout)
     if version is None or version < JAVA_MIN:
         return f"java {JAVA_MIN} or newer is needed, and {java} is {version or 'of no known version'}"
-    if shutil.which("mvn") is None and not fetched(libs):
+    if shutil.which("mvn") is None and not is_fetched(libs):
         return "no mvn (Maven) found to fetch the jars with"
     return None
 
 
-def fetched(libs: Path) -> bool:
-    """Whether the jars of this pom are there."""
+def is_fetched(libs: Path) -> bool:
+    """Whether the jars of this pom are already fetched."""
     stamp = libs / "pom.xml"
     return stamp.is_file() and stamp.read_bytes() == (FILES / "pom.xml").read_bytes()
 
 
 def fetch(libs: Path, say: Say) -> None:
     """Fetch the jars with Maven unless they are there. Raises BrokerFailed."""
-    if fetched(libs):
+    if is_fetched(libs):
         return
     say("broker: fetching the jars of Apache Kafka with Maven (54 MB, once)")
     shutil.rmtree(libs, ignore_errors=True)
@@ -127,7 +127,7 @@ def fetch(libs: Path, say: Say) -> None:
 
 
 @contextmanager
-def node(home: Path, keep: bool, say: Say, extra: Extra = PLAIN) -> Iterator[str]:
+def node(home: Path, keep: bool, say: Say, extra: NodeExtras = PLAIN) -> Iterator[str]:
     """Run a node below `home` (`.local/kafka`) and yield its bootstrap address. Raises BrokerFailed."""
     libs = home / "libs"
     fetch(libs, say)

@@ -1,4 +1,4 @@
-"""Processes that infra starts: ended by their id whatever ends us."""
+"""Child processes of infra: ended by their id, however the parent ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole service as `infra/up` runs it: topics, all processors as a child process, and the default policy."""
+"""Service that `infra/up` runs: topics, all processors as a child process, and the default policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking through Kafka: requests out, and their responses back, matched by a header.
+"""Request-reply client over Kafka: requests out, and their responses back, correlated by a header.
 
 The responses are read from the ends of the topic as they are before the first request goes out, without a group:
 a client leaves nothing behind. One thread does both, so a latency is from `produce` to the response in hand.
@@ -37,8 +37,8 @@ OnResponse = Callable[[int, Response, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What came of one request. Without a response `failure` says why."""
+class AskReply:
+    """Reply to one request. Without a response `failure` says why."""
 
     number: int
     request: Request
@@ -48,26 +48,26 @@ class Reply:
 
 
 @dataclass(slots=True)
-class _Open:
+class _PendingRequest:
     number: int
     sent_s: float
 
 
 class Client:
-    """Asks and waits.
+    """Request-reply client: asks and waits.
 
     `repeats` counts further responses to a question, `repeats_different` those of them that are not
     byte-identical to the first, `late` the first ones that came after the question was given up.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Connects and takes its place at the end of `responses`. Raises Unreachable, ClusterFailed or WrongSetup."""
+        """Connect, and assign the end of `responses`. Raises Unreachable, ClusterFailed or WrongSetup."""
         self._settings = settings
         self._requests = settings.prefix + "requests"
         self._responses = settings.prefix + "responses"
         self._me = uuid.uuid4().hex[:16]
         self._asks = 0
-        self._open: dict[bytes, _Open] = {}
+        self._open: dict[bytes, _PendingRequest] = {}
         self._digests: dict[bytes, bytes] = {}
         self._refused: deque[tuple[bytes, str]] = deque()
         self.late = 0
@@ -102,7 +102,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Give the connections back. Requests that are not acknowledged yet may be lost."""
+        """Close the connections. Requests that are not acknowledged yet may be lost."""
         self._producer.flush(1.0)
         # Its own `close` waits for a broker that may be gone.
         del self._producer
@@ -116,28 +116,28 @@ class Client:
         on_response: OnResponse | None = None,
         rate: float | None = None,
         in_flight_max: int = 1_000,
-    ) -> list[Reply]:
+    ) -> list[AskReply]:
         """Ask all and wait for each up to `timeout_s` from when it was sent; replies in the order of the requests.
 
         `rate` is requests a second, None as fast as `in_flight_max` allows. A request that is not answered
         in time, or that the broker refuses, gets a reply with a failure.
         """
         self._asks += 1
-        run = Run(requests, timeout_s, rate, in_flight_max, on_response, time.perf_counter())
+        run = RequestBatch(requests, timeout_s, rate, in_flight_max, on_response, time.perf_counter())
         while not run.is_done():
             self._send(run)
             self._take(run, run.wait_s(time.perf_counter(), len(self._open)))
             self._give_up(run)
-        return [reply if reply is not None else Reply(n, requests[n]) for n, reply in enumerate(run.replies)]
+        return [reply if reply is not None else AskReply(n, requests[n]) for n, reply in enumerate(run.replies)]
 
     def listen(self, seconds: float) -> None:
-        """Go on reading for a while, to count repeated responses."""
+        """Read on for a while, to count repeated responses."""
         end = time.perf_counter() + seconds
-        run = Run((), 0.0, None, 1, None, 0.0)
+        run = RequestBatch((), 0.0, None, 1, None, 0.0)
         while (left := end - time.perf_counter()) > 0:
             self._take(run, min(left, WAIT_S_MAX))
 
-    def _send(self, run: Run) -> None:
+    def _send(self, run: RequestBatch) -> None:
         for _ in range(BURST):
             now = time.perf_counter()
             if not run.may_send(now, len(self._open)):
@@ -146,7 +146,7 @@ class Client:
             ask_id = f"{self._me}-{self._asks}-{number}".encode()
             run.sent += 1
             run.order.append((ask_id, now))
-            self._open[ask_id] = _Open(number, now)
+            self._open[ask_id] = _PendingRequest(number, now)
             self._produce(ask_id, run.requests[number])
         self._producer.poll(0)
 
@@ -167,7 +167,7 @@ class Client:
                 self._refused.append((ask_id, f"not sent: {problem.args[0].str()}"))
                 return
 
-    def _take(self, run: Run, wait_s: float) -> None:
+    def _take(self, run: RequestBatch, wait_s: float) -> None:
         first = self._consumer.poll(wait_s)
         if first is None:
             return
@@ -176,7 +176,7 @@ class Client:
             if message.error() is None:
                 self._take_one(run, message, now)
 
-    def _take_one(self, run: Run, message: Message, now: float) -> None:
+    def _take_one(self, run: RequestBatch, message: Message, now: float) -> None:
         ask_id = _ask_id(message)
         if ask_id is None or not ask_id.startswith(self._me.encode()):
             return
@@ -197,13 +197,13 @@ class Client:
         try:
             response = Response.decode(value)
         except ValidationError as error:
-            run.close(Reply(asked.number, request, None, latency_ms, f"not a response: {error.errors()[0]['msg']}"))
+            run.close(AskReply(asked.number, request, None, latency_ms, f"not a response: {error.errors()[0]['msg']}"))
             return
-        run.close(Reply(asked.number, request, response, latency_ms))
+        run.close(AskReply(asked.number, request, response, latency_ms))
         if run.on_response is not None:
             run.on_response(asked.number, response, latency_ms)
 
-    def _give_up(self, run: Run) -> None:
+    def _give_up(self, run: RequestBatch) -> None:
         while self._refused:
             ask_id, why = self._refused.popleft()
             self._fail(run, ask_id, why)
@@ -212,10 +212,10 @@ class Client:
             ask_id, _ = run.order.popleft()
             self._fail(run, ask_id, f"no response within {run.timeout_s:g} s: is `refrain run all` running?")
 
-    def _fail(self, run: Run, ask_id: bytes, why: str) -> None:
+    def _fail(self, run: RequestBatch, ask_id: bytes, why: str) -> None:
         asked = self._open.pop(ask_id, None)
         if asked is not None:
-            run.close(Reply(asked.number, run.requests[asked.number], None, None, why))
+            run.close(AskReply(asked.number, run.requests[asked.number], None, None, why))
 
     def _ends(self) -> list[TopicPartition]:
         timeout_s = self._settings.connect_timeout_ms / 1_000
@@ -233,8 +233,8 @@ class Client:
             raise unreachable(self._settings, problem) from problem
 
 
-class Run:
-    """One call of `ask`: what is to be sent when, and what has come back."""
+class RequestBatch:
+    """Request batch of one call of `ask`: pacing, requests in flight, and the replies so far."""
 
     def __init__(
         self,
@@ -250,7 +250,7 @@ class Run:
         self.on_response = on_response
         self.sent = 0
         self.order: deque[tuple[bytes, float]] = deque()
-        self.replies: list[Reply | None] = [None] * len(requests)
+        self.replies: list[AskReply | None] = [None] * len(requests)
         self._closed = 0
         self._interval_s = 1.0 / rate if rate else 0.0
         self._in_flight_max = in_flight_max
@@ -263,12 +263,12 @@ class Run:
         return self.sent < len(self.requests) and in_flight < self._in_flight_max and now >= self._due_s()
 
     def wait_s(self, now: float, in_flight: int) -> float:
-        """How long to wait for responses before there is something to send."""
+        """Longest wait (s) for responses before the next request is due."""
         if self.sent == len(self.requests) or in_flight >= self._in_flight_max:
             return WAIT_S_MAX
         return min(WAIT_S_MAX, max(0.0, self._due_s() - now))
 
-    def close(self, reply: Reply) -> None:
+    def close(self, reply: AskReply) -> None:
         self.replies[reply.number] = reply
         self._closed += 1
 

@@ -12,7 +12,7 @@ from refrain.ops.terminal.options import settings_of
 from refrain.streams.errors import BadInput
 
 if TYPE_CHECKING:
-    from refrain.ops.ask.client import Client, Reply
+    from refrain.ops.ask.client import AskReply, Client
     from refrain.schemas.requests import Request
 
 MODES = ("use", "observe", "refresh", "bypass", "only")
@@ -99,7 +99,7 @@ def ask(
         raise typer.Exit(exit_codes.FAILED)
 
 
-def summary(reply: Reply) -> str:
+def summary(reply: AskReply) -> str:
     """One line: outcome, category, similarity against threshold, age of the entry, latency, reason."""
     response = reply.response
     if response is None:
@@ -118,7 +118,7 @@ def summary(reply: Reply) -> str:
     return " · ".join(parts)
 
 
-def totals(replies: Sequence[Reply]) -> str:
+def totals(replies: Sequence[AskReply]) -> str:
     """One line over many: how many of each outcome, and the median latency of each."""
     groups: dict[str, list[float]] = {}
     for reply in replies:
@@ -154,7 +154,7 @@ def _lines(file: str) -> list[str]:
 
 def _with_progress(
     client: Client, requests: Sequence[Request], timeout: float, rate: float | None, in_flight: int
-) -> list[Reply]:
+) -> list[AskReply]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     shown = output.console(stderr=True)
@@ -170,7 +170,7 @@ def _with_progress(
         )
 
 
-def _show_one(reply: Reply) -> None:
+def _show_one(reply: AskReply) -> None:
     from refrain.ops.ask.questions import answer_of
 
     response = reply.response
@@ -181,7 +181,7 @@ def _show_one(reply: Reply) -> None:
     output.hint(summary(reply))
 
 
-def _show_many(replies: Sequence[Reply]) -> None:
+def _show_many(replies: Sequence[AskReply]) -> None:
     from refrain.ops.ask.questions import question_of
 
     rows = []
@@ -205,7 +205,7 @@ def _show_many(replies: Sequence[Reply]) -> None:
     output.hint(totals(replies))
 
 
-def _why(reply: Reply) -> str:
+def _why(reply: AskReply) -> str:
     if reply.response is None:
         return reply.failure or ""
     if reply.response.error is not None:
@@ -213,7 +213,7 @@ def _why(reply: Reply) -> str:
     return reply.response.decision.reason if reply.response.decision is not None else ""
 
 
-def _as_json(reply: Reply) -> dict[str, Any]:
+def _as_json(reply: AskReply) -> dict[str, Any]:
     return {
         "number": reply.number,
         "latency_ms": None if reply.latency_ms is None else round(reply.latency_ms, 3),

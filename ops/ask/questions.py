@@ -1,4 +1,4 @@
-"""Questions as people write them: one on the command line, or a file of lines or of JSON requests."""
+"""Parses questions of the command line: a text, or a file of lines or of JSON requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from refrain.streams.errors import BadInput
 
 @dataclass(frozen=True)
 class Defaults:
-    """What holds for every question that does not say otherwise."""
+    """Default request fields, for questions that do not set them."""
 
     model: str
     category: str | None = None

@@ -1,1 +1,1 @@
-"""`refrain bench`: one module or folder a bench."""
+"""`refrain bench`: one module or folder a bench; `command` is the door."""

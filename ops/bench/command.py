@@ -1,4 +1,4 @@
-"""`refrain bench`: what the path and the shard take, measured. The parts load when a bench is started."""
+"""`refrain bench`: benchmarks of the whole path, one shard, eviction and load. Parts load when a bench starts."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def path(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
 ) -> None:
     """The path beside an empty echo and beside the model itself: latency at one rate, and the highest rates."""
-    from refrain.ops.bench.path import run as bench_path
+    from refrain.ops.bench.path.run import PathPlan, run
 
-    plan = bench_path.Plan(rate, seconds, warm_up, requests, lookups, seed, real_embedder)
-    figures = bench_path.run(options.settings_of(context), plan, hint)
+    plan = PathPlan(rate, seconds, warm_up, requests, lookups, seed, real_embedder)
+    figures = run(options.settings_of(context), plan, hint)
     say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
 
 
@@ -120,8 +120,8 @@ def shard(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
 ) -> None:
     """One shard without a broker: time of a fold beside a bare hnswlib query, recall, restore, memory."""
-    from refrain.ops.bench import shard as bench_shard
-    from refrain.ops.bench import vectors as bench_vectors
+    from refrain.ops.bench.shard import Layout, measure, sweep
+    from refrain.ops.bench.vectors import question_vectors
     from refrain.schemas.policy import Limits
 
     settings = options.settings_of(context)
@@ -134,22 +134,22 @@ def shard(
             hint(f"embedded {done} of {of} questions")
 
     cache = settings.state_dir / "bench"
-    vectors = bench_vectors.question_vectors(entries, settings.embedding, cache, questions, seed, progress)
+    vectors = question_vectors(entries, settings.embedding, cache, questions, seed, progress)
     if switch:
-        for row in bench_shard.sweep(vectors.units, seed):
+        for row in sweep(vectors.units, seed):
             say(json.dumps(row))
         return
     limits = Limits()
-    one = bench_shard.Layout(1, entries, limits.hnsw_from)
-    many = bench_shard.Layout(namespaces, entries, limits.hnsw_from)
-    figures = bench_shard.measure(vectors.units, one, queries, seed, hint)
-    figures["many_namespaces"] = bench_shard.measure(vectors.units, many, queries, seed, hint)
+    one = Layout(1, entries, limits.hnsw_from)
+    many = Layout(namespaces, entries, limits.hnsw_from)
+    figures = measure(vectors.units, one, queries, seed, hint)
+    figures["many_namespaces"] = measure(vectors.units, many, queries, seed, hint)
     figures |= {"entries": entries, "namespaces": namespaces, "data": vectors.data}
     say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
 
 
 class Backend(StrEnum):
-    """What embeds the questions of a bench."""
+    """Embedder backend of a bench."""
 
     AUTO = "auto"
     ONNX = "onnx"
@@ -189,18 +189,18 @@ def load(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
 ) -> None:
     """A model driven over its capacity and back, without a broker: what following the load spares it, and costs."""
-    from refrain.ops.bench.load import bench as bench_load
-    from refrain.ops.bench.load import questions as bench_load_questions
-    from refrain.ops.bench.load import table as bench_load_table
+    from refrain.ops.bench.load.bench import PROCESSES_MAX, LoadPlan, run
+    from refrain.ops.bench.load.questions import read_pairs, synthetic_questions
+    from refrain.ops.bench.load.table import present, progress
     from refrain.streams.models.loading import load_embedder
 
     settings = options.settings_of(context)
-    pairs = bench_load_questions.read_pairs(questions) if questions else bench_load_questions.made()
+    pairs = read_pairs(questions) if questions else synthetic_questions()
     embedding = settings.embedding
     if embedder is not None:
         embedding = embedding.model_copy(update={"backend": embedder.value})
-    usual = bench_load.Plan(seeds=seeds, near_misses=near_misses, processes=bench_load.PROCESSES_MAX)
+    usual = LoadPlan(seeds=seeds, near_misses=near_misses, processes=PROCESSES_MAX)
     plan = usual.shortened(length)
-    with bench_load_table.progress() as shown:
-        figures = bench_load.run(pairs, load_embedder(embedding, settings.state_dir / "models"), plan, shown)
-    bench_load_table.present(figures, as_json)
+    with progress() as shown:
+        figures = run(pairs, load_embedder(embedding, settings.state_dir / "models"), plan, shown)
+    present(figures, as_json)

@@ -55,7 +55,7 @@ ANSWER = Sealed(
 
 
 class Workload(NamedTuple):
-    """A stream: `catalogue` questions by Zipf's law, and among them questions that come once."""
+    """Workload: `catalogue` questions by Zipf's law, and among them questions that come once."""
 
     catalogue: int = 2_000
     requests: int = 20_000
@@ -69,12 +69,12 @@ class Workload(NamedTuple):
 
     @property
     def room(self) -> int:
-        """Entries that fit."""
+        """Capacity: entries that fit."""
         return max(1, round(self.catalogue * self.room_share))
 
 
 class Stream(NamedTuple):
-    """Which question each request asks, and what the model takes for each question (milliseconds)."""
+    """Stream: which question each request asks, and what the model takes for each question (milliseconds)."""
 
     questions: npt.NDArray[np.int64]
     costs_ms: npt.NDArray[np.int64]
@@ -92,14 +92,14 @@ def stream(workload: Workload, seed: int) -> Stream:
 
 
 class Saved(NamedTuple):
-    """What an order saved over a stream."""
+    """Savings of an eviction order over a stream."""
 
     cost_ms: int
     hits: int
 
 
 def replay(order: str, workload: Workload, asked: Stream) -> Saved:
-    """Drive a shard that evicts by `order` through a stream."""
+    """Replay a stream through a shard that evicts by `order`."""
     shard = Shard(0, 1, "bench", MemoryStore())
     fold(shard, _record(shard, 0, PolicySet(version=0, policy=_policy(order, workload))))
     cost_ms = hits = 0
@@ -111,14 +111,14 @@ def replay(order: str, workload: Workload, asked: Stream) -> Saved:
 
 
 def without_bounds(asked: Stream) -> Saved:
-    """What is saved when nothing ever goes: all but the first request of each question."""
+    """Savings without evictions: all but the first request of each question."""
     repeats = len(asked.questions) - len(np.unique(asked.questions))
     first = asked.costs_ms[np.unique(asked.questions)].sum()
     return Saved(int(asked.costs_ms[asked.questions].sum() - first), repeats)
 
 
 def bound_ms(workload: Workload, asked: Stream) -> float:
-    """More than any order can save in this room; see above. O(n log n)."""
+    """Upper bound (ms) of what any order can save at this capacity; see above. O(n log n)."""
     order = np.argsort(asked.questions, kind="stable")
     same = asked.questions[order][1:] == asked.questions[order][:-1]
     lengths = np.diff(order)[same].astype(np.float64)
@@ -129,8 +129,8 @@ def bound_ms(workload: Workload, asked: Stream) -> float:
     return float((worths[best] * np.clip(left / lengths[best], 0.0, 1.0)).sum())
 
 
-def one(order: str, seed: int, workload: Workload) -> dict[str, Any]:
-    """One order over the stream of one seed, `bound` among them: shares of what a cache without bounds saves."""
+def run_order(order: str, seed: int, workload: Workload) -> dict[str, Any]:
+    """Run one order over the stream of one seed, `bound` among them: shares of what a cache without bounds saves."""
     asked = stream(workload, seed)
     most = without_bounds(asked)
     if order == BOUND:
@@ -141,7 +141,7 @@ def one(order: str, seed: int, workload: Workload) -> dict[str, Any]:
 
 
 def run(workload: Workload, seeds: Iterable[int], jobs: int, advance: Callable[[], None]) -> dict[str, Any]:
-    """All figures; the same for the same workload and seeds. `advance` hears of each of the runs done.
+    """Run the bench: all figures; the same for the same workload and seeds. `advance` hears of each of the runs done.
 
     Raises BadInput for streams in which nothing is asked twice.
     """
@@ -153,7 +153,7 @@ def run(workload: Workload, seeds: Iterable[int], jobs: int, advance: Callable[[
     results = []
     # A fresh interpreter each: nothing of this process is shared with them.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        for each in pool.map(partial(_one, workload), plan):
+        for each in pool.map(partial(_run_one, workload), plan):
             results.append(each)
             advance()
     return figures(workload, seeds, results)
@@ -186,7 +186,7 @@ def figures(workload: Workload, seeds: list[int], results: list[dict[str, Any]])
 
 
 def rows(found: dict[str, Any]) -> Iterable[tuple[str, ...]]:
-    """The figures for people: order, cost saved, its spread, hits, how much `value` saves of it."""
+    """Table rows: order, cost saved, its spread, hits, how much `value` saves of it."""
     for order, each in found["orders"].items():
         saved, hits, ratio = each["cost_saved"], each.get("hits"), found["value_over"].get(order)
         yield (
@@ -199,8 +199,8 @@ def rows(found: dict[str, Any]) -> Iterable[tuple[str, ...]]:
         )
 
 
-def _one(workload: Workload, run: tuple[str, int]) -> dict[str, Any]:
-    return one(*run, workload)
+def _run_one(workload: Workload, run: tuple[str, int]) -> dict[str, Any]:
+    return run_order(*run, workload)
 
 
 def _ratio(value: dict[str, Any], other: dict[str, Any]) -> float:

@@ -55,7 +55,7 @@ PLACES = ("the cloud folder", "my mailbox", "the team space", "our archive", "th
 
 
 class Layout(NamedTuple):
-    """Where the entries stand."""
+    """Layout: how many namespaces the entries are spread over."""
 
     namespaces: int
     entries: int
@@ -67,7 +67,7 @@ class Layout(NamedTuple):
 
 
 def measure(units: Floats, layout: Layout, queries: int, seed: int, tell: Callable[[str], None]) -> dict[str, Any]:
-    """All figures of one layout over unit vectors (entries, dim)."""
+    """Measure one layout: all figures over unit vectors (entries, dim)."""
     folder = Path(tempfile.mkdtemp(prefix="refrain-bench-"))
     try:
         tell(f"filling {layout.entries} entries in {layout.namespaces} namespaces")
@@ -184,7 +184,7 @@ def _reworded(generator: np.random.Generator, units: Floats) -> tuple[int, Float
 def _bare_index(shard: Shard, units: Floats, layout: Layout) -> Any:
     """The hnswlib index over all entries: the shard's own when it has one, so that both are as large."""
     if layout.namespaces == 1:
-        own = shard.entries.graph(namespace_of("acme", "code", EMBEDDER, layout.context(0)))
+        own = shard.entries.hnsw(namespace_of("acme", "code", EMBEDDER, layout.context(0)))
         if own is not None:
             return own
     bare = hnswlib.Index(space="ip", dim=units.shape[1])
@@ -273,7 +273,7 @@ def _warm(folder: Path) -> None:
 
 
 def _rss() -> int:
-    """Bytes resident now; where the system does not tell, the most there ever were."""
+    """Resident memory (bytes) now; where the system does not tell, the most there ever were."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -283,7 +283,7 @@ def _rss() -> int:
 
 def sweep(units: Floats, seed: int, sizes: Sequence[int] = SWITCH_SIZES) -> Iterator[dict[str, float]]:
     """For each size up to that of the unit vectors (entries, dim): the median (us) of a scan and of an HNSW query."""
-    from refrain.streams.shard.index.vector_tables import Query, Table, Tables
+    from refrain.streams.shard.index.vector_tables import QueryVector, Table, Tables
 
     generator = np.random.default_rng(seed)
     for size in (each for each in sizes if each <= len(units)):
@@ -292,9 +292,9 @@ def sweep(units: Floats, seed: int, sizes: Sequence[int] = SWITCH_SIZES) -> Iter
         graph[0].become_ann(graph[1], Limits().ef)
         for row in range(size):
             for tables, table in (scan, graph):
-                tables.add(table, row, Query.of(quantise(units[row])))
+                tables.add(table, row, QueryVector.of(quantise(units[row])))
         for _ in range(300):
-            query = Query.of(quantise(units[int(generator.integers(size))]))
+            query = QueryVector.of(quantise(units[int(generator.integers(size))]))
             for name, (tables, table) in (("scan", scan), ("hnsw", graph)):
                 started = time.perf_counter()
                 tables.search(table, query, Limits().candidates, THRESHOLD, Limits().ef)

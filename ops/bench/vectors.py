@@ -1,4 +1,4 @@
-"""Question vectors for benches: real ones where a model is there, and more of their kind by small seeded turns."""
+"""Question vectors for benches: embedded ones, multiplied by small seeded rotations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ASK = "How do I|What is the best way to|Can you show me how to|Why is it hard t
 
 
 class Vectors(NamedTuple):
-    """Unit vectors (n, dim), and a line that says what they are."""
+    """Unit vectors (n, dim), and a line that describes them."""
 
     units: Floats
     data: str
@@ -51,10 +51,12 @@ def question_vectors(
 ) -> Vectors:
     """`count` unit vectors of questions.
 
-    From a file (a question a line, or JSON lines with a text field, also gzipped) or, without one, questions made of
-    words. Raises WrongSetup for a file without questions.
+    From a file (a question a line, or JSON lines with a text field, also gzipped) or, without one, synthetic
+    questions. Raises WrongSetup for a file without questions.
     """
-    texts = list(dict.fromkeys(read_questions(questions) if questions else _made()))[: min(count, EMBEDDED_MAX)]
+    texts = list(dict.fromkeys(read_questions(questions) if questions else _synthetic_questions()))[
+        : min(count, EMBEDDED_MAX)
+    ]
     if not texts:
         raise WrongSetup(f"{questions} holds no questions: one a line, or JSON with one of {', '.join(TEXT_FIELDS)}")
     embedder = load_embedder(embedding, cache_dir)
@@ -68,7 +70,7 @@ def question_vectors(
 
 
 def turned(units: Floats, count: int, seed: int, turn: float = TURN) -> Floats:
-    """`count` unit vectors near given ones (n, dim), which are taken in turn."""
+    """Rotate: `count` unit vectors near given ones (n, dim), which are taken in turn."""
     generator = np.random.default_rng(seed)
     base = units[np.arange(count) % len(units)]
     noise = generator.normal(size=base.shape).astype(np.float32)
@@ -91,7 +93,7 @@ def read_questions(path: Path) -> Iterator[str]:
             raise BadInput(f"{path}, line {number} cannot be read: {error}") from error
 
 
-def _made() -> Iterator[str]:
+def _synthetic_questions() -> Iterator[str]:
     for how in HOW:
         for what in WHAT:
             for do in DO:

@@ -1,1 +1,1 @@
-"""`refrain categories`."""
+"""`refrain categories`: training and testing of the category classifier."""

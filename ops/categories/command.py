@@ -1,4 +1,4 @@
-"""`refrain categories`: build the classifier from examples, and test it on others."""
+"""`refrain categories`: train the category classifier from examples, and test it on others."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from refrain.ops.terminal.options import settings_of
 from refrain.streams.errors import BadInput
 
 if TYPE_CHECKING:
-    from refrain.ops.categories.examples import Example, Taken
-    from refrain.ops.categories.figures import Figures
+    from refrain.ops.categories.examples import Example, ReadExamples
+    from refrain.ops.categories.figures import ClassifierFigures
     from refrain.streams.models.category_artifact import Artefact
     from refrain.streams.models.embedder import Embedder
     from refrain.streams.settings import Settings
@@ -86,8 +86,7 @@ def train(
     --train train --train oos_train --validation val --validation oos_val --out categories.json
     """
     from refrain.ops.categories.examples import digest, unique
-    from refrain.ops.categories.train import material
-    from refrain.ops.categories.train import train as trained
+    from refrain.ops.categories.train import build_artefact, material
     from refrain.streams.models.category_artifact import write
 
     taken = _read(examples, text, category, label, split, outside_when)
@@ -97,11 +96,11 @@ def train(
     vectors = _vectors(embedder, given)
     kept = [(example, vector) for example, vector in zip(given, vectors, strict=True) if vector is not None]
     found = material([vector for _, vector in kept], [example for example, _ in kept])
-    artefact = trained(found, embedder.identity, digest([example for example, _ in kept]), keep, output.hint)
+    artefact = build_artefact(found, embedder.identity, digest([example for example, _ in kept]), keep, output.hint)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(write(artefact))
     figures = _figures(artefact, embedder, validate) if validate else None
-    _tell_made(artefact, out, figures, as_json)
+    _print_trained(artefact, out, figures, as_json)
 
 
 @categories.command("test")
@@ -140,32 +139,32 @@ def measure(
     check_embedder(held, embedder.identity, str(artefact))
     figures = _figures(held, embedder, asked)
     if as_json:
-        output.emit({"artefact": held.version, "examples": len(asked), **figures.plain()})
+        output.emit({"artefact": held.version, "examples": len(asked), **figures.to_json()})
         return
     output.hint(f"artefact {held.version}, {output.counted(len(asked), 'example')}")
-    _tell(figures)
+    _print_figures(figures)
 
 
 def _read(
     path: Path, text: str, category: str, label: str | None, split: str | None, outside_when: str | None
-) -> Taken:
-    from refrain.ops.categories.examples import Fields, read_examples
+) -> ReadExamples:
+    from refrain.ops.categories.examples import ExampleFields, read_examples
 
     field, equals, value = (outside_when or "").partition("=")
     if outside_when is not None and not (field and equals):
         raise typer.BadParameter("expected FIELD=VALUE", param_hint="--outside-when")
-    fields = Fields(text, category, label, split, None if outside_when is None else (field, value))
-    return _told(read_examples(path, fields))
+    fields = ExampleFields(text, category, label, split, None if outside_when is None else (field, value))
+    return _report_problems(read_examples(path, fields))
 
 
 def _outside(path: Path | None, text: str) -> list[Example]:
     from refrain.ops.categories.examples import read_outside
 
-    return [] if path is None else _told(read_outside(path, text)).of(())
+    return [] if path is None else _report_problems(read_outside(path, text)).of(())
 
 
-def _told(taken: Taken) -> Taken:
-    """The same, with what could not be read told on stderr."""
+def _report_problems(taken: ReadExamples) -> ReadExamples:
+    """Print the unreadable lines on stderr; returns its argument."""
     for problem in taken.problems[:PROBLEMS_SHOWN]:
         output.hint(problem)
     more = len(taken.problems) - PROBLEMS_SHOWN
@@ -174,8 +173,8 @@ def _told(taken: Taken) -> Taken:
     return taken
 
 
-def _part(taken: Taken, parts: Sequence[str] | None, split: str | None, path: Path) -> list[Example]:
-    """The examples of the parts named, all where none is."""
+def _part(taken: ReadExamples, parts: Sequence[str] | None, split: str | None, path: Path) -> list[Example]:
+    """Examples of the named splits, all where none is named."""
     if parts and split is None:
         raise typer.BadParameter("say which field tells the part", param_hint="--split")
     for part in parts or ():
@@ -203,17 +202,17 @@ def _vectors(embedder: Embedder, examples: Sequence[Example]) -> list[Ints | Non
     return vectors
 
 
-def _figures(artefact: Artefact, embedder: Embedder, examples: Sequence[Example]) -> Figures:
+def _figures(artefact: Artefact, embedder: Embedder, examples: Sequence[Example]) -> ClassifierFigures:
     from refrain.ops.categories.figures import figures
     from refrain.streams.models.category_classifier import Categories
 
     return figures(Categories(artefact), examples, _vectors(embedder, examples))
 
 
-def _tell_made(artefact: Artefact, path: Path, figures: Figures | None, as_json: bool) -> None:
+def _print_trained(artefact: Artefact, path: Path, figures: ClassifierFigures | None, as_json: bool) -> None:
     made = artefact.made
     if as_json:
-        validation = None if figures is None else figures.plain()
+        validation = None if figures is None else figures.to_json()
         output.emit({"version": artefact.version, "path": str(path), "floor": artefact.floor,
                      **made.model_dump(mode="json"), "validation": validation})  # fmt: skip
         return
@@ -226,12 +225,12 @@ def _tell_made(artefact: Artefact, path: Path, figures: Figures | None, as_json:
     output.hint(f"on held-out folds it keeps {made.held_out_kept:.1%} of the questions and rejects {rejects}")
     output.say(f"{artefact.version}\t{path}")
     if figures is not None:
-        _tell(figures)
+        _print_figures(figures)
 
 
-def _tell(figures: Figures) -> None:
-    from refrain.ops.categories.figures import TITLES, matrix, said
+def _print_figures(figures: ClassifierFigures) -> None:
+    from refrain.ops.categories.figures import TITLES, matrix, share_text
 
-    output.table(("figure", "share"), [(title, said(getattr(figures, name))) for name, title in TITLES.items()])
+    output.table(("figure", "share"), [(title, share_text(getattr(figures, name))) for name, title in TITLES.items()])
     columns, rows = matrix(figures)
     output.table(columns, rows, title="who is taken for whom")

@@ -1,4 +1,4 @@
-"""Examples of categories from files of JSON lines: read line by line, each mistake named, the rest goes on."""
+"""Reads labelled examples from JSON lines: each mistake is named, the rest goes on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEXT_CHARS_MAX = 100_000
 
 
 class Example(NamedTuple):
-    """A text and where it belongs; `category` None: nowhere."""
+    """Example: a text and its category; None: out of scope."""
 
     text: str
     category: str | None
@@ -28,8 +28,8 @@ class Example(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Fields:
-    """Where a line says what."""
+class ExampleFields:
+    """Field names of a line."""
 
     text: str
     category: str
@@ -40,8 +40,8 @@ class Fields:
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What was read of a file: (split, example) in its order, and one line a mistake."""
+class ReadExamples:
+    """Examples read from a file: (split, example) in its order, and one line a mistake."""
 
     rows: tuple[tuple[str | None, Example], ...]
     problems: tuple[str, ...]
@@ -51,18 +51,18 @@ class Taken:
         return [example for split, example in self.rows if not splits or split in splits]
 
 
-def read_examples(path: Path, fields: Fields) -> Taken:
-    """The examples of a file, .gz or plain. Raises BadInput when it cannot be read or holds none."""
+def read_examples(path: Path, fields: ExampleFields) -> ReadExamples:
+    """Read the examples of a file, .gz or plain. Raises BadInput when it cannot be read or holds none."""
     return _read(path, lambda found: _row(found, fields))
 
 
-def read_outside(path: Path, text: str) -> Taken:
-    """The texts of a file, as examples that belong nowhere. Raises BadInput like `read_examples`."""
+def read_outside(path: Path, text: str) -> ReadExamples:
+    """Read the texts of a file as out-of-scope examples. Raises BadInput like `read_examples`."""
     return _read(path, lambda found: (None, Example(_text_of(found, text), None, None)))
 
 
 def unique(examples: Sequence[Example]) -> list[Example]:
-    """The examples without those whose text stands before, whatever these say."""
+    """Deduplicate examples by text; the first of each text stays."""
     first: dict[str, Example] = {}
     for example in examples:
         first.setdefault(example.text.strip(), example)
@@ -77,7 +77,7 @@ def digest(examples: Sequence[Example]) -> str:
     return hashed.hexdigest()
 
 
-def _read(path: Path, row: Callable[[Row], tuple[str | None, Example]]) -> Taken:
+def _read(path: Path, row: Callable[[Row], tuple[str | None, Example]]) -> ReadExamples:
     taken: list[tuple[str | None, Example]] = []
     bad: list[BadLine] = []
     for number, found in rows(whole_lines_of(path), bad):
@@ -88,10 +88,10 @@ def _read(path: Path, row: Callable[[Row], tuple[str | None, Example]]) -> Taken
     problems = [f"{path}, line {number}: {why}" for number, why in bad]
     if not taken:
         raise BadInput(f"{path} holds no example" + (f": {problems[0]}" if problems else ""))
-    return Taken(tuple(taken), tuple(problems))
+    return ReadExamples(tuple(taken), tuple(problems))
 
 
-def _row(found: Row, fields: Fields) -> tuple[str | None, Example]:
+def _row(found: Row, fields: ExampleFields) -> tuple[str | None, Example]:
     split = None if fields.split is None else str(_field(found, fields.split))
     text = _text_of(found, fields.text)
     category = _category_of(found, fields)
@@ -101,7 +101,7 @@ def _row(found: Row, fields: Fields) -> tuple[str | None, Example]:
     return split, Example(text, category, label)
 
 
-def _category_of(found: Row, fields: Fields) -> str | None:
+def _category_of(found: Row, fields: ExampleFields) -> str | None:
     if fields.outside_when is not None:
         field, value = fields.outside_when
         if str(found.get(field)) == value:

@@ -1,4 +1,4 @@
-"""What an artefact does to examples it was not made from: shares with their intervals, and who is taken for whom."""
+"""Evaluation of a classifier artefact: shares with confidence intervals, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ TITLES = {
 """What each share of the figures is, for people."""
 
 
-class Figures(NamedTuple):
-    """What `categories test` prints."""
+class ClassifierFigures(NamedTuple):
+    """Figures that `categories test` prints."""
 
     accuracy: Share
     """In-scope questions whose likeliest category is right, above the floor or not."""
@@ -38,14 +38,14 @@ class Figures(NamedTuple):
     confusion: dict[str, dict[str, int]]
     """Counts by the true category, then by the one found."""
 
-    def plain(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """For JSON."""
-        shares = {name: _plain(value) for name, value in self._asdict().items() if isinstance(value, Share)}
+        shares = {name: _to_json(value) for name, value in self._asdict().items() if isinstance(value, Share)}
         return {**shares, "confidence": CONFIDENCE, "confusion": self.confusion}
 
 
-def figures(categories: Categories, examples: Sequence[Example], vectors: Sequence[Ints | None]) -> Figures:
-    """What the classifier says of examples. A text without a vector is uncategorised."""
+def figures(categories: Categories, examples: Sequence[Example], vectors: Sequence[Ints | None]) -> ClassifierFigures:
+    """Evaluate the classifier on examples. A text without a vector is uncategorised."""
     confusion: dict[str, Counter[str]] = {}
     likeliest_right = 0
     for example, vector in zip(examples, vectors, strict=True):
@@ -58,7 +58,7 @@ def figures(categories: Categories, examples: Sequence[Example], vectors: Sequen
     right = sum(row[true] for true, row in inside.items())
     abstained_in = sum(row[UNCATEGORISED] for row in inside.values())
     out = confusion.get(UNCATEGORISED, Counter())
-    return Figures(
+    return ClassifierFigures(
         accuracy=share(likeliest_right, total_in),
         abstained=share(abstained_in + out[UNCATEGORISED], len(examples)),
         kept_right=share(right, total_in),
@@ -68,15 +68,15 @@ def figures(categories: Categories, examples: Sequence[Example], vectors: Sequen
     )
 
 
-def said(found: Share) -> str:
-    """A share for people."""
+def share_text(found: Share) -> str:
+    """Share as people read it."""
     if found.value is None:
         return "no examples"
     return f"{found.value:.1%} ({found.part} of {found.of}; {found.low:.1%} to {found.high:.1%})"
 
 
-def matrix(figures: Figures) -> tuple[list[str], list[list[object]]]:
-    """Columns and rows of the confusion as a table: a row a true category, a column one found."""
+def matrix(figures: ClassifierFigures) -> tuple[list[str], list[list[object]]]:
+    """Confusion matrix as columns and rows: a row a true category, a column a predicted one."""
     seen = {found for row in figures.confusion.values() for found in row} | set(figures.confusion)
     names = [*sorted(seen - {UNCATEGORISED}), UNCATEGORISED]
     rows: list[list[object]] = [
@@ -87,6 +87,6 @@ def matrix(figures: Figures) -> tuple[list[str], list[list[object]]]:
     return ["is \\ found", *names], rows
 
 
-def _plain(found: Share) -> dict[str, float | int | None]:
+def _to_json(found: Share) -> dict[str, float | int | None]:
     """A share for JSON, unrounded. The value is None without any."""
     return {"value": found.value, "count": found.part, "total": found.of, "low": found.low, "high": found.high}

@@ -1,4 +1,4 @@
-"""The floor under which a question is out of scope, and the curve that it lies on."""
+"""Score floor under which a question is out of scope, and the area under the OSCR curve."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROUNDING = 1e-9
 
 
 class Floor(NamedTuple):
-    """A floor, and what it does to examples that the models had not seen."""
+    """Score floor, and what it does to held-out examples."""
 
     score: float
     kept: float
@@ -27,12 +27,11 @@ class Floor(NamedTuple):
 
 
 def area(scores: Array, right: Flags, inside: Flags) -> float:
-    """How well the score tells the examples in scope and right from those outside, 0 to 1; without any outside: the
-    share that is right.
+    """Area under the OSCR curve (0 to 1): how well the score tells right in-scope examples from those outside.
 
-    It is the area under the curve of open-set classification rate over false positives (Dhamija et al., "Reducing
-    Network Agnostophobia", NeurIPS 2018): the share of pairs of an in-scope example and one outside in which the first
-    is right and scores more.
+    Without any outside: the share that is right. The curve is the open-set classification rate over false positives
+    (Dhamija et al., "Reducing Network Agnostophobia", NeurIPS 2018); its area is the share of pairs of an in-scope
+    example and one outside in which the first is right and scores more.
     """
     if inside.all():
         return float(right.mean())

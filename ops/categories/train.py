@@ -1,4 +1,4 @@
-"""From examples to an artefact: what is fitted, and how its floor is found on examples that no model had seen.
+"""Trains the category classifier: fits models, and finds the score floor on held-out examples.
 
 All that is chosen (regularisation, how the signals are blended, the floor) is chosen on held-out folds of the examples
 given; scikit-learn works here alone, and never where questions are classified.
@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 
 
 class Material(NamedTuple):
-    """Examples in numbers. `label` is OUTSIDE for what is."""
+    """Training data as arrays. `label` is OUTSIDE for out-of-scope examples."""
 
     vectors: Array
     """Unit vectors (n, dim)."""
@@ -66,8 +66,8 @@ class Fitted(NamedTuple):
     line: tuple[Array, float] | None
 
 
-class Held(NamedTuple):
-    """What models that had not seen an example say of it: each (n,)."""
+class HeldOut(NamedTuple):
+    """Held-out predictions: what models that had not seen an example say of it; each (n,)."""
 
     category: Numbers
     energy: Array
@@ -78,7 +78,7 @@ class Held(NamedTuple):
 
 
 def material(vectors: Sequence[Ints], examples: Sequence[Example]) -> Material:
-    """Examples and their vectors of record as numbers. Raises BadInput when there are too few to fold."""
+    """Training data of examples and their vectors of record. Raises BadInput when there are too few to fold."""
     names = tuple(sorted({example.category for example in examples if example.category is not None}))
     _check_enough(names, Counter((example.category, example.label) for example in examples))
     finer = sorted({(example.category or "", example.label or "") for example in examples if example.category})
@@ -89,8 +89,8 @@ def material(vectors: Sequence[Ints], examples: Sequence[Example]) -> Material:
     return Material(unit, np.array(label), np.array([names.index(category) for category, _ in finer]), names)
 
 
-def train(found: Material, embedder: str, examples_sha256: str, keep: float, say: Say) -> Artefact:
-    """The artefact of the examples: the same one for the same examples on the same machine.
+def build_artefact(found: Material, embedder: str, examples_sha256: str, keep: float, say: Say) -> Artefact:
+    """Build the artefact of the examples: the same one for the same examples on the same machine.
 
     `keep` is the least share of in-scope questions to keep in their category; `say` is told how it goes.
     """
@@ -98,23 +98,23 @@ def train(found: Material, embedder: str, examples_sha256: str, keep: float, say
 
     # With one thread sums have one order.
     with threadpool_limits(1):
-        held, floor, blend, c = _chosen(found, keep, say)
+        held, floor, blend, c = _select_model(found, keep, say)
         fitted = fit(found, c)
     return _artefact(found, fitted, blend, floor, held, (embedder, examples_sha256, c, keep))
 
 
 def fit(found: Material, c: float) -> Fitted:
-    """All models on all examples."""
+    """Fit all models on all examples."""
     weights, biases = _labels(found, c)
     return Fitted(weights, biases, _landmarks(found), _line(found))
 
 
-def _chosen(found: Material, keep: float, say: Say) -> tuple[Held, Floor, Blend, float]:
+def _select_model(found: Material, keep: float, say: Say) -> tuple[HeldOut, Floor, Blend, float]:
     """The regularisation with which most is kept and right where most is rejected, with its blend and floor."""
-    best: tuple[float, Held, Floor, Blend, float] | None = None
-    rest = _held_rest(found)
+    best: tuple[float, HeldOut, Floor, Blend, float] | None = None
+    rest = _held_out_signals(found)
     for c in REGULARISATIONS:
-        held = _held(found, c, rest)
+        held = _held_out(found, c, rest)
         blend = _blend(found, held)
         scores, right = _scores(held, blend), held.category == found.category
         merit = area(scores, right, found.inside)
@@ -126,7 +126,7 @@ def _chosen(found: Material, keep: float, say: Say) -> tuple[Held, Floor, Blend,
     return best[1:]
 
 
-def _held_rest(found: Material) -> tuple[Array, Array, Numbers]:
+def _held_out_signals(found: Material) -> tuple[Array, Array, Numbers]:
     """The signals that no regularisation changes, of each example by models of the other folds, and its fold."""
     nearest, outside = np.zeros(len(found.label)), np.zeros(len(found.label))
     fold = np.zeros(len(found.label), dtype=np.intp)
@@ -139,12 +139,12 @@ def _held_rest(found: Material) -> tuple[Array, Array, Numbers]:
     return nearest, outside, fold
 
 
-def _held(found: Material, c: float, rest: tuple[Array, Array, Numbers]) -> Held:
+def _held_out(found: Material, c: float, rest: tuple[Array, Array, Numbers]) -> HeldOut:
     category, energy = np.zeros(len(found.label), dtype=np.intp), np.zeros(len(found.label))
     for part, out in _folds(found):
         weights, biases = _labels(part, c)
         category[out], energy[out] = likeliest(found.vectors[out] @ weights.T + biases, found.category_of)
-    return Held(category, energy, *rest)
+    return HeldOut(category, energy, *rest)
 
 
 def likeliest(logits: Array, category_of: Numbers) -> tuple[Numbers, Array]:
@@ -211,8 +211,8 @@ def _centres(vectors: Array, count: int) -> Array:
     return centres
 
 
-def _blend(found: Material, held: Held) -> Blend:
-    """How much each signal counts: by logistic regression where examples outside are given, else evenly."""
+def _blend(found: Material, held: HeldOut) -> Blend:
+    """Weights of the signals: by logistic regression where examples outside are given, else evenly."""
     columns = np.stack([held.energy, held.nearest, held.outside], axis=1)
     mean, spread = columns[found.inside].mean(axis=0), columns[found.inside].std(axis=0)
     spread = np.where(spread == 0, 1.0, spread)
@@ -228,7 +228,7 @@ def _blend(found: Material, held: Held) -> Blend:
     return Blend(energy=energy, nearest=nearest, outside=outside, bias=bias - float(plain @ mean))
 
 
-def _scores(held: Held, blend: Blend) -> Array:
+def _scores(held: HeldOut, blend: Blend) -> Array:
     scores: Array = (
         blend.energy * held.energy + blend.nearest * held.nearest + blend.outside * held.outside + blend.bias
     )
@@ -236,7 +236,7 @@ def _scores(held: Held, blend: Blend) -> Array:
 
 
 def _artefact(
-    found: Material, fitted: Fitted, blend: Blend, floor: Floor, held: Held, told: tuple[str, str, float, float]
+    found: Material, fitted: Fitted, blend: Blend, floor: Floor, held: HeldOut, told: tuple[str, str, float, float]
 ) -> Artefact:
     embedder, examples_sha256, c, keep = told
     right = (held.category == found.category)[found.inside]

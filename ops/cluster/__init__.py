@@ -1,1 +1,1 @@
-"""How a command reaches the cluster and reads its topics."""
+"""Cluster access of the commands: connection, lag, scan and tail of topics."""

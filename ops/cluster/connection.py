@@ -1,4 +1,4 @@
-"""The cluster as the commands see it: is it there, and who administers it."""
+"""Connection of the commands to the cluster: reachability and the admin client."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ AWAY = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaErro
 
 
 def client(settings: Settings) -> dict[str, Any]:
-    """Connection properties of a command: what goes wrong is said in one line, not by the library."""
+    """Client properties of a command: the library logs nothing; errors end in one line."""
     return {**connection(settings), "log_level": 0}
 
 
 def create_client(make: Callable[[dict[str, Any]], C], properties: dict[str, Any]) -> C:
-    """A client of librdkafka. Raises WrongSetup when it does not take its properties."""
+    """Create a client of librdkafka. Raises WrongSetup when it does not take its properties."""
     try:
         return make(properties)
     except KafkaException as problem:
@@ -32,7 +32,7 @@ def create_client(make: Callable[[dict[str, Any]], C], properties: dict[str, Any
 
 
 def reach(settings: Settings) -> AdminClient:
-    """An administrator of a cluster that answers. Raises Unreachable or WrongSetup."""
+    """Admin client of a cluster that answers. Raises Unreachable or WrongSetup."""
     admin = create_client(AdminClient, client(settings))
     try:
         admin.list_topics(timeout=settings.connect_timeout_ms / 1_000)
@@ -42,7 +42,7 @@ def reach(settings: Settings) -> AdminClient:
 
 
 def missing(settings: Settings, topic: str, error: KafkaError | None = None) -> WrongSetup:
-    """What to say of a topic (its whole name) that the cluster does not show; `error` is what it said of it."""
+    """Error for a topic (its whole name) that the cluster does not show; `error` is the cluster's."""
     denied = None if error is None else forbidden(error, f"looking at topic {topic}")
     return denied or WrongSetup(
         f"topic {topic} does not exist, or this user may not see it: run `refrain topics create`"
@@ -51,7 +51,7 @@ def missing(settings: Settings, topic: str, error: KafkaError | None = None) -> 
 
 
 def unreachable(settings: Settings, problem: KafkaException) -> ClusterFailed | Forbidden:
-    """What to say when the cluster does not answer, or does not allow it."""
+    """Error for a cluster that does not answer, or does not allow it."""
     error: KafkaError = problem.args[0]
     denied = forbidden(error, f"asking the broker at {settings.kafka} ({error.str()})")
     if denied is not None:

@@ -1,4 +1,4 @@
-"""How far a consumer group is behind its topic."""
+"""Consumer lag: how far a group is behind its topic."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ READ_S = 5.0
 
 @dataclass(frozen=True)
 class Behind:
-    """Records between a group's positions and the ends; `members` of 0 says that nobody works on them."""
+    """Lag: records between a group's positions and the ends; `members` of 0 says that nobody works on them."""
 
     records: int
     members: int
 
 
 def behind(admin: AdminClient, settings: Settings, group: str, topic: str) -> Behind:
-    """How far `group` is behind `topic` (names of the table). Raises ClusterFailed or WrongSetup."""
+    """Lag of `group` on `topic` (names of the table). Raises ClusterFailed or WrongSetup."""
     name, group_id = settings.prefix + topic, settings.prefix + group
     try:
         found = admin.list_topics(name, timeout=ADMIN_S).topics[name]

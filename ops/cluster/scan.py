@@ -1,4 +1,4 @@
-"""Reading whole topics, with a bar on a terminal."""
+"""Scans whole topics, with a progress bar on a terminal."""
 
 from __future__ import annotations
 

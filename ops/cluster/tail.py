@@ -1,4 +1,4 @@
-"""Reading a topic without a group: from an end or the start, for as long as the reader wants."""
+"""Tails a topic without a consumer group: from its end or start, until stopped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POLL_S = 0.2
 def follow(
     settings: Settings, topic: str, *, from_start: bool = False, stop: Callable[[], bool] = lambda: False
 ) -> Iterator[Message]:
-    """Committed records of a topic as they come, until `stop`. Raises Unreachable, ClusterFailed or WrongSetup."""
+    """Follow a topic: committed records as they come, until `stop`. Raises Unreachable, ClusterFailed or WrongSetup."""
     name = settings.prefix + topic
     consumer = create_client(
         Consumer,

@@ -1,4 +1,4 @@
-"""Files that travel with Refrain: policies to start from, and dashboards.
+"""Packaged resources: policies to start from, and dashboards.
 
 There is one copy of each. A checkout has them in `infra/`; the wheel carries that folder's files as `shipped/`.
 """

@@ -43,7 +43,7 @@ def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Set
     try:
         settings = Settings.model_validate(merge(from_file, from_env))
     except ValidationError as error:
-        problems += [_described(issue, from_env, path) for issue in error.errors(include_url=False)]
+        problems += [_problem_line(issue, from_env, path) for issue in error.errors(include_url=False)]
     if problems:
         raise WrongSetup("wrong settings\n" + "\n".join(f"  {line}" for line in problems))
     return settings
@@ -68,7 +68,7 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
 
 
 def merge(under: Tree, over: Tree) -> Tree:
-    """`under` with the values of `over` in it, table by table."""
+    """Merge `over` into `under`, table by table; `over` wins."""
     both = dict(under)
     for key, value in over.items():
         mine = both.get(key)
@@ -76,17 +76,17 @@ def merge(under: Tree, over: Tree) -> Tree:
     return both
 
 
-def _described(issue: Any, from_env: Tree, path: Path | None) -> str:
+def _problem_line(issue: Any, from_env: Tree, path: Path | None) -> str:
     key: Key = tuple(str(part) for part in issue["loc"])
-    where = _where(key, from_env, path)
+    where = _origin(key, from_env, path)
     if issue["type"] == "extra_forbidden":
         siblings = [known[-1] for known, _ in fields(Settings) if known[:-1] == key[:-1]]
         return f"{where}: no such key{_nearest(key[-1], siblings)}"
     expected = issue["msg"][0].lower() + issue["msg"][1:]
-    return f"{where}: {expected}{_shown(key, issue['input'])}"
+    return f"{where}: {expected}{_shown_value(key, issue['input'])}"
 
 
-def _where(key: Key, from_env: Tree, path: Path | None) -> str:
+def _origin(key: Key, from_env: Tree, path: Path | None) -> str:
     """The variable when the environment set the key, else the key in the file."""
     branch: Any = from_env
     for part in key:
@@ -98,7 +98,7 @@ def _where(key: Key, from_env: Tree, path: Path | None) -> str:
     return f"{variable(key[:1])}: {'.'.join(key[1:])}" if key[0] == "connection" and key[1:] else variable(key)
 
 
-def _shown(key: Key, value: object) -> str:
+def _shown_value(key: Key, value: object) -> str:
     """The wrong value, unless it may be a secret."""
     field = field_of(key)
     if field is None or is_secret(field) or key[0] == "connection" or isinstance(value, dict):

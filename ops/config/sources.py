@@ -1,4 +1,4 @@
-"""Where settings come from: the environment and a TOML file, each read into a tree of keys.
+"""Sources of settings: the environment and a TOML file, each read into a tree of keys.
 
 A secret may stand in a file of its own: `KEY_file` beside where `KEY` would stand.
 """

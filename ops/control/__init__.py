@@ -1,1 +1,1 @@
-"""All that sends a command to `control` and waits until it is in force."""
+"""Control commands: sent to `control`, and awaited until in force."""

@@ -1,4 +1,4 @@
-"""Who has acknowledged a command, and who has not yet. Pure: the broker's side of it is `command_order`."""
+"""Acknowledgements of a command: who has acknowledged it, and who is missing. Pure; `client` does the I/O."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ NAMED_MAX = 12
 
 
 class GroupProgress(NamedTuple):
-    """A consumer group as the broker has it."""
+    """Consumer group as the broker reports it."""
 
     members: frozenset[str] = frozenset()
     settled: bool = True
-    """False while it is being shared out anew: then nobody knows who its members will be."""
+    """False while it rebalances: then nobody knows who its members will be."""
 
 
 class Workers(NamedTuple):
-    """Of one processor's workers."""
+    """Workers of one processor that have not acknowledged, of how many."""
 
     missing: int
     of: int
@@ -32,7 +32,7 @@ class Workers(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What is still missing."""
+    """Progress of a command: the acknowledgements still missing."""
 
     shards_missing: tuple[int, ...]
     shards: int
@@ -43,14 +43,14 @@ class Progress(NamedTuple):
         """Whether everybody acts by the command."""
         return not self.shards_missing and all(each.settled and not each.missing for each in self.workers.values())
 
-    def progress(self) -> str:
-        """How far it is, on one line."""
+    def summary(self) -> str:
+        """Progress on one line."""
         parts = [f"{self.shards - len(self.shards_missing)} of {counted(self.shards, 'shard')}"]
         parts += [f"{each.of - each.missing} of {each.of} {name}" for name, each in self.workers.items()]
         return ", ".join(parts)
 
     def missing(self) -> str:
-        """What is missing, as a clause; empty when nothing is."""
+        """Missing acknowledgements as a clause; empty when there are none."""
         silent = [_shards(self.shards_missing, self.shards)] if self.shards_missing else []
         silent += [f"{w.missing} of {counted(w.of, f'{name} worker')}" for name, w in self.workers.items() if w.missing]
         count = len(self.shards_missing) + sum(each.missing for each in self.workers.values())
@@ -60,14 +60,14 @@ class Progress(NamedTuple):
 
 
 class Acknowledged:
-    """What was said of one command, taken from the records of `acknowledgements`."""
+    """Acknowledgements of one command, collected from the records of `acknowledgements`."""
 
     def __init__(self, version: int) -> None:
         self._version = version
         self._done: set[tuple[str, str]] = set()
 
-    def take(self, value: bytes | None) -> None:
-        """One record; one that cannot be read is nobody's acknowledgement."""
+    def add(self, value: bytes | None) -> None:
+        """Add one record; one that cannot be read is nobody's acknowledgement."""
         if value is None:
             return
         try:
@@ -77,8 +77,8 @@ class Acknowledged:
         if said.version >= self._version:
             self._done.add((said.processor, said.worker))
 
-    def standing(self, partitions: Iterable[int], groups: Mapping[str, GroupProgress]) -> Progress:
-        """Against the shards and the groups (by processor) as they are now."""
+    def progress(self, partitions: Iterable[int], groups: Mapping[str, GroupProgress]) -> Progress:
+        """Progress against the shards and the groups (by processor) as they are now."""
         numbers = sorted(partitions)
         return Progress(
             shards_missing=tuple(number for number in numbers if (SHARD, str(number)) not in self._done),

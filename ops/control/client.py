@@ -1,4 +1,4 @@
-"""A command on its way: placed on `control`, and waited for until everybody acts by it or govern has refused it."""
+"""Control client: sends a command to `control` and waits until everybody acts by it or govern refuses it."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
     from refrain.streams.settings import Settings
 
 SEND_S = 15.0
-LOOK_S = 0.1
+POLL_S = 0.1
 ADMIN_S = 10.0
 CONTROL = "control"
-GRAVES = "dead-letters"
+DEAD_LETTERS = "dead-letters"
 ACKNOWLEDGEMENTS = "acknowledgements"
-KEEPERS = ("classify", "populate")
-"""Processors whose workers act by a policy before and after the shards."""
+POLICY_FOLLOWERS = ("classify", "populate")
+"""Processors beside the shards whose workers follow policies, and acknowledge them."""
 NOBODY = frozenset({ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD})
 
 
 class ControlClient:
-    """One command at a time, from looking at what is in force to seeing everybody act by it."""
+    """Control client for one command at a time."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises Unreachable when no broker answers."""
+        """Connect. Raises Unreachable when no broker answers."""
         self._admin = reach(settings)
         self._settings = settings
         self._cluster = KafkaCluster(settings)
         self._watch = PolicyWatch(self._cluster)
-        self._tails: dict[str, _Tail] = {}
+        self._topic_tails: dict[str, _Tail] = {}
         self._offset = -1
-        self._said = Acknowledged(0)
-        self._keepers: tuple[str, ...] = ()
+        self._acknowledged = Acknowledged(0)
+        self._policy_followers: tuple[str, ...] = ()
 
     @property
     def cluster(self) -> KafkaCluster:
@@ -57,45 +57,45 @@ class ControlClient:
 
     def send(self, command: Given) -> int:
         """Send the command; returns its offset, which is its version. Raises SendFailed or WrongSetup."""
-        self._tails = {topic: _Tail(self._cluster, topic) for topic in (GRAVES, ACKNOWLEDGEMENTS)}
+        self._topic_tails = {topic: _Tail(self._cluster, topic) for topic in (DEAD_LETTERS, ACKNOWLEDGEMENTS)}
         self._offset = _send(self._settings, command.encode())
-        self._said = Acknowledged(self._offset)
-        self._keepers = KEEPERS if isinstance(command, SetPolicy) else ()
+        self._acknowledged = Acknowledged(self._offset)
+        self._policy_followers = POLICY_FOLLOWERS if isinstance(command, SetPolicy) else ()
         return self._offset
 
     def follow(self, version: int) -> None:
-        """Go on with a policy that was placed before: `wait` counts what was acknowledged since."""
-        self._tails = {
-            GRAVES: _Tail(self._cluster, GRAVES),
+        """Follow a policy that was sent before: `wait` counts its acknowledgements from the start of the topic."""
+        self._topic_tails = {
+            DEAD_LETTERS: _Tail(self._cluster, DEAD_LETTERS),
             ACKNOWLEDGEMENTS: _Tail(self._cluster, ACKNOWLEDGEMENTS, from_start=True),
         }
         self._offset = version
-        self._said = Acknowledged(version)
-        self._keepers = KEEPERS
+        self._acknowledged = Acknowledged(version)
+        self._policy_followers = POLICY_FOLLOWERS
 
-    def wait(self, timeout_s: float, told: Callable[[Progress], None] = lambda standing: None) -> int:
+    def wait(self, timeout_s: float, on_progress: Callable[[Progress], None] = lambda progress: None) -> int:
         """Wait until every shard, and for a policy every worker, acts by the command; returns its version.
 
-        `told` hears how far it is at every look. Raises CommandRefused with govern's reason, or ClusterFailed naming
+        `on_progress` hears of each poll. Raises CommandRefused with govern's reason, or ClusterFailed naming
         what is missing after `timeout_s`; the command stands then, and is taken when they run.
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            self._look_for_refusal(deadline)
-            standing = self._look(deadline)
-            if standing.complete:
+            self._raise_if_refused(deadline)
+            progress = self._poll(deadline)
+            if progress.complete:
                 return self._offset
-            told(standing)
+            on_progress(progress)
             if time.monotonic() > deadline:
-                raise ClusterFailed(self._late(standing, timeout_s))
-            time.sleep(LOOK_S)
+                raise ClusterFailed(self._timeout_message(progress, timeout_s))
+            time.sleep(POLL_S)
 
-    def _look(self, deadline: float) -> Progress:
+    def _poll(self, deadline: float) -> Progress:
         # Members before acknowledgements: who joins in between reads the policy as it is now.
-        groups = {name: self._group(name) for name in self._keepers}
-        for record in self._tails[ACKNOWLEDGEMENTS].fresh(deadline):
-            self._said.take(record.value)
-        return self._said.standing(range(self._cluster.partitions("journal")), groups)
+        groups = {name: self._group(name) for name in self._policy_followers}
+        for record in self._topic_tails[ACKNOWLEDGEMENTS].new_records(deadline):
+            self._acknowledged.add(record.value)
+        return self._acknowledged.progress(range(self._cluster.partitions("journal")), groups)
 
     def _group(self, processor: str) -> GroupProgress:
         group_id = self._settings.prefix + processor
@@ -110,25 +110,25 @@ class ControlClient:
         members = frozenset(member.member_id for member in found.members)
         return GroupProgress(members, settled=found.state == ConsumerGroupState.STABLE)
 
-    def _look_for_refusal(self, deadline: float) -> None:
-        for record in self._tails[GRAVES].fresh(deadline):
+    def _raise_if_refused(self, deadline: float) -> None:
+        for record in self._topic_tails[DEAD_LETTERS].new_records(deadline):
             headers = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
             if headers.get(HEADER_TOPIC) == CONTROL and headers.get(HEADER_OFFSET) == str(self._offset):
                 raise CommandRefused(f"govern refused it: {headers.get(HEADER_REASON, 'no reason is given')}")
 
-    def _late(self, standing: Progress, timeout_s: float) -> str:
+    def _timeout_message(self, progress: Progress, timeout_s: float) -> str:
         stands = f"The command stands at offset {self._offset} of {self._settings.prefix}{CONTROL} and will be taken"
-        if not self._taken():
+        if not self._is_taken():
             return f"not taken after {timeout_s:g} s: is `refrain run govern` running? {stands} when govern runs"
-        return f"{standing.missing()} after {timeout_s:g} s: are they running? {stands} when they run"
+        return f"{progress.missing()} after {timeout_s:g} s: are they running? {stands} when they run"
 
-    def _taken(self) -> bool:
+    def _is_taken(self) -> bool:
         """Whether govern has carried the command out, or refused it."""
         return (group_position(self._admin, self._settings, "govern", CONTROL) or 0) > self._offset
 
 
 class _Tail:
-    """What was written to a topic since it was first looked at, or `from_start` on."""
+    """Tail of a topic: what was written since its creation here, or `from_start` on."""
 
     def __init__(self, cluster: KafkaCluster, topic: str, *, from_start: bool = False) -> None:
         self._cluster = cluster
@@ -136,12 +136,12 @@ class _Tail:
         self._next = {} if from_start else {number: end for number, (_, end) in cluster.ends(topic).items()}
         self._ends: Mapping[int, int] = dict(self._next)
 
-    def fresh(self, deadline: float) -> list[Record]:
+    def new_records(self, deadline: float) -> list[Record]:
         """Committed records not seen before. A transaction that stays open is not waited for beyond `deadline`."""
         ends = {number: end for number, (_, end) in self._cluster.ends(self._topic).items()}
         records: list[Record] = []
 
-        def late() -> bool:
+        def is_late() -> bool:
             return time.monotonic() > deadline
 
         for number, end in ends.items():
@@ -149,7 +149,7 @@ class _Tail:
             if end == self._ends.get(number, 0):
                 continue
             start = self._next.get(number, 0)
-            found = list(self._cluster.scan(self._topic, number, start, stop=late))
+            found = list(self._cluster.scan(self._topic, number, start, stop=is_late))
             self._next[number] = found[-1].offset + 1 if found else start
             records += found
         self._ends = ends
@@ -157,7 +157,7 @@ class _Tail:
 
 
 def _send(settings: Settings, value: bytes) -> int:
-    """The offset at which the command was written."""
+    """Produce the command; returns its offset."""
     done: list[tuple[KafkaError | None, int]] = []
 
     def reported(error: KafkaError | None, message: Message) -> None:

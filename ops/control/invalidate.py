@@ -1,4 +1,4 @@
-"""`refrain invalidate`: withdraw what is kept, by what it is about."""
+"""`refrain invalidate`: invalidate entries by tenant, category, source, age, id or meaning."""
 
 from __future__ import annotations
 
@@ -104,9 +104,9 @@ def invalidate(
     client = ControlClient(settings)
     if near is not None:
         command = command.model_copy(update={"near": _near(settings, near, similarity)})
-    found = _found(client.cluster, command)
+    found = _matching_entries(client.cluster, command)
     if not as_json:
-        _tell(found)
+        _print_entries(found)
     if not dry_run:
         confirm(f"Withdraw {output.counted(len(found), 'entry', 'entries')}?", yes)
     version = None if dry_run else send_and_wait(client, command, timeout)
@@ -137,7 +137,7 @@ def _read(reader: Callable[[str], T], text: str | None, option: str) -> T | None
 
 
 def _near(settings: Settings, text: str, similarity: float) -> Near:
-    """The question as the shards know questions: by the embedder of the settings, which must be that of classify."""
+    """Query by meaning: the question's vector by the embedder of the settings, which must be that of classify."""
     from refrain.schemas.base import Near
     from refrain.streams.models.loading import load_embedder
     from refrain.streams.vectors import encode, quantise
@@ -150,7 +150,7 @@ def _near(settings: Settings, text: str, similarity: float) -> Near:
     return Near(embedder=embedder.identity, vector=encode(vector), similarity=similarity)
 
 
-def _found(cluster: Cluster, command: Invalidate) -> list[MatchingEntry]:
+def _matching_entries(cluster: Cluster, command: Invalidate) -> list[MatchingEntry]:
     from refrain.ops.cluster.scan import records
     from refrain.ops.control.matching import matching, rule_of
 
@@ -163,7 +163,7 @@ def _by(found: Sequence[MatchingEntry]) -> list[dict[str, object]]:
     return [{"tenant": tenant, "category": category, "entries": n} for (tenant, category), n in sorted(counts.items())]
 
 
-def _tell(found: Sequence[MatchingEntry]) -> None:
+def _print_entries(found: Sequence[MatchingEntry]) -> None:
     output.hint(f"{output.counted(len(found), 'entry', 'entries')} would go")
     if not found:
         output.hint("answers that are on their way to a matching question are withdrawn as well")

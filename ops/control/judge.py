@@ -1,4 +1,4 @@
-"""`refrain judge`: say whether an answer was right, and see who else got it."""
+"""`refrain judge`: judge an answer right or wrong, and list who else got it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
-    from refrain.ops.control.served import ServedAnswer
+    from refrain.ops.control.same_answer import ServedAnswer
     from refrain.schemas.decisions import Decision
 
 
@@ -49,11 +49,11 @@ def judge(
     if not correct and not why:
         raise typer.BadParameter("say why the answer is wrong", param_hint="--why")
     from refrain.ops.control.client import ControlClient
-    from refrain.ops.control.served import answer_of, find, served
+    from refrain.ops.control.same_answer import answer_of, find_decision, requests_served
     from refrain.schemas.control import Judge
 
     client = ControlClient(settings_of(context))
-    found = find(client.cluster, decision, lambda: time.time_ns() // 1_000_000)
+    found = find_decision(client.cluster, decision, lambda: time.time_ns() // 1_000_000)
     if found is None:
         output.hint(
             f"no decision {decision} is in `decisions`: ids stand in responses and in `refrain watch decisions`"
@@ -65,14 +65,14 @@ def judge(
                     " of it is kept, so there is nothing to judge")  # fmt: skip
         raise typer.Exit(exit_codes.FAILED)
     version = send_and_wait(client, Judge(who=name(who), why=why, decision_id=decision, correct=correct), timeout)
-    requests = served(client.cluster, answer)
+    requests = requests_served(client.cluster, answer)
     if as_json:
-        output.emit(_plain(version, correct, answer, requests))
+        output.emit(_to_json(version, correct, answer, requests))
     else:
-        _tell(version, correct, requests)
+        _print_result(version, correct, requests)
 
 
-def _plain(version: int, correct: bool, answer: ServedAnswer, requests: Sequence[Decision]) -> dict[str, Any]:
+def _to_json(version: int, correct: bool, answer: ServedAnswer, requests: Sequence[Decision]) -> dict[str, Any]:
     keys = ("id", "time_ms", "tenant", "category", "request_id", "outcome", "reason", "similarity", "stale")
     return {
         "version": version,
@@ -83,7 +83,7 @@ def _plain(version: int, correct: bool, answer: ServedAnswer, requests: Sequence
     }
 
 
-def _tell(version: int, correct: bool, requests: Sequence[Decision]) -> None:
+def _print_result(version: int, correct: bool, requests: Sequence[Decision]) -> None:
     done = "counted as right" if correct else "withdrawn everywhere, and not kept again"
     output.hint(f"{done}, since version {version}; {output.counted(len(requests), 'request')} got this answer:")
     output.table(

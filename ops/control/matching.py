@@ -1,4 +1,4 @@
-"""Which entries an invalidation would take: those that `documents` holds, by the rule of the shards."""
+"""Dry run of an invalidation: the entries in `documents` that it would take, by the rule of the shards."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class MatchingEntry(NamedTuple):
 
 
 def rule_of(command: Invalidate, now_ms: int) -> Withdrawal:
-    """The withdrawal that the command would order if every shard took it at `now_ms`."""
+    """Withdrawal that the command would order if every shard took it at `now_ms`."""
     event = EntriesInvalidated(version=0, older_than_ms=command.older_than_ms, **command.selection())
     return ordered(event, LATER, now_ms)
 
 
 def matching(records: Iterable[Record], rule: Withdrawal, incarnation: str) -> list[MatchingEntry]:
-    """The entries that match, by shard and age, of the records of `documents` in their order. Pure.
+    """Matching entries, by shard and age, of the records of `documents` in their order. Pure.
 
     `incarnation` is the topic id of `journal`. Entries are written once and deleted once, so only those that match
     are held.

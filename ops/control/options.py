@@ -1,4 +1,4 @@
-"""What all commands to `control` have in common: who gives them, the question before, and the waiting after."""
+"""Options shared by the control commands: author, reason, confirmation, timeout; and the wait after sending."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to wait until eve
 
 
 def name(who: str | None) -> str:
-    """Who gives the command. Raises typer.BadParameter where the machine knows no name."""
+    """Author of the command. Raises typer.BadParameter where the machine knows no name."""
     if who:
         return who
     try:
@@ -29,13 +29,13 @@ def name(who: str | None) -> str:
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask, unless that was answered on the command line. Raises typer.Abort for a no."""
+    """Confirm with the user, unless that was answered on the command line. Raises typer.Abort for a no."""
     if not yes:
         typer.confirm(question, abort=True, err=True)
 
 
 def send_and_wait(client: ControlClient, command: Given, timeout_s: float) -> int:
-    """Place a command and wait until every worker acts by it; returns its version. Shows how far it is on a terminal.
+    """Send a command and wait until every worker acts by it; returns its version. Shows progress on a terminal.
 
     Raises CommandRefused, SendFailed, or ClusterFailed naming what is missing.
     """
@@ -44,9 +44,9 @@ def send_and_wait(client: ControlClient, command: Given, timeout_s: float) -> in
 
 
 def wait_in_force(client: ControlClient, timeout_s: float) -> int:
-    """Wait until every worker acts by the command that was placed; as `send_and_wait` does."""
+    """Wait until every worker acts by the command that was sent; as `send_and_wait` does."""
     shown = output.console(stderr=True)
     if not shown.is_terminal:
         return client.wait(timeout_s)
     with shown.status("sent") as status:
-        return client.wait(timeout_s, lambda standing: status.update(f"acknowledged by {standing.progress()}"))
+        return client.wait(timeout_s, lambda progress: status.update(f"acknowledged by {progress.summary()}"))

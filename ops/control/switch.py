@@ -1,4 +1,4 @@
-"""`refrain off` and `refrain on`: the cache out of the way and back, without touching what is kept."""
+"""`refrain off` and `refrain on`: switch the cache off and on, without touching its entries."""
 
 from __future__ import annotations
 

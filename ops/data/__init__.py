@@ -1,1 +1,1 @@
-"""Files of pairs and questions, their vectors, and exact intervals."""
+"""Data files of pairs and questions, their vectors, and exact confidence intervals."""

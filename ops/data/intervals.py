@@ -1,4 +1,4 @@
-"""Shares with confidence intervals, exact for counts: no normal approximation, right at 0 and at all.
+"""Confidence intervals of shares, exact for counts: no normal approximation, right at 0 and at all.
 
 The interval is Clopper and Pearson's ("The use of confidence or fiducial limits illustrated in the case of the
 binomial", Biometrika 26, 1934): its coverage is never below the confidence, whatever the true share.
@@ -24,7 +24,7 @@ class Share(NamedTuple):
     low: float
     high: float
 
-    def plain(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """For JSON, rounded to six places."""
         value = None if self.value is None else round(self.value, PLACES)
         return {
@@ -52,7 +52,7 @@ def upper(count: int, of: int, confidence: float) -> float:
 
 
 def least(budget: float, confidence: float) -> int:
-    """The fewest of which none may be false for `upper` to stay within `budget`: about 3 / budget at 95% ("rule of
+    """Smallest sample without a false one for `upper` to stay within `budget`: about 3 / budget at 95% ("rule of
     three").
     """
     guess = max(1, math.ceil(math.log1p(-confidence) / math.log1p(-budget)) - 1)

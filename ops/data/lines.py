@@ -1,4 +1,4 @@
-"""Lines of JSON objects, of which some may be bad: each bad one is named with its number, and the rest goes on."""
+"""Reads JSON lines: each bad line is named with its number, and the rest goes on."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class BadLine(NamedTuple):
     why: str
 
 
-class Fields(NamedTuple):
-    """Where a line of pairs holds what; with `positive` the label is 1 when it is one of these texts."""
+class PairFields(NamedTuple):
+    """Field names of a line of pairs; with `positive` the label is 1 when it is one of these texts."""
 
     text_a: str = "text_a"
     text_b: str = "text_b"
@@ -46,7 +46,7 @@ class Fields(NamedTuple):
     positive: tuple[str, ...] = ()
 
 
-FIELDS = Fields()
+FIELDS = PairFields()
 
 
 class Pair(NamedTuple):
@@ -60,7 +60,7 @@ class Pair(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """What a line must say to count: `relatedness>=4.5`, `entailment=NEUTRAL`."""
+    """Condition that a line must meet to count: `relatedness>=4.5`, `entailment=NEUTRAL`."""
 
     field: str
     order: str
@@ -77,7 +77,7 @@ class Condition(NamedTuple):
 
 
 def condition(text: str) -> Condition:
-    """A condition as it is written on the command line. Raises BadInput."""
+    """Parse a condition of the command line. Raises BadInput."""
     found = _CONDITION.fullmatch(text)
     if found is None:
         raise BadInput(f"{text!r} is no condition: write FIELD=VALUE, or one of != >= <= > < between them")
@@ -91,7 +91,7 @@ def condition(text: str) -> Condition:
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
-    """The lines of a file, unpacked where it is gzipped. Raises BadInput for a file that cannot be opened.
+    """Read the lines of a file, unpacked where it is gzipped. Raises BadInput for a file that cannot be opened.
 
     Raises Unreadable where a packed file breaks off: the lines before are whole.
     """
@@ -107,7 +107,7 @@ def lines_of(path: Path) -> Iterator[bytes]:
 
 
 def whole_lines_of(path: Path) -> Iterator[bytes]:
-    """The same for a file that is of no use in part. Raises BadInput also where a packed file breaks off."""
+    """Read the lines of a file that is of no use in part. Raises BadInput also where a packed file breaks off."""
     try:
         yield from lines_of(path)
     except Unreadable as error:
@@ -131,7 +131,7 @@ def rows(lines: Iterable[bytes], bad: list[BadLine]) -> Iterator[tuple[int, Row]
 
 
 def pairs(
-    lines: Iterable[bytes], fields: Fields = FIELDS, where: Sequence[Condition] = ()
+    lines: Iterable[bytes], fields: PairFields = FIELDS, where: Sequence[Condition] = ()
 ) -> tuple[list[Pair], list[BadLine]]:
     """The pairs of all good lines for which every condition holds, in order, and the bad lines."""
     good: list[Pair] = []
@@ -154,8 +154,8 @@ def check_any(good: Sequence[object], bad: Sequence[BadLine], source: str, noun:
     raise BadInput(f"{source} holds no {noun} that can be used{reasons or ': it has no lines that count'}")
 
 
-def told(bad: Sequence[BadLine]) -> dict[str, Any]:
-    """The bad lines for JSON: how many, and the first."""
+def bad_lines_summary(bad: Sequence[BadLine]) -> dict[str, Any]:
+    """Summary of the bad lines for JSON: how many, and the first."""
     return {"count": len(bad), "first": [each._asdict() for each in bad[:BAD_SHOWN]]}
 
 
@@ -177,11 +177,11 @@ def question_in(row: Row, field: str) -> str:
     text = value_of(row, field)
     if not isinstance(text, str):
         raise Unreadable(f"{field}: not a text")
-    return said(text, field)
+    return checked_text(text, field)
 
 
-def said(text: str, field: str) -> str:
-    """The text itself. Raises Unreadable for a blank one, or one that is not Unicode."""
+def checked_text(text: str, field: str) -> str:
+    """Validate a text; returns it. Raises Unreadable for a blank one, or one that is not Unicode."""
     if not text.strip():
         raise Unreadable(f"{field}: empty")
     try:
@@ -191,12 +191,12 @@ def said(text: str, field: str) -> str:
     return text
 
 
-def _pair(number: int, row: Row, fields: Fields) -> Pair:
+def _pair(number: int, row: Row, fields: PairFields) -> Pair:
     text_a, text_b = question_in(row, fields.text_a), question_in(row, fields.text_b)
     return Pair(number, text_a, text_b, _label(row, fields), row)
 
 
-def _label(row: Row, fields: Fields) -> bool:
+def _label(row: Row, fields: PairFields) -> bool:
     label = text_of_value(value_of(row, fields.label))
     if fields.positive:
         return label in fields.positive

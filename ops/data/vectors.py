@@ -1,4 +1,4 @@
-"""The vectors of record of many texts: each embedded once, in batches, and kept for the next run."""
+"""Vectors of record of many texts: each embedded once, in batches, and cached on disk for the next run."""
 
 from __future__ import annotations
 

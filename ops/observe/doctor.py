@@ -1,4 +1,4 @@
-"""`refrain doctor`: is everything as it should be, and what to do where it is not."""
+"""`refrain doctor`: health checks of the whole installation, with what to do where one fails."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def doctor(
     findings = examine(settings_of(context))
     if as_json:
         for finding in findings:
-            output.emit(finding.plain())
+            output.emit(finding.to_json())
     else:
         output.table(("check", "state", "seen", "what to do"), [(f.check, f.state, f.seen, f.do) for f in findings])
     failed = sum(f.state == "fail" for f in findings)
@@ -45,7 +45,7 @@ def doctor(
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Every check; those that need a broker are left out when none answers."""
+    """Run every check; those that need a broker are left out when none answers."""
     from refrain.ops.cluster.connection import reach
     from refrain.ops.observe import doctor_checks
 

@@ -1,4 +1,4 @@
-"""What `refrain doctor` looks at. Each check gives findings: a name, ok, warn or fail, what was seen, what to do."""
+"""Checks of `refrain doctor`. Each gives findings: a name, ok, warn or fail, what was seen, what to do."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ PROBE_S = 2.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's report."""
+    """Finding: one line of the doctor's report."""
 
     check: str
     state: Literal["ok", "warn", "fail"]
     seen: str
     do: str = ""
 
-    def plain(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, str]:
         """For JSON."""
         return asdict(self)
 
 
 def guarded(check: str, look: Callable[[], list[Finding]]) -> list[Finding]:
-    """A look that cannot be taken is a finding itself."""
+    """Run a check; one that cannot be carried out is a finding itself."""
     try:
         return look()
     except RefrainError as error:
@@ -117,7 +117,9 @@ def disk(settings: Settings) -> list[Finding]:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    seen = f"{output.size(free)} free, stores take {output.size(_taken(settings.state_dir))} in {settings.state_dir}"
+    seen = (
+        f"{output.size(free)} free, stores take {output.size(_used_bytes(settings.state_dir))} in {settings.state_dir}"
+    )
     if free < FREE_BYTES_FAIL:
         return [Finding("disk", "fail", seen, "make room, or set state_dir to another disk")]
     if free < FREE_BYTES_WARN:
@@ -190,7 +192,7 @@ def _probe(url: str) -> str:
         return f"{url} does not answer ({type(error).__name__})"
 
 
-def _taken(folder: Path) -> int:
+def _used_bytes(folder: Path) -> int:
     return sum(size for size in _sizes(folder))
 
 

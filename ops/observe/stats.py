@@ -1,4 +1,4 @@
-"""`refrain stats`: what the cache has done and holds, by category."""
+"""`refrain stats`: outcomes, size and terms in force of the cache, by category."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def stats(
 
 
 class StatsReports:
-    """The latest report of each shard; each look reads what came since the last."""
+    """Latest report of each shard; each call reads what came since the last."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -73,11 +73,11 @@ class StatsReports:
         self._latest: dict[int, ShardStats] = {}
 
     def summary(self, category: str | None) -> Summary:
-        """All reports added up. Raises WrongSetup or ClusterFailed."""
-        from refrain.ops.observe.stats_totals import summed
+        """Summary of the latest reports of all shards. Raises WrongSetup or ClusterFailed."""
+        from refrain.ops.observe.stats_totals import summarise
 
         self._read()
-        return summed(self._latest.values(), range(self._shards), category)
+        return summarise(self._latest.values(), range(self._shards), category)
 
     def _read(self) -> None:
         from pydantic import ValidationError
@@ -112,11 +112,11 @@ def _watch(reports: StatsReports, category: str | None, as_json: bool) -> None:
                 before = reports.summary(category)
         from rich.live import Live
 
-        with Live(_drawn(before, {}), console=output.console(), auto_refresh=False, screen=True) as live:
+        with Live(_render(before, {}), console=output.console(), auto_refresh=False, screen=True) as live:
             while True:
                 time.sleep(EVERY_S)
                 now, then = reports.summary(category), time.monotonic()
-                live.update(_drawn(now, rates(before, now, then - at)), refresh=True)
+                live.update(_render(now, rates(before, now, then - at)), refresh=True)
                 before, at = now, then
     except KeyboardInterrupt:
         return
@@ -124,9 +124,9 @@ def _watch(reports: StatsReports, category: str | None, as_json: bool) -> None:
 
 def _print(found: Summary, as_json: bool) -> None:
     if as_json:
-        from refrain.ops.observe.stats_totals import plain
+        from refrain.ops.observe.stats_totals import to_json
 
-        output.emit(plain(found, _now_ms()))
+        output.emit(to_json(found, _now_ms()))
         return
     from refrain.ops.observe.stats_view import about, tables
 
@@ -136,11 +136,11 @@ def _print(found: Summary, as_json: bool) -> None:
         output.hint(line)
 
 
-def _drawn(found: Summary, seen: Rates) -> RenderableType:
+def _render(found: Summary, seen: Rates) -> RenderableType:
     from refrain.ops.observe.stats_view import about, tables
     from rich.console import Group
 
-    drawn = [output.drawn(columns, cells) for columns, cells in tables(found, seen)]
+    drawn = [output.rich_table(columns, cells) for columns, cells in tables(found, seen)]
     return Group(*drawn, *about(found, _now_ms()))
 
 

@@ -1,4 +1,4 @@
-"""What all shards have done and hold, added up for people and programs. Pure."""
+"""Totals over all shards: their reports added up, for people and programs. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COUNTS = tuple(name for name in Tally.model_fields if name not in ("v", "left"))
 
 
 class Span(NamedTuple):
-    """A figure that may differ from shard to shard: the least and the most."""
+    """Span of a figure that may differ from shard to shard: least and most."""
 
     low: float
     high: float
@@ -59,8 +59,8 @@ class Summary(NamedTuple):
     withdrawing: int
 
 
-def summed(reports: Iterable[ShardStats], partitions: Iterable[int], category: str | None = None) -> Summary:
-    """The latest report of each shard, added up; of one category, or of all in the order of their names.
+def summarise(reports: Iterable[ShardStats], partitions: Iterable[int], category: str | None = None) -> Summary:
+    """Summarise the latest report of each shard: one category, or all in the order of their names.
 
     Counts add up, what a shard acts by is given from the least to the most.
     """
@@ -102,7 +102,7 @@ def total(tallies: Iterable[Tally]) -> Tally:
 
 
 def rates(before: Summary, now: Summary, seconds: float) -> dict[str, tuple[float, float | None]]:
-    """By category: requests a second between two summaries, and the share of them that were hits.
+    """Rates by category: requests a second between two summaries, and the share of them that were hits.
 
     A category that was not there before counts from 0; one whose counts went back (another journal) is left out.
     """
@@ -116,7 +116,7 @@ def rates(before: Summary, now: Summary, seconds: float) -> dict[str, tuple[floa
     return found
 
 
-def plain(summary: Summary, now_ms: int) -> dict[str, Any]:
+def to_json(summary: Summary, now_ms: int) -> dict[str, Any]:
     """The summary as JSON has it."""
     oldest = summary.oldest
     return {

@@ -1,4 +1,4 @@
-"""The sums of `refrain stats` as people read them. Pure."""
+"""Tables of `refrain stats` for people. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Rates = Mapping[str, tuple[float, float | None]]
 
 
 def tables(found: Summary, seen: Rates) -> list[tuple[tuple[str, ...], list[tuple[object, ...]]]]:
-    """What was done, and what is held: names of columns, and rows. With rates two columns more."""
+    """Tables of outcomes and of holdings: column names and rows. With rates two columns more."""
     done = [_done(row) for row in found.rows]
     if not seen:
         return [(DONE, done), (HELD, [_held(row) for row in found.rows])]
@@ -30,7 +30,7 @@ def tables(found: Summary, seen: Rates) -> list[tuple[tuple[str, ...], list[tupl
 
 
 def about(found: Summary, now_ms: int) -> list[str]:
-    """Lines on loads, policy, and the shards that reported."""
+    """Lines below the tables: loads, policy, and the shards that reported."""
     lines = [f"load of {model}: {load:.2f}" for model, load in found.loads.items()]
     if found.oldest is not None:
         versions = " and ".join(map(str, found.policy_versions)) or "none"

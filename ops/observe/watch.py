@@ -31,8 +31,8 @@ def _topic(value: str) -> str:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which records to show; None takes all."""
+class RecordFilter:
+    """Filter of records; None takes all."""
 
     tenant: str | None = None
     category: str | None = None
@@ -76,11 +76,11 @@ def watch(
     from refrain.ops.cluster.tail import follow
 
     settings = settings_of(context)
-    wanted = Wanted(tenant, category, outcome)
+    record_filter = RecordFilter(tenant, category, outcome)
     left = count
     try:
         for message in follow(settings, topic, from_start=from_start):
-            line = shown(topic, message, wanted, as_json)
+            line = record_line(topic, message, record_filter, as_json)
             if line is None:
                 continue
             output.say(line)
@@ -91,14 +91,14 @@ def watch(
         return
 
 
-def shown(topic: str, message: Message, wanted: Wanted, as_json: bool) -> str | None:
+def record_line(topic: str, message: Message, record_filter: RecordFilter, as_json: bool) -> str | None:
     """The line for a record, None when it is not wanted."""
     from pydantic import ValidationError
 
     value = message.value() or b""
     stamp = time.strftime("%H:%M:%S", time.localtime(message.timestamp()[1] / 1_000))
     try:
-        takes, line = _read(topic, value, wanted)
+        takes, line = _read(topic, value, record_filter)
     except ValidationError:
         return None if as_json else f"{stamp}  unreadable record {message.partition()}-{message.offset()}"
     if not takes:
@@ -106,7 +106,7 @@ def shown(topic: str, message: Message, wanted: Wanted, as_json: bool) -> str | 
     return value.decode("utf-8", "replace") if as_json else f"{stamp}  {line}"
 
 
-def _read(topic: str, value: bytes, wanted: Wanted) -> tuple[bool, str]:
+def _read(topic: str, value: bytes, record_filter: RecordFilter) -> tuple[bool, str]:
     """Whether the record is wanted, and its line. Raises pydantic.ValidationError."""
     from refrain.schemas.decisions import Decision
     from refrain.schemas.observations import Comparison
@@ -114,14 +114,14 @@ def _read(topic: str, value: bytes, wanted: Wanted) -> tuple[bool, str]:
 
     if topic == "decisions":
         decision = Decision.decode(value)
-        return wanted.takes(decision.tenant, decision.category, decision.outcome), _decision(decision)
+        return record_filter.takes(decision.tenant, decision.category, decision.outcome), _decision(decision)
     if topic == "comparisons":
         comparison = Comparison.decode(value)
-        takes = wanted.takes(comparison.tenant, comparison.category, _compared(comparison))
+        takes = record_filter.takes(comparison.tenant, comparison.category, _compared(comparison))
         return takes, _comparison(comparison)
     response = Response.decode(value)
     category = response.decision.category if response.decision is not None else None
-    return wanted.takes(response.tenant, category, response.outcome), _response(response)
+    return record_filter.takes(response.tenant, category, response.outcome), _response(response)
 
 
 def _decision(d: Decision) -> str:

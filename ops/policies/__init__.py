@@ -1,1 +1,1 @@
-"""`refrain policies`."""
+"""`refrain policies`: commands, policy files, diffs and history."""

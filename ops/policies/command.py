@@ -1,4 +1,4 @@
-"""`refrain policies`: put a policy in force, show the one that is and those that were, and go back to one."""
+"""`refrain policies`: apply, show, compare and revert policies."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _is_told(policy: PolicyInForce) -> bool:
 
 
 def _overtaken(client: ControlClient, refused: CommandRefused) -> CommandRefused:
-    """Who was faster, when that is the reason."""
+    """Concurrent author whose policy came first, when that is the reason of the refusal."""
     now = client.in_force()
     if now is None or RefusalCode.STALE_COMMAND.value not in str(refused):
         return refused

@@ -1,4 +1,4 @@
-"""What a new policy changes against the one in force, in lines for people. Pure."""
+"""Diff of two policies in lines for people. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BRIEF_MAX = 3
 
 
 def changes(old: Policy | None, new: Policy) -> list[str]:
-    """One line for each category, rule list, model or limit that differs; empty when nothing does."""
+    """Changes: one line for each category, rule list, model or limit that differs; empty when nothing does."""
     if old is None:
         names = ", ".join(f"{name} ({policy.cache})" for name, policy in sorted(new.categories.items()))
         return [f"+ the first policy, with the categories {names or 'none'}"]

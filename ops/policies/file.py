@@ -1,4 +1,4 @@
-"""A policy as a YAML file: read as a whole, and every mistake named by its line and key."""
+"""Policy files (YAML): read as a whole, and every mistake named by its line and key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEYS: dict[str, type[BaseModel]] = {
 
 
 def read_policy(text: str, source: str) -> Policy:
-    """The policy of a YAML text. Raises BadInput with one line a mistake: source, line, key, what is expected."""
+    """Read the policy of a YAML text. Raises BadInput with one line a mistake: source, line, key, what is expected."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
@@ -35,7 +35,7 @@ def read_policy(text: str, source: str) -> Policy:
     try:
         policy = Policy.model_validate(data)
     except ValidationError as error:
-        problems += [_described(issue, node) for issue in error.errors(include_url=False)]
+        problems += [_problem_line(issue, node) for issue in error.errors(include_url=False)]
     if problems:
         lines = [f"  {source}:{line}: {said}" for line, said in sorted(problems, key=lambda each: each[0])]
         raise BadInput("the policy cannot be taken\n" + "\n".join(lines))
@@ -43,7 +43,7 @@ def read_policy(text: str, source: str) -> Policy:
 
 
 def write_policy(policy: Policy) -> str:
-    """The policy as YAML that `read_policy` reads; what is at its default stays out."""
+    """Write the policy as YAML that `read_policy` reads; what is at its default stays out."""
     plain = policy.model_dump(mode="json", exclude_defaults=True)
     text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
     return text
@@ -85,7 +85,7 @@ def _twice(node: yaml.Node) -> Iterator[tuple[int, str]]:
             yield from _twice(item)
 
 
-def _described(issue: Any, node: yaml.Node) -> tuple[int, str]:
+def _problem_line(issue: Any, node: yaml.Node) -> tuple[int, str]:
     """Line and text of one mistake."""
     loc = tuple(part for part in issue["loc"] if part != "[key]")
     name = _name(loc)

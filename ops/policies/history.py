@@ -1,4 +1,4 @@
-"""Every policy that was in force, as `control` tells it: the commands, taken or refused by the rule of `govern`."""
+"""History of policies, rebuilt from `control`: its commands, accepted or refused by the rule of `govern`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ESCAPE = b"\\u"
 
 
 class History(NamedTuple):
-    """The policies that were in force, oldest first."""
+    """History: the policies that were in force, oldest first."""
 
     policies: tuple[PolicyInForce, ...]
     begins: int
@@ -42,7 +42,7 @@ class History(NamedTuple):
 
 
 def fold(records: Iterable[Record], begins: int = 0) -> History:
-    """The history that the records of `control` tell, from the first that is kept, at offset `begins`. Pure.
+    """Fold the records of `control` into the history, from the first retained one, at offset `begins`. Pure.
 
     A command that replaced what is not known here is believed: its sender had seen that version in force.
     """
@@ -69,7 +69,7 @@ def fold(records: Iterable[Record], begins: int = 0) -> History:
 
 
 def read_history(cluster: Cluster) -> History:
-    """The history of the cluster, with a bar on a terminal. Raises WrongSetup or ClusterFailed."""
+    """Read the history from the cluster, with a bar on a terminal. Raises WrongSetup or ClusterFailed."""
     from refrain.ops.cluster.scan import records
 
     begins = cluster.ends(CONTROL)[0][0]

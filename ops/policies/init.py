@@ -15,7 +15,7 @@ from refrain.streams.errors import BadInput
 STDOUT = "-"
 
 
-class Example(StrEnum):
+class ShippedPolicy(StrEnum):
     """A policy that is shipped, by the name of its file."""
 
     DEFAULT = "default"
@@ -29,8 +29,8 @@ def init(
         "policy.yaml"
     ),
     example: Annotated[
-        Example, typer.Option(help="The policy to start from: default, or the seven categories of the paper.")
-    ] = Example.DEFAULT,
+        ShippedPolicy, typer.Option(help="The policy to start from: default, or the seven categories of the paper.")
+    ] = ShippedPolicy.DEFAULT,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
     """Write a policy to start from, with comments that say what each number does. Asks no broker.

@@ -1,4 +1,4 @@
-"""What `refrain policies` shows: the policy in force, those that were, and what differs between two."""
+"""Views of `refrain policies`: show, diff and history."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def diff(
 
     client = ControlClient(settings_of(context))
     try:
-        named: list[tuple[str, Policy | None]] = [_named(client, text) for text in (first, second) if text is not None]
+        named: list[tuple[str, Policy | None]] = [
+            _resolve(client, text) for text in (first, second) if text is not None
+        ]
     except BadInput as wrong:
         output.hint(f"refrain: {wrong}")
         raise typer.Exit(exit_codes.USAGE) from wrong
@@ -101,7 +103,7 @@ def history(
     from refrain.ops.policies.history import read_history
 
     found = read_history(ControlClient(settings_of(context)).cluster)
-    rows = _changed(found)
+    rows = _with_changes(found)
     if as_json:
         for each, lines in rows:
             output.emit({"version": each.version, "at_ms": each.at_ms, "who": each.who, "why": each.why,
@@ -117,7 +119,7 @@ def history(
         output.hint(f"`control` begins at offset {found.begins}: what was in force before is not kept any more")
 
 
-def _changed(found: History) -> list[tuple[PolicyInForce, list[str]]]:
+def _with_changes(found: History) -> list[tuple[PolicyInForce, list[str]]]:
     """Each policy with what it changed against the one before it."""
     from refrain.ops.policies.diff import changes
 
@@ -128,8 +130,8 @@ def _changed(found: History) -> list[tuple[PolicyInForce, list[str]]]:
     return rows
 
 
-def _named(client: ControlClient, text: str) -> tuple[str, Policy]:
-    """What a file or a version number stands for. A file that is called like a number needs a `./` before it."""
+def _resolve(client: ControlClient, text: str) -> tuple[str, Policy]:
+    """Resolve a file name or version number to a policy. A file that is called like a number needs a `./` before it."""
     from refrain.ops.policies.file import read_policy
     from refrain.ops.policies.history import read_history
 
@@ -161,17 +163,17 @@ def _show(found: PolicyInForce) -> None:
 
 
 def _reach(base: float, limit: float | None, text: output.Text) -> str:
-    """A value and how far load may move it."""
+    """Value with the range in which load may move it."""
     return text(base) if limit is None else f"{text(base)} … {text(limit)}"
 
 
 def stamp(at_ms: int) -> str:
-    """A moment as people read it, in the local time."""
+    """Timestamp as people read it, in local time."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1_000))
 
 
 def text_of(file: str) -> str:
-    """The text of a file. Raises BadInput."""
+    """Read a text file. Raises BadInput."""
     try:
         with open(file, encoding="utf-8") as opened:
             return opened.read()

@@ -1,1 +1,1 @@
-"""How right hits are: `evaluate` and `calibrate`."""
+"""Quality of hits: `refrain evaluate` and `refrain calibrate`."""

@@ -20,14 +20,14 @@ from refrain.ops.quality.options import (
     VerifierName,
     bar,
     embedder_of,
-    opinion_of,
     policy_of,
+    verifier_of,
 )
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
-    from refrain.ops.data.lines import Fields
+    from refrain.ops.data.lines import PairFields
     from refrain.ops.quality.calibration import Calibrated
     from refrain.ops.quality.samples import Judging, Samples
     from refrain.schemas.policy import Policy
@@ -105,12 +105,12 @@ def calibrate(
         if not found:
             output.hint("no hit by meaning was judged yet: `refrain judge` says whether an answer was right")
     else:
-        from refrain.ops.data.lines import Fields
+        from refrain.ops.data.lines import PairFields
 
-        opinion = opinion_of(verifier, verify_score, settings)
-        fields = Fields(text_a, text_b, label, tuple(positive or ()))
+        acting_verifier = verifier_of(verifier, verify_score, settings)
+        fields = PairFields(text_a, text_b, label, tuple(positive or ()))
         chosen = _Chosen(fields, category, limit)
-        found, about = _from_pairs(settings, pairs, chosen, samples.Judging(acting, given, opinion))
+        found, about = _from_pairs(settings, pairs, chosen, samples.Judging(acting, given, acting_verifier))
     results = {
         name: calibration.calibrate(
             each.samples, samples.terms_of(acting, name, given).budget if budget is None else budget, confidence
@@ -119,7 +119,7 @@ def calibrate(
     }
     if pairs is not None:
         results = {name: _with_both(each, found[name]) for name, each in results.items()}
-    _tell(results, acting, about, as_json)
+    _print_results(results, acting, about, as_json)
     if all(each.threshold is None for each in results.values()):
         raise typer.Exit(exit_codes.FAILED)
 
@@ -127,7 +127,7 @@ def calibrate(
 def _from_system(
     settings: Settings, policy: Policy | None, only: str | None
 ) -> tuple[Policy | None, dict[str, Samples], dict[str, Any]]:
-    """Judged hits, and the policy in force where none is given."""
+    """Samples from judged hits, and the policy in force where none is given."""
     from refrain.ops.control.client import ControlClient
     from refrain.ops.quality.judged_hits import judged_hits
     from refrain.ops.quality.samples import Samples
@@ -146,9 +146,9 @@ def _from_system(
 
 
 class _Chosen(NamedTuple):
-    """Which lines of a file count, and what of them."""
+    """Selection of lines and fields of a pairs file."""
 
-    fields: Fields
+    fields: PairFields
     category: str | None
     limit: int | None
 
@@ -173,8 +173,8 @@ def _from_pairs(
     about = {
         "from": str(file),
         "embedder": embedder.identity,
-        "verifier": None if judging.opinion is None else judging.opinion.verifier.identity,
-        "bad_lines": lines.told(sorted(bad)),
+        "verifier": None if judging.verifier is None else judging.verifier.verifier.identity,
+        "bad_lines": lines.bad_lines_summary(sorted(bad)),
     }
     return found, about
 
@@ -186,7 +186,9 @@ def _with_both(each: Calibrated, of: Samples) -> Calibrated:
     return each._replace(threshold=None, why="no pair of label 0 is among them: bring pairs that must not be served")
 
 
-def _tell(results: Mapping[str, Calibrated], policy: Policy | None, about: Mapping[str, Any], as_json: bool) -> None:
+def _print_results(
+    results: Mapping[str, Calibrated], policy: Policy | None, about: Mapping[str, Any], as_json: bool
+) -> None:
     from refrain.ops.quality.samples import stands_against, yaml_lines
 
     proposed = {name: each.threshold for name, each in results.items() if each.threshold is not None}
@@ -197,7 +199,7 @@ def _tell(results: Mapping[str, Calibrated], policy: Policy | None, about: Mappi
         if (note := stands_against(threshold, None if policy is None else policy.of(name))) is not None
     }
     if as_json:
-        parts = {name: {**each.plain(), "note": notes.get(name)} for name, each in results.items()}
+        parts = {name: {**each.to_json(), "note": notes.get(name)} for name, each in results.items()}
         return output.emit({**about, "categories": parts, "yaml": text})
     if "bad_lines" in about:
         from refrain.ops.quality.report import show_bad

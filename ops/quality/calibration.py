@@ -1,4 +1,4 @@
-"""The lowest threshold whose false hits provably stay within a budget: pure, over similarities and labels.
+"""Calibration: the lowest threshold whose false-hit rate provably stays within a budget. Pure.
 
 The false-hit rate at a threshold is the share of its hits that are false. A threshold is *safe* when the exact upper
 bound of that rate (Clopper and Pearson, see `refrain.ops.data.intervals`) is within the budget. Taking the lowest of
@@ -32,7 +32,7 @@ START_AT = (1, 4, 16)
 
 
 class Sample(NamedTuple):
-    """A pair that the guards let through, or a hit that was judged."""
+    """Sample: a pair that the guards let through, or a judged hit."""
 
     similarity: float
     right: bool
@@ -41,7 +41,7 @@ class Sample(NamedTuple):
 
 
 class Tested(NamedTuple):
-    """One threshold and what the samples say of it."""
+    """Tested threshold with its hits, false hits and bound."""
 
     threshold: float
     hits: int
@@ -50,7 +50,7 @@ class Tested(NamedTuple):
 
 
 class Calibrated(NamedTuple):
-    """What came of one category. Without a `threshold` nothing is proposed, and `why` says why."""
+    """Calibration result of one category. Without a `threshold` nothing is proposed, and `why` says why."""
 
     threshold: float | None
     budget: float
@@ -63,16 +63,16 @@ class Calibrated(NamedTuple):
     """The fewest hits, all right, that the budget needs at this confidence."""
     why: str
 
-    def plain(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """For JSON."""
         made = self._asdict()
         return made | {"bound": None if self.bound is None else round(self.bound, PLACES)}
 
 
 def calibrate(samples: Sequence[Sample], budget: float, confidence: float) -> Calibrated:
-    """The lowest threshold found safe, or why there is none."""
+    """Calibrate: the lowest threshold found safe, or why there is none."""
     needed = least(budget, confidence)
-    counted = _counted(samples)
+    counted = _count_hits(samples)
     most, false = max(((each.hits, each.false_hits) for each in counted), default=(0, 0))
     none = Calibrated(None, budget, confidence, most, false, None, len(samples), needed, "")
     if most < needed:
@@ -115,7 +115,7 @@ class _Counted(NamedTuple):
     false_hits: int
 
 
-def _counted(samples: Sequence[Sample]) -> list[_Counted]:
+def _count_hits(samples: Sequence[Sample]) -> list[_Counted]:
     """Hits and false hits at each threshold, from the highest down to the lowest similarity that was seen."""
     if not samples:
         return []
@@ -131,7 +131,7 @@ def _counted(samples: Sequence[Sample]) -> list[_Counted]:
 
 
 def _thresholds(lowest: float) -> Iterator[float]:
-    """From 1.0 down to the lowest similarity, itself the last: nothing is known of what lies below."""
+    """Thresholds from 1.0 down to the lowest similarity, itself the last: nothing is known of what lies below."""
     yield from (step / STEPS_PER_ONE for step in range(TOP, BOTTOM - 1, -1) if step / STEPS_PER_ONE > lowest)
     if lowest >= BOTTOM / STEPS_PER_ONE:
         yield lowest
@@ -143,7 +143,7 @@ def _walks(counted: Sequence[_Counted], budget: float, confidence: float) -> lis
 
 
 def _starts(hits: Sequence[int], budget: float, confidence: float) -> tuple[list[int], float]:
-    """Where walks start, and the confidence of each test: as many walks as there are hits for."""
+    """Starts of the walks, and the confidence of each test: as many walks as there are hits for."""
     for count in range(len(START_AT), 0, -1):
         level = 1 - (1 - confidence) / count
         needed = least(budget, level)

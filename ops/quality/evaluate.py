@@ -1,4 +1,4 @@
-"""`refrain evaluate`: what a threshold, the guards and a verifier do to labelled pairs or to a stream of questions."""
+"""`refrain evaluate`: precision and recall of threshold, guards and verifier on labelled pairs or a question stream."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from refrain.ops.quality.options import (
     Where,
     bar,
     embedder_of,
-    opinion_of,
     policy_of,
+    verifier_of,
 )
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import settings_of
@@ -83,36 +83,36 @@ def pairs(
     record, rounded to six places. Bad lines are named and left out. Exit code 1 for a file without good pairs.
     """
     from refrain.ops.data import lines, vectors
-    from refrain.ops.quality import plot as evaluate_plot
     from refrain.ops.quality import report, stages
+    from refrain.ops.quality.plot import check_plot, draw
 
     chosen = stages.guards_of(guards)
     if plot is not None:
-        evaluate_plot.check_plot()
+        check_plot()
     conditions = [lines.condition(each) for each in where or ()]
-    fields = lines.Fields(text_a, text_b, label, tuple(positive or ()))
+    fields = lines.PairFields(text_a, text_b, label, tuple(positive or ()))
     good, bad = lines.pairs(lines.lines_of(file), fields, conditions)
     lines.check_any(good, bad, str(file), "pair")
     settings = settings_of(context)
-    opinion = opinion_of(verifier, verify_score, settings)
+    acting_verifier = verifier_of(verifier, verify_score, settings)
     embedder, cache = embedder_of(settings)
     with bar("embedding") as progress:
         compared = vectors.compare(good[:limit], embedder, cache, progress, bad)
     lines.check_any(compared.pairs, bad, str(file), "pair")
     groups = {} if by is None else report.groups_by(compared.pairs, by)
     with bar("verifying") as progress:
-        staged = stages.stages(compared, chosen, unverified, opinion, progress)
+        staged = stages.stages(compared, chosen, unverified, acting_verifier, progress)
     about = {
         "file": str(file),
         "embedder": embedder.identity,
         "guards": [str(guard) for guard in chosen],
         "guards_behaviour": stages.behaviour() if chosen else None,
         "unverified": unverified,
-        "verifier": stages.described(opinion),
+        "verifier": stages.describe_verifier(acting_verifier),
     }
     made = report.report(compared, staged, sorted(bad), about, groups)
     if plot is not None:
-        evaluate_plot.draw(report.curves(compared, staged), f"{file.name}, {embedder.identity}", plot)
+        draw(report.curves(compared, staged), f"{file.name}, {embedder.identity}", plot)
     if wrong is not None:
         _write_lines(wrong, report.wrongly_served(compared, staged))
     output.emit(made) if as_json else report.show(made)
@@ -157,33 +157,32 @@ def queries(
     lines.
     """
     from refrain.ops.data import lines
-    from refrain.ops.quality import report, stages
-    from refrain.ops.quality import stream as evaluate_queries
+    from refrain.ops.quality import report, stages, stream
     from refrain.schemas.policy import CategoryPolicy
 
     if policy is not None and (threshold is not None or verify_score is not None):
         raise typer.BadParameter("the policy says it: leave it out", param_hint="--threshold/--verify-score")
-    asked, bad = evaluate_queries.queries(lines.lines_of(file))
+    asked, bad = stream.queries(lines.lines_of(file))
     lines.check_any(asked, bad, str(file), "question")
     settings = settings_of(context)
-    opinion = opinion_of(verifier, verify_score or 0.0, settings)
+    acting_verifier = verifier_of(verifier, verify_score or 0.0, settings)
     category = CategoryPolicy(
         threshold=CategoryPolicy().threshold if threshold is None else threshold,
         guards=stages.guards_of(guards),
         unverified=unverified,
         verify=(0.5 if verify_score is None else verify_score) if verifier is not None else None,
     )
-    acting = evaluate_queries.default_policy(asked, category) if policy is None else policy_of(policy)
+    acting = stream.default_policy(asked, category) if policy is None else policy_of(policy)
     embedder, _ = embedder_of(settings)
     with bar("asking") as progress:
-        found = evaluate_queries.run(asked[:limit], acting, embedder, opinion, progress)
+        found = stream.run(asked[:limit], acting, embedder, acting_verifier, progress)
     made = {
         "file": str(file),
         "policy": policy,
         "embedder": embedder.identity,
-        "verifier": None if opinion is None else opinion.verifier.identity,
-        "bad_lines": lines.told(bad),
-        **evaluate_queries.report(found),
+        "verifier": None if acting_verifier is None else acting_verifier.verifier.identity,
+        "bad_lines": lines.bad_lines_summary(bad),
+        **stream.report(found),
     }
     output.emit(made) if as_json else report.show_queries(made)
 

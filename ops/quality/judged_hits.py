@@ -1,4 +1,4 @@
-"""Judged hits of the running system as samples: the judgements in `control`, joined with `decisions` by id."""
+"""Samples from judged hits of the running system: the judgements in `control`, joined with `decisions` by id."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class JudgedHits(NamedTuple):
 
 
 def judged_hits(cluster: Cluster) -> JudgedHits:
-    """Every hit by meaning that was judged; of several judgements of one decision the last counts."""
+    """Collect every judged hit by meaning; of several judgements of one decision the last counts."""
     verdicts = _verdicts(cluster)
     found: dict[str, list[Sample]] = defaultdict(list)
     # By id: a decision may stand in the topic twice.

@@ -1,4 +1,4 @@
-"""What `evaluate` and `calibrate` share: options, policy, embedder, verifier, progress."""
+"""Shared parts of `evaluate` and `calibrate`: options, policy, embedder, verifier, progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from refrain.ops.terminal import output
 
 if TYPE_CHECKING:
-    from refrain.ops.quality.stages import Opinion
+    from refrain.ops.quality.stages import ThresholdVerifier
     from refrain.schemas.policy import Policy
     from refrain.streams.settings import Settings
 
@@ -71,7 +71,7 @@ def policy_of(path: str) -> Policy:
 
 @contextmanager
 def bar(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal that hears of what is done and of all."""
+    """Progress bar on a terminal; its callback takes the numbers done and of all."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     shown = output.console(stderr=True)
@@ -89,11 +89,11 @@ def embedder_of(settings: Settings) -> tuple[Any, Path]:
     return load_embedder(settings.embedding, settings.state_dir / "models"), cache
 
 
-def opinion_of(name: str | None, score_min: float, settings: Settings) -> Opinion | None:
+def verifier_of(name: str | None, score_min: float, settings: Settings) -> ThresholdVerifier | None:
     """The verifier that the command line names, None for none. Raises WrongSetup for one that is not there."""
     if name is None:
         return None
-    from refrain.ops.quality.stages import Opinion
+    from refrain.ops.quality.stages import ThresholdVerifier
     from refrain.streams.models.loading import load_verifier
     from refrain.streams.models.verifier import RememberingVerifier
 
@@ -103,4 +103,4 @@ def opinion_of(name: str | None, score_min: float, settings: Settings) -> Opinio
         wanted = wanted.model_copy(update={"backend": "auto"})
     verifier = load_verifier(wanted, settings.state_dir / "models")
     assert verifier is not None, "one is named"
-    return Opinion(RememberingVerifier(verifier, wanted.remembered), score_min)
+    return ThresholdVerifier(RememberingVerifier(verifier, wanted.remembered), score_min)

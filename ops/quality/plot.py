@@ -1,4 +1,4 @@
-"""Precision against recall as a picture. matplotlib is in the extra `plot`."""
+"""Precision-recall plot. matplotlib is in the extra `plot`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_plot() -> None:
 
 
 def draw(curves: Mapping[str, Curve], title: str, path: Path) -> None:
-    """Write a PNG with one line a stage. Raises WrongSetup without matplotlib, BadInput for a path that cannot be
+    """Draw a PNG with one line a stage. Raises WrongSetup without matplotlib, BadInput for a path that cannot be
     written.
     """
     check_plot()

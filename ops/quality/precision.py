@@ -1,4 +1,4 @@
-"""What thresholds do to labelled pairs: precision, recall, false hits, and the best recall at a precision.
+"""Precision, recall and false hits of labelled pairs at thresholds, and the best recall at a precision.
 
 A pair is served at a threshold when its similarity is not below it and its stage lets it through. Precision: of what is
 served, what asks the same. Recall: of what asks the same, what is served. False-hit rate: of what asks something else,
@@ -37,7 +37,7 @@ class Labelled(NamedTuple):
     passing: Mask
 
     def served(self, threshold: float) -> Mask:
-        """Which pairs are served at a threshold."""
+        """Mask of the pairs that are served at a threshold."""
         served: Mask = self.passing & (self.similarities >= threshold)
         return served
 
@@ -54,7 +54,7 @@ class Best(NamedTuple):
 
 
 def at(pairs: Labelled, threshold: float) -> dict[str, Any]:
-    """What a threshold does, for JSON."""
+    """Figures at one threshold, for JSON."""
     served = pairs.served(threshold)
     positives = int(np.count_nonzero(pairs.same))
     hits, false = int(np.count_nonzero(served & pairs.same)), int(np.count_nonzero(served & ~pairs.same))
@@ -63,9 +63,9 @@ def at(pairs: Labelled, threshold: float) -> dict[str, Any]:
         "served": hits + false,
         "true_hits": hits,
         "false_hits": false,
-        "precision": share(hits, hits + false).plain(),
-        "recall": share(hits, positives).plain(),
-        "false_hit_rate": share(false, len(pairs.same) - positives).plain(),
+        "precision": share(hits, hits + false).to_json(),
+        "recall": share(hits, positives).to_json(),
+        "false_hit_rate": share(false, len(pairs.same) - positives).to_json(),
     }
 
 
@@ -92,7 +92,7 @@ def best_recalls(
     return found
 
 
-def plain(best: Best, positives: int) -> dict[str, Any]:
+def to_json(best: Best, positives: int) -> dict[str, Any]:
     """The best recall at a precision, for JSON; its recall is 0 where no threshold reaches the precision."""
     got = None if positives == 0 else round(best.true_hits / positives, PLACES)
     return {
@@ -106,7 +106,7 @@ def plain(best: Best, positives: int) -> dict[str, Any]:
             "count": best.true_hits,
             "of": positives,
         },
-        "precision_reached": share(best.true_hits, best.true_hits + best.false_hits).plain(),
+        "precision_reached": share(best.true_hits, best.true_hits + best.false_hits).to_json(),
     }
 
 
@@ -115,7 +115,7 @@ def figures(pairs: Labelled) -> dict[str, Any]:
     positives = int(np.count_nonzero(pairs.same))
     return {
         "thresholds": [at(pairs, threshold) for threshold in THRESHOLDS],
-        "best_recall": [plain(best, positives) for best in best_recalls(pairs)],
+        "best_recall": [to_json(best, positives) for best in best_recalls(pairs)],
     }
 
 
@@ -131,7 +131,7 @@ def shares_by(pairs: Labelled, groups: dict[str, Mask]) -> dict[str, list[dict[s
     """For each group the share of its pairs that is served at each threshold, for JSON."""
     return {
         name: [
-            {"threshold": threshold, **share(_count(pairs.served(threshold) & mine), _count(mine)).plain()}
+            {"threshold": threshold, **share(_count(pairs.served(threshold) & mine), _count(mine)).to_json()}
             for threshold in THRESHOLDS
         ]
         for name, mine in groups.items()

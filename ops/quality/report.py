@@ -1,4 +1,4 @@
-"""The report of `refrain evaluate pairs`: put together for programs, and as tables for people."""
+"""Report of `refrain evaluate`: put together for programs, and as tables for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from refrain.ops.data.intervals import CONFIDENCE
-from refrain.ops.data.lines import BadLine, Pair, Unreadable, text_of_value, told, value_of
+from refrain.ops.data.lines import BadLine, Pair, Unreadable, bad_lines_summary, text_of_value, value_of
 from refrain.ops.data.vectors import Compared
 from refrain.ops.quality.plot import Curve
 from refrain.ops.quality.precision import Labelled, curve, figures, shares_by
@@ -28,7 +28,7 @@ def labelled(compared: Compared, passing: Mask) -> Labelled:
 
 
 def groups_by(pairs: Sequence[Pair], field: str) -> dict[str, Mask]:
-    """Which pairs (n) have which value of a field. Raises BadInput for a field that is missing or has too many."""
+    """Groups of pairs (masks of n) by the value of a field. Raises BadInput for one missing or with too many."""
     try:
         values = [text_of_value(value_of(pair.row, field)) for pair in pairs]
     except Unreadable as error:
@@ -43,7 +43,7 @@ def groups_by(pairs: Sequence[Pair], field: str) -> dict[str, Mask]:
 def report(
     compared: Compared, stages: Stages, bad: Sequence[BadLine], about: Mapping[str, Any], groups: Mapping[str, Mask]
 ) -> dict[str, Any]:
-    """Everything, for JSON; `about` says what it was made of."""
+    """Report for JSON; `about` describes its inputs."""
     positives = sum(pair.label for pair in compared.pairs)
     made: dict[str, Any] = {
         **about,
@@ -51,7 +51,7 @@ def report(
         "same": positives,
         "different": len(compared.pairs) - positives,
         "unseen_differs": compared.unseen,
-        "bad_lines": told(bad),
+        "bad_lines": bad_lines_summary(bad),
         "confidence": CONFIDENCE,
         "refused": stages.refused,
         "stages": {name: figures(labelled(compared, mask)) for name, mask in stages.passing.items()},
@@ -63,7 +63,7 @@ def report(
 
 
 def curves(compared: Compared, stages: Stages) -> dict[str, Curve]:
-    """What a plot shows: a line a stage."""
+    """Precision-recall curves, one a stage."""
     return {NAMES[name]: curve(labelled(compared, mask)) for name, mask in stages.passing.items()}
 
 
@@ -78,7 +78,7 @@ def wrongly_served(compared: Compared, stages: Stages) -> Iterator[dict[str, Any
 
 
 def show(made: Mapping[str, Any]) -> None:
-    """The report for people."""
+    """Print the report of labelled pairs for people."""
     output.hint(
         f"{output.counted(made['pairs'], 'pair')} ({made['same']} the same, {made['different']} not) by"
         f" {made['embedder']}; intervals of {made['confidence']:.0%}"
@@ -100,7 +100,7 @@ def show(made: Mapping[str, Any]) -> None:
 
 
 def show_queries(made: Mapping[str, Any]) -> None:
-    """The report of a stream of questions for people."""
+    """Print the report of a question stream for people."""
     output.hint(f"{output.counted(made['requests'], 'question')} by {made['embedder']}; intervals of {CONFIDENCE:.0%}")
     show_bad(made["bad_lines"], made["file"])
     parts = {"all": made, **made["by_category"]}
@@ -120,7 +120,7 @@ def show_queries(made: Mapping[str, Any]) -> None:
 
 
 def show_bad(bad: Mapping[str, Any], source: str) -> None:
-    """The lines that were left out, the first by name."""
+    """Print the lines that were left out, the first by name."""
     if bad["count"]:
         output.hint(f"{output.counted(bad['count'], 'bad line')} left out:")
     for each in bad["first"]:

@@ -10,7 +10,7 @@ import numpy as np
 from refrain.ops.data.lines import BadLine, Pair
 from refrain.ops.data.vectors import Compared
 from refrain.ops.quality.calibration import Sample
-from refrain.ops.quality.stages import Opinion, Unverified, stages
+from refrain.ops.quality.stages import ThresholdVerifier, Unverified, stages
 from refrain.schemas.policy import CategoryPolicy, Guard, Policy
 
 DEFAULT = "default"
@@ -18,7 +18,7 @@ FIELD = "category"
 
 
 class SampleTerms(NamedTuple):
-    """What a category asks of its hits, and how many of them may be false."""
+    """Terms of a category for calibration: guards, verifier and error budget."""
 
     guards: tuple[Guard, ...]
     unverified: Unverified
@@ -34,11 +34,11 @@ class Samples(NamedTuple):
 
 
 class Judging(NamedTuple):
-    """By what pairs are judged: a policy's terms where it has the category, else the given ones; and a verifier."""
+    """Judging of pairs: a policy's terms where it has the category, else the given ones; and a verifier."""
 
     policy: Policy | None
     given: SampleTerms
-    opinion: Opinion | None
+    verifier: ThresholdVerifier | None
 
 
 def terms_of(policy: Policy | None, category: str, given: SampleTerms) -> SampleTerms:
@@ -61,9 +61,9 @@ def by_category(pairs: Sequence[Pair], only: str | None, bad: list[BadLine]) -> 
 
 
 def samples(compared: Compared, category: str, judging: Judging, progress: Callable[[int, int], None]) -> Samples:
-    """What of a category's pairs is left after guards and verifier."""
+    """Samples of a category: its pairs that guards and verifier let through."""
     terms = terms_of(judging.policy, category, judging.given)
-    staged = stages(compared, terms.guards, terms.unverified, judging.opinion, progress)
+    staged = stages(compared, terms.guards, terms.unverified, judging.verifier, progress)
     last = list(staged.passing.values())[-1]
     kept = [Sample(float(compared.similarities[n]), compared.pairs[n].label) for n in np.flatnonzero(last)]
     same = sum(pair.label for pair in compared.pairs)
@@ -71,14 +71,14 @@ def samples(compared: Compared, category: str, judging: Judging, progress: Calla
 
 
 def part(compared: Compared, pairs: Sequence[Pair]) -> Compared:
-    """Of what was compared, the part that consists of these pairs."""
+    """Subset of the compared pairs."""
     lines = {pair.line for pair in pairs}
     mine = [number for number, pair in enumerate(compared.pairs) if pair.line in lines]
     return Compared([compared.pairs[n] for n in mine], compared.similarities[mine], 0)
 
 
 def stands_against(threshold: float, category: CategoryPolicy | None) -> str | None:
-    """What else of a category's policy must change with its threshold."""
+    """Conflicts: what else of a category's policy must change with its threshold."""
     if category is None:
         return None
     if category.threshold_floor is not None and category.threshold_floor > threshold:
@@ -89,6 +89,6 @@ def stands_against(threshold: float, category: CategoryPolicy | None) -> str | N
 
 
 def yaml_lines(thresholds: Mapping[str, float]) -> str:
-    """What goes into the policy file."""
+    """Lines for the policy file (YAML)."""
     parts = [f"  {name}:\n    threshold: {threshold:g}\n" for name, threshold in thresholds.items()]
     return "categories:\n" + "".join(parts) if parts else ""

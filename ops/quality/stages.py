@@ -1,4 +1,4 @@
-"""Which pairs each stage lets through: cosine alone, then the guards, then a second opinion."""
+"""Stages of a hit: which pairs pass cosine alone, then the guards, then the verifier."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Mask = npt.NDArray[np.bool_]
 Unverified = Literal["miss", "hit"]
 
 
-class Opinion(NamedTuple):
+class ThresholdVerifier(NamedTuple):
     """A verifier, and the least score with which a pair is served."""
 
     verifier: Verifier
@@ -31,7 +31,7 @@ class Opinion(NamedTuple):
 
 
 class Stages(NamedTuple):
-    """For each stage, which pairs (n) it lets through at any threshold; and which guard refused how many."""
+    """Result of the stages: which pairs (n) each lets through at any threshold; and which guard refused how many."""
 
     passing: dict[str, Mask]
     refused: dict[str, dict[str, int]]
@@ -54,18 +54,18 @@ def stages(
     compared: Compared,
     guards: Sequence[Guard],
     unverified: Unverified,
-    opinion: Opinion | None,
+    verifier: ThresholdVerifier | None,
     progress: Callable[[int, int], None],
 ) -> Stages:
-    """What each stage lets through. Only what the stage before lets through is asked."""
+    """Run the stages over pairs. Only what the stage before lets through is asked."""
     near: Mask = compared.similarities >= FLOOR
     passing = {COSINE: near}
     refused: dict[str, Counter[str]] = {"same": Counter(), "different": Counter()}
     if guards:
         passing[GUARDED] = _guarded(compared, near, guards, unverified, refused)
-    if opinion is not None:
+    if verifier is not None:
         before = passing.get(GUARDED, near)
-        passing[VERIFIED] = _verified(compared, before, opinion, progress)
+        passing[VERIFIED] = _verified(compared, before, verifier, progress)
     return Stages(passing, {kind: dict(counts.most_common()) for kind, counts in refused.items()})
 
 
@@ -85,15 +85,15 @@ def lets_through(guards: Sequence[Guard], unverified: Unverified, question: str,
 
 
 def behaviour() -> str:
-    """What the guards decide by: the hash of their code version and word lists."""
+    """Behaviour of the guards: the digest of their code and word lists."""
     from refrain.streams.guards import DIGEST
 
     return str(DIGEST)
 
 
-def described(opinion: Opinion | None) -> dict[str, Any] | None:
+def describe_verifier(verifier: ThresholdVerifier | None) -> dict[str, Any] | None:
     """The verifier for a report."""
-    return None if opinion is None else {"identity": opinion.verifier.identity, "score_min": opinion.score_min}
+    return None if verifier is None else {"identity": verifier.verifier.identity, "score_min": verifier.score_min}
 
 
 def _guarded(
@@ -113,13 +113,15 @@ def _guarded(
     return passed
 
 
-def _verified(compared: Compared, before: Mask, opinion: Opinion, progress: Callable[[int, int], None]) -> Mask:
+def _verified(
+    compared: Compared, before: Mask, verifier: ThresholdVerifier, progress: Callable[[int, int], None]
+) -> Mask:
     served: Mask = np.zeros(len(before), dtype=np.bool_)
     asked = np.flatnonzero(before)
     for start in range(0, len(asked), VERIFY_BATCH):
         batch = asked[start : start + VERIFY_BATCH]
         texts = [(compared.pairs[n].text_a, compared.pairs[n].text_b) for n in batch]
-        for number, score in zip(batch, opinion.verifier.scores(texts), strict=True):
-            served[number] = score is not None and score >= opinion.score_min
+        for number, score in zip(batch, verifier.verifier.scores(texts), strict=True):
+            served[number] = score is not None and score >= verifier.score_min
         progress(start + len(batch), len(asked))
     return served

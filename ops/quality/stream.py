@@ -1,4 +1,4 @@
-"""A stream of questions whose right answers are known, through classify and the fold of one shard, in memory.
+"""Replays a question stream with known answers through classify and the fold of one shard, in memory.
 
 Questions come one after another, `GAP_MS` apart; each miss is answered at once with its right answer, which the shard
 then keeps or not by its policy. A hit is right when the question it was kept for has the same answer. Requests are
@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from refrain.ops.data.intervals import share
-from refrain.ops.data.lines import BadLine, Row, Unreadable, question_in, rows, said, text_of_value, value_of
-from refrain.ops.quality.stages import Opinion
+from refrain.ops.data.lines import BadLine, Row, Unreadable, checked_text, question_in, rows, text_of_value, value_of
+from refrain.ops.quality.stages import ThresholdVerifier
 from refrain.schemas.base import Sealed
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.decisions import Decision, Reason
@@ -51,7 +51,7 @@ TAG = decision_tag(INCARNATIONS.requests, INCARNATIONS.journal)
 
 
 class Query(NamedTuple):
-    """A question, its right answer, and what its line says beside."""
+    """Query: a question, its right answer, and the other fields of its line."""
 
     line: int
     text: str
@@ -61,7 +61,7 @@ class Query(NamedTuple):
 
 
 class Served(NamedTuple):
-    """What became of a query: its decision (None: refused before one), and the query whose answer served it."""
+    """Outcome of a query: its decision (None: refused before one), and the query whose answer served it."""
 
     query: Query
     decision: Decision | None
@@ -97,12 +97,12 @@ def run(
     asked: Sequence[Query],
     policy: Policy,
     embedder: Embedder,
-    opinion: Opinion | None,
+    verifier: ThresholdVerifier | None,
     progress: Callable[[int, int], None],
 ) -> list[Served]:
-    """What becomes of each query, in order. `progress` hears of the queries done and of all."""
+    """Replay the queries; returns their outcomes in order. `progress` hears of the queries done and of all."""
     entrance = _entrance(policy, embedder, len(asked))
-    stream = _Stream(asked, policy, opinion)
+    stream = _Stream(asked, policy, verifier)
     for start in range(0, len(asked), BATCH):
         batch = asked[start : start + BATCH]
         for record in entrance.process([_request(start + n, query) for n, query in enumerate(batch)]):
@@ -114,10 +114,10 @@ def run(
 class _Stream:
     """One shard, fed record by record, and what it decided."""
 
-    def __init__(self, asked: Sequence[Query], policy: Policy, opinion: Opinion | None) -> None:
+    def __init__(self, asked: Sequence[Query], policy: Policy, verifier: ThresholdVerifier | None) -> None:
         self._numbers = {decision_id(0, number, TAG): number for number in range(len(asked))}
         self._asked = asked
-        self._opinion = opinion
+        self._verifier = verifier
         self._shard = Shard(0, 1, INCARNATIONS.journal, MemoryStore())
         self._decisions: dict[str, Decision] = {}
         self._kept: dict[str, Query] = {}
@@ -133,7 +133,7 @@ class _Stream:
             waiting += self._follow(waiting.popleft())
 
     def served(self) -> list[Served]:
-        """What became of each query."""
+        """Outcomes of the queries, in order."""
         return [self._outcome(number, query) for number, query in enumerate(self._asked)]
 
     def _outcome(self, number: int, query: Query) -> Served:
@@ -158,10 +158,10 @@ class _Stream:
         return self._fold(Answered(forward_id=forward.forward_id, body=Sealed(data=_completion(query.answer))).encode())
 
     def _verify(self, doubt: DoubtRaised) -> list[Outgoing]:
-        """Without a verifier nobody can tell, which counts as no."""
+        """Answer a verification; without a verifier with no score, which counts as a refusal."""
         score, identity = None, "none"
-        if self._opinion is not None:
-            verifier = self._opinion.verifier
+        if self._verifier is not None:
+            verifier = self._verifier.verifier
             (score,), identity = verifier.scores([(doubt.question.data, doubt.cached.data)]), verifier.identity
         return self._fold(Verified(id=doubt.id, entry=doubt.entry, score=score, verifier=identity).encode())
 
@@ -199,15 +199,15 @@ def _shares(found: Sequence[Served], repeats: Sequence[bool]) -> dict[str, Any]:
         each.source is not None and not each.is_false for each, is_again in zip(found, repeats, strict=True) if is_again
     )
     return {
-        "hit_rate": share(hits, len(found)).plain(),
-        "precision": share(hits - false, hits).plain(),
-        "false_hits": share(false, len(found)).plain(),
-        "answered_before": share(found_again, again).plain(),
+        "hit_rate": share(hits, len(found)).to_json(),
+        "precision": share(hits - false, hits).to_json(),
+        "false_hits": share(false, len(found)).to_json(),
+        "answered_before": share(found_again, again).to_json(),
     }
 
 
 def _repeats(asked: Sequence[Query]) -> list[bool]:
-    """Of each query, whether its tenant got its answer before: the hits that a perfect cache could give."""
+    """Repeats: of each query, whether its tenant got its answer before: the hits that a perfect cache could give."""
     seen: set[tuple[str, str]] = set()
     out = []
     for query in asked:
@@ -239,7 +239,7 @@ def _false(each: Served) -> dict[str, Any]:
 
 def _query(number: int, row: Row) -> Query:
     text = question_in(row, "question" if "question" in row else "text")
-    answer = said(text_of_value(value_of(row, "answer")), "answer")
+    answer = checked_text(text_of_value(value_of(row, "answer")), "answer")
     query = Query(number, text, answer, row.get("tenant") or TENANT, row.get("category"))
     try:
         _asking(query)

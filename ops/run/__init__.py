@@ -1,1 +1,1 @@
-"""`refrain run`: one worker, the supervisor, the lifeline, their logs."""
+"""`refrain run`: worker processes, their supervisor, lifeline and logs."""

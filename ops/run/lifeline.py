@@ -1,4 +1,4 @@
-"""Children die with their supervisor, also when it is killed with no chance to tell them.
+"""Lifeline: workers end with their supervisor, also when it is killed with no chance to signal them.
 
 The supervisor holds the writing end of each child's stdin and writes nothing. However it ends, the system
 closes that end, and the child reads the end of the file. This works on every system, and a worker that is
@@ -20,7 +20,7 @@ ORPHANED = 75
 
 
 def watch_supervisor(fd: int = 0) -> None:
-    """From a thread of its own: when `fd` ends, ask this process to stop, and make it when it does not."""
+    """Watch the supervisor from a thread: when `fd` ends, ask this process to stop, and make it when it does not."""
     threading.Thread(target=_wait, args=(fd,), name="lifeline", daemon=True).start()
 
 

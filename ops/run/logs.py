@@ -1,4 +1,4 @@
-"""One line an event, to stderr: time, level, worker, message. No text of a question or an answer ever."""
+"""Logging: one line an event, to stderr: time, level, worker, message. Never the text of a question or an answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OneLine(logging.Formatter):
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
-            text = f"{text}: {described(record.exc_info[1])}"
+            text = f"{text}: {error_line(record.exc_info[1])}"
         return f"{stamp}.{int(record.msecs):03d}Z {record.levelname} {self._worker} " + " | ".join(text.splitlines())
 
 
@@ -39,8 +39,8 @@ def set_up(worker: str, level: str, stream: TextIO | None = None) -> None:
     logging.captureWarnings(True)
 
 
-def described(error: BaseException) -> str:
-    """An error in one line. A stranger's own words stay out: they may quote what a user wrote."""
+def error_line(error: BaseException) -> str:
+    """Error on one line. Messages of other libraries stay out: they may quote what a user wrote."""
     if isinstance(error, RefrainError | OSError):
         return f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__)
@@ -49,6 +49,6 @@ def described(error: BaseException) -> str:
 
 
 def trail(error: BaseException) -> str:
-    """Where an error came from, frame by frame and without anybody's words."""
+    """Traceback of an error, frame by frame, without its messages."""
     frames = traceback.extract_tb(error.__traceback__)
     return "from " + " < ".join(f"{f.filename}:{f.lineno} {f.name}" for f in reversed(frames))

@@ -1,4 +1,4 @@
-"""The table of processors: where each is found, loaded only when it runs."""
+"""Registry of processors: the module of each, loaded only when it runs."""
 
 from __future__ import annotations
 

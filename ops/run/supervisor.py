@@ -1,4 +1,4 @@
-"""Several workers, a process each: started, started again when they end, stopped together.
+"""Supervisor of several workers, a process each: started, restarted when they end, stopped together.
 
 A worker that ends with 78 (wrong setup) stops all: starting it again would not help. Any other failure is
 answered by a new process after a pause that doubles from 0.2 s to 5 s and starts over after 30 s of work.
@@ -43,8 +43,8 @@ Spawn = Callable[[str, int], "subprocess.Popen[bytes]"]
 
 
 @dataclass
-class Worker:
-    """One place in the list and the process that fills it now."""
+class WorkerProcess:
+    """Worker process: one place in the list and the process that fills it now."""
 
     name: str
     place: int
@@ -75,14 +75,14 @@ class Supervisor:
     """Safe to put into from a signal handler, which an Event is not."""
 
     def __post_init__(self) -> None:
-        self.workers = [Worker(name, place) for place, name in enumerate(self.names)]
+        self.workers = [WorkerProcess(name, place) for place, name in enumerate(self.names)]
         self._told: object = None
         self._failed: int | None = None
         self._stopping = False
         self._hurry = False
 
     def run(self) -> int:
-        """Until a signal comes or every worker is done; returns the exit code."""
+        """Supervise until a signal comes or every worker is done; returns the exit code."""
         try:
             while not self._stopping and not all(worker.done for worker in self.workers):
                 self.round()
@@ -94,7 +94,7 @@ class Supervisor:
         return exit_codes.OK if self._failed is None else self._failed
 
     def round(self) -> None:
-        """Look at every worker once: start what is due, take note of what ended."""
+        """Poll every worker once: start what is due, take note of what ended."""
         for worker in self.workers:
             if worker.process is not None:
                 code = worker.process.poll()
@@ -102,7 +102,7 @@ class Supervisor:
                     self._ended(worker, code)
             elif not worker.done and self.clock() >= worker.due_s:
                 self._start(worker)
-        self._tell()
+        self._write_run_file()
 
     def _wait(self) -> None:
         try:
@@ -112,12 +112,12 @@ class Supervisor:
         self._hurry = self._stopping and number == signal.SIGINT
         self._stopping = True
 
-    def _start(self, worker: Worker) -> None:
+    def _start(self, worker: WorkerProcess) -> None:
         worker.process = self.spawn(worker.name, worker.place)
         worker.started_s = self.clock()
         logger.info("started %s, process %d", worker.name, worker.process.pid)
 
-    def _ended(self, worker: Worker, code: int) -> None:
+    def _ended(self, worker: WorkerProcess, code: int) -> None:
         pid, how = worker.pid, f"signal {-code}" if code < 0 else f"exit code {code}"
         _close(worker)
         with suppress(FileNotFoundError):
@@ -137,7 +137,7 @@ class Supervisor:
             logger.warning("%s, process %s, ended with %s: again in %.1f s", worker.name, pid, how, worker.pause_s)
             worker.pause_s = min(PAUSE_S_MAX, worker.pause_s * 2)
 
-    def _tell(self) -> None:
+    def _write_run_file(self) -> None:
         """Write run.json when something has changed."""
         rows = [
             {"name": worker.name, "pid": worker.pid, "port": port_of(self.state_dir, worker.name, worker.pid)}
@@ -197,12 +197,12 @@ def spawner(port: int, options: Options) -> Spawn:
 
 
 def read_run(state_dir: Path) -> dict[str, Any] | None:
-    """What run.json says, None when no supervisor wrote one."""
+    """Read run.json, None when no supervisor wrote one."""
     return _json(state_dir / RUN_FILE)
 
 
 def port_of(state_dir: Path, name: str, pid: int | None) -> int | None:
-    """The health port that a worker told, None before it did."""
+    """Health port that a worker published, None before it did."""
     found = _json(_health_file(state_dir, name, pid))
     return int(found["port"]) if found is not None else None
 
@@ -230,13 +230,13 @@ def _health_file(state_dir: Path, name: str, pid: int | None) -> Path:
     return state_dir / "health" / f"{name}-{pid}.json"
 
 
-def _send(worker: Worker, number: signal.Signals) -> None:
+def _send(worker: WorkerProcess, number: signal.Signals) -> None:
     if worker.process is not None:
         with suppress(ProcessLookupError):
             worker.process.send_signal(number)
 
 
-def _close(worker: Worker) -> None:
+def _close(worker: WorkerProcess) -> None:
     if worker.process is not None and worker.process.stdin is not None:
         with suppress(BrokenPipeError):
             worker.process.stdin.close()

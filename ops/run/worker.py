@@ -1,4 +1,4 @@
-"""One processor in this process: signals, health, and where its health port is told."""
+"""Worker: one processor in this process, with signals, health server and published health port."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> in
             with KafkaCluster(settings) as cluster:
                 serve(name, processor(name), settings, cluster, stopping, liveness)
         except RefrainError as error:
-            logger.error("ends: %s", logs.described(error))
+            logger.error("ends: %s", logs.error_line(error))
             logger.debug("%s", logs.trail(error))
             return exit_codes.code_of(error)
         except Exception as error:  # noqa: BLE001 - a bug ends this worker in one line, and another is started
-            logger.critical("ends unexpectedly: %s", logs.described(error))
+            logger.critical("ends unexpectedly: %s", logs.error_line(error))
             logger.error("%s", logs.trail(error))
             return exit_codes.FAILED
         logger.info("has drained and leaves")

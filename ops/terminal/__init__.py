@@ -1,1 +1,1 @@
-"""What every command shares on a terminal: options, output, exit codes, durations."""
+"""Terminal parts that every command shares: options, output, exit codes, durations."""

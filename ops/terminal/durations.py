@@ -1,4 +1,4 @@
-"""Spans and points of time as people write them on a command line."""
+"""Parses durations and timestamps of the command line."""
 
 from __future__ import annotations
 

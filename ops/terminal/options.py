@@ -1,4 +1,4 @@
-"""What the options before the command say, kept for the command."""
+"""Global options (before the command), kept in the context for the command."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Options:
 
 
 def options_of(context: typer.Context) -> Options:
-    """The options before the command."""
+    """Global options of a context."""
     found = context.find_object(Options)
     return found if found is not None else Options()
 
 
 def settings_of(context: typer.Context) -> Settings:
-    """The settings, read now. Raises WrongSetup."""
+    """Load the settings. Raises WrongSetup."""
     from refrain.ops.config.settings import load_settings
 
     return load_settings(os.environ, options_of(context).config)

@@ -1,4 +1,4 @@
-"""What commands print: tables and colour for people on a terminal, plain lines or JSON for programs."""
+"""Output of commands: tables and colour for people on a terminal, plain lines or JSON for programs."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ def console(stderr: bool = False) -> Console:
 
 
 def say(text: str) -> None:
-    """One line for people, on stdout."""
+    """Print one line for people, on stdout."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def hint(text: str) -> None:
-    """One line beside the result, on stderr, so that what a program reads stays clean."""
+    """Print one line beside the result, on stderr, so that what a program reads stays clean."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
 
 def emit(value: Any) -> None:
-    """One JSON value on a line of its own."""
+    """Print one JSON value on a line of its own."""
     say(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """A table on a terminal; elsewhere lines of tab-separated cells under a line of names."""
+    """Print a table on a terminal; elsewhere lines of tab-separated cells under a line of names."""
     if not sys.stdout.isatty():
         for line in [list(columns), *_texts(rows)]:
             say("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in line))
         return
-    console().print(drawn(columns, rows, title), soft_wrap=False)
+    console().print(rich_table(columns, rows, title), soft_wrap=False)
 
 
-def drawn(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> Table:
-    """A table as a terminal shows it."""
+def rich_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> Table:
+    """Rich table for a terminal."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

@@ -1,1 +1,1 @@
-"""`refrain topics`."""
+"""`refrain topics`: create, list and check topics; print ACLs."""

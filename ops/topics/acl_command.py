@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How ACLs are printed."""
+    """Output format of ACLs."""
 
     KAFKA_ACLS = "kafka-acls"
     STRIMZI = "strimzi"
 
 
 class Authentication(StrEnum):
-    """How a KafkaUser says who it is."""
+    """Authentication of a KafkaUser."""
 
     SCRAM = "scram-sha-512"
     TLS = "tls"
@@ -77,7 +77,7 @@ def acls(
 
     refrain topics acls --format strimzi --cluster my-cluster | kubectl apply -f -
     """
-    from refrain.ops.topics.acl_formats import Strimzi, plain
+    from refrain.ops.topics.acl_formats import Strimzi, to_json
     from refrain.ops.topics.acls import grants
 
     strimzi = form is Format.STRIMZI and not as_json
@@ -88,7 +88,7 @@ def acls(
     settings = settings_of(context)
     granted = grants(settings, _roles(role or ()), _principals(principal or ()))
     if as_json:
-        for row in plain(granted):
+        for row in to_json(granted):
             output.emit(row)
     elif cluster is not None:
         login = None if authentication is Authentication.NONE else authentication.value

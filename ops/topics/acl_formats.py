@@ -1,4 +1,4 @@
-"""Grants as the tools take them: commands of `kafka-acls.sh`, Strimzi's KafkaUser, JSON. Pure."""
+"""Formats of ACLs: commands of `kafka-acls.sh`, Strimzi's KafkaUser, JSON. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KUBERNETES_CHARS_MAX = 253
 
 
 class Strimzi(NamedTuple):
-    """Where a KafkaUser belongs. `authentication` of None leaves it as it is."""
+    """Metadata of a KafkaUser. `authentication` of None leaves it as it is."""
 
     cluster: str
     authentication: str | None
@@ -27,7 +27,7 @@ class Strimzi(NamedTuple):
 
 
 def kafka_acls(granted: Sequence[Grant], server: str, command_config: str | None = None) -> Iterator[str]:
-    """Lines for a shell: a comment a principal, and a command for all resources with the same operations."""
+    """Shell lines of `kafka-acls.sh`: a comment a principal, and one command for resources of the same operations."""
     tool = ["kafka-acls.sh", "--bootstrap-server", server]
     if command_config is not None:
         tool += ["--command-config", command_config]
@@ -42,7 +42,7 @@ def strimzi(granted: Sequence[Grant], place: Strimzi) -> str:
     return yaml.safe_dump_all([_kafka_user(grant, place) for grant in granted], sort_keys=False, explicit_start=True)
 
 
-def plain(granted: Sequence[Grant]) -> Iterator[dict[str, Any]]:
+def to_json(granted: Sequence[Grant]) -> Iterator[dict[str, Any]]:
     """One JSON object an ACL."""
     for grant in granted:
         for acl in grant.acls:

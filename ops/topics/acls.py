@@ -41,7 +41,7 @@ ANSWERING = ("classify", "lookup", "populate")
 
 
 class Acl(NamedTuple):
-    """What a role may do with one resource, or with all whose names begin so (`prefixed`)."""
+    """ACL: what a role may do with one resource, or with all whose names begin so (`prefixed`)."""
 
     resource: Resource
     name: str
@@ -50,7 +50,7 @@ class Acl(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """All that one principal may do; several roles of one name are one principal."""
+    """Grant: all that one principal may do; several roles of one name are one principal."""
 
     name: str
     roles: tuple[str, ...]
@@ -70,7 +70,7 @@ def acls_of(role: str, settings: Settings) -> list[Acl]:
 
 
 def grants(settings: Settings, roles: Sequence[str], names: Mapping[str, str]) -> list[Grant]:
-    """What each principal may do, in the order of the roles; `names` are those of principals, by role."""
+    """Grants of each principal, in the order of the roles; `names` are those of principals, by role."""
     by_name: dict[str, list[str]] = {}
     for role in roles:
         by_name.setdefault(names.get(role, default_name(role, settings)), []).append(role)

@@ -1,4 +1,4 @@
-"""The topics of the table on a cluster: made, described, and compared with how they should be."""
+"""Topic administration: creates, describes and compares the topics of the table on a cluster."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMPARED = ("cleanup.policy", "retention.ms", "max.message.bytes", "message.time
 
 @dataclass(frozen=True)
 class TopicState:
-    """A topic as the cluster has it; `partitions` of 0 says that it is missing."""
+    """State of a topic on the cluster; `partitions` of 0 says that it is missing."""
 
     name: str
     partitions: int = 0
@@ -35,7 +35,7 @@ class TopicState:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """What is wrong with one topic, and the way to mend it. Not `serious`: a worker still starts."""
+    """Mismatch of a topic with the table, and the way to mend it. Not `serious`: a worker still starts."""
 
     topic: str
     problem: str
@@ -57,12 +57,12 @@ def planned(settings: Settings, partitions_journal: int | None = None) -> list[N
 
 
 def count_of(topic: Topic, partitions_journal: int | None) -> int:
-    """How many partitions a topic gets; journal and documents always the same number."""
+    """Partition count of a new topic; journal and documents always the same number."""
     return partitions_journal if partitions_journal and topic.name in SHARDED else topic.partitions
 
 
-def create(admin: AdminClient, settings: Settings, partitions_journal: int | None = None) -> dict[str, bool]:
-    """Create what is missing; tells of each topic whether it was made now. Raises WrongSetup or ClusterFailed.
+def create_missing(admin: AdminClient, settings: Settings, partitions_journal: int | None = None) -> dict[str, bool]:
+    """Create missing topics; returns of each whether it was created now. Raises WrongSetup or ClusterFailed.
 
     When only one of journal and documents exists, the other gets its number of partitions.
     """
@@ -84,7 +84,7 @@ def create(admin: AdminClient, settings: Settings, partitions_journal: int | Non
 
 
 def describe(admin: AdminClient, settings: Settings) -> dict[str, TopicState]:
-    """Every topic of the table as it stands, by its name in the table. Raises ClusterFailed."""
+    """Describe every topic of the table, by its name in the table. Raises ClusterFailed."""
     names = {settings.prefix + topic.name: topic.name for topic in TOPICS}
     found: dict[str, TopicState] = {}
     try:
@@ -107,7 +107,7 @@ def describe(admin: AdminClient, settings: Settings) -> dict[str, TopicState]:
 
 
 def compare(found: Mapping[str, TopicState], settings: Settings) -> list[Mismatch]:
-    """What of the topics is not as the table wants it, in the order of the table. Pure."""
+    """Compare topics with the table: mismatches in the order of the table. Pure."""
     findings: list[Mismatch] = []
     for topic in TOPICS:
         row = found.get(topic.name, TopicState(settings.prefix + topic.name))
@@ -168,13 +168,13 @@ def _configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, st
 def _await_served(admin: AdminClient, names: Sequence[str]) -> None:
     """Wait until the brokers serve every partition: workers start right after."""
     deadline = time.monotonic() + SEEN_S
-    while not _served(admin, names):
+    while not _is_served(admin, names):
         if time.monotonic() > deadline:
             raise ClusterFailed("the topics were made but are not served yet: wait a moment and run it again")
         time.sleep(0.05)
 
 
-def _served(admin: AdminClient, names: Sequence[str]) -> bool:
+def _is_served(admin: AdminClient, names: Sequence[str]) -> bool:
     known = admin.list_topics(timeout=ADMIN_S).topics
     if not all(name in known and known[name].error is None for name in names):
         return False

@@ -39,12 +39,11 @@ def create(
     REFRAIN_REPLICATION=3 REFRAIN_MIN_INSYNC=2 refrain topics create
     """
     from refrain.ops.cluster.connection import reach
-    from refrain.ops.topics.admin import SHARDED, compare, describe
-    from refrain.ops.topics.admin import create as create_topics
+    from refrain.ops.topics.admin import SHARDED, compare, create_missing, describe
 
     settings = settings_of(context)
     admin = reach(settings)
-    made = create_topics(admin, settings, partitions_journal)
+    made = create_missing(admin, settings, partitions_journal)
     found = describe(admin, settings)
     differs: dict[str, list[str]] = {row.name: [] for row in found.values()}
     for finding in compare(found, settings):

@@ -1,4 +1,4 @@
-"""Code: spans, quoted text, flags, identifiers and operators must be the same, case included."""
+"""The guard `code`: spans, quoted text, flags, identifiers and operators must be the same, case included."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OPERATORS = frozenset(
 
 
 class Code(NamedTuple):
-    """The code of a text, and the text in which the other's is looked for."""
+    """Code in a text: spans, identifiers, flags, operators; and the text in which the other's is looked for."""
 
     literal: tuple[str, ...]
     """Code spans and quoted text, blanks folded."""
@@ -33,7 +33,7 @@ class Code(NamedTuple):
 
 
 def read_code(items: Sequence[Item], text: str) -> Code:
-    """The code of a text."""
+    """Extract the code of a text."""
     spans = [item.text.strip("`").strip() for item in items if item.kind in ("fence", "span")]
     quoted = (
         [next(filter(None, match.groups())) for match in _QUOTED.finditer(text)]
@@ -52,8 +52,8 @@ def read_code(items: Sequence[Item], text: str) -> Code:
     )
 
 
-def differing(a: Code, b: Code) -> tuple[str, ...]:
-    """The pieces of code that stand in one text only."""
+def differences(a: Code, b: Code) -> tuple[str, ...]:
+    """Differences: pieces of code that stand in one text only."""
     said = [piece for piece in a.literal if not _within(piece, b)] + [
         piece for piece in b.literal if not _within(piece, a)
     ]

@@ -1,4 +1,4 @@
-"""What a text is about: its words without grammar and filler, and how those of two texts pair up."""
+"""Content words: the words of a text without grammar and filler, and how those of two texts pair up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GENERAL = frozenset(stem(word) for word in words("general_words")) | words("gene
 
 
 class Content(NamedTuple):
-    """The words of a text by stem; `salient` are those that no other wording could do without."""
+    """Content words of a text by stem; `salient` are those that no other wording could do without."""
 
     salient: dict[str, Item]
     stems: frozenset[str]
@@ -26,7 +26,7 @@ class Content(NamedTuple):
 
 
 def read_content(items: Sequence[Item], used: frozenset[int]) -> Content:
-    """The content of a text; `used` are items that are parts of numbers."""
+    """Extract the content words of a text; `used` are items that are parts of numbers."""
     worded = [item for at, item in enumerate(items) if item.kind in WORDLY and at not in used]
     kept = [item for item in worded if item.low not in FUNCTION]
     salient = {item.stem: item for item in reversed(kept) if item.stem not in GENERAL and item.low not in GENERAL}
@@ -39,7 +39,7 @@ def read_content(items: Sequence[Item], used: frozenset[int]) -> Content:
 
 
 def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
-    """The salient words of each text that nothing in the other says."""
+    """Unmatched words: the salient words of each text that nothing in the other says."""
     mine, theirs = _missing(a, b), _missing(b, a)
     if not mine or not theirs:
         return mine, theirs

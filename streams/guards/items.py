@@ -1,4 +1,4 @@
-"""Tokens to items: contractions undone, phrases read as one word, each with its stem and its groups of synonyms."""
+"""Normalises tokens to items: contractions expanded, phrases joined, each with its stem and its groups of synonyms."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from functools import lru_cache
 from typing import NamedTuple
 
-from refrain.streams.guards.lexicon import Sayings, groups, pairs, units
+from refrain.streams.guards.lexicon import Phrases, groups, pairs, units
 from refrain.streams.guards.stems import stem
 from refrain.streams.guards.tokens import Token, tokens
 
@@ -55,12 +55,12 @@ def _grouped(*names: str) -> dict[str, frozenset[int]]:
 
 
 _GROUPS = _grouped("synonyms", "aliases")
-_PHRASES = Sayings((left.split(), tuple(right.split())) for left, right in pairs("phrases"))
+_PHRASES = Phrases((left.split(), tuple(right.split())) for left, right in pairs("phrases"))
 _NO_GROUPS: frozenset[int] = frozenset()
 
 
 def items(found: list[Token], text: str) -> list[Item]:
-    """The items of a text's tokens."""
+    """Normalise a text's tokens to items."""
     return _joined(_expanded(found, shouted=text.isupper()), text)
 
 
@@ -83,7 +83,7 @@ def _expanded(found: list[Token], shouted: bool) -> list[Token]:
 
 
 def _within(token: Token) -> list[Token]:
-    """The tokens of a piece of code: it says the same without its marks."""
+    """Tokens of a piece of code: it says the same without its marks."""
     inner = token.text.strip("`")
     shift = token.start + token.text.index(inner)
     found, _ = tokens(inner)

@@ -1,4 +1,4 @@
-"""Whether a text is English: by its letters and its little words, the same on every machine."""
+"""Language detection: whether a text is English, by its letters and its little words, the same on every machine."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The word lists of `words/`, read once; their digest goes into what decisions were made by.
+"""Lexicon: the word lists of `words/`, read once; their digest is part of a decision's `behaviour`.
 
-A list is lines of words parted by commas; `#` opens a comment, `=` and `|` part what a file's head says.
+A list is lines of words separated by commas; `#` opens a comment, `=` and `|` separate what a file's head says.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ def lines(name: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("# ")]
 
 
-def parted(line: str, mark: str = ",") -> list[str]:
-    """The parts of a line."""
+def split_list(line: str, mark: str = ",") -> list[str]:
+    """Split a line at `mark`, blanks stripped."""
     return [part.strip() for part in line.split(mark) if part.strip()]
 
 
 def words(name: str) -> frozenset[str]:
     """All words of a list."""
-    return frozenset(word for line in lines(name) for word in parted(line))
+    return frozenset(word for line in lines(name) for word in split_list(line))
 
 
 def groups(name: str) -> list[list[str]]:
     """The words of each line."""
-    return [parted(line) for line in lines(name)]
+    return [split_list(line) for line in lines(name)]
 
 
 def pairs(name: str) -> list[tuple[str, str]]:
-    """What stands left and right of `=` in each line."""
+    """Key and value of each line `KEY = VALUE`."""
     return [(left.strip(), right.strip()) for left, _, right in (line.partition("=") for line in lines(name))]
 
 
 T = TypeVar("T")
 
 
-class Sayings(Generic[T]):
-    """Sequences of words and what they mean, found by their first two words, the longest first."""
+class Phrases(Generic[T]):
+    """Phrase table: sequences of words with their meaning, found by the first two words, the longest first."""
 
     def __init__(self, entries: Iterable[tuple[Sequence[str], T]]) -> None:
         self._firsts: dict[str, dict[str, list[tuple[list[str], T]]]] = {}
@@ -54,7 +54,7 @@ class Sayings(Generic[T]):
             seconds.setdefault(said[1] if len(said) > 1 else "", []).append((list(said), meant))
 
     def at(self, lows: list[str], start: int) -> Iterator[tuple[int, T]]:
-        """The sayings that begin at a word, with where each ends."""
+        """Phrases that begin at a word, as (end, meaning)."""
         seconds = self._firsts.get(lows[start])
         if seconds is not None:
             for second in (lows[start + 1] if start + 1 < len(lows) else "", ""):
@@ -75,7 +75,7 @@ def sides(name: str) -> dict[str, tuple[Side, ...]]:
     found: dict[str, list[Side]] = defaultdict(list)
     for number, line in enumerate(lines(name)):
         for side, terms in enumerate(line.split("|")):
-            for term in parted(terms):
+            for term in split_list(terms):
                 if Side(number, side) not in found[term]:
                     found[term].append(Side(number, side))
     return {term: tuple(places) for term, places in found.items()}
@@ -92,8 +92,8 @@ def units() -> dict[str, Unit]:
     """The units by their names."""
     found: dict[str, Unit] = {}
     for line in lines("units"):
-        dimension, factor, names = parted(line, "|")
-        found.update(dict.fromkeys(parted(names), Unit(dimension, Fraction(factor))))
+        dimension, factor, names = split_list(line, "|")
+        found.update(dict.fromkeys(split_list(names), Unit(dimension, Fraction(factor))))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Named things: what a text is about must be named in the other, too.
+"""The guard `names`: named entities and content words of one text must occur in the other, too.
 
 Names are capitalised words, acronyms, identifiers, paths, addresses and versions, in every script. In English every
 word that carries meaning counts: one in each text that the other says in no way is another subject or another action.
@@ -29,7 +29,7 @@ _FINITE = frozenset(
 
 
 class Names(NamedTuple):
-    """The names of a text by their folded form, and what it is about."""
+    """Names in a text by their folded form, and its content words."""
 
     named: dict[str, Item]
     literal: dict[str, str]
@@ -41,7 +41,7 @@ class Names(NamedTuple):
 
 
 def read_names(items: Sequence[Item], used: frozenset[int], content: Content) -> Names:
-    """The names of a text."""
+    """Extract the names of a text."""
     words = [item for item in items if item.kind in WORDLY]
     literal = {item.low: item.text for at, item in enumerate(items) if item.kind in _LITERAL and at not in used}
     statement = _is_statement(items)
@@ -54,8 +54,8 @@ def read_names(items: Sequence[Item], used: frozenset[int], content: Content) ->
     return Names(named, literal, content, pointing, statement)
 
 
-def differing(a: Names, b: Names, english: bool) -> tuple[str, ...]:
-    """The names and words that only one text has."""
+def differences(a: Names, b: Names, english: bool) -> tuple[str, ...]:
+    """Differences: names and content words that only one text has."""
     apart = [a.literal[low] for low in a.literal.keys() - b.literal.keys()]
     apart += [b.literal[low] for low in b.literal.keys() - a.literal.keys()]
     if apart:
@@ -74,7 +74,7 @@ def differing(a: Names, b: Names, english: bool) -> tuple[str, ...]:
 
 
 def _pointing(items: Sequence[Item]) -> str:
-    """The word that points, in the first sentence; later ones may point at what that one names."""
+    """Demonstrative (this, these) of the first sentence; later ones may point at what that one names."""
     for item in items:
         if item.low in _POINTING:
             return item.text

@@ -1,4 +1,4 @@
-"""Negation and opposites: what turns a sentence into its contrary."""
+"""The guard `negation`: negators, prefixes and antonyms that turn a sentence into its contrary."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _BASE_CHARS = 3
 """A prefix turns only words that are at least as long without it."""
 
 
-class Denials(NamedTuple):
-    """The negators of a text, its terms that have an opposite, and its words by stem."""
+class Negations(NamedTuple):
+    """Negations in a text: its negators, its terms that have an opposite, and its words by stem."""
 
     negators: tuple[str, ...]
     sides: dict[int, dict[int, str]]
@@ -30,8 +30,8 @@ class Denials(NamedTuple):
     stems: dict[str, str]
 
 
-def read_denials(items: Sequence[Item]) -> Denials:
-    """What a text denies."""
+def read_negations(items: Sequence[Item]) -> Negations:
+    """Extract the negators and antonyms of a text."""
     found: dict[int, dict[int, str]] = {}
     lows = [item.low for item in items]
     for at, item in enumerate(items):
@@ -42,11 +42,11 @@ def read_denials(items: Sequence[Item]) -> Denials:
         for place in places + _OPPOSITES.get(two, ()):
             found.setdefault(place.line, {}).setdefault(place.side, item.text)
     negators = tuple(item.text for item in items if item.kind == "word" and item.low in _NEGATORS)
-    return Denials(negators, found, {item.stem: item.text for item in items if item.kind == "word"})
+    return Negations(negators, found, {item.stem: item.text for item in items if item.kind == "word"})
 
 
-def differing(a: Denials, b: Denials) -> tuple[str, ...]:
-    """The words that say the contrary of each other."""
+def differences(a: Negations, b: Negations) -> tuple[str, ...]:
+    """Differences: words that say the contrary of each other."""
     turned = _prefixed(a, b) or _prefixed(b, a)[::-1]
     odd = len(a.negators) % 2 != len(b.negators) % 2
     if turned and not odd:
@@ -58,8 +58,8 @@ def differing(a: Denials, b: Denials) -> tuple[str, ...]:
     return _opposed(a, b)
 
 
-def _prefixed(a: Denials, b: Denials) -> tuple[str, ...]:
-    """A word and its contrary by a prefix, of which each text has only one."""
+def _prefixed(a: Negations, b: Negations) -> tuple[str, ...]:
+    """Prefix negation: a word and its contrary by a prefix (safe, unsafe), of which each text has only one."""
     for root, text in a.stems.items():
         if root in b.stems:
             continue
@@ -70,8 +70,8 @@ def _prefixed(a: Denials, b: Denials) -> tuple[str, ...]:
     return ()
 
 
-def _opposed(a: Denials, b: Denials) -> tuple[str, ...]:
-    """Opposites of which each text names a side that the other does not."""
+def _opposed(a: Negations, b: Negations) -> tuple[str, ...]:
+    """Antonyms of which each text names a side that the other does not."""
     for line in sorted(a.sides.keys() & b.sides.keys()):
         mine, theirs = a.sides[line], b.sides[line]
         if mine.keys() - theirs.keys() and theirs.keys() - mine.keys():

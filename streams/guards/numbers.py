@@ -1,4 +1,4 @@
-"""Numbers: equal by value, however written, and with the same units."""
+"""The guard `numbers`: quantities must be equal by value, however written, and in the same units."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ DIGITS_MAX = 40
 """A longer number is compared as it is written."""
 
 
-class Figure(NamedTuple):
-    """A number as it counts: its value in the base of its dimension; ordinals, times and dates are dimensions, too."""
+class Quantity(NamedTuple):
+    """Quantity: a number's value in the base of its dimension; ordinals, times and dates are dimensions, too."""
 
     value: Fraction | str
     dimension: str
 
 
-class Figures(NamedTuple):
-    """The numbers of a text with the words that say them."""
+class Quantities(NamedTuple):
+    """Quantities in a text, with the words that say them."""
 
-    counted: Counter[Figure]
-    texts: dict[Figure, str]
+    counted: Counter[Quantity]
+    texts: dict[Quantity, str]
     units: frozenset[tuple[str, Fraction]]
     """Units that are named without a number."""
     unit_texts: dict[tuple[str, Fraction], str]
@@ -58,32 +58,32 @@ class Figures(NamedTuple):
     """The items that are part of a number."""
 
 
-def read_figures(items: Sequence[Item]) -> Figures:
-    """The numbers of a text."""
-    counted: Counter[Figure] = Counter()
-    texts: dict[Figure, str] = {}
+def read_quantities(items: Sequence[Item]) -> Quantities:
+    """Extract the quantities of a text."""
+    counted: Counter[Quantity] = Counter()
+    texts: dict[Quantity, str] = {}
     alone: dict[tuple[str, Fraction], str] = {}
     used: set[int] = set()
     naming: set[Fraction | str] = set()
     at = 0
     while at < len(items):
-        figures, end = _figures(items, at)
-        for figure in figures:
-            counted[figure] += 1
-            texts.setdefault(figure, items[at].text)
-        if figures:
+        quantities, end = _quantities(items, at)
+        for quantity in quantities:
+            counted[quantity] += 1
+            texts.setdefault(quantity, items[at].text)
+        if quantities:
             used.update(range(at, end))
             if _closes(items, at, end):
-                naming.add(figures[0].value)
+                naming.add(quantities[0].value)
         elif items[at].kind in ("word", "operator") and items[at].low in _UNITS:
             unit = _UNITS[items[at].low]
             alone.setdefault((unit.dimension, unit.factor), items[at].text)
         at = end
-    return Figures(counted, texts, frozenset(alone), alone, frozenset(naming), frozenset(used))
+    return Quantities(counted, texts, frozenset(alone), alone, frozenset(naming), frozenset(used))
 
 
-def differing(a: Figures, b: Figures) -> tuple[str, ...]:
-    """The numbers and units that stand on one side only, as they are written."""
+def differences(a: Quantities, b: Quantities) -> tuple[str, ...]:
+    """Differences: numbers and units that stand in one text only, as they are written."""
     if a.counted == b.counted and a.units == b.units:
         return ()
     mine, theirs = a.counted - b.counted, b.counted - a.counted
@@ -93,24 +93,24 @@ def differing(a: Figures, b: Figures) -> tuple[str, ...]:
     return tuple(said) or _other_units(a, b)
 
 
-def _weak(figure: Figure) -> bool:
+def _weak(quantity: Quantity) -> bool:
     """A written "one" says little: "one of", "an apple" and "one apple"."""
-    return figure.dimension == "one"
+    return quantity.dimension == "one"
 
 
-def _reconcile(mine: Counter[Figure], theirs: Counter[Figure], naming: frozenset[Fraction | str]) -> None:
+def _reconcile(mine: Counter[Quantity], theirs: Counter[Quantity], naming: frozenset[Fraction | str]) -> None:
     """Take out ordinals that a naming number says, too (the second step, step 2), and "one" where 1 stands."""
-    for figure in [f for f in mine if f.dimension == "one" or (f.dimension == "ordinal" and f.value in naming)]:
-        other = Figure(figure.value, "")
-        shared = min(mine[figure], theirs[other])
-        mine[figure] -= shared
+    for quantity in [f for f in mine if f.dimension == "one" or (f.dimension == "ordinal" and f.value in naming)]:
+        other = Quantity(quantity.value, "")
+        shared = min(mine[quantity], theirs[other])
+        mine[quantity] -= shared
         theirs[other] -= shared
     for counter in (mine, theirs):
-        for figure in [f for f, count in counter.items() if count <= 0]:
-            del counter[figure]
+        for quantity in [f for f, count in counter.items() if count <= 0]:
+            del counter[quantity]
 
 
-def _other_units(a: Figures, b: Figures) -> tuple[str, ...]:
+def _other_units(a: Quantities, b: Quantities) -> tuple[str, ...]:
     """Units of one dimension of which each side names one that the other does not."""
     for mine in sorted(a.units - b.units):
         for theirs in sorted(b.units - a.units):
@@ -119,8 +119,8 @@ def _other_units(a: Figures, b: Figures) -> tuple[str, ...]:
     return ()
 
 
-def _figures(items: Sequence[Item], at: int) -> tuple[list[Figure], int]:
-    """The figures that begin at an item, and where the next item stands."""
+def _quantities(items: Sequence[Item], at: int) -> tuple[list[Quantity], int]:
+    """Parse the quantities that begin at an item; returns them and the index after them."""
     item = items[at]
     if item.kind == "number":
         return _measured(items, at, at + 1, _number(item.low))
@@ -129,23 +129,23 @@ def _figures(items: Sequence[Item], at: int) -> tuple[list[Figure], int]:
     if item.kind == "date":
         return _date(item.low), at + 1
     if item.kind == "version":
-        return [Figure(item.low.lstrip("v"), "version")], at + 1
+        return [Quantity(item.low.lstrip("v"), "version")], at + 1
     if item.kind == "operator" and item.low in _UNITS and at + 1 < len(items) and items[at + 1].kind == "number":
         return _measured(items, at, at + 2, _number(items[at + 1].low), _UNITS[item.low])
     if item.kind != "word":
         return [], at + 1
     if item.low in _ORDINALS and not (item.low == "second" and _after_number(items, at)):
-        return [Figure(Fraction(_ORDINALS[item.low]), "ordinal")], at + 1
+        return [Quantity(Fraction(_ORDINALS[item.low]), "ordinal")], at + 1
     if item.low == "one":
-        return [Figure(Fraction(1), "one")], at + 1
+        return [Quantity(Fraction(1), "one")], at + 1
     if item.low in _WORDS or (item.low in ("hundred", "thousand", "million", "billion", "trillion", "lakh", "crore")):
         value, end = _written(items, at)
         return _measured(items, at, end, value)
     last = at + 1 >= len(items) or items[at + 1].kind != "word"
     if item.text == "I" and last and at and items[at - 1].text[:1].isupper():
-        return [Figure(Fraction(1), "")], at + 1
+        return [Quantity(Fraction(1), "")], at + 1
     if item.text in _ROMAN and at and items[at - 1].kind == "word":
-        return [Figure(Fraction(_ROMAN[item.text]), "")], at + 1
+        return [Quantity(Fraction(_ROMAN[item.text]), "")], at + 1
     if item.low in _CALENDAR and _is_date(items, at):
         return [_named(_CALENDAR[item.low])], at + 1
     return [], at + 1
@@ -159,10 +159,10 @@ def _is_date(items: Sequence[Item], at: int) -> bool:
     return any(0 <= beside < len(items) and items[beside].kind == "number" for beside in (at - 1, at + 1))
 
 
-def _named(number: int) -> Figure:
+def _named(number: int) -> Quantity:
     """A month or a weekday of the calendar."""
     month = number <= _MONTHS
-    return Figure(Fraction(number if month else number - _MONTHS), "month" if month else "weekday")
+    return Quantity(Fraction(number if month else number - _MONTHS), "month" if month else "weekday")
 
 
 def _after_number(items: Sequence[Item], at: int) -> bool:
@@ -182,13 +182,13 @@ def _number(low: str) -> Fraction | str:
 
 def _measured(
     items: Sequence[Item], at: int, end: int, value: Fraction | str, unit: Unit | None = None
-) -> tuple[list[Figure], int]:
-    """The number with its scale, its ending and its unit."""
+) -> tuple[list[Quantity], int]:
+    """Parse a number's scale, ordinal ending and unit."""
     if isinstance(value, str):
-        return [Figure(value, "digits")], end
+        return [Quantity(value, "digits")], end
     glued = end < len(items) and items[end].kind == "word"
     if glued and items[end].low in _ORDINAL_ENDS:
-        return [Figure(value, "ordinal")], end + 1
+        return [Quantity(value, "ordinal")], end + 1
     if (
         glued
         and items[end].low in _SCALES
@@ -200,8 +200,8 @@ def _measured(
         if found is not None and not _modulo(items, end):
             unit, end = found, end + 1
     if unit is not None:
-        return [Figure(value * unit.factor, unit.dimension)], end
-    return [Figure(value, "")], end
+        return [Quantity(value * unit.factor, unit.dimension)], end
+    return [Quantity(value, "")], end
 
 
 def _modulo(items: Sequence[Item], end: int) -> bool:
@@ -240,19 +240,19 @@ def _written(items: Sequence[Item], at: int) -> tuple[Fraction, int]:
     return Fraction(total + current), end
 
 
-def _clock(low: str) -> Figure:
+def _clock(low: str) -> Quantity:
     match = _CLOCK.match(low)
     if match is None:
-        return Figure(low, "clock")
+        return Quantity(low, "clock")
     hour, minute, half = int(match[1]), int(match[2] or 0), match[4]
     if half:
         hour = hour % 12 + (12 if half == "p" else 0)
-    return Figure(Fraction(hour * 3600 + minute * 60 + int(match[3] or 0)), "clock")
+    return Quantity(Fraction(hour * 3600 + minute * 60 + int(match[3] or 0)), "clock")
 
 
-def _date(low: str) -> list[Figure]:
+def _date(low: str) -> list[Quantity]:
     """A date in digits, as its written form would be read: year, month, day."""
     year, month, day = (int(part) for part in low.split("-"))
     if not 1 <= month <= _MONTHS:
-        return [Figure(low, "date")]
-    return [Figure(Fraction(year), ""), _named(month), Figure(Fraction(day), "")]
+        return [Quantity(low, "date")]
+    return [Quantity(Fraction(year), ""), _named(month), Quantity(Fraction(day), "")]

@@ -1,4 +1,4 @@
-"""Order: the same words with subject and object, source and target, or more and less exchanged.
+"""The guard `order`: the same words with subject and object, source and target, or more and less exchanged.
 
 Two texts differ when two words exchange their roles, when one word stands after prepositions that exclude each other
 (from Rome, to Rome), when one text says a word again that the other does not, or when three words come in reversed
@@ -13,8 +13,8 @@ from refrain.streams.guards.content_words import GENERAL
 from refrain.streams.guards.roles import BARE, DESCRIBED, STRICT, Roles
 
 
-def differing(a: Roles, b: Roles) -> tuple[str, ...]:
-    """The words that change places or roles."""
+def differences(a: Roles, b: Roles) -> tuple[str, ...]:
+    """Differences: words that change places or roles."""
     if a.calculation and b.calculation and a.calculation != b.calculation:
         return tuple(part for part in a.calculation if part[-1].isdigit())
     both = [root for root in a.role if root in b.role]

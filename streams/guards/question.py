@@ -1,4 +1,4 @@
-"""The kind of answer that a question asks for: who, when, how many, how to, whether."""
+"""The guard `question`: both questions ask for the same kind of answer: who, when, how many, how to, whether."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION
 from refrain.streams.guards.items import Item
-from refrain.streams.guards.lexicon import Sayings, groups, pairs, words
+from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
 
 NONE = "none"
 
@@ -39,13 +39,13 @@ class Kind(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """What is asked for by words of question_types.txt; `where` is "", "^" (opens a sentence) or "~" (anywhere)."""
+    """Kind asked for by words of question_types.txt; `where` is "", "^" (opens a sentence) or "~" (anywhere)."""
 
     kind: str
     where: str
 
 
-_OPENINGS = Sayings(
+_OPENINGS = Phrases(
     (left.lstrip("^~").split(), Opening(kind, left[0] if left[0] in "^~" else ""))
     for left, kind in pairs("question_types")
 )
@@ -53,7 +53,7 @@ _COMPATIBLE = frozenset(frozenset(pair) for pair in groups("compatible_types"))
 
 
 def read_kind(items: Sequence[Item]) -> Kind:
-    """The kind of the first question in a text."""
+    """Classify the first question in a text."""
     plain = [item for item in items if item.kind != "word" or item.stem not in _SKIPPED]
     lows = [item.low for item in plain]
     asked: Kind | None = None
@@ -101,8 +101,8 @@ def _with_mood(kind: Kind, items: Sequence[Item], at: int) -> Kind:
     return kind if found is None else kind._replace(mood=_MOODS[found.low], mood_text=found.text)
 
 
-def differing(a: Kind, b: Kind) -> tuple[str, ...]:
-    """The question words, when the answer of one cannot serve the other."""
+def differences(a: Kind, b: Kind) -> tuple[str, ...]:
+    """Differences: the question words, when the answer of one cannot serve the other."""
     if a.kind != b.kind:
         return () if frozenset((a.kind, b.kind)) in _COMPATIBLE else (a.text, b.text)
     if a.mood == b.mood or min(a.mood, b.mood) < 0:

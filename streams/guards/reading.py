@@ -1,4 +1,4 @@
-"""A text as the guards see it: read once, compared with many."""
+"""Parses a text for all guards: once a text, cached, to be compared with many."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from refrain.streams.guards.content_words import read_content
 from refrain.streams.guards.items import items
 from refrain.streams.guards.language import is_english
 from refrain.streams.guards.names import Names, read_names
-from refrain.streams.guards.negation import Denials, read_denials
-from refrain.streams.guards.numbers import Figures, read_figures
+from refrain.streams.guards.negation import Negations, read_negations
+from refrain.streams.guards.numbers import Quantities, read_quantities
 from refrain.streams.guards.question import Kind, read_kind
 from refrain.streams.guards.roles import Roles, read_roles
 from refrain.streams.guards.tokens import tokens
 
 REMEMBERED = 16_384
-"""Texts whose reading is remembered."""
+"""Texts whose reading is cached."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Read:
-    """A text read for the guards. `rest` is what lies beyond the bounds of what is looked at."""
+class Reading:
+    """Parsed text: what each guard compares. `rest` is the text beyond the length that is parsed."""
 
     text: str
     rest: str
     english: bool
-    figures: Figures
-    denials: Denials
+    quantities: Quantities
+    negations: Negations
     names: Names
     roles: Roles
     code: Code
@@ -36,19 +36,19 @@ class Read:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def read(text: str) -> Read:
-    """Reads a text; never raises."""
+def read(text: str) -> Reading:
+    """Parse a text; never raises."""
     found, end = tokens(text)
     said = items(found, text)
-    figures = read_figures(said)
-    content = read_content(said, figures.used)
-    return Read(
+    quantities = read_quantities(said)
+    content = read_content(said, quantities.used)
+    return Reading(
         text=text,
         rest=text[end:],
         english=is_english(said),
-        figures=figures,
-        denials=read_denials(said),
-        names=read_names(said, figures.used, content),
+        quantities=quantities,
+        negations=read_negations(said),
+        names=read_names(said, quantities.used, content),
         roles=read_roles(said),
         code=read_code(said, text[:end]),
         kind=read_kind(said),

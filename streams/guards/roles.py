@@ -1,4 +1,4 @@
-"""The roles of words: the preposition before each, and their order, passive sentences read as active ones."""
+"""Syntactic roles of words: the preposition before each, and their order, passive sentences read as active ones."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION, GENERAL
 from refrain.streams.guards.items import Item
-from refrain.streams.guards.lexicon import lines, parted
+from refrain.streams.guards.lexicon import lines, split_list
 
 _LINES = lines("directions")
-_PREPOSITIONS = {word: at for at, line in enumerate(_LINES) for word in parted(line.lstrip("* "))}
+_PREPOSITIONS = {word: at for at, line in enumerate(_LINES) for word in split_list(line.lstrip("* "))}
 STRICT = frozenset(at for at, line in enumerate(_LINES) if line.startswith("*"))
 """Roles of which one may never stand for another: from, to, than, before, after."""
 BARE = -1
@@ -52,7 +52,7 @@ class Roles(NamedTuple):
 
 
 def read_roles(items: Sequence[Item]) -> Roles:
-    """The roles of the words of a text."""
+    """Extract the roles of the words of a text."""
     reader = _Reader()
     for at, item in enumerate(items):
         reader.take(item, items[at - 1] if at else None)
@@ -72,7 +72,7 @@ def read_roles(items: Sequence[Item]) -> Roles:
 
 
 class _Reader:
-    """Takes the items of a text one after the other."""
+    """Role parser: takes the items of a text one after the other."""
 
     def __init__(self) -> None:
         self.role: dict[str, int] = {}
@@ -108,7 +108,7 @@ class _Reader:
         self._last = ""
 
     def close(self) -> None:
-        """A sentence ends; what its last preposition governs stands before it."""
+        """End a sentence; what its last preposition governs stands before it."""
         if self._now in STRICT:
             self.dangling.append(self._now)
 

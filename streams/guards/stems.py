@@ -1,6 +1,6 @@
-"""English words to their stems: inflections, spelling variants and irregular forms of a word share one.
+"""Stemmer of English words: inflections, spelling variants and irregular forms of a word share one.
 
-Light on purpose: a stem never joins words of other meaning for the sake of a few more matches.
+A light stemmer on purpose: it never joins words of other meaning for the sake of a few more matches.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from refrain.streams.guards.lexicon import pairs, parted, words
+from refrain.streams.guards.lexicon import pairs, split_list, words
 
 WORD_CHARS_MAX = 40
 """A longer word is its own stem."""
 
-_BASES = {form: base for base, forms in pairs("irregular") for form in parted(forms)}
+_BASES = {form: base for base, forms in pairs("irregular") for form in split_list(forms)}
 _SUFFIXES = words("suffixes") | {""}
 _ROOT_CHARS = 4
 _CVC = re.compile(r"^[^aeiou]*[aeiouy][^aeiouwxy]$")

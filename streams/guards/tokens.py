@@ -1,6 +1,6 @@
-"""A text to its tokens: words, numbers, code, paths and operators, each with its place in the text.
+"""Tokeniser: words, numbers, code, paths and operators, each with its place in the text.
 
-What is looked at is bounded; the rest of a longer text is compared as it stands.
+The length that is parsed is bounded; the rest of a longer text is compared as it stands.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _SENSELESS = frozenset(("bracket", "quote"))
 
 
 def tokens(text: str) -> tuple[list[Token], int]:
-    """The tokens within the bounds, and where the part of the text begins that was not looked at."""
+    """Tokenise a text up to the bound; returns the tokens and where the unparsed rest begins."""
     found: list[Token] = []
     initial = True
     looked = text if len(text) <= CHARS_MAX else text[:CHARS_MAX]
@@ -76,7 +76,7 @@ def tokens(text: str) -> tuple[list[Token], int]:
 
 
 def folded(piece: str) -> str:
-    """Without case, with one form for what looks alike, and without the accents of Latin letters."""
+    """Fold a text: no case, one form for what looks alike, no accents of Latin letters."""
     if piece.isascii():
         return piece.lower()
     plain = unicodedata.normalize("NFKC", piece).casefold().replace("\u2019", "'")

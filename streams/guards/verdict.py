@@ -1,4 +1,4 @@
-"""What a guard says."""
+"""Verdict of a guard: passed, refused or not applicable, with the words that decided."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WORD_CHARS_MAX = 80
 
 
 class Verdict(NamedTuple):
-    """One guard's verdict on a question and a cached one. `words` occur, as they stand, in one of the two texts."""
+    """Verdict of one guard on a question and a cached one. `words` occur, as they stand, in one of the two texts."""
 
     guard: Guard
     verdict: Literal["passed", "refused", "not_applicable"]
@@ -21,15 +21,15 @@ class Verdict(NamedTuple):
 
 
 def passed(guard: Guard) -> Verdict:
-    """Nothing that this guard looks at differs."""
+    """Pass: nothing that this guard compares differs."""
     return Verdict(guard, "passed")
 
 
 def refused(guard: Guard, *words: str) -> Verdict:
-    """The words differ in a way that may ask for another answer."""
+    """Refuse: the words differ in a way that may ask for another answer."""
     return Verdict(guard, "refused", tuple(word[:WORD_CHARS_MAX] for word in dict.fromkeys(words) if word)[:WORDS_MAX])
 
 
 def not_applicable(guard: Guard) -> Verdict:
-    """The guard's words are English, and a text is not."""
+    """Not applicable: the guard's word lists are English, and a text is not."""
     return Verdict(guard, "not_applicable")

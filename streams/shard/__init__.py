@@ -1,5 +1,6 @@
 """The shard: one journal partition folded into answers that can be found again.
 
-Reading order: `fold` (what a record does), `state` (what a shard knows), `tables` (finding by meaning),
-`quotas` (who may hold how much), `admission` (what is kept), `columns` (the records of its store).
+Reading order: `fold` (one record), `handlers` (one module an event), `state` (indexes over a store), `search` (cache
+lookup), `index.vector_tables` (nearest neighbours), `eviction.quotas` (who may hold how much), `admission` (what is
+stored), `columns` (the records of its store).
 """

@@ -1,4 +1,4 @@
-"""Threshold and lifetime as they are at this moment: the base of the policy, moved by the load of the model.
+"""Adaptive threshold and lifetime: the policy's base, moved by the load of the model and by judged hits. Pure.
 
 Formulas: DESIGN of Refrain, after "Category-Aware Semantic Caching for Heterogeneous LLM Workloads" (arXiv 2510.26835).
 """
@@ -13,14 +13,14 @@ from refrain.schemas.policy import CategoryPolicy
 PLACES = 6
 RIGHT_AT_FIRST = 10
 """Judgements that stand for a category of which few hits are judged: one wrong hit alone says little."""
-LIFT_RIGHT_AT_FIRST = 100
-"""The same for the base threshold, which moves only on more than one judgement."""
+TIGHTEN_RIGHT_AT_FIRST = 100
+"""The same for the base threshold: one judgement alone does not move it."""
 JUDGED_MAX = 200
 """Judgements that count, the last ones of a category."""
 
 
 class Adapted(NamedTuple):
-    """What a decision is made by."""
+    """Threshold (cosine similarity) and lifetime (ms) at a load."""
 
     threshold: float
     ttl_ms: int
@@ -42,22 +42,22 @@ def adapted(policy: CategoryPolicy, load: float, relaxation: float = 1.0) -> Ada
 
 
 def relaxation(recent: str, bound: float) -> float:
-    """How far load may relax a category whose last judgements are `recent` (1 right, 0 wrong), oldest first.
+    """Relaxation (0 to 1): how far load may relax a category.
 
-    Fully while the share of wrong ones, among them and RIGHT_AT_FIRST right ones, is within `bound`; then by as much
-    less as the share passes it.
+    `recent` are its last judgements (1 right, 0 wrong), oldest first. Fully while the share of wrong ones, among them
+    and RIGHT_AT_FIRST right ones, is within `bound`; then by as much less as the share passes it.
     """
     share = recent.count("0") / (len(recent) + RIGHT_AT_FIRST)
     return 1.0 if share <= bound else bound / share
 
 
 def tighten(recent: str, budget: float) -> float:
-    """How far (0 to 1) judged hits push a category's threshold towards its ceiling.
+    """Tightening (0 to 1): how far judged hits push a category's threshold towards its ceiling.
 
-    Not at all while the share of wrong ones, among them and LIFT_RIGHT_AT_FIRST right ones, is within the error budget;
-    then by as much of the way as the share is beyond it.
+    Not at all while the share of wrong ones, among them and TIGHTEN_RIGHT_AT_FIRST right ones, is within the error
+    budget; then by as much of the way as the share is beyond it.
     """
-    share = recent.count("0") / (len(recent) + LIFT_RIGHT_AT_FIRST)
+    share = recent.count("0") / (len(recent) + TIGHTEN_RIGHT_AT_FIRST)
     return 0.0 if share <= budget else 1.0 - budget / share
 
 
@@ -71,7 +71,7 @@ def tightened(policy: CategoryPolicy, recent: str) -> CategoryPolicy:
 
 
 def lifetime_max(policy: CategoryPolicy) -> int:
-    """How long an entry (ms) may be served at all: under full load, and once more while a new answer is fetched."""
+    """Longest lifetime (ms) of an entry: under full load, plus the time it may be served stale."""
     return max(policy.ttl_ms, policy.ttl_cap_ms or 0) + policy.stale_while_revalidate_ms
 
 
@@ -87,18 +87,20 @@ class TermsInForce(NamedTuple):
     """How far load may move the category: 1 fully."""
 
 
-def terms(policy: CategoryPolicy, judged: str, load: float, seen: Seen | None = None) -> TermsInForce:
+def terms(policy: CategoryPolicy, judged: str, load: float, classified: Seen | None = None) -> TermsInForce:
     """The terms of a category after its last judgements (see `relaxation`), at a load between 0 and 1.
 
-    `seen` is what another policy said, under which a question was classified: the stricter holds.
+    `classified` is what the policy said under which a question was classified: the stricter of both holds.
     """
     policy = tightened(policy, judged)
     relaxed = relaxation(judged, policy.false_hit_bound)
     now, base = adapted(policy, load, relaxed), adapted(policy, 0.0)
-    if seen is not None:
-        now, base = _stricter(now, seen), _stricter(base, seen)
+    if classified is not None:
+        now, base = _stricter(now, classified), _stricter(base, classified)
     return TermsInForce(policy, now, base, relaxed)
 
 
-def _stricter(mine: Adapted, seen: Seen) -> Adapted:
-    return Adapted(max(mine.threshold, round(seen.threshold, PLACES)), min(mine.ttl_ms, seen.ttl_ms), mine.load)
+def _stricter(mine: Adapted, classified: Seen) -> Adapted:
+    return Adapted(
+        max(mine.threshold, round(classified.threshold, PLACES)), min(mine.ttl_ms, classified.ttl_ms), mine.load
+    )

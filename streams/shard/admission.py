@@ -1,4 +1,4 @@
-"""What is kept: only whole answers that stand for themselves."""
+"""Admission: which answers the cache stores. Only whole answers that stand for themselves. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from refrain.schemas.policy import CategoryPolicy
 
 
-class NotKept(StrEnum):
-    """Why an answer is delivered and not kept: a closed list."""
+class NotAdmitted(StrEnum):
+    """Reason why an answer is delivered and not stored: a closed list."""
 
     NOT_ONE_CHOICE = "not_one_choice"
     NOT_STOPPED = "not_stopped"
@@ -19,7 +19,7 @@ class NotKept(StrEnum):
     TOOL_CALL = "tool_call"
     TOO_LARGE = "too_large"
     CATEGORY_NEVER = "category_never"
-    """The policy no longer lets the category be kept."""
+    """The policy no longer lets the category be stored."""
     SWITCHED_OFF = "switched_off"
     WITHDRAWN = "withdrawn"
     """The question was asked before a withdrawal that concerns it."""
@@ -31,22 +31,22 @@ class NotKept(StrEnum):
     """The shard is full of what others are guaranteed."""
 
 
-def not_kept(body: dict[str, Any], policy: CategoryPolicy) -> NotKept | None:
-    """Why the chat.completion `body` is not kept, None when it is."""
+def not_admitted_reason(body: dict[str, Any], policy: CategoryPolicy) -> NotAdmitted | None:
+    """Why the chat.completion `body` is not admitted, None when it is."""
     choices = body.get("choices")
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
-        return NotKept.NOT_ONE_CHOICE
+        return NotAdmitted.NOT_ONE_CHOICE
     message = choices[0].get("message")
     if not isinstance(message, dict):
-        return NotKept.EMPTY
+        return NotAdmitted.EMPTY
     if message.get("refusal"):
-        return NotKept.REFUSAL
+        return NotAdmitted.REFUSAL
     calls = bool(message.get("tool_calls") or message.get("function_call"))
     if calls and not policy.tool_calls:
-        return NotKept.TOOL_CALL
+        return NotAdmitted.TOOL_CALL
     if choices[0].get("finish_reason") not in (("stop", "tool_calls") if calls else ("stop",)):
-        return NotKept.NOT_STOPPED
+        return NotAdmitted.NOT_STOPPED
     text = message.get("content")
     if not calls and not (isinstance(text, str) and text.strip()):
-        return NotKept.EMPTY
+        return NotAdmitted.EMPTY
     return None

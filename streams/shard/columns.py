@@ -1,6 +1,6 @@
-"""The columns of a shard's store: name and message of each, how its changes move the shard, how it is restored.
+"""The column families of a shard's store: name, message, index updates and restore order of each.
 
-Nothing else says what a column is: `Shard.apply` and `restored` go by this table.
+Nothing else says what a column is: `Shard.apply` and `load_shard` go by this table.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ALL = "*"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Column(Generic[M]):
-    """One column: records of one message by id."""
+    """Column family: records of one message by id."""
 
     name: str
     message: type[M]
@@ -57,7 +57,7 @@ class Column(Generic[M]):
     written_once: bool = False
     """Records have ids of their own: put once, never changed, deleted once."""
     restored_by: Callable[[M], int] | None = None
-    """Records are restored in this order; None: in any."""
+    """Sort key of the records when a shard is restored; None: any order."""
     with_entries: bool = False
     """Restored before all others, together with the entries."""
 
@@ -74,7 +74,7 @@ class Column(Generic[M]):
         return f"{self.name}/{id_}".encode()
 
     def apply(self, shard: Shard, id_: str, message: M | None) -> None:
-        """Moves the indexes by a change. Raises ValueError for a deletion in a column that has none."""
+        """Apply a change to the indexes. Raises ValueError for a deletion in a column that has none."""
         if message is not None:
             self.index(shard, id_, message)
         elif self.unindex is not None:
@@ -84,7 +84,7 @@ class Column(Generic[M]):
 
 
 class Change(NamedTuple):
-    """One record of the store that is put, or deleted when `message` is None. Made by `Column.put` and `.delete`."""
+    """Write to the store: one record put, or deleted when `message` is None. Made by `Column.put` and `.delete`."""
 
     column: Column[Any]
     id: str
@@ -102,7 +102,7 @@ def entry_id(number: int) -> str:
 
 
 def opinion_id(number: int, text_digest: str) -> str:
-    """The id of a second opinion on an entry beside a text."""
+    """The id of a verifier's score of an entry for a question text."""
     return column_id(number, text_digest)
 
 
@@ -115,7 +115,7 @@ def parts_of_opinion_id(id_: str) -> tuple[int, str]:
 
 
 def digest_of(changes: dict[bytes, bytes | None]) -> str:
-    """A digest of changes, hex, whatever their order."""
+    """Digest (hex) of a set of changes, whatever their order."""
     running = hashlib.blake2b(digest_size=8)
     for key in sorted(changes):
         value = changes[key]
@@ -129,21 +129,21 @@ def _add_entry(shard: Shard, _: str, entry: Entry) -> None:
 
 
 def _remove_entry(shard: Shard, id_: str) -> None:
-    seen = shard.entries.by_id(int(id_))
+    indexed = shard.entries.by_id(int(id_))
     found = shard.document(ENTRIES, id_)
-    if seen is None or found is None:
+    if indexed is None or found is None:
         raise StoreDamaged(f"entry {int(id_)} of shard {shard.partition} is not there to be removed")
-    shard.entries.remove(seen, Entry.decode(found))
+    shard.entries.remove(indexed, Entry.decode(found))
 
 
 def _use_entry(shard: Shard, id_: str, stats: EntryStats) -> None:
-    seen = shard.entries.by_id(int(id_))
-    if seen is not None:
-        shard.entries.use(seen, stats)
+    indexed = shard.entries.by_id(int(id_))
+    if indexed is not None:
+        shard.entries.use(indexed, stats)
 
 
 def _forget_use(shard: Shard, id_: str) -> None:
-    """The use of an entry is forgotten with the entry."""
+    """Nothing to do: the usage of an entry leaves the index with the entry."""
 
 
 def _set_mode(shard: Shard, id_: str, mode: TableMode) -> None:
@@ -156,7 +156,7 @@ def _set_policy(shard: Shard, _: str, policy: ShardPolicy) -> None:
     shard.lives = {name: lifetime_max(of) for name, of in policy.policy.categories.items()}
 
 
-def _age(shard: Shard, id_: str, aging: Aging) -> None:
+def _set_aging(shard: Shard, id_: str, aging: Aging) -> None:
     shard.entries.age(id_, aging)
 
 
@@ -190,21 +190,21 @@ def _switch_on(shard: Shard, id_: str) -> None:
 
 
 def _put_doubt(shard: Shard, id_: str, doubt: Doubt) -> None:
-    shard.doubts.put(id_, doubt)
+    shard.pending_verifications.put(id_, doubt)
 
 
 def _end_doubt(shard: Shard, id_: str) -> None:
-    shard.doubts.end(id_)
+    shard.pending_verifications.end(id_)
 
 
 def _put_opinion(shard: Shard, id_: str, opinion: Opinion) -> None:
     number, text = parts_of_opinion_id(id_)
-    shard.opinions.put(number, text, opinion)
+    shard.verification_scores.put(number, text, opinion)
 
 
 def _drop_opinion(shard: Shard, id_: str) -> None:
     number, text = parts_of_opinion_id(id_)
-    shard.opinions.drop(number, text)
+    shard.verification_scores.drop(number, text)
 
 
 def _set_tally(shard: Shard, id_: str, tally: Tally) -> None:
@@ -215,7 +215,7 @@ def _open_flight(shard: Shard, _: str, flight: Flight) -> None:
     shard.flights.open(flight)
 
 
-def _land_flight(shard: Shard, id_: str) -> None:
+def _complete_flight(shard: Shard, id_: str) -> None:
     shard.flights.complete(id_)
 
 
@@ -233,7 +233,7 @@ ENTRIES = Column(
     name="entries", message=Entry, index=_add_entry, unindex=_remove_entry, written_once=True, with_entries=True
 )
 POLICIES = Column(name="policies", message=ShardPolicy, index=_set_policy, unindex=None)
-AGING = Column(name="aging", message=Aging, index=_age, unindex=None)
+AGING = Column(name="aging", message=Aging, index=_set_aging, unindex=None)
 LOADS = Column(name="loads", message=ShardLoad, index=_set_load, unindex=None)
 WITHDRAWALS = Column(name="withdrawals", message=Withdrawal, index=_order_withdrawal, unindex=_end_withdrawal)
 BANNED = Column(name="banned", message=Banned, index=_ban, unindex=None)
@@ -246,7 +246,7 @@ FLIGHTS = Column(
     name="flights",
     message=Flight,
     index=_open_flight,
-    unindex=_land_flight,
+    unindex=_complete_flight,
     written_once=True,
     restored_by=lambda flight: flight.offset,
 )

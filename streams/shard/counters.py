@@ -1,4 +1,4 @@
-"""What came of each category's requests: counted with every record, written with the commit."""
+"""Running totals of request outcomes by category: counted with every record, written with the commit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FIELD_OF = {
 
 
 class Counters:
-    """Running totals by category; `moved` gives those to be written."""
+    """Running totals by category; `moved` gives those that changed, to be written."""
 
     def __init__(self) -> None:
         self._totals: dict[str, Tally] = {}
@@ -30,11 +30,11 @@ class Counters:
         self._left: dict[str, dict[str, int]] = {}
 
     def restore(self, category: str, tally: Tally) -> None:
-        """The total as it was kept."""
+        """Set a category's total to the stored one."""
         self._totals[category] = tally
 
     def count(self, decisions: Iterable[Decision], counts: Iterable[Count], known: Collection[str]) -> None:
-        """Add what came of one record. `known` are the categories that the policy defines."""
+        """Add the outcomes of one record. `known` are the categories that the policy defines."""
         for decision in decisions:
             self._decided(decision.category if decision.category in known else UNKNOWN, decision)
         for kind, *labels in counts:
@@ -49,7 +49,7 @@ class Counters:
         return {category: self._total(category) for category in sorted(self._totals.keys() | self._moving())}
 
     def moved(self) -> dict[str, Tally]:
-        """The totals that moved since this was last asked, to be written."""
+        """The totals that changed since the last call, to be written."""
         moved = sorted(self._moving())
         for category in moved:
             self._totals[category] = self._total(category)

@@ -1,15 +1,15 @@
-"""What folding counts, for tallies and metrics: closed lists, so that a misspelt kind or reason fails."""
+"""Counter names of the fold, for `Counters` and metrics: enums, so that a misspelt kind or reason fails."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 from refrain.streams.errors import RefusalCode
-from refrain.streams.shard.admission import NotKept
+from refrain.streams.shard.admission import NotAdmitted
 
 
 class Counted(StrEnum):
-    """What is counted."""
+    """Kind of a count."""
 
     ADMITTED = "admitted"
     NOT_ADMITTED = "not_admitted"
@@ -22,7 +22,7 @@ class Counted(StrEnum):
 
 
 class Evicted(StrEnum):
-    """Why an entry left: a closed list."""
+    """Reason of an eviction or removal: a closed list."""
 
     REPLACED = "replaced"
     """A newer answer to the same text came."""
@@ -37,7 +37,7 @@ class Evicted(StrEnum):
 
 
 class Dropped(StrEnum):
-    """Why a record of the journal led to nothing: a closed list."""
+    """Reason why a journal record had no effect: a closed list."""
 
     REPEATED = "repeated"
     """It was folded before."""
@@ -50,40 +50,40 @@ Count = tuple[Counted, *tuple[str, ...]]
 
 
 def admitted(category: str) -> Count:
-    """An answer is kept."""
+    """Count an answer that was admitted to the cache."""
     return Counted.ADMITTED, category
 
 
-def not_admitted(why: NotKept) -> Count:
-    """An answer is delivered and not kept."""
+def not_admitted(why: NotAdmitted) -> Count:
+    """Count an answer that was delivered and not admitted."""
     return Counted.NOT_ADMITTED, why.value
 
 
 def evicted(category: str, why: Evicted) -> Count:
-    """An entry left."""
+    """Count an entry that was evicted or removed."""
     return Counted.EVICTED, category, why.value
 
 
 def dropped(why: Dropped) -> Count:
-    """A record led to nothing."""
+    """Count a journal record without effect."""
     return Counted.DROPPED, why.value
 
 
 def refused(code: RefusalCode) -> Count:
-    """A record became a dead letter."""
+    """Count a record that was dead-lettered."""
     return Counted.REFUSED, code.value
 
 
 def policy_set(version: int) -> Count:
-    """A policy is in force in the shard."""
+    """Report the policy version that the shard folds under."""
     return Counted.POLICY, str(version)
 
 
 def timed_out(category: str) -> Count:
-    """A request waited until its deadline."""
+    """Count a waiting request that reached its deadline."""
     return Counted.TIMED_OUT, category
 
 
 def forgotten() -> Count:
-    """An answer is not expected any more."""
+    """Count a flight that expired without an answer."""
     return (Counted.FORGOTTEN,)

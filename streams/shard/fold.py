@@ -1,4 +1,4 @@
-"""`fold`: the one thing that changes a shard's mind, live, in an audit, in a replay and in a what-if.
+"""`fold`: applies one journal record to a shard: the only state transition, live, in replays, audits and what-ifs.
 
 No clock, no randomness, no input but the state and the record: the same records give the same bytes.
 """
@@ -48,7 +48,7 @@ TIMERS_MAX = 100
 
 
 def fold(shard: Shard, record: Record) -> FoldResult:
-    """Fold one journal record into the shard and say what follows from it.
+    """Fold one journal record into the shard; returns effects, decisions and counts.
 
     A record that cannot be folded changes nothing but the shard's time and offset, and becomes a dead
     letter. Raises JournalUnreadable, with the shard unchanged, for a record of an unknown version; and ShardBroken
@@ -61,21 +61,21 @@ def fold(shard: Shard, record: Record) -> FoldResult:
     shard.recent = {}
     _fire_timers(shard, record, out)
     if event is not None and not _is_repeat(shard, event, out):
-        _carry_out(shard, event, record, out)
+        _dispatch(shard, event, record, out)
     invalidated.finish(shard)
     shard.counters.count(out.decisions, out.counts, shard.lives)
     return out
 
 
-def _carry_out(
-    shard: Shard, event: Event, record: Record, out: FoldResult, second: VerificationState | None = None
+def _dispatch(
+    shard: Shard, event: Event, record: Record, out: FoldResult, verification: VerificationState | None = None
 ) -> None:
-    """Let the event's handler do its work; `second` is given for a question that has waited for second opinions."""
+    """Dispatch an event to its handler; `verification` is given for a question that has waited for a verifier."""
     shard.recent = {}
     mark = len(out.effects)
     try:
-        if second is not None:
-            asked.on_asked(shard, cast(Asked, event), record, out, second)
+        if verification is not None:
+            asked.on_asked(shard, cast(Asked, event), record, out, verification)
         else:
             _HANDLERS[type(event)](shard, event, record, out)
     except (ShardBroken, StoreDamaged, MemoryError):
@@ -88,7 +88,7 @@ def _carry_out(
 
 def next_timer_ms(shard: Shard) -> int | None:
     """When (ms) the shard needs a tick if no other record comes, None while it needs none."""
-    timers = (shard.flights.next_timer(), shard.doubts.next_timer(), invalidated.next_sweep_ms(shard))
+    timers = (shard.flights.next_timer(), shard.pending_verifications.next_timer(), invalidated.next_sweep_ms(shard))
     return min((at for at in timers if at is not None), default=None)
 
 
@@ -117,16 +117,16 @@ def _fire_timers(shard: Shard, record: Record, out: FoldResult) -> None:
             answered.give_up(shard, id_, out)
         else:
             answered.forget(shard, id_, out)
-    doubts = shard.doubts.due(shard.time_ms, TIMERS_MAX)
+    doubts = shard.pending_verifications.due(shard.time_ms, TIMERS_MAX)
     out.more |= len(doubts) == TIMERS_MAX
     for id_ in doubts:
         resumed = verified.give_up(shard, id_)
         if resumed is not None:
-            _carry_out(shard, resumed.asked, record, out, resumed.second)
+            _dispatch(shard, resumed.asked, record, out, resumed.verification)
 
 
 def _is_repeat(shard: Shard, event: Event, out: FoldResult) -> bool:
-    """What classify and govern repeat after a crash was folded already: positions tell."""
+    """Deduplicate by position: what classify and govern repeat after a crash was folded already."""
     if isinstance(event, Asked | Passed):
         place, offset = topic_place(event.origin.topic_id, event.origin.partition), event.origin.offset
     elif isinstance(event, PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched):
@@ -185,11 +185,11 @@ def _on_verified(shard: Shard, event: Verified, record: Record, out: FoldResult)
     if resumed is None:
         out.counts.append(counts.dropped(Dropped.LATE_OPINION))
     else:
-        _carry_out(shard, resumed.asked, record, out, resumed.second)
+        _dispatch(shard, resumed.asked, record, out, resumed.verification)
 
 
 def _on_tick(shard: Shard, event: Tick, record: Record, out: FoldResult) -> None:
-    """Timers fire with every record; what is withdrawn or has expired leaves with ticks alone."""
+    """Sweep: withdrawn and expired entries leave with ticks alone; timers fire with every record."""
     out.more |= invalidated.sweep(shard, out)
 
 

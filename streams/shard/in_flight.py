@@ -1,4 +1,4 @@
-"""Questions on their way to a model, and who waits for each: what a shard joins a like question to."""
+"""In-flight questions: forwarded to a model and not answered, with the requests coalesced on each."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import heapq
 
 from refrain.schemas.documents import Flight, Waiting
 from refrain.streams.shard.index.entries import namespace_of, text_key
-from refrain.streams.shard.index.vector_tables import Query, Table, Tables
+from refrain.streams.shard.index.vector_tables import QueryVector, Table, Tables
 from refrain.streams.vectors import decode
 
 EF = 64
 
 
 class OpenFlight:
-    """One flight with the requests that wait for it, in the order in which they came."""
+    """Open flight: a forwarded question with its waiting requests, in the order of their arrival."""
 
     __slots__ = ("flight", "row", "space", "text", "waiting")
 
@@ -26,7 +26,7 @@ class OpenFlight:
 
 
 class InFlight:
-    """All flights of a shard, found by id, by text and by meaning; and the timers of those who wait."""
+    """Open flights of a shard, found by id, text and vector; and the timers of the waiting requests."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, OpenFlight] = {}
@@ -43,7 +43,7 @@ class InFlight:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait."""
+        """Number of waiting requests."""
         return len(self._waiting)
 
     def get(self, forward_id: str) -> OpenFlight | None:
@@ -51,20 +51,22 @@ class InFlight:
         return self._by_id.get(forward_id)
 
     def categories(self) -> set[str]:
-        """The categories of the questions on their way."""
+        """Categories of the open flights."""
         return {each.flight.category for each in self._by_id.values()}
 
     def oldest_offset(self) -> int | None:
-        """The journal offset of the first question that is on its way; None without any. Flights open in order."""
+        """Journal offset of the oldest open flight; None without any. Flights open in order."""
         first = next(iter(self._by_id.values()), None)
         return None if first is None else first.flight.offset
 
     def dimensions(self, space: bytes) -> int | None:
-        """Dimensions of the vectors on their way in the namespace, None without any."""
+        """Dimensions of the vectors in flight in the namespace, None without any."""
         place = self._by_space.get(space)
         return None if place is None else place[0].dim
 
-    def near(self, space: bytes, text: bytes, query: Query | None, threshold: float) -> list[tuple[float, OpenFlight]]:
+    def near(
+        self, space: bytes, text: bytes, query: QueryVector | None, threshold: float
+    ) -> list[tuple[float, OpenFlight]]:
         """Flights of the same text (similarity 1) or at least as similar as `threshold`, best and oldest first."""
         found = [(1.0, each) for each in self._by_text.get((space, text), ())]
         place = self._by_space.get(space)
@@ -80,7 +82,7 @@ class InFlight:
         return found
 
     def due(self, time_ms: int, most: int) -> list[tuple[str, str]]:
-        """Timers that are due: (`waiting`, id of a request) or (`flights`, id of a flight). Changes nothing."""
+        """Due timers: (`waiting`, id of a request) or (`flights`, id of a flight). Changes nothing."""
         fired: list[tuple[int, str, str]] = []
         out: list[tuple[str, str]] = []
         while self._timers and len(out) < most and self._timers[0][0] <= time_ms:
@@ -100,14 +102,14 @@ class InFlight:
         return self._timers[0][0] if self._timers else None
 
     def open(self, flight: Flight) -> None:
-        """A question left for the model."""
+        """Open a flight: a question was forwarded."""
         row = self._free.pop() if self._free else len(self._rows)
         open_flight = OpenFlight(flight, row)
         self._by_id[flight.forward_id] = open_flight
         self._rows[row] = open_flight
         self._by_text.setdefault((open_flight.space, open_flight.text), []).append(open_flight)
         if flight.vector is not None:
-            query = Query.of(decode(flight.vector))
+            query = QueryVector.of(decode(flight.vector))
             dim = len(query.ints)
             if dim not in self._tables:
                 self._tables[dim] = Tables(dim)
@@ -116,7 +118,7 @@ class InFlight:
         heapq.heappush(self._timers, (flight.expires_at_ms, "flights", flight.forward_id))
 
     def complete(self, forward_id: str) -> None:
-        """The flight is over; those who waited were told."""
+        """Complete a flight; its waiting requests were answered."""
         open_flight = self._by_id.pop(forward_id)
         for id_ in open_flight.waiting:
             del self._waiting[id_]
@@ -133,14 +135,14 @@ class InFlight:
         self._free.append(open_flight.row)
 
     def wait(self, waiting: Waiting) -> None:
-        """A request waits for a flight."""
+        """Add a waiting request to a flight."""
         open_flight = self._by_id[waiting.forward_id]
         open_flight.waiting[waiting.id] = waiting
         self._waiting[waiting.id] = open_flight
         heapq.heappush(self._timers, (waiting.deadline_at_ms, "waiting", waiting.id))
 
     def leave(self, id_: str) -> None:
-        """A request waits no longer."""
+        """Remove a waiting request."""
         open_flight = self._waiting.pop(id_, None)
         if open_flight is not None:
             del open_flight.waiting[id_]

@@ -1,4 +1,4 @@
-"""Which entries a withdrawal takes, and which questions on their way it concerns. Pure."""
+"""Matching rules of invalidations: which entries a withdrawal takes, and which flights it concerns. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from refrain.streams.vectors import decode, similarity
 
 
 def matches(rule: Withdrawal, entry: Entry, wire_id: str) -> bool:
-    """Whether the entry is withdrawn; `wire_id` is its id outside the shard."""
+    """Match an entry against a withdrawal; `wire_id` is its id outside the shard."""
     return (
         entry.id < rule.offset
         and (rule.before_ms is None or entry.admitted_at_ms < rule.before_ms)
@@ -20,10 +20,10 @@ def matches(rule: Withdrawal, entry: Entry, wire_id: str) -> bool:
 
 
 def concerns(rule: Withdrawal, flight: Flight) -> bool:
-    """Whether an answer that was on its way when the withdrawal was ordered is part of it.
+    """Match a flight against a withdrawal: whether its answer, not there when it was ordered, is part of it.
 
     It may have been made before the cause of the withdrawal was mended. A withdrawal by age or of one entry is about
-    what was kept, and concerns no flight.
+    what was stored, and concerns no flight.
     """
     return (
         flight.offset < rule.offset
@@ -35,7 +35,7 @@ def concerns(rule: Withdrawal, flight: Flight) -> bool:
 
 
 def ordered(event: EntriesInvalidated, offset: int, time_ms: int) -> Withdrawal:
-    """The withdrawal that an invalidation at a journal offset and a shard's time (ms) orders."""
+    """Withdrawal record that an invalidation at a journal offset and a shard's time (ms) orders."""
     cuts = [cut for cut in (event.before_ms, _older_than(event, time_ms)) if cut is not None]
     return Withdrawal(**event.selection() | {"offset": offset, "before_ms": min(cuts, default=None)})
 

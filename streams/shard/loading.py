@@ -1,4 +1,4 @@
-"""A shard from its store: entries in the order of their ids, then all that refers to them."""
+"""Loads a shard from its store: rebuilds the indexes in memory from the columns on disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BUILD_BATCH = 4_096
 
 
 def load_shard(partition: int, shards: int, incarnation: str, store: Store, threads: int = 1) -> Shard:
-    """A shard from its store: entries in the order of their ids, then all that refers to them.
+    """Load a shard from its store: entries in the order of their ids, then all that refers to them.
 
     Raises StoreDamaged when a record cannot be read.
     """
@@ -65,7 +65,7 @@ def _restore_entries(shard: Shard, threads: int) -> None:
     stats = dict(_rows(shard.store, columns.STATS))
     _restore(shard, columns.TABLES)
     large: dict[bytes, tuple[list[int], list[Ints]]] = {}
-    """Vectors on their way into an HNSW, a batch at a time: all at once would take the room of another shard."""
+    """Vectors added to an HNSW at a time: all at once would take the memory of another shard."""
     for id_, entry in _rows(shard.store, columns.ENTRIES):
         space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
         ann = entry.vector is not None and shard.entries.mode(space) == "ann"

@@ -1,4 +1,4 @@
-"""What folding a record leads to, beside the change of state."""
+"""Result of folding a record, beside the change of state: effects, decisions, counts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class FoldResult:
     effects: list[Outgoing] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     counts: list[Count] = field(default_factory=list)
-    """What tallies and metrics count."""
+    """Counts for `Counters` and metrics."""
     more: bool = False
     """Whether another tick may find something at once: timers that are due, or entries to look at."""
 
 
 def decided(shard: Shard, record: Record, event: Asked | Passed, **said: Any) -> Decision:
-    """A decision about an event: who asked what, where it was folded, and what is `said` of it (its other fields)."""
+    """Decision record of an event: who asked what, where it was folded, and the other fields in `said`."""
     return Decision(
         id=event.id,
         partition=record.partition,
@@ -42,7 +42,7 @@ def decided(shard: Shard, record: Record, event: Asked | Passed, **said: Any) ->
 
 
 def summary(decision: Decision) -> DecisionSummary:
-    """What the requester is told of a decision."""
+    """Summary of a decision for the requester."""
     return DecisionSummary(
         id=decision.id,
         category=decision.category,

@@ -1,4 +1,4 @@
-"""How entries leave, and whether an invalidation means them."""
+"""Removal of entries, and whether an invalidation applies to an entry or a flight."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.state import Shard
 
 
-def is_withdrawn(shard: Shard, seen: IndexedEntry, namespace: bytes) -> bool:
-    """Whether an entry that is still there must not be served."""
+def is_withdrawn(shard: Shard, indexed: IndexedEntry, namespace: bytes) -> bool:
+    """Whether an invalidation bars an entry that is still there from being served."""
     banned = shard.banned.get(namespace.hex())
     if not shard.withdrawals and banned is None:
         return False
-    entry = shard.entry(seen)
+    entry = shard.entry(indexed)
     if banned is not None and entry.answer_digest in banned:
         return True
-    wire_id = shard.wire_id(seen.id)
+    wire_id = shard.wire_id(indexed.id)
     return any(matches(rule, entry, wire_id) for rule in shard.withdrawals.values())
 
 
 def is_invalidated(shard: Shard, flight: Flight) -> bool:
-    """Whether a question on its way may not be joined, nor its answer kept: it was asked before a withdrawal."""
+    """Whether an invalidation bars a flight, asked before it, from being joined and its answer from being stored."""
     return any(concerns(rule, flight) for rule in shard.withdrawals.values())
 
 
 def remove(shard: Shard, leaving: list[IndexedEntry], why: Evicted, out: FoldResult) -> None:
-    """Entries leave the shard; counted by category and reason."""
-    for seen in leaving:
-        out.counts.append(evicted(shard.entries.category_of(seen), why))
-    shard.apply([change for seen in leaving for change in departure(shard, seen)])
+    """Remove entries from the shard; counted by category and reason."""
+    for indexed in leaving:
+        out.counts.append(evicted(shard.entries.category_of(indexed), why))
+    shard.apply([change for indexed in leaving for change in departure(shard, indexed)])
 
 
-def departure(shard: Shard, seen: IndexedEntry) -> list[Change]:
-    """The changes by which an entry leaves, and what was said of it."""
-    gone = [ENTRIES.delete(entry_id(seen.id))]
-    gone += [OPINIONS.delete(opinion_id(seen.id, text)) for text in shard.opinions.of(seen.id)]
-    return [*gone, STATS.delete(entry_id(seen.id))] if seen.hits else gone
+def departure(shard: Shard, indexed: IndexedEntry) -> list[Change]:
+    """Changes that delete an entry, its usage and its verifier scores."""
+    gone = [ENTRIES.delete(entry_id(indexed.id))]
+    gone += [OPINIONS.delete(opinion_id(indexed.id, text)) for text in shard.verification_scores.of(indexed.id)]
+    return [*gone, STATS.delete(entry_id(indexed.id))] if indexed.hits else gone

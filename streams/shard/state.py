@@ -1,7 +1,7 @@
-"""What a shard knows: indexes in memory over a store on disk, with the changes not committed yet between them.
+"""State of a shard: indexes in memory over a store on disk, with the uncommitted changes between them.
 
 `apply` is the only writer. What it takes are changes of records, so that the same calls build a shard
-from its store (`restored`) and move it on (`fold`).
+from its store (`load_shard`) and move it on (`fold`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Answer(Part):
 
 
 class StoredAnswer(NamedTuple):
-    """What is known of a kept answer: its question, its JSON, its digest, and what the model took for it."""
+    """Stored answer: its question, its JSON, its digest, and what the model took for it."""
 
     question: str
     text: str
@@ -72,10 +72,10 @@ class Shard:
         """The last judgements of each category: see `Judged`."""
         self.switches: dict[str, int] = {}
         """What is switched off, with the version of the command: categories, or all."""
-        self.doubts = PendingVerifications()
-        self.opinions = VerificationScores()
+        self.pending_verifications = PendingVerifications()
+        self.verification_scores = VerificationScores()
         self.counters = Counters()
-        self._kept: tuple[int, StoredAnswer] | None = None
+        self._stored_answer: tuple[int, StoredAnswer] | None = None
         """The entry that was fetched last: guarded first, it is served next."""
         self.next_offset = 0
         self.time_ms = 0
@@ -98,28 +98,28 @@ class Shard:
                 return changes[key]
         return self.store.get(key)
 
-    def entry(self, seen: IndexedEntry) -> Entry:
+    def entry(self, indexed: IndexedEntry) -> Entry:
         """The whole entry, with its digest. Raises StoreDamaged when index and store disagree."""
-        entry = Entry.decode(self._entry_bytes(seen))
+        entry = Entry.decode(self._entry_bytes(indexed))
         return entry if entry.answer_digest else entry.model_copy(update={"answer_digest": _digest(entry.answer)})
 
-    def kept(self, seen: IndexedEntry) -> StoredAnswer:
-        """The kept answer of an entry. Raises StoreDamaged when index and store disagree."""
-        if self._kept is None or self._kept[0] != seen.id:
-            part = _Answer.model_validate_json(self._entry_bytes(seen))
+    def stored_answer(self, indexed: IndexedEntry) -> StoredAnswer:
+        """The stored answer of an entry. Raises StoreDamaged when index and store disagree."""
+        if self._stored_answer is None or self._stored_answer[0] != indexed.id:
+            part = _Answer.model_validate_json(self._entry_bytes(indexed))
             digest = part.answer_digest or _digest(part.answer)
             kept = StoredAnswer(part.question.data, part.answer.data, digest, part.latency_ms, part.tokens)
-            self._kept = (seen.id, kept)
-        return self._kept[1]
+            self._stored_answer = (indexed.id, kept)
+        return self._stored_answer[1]
 
     def opinion(self, number: int, text_digest: str) -> Opinion | None:
-        """The second opinion on an entry beside a text, None when none is remembered."""
-        return self.opinions.get(number, text_digest)
+        """The verifier's score of an entry for a question text, None when none is stored."""
+        return self.verification_scores.get(number, text_digest)
 
-    def _entry_bytes(self, seen: IndexedEntry) -> bytes:
-        found = self.document(columns.ENTRIES, columns.entry_id(seen.id))
+    def _entry_bytes(self, indexed: IndexedEntry) -> bytes:
+        found = self.document(columns.ENTRIES, columns.entry_id(indexed.id))
         if found is None:
-            raise StoreDamaged(f"entry {seen.id} of shard {self.partition} is in the index and not in the store")
+            raise StoreDamaged(f"entry {indexed.id} of shard {self.partition} is in the index and not in the store")
         return found
 
     def load_of(self, model: str) -> float:
@@ -136,7 +136,7 @@ class Shard:
         return ids.wire_id(self.partition, number, self.incarnation)
 
     def meta(self) -> Meta:
-        """How far the shard has folded."""
+        """Progress record: how far the shard has folded."""
         return Meta(
             partition=self.partition,
             incarnation=self.incarnation,
@@ -150,7 +150,7 @@ class Shard:
     # -- writing --------------------------------------------------------------------------------------
 
     def apply(self, changes: Iterable[Change]) -> None:
-        """Take changes into the indexes and the overlay. Raises ShardBroken; then the shard must not be used again."""
+        """Apply changes to the indexes and `uncommitted`. Raises ShardBroken; then the shard must not be used again."""
         for change in changes:
             try:
                 change.column.apply(self, change.id, change.message)
@@ -167,7 +167,7 @@ class Shard:
             self.uncommitted_bytes += len(key) + len(value or b"")
 
     def begin_commit(self) -> dict[bytes, bytes | None]:
-        """All changes since the last commit, with `meta`: what the next one writes. Folding may go on meanwhile."""
+        """Begin a commit: all changes since the last one, with `meta`, to be written. Folding may go on meanwhile."""
         if self.committing:
             raise ValueError("one commit at a time")
         for category, tally in self.counters.moved().items():
@@ -178,18 +178,18 @@ class Shard:
         return self.committing
 
     def abort_commit(self) -> None:
-        """The commit came to nothing: its changes are part of the next one."""
+        """Abort a commit: its changes become part of the next one."""
         del self.committing[columns.META_KEY]
         self.uncommitted = {**self.committing, **self.uncommitted}
         self.uncommitted_bytes = sum(len(key) + len(value or b"") for key, value in self.uncommitted.items())
         self.committing = {}
 
     def finish_commit(self, reach: Checkpoint) -> None:
-        """What was frozen is in `documents`: write it to the store."""
+        """Finish a commit: its changes are in `documents`; write them to the store."""
         self.store.write(self.committing, reach)
         self.committing = {}
 
 
 def _digest(answer: Sealed) -> str:
-    """Of an entry that was kept without: what is judged by its answer must have one."""
+    """Answer digest of an entry that was stored without one: judgements by answer need it."""
     return digest_of_answer(json.loads(answer.data))

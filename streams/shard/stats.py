@@ -1,4 +1,4 @@
-"""What a shard has done and holds now, for `refrain stats` and the metrics of its worker."""
+"""Statistics of a shard: running totals and current size, for `refrain stats` and its worker's metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONTROL = "control"
 
 
 def stats_of(shard: Shard) -> ShardStats:
-    """The shard as of the record it folded last."""
+    """Statistics as of the record folded last."""
     loads = {model: load for model in sorted(shard.loads) if (load := shard.load_of(model)) > 0}
     return ShardStats(
         partition=shard.partition,
@@ -34,7 +34,7 @@ def _categories(shard: Shard, load: float) -> dict[str, CategoryNow]:
     tallies = shard.counters.of()
     held: Counter[str] = Counter()
     tenants: Counter[str] = Counter()
-    for (_, category), count in shard.entries.quotas().items():
+    for (_, category), count in shard.entries.quota_counts().items():
         held[category] += count
         tenants[category] += count > 0
     policies = {} if shard.policy is None else shard.policy.policy.categories

@@ -1,4 +1,4 @@
-"""Questions that wait for a second opinion, by when they are forwarded without one, and the opinions remembered."""
+"""Pending verifications with their timeouts, and the verifier's scores of entries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from refrain.schemas.documents import Doubt, Opinion
 
 
 class PendingVerifications:
-    """All doubts of a shard, by the decision that waits."""
+    """Pending verifications of a shard (`Doubt` records), by the decision that waits."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Doubt] = {}
@@ -18,20 +18,20 @@ class PendingVerifications:
         return len(self._by_id)
 
     def get(self, id_: str) -> Doubt | None:
-        """The doubt of that decision."""
+        """The pending verification of that decision."""
         return self._by_id.get(id_)
 
     def put(self, id_: str, doubt: Doubt) -> None:
-        """A question waits."""
+        """Add a pending verification and its timer."""
         self._by_id[id_] = doubt
         heapq.heappush(self._timers, (doubt.due_at_ms, id_))
 
     def end(self, id_: str) -> None:
-        """It waits no longer."""
+        """Remove a pending verification."""
         self._by_id.pop(id_, None)
 
     def due(self, time_ms: int, most: int) -> list[str]:
-        """Decisions that have waited long enough, the longest due first. Changes nothing."""
+        """Timed-out decisions, the longest due first. Changes nothing."""
         first = self.next_timer()
         if first is None or first > time_ms:
             return []
@@ -39,7 +39,7 @@ class PendingVerifications:
         return [id_ for _, id_ in heapq.nsmallest(most, due)]
 
     def next_timer(self) -> int | None:
-        """When the next is due (ms), None without any."""
+        """Time (ms) of the next timeout, None without any."""
         while self._timers and not self._is_armed(self._timers[0]):
             heapq.heappop(self._timers)
         return self._timers[0][0] if self._timers else None
@@ -50,26 +50,26 @@ class PendingVerifications:
 
 
 class VerificationScores:
-    """Second opinions by entry and text: they go with their entry."""
+    """Verifier scores (`Opinion` records) by entry and question text; removed with their entry."""
 
     def __init__(self) -> None:
         self._by_entry: dict[int, dict[str, Opinion]] = {}
 
     def get(self, entry: int, text_digest: str) -> Opinion | None:
-        """What was said of that text beside the entry."""
+        """The score of an entry for a question text."""
         return self._by_entry.get(entry, {}).get(text_digest)
 
     def put(self, entry: int, text_digest: str, opinion: Opinion) -> None:
-        """Remember it."""
+        """Store a score."""
         self._by_entry.setdefault(entry, {})[text_digest] = opinion
 
     def drop(self, entry: int, text_digest: str) -> None:
-        """Forget it."""
+        """Remove a score."""
         rest = self._by_entry.get(entry, {})
         rest.pop(text_digest, None)
         if not rest:
             self._by_entry.pop(entry, None)
 
     def of(self, entry: int) -> list[str]:
-        """The digests of the texts beside which the entry was judged."""
+        """Digests of the question texts for which the entry has scores."""
         return sorted(self._by_entry.get(entry, ()))

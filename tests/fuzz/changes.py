@@ -1,4 +1,4 @@
-"""One change of one thing in a request, anywhere in it, as small as it can be."""
+"""Mutations: one change of one thing in a request, anywhere in it, as small as it can be."""
 
 from __future__ import annotations
 

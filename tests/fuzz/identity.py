@@ -1,4 +1,4 @@
-"""What must hold of a request, the same with one change, and the same spelled otherwise."""
+"""Properties of identity: a request, the same with one change, and the same spelled otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same JSON value written otherwise: order of keys, blanks, escapes, and numbers in another form."""
+"""Respelling of a JSON value: order of keys, blanks, escapes, and numbers in another form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers that only acknowledge, for tests of those who wait for them."""
+"""Fake workers that only acknowledge, for tests of commands that wait for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processors in threads, for as long as a test lasts."""
+"""Runs processors in threads, for as long as a test lasts."""
 
 from __future__ import annotations
 

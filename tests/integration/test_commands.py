@@ -105,8 +105,8 @@ def test_a_command_is_done_when_every_shard_has_acknowledged_it(cluster: KafkaCl
 
 
 def _as_if_taken(client: ControlClient) -> ControlClient:
-    """The order, with a govern that has taken the command."""
-    client._taken = lambda: True  # type: ignore[method-assign]
+    """The client, with a govern that has taken the command."""
+    client._is_taken = lambda: True  # type: ignore[method-assign]
     return client
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from refrain.ops.ask.client import Client, Reply
+from refrain.ops.ask.client import AskReply, Client
 from refrain.schemas.decisions import Decision
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Outcome
@@ -82,7 +82,7 @@ class Traffic:
         self._numbers = count()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic")
-        self.replies: list[Reply] = []
+        self.replies: list[AskReply] = []
 
     @contextmanager
     def going(self) -> Iterator[Traffic]:
@@ -156,7 +156,7 @@ def test_from_never_to_allow_to_never_under_traffic(workers: Cluster, settings: 
     assert workers.bad_ends() == []
 
 
-def _nothing_is_wrong(replies: list[Reply]) -> None:
+def _nothing_is_wrong(replies: list[AskReply]) -> None:
     assert [reply.failure for reply in replies if reply.response is None] == []
     outcomes = {reply.response.outcome for reply in replies if reply.response is not None}
     assert {Outcome.BYPASS, Outcome.HIT, Outcome.MISS} <= outcomes

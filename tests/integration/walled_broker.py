@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from refrain.streams.settings import Settings
 
 from infra.local import jar_broker
-from infra.local.jar_broker import BrokerFailed, Extra
+from infra.local.jar_broker import BrokerFailed, NodeExtras
 
 ROOT = "root"
 """The one user who may do everything."""
@@ -34,7 +34,7 @@ LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 
 @dataclass(frozen=True)
 class WalledBroker:
-    """Where it is and who is let in."""
+    """Address and users of the broker."""
 
     address: str
     passwords: Mapping[str, str]
@@ -52,13 +52,13 @@ class WalledBroker:
 @contextmanager
 def walled_broker(home: Path, users: Iterable[str]) -> Iterator[WalledBroker]:
     """Run one from the jars below `home`, with random passwords. Raises BrokerFailed where Java or Maven is missing."""
-    lack = jar_broker.missing(home / "libs")
+    lack = jar_broker.missing_tool(home / "libs")
     if lack is not None:
         raise BrokerFailed(f"a broker with ACLs is run from its jars: install Java and Maven ({lack})")
     passwords = {user: secrets.token_hex(16) for user in (ROOT, *users)}
     known = " ".join(f'user_{user}="{password}"' for user, password in passwords.items())
     login = f'{LOGIN} username="{ROOT}" password="{passwords[ROOT]}" {known};'
-    extra = Extra(PROPERTIES.format(login=login, root=ROOT), _connection(ROOT, passwords[ROOT]))
+    extra = NodeExtras(PROPERTIES.format(login=login, root=ROOT), _connection(ROOT, passwords[ROOT]))
     with jar_broker.node(home, False, lambda line: None, extra) as address:
         yield WalledBroker(address, passwords)
 

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from tests.simulation.bench import Run
 from tests.simulation.checks import Report
-from tests.simulation.scenario import carry_out
+from tests.simulation.scenario import run_scenario
 
 console = Console(stderr=True)
 
@@ -45,7 +45,7 @@ def simulate(run: Run, kafka: str, folder: Path) -> Report:
                 tasks[name] = progress.add_task(name, total=total)
             progress.update(tasks[name], completed=done, total=total)
 
-        report = carry_out(run, kafka, folder, step)
+        report = run_scenario(run, kafka, folder, step)
         step("done", 1, 1)
         return report
 

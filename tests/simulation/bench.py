@@ -1,4 +1,4 @@
-"""What a run stands on: its topics, the model behind HTTP, and the workers; all gone when it ends."""
+"""Test bench of a run: its topics, the model behind HTTP, and the workers; all gone when it ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from refrain.ops.cluster.connection import reach
-from refrain.ops.topics.admin import create
+from refrain.ops.topics.admin import create_missing
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.settings import Adapt, Embedding, Settings, Upstream
 from refrain.streams.upstream.simulated.server import SimulatedServer
@@ -33,7 +33,7 @@ Step = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Run:
-    """What is run. The same values give the same traffic and the same plan of faults."""
+    """Parameters of a run. The same values give the same traffic and the same plan of faults."""
 
     requests: int
     faults: int
@@ -48,7 +48,7 @@ class Run:
 
 @dataclass
 class Bench:
-    """What the parts of a run share."""
+    """Bench: what the parts of a run share."""
 
     run: Run
     settings: Settings
@@ -81,7 +81,7 @@ def opened(run: Run, kafka: str, folder: Path, step: Step) -> Iterator[Bench]:
     )
     admin = reach(settings)
     step("topics", 0, 1)
-    create(admin, settings)
+    create_missing(admin, settings)
     try:
         with (
             SimulatedServer(settings.upstream) as server,

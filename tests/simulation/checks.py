@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from refrain.ops.ask.client import Reply
+from refrain.ops.ask.client import AskReply
 from refrain.schemas.decisions import Decision
 from refrain.schemas.responses import Outcome, Response
 
@@ -45,7 +45,7 @@ class Report:
             self.broken.append(f"{promise}: {len(found)} exceptions, such as {named}")
 
 
-def answered(report: Report, replies: Sequence[Reply], recorded: Recorded) -> None:
+def answered(report: Report, replies: Sequence[AskReply], recorded: Recorded) -> None:
     """Every request has a response, and all responses of one request are the same bytes."""
     report.figures["requests"] = len(replies)
     report.figures["answered"] = sum(reply.response is not None for reply in replies)
@@ -170,7 +170,7 @@ def governed(report: Report, commands: Sequence[tuple[int, ...]], taken: Sequenc
     )
 
 
-def remembered(report: Report, name: str, replies: Sequence[Reply], messages: Sequence[Mapping[str, Any]]) -> None:
+def remembered(report: Report, name: str, replies: Sequence[AskReply], messages: Sequence[Mapping[str, Any]]) -> None:
     """What was kept is served again: hits, with the same message."""
     report.figures[f"{name}_hits"] = sum(r.response is not None and r.response.outcome is Outcome.HIT for r in replies)
     report.figures[f"{name}_asked"] = len(replies)
@@ -184,7 +184,7 @@ def remembered(report: Report, name: str, replies: Sequence[Reply], messages: Se
     )
 
 
-def _is_hit_with(reply: Reply, message: Mapping[str, Any]) -> bool:
+def _is_hit_with(reply: AskReply, message: Mapping[str, Any]) -> bool:
     response = reply.response
     if response is None or response.outcome is not Outcome.HIT or response.body is None:
         return False
@@ -192,7 +192,7 @@ def _is_hit_with(reply: Reply, message: Mapping[str, Any]) -> bool:
     return told == message
 
 
-def _told(reply: Reply) -> str:
+def _told(reply: AskReply) -> str:
     if reply.response is None:
         return reply.failure or "no response"
     decision = reply.response.decision

@@ -1,4 +1,4 @@
-"""The workers: a process each, started again at once whenever one ends, stopped by their ids whatever happens."""
+"""Worker processes of a run: started again at once whenever one ends, stopped by their ids whatever happens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong when: a seeded plan of kills and pauses, drawn before the run. Pure."""
+"""Fault plan: a seeded plan of kills and pauses, drawn before the run. Pure."""
 
 from __future__ import annotations
 

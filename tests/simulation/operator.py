@@ -1,4 +1,4 @@
-"""What operators do during a run: a seeded plan of commands, spread over the traffic. Pure but for `Operator`."""
+"""Operator commands during a run: a seeded plan, spread over the traffic. Pure but for `Operator`."""
 
 from __future__ import annotations
 

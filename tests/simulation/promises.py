@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from refrain.ops.ask.client import Client, Reply
+from refrain.ops.ask.client import AskReply, Client
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Entry
 from refrain.schemas.load import LoadSample
@@ -38,7 +38,7 @@ SAMPLE = 400
 COMMANDS_S = 30.0
 
 
-def check(bench: Bench, replies: Sequence[Reply]) -> list[Folded]:
+def check(bench: Bench, replies: Sequence[AskReply]) -> list[Folded]:
     report = bench.report
     bench.step("read the topics", 0, 1)
     found = recorded(bench.log)
@@ -75,7 +75,7 @@ Identity = tuple[str, str, str, bool, str]
 """Tenant, category, model, whether there is a system prompt, and the text."""
 
 
-def to_ask_again(bench: Bench, replies: Sequence[Reply], documents: Sequence[Folded]) -> Kept:
+def to_ask_again(bench: Bench, replies: Sequence[AskReply], documents: Sequence[Folded]) -> Kept:
     """Questions whose answers are kept, with the message that must come: a sample."""
     kept: dict[Identity, dict[str, Any]] = {}
     for each in documents:

@@ -1,4 +1,4 @@
-"""What a run left in the topics, read from their beginnings, and in the local stores."""
+"""Reads what a run left in the topics, from their beginnings, and in the local stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long it takes: from a fault until everyone who waited is answered and the worker is able to work again.
+"""Recovery time: from a fault until everyone who waited is answered and the worker is able to work again.
 
 The clock starts at the kill, or when a paused worker wakes. What a pause itself lasts is the plan's and not counted.
 """

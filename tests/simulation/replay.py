@@ -1,4 +1,4 @@
-"""Folding the whole journal again, from its first record, in memory: what an audit does.
+"""Replay: folds the whole journal again, from its first record, in memory, as an audit does.
 
 Where a namespace was past the switch to HNSW, what the live search found depends on how its graph grew. There the
 fold takes the candidates that the live decision names, after it has made sure of each (alive, in the namespace, as
@@ -20,19 +20,19 @@ from refrain.streams.shard.columns import ENTRIES, entry_id
 from refrain.streams.shard.counts import Counted
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry, namespace_of
-from refrain.streams.shard.index.vector_tables import Match, Query, Search, Table, Tables
+from refrain.streams.shard.index.vector_tables import QueryVector, Search, Table, Tables, VectorMatch
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.memory import MemoryStore
 from refrain.streams.vectors import cosine, decode
 
 from tests.simulation.records import State, header, read_all
 
-Searched = tuple[Search | None, list[tuple[Match, IndexedEntry]]]
+Searched = tuple[Search | None, list[tuple[VectorMatch, IndexedEntry]]]
 
 
 @dataclass
 class Replayed:
-    """What folding one shard's journal again gave."""
+    """Result of replaying one shard's journal."""
 
     decisions: dict[str, bytes] = field(default_factory=dict)
     twice: int = 0
@@ -87,7 +87,7 @@ class Confirming(EntryIndex):
         self.live: Decision | None = None
         """The live decision on the record that is being folded."""
 
-    def nearest(self, space: bytes, query: Query, count: int, floor: float, ef: int) -> Searched:
+    def nearest(self, space: bytes, query: QueryVector, count: int, floor: float, ef: int) -> Searched:
         search, truth = super().nearest(space, query, count, floor, ef)
         if search != "ann" or self.live is None or self.live.search != "ann":
             return search, truth
@@ -100,7 +100,9 @@ class Confirming(EntryIndex):
             self._out.counts["ann_lesser" if best >= threshold else "ann_missed"] += 1
         return search, confirmed
 
-    def _confirmed(self, space: bytes, query: Query, candidate: Candidate) -> tuple[Match, IndexedEntry] | None:
+    def _confirmed(
+        self, space: bytes, query: QueryVector, candidate: Candidate
+    ) -> tuple[VectorMatch, IndexedEntry] | None:
         place = place_of(candidate.entry_id)
         if place is None:
             self._wrong(f"{candidate.entry_id} is the id of no entry")
@@ -114,12 +116,12 @@ class Confirming(EntryIndex):
         if entry.vector is None or namespace_of(entry.space, entry.category, entry.embedder, entry.context) != space:
             self._wrong(f"{candidate.entry_id} is of another namespace")
             return None
-        theirs = Query.of(decode(entry.vector))
+        theirs = QueryVector.of(decode(entry.vector))
         similarity = cosine(int(theirs.wide @ query.wide), theirs.norm, query.norm)
         if similarity != candidate.similarity:
             self._wrong(f"{candidate.entry_id}: {similarity}, not {candidate.similarity}")
             return None
-        return Match(seen.row, similarity), seen
+        return VectorMatch(seen.row, similarity), seen
 
     def _wrong(self, what: str) -> None:
         self._out.wrong.append(f"{self.live.id if self.live else '-'}: {what}")

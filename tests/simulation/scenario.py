@@ -1,4 +1,4 @@
-"""One run: traffic through workers that are killed and paused, then every promise checked.
+"""Scenario of one run: traffic through workers that are killed and paused, then every promise checked.
 
 `lookups` of 1 is the plain run. With more, the run begins with one lookup worker, others join, one dies for good
 and another joins, while room is tight and a namespace grows past the switch to HNSW.
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from refrain.ops.ask.client import Client, Reply
+from refrain.ops.ask.client import AskReply, Client
 from refrain.ops.control.client import ControlClient
 from refrain.schemas.control import SetPolicy
 from refrain.schemas.policy import Policy
@@ -48,8 +48,8 @@ CAP = 120
 """Entries of a tenant and category when room is tight: more than the switch to HNSW, fewer than are asked."""
 
 
-def carry_out(run: Run, kafka: str, folder: Path, step: Step) -> checks.Report:
-    """Run it against a broker, with logs and local stores under `folder`. Topics are removed at the end."""
+def run_scenario(run: Run, kafka: str, folder: Path, step: Step) -> checks.Report:
+    """Run the scenario against a broker, with logs and local stores under `folder`. Topics are removed at the end."""
     started = time.monotonic()
     with opened(run, kafka, folder, step) as bench:
         _phases(bench)
@@ -104,7 +104,7 @@ def _policy(run: Run) -> Policy:
     return traffic.policy(hnsw_from=HNSW_FROM, cap=CAP) if run.shared else traffic.policy()
 
 
-def _traffic(bench: Bench, asker: Client, operator: Operator) -> list[Reply]:
+def _traffic(bench: Bench, asker: Client, operator: Operator) -> list[AskReply]:
     run, report = bench.run, bench.report
     requests = traffic.requests(run.seed, run.requests, focused=run.shared)
     recovery = Recovery(bench.cluster, lambda: _in_flight(asker))
@@ -175,7 +175,7 @@ def _events(bench: Bench, recovery: Recovery) -> list[tuple[int, Callable[[], No
     return events
 
 
-def _across_a_stop(bench: Bench, asker: Client, operator: Operator) -> list[Reply]:
+def _across_a_stop(bench: Bench, asker: Client, operator: Operator) -> list[AskReply]:
     """Lookup stops while answers are awaited, and commands are given while it is down.
 
     What its stores hold then is set aside, to come back as too old.

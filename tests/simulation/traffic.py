@@ -1,4 +1,4 @@
-"""What is asked: seeded requests of every kind, and the policy they are asked under. Pure."""
+"""Traffic generator: seeded requests of every kind, and the policy they are asked under. Pure."""
 
 from __future__ import annotations
 

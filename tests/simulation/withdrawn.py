@@ -1,4 +1,4 @@
-"""Whether something withdrawn was served: told from the journal and the decisions alone, without the shard's code."""
+"""Independent check that nothing withdrawn was served, from journal and decisions, without the code of the shard."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`refrain bench load`: what following the load is worth and what it costs, in virtual time, without a broker.
+"""`refrain bench load`: what adaptation to load gains and costs, in virtual time, without a broker.
 
 A model is driven over its capacity and back, three times over the same questions: without adaptation, with it, and
-relaxed all the time. The shard, the decisions of `adapt` and the embedder are the real ones; see `bench_load_run`.
+relaxed all the time. The shard, the decisions of `adapt` and the embedder are the real ones; see `run`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
-from refrain.ops.bench.load import figures as figures_of
 from refrain.ops.bench.load import scenario
+from refrain.ops.bench.load.figures import OVERLOAD, seed_figures, spread
 from refrain.ops.bench.load.questions import Questions
 from refrain.ops.bench.load.run import Mode, asked_records, simulate
 from refrain.ops.bench.load.scenario import CATEGORIES, NEAR_MISSES, PHASES, Phase
@@ -33,8 +33,8 @@ Progress = Callable[[str, int, int], None]
 """What is being done, how much of it is done, and of how much."""
 
 
-class Plan(NamedTuple):
-    """What is run."""
+class LoadPlan(NamedTuple):
+    """Plan of the bench: seeds, phases, traffic mix."""
 
     seeds: int = 5
     phases: tuple[Phase, ...] = PHASES
@@ -42,24 +42,24 @@ class Plan(NamedTuple):
     near_misses: float = NEAR_MISSES
     processes: int = 1
 
-    def shortened(self, share: float) -> Plan:
-        """The same with phases of that share of their length, and as much less that is known before."""
+    def shortened(self, share: float) -> LoadPlan:
+        """Shorter plan, with phases of that share of their length, and as much less that is known before."""
         phases = tuple(phase._replace(seconds=phase.seconds * share) for phase in self.phases)
         return self._replace(phases=phases, known=max(1, round(self.known * share)))
 
 
 class _Job(NamedTuple):
-    """All that one seed needs."""
+    """Job of one seed: all that its process needs."""
 
     questions: Questions
     vectors: dict[int, str]
     embedder: str
-    plan: Plan
+    plan: LoadPlan
     seed: int
 
 
-def run(questions: Questions, embedder: Embedder, plan: Plan, progress: Progress) -> dict[str, Any]:
-    """All figures. Raises WrongSetup when there are too few questions."""
+def run(questions: Questions, embedder: Embedder, plan: LoadPlan, progress: Progress) -> dict[str, Any]:
+    """Run the bench: all figures. Raises WrongSetup when there are too few questions."""
     seeds = range(1, plan.seeds + 1)
     used = sorted({each.text for seed in seeds for each in _traffic(questions, plan, seed)})
     vectors = _embedded(questions.texts, used, embedder, progress)
@@ -68,13 +68,13 @@ def run(questions: Questions, embedder: Embedder, plan: Plan, progress: Progress
     for done, figures in enumerate(_seeds(jobs, plan), 1):
         found.append(figures)
         progress("simulated seeds", done, plan.seeds)
-    over = figures_of.spread(found)
+    over = spread(found)
     return {"wanted": wanted(over), **over, "settings": _settings(questions, embedder, plan, len(used))}
 
 
 def wanted(figures: dict[str, Any]) -> dict[str, Any]:
-    """What the bench is to show, each with whether it does: by the mean over the seeds."""
-    overload = figures_of.OVERLOAD
+    """Expectations of the bench, each with whether it is met by the mean over the seeds."""
+    overload = OVERLOAD
     cut = figures["against_base"]["adaptive"][overload]["cut_pct"]["mean"]
     wrong = figures["runs"]["adaptive"]["all"]["load_only_wrong_pct"]["mean"]
     back = [each["windows_after_overload"] for each in figures["back_to_base"].values()]
@@ -90,7 +90,7 @@ def wanted(figures: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _traffic(questions: Questions, plan: Plan, seed: int) -> Sequence[Arrival]:
+def _traffic(questions: Questions, plan: LoadPlan, seed: int) -> Sequence[Arrival]:
     return traffic(questions, seed, plan.phases, plan.known, plan.near_misses)
 
 
@@ -107,7 +107,7 @@ def _embedded(texts: Sequence[str], used: Sequence[int], embedder: Embedder, pro
     return vectors
 
 
-def _seeds(jobs: Sequence[_Job], plan: Plan) -> Iterator[dict[str, Any]]:
+def _seeds(jobs: Sequence[_Job], plan: LoadPlan) -> Iterator[dict[str, Any]]:
     processes = min(plan.processes, len(jobs), os.cpu_count() or 1)
     if processes == 1:
         yield from map(_seed, jobs)
@@ -120,10 +120,10 @@ def _seed(job: _Job) -> dict[str, Any]:
     arrivals = _traffic(job.questions, job.plan, job.seed)
     records = asked_records(arrivals, job.questions.texts, job.vectors, job.embedder)
     runs = {mode: simulate(arrivals, records, mode, job.seed) for mode in Mode}
-    return figures_of.seed_figures(runs, job.plan.phases)
+    return seed_figures(runs, job.plan.phases)
 
 
-def _settings(questions: Questions, embedder: Embedder, plan: Plan, used: int) -> dict[str, Any]:
+def _settings(questions: Questions, embedder: Embedder, plan: LoadPlan, used: int) -> dict[str, Any]:
     return {
         "data": questions.data,
         "embedder": embedder.identity,

@@ -1,4 +1,4 @@
-"""What the runs of `refrain bench load` come to: each phase of a run counted, and means with spreads over the seeds."""
+"""Figures of `refrain bench load`: counts and shares of each phase, and means with spreads over the seeds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from refrain.ops.bench.load.run import Mode, Moved, Run, Told, Tracked
+from refrain.ops.bench.load.run import LoadMove, Mode, OverloadSample, QuestionOutcome, SimulationRun
 from refrain.ops.bench.load.scenario import CATEGORIES, CODER, SLOTS, START_MS, Phase, mean_service_s
 from refrain.schemas.responses import Outcome
 from refrain.streams.settings import Adapt
@@ -30,9 +30,9 @@ def bounds(phases: Sequence[Phase]) -> dict[str, tuple[int, int]]:
     return found
 
 
-def counted(told: Iterable[Told]) -> Figures:
+def question_figures(outcomes: Iterable[QuestionOutcome]) -> Figures:
     """Counts and shares (percent) of some questions."""
-    asked = list(told)
+    asked = list(outcomes)
     hits = [each for each in asked if each.outcome is Outcome.HIT]
     joined = [each for each in asked if each.outcome is Outcome.COALESCED]
     only = [each for each in hits if each.load_only]
@@ -60,20 +60,20 @@ def counted(told: Iterable[Told]) -> Figures:
     }
 
 
-def by_phase(run: Run, phases: Sequence[Phase]) -> dict[str, Figures]:
+def by_phase(run: SimulationRun, phases: Sequence[Phase]) -> dict[str, Figures]:
     """The overloaded model's questions of each phase, and of all of them together."""
-    mine = [each for each in run.told if CATEGORIES[each.category].model == CODER]
+    mine = [each for each in run.outcomes if CATEGORIES[each.category].model == CODER]
     found = {
-        name: counted(each for each in mine if start <= each.at_ms < end)
+        name: question_figures(each for each in mine if start <= each.at_ms < end)
         for name, (start, end) in bounds(phases).items()
     }
-    return {**found, "all": counted(each for each in mine if each.at_ms >= START_MS)}
+    return {**found, "all": question_figures(each for each in mine if each.at_ms >= START_MS)}
 
 
-def by_category(run: Run, phase: tuple[int, int]) -> dict[str, float | None]:
+def by_category(run: SimulationRun, phase: tuple[int, int]) -> dict[str, float | None]:
     """The share (percent) of each category's questions of a phase that was served from the cache."""
     served, asked = Counter[int](), Counter[int]()
-    for each in run.told:
+    for each in run.outcomes:
         if phase[0] <= each.at_ms < phase[1]:
             asked[each.category] += 1
             served[each.category] += each.outcome in (Outcome.HIT, Outcome.COALESCED)
@@ -81,7 +81,7 @@ def by_category(run: Run, phase: tuple[int, int]) -> dict[str, float | None]:
 
 
 def compared(base: Mapping[str, Figures], other: Mapping[str, Figures]) -> dict[str, Figures]:
-    """Of each phase: what the other run spares the model (percent of its forwards), and how many more hits it has."""
+    """Comparison by phase: what the other run spares the model (percent of forwards), and its additional hits."""
     return {
         name: {
             "cut_pct": _pct(_of(figures, "forwards") - _of(other[name], "forwards"), _of(figures, "forwards")),
@@ -92,12 +92,12 @@ def compared(base: Mapping[str, Figures], other: Mapping[str, Figures]) -> dict[
 
 
 def demand(base: Figures, seconds: float) -> float:
-    """What the model was asked without adaptation, as a multiple of what it can take."""
+    """Demand on the model without adaptation, as a multiple of its capacity."""
     return _of(base, "forwards") / seconds / (SLOTS / mean_service_s())
 
 
-def movement(run: Run, phases: Sequence[Phase]) -> dict[str, Figures]:
-    """Changes and turns of the load a minute, its lowest and its highest; of a phase the first `RISE_S` told apart."""
+def movement(run: SimulationRun, phases: Sequence[Phase]) -> dict[str, Figures]:
+    """Changes and turns of the load a minute, its lowest and its highest; the first `RISE_S` of a phase apart."""
     found: dict[str, Figures] = {}
     for name, (start, end) in bounds(phases).items():
         settled = min(end, start + round(RISE_S * 1_000))
@@ -106,8 +106,8 @@ def movement(run: Run, phases: Sequence[Phase]) -> dict[str, Figures]:
     return found
 
 
-def returns(run: Run, phases: Sequence[Phase], window_ms: int) -> dict[str, Figures]:
-    """After each phase at or over the model's capacity: windows until the shard is back at base.
+def returns(run: SimulationRun, phases: Sequence[Phase], window_ms: int) -> dict[str, Figures]:
+    """Recovery after each phase at or over the model's capacity: windows until the shard is back at base.
 
     Counted from the fall of the arrivals, and from the end of the overload: from when on the model's samples are within
     its targets for a whole window, its backlog worked off. None: not before the run ends.
@@ -117,7 +117,7 @@ def returns(run: Run, phases: Sequence[Phase], window_ms: int) -> dict[str, Figu
         if phase.demand < 1:
             continue
         fell_ms = bounds(phases)[phase.name][1]
-        after = [each for each in run.seen if each.at_ms >= fell_ms]
+        after = [each for each in run.overload_samples if each.at_ms >= fell_ms]
         base_ms = next((each.at_ms for each in after if each.load == 0), None)
         over_ms = _overload_end(after, window_ms)
         found[phase.name] = {
@@ -128,7 +128,7 @@ def returns(run: Run, phases: Sequence[Phase], window_ms: int) -> dict[str, Figu
 
 
 def spread(rows: Sequence[Any]) -> Any:
-    """Like figures of several seeds as one: mean and standard deviation of each number."""
+    """Mean and standard deviation of each number over the seeds."""
     if isinstance(rows[0], dict):
         return {key: spread([row[key] for row in rows]) for key in rows[0]}
     known = [float(row) for row in rows if row is not None]
@@ -138,7 +138,7 @@ def spread(rows: Sequence[Any]) -> Any:
     return figures if len(known) == len(rows) else {**figures, "missing": len(rows) - len(known)}
 
 
-def seed_figures(runs: Mapping[Mode, Run], phases: Sequence[Phase]) -> dict[str, Any]:
+def seed_figures(runs: Mapping[Mode, SimulationRun], phases: Sequence[Phase]) -> dict[str, Any]:
     """All figures of one seed."""
     phased = {mode.value: by_phase(run, phases) for mode, run in runs.items()}
     first = next(iter(bounds(phases).values()))
@@ -151,16 +151,16 @@ def seed_figures(runs: Mapping[Mode, Run], phases: Sequence[Phase]) -> dict[str,
         "load": movement(adaptive, phases),
         "back_to_base": returns(adaptive, phases, Adapt().window_ms),
         "base_served_pct": by_category(runs[Mode.BASE], first),
-        "asked_pct": _kinds(runs[Mode.BASE].told),
+        "asked_pct": _kinds(runs[Mode.BASE].outcomes),
     }
 
 
-def _movement(run: Run, start: int, end: int) -> Figures:
+def _movement(run: SimulationRun, start: int, end: int) -> Figures:
     minutes = (end - start) / MINUTE_MS
-    loads = [each.load for each in run.seen if start <= each.at_ms < end]
+    loads = [each.load for each in run.overload_samples if start <= each.at_ms < end]
     if not minutes or not loads:
         return {"changes_per_min": None, "turns_per_min": None, "lowest": None, "highest": None}
-    steps = _steps(run.moved, start, end)
+    steps = _steps(run.load_moves, start, end)
     turns = sum(before * after < 0 for before, after in pairwise(steps))
     return {
         "changes_per_min": len(steps) / minutes,
@@ -170,14 +170,14 @@ def _movement(run: Run, start: int, end: int) -> Figures:
     }
 
 
-def _steps(moved: Sequence[Moved], start: int, end: int) -> list[float]:
-    """By how much the load moved at each change between the two moments."""
-    mine = [each for each in moved if each.model == CODER and each.at_ms < end]
+def _steps(load_moves: Sequence[LoadMove], start: int, end: int) -> list[float]:
+    """Steps of the load at each change between the two moments."""
+    mine = [each for each in load_moves if each.model == CODER and each.at_ms < end]
     before = [0.0, *(each.load for each in mine)]
     return [each.load - was for each, was in zip(mine, before, strict=False) if each.at_ms >= start]
 
 
-def _overload_end(after: Sequence[Tracked], window_ms: int) -> int | None:
+def _overload_end(after: Sequence[OverloadSample], window_ms: int) -> int | None:
     since: int | None = None
     for each in after:
         since = None if each.over else since if since is not None else each.at_ms
@@ -190,17 +190,17 @@ def _windows(to_ms: int | None, from_ms: int | None, window_ms: int) -> float | 
     return None if to_ms is None or from_ms is None else max(0.0, (to_ms - from_ms) / window_ms)
 
 
-def _kinds(told: Sequence[Told]) -> dict[str, float | None]:
-    kinds = Counter(each.kind for each in told if each.at_ms >= START_MS)
+def _kinds(outcomes: Sequence[QuestionOutcome]) -> dict[str, float | None]:
+    kinds = Counter(each.kind for each in outcomes if each.at_ms >= START_MS)
     return {kind: _pct(kinds[kind], kinds.total()) for kind in ("same", "reworded", "near_miss", "new")}
 
 
-def _wrong(told: Sequence[Told]) -> int:
-    return sum(each.right is False for each in told)
+def _wrong(outcomes: Sequence[QuestionOutcome]) -> int:
+    return sum(each.right is False for each in outcomes)
 
 
-def _stale(told: Sequence[Told]) -> int:
-    return sum(each.stale is True for each in told)
+def _stale(outcomes: Sequence[QuestionOutcome]) -> int:
+    return sum(each.stale is True for each in outcomes)
 
 
 def _of(figures: Figures, name: str) -> float:

@@ -1,4 +1,4 @@
-"""A connector and its model in virtual time: what waits where, how long calls take, and the load samples of it.
+"""Simulated connector and model in virtual time: queues, service times, and load samples.
 
 Like `refrain.streams.upstream`: forwards wait in order, a bounded number of calls is open, one whose deadline has
 passed at its turn is not made. The model works on `slots` calls at once and takes a lognormal
@@ -18,14 +18,14 @@ from refrain.streams.upstream.load_meter import LoadMeter
 
 
 class Call(NamedTuple):
-    """A forward on its way."""
+    """Call of the model: a forward in flight."""
 
     forward_id: str
     deadline_at_ms: int
 
 
-class Done(NamedTuple):
-    """What came of a call; `answered` is false when its deadline had passed before its turn."""
+class CompletedCall(NamedTuple):
+    """Completion of a call; `answered` is false when its deadline had passed before its turn."""
 
     forward_id: str
     answered: bool
@@ -55,32 +55,32 @@ class Connector:
         """When the next call ends; infinity when none is under way."""
         return self._served[0][0] if self._served else math.inf
 
-    def take(self, call: Call, now_ms: int) -> list[Done]:
-        """A forward came; what is done at once."""
+    def take(self, call: Call, now_ms: int) -> list[CompletedCall]:
+        """Take a forward; returns what completes at once."""
         self._queue.append(call)
         return self._turn(now_ms)
 
-    def advance(self, now_ms: int) -> list[Done]:
-        """The next call ends at `now_ms`; it and what is done with it."""
+    def advance(self, now_ms: int) -> list[CompletedCall]:
+        """Advance to the end of the next call at `now_ms`; returns what completes."""
         _, _, call, sent_ms = heapq.heappop(self._served)
         self._open -= 1
         latency_ms = now_ms - sent_ms
         self._meter.called(self.model, latency_ms, now_ms)
         if self._at_model:
             self._serve(*self._at_model.popleft(), now_ms)
-        return [Done(call.forward_id, True, latency_ms), *self._turn(now_ms)]
+        return [CompletedCall(call.forward_id, True, latency_ms), *self._turn(now_ms)]
 
     def samples(self, now_ms: int) -> list[LoadSample]:
         """The load samples that are due."""
         depth = len(self._queue) + self._open
         return self._meter.samples({self.model: depth} if depth else {}, now_ms)
 
-    def _turn(self, now_ms: int) -> list[Done]:
+    def _turn(self, now_ms: int) -> list[CompletedCall]:
         late = []
         while self._queue and self._open < self._open_max:
             call = self._queue.popleft()
             if now_ms >= call.deadline_at_ms:
-                late.append(Done(call.forward_id, False, 0))
+                late.append(CompletedCall(call.forward_id, False, 0))
                 continue
             self._open += 1
             if len(self._served) < self._slots:

@@ -1,4 +1,4 @@
-"""Questions of which it is known which mean the same: from a public set of pairs, or made of words.
+"""Questions with known intents for `bench load`: from a public set of pairs, or synthetic.
 
 An intent is what one answer answers, in one or several wordings; intents that look alike and are not the same are near.
 """
@@ -29,7 +29,7 @@ class Intent(NamedTuple):
 
 
 class Questions(NamedTuple):
-    """All texts and intents, and a line that says what they are."""
+    """Data set: all texts and intents, and a line that describes it."""
 
     texts: list[str]
     intents: list[Intent]
@@ -53,7 +53,7 @@ def read_pairs(path: Path) -> Questions:
         pairs.append(_Pair(numbers.setdefault(a, len(numbers)), numbers.setdefault(b, len(numbers)), same))
         if len(numbers) >= TEXTS_MAX:
             break
-    roots = _joined(len(numbers), [(pair.a, pair.b) for pair in pairs if pair.same])
+    roots = _components(len(numbers), [(pair.a, pair.b) for pair in pairs if pair.same])
     at = {root: place for place, root in enumerate(dict.fromkeys(roots))}
     wordings: list[list[int]] = [[] for _ in at]
     for text, root in enumerate(roots):
@@ -79,8 +79,8 @@ def read_pairs(path: Path) -> Questions:
     return Questions(list(numbers), intents, data)
 
 
-def made() -> Questions:
-    """Intents made of words, three wordings each; the same task under another condition is near."""
+def synthetic_questions() -> Questions:
+    """Synthetic intents, three wordings each; the same task under another condition is near."""
     texts: list[str] = []
     intents: list[Intent] = []
     for task, (do, what) in enumerate(product(DO, WHAT)):
@@ -120,8 +120,8 @@ def _is_question(text: object) -> TypeGuard[str]:
     return isinstance(text, str) and 0 < len(text.strip()) <= TEXT_CHARS_MAX
 
 
-def _joined(count: int, links: list[tuple[int, int]]) -> list[int]:
-    """The root of each of `count` members, the same for all that links join."""
+def _components(count: int, links: list[tuple[int, int]]) -> list[int]:
+    """Connected components: the root of each of `count` members, the same for all that links join."""
     parents = list(range(count))
 
     def root(member: int) -> int:

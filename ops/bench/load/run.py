@@ -2,7 +2,7 @@
 
 arrivals -> fold -> forwards -> connector and model -> fold
              ^                          | load samples
-             +------ LoadChanged <- Desk of adapt
+             +------ LoadChanged <- LoadController of adapt
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from refrain.ops.bench.load.model import Call, Connector, Done
+from refrain.ops.bench.load.model import Call, CompletedCall, Connector
 from refrain.ops.bench.load.scenario import (
     CALLS_A_SLOT,
     CATEGORIES,
@@ -31,8 +31,7 @@ from refrain.schemas.base import Message, Reply, Sealed
 from refrain.schemas.control import ReportLoad
 from refrain.schemas.decisions import Decision
 from refrain.schemas.forwards import Forward
-from refrain.schemas.journal import Answered, AnswerFailed, Asked, LoadChanged, Origin, PolicySet, Tick
-from refrain.schemas.journal import Seen as SeenPolicy
+from refrain.schemas.journal import Answered, AnswerFailed, Asked, LoadChanged, Origin, PolicySet, Seen, Tick
 from refrain.schemas.load import LoadSample
 from refrain.schemas.policy import Cacheable, CategoryPolicy
 from refrain.schemas.responses import Outcome, Problem
@@ -55,7 +54,7 @@ COMMIT_EVERY = 2_000
 
 
 class Mode(StrEnum):
-    """How a run treats load."""
+    """Mode of a run: how it treats load."""
 
     BASE = "base"
     """The policy as it is at load 0, whatever comes."""
@@ -64,8 +63,8 @@ class Mode(StrEnum):
     """The policy as it is at load 1, all the time."""
 
 
-class Told(NamedTuple):
-    """What became of one question.
+class QuestionOutcome(NamedTuple):
+    """Outcome of one question.
 
     `below`: its answer came from a question less similar than the threshold at load 0. `right` and `stale`: whether the
     answer is one to this question, and whether it has changed since; None without an answer.
@@ -82,28 +81,28 @@ class Told(NamedTuple):
     stale: bool | None
 
 
-class Moved(NamedTuple):
-    """A load that a shard was told, and that was another before."""
+class LoadMove(NamedTuple):
+    """Change of a model's load in the shard."""
 
     at_ms: int
     model: str
     load: float
 
 
-class Tracked(NamedTuple):
-    """The overloaded model at one moment: whether its sample is over its targets, and its load in the shard."""
+class OverloadSample(NamedTuple):
+    """Sample of the overloaded model at one moment: whether it is over its targets, and its load in the shard."""
 
     at_ms: int
     over: bool
     load: float
 
 
-class Run(NamedTuple):
-    """All that came of one run."""
+class SimulationRun(NamedTuple):
+    """Result of one run: outcomes, load changes, overload samples."""
 
-    told: list[Told]
-    moved: list[Moved]
-    seen: list[Tracked]
+    outcomes: list[QuestionOutcome]
+    load_moves: list[LoadMove]
+    overload_samples: list[OverloadSample]
 
 
 def asked_records(
@@ -117,8 +116,8 @@ def asked_records(
     ]
 
 
-def simulate(arrivals: Sequence[Arrival], records: Sequence[bytes], mode: Mode, seed: int) -> Run:
-    """Fold all arrivals and what follows from them."""
+def simulate(arrivals: Sequence[Arrival], records: Sequence[bytes], mode: Mode, seed: int) -> SimulationRun:
+    """Simulate one run: fold all arrivals and what follows from them."""
     return _Simulation(arrivals, records, mode, seed).run()
 
 
@@ -143,24 +142,24 @@ class _Simulation:
         self._commands = 0
         self._decisions: dict[int, Decision] = {}
         self._answers: dict[int, tuple[bool, bool]] = {}
-        self._moved: list[Moved] = []
-        self._seen: list[Tracked] = []
+        self._load_moves: list[LoadMove] = []
+        self._overload_samples: list[OverloadSample] = []
         self._report_ms = START_MS
 
-    def run(self) -> Run:
+    def run(self) -> SimulationRun:
         start_ms = self._arrivals[0].at_ms
         self._fold(PolicySet(version=0, policy=self._policy), start_ms)
         if self._mode is Mode.RELAXED:
-            self._tell(CODER, 1.0, START_MS * 10**6, start_ms)
+            self._report_load(CODER, 1.0, START_MS * 10**6, start_ms)
         for number, arrival in enumerate(self._arrivals):
             self._until(arrival.at_ms)
             self._known = arrival.kind == "known"
             self._fold(self._records[number], arrival.at_ms)
         self._until(self._arrivals[-1].at_ms + self._settings.valid_for_ms)
-        return Run(list(self._told()), self._moved, self._seen)
+        return SimulationRun(list(self._outcomes()), self._load_moves, self._overload_samples)
 
     def _until(self, at_ms: int) -> None:
-        """All that happens before `at_ms`, in order."""
+        """Process all events before `at_ms`, in order."""
         while True:
             connector = min(self._connectors.values(), key=lambda each: each.next_ms)
             due_ms = min(connector.next_ms, self._report_ms)
@@ -191,7 +190,7 @@ class _Simulation:
             if effect.topic == "forwards":
                 forward = Forward.decode(effect.value or b"")
                 if self._known:
-                    self._completed([Done(forward.forward_id, True, round(MEDIAN_MS))], now_ms)
+                    self._completed([CompletedCall(forward.forward_id, True, round(MEDIAN_MS))], now_ms)
                     continue
                 call = Call(forward.forward_id, forward.deadline_at_ms)
                 self._completed(self._connectors[forward.model].take(call, now_ms), now_ms)
@@ -208,7 +207,7 @@ class _Simulation:
 
     # --- the model
 
-    def _completed(self, done: Sequence[Done], now_ms: int) -> None:
+    def _completed(self, done: Sequence[CompletedCall], now_ms: int) -> None:
         for each in done:
             if each.answered:
                 arrival = self._arrivals[_number(each.forward_id)]
@@ -229,27 +228,27 @@ class _Simulation:
                 over = over or (sample.model == CODER and self._is_over(sample))
         for command in self._desk.commands(now_ms) if self._mode is Mode.ADAPTIVE else ():
             report = ReportLoad.decode(command.value or b"")
-            self._tell(report.model, report.load, report.valid_until_ms, now_ms)
+            self._report_load(report.model, report.load, report.valid_until_ms, now_ms)
         self._fold(Tick(), now_ms)
-        self._seen.append(Tracked(now_ms, over, self._shard.load_of(CODER)))
+        self._overload_samples.append(OverloadSample(now_ms, over, self._shard.load_of(CODER)))
 
     def _is_over(self, sample: LoadSample) -> bool:
         return load_of(Smoothed(sample.latency_p95_ms, sample.queue_depth), self._policy.models[sample.model]) > 0
 
-    def _tell(self, model: str, load: float, valid_until_ms: int, now_ms: int) -> None:
+    def _report_load(self, model: str, load: float, valid_until_ms: int, now_ms: int) -> None:
         if load != self._shard.load_of(model):
-            self._moved.append(Moved(now_ms, model, load))
+            self._load_moves.append(LoadMove(now_ms, model, load))
         self._commands += 1
         event = LoadChanged(version=self._commands, model=model, load=load, valid_until_ms=valid_until_ms)
         self._fold(event, now_ms)
 
-    # --- what came of it
+    # --- outcomes
 
-    def _told(self) -> Iterator[Told]:
+    def _outcomes(self) -> Iterator[QuestionOutcome]:
         for number, arrival in enumerate(self._arrivals):
             decision = self._decisions[number]
             right, stale = self._answers.get(number, (None, None))
-            yield Told(
+            yield QuestionOutcome(
                 arrival.at_ms,
                 arrival.category,
                 arrival.kind,
@@ -290,7 +289,7 @@ def _asked(number: int, arrival: Arrival, text: str, vector: str, embedder: str,
         question=Sealed(data=text),
         body=Sealed(data=json.dumps(body)),
         reply=Reply(topic="responses"),
-        seen=SeenPolicy(policy_version=0, cache=Cacheable.ALLOW, threshold=category.threshold, ttl_ms=category.ttl_ms),
+        seen=Seen(policy_version=0, cache=Cacheable.ALLOW, threshold=category.threshold, ttl_ms=category.ttl_ms),
     ).encode()
 
 

@@ -1,4 +1,4 @@
-"""What `refrain bench load` plays: categories, phases, the model's capacity, and the policy.
+"""Scenario of `refrain bench load`: categories, phases, the model's capacity, and the policy.
 
 Shares, hit rates, thresholds and lifetimes of the categories are those of "Category-Aware Semantic Caching for
 Heterogeneous LLM Workloads" (arXiv 2510.26835) where it has them; all else is chosen here, and told with the figures.

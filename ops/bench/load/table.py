@@ -1,4 +1,4 @@
-"""How `refrain bench load` shows what it does, and what it found, to people."""
+"""Progress bars and tables of `refrain bench load`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def present(figures: dict[str, Any], as_json: bool) -> None:
-    """The figures on standard output: one JSON line, or tables."""
+    """Print the figures on standard output: one JSON line, or tables."""
     if as_json:
         say(json.dumps(figures))
     else:
@@ -45,7 +45,7 @@ def present(figures: dict[str, Any], as_json: bool) -> None:
 
 
 def show(figures: dict[str, Any]) -> None:
-    """The figures as tables; means over the seeds, with the standard deviation behind them."""
+    """Print the figures as tables; means over the seeds, with the standard deviation behind them."""
     settings = figures["settings"]
     say(f"{settings['data']}; {settings['embedder']}; {settings['seeds']} seeds, mean ± standard deviation")
     table(

@@ -1,4 +1,4 @@
-"""The traffic of `refrain bench load`: who asks what when, the same for every run of a seed.
+"""Traffic generator of `refrain bench load`: who asks what when, the same for every run of a seed.
 
 A question repeats an earlier one in the same or in other words, asks what only looks like an earlier one, or is new:
 how often is fixed by the hit rates of the categories alone.
@@ -159,7 +159,7 @@ class _Questioner:
 def traffic(
     questions: Questions, seed: int, phases: tuple[Phase, ...], known: int, near_misses: float
 ) -> list[Arrival]:
-    """All questions of a seed, in order: what is known, then Poisson arrivals at the rates of the phases.
+    """Generate the questions of a seed, in order: what is known, then Poisson arrivals at the rates of the phases.
 
     Raises WrongSetup when there are too few questions to ask.
     """

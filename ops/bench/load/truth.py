@@ -1,4 +1,4 @@
-"""What is true in `refrain bench load`: an intent has one answer, which changes now and then."""
+"""Ground truth of `refrain bench load`: an intent has one answer, which changes now and then."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from refrain.ops.bench.load.traffic import Arrival
 
 
 class Truth:
-    """The answers of all intents. When one changes depends on the seed, the intent and its category alone."""
+    """Ground-truth answers of all intents. When one changes depends on the seed, the intent and its category alone."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -36,7 +36,7 @@ class Truth:
         return right, right and int(version) < self._version(arrival, now_ms)
 
     def _version(self, arrival: Arrival, now_ms: int) -> int:
-        """How often the answer has changed by now: a Poisson process."""
+        """Version: how often the answer has changed by now, a Poisson process."""
         if arrival.intent not in self._changes:
             self._changes[arrival.intent] = (random.Random(f"truth/{self._seed}/{arrival.intent}"), [0.0])
         draw, changes = self._changes[arrival.intent]

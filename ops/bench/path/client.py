@@ -1,4 +1,4 @@
-"""The client of `bench path`: bytes out, bytes in, matched by a header; nothing is read until the clock has stopped."""
+"""Load-generating client of `bench path`: bytes out, bytes in, correlated by a header, parsed after the run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ TIMEOUT_S = 60.0
 TAKE = 1_000
 
 
-class Told(NamedTuple):
-    """What came back for one request."""
+class TimedResponse(NamedTuple):
+    """Response to one request, with its latency."""
 
     latency_ms: float
     value: bytes
@@ -50,7 +50,7 @@ class BenchClient:
         self._run = 0
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._producer.flush(1.0)
         self._consumer.close()
 
@@ -61,14 +61,14 @@ class BenchClient:
         rate: float | None = None,
         in_flight: int = 10_000,
         progress: Callable[[int], None] = lambda done: None,
-    ) -> list[Told]:
+    ) -> list[TimedResponse]:
         """Send all, at `rate` a second or as fast as `in_flight` allows, and wait for every answer.
 
         Raises ClusterFailed when nothing comes back for a minute.
         """
         self._run += 1
         sent_at = [0.0] * len(values)
-        told: list[Told | None] = [None] * len(values)
+        responses: list[TimedResponse | None] = [None] * len(values)
         sent = done = 0
         begin = heard = time.perf_counter()
         while done < len(values):
@@ -85,16 +85,16 @@ class BenchClient:
             if rate and sent < len(values):
                 wait = min(WAIT_S, max(0.0, begin + sent / rate - time.perf_counter()))
             for number, value in self._take(wait):
-                if told[number] is None:
+                if responses[number] is None:
                     heard = time.perf_counter()
-                    told[number] = Told((heard - sent_at[number]) * 1_000, value)
+                    responses[number] = TimedResponse((heard - sent_at[number]) * 1_000, value)
                     done += 1
             progress(done)
             if time.perf_counter() - heard > TIMEOUT_S:
                 raise ClusterFailed(
                     f"{len(values) - done} of {len(values)} requests got no answer within {TIMEOUT_S:g} s"
                 )
-        return [each for each in told if each is not None]
+        return [each for each in responses if each is not None]
 
     def _produce(self, value: bytes, id_: bytes) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""One hop of an empty path, in a process of its own: what comes goes on unread, through the shell of the processors.
+"""Echo processor: one hop of an empty path, through the same shell as the real processors.
 
 `python -m refrain.ops.bench.path.echo SOURCE TARGET`, with the settings of the environment.
 """
@@ -23,7 +23,7 @@ BATCH = 500
 
 
 class Echo(Step):
-    """Each record goes on to another topic as it came."""
+    """Echo: each record goes on to another topic as it came."""
 
     def __init__(self, target: str) -> None:
         self._target = target

@@ -1,4 +1,4 @@
-"""Questions for `bench path`: nouns at random, so that no two are alike but those that are meant to be."""
+"""Synthetic questions of `bench path`: random nouns, so that no two are alike but those that are meant to be."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ class TimedQuestion(NamedTuple):
 
 
 class Traffic(NamedTuple):
-    """Questions that are asked first, and the mix that is measured."""
+    """Traffic: questions that warm the cache, and the mix that is measured."""
 
     before: list[bytes]
     mix: list[bytes]
 
 
 def traffic(known: int, count: int, seed: int) -> Traffic:
-    """`known` questions to be remembered, then `count` of the mix."""
+    """Generate `known` questions to warm the cache, then `count` of the mix."""
     draw = random.Random(seed)
     asked = [TimedQuestion(_tenant(draw), _question(draw)) for _ in range(known)]
     return Traffic([_request(each) for each in asked], [_request(each) for each in _mixed(draw, asked, count)])
 
 
 def policy() -> Policy:
-    """One category with room for all; answers are kept, like questions on their way are joined."""
+    """Policy of the bench: one category with room for all; answers are stored, like questions coalesce."""
     category = CategoryPolicy(threshold=THRESHOLD, quota=Quota(cap=ENTRIES_MAX))
     limits = Limits(waiting_max=100_000, entries_max=ENTRIES_MAX)
     return Policy(categories={CATEGORY: category}, models={MODEL: ModelPolicy()}, limits=limits)

@@ -1,6 +1,6 @@
 """`refrain bench path`: what the path costs beside an empty one, on one broker and in one go.
 
-An empty two-hop echo, the path with the free embedder, the path with the real one, and the same questions straight
+An empty two-hop echo, the path with the hashing embedder, the path with the real one, and the same questions straight
 to the simulated model over HTTP, all at one rate; then the rates that the echo and the path hold.
 """
 
@@ -23,7 +23,7 @@ from refrain.ops.bench.path.workers import echo, refrain
 from refrain.ops.cluster.connection import reach
 from refrain.ops.control.client import ControlClient
 from refrain.ops.terminal.output import counted
-from refrain.ops.topics.admin import create
+from refrain.ops.topics.admin import create_missing
 from refrain.schemas.control import SetPolicy
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
@@ -43,8 +43,8 @@ WORKERS = ("classify", "lookup", "populate", "upstream", "govern", "adapt")
 Tell = Callable[[str], None]
 
 
-class Plan(NamedTuple):
-    """How much is measured."""
+class PathPlan(NamedTuple):
+    """Plan of the bench: rates, seconds, questions."""
 
     rate: float
     seconds: float
@@ -57,8 +57,8 @@ class Plan(NamedTuple):
     real_embedder: bool
 
 
-def run(settings: Settings, plan: Plan, tell: Tell) -> dict[str, Any]:
-    """All figures; latencies in milliseconds, rates a second. Raises Unreachable when no broker answers."""
+def run(settings: Settings, plan: PathPlan, tell: Tell) -> dict[str, Any]:
+    """Run the bench; latencies in milliseconds, rates a second. Raises Unreachable when no broker answers."""
     reach(settings)
     stamp = f"{int(time.time() * 1_000):x}"
     steady = traffic(KNOWN, int(plan.rate * (plan.seconds + plan.warm_s)), plan.seed)
@@ -108,7 +108,7 @@ def run(settings: Settings, plan: Plan, tell: Tell) -> dict[str, Any]:
 
 
 def _path(
-    settings: Settings, prefix: str, plan: Plan, questions: Traffic, variables: dict[str, str]
+    settings: Settings, prefix: str, plan: PathPlan, questions: Traffic, variables: dict[str, str]
 ) -> dict[str, list[float]]:
     """Latencies by outcome at the plan's rate."""
     with _running(settings, prefix, WORKERS, variables) as client:
@@ -148,7 +148,7 @@ def _highest(client: BenchClient, values: Sequence[bytes]) -> float:
     return round((len(values) - warm) / (time.perf_counter() - started), 1)
 
 
-async def _direct(base_url: str, plan: Plan, questions: Traffic) -> list[float]:
+async def _direct(base_url: str, plan: PathPlan, questions: Traffic) -> list[float]:
     """Latencies of the questions that are new, asked of the model itself at the plan's rate."""
     bodies = [Request.decode(value).body for value in questions.mix]
     latencies = [0.0] * len(bodies)
@@ -171,11 +171,11 @@ async def _direct(base_url: str, plan: Plan, questions: Traffic) -> list[float]:
 
 @contextmanager
 def _running(settings: Settings, prefix: str, names: Sequence[str], variables: dict[str, str]) -> Iterator[BenchClient]:
-    """Topics, workers and policy under a prefix of their own, removed afterwards, and a client."""
+    """Run topics, workers and policy under a prefix of their own, removed afterwards; yields a client."""
     mine = settings.model_copy(update={"prefix": prefix, "state_dir": settings.state_dir / prefix.strip(".")})
     models = str((settings.state_dir / "models").absolute())
     admin = AdminClient(connection(mine))
-    create(admin, mine)
+    create_missing(admin, mine)
     try:
         mine.state_dir.mkdir(parents=True, exist_ok=True)
         link = mine.state_dir / "models"
@@ -243,8 +243,8 @@ def _serve(pipe: Any) -> None:
         pipe.recv()
 
 
-def _steady(values: Sequence[Any], plan: Plan) -> list[Any]:
-    """Without the first seconds, in which caches and connections warm up."""
+def _steady(values: Sequence[Any], plan: PathPlan) -> list[Any]:
+    """Steady part: without the first seconds, in which caches and connections warm up."""
     return list(values[int(plan.rate * plan.warm_s) :])
 
 

@@ -1,4 +1,4 @@
-"""Processes that a bench measures: started, awaited and stopped, whatever happens to the bench."""
+"""Worker processes of a bench: started, awaited and stopped, whatever happens to the bench."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TAIL_LINES = 12
 
 @contextmanager
 def refrain(settings: Settings, names: Sequence[str], variables: Mapping[str, str]) -> Iterator[None]:
-    """`refrain run NAMES` until the block ends; its log is shown when it does not become ready."""
+    """Run `refrain run NAMES` until the block ends; its log is shown when it does not become ready."""
     command = [sys.executable, "-m", "refrain.ops.cli", "run", "--supervised", *names]
     environment = {
         **os.environ,
@@ -46,7 +46,7 @@ def refrain(settings: Settings, names: Sequence[str], variables: Mapping[str, st
 
 @contextmanager
 def echo(settings: Settings) -> Iterator[None]:
-    """Two hops that do nothing, a process each."""
+    """Run the two echo hops, a process each."""
     environment = {**os.environ, "REFRAIN_KAFKA": settings.kafka, "REFRAIN_PREFIX": settings.prefix}
     module = [sys.executable, "-m", "refrain.ops.bench.path.echo"]
     with (

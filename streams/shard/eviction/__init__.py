@@ -1,1 +1,1 @@
-"""The data structures by which entries leave: quotas, usage, value, expiry queues."""
+"""Eviction and expiry: quotas, usage columns, GDSF value, expiry queues. Data structures under the index."""

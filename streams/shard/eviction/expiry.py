@@ -1,4 +1,4 @@
-"""The entries of each category by age, so that those that have outlived their time are found without a search.
+"""Expiry queues: the entries of each category by age, so that expired ones are found without a search.
 
 Entries are admitted in the order of their ids, at times that never run backwards: the first of a queue is the oldest.
 """
@@ -13,19 +13,19 @@ AdmittedAt = Callable[[int], int | None]
 
 
 class ExpiryQueues:
-    """Ids by category, oldest first."""
+    """Entry ids by category, oldest first."""
 
     def __init__(self) -> None:
         self._queues: dict[str, _Queue] = {}
 
     def enter(self, category: str, id_: int) -> None:
-        """An entry came in; its id is higher than that of any before."""
+        """Append an admitted entry; its id is higher than that of any before."""
         queue = self._queues.setdefault(category, _Queue())
         queue.ids.append(id_)
         queue.alive += 1
 
     def leave(self, category: str, admitted_at: AdmittedAt) -> None:
-        """An entry left (`admitted_at` knows it no more); its place is dropped when it comes up."""
+        """Count a removed entry out (`admitted_at` knows it no more); its id is dropped when it reaches the head."""
         queue = self._queues[category]
         queue.alive -= 1
         if queue.alive == 0:
@@ -61,7 +61,7 @@ class ExpiryQueues:
 
 
 class _Queue:
-    """Ids from `first` on; some have left."""
+    """Queue of ids from `first` on, some of them already removed."""
 
     __slots__ = ("alive", "first", "ids")
 
@@ -71,7 +71,7 @@ class _Queue:
         self.alive = 0
 
     def skip(self, admitted_at: AdmittedAt) -> int | None:
-        """Drop the first ids while they have left; when the then first was admitted."""
+        """Drop removed ids at the head; returns when the new head was admitted (ms)."""
         while self.first < len(self.ids):
             since = admitted_at(self.ids[self.first])
             if since is not None:

@@ -1,12 +1,14 @@
-"""Who holds how much: the entries of each tenant and category, and which of them goes first.
+"""Quotas: how many entries each tenant holds in each category, and the eviction order among them.
 
-Values age in two levels, so that a room that churns does not age its neighbours: an entry's value is the shard's base
-plus its room's base at its last touch plus its worth. The room's base grows when its own cap evicts, the shard's when
-its total does; either to where what is admitted next starts from the value that was evicted. Within a room the least
-value goes first, between rooms the least value less the room's base; of equals the one not used for longer.
+The entries of one tenant and category are a bucket. Values age in two levels, so that a bucket that churns does not
+age its neighbours: an entry's value is the shard's base plus its bucket's base at its last touch plus its GDSF value.
+The bucket's base grows when its own cap evicts, the shard's when its total does; either to where what is admitted next
+starts from the value that was evicted. Within a bucket the least value is evicted first, between buckets the least
+value less the bucket's base; of equals the one not used for longer.
 
-Heaps are lazy: a place in one is a lower bound, put right when it comes up, so that a use costs nothing until then and
-a decision O(log n). Places are only pushed where something sank: a new entry, a base that grew, a priority lowered.
+Heaps are lazy: an item in one is a lower bound, corrected when it reaches the top, so that a use costs nothing until
+then and a decision O(log n). Items are only pushed where something sank: a new entry, a base that grew, a
+priority lowered.
 The `paper` order changes with time alone, which no heap can hold: each of its decisions looks at every entry.
 """
 
@@ -20,7 +22,7 @@ import numpy.typing as npt
 from refrain.schemas.documents import Aging, Entry, EntryStats
 from refrain.schemas.policy import Eviction, Policy
 from refrain.streams.messaging.ids import parts_of_room_id, room_id
-from refrain.streams.shard.eviction.usage import NUMBER_MASK, Usage, last_of, place
+from refrain.streams.shard.eviction.usage import NUMBER_MASK, Usage, heap_item, last_of
 from refrain.streams.shard.eviction.value import ADMITTED, gdsf_value, latency_of, size_of, tokens_of
 
 WHOLE_SHARD = "*"
@@ -31,14 +33,14 @@ Rows = npt.NDArray[np.int64]
 
 
 class Admissions(NamedTuple):
-    """When each row's entry was admitted, and the shard's time; milliseconds."""
+    """Admission time of each row's entry, and the shard's time; milliseconds."""
 
     admitted_at_ms: npt.NDArray[np.int64]
     now_ms: int
 
 
-class Quota:
-    """The entries of one tenant and category."""
+class QuotaBucket:
+    """Quota bucket: the entries of one tenant and category."""
 
     __slots__ = ("aging", "category", "count", "guaranteed", "heap", "number", "placed", "priority", "tenant")
 
@@ -53,7 +55,7 @@ class Quota:
         self.heap: list[int] = []
         """Places of its rows."""
         self.placed: int | None = None
-        """The room's own place among the rooms; None while it has none."""
+        """The bucket's item in the heap of buckets; None while it has none."""
 
     @property
     def id(self) -> str:
@@ -62,16 +64,16 @@ class Quota:
 
 
 class Quotas:
-    """All rooms of a shard."""
+    """All quota buckets of a shard, and the eviction order within and between them."""
 
     def __init__(self) -> None:
-        self.uses = Usage()
+        self.usage = Usage()
         self.base = 0.0
         """The shard's."""
-        self._quotas: list[Quota] = []
+        self._quotas: list[QuotaBucket] = []
         self._numbers: dict[tuple[str, str], int] = {}
         self._order: list[int] = []
-        """Places of the rooms: of the least entry of each."""
+        """Heap of the buckets, each by its least entry."""
         self._policy: Policy | None = None
         self._kind = Eviction.VALUE
         self._cost = "latency"
@@ -79,40 +81,40 @@ class Quotas:
     # -- asking ---------------------------------------------------------------------------------------
 
     def count(self, tenant: str, category: str) -> int:
-        """How many entries the tenant holds in the category."""
+        """Number of entries that the tenant holds in the category."""
         number = self._numbers.get((tenant, category))
         return 0 if number is None else self._quotas[number].count
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """How many entries each tenant holds in each category."""
+        """Number of entries of each tenant in each category."""
         return {key: self._quotas[number].count for key, number in self._numbers.items()}
 
-    def all(self) -> list[Quota]:
-        """All rooms, in the order of their ids."""
-        return sorted(self._quotas, key=lambda room: room.id)
+    def all(self) -> list[QuotaBucket]:
+        """All buckets, in the order of their ids."""
+        return sorted(self._quotas, key=lambda bucket: bucket.id)
 
     def numbers(self, tenant: str | None, category: str | None) -> list[int]:
-        """The numbers of the rooms of a tenant or category, where given."""
+        """Numbers of the buckets of a tenant or category, where given."""
         return [r.number for r in self._quotas if tenant in (None, r.tenant) and category in (None, r.category)]
 
-    def of(self, row: int) -> Quota:
-        """The room of a row."""
-        return self._quotas[int(self.uses.room[row])]
+    def of(self, row: int) -> QuotaBucket:
+        """The bucket of a row."""
+        return self._quotas[int(self.usage.bucket[row])]
 
     def value_if_used(self, row: int) -> float:
         """The value that the entry of a row has from its next use on."""
-        uses, room = self.uses, self.of(row)
-        frequency = float(uses.hits[row]) + 1.0 + ADMITTED
-        return self._valued(room, frequency, float(uses.cost(self._cost)[row]), float(uses.size[row]))
+        usage, bucket = self.usage, self.of(row)
+        frequency = float(usage.hits[row]) + 1.0 + ADMITTED
+        return self._valued(bucket, frequency, float(usage.cost(self._cost)[row]), float(usage.size[row]))
 
     def value_if_admitted(self, entry: Entry) -> float:
         """The value that an entry has from its admission on."""
-        room = self._room(entry.tenant, entry.category)
+        bucket = self._bucket(entry.tenant, entry.category)
         cost = tokens_of(entry) if self._cost == "tokens" else latency_of(entry)
-        return self._valued(room, ADMITTED, float(cost), float(size_of(entry)))
+        return self._valued(bucket, ADMITTED, float(cost), float(size_of(entry)))
 
     def victim(self, tenant: str, category: str, admissions: Admissions) -> int | None:
-        """The row that goes first of one room, None when it is empty."""
+        """Eviction victim of one bucket (a row), None when it is empty."""
         number = self._numbers.get((tenant, category))
         if number is None:
             return None
@@ -121,220 +123,220 @@ class Quotas:
         return self._least(self._quotas[number])
 
     def victim_of_shard(self, tenant: str, category: str, admissions: Admissions) -> int | None:
-        """The row that goes first of all rooms that hold more than their guaranteed part, None without any.
+        """Eviction victim (a row) among all buckets that hold more than their guaranteed part, None without any.
 
-        The room of this tenant and category counts as holding one more: the one that is to come.
+        The bucket of this tenant and category counts as holding one more: the one that is to come.
         """
-        own = self._room(tenant, category)
+        own = self._bucket(tenant, category)
         if self._kind is Eviction.PAPER:
-            over = [room for room in self._quotas if room.count + (room is own) > room.guaranteed]
+            over = [bucket for bucket in self._quotas if bucket.count + (bucket is own) > bucket.guaranteed]
             return self._scan(over, admissions)
-        candidates = [room for room in (self._first_room(),) if room is not None]
+        candidates = [bucket for bucket in (self._first_bucket(),) if bucket is not None]
         if own.count >= max(own.guaranteed, 1):
             candidates.append(own)
         if not candidates:
             return None
-        return self._least(min(candidates, key=lambda room: self._standing(room) or 0))
+        return self._least(min(candidates, key=lambda bucket: self._bucket_item(bucket) or 0))
 
     def aged_by(self, row: int, *, whole_shard: bool) -> tuple[str, Aging] | None:
-        """What evicting a row makes of the base of its room, or of the whole shard: id and record; None: nothing."""
+        """Aging by an eviction: id and record of the base that it moves (bucket or whole shard); None: unchanged."""
         if self._kind is not Eviction.VALUE:
             return None
-        room, value = self.of(row), float(self.uses.value[row])
-        before, other = (self.base, room.aging.base) if whole_shard else (room.aging.base, self.base)
+        bucket, value = self.of(row), float(self.usage.value[row])
+        before, other = (self.base, bucket.aging.base) if whole_shard else (bucket.aging.base, self.base)
         if value - other <= before:
             return None
         if whole_shard:
             return WHOLE_SHARD, Aging(base=value - other)
-        return room.id, room.aging.model_copy(update={"base": value - other})
+        return bucket.id, bucket.aging.model_copy(update={"base": value - other})
 
     # -- changing -------------------------------------------------------------------------------------
 
     def enter(self, row: int, entry: Entry, stats: EntryStats | None) -> None:
-        """An entry came in."""
-        room = self._room(entry.tenant, entry.category)
-        self.uses.enter(row, room.number, entry, stats)
-        room.count += 1
-        self._place(room, row)
-        self._sink(room)
+        """Add an entry to its bucket."""
+        bucket = self._bucket(entry.tenant, entry.category)
+        self.usage.enter(row, bucket.number, entry, stats)
+        bucket.count += 1
+        self._push(bucket, row)
+        self._advance(bucket)
 
     def leave(self, row: int) -> None:
-        """An entry left; its place in the heap is dropped when it comes up."""
-        room = self.of(row)
-        room.count -= 1
-        self.uses.leave(row)
-        self._trim(room)
+        """Remove an entry; its heap item is dropped when it reaches the top."""
+        bucket = self.of(row)
+        bucket.count -= 1
+        self.usage.leave(row)
+        self._trim(bucket)
 
     def use(self, row: int, stats: EntryStats) -> None:
-        """An entry was served."""
-        lowered = stats.value < self.uses.value[row]
-        self.uses.hits[row] = stats.hits
-        self.uses.last[row] = stats.last_offset
-        self.uses.value[row] = stats.value
+        """Record a use of an entry."""
+        lowered = stats.value < self.usage.value[row]
+        self.usage.hits[row] = stats.hits
+        self.usage.last[row] = stats.last_offset
+        self.usage.value[row] = stats.value
         if lowered and self._kind is Eviction.VALUE:
-            room = self.of(row)
-            self._place(room, row)
-            self._sink(room)
+            bucket = self.of(row)
+            self._push(bucket, row)
+            self._advance(bucket)
 
     def age(self, id_: str, aging: Aging) -> None:
-        """A base moved; or, where `since` did, all values of a room's entries were made anew."""
+        """Set an aging base; where `since` changed, revalue all entries of the bucket."""
         if id_ == WHOLE_SHARD:
             self.base = aging.base
             return
         tenant, category = parts_of_room_id(id_)
-        room = self._room(tenant, category)
-        anew = aging.since > room.aging.since
-        room.aging = aging
+        bucket = self._bucket(tenant, category)
+        anew = aging.since > bucket.aging.since
+        bucket.aging = aging
         if anew:
-            self._value_anew(room)
-            self._build(room)
-        self._sink(room)
+            self._value_anew(bucket)
+            self._build(bucket)
+        self._advance(bucket)
 
     def follow(self, policy: Policy) -> None:
-        """A policy came into force. Another `eviction` builds all heaps anew: about 1 ms a thousand entries."""
+        """Adopt a policy. Another `eviction` rebuilds all heaps: about 1 ms a thousand entries."""
         self._policy = policy
         self._cost = policy.limits.cost
         changed = policy.limits.eviction is not self._kind
         self._kind = policy.limits.eviction
         self._order = []
-        for room in self._quotas:
-            self._govern(room)
+        for bucket in self._quotas:
+            self._apply_policy(bucket)
             if changed:
-                self._build(room)
-            room.placed = None
-            self._sink(room)
+                self._build(bucket)
+            bucket.placed = None
+            self._advance(bucket)
 
     # -- values ---------------------------------------------------------------------------------------
 
-    def _valued(self, room: Quota, frequency: float, cost: float, size: float) -> float:
-        return (self.base + room.aging.base) + gdsf_value(frequency, cost, size, room.priority)
+    def _valued(self, bucket: QuotaBucket, frequency: float, cost: float, size: float) -> float:
+        return (self.base + bucket.aging.base) + gdsf_value(frequency, cost, size, bucket.priority)
 
-    def _value_anew(self, room: Quota) -> None:
-        rows = self._rows(room)
-        rows = rows[self.uses.last[rows] < room.aging.since]
-        frequency = self.uses.hits[rows].astype(np.float64) + ADMITTED
-        cost = self.uses.cost(self._cost)[rows].astype(np.float64)
-        size = self.uses.size[rows].astype(np.float64)
-        self.uses.value[rows] = gdsf_value(frequency, cost, size, room.aging.priority)
+    def _value_anew(self, bucket: QuotaBucket) -> None:
+        rows = self._rows(bucket)
+        rows = rows[self.usage.last[rows] < bucket.aging.since]
+        frequency = self.usage.hits[rows].astype(np.float64) + ADMITTED
+        cost = self.usage.cost(self._cost)[rows].astype(np.float64)
+        size = self.usage.size[rows].astype(np.float64)
+        self.usage.value[rows] = gdsf_value(frequency, cost, size, bucket.aging.priority)
 
     def _keys(self, rows: Rows) -> npt.NDArray[np.float64]:
         if self._kind is Eviction.VALUE:
-            return self.uses.value[rows]
+            return self.usage.value[rows]
         if self._kind is Eviction.LFU:
-            return self.uses.hits[rows].astype(np.float64)
+            return self.usage.hits[rows].astype(np.float64)
         return np.zeros(len(rows))
 
     def _key(self, row: int) -> float:
         if self._kind is Eviction.VALUE:
-            return float(self.uses.value[row])
-        return float(self.uses.hits[row]) if self._kind is Eviction.LFU else 0.0
+            return float(self.usage.value[row])
+        return float(self.usage.hits[row]) if self._kind is Eviction.LFU else 0.0
 
     # -- heaps ----------------------------------------------------------------------------------------
 
-    def _least(self, room: Quota) -> int | None:
-        heap, uses = room.heap, self.uses
+    def _least(self, bucket: QuotaBucket) -> int | None:
+        heap, usage = bucket.heap, self.usage
         while heap:
             item = heap[0]
             row, last = item & NUMBER_MASK, last_of(item)
-            if uses.placed[row] != last:
+            if usage.placed[row] != last:
                 heapq.heappop(heap)
-            elif uses.last[row] != last:
-                heapq.heapreplace(heap, self._item(row))
+            elif usage.last[row] != last:
+                heapq.heapreplace(heap, self._row_item(row))
             else:
                 return row
         return None
 
-    def _item(self, row: int) -> int:
-        last = int(self.uses.last[row])
-        self.uses.placed[row] = last
-        return place(self._key(row), last, row)
+    def _row_item(self, row: int) -> int:
+        last = int(self.usage.last[row])
+        self.usage.placed[row] = last
+        return heap_item(self._key(row), last, row)
 
-    def _place(self, room: Quota, row: int) -> None:
-        heapq.heappush(room.heap, self._item(row))
-        self._trim(room)
+    def _push(self, bucket: QuotaBucket, row: int) -> None:
+        heapq.heappush(bucket.heap, self._row_item(row))
+        self._trim(bucket)
 
-    def _trim(self, room: Quota) -> None:
-        if len(room.heap) > 2 * room.count + SLACK:
-            self._build(room)
+    def _trim(self, bucket: QuotaBucket) -> None:
+        if len(bucket.heap) > 2 * bucket.count + SLACK:
+            self._build(bucket)
 
-    def _build(self, room: Quota) -> None:
-        rows = self._rows(room)
-        last = self.uses.last[rows]
-        self.uses.placed[rows] = last
+    def _build(self, bucket: QuotaBucket) -> None:
+        rows = self._rows(bucket)
+        last = self.usage.last[rows]
+        self.usage.placed[rows] = last
         keys = self._keys(rows).tolist()
-        room.heap = [place(*each) for each in zip(keys, last.tolist(), rows.tolist(), strict=True)]
-        heapq.heapify(room.heap)
+        bucket.heap = [heap_item(*each) for each in zip(keys, last.tolist(), rows.tolist(), strict=True)]
+        heapq.heapify(bucket.heap)
 
-    def _rows(self, room: Quota) -> Rows:
-        found = np.array([(item & NUMBER_MASK, last_of(item)) for item in room.heap], dtype=np.int64).reshape(-1, 2)
-        rows: Rows = np.unique(found[self.uses.placed[found[:, 0]] == found[:, 1], 0])
+    def _rows(self, bucket: QuotaBucket) -> Rows:
+        found = np.array([(item & NUMBER_MASK, last_of(item)) for item in bucket.heap], dtype=np.int64).reshape(-1, 2)
+        rows: Rows = np.unique(found[self.usage.placed[found[:, 0]] == found[:, 1], 0])
         return rows
 
-    # -- between rooms --------------------------------------------------------------------------------
+    # -- between buckets -----------------------------------------------------------------------------
 
-    def _first_room(self) -> Quota | None:
+    def _first_bucket(self) -> QuotaBucket | None:
         while self._order:
             item = self._order[0]
-            room = self._quotas[item & NUMBER_MASK]
-            if room.placed != item:
+            bucket = self._quotas[item & NUMBER_MASK]
+            if bucket.placed != item:
                 heapq.heappop(self._order)
                 continue
-            standing = self._standing(room)
-            if standing is None or room.count <= room.guaranteed:
+            current = self._bucket_item(bucket)
+            if current is None or bucket.count <= bucket.guaranteed:
                 # Nobody may take from it; it comes back when something enters it.
                 heapq.heappop(self._order)
-                room.placed = None
-            elif standing != item:
-                heapq.heapreplace(self._order, standing)
-                room.placed = standing
+                bucket.placed = None
+            elif current != item:
+                heapq.heapreplace(self._order, current)
+                bucket.placed = current
             else:
-                return room
+                return bucket
         return None
 
-    def _standing(self, room: Quota) -> int | None:
-        row = self._least(room)
+    def _bucket_item(self, bucket: QuotaBucket) -> int | None:
+        row = self._least(bucket)
         if row is None:
             return None
         key = self._key(row)
         if self._kind is Eviction.VALUE:
-            key = max(0.0, key - room.aging.base)
-        return place(key, int(self.uses.last[row]), room.number)
+            key = max(0.0, key - bucket.aging.base)
+        return heap_item(key, int(self.usage.last[row]), bucket.number)
 
-    def _sink(self, room: Quota) -> None:
-        """Put a room where its least entry stands now, if that is further ahead than where it stands."""
-        standing = self._standing(room)
-        if standing is None or (room.placed is not None and room.placed <= standing):
+    def _advance(self, bucket: QuotaBucket) -> None:
+        """Move a bucket forward in the eviction order when its least entry now comes earlier."""
+        current = self._bucket_item(bucket)
+        if current is None or (bucket.placed is not None and bucket.placed <= current):
             return
-        room.placed = standing
-        heapq.heappush(self._order, standing)
+        bucket.placed = current
+        heapq.heappush(self._order, current)
         if len(self._order) > 2 * len(self._quotas) + SLACK:
-            self._order = [room.placed for room in self._quotas if room.placed is not None]
+            self._order = [bucket.placed for bucket in self._quotas if bucket.placed is not None]
             heapq.heapify(self._order)
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    def _scan(self, quotas: list[Quota], admissions: Admissions) -> int | None:
-        """Priority x hits / age, the least of all entries of the rooms (arXiv 2510.26835, section on eviction)."""
+    def _scan(self, quotas: list[QuotaBucket], admissions: Admissions) -> int | None:
+        """Priority x hits / age, the least over all entries of the buckets (arXiv 2510.26835, section on eviction)."""
         priority = np.full(len(self._quotas) + 1, -1.0)
-        priority[[room.number for room in quotas]] = [room.priority for room in quotas]
-        by_row = priority[self.uses.room]  # freed rows stand in room -1, which is the last and in nobody's list
+        priority[[bucket.number for bucket in quotas]] = [bucket.priority for bucket in quotas]
+        by_row = priority[self.usage.bucket]  # freed rows stand in bucket -1, which is the last and in nobody's list
         rows = np.flatnonzero(by_row >= 0)
         if not len(rows):
             return None
         age_ms = np.maximum(1, admissions.now_ms - admissions.admitted_at_ms[rows])
-        scores = by_row[rows] * self.uses.hits[rows] / age_ms
+        scores = by_row[rows] * self.usage.hits[rows] / age_ms
         least = rows[scores == scores.min()]
-        return int(least[np.argmin(self.uses.last[least])])
+        return int(least[np.argmin(self.usage.last[least])])
 
-    def _room(self, tenant: str, category: str) -> Quota:
+    def _bucket(self, tenant: str, category: str) -> QuotaBucket:
         number = self._numbers.get((tenant, category))
         if number is None:
             number = self._numbers[(tenant, category)] = len(self._quotas)
-            self._quotas.append(Quota(number, tenant, category))
-            self._govern(self._quotas[number])
+            self._quotas.append(QuotaBucket(number, tenant, category))
+            self._apply_policy(self._quotas[number])
         return self._quotas[number]
 
-    def _govern(self, room: Quota) -> None:
-        policy = None if self._policy is None else self._policy.of(room.category)
-        room.guaranteed = 0 if policy is None else policy.quota.guaranteed
-        room.priority = 1.0 if policy is None else policy.priority
+    def _apply_policy(self, bucket: QuotaBucket) -> None:
+        policy = None if self._policy is None else self._policy.of(bucket.category)
+        bucket.guaranteed = 0 if policy is None else policy.quota.guaranteed
+        bucket.priority = 1.0 if policy is None else policy.priority

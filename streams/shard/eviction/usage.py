@@ -1,4 +1,4 @@
-"""What eviction needs of each entry: columns of numbers by row, and the order in which entries go."""
+"""Usage columns: what eviction needs of each entry, by row, and the sort key of the eviction heaps."""
 
 from __future__ import annotations
 
@@ -19,29 +19,30 @@ _FLOAT = struct.Struct("<d")
 _BITS = struct.Struct("<q")
 
 
-def place(key: float, last: int, number: int) -> int:
-    """One number that sorts by `key` (not negative), then `last` (an offset), and tells `number` (a row or a room).
+def heap_item(key: float, last: int, number: int) -> int:
+    """Heap item: one number that sorts by `key` (not negative), then `last` (an offset), and holds `number`.
 
-    A shard holds hundreds of thousands of places: a number takes a third of what a tuple does.
+    `number` is a row or a bucket. A shard holds hundreds of thousands of items: a number takes a
+    third of what a tuple does.
     """
     bits: int = _BITS.unpack(_FLOAT.pack(key + 0.0))[0]
     return (bits << LAST_BITS | last) << NUMBER_BITS | number
 
 
-def last_of(place: int) -> int:
-    """The offset in a place."""
-    return place >> NUMBER_BITS & LAST_MASK
+def last_of(item: int) -> int:
+    """The offset in a heap item."""
+    return item >> NUMBER_BITS & LAST_MASK
 
 
 class Usage:
-    """Columns by row; they grow with the rows."""
+    """Usage of entries: columns by row, which grow with the rows."""
 
     def __init__(self) -> None:
-        self.room: npt.NDArray[np.int32] = np.full(16, NOWHERE, dtype=np.int32)
+        self.bucket: npt.NDArray[np.int32] = np.full(16, NOWHERE, dtype=np.int32)
         self.last: npt.NDArray[np.int64] = np.zeros(16, dtype=np.int64)
         """The journal offset of the last touch: an admission or a use. No two entries have the same."""
         self.placed: npt.NDArray[np.int64] = np.full(16, NOWHERE, dtype=np.int64)
-        """Under which offset the row stands in its room's heap."""
+        """Offset of the row's valid item in its bucket's heap."""
         self.hits: npt.NDArray[np.int64] = np.zeros(16, dtype=np.int64)
         self.value: npt.NDArray[np.float64] = np.zeros(16, dtype=np.float64)
         """As it was at the last touch."""
@@ -50,14 +51,14 @@ class Usage:
         self.size: npt.NDArray[np.int32] = np.zeros(16, dtype=np.int32)
 
     def reserve(self, rows: int) -> None:
-        """Make room for so many rows."""
+        """Grow the columns to so many rows."""
         while len(self.last) < rows:
             for name, column in vars(self).items():
                 setattr(self, name, np.concatenate((column, np.full_like(column, NOWHERE))))
 
-    def enter(self, row: int, room: int, entry: Entry, stats: EntryStats | None) -> None:
-        """An entry takes a row."""
-        self.room[row] = room
+    def enter(self, row: int, bucket: int, entry: Entry, stats: EntryStats | None) -> None:
+        """Fill a row with an entry's usage."""
+        self.bucket[row] = bucket
         self.hits[row] = 0 if stats is None else stats.hits
         self.last[row] = entry.id if stats is None else stats.last_offset
         self.value[row] = entry.value if stats is None else stats.value
@@ -66,9 +67,9 @@ class Usage:
         self.size[row] = size_of(entry)
 
     def leave(self, row: int) -> None:
-        """The row is free."""
-        self.room[row] = self.placed[row] = NOWHERE
+        """Free a row."""
+        self.bucket[row] = self.placed[row] = NOWHERE
 
     def cost(self, kind: str) -> npt.NDArray[np.int32]:
-        """The column of what a hit saves, by the name that the policy gives it."""
+        """Cost column: what a hit saves, in the unit that the policy names."""
         return self.tokens if kind == "tokens" else self.latency

@@ -1,4 +1,4 @@
-"""What an entry is worth keeping: the terms of GreedyDual-Size-Frequency.
+"""Eviction value of an entry: the terms of GreedyDual-Size-Frequency (GDSF).
 
     value = base at its last touch + frequency x cost x priority / size
 
@@ -31,7 +31,10 @@ Number = TypeVar("Number", float, npt.NDArray[np.float64])
 
 
 def gdsf_value(frequency: Number, cost: Number, size: Number, priority: float) -> Number:
-    """Frequency (uses and `ADMITTED`) x cost (milliseconds or tokens) x priority / size (bytes), a kilobyte."""
+    """GDSF value without the base, a kilobyte: frequency (uses and `ADMITTED`) x cost x priority / size.
+
+    Cost is in milliseconds or tokens, size in bytes.
+    """
     return frequency * cost * priority / (size / KILOBYTE)
 
 

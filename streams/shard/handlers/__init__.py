@@ -1,1 +1,1 @@
-"""One module a journal event; `room` makes room for an answer."""
+"""Handlers: one module a journal event; `room` evicts to make room for an answer."""

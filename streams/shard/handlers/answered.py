@@ -1,4 +1,4 @@
-"""What happens when an answer comes, fails to come, or comes too late."""
+"""Completes a flight: its answer came, failed, or came too late. Answers the waiting and admits the entry."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from refrain.streams.messaging.ids import decision_tag, request_place_of, topic_
 from refrain.streams.messaging.privacy import may_store
 from refrain.streams.messaging.responses import compact, digest_of_answer, project, refused, respond, served, tokens_of
 from refrain.streams.shard import counts
-from refrain.streams.shard.admission import NotKept, not_kept
+from refrain.streams.shard.admission import NotAdmitted, not_admitted_reason
 from refrain.streams.shard.columns import ENTRIES, FLIGHTS, TABLES, WAITING, Change, entry_id
 from refrain.streams.shard.counts import Count, Dropped
-from refrain.streams.shard.handlers.room import make_room
+from refrain.streams.shard.handlers.room import evict_for
 from refrain.streams.shard.in_flight import OpenFlight
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.removal import is_invalidated, is_withdrawn
@@ -33,7 +33,7 @@ Body = dict[str, Any]
 
 
 def on_answered(shard: Shard, event: Answered, record: Record, out: FoldResult) -> None:
-    """Answer everyone who waits, and keep the answer if it may be kept."""
+    """Complete a flight: answer every waiting request, and admit the answer where that is allowed."""
     open_flight = shard.flights.get(event.forward_id)
     if open_flight is None:
         return _unexpected(shard, event.forward_id, record, out)
@@ -42,23 +42,25 @@ def on_answered(shard: Shard, event: Answered, record: Record, out: FoldResult) 
         raise ValueError("the answer is not a JSON object")
     limits = None if shard.policy is None else shard.policy.policy.limits
     effects = [_answer(shard, each, body, limits) for each in open_flight.waiting.values()]
-    effects += [seen for each in open_flight.waiting.values() if (seen := _observed(shard, open_flight, each, body))]
+    effects += [
+        observed for each in open_flight.waiting.values() if (observed := _observed(shard, open_flight, each, body))
+    ]
     changes, counted = _admit(shard, open_flight, body, event, record)
-    shard.apply([*_landed(open_flight), *changes])
+    shard.apply([*_completed(open_flight), *changes])
     out.effects += effects
     out.counts += counted
     return None
 
 
 def on_failed(shard: Shard, event: AnswerFailed, record: Record, out: FoldResult) -> None:
-    """Tell everyone who waits; keep nothing."""
+    """Fail a flight: an error to every waiting request; nothing is stored."""
     if shard.flights.get(event.forward_id) is None:
         return _unexpected(shard, event.forward_id, record, out)
     return fail_all(shard, event.forward_id, event.error.code, event.error.message, out)
 
 
 def on_withheld(shard: Shard, event: AnswerWithheld, record: Record, out: FoldResult) -> None:
-    """The answer went straight to the requester whose question was forwarded; whoever else waits must ask again."""
+    """End a flight without its answer, which only the forwarded requester got; others that wait must ask again."""
     open_flight = shard.flights.get(event.forward_id)
     if open_flight is None:
         return _unexpected(shard, event.forward_id, record, out)
@@ -68,22 +70,22 @@ def on_withheld(shard: Shard, event: AnswerWithheld, record: Record, out: FoldRe
         for each in open_flight.waiting.values()
         if each.id != event.forward_id
     ]
-    out.counts.append(counts.not_admitted(NotKept.CATEGORY_NEVER))
-    shard.apply(_landed(open_flight))
+    out.counts.append(counts.not_admitted(NotAdmitted.CATEGORY_NEVER))
+    shard.apply(_completed(open_flight))
     return None
 
 
 def fail_all(shard: Shard, forward_id: str, code: str, message: str, out: FoldResult) -> None:
-    """An error to everyone who waits for the flight, which is over."""
+    """End a flight with an error to every request that waits for it."""
     open_flight = shard.flights.get(forward_id)
     if open_flight is None:
         return
     out.effects += [_error(each, code, message) for each in open_flight.waiting.values()]
-    shard.apply(_landed(open_flight))
+    shard.apply(_completed(open_flight))
 
 
 def give_up(shard: Shard, id_: str, out: FoldResult) -> None:
-    """A request waited until its deadline."""
+    """Time out a waiting request at its deadline."""
     waiting = shard.flights.waits(id_)
     if waiting is None:
         return
@@ -93,18 +95,18 @@ def give_up(shard: Shard, id_: str, out: FoldResult) -> None:
 
 
 def forget(shard: Shard, forward_id: str, out: FoldResult) -> None:
-    """Nobody answered a flight for so long that its answer is not expected any more."""
+    """Expire a flight whose answer is not expected any more."""
     fail_all(shard, forward_id, RefusalCode.DEADLINE, "the model did not answer before the deadline", out)
     out.counts.append(counts.forgotten())
 
 
-def _landed(open_flight: OpenFlight) -> list[Change]:
+def _completed(open_flight: OpenFlight) -> list[Change]:
     waiting = [WAITING.delete(id_) for id_ in open_flight.waiting]
     return [*waiting, FLIGHTS.delete(open_flight.flight.forward_id)]
 
 
 def _unexpected(shard: Shard, forward_id: str, record: Record, out: FoldResult) -> None:
-    """A second or late answer is dropped; one to a question that this shard never saw is a dead letter."""
+    """Drop a second or late answer; dead-letter one to a question that this shard never saw."""
     if _was_asked(shard, forward_id):
         out.counts.append(counts.dropped(Dropped.SECOND_ANSWER))
         return
@@ -160,19 +162,19 @@ def _admit(
     flight = open_flight.flight
     policy = None if shard.policy is None else shard.policy.policy.of(flight.category)
     if shard.policy is None or policy is None or policy.cache is Cacheable.NEVER:
-        return [], [counts.not_admitted(NotKept.CATEGORY_NEVER)]
+        return [], [counts.not_admitted(NotAdmitted.CATEGORY_NEVER)]
     limits = shard.policy.policy.limits
-    reason = not_kept(body, policy) or _not_kept_now(shard, open_flight)
+    reason = not_admitted_reason(body, policy) or _not_admitted_now(shard, open_flight)
     if reason:
         return [], [counts.not_admitted(reason)]
     entry = _entry(flight, body, event, record, shard.time_ms)
     if len(entry.answer.data.encode()) + len(flight.question.data.encode()) > limits.entry_bytes_max:
-        return [], [counts.not_admitted(NotKept.TOO_LARGE)]
+        return [], [counts.not_admitted(NotAdmitted.TOO_LARGE)]
     if entry.answer_digest in shard.banned.get(open_flight.space.hex(), ()):
-        return [], [counts.not_admitted(NotKept.JUDGED_WRONG)]
-    fits, counted = make_room(shard, open_flight, shard.policy.policy)
+        return [], [counts.not_admitted(NotAdmitted.JUDGED_WRONG)]
+    fits, counted = evict_for(shard, open_flight, shard.policy.policy)
     if not fits:
-        return [], [counts.not_admitted(NotKept.NO_ROOM)]
+        return [], [counts.not_admitted(NotAdmitted.NO_ROOM)]
     entry = entry.model_copy(update={"value": shard.entries.value_if_admitted(entry)})
     changes = [ENTRIES.put(entry_id(entry.id), entry)]
     counted.append(counts.admitted(flight.category))
@@ -182,32 +184,32 @@ def _admit(
     return changes, counted
 
 
-def _not_kept_now(shard: Shard, open_flight: OpenFlight) -> NotKept | None:
-    """Why the answer to a question is not kept, whatever it is."""
+def _not_admitted_now(shard: Shard, open_flight: OpenFlight) -> NotAdmitted | None:
+    """Reason not to admit any answer to this question now: switched off, withdrawn, superseded; else None."""
     flight = open_flight.flight
     if shard.is_off(flight.category):
-        return NotKept.SWITCHED_OFF
+        return NotAdmitted.SWITCHED_OFF
     if is_invalidated(shard, flight):
-        return NotKept.WITHDRAWN
+        return NotAdmitted.WITHDRAWN
     same = shard.entries.exact(open_flight.space, open_flight.text)
     if same is not None and shard.entry(same).asked_offset > flight.offset:
-        return NotKept.SUPERSEDED
+        return NotAdmitted.SUPERSEDED
     return None
 
 
 def _observed(shard: Shard, open_flight: OpenFlight, waiting: Waiting, body: Body) -> Outgoing | None:
-    """How an observed request's answer compares with the one that would have been served, for those who judge it.
+    """Observation: an observed request's answer beside the one that the cache would have served, for `compare`.
 
-    Nothing of a category that may not be kept any more, and nothing of an entry that has been withdrawn.
+    Nothing of a category that may not be stored any more, and nothing of an entry that has been withdrawn.
     """
     policy = None if shard.policy is None else shard.policy.policy
     if waiting.observed is None or not may_store(policy, waiting.category) or not _projects(body):
         return None
     answer = project(body)
     equal = digest_of_answer(answer) == waiting.observed_answer
-    seen = None if equal else shard.entries.by_id(waiting.observed)
-    if seen is not None and is_withdrawn(shard, seen, open_flight.space):
-        seen = None
+    indexed = None if equal else shard.entries.by_id(waiting.observed)
+    if indexed is not None and is_withdrawn(shard, indexed, open_flight.space):
+        indexed = None
     observation = Observation(
         decision_id=waiting.id,
         tenant=waiting.tenant,
@@ -216,7 +218,7 @@ def _observed(shard: Shard, open_flight: OpenFlight, waiting: Waiting, body: Bod
         entry_id=shard.wire_id(waiting.observed),
         time_ms=shard.time_ms,
         equal=equal,
-        cached=None if seen is None else Sealed(data=shard.kept(seen).text),
+        cached=None if indexed is None else Sealed(data=shard.stored_answer(indexed).text),
         answered=None if equal else Sealed(data=compact(answer)),
     )
     record = Outgoing("observations", waiting.id.encode(), observation.encode())

@@ -1,4 +1,4 @@
-"""What happens to a question: served, joined to one on its way, forwarded, passed through, or refused."""
+"""Decides a question: hit, coalesced with a flight, forwarded (miss), passed through, or refused."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from refrain.streams.shard.columns import DOUBTS, FLIGHTS, STATS, WAITING, Chang
 from refrain.streams.shard.index.entries import IndexedEntry
 from refrain.streams.shard.outcome import FoldResult, decided, summary
 from refrain.streams.shard.search.question import ShardQuestion, VerificationState
-from refrain.streams.shard.search.search import Verdict, coalesce_with, look_up
+from refrain.streams.shard.search.search import SearchResult, coalesce_with, look_up
 from refrain.streams.shard.state import Shard, StoredAnswer
 
 
 class _Context(NamedTuple):
-    """What every branch needs."""
+    """Arguments that every branch of the decision needs."""
 
     shard: Shard
     asked: Asked
@@ -43,9 +43,9 @@ NOT_VERIFIED = VerificationState()
 
 
 def on_asked(
-    shard: Shard, asked: Asked, record: Record, out: FoldResult, second: VerificationState = NOT_VERIFIED
+    shard: Shard, asked: Asked, record: Record, out: FoldResult, verification: VerificationState = NOT_VERIFIED
 ) -> None:
-    """Decide one question, which may have waited for second opinions.
+    """Decide one question, which may have waited for verifications.
 
     All that may fail comes before the first change.
     """
@@ -64,10 +64,12 @@ def on_asked(
     seen = None if asked.seen.policy_version == shard.policy.version else asked.seen
     judged = shard.judged.get(asked.category, "")
     in_force = terms(category, judged, shard.load_of(asked.model), seen)
-    question = ShardQuestion.of(asked, in_force, policy.limits, second)
+    question = ShardQuestion.of(asked, in_force, policy.limits, verification)
     _check_dimensions(shard, question)
     if deadline_at_ms <= shard.time_ms:
-        return _refuse(context, question, Verdict(Reason.DEADLINE_PASSED), RefusalCode.DEADLINE, "the deadline is over")
+        return _refuse(
+            context, question, SearchResult(Reason.DEADLINE_PASSED), RefusalCode.DEADLINE, "the deadline is over"
+        )
     return _decide(context, question, deadline_at_ms)
 
 
@@ -75,7 +77,7 @@ def _decide(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> 
     shard, asked = context.shard, context.asked
     observing = CacheMode.OBSERVE is asked.mode or Cacheable.OBSERVE in (question.policy.cache, asked.seen.cache)
     refreshing = asked.mode is CacheMode.REFRESH
-    verdict = Verdict(Reason.REFRESH_ASKED) if refreshing else look_up(shard, question)
+    verdict = SearchResult(Reason.REFRESH_ASKED) if refreshing else look_up(shard, question)
     if verdict.doubt is not None:
         return _raise_doubt(context, question, verdict.doubt, deadline_at_ms)
     if verdict.stale and asked.mode is CacheMode.ONLY:
@@ -104,8 +106,8 @@ def _decide(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> 
     return _wait(context, question, verdict, Outcome.MISS, flight.forward_id, deadline_at_ms, flight)
 
 
-def _raise_doubt(context: _Context, question: ShardQuestion, seen: IndexedEntry, deadline_at_ms: int) -> None:
-    """Ask for a second opinion; the question is decided when it comes, or when it does not in time."""
+def _raise_doubt(context: _Context, question: ShardQuestion, indexed: IndexedEntry, deadline_at_ms: int) -> None:
+    """Request a verification; the question is decided when its score comes, or without it after a timeout."""
     shard, asked, record, out = context
     wait_ms = question.limits.verify_timeout_ms
     # Half of what is left is the model's, if no opinion comes.
@@ -115,24 +117,24 @@ def _raise_doubt(context: _Context, question: ShardQuestion, seen: IndexedEntry,
         partition=shard.partition,
         incarnation=shard.incarnation,
         category=asked.category,
-        entry=seen.id,
+        entry=indexed.id,
         question=asked.question,
-        cached=Sealed(data=shard.kept(seen).question),
+        cached=Sealed(data=shard.stored_answer(indexed).question),
         deadline_at_ms=due_at_ms,
     )
     waits = Doubt(
         asked=asked.encode().decode(),
         offset=record.offset,
-        entry=seen.id,
+        entry=indexed.id,
         due_at_ms=due_at_ms,
-        rounds=question.second.rounds + 1,
+        rounds=question.verification.rounds + 1,
     )
     shard.apply([DOUBTS.put(asked.id, waits)])
     out.effects.append(Outgoing("doubts", asked.id.encode(), raised.encode()))
 
 
-def _serve_stale(context: _Context, question: ShardQuestion, verdict: Verdict) -> None:
-    """Serve the old answer, this once, and have a new one fetched, unless one is on its way."""
+def _serve_stale(context: _Context, question: ShardQuestion, verdict: SearchResult) -> None:
+    """Serve stale while revalidating: the expired answer once, and a forward for a new one unless one is in flight."""
     deadline_at_ms = context.shard.time_ms + question.limits.answer_timeout_ms
     join = coalesce_with(context.shard, question, deadline_at_ms)
     if join is not None:
@@ -146,23 +148,23 @@ def _serve_stale(context: _Context, question: ShardQuestion, verdict: Verdict) -
 def _serve(
     context: _Context,
     question: ShardQuestion,
-    verdict: Verdict,
+    verdict: SearchResult,
     forward_id: str | None = None,
     changes: Sequence[Change] = (),
 ) -> None:
     shard, asked, record, out = context
-    seen = verdict.serve
-    if seen is None:
+    indexed = verdict.serve
+    if indexed is None:
         raise ValueError("a verdict without an entry cannot be served")
-    kept = shard.kept(seen)
+    kept = shard.stored_answer(indexed)
     body = served(json.loads(kept.text), asked.id, shard.time_ms)
     used = EntryStats(
-        hits=seen.hits + 1,
+        hits=indexed.hits + 1,
         last_offset=record.offset,
-        value=shard.entries.value_if_used(seen),
-        stale_served=verdict.stale or seen.stale_served,
+        value=shard.entries.value_if_used(indexed),
+        stale_served=verdict.stale or indexed.stale_served,
     )
-    shard.apply([*changes, STATS.put(entry_id(seen.id), used)])
+    shard.apply([*changes, STATS.put(entry_id(indexed.id), used)])
     decision = _decision(context, question, verdict, Outcome.HIT, forward_id, kept)
     response = Response(
         request_id=asked.request_id,
@@ -178,15 +180,15 @@ def _serve(
 def _wait(
     context: _Context,
     question: ShardQuestion,
-    verdict: Verdict,
+    verdict: SearchResult,
     outcome: Outcome,
     forward_id: str,
     deadline_at_ms: int,
     flight: Flight | None = None,
 ) -> None:
-    """Remember who waits for `forward_id`; a `flight` is forwarded first."""
+    """Make the request wait for `forward_id`; a new `flight` is forwarded first."""
     shard, asked, record, out = context
-    kept = None if verdict.serve is None else shard.kept(verdict.serve)
+    kept = None if verdict.serve is None else shard.stored_answer(verdict.serve)
     decision = _decision(context, question, verdict, outcome, forward_id, kept)
     waiting = Waiting(
         id=asked.id,
@@ -210,7 +212,7 @@ def _wait(
     out.decisions.append(decision.model_copy(update={"changes": digest_of(shard.recent)}))
 
 
-def _refuse(context: _Context, question: ShardQuestion, verdict: Verdict, code: RefusalCode, message: str) -> None:
+def _refuse(context: _Context, question: ShardQuestion, verdict: SearchResult, code: RefusalCode, message: str) -> None:
     asked = context.asked
     decision = _decision(context, question, verdict, Outcome.ERROR, None)
     response = refused(code, message, request_id=asked.request_id, tenant=asked.tenant, decision=summary(decision))
@@ -219,7 +221,7 @@ def _refuse(context: _Context, question: ShardQuestion, verdict: Verdict, code: 
 
 
 def _pass_through(context: _Context, reason: Reason) -> None:
-    """Forward the question and remember nothing of it: the answer goes straight to the requester."""
+    """Bypass: forward the question and store nothing of it; the answer goes straight to the requester."""
     shard, asked, record, out = context
     decision = decided(
         shard,
@@ -270,7 +272,7 @@ def _flight(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> 
 
 
 def _forward(context: _Context, flight: Flight, told: DecisionSummary | None) -> Outgoing:
-    """The question on its way; `told` is what its requester is told with the answer, None when nobody waits for it."""
+    """Forward of the question; `told` goes to its requester with the answer, None when nobody waits for it."""
     shard, asked = context.shard, context.asked
     route = ShardRoute(
         forward_id=flight.forward_id,
@@ -307,16 +309,16 @@ def _check_dimensions(shard: Shard, question: ShardQuestion) -> None:
 def _decision(
     context: _Context,
     question: ShardQuestion,
-    verdict: Verdict,
+    verdict: SearchResult,
     outcome: Outcome,
     forward_id: str | None,
     kept: StoredAnswer | None = None,
 ) -> Decision:
-    """`kept` is the answer of the entry that is served, or would be."""
+    """Decision record; `kept` is the stored answer of the entry that is served, or would be."""
     shard, asked, record, _ = context
-    seen, now, hit = verdict.serve, question.effective, outcome is Outcome.HIT
+    indexed, now, hit = verdict.serve, question.effective, outcome is Outcome.HIT
     strict = question.policy.verify is not None and verdict.by_meaning
-    opinion = shard.opinion(seen.id, asked.text_digest) if seen is not None and strict else None
+    opinion = shard.opinion(indexed.id, asked.text_digest) if indexed is not None and strict else None
     return decided(
         shard,
         record,
@@ -333,8 +335,8 @@ def _decision(
         base_threshold=question.base.threshold,
         base_ttl_ms=question.base.ttl_ms,
         load=now.load,
-        entry_id=None if seen is None else shard.wire_id(seen.id),
-        entry_age_ms=None if seen is None else max(0, shard.time_ms - seen.admitted_at_ms),
+        entry_id=None if indexed is None else shard.wire_id(indexed.id),
+        entry_age_ms=None if indexed is None else max(0, shard.time_ms - indexed.admitted_at_ms),
         answer=None if kept is None else kept.digest,
         load_only=hit and verdict.load_only,
         stale=hit and verdict.stale,

@@ -1,4 +1,4 @@
-"""Commands of operators and of adapt, as the shard takes them."""
+"""Applies the commands of operators and of `adapt` to the shard: policy, load, judgements, switches."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from refrain.streams.shard import counts
 from refrain.streams.shard.adaptation import JUDGED_MAX
 from refrain.streams.shard.columns import ALL, JUDGED, LOADS, POLICIES, POLICY_ID, SWITCHES
 from refrain.streams.shard.handlers import invalidated
-from refrain.streams.shard.handlers import room as eviction
+from refrain.streams.shard.handlers.room import revaluation
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.state import Shard
 
 
 def on_policy_set(shard: Shard, event: PolicySet, record: Record, out: FoldResult) -> None:
-    anew = eviction.valued_anew(shard, event.policy, record.offset)
+    revalued = revaluation(shard, event.policy, record.offset)
     withdrawn = invalidated.on_policy(shard, event.policy, record.offset)
     policy = ShardPolicy(version=event.version, policy=event.policy)
-    shard.apply([POLICIES.put(POLICY_ID, policy), *anew, *withdrawn])
+    shard.apply([POLICIES.put(POLICY_ID, policy), *revalued, *withdrawn])
     out.counts.append(counts.policy_set(event.version))
 
 
@@ -37,7 +37,7 @@ def on_hit_judged(shard: Shard, event: HitJudged, record: Record, out: FoldResul
 
 
 def on_cache_switched(shard: Shard, event: CacheSwitched, record: Record, out: FoldResult) -> None:
-    """Off stands until it is switched on; on without a category ends every switch."""
+    """Switch the cache off or on: off holds until switched on; on without a category ends every switch."""
     if not event.on:
         shard.apply([SWITCHES.put(event.category or ALL, Switched(version=event.version))])
         return

@@ -1,4 +1,4 @@
-"""What comes of a second opinion: it is remembered, and the question that waited for it may be decided."""
+"""Takes a verifier's score: it is stored, and the question that waited for it is decided."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from refrain.streams.shard.state import Shard
 
 
 class Resumed(NamedTuple):
-    """A question that waits no longer."""
+    """Resumed question: its verification came, or timed out."""
 
     asked: Asked
-    second: VerificationState
+    verification: VerificationState
 
 
 def remember(shard: Shard, event: Verified) -> Resumed | None:
-    """Take a second opinion; the question to decide now. None when none waits for it: it came too late, or again."""
-    doubt = shard.doubts.get(event.id)
+    """Store a verifier's score; returns the question to decide now, None when none waits: a late score, or a repeat."""
+    doubt = shard.pending_verifications.get(event.id)
     if doubt is None or doubt.entry != event.entry:
         return None
     asked = Asked.decode(doubt.asked)
@@ -33,8 +33,8 @@ def remember(shard: Shard, event: Verified) -> Resumed | None:
 
 
 def give_up(shard: Shard, id_: str) -> Resumed | None:
-    """No second opinion came in time: the question is to be decided without one, as a miss."""
-    doubt = shard.doubts.get(id_)
+    """Time out a verification: returns the question, to be decided without a score, as a miss."""
+    doubt = shard.pending_verifications.get(id_)
     if doubt is None:
         return None
     shard.apply([DOUBTS.delete(id_)])

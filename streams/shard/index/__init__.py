@@ -1,1 +1,1 @@
-"""Finding entries: by id and text (`entries`), by meaning (`vector_tables` over `slab` and `hnsw`)."""
+"""Indexes of entries: by id and text (`entries`), by vector (`vector_tables` over `slab` and `hnsw`)."""

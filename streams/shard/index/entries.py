@@ -1,6 +1,6 @@
-"""The index of a shard's entries: what a decision needs of each without fetching its document.
+"""Index of a shard's entries: what a decision needs of each without fetching its document.
 
-Rows are numbers that are used again; columns of numbers take the room that objects would.
+Rows are numbers that are reused; columns of numbers take less memory than objects.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy.typing as npt
 from refrain.schemas.documents import Aging, Entry, EntryStats
 from refrain.schemas.policy import Policy
 from refrain.streams.shard.eviction.expiry import ExpiryQueues
-from refrain.streams.shard.eviction.quotas import Admissions, Quota, Quotas
-from refrain.streams.shard.index.vector_tables import Match, Query, Search, Table, Tables
+from refrain.streams.shard.eviction.quotas import Admissions, QuotaBucket, Quotas
+from refrain.streams.shard.index.vector_tables import QueryVector, Search, Table, Tables, VectorMatch
 from refrain.streams.vectors import decode
 
 EF_AT_FIRST = 64
@@ -40,7 +40,7 @@ def forward_key(forward_id: str | None) -> int:
 
 
 class IndexedEntry(NamedTuple):
-    """What the index knows of an entry."""
+    """Indexed entry: what the index knows of an entry."""
 
     row: int
     id: int
@@ -54,7 +54,7 @@ class EntryIndex:
     """All entries of a shard."""
 
     def __init__(self, tables: Callable[[int], Tables] = Tables) -> None:
-        """`tables` makes those of vectors of so many dimensions."""
+        """Make an empty index; `tables` makes the vector tables of so many dimensions."""
         self._tables_of = tables
         self._rows: dict[int, int] = {}
         """Row by id."""
@@ -63,7 +63,7 @@ class EntryIndex:
         self._stale = np.zeros(16, dtype=np.bool_)
         self._forwards = np.zeros(16, dtype=np.int64)
         """Of the forward that brought each."""
-        self.ages = ExpiryQueues()
+        self.expiry = ExpiryQueues()
         self._quotas = Quotas()
         self._space_numbers: dict[bytes, int] = {}
         self._space_names: list[bytes] = []
@@ -87,25 +87,25 @@ class EntryIndex:
         number = self._space_numbers.get(space)
         for row in self._rows_of_text(text):
             if self._space_of[row] == number:
-                return self.seen(row)
+                return self.at_row(row)
         return None
 
     def same_text(self, text: bytes) -> IndexedEntry | None:
         """The newest entry of the same text in any namespace of the category."""
         rows = self._rows_of_text(text)
-        return self.seen(max(rows, key=lambda row: int(self._ids[row]))) if rows else None
+        return self.at_row(max(rows, key=lambda row: int(self._ids[row]))) if rows else None
 
     def nearest(
-        self, space: bytes, query: Query, count: int, floor: float, ef: int
-    ) -> tuple[Search | None, list[tuple[Match, IndexedEntry]]]:
-        """How the namespace was searched (None: it holds nothing), and its candidates, best and oldest first."""
+        self, space: bytes, query: QueryVector, count: int, floor: float, ef: int
+    ) -> tuple[Search | None, list[tuple[VectorMatch, IndexedEntry]]]:
+        """Nearest candidates of the namespace, best and oldest first, and how it was searched (None: it is empty)."""
         place = self._place(space)
         if place is None:
             return None, []
         tables, table = place
         if tables.dim != len(query.ints):
             raise ValueError(f"the vector has {len(query.ints)} dimensions, the table {tables.dim}")
-        found = [(each, self.seen(each.row)) for each in tables.search(table, query, count, floor, ef)]
+        found = [(each, self.at_row(each.row)) for each in tables.search(table, query, count, floor, ef)]
         found.sort(key=lambda pair: (-pair[0].similarity, pair[1].id))
         return table.search, found[:count]
 
@@ -118,10 +118,10 @@ class EntryIndex:
         place = self._place(space)
         return None if place is None else place[0].dim
 
-    def graph(self, space: bytes) -> Any:
-        """The namespace's hnswlib index, None while it has none: for measuring it bare."""
+    def hnsw(self, space: bytes) -> Any:
+        """Bare hnswlib index of the namespace, None while it has none: for benches."""
         place = self._place(space)
-        return None if place is None or place[1].graph is None else place[1].graph.index
+        return None if place is None or place[1].hnsw is None else place[1].hnsw.index
 
     def table_size(self, space: bytes) -> int:
         """Vectors in the namespace's table."""
@@ -129,99 +129,99 @@ class EntryIndex:
         return 0 if place is None else len(place[1])
 
     def mode(self, space: bytes) -> Search:
-        """How the namespace is searched."""
+        """Search mode of the namespace: exact or ann."""
         return self._modes.get(space, "exact")
 
     def by_id(self, id_: int) -> IndexedEntry | None:
         """The entry of that id."""
         row = self._rows.get(id_)
-        return None if row is None else self.seen(row)
+        return None if row is None else self.at_row(row)
 
-    def seen(self, row: int) -> IndexedEntry:
-        """What is known of a row."""
-        hits = int(self._quotas.uses.hits[row])
+    def at_row(self, row: int) -> IndexedEntry:
+        """The entry of a row."""
+        hits = int(self._quotas.usage.hits[row])
         return IndexedEntry(row, int(self._ids[row]), int(self._admitted[row]), hits, bool(self._stale[row]))
 
-    def category_of(self, seen: IndexedEntry) -> str:
+    def category_of(self, indexed: IndexedEntry) -> str:
         """The category of an entry."""
-        return self._quotas.of(seen.row).category
+        return self._quotas.of(indexed.row).category
 
     def oldest(self, category: str, most: int, admitted_before_ms: int) -> list[int]:
         """Ids of up to `most` of the category's oldest entries, admitted before a time (ms)."""
-        return self.ages.oldest(category, most, admitted_before_ms, self._admitted_at)
+        return self.expiry.oldest(category, most, admitted_before_ms, self._admitted_at)
 
     def first_admitted_ms(self, category: str) -> int | None:
         """When the category's oldest entry was admitted (ms), None without any."""
-        return self.ages.first_admitted_ms(category, self._admitted_at)
+        return self.expiry.first_admitted_ms(category, self._admitted_at)
 
     def ids_between(self, after: int, before: int, most: int, tenant: str | None, category: str | None) -> list[int]:
         """The `most` lowest ids above `after` and below `before`, in order, of a tenant or category where given."""
         ids = self._ids[: self._used]
         wanted = (ids > after) & (ids < before)
         if tenant is not None or category is not None:
-            wanted &= np.isin(self._quotas.uses.room[: self._used], self._quotas.numbers(tenant, category))
+            wanted &= np.isin(self._quotas.usage.bucket[: self._used], self._quotas.numbers(tenant, category))
         found = ids[wanted]
         if len(found) > most:
             found = np.partition(found, most)[:most]
         return sorted(found.tolist())
 
     def brought_by(self, forward_id: str) -> list[IndexedEntry]:
-        """The entries that this forward may have brought; another one of the same digest is among them by chance."""
+        """Entries that this forward may have brought; another one of the same digest is among them by chance."""
         rows = np.flatnonzero(self._forwards[: self._used] == forward_key(forward_id))
-        return [self.seen(row) for row in rows.tolist() if self._ids[row] >= 0]
+        return [self.at_row(row) for row in rows.tolist() if self._ids[row] >= 0]
 
     def _admitted_at(self, id_: int) -> int | None:
         row = self._rows.get(id_)
         return None if row is None else int(self._admitted[row])
 
-    def room(self, tenant: str, category: str) -> int:
-        """How many entries the tenant holds in the category."""
+    def quota_count(self, tenant: str, category: str) -> int:
+        """Number of entries that the tenant holds in the category."""
         return self._quotas.count(tenant, category)
 
-    def quotas(self) -> dict[tuple[str, str], int]:
-        """How many entries each tenant holds in each category."""
+    def quota_counts(self) -> dict[tuple[str, str], int]:
+        """Number of entries of each tenant in each category."""
         return self._quotas.counts()
 
-    def all_rooms(self) -> list[Quota]:
-        """Every room, in the order of their ids."""
+    def quota_buckets(self) -> list[QuotaBucket]:
+        """Every quota bucket, in the order of their ids."""
         return self._quotas.all()
 
     def victim(self, tenant: str, category: str, now_ms: int) -> IndexedEntry | None:
-        """The entry that goes first when this room is full, None when it is empty."""
+        """Eviction victim of a quota bucket, None when it is empty."""
         row = self._quotas.victim(tenant, category, Admissions(self._admitted, now_ms))
-        return None if row is None else self.seen(row)
+        return None if row is None else self.at_row(row)
 
     def victim_of_shard(self, tenant: str, category: str, now_ms: int) -> IndexedEntry | None:
-        """The entry that goes first when the shard is full, None when all of it is guaranteed.
+        """Eviction victim of the whole shard, None when all of it is guaranteed.
 
-        This tenant's room in the category counts as holding one more.
+        This tenant's bucket of the category counts as holding one more.
         """
         row = self._quotas.victim_of_shard(tenant, category, Admissions(self._admitted, now_ms))
-        return None if row is None else self.seen(row)
+        return None if row is None else self.at_row(row)
 
-    def value_if_used(self, seen: IndexedEntry) -> float:
-        """What EntryStats says of an entry's value when it is served."""
-        return self._quotas.value_if_used(seen.row)
+    def value_if_used(self, indexed: IndexedEntry) -> float:
+        """Eviction value for EntryStats when the entry is served."""
+        return self._quotas.value_if_used(indexed.row)
 
     def value_if_admitted(self, entry: Entry) -> float:
-        """What Entry says of its own value; to be asked after room was made for it."""
+        """Eviction value of a new Entry; to be asked after others were evicted for it."""
         return self._quotas.value_if_admitted(entry)
 
-    def aged_by(self, seen: IndexedEntry, *, whole_shard: bool) -> tuple[str, Aging] | None:
-        """The base that moves when an entry is evicted, with its id; None when it stays."""
-        return self._quotas.aged_by(seen.row, whole_shard=whole_shard)
+    def aged_by(self, indexed: IndexedEntry, *, whole_shard: bool) -> tuple[str, Aging] | None:
+        """Aging by an eviction: id and record of the base that it moves; None: unchanged."""
+        return self._quotas.aged_by(indexed.row, whole_shard=whole_shard)
 
     # -- changing -------------------------------------------------------------------------------------
 
     def add(self, entry: Entry, stats: EntryStats | None = None, *, into_table: bool = True) -> int:
-        """Take an entry in; returns its row. Without `into_table` the caller builds the table later."""
+        """Add an entry; returns its row. Without `into_table` the caller builds the table later."""
         row = self._take_row()
         self._rows[entry.id] = row
         self._ids[row] = entry.id
         self._admitted[row] = entry.admitted_at_ms
         self._stale[row] = stats is not None and stats.stale_served
         self._forwards[row] = forward_key(entry.forward_id)
-        self.ages.enter(entry.category, entry.id)
+        self.expiry.enter(entry.category, entry.id)
         space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
         number = self._space_number(space)
         self._space_of[row] = number
@@ -231,17 +231,17 @@ class EntryIndex:
         self._texts[text] = (*rows, row) if rows else row
         self._quotas.enter(row, entry, stats)
         if entry.vector is not None and into_table:
-            self.add_vector(space, row, Query.of(decode(entry.vector)))
+            self.add_vector(space, row, QueryVector.of(decode(entry.vector)))
         return row
 
-    def add_vector(self, space: bytes, row: int, query: Query) -> None:
+    def add_vector(self, space: bytes, row: int, query: QueryVector) -> None:
         """Put the vector of a row into its namespace's table."""
         tables, table = self._table(space, len(query.ints))
         tables.add(table, row, query)
 
-    def remove(self, seen: IndexedEntry, entry: Entry) -> None:
-        """Let an entry go."""
-        row = seen.row
+    def remove(self, indexed: IndexedEntry, entry: Entry) -> None:
+        """Remove an entry."""
+        row = indexed.row
         if entry.vector is not None:
             tables, table = self._by_space[int(self._space_of[row])]
             tables.remove(table, row)
@@ -255,23 +255,23 @@ class EntryIndex:
         else:
             self._texts[text] = rest[0] if len(rest) == 1 else rest
         self._quotas.leave(row)
-        del self._rows[seen.id]
+        del self._rows[indexed.id]
         self._ids[row] = -1
         self._free.append(row)
-        self.ages.leave(entry.category, self._admitted_at)
+        self.expiry.leave(entry.category, self._admitted_at)
         self._leave_space(int(self._space_of[row]))
 
-    def use(self, seen: IndexedEntry, stats: EntryStats) -> None:
-        """An entry was served."""
-        self._stale[seen.row] = stats.stale_served
-        self._quotas.use(seen.row, stats)
+    def use(self, indexed: IndexedEntry, stats: EntryStats) -> None:
+        """Record a use of an entry."""
+        self._stale[indexed.row] = stats.stale_served
+        self._quotas.use(indexed.row, stats)
 
     def follow(self, policy: Policy) -> None:
-        """A policy came into force: what is guaranteed, what counts, what goes first."""
+        """Adopt a policy: guarantees, cost and eviction order."""
         self._quotas.follow(policy)
 
     def age(self, id_: str, aging: Aging) -> None:
-        """How far values have aged, in a room or in the whole shard."""
+        """Set the aging base of a quota bucket or of the whole shard."""
         self._quotas.age(id_, aging)
 
     def set_mode(self, space: bytes, mode: Search) -> None:
@@ -337,6 +337,6 @@ class EntryIndex:
             for name in ("_ids", "_admitted", "_stale", "_forwards", "_space_of"):
                 column = getattr(self, name)
                 setattr(self, name, np.concatenate((column, np.zeros_like(column))))
-            self._quotas.uses.reserve(len(self._ids))
+            self._quotas.usage.reserve(len(self._ids))
         self._used += 1
         return self._used - 1

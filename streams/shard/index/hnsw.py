@@ -1,4 +1,4 @@
-"""The HNSW of a large table: hnswlib behind what a table needs, with labels that are never used twice.
+"""HNSW index of a large table, on hnswlib, with labels that are never used twice.
 
 hnswlib only marks what is removed, and searches on through it. To use such a slot again repairs the links of all its
 neighbours: measured at 10,000 vectors that come and go, 5 to 20 plain inserts each, and more with every round. So slots
@@ -30,7 +30,7 @@ _OWNER_MASK = (1 << _OWNER_BITS) - 1
 
 
 class HnswIndex:
-    """Vectors (dim) by owner: approximate nearest neighbours by inner product."""
+    """HNSW index of vectors (dim) by owner: approximate nearest neighbours by inner product."""
 
     def __init__(self, dim: int, capacity: int, ef: int) -> None:
         self._dim = dim
@@ -65,7 +65,7 @@ class HnswIndex:
         self._now.add_many(owners, vectors, threads)
 
     def remove(self, owner: int) -> None:
-        """Take a vector out; its room is free when a successor takes over."""
+        """Remove a vector; its slot is freed when a successor takes over."""
         self._now.remove(owner)
         if self._next is not None and self._next.holds(owner):
             self._next.remove(owner)

@@ -1,4 +1,4 @@
-"""One slab of vectors for all small tables: each has a block of rows side by side, so that a scan is one product.
+"""Slab allocator of vectors for all small tables: each has a block of rows side by side, so that a scan is one product.
 
 Blocks grow by a quarter, and freed ones join with free neighbours, so that 20,000 namespaces that grow in turn waste
 little.
@@ -46,7 +46,7 @@ class Slab:
         return sum(map(len, self._owners))
 
     def take(self, wanted: int) -> Block:
-        """A block of at least `wanted` rows."""
+        """Allocate a block of at least `wanted` rows."""
         rows = block_rows(wanted)
         found = self._free.take(rows)
         if found is not None:
@@ -60,7 +60,7 @@ class Slab:
         return Block(chunk, 0, rows)
 
     def give_back(self, block: Block) -> None:
-        """Let other tables have the block."""
+        """Free a block for other tables."""
         self._free.put(block)
 
     def vectors(self, block: Block, count: int) -> Floats:
@@ -82,7 +82,7 @@ class _FreeRuns:
         """Starts of runs by the bits of their length; dictionaries, because they keep their order."""
 
     def take(self, rows: int) -> Block | None:
-        """A run of exactly `rows`, cut from the beginning of a free one; None when none is long enough."""
+        """Allocate a run of exactly `rows`, cut from the beginning of a free one; None when none is long enough."""
         place = self._find(rows)
         if place is None:
             return None
@@ -93,7 +93,7 @@ class _FreeRuns:
         return Block(chunk, start, rows)
 
     def put(self, block: Block) -> None:
-        """A run is free again."""
+        """Free a run, joined with free neighbours."""
         chunk, start, rows = block
         before = self._by_end.get((chunk, start))
         if before is not None:

@@ -1,4 +1,4 @@
-"""Finding by meaning: one table a namespace, so that no search crosses one.
+"""Vector tables: nearest-neighbour search, one table a namespace, so that no search crosses one.
 
 A table scans its block of the slab while small. When it becomes `ann` its vectors move into an HNSW,
 a few with each addition, so that no decision waits for a build; until then it goes on scanning.
@@ -24,35 +24,35 @@ MARGIN = 1e-4
 Search = Literal["exact", "ann"]
 
 
-class Match(NamedTuple):
-    """A candidate: the row and its similarity, rounded to six places."""
+class VectorMatch(NamedTuple):
+    """Vector match: a row and its similarity, rounded to six places."""
 
     row: int
     similarity: float
 
 
 class Table:
-    """The vectors of one namespace."""
+    """Vector table of one namespace."""
 
-    __slots__ = ("block", "count", "graph", "moved", "search")
+    __slots__ = ("block", "count", "hnsw", "moved", "search")
 
     def __init__(self) -> None:
         self.block: Block | None = None
         self.count = 0
         """Vectors in the block."""
-        self.graph: HnswIndex | None = None
+        self.hnsw: HnswIndex | None = None
         self.moved = 0
-        """Vectors at the beginning of the block that are in the graph too."""
+        """Vectors at the beginning of the block that are in the HNSW too."""
         self.search: Search = "exact"
 
     def __len__(self) -> int:
-        if self.block is None and self.graph is not None:
-            return len(self.graph)
+        if self.block is None and self.hnsw is not None:
+            return len(self.hnsw)
         return self.count
 
 
-class Query(NamedTuple):
-    """A question's vector in the forms that a search needs."""
+class QueryVector(NamedTuple):
+    """Query vector in the forms that a search needs."""
 
     ints: Ints
     unit: Floats
@@ -60,8 +60,8 @@ class Query(NamedTuple):
     norm: int
 
     @classmethod
-    def of(cls, ints: Ints) -> Query:
-        """Raises ValueError for a vector without length."""
+    def of(cls, ints: Ints) -> QueryVector:
+        """Query of a vector of record. Raises ValueError for one without length."""
         wide = ints.astype(np.float64)
         norm = int(wide @ wide)
         if norm == 0:
@@ -70,7 +70,7 @@ class Query(NamedTuple):
 
 
 class Tables:
-    """The tables of one shard over one space of row numbers, which the caller gives out."""
+    """Vector tables of one shard over one space of row numbers, which the caller gives out."""
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
@@ -78,26 +78,26 @@ class Tables:
         self._norms = np.zeros(16, dtype=np.int64)
         self._places = np.zeros(16, dtype=np.int32)
 
-    def add(self, table: Table, row: int, query: Query) -> None:
+    def add(self, table: Table, row: int, query: QueryVector) -> None:
         """Put a vector under a row number that is free."""
         self._reserve(row)
         self._norms[row] = query.norm
-        if table.graph is not None and table.block is None:
-            table.graph.add(row, query.unit)
+        if table.hnsw is not None and table.block is None:
+            table.hnsw.add(row, query.unit)
             return
         self._append(table, row, query.unit)
-        if table.graph is not None:
+        if table.hnsw is not None:
             self._move(table, MOVED_PER_ADD)
 
     def remove(self, table: Table, row: int) -> None:
-        """Take a row out; the last of its block takes its place."""
+        """Remove a row; the last of its block takes its place."""
         if table.block is None:
-            if table.graph is not None:
-                table.graph.remove(row)
+            if table.hnsw is not None:
+                table.hnsw.remove(row)
             return
         place = int(self._places[row])
-        if table.graph is not None and place < table.moved:
-            table.graph.remove(row)
+        if table.hnsw is not None and place < table.moved:
+            table.hnsw.remove(row)
         last = table.count - 1
         if place != last:
             vectors = self.slab.vectors(table.block, table.count)
@@ -106,37 +106,37 @@ class Tables:
             vectors[place] = vectors[last]
             owners[place] = mover
             self._places[mover] = place
-            if table.graph is not None and place < table.moved <= last:
-                table.graph.add(mover, vectors[place])
+            if table.hnsw is not None and place < table.moved <= last:
+                table.hnsw.add(mover, vectors[place])
         table.count = last
         table.moved = min(table.moved, last)
-        if table.count == 0 and table.graph is None:
+        if table.count == 0 and table.hnsw is None:
             self.slab.give_back(table.block)
             table.block = None
 
     def become_ann(self, table: Table, ef: int) -> None:
-        """From now on the table's vectors move into an HNSW."""
+        """Start moving the table's vectors into an HNSW, a few with each addition."""
         table.search = "ann"
-        if table.graph is None:
-            table.graph = HnswIndex(self.dim, max(table.count * 2, 64), ef)
+        if table.hnsw is None:
+            table.hnsw = HnswIndex(self.dim, max(table.count * 2, 64), ef)
 
     def build(self, table: Table, rows: npt.NDArray[np.int32], ints: npt.NDArray[np.int16], threads: int) -> None:
         """Fill the HNSW of an ann table at once with vectors of record (n, dim): for a restore."""
-        if table.graph is None or not len(rows):
+        if table.hnsw is None or not len(rows):
             return
         self._reserve(int(rows.max()))
         norms = np.einsum("ij,ij->i", ints, ints, dtype=np.int64)
         self._norms[rows] = norms
         units: Floats = (ints / np.sqrt(norms)[:, None]).astype(np.float32)
-        table.graph.add_many(rows, units, threads)
+        table.hnsw.add_many(rows, units, threads)
 
-    def search(self, table: Table, query: Query, count: int, floor: float, ef: int) -> list[Match]:
+    def search(self, table: Table, query: QueryVector, count: int, floor: float, ef: int) -> list[VectorMatch]:
         """The `count` nearest candidates at or above `floor`, more on a tie, in no order: the caller ranks by age.
 
         When none is at or above it, the nearest alone, so that a decision can say how far away it is.
         """
         if table.block is None:
-            return self._search_graph(table, query, count, floor, ef)
+            return self._search_hnsw(table, query, count, floor, ef)
         vectors = self.slab.vectors(table.block, table.count)
         rough = vectors @ query.unit
         if not len(rough):
@@ -148,23 +148,23 @@ class Tables:
         rows = self.slab.owners(table.block, table.count)[near].tolist()
         return self._ranked(rows, vectors[near], query, floor)
 
-    def _search_graph(self, table: Table, query: Query, count: int, floor: float, ef: int) -> list[Match]:
-        if table.graph is None:
+    def _search_hnsw(self, table: Table, query: QueryVector, count: int, floor: float, ef: int) -> list[VectorMatch]:
+        if table.hnsw is None:
             return []
-        rows, rough = table.graph.nearest(query.unit, count, ef)
+        rows, rough = table.hnsw.nearest(query.unit, count, ef)
         if not rows:
             return []
         least = min(floor, rough[0]) - MARGIN
         near = [row for row, similarity in zip(rows, rough, strict=True) if similarity >= least]
-        return self._ranked(near, table.graph.vectors(near), query, floor)
+        return self._ranked(near, table.hnsw.vectors(near), query, floor)
 
-    def _ranked(self, rows: list[int], vectors: Floats, query: Query, floor: float) -> list[Match]:
+    def _ranked(self, rows: list[int], vectors: Floats, query: QueryVector, floor: float) -> list[VectorMatch]:
         # Products of int16 add up to less than 2**53: float64 sums them exactly in any order.
         found = []
         for row, vector in zip(rows, vectors, strict=True):
             norm = int(self._norms[row])
             record = np.rint(vector * math.sqrt(norm))
-            found.append(Match(row, cosine(int(record @ query.wide), norm, query.norm)))
+            found.append(VectorMatch(row, cosine(int(record @ query.wide), norm, query.norm)))
         above = [each for each in found if each.similarity >= floor]
         best = max(each.similarity for each in found)
         return above or [each for each in found if each.similarity == best]
@@ -184,12 +184,12 @@ class Tables:
         table.count += 1
 
     def _move(self, table: Table, number: int) -> None:
-        if table.graph is None or table.block is None:
+        if table.hnsw is None or table.block is None:
             return
         vectors = self.slab.vectors(table.block, table.count)
         owners = self.slab.owners(table.block, table.count)
         for place in range(table.moved, min(table.count, table.moved + number)):
-            table.graph.add(int(owners[place]), vectors[place])
+            table.hnsw.add(int(owners[place]), vectors[place])
         table.moved = min(table.count, table.moved + number)
         if table.moved == table.count:
             self.slab.give_back(table.block)

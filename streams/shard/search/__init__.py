@@ -1,1 +1,1 @@
-"""Whether a question is answered from the cache. Reads only."""
+"""Search: whether a question is answered from the cache. Reads only."""

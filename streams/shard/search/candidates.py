@@ -1,6 +1,6 @@
-"""What speaks against each candidate: too far, withdrawn, too old, a guard, a second opinion.
+"""Assesses candidates: below threshold, withdrawn, expired, refused by a guard or by the verifier.
 
-Guards and opinions are asked only about candidates that would be served otherwise, best first.
+Guards and verifier scores are consulted only about candidates that would be served otherwise, best first.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ FRESH, EXPIRED, WITHDRAWN, BELOW = "fresh", "expired", "withdrawn", "below_thres
 VERIFIER, SILENT, AMBIGUOUS = "verifier", "verifier_silent", "ambiguous"
 GUARD = "guard:"
 ROUNDS_MAX = 2
-"""Second opinions that one question may wait for, one after the other."""
+"""Verifications that one question may wait for, one after the other."""
 
 
 @dataclass(slots=True)
 class Assessed:
-    """An entry that was considered, and what speaks against it."""
+    """Assessed candidate: an entry, its similarity, and the verdict on it."""
 
-    seen: IndexedEntry
+    entry: IndexedEntry
     similarity: float
     age_ms: int
     verdict: str
     same_text: bool
-    """The question's own text needs neither guards nor a second opinion."""
+    """The question's own text needs neither guards nor verification."""
     checked: bool = False
-    """Whether guards and opinion were asked."""
+    """Whether guards and verifier score were consulted."""
 
 
 class Candidates:
@@ -41,27 +41,27 @@ class Candidates:
     def __init__(self, shard: Shard, question: ShardQuestion) -> None:
         self._shard = shard
         self._question = question
-        self.looked: list[Assessed] = []
+        self.assessed: list[Assessed] = []
         self.guarded: list[Guarded] = []
         """What the guards said, candidate after candidate."""
         self.doubt: Assessed | None = None
-        """The first candidate that only a second opinion keeps from being served."""
+        """The first candidate that lacks only a verifier's score to be served."""
 
-    def look(self, seen: IndexedEntry, similarity: float, *, same_text: bool = False) -> Assessed:
-        """Consider one more."""
-        age_ms, now = max(0, self._shard.time_ms - seen.admitted_at_ms), self._question.effective
+    def assess(self, entry: IndexedEntry, similarity: float, *, same_text: bool = False) -> Assessed:
+        """Assess one more candidate by similarity, withdrawal and age."""
+        age_ms, now = max(0, self._shard.time_ms - entry.admitted_at_ms), self._question.effective
         if similarity < now.threshold:
             verdict = BELOW
-        elif is_withdrawn(self._shard, seen, self._question.namespace):
+        elif is_withdrawn(self._shard, entry, self._question.namespace):
             verdict = WITHDRAWN
         else:
             verdict = EXPIRED if age_ms > now.ttl_ms else FRESH
-        looked = Assessed(seen, similarity, age_ms, verdict, same_text)
-        self.looked.append(looked)
-        return looked
+        assessed = Assessed(entry, similarity, age_ms, verdict, same_text)
+        self.assessed.append(assessed)
+        return assessed
 
-    def stands(self, each: Assessed) -> bool:
-        """Whether a candidate that is near and alive passes the guards, and a second opinion where one is needed."""
+    def is_servable(self, each: Assessed) -> bool:
+        """Whether a near and fresh candidate passes the guards, and the verifier where the category asks for one."""
         if each.same_text or each.checked:
             return each.verdict in (FRESH, EXPIRED)
         if self.doubt is not None:
@@ -73,13 +73,13 @@ class Candidates:
         return verdict is None and self.doubt is None
 
     def best(self) -> Assessed | None:
-        """The best candidate that is fresh and stands, unless another answer is as near as the margin."""
+        """Best fresh and servable candidate, unless another answer is as near as the margin."""
         found: Assessed | None = None
         margin = self._question.policy.margin
-        for each in [each for each in self.looked if each.verdict == FRESH]:
+        for each in [each for each in self.assessed if each.verdict == FRESH]:
             if found is not None and found.similarity - each.similarity >= margin:
                 break
-            if not self.stands(each):
+            if not self.is_servable(each):
                 if self.doubt is not None:
                     break
                 continue
@@ -91,42 +91,42 @@ class Candidates:
         return found
 
     def stale(self) -> Assessed | None:
-        """The best expired candidate that may be served once more."""
+        """Best expired candidate that may be served once more (stale while revalidating)."""
         ttl_ms = self._question.effective.ttl_ms + self._question.policy.stale_while_revalidate_ms
-        for each in [each for each in self.looked if each.verdict == EXPIRED]:
-            if each.age_ms <= ttl_ms and not each.seen.stale_served and self.stands(each):
+        for each in [each for each in self.assessed if each.verdict == EXPIRED]:
+            if each.age_ms <= ttl_ms and not each.entry.stale_served and self.is_servable(each):
                 return each
         return None
 
     def at_base(self, chosen: Assessed) -> bool:
-        """Whether something would be served at load 0 as well."""
+        """Whether something would be served at load 0 as well: the hit is not owed to load."""
         base = self._question.base
         return any(
-            each.similarity >= base.threshold and each.age_ms <= base.ttl_ms and self.stands(each)
-            for each in [chosen, *(each for each in self.looked if each.verdict == FRESH and each is not chosen)]
+            each.similarity >= base.threshold and each.age_ms <= base.ttl_ms and self.is_servable(each)
+            for each in [chosen, *(each for each in self.assessed if each.verdict == FRESH and each is not chosen)]
         )
 
     def refusal(self) -> str | None:
-        """What speaks against the best candidate above the threshold; None when there is none."""
-        return next((each.verdict for each in self.looked if each.verdict not in (FRESH, BELOW)), None)
+        """Verdict against the best candidate above the threshold; None when there is none."""
+        return next((each.verdict for each in self.assessed if each.verdict not in (FRESH, BELOW)), None)
 
     def listed(self, chosen: Assessed | None = None) -> tuple[Candidate, ...]:
-        """The candidates as decisions name them."""
+        """Candidates as decision records list them."""
         return tuple(
             Candidate(
-                entry_id=self._shard.wire_id(each.seen.id),
+                entry_id=self._shard.wire_id(each.entry.id),
                 similarity=each.similarity,
                 age_ms=each.age_ms,
                 verdict="served" if each is chosen else "not_needed" if each.verdict == FRESH else each.verdict,
             )
-            for each in self.looked
+            for each in self.assessed
         )
 
     def _guard(self, each: Assessed) -> str | None:
         if not self._question.policy.guards:
             return None
-        cached = self._shard.kept(each.seen).question
-        refused, said = guard(self._question, cached, self._shard.wire_id(each.seen.id))
+        cached = self._shard.stored_answer(each.entry).question
+        refused, said = guard(self._question, cached, self._shard.wire_id(each.entry.id))
         self.guarded += said
         return refused
 
@@ -134,21 +134,21 @@ class Candidates:
         least = self._question.policy.verify
         if least is None:
             return None
-        opinion = self._shard.opinion(each.seen.id, self._question.asked.text_digest)
+        opinion = self._shard.opinion(each.entry.id, self._question.asked.text_digest)
         if opinion is not None:
             return None if opinion.score is not None and opinion.score >= least else VERIFIER
-        second = self._question.second
-        if second.silent or second.rounds >= ROUNDS_MAX:
+        verification = self._question.verification
+        if verification.silent or verification.rounds >= ROUNDS_MAX:
             return SILENT
         self.doubt = each
         return None
 
     def _answer(self, each: Assessed) -> str:
-        return self._shard.kept(each.seen).digest
+        return self._shard.stored_answer(each.entry).digest
 
 
 def guard(question: ShardQuestion, cached: str, id_: str) -> tuple[str | None, list[Guarded]]:
-    """What the category's guards say of a cached question: the verdict that refuses it, and what each said.
+    """Check a cached question by the category's guards: the verdict that refuses it, and what each guard said.
 
     A guard that does not apply to the language refuses where the policy says so.
     """

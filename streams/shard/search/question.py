@@ -1,4 +1,4 @@
-"""A question as the shard sees it: what was asked, under which policy, and how it is found."""
+"""Question of a shard: the request, the terms in force for it, and its search keys."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from refrain.schemas.journal import Asked
 from refrain.schemas.policy import CategoryPolicy, Limits
 from refrain.streams.shard.adaptation import Adapted, TermsInForce
 from refrain.streams.shard.index.entries import namespace_of, text_key
-from refrain.streams.shard.index.vector_tables import Query
+from refrain.streams.shard.index.vector_tables import QueryVector
 from refrain.streams.vectors import decode
 
 
 class VerificationState(NamedTuple):
-    """How far a question has come with second opinions."""
+    """Verification state of a question: how often it has waited for a verifier."""
 
     rounds: int = 0
-    """Opinions that were waited for."""
+    """Scores that were waited for."""
     silent: bool = False
     """Whether the last one did not come: no other is waited for."""
 
 
 class ShardQuestion(NamedTuple):
-    """A question as the shard sees it."""
+    """Question with its terms in force and search keys."""
 
     asked: Asked
     policy: CategoryPolicy
@@ -30,10 +30,10 @@ class ShardQuestion(NamedTuple):
     effective: Adapted
     base: Adapted
     """What would hold at load 0."""
-    second: VerificationState
+    verification: VerificationState
     namespace: bytes
     text: bytes
-    query: Query | None
+    query: QueryVector | None
     space: str
     """Whose entries may serve."""
 
@@ -43,9 +43,9 @@ class ShardQuestion(NamedTuple):
         asked: Asked,
         terms: TermsInForce,
         limits: Limits,
-        second: VerificationState = VerificationState(),  # noqa: B008 - frozen
+        verification: VerificationState = VerificationState(),  # noqa: B008 - frozen
     ) -> ShardQuestion:
-        """Raises ValueError for a vector that is none."""
+        """Prepare a question for the search. Raises ValueError for a vector that is none."""
         space = "*" if terms.policy.scope == "shared" and asked.space == "*" else asked.tenant
         return cls(
             asked,
@@ -53,7 +53,7 @@ class ShardQuestion(NamedTuple):
             limits,
             terms.now,
             terms.base,
-            second,
+            verification,
             namespace_of(space, asked.category, asked.embedder, asked.context),
             text_key(space, asked.category, asked.text_digest),
             query_of(asked.vector),
@@ -61,6 +61,6 @@ class ShardQuestion(NamedTuple):
         )
 
 
-def query_of(vector: str | None) -> Query | None:
-    """A vector on the wire as a query. Raises ValueError for one that is none."""
-    return None if vector is None else Query.of(decode(vector))
+def query_of(vector: str | None) -> QueryVector | None:
+    """Query vector of a vector on the wire. Raises ValueError for one that is none."""
+    return None if vector is None else QueryVector.of(decode(vector))

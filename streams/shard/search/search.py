@@ -1,4 +1,4 @@
-"""Whether a question is answered from the cache: reads the shard, changes nothing."""
+"""Cache lookup: finds the entry or the flight that answers a question. Reads the shard, changes nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from refrain.schemas.decisions import Candidate, Guarded, Reason
 from refrain.streams.shard.in_flight import OpenFlight
 from refrain.streams.shard.index.entries import IndexedEntry
-from refrain.streams.shard.index.vector_tables import Query
+from refrain.streams.shard.index.vector_tables import QueryVector
 from refrain.streams.shard.removal import is_invalidated
 from refrain.streams.shard.search import candidates
 from refrain.streams.shard.search.candidates import Assessed, Candidates, guard
@@ -26,8 +26,8 @@ _REASONS = {
 }
 
 
-class Verdict(NamedTuple):
-    """What was found: an entry to serve (`serve`), or why there is none (`reason`)."""
+class SearchResult(NamedTuple):
+    """Search result: an entry to serve (`serve`), or why there is none (`reason`)."""
 
     reason: Reason
     search: str = "none"
@@ -41,56 +41,56 @@ class Verdict(NamedTuple):
     stale: bool = False
     """Whether what is served is beyond its lifetime."""
     doubt: IndexedEntry | None = None
-    """The entry that is served if a second opinion says so."""
+    """The entry that is served if the verifier says so."""
     by_meaning: bool = False
-    """Whether what is served was found by meaning, so that a second opinion counted where one is asked for."""
+    """Whether what is served was found by vector, so that the verifier counted where the category asks for one."""
 
 
-def look_up(shard: Shard, question: ShardQuestion) -> Verdict:
-    """The same text first, then the nearest by meaning that is above the threshold, young enough, and stands."""
+def look_up(shard: Shard, question: ShardQuestion) -> SearchResult:
+    """Look a question up: the same text first, then the nearest entry above the threshold, fresh and servable."""
     same = shard.entries.exact(question.namespace, question.text)
     if same is not None:
         alone = Candidates(shard, question)
-        looked = alone.look(same, 1.0, same_text=True)
-        if looked.verdict == candidates.FRESH:
-            return _served(alone, Reason.EXACT_TEXT, "exact", looked)
+        assessed = alone.assess(same, 1.0, same_text=True)
+        if assessed.verdict == candidates.FRESH:
+            return _served(alone, Reason.EXACT_TEXT, "exact", assessed)
         if question.query is None:
             stale = alone.stale()
             if stale is not None:
                 return _served(alone, Reason.STALE, "exact", stale)
             return _missed(shard, question, alone, "exact")
     if question.query is None:
-        return Verdict(Reason.EXACT_ONLY, "exact", differs=_differs(shard, question))
+        return SearchResult(Reason.EXACT_ONLY, "exact", differs=_differs(shard, question))
     return _by_meaning(shard, question, question.query, same)
 
 
-def _by_meaning(shard: Shard, question: ShardQuestion, query: Query, same: IndexedEntry | None) -> Verdict:
+def _by_meaning(shard: Shard, question: ShardQuestion, query: QueryVector, same: IndexedEntry | None) -> SearchResult:
     limits, now = question.limits, question.effective
     floor = min(now.threshold, question.policy.threshold_floor or now.threshold)
     search, found = shard.entries.nearest(question.namespace, query, limits.candidates, floor, limits.ef)
     how = search or "none"
     all_ = Candidates(shard, question)
-    for each, seen in found:
-        all_.look(seen, each.similarity, same_text=same is not None and seen.id == same.id)
+    for each, indexed in found:
+        all_.assess(indexed, each.similarity, same_text=same is not None and indexed.id == same.id)
     best = all_.best()
     if best is not None:
         return _served(all_, Reason.SIMILAR_TEXT, how, best)
     if all_.doubt is not None:
         doubt = all_.doubt
-        return Verdict(Reason.VERIFIER_SILENT, how, None, doubt.similarity, all_.listed(), doubt=doubt.seen)
+        return SearchResult(Reason.VERIFIER_SILENT, how, None, doubt.similarity, all_.listed(), doubt=doubt.entry)
     stale = all_.stale()
     if stale is not None:
         return _served(all_, Reason.STALE, how, stale)
     return _missed(shard, question, all_, how)
 
 
-def _served(all_: Candidates, reason: Reason, search: str, chosen: Assessed) -> Verdict:
+def _served(all_: Candidates, reason: Reason, search: str, chosen: Assessed) -> SearchResult:
     stale = reason is Reason.STALE
     load_only = not stale and not all_.at_base(chosen)
-    return Verdict(
+    return SearchResult(
         reason,
         search,
-        chosen.seen,
+        chosen.entry,
         chosen.similarity,
         all_.listed(chosen),
         tuple(all_.guarded),
@@ -100,22 +100,22 @@ def _served(all_: Candidates, reason: Reason, search: str, chosen: Assessed) -> 
     )
 
 
-def _missed(shard: Shard, question: ShardQuestion, all_: Candidates, search: str) -> Verdict:
-    best = all_.looked[0].similarity if all_.looked else None
-    verdict = Verdict(Reason.BELOW_THRESHOLD, search, None, best, all_.listed(), tuple(all_.guarded))
+def _missed(shard: Shard, question: ShardQuestion, all_: Candidates, search: str) -> SearchResult:
+    best = all_.assessed[0].similarity if all_.assessed else None
+    result = SearchResult(Reason.BELOW_THRESHOLD, search, None, best, all_.listed(), tuple(all_.guarded))
     refusal = all_.refusal()
     if refusal is not None:
-        return verdict._replace(reason=_REASONS.get(refusal, Reason.GUARD_REFUSED))
+        return result._replace(reason=_REASONS.get(refusal, Reason.GUARD_REFUSED))
     differs = _differs(shard, question)
     if differs:
-        return verdict._replace(reason=Reason.CONTEXT_DIFFERS, differs=differs)
+        return result._replace(reason=Reason.CONTEXT_DIFFERS, differs=differs)
     if not shard.entries.holds_any(question.namespace):
-        return verdict._replace(reason=Reason.NAMESPACE_EMPTY)
-    return verdict
+        return result._replace(reason=Reason.NAMESPACE_EMPTY)
+    return result
 
 
 class Join(NamedTuple):
-    """A flight that a question may wait for."""
+    """Flight to coalesce with, and how near it is."""
 
     open_flight: OpenFlight
     similarity: float
@@ -123,7 +123,7 @@ class Join(NamedTuple):
 
 
 def coalesce_with(shard: Shard, question: ShardQuestion, deadline_at_ms: int) -> Join | None:
-    """The flight that the question may wait for: it passes what a hit passes.
+    """Coalesce: the open flight that the question may wait for; it passes the checks that a hit passes.
 
     A flight that ends long before the question's deadline would fail it without need.
     """

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from refrain.ops.categories.examples import Example, Fields, digest, read_examples, unique
+from refrain.ops.categories.examples import Example, ExampleFields, digest, read_examples, unique
 from refrain.ops.policies.file import read_policy
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import UNCATEGORISED, Policy
@@ -74,7 +74,7 @@ HELD_OUT = {
 
 @pytest.fixture(scope="module")
 def examples() -> list[Example]:
-    taken = read_examples(EXAMPLES, Fields("text", "category"))
+    taken = read_examples(EXAMPLES, ExampleFields("text", "category"))
     assert taken.problems == ()
     return taken.of(())
 
@@ -95,11 +95,11 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
 @pytest.fixture(scope="module")
 def trained(embedder: Embedder, examples: list[Example]) -> Categories:
     pytest.importorskip("sklearn")
-    from refrain.ops.categories.train import material, train
+    from refrain.ops.categories.train import build_artefact, material
 
     vectors = [quantise(row) for row in embedder.embed([example.text for example in examples])]
     found = material(vectors, examples)
-    return Categories(train(found, embedder.identity, digest(examples), 0.94, lambda _: None))
+    return Categories(build_artefact(found, embedder.identity, digest(examples), 0.94, lambda _: None))
 
 
 def test_there_are_enough_of_every_category_of_the_policy_and_none_twice(

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
-from refrain.ops.ask.client import Reply
+from refrain.ops.ask.client import AskReply
 from refrain.schemas.base import Sealed
 from refrain.schemas.journal import Answered
 from refrain.schemas.requests import Request
@@ -30,13 +30,13 @@ def asked(
 ) -> AskedQuestion:
     request = Request(body={"model": "m", "messages": [{"role": "user", "content": question.question}]})
     if outcome is None:
-        return AskedQuestion(question, Reply(0, request, failure="no response within 60 s"))
+        return AskedQuestion(question, AskReply(0, request, failure="no response within 60 s"))
     response = Response(
         outcome=outcome,
         body={"choices": [{"message": {"role": "assistant", "content": answer}}]},
         decision=DecisionSummary(id="1", category=question.category, reason="similar_text", similarity=0.9),
     )
-    return AskedQuestion(question, Reply(0, request, response, latency_ms))
+    return AskedQuestion(question, AskReply(0, request, response, latency_ms))
 
 
 def test_nothing_deviates_when_all_is_as_expected() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.local import docker_broker, jar_broker
-from infra.local.broker import Way, broker, choose
+from infra.local.broker import BrokerKind, broker, choose_kind
 from infra.local.jar_broker import BrokerFailed
 
 
@@ -16,20 +16,20 @@ def test_the_own_broker_is_taken_before_anything_else_is_asked() -> None:
     def unasked() -> bool:
         raise AssertionError("asked for Docker")
 
-    assert choose({"REFRAIN_KAFKA": "host:9092"}, unasked, lambda: None) is Way.OWN
+    assert choose_kind({"REFRAIN_KAFKA": "host:9092"}, unasked, lambda: None) is BrokerKind.OWN
 
 
 def test_docker_is_taken_before_the_jars() -> None:
-    assert choose({}, lambda: True, lambda: None) is Way.DOCKER
+    assert choose_kind({}, lambda: True, lambda: None) is BrokerKind.DOCKER
 
 
 def test_the_jars_are_taken_when_no_docker_engine_answers() -> None:
-    assert choose({"REFRAIN_KAFKA": " "}, lambda: False, lambda: None) is Way.JARS
+    assert choose_kind({"REFRAIN_KAFKA": " "}, lambda: False, lambda: None) is BrokerKind.JARS
 
 
 def test_with_none_of_them_the_error_names_all_three_and_what_is_missing() -> None:
     with pytest.raises(BrokerFailed) as raised:
-        choose({}, lambda: False, lambda: "no java found")
+        choose_kind({}, lambda: False, lambda: "no java found")
     for part in ("REFRAIN_KAFKA", "Docker", "Java 17", "Maven", "no java found"):
         assert part in str(raised.value)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from refrain.ops.ask.client import Reply
+from refrain.ops.ask.client import AskReply
 from refrain.ops.ask.command import summary, totals
 from refrain.ops.ask.questions import Defaults, answer_of, question_of, read_questions, request_of
 from refrain.ops.terminal.output import span
@@ -49,9 +49,9 @@ def test_a_reply_in_one_line() -> None:
     decision = DecisionSummary(
         id="1", category="code", similarity=0.93, threshold=0.9, entry_age_ms=5_120, reason="similar_text"
     )
-    hit = Reply(0, request_of("q", DEFAULTS), Response(outcome=Outcome.HIT, decision=decision), 4.2)
+    hit = AskReply(0, request_of("q", DEFAULTS), Response(outcome=Outcome.HIT, decision=decision), 4.2)
     assert summary(hit) == "hit · code · similarity 0.9300 of 0.900 · 5.1 s old · 4 ms · similar_text"
-    lost = Reply(1, request_of("q", DEFAULTS), failure="no response within 1 s")
+    lost = AskReply(1, request_of("q", DEFAULTS), failure="no response within 1 s")
     assert summary(lost) == "no answer: no response within 1 s"
     assert totals([hit, lost]) == "2 questions: 1 hit (median 4 ms), 1 no answer"
 

@@ -18,11 +18,11 @@ TINY = Workload(catalogue=40, requests=400)
 
 @pytest.fixture(scope="module")
 def results() -> list[dict[str, Any]]:
-    return [evict.one(order, seed, TINY) for seed in (1, 2) for order in (*ORDERS, BOUND)]
+    return [evict.run_order(order, seed, TINY) for seed in (1, 2) for order in (*ORDERS, BOUND)]
 
 
 def test_the_same_seed_gives_the_same_figures(results: list[dict[str, Any]]) -> None:
-    assert evict.one("value", 1, TINY) == results[0]
+    assert evict.run_order("value", 1, TINY) == results[0]
     assert results[0]["cost_saved"] != results[len(ORDERS) + 1]["cost_saved"]
 
 
@@ -34,7 +34,7 @@ def test_no_order_saves_more_than_the_bound_and_the_bound_no_more_than_all(resul
 
 def test_with_room_for_all_every_order_saves_everything() -> None:
     roomy = TINY._replace(room_share=1.0, once_share=0.0)
-    assert [evict.one(order, 1, roomy)["cost_saved"] for order in (*ORDERS, BOUND)] == [1.0] * 5
+    assert [evict.run_order(order, 1, roomy)["cost_saved"] for order in (*ORDERS, BOUND)] == [1.0] * 5
 
 
 def test_a_stream_holds_its_share_of_questions_that_come_once() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from refrain.ops.categories.examples import Example
-from refrain.ops.categories.figures import figures, matrix, said
+from refrain.ops.categories.figures import figures, matrix, share_text
 from refrain.ops.cli import main
 from refrain.ops.data.intervals import share
 from refrain.ops.observe import doctor_checks
@@ -210,7 +210,7 @@ def test_the_interval_is_that_of_clopper_and_pearson() -> None:
     # For 0 of n the upper bound is 1 - (alpha / 2) ** (1 / n).
     none = share(0, 100)
     assert [none.low, none.high] == pytest.approx([0.0, 1 - 0.025 ** (1 / 100)])
-    assert said(share(0, 0)) == "no examples"
+    assert share_text(share(0, 0)) == "no examples"
     assert share(0, 0).value is None
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from refrain.ops.categories.examples import Example, Fields, digest, read_examples, read_outside, unique
+from refrain.ops.categories.examples import Example, ExampleFields, digest, read_examples, read_outside, unique
 from refrain.streams.errors import BadInput
 
-FIELDS = Fields("text", "category")
+FIELDS = ExampleFields("text", "category")
 
 
 def written(path: Path, *lines: Any) -> Path:
@@ -51,7 +51,7 @@ def test_finer_labels_and_parts_are_read(path: Path) -> None:
         {"q": "b", "domain": "d", "intent": 3, "part": "val"},
         {"q": "c", "domain": "d", "intent": "oos", "part": "val"},
     )
-    taken = read_examples(path, Fields("q", "domain", "intent", "part", ("intent", "oos")))
+    taken = read_examples(path, ExampleFields("q", "domain", "intent", "part", ("intent", "oos")))
     assert taken.of(("train",)) == [Example("a", "d", "i")]
     assert taken.of(("val",)) == [Example("b", "d", "3"), Example("c", None, None)]
     assert taken.of(("other",)) == []

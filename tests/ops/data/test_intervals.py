@@ -22,7 +22,7 @@ def test_a_share_has_the_interval_of_clopper_and_pearson(counts: tuple[int, int]
 
 def test_of_nothing_there_is_no_share_and_anything_may_be_true() -> None:
     assert share(0, 0) == (0, 0, None, 0.0, 1.0)
-    assert share(0, 0).plain() == {"value": None, "low": 0.0, "high": 1.0, "count": 0, "of": 0}
+    assert share(0, 0).to_json() == {"value": None, "low": 0.0, "high": 1.0, "count": 0, "of": 0}
 
 
 @given(COUNTS, st.sampled_from([0.9, 0.95, 0.99]))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from refrain.ops.data.lines import Condition, Fields, check_any, condition, lines_of, pairs
+from refrain.ops.data.lines import Condition, PairFields, check_any, condition, lines_of, pairs
 from refrain.streams.errors import BadInput
 
 GOOD = {"text_a": "one", "text_b": "two", "label": 1}
@@ -73,7 +73,7 @@ def test_each_bad_line_says_what_is_wrong_with_it() -> None:
 
 def test_fields_and_labels_may_have_other_names() -> None:
     lines = [b'{"q1": "x", "q2": "y", "kind": "ENTAILMENT"}', b'{"q1": "x", "q2": "z", "kind": "NEUTRAL"}']
-    good, bad = pairs(lines, Fields("q1", "q2", "kind", ("ENTAILMENT",)))
+    good, bad = pairs(lines, PairFields("q1", "q2", "kind", ("ENTAILMENT",)))
     assert [(pair.text_b, pair.label) for pair in good] == [("y", True), ("z", False)]
     assert bad == []
 

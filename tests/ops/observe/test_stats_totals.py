@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from refrain.ops.observe.stats_totals import COUNTS, Span, plain, rates, summed, total
+from refrain.ops.observe.stats_totals import COUNTS, Span, rates, summarise, to_json, total
 from refrain.ops.observe.stats_view import about
 from refrain.schemas.documents import Tally
 from refrain.schemas.stats import CategoryNow, ShardStats
@@ -28,7 +28,7 @@ def report(partition: int, time_ms: int = 1_000, **categories: CategoryNow) -> S
 
 
 def test_counts_add_up_and_what_shards_act_by_is_a_span() -> None:
-    found = summed([report(0, code=now(10, 4, threshold=0.9)), report(1, code=now(30, 6, threshold=0.88))], range(2))
+    found = summarise([report(0, code=now(10, 4, threshold=0.9)), report(1, code=now(30, 6, threshold=0.88))], range(2))
     (row,) = found.rows
     assert (row.tally.asked, row.tally.hits, row.hit_rate) == (40, 10, 0.25)
     assert (row.entries, row.room, row.threshold, row.ttl_ms) == (2, 20, Span(0.88, 0.9), None)
@@ -36,16 +36,16 @@ def test_counts_add_up_and_what_shards_act_by_is_a_span() -> None:
 
 
 def test_a_category_may_be_known_to_some_shards_only() -> None:
-    found = summed([report(0, a=now(1)), report(1, b=now(2, off=True))], range(2))
+    found = summarise([report(0, a=now(1)), report(1, b=now(2, off=True))], range(2))
     assert [(row.category, row.tally.asked, row.off, row.shards) for row in found.rows] == [
         ("a", 1, 0, 1),
         ("b", 2, 1, 1),
     ]
-    assert [row.category for row in summed([report(0, a=now(), b=now())], range(1), "b").rows] == ["b"]
+    assert [row.category for row in summarise([report(0, a=now(), b=now())], range(1), "b").rows] == ["b"]
 
 
 def test_shards_without_a_report_and_the_oldest_report_are_named() -> None:
-    found = summed([report(0, 5_000), report(2, 2_000), report(9)], range(4))
+    found = summarise([report(0, 5_000), report(2, 2_000), report(9)], range(4))
     assert found.missing == (1, 3)
     lines = about(found, 5_000)
     assert "2 of 4 shards have reported, the oldest (shard 2) 3 s ago: each does when something changed" in lines
@@ -53,13 +53,13 @@ def test_shards_without_a_report_and_the_oldest_report_are_named() -> None:
 
 
 def test_nothing_reported_is_nothing() -> None:
-    found = summed([], range(2))
+    found = summarise([], range(2))
     assert (found.rows, found.oldest, found.missing) == ((), None, (0, 1))
-    assert plain(found, 0)["oldest_ms"] is None
+    assert to_json(found, 0)["oldest_ms"] is None
 
 
 def test_rates_are_what_was_added_in_a_second() -> None:
-    before, after = (summed([report(0, code=now(*counts))], range(1)) for counts in ((10, 4), (30, 9)))
+    before, after = (summarise([report(0, code=now(*counts))], range(1)) for counts in ((10, 4), (30, 9)))
     assert rates(before, after, 2.0) == {"code": (10.0, 0.25)}
     assert rates(after, after, 1.0) == {"code": (0.0, None)}
     assert rates(after, before, 1.0) == {}
@@ -74,7 +74,7 @@ def test_every_count_is_the_sum_of_its_parts(tallies: list[Tally]) -> None:
 
 
 def test_json_has_every_figure() -> None:
-    found = plain(summed([report(0, code=now(4, 1, threshold=0.9, ttl_ms=60))], range(1)), 2_500)
+    found = to_json(summarise([report(0, code=now(4, 1, threshold=0.9, ttl_ms=60))], range(1)), 2_500)
     code = found["categories"]["code"]
     assert found["oldest_ms"] == 1_500
     assert code["hit_rate"] == 0.25

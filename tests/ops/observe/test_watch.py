@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from refrain.ops.observe.watch import Wanted, shown
+from refrain.ops.observe.watch import RecordFilter, record_line
 from refrain.schemas.observations import Comparison, NotCompared
 
-ALL = Wanted()
+ALL = RecordFilter()
 
 
 class Message:
@@ -42,8 +42,8 @@ def comparison(similarity: float | None, *, equal: bool = False, why: NotCompare
     )
 
 
-def line(one: Comparison, wanted: Wanted = ALL, as_json: bool = False) -> str | None:
-    return shown("comparisons", Message(one.encode()), wanted, as_json)  # type: ignore[arg-type]
+def line(one: Comparison, wanted: RecordFilter = ALL, as_json: bool = False) -> str | None:
+    return record_line("comparisons", Message(one.encode()), wanted, as_json)  # type: ignore[arg-type]
 
 
 def test_a_comparison_says_how_near_the_answers_are_or_why_that_is_not_known() -> None:
@@ -56,12 +56,12 @@ def test_a_comparison_says_how_near_the_answers_are_or_why_that_is_not_known() -
 @pytest.mark.parametrize(
     ("wanted", "takes"),
     [
-        (Wanted(outcome="other", tenant="acme", category="code"), True),
-        (Wanted(outcome="equal"), False),
-        (Wanted(category="chat"), False),
+        (RecordFilter(outcome="other", tenant="acme", category="code"), True),
+        (RecordFilter(outcome="equal"), False),
+        (RecordFilter(category="chat"), False),
     ],
 )
-def test_comparisons_are_chosen_like_decisions(wanted: Wanted, takes: bool) -> None:
+def test_comparisons_are_chosen_like_decisions(wanted: RecordFilter, takes: bool) -> None:
     assert (line(comparison(0.5), wanted) is not None) is takes
 
 
@@ -69,5 +69,5 @@ def test_as_json_a_record_is_as_it_came() -> None:
     one = comparison(0.5)
     assert line(one, as_json=True) == one.encode().decode()
     junk = Message(b"junk")
-    assert shown("comparisons", junk, ALL, True) is None  # type: ignore[arg-type]
-    assert "unreadable record 3-17" in (shown("comparisons", junk, ALL, False) or "")  # type: ignore[arg-type]
+    assert record_line("comparisons", junk, ALL, True) is None  # type: ignore[arg-type]
+    assert "unreadable record 3-17" in (record_line("comparisons", junk, ALL, False) or "")  # type: ignore[arg-type]

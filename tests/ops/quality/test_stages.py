@@ -10,7 +10,7 @@ import pytest
 from refrain.ops.data.lines import BadLine, Pair
 from refrain.ops.data.vectors import NEVER, Compared, compare, vectors_of
 from refrain.ops.quality.report import groups_by, wrongly_served
-from refrain.ops.quality.stages import COSINE, GUARDED, VERIFIED, Opinion, guards_of, lets_through, stages
+from refrain.ops.quality.stages import COSINE, GUARDED, VERIFIED, ThresholdVerifier, guards_of, lets_through, stages
 from refrain.schemas.policy import Guard
 from refrain.streams.errors import BadInput
 from refrain.streams.models.hashing_embedder import FreeEmbedder
@@ -122,7 +122,7 @@ def test_what_a_guard_does_not_apply_to_is_served_only_where_unverified_says_hit
 def test_the_verifier_is_asked_only_of_what_is_left_and_none_is_a_no() -> None:
     verifier = Fixed(0.5, 0.49, None)
     texts = [(SORT, SORT, True), (SORT, SORTED, False), (REVERSE, REVERSE, True), (SORTED, SORTED, True)]
-    found = stages(compared(*texts), tuple(Guard), "miss", Opinion(verifier, 0.5), quiet)
+    found = stages(compared(*texts), tuple(Guard), "miss", ThresholdVerifier(verifier, 0.5), quiet)
     assert verifier.asked == [(SORT, SORT), (REVERSE, REVERSE), (SORTED, SORTED)]
     assert found.passing[VERIFIED].tolist() == [True, False, False, False]
 

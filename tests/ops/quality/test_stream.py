@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from refrain.ops.quality.stages import Opinion
+from refrain.ops.quality.stages import ThresholdVerifier
 from refrain.ops.quality.stream import Query, Served, default_policy, queries, report, run
 from refrain.schemas.decisions import Reason
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
@@ -32,7 +32,7 @@ def quiet(done: int, of: int) -> None:
     """No bar."""
 
 
-def drive(stream: list[Query], opinion: Opinion | None = None, **category: Any) -> list[Served]:
+def drive(stream: list[Query], opinion: ThresholdVerifier | None = None, **category: Any) -> list[Served]:
     wanted = CategoryPolicy(**{"threshold": 0.8, "guards": (), **category})
     return run(stream, default_policy(stream, wanted), FreeEmbedder(), opinion, quiet)
 
@@ -102,7 +102,7 @@ def test_a_policy_decides_what_is_kept() -> None:
 @pytest.mark.parametrize(("score", "hit"), [(0.9, True), (0.4, False), (None, False)])
 def test_a_match_in_doubt_is_served_only_when_the_verifier_says_so(score: float | None, hit: bool) -> None:
     stream = asked({"text": SORT, "answer": "a"}, {"text": SORT_TOO, "answer": "a"}, {"text": SORT_TOO, "answer": "a"})
-    found = drive(stream, Opinion(Says(score), 0.5), verify=0.5)
+    found = drive(stream, ThresholdVerifier(Says(score), 0.5), verify=0.5)
     assert (found[1].source is not None) is hit
     assert found[2].source is not None
 

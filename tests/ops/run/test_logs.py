@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from pydantic import ValidationError
-from refrain.ops.run.logs import OneLine, described, trail
+from refrain.ops.run.logs import OneLine, error_line, trail
 from refrain.schemas.requests import Request
 from refrain.streams.errors import WrongSetup
 
@@ -38,10 +38,10 @@ def test_an_error_that_quotes_a_question_is_told_without_the_quote(heard: io.Str
         Request.decode('{"v": 1, "tenant": "my secret question"}')
     error = caught.value
     logging.getLogger("test-one-line").error("cannot read it", exc_info=error)
-    assert "my secret question" not in described(error) + trail(error)
+    assert "my secret question" not in error_line(error) + trail(error)
     assert "my secret question" not in heard.getvalue()
     assert "ValidationError" in heard.getvalue()
 
 
 def test_refrains_own_errors_are_told_in_full() -> None:
-    assert described(WrongSetup("topic x does not exist")) == "WrongSetup: topic x does not exist"
+    assert error_line(WrongSetup("topic x does not exist")) == "WrongSetup: topic x does not exist"

@@ -11,7 +11,7 @@ from refrain.streams.errors import WrongSetup
 from refrain.streams.models.loading import load_embedder
 from refrain.streams.settings import Embedding
 
-from tests.streams.guards.asked import refusal
+from tests.streams.guards.verdicts import refusal
 
 Pairs = list[tuple[str, str]]
 TABLE: dict[str, dict[str, Pairs]] = yaml.safe_load((Path(__file__).parent / "adversarial.yaml").read_text())

@@ -109,5 +109,5 @@ def test_the_digest_changes_with_the_code_and_with_the_words(tmp_path: Path) -> 
     words = copy / "words" / "opposites.txt"
     words.write_text(words.read_text() + "yin | yang\n")
     changed = digest(copy)
-    (copy / "named.py").write_text("")
+    (copy / "another.py").write_text("")
     assert len({DIGEST, changed, digest(copy)}) == 3

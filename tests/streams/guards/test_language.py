@@ -4,7 +4,7 @@ import pytest
 from refrain.schemas.policy import Guard
 from refrain.streams.guards import check, read
 
-from tests.streams.guards.asked import verdict
+from tests.streams.guards.verdicts import verdict
 
 
 @pytest.mark.parametrize("text", ["Why?", "python sort list", "reset password", "2+2", "hi", "café prices", "", "🙂"])

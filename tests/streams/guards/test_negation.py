@@ -4,7 +4,7 @@ import pytest
 from refrain.schemas.policy import Guard
 from refrain.streams.guards import check, read
 
-from tests.streams.guards.asked import refuses
+from tests.streams.guards.verdicts import refuses
 
 
 @pytest.mark.parametrize(

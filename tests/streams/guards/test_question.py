@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from refrain.schemas.policy import Guard
 
-from tests.streams.guards.asked import refuses
+from tests.streams.guards.verdicts import refuses
 
 
 @pytest.mark.parametrize(

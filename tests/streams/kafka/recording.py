@@ -1,4 +1,4 @@
-"""A log that notes which topics are touched and how, around any other log."""
+"""Recording cluster: notes which topics are touched and how, around any other cluster."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from refrain.streams.kafka.interface import (
 )
 
 
-class RecordingLog:
-    """Passes everything on; topics outside the table (those that begin with `/`) are not noted."""
+class RecordingCluster:
+    """Wrapper of a cluster that records its use; topics outside the table (those that begin with `/`) are left out."""
 
     def __init__(self, inner: Cluster) -> None:
         self.inner = inner
@@ -38,11 +38,11 @@ class RecordingLog:
         return self.scanned | set(self.groups.values())
 
     def producer(self, *, delivery_timeout_ms: int | None = None) -> Producer:
-        return RecordingWriter(self, self.inner.producer(delivery_timeout_ms=delivery_timeout_ms))
+        return RecordingProducer(self, self.inner.producer(delivery_timeout_ms=delivery_timeout_ms))
 
     def transactional(self, name: str) -> TransactionalProducer:
         self.transactional_ids.add(name)
-        return RecordingTransactions(self, self.inner.transactional(name))
+        return RecordingTransactionalProducer(self, self.inner.transactional(name))
 
     def consumer(
         self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
@@ -77,10 +77,10 @@ class RecordingLog:
         self.written.update(record.topic for record in records if not record.topic.startswith("/"))
 
 
-class RecordingWriter:
+class RecordingProducer:
     """Notes what it sends."""
 
-    def __init__(self, cluster: RecordingLog, inner: Producer) -> None:
+    def __init__(self, cluster: RecordingCluster, inner: Producer) -> None:
         self._cluster, self._inner = cluster, inner
 
     def send(self, records: Sequence[Outgoing]) -> None:
@@ -91,10 +91,10 @@ class RecordingWriter:
         self._inner.close()
 
 
-class RecordingTransactions:
+class RecordingTransactionalProducer:
     """Notes what it writes in transactions."""
 
-    def __init__(self, cluster: RecordingLog, inner: TransactionalProducer) -> None:
+    def __init__(self, cluster: RecordingCluster, inner: TransactionalProducer) -> None:
         self._cluster, self._inner = cluster, inner
 
     def transact(

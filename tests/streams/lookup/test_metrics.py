@@ -13,7 +13,7 @@ from refrain.streams.errors import RefusalCode
 from refrain.streams.lookup.metrics import LookupMetrics, count, show
 from refrain.streams.metrics import Metrics
 from refrain.streams.shard import counts
-from refrain.streams.shard.admission import NotKept
+from refrain.streams.shard.admission import NotAdmitted
 from refrain.streams.shard.counts import Dropped, Evicted
 from refrain.streams.shard.outcome import FoldResult
 
@@ -68,7 +68,7 @@ def test_entries_are_counted_as_they_come_and_leave(metrics: LookupMetrics) -> N
     left = [counts.evicted("code", why) for why in Evicted]
     more = [
         counts.admitted("code"),
-        counts.not_admitted(NotKept.EMPTY),
+        counts.not_admitted(NotAdmitted.EMPTY),
         counts.dropped(Dropped.REPEATED),
         counts.timed_out("code"),
         counts.forgotten(),

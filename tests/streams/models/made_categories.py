@@ -1,4 +1,4 @@
-"""A small artefact made by hand: three categories along the first three axes of eight."""
+"""Hand-made classifier artefact: three categories along the first three axes of eight."""
 
 from __future__ import annotations
 

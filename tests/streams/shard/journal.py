@@ -1,4 +1,4 @@
-"""Journal records by the handful: what a test says of a question, and plausible values for the rest."""
+"""Builds journal records for tests: the fields that a test sets, and plausible values for the rest."""
 
 from __future__ import annotations
 
@@ -162,6 +162,6 @@ def forward_id(folded: FoldResult) -> str:
 
 
 def remembered(journal: Journal, shard: Shard, text: str, vector: str | None, **fields: Any) -> None:
-    """Ask a question and answer it, so that the shard keeps it."""
+    """Ask a question and answer it, so that the shard stores the answer."""
     asked = fold(shard, journal.ask(text, vector, **fields))
     fold(shard, journal.answer(forward_id(asked), f"the answer to {text}"))

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from refrain.ops.bench.load.bench import Plan, run
+from refrain.ops.bench.load.bench import LoadPlan, run
 from refrain.ops.bench.load.figures import bounds, movement, returns, spread
-from refrain.ops.bench.load.model import Call, Connector, Done
-from refrain.ops.bench.load.questions import Intent, made, read_pairs
-from refrain.ops.bench.load.run import Moved, Run, Tracked
+from refrain.ops.bench.load.model import Call, CompletedCall, Connector
+from refrain.ops.bench.load.questions import Intent, read_pairs, synthetic_questions
+from refrain.ops.bench.load.run import LoadMove, OverloadSample, SimulationRun
 from refrain.ops.bench.load.scenario import CATEGORIES, CODER, NEAR_MISSES, START_MS, Phase, capacity_rps
 from refrain.ops.bench.load.traffic import traffic
 from refrain.ops.cli import app
@@ -21,11 +21,11 @@ from refrain.streams.models.hashing_embedder import FreeEmbedder
 from typer.testing import CliRunner
 
 PHASES = (Phase("calm", 30, 0.5), Phase("overload", 80, 1.6), Phase("rest", 120, 0.3))
-PLAN = Plan(seeds=1, phases=PHASES, known=200)
+PLAN = LoadPlan(seeds=1, phases=PHASES, known=200)
 
 
-def bench(plan: Plan = PLAN) -> dict[str, Any]:
-    return run(made(), FreeEmbedder(), plan, lambda what, done, of: None)
+def bench(plan: LoadPlan = PLAN) -> dict[str, Any]:
+    return run(synthetic_questions(), FreeEmbedder(), plan, lambda what, done, of: None)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_a_damaged_file_and_one_without_near_misses_are_refused(tmp_path: Path) 
 
 
 def test_traffic_keeps_to_the_shares_and_rates() -> None:
-    arrivals = traffic(made(), 1, (Phase("one", 400, 1.0),), 0, NEAR_MISSES)
+    arrivals = traffic(synthetic_questions(), 1, (Phase("one", 400, 1.0),), 0, NEAR_MISSES)
     assert len(arrivals) == pytest.approx(400 * capacity_rps(), rel=0.1)
     for place, category in enumerate(CATEGORIES):
         share = sum(each.category == place for each in arrivals) / len(arrivals)
@@ -141,9 +141,9 @@ def test_traffic_keeps_to_the_shares_and_rates() -> None:
 
 
 def test_a_near_miss_asks_another_intent_than_was_asked_before() -> None:
-    intents = made().intents
+    intents = synthetic_questions().intents
     asked: set[int] = set()
-    for each in traffic(made(), 2, PHASES, 100, NEAR_MISSES):
+    for each in traffic(synthetic_questions(), 2, PHASES, 100, NEAR_MISSES):
         if each.kind == "near_miss":
             assert each.intent not in asked
             assert asked & set(intents[each.intent].near)
@@ -161,8 +161,8 @@ def test_calls_wait_in_order_and_late_ones_are_not_made() -> None:
         assert connector.take(Call(f"0-{number}-x", 900 if number == 2 else 60_000), 0) == []
     assert connector.samples(0)[0].queue_depth == 3
     assert connector.next_ms == 1_000
-    assert connector.advance(1_000) == [Done("0-0-x", True, 1_000), Done("0-2-x", False, 0)]
-    assert connector.advance(2_000) == [Done("0-1-x", True, 2_000)]
+    assert connector.advance(1_000) == [CompletedCall("0-0-x", True, 1_000), CompletedCall("0-2-x", False, 0)]
+    assert connector.advance(2_000) == [CompletedCall("0-1-x", True, 2_000)]
     assert connector.samples(2_000)[0].latency_p95_ms == 2_000
     assert connector.samples(2_000)[0].queue_depth == 0
 
@@ -173,17 +173,17 @@ def test_calls_wait_in_order_and_late_ones_are_not_made() -> None:
 def test_movement_counts_changes_and_turns() -> None:
     phases = (Phase("overload", 120, 2.0),)
     loads = [(1, 0.5), (2, 0.6), (61, 0.5), (70, 0.7), (80, 0.5)]
-    moved = [Moved(START_MS + at * 1_000, CODER, load) for at, load in loads]
-    seen = [Tracked(START_MS + 60_000, True, 0.6), Tracked(START_MS + 90_000, True, 0.5)]
-    told = movement(Run([], moved, seen), phases)
+    moved = [LoadMove(START_MS + at * 1_000, CODER, load) for at, load in loads]
+    seen = [OverloadSample(START_MS + 60_000, True, 0.6), OverloadSample(START_MS + 90_000, True, 0.5)]
+    told = movement(SimulationRun([], moved, seen), phases)
     assert told["overload, then"] == {"changes_per_min": 3, "turns_per_min": 2, "lowest": 0.5, "highest": 0.6}
 
 
 def test_the_return_to_base_counts_from_the_end_of_the_overload() -> None:
     phases = (Phase("overload", 10, 2.0), Phase("rest", 60, 0.5))
     _, fell = bounds(phases)["overload"]
-    seen = [Tracked(fell + at * 1_000, at < 20, 0.0 if at >= 25 else 1.0) for at in range(60)]
-    found = returns(Run([], [], seen), phases, 10_000)
+    seen = [OverloadSample(fell + at * 1_000, at < 20, 0.0 if at >= 25 else 1.0) for at in range(60)]
+    found = returns(SimulationRun([], [], seen), phases, 10_000)
     assert found == {"overload": {"windows_after_arrivals_fall": 2.5, "windows_after_overload": 0.5}}
 
 

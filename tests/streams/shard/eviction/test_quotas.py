@@ -8,7 +8,7 @@ from refrain.schemas.base import Sealed
 from refrain.schemas.documents import Aging, Entry, EntryStats
 from refrain.schemas.policy import CategoryPolicy, Limits, Policy, Quota
 from refrain.streams.shard.eviction.quotas import SLACK, Admissions, Quotas
-from refrain.streams.shard.eviction.usage import NUMBER_MASK, last_of, place
+from refrain.streams.shard.eviction.usage import NUMBER_MASK, heap_item, last_of
 
 KEYS = st.tuples(st.floats(0, 1e300), st.integers(0, 2**62), st.integers(0, 2**32 - 1))
 
@@ -34,22 +34,22 @@ def entry(number: int, category: str = "code", value: float = 0.0) -> Entry:
 
 def admissions(quotas: Quotas) -> Admissions:
     """All admitted at once."""
-    return Admissions(quotas.uses.last, 1_000_000)
+    return Admissions(quotas.usage.last, 1_000_000)
 
 
 @given(one=KEYS, other=KEYS)
 def test_places_sort_by_key_then_last_use_and_tell_both(
     one: tuple[float, int, int], other: tuple[float, int, int]
 ) -> None:
-    assert (place(*one) < place(*other)) == (one < other)
-    assert (last_of(place(*one)), place(*one) & NUMBER_MASK) == one[1:]
-    assert place(-0.0, 1, 2) == place(0.0, 1, 2)
+    assert (heap_item(*one) < heap_item(*other)) == (one < other)
+    assert (last_of(heap_item(*one)), heap_item(*one) & NUMBER_MASK) == one[1:]
+    assert heap_item(-0.0, 1, 2) == heap_item(0.0, 1, 2)
 
 
 def test_uses_cost_no_place_until_the_entry_comes_up() -> None:
     quotas = Quotas()
     for row in range(10):
-        quotas.uses.reserve(row + 1)
+        quotas.usage.reserve(row + 1)
         quotas.enter(row, entry(row, value=1.0), None)
     for offset in range(10, 1_000):
         quotas.use(offset % 9, EntryStats(hits=1, last_offset=offset, value=float(offset)))
@@ -64,7 +64,7 @@ def test_heaps_stay_as_small_as_what_they_hold_whatever_comes_and_goes() -> None
         row = number % 8
         if number >= 8:
             quotas.leave(row)
-        quotas.uses.reserve(row + 1)
+        quotas.usage.reserve(row + 1)
         quotas.enter(row, entry(number, "ab"[number % 2], value=float(5_000 - number)), None)
         quotas.age("acme/a", Aging(base=float(number)))
     assert all(len(room.heap) <= 2 * 8 + SLACK for room in quotas.all())
@@ -73,7 +73,7 @@ def test_heaps_stay_as_small_as_what_they_hold_whatever_comes_and_goes() -> None
 
 def test_a_policy_that_gives_a_guarantee_takes_the_room_out_of_the_others_reach() -> None:
     quotas = Quotas()
-    quotas.uses.reserve(4)
+    quotas.usage.reserve(4)
     for row, category in enumerate(("code", "chat", "chat")):
         quotas.enter(row, entry(row, category, value=float(row)), None)
     assert quotas.victim_of_shard("acme", "other", admissions(quotas)) == 0

@@ -16,7 +16,7 @@ from refrain.schemas.observations import Observation
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
 from refrain.schemas.responses import Outcome
 from refrain.streams.shard.fold import fold, next_timer_ms
-from refrain.streams.shard.handlers.invalidated import LOOKED_AT_MAX
+from refrain.streams.shard.handlers.invalidated import SWEPT_MAX
 from refrain.streams.shard.loading import load_shard
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.state import Shard
@@ -183,27 +183,27 @@ def test_an_answer_that_was_on_its_way_is_delivered_and_neither_joined_nor_kept(
 
 def test_a_withdrawal_survives_a_restart_in_the_middle(journal: Journal) -> None:
     shard = ready(journal)
-    for number in range(LOOKED_AT_MAX + 5):
+    for number in range(SWEPT_MAX + 5):
         remembered(journal, shard, f"q{number}", apart(number))
     invalidate(journal, shard, category="code")
     fold(shard, journal.tick())
     assert len(shard.entries) == 5
     shard = reopened(shard)
-    assert all(ask(journal, shard, f"q{n}", apart(n)).outcome is Outcome.MISS for n in range(LOOKED_AT_MAX + 5))
+    assert all(ask(journal, shard, f"q{n}", apart(n)).outcome is Outcome.MISS for n in range(SWEPT_MAX + 5))
     swept(journal, shard)
     assert len(shard.entries) == 0
 
 
 def test_a_tick_looks_at_a_bounded_number_of_entries(journal: Journal) -> None:
     shard = ready(journal)
-    for number in range(3 * LOOKED_AT_MAX):
+    for number in range(3 * SWEPT_MAX):
         remembered(journal, shard, f"q{number}", None)
     invalidate(journal, shard, tenant="acme")
     sizes = []
     while len(shard.entries):
         fold(shard, journal.tick())
         sizes.append(len(shard.entries))
-    assert sizes == [2 * LOOKED_AT_MAX, LOOKED_AT_MAX, 0]
+    assert sizes == [2 * SWEPT_MAX, SWEPT_MAX, 0]
 
 
 def judged(decision: Decision, *, correct: bool, version: int = 1) -> HitJudged:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from refrain.streams.shard.index.slab import Block, Slab, block_rows
-from refrain.streams.shard.index.vector_tables import Query, Table, Tables
+from refrain.streams.shard.index.vector_tables import QueryVector, Table, Tables
 from refrain.streams.vectors import Ints, quantise, similarity
 
 DIM = 8
@@ -26,7 +26,7 @@ def by_hand(rows: dict[int, Ints], query: Ints, count: int, floor: float) -> lis
 
 
 def ranked(tables: Tables, table: Table, query: Ints, count: int, floor: float) -> list[tuple[float, int]]:
-    found = tables.search(table, Query.of(query), count, floor, 200)
+    found = tables.search(table, QueryVector.of(query), count, floor, 200)
     return [(s, row) for s, row in sorted(((f.similarity, f.row) for f in found), key=lambda p: (-p[0], p[1]))][:count]
 
 
@@ -53,7 +53,7 @@ def test_blocks_never_overlap_and_all_of_a_chunk_can_be_taken_again(sizes: list[
 
 def test_a_table_may_outgrow_a_chunk_with_others_beside_it() -> None:
     tables, small, large = Tables(DIM), Table(), Table()
-    vector = Query.of(random_vectors(1, 1)[0])
+    vector = QueryVector.of(random_vectors(1, 1)[0])
     tables.add(small, 0, vector)
     for row in range(1, 9_000):
         tables.add(large, row, vector)
@@ -63,7 +63,7 @@ def test_a_table_may_outgrow_a_chunk_with_others_beside_it() -> None:
 def test_tables_that_grow_in_turn_waste_little() -> None:
     """Each growth frees blocks that are too small for the next: neighbours have to join."""
     tables, places = Tables(DIM), [Table() for _ in range(3_000)]
-    vector = Query.of(random_vectors(1, 1)[0])
+    vector = QueryVector.of(random_vectors(1, 1)[0])
     for number in range(5):
         for which, place in enumerate(places):
             tables.add(place, number * len(places) + which, vector)
@@ -90,7 +90,7 @@ def test_several_tables_find_what_an_exact_search_finds(steps: list[tuple[int, b
             else:
                 row, used = used, used + 1
             vector = random_vectors(1, seed)[0]
-            tables.add(places[which], row, Query.of(vector))
+            tables.add(places[which], row, QueryVector.of(vector))
             kept[which][row] = vector
         else:
             row = sorted(kept[which])[seed % len(kept[which])]
@@ -109,7 +109,7 @@ def test_a_table_that_becomes_an_hnsw_loses_nothing_on_the_way() -> None:
     for row, vector in enumerate(vectors):
         if row == 100:
             tables.become_ann(table, 64)
-        tables.add(table, row, Query.of(vector))
+        tables.add(table, row, QueryVector.of(vector))
         assert ranked(tables, table, vector, 1, 0.99)[0] == (1.0, row)
     assert table.block is None
     for row in range(0, 400, 2):
@@ -124,7 +124,7 @@ def test_room_of_removed_vectors_in_an_hnsw_is_used_again() -> None:
     tables.become_ann(table, 64)
     vectors = random_vectors(600, 3)
     for row, vector in enumerate(vectors):
-        tables.add(table, row, Query.of(vector))
+        tables.add(table, row, QueryVector.of(vector))
         if row >= 50:
             tables.remove(table, row - 50)
     assert len(table) == 50
@@ -136,4 +136,4 @@ def test_room_of_removed_vectors_in_an_hnsw_is_used_again() -> None:
 def test_an_empty_hnsw_finds_nothing() -> None:
     tables, table = Tables(DIM), Table()
     tables.become_ann(table, 64)
-    assert tables.search(table, Query.of(random_vectors(1, 1)[0]), 3, 0.0, 64) == []
+    assert tables.search(table, QueryVector.of(random_vectors(1, 1)[0]), 3, 0.0, 64) == []

@@ -1,4 +1,4 @@
-"""What adapt uses of a Faust app, on a log: an agent on a topic, a timer, and topics to send to."""
+"""Fake Faust app on a cluster in memory: an agent on a topic, a timer, and topics to send to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BATCH = 100
 
 
 class App:
-    """Connects to the log as Faust does to a broker: `name` is its group, and topics have their whole names."""
+    """App that connects as Faust does to a broker: `name` is its group, and topics have their whole names."""
 
     def __init__(self, cluster: Cluster, prefix: str, name: str) -> None:
         self.cluster = cluster

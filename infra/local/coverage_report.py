@@ -1,4 +1,4 @@
-"""What the tests ran, in a few lines: the total, and the files of which little ran.
+"""Coverage report in a few lines: the total, and the files that are covered least.
 
 Workers that tests start as processes of their own are not counted: what only they run counts as not run.
 """
@@ -13,7 +13,7 @@ LITTLE_PCT = 80.0
 
 
 def lines(report: dict[str, Any]) -> list[str]:
-    """The lines to print of coverage's JSON report."""
+    """Summarise coverage's JSON report in lines."""
     shares = {name: of["summary"]["percent_covered"] for name, of in report["files"].items()}
     little = sorted((share, name) for name, share in shares.items() if share < LITTLE_PCT)
     total = report["totals"]["percent_covered"]

@@ -1,4 +1,4 @@
-"""What guards say of two questions, for tests."""
+"""Verdicts of guards on two questions, for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A decision, what its answer came from, and every request that was answered from the same. Reads only."""
+"""Traces an answer: a decision, where its answer came from, and every request that got the same. Reads only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WAITED = frozenset({Outcome.MISS, Outcome.COALESCED})
 
 
 class ServedAnswer(NamedTuple):
-    """Where an answer came from: the entry that keeps or kept it, and the forward that brought it, as far as known."""
+    """Origin of an answer: the entry that stores or stored it, and the forward that brought it, as far as known."""
 
     entry_id: str | None
     forward_id: str | None
@@ -34,10 +34,10 @@ class ServedAnswer(NamedTuple):
         return decision.outcome in WAITED and self.forward_id is not None and decision.forward_id == self.forward_id
 
 
-def find(cluster: Cluster, decision_id: str, now_ms: Callable[[], int]) -> Decision | None:
-    """The decision of that id, None when there is none: sought as govern does, and so found when govern finds it.
+def find_decision(cluster: Cluster, decision_id: str, now_ms: Callable[[], int]) -> Decision | None:
+    """Find a decision by id, None when there is none: by the search of govern, with the same result.
 
-    Waits a moment for one that was told and is not recorded yet.
+    Waits a moment for one that was answered and is not recorded yet.
     """
     search = DecisionSearch(cluster, decision_id, now_ms)
     while not search.further():
@@ -46,10 +46,10 @@ def find(cluster: Cluster, decision_id: str, now_ms: Callable[[], int]) -> Decis
 
 
 def answer_of(cluster: Cluster, decision: Decision) -> ServedAnswer:
-    """What answered the request of a decision: its entry's forward, or its forward's entry, is in the journal."""
+    """Origin of a decision's answer: its entry's forward, or its forward's entry, is in the journal."""
     if decision.outcome is Outcome.HIT:
         return ServedAnswer(
-            decision.entry_id, None if decision.entry_id is None else _brought(cluster, decision.entry_id)
+            decision.entry_id, None if decision.entry_id is None else _forward_of(cluster, decision.entry_id)
         )
     if decision.outcome not in WAITED or decision.forward_id is None:
         return ServedAnswer(None, None)
@@ -58,7 +58,7 @@ def answer_of(cluster: Cluster, decision: Decision) -> ServedAnswer:
     )
 
 
-def served(cluster: Cluster, answer: ServedAnswer) -> list[Decision]:
+def requests_served(cluster: Cluster, answer: ServedAnswer) -> list[Decision]:
     """Every decision whose request got the answer, by time."""
     wanted = [id_.encode() for id_ in answer if id_ is not None]
     found = (
@@ -70,11 +70,11 @@ def served(cluster: Cluster, answer: ServedAnswer) -> list[Decision]:
 
 
 def by_time(decisions: Iterable[Decision]) -> list[Decision]:
-    """The decisions, each once, in the order in which they were made."""
+    """Sort decisions by time, each once."""
     return sorted({each.id: each for each in decisions}.values(), key=lambda each: (each.time_ms, each.offset, each.id))
 
 
-def _brought(cluster: Cluster, entry_id: str) -> str | None:
+def _forward_of(cluster: Cluster, entry_id: str) -> str | None:
     """The forward that brought an entry: the journal record that admitted it stands at the entry's number."""
     place = place_of(entry_id)
     if place is None or not place.is_of(cluster.topic_id(JOURNAL)) or place.partition not in cluster.ends(JOURNAL):
@@ -88,7 +88,7 @@ def _brought(cluster: Cluster, entry_id: str) -> str | None:
 def _entry_of(cluster: Cluster, partition: int, offset: int, forward_id: str) -> str | None:
     """The id that the entry of a forward has or had: the first answer after the question's journal offset makes it."""
     first = cluster.ends(JOURNAL).get(partition, (0, 0))[0]
-    for record in _from(cluster, partition, max(first, offset)):
+    for record in _journal_from(cluster, partition, max(first, offset)):
         if forward_id.encode() in (record.value or b""):
             event = _answered(record)
             if event is not None and event.forward_id == forward_id:
@@ -96,7 +96,7 @@ def _entry_of(cluster: Cluster, partition: int, offset: int, forward_id: str) ->
     return None
 
 
-def _from(cluster: Cluster, partition: int, start: int) -> Iterator[Record]:
+def _journal_from(cluster: Cluster, partition: int, start: int) -> Iterator[Record]:
     return records(cluster, JOURNAL, "looking for the answer", partitions=[partition], starts={partition: start})
 
 
