@@ -55,7 +55,7 @@ def govern(cluster: MemoryCluster, until: Callable[[], bool]) -> Metrics:
 
 
 def position(cluster: MemoryCluster) -> int:
-    kept = cluster.group("control", "govern").positions
+    kept = cluster.group("control", "govern").offsets
     return kept[0].next_offset if kept else 0
 
 

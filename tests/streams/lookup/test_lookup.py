@@ -80,12 +80,12 @@ class CrashingCommits:
         self._inner, self._after, self._committed = inner, after, committed
 
     def transact(
-        self, records: Sequence[Outgoing], member: GroupMetadata | None, positions: Mapping[int, OffsetAndMetadata]
+        self, records: Sequence[Outgoing], member: GroupMetadata | None, offsets: Mapping[int, OffsetAndMetadata]
     ) -> EndOffsets:
         self._after -= 1
         if self._after < 0 and not self._committed:
             raise Crash
-        ends = self._inner.transact(records, member, positions)
+        ends = self._inner.transact(records, member, offsets)
         if self._after < 0:
             raise Crash
         return ends

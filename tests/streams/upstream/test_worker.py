@@ -81,7 +81,7 @@ def upstream(
 
 
 def kept(cluster: MemoryCluster, partition: int = 0) -> OffsetAndMetadata | None:
-    return cluster.group("forwards", "upstream").positions.get(partition)
+    return cluster.group("forwards", "upstream").offsets.get(partition)
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_a_restart_calls_only_what_was_open(cluster: MemoryCluster) -> None:
     frozen: dict[str, OffsetAndMetadata] = {}
     upstream(cluster, model, done)
     assert sorted(model.asked) == ["a", "b", "c", "d"]
-    cluster.group("forwards", "upstream").positions[0] = frozen["position"]
+    cluster.group("forwards", "upstream").offsets[0] = frozen["position"]
     for rows in cluster.topic("completions").records:
         rows[:] = [record for record in rows if record.key != b"b"]
     second = Model()
