@@ -22,7 +22,7 @@ from refrain.streams.metrics import Metrics
 from refrain.streams.models.embedder import Embedder
 from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
 from refrain.streams.models.loading import load_embedder
-from refrain.streams.runtime.background import run_beside_heartbeat
+from refrain.streams.runtime.background import load_in_background
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.stateless import Step, run_stateless
 from refrain.streams.runtime.topic_check import require_topics
@@ -134,7 +134,7 @@ def run_compare(
     def load() -> Embedder:
         if embedder is not None:
             return embedder
-        return run_beside_heartbeat(lambda: load_model(settings.embedding, settings.state_dir / "models"), context.stop)
+        return load_in_background(lambda: load_model(settings.embedding, settings.state_dir / "models"), context.stop)
 
     step = Compare(load, settings.embedding.remembered, CompareMetrics(context.metrics))
     run_stateless(NAME, cluster.consumer(SOURCE, NAME), cluster.producer(), step, context, batch_max=BATCH_MAX)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode
-from refrain.streams.upstream.background import Background
+from refrain.streams.runtime.background import BackgroundThread
 from refrain.streams.upstream.model import Answer, Model, failed
 
 CLOSE_WAIT_S = 5.0
@@ -48,7 +48,7 @@ class Calls:
         self._loop = asyncio.new_event_loop()
         self._queue: asyncio.Queue[Forward] = asyncio.Queue()
         self._closing = asyncio.Event()
-        self._background = Background("calls", self._run)
+        self._background = BackgroundThread("calls", self._run)
 
     def start(self, forward: Forward) -> None:
         """Queue a forward."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
 from refrain.streams.kafka.interface import Outgoing, Producer
-from refrain.streams.upstream.background import Background
+from refrain.streams.runtime.background import BackgroundThread
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class Outbox(Generic[T]):
         self._producer = producer
         self._parcels: queue.SimpleQueue[_Parcel[T] | None] = queue.SimpleQueue()
         self._receipts: queue.SimpleQueue[T] = queue.SimpleQueue()
-        self._background = Background("outbox", self._run)
+        self._background = BackgroundThread("outbox", self._run)
 
     @property
     def problem(self) -> Exception | None:

@@ -21,7 +21,7 @@ from refrain.streams.messaging.shards import Shards
 from refrain.streams.metrics import SECONDS, Metrics
 from refrain.streams.models.loading import load_verifier
 from refrain.streams.models.verifier import RememberingVerifier, Verifier
-from refrain.streams.runtime.background import run_beside_heartbeat
+from refrain.streams.runtime.background import load_in_background
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.stateless import Step, run_stateless
 from refrain.streams.runtime.topic_check import require_topics
@@ -115,7 +115,7 @@ def run_verify(context: WorkerContext, verifier: Verifier | None = None) -> None
     journal = Shards(cluster.partitions("journal"), cluster.topic_id("journal"))
     if verifier is None:
         # At once, not with the first doubt: nobody waits for an opinion as long as loading takes.
-        verifier = run_beside_heartbeat(
+        verifier = load_in_background(
             lambda: load_verifier(settings.verify, settings.state_dir / "models"), context.stop
         )
     if verifier is None:

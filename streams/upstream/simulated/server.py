@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, Self
 from aiohttp import web
 from pydantic_core import from_json, to_json
 from refrain.streams.errors import WrongSetup
+from refrain.streams.runtime.background import BackgroundThread
 from refrain.streams.settings import Upstream
-from refrain.streams.upstream.background import Background
 from refrain.streams.upstream.simulated.model import simulate
 
 START_WAIT_S = 10.0
@@ -50,7 +50,7 @@ class SimulatedServer:
         self._port = 0
         self._loop = asyncio.new_event_loop()
         self._ending = asyncio.Event()
-        self._background: Background | None = None
+        self._background: BackgroundThread | None = None
 
     @property
     def base_url(self) -> str:
@@ -59,7 +59,7 @@ class SimulatedServer:
 
     def __enter__(self) -> Self:
         up = threading.Event()
-        self._background = Background("simulated-server", lambda: self._loop.run_until_complete(self._serve(up)))
+        self._background = BackgroundThread("simulated-server", lambda: self._loop.run_until_complete(self._serve(up)))
         if not up.wait(START_WAIT_S):
             raise WrongSetup(f"the simulated server did not start: {self._background.problem}")
         return self
