@@ -25,7 +25,7 @@ REQUEST_BYTES_MAX = 4_194_304
 
 
 class Scripted(NamedTuple):
-    """An answer that a test wants given, after `delay_s`, in place of the model's."""
+    """A scripted answer, given after `delay_s` in place of the model's; for tests."""
 
     status: int = 200
     body: bytes = b""
@@ -33,20 +33,20 @@ class Scripted(NamedTuple):
     delay_s: float = 0.0
 
 
-class CallLog(NamedTuple):
-    """A call as it came; header names in lower case."""
+class ReceivedCall(NamedTuple):
+    """A call that the server received; header names in lower case."""
 
     headers: dict[str, str]
     body: Any
 
 
 class SimulatedServer:
-    """Serves in a thread of its own. `script` is used up before the model answers; `seen` has every call."""
+    """Serves in a thread of its own. `script` is used up before the model answers; `calls` has every call."""
 
     def __init__(self, settings: Upstream) -> None:
         self._settings = settings
         self.script: deque[Scripted] = deque()
-        self.seen: list[CallLog] = []
+        self.calls: list[ReceivedCall] = []
         self._port = 0
         self._loop = asyncio.new_event_loop()
         self._ending = asyncio.Event()
@@ -92,7 +92,7 @@ class SimulatedServer:
             body = from_json(data)
         except ValueError:
             body = None
-        self.seen.append(CallLog({name.lower(): value for name, value in request.headers.items()}, body))
+        self.calls.append(ReceivedCall({name.lower(): value for name, value in request.headers.items()}, body))
         if self.script:
             scripted = self.script.popleft()
             await asyncio.sleep(scripted.delay_s)
