@@ -40,7 +40,7 @@ def find(cluster: Cluster, decision_id: str, now_ms: Callable[[], int]) -> Decis
     Waits a moment for one that was told and is not recorded yet.
     """
     search = DecisionSearch(cluster, decision_id, now_ms)
-    while not search.further():
+    while not search.search_chunk():
         time.sleep(LOOK_S)
     return search.found
 
