@@ -131,8 +131,8 @@ class _Simulation:
         self._truth = Truth(seed)
         self._shard = Shard(0, 1, "bench", MemoryStore())
         self._settings = Adapt()
-        self._desk = LoadController(self._settings, AdaptMetrics(Metrics()))
-        self._desk.aim(self._policy.models)
+        self._controller = LoadController(self._settings, AdaptMetrics(Metrics()))
+        self._controller.set_targets(self._policy.models)
         self._connectors = {
             model: Connector(model, slots_of(model), CALLS_A_SLOT * slots_of(model), MEDIAN_MS, SIGMA, seed)
             for model in (CODER, GENERAL)
@@ -225,9 +225,9 @@ class _Simulation:
         over = False
         for connector in self._connectors.values():
             for sample in connector.samples(now_ms):
-                self._desk.take(Record("load", 0, 0, now_ms, None, sample.encode()), now_ms)
+                self._controller.take(Record("load", 0, 0, now_ms, None, sample.encode()), now_ms)
                 over = over or (sample.model == CODER and self._is_over(sample))
-        for command in self._desk.commands(now_ms) if self._mode is Mode.ADAPTIVE else ():
+        for command in self._controller.commands(now_ms) if self._mode is Mode.ADAPTIVE else ():
             report = ReportLoad.decode(command.value or b"")
             self._tell(report.model, report.load, report.valid_until_ms, now_ms)
         self._fold(Tick(), now_ms)
