@@ -44,7 +44,7 @@ def read(value: bytes | None, decode: Callable[[bytes], M], *, bytes_max: int | 
         raise _refusal(value, wrong) from None
 
 
-def address_of(value: bytes | None) -> Envelope | None:
+def envelope_of(value: bytes | None) -> Envelope | None:
     """Where a message belongs whose other fields are wrong; None when that cannot be read either."""
     if value is None:
         return None

@@ -9,7 +9,7 @@ from refrain.schemas.responses import Problem
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.messaging.dead_letters import reject
-from refrain.streams.messaging.decoding import address_of
+from refrain.streams.messaging.decoding import envelope_of
 from refrain.streams.messaging.routes import DirectRoute, decode_route
 from refrain.streams.metrics import Metrics
 from refrain.streams.upstream.calls import CallResult
@@ -32,14 +32,14 @@ def completed(called: CallResult) -> Outgoing:
 
 def reject_forward(record: Record, refusal: Refusal, metrics: Metrics) -> list[Outgoing]:
     """Dead-letter a record that is no forward, with a failed completion when its envelope tells who waits."""
-    address = address_of(record.value)
-    if address is None:
+    envelope = envelope_of(record.value)
+    if envelope is None:
         return [reject(record, refusal, NAME, metrics)]
     answer = Answer(problem=Problem(code=refusal.code.value, message=str(refusal.args[0])))
-    completion = completion_of(address.forward_id, address.route, answer, 0)
-    told = Outgoing(TARGET, address.forward_id.encode(), encode_completion(completion))
-    with_text = not _is_direct(address.route, address.forward_id)
-    return [reject(record, refusal, NAME, metrics, with_text=with_text), told]
+    completion = completion_of(envelope.forward_id, envelope.route, answer, 0)
+    completed_record = Outgoing(TARGET, envelope.forward_id.encode(), encode_completion(completion))
+    with_text = not _is_direct(envelope.route, envelope.forward_id)
+    return [reject(record, refusal, NAME, metrics, with_text=with_text), completed_record]
 
 
 def read_completed(cluster: Cluster, partitions: Sequence[int]) -> list[str]:
