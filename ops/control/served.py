@@ -13,7 +13,7 @@ from refrain.schemas.journal import Answered, decode_event
 from refrain.schemas.responses import Outcome
 from refrain.streams.govern.decision_search import DecisionSearch
 from refrain.streams.kafka.interface import Cluster, Record
-from refrain.streams.messaging.ids import place_of, wire_id
+from refrain.streams.messaging.ids import parse_entry_id, wire_id
 
 DECISIONS = "decisions"
 JOURNAL = "journal"
@@ -76,7 +76,7 @@ def by_time(decisions: Iterable[Decision]) -> list[Decision]:
 
 def _brought(cluster: Cluster, entry_id: str) -> str | None:
     """The forward that brought an entry: the journal record that admitted it stands at the entry's number."""
-    place = place_of(entry_id)
+    place = parse_entry_id(entry_id)
     if place is None or not place.is_of(cluster.topic_id(JOURNAL)) or place.partition not in cluster.ends(JOURNAL):
         return None
     for record in cluster.scan(JOURNAL, place.partition, place.offset):

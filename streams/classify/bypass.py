@@ -14,7 +14,7 @@ from refrain.schemas.responses import DecisionSummary, Outcome
 from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging.forwards import deadline_at_ms, unstreamed
-from refrain.streams.messaging.responses import refused, respond
+from refrain.streams.messaging.responses import error_response, respond
 from refrain.streams.messaging.routes import DirectRoute, encode_route
 
 
@@ -52,7 +52,7 @@ class Bypass(NamedTuple):
 
     def refuse(self, code: RefusalCode, message: str) -> list[Outgoing]:
         """An error to the requester; no model is asked."""
-        response = refused(
+        response = error_response(
             code.value,
             message,
             request_id=self.request.request_id,

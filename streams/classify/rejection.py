@@ -12,7 +12,7 @@ from refrain.streams.classify.routing import Router
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.messaging.dead_letters import dead_letter
-from refrain.streams.messaging.responses import refused, reply_of, respond
+from refrain.streams.messaging.responses import error_response, reply_of, respond
 from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Classify
 
@@ -50,7 +50,7 @@ class Rejections:
         except Refusal:
             target = DEFAULT
         key, headers = _fitting(record, self._settings.header_bytes_max)
-        response = refused(
+        response = error_response(
             refusal.code.value,
             str(refusal.args[0]),
             request_id=_short(parsed.get("request_id"), REQUEST_ID_CHARS_MAX),

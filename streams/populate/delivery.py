@@ -19,7 +19,7 @@ from refrain.streams.lru import RecentIds
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import Envelope
 from refrain.streams.messaging.privacy import has_uncacheable, may_store
-from refrain.streams.messaging.responses import refused, respond
+from refrain.streams.messaging.responses import error_response, respond
 from refrain.streams.messaging.routes import DirectRoute, ShardRoute
 from refrain.streams.messaging.shards import Shards
 from refrain.streams.metrics import Metrics
@@ -182,7 +182,7 @@ def answered_to(route: ShardRoute | DirectRoute, reply: Reply, outcome: Outcome,
 
 def error_to(route: ShardRoute | DirectRoute, reply: Reply, problem: Problem) -> Outgoing:
     """An error as a response to the requester of the route."""
-    response = refused(
+    response = error_response(
         problem.code, problem.message, request_id=route.request_id, tenant=route.tenant, decision=route.decision
     )
     return respond(reply, response)

@@ -39,7 +39,7 @@ from refrain.schemas.responses import Outcome, Problem
 from refrain.streams.adapt.load_window import Smoothed, load_of
 from refrain.streams.adapt.worker import AdaptMetrics, LoadController
 from refrain.streams.kafka.interface import Record
-from refrain.streams.messaging.ids import decision_id, request_place_of
+from refrain.streams.messaging.ids import decision_id, parse_request_id
 from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Adapt
 from refrain.streams.shard.fold import fold
@@ -296,7 +296,7 @@ def _asked(number: int, arrival: Arrival, text: str, vector: str, embedder: str,
 
 def _number(id_: str) -> int:
     """The number of the arrival that a decision or a forward is about."""
-    asked = request_place_of(id_)
+    asked = parse_request_id(id_)
     if asked is None:
         raise ValueError(f"{id_!r} is the id of no decision or forward")
     return asked.offset
