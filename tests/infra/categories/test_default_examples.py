@@ -121,7 +121,7 @@ def test_most_questions_that_it_has_not_seen_get_their_category(
     vector = _vectors(embedder)
     router = _router(policy, embedder, trained)
     found = {
-        name: sum(router.by_meaning(vector[text]).category == name for text in texts)
+        name: sum(router.match_by_meaning(vector[text]).category == name for text in texts)
         for name, texts in HELD_OUT.items()
     }
     assert all(found[name] >= len(texts) - 1 for name, texts in HELD_OUT.items() if name != UNCATEGORISED), found
@@ -137,9 +137,9 @@ def test_it_never_lets_a_medical_question_through_that_the_nearest_examples_stop
     by_example, by_training = _router(policy, embedder, None), _router(policy, embedder, trained)
     for texts in HELD_OUT.values():
         for text in texts:
-            if by_example.by_meaning(vector[text]).never:
-                assert by_training.by_meaning(vector[text]).never, text
-    assert all(by_training.by_meaning(vector[text]).never for text in HELD_OUT["medical"])
+            if by_example.match_by_meaning(vector[text]).never:
+                assert by_training.match_by_meaning(vector[text]).never, text
+    assert all(by_training.match_by_meaning(vector[text]).never for text in HELD_OUT["medical"])
 
 
 def _vectors(embedder: Embedder) -> dict[str, Ints]:

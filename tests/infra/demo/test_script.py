@@ -56,7 +56,7 @@ def places(embedder: Embedder, demo: Demo, policy: Policy, vectors: dict[str, In
     def place(asked: ScriptedQuestion) -> str:
         body = {"messages": [{"role": "user", "content": asked.question}]}
         ask = RoutingInput("default", demo.model, (), asked.category, asked.question, body)
-        return (router.place(ask) or router.by_meaning(vectors[asked.question])).category
+        return (router.match(ask) or router.match_by_meaning(vectors[asked.question])).category
 
     return {asked: place(asked) for asked in demo.questions}
 

@@ -14,8 +14,8 @@ from refrain.schemas.journal import Asked, decode_event
 from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.schemas.responses import Response
 from refrain.streams.classify.exact_form import exact_form
-from refrain.streams.classify.reply_topic import ReplyTo
-from refrain.streams.classify.worker import Classifier, Incarnations
+from refrain.streams.classify.reply_topic import ReplyTopics
+from refrain.streams.classify.worker import ClassifyStep, Incarnations
 from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.metrics import Metrics
@@ -45,14 +45,14 @@ class Embedder(FreeEmbedder):
         return rows
 
 
-def entrance(embedder: Embedder | ModelEmbedder | None = None) -> Classifier:
+def entrance(embedder: Embedder | ModelEmbedder | None = None) -> ClassifyStep:
     metrics = Metrics()
     in_force = PolicyInForce(version=1, who="w", at_ms=0, policy=POLICY)
-    made = Classifier(
+    made = ClassifyStep(
         Classify(),
         Incarnations("r", "j"),
         Remembering(embedder or Embedder(), 100, EmbeddingMetrics(metrics)),
-        ReplyTo("refrain.", (), {"responses": 1}.get, lambda: 0),
+        ReplyTopics("refrain.", (), {"responses": 1}.get, lambda: 0),
         metrics,
     )
     made.follow(in_force)
@@ -68,7 +68,7 @@ def user(content: Any) -> bytes:
     return request([{"role": "user", "content": content}])
 
 
-def step(*values: bytes, classifier: Classifier | None = None) -> list[Outgoing]:
+def step(*values: bytes, classifier: ClassifyStep | None = None) -> list[Outgoing]:
     records = [Record("requests", 0, offset, 1, b"k", value, ()) for offset, value in enumerate(values)]
     return (classifier or entrance()).process(records)
 

@@ -22,8 +22,8 @@ from refrain.schemas.journal import Asked, Passed, decode_event
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Match, Policy, Rule
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.topics import BY_NAME
-from refrain.streams.classify.reply_topic import ReplyTo
-from refrain.streams.classify.worker import OUT_BYTES_MAX, Classifier, Incarnations, check_topics, run_classify
+from refrain.streams.classify.reply_topic import ReplyTopics
+from refrain.streams.classify.worker import OUT_BYTES_MAX, ClassifyStep, Incarnations, check_topics, run_classify
 from refrain.streams.errors import ClusterFailed, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
@@ -105,11 +105,11 @@ class Entrance:
         self.metrics = Metrics()
         self.remembering = Remembering(self.embedder, 100, EmbeddingMetrics(self.metrics))
         self.in_force = None if policy is None else PolicyInForce(version=4, who="w", at_ms=0, policy=policy)
-        self.classifier = Classifier(
+        self.classifier = ClassifyStep(
             limits,
             Incarnations("requests-id", "journal-id"),
             self.remembering,
-            ReplyTo("refrain.", limits.reply_topics, partitions, lambda: 0),
+            ReplyTopics("refrain.", limits.reply_topics, partitions, lambda: 0),
             self.metrics,
         )
 

@@ -16,8 +16,8 @@ from refrain.schemas.control import PolicyInForce
 from refrain.schemas.journal import Asked, decode_event
 from refrain.schemas.policy import Policy
 from refrain.streams.classify.identity import NOT_CONTEXT
-from refrain.streams.classify.reply_topic import ReplyTo
-from refrain.streams.classify.worker import Classifier, Incarnations
+from refrain.streams.classify.reply_topic import ReplyTopics
+from refrain.streams.classify.worker import ClassifyStep, Incarnations
 from refrain.streams.kafka.interface import Record
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
@@ -74,16 +74,16 @@ class Reading(FreeEmbedder):
         return ()
 
 
-def entrance() -> Classifier:
+def entrance() -> ClassifyStep:
     metrics = Metrics()
     in_force = PolicyInForce(version=1, who="w", at_ms=0, policy=Policy(categories=POLICIES))
     embedder = Reading()
     assert embedder.identity == EMBEDDER
-    made = Classifier(
+    made = ClassifyStep(
         Classify(),
         Incarnations("r", "j"),
         Remembering(embedder, 100, EmbeddingMetrics(metrics)),
-        ReplyTo("refrain.", (), {"responses": 1}.get, lambda: 0),
+        ReplyTopics("refrain.", (), {"responses": 1}.get, lambda: 0),
         metrics,
     )
     made.follow(in_force)
