@@ -192,11 +192,11 @@ def _embedder(settings: Settings) -> Embedder:
 
 def _vectors(embedder: Embedder, examples: Sequence[Example]) -> list[Ints | None]:
     """The vectors of record, None for a text without one."""
-    from refrain.streams.models.embedder import of_record
+    from refrain.streams.models.embedder import vector_of_record
 
     texts = [example.text for example in examples]
     rows = [row for at in range(0, len(texts), BATCH) for row in embedder.embed(texts[at : at + BATCH])]
-    vectors = [of_record(row) for row in rows]
+    vectors = [vector_of_record(row) for row in rows]
     without = sum(vector is None for vector in vectors)
     if without:
         output.hint(f"{output.counted(without, 'text')} without a vector")
@@ -205,9 +205,9 @@ def _vectors(embedder: Embedder, examples: Sequence[Example]) -> list[Ints | Non
 
 def _figures(artefact: Artefact, embedder: Embedder, examples: Sequence[Example]) -> Figures:
     from refrain.ops.categories.figures import figures
-    from refrain.streams.models.category_classifier import Categories
+    from refrain.streams.models.category_classifier import CategoryClassifier
 
-    return figures(Categories(artefact), examples, _vectors(embedder, examples))
+    return figures(CategoryClassifier(artefact), examples, _vectors(embedder, examples))
 
 
 def _tell_made(artefact: Artefact, path: Path, figures: Figures | None, as_json: bool) -> None:

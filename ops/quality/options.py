@@ -95,7 +95,7 @@ def opinion_of(name: str | None, score_min: float, settings: Settings) -> Opinio
         return None
     from refrain.ops.quality.stages import Opinion
     from refrain.streams.models.loading import load_verifier
-    from refrain.streams.models.verifier import RememberingVerifier
+    from refrain.streams.models.verifier import CachingVerifier
 
     said = {"backend": "words"} if name == "words" else {"model": name}
     wanted = settings.verify.model_copy(update=said)
@@ -103,4 +103,4 @@ def opinion_of(name: str | None, score_min: float, settings: Settings) -> Opinio
         wanted = wanted.model_copy(update={"backend": "auto"})
     verifier = load_verifier(wanted, settings.state_dir / "models")
     assert verifier is not None, "one is named"
-    return Opinion(RememberingVerifier(verifier, wanted.remembered), score_min)
+    return Opinion(CachingVerifier(verifier, wanted.remembered), score_min)

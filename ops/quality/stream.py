@@ -35,7 +35,7 @@ from refrain.streams.messaging.ids import decision_id, decision_tag, wire_id
 from refrain.streams.messaging.routes import ShardRoute, decode_route
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.embedder import Embedder
-from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
+from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.settings import Classify
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.state import Shard
@@ -267,7 +267,7 @@ def _entrance(policy: Policy, embedder: Embedder, remembered: int) -> ClassifySt
     metrics = Metrics()
     in_force = PolicyInForce(version=0, who="evaluate", at_ms=0, policy=policy)
     nobody = ReplyTopics("", (), lambda topic: None, lambda: 0)
-    remembering = Remembering(embedder, remembered, EmbeddingMetrics(metrics))
+    remembering = EmbeddingCache(embedder, remembered, EmbeddingMetrics(metrics))
     entrance = ClassifyStep(Classify(), INCARNATIONS, remembering, nobody, metrics)
     entrance.follow(in_force)
     return entrance

@@ -18,7 +18,7 @@ from refrain.schemas.control import PolicyInForce
 from refrain.schemas.journal import Seen
 from refrain.schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy
 from refrain.streams.messaging.privacy import is_uncacheable
-from refrain.streams.models.category_classifier import Categories
+from refrain.streams.models.category_classifier import CategoryClassifier
 from refrain.streams.vectors import Ints, cosine, squared_norm
 
 Embed = Callable[[Sequence[str]], list[Ints | None]]
@@ -71,7 +71,9 @@ class Router:
     takes the place of the examples, but for those of `never` categories.
     """
 
-    def __init__(self, in_force: PolicyInForce, embed: Embed, embedder: str, trained: Categories | None = None) -> None:
+    def __init__(
+        self, in_force: PolicyInForce, embed: Embed, embedder: str, trained: CategoryClassifier | None = None
+    ) -> None:
         policy = self.policy = in_force.policy
         self.version = in_force.version
         rules = [_rule_of(number, policy) for number in range(len(policy.rules))]
@@ -115,9 +117,9 @@ class Router:
             return self._match_of(category, self._by_example)
         return self._match_of(self._classify(self._trained, vector), by)
 
-    def _classify(self, trained: Categories, vector: Ints) -> str:
+    def _classify(self, trained: CategoryClassifier, vector: Ints) -> str:
         """The category by the classifier. A `never` category needs no certainty: in doubt, a question is not stored."""
-        found = trained.find(vector)
+        found = trained.classify(vector)
         if is_uncacheable(self.policy, found.likeliest):
             return found.likeliest
         category = found.category or UNCATEGORISED

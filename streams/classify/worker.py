@@ -31,9 +31,9 @@ from refrain.streams.messaging.privacy import has_uncacheable
 from refrain.streams.messaging.responses import reply_of
 from refrain.streams.messaging.shards import shards_of
 from refrain.streams.metrics import Metrics
-from refrain.streams.models.category_classifier import Categories, load_categories
+from refrain.streams.models.category_classifier import CategoryClassifier, load_category_classifier
 from refrain.streams.models.embedder import Embedder
-from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
+from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.loading import load_embedder
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
@@ -89,10 +89,10 @@ class ClassifyStep(Step):
         self,
         settings: Classify,
         incarnations: Incarnations,
-        embedding_cache: Remembering,
+        embedding_cache: EmbeddingCache,
         reply_to: ReplyTopics,
         metrics: Metrics,
-        trained: Categories | None = None,
+        trained: CategoryClassifier | None = None,
     ) -> None:
         self._settings = settings
         self._incarnations = incarnations
@@ -265,10 +265,10 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     incarnations = check_topics(cluster)
     model = embedder or load_embedder(settings.embedding, settings.state_dir / "models")
     path = settings.classify.categories
-    trained = None if path is None else load_categories(path, model.identity)
+    trained = None if path is None else load_category_classifier(path, model.identity)
     # The first call of a model is slow; nobody should wait for it.
     model.embed(["What is ready now?"])
-    embedding_cache = Remembering(model, settings.embedding.remembered, EmbeddingMetrics(context.metrics))
+    embedding_cache = EmbeddingCache(model, settings.embedding.remembered, EmbeddingMetrics(context.metrics))
     reply_to = ReplyTopics(settings.prefix, settings.classify.reply_topics, partitions_of(cluster), context.now_ms)
     step = ClassifyStep(settings.classify, incarnations, embedding_cache, reply_to, context.metrics, trained)
     with policy_session(NAME, context) as session:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from refrain.streams.classify.exact_form import exact_form
 from refrain.streams.classify.framing import FramedQuestion, frame
 from refrain.streams.compare.parts import mean, split
-from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.vectors import Ints, quantise, similarity
 
 
@@ -71,7 +71,7 @@ def test_in_parts_a_text_is_near_itself_as_a_whole() -> None:
     parts = split(text, lambda piece: len(piece) <= 300, 32)
     assert parts is not None
     assert len(parts) > 4
-    embedder = FreeEmbedder()
+    embedder = HashingEmbedder()
     in_parts = mean(parts, [quantise(row) for row in embedder.embed(parts)])
     assert similarity(in_parts, quantise(embedder.embed([text])[0])) > 0.95
 

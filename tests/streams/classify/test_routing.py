@@ -10,20 +10,20 @@ from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
 from refrain.streams.classify.routing import Embed, Router, RoutingInput, all_text
 from refrain.streams.metrics import Metrics
-from refrain.streams.models.category_classifier import Categories
-from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
-from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.category_classifier import CategoryClassifier
+from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
+from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.vectors import Ints, quantise
 
 from tests.streams.models.made_categories import artefact, axis
 
 NEVER = CategoryPolicy(cache=Cacheable.NEVER)
-FREE = FreeEmbedder()
+FREE = HashingEmbedder()
 
 
 def router(policy: Policy, version: int = 12) -> Router:
     in_force = PolicyInForce(version=version, who="test", at_ms=0, policy=policy)
-    return Router(in_force, Remembering(FREE, 100, EmbeddingMetrics(Metrics())).vectors, FREE.identity)
+    return Router(in_force, EmbeddingCache(FREE, 100, EmbeddingMetrics(Metrics())).vectors, FREE.identity)
 
 
 def ask(question: str = "What is a list?", **more: Any) -> RoutingInput:
@@ -180,7 +180,7 @@ def test_a_body_that_says_nothing_is_read_without_complaint(body: dict[str, Any]
     assert all_text(body) == ""
 
 
-TRAINED = Categories(artefact())
+TRAINED = CategoryClassifier(artefact())
 """Knows chat, code and medical, along the first three axes."""
 OF_THREE = policy(chat=CategoryPolicy(), medical=NEVER)
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from refrain.streams.errors import WrongSetup
-from refrain.streams.models.category_artifact import Artefact, plane, read, read_file, rows_of, write
+from refrain.streams.models.category_artifact import Artefact, linear_map, read, read_file, rows_of, write
 
 from tests.streams.models.made_categories import DIM, NAMES, artefact
 
@@ -42,7 +42,7 @@ def test_the_version_changes_with_the_content() -> None:
 def test_weights_are_kept_to_a_part_in_thirty_thousand() -> None:
     weights = np.random.default_rng(3).normal(size=(4, DIM))
     weights[3] = 0
-    kept = plane(weights, np.zeros(4))
+    kept = linear_map(weights, np.zeros(4))
     again = rows_of(kept.rows, DIM) * np.array(kept.scales)[:, None]
     assert np.abs(again - weights).max() <= np.abs(weights).max() / 32_767
 
@@ -96,7 +96,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         {"categories": ("a", "a", "b")},
         {"category_of": (0, 1, 1)},
         {"category_of": (0, 1, 3)},
-        {"outside": plane(np.ones((2, DIM)), np.zeros(2))},
+        {"outside": linear_map(np.ones((2, DIM)), np.zeros(2))},
         {"dim": DIM + 1},
         {"floor": float("inf")},
     ],
