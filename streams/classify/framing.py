@@ -1,8 +1,7 @@
 """Frames a question for an embedder: the head that is embedded, and what of the text is not in its vector.
 
 A question is compared by a short head, and must be the same in all the rest: the more of two texts is the same, the
-less a vector shows of what is not, and the mean of their parts hides one instruction among many pages. An answer is
-only measured, and is embedded in parts, whose mean stands for the whole.
+less a vector shows of what is not, and the mean of their parts hides one instruction among many pages.
 """
 
 from __future__ import annotations

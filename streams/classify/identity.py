@@ -54,7 +54,7 @@ class Identity(NamedTuple):
     fields: dict[str, str]
     """8 hex digits a part of the context, so that a miss can name the parts that differ."""
     text_digest: str
-    """32 hex digits over the question's normal form, or over the last message when it is not comparable."""
+    """32 hex digits over the question's exact form, or over the last message when it is not comparable."""
 
 
 def question_of(body: Body) -> Question:

@@ -79,7 +79,7 @@ class ExpiringProducer:
             raise SendFailed(f"cannot produce to {name}: {problem}") from problem
 
     def _produce_batch(self, name: str, partition: int, group: Sequence[Outgoing], reports: _DeliveryReports) -> None:
-        """One call, one deadline. It takes no headers, which what goes to a shard has none of."""
+        """Produce a group in one call, with one deadline. It takes no headers; a shard's records have none."""
         messages: list[dict[str, Any]] = [{"value": record.value, "key": record.key} for record in group]
         self._producer.produce_batch(name, messages, partition=partition, on_delivery=reports.take)
         for message in messages:

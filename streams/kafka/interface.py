@@ -158,7 +158,7 @@ class Cluster(Protocol):
         *,
         stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Record]:
-        """All committed records from `start` to the end as it was when the scan began.
+        """Scan the committed records from `start` to the end as it was when the scan began.
 
         Waits for transactions that were open then. Ends early when `stop` says so.
         """
@@ -170,7 +170,7 @@ class Cluster(Protocol):
         """How long a compacted topic keeps tombstones (`delete.retention.ms`)."""
 
     def partitions(self, topic: str) -> int:
-        """How many partitions the topic has. Raises WrongSetup when it is missing."""
+        """The number of partitions of the topic. Raises WrongSetup when it is missing."""
 
     def topic_id(self, topic: str) -> str:
-        """The identity of this incarnation of the topic. Raises WrongSetup when it is missing."""
+        """The topic id: it names this incarnation of the topic. Raises WrongSetup when it is missing."""

@@ -93,7 +93,7 @@ class Commits:
             logger.info("commit kept for after the rebalance: %s", rebalance)
             return
         parts = {
-            p: _Part(shard, shard.next_offset, self.decisions.pop(p, []), self._reports.of(shard))
+            p: _Part(shard, shard.next_offset, self.decisions.pop(p, []), self._reports.report(shard))
             for p, shard in moved.items()
         }
         changes = {p: part.shard.begin_commit() for p, part in parts.items()}

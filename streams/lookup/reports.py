@@ -54,7 +54,7 @@ class CommitReports:
         offset, at_s = self._reported.get(shard.partition, (-1, float("-inf")))
         return shard.next_offset != offset and self._elapsed_s() - at_s >= STATS_INTERVAL_S
 
-    def of(self, shard: Shard) -> ShardReport:
+    def report(self, shard: Shard) -> ShardReport:
         """The report of the shard for the next commit."""
         control = shard.highwater.get(CONTROL, -1)
         records = []

@@ -52,7 +52,7 @@ class LinearScorer:
         self._scales = np.array(linear_map.scales)
         self._biases = np.array(linear_map.biases)
 
-    def of(self, vector: Array, length: float) -> Array:
+    def scores(self, vector: Array, length: float) -> Array:
         """The scores (n,). Sums of products of 16-bit integers are exact in float64."""
         values: Array = (self._rows @ vector) * self._scales / length + self._biases
         return values
@@ -75,7 +75,7 @@ class CategoryClassifier:
     def classify(self, vector: Ints) -> Classification:
         """Classify a vector of record (dim)."""
         wide, length = vector.astype(np.float64), math.sqrt(squared_norm(vector))
-        logits = self._labels.of(wide, length)
+        logits = self._labels.scores(wide, length)
         most = float(logits.max())
         shares = [math.exp(value - most) for value in logits.tolist()]
         sums = [math.fsum(shares[label] for label in members) for members in self._members]
@@ -83,7 +83,7 @@ class CategoryClassifier:
         signals = Signals(
             energy=most + math.log(math.fsum(shares)),
             nearest=float((self._landmarks @ wide / self._lengths).max()) / length,
-            outside=0.0 if self._outside is None else float(self._outside.of(wide, length)[0]),
+            outside=0.0 if self._outside is None else float(self._outside.scores(wide, length)[0]),
         )
         blend = self.artefact.blend
         blended = math.fsum(

@@ -62,7 +62,7 @@ class Delivery:
         """Remember that an earlier worker answered whoever waited for this forward."""
         self._answered.add(forward_id)
 
-    def of(self, record: Record, route: ShardRoute | DirectRoute, completion: Completion) -> list[Outgoing]:
+    def deliver(self, record: Record, route: ShardRoute | DirectRoute, completion: Completion) -> list[Outgoing]:
         """The records by which a completion is delivered; `record` holds it."""
         if isinstance(route, DirectRoute):
             return self._to_requester(record, route, completion)
@@ -75,7 +75,7 @@ class Delivery:
             return self._to_shard(record, route, completion)
         return self._drop() if seen else self._withhold(record, route, completion)
 
-    def of_unreadable(
+    def deliver_unreadable(
         self, record: Record, refusal: Refusal, envelope: Envelope, route: ShardRoute | DirectRoute
     ) -> list[Outgoing]:
         """Dead-letter a completion that cannot be decoded, and tell whoever waits that it failed."""
@@ -83,9 +83,9 @@ class Delivery:
         letter = self._dead_letter(record, refusal, with_text=with_text)
         if isinstance(route, ShardRoute) and self._journal.wrong_shard(route.incarnation, route.partition) is not None:
             return [letter]
-        return [letter, *self.of(record, route, failed_completion(envelope, refusal))]
+        return [letter, *self.deliver(record, route, failed_completion(envelope, refusal))]
 
-    def rejected(self, record: Record, refusal: Refusal) -> Outgoing:
+    def dead_letter(self, record: Record, refusal: Refusal) -> Outgoing:
         """Dead-letter a completion that nobody waits for, with its text unless some category is `never`."""
         return self._dead_letter(record, refusal, with_text=not has_uncacheable(self.policy))
 

@@ -76,16 +76,16 @@ class PopulateStep(Step):
         try:
             route = decode_route(completion.route, completion.forward_id)
         except Refusal as refusal:
-            return [self._delivery.rejected(record, refusal)]
-        return self._delivery.of(record, route, completion)
+            return [self._delivery.dead_letter(record, refusal)]
+        return self._delivery.deliver(record, route, completion)
 
     def _unreadable(self, record: Record, refusal: Refusal) -> list[Outgoing]:
         """Dead-letter the record; when its envelope can be read, a failure goes to whoever waits."""
         envelope = envelope_of(record.value)
         route = None if envelope is None else _route_of(envelope)
         if envelope is None or route is None:
-            return [self._delivery.rejected(record, refusal)]
-        return self._delivery.of_unreadable(record, refusal, envelope, route)
+            return [self._delivery.dead_letter(record, refusal)]
+        return self._delivery.deliver_unreadable(record, refusal, envelope, route)
 
 
 class _DeliveredHistory:

@@ -60,7 +60,7 @@ def run_upstream(
     WrongSetup for settings or topics that are not as needed, ClusterFailed when the broker fails.
     """
     require_topics(context.cluster, NAME)
-    worker = Worker(context, make_model or model_of(context.settings, context.now_ms), bounds)
+    worker = UpstreamWorker(context, make_model or model_of(context.settings, context.now_ms), bounds)
     try:
         while not context.stop():
             worker.turn()
@@ -94,7 +94,7 @@ class _OpenForward:
     """Whether its call is under way: it waits in the queue otherwise."""
 
 
-class Worker:
+class UpstreamWorker:
     """The connector, and its consumer's rebalance listener. All but what `Calls` calls runs on one thread."""
 
     def __init__(self, context: WorkerContext, make_model: Callable[[], Model], bounds: Bounds) -> None:

@@ -44,7 +44,7 @@ from refrain.streams.upstream.worker import run_upstream
 from refrain.streams.verify.worker import run_verify
 
 from tests.streams.adapt.made_app import App
-from tests.streams.kafka.recording import RecordingLog
+from tests.streams.kafka.recording import RecordingCluster
 from tests.streams.shard.journal import Journal, near, vector
 
 WAIT_S = 20.0
@@ -65,7 +65,7 @@ class World:
         ticks = itertools.count(NOW_MS, 50)
         self.now_ms: Callable[[], int] = lambda: next(ticks)
         self.cluster = MemoryCluster(lambda: NOW_MS, {topic.name: min(topic.partitions, 2) for topic in TOPICS})
-        self.seen = RecordingLog(self.cluster)
+        self.seen = RecordingCluster(self.cluster)
         self.settings = Settings(
             state_dir=state_dir,
             embedding=Embedding(backend="free"),

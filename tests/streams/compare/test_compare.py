@@ -226,7 +226,7 @@ def ended(cluster: MemoryCluster, count: int) -> Callable[[], bool]:
     return lambda: len(cluster.records("comparisons")) >= count
 
 
-def test_a_worker_compares_and_keeps_its_position(metrics: Metrics) -> None:
+def test_a_worker_compares_and_commits_its_offset(metrics: Metrics) -> None:
     cluster = MemoryCluster(lambda: 5)
     ids = [f"{number}-0-t" for number in range(2 * BATCH_MAX)]
     cluster.append([Outgoing("observations", id_.encode(), observed(RESET, id_, id_=id_).encode()) for id_ in ids])

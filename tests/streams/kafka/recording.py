@@ -19,7 +19,7 @@ from refrain.streams.kafka.interface import (
 )
 
 
-class RecordingLog:
+class RecordingCluster:
     """Passes everything on; topics outside the table (those that begin with `/`) are not noted."""
 
     def __init__(self, inner: Cluster) -> None:
@@ -80,7 +80,7 @@ class RecordingLog:
 class RecordingWriter:
     """Notes what it sends."""
 
-    def __init__(self, cluster: RecordingLog, inner: Producer) -> None:
+    def __init__(self, cluster: RecordingCluster, inner: Producer) -> None:
         self._cluster, self._inner = cluster, inner
 
     def send(self, records: Sequence[Outgoing]) -> None:
@@ -94,7 +94,7 @@ class RecordingWriter:
 class RecordingTransactions:
     """Notes what it writes in transactions."""
 
-    def __init__(self, cluster: RecordingLog, inner: TransactionalProducer) -> None:
+    def __init__(self, cluster: RecordingCluster, inner: TransactionalProducer) -> None:
         self._cluster, self._inner = cluster, inner
 
     def transact(

@@ -358,7 +358,7 @@ def test_a_worker_acknowledges_the_policy_and_withholds_by_it() -> None:
     assert Acknowledgement.decode(said.value or b"").version == 7
 
 
-def test_a_worker_carries_completions_and_keeps_its_position() -> None:
+def test_a_worker_carries_completions_and_commits_its_offset() -> None:
     cluster = MemoryCluster(lambda: 5)
     route = encode_route(ShardRoute(forward_id="f", incarnation=cluster.topic_id("journal"), partition=9))
     cluster.append([Outgoing("completions", b"f", completion(route, {"a": 1})), Outgoing("completions", b"g", b"junk")])

@@ -27,20 +27,20 @@ def play(offsets: PartitionOffsets, start: int, steps: Steps) -> set[int]:
     return set(still_open)
 
 
-def taken_again(position: OffsetAndMetadata, end: int) -> set[int]:
-    after = PartitionOffsets(position)
-    return {offset for offset in range(position.next_offset, end) if after.take(offset)}
+def taken_again(committed: OffsetAndMetadata, end: int) -> set[int]:
+    after = PartitionOffsets(committed)
+    return {offset for offset in range(committed.next_offset, end) if after.take(offset)}
 
 
 @given(STEPS)
 def test_a_restart_calls_what_was_open_and_nothing_else(steps: Steps) -> None:
     offsets = PartitionOffsets(OffsetAndMetadata(0))
     still_open = play(offsets, 0, steps)
-    position = offsets.to_commit()
+    committed = offsets.to_commit()
     assert set(offsets.open) == still_open
-    assert position.next_offset == min(still_open, default=position.next_offset)
-    end = position.next_offset + offsets.span
-    assert taken_again(position, end) == still_open
+    assert committed.next_offset == min(still_open, default=committed.next_offset)
+    end = committed.next_offset + offsets.span
+    assert taken_again(committed, end) == still_open
 
 
 @given(STEPS, STEPS)
@@ -61,7 +61,7 @@ def test_a_restart_that_read_only_part_of_it_loses_nothing(first: Steps, second:
     assert taken_again(half.to_commit(), end) == still_open
 
 
-def test_the_note_of_the_longest_span_fits_whatever_is_open() -> None:
+def test_the_bitmap_of_the_longest_span_fits_whatever_is_open() -> None:
     draw = random.Random(5)
     offsets = PartitionOffsets(OffsetAndMetadata(1_000_000))
     for offset in range(1_000_000, 1_000_000 + SPAN_MAX + 1_000):
@@ -69,12 +69,12 @@ def test_the_note_of_the_longest_span_fits_whatever_is_open() -> None:
     for offset in range(1_000_001, 1_000_000 + SPAN_MAX + 1_000):
         if draw.random() < 0.5:
             offsets.done(offset)
-    position = offsets.to_commit()
-    assert len(position.metadata) <= METADATA_CHARS_MAX
-    assert taken_again(position, 1_000_000 + SPAN_MAX + 1_000) == set(offsets.open)
+    committed = offsets.to_commit()
+    assert len(committed.metadata) <= METADATA_CHARS_MAX
+    assert taken_again(committed, 1_000_000 + SPAN_MAX + 1_000) == set(offsets.open)
 
 
-def test_a_note_that_does_not_fit_leaves_its_end_out() -> None:
+def test_a_bitmap_that_does_not_fit_leaves_its_end_out() -> None:
     draw = random.Random(5)
     offsets = PartitionOffsets(OffsetAndMetadata(0))
     for offset in range(5 * SPAN_MAX):
@@ -82,9 +82,9 @@ def test_a_note_that_does_not_fit_leaves_its_end_out() -> None:
     for offset in range(1, 5 * SPAN_MAX):
         if draw.random() < 0.5:
             offsets.done(offset)
-    position = offsets.to_commit()
-    assert 0 < len(position.metadata) <= METADATA_CHARS_MAX
-    again = taken_again(position, 5 * SPAN_MAX)
+    committed = offsets.to_commit()
+    assert 0 < len(committed.metadata) <= METADATA_CHARS_MAX
+    again = taken_again(committed, 5 * SPAN_MAX)
     assert again >= set(offsets.open)
     assert len(again) < 5 * SPAN_MAX
 
@@ -101,7 +101,7 @@ def test_what_was_cut_from_the_topic_is_forgotten() -> None:
     assert after.to_commit() == OffsetAndMetadata(51, "")
 
 
-def test_a_position_without_open_calls_needs_no_note() -> None:
+def test_an_offset_without_open_calls_needs_no_metadata() -> None:
     offsets = PartitionOffsets(OffsetAndMetadata(4))
     assert offsets.take(4)
     offsets.done(4)
@@ -109,6 +109,6 @@ def test_a_position_without_open_calls_needs_no_note() -> None:
 
 
 @given(st.text(max_size=50))
-def test_a_note_that_is_not_ours_is_no_note(text: str) -> None:
+def test_metadata_of_others_is_no_bitmap(text: str) -> None:
     assert decode_bitmap(OffsetAndMetadata(3, text)) == set()
     assert decode_bitmap(OffsetAndMetadata(3, "1:" + text)) == set()

@@ -194,7 +194,7 @@ def raised(cluster: MemoryCluster, count: int) -> list[str]:
     return ids
 
 
-def test_a_worker_gives_opinions_and_keeps_its_position(metrics: Metrics) -> None:
+def test_a_worker_gives_opinions_and_commits_its_offset(metrics: Metrics) -> None:
     cluster = MemoryCluster(lambda: NOW_MS)
     ids = raised(cluster, 2 * BATCH_MAX)
     assert run(cluster, Settings(), metrics, lambda: len(cluster.records("journal")) >= len(ids), Counting())
