@@ -58,7 +58,7 @@ def simulate(body: dict[str, Any], identity: str, created_s: int, settings: Upst
     draw = random.Random(f"{settings.seed}/{identity}")
     fails = draw.random() < settings.failure_rate
     latency_s = settings.latency_median_ms / 1_000 * math.exp(settings.latency_sigma * draw.gauss(0.0, 1.0))
-    question = question_of(body)
+    question = last_user_text(body)
     asked = _asked(body, question)
     if "slow" in asked:
         latency_s = SLOW_S
@@ -73,7 +73,7 @@ def simulate(body: dict[str, Any], identity: str, created_s: int, settings: Upst
     return SimulatedCall(latency_s, Answer(body=completion))
 
 
-def question_of(body: dict[str, Any]) -> str:
+def last_user_text(body: dict[str, Any]) -> str:
     """The text of the last user message, empty when there is none."""
     messages = body.get("messages")
     for message in reversed(messages if isinstance(messages, list) else []):
