@@ -88,7 +88,7 @@ def train(
     from refrain.ops.categories.examples import digest, unique
     from refrain.ops.categories.train import material
     from refrain.ops.categories.train import train as trained
-    from refrain.streams.models.category_artifact import write
+    from refrain.streams.models.category_artifact import encode_artefact
 
     taken = _read(examples, text, category, label, split, outside_when)
     given = unique([*_part(taken, train_on, split, examples), *_outside(outside, text)])
@@ -99,7 +99,7 @@ def train(
     found = material([vector for _, vector in kept], [example for example, _ in kept])
     artefact = trained(found, embedder.identity, digest([example for example, _ in kept]), keep, output.hint)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(write(artefact))
+    out.write_bytes(encode_artefact(artefact))
     figures = _figures(artefact, embedder, validate) if validate else None
     _tell_made(artefact, out, figures, as_json)
 
@@ -130,10 +130,10 @@ def measure(
     refrain categories test --artefact categories.json --examples queries.jsonl.gz --category domain --split split
     --validation val --validation oos_val --json
     """
-    from refrain.streams.models.category_artifact import read_file
+    from refrain.streams.models.category_artifact import read_artefact
     from refrain.streams.models.category_classifier import check_embedder
 
-    held = read_file(artefact)
+    held = read_artefact(artefact)
     taken = _read(examples, text, category, None, split, outside_when)
     asked = [*_part(taken, validation, split, examples), *_outside(outside, text)]
     embedder = _embedder(settings_of(context))

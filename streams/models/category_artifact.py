@@ -122,12 +122,12 @@ def seal(content: dict[str, Any]) -> Artefact:
     return unnamed.model_copy(update={"version": _version(unnamed)})
 
 
-def write(artefact: Artefact) -> bytes:
+def encode_artefact(artefact: Artefact) -> bytes:
     """Encode an artefact as the bytes of its file; the same for the same artefact."""
     return json.dumps(artefact.model_dump(mode="json"), indent=1).encode() + b"\n"
 
 
-def read(data: bytes, source: str) -> Artefact:
+def decode_artefact(data: bytes, source: str) -> Artefact:
     """Decode an artefact. Raises WrongSetup, naming `source`, when it is damaged or of a newer Refrain."""
     try:
         parsed = json.loads(data)
@@ -151,13 +151,13 @@ def read(data: bytes, source: str) -> Artefact:
     return artefact
 
 
-def read_file(path: Path) -> Artefact:
+def read_artefact(path: Path) -> Artefact:
     """Read the artefact of a file. Raises WrongSetup when there is none."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise WrongSetup(f"the artefact {path} cannot be read ({error.strerror}): {TRAIN_AGAIN}") from error
-    return read(data, str(path))
+    return decode_artefact(data, str(path))
 
 
 def linear_map(weights: npt.NDArray[np.float64], biases: npt.NDArray[np.float64]) -> LinearMap:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from refrain.streams.errors import WrongSetup
-from refrain.streams.models.category_artifact import TRAIN_AGAIN, Artefact, LinearMap, read_file, rows_of
+from refrain.streams.models.category_artifact import TRAIN_AGAIN, Artefact, LinearMap, read_artefact, rows_of
 from refrain.streams.vectors import Ints, squared_norm
 
 PLACES = 6
@@ -103,7 +103,7 @@ def load_category_classifier(path: Path, embedder: str) -> CategoryClassifier:
 
     Raises WrongSetup when the file is missing, damaged, of a newer Refrain, or made for another embedder.
     """
-    artefact = read_file(path)
+    artefact = read_artefact(path)
     check_embedder(artefact, embedder, str(path))
     return CategoryClassifier(artefact)
 
