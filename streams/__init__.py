@@ -1,1 +1,1 @@
-"""The stream processors and the shard. Nothing here reads the environment or the clock by itself."""
+"""Refrain's stream processors and the shard. Nothing here reads the environment or the clock by itself."""

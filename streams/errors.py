@@ -1,4 +1,4 @@
-"""What can go wrong, and what to do about it.
+"""The errors that Refrain raises, each with what to do about it.
 
 RefrainError
 ├── Refusal               one message cannot be taken: it goes to dead-letters or is answered with an error
@@ -6,14 +6,14 @@ RefrainError
 │   └── Forbidden         the cluster's ACLs do not allow it: grant what `refrain topics acls` prints
 ├── BadInput              a file that was given to a command cannot be taken
 ├── CommandRefused        govern did not take a command
-├── ClusterFailed             the broker did not take or give what it should
+├── ClusterFailed         the broker did not take or give what it should
 │   ├── Unreachable       no broker answers at the address
 │   ├── SendFailed        a record was not acknowledged
-│   │   └── DeliveryExpired        records were not written in time, and will not be: they are made again
-│   ├── Rebalanced        a commit met a rebalance: abort, keep the overlay, retry after it
+│   │   └── DeliveryExpired   records were not written in time, and will not be: they are made again
+│   ├── Rebalanced        a commit met a rebalance: abort, keep the uncommitted changes, retry after it
 │   ├── Fenced            another worker owns what this one held
 │   └── OffsetLost        the record to go on from is not in the topic any more
-├── ShardBroken            a decided change could not be applied: the worker stops and restores the shard
+├── ShardBroken           a decided change could not be applied: the worker stops and restores the shard
 ├── StoreDamaged          a local store cannot be read: it is deleted and restored
 └── JournalUnreadable     a journal record of an unknown version: its partition halts until an upgrade
 """
@@ -108,7 +108,7 @@ class SendFailed(ClusterFailed):
 
 
 class DeliveryExpired(SendFailed):
-    """Records were not written in time and are dropped: what they were made of is worked again, by the policy now."""
+    """Records were not written in time and are dropped: their batch is processed again, by the policy now."""
 
 
 class Rebalanced(ClusterFailed):

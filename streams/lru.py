@@ -1,4 +1,4 @@
-"""What was seen lately, in bounded room."""
+"""Least-recently-used caches: of values by key, and of ids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ IDS_MAX = 100_000
 
 
 class LruCache(Generic[K, V]):
-    """The last `room` values that were put, those got last kept longest."""
+    """An LRU cache of at most `room` values."""
 
     def __init__(self, room: int) -> None:
         self._values: OrderedDict[K, V] = OrderedDict()
@@ -28,27 +28,27 @@ class LruCache(Generic[K, V]):
         return True
 
     def get(self, key: K) -> V | None:
-        """The value of a key, None when it is not kept."""
+        """The cached value of a key, None without one; the key is used now."""
         return self._values[key] if key in self else None
 
     def put(self, key: K, value: V) -> None:
-        """Keep a value; the oldest goes when there is no more room."""
+        """Cache a value; evicts the least recently used one when there is no more room."""
         self._values[key] = value
         self._values.move_to_end(key)
         if len(self._values) > self._room:
             self._values.popitem(last=False)
 
     def drop(self, key: K) -> None:
-        """Keep it no longer, if it is kept."""
+        """Remove a key, if it is cached."""
         self._values.pop(key, None)
 
     def clear(self) -> None:
-        """Keep nothing."""
+        """Remove every key."""
         self._values.clear()
 
 
 class RecentIds:
-    """The last `ids_max` ids that were added, those looked up last kept longest."""
+    """An LRU set of at most `ids_max` ids, to recognise repeats by; a look-up counts as a use."""
 
     def __init__(self, ids_max: int = IDS_MAX) -> None:
         self._ids: LruCache[str, None] = LruCache(ids_max)
@@ -57,5 +57,5 @@ class RecentIds:
         return name in self._ids
 
     def add(self, name: str) -> None:
-        """Remember an id; the oldest goes when there is no more room."""
+        """Add an id; evicts the least recently used one when there is no more room."""
         self._ids.put(name, None)

@@ -1,6 +1,6 @@
-"""What every worker counts, for Prometheus. One object a worker, on a registry of its own.
+"""Metrics that every worker has, for Prometheus. One object a worker, on a registry of its own.
 
-What one processor alone counts stands with it, on the same registry: its /metrics has nothing of the others.
+The metrics of one processor stand in its folder, on the same registry: its /metrics has nothing of the others.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Metrics:
         )
 
     def count_sent(self, processor: str, records: Iterable[Outgoing]) -> None:
-        """Count what a processor has written, topic by topic."""
+        """Count the records that a processor has produced, topic by topic."""
         for topic, number in Counted(record.topic for record in records).items():
             self.sent.labels(processor, topic).inc(number)
 
 
 def policy_version(metrics: Metrics) -> Gauge:
-    """Register the version of the policy in use, for a processor that acts by one."""
+    """Register the gauge of the policy version in use, for a processor that acts by one."""
     return Gauge("refrain_policy_version", "Version of the policy in use", registry=metrics.registry)

@@ -53,7 +53,7 @@ class Classify(SettingsGroup):
 
 
 class Lookup(SettingsGroup):
-    """How a lookup worker batches and commits."""
+    """Batches and commits of a lookup worker."""
 
     batch_max: Annotated[int, Field(ge=1, le=10_000)] = 500
     commit_interval_ms: Annotated[int, Field(ge=1)] = 100
@@ -93,7 +93,7 @@ class Adapt(SettingsGroup):
 
 
 class Verify(SettingsGroup):
-    """Second opinions for categories with `verify`. Without a model, and without `words`, none is given."""
+    """The verifier, for categories with `verify`. Without a model, and without backend `words`, there is none."""
 
     backend: Literal["auto", "onnx", "torch", "words"] = "auto"
     """auto: ONNX when installed, else PyTorch; `words` needs no model, and tells apart by words alone."""

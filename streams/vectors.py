@@ -19,7 +19,7 @@ PLACES = 6
 
 
 def quantise(vector: npt.NDArray[Any]) -> Ints:
-    """A vector (dim) as its vector of record (dim, int16).
+    """Quantise a vector (dim) to its vector of record (dim, int16).
 
     Raises ValueError for a vector that is not finite or has no length.
     """
@@ -32,17 +32,17 @@ def quantise(vector: npt.NDArray[Any]) -> Ints:
 
 
 def encode(ints: Ints) -> str:
-    """Base64 of the little-endian integers."""
+    """Encode a vector of record as base64 of its little-endian integers."""
     return base64.b64encode(ints.astype("<i2", copy=False).tobytes()).decode("ascii")
 
 
 def decode(text: str) -> Ints:
-    """The integers of `encode`. Raises ValueError for text that is not theirs."""
+    """Decode a vector of record from base64. Raises ValueError for text that is not theirs."""
     return np.frombuffer(binascii.a2b_base64(text, strict_mode=True), dtype="<i2")
 
 
 def squared_norm(ints: Ints) -> int:
-    """The squared length in integers."""
+    """The squared norm of a vector of record, an exact integer."""
     wide = ints.astype(np.int64)
     return int(np.dot(wide, wide))
 

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from refrain.ops.cluster.connection import client, create_client, missing, unreachable
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
-from refrain.streams.kafka.producer_config import producer_config
+from refrain.streams.kafka.config import producer_config
 
 if TYPE_CHECKING:
     from refrain.streams.settings import Settings

@@ -87,7 +87,7 @@ def train(
     """
     from refrain.ops.categories.examples import digest, unique
     from refrain.ops.categories.train import build_artefact, material
-    from refrain.streams.models.category_artifact import write
+    from refrain.streams.models.category_artifact import encode_artefact
 
     taken = _read(examples, text, category, label, split, outside_when)
     given = unique([*_part(taken, train_on, split, examples), *_outside(outside, text)])
@@ -98,7 +98,7 @@ def train(
     found = material([vector for _, vector in kept], [example for example, _ in kept])
     artefact = build_artefact(found, embedder.identity, digest([example for example, _ in kept]), keep, output.hint)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(write(artefact))
+    out.write_bytes(encode_artefact(artefact))
     figures = _figures(artefact, embedder, validate) if validate else None
     _print_trained(artefact, out, figures, as_json)
 
@@ -129,10 +129,10 @@ def measure(
     refrain categories test --artefact categories.json --examples queries.jsonl.gz --category domain --split split
     --validation val --validation oos_val --json
     """
-    from refrain.streams.models.category_artifact import read_file
+    from refrain.streams.models.category_artifact import read_artefact
     from refrain.streams.models.category_classifier import check_embedder
 
-    held = read_file(artefact)
+    held = read_artefact(artefact)
     taken = _read(examples, text, category, None, split, outside_when)
     asked = [*_part(taken, validation, split, examples), *_outside(outside, text)]
     embedder = _embedder(settings_of(context))
@@ -191,11 +191,11 @@ def _embedder(settings: Settings) -> Embedder:
 
 def _vectors(embedder: Embedder, examples: Sequence[Example]) -> list[Ints | None]:
     """The vectors of record, None for a text without one."""
-    from refrain.streams.models.embedder import of_record
+    from refrain.streams.models.embedder import vector_of_record
 
     texts = [example.text for example in examples]
     rows = [row for at in range(0, len(texts), BATCH) for row in embedder.embed(texts[at : at + BATCH])]
-    vectors = [of_record(row) for row in rows]
+    vectors = [vector_of_record(row) for row in rows]
     without = sum(vector is None for vector in vectors)
     if without:
         output.hint(f"{output.counted(without, 'text')} without a vector")
@@ -204,9 +204,9 @@ def _vectors(embedder: Embedder, examples: Sequence[Example]) -> list[Ints | Non
 
 def _figures(artefact: Artefact, embedder: Embedder, examples: Sequence[Example]) -> ClassifierFigures:
     from refrain.ops.categories.figures import figures
-    from refrain.streams.models.category_classifier import Categories
+    from refrain.streams.models.category_classifier import CategoryClassifier
 
-    return figures(Categories(artefact), examples, _vectors(embedder, examples))
+    return figures(CategoryClassifier(artefact), examples, _vectors(embedder, examples))
 
 
 def _print_trained(artefact: Artefact, path: Path, figures: ClassifierFigures | None, as_json: bool) -> None:

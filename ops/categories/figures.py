@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from refrain.ops.categories.examples import Example
 from refrain.ops.data.intervals import CONFIDENCE, Share, share
 from refrain.schemas.policy import UNCATEGORISED
-from refrain.streams.models.category_classifier import Categories
+from refrain.streams.models.category_classifier import CategoryClassifier
 from refrain.streams.vectors import Ints
 
 TITLES = {
@@ -44,12 +44,14 @@ class ClassifierFigures(NamedTuple):
         return {**shares, "confidence": CONFIDENCE, "confusion": self.confusion}
 
 
-def figures(categories: Categories, examples: Sequence[Example], vectors: Sequence[Ints | None]) -> ClassifierFigures:
+def figures(
+    categories: CategoryClassifier, examples: Sequence[Example], vectors: Sequence[Ints | None]
+) -> ClassifierFigures:
     """Evaluate the classifier on examples. A text without a vector is uncategorised."""
     confusion: dict[str, Counter[str]] = {}
     likeliest_right = 0
     for example, vector in zip(examples, vectors, strict=True):
-        found = None if vector is None else categories.find(vector)
+        found = None if vector is None else categories.classify(vector)
         name = UNCATEGORISED if found is None or found.category is None else found.category
         confusion.setdefault(example.category or UNCATEGORISED, Counter())[name] += 1
         likeliest_right += found is not None and found.likeliest == example.category

@@ -16,7 +16,7 @@ from refrain.ops.categories.examples import Example
 from refrain.ops.categories.floor import Floor, area, floor_for
 from refrain.ops.terminal import output
 from refrain.streams.errors import BadInput
-from refrain.streams.models.category_artifact import Artefact, Blend, Made, plane, seal
+from refrain.streams.models.category_artifact import Artefact, Blend, TrainingRecord, linear_map, seal
 from refrain.streams.vectors import Ints, encode, quantise
 
 FOLDS = 5
@@ -245,13 +245,13 @@ def _artefact(
         "embedder": embedder,
         "dim": found.vectors.shape[1],
         "categories": found.categories,
-        "labels": plane(fitted.weights, fitted.biases),
+        "labels": linear_map(fitted.weights, fitted.biases),
         "category_of": tuple(found.category_of.tolist()),
         "landmarks": encode(np.array([quantise(row) for row in fitted.landmarks])),
-        "outside": None if fitted.line is None else plane(fitted.line[0][None, :], np.array([fitted.line[1]])),
+        "outside": None if fitted.line is None else linear_map(fitted.line[0][None, :], np.array([fitted.line[1]])),
         "blend": blend,
         "floor": floor.score,
-        "made": Made(
+        "made": TrainingRecord(
             examples_sha256=examples_sha256,
             examples={name: counts[at] for at, name in enumerate(found.categories)},
             outside=int((~found.inside).sum()),

@@ -13,8 +13,8 @@ from refrain.ops.control.acknowledged import Acknowledged, GroupProgress, Progre
 from refrain.schemas.control import Given, PolicyInForce, SetPolicy
 from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_REASON, HEADER_TOPIC
 from refrain.streams.errors import ClusterFailed, CommandRefused, SendFailed
-from refrain.streams.kafka.authorization import forbidden
 from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.faults import forbidden
 from refrain.streams.runtime.policy_follower import PolicyWatch
 
 if TYPE_CHECKING:

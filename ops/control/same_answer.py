@@ -13,7 +13,7 @@ from refrain.schemas.journal import Answered, decode_event
 from refrain.schemas.responses import Outcome
 from refrain.streams.govern.decision_search import DecisionSearch
 from refrain.streams.kafka.interface import Cluster, Record
-from refrain.streams.messaging.ids import place_of, wire_id
+from refrain.streams.messaging.ids import parse_entry_id, wire_id
 
 DECISIONS = "decisions"
 JOURNAL = "journal"
@@ -40,7 +40,7 @@ def find_decision(cluster: Cluster, decision_id: str, now_ms: Callable[[], int])
     Waits a moment for one that was answered and is not recorded yet.
     """
     search = DecisionSearch(cluster, decision_id, now_ms)
-    while not search.further():
+    while not search.search_chunk():
         time.sleep(LOOK_S)
     return search.found
 
@@ -76,7 +76,7 @@ def by_time(decisions: Iterable[Decision]) -> list[Decision]:
 
 def _forward_of(cluster: Cluster, entry_id: str) -> str | None:
     """The forward that brought an entry: the journal record that admitted it stands at the entry's number."""
-    place = place_of(entry_id)
+    place = parse_entry_id(entry_id)
     if place is None or not place.is_of(cluster.topic_id(JOURNAL)) or place.partition not in cluster.ends(JOURNAL):
         return None
     for record in cluster.scan(JOURNAL, place.partition, place.offset):

@@ -95,7 +95,7 @@ def verifier_of(name: str | None, score_min: float, settings: Settings) -> Thres
         return None
     from refrain.ops.quality.stages import ThresholdVerifier
     from refrain.streams.models.loading import load_verifier
-    from refrain.streams.models.verifier import RememberingVerifier
+    from refrain.streams.models.verifier import CachingVerifier
 
     said = {"backend": "words"} if name == "words" else {"model": name}
     wanted = settings.verify.model_copy(update=said)
@@ -103,4 +103,4 @@ def verifier_of(name: str | None, score_min: float, settings: Settings) -> Thres
         wanted = wanted.model_copy(update={"backend": "auto"})
     verifier = load_verifier(wanted, settings.state_dir / "models")
     assert verifier is not None, "one is named"
-    return ThresholdVerifier(RememberingVerifier(verifier, wanted.remembered), score_min)
+    return ThresholdVerifier(CachingVerifier(verifier, wanted.remembered), score_min)

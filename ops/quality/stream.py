@@ -28,14 +28,14 @@ from refrain.schemas.journal import Answered, PolicySet, Verified
 from refrain.schemas.policy import UNCATEGORISED, CategoryPolicy, Limits, Policy, Quota
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Outcome
-from refrain.streams.classify.reply_topic import ReplyTo
-from refrain.streams.classify.worker import Classifier, Incarnations
+from refrain.streams.classify.reply_topic import ReplyTopics
+from refrain.streams.classify.worker import ClassifyStep, Incarnations
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.ids import decision_id, decision_tag, wire_id
 from refrain.streams.messaging.routes import ShardRoute, decode_route
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.embedder import Embedder
-from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
+from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.settings import Classify
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.state import Shard
@@ -263,11 +263,11 @@ def _completion(answer: str) -> str:
     return json.dumps({"model": MODEL, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
 
 
-def _entrance(policy: Policy, embedder: Embedder, remembered: int) -> Classifier:
+def _entrance(policy: Policy, embedder: Embedder, remembered: int) -> ClassifyStep:
     metrics = Metrics()
     in_force = PolicyInForce(version=0, who="evaluate", at_ms=0, policy=policy)
-    nobody = ReplyTo("", (), lambda topic: None, lambda: 0)
-    remembering = Remembering(embedder, remembered, EmbeddingMetrics(metrics))
-    entrance = Classifier(Classify(), INCARNATIONS, remembering, nobody, metrics)
+    nobody = ReplyTopics("", (), lambda topic: None, lambda: 0)
+    remembering = EmbeddingCache(embedder, remembered, EmbeddingMetrics(metrics))
+    entrance = ClassifyStep(Classify(), INCARNATIONS, remembering, nobody, metrics)
     entrance.follow(in_force)
     return entrance

@@ -1,1 +1,1 @@
-"""The load of models, smoothed over a window (Faust)."""
+"""adapt: the load of models, smoothed over a window (Faust)."""

@@ -1,4 +1,4 @@
-"""A Faust app on the cluster of the settings: its connection, its limits, and what it must not do."""
+"""Makes the Faust app on the cluster of the settings: connection, limits, and what it must not do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How loaded a model is: samples smoothed over a window, and when a change is worth a report.
+"""Smooths samples of load over a window, and decides which changes of a load are reported.
 
 Pure: time comes in with every call. The formula is section 6 of the design.
 """
@@ -27,14 +27,14 @@ CROWDED = "too_many_series"
 
 
 class Smoothed(NamedTuple):
-    """Means over the window and over the replicas."""
+    """The smoothed load of a model: means over the window and over the replicas."""
 
     latency_ms: float
     queue: float
 
 
-class _Taken(NamedTuple):
-    """What is kept of a sample, and until when."""
+class _WindowedSample(NamedTuple):
+    """A sample in the window, and until when it counts."""
 
     latency_ms: float
     queue: float
@@ -42,14 +42,14 @@ class _Taken(NamedTuple):
 
 
 class LoadWindow:
-    """The samples of the last `window_ms`, in whatever order they came."""
+    """A sliding window of samples, `window_ms` long; they may come in any order."""
 
     def __init__(self, window_ms: int) -> None:
         self._window_ms = window_ms
-        self._series: dict[tuple[str, str], dict[int, _Taken]] = {}
+        self._series: dict[tuple[str, str], dict[int, _WindowedSample]] = {}
 
     def add(self, sample: LoadSample, now_ms: int) -> str | None:
-        """Take a sample; otherwise says why it is dropped.
+        """Add a sample; returns why it is dropped, None when it is not.
 
         Of two samples of one replica and one time the first counts: what a connector repeats after a crash is the same.
         """
@@ -67,11 +67,11 @@ class LoadWindow:
             del series[next(iter(series))]
         # A clock that runs ahead must not make its samples count for longer than others.
         until = min(sample.at_ms, now_ms) + self._window_ms
-        series[sample.at_ms] = _Taken(sample.latency_p95_ms, sample.queue_depth, until)
+        series[sample.at_ms] = _WindowedSample(sample.latency_p95_ms, sample.queue_depth, until)
         return None
 
     def smoothed(self, now_ms: int) -> dict[str, Smoothed]:
-        """The models of which there is a sample in the window; older samples are forgotten.
+        """Smooth the samples of each model that has some in the window; older ones are dropped.
 
         Each replica counts alike, however often it reports: one that stands still moves a model of n replicas by an
         nth of what it says, and what it can say is bounded by the wire contract.
@@ -92,7 +92,7 @@ class LoadWindow:
 
 
 def load_of(smoothed: Smoothed, targets: ModelPolicy) -> float:
-    """The load, 0 up to target and 1 at saturation, rounded to two places."""
+    """The load of a model: 0 up to its target, 1 at saturation, rounded to two places."""
     pressure = (
         targets.latency_weight * smoothed.latency_ms / targets.latency_target_ms
         + (1 - targets.latency_weight) * smoothed.queue / targets.queue_target
@@ -103,8 +103,8 @@ def load_of(smoothed: Smoothed, targets: ModelPolicy) -> float:
     return round(min(1.0, max(0.0, (pressure - 1) / (targets.saturation - 1))), PLACES)
 
 
-class Report(NamedTuple):
-    """A load to tell the shards."""
+class LoadReport(NamedTuple):
+    """The load of a model, to be reported to the shards."""
 
     model: str
     load: float
@@ -112,30 +112,30 @@ class Report(NamedTuple):
 
 
 class LoadReports:
-    """What was told, and so what is worth telling now. Reported loads hold for `valid_for_ms`."""
+    """Decides which loads are reported, by those reported last. A reported load holds for `valid_for_ms`."""
 
     def __init__(self, step_min: float, valid_for_ms: int, interval_ms: int) -> None:
         self._step_min = step_min
         self._valid_for_ms = valid_for_ms
         # Two intervals are left when a load is told again: one report may be late.
         self._renew_ms = max(2 * interval_ms, valid_for_ms // 3)
-        self._told: dict[str, Report] = {}
+        self._reported: dict[str, LoadReport] = {}
 
-    def due(self, loads: Mapping[str, float], now_ms: int) -> list[Report]:
-        """Changes of at least the step, every return to 0, and loads whose time runs out while they last."""
-        reports = [report for model, load in loads.items() if (report := self._about(model, load, now_ms))]
-        self._told = {model: told for model, told in self._told.items() if told.valid_until_ms > now_ms}
-        self._told.update({report.model: report for report in reports})
+    def due(self, loads: Mapping[str, float], now_ms: int) -> list[LoadReport]:
+        """The reports due: changes of at least the step, every return to 0, and loads that would expire."""
+        reports = [report for model, load in loads.items() if (report := self._report_of(model, load, now_ms))]
+        self._reported = {model: last for model, last in self._reported.items() if last.valid_until_ms > now_ms}
+        self._reported.update({report.model: report for report in reports})
         return reports
 
-    def _about(self, model: str, load: float, now_ms: int) -> Report | None:
-        told = self._told.get(model)
-        before = told.load if told is not None and told.valid_until_ms > now_ms else 0.0
+    def _report_of(self, model: str, load: float, now_ms: int) -> LoadReport | None:
+        last = self._reported.get(model)
+        before = last.load if last is not None and last.valid_until_ms > now_ms else 0.0
         moved = abs(load - before)
         if (moved and load == 0) or (moved and round(moved, PLACES) >= self._step_min):
-            return Report(model, load, now_ms + self._valid_for_ms)
-        if before > 0 and told is not None and told.valid_until_ms - now_ms <= self._renew_ms:
-            return Report(model, before, now_ms + self._valid_for_ms)
+            return LoadReport(model, load, now_ms + self._valid_for_ms)
+        if before > 0 and last is not None and last.valid_until_ms - now_ms <= self._renew_ms:
+            return LoadReport(model, before, now_ms + self._valid_for_ms)
         return None
 
 

@@ -1,7 +1,7 @@
 """adapt: turns the connectors' samples of `load` into commands that tell the shards how loaded each model is.
 
-Runs on Faust: windowed, driven by a timer, and its only output is one idempotent record. What it decides is in
-`load_window` and in `LoadController`; the rest is the app around them.
+Runs on Faust: windowed, driven by a timer, and its only output is one idempotent record. `load_window` and
+`LoadController` decide; the rest is the Faust app around them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class AdaptMetrics:
 
 
 class LoadController:
-    """Samples in, commands out; holds the window and what was reported last."""
+    """Turns samples of load into commands, by the window of samples and what was reported last."""
 
     def __init__(self, settings: Adapt, metrics: AdaptMetrics) -> None:
         self._window = LoadWindow(settings.window_ms)
@@ -53,12 +53,12 @@ class LoadController:
         self._metrics = metrics
         self._targets: Mapping[str, ModelPolicy] | None = None
 
-    def aim(self, targets: Mapping[str, ModelPolicy] | None) -> None:
-        """The load targets of the policy in force; None while no policy is known."""
+    def set_targets(self, targets: Mapping[str, ModelPolicy] | None) -> None:
+        """Set the load targets of the policy in force; None while no policy is known."""
         self._targets = targets
 
     def take(self, record: Record, now_ms: int) -> Outgoing | None:
-        """Take a sample; one that cannot be read comes back as a dead letter, one of no use is counted."""
+        """Take a sample; returns the dead letter of one that cannot be decoded, and counts one that is dropped."""
         self._metrics.shared.taken.labels(NAME, SOURCE).inc()
         try:
             sample = read(record.value, LoadSample.decode, bytes_max=SAMPLE_BYTES_MAX)
@@ -74,7 +74,7 @@ class LoadController:
         return None
 
     def commands(self, now_ms: int) -> list[Outgoing]:
-        """The reports that are due."""
+        """The commands that report loads, as far as they are due."""
         targets = self._targets or {}
         smoothed = self._window.smoothed(now_ms)
         loads = {model: load_of(mean, targets[model]) for model, mean in smoothed.items() if model in targets}
@@ -106,11 +106,11 @@ def run_adapt(context: WorkerContext, make_app: MakeApp = faust_app) -> None:
     Raises WrongSetup for missing topics or a connection that Faust cannot make, ClusterFailed when the broker fails.
     """
     require_topics(context.cluster, NAME)
-    desk = LoadController(context.settings.adapt, AdaptMetrics(context.metrics))
-    asyncio.run(_serve(context, make_app, desk, PolicyWatch(context.cluster)))
+    controller = LoadController(context.settings.adapt, AdaptMetrics(context.metrics))
+    asyncio.run(_serve(context, make_app, controller, PolicyWatch(context.cluster)))
 
 
-async def _serve(context: WorkerContext, make_app: MakeApp, desk: LoadController, watch: PolicyWatch) -> None:
+async def _serve(context: WorkerContext, make_app: MakeApp, controller: LoadController, watch: PolicyWatch) -> None:
     settings, now_ms = context.settings, context.now_ms
     app = make_app(settings, NAME)
     topics = {name: _topic(app, settings, name) for name in (SOURCE, "control", "dead-letters")}
@@ -125,14 +125,14 @@ async def _serve(context: WorkerContext, make_app: MakeApp, desk: LoadController
 
     async def take(samples: Any) -> None:
         async for event in samples.events():
-            letter = desk.take(_record(event.message), now_ms())
+            letter = controller.take(_record(event.message), now_ms())
             if letter is not None:
                 await send(letter)
 
     async def report() -> None:
         policy = await asyncio.get_running_loop().run_in_executor(None, watch.latest)
-        desk.aim(None if policy is None else policy.policy.models)
-        for command in desk.commands(now_ms()):
+        controller.set_targets(None if policy is None else policy.policy.models)
+        for command in controller.commands(now_ms()):
             await send(command)
 
     async def assigned(*_: Any, **__: Any) -> None:
@@ -145,7 +145,7 @@ async def _serve(context: WorkerContext, make_app: MakeApp, desk: LoadController
 
 
 async def _run(app: Any, stop: Callable[[], bool]) -> None:
-    """Start the app, watch it, stop it: Faust's own worker would take over signals and logging."""
+    """Run the app until `stop`. Faust's own worker would take over signals and logging."""
     try:
         await app.start()
         while not stop() and not app.should_stop:

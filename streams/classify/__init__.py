@@ -1,1 +1,1 @@
-"""The entrance: parse, route, frame, identify; ask the shard or bypass it."""
+"""classify: the entrance of requests; parse, route, frame, identify, then ask the shard or bypass it."""

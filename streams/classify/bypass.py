@@ -1,4 +1,4 @@
-"""What comes of a request that is not looked up: a forward with the way back in it, and a decision without text."""
+"""Bypasses the cache: a request becomes a forward with a direct route, and a decision without text."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from refrain.schemas.responses import DecisionSummary, Outcome
 from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging.forwards import deadline_at_ms, unstreamed
-from refrain.streams.messaging.responses import refused, respond
+from refrain.streams.messaging.responses import error_response, respond
 from refrain.streams.messaging.routes import DirectRoute, encode_route
 
 
 class Bypass(NamedTuple):
-    """A request that goes past the cache, and why."""
+    """A request that bypasses the cache, and why."""
 
     id: str
     origin: Origin
@@ -31,7 +31,7 @@ class Bypass(NamedTuple):
     policy_version: int | None
 
     def forward(self, limits: Limits) -> list[Outgoing]:
-        """Straight to the model; its answer goes straight to the requester."""
+        """Forward the request to the model; the answer goes straight to the requester."""
         request = self.request
         forward = Forward(
             forward_id=self.id,
@@ -48,25 +48,25 @@ class Bypass(NamedTuple):
                 )
             ),
         )
-        return [Outgoing("forwards", self.id.encode(), forward.encode()), self._decided(Outcome.BYPASS)]
+        return [Outgoing("forwards", self.id.encode(), forward.encode()), self._passed_event(Outcome.BYPASS)]
 
     def refuse(self, code: RefusalCode, message: str) -> list[Outgoing]:
-        """An error to the requester; no model is asked."""
-        response = refused(
+        """Answer the requester with an error; no model is called."""
+        response = error_response(
             code.value,
             message,
             request_id=self.request.request_id,
             tenant=self.request.tenant,
             decision=self._summary(),
         )
-        return [respond(self.reply, response), self._decided(Outcome.ERROR)]
+        return [respond(self.reply, response), self._passed_event(Outcome.ERROR)]
 
     def _summary(self) -> DecisionSummary:
         return DecisionSummary(
             id=self.id, category=self.category, policy_version=self.policy_version, reason=self.reason.value
         )
 
-    def _decided(self, outcome: Outcome) -> Outgoing:
+    def _passed_event(self, outcome: Outcome) -> Outgoing:
         passed = Passed(
             id=self.id,
             origin=self.origin,

@@ -1,4 +1,4 @@
-"""The one spelling under which a question is looked up exactly: only what cannot change its meaning is evened out.
+"""The exact form of a question, by which it is matched exactly: only what cannot change its meaning is normalised.
 
 A text is changed only when it is prose, made of letters, digits, blanks and marks of sentences alone, and does not
 speak of spelling. Code, quotations, addresses, formulas and tables all hold some other character or an indented line:
@@ -35,7 +35,7 @@ _OF_SPELLING = re.compile(
     r"|\u7a7a\u683c|\u7a7a\u767d|\u30b9\u30da\u30fc\u30b9|\uacf5\ubc31|\u0645\u0633\u0627\u0641",
     re.IGNORECASE,
 )
-"""Words of texts that may be about their own spelling: what is evened out could be what they ask about."""
+"""Words of texts that may be about their own spelling: what is normalised could be what they ask about."""
 _ASKS = re.compile(
     r"(?:(?:[Ww]hat|[Ww]ho|[Ww]hom|[Ww]here|[Ww]hen|[Ww]hy|[Hh]ow)"
     r" (?:is|are|was|were|do|does|did|can|could|should|would|will|has|have|had)"
@@ -50,24 +50,24 @@ _MARKED = re.compile(r" [^\W_]{2,} ?\?$")
 
 
 def exact_form(text: str) -> str:
-    """The text as it is looked up exactly. Idempotent.
+    """Normalise a text to its exact form. Idempotent.
 
-    Evened out in prose: Unicode by NFC (not NFKC, for which the power of 2\u00b2 is a digit, 22), line ends, and blanks
+    Normalised in prose: Unicode by NFC (not NFKC, for which the power of 2\u00b2 is a digit, 22), line ends, and blanks
     at the ends of lines and of the text. In one line without a colon (data may stand behind it) also runs of blanks;
     and in an English question by its form, the case of its first letter and the question mark behind its last word.
     """
     if len(text) > CHARS_MAX or not _is_stream_safe(text):
         return text
     composed = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
-    evened = _evened(composed) if _is_prose(composed) else text.strip("\r\n")
-    return text if evened == text or _OF_SPELLING.search(composed) else evened
+    normalised = _normalise_prose(composed) if _is_prose(composed) else text.strip("\r\n")
+    return text if normalised == text or _OF_SPELLING.search(composed) else normalised
 
 
-def _evened(text: str) -> str:
+def _normalise_prose(text: str) -> str:
     lines = "\n".join(line.rstrip() for line in text.split("\n")).strip()
     if "\n" in lines or ":" in lines:
         return lines
-    return _as_asked(_BLANKS.sub(" ", lines))
+    return _normalise_question(_BLANKS.sub(" ", lines))
 
 
 def _is_stream_safe(text: str) -> bool:
@@ -88,7 +88,7 @@ def _is_prose(text: str) -> bool:
     return "\n" not in text.strip() or _INDENTED.search(text) is None
 
 
-def _as_asked(line: str) -> str:
+def _normalise_question(line: str) -> str:
     if _ASKS.match(line) is None:
         return line
     if _MARKED.search(line):

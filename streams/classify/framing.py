@@ -1,8 +1,7 @@
-"""What of a text an embedder does not see: beyond its window, or unknown to it.
+"""Frames a question for an embedder: the head that is embedded, and what of the text is not in its vector.
 
 A question is compared by a short head, and must be the same in all the rest: the more of two texts is the same, the
-less a vector shows of what is not, and the mean of their parts hides one instruction among many pages. An answer is
-only measured, and is embedded in parts, whose mean stands for the whole.
+less a vector shows of what is not, and the mean of their parts hides one instruction among many pages.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from typing import NamedTuple, Protocol
 from refrain.streams.classify.exact_form import exact_form
 
 
-class Sight(Protocol):
-    """How far an embedder sees."""
+class Window(Protocol):
+    """The window of an embedder, and what it does not read in it (see `Embedder`)."""
 
     def head(self, text: str) -> str: ...
 
@@ -26,16 +25,16 @@ class FramedQuestion(NamedTuple):
     head: str
     """What is embedded."""
     beyond: str = ""
-    """All that follows the head, by its normal form."""
+    """All that follows the head, in exact form."""
     unread: tuple[str, ...] = ()
     """Pieces of the head that do not reach its vector."""
 
 
-def frame(text: str, sight: Sight) -> FramedQuestion:
-    """The text where it lies inside the window; else its normal form, parted behind its head."""
-    head = sight.head(text)
+def frame(text: str, window: Window) -> FramedQuestion:
+    """Frame a text: whole where it fits the window; else its exact form, cut behind the head."""
+    head = window.head(text)
     if len(head) == len(text):
-        return FramedQuestion(text, unread=sight.unread(text))
+        return FramedQuestion(text, unread=window.unread(text))
     whole = exact_form(text)
-    head = head if whole == text else sight.head(whole)
-    return FramedQuestion(head, whole[len(head) :], sight.unread(head))
+    head = head if whole == text else window.head(whole)
+    return FramedQuestion(head, whole[len(head) :], window.unread(head))

@@ -1,4 +1,4 @@
-"""What makes two questions the same: the text that may differ in words, and all that must match exactly.
+"""The identity of a request: the question, compared by meaning, and the context digest, which must match exactly.
 
 Only the text of the last user message is compared by meaning. The rest of a request's body, its `vary` object and
 its `sources` form the context digest, over canonical JSON with a typed hole where the text was; and with them what of
@@ -8,16 +8,14 @@ the text its vector does not show: the part `beyond` the embedder's window, and 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from refrain.schemas.base import Source
 from refrain.schemas.policy import CategoryPolicy
+from refrain.streams.classify.canonical_json import canonical
 from refrain.streams.classify.exact_form import exact_form
 from refrain.streams.classify.framing import FramedQuestion
 from refrain.streams.errors import Refusal, RefusalCode
@@ -27,7 +25,6 @@ Body = Mapping[str, Any]
 NOT_CONTEXT = frozenset({"stream", "stream_options", "store", "service_tier"})
 """Fields of a body that cannot change the answer."""
 MODEL_CHARS_MAX = 256
-CANONICAL_DEPTH_MAX = 256
 FIELDS_MAX = 64
 """Parts of the context that get a digest of their own; more share one, so that a record stays small."""
 FIELD_NAME_CHARS_MAX = 64
@@ -36,11 +33,9 @@ _BODY = "body."
 _MESSAGES_HEAD = 16
 _MESSAGES_TAIL = 8
 
-_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-
 
 class Question(NamedTuple):
-    """The text of the last message, and where in it the text stands."""
+    """The question: the text of the last message, and which part of its content holds it."""
 
     text: str
     comparable: bool
@@ -50,7 +45,7 @@ class Question(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """What a request is compared by."""
+    """The identity of a request: what it is compared by."""
 
     question: str
     comparable: bool
@@ -59,25 +54,14 @@ class Identity(NamedTuple):
     fields: dict[str, str]
     """8 hex digits a part of the context, so that a miss can name the parts that differ."""
     text_digest: str
-    """32 hex digits over the question's normal form, or over the last message when it is not comparable."""
-
-
-def canonical(value: Any) -> bytes:
-    """Canonical JSON of a parsed value: keys sorted, numbers by value (1.0 is 1, -0.0 is 0), strings as they are.
-
-    Raises Refusal(BAD_FIELD) for NaN, infinity and lone surrogates, Refusal(TOO_DEEP) beyond 256 levels.
-    """
-    try:
-        return _encode(_plain(value, CANONICAL_DEPTH_MAX)).encode()
-    except UnicodeEncodeError as error:
-        raise Refusal(RefusalCode.BAD_FIELD, "a text holds half of a surrogate pair: send whole characters") from error
+    """32 hex digits over the question's exact form, or over the last message when it is not comparable."""
 
 
 def question_of(body: Body) -> Question:
     """The question of a chat-completions body. Raises Refusal(BAD_FIELD) or Refusal(EMPTY_QUESTION)."""
     last = _messages(body)[-1]
     content = last.get("content")
-    question = Question(content, comparable=True) if isinstance(content, str) else _in_parts(content)
+    question = Question(content, comparable=True) if isinstance(content, str) else _question_of_parts(content)
     if last.get("role") != "user":
         return question._replace(comparable=False)
     if question.text.strip():
@@ -98,7 +82,7 @@ def identify(
     framed: FramedQuestion | None = None,
     not_context: frozenset[str] = NOT_CONTEXT,
 ) -> Identity:
-    """The identity of a request under its category's policy. `question` spares finding it again.
+    """Identify a request under its category's policy. `question` spares finding it again.
 
     `framed` is the question's text as the embedder sees it, when that is not the whole. `not_context` names the fields
     of a body that cannot change the answer.
@@ -115,11 +99,11 @@ def identify(
         parts |= _unseen(framed)
     else:
         digest = _digest(b"message:" + canonical(last), 16)
-    return Identity(asked.text, asked.comparable, _joined(parts), _short(parts), digest)
+    return Identity(asked.text, asked.comparable, _digest_of_parts(parts), _field_digests(parts), digest)
 
 
 def check_length(question: Question, chars_max: int) -> None:
-    """Raises Refusal(QUESTION_TOO_LONG)."""
+    """Check the length of a question. Raises Refusal(QUESTION_TOO_LONG)."""
     if len(question.text) > chars_max:
         raise Refusal(
             RefusalCode.QUESTION_TOO_LONG,
@@ -149,7 +133,7 @@ def _context(
 
 
 def _unseen(framed: FramedQuestion | None) -> dict[str, bytes]:
-    """The parts for what of a question is not in its vector."""
+    """The parts of the context for what of a question is not in its vector."""
     parts = {}
     if framed is not None and framed.beyond:
         parts["beyond"] = _utf8(framed.beyond)
@@ -162,7 +146,7 @@ def _message_name(at: int) -> str:
     return f"messages[{at}]"
 
 
-def _joined(parts: Mapping[str, bytes]) -> str:
+def _digest_of_parts(parts: Mapping[str, bytes]) -> str:
     # Lengths before contents: no two different lists of parts give the same bytes.
     pieces: list[bytes] = []
     for name in sorted(parts):
@@ -171,23 +155,23 @@ def _joined(parts: Mapping[str, bytes]) -> str:
     return _digest(b"".join(pieces), 16)
 
 
-def _short(parts: Mapping[str, bytes]) -> dict[str, str]:
-    """Digests by part. Where there are too many, the first and the last messages keep their own."""
+def _field_digests(parts: Mapping[str, bytes]) -> dict[str, str]:
+    """Digests by part of the context. Where there are too many, the first and the last messages keep their own."""
     names = [name for name in parts if len(name) <= FIELD_NAME_CHARS_MAX]
     if len(names) > FIELDS_MAX:
         messages = [name for name in names if name.startswith("messages[")]
         others = [name for name in names if not name.startswith("messages[")]
         names = others[: FIELDS_MAX - _MESSAGES_HEAD - _MESSAGES_TAIL]
         names += messages[:_MESSAGES_HEAD] + messages[_MESSAGES_HEAD:][-_MESSAGES_TAIL:]
-    short = {_shown(name, parts): _digest(parts[name], 4) for name in names}
+    short = {_field_name(name, parts): _digest(parts[name], 4) for name in names}
     if len(names) < len(parts):
         kept = set(names)
         rest = {name: part for name, part in parts.items() if name not in kept}
-        short[OTHER] = _joined(rest)[:8]
+        short[OTHER] = _digest_of_parts(rest)[:8]
     return short
 
 
-def _shown(name: str, parts: Mapping[str, bytes]) -> str:
+def _field_name(name: str, parts: Mapping[str, bytes]) -> str:
     bare = name.removeprefix(_BODY)
     return name if bare in parts or bare == OTHER else bare
 
@@ -204,7 +188,7 @@ def _messages(body: Body) -> list[dict[str, Any]]:
     return messages
 
 
-def _in_parts(content: Any) -> Question:
+def _question_of_parts(content: Any) -> Question:
     if content is None:
         return Question("", comparable=False)
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
@@ -228,13 +212,13 @@ def _with_hole(message: Mapping[str, Any], part: int | None) -> bytes:
 
 
 def _masked(message: Mapping[str, Any], patterns: tuple[str, ...]) -> bytes:
-    """The canonical message, each match of a pattern in its texts replaced by a mark that no text can spell."""
+    """Mask a message: its canonical JSON, with a mark that no text can spell for each match of a pattern."""
     if not patterns:
         return canonical(message)
     content = message.get("content")
     masks = _compiled(patterns)
     if isinstance(content, str):
-        pieces = _pieces(content, masks)
+        pieces = _cut(content, masks)
         return canonical(message) if len(pieces) == 1 else b"masked:" + canonical({**message, "content": pieces})
     if not isinstance(content, list):
         return canonical(message)
@@ -242,21 +226,21 @@ def _masked(message: Mapping[str, Any], patterns: tuple[str, ...]) -> bytes:
     at: list[int] = []
     for number, part in enumerate(content):
         if isinstance(part, dict) and isinstance(part.get("text"), str):
-            pieces = _pieces(part["text"], masks)
+            pieces = _cut(part["text"], masks)
             if len(pieces) > 1:
                 at.append(number)
                 marked[number] = {**part, "text": pieces}
     return b"masked" + canonical([at, {**message, "content": marked}]) if at else canonical(message)
 
 
-def _pieces(text: str, masks: Sequence[re.Pattern[str]]) -> list[str]:
+def _cut(text: str, masks: Sequence[re.Pattern[str]]) -> list[str]:
     pieces = [text]
     for mask in masks:
-        pieces = [kept for piece in pieces for kept in _split(piece, mask)]
+        pieces = [kept for piece in pieces for kept in _cut_by(piece, mask)]
     return pieces
 
 
-def _split(text: str, mask: re.Pattern[str]) -> list[str]:
+def _cut_by(text: str, mask: re.Pattern[str]) -> list[str]:
     kept, start = [], 0
     for match in mask.finditer(text):
         if match.end() > match.start():
@@ -268,29 +252,6 @@ def _split(text: str, mask: re.Pattern[str]) -> list[str]:
 @lru_cache(maxsize=256)
 def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(pattern) for pattern in patterns)
-
-
-def _plain(value: Any, depth: int) -> Any:
-    """The value with integral floats as integers; the same object where there is nothing to change."""
-    kind = type(value)
-    if kind is str or kind is int or value is None or kind is bool:
-        return value
-    if kind is float:
-        if not math.isfinite(value):
-            raise _bad("a number is not finite")
-        return _whole(value) if value.is_integer() else value
-    if depth == 0:
-        raise Refusal(RefusalCode.TOO_DEEP, f"a value nests deeper than {CANONICAL_DEPTH_MAX} levels")
-    if isinstance(value, Mapping):
-        return {name: _plain(item, depth - 1) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, depth - 1) for item in value]
-    raise _bad(f"{kind.__name__} is no JSON value")
-
-
-def _whole(number: float) -> int:
-    # As it is written, and forwarded: 1e25 is 10**25, though the nearest float is a little more.
-    return int(number) if abs(number) < 2**53 else int(Decimal(repr(number)))
 
 
 def _utf8(text: str) -> bytes:

@@ -1,7 +1,7 @@
-"""From a record's bytes to a request, or to the one refusal that says what is wrong.
+"""Parses the value of a record into a request, or raises the one refusal that says what is wrong.
 
 JSON is parsed once. What the cache relies on later is settled here: bounded depth, whole characters, finite numbers,
-and no field twice (readers would disagree about which one counts).
+and no field twice (parsers would disagree about which one counts).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STEPS[[ord("]"), ord("}")]] = -1
 
 
 def parse(value: bytes | None, *, bytes_max: int, depth_max: int) -> dict[str, Any]:
-    """The JSON object in `value`.
+    """Parse the JSON object in `value`.
 
     Raises Refusal: UNREADABLE, TOO_LARGE, TOO_DEEP, or BAD_FIELD for what JSON allows and a request must not hold.
     """
@@ -54,7 +54,7 @@ def parse(value: bytes | None, *, bytes_max: int, depth_max: int) -> dict[str, A
 
 
 def check_depth(value: bytes, depth_max: int) -> None:
-    """Raises Refusal(TOO_DEEP) when brackets outside strings nest deeper; looks at bytes alone, so nothing recurses."""
+    """Check the depth of JSON by its bytes alone, so nothing recurses. Raises Refusal(TOO_DEEP)."""
     if value.count(b"[") + value.count(b"{") <= depth_max:
         return
     steps = _STEPS[np.frombuffer(_STRING.sub(b"", value), dtype=np.uint8)]
@@ -64,7 +64,7 @@ def check_depth(value: bytes, depth_max: int) -> None:
 
 
 def request_of(parsed: dict[str, Any]) -> Request:
-    """The request. Raises Refusal(UNKNOWN_VERSION) or Refusal(BAD_FIELD) naming the fields, never their values."""
+    """Validate a request. Raises Refusal: UNKNOWN_VERSION, or BAD_FIELD naming the fields, never their values."""
     version = unknown_version(parsed.get("v"))
     if version is not None:
         raise of_unknown_version(version)

@@ -1,4 +1,4 @@
-"""Whether a request that was refused may be `never` traffic: then its text must not lie in dead-letters.
+"""Redaction of dead letters: whether a refused request may be `never` traffic, whose text stays out of them.
 
 A request that cannot be read cannot be classified either. Where in doubt, its text stays out.
 """
@@ -8,21 +8,21 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from refrain.streams.classify.routing import Router, RoutingInput, everything_said
+from refrain.streams.classify.routing import Router, RoutingInput, all_text
 
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 def may_be_uncacheable(router: Router | None, value: bytes, parsed: dict[str, Any] | None) -> bool:
-    """Whether to keep the text out. `parsed` is None when `value` is not JSON; without a policy nothing is harmless."""
+    """Whether to redact the text. `parsed` is None when `value` is not JSON; without a policy it always is."""
     if router is None:
         return True
-    ask = None if parsed is None else _ask(parsed)
-    return router.looks_uncacheable(_loose(value)) if ask is None else router.may_be_uncacheable(ask)
+    request = None if parsed is None else _routing_input(parsed)
+    return router.looks_uncacheable(_searchable(value)) if request is None else router.may_be_uncacheable(request)
 
 
-def _ask(parsed: dict[str, Any]) -> RoutingInput | None:
-    """What can be told of a request whose fields may be wrong; None when there are no messages to look at."""
+def _routing_input(parsed: dict[str, Any]) -> RoutingInput | None:
+    """The routing input of a request whose fields may be wrong; None without messages."""
     body = parsed.get("body")
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
         return None
@@ -32,11 +32,11 @@ def _ask(parsed: dict[str, Any]) -> RoutingInput | None:
         model=str(body.get("model", "")),
         tags=tuple(str(tag) for tag in tags) if isinstance(tags, list) else (),
         category=category if isinstance(category, str) else None,
-        question=everything_said(body),
+        question=all_text(body),
         body=body,
     )
 
 
-def _loose(value: bytes) -> str:
-    """The bytes as text, escapes of JSON undone, for a search only."""
+def _searchable(value: bytes) -> str:
+    """The bytes as text to search in, with JSON's escapes undone."""
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), value.decode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""What becomes of a request that cannot be taken: a dead letter, and an error for whoever sent it."""
+"""Rejects requests that cannot be processed: a dead letter, and an error response for whoever sent it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from refrain.streams.classify.parsing import parse
 from refrain.streams.classify.redaction import may_be_uncacheable
-from refrain.streams.classify.reply_topic import DEFAULT, ReplyTo
+from refrain.streams.classify.reply_topic import DEFAULT, ReplyTopics
 from refrain.streams.classify.routing import Router
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.messaging.dead_letters import dead_letter
-from refrain.streams.messaging.responses import refused, reply_of, respond
+from refrain.streams.messaging.responses import error_response, reply_of, respond
 from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Classify
 
@@ -25,15 +25,15 @@ TENANT_CHARS_MAX = 64
 
 
 class Rejections:
-    """Dead letters without text where that may belong to `never` traffic, and errors as far as can be seen for whom."""
+    """Rejects requests: dead letters, redacted where they may be `never` traffic, and error responses."""
 
-    def __init__(self, settings: Classify, reply_to: ReplyTo, metrics: Metrics) -> None:
+    def __init__(self, settings: Classify, reply_to: ReplyTopics, metrics: Metrics) -> None:
         self._settings = settings
         self._reply_to = reply_to
         self._metrics = metrics
 
-    def of(self, record: Record, refusal: Refusal, router: Router | None) -> list[Outgoing]:
-        """What is kept and told of a record; `router` is that of the policy in force, None without one."""
+    def reject(self, record: Record, refusal: Refusal, router: Router | None) -> list[Outgoing]:
+        """Reject a record: its dead letter and error response. `router` is of the policy in force, None without one."""
         logger.warning("%s[%d]@%d refused: %s", record.topic, record.partition, record.offset, refusal.code.value)
         self._metrics.refused.labels(NAME, refusal.code.value).inc()
         value = record.value or b""
@@ -42,25 +42,25 @@ class Rejections:
         except Refusal:
             parsed = None
         letter = dead_letter(record, refusal, NAME, with_text=not may_be_uncacheable(router, value, parsed))
-        return [letter, self._told(record, refusal, parsed or {})]
+        return [letter, self._response(record, refusal, parsed or {})]
 
-    def _told(self, record: Record, refusal: Refusal, parsed: Mapping[str, object]) -> Outgoing:
+    def _response(self, record: Record, refusal: Refusal, parsed: Mapping[str, object]) -> Outgoing:
         try:
             target = self._reply_to.target(record.headers)
         except Refusal:
             target = DEFAULT
         key, headers = _fitting(record, self._settings.header_bytes_max)
-        response = refused(
+        response = error_response(
             refusal.code.value,
             str(refusal.args[0]),
-            request_id=_short(parsed.get("request_id"), REQUEST_ID_CHARS_MAX),
-            tenant=_short(parsed.get("tenant", "default"), TENANT_CHARS_MAX),
+            request_id=_bounded_text(parsed.get("request_id"), REQUEST_ID_CHARS_MAX),
+            tenant=_bounded_text(parsed.get("tenant", "default"), TENANT_CHARS_MAX),
         )
         return respond(reply_of(target.topic, target.partition, key, headers), response)
 
 
 def check_carried(record: Record, bytes_max: int) -> None:
-    """Key and headers are carried back with the response, and stand in the journal until then.
+    """Check the size of key and headers, which return with the response and are in the journal until then.
 
     Raises Refusal(TOO_LARGE) when they have more bytes than that.
     """
@@ -69,7 +69,7 @@ def check_carried(record: Record, bytes_max: int) -> None:
         raise Refusal(RefusalCode.TOO_LARGE, f"key and headers have {size} bytes, {bytes_max} are taken")
 
 
-def _short(value: object, chars_max: int) -> str | None:
+def _bounded_text(value: object, chars_max: int) -> str | None:
     return value if isinstance(value, str) and len(value) <= chars_max else None
 
 

@@ -1,4 +1,4 @@
-"""Where a response goes: `responses`, or an allowed topic that the request's headers name."""
+"""The reply topic of a response: `responses`, or an allowed topic that the request's headers name."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ TOPICS_MAX = 1_000
 _LEGAL = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
-class Target(NamedTuple):
-    """A topic as the log takes it, and a partition of it or None."""
+class ReplyTarget(NamedTuple):
+    """A reply topic, as `Outgoing` names topics, and its partition or None."""
 
     topic: str
     partition: int | None = None
 
 
-DEFAULT = Target(RESPONSES)
+DEFAULT = ReplyTarget(RESPONSES)
 
 
-class ReplyTo:
-    """Reads the target from headers. `partitions` gives a topic's count, or None for a topic that is not there."""
+class ReplyTopics:
+    """Finds the reply topic in headers. `partitions` gives a topic's count, or None for a topic that is not there."""
 
     def __init__(
         self,
@@ -50,8 +50,8 @@ class ReplyTo:
         self._now_ms = now_ms
         self._known: LruCache[str, tuple[int, int | None]] = LruCache(TOPICS_MAX)
 
-    def target(self, headers: Headers) -> Target:
-        """Where to answer. Raises Refusal(BAD_REPLY_TO)."""
+    def target(self, headers: Headers) -> ReplyTarget:
+        """The reply topic that the headers name, else `responses`. Raises Refusal(BAD_REPLY_TO)."""
         found = {name: value for name, value in headers if name in TOPIC_HEADERS or name == PARTITION_HEADER}
         if not found:
             return DEFAULT
@@ -59,11 +59,11 @@ class ReplyTo:
         topic = self._topic(named)
         count = self._count(topic)
         if PARTITION_HEADER not in found:
-            return Target(topic)
-        partition = _number(found[PARTITION_HEADER])
+            return ReplyTarget(topic)
+        partition = _partition_of(found[PARTITION_HEADER])
         if not 0 <= partition < count:
             raise _bad(f"{PARTITION_HEADER} is not a partition of the topic, which has {count}")
-        return Target(topic, partition)
+        return ReplyTarget(topic, partition)
 
     def _topic(self, raw: bytes | None) -> str:
         name = "" if raw is None else raw.decode("ascii", "replace")
@@ -93,7 +93,7 @@ class ReplyTo:
 
 
 def partitions_of(cluster: Cluster) -> Callable[[str], int | None]:
-    """Asks the cluster for a topic's partition count; None when it is missing."""
+    """A function that asks the cluster for a topic's partition count; None when it is missing."""
 
     def count(topic: str) -> int | None:
         try:
@@ -104,7 +104,7 @@ def partitions_of(cluster: Cluster) -> Callable[[str], int | None]:
     return count
 
 
-def _number(raw: bytes | None) -> int:
+def _partition_of(raw: bytes | None) -> int:
     """A partition as decimal text, or as the four bytes that Spring writes. -1 for anything else.
 
     The two cannot be confused: four digits read as an integer are far above any partition.

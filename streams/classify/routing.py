@@ -1,4 +1,4 @@
-"""Which category a question belongs to.
+"""Routes a question to its category.
 
 Rules into `never` categories win over everything; then the category that the client names; then the policy's other
 rules in their order; then the trained classifier where there is one, else the nearest example of the policy's
@@ -18,14 +18,14 @@ from refrain.schemas.control import PolicyInForce
 from refrain.schemas.journal import Seen
 from refrain.schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy
 from refrain.streams.messaging.privacy import is_uncacheable
-from refrain.streams.models.category_classifier import Categories
+from refrain.streams.models.category_classifier import CategoryClassifier
 from refrain.streams.vectors import Ints, cosine, squared_norm
 
 Embed = Callable[[Sequence[str]], list[Ints | None]]
 
 
 class RoutingInput(NamedTuple):
-    """What routing looks at."""
+    """The input of routing: what rules and examples are matched with."""
 
     tenant: str
     model: str
@@ -37,7 +37,7 @@ class RoutingInput(NamedTuple):
 
 
 class CategoryTerms(NamedTuple):
-    """How a category that the policy defines is treated."""
+    """The terms of a category that the policy defines."""
 
     policy: CategoryPolicy
     seen: Seen
@@ -45,7 +45,7 @@ class CategoryTerms(NamedTuple):
 
 
 class CategoryMatch(NamedTuple):
-    """The category of a question. `terms` is None when the policy does not define it: pass it through."""
+    """The category matched for a question. `terms` is None when the policy does not define it: bypass the cache."""
 
     category: str
     classifier: str
@@ -65,19 +65,21 @@ class _Rule(NamedTuple):
 
 
 class Router:
-    """One policy, made ready to route by: patterns compiled, examples embedded in one call.
+    """Routes by one policy: its patterns are compiled, its examples embedded in one call.
 
-    `embed` gives vectors of record and is called only when the policy has examples. `trained` tells the category in
-    place of the examples; what the examples say may never be kept, stays so.
+    `embed` gives vectors of record and is called only when the policy has examples. The `trained` classifier
+    takes the place of the examples, but for those of `never` categories.
     """
 
-    def __init__(self, in_force: PolicyInForce, embed: Embed, embedder: str, trained: Categories | None = None) -> None:
+    def __init__(
+        self, in_force: PolicyInForce, embed: Embed, embedder: str, trained: CategoryClassifier | None = None
+    ) -> None:
         policy = self.policy = in_force.policy
         self.version = in_force.version
-        rules = [_compiled(number, policy) for number in range(len(policy.rules))]
+        rules = [_rule_of(number, policy) for number in range(len(policy.rules))]
         self._never = [rule for rule in rules if is_uncacheable(policy, rule.category)]
         self._others = [rule for rule in rules if not is_uncacheable(policy, rule.category)]
-        self._terms = {name: CategoryTerms(of, _seen(self.version, of)) for name, of in policy.categories.items()}
+        self._terms = {name: CategoryTerms(of, _seen_terms(self.version, of)) for name, of in policy.categories.items()}
         self._examples = Examples(policy, embed)
         self._by_example = f"examples:{hashlib.sha256(embedder.encode()).hexdigest()[:12]}@v{self.version}"
         self._trained = trained
@@ -85,46 +87,48 @@ class Router:
         learned = () if trained is None else trained.names
         self._never_by_meaning = self._examples.never or any(is_uncacheable(policy, name) for name in learned)
 
-    def place(self, ask: RoutingInput) -> CategoryMatch | None:
-        """The category by rule or by the client's word; None when only the question's meaning can tell."""
-        text = everything_said(ask.body) if any(rule.pattern for rule in self._never) else ""
+    def match(self, request: RoutingInput) -> CategoryMatch | None:
+        """Match by rule or by the category that the client names; None when only the question's meaning can tell."""
+        text = all_text(request.body) if any(rule.pattern for rule in self._never) else ""
         for rule in self._never:
-            if _matches(rule, ask, text):
+            if _matches(rule, request, text):
                 return self._by_rule(rule)
-        if ask.category is not None:
-            return self._place(ask.category, f"request@v{self.version}")
+        if request.category is not None:
+            return self._match_of(request.category, f"request@v{self.version}")
         for rule in self._others:
-            if _matches(rule, ask, ask.question):
+            if _matches(rule, request, request.question):
                 return self._by_rule(rule)
         if self._examples or self._trained is not None:
             return None
-        return self._place(UNCATEGORISED, f"none@v{self.version}")
+        return self._match_of(UNCATEGORISED, f"none@v{self.version}")
 
-    def by_meaning(self, vector: Ints | None) -> CategoryMatch:
-        """The category by the trained classifier or the nearest example; `uncategorised` when neither knows one.
+    def match_by_meaning(self, vector: Ints | None) -> CategoryMatch:
+        """Match by the trained classifier or the nearest example; `uncategorised` when neither knows one.
 
-        Without a vector nothing can tell; where a `never` category might have been told, the question is passed on.
+        Without a vector nothing can tell; where a `never` category might have matched, the question bypasses the cache.
         """
         by = self._by_example if self._trained is None else self._by_training
         if vector is None:
-            return CategoryMatch(UNCATEGORISED, by, None) if self._never_by_meaning else self._place(UNCATEGORISED, by)
+            return (
+                CategoryMatch(UNCATEGORISED, by, None) if self._never_by_meaning else self._match_of(UNCATEGORISED, by)
+            )
         category = self._examples.nearest(vector, self.policy.example_similarity) or UNCATEGORISED
         if self._trained is None or is_uncacheable(self.policy, category):
-            return self._place(category, self._by_example)
-        return self._place(self._learned(self._trained, vector), by)
+            return self._match_of(category, self._by_example)
+        return self._match_of(self._classify(self._trained, vector), by)
 
-    def _learned(self, trained: Categories, vector: Ints) -> str:
-        """The category by training. A `never` category needs no certainty: in doubt, a question is not kept."""
-        found = trained.find(vector)
+    def _classify(self, trained: CategoryClassifier, vector: Ints) -> str:
+        """The category by the classifier. A `never` category needs no certainty: in doubt, a question is not stored."""
+        found = trained.classify(vector)
         if is_uncacheable(self.policy, found.likeliest):
             return found.likeliest
         category = found.category or UNCATEGORISED
         return category if category in self._terms else UNCATEGORISED
 
-    def may_be_uncacheable(self, ask: RoutingInput) -> bool:
+    def may_be_uncacheable(self, request: RoutingInput) -> bool:
         """Whether a question must be taken for one of a `never` category, as far as can be told without a model."""
-        place = self.place(ask)
-        return place.never if place is not None else self._never_by_meaning and ask.question.strip() != ""
+        match = self.match(request)
+        return match.never if match is not None else self._never_by_meaning and request.question.strip() != ""
 
     def looks_uncacheable(self, text: str) -> bool:
         """Whether bytes that could not be read look like `never` traffic: a rule's pattern or name is in them."""
@@ -136,9 +140,9 @@ class Router:
         return any(f'"{name}"' in text for name in named)
 
     def _by_rule(self, rule: _Rule) -> CategoryMatch:
-        return self._place(rule.category, f"rule:{rule.number}@v{self.version}")
+        return self._match_of(rule.category, f"rule:{rule.number}@v{self.version}")
 
-    def _place(self, category: str, classifier: str) -> CategoryMatch:
+    def _match_of(self, category: str, classifier: str) -> CategoryMatch:
         return CategoryMatch(category, classifier, self._terms.get(category))
 
 
@@ -170,15 +174,15 @@ class Examples:
         return self._categories[best] if similarity >= similarity_min else None
 
 
-def everything_said(body: Mapping[str, Any]) -> str:
+def all_text(body: Mapping[str, Any]) -> str:
     """The text of all messages, with what their tool calls say."""
     messages = body.get("messages")
     if not isinstance(messages, list):
         return ""
-    return "\n".join(text for message in messages if isinstance(message, dict) for text in _said(message))
+    return "\n".join(text for message in messages if isinstance(message, dict) for text in _texts_of(message))
 
 
-def _said(message: Mapping[str, Any]) -> Iterator[str]:
+def _texts_of(message: Mapping[str, Any]) -> Iterator[str]:
     content = message.get("content")
     if isinstance(content, str):
         yield content
@@ -194,21 +198,21 @@ def _said(message: Mapping[str, Any]) -> Iterator[str]:
             yield arguments
 
 
-def _compiled(number: int, policy: Policy) -> _Rule:
+def _rule_of(number: int, policy: Policy) -> _Rule:
     rule = policy.rules[number]
     pattern = None if rule.when.pattern is None else re.compile(rule.when.pattern)
     return _Rule(number, rule.category, rule.when, pattern)
 
 
-def _matches(rule: _Rule, ask: RoutingInput, text: str) -> bool:
+def _matches(rule: _Rule, request: RoutingInput, text: str) -> bool:
     when = rule.when
     return (
-        (when.tenant is None or when.tenant == ask.tenant)
-        and (when.model is None or when.model == ask.model)
-        and (when.tag is None or when.tag in ask.tags)
+        (when.tenant is None or when.tenant == request.tenant)
+        and (when.model is None or when.model == request.model)
+        and (when.tag is None or when.tag in request.tags)
         and (rule.pattern is None or rule.pattern.search(text) is not None)
     )
 
 
-def _seen(version: int, policy: CategoryPolicy) -> Seen:
+def _seen_terms(version: int, policy: CategoryPolicy) -> Seen:
     return Seen(policy_version=version, cache=policy.cache, threshold=policy.threshold, ttl_ms=policy.ttl_ms)

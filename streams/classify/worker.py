@@ -1,6 +1,6 @@
 """classify: the entrance. `requests` -> `journal` (to look up), or `forwards` (never, bypass, no policy).
 
-What waits is taken as one batch, and embedded in one call. Text of a `never` category reaches `forwards` alone.
+A batch is embedded in one call. Text of a `never` category reaches `forwards` alone.
 Per partition of `requests` the journal gets records in the order of the requests: the shard knows repeats by it.
 """
 
@@ -21,7 +21,7 @@ from refrain.streams.classify.framing import FramedQuestion, frame
 from refrain.streams.classify.identity import Question, check_length, identify, question_of
 from refrain.streams.classify.parsing import parse, request_of
 from refrain.streams.classify.rejection import NAME, Rejections, check_carried
-from refrain.streams.classify.reply_topic import ReplyTo, partitions_of
+from refrain.streams.classify.reply_topic import ReplyTopics, partitions_of
 from refrain.streams.classify.routing import CategoryMatch, CategoryTerms, Router, RoutingInput
 from refrain.streams.errors import RefrainError, Refusal, RefusalCode
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
@@ -31,9 +31,9 @@ from refrain.streams.messaging.privacy import has_uncacheable
 from refrain.streams.messaging.responses import reply_of
 from refrain.streams.messaging.shards import shards_of
 from refrain.streams.metrics import Metrics
-from refrain.streams.models.category_classifier import Categories, load_categories
+from refrain.streams.models.category_classifier import CategoryClassifier, load_category_classifier
 from refrain.streams.models.embedder import Embedder
-from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
+from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.loading import load_embedder
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
@@ -55,21 +55,21 @@ Vectors = Mapping[str, Ints | None]
 
 
 class Incarnations(NamedTuple):
-    """The topic ids of `requests` and `journal`: ids of decisions are theirs alone."""
+    """The topic ids of `requests` and `journal`: no other incarnation of them gives the same decision ids."""
 
     requests: str
     journal: str
 
 
 class PendingRequest(NamedTuple):
-    """A request that goes on after the batch was embedded."""
+    """A request that waits for the vector of its text."""
 
     record: Record
     request: Request
     reply: Reply
     question: Question
-    place: CategoryMatch | None
-    """None until it is known what the question is near."""
+    match: CategoryMatch | None
+    """None until the vector tells the category."""
     framed: FramedQuestion | None
     """What the embedder sees of the text, None when no vector is needed."""
 
@@ -79,26 +79,26 @@ class PendingRequest(NamedTuple):
         return None if self.framed is None else self.framed.head
 
 
-class Classifier(Step):
+class ClassifyStep(Step):
     """Requests in; journal records, forwards, error responses and dead letters out.
 
-    A policy to follow is prepared once, with its examples embedded.
+    The router of a policy is made once, with its examples embedded.
     """
 
     def __init__(
         self,
         settings: Classify,
         incarnations: Incarnations,
-        remembering: Remembering,
-        reply_to: ReplyTo,
+        embedding_cache: EmbeddingCache,
+        reply_to: ReplyTopics,
         metrics: Metrics,
-        trained: Categories | None = None,
+        trained: CategoryClassifier | None = None,
     ) -> None:
         self._settings = settings
         self._incarnations = incarnations
         self._tag = decision_tag(incarnations.requests, incarnations.journal)
-        self._remembering = remembering
-        self._embedder = remembering.embedder
+        self._embedding_cache = embedding_cache
+        self._embedder = embedding_cache.embedder
         self._reply_to = reply_to
         self._rejections = Rejections(settings, reply_to, metrics)
         self._metrics = metrics
@@ -107,13 +107,15 @@ class Classifier(Step):
         self._router: Router | None = None
 
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
-        taken = [self._attempt(record, self._take, record) for record in batch]
+        taken = [self._or_reject(record, self._take, record) for record in batch]
         vectors = self._vectors(
             [item.text for item in taken if isinstance(item, PendingRequest) and item.text is not None]
         )
         out: list[Outgoing] = []
         for item in taken:
-            out += self._attempt(item.record, self._finish, item, vectors) if isinstance(item, PendingRequest) else item
+            out += (
+                self._or_reject(item.record, self._finish, item, vectors) if isinstance(item, PendingRequest) else item
+            )
         return out
 
     def follow(self, policy: PolicyInForce | None) -> None:
@@ -121,29 +123,29 @@ class Classifier(Step):
             return
         if has_uncacheable(None if policy is None else policy.policy):
             # What may be regulated from now on was perhaps not when it was remembered.
-            self._remembering.clear()
-        embed, identity = self._remembering.vectors, self._embedder.identity
+            self._embedding_cache.clear()
+        embed, identity = self._embedding_cache.vectors, self._embedder.identity
         self._router = None if policy is None else Router(policy, embed, identity, self._trained)
         self._in_force = policy
 
     def _vectors(self, texts: Sequence[str]) -> Vectors:
-        return dict(zip(texts, self._remembering.vectors(texts), strict=True)) if texts else {}
+        return dict(zip(texts, self._embedding_cache.vectors(texts), strict=True)) if texts else {}
 
-    def _attempt(self, record: Record, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | list[Outgoing]:
-        """The result of `work`, or what is told and kept of a record that cannot be taken."""
+    def _or_reject(self, record: Record, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | list[Outgoing]:
+        """The result of `work`, or the rejection of a record that raises."""
         try:
             return work(*args, **kwargs)
         except Refusal as refusal:
-            return self._rejections.of(record, refusal, self._router)
+            return self._rejections.reject(record, refusal, self._router)
         except RefrainError:
             raise
         except Exception as error:  # noqa: BLE001 - a record nobody foresaw must not stop those behind it
             kind = type(error).__name__
             unforeseen = Refusal(RefusalCode.UNREADABLE, f"{kind} while the request was taken")
-            return self._rejections.of(record, unforeseen, self._router)
+            return self._rejections.reject(record, unforeseen, self._router)
 
     def _take(self, record: Record) -> PendingRequest | list[Outgoing]:
-        """Read and check one request; what is known of its category without a vector is known here."""
+        """Parse and check one request, and match its category as far as no vector is needed."""
         settings = self._settings
         check_carried(record, settings.header_bytes_max)
         parsed = parse(record.value, bytes_max=settings.request_bytes_max, depth_max=settings.depth_max)
@@ -152,35 +154,35 @@ class Classifier(Step):
         check_length(question, settings.question_chars_max)
         target = self._reply_to.target(record.headers)
         reply = reply_of(target.topic, target.partition, record.key, record.headers)
-        place = self._router.place(_ask(request, question)) if self._router else None
-        item = PendingRequest(record, request, reply, question, place, None)
-        reason = self._past_the_cache(item)
+        match = self._router.match(_routing_input(request, question)) if self._router else None
+        item = PendingRequest(record, request, reply, question, match, None)
+        reason = self._bypass_reason(item)
         if reason is not None:
-            return self._pass(item, place, reason)
-        wanted = question.comparable or (place is None and question.text.strip() != "")
+            return self._bypass(item, match, reason)
+        wanted = question.comparable or (match is None and question.text.strip() != "")
         return item._replace(framed=frame(question.text, self._embedder)) if wanted else item
 
-    def _past_the_cache(self, item: PendingRequest) -> Reason | None:
-        """Why a request is not looked up, as far as is known before its meaning is asked."""
-        request, place = item.request, item.place
+    def _bypass_reason(self, item: PendingRequest) -> Reason | None:
+        """The reason to bypass the cache, as far as it is known without a vector."""
+        request, match = item.request, item.match
         if request.deadline_at_ms is not None and request.deadline_at_ms <= item.record.timestamp_ms:
             return Reason.DEADLINE_PASSED
-        if place is not None and place.never:
+        if match is not None and match.never:
             return Reason.CATEGORY_NEVER
         if request.cache is CacheMode.BYPASS:
             return Reason.BYPASS_ASKED
         if self._router is None:
             return Reason.NO_POLICY
-        return Reason.CATEGORY_UNKNOWN if place is not None and place.terms is None else None
+        return Reason.CATEGORY_UNKNOWN if match is not None and match.terms is None else None
 
-    def _pass(self, item: PendingRequest, place: CategoryMatch | None, reason: Reason) -> list[Outgoing]:
+    def _bypass(self, item: PendingRequest, match: CategoryMatch | None, reason: Reason) -> list[Outgoing]:
         bypass = Bypass(
             id=self._id(item.record),
             origin=self._origin(item.record),
             request=item.request,
             reply=item.reply,
             asked_at_ms=item.record.timestamp_ms,
-            category=None if place is None else place.category,
+            category=None if match is None else match.category,
             reason=reason,
             policy_version=None if self._in_force is None else self._in_force.version,
         )
@@ -193,17 +195,17 @@ class Classifier(Step):
         return _bounded(bypass.forward(limits))
 
     def _finish(self, item: PendingRequest, vectors: Vectors) -> list[Outgoing]:
-        """Settle the category, and ask the shard or pass the request on."""
+        """Match the category, then ask the shard or bypass the cache."""
         assert self._router is not None, "without a policy nothing is left open"
         vector = None if item.text is None else vectors[item.text]
-        place = item.place or self._router.by_meaning(vector)
-        if place.never or place.terms is None:
-            if item.text is not None and place.never:
-                self._remembering.forget([item.text])
-            return self._pass(item, place, Reason.CATEGORY_NEVER if place.never else Reason.CATEGORY_UNKNOWN)
-        return _bounded([self._asked(item, place, place.terms, vector if item.question.comparable else None)])
+        match = item.match or self._router.match_by_meaning(vector)
+        if match.never or match.terms is None:
+            if item.text is not None and match.never:
+                self._embedding_cache.forget([item.text])
+            return self._bypass(item, match, Reason.CATEGORY_NEVER if match.never else Reason.CATEGORY_UNKNOWN)
+        return _bounded([self._asked(item, match, match.terms, vector if item.question.comparable else None)])
 
-    def _asked(self, item: PendingRequest, place: CategoryMatch, terms: CategoryTerms, vector: Ints | None) -> Outgoing:
+    def _asked(self, item: PendingRequest, match: CategoryMatch, terms: CategoryTerms, vector: Ints | None) -> Outgoing:
         request, policy = item.request, terms.policy
         identity = identify(
             request.body,
@@ -221,8 +223,8 @@ class Classifier(Step):
             request_id=request.request_id,
             tenant=request.tenant,
             space=space,
-            category=place.category,
-            classifier=place.classifier,
+            category=match.category,
+            classifier=match.classifier,
             mode=request.cache,
             model=request.body["model"],
             embedder=self._embedder.identity,
@@ -239,7 +241,7 @@ class Classifier(Step):
             seen=terms.seen,
         )
         shard = int(identity.context, 16) % policy.slices
-        return Outgoing("journal", f"{space}/{place.category}/{shard}".encode(), asked.encode())
+        return Outgoing("journal", f"{space}/{match.category}/{shard}".encode(), asked.encode())
 
     def _id(self, record: Record) -> str:
         return decision_id(record.partition, record.offset, self._tag)
@@ -263,12 +265,12 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     incarnations = check_topics(cluster)
     model = embedder or load_embedder(settings.embedding, settings.state_dir / "models")
     path = settings.classify.categories
-    trained = None if path is None else load_categories(path, model.identity)
+    trained = None if path is None else load_category_classifier(path, model.identity)
     # The first call of a model is slow; nobody should wait for it.
     model.embed(["What is ready now?"])
-    remembering = Remembering(model, settings.embedding.remembered, EmbeddingMetrics(context.metrics))
-    reply_to = ReplyTo(settings.prefix, settings.classify.reply_topics, partitions_of(cluster), context.now_ms)
-    step = Classifier(settings.classify, incarnations, remembering, reply_to, context.metrics, trained)
+    embedding_cache = EmbeddingCache(model, settings.embedding.remembered, EmbeddingMetrics(context.metrics))
+    reply_to = ReplyTopics(settings.prefix, settings.classify.reply_topics, partitions_of(cluster), context.now_ms)
+    step = ClassifyStep(settings.classify, incarnations, embedding_cache, reply_to, context.metrics, trained)
     with policy_session(NAME, context) as session:
         consumer, producer = (
             cluster.consumer(SOURCE, NAME),
@@ -278,20 +280,20 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
 
 
 def check_topics(cluster: Cluster) -> Incarnations:
-    """The incarnations of the topics. Raises WrongSetup when one is missing or the shards do not match."""
+    """Check the topics and return their incarnations. Raises WrongSetup when one is missing or they do not fit."""
     require_topics(cluster, NAME)
     shards_of(cluster)
     return Incarnations(cluster.topic_id(SOURCE), cluster.topic_id("journal"))
 
 
-def _ask(request: Request, question: Question) -> RoutingInput:
+def _routing_input(request: Request, question: Question) -> RoutingInput:
     return RoutingInput(
         request.tenant, request.body["model"], request.tags, request.category, question.text, request.body
     )
 
 
 def _bounded(out: list[Outgoing]) -> list[Outgoing]:
-    """The records. Raises Refusal(TOO_LARGE) when one is larger than its topic takes."""
+    """Check the size of the records. Raises Refusal(TOO_LARGE) when one is larger than its topic takes."""
     for record in out:
         size = len(record.key or b"") + len(record.value or b"")
         if size > OUT_BYTES_MAX:

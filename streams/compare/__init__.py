@@ -1,1 +1,1 @@
-"""Answers of the cache beside those of the model."""
+"""compare: answers of the cache compared with those of the model."""

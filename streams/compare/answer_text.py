@@ -1,4 +1,4 @@
-"""What an answer says, as text to compare: from the projection that is kept of it."""
+"""The text of an answer, to be compared: from the projection that is stored of it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Kept(Part):
 
 
 def text_of(answer: Sealed) -> str:
-    """What the message of a projection says: its text, or why it refuses, then its tool calls as JSON without ids.
+    """The text of a projection's message: its content, or its refusal, then its tool calls as JSON without ids.
 
     Empty when it says nothing. Raises Refusal (UNREADABLE, TOO_DEEP, BAD_FIELD) when it is no projection.
     """

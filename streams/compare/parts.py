@@ -1,4 +1,4 @@
-"""A long answer in parts that an embedder can read, and the mean of their vectors."""
+"""Splits a long answer into parts that fit an embedder's window, and takes the mean of their vectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SEEK_CHARS = 200
 
 
 def split(text: str, fits: Callable[[str], bool], parts_max: int) -> list[str] | None:
-    """The text in parts that fit, halved until they do; together they are the text, but for parts of blanks alone.
+    """Split a text into parts that fit, halved until they do; only parts of blanks are left out.
 
     None when that takes more than `parts_max`, which ends the halving: the work is bounded whatever the length.
     """
@@ -44,7 +44,7 @@ def mean(parts: Sequence[str], vectors: Sequence[Ints]) -> Ints:
 
 
 def _middle(piece: str) -> int:
-    """Where to cut: behind the last blank before the middle that is near it, else in the middle."""
+    """The index to split at: behind the last blank before the middle that is near it, else the middle."""
     middle = len(piece) // 2
     start = max(1, middle - SEEK_CHARS)
     found = max(piece.rfind(blank, start, middle) for blank in "\n ")

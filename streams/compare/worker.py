@@ -1,4 +1,4 @@
-"""compare: how the answer that the cache would have given compares with the model's. `observations` -> `comparisons`.
+"""compare: compares the answer that the cache would have given with the model's. `observations` -> `comparisons`.
 
 Comparisons carry no text. Neither do this processor's dead letters: a category may have become `never` since it was
 observed; what cannot be read stays in `observations` as long as that keeps it.
@@ -20,9 +20,9 @@ from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import read
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.embedder import Embedder
-from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
+from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.loading import load_embedder
-from refrain.streams.runtime.background import run_beside_heartbeat
+from refrain.streams.runtime.background import load_in_background
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.stateless import Step, run_stateless
 from refrain.streams.runtime.topic_check import require_topics
@@ -41,7 +41,7 @@ Load = Callable[[], Embedder]
 
 
 class PendingComparison(NamedTuple):
-    """An observation, and how its answers compare (a similarity, or why none) or the two texts to embed."""
+    """An observation with its result (a similarity, or why none), or else with the two texts to embed."""
 
     observation: Observation
     found: float | NotCompared | None = None
@@ -62,20 +62,20 @@ class CompareMetrics:
         self.embedding = EmbeddingMetrics(shared)
 
 
-class Compare(Step):
+class CompareStep(Step):
     """Observations in; comparisons and dead letters out. The embedder is loaded by the first texts that need it.
 
-    `remembered` vectors of recent texts are kept: an entry is compared with many answers.
+    The vectors of `remembered` recent texts are cached: an entry is compared with many answers.
     """
 
     def __init__(self, load: Load, remembered: int, metrics: CompareMetrics) -> None:
         self._load = load
         self._remembered = remembered
         self._metrics = metrics
-        self._remembering: Remembering | None = None
+        self._cache: EmbeddingCache | None = None
 
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
-        """What comes of a batch, in its order; one call of the embedder for all its texts."""
+        """Compare a batch, in its order, with one call of the embedder for all its texts."""
         taken = [self._take(record) for record in batch]
         # A dict and not a set: a repeated batch is embedded in the same order, and so to the last digit the same.
         texts = dict.fromkeys(text for item in taken if isinstance(item, PendingComparison) for text in item.texts)
@@ -84,7 +84,7 @@ class Compare(Step):
 
     def _take(self, record: Record) -> PendingComparison | Outgoing:
         try:
-            return _open(read(record.value, Observation.decode))
+            return _compare_texts(read(record.value, Observation.decode))
         except Refusal as refusal:
             return reject(record, refusal, NAME, self._metrics.shared, with_text=False)
 
@@ -92,26 +92,26 @@ class Compare(Step):
         """The vector of each text as a whole, or why it has none."""
         if not texts:
             return {}
-        remembering = self._ready()
-        parts = {text: split(text, remembering.embedder.fits, PARTS_MAX) for text in texts}
+        cache = self._loaded_cache()
+        parts = {text: split(text, cache.embedder.fits, PARTS_MAX) for text in texts}
         wanted = [part for each in parts.values() for part in each or ()]
-        found = dict(zip(wanted, remembering.vectors(wanted), strict=True)) if wanted else {}
-        return {text: _whole(each, found) for text, each in parts.items()}
+        found = dict(zip(wanted, cache.vectors(wanted), strict=True)) if wanted else {}
+        return {text: _mean_of(each, found) for text, each in parts.items()}
 
-    def _ready(self) -> Remembering:
-        if self._remembering is None:
-            self._remembering = Remembering(self._load(), self._remembered, self._metrics.embedding)
-        return self._remembering
+    def _loaded_cache(self) -> EmbeddingCache:
+        if self._cache is None:
+            self._cache = EmbeddingCache(self._load(), self._remembered, self._metrics.embedding)
+        return self._cache
 
     def _finish(self, item: PendingComparison, vectors: dict[str, Ints | NotCompared]) -> Outgoing:
         seen = item.observation
-        found = item.found if item.found is not None else _near(*(vectors[text] for text in item.texts))
+        found = item.found if item.found is not None else _similarity_of(*(vectors[text] for text in item.texts))
         embedded = item.texts and not isinstance(found, NotCompared)
         comparison = Comparison(
             **seen.model_dump(exclude={"v", "cached", "answered"}),
             similarity=None if isinstance(found, NotCompared) else found,
             not_compared=found if isinstance(found, NotCompared) else None,
-            embedder=self._ready().embedder.identity if embedded else None,
+            embedder=self._loaded_cache().embedder.identity if embedded else None,
         )
         self._metrics.comparisons.labels(seen.category, str(seen.equal).lower()).inc()
         return Outgoing(TARGET, seen.decision_id.encode(), comparison.encode())
@@ -134,14 +134,14 @@ def run_compare(
     def load() -> Embedder:
         if embedder is not None:
             return embedder
-        return run_beside_heartbeat(lambda: load_model(settings.embedding, settings.state_dir / "models"), context.stop)
+        return load_in_background(lambda: load_model(settings.embedding, settings.state_dir / "models"), context.stop)
 
-    step = Compare(load, settings.embedding.remembered, CompareMetrics(context.metrics))
+    step = CompareStep(load, settings.embedding.remembered, CompareMetrics(context.metrics))
     run_stateless(NAME, cluster.consumer(SOURCE, NAME), cluster.producer(), step, context, batch_max=BATCH_MAX)
 
 
 def check_model(settings: Embedding) -> None:
-    """Raises WrongSetup for a model that could not be loaded: at the start, not at the first observation."""
+    """Check at the start that the model can be loaded. Raises WrongSetup when it is not here."""
     if settings.backend == "free" or settings.allow_download:
         return
     from refrain.streams.models.transformer_embedder import find_model
@@ -149,8 +149,8 @@ def check_model(settings: Embedding) -> None:
     find_model(settings)
 
 
-def _open(seen: Observation) -> PendingComparison:
-    """Raises Refusal for an answer that is no projection."""
+def _compare_texts(seen: Observation) -> PendingComparison:
+    """Compare without vectors where that is possible. Raises Refusal for an answer that is no projection."""
     if seen.equal:
         return PendingComparison(seen, 1.0)
     if seen.cached is None:
@@ -165,13 +165,13 @@ def _open(seen: Observation) -> PendingComparison:
     return PendingComparison(seen, texts=(cached, answered))
 
 
-def _near(first: Ints | NotCompared, second: Ints | NotCompared) -> float | NotCompared:
+def _similarity_of(first: Ints | NotCompared, second: Ints | NotCompared) -> float | NotCompared:
     if isinstance(first, NotCompared):
         return first
     return second if isinstance(second, NotCompared) else similarity(first, second)
 
 
-def _whole(parts: list[str] | None, found: dict[str, Ints | None]) -> Ints | NotCompared:
+def _mean_of(parts: list[str] | None, found: dict[str, Ints | None]) -> Ints | NotCompared:
     if parts is None:
         return NotCompared.TOO_LONG
     vectors = [vector for part in parts if (vector := found[part]) is not None]

@@ -1,1 +1,1 @@
-"""Commands of operators and of adapt, written to every shard in one transaction."""
+"""govern: commands of operators and of adapt, written to every shard in one transaction."""

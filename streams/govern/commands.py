@@ -1,4 +1,4 @@
-"""Turns a command into an event for every shard, or a refusal. Pure: `refrain.streams.govern.worker` does the I/O."""
+"""Decides what a command becomes: an event for every shard, or a dead letter. Pure: the worker does the I/O."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def judged_by(record: Record) -> str | None:
 def decide(
     record: Record, policy: PolicyInForce | None, shards: int, judged: Decision | None = None
 ) -> tuple[list[Outgoing], PolicyInForce | None]:
-    """The records of a command's transaction, without its position, and the policy in force after it.
+    """Decide a command: the records of its transaction, without its offset, and the policy in force after it.
 
     `judged` is the decision of `judged_by`, None when it is not recorded.
     """
@@ -76,7 +76,7 @@ def _event(record: Record, command: Given, policy: PolicyInForce | None, judged:
 
 
 def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | None) -> PolicyInForce:
-    """The policy in force after the command, where `policy` was before.
+    """Put a policy in force, where `policy` was before.
 
     Raises Refusal: STALE_COMMAND when it replaces another version, TOO_LARGE.
     """

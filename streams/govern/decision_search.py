@@ -1,4 +1,4 @@
-"""Finds one decision in `decisions`: its partition is known by its id, and it is sought from the end backwards."""
+"""Searches `decisions` for one decision: in the partition of its id, from the end backwards, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SETTLE_MS = 1_000
 
 
 class Chunks(NamedTuple):
-    """How far back is looked, and by what steps."""
+    """The sizes of a search, in offsets: its first chunk, its largest one, and all that it looks at."""
 
     first: int = FIRST_CHUNK
     max: int = CHUNK_MAX
@@ -51,27 +51,27 @@ class DecisionSearch:
         self._chunk, self._chunk_max = chunks.first, chunks.max
         self._done = False
 
-    def further(self) -> bool:
-        """Look at the next chunk. True when the search is over: `found` is the decision, None when there is none.
+    def search_chunk(self) -> bool:
+        """Search the next chunk. True when the search is over: `found` is the decision, None when there is none.
 
         Raises ClusterFailed when the broker does not answer.
         """
         if not self._done:
-            self._done = self._backwards() if self._start > self._first else self._lately()
+            self._done = self._search_backwards() if self._start > self._first else self._search_new()
         return self._done
 
-    def _backwards(self) -> bool:
+    def _search_backwards(self) -> bool:
         end, self._start = self._start, max(self._first, self._start - self._chunk)
         self._chunk = min(self._chunk_max, CHUNK_GROWTH * self._chunk)
-        return self._look_at(self._start, end)
+        return self._scan(self._start, end)
 
-    def _lately(self) -> bool:
-        """What came since the search began."""
+    def _search_new(self) -> bool:
+        """Search what came since the search began; over when a decision that was told must be there."""
         settled = self._now_ms() >= self._settled_at_ms
         start, self._end = self._end, self._cluster.ends(TOPIC)[self._partition][1]
-        return self._look_at(start, self._end) or settled
+        return self._scan(start, self._end) or settled
 
-    def _look_at(self, start: int, end: int) -> bool:
+    def _scan(self, start: int, end: int) -> bool:
         if start >= end:
             return False
         for record in self._cluster.scan(TOPIC, self._partition, start):

@@ -1,7 +1,7 @@
-"""govern: carries each command of `control` to the policy in force and to every shard, or refuses it.
+"""govern: applies each command of `control` to the policy in force and to every shard, or dead-letters it.
 
 One command is one transaction: `policies` (for a policy), the event in every partition of `journal`, a dead letter
-if it was refused, and the position in `control`. So no shard misses a command and none gets it twice.
+if it was refused, and the offset in `control`. So no shard misses a command and none gets it twice.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BATCH_MAX = 100
 
 
 def run_govern(context: WorkerContext) -> None:
-    """Run until `stop`; idle while another worker of the group has `control`.
+    """Run until `stop`; idle while another worker of the group leads (is assigned `control`).
 
     Raises WrongSetup for missing or split topics, Fenced or ClusterFailed when the worker must be started again.
     """
@@ -48,20 +48,20 @@ def run_govern(context: WorkerContext) -> None:
         if cluster.partitions(topic) != 1:
             raise WrongSetup(f"topic {topic} must have one partition: delete it and run `refrain topics create`")
     metrics = GovernMetrics(context.metrics)
-    seat = _Leadership()
-    consumer = cluster.consumer(SOURCE, NAME, seat)
+    leadership = _Leadership()
+    consumer = cluster.consumer(SOURCE, NAME, leadership)
     governor: Governor | None = None
     try:
         while not context.stop():
             busy = governor is not None and governor.waiting > 0
             batch = consumer.poll(BATCH_MAX, BUSY_POLL_S if busy else POLL_S)
-            if seat.joined:
+            if leadership.joined:
                 context.ready()
-            if seat.changed:
-                seat.changed = False
+            if leadership.changed:
+                leadership.changed = False
                 if governor is not None:
                     governor.close()
-                governor = Governor(cluster, consumer, metrics, context.now_ms) if seat.taken else None
+                governor = Governor(cluster, consumer, metrics, context.now_ms) if leadership.held else None
             if governor is not None:
                 governor.take(batch)
                 for partition, behind in consumer.lag().items():
@@ -81,31 +81,31 @@ class GovernMetrics:
 
 
 class _Leadership:
-    """Whether this worker is the one that governs."""
+    """Leadership: this worker governs while the one partition of `control` is assigned to it."""
 
     def __init__(self) -> None:
         self.joined = False
-        self.taken = False
+        self.held = False
         self.changed = False
 
     def assigned(self, partitions: Sequence[int]) -> None:
         self.joined = True
         if partitions:
-            self.taken = self.changed = True
+            self.held = self.changed = True
 
     def revoked(self, partitions: Sequence[int]) -> None:
         if partitions:
-            self.taken, self.changed = False, True
+            self.held, self.changed = False, True
 
     def lost(self, partitions: Sequence[int]) -> None:
         self.revoked(partitions)
 
 
 class Governor:
-    """One term of office: from the moment `control` is ours until it is not.
+    """Governs for one term of leadership: from the assignment of `control` until its revocation.
 
-    Its writer is new and takes the name at once: an earlier holder's open transaction ends before the policy in
-    force is read.
+    Its producer is new and fences the earlier leader's at once: an open transaction of that one ends before the policy
+    in force is read.
     """
 
     def __init__(self, cluster: Cluster, consumer: Consumer, metrics: GovernMetrics, now_ms: Callable[[], int]) -> None:
@@ -119,20 +119,20 @@ class Governor:
         self._producer: TransactionalProducer = cluster.transactional(NAME)
         self._producer.transact([], None, {})
         self._policy = PolicyWatch(cluster).latest()
-        self._show()
+        self._show_version()
 
     @property
     def waiting(self) -> int:
-        """Commands taken and not yet carried out."""
+        """The number of commands taken and not yet applied."""
         return len(self._commands)
 
     def take(self, batch: Sequence[Record]) -> None:
-        """Carry out what came. What meets a rebalance waits for the next call, and so does what a search delays."""
+        """Apply commands in order. The next call goes on where a rebalance or an unfinished search stopped this one."""
         self._commands.extend(batch)
         while self._commands:
             record = self._commands[0]
             wanted = judged_by(record)
-            if wanted is not None and not self._searched(wanted):
+            if wanted is not None and not self._search_further(wanted):
                 return
             judged: Decision | None = None if self._search is None else self._search.found
             out, policy = decide(record, self._policy, self._shards, judged)
@@ -151,13 +151,13 @@ class Governor:
                 return
 
     def close(self) -> None:
-        """Let go of the name; commands not carried out are the next one's."""
+        """Close the producer; commands not applied are left to the next leader."""
         self._producer.close()
 
-    def _searched(self, decision_id: str) -> bool:
+    def _search_further(self, decision_id: str) -> bool:
         if self._search is None:
             self._search = DecisionSearch(self._cluster, decision_id, self._now_ms)
-        return self._search.further()
+        return self._search.search_chunk()
 
     def _count(self, record: Record, out: Sequence[Outgoing]) -> None:
         self._metrics.shared.taken.labels(NAME, record.topic).inc()
@@ -167,8 +167,8 @@ class Governor:
                 reason = dict(message.headers).get("refrain.dead.reason") or b""
                 logger.warning("command %d refused: %s", record.offset, reason.decode())
                 self._metrics.shared.refused.labels(NAME, reason.decode().partition(":")[0]).inc()
-        self._show()
+        self._show_version()
 
-    def _show(self) -> None:
+    def _show_version(self) -> None:
         if self._policy is not None:
             self._metrics.policy_version.set(self._policy.version)

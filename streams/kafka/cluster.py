@@ -1,8 +1,7 @@
-"""The log on a real Kafka, through confluent-kafka."""
+"""The real Kafka cluster, through confluent-kafka: makes clients, scans topics, and describes them."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
@@ -23,21 +22,18 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 from refrain.streams.errors import ClusterFailed, WrongSetup
-from refrain.streams.kafka.authorization import forbidden
 from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, connection
 from refrain.streams.kafka.consumer import KafkaConsumer
 from refrain.streams.kafka.convert import int_of, record_of
 from refrain.streams.kafka.expiring_producer import ExpiringProducer
-from refrain.streams.kafka.faults import MISSING_CODES, raise_unless_passing
+from refrain.streams.kafka.faults import MISSING_CODES, forbidden, raise_unless_transient
 from refrain.streams.kafka.interface import RebalanceListener, Record, cluster_name
 from refrain.streams.kafka.producer import KafkaProducer, KafkaTransactionalProducer
 from refrain.streams.settings import Settings
 
-logger = logging.getLogger(__name__)
-
 
 class KafkaCluster:
-    """One cluster under one prefix."""
+    """A Kafka cluster, as the settings name it: every topic, group and transactional id begins with their prefix."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -52,7 +48,7 @@ class KafkaCluster:
         self.close()
 
     def close(self) -> None:
-        """Give the connection for questions about topics back. Readers and writers have their own."""
+        """Close the admin client. Consumers and producers have connections of their own."""
         # It has no `close`: what is not referred to has no threads any more.
         del self._admin
 
@@ -103,7 +99,7 @@ class KafkaCluster:
                             return
                         yield record_of(topic, message)
                     elif error.code() != KafkaError._PARTITION_EOF:
-                        raise_unless_passing(error, f"reading {self.name(topic)}[{partition}]")
+                        raise_unless_transient(error, f"reading {self.name(topic)}[{partition}]")
                 if consumer.position([TopicPartition(self.name(topic), partition)])[0].offset >= end:
                     return
         finally:
@@ -155,9 +151,9 @@ class KafkaCluster:
             futures = self._admin.list_offsets(
                 asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ADMIN_TIMEOUT_S
             )
-            for place, future in futures.items():
+            for topic_partition, future in futures.items():
                 try:
-                    found[place.partition].append(future.result().offset)
+                    found[topic_partition.partition].append(future.result().offset)
                 except KafkaException as problem:
                     self._describe(topic)
                     raise ClusterFailed(f"cannot list the offsets of {name}: {problem.args[0].str()}") from problem

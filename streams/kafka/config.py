@@ -1,16 +1,20 @@
-"""The settings that every client of the cluster starts from."""
+"""Configuration of librdkafka clients: what each connection has, and what each producer adds."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from refrain.streams.settings import Settings
 
 ADMIN_TIMEOUT_S = 15.0
+"""How long one call that administers or describes may take."""
+PRODUCE_BYTES_MAX = 2_200_000
+"""The largest message of any topic, with its headers and the overhead of its batch."""
 
 
 def connection(settings: Settings) -> dict[str, Any]:
-    """What every client needs to reach the cluster."""
+    """Properties by which every client reaches the cluster: address, backoff, TLS and SASL of the settings."""
     return {
         "bootstrap.servers": settings.kafka,
         "reconnect.backoff.ms": 50,
@@ -19,4 +23,18 @@ def connection(settings: Settings) -> dict[str, Any]:
         "retry.backoff.max.ms": 100,
         "log_level": 3,
         **{key: value.get_secret_value() for key, value in settings.connection.items()},
+    }
+
+
+def producer_config(base: Mapping[str, Any]) -> dict[str, Any]:
+    """Properties of a producer: acks from all replicas, no linger, and Java's partitioner (murmur2).
+
+    `base` holds the properties of the connection (`connection`).
+    """
+    return {
+        **base,
+        "acks": "all",
+        "linger.ms": 0,
+        "partitioner": "murmur2_random",
+        "message.max.bytes": PRODUCE_BYTES_MAX,
     }

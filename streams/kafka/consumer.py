@@ -1,4 +1,4 @@
-"""A consumer of the real cluster."""
+"""The consumer of the real cluster: a member of a cooperative group that reads committed records alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from confluent_kafka import Consumer as ConfluentConsumer
 from refrain.streams.errors import Rebalanced
 from refrain.streams.kafka.config import ADMIN_TIMEOUT_S
 from refrain.streams.kafka.convert import KafkaGroupMetadata, record_of, topic_partitions
-from refrain.streams.kafka.faults import failure_of, raise_unless_passing
+from refrain.streams.kafka.faults import failure_of, raise_unless_transient
 from refrain.streams.kafka.interface import OffsetAndMetadata, RebalanceListener, Record
 from refrain.streams.settings import Settings
 
 
 class KafkaConsumer:
-    """A member of a cooperative consumer group."""
+    """A member of a cooperative-sticky consumer group; its listener hears of each rebalance from within `poll`."""
 
     def __init__(
         self,
@@ -71,33 +71,31 @@ class KafkaConsumer:
             if error is None:
                 records.append(record_of(self._topic, message))
             else:
-                raise_unless_passing(error, f"reading {self._name}")
+                raise_unless_transient(error, f"reading {self._name}")
         return records
 
-    def commit(self, positions: Mapping[int, OffsetAndMetadata]) -> None:
-        if not positions:
+    def commit(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
+        if not offsets:
             return
         try:
-            done = self.consumer.commit(offsets=topic_partitions(self._name, positions), asynchronous=False)
+            done = self.consumer.commit(offsets=topic_partitions(self._name, offsets), asynchronous=False)
         except KafkaException as problem:
-            raise failure_of(problem.args[0], f"committing positions of {self._name}") from problem
-        for place in done:
-            if place.error is not None:
-                raise failure_of(place.error, f"committing the position of {self._name}[{place.partition}]")
+            raise failure_of(problem.args[0], f"committing offsets of {self._name}") from problem
+        for each in done:
+            if each.error is not None:
+                raise failure_of(each.error, f"committing the offset of {self._name}[{each.partition}]")
 
     def committed(self, partitions: Sequence[int]) -> dict[int, OffsetAndMetadata]:
         asked = [TopicPartition(self._name, partition) for partition in partitions]
         try:
             found = self.consumer.committed(asked, timeout=ADMIN_TIMEOUT_S)
         except KafkaException as problem:
-            raise failure_of(problem.args[0], f"asking for positions of {self._name}") from problem
-        for place in found:
-            if place.error is not None:
-                raise failure_of(place.error, f"asking for the position of {self._name}[{place.partition}]")
+            raise failure_of(problem.args[0], f"asking for committed offsets of {self._name}") from problem
+        for each in found:
+            if each.error is not None:
+                raise failure_of(each.error, f"asking for the committed offset of {self._name}[{each.partition}]")
         return {
-            place.partition: OffsetAndMetadata(place.offset, place.metadata or "")
-            for place in found
-            if place.offset >= 0
+            each.partition: OffsetAndMetadata(each.offset, each.metadata or "") for each in found if each.offset >= 0
         }
 
     def seek(self, partition: int, offset: int) -> None:
@@ -113,14 +111,14 @@ class KafkaConsumer:
         self.consumer.resume([TopicPartition(self._name, partition) for partition in partitions])
 
     def assignment(self) -> list[int]:
-        return sorted(place.partition for place in self.consumer.assignment())
+        return sorted(each.partition for each in self.consumer.assignment())
 
     def lag(self) -> dict[int, int]:
         behind = {}
-        for place in self.consumer.position(self.consumer.assignment()):
-            _, end = self.consumer.get_watermark_offsets(place, cached=True)
-            if place.offset >= 0 and end >= 0:
-                behind[place.partition] = max(0, end - place.offset)
+        for each in self.consumer.position(self.consumer.assignment()):
+            _, end = self.consumer.get_watermark_offsets(each, cached=True)
+            if each.offset >= 0 and end >= 0:
+                behind[each.partition] = max(0, end - each.offset)
         return behind
 
     def close(self) -> None:
@@ -143,22 +141,22 @@ class KafkaConsumer:
     def member_id(self) -> str:
         return self.consumer.memberid() or ""
 
-    def _on_assign(self, consumer: ConfluentConsumer, places: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
         if not self._from_start:
             # The owner seeks before it reads; until then the partition is paused and its offset moot.
-            places = [TopicPartition(p.topic, p.partition, OFFSET_BEGINNING) for p in places]
-        consumer.incremental_assign(places)
-        if not self._from_start and places:
-            consumer.pause(places)
+            partitions = [TopicPartition(p.topic, p.partition, OFFSET_BEGINNING) for p in partitions]
+        consumer.incremental_assign(partitions)
+        if not self._from_start and partitions:
+            consumer.pause(partitions)
         if self._listener is not None:
-            self._listener.assigned([place.partition for place in places])
+            self._listener.assigned([each.partition for each in partitions])
 
-    def _on_revoke(self, consumer: ConfluentConsumer, places: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
         if self._listener is not None:
-            self._listener.revoked([place.partition for place in places])
-        consumer.incremental_unassign(places)
+            self._listener.revoked([each.partition for each in partitions])
+        consumer.incremental_unassign(partitions)
 
-    def _on_lost(self, consumer: ConfluentConsumer, places: list[TopicPartition]) -> None:
+    def _on_lost(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
         if self._listener is not None:
-            self._listener.lost([place.partition for place in places])
-        consumer.incremental_unassign(places)
+            self._listener.lost([each.partition for each in partitions])
+        consumer.incremental_unassign(partitions)

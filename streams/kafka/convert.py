@@ -1,4 +1,4 @@
-"""Between librdkafka's types and ours."""
+"""Converts between librdkafka's types and ours: records, offsets with metadata, group metadata."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from refrain.streams.kafka.interface import Headers, OffsetAndMetadata, Record
 
 
 class KafkaGroupMetadata(NamedTuple):
-    """A consumer group's metadata at one moment."""
+    """The group metadata of a consumer, as a transaction of librdkafka takes it."""
 
     topic: str
     name: str
@@ -18,21 +18,24 @@ class KafkaGroupMetadata(NamedTuple):
     metadata: Any
 
 
-def topic_partitions(name: str, positions: Mapping[int, OffsetAndMetadata]) -> list[TopicPartition]:
-    places = []
-    for partition, position in positions.items():
-        place = TopicPartition(name, partition, position.next_offset)
-        if position.metadata:
-            place = TopicPartition(name, partition, position.next_offset, position.metadata)
-        places.append(place)
-    return places
+def topic_partitions(name: str, offsets: Mapping[int, OffsetAndMetadata]) -> list[TopicPartition]:
+    """Offsets to commit, in librdkafka's form; `name` is the topic's on the cluster."""
+    out = []
+    for partition, kept in offsets.items():
+        if kept.metadata:
+            out.append(TopicPartition(name, partition, kept.next_offset, kept.metadata))
+        else:
+            out.append(TopicPartition(name, partition, kept.next_offset))
+    return out
 
 
 def int_of(value: int | None) -> int:
+    """A partition or offset of a message; -1 where librdkafka tells none."""
     return -1 if value is None else value
 
 
 def record_of(topic: str, message: Message) -> Record:
+    """The consumed message as a record of `topic`, the name without the prefix."""
     return Record(
         topic,
         int_of(message.partition()),

@@ -1,10 +1,10 @@
-"""A producer whose records lapse: what has not left this worker in time never does.
+"""A producer whose records expire: what is not delivered within its timeout is never written.
 
 A worker may be stopped in the middle of sending, be taken for dead, and wake when another policy has been in force for
 long. What it had handed to librdkafka by then is older than it may be, and is dropped instead of sent.
 
 Records of one partition have one deadline, so that what was sent is always the beginning of what was to be sent: a
-shard knows repeats by the highest position it has seen, and a gap in the middle would be lost.
+shard knows repeats by the highest offset it has seen, and a gap in the middle would be lost.
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as ConfluentProducer
 from refrain.streams.errors import DeliveryExpired, SendFailed
-from refrain.streams.kafka.authorization import forbidden
-from refrain.streams.kafka.faults import flush
+from refrain.streams.kafka.config import producer_config
+from refrain.streams.kafka.faults import flush, forbidden
 from refrain.streams.kafka.interface import Outgoing, cluster_name
-from refrain.streams.kafka.producer_config import producer_config
 
 EXPIRED_CODES = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 FLUSH_S = 0.5
-KEY_DECIDES = -1
+PARTITION_BY_KEY = -1
 """For librdkafka: the partition that the key belongs to."""
 
 
 class ExpiringProducer:
-    """An idempotent producer that waits for acknowledgements, and gives up what is older than `delivery_timeout_ms`."""
+    """An idempotent producer that waits for acknowledgements and drops records older than `delivery_timeout_ms`."""
 
     def __init__(self, base: Mapping[str, Any], prefix: str, delivery_timeout_ms: int, wait_s: float) -> None:
         self._prefix = prefix
@@ -38,7 +37,7 @@ class ExpiringProducer:
                 **producer_config(base),
                 "enable.idempotence": True,
                 "message.timeout.ms": delivery_timeout_ms,
-                # A missing topic is said to be missing, before its records lapse.
+                # A missing topic is said to be missing, before its records expire.
                 "topic.metadata.propagation.max.ms": delivery_timeout_ms // 2,
             }
         )
@@ -46,22 +45,22 @@ class ExpiringProducer:
     def send(self, records: Sequence[Outgoing]) -> None:
         """Write and wait until each record is acknowledged.
 
-        Raises DeliveryExpired when some were not written in time, and no more will be; SendFailed as every writer does.
+        Raises DeliveryExpired when some were not written in time and never will be, SendFailed as every producer does.
         """
-        reports = _Reports()
-        places: dict[tuple[str, int], list[Outgoing]] = {}
+        reports = _DeliveryReports()
+        by_partition: dict[tuple[str, int], list[Outgoing]] = {}
         for record in records:
-            partition = KEY_DECIDES if record.partition is None else record.partition
-            places.setdefault((cluster_name(self._prefix, record.topic), partition), []).append(record)
-        for (name, partition), group in places.items():
-            self._hand_over(name, partition, group, reports)
-        self._await(reports, len(records))
+            partition = PARTITION_BY_KEY if record.partition is None else record.partition
+            by_partition.setdefault((cluster_name(self._prefix, record.topic), partition), []).append(record)
+        for (name, partition), group in by_partition.items():
+            self._produce(name, partition, group, reports)
+        self._await_reports(reports, len(records))
 
     def close(self) -> None:
         self._producer.flush(1.0)
         del self._producer
 
-    def _hand_over(self, name: str, partition: int, group: Sequence[Outgoing], reports: _Reports) -> None:
+    def _produce(self, name: str, partition: int, group: Sequence[Outgoing], reports: _DeliveryReports) -> None:
         try:
             if any(record.headers for record in group):
                 for record in group:
@@ -74,28 +73,28 @@ class ExpiringProducer:
                         on_delivery=reports.take,
                     )
             else:
-                self._hand_over_together(name, partition, group, reports)
+                self._produce_batch(name, partition, group, reports)
         except (BufferError, KafkaException) as problem:
-            self._drop_queued()
+            self._purge_queued()
             raise SendFailed(f"cannot produce to {name}: {problem}") from problem
 
-    def _hand_over_together(self, name: str, partition: int, group: Sequence[Outgoing], reports: _Reports) -> None:
-        """One call, one deadline. It takes no headers, which what goes to a shard has none of."""
+    def _produce_batch(self, name: str, partition: int, group: Sequence[Outgoing], reports: _DeliveryReports) -> None:
+        """Produce a group in one call, with one deadline. It takes no headers; a shard's records have none."""
         messages: list[dict[str, Any]] = [{"value": record.value, "key": record.key} for record in group]
         self._producer.produce_batch(name, messages, partition=partition, on_delivery=reports.take)
         for message in messages:
             if "_error" in message:
-                self._drop_queued()
+                self._purge_queued()
                 raise SendFailed(f"cannot produce to {name}[{partition}]: {message['_error']}")
 
-    def _drop_queued(self) -> None:
+    def _purge_queued(self) -> None:
         # With nothing in it a queue is purged a little later: of what the next call hands over.
         if len(self._producer) > 0:
             self._producer.purge(in_flight=False)
 
-    def _await(self, reports: _Reports, count: int) -> None:
+    def _await_reports(self, reports: _DeliveryReports, count: int) -> None:
         deadline = time.monotonic() + self._wait_s
-        given_up = False
+        purged = False
         while reports.count < count:
             try:
                 flush(self._producer, FLUSH_S)
@@ -103,23 +102,23 @@ class ExpiringProducer:
                 # A producer that may write nothing at all fails as a whole.
                 error: KafkaError = problem.args[0]
                 raise forbidden(error, "producing") or SendFailed(f"cannot produce: {error.str()}") from problem
-            if reports.failure is not None and not given_up:
-                self._drop_queued()
-                given_up = True
+            if reports.failure is not None and not purged:
+                self._purge_queued()
+                purged = True
             if time.monotonic() > deadline:
                 missing = count - reports.count
                 raise SendFailed(
                     f"{missing} records were not acknowledged within {self._wait_s:.0f} s: is the broker up?"
                 )
         if reports.failure is not None:
-            error, place = reports.failure
+            error, where = reports.failure
             if error.code() in EXPIRED_CODES:
-                raise DeliveryExpired(f"{place}: not written in time ({error.str()})")
-            raise forbidden(error, f"producing to {place}") or SendFailed(f"{place} refused a record: {error.str()}")
+                raise DeliveryExpired(f"{where}: not written in time ({error.str()})")
+            raise forbidden(error, f"producing to {where}") or SendFailed(f"{where} refused a record: {error.str()}")
 
 
-class _Reports:
-    """What became of the records of one call."""
+class _DeliveryReports:
+    """Delivery reports of the records of one call: how many came, and the failure to raise."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -127,6 +126,6 @@ class _Reports:
 
     def take(self, error: KafkaError | None, message: Message) -> None:
         self.count += 1
-        # A record that was refused says more than those that lapsed behind it.
+        # A record that was refused says more than those that expired behind it.
         if error is not None and (self.failure is None or self.failure[0].code() in EXPIRED_CODES):
             self.failure = (error, f"{message.topic()}[{message.partition()}]")

@@ -1,4 +1,4 @@
-"""What an error of Kafka means: passing, rebalanced, fenced, or fatal."""
+"""Translates librdkafka's errors into ours: transient, rebalanced, fenced, forbidden, offset lost, or failed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import logging
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as ConfluentProducer
 from refrain.streams.errors import ClusterFailed, Fenced, Forbidden, OffsetLost, Rebalanced
-from refrain.streams.kafka.authorization import forbidden
 
 logger = logging.getLogger(__name__)
 
-
 REBALANCE_CODES = frozenset({KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS})
 
-
-FENCE_CODES = frozenset(
+FENCED_CODES = frozenset(
     {
         KafkaError._FENCED,
         KafkaError.UNKNOWN_MEMBER_ID,
@@ -27,7 +24,6 @@ FENCE_CODES = frozenset(
     }
 )
 
-
 MISSING_CODES = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -36,8 +32,16 @@ MISSING_CODES = frozenset(
 )
 """A topic that cannot be used: it is not there, or cannot be there."""
 
+FORBIDDEN_CODES = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
 
-PASSING_CODES = frozenset(
+TRANSIENT_CODES = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,
         KafkaError._TRANSPORT,
@@ -47,6 +51,16 @@ PASSING_CODES = frozenset(
         KafkaError._AUTHENTICATION,
     }
 )
+
+
+def forbidden(error: KafkaError, doing: str) -> Forbidden | None:
+    """Forbidden when the user's ACLs do not allow what was being done (`doing`); None for any other failure."""
+    if error.code() not in FORBIDDEN_CODES:
+        return None
+    return Forbidden(
+        f"{doing}: {error.name()}: this user may not, or nothing of that name is there: grant it what"
+        " `refrain topics acls` prints for its role, and run `refrain topics create`"
+    )
 
 
 def flush(producer: ConfluentProducer, timeout_s: float) -> None:
@@ -62,21 +76,23 @@ def flush(producer: ConfluentProducer, timeout_s: float) -> None:
 
 
 def failure_of(error: KafkaError, doing: str) -> ClusterFailed | Forbidden:
+    """The error to raise when Kafka failed at what was being done (`doing`, for its text)."""
     text = f"{doing}: {error.name()}: {error.str()}"
     denied = forbidden(error, doing)
     if denied is not None:
         return denied
     if error.code() in REBALANCE_CODES:
         return Rebalanced(text)
-    if error.code() in FENCE_CODES or error.fatal() or error.code() == KafkaError._FATAL:
+    if error.code() in FENCED_CODES or error.fatal() or error.code() == KafkaError._FATAL:
         return Fenced(f"{text}; another worker took over: start this one again")
     if error.code() == KafkaError._AUTO_OFFSET_RESET or error.code() == KafkaError.OFFSET_OUT_OF_RANGE:
         return OffsetLost(f"{text}; the topic was cut before this worker could read it")
     return ClusterFailed(text)
 
 
-def raise_unless_passing(error: KafkaError, doing: str) -> None:
-    if error.code() in PASSING_CODES:
+def raise_unless_transient(error: KafkaError, doing: str) -> None:
+    """Raise `failure_of` the error, but log one that librdkafka recovers from by itself."""
+    if error.code() in TRANSIENT_CODES:
         if error.code() != KafkaError._PARTITION_EOF:
             logger.warning("%s: %s", doing, error.str())
         return

@@ -1,7 +1,7 @@
-"""The log as the processors see it: records in, records out, transactions, and who reads what.
+"""Kafka as the processors see it: a cluster, its consumers and producers, transactions and rebalances.
 
-Two implementations pass the same contract tests: `kafka_log` (the real broker) and `memory_log`
-(its twin, for tests and for trying policies without a broker).
+Two implementations pass the same contract tests: `KafkaCluster` (the real broker) and `MemoryCluster` (its twin, for
+tests and for trying policies without a broker).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def cluster_name(prefix: str, topic: str) -> str:
 
 
 class Record(NamedTuple):
-    """A record as read."""
+    """A consumed record."""
 
     topic: str
     partition: int
@@ -30,7 +30,7 @@ class Record(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """A record to write; without a partition its key decides (murmur2, as Java clients do).
+    """A record to produce; without a partition its key decides (murmur2, as Java clients do).
 
     A topic is one of the table, or `/` and the whole name of another one (see `cluster_name`).
     """
@@ -43,33 +43,33 @@ class Outgoing(NamedTuple):
 
 
 class OffsetAndMetadata(NamedTuple):
-    """Where a group goes on in a partition; `metadata` is kept with it (at most 4,000 characters)."""
+    """A committed offset: the next one that a group reads; `metadata` is kept with it (at most 4,000 characters)."""
 
     next_offset: int
     metadata: str = ""
 
 
 EndOffsets = Mapping[tuple[str, int], int]
-"""The next offset after what was written, by topic and partition."""
+"""The offset behind the last record produced, by topic and partition."""
 
 
 class RebalanceListener(Protocol):
-    """What a reader tells its owner of a rebalance, from within `poll`."""
+    """Hears of the rebalances of a consumer, from within its `poll` and `close`."""
 
     def assigned(self, partitions: Sequence[int]) -> None: ...
     def revoked(self, partitions: Sequence[int]) -> None:
-        """The partitions still belong to this reader until this returns: the moment to commit."""
+        """The partitions still belong to this consumer until this returns: the moment to commit."""
 
     def lost(self, partitions: Sequence[int]) -> None:
         """The partitions belong to somebody else already: nothing may be committed."""
 
 
 class GroupMetadata(Protocol):
-    """What a transaction names so that a reader that was taken for dead cannot commit. Opaque to its holder."""
+    """A consumer's membership, by which a transaction fences one that was taken for dead. Opaque to its holder."""
 
     @property
     def topic(self) -> str:
-        """The topic that is read."""
+        """The topic that is consumed."""
 
 
 class Consumer(Protocol):
@@ -81,27 +81,27 @@ class Consumer(Protocol):
         Raises Fenced, OffsetLost or ClusterFailed.
         """
 
-    def commit(self, positions: Mapping[int, OffsetAndMetadata]) -> None:
-        """Keep the group's positions. Raises Rebalanced or Fenced when the partitions are not ours."""
+    def commit(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
+        """Commit the group's offsets. Raises Rebalanced or Fenced when the partitions are not ours."""
 
     def committed(self, partitions: Sequence[int]) -> dict[int, OffsetAndMetadata]:
-        """The group's positions; partitions without one are absent."""
+        """The group's committed offsets; partitions without one are absent."""
 
     def group_metadata(self) -> GroupMetadata:
-        """The membership as of now, for a transaction on any thread. Call it on the thread that polls.
+        """The group metadata as of now, for a transaction on any thread. Call it on the thread that polls.
 
-        Raises Rebalanced or Fenced when this reader is no member.
+        Raises Rebalanced or Fenced when this consumer is no member.
         """
 
     def member_id(self) -> str:
-        """This reader's name in its group, empty while it is no member. It is another one each time it joins."""
+        """The member id in the group, empty while this consumer is no member. It is another one each time it joins."""
 
     def seek(self, partition: int, offset: int) -> None: ...
     def pause(self, partitions: Sequence[int]) -> None: ...
     def resume(self, partitions: Sequence[int]) -> None: ...
     def assignment(self) -> list[int]: ...
     def lag(self) -> dict[int, int]:
-        """Records not yet read of each assigned partition, as far as known without asking the broker."""
+        """Lag of each assigned partition (records not yet read), as far as known without asking the broker."""
 
     def close(self) -> None:
         """Leave the group."""
@@ -111,21 +111,21 @@ class Producer(Protocol):
     """An idempotent producer: per partition, records arrive once and in order."""
 
     def send(self, records: Sequence[Outgoing]) -> None:
-        """Write and wait until each is acknowledged. Raises SendFailed naming the first that was not.
+        """Produce and wait until each record is acknowledged. Raises SendFailed naming the first that was not.
 
-        Raises DeliveryExpired, of a producer that gives records up, when nothing of what is missing will be written.
+        A producer with a delivery timeout raises DeliveryExpired when nothing of what is missing will be written.
         """
 
     def close(self) -> None: ...
 
 
 class TransactionalProducer(Protocol):
-    """A producer whose writes and positions become visible together or not at all."""
+    """A producer whose records and offsets are committed together or not at all."""
 
     def transact(
-        self, records: Sequence[Outgoing], member: GroupMetadata | None, positions: Mapping[int, OffsetAndMetadata]
+        self, records: Sequence[Outgoing], member: GroupMetadata | None, offsets: Mapping[int, OffsetAndMetadata]
     ) -> EndOffsets:
-        """One transaction: the records, and the positions of the member's group. Returns how far the records reach.
+        """Commit one transaction: the records, and the offsets of the member's group. Returns the end offsets.
 
         Raises Rebalanced (aborted; call again after a poll), Fenced, or SendFailed (aborted; stop).
         """
@@ -134,21 +134,21 @@ class TransactionalProducer(Protocol):
 
 
 class Cluster(Protocol):
-    """A cluster. Topic names are the table's; the implementation adds the prefix."""
+    """A Kafka cluster. Topic names are the table's; the implementation adds the prefix."""
 
     def producer(self, *, delivery_timeout_ms: int | None = None) -> Producer:
-        """With `delivery_timeout_ms` what has not left this process so long after `send` began never does.
+        """An idempotent producer. What is not delivered within `delivery_timeout_ms` after `send` began never is.
 
         `send` raises DeliveryExpired then.
         """
 
     def transactional(self, name: str) -> TransactionalProducer:
-        """A second writer of the same name fences the first."""
+        """A transactional producer; a second one of the same name (transactional id) fences the first."""
 
     def consumer(
         self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
     ) -> Consumer:
-        """Join a group. With `from_start` false a partition without a position must be sought first."""
+        """Join a group. With `from_start` false a partition without a committed offset must be sought first."""
 
     def scan(
         self,
@@ -158,19 +158,19 @@ class Cluster(Protocol):
         *,
         stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Record]:
-        """All committed records from `start` to the end as it was when the scan began.
+        """Scan the committed records from `start` to the end as it was when the scan began.
 
         Waits for transactions that were open then. Ends early when `stop` says so.
         """
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
-        """The first offset and the end of each partition, open transactions included."""
+        """The first and the end offset of each partition, open transactions included."""
 
     def tombstones_ms(self, topic: str) -> int:
-        """How long a compacted topic keeps deletions."""
+        """How long a compacted topic keeps tombstones (`delete.retention.ms`)."""
 
     def partitions(self, topic: str) -> int:
-        """How many partitions the topic has. Raises WrongSetup when it is missing."""
+        """The number of partitions of the topic. Raises WrongSetup when it is missing."""
 
     def topic_id(self, topic: str) -> str:
-        """The identity of this incarnation of the topic. Raises WrongSetup when it is missing."""
+        """The topic id: it names this incarnation of the topic. Raises WrongSetup when it is missing."""

@@ -1,4 +1,4 @@
-"""The log's in-memory twin: the same promises in one process, for tests and for folding recorded traffic.
+"""The cluster's in-memory twin: the same promises in one process, for tests and for folding recorded traffic.
 
 Time comes from the caller; a group has one member at a time (a second one takes over and fences the first).
 """
@@ -23,7 +23,7 @@ from refrain.streams.kafka.interface import (
 from refrain.streams.kafka.partitioner import partition_of
 
 
-def _drawn(number: int) -> str:
+def _topic_id(number: int) -> str:
     """A topic id: 22 characters of base64url, as a broker's, and full of the marks that ids are joined by."""
     return f"-{number}-_".ljust(22, "-")
 
@@ -37,12 +37,12 @@ class _Topic:
 
 @dataclass
 class _Group:
-    positions: dict[int, OffsetAndMetadata] = field(default_factory=dict)
+    offsets: dict[int, OffsetAndMetadata] = field(default_factory=dict)
     member: MemoryConsumer | None = None
 
 
 class MemoryCluster:
-    """Topics in memory. `now_ms` stamps what is appended; stamps never run backwards in a partition.
+    """A cluster in memory. `now_ms` stamps what is appended; stamps never run backwards in a partition.
 
     `topic_ids` gives topics ids of one's choice.
     """
@@ -69,7 +69,7 @@ class MemoryCluster:
         """Create a topic, or a new incarnation of it; it draws an id of its own where none is given."""
         known = BY_NAME.get(topic)
         limit = max_bytes or (known.max_bytes if known else MESSAGE_BYTES_MAX)
-        self._topics[topic] = _Topic(topic_id or _drawn(next(self._ids)), [[] for _ in range(partitions)], limit)
+        self._topics[topic] = _Topic(topic_id or _topic_id(next(self._ids)), [[] for _ in range(partitions)], limit)
 
     def producer(self, *, delivery_timeout_ms: int | None = None) -> MemoryProducer:
         return MemoryProducer(self)
@@ -155,8 +155,8 @@ class MemoryCluster:
         """The state of a consumer group."""
         return self._groups.setdefault((topic, name), _Group())
 
-    def enter(self, name: str) -> int:
-        """A new epoch of a transactional id; writers of older epochs are fenced."""
+    def init_transactions(self, name: str) -> int:
+        """A new epoch of a transactional id; producers of older epochs are fenced."""
         self._epochs[name] = self._epochs.get(name, 0) + 1
         return self._epochs[name]
 
@@ -166,7 +166,7 @@ class MemoryCluster:
 
 
 class MemoryConsumer:
-    """The one member of a group."""
+    """The only member of a consumer group; another one that joins fences it."""
 
     def __init__(
         self, cluster: MemoryCluster, topic: str, group: str, listener: RebalanceListener | None, from_start: bool
@@ -180,14 +180,14 @@ class MemoryConsumer:
         self._paused: set[int] = set()
         previous = self._group.member
         if previous is not None:
-            previous.take_away()
+            previous.fence_member()
         self._group.member = self
         self._joined = False
         self._owned = True
         self._id = f"{group}-{next(cluster.members)}"
 
-    def take_away(self) -> None:
-        """Another member took over: every partition is lost."""
+    def fence_member(self) -> None:
+        """Fence this member: another one took over, and every partition is lost."""
         self._owned = False
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
@@ -203,15 +203,15 @@ class MemoryConsumer:
                 continue
             at = self._next.get(number, -1)
             if at < 0 or at > len(rows):
-                raise OffsetLost(f"{self._topic}[{number}] has no position to go on from")
+                raise OffsetLost(f"{self._topic}[{number}] has no offset to go on from")
             taken = rows[at : at + max_records - len(out)]
             self._next[number] = at + len(taken)
             out += taken
         return out
 
-    def commit(self, positions: Mapping[int, OffsetAndMetadata]) -> None:
+    def commit(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
         self.check_owned()
-        self._group.positions.update(positions)
+        self._group.offsets.update(offsets)
 
     def check_owned(self) -> None:
         """Raises Fenced when another member took over."""
@@ -219,7 +219,7 @@ class MemoryConsumer:
             raise Fenced(f"another worker reads {self._topic}: start this one again")
 
     def committed(self, partitions: Sequence[int]) -> dict[int, OffsetAndMetadata]:
-        return {p: self._group.positions[p] for p in partitions if p in self._group.positions}
+        return {p: self._group.offsets[p] for p in partitions if p in self._group.offsets}
 
     @property
     def topic(self) -> str:
@@ -258,7 +258,7 @@ class MemoryConsumer:
     def _join(self) -> None:
         self._joined = True
         for number in range(self._cluster.partitions(self._topic)):
-            known = self._group.positions.get(number)
+            known = self._group.offsets.get(number)
             if self._from_start:
                 self._next[number] = 0 if known is None else known.next_offset
             else:
@@ -269,7 +269,7 @@ class MemoryConsumer:
 
 
 class MemoryProducer:
-    """Appends at once."""
+    """A producer whose records are in the topic when `send` returns."""
 
     def __init__(self, cluster: MemoryCluster) -> None:
         self._cluster = cluster
@@ -284,7 +284,7 @@ class MemoryProducer:
 
 
 class MemoryTransactionalProducer:
-    """Appends all and moves the positions, or does neither."""
+    """Appends the records and commits the offsets, or does neither."""
 
     def __init__(self, cluster: MemoryCluster, name: str) -> None:
         self._cluster = cluster
@@ -292,17 +292,17 @@ class MemoryTransactionalProducer:
         self._epoch: int | None = None
 
     def transact(
-        self, records: Sequence[Outgoing], member: GroupMetadata | None, positions: Mapping[int, OffsetAndMetadata]
+        self, records: Sequence[Outgoing], member: GroupMetadata | None, offsets: Mapping[int, OffsetAndMetadata]
     ) -> EndOffsets:
         if self._epoch is None:
-            self._epoch = self._cluster.enter(self._name)
+            self._epoch = self._cluster.init_transactions(self._name)
         if self._epoch != self._cluster.epoch(self._name):
-            raise Fenced(f"another writer is {self._name}: start this one again")
+            raise Fenced(f"another producer is {self._name}: start this one again")
         if isinstance(member, MemoryConsumer):
             member.check_owned()
         ends = self._cluster.append(records)
         if isinstance(member, MemoryConsumer):
-            member.commit(positions)
+            member.commit(offsets)
         return ends
 
     def close(self) -> None:

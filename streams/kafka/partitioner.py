@@ -1,4 +1,4 @@
-"""Which partition a key belongs to: murmur2, as Java clients (and so Faust) compute it.
+"""The partitioner: murmur2 of a record's key, as Java clients (and so Faust) compute it.
 
 Source of the function: Austin Appleby's MurmurHash2 with Kafka's seed, as `org.apache.kafka.common.utils.Utils`.
 """
@@ -11,7 +11,7 @@ _SEED = 0x9747B28C
 
 
 def murmur2(data: bytes) -> int:
-    """The 32-bit hash of `data`, unsigned."""
+    """MurmurHash2 of `data` with Kafka's seed: 32 bits, unsigned."""
     length = len(data)
     h = (_SEED ^ length) & _MASK
     whole = length & ~3

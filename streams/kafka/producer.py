@@ -1,4 +1,4 @@
-"""Producers of the real cluster: idempotent, and transactional."""
+"""Producers of the real cluster, idempotent and transactional: both wait for every delivery report."""
 
 from __future__ import annotations
 
@@ -9,23 +9,20 @@ from typing import Any, cast
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as ConfluentProducer
 from refrain.streams.errors import Fenced, Forbidden, SendFailed
-from refrain.streams.kafka.authorization import forbidden
-from refrain.streams.kafka.config import ADMIN_TIMEOUT_S
+from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, producer_config
 from refrain.streams.kafka.convert import KafkaGroupMetadata, int_of, topic_partitions
-from refrain.streams.kafka.faults import FENCE_CODES, failure_of, flush
+from refrain.streams.kafka.faults import FENCED_CODES, failure_of, flush, forbidden
 from refrain.streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing, cluster_name
-from refrain.streams.kafka.producer_config import producer_config
 from refrain.streams.settings import Settings
 
 TRANSACTION_STEP_S = 10.0
-
-
+"""How long one call of a transaction may take before it is tried again."""
 MISSING_TOPIC_MS = 5_000
 """How long a topic may be unknown to the broker before what is sent to it is refused."""
 
 
 class KafkaProducer:
-    """An idempotent producer that waits for every acknowledgement."""
+    """An idempotent producer: `send` waits until every record is acknowledged by all replicas."""
 
     def __init__(self, base: Mapping[str, Any], settings: Settings) -> None:
         self._prefix = settings.prefix
@@ -50,7 +47,7 @@ class KafkaProducer:
 
 
 class KafkaTransactionalProducer:
-    """A transactional producer; initialised at the first transaction, which fences its namesakes."""
+    """A transactional producer; its first transaction initialises it and so fences others of its transactional id."""
 
     def __init__(self, base: Mapping[str, Any], settings: Settings, name: str) -> None:
         self._prefix = settings.prefix
@@ -67,10 +64,10 @@ class KafkaTransactionalProducer:
         )
 
     def transact(
-        self, records: Sequence[Outgoing], member: GroupMetadata | None, positions: Mapping[int, OffsetAndMetadata]
+        self, records: Sequence[Outgoing], member: GroupMetadata | None, offsets: Mapping[int, OffsetAndMetadata]
     ) -> EndOffsets:
         producer = self._producer
-        group = cast(KafkaGroupMetadata, member) if member is not None and positions else None
+        group = cast(KafkaGroupMetadata, member) if member is not None and offsets else None
         try:
             if not self._ready:
                 retry_transactional(lambda: producer.init_transactions(ADMIN_TIMEOUT_S))
@@ -81,8 +78,10 @@ class KafkaTransactionalProducer:
         try:
             ends = produce_and_wait(producer, self._prefix, records, self._wait_s)
             if group is not None:
-                offsets, metadata = topic_partitions(group.name, positions), group.metadata
-                retry_transactional(lambda: producer.send_offsets_to_transaction(offsets, metadata, TRANSACTION_STEP_S))
+                committed, metadata = topic_partitions(group.name, offsets), group.metadata
+                retry_transactional(
+                    lambda: producer.send_offsets_to_transaction(committed, metadata, TRANSACTION_STEP_S)
+                )
             retry_transactional(lambda: producer.commit_transaction(TRANSACTION_STEP_S))
         except (SendFailed, Forbidden):
             self._abort()
@@ -109,7 +108,10 @@ class KafkaTransactionalProducer:
 def produce_and_wait(
     producer: ConfluentProducer, prefix: str, records: Sequence[Outgoing], wait_s: float
 ) -> EndOffsets:
-    """Produce the records and wait for each delivery report. Raises SendFailed."""
+    """Produce the records and wait for each delivery report. Returns the end offsets.
+
+    Raises SendFailed, Fenced or Forbidden.
+    """
     delivered = 0
     reached: dict[tuple[str, int], int] = {}
     failure: list[tuple[KafkaError, str]] = []
@@ -118,8 +120,8 @@ def produce_and_wait(
         nonlocal delivered
         delivered += 1
         if error is None:
-            place = (message.topic() or "", int_of(message.partition()))
-            reached[place] = max(reached.get(place, 0), int_of(message.offset()) + 1)
+            partition = (message.topic() or "", int_of(message.partition()))
+            reached[partition] = max(reached.get(partition, 0), int_of(message.offset()) + 1)
         elif not failure:
             failure.append((error, f"{message.topic()}[{message.partition()}]"))
 
@@ -158,17 +160,15 @@ def produce_and_wait(
             missing = len(records) - delivered
             raise SendFailed(f"{missing} records were not acknowledged within {wait_s:.0f} s: is the broker up?")
     if failure:
-        error, place_name = failure[0]
-        if error.code() in FENCE_CODES:
-            raise Fenced(f"{place_name}: {error.str()}: another worker took over; start this one again")
-        raise forbidden(error, f"producing to {place_name}") or SendFailed(
-            f"{place_name} refused a record: {error.str()}"
-        )
+        error, where = failure[0]
+        if error.code() in FENCED_CODES:
+            raise Fenced(f"{where}: {error.str()}: another worker took over; start this one again")
+        raise forbidden(error, f"producing to {where}") or SendFailed(f"{where} refused a record: {error.str()}")
     return {(topic.removeprefix(prefix), partition): end for (topic, partition), end in reached.items()}
 
 
 def retry_transactional(step: Callable[[], Any], attempts: int = 20) -> None:
-    """Call a transactional step again while librdkafka says that it may be."""
+    """Retry a transactional call while librdkafka calls its error retriable. Raises the KafkaException otherwise."""
     for attempt in range(attempts):
         try:
             step()

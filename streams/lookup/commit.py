@@ -1,4 +1,4 @@
-"""Steps 3 and 4 of the commit, beside the folding: what was folded by then becomes durable while more is folded.
+"""The commit (steps 3 and 4), beside the folding: what was folded by then becomes durable while more is folded.
 
 The transaction runs on a thread of its own, at most one at a time; all else runs on the worker's thread.
 """
@@ -15,7 +15,7 @@ from refrain.schemas.decisions import Decision
 from refrain.streams.errors import Rebalanced
 from refrain.streams.kafka.interface import Consumer, EndOffsets, OffsetAndMetadata, Outgoing, TransactionalProducer
 from refrain.streams.lookup.metrics import LookupMetrics, show
-from refrain.streams.lookup.reports import CommitReports, Report
+from refrain.streams.lookup.reports import CommitReports, ShardReport
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint
 
@@ -23,16 +23,16 @@ logger = logging.getLogger(__name__)
 
 
 class _Part(NamedTuple):
-    """What one shard has in a transaction."""
+    """The part of one shard in a transaction."""
 
     shard: Shard
     next_offset: int
     decisions: list[Decision]
-    report: Report
+    report: ShardReport
 
 
-class _Open(NamedTuple):
-    """A transaction under way."""
+class _OpenTransaction(NamedTuple):
+    """A transaction under way, and the shards in it."""
 
     parts: dict[int, _Part]
     ends: Future[EndOffsets]
@@ -40,7 +40,7 @@ class _Open(NamedTuple):
 
 
 class Commits:
-    """The commits of one worker. `decisions` is where the worker collects them by partition."""
+    """Commits the shards of one worker. `decisions` is where the worker collects them by partition."""
 
     def __init__(
         self,
@@ -57,24 +57,24 @@ class Commits:
         self._metrics = metrics
         self._now_ms = now_ms
         self._reports = reports
-        self._open: _Open | None = None
+        self._open: _OpenTransaction | None = None
         self._committed: dict[int, int] = {}
         self.decisions: dict[int, list[Decision]] = {}
 
-    def owned(self, shard: Shard) -> None:
-        """The shard is folded here from now on; all of it is committed."""
+    def add(self, shard: Shard) -> None:
+        """Start to commit a shard that is folded here from now on; all of it is committed so far."""
         self._committed[shard.partition] = shard.next_offset
-        self._reports.owned(shard)
+        self._reports.add(shard)
 
-    def dropped(self, partition: int) -> None:
-        """The shard is somebody else's; what is left of it here counts no more. No transaction may be under way."""
+    def remove(self, partition: int) -> None:
+        """Stop to commit a shard that another worker owns; drop its decisions. No transaction may be under way."""
         self._committed.pop(partition, None)
         self.decisions.pop(partition, None)
-        self._reports.dropped(partition)
+        self._reports.remove(partition)
         show(self._metrics, self._reports.latest.values())
 
     def begin(self, shards: Mapping[int, Shard]) -> None:
-        """Step 3, begun: one transaction for all shards that moved, or have something to tell.
+        """Begin step 3: one transaction for all shards that moved, or have something to report.
 
         Does nothing while one is under way.
         """
@@ -93,11 +93,11 @@ class Commits:
             logger.info("commit kept for after the rebalance: %s", rebalance)
             return
         parts = {
-            p: _Part(shard, shard.next_offset, self.decisions.pop(p, []), self._reports.of(shard))
+            p: _Part(shard, shard.next_offset, self.decisions.pop(p, []), self._reports.report(shard))
             for p, shard in moved.items()
         }
         changes = {p: part.shard.begin_commit() for p, part in parts.items()}
-        positions = {p: OffsetAndMetadata(part.next_offset) for p, part in parts.items()}
+        offsets = {p: OffsetAndMetadata(part.next_offset) for p, part in parts.items()}
 
         def transact() -> EndOffsets:
             records = [
@@ -111,12 +111,12 @@ class Commits:
                 for decision in part.decisions
             ]
             records += [record for part in parts.values() for record in part.report.records]
-            return self._producer.transact(records, member, positions)
+            return self._producer.transact(records, member, offsets)
 
-        self._open = _Open(parts, self._executor.submit(transact), time.perf_counter())
+        self._open = _OpenTransaction(parts, self._executor.submit(transact), time.perf_counter())
 
     def settle(self, *, wait: bool) -> None:
-        """Step 4, when the transaction is over (or, with `wait`, when it will be).
+        """Finish with step 4 when the transaction is over (with `wait`: wait for it).
 
         After a rebalance it was aborted, and its part goes into the next one. Raises what stops a worker.
         """
@@ -124,7 +124,7 @@ class Commits:
             return
         parts, ends, started_s = self._open
         try:
-            reached = ends.result()
+            end_offsets = ends.result()
         except Rebalanced as rebalance:
             logger.info("commit kept for after the rebalance: %s", rebalance)
             self._open = None
@@ -134,9 +134,9 @@ class Commits:
             return
         self._open = None
         for partition, part in parts.items():
-            part.shard.finish_commit(Checkpoint(reached[("documents", partition)], self._now_ms()))  # step 4
+            part.shard.finish_commit(Checkpoint(end_offsets[("documents", partition)], self._now_ms()))  # step 4
             self._committed[partition] = part.next_offset
-            self._reports.told(part.shard, part.next_offset, part.report)
+            self._reports.committed(part.shard, part.next_offset, part.report)
         if any(part.report.stats is not None for part in parts.values()):
             show(self._metrics, self._reports.latest.values())
         self._metrics.commit.observe(time.perf_counter() - started_s)

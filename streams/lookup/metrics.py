@@ -1,4 +1,4 @@
-"""What a lookup worker counts and shows: decisions and entries as they are folded, its shards as they stand."""
+"""Metrics of a lookup worker: counters of what it folds, gauges of what its shards hold."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class LookupMetrics:
 
 
 def count(metrics: LookupMetrics, folded: FoldResult) -> None:
-    """What a folded record adds to the metrics."""
+    """Count one folded record: its decisions, entries and effects."""
     for decision in folded.decisions:
         _count_decision(metrics, decision)
     for kind, *labels in folded.counts:
@@ -118,7 +118,7 @@ def _count_decision(metrics: LookupMetrics, decision: Decision) -> None:
 
 
 def _set(gauge: Gauge, values: Mapping[str, float | None]) -> None:
-    """One value a category; a category without one has no sample. A scrape meanwhile finds all others in place."""
+    """Set a gauge to one value a category; a category without one loses its sample. Others stay during a scrape."""
     for sample in [sample for metric in gauge.collect() for sample in metric.samples]:
         category = sample.labels["category"]
         if values.get(category) is None:

@@ -1,6 +1,6 @@
-"""What a lookup worker tells of its shards with each commit: which commands they have folded, and their stats.
+"""Reports of the shards with each commit: acknowledgements of folded commands, and stats.
 
-Both ride in the transaction of the commit, so that they are true when they are seen.
+Both are records of the transaction of the commit, so that they are true when they are seen.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ PROCESSOR = "lookup"
 STATS_INTERVAL_S = 1.0
 
 
-class Report(NamedTuple):
-    """What one shard tells with one commit."""
+class ShardReport(NamedTuple):
+    """The report of one shard with one commit."""
 
     control: int
     """The highest command folded, -1 before the first."""
@@ -28,34 +28,34 @@ class Report(NamedTuple):
 
 
 class CommitReports:
-    """What was told of each shard of a worker, and so what is to be told."""
+    """Makes the reports of a worker's shards; remembers what was reported, so that only news is."""
 
     def __init__(self, now_ms: Callable[[], int], elapsed_s: Callable[[], float]) -> None:
         self._now_ms = now_ms
         self._elapsed_s = elapsed_s
         self._acknowledged: dict[int, int] = {}
-        self._told: dict[int, tuple[int, float]] = {}
-        """The offset that the last stats of a shard reach, and when they were told."""
+        self._reported: dict[int, tuple[int, float]] = {}
+        """The next offset of a shard at its last stats, and when they were reported (seconds)."""
         self.latest: dict[int, ShardStats] = {}
-        """The last stats told of each shard."""
+        """The last stats reported of each shard."""
 
-    def owned(self, shard: Shard) -> None:
-        """The shard is this worker's now; what it has folded was told by whoever folded it."""
+    def add(self, shard: Shard) -> None:
+        """Start to report a shard; what it has folded so far was reported by whoever folded it."""
         self._acknowledged[shard.partition] = shard.highwater.get(CONTROL, -1)
-        self._told[shard.partition] = (shard.next_offset, float("-inf"))
+        self._reported[shard.partition] = (shard.next_offset, float("-inf"))
 
-    def dropped(self, partition: int) -> None:
-        """The shard is somebody else's."""
-        for told in (self._acknowledged, self._told, self.latest):
-            told.pop(partition, None)
+    def remove(self, partition: int) -> None:
+        """Stop to report a shard that another worker owns."""
+        for reported in (self._acknowledged, self._reported, self.latest):
+            reported.pop(partition, None)
 
     def is_due(self, shard: Shard) -> bool:
-        """Whether stats are to be told: they have changed, and the last ones are a second old."""
-        offset, at_s = self._told.get(shard.partition, (-1, float("-inf")))
+        """Whether stats are due: they have changed, and the last ones are a second old."""
+        offset, at_s = self._reported.get(shard.partition, (-1, float("-inf")))
         return shard.next_offset != offset and self._elapsed_s() - at_s >= STATS_INTERVAL_S
 
-    def of(self, shard: Shard) -> Report:
-        """What the next commit is to tell of the shard."""
+    def report(self, shard: Shard) -> ShardReport:
+        """The report of the shard for the next commit."""
         control = shard.highwater.get(CONTROL, -1)
         records = []
         if control != self._acknowledged.get(shard.partition, -1):
@@ -65,11 +65,11 @@ class CommitReports:
         stats = stats_of(shard) if self.is_due(shard) else None
         if stats is not None:
             records.append(Outgoing("stats", str(shard.partition).encode(), stats.encode(), (), 0))
-        return Report(control, stats, records)
+        return ShardReport(control, stats, records)
 
-    def told(self, shard: Shard, next_offset: int, report: Report) -> None:
-        """The commit that told it is done."""
+    def committed(self, shard: Shard, next_offset: int, report: ShardReport) -> None:
+        """Remember a report whose commit is done."""
         self._acknowledged[shard.partition] = report.control
         if report.stats is not None:
-            self._told[shard.partition] = (next_offset, self._elapsed_s())
+            self._reported[shard.partition] = (next_offset, self._elapsed_s())
             self.latest[shard.partition] = report.stats

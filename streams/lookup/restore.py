@@ -1,4 +1,4 @@
-"""Bringing a shard back: the local store as far as it reaches, then `documents`, then the indexes.
+"""Restores a shard: from the local store, then the rest of the changelog `documents`, then builds the indexes.
 
 `Restorer` does it on threads of its own for the partitions that a worker is assigned.
 """
@@ -39,9 +39,9 @@ def restore(
     stop: Callable[[], bool],
     threads: int = 1,
 ) -> Shard:
-    """The shard as of the last commit of whoever held it before. Ends early, unusable, when `stop` says so.
+    """Restore the shard as of its last commit, wherever that was made. Ends early, unusable, when `stop` says so.
 
-    A store that cannot be read, or is older than the deletions that `documents` still keeps, is wiped and
+    A store that cannot be read, or is older than the tombstones that `documents` still keeps, is wiped and
     filled from the start. Raises WrongSetup when `documents` belongs to another journal.
     """
     why = stale_reason(cluster, partition, store, now_ms())
@@ -62,14 +62,14 @@ def restore(
 
 
 def stale_reason(cluster: Cluster, partition: int, store: Store, now_ms: int) -> str | None:
-    """Why the store cannot be caught up with, None when it can."""
-    reach = store.reach()
-    if reach.next_offset == 0:
+    """Why the store is too stale to replay the changelog from its checkpoint; None when it is not."""
+    checkpoint = store.checkpoint()
+    if checkpoint.next_offset == 0:
         return None
     _, end = cluster.ends("documents")[partition]
-    if reach.next_offset > end:
-        return f"it reaches {reach.next_offset}, the topic ends at {end}"
-    age_ms = now_ms - reach.written_at_ms
+    if checkpoint.next_offset > end:
+        return f"it reaches {checkpoint.next_offset}, the topic ends at {end}"
+    age_ms = now_ms - checkpoint.written_at_ms
     if age_ms > TOMBSTONE_SHARE * cluster.tombstones_ms("documents"):
         return f"it was written {age_ms} ms ago, and deletions since may be gone from the topic"
     return None
@@ -78,10 +78,10 @@ def stale_reason(cluster: Cluster, partition: int, store: Store, now_ms: int) ->
 def replay_changelog(
     cluster: Cluster, partition: int, store: Store, now_ms: Callable[[], int], stop: Callable[[], bool]
 ) -> None:
-    """Write what `documents` holds beyond the store into it."""
+    """Replay the changelog `documents` from the store's checkpoint into the store."""
     changes: dict[bytes, bytes | None] = {}
     size = 0
-    next_offset = store.reach().next_offset
+    next_offset = store.checkpoint().next_offset
     for record in cluster.scan("documents", partition, next_offset, stop=stop):
         if record.key is None:
             continue
@@ -112,10 +112,10 @@ def _check_incarnation(store: Store, partition: int, shards: int, incarnation: s
         )
 
 
-class Restoring:
-    """A partition whose shard is being restored on another thread.
+class PendingRestore:
+    """The restore of one partition, under way on another thread.
 
-    When it is given up, whoever comes last closes the store, before the future is done: the next restore of the
+    When it is abandoned, whoever comes last closes the store, before the future is done: the next restore of the
     partition may wait for it and open the store again.
     """
 
@@ -126,7 +126,7 @@ class Restoring:
         self._store: Store | None = None
 
     def finish(self, store: Store) -> None:
-        """The shard is there: it belongs to the worker, unless that gave it up."""
+        """Hand the restored shard's store to the worker; close it when the restore was abandoned."""
         with self._lock:
             if self.cancelled.is_set():
                 store.close()
@@ -134,7 +134,7 @@ class Restoring:
                 self._store = store
 
     def abandon(self) -> None:
-        """Nobody wants the shard any more."""
+        """Abandon the restore: the partition belongs to another worker."""
         with self._lock:
             self.cancelled.set()
             if self._store is not None:
@@ -158,30 +158,30 @@ class Restorer:
         self._open_store = open_store
         self._metrics = metrics
         self._now_ms = now_ms
-        self._restoring: dict[int, Restoring] = {}
-        self._leaving: dict[int, Future[Shard]] = {}
+        self._restoring: dict[int, PendingRestore] = {}
+        self._abandoned: dict[int, Future[Shard]] = {}
         self._pool = ThreadPoolExecutor(RESTORES_AT_ONCE, thread_name_prefix="restore")
 
     @property
     def busy(self) -> bool:
-        """Whether a shard is not back yet."""
+        """Whether a restore is under way."""
         return bool(self._restoring)
 
     def begin(self, partition: int) -> None:
-        """Restore a partition, after an earlier restore of it that was given up has let go of its store."""
-        restoring = self._restoring[partition] = Restoring()
-        restoring.future = self._pool.submit(self._restore, partition, restoring, self._leaving.get(partition))
+        """Begin to restore a partition, once an abandoned restore of it has closed the store."""
+        restoring = self._restoring[partition] = PendingRestore()
+        restoring.future = self._pool.submit(self._restore, partition, restoring, self._abandoned.get(partition))
 
     def abandon(self, partition: int) -> None:
-        """The partition is somebody else's."""
+        """Abandon the restore of a partition that another worker owns."""
         restoring = self._restoring.pop(partition, None)
         if restoring is None or restoring.future is None:
             return
         restoring.abandon()
-        self._leaving[partition] = restoring.future
+        self._abandoned[partition] = restoring.future
 
     def restored(self) -> list[Shard]:
-        """The shards that are back; they are the worker's from now on. Raises what a restore raised."""
+        """The shards restored since the last call; the worker owns them. Raises what a restore raised."""
         done = {p: one.future for p, one in self._restoring.items() if one.future is not None and one.future.done()}
         shards = [future.result() for future in done.values()]
         for partition in done:
@@ -189,13 +189,13 @@ class Restorer:
         return shards
 
     def close(self) -> None:
-        """Give up what is not back."""
+        """Abandon every restore and wait for their stores to be closed."""
         for partition in list(self._restoring):
             self.abandon(partition)
-        wait(list(self._leaving.values()), timeout=CLOSE_WAIT_S)
+        wait(list(self._abandoned.values()), timeout=CLOSE_WAIT_S)
         self._pool.shutdown()
 
-    def _restore(self, partition: int, restoring: Restoring, before: Future[Shard] | None) -> Shard:
+    def _restore(self, partition: int, restoring: PendingRestore, before: Future[Shard] | None) -> Shard:
         if before is not None:
             wait([before])
         started = time.perf_counter()

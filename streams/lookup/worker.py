@@ -2,12 +2,12 @@
 
 The commit, for all partitions of the worker together:
 
-1. fold a batch over the overlay; collect effects and changes;
+1. fold a batch over the uncommitted changes; collect effects and changes;
 2. produce the effects and check every delivery report: clients have their answers here;
 3. every `commit_interval_ms`, in one transaction, while folding goes on: changes and `meta` to `documents`, the
-   decisions, and the positions with the group's metadata, which fences a worker that has lost its partitions. This is
+   decisions, and the offsets with the group's metadata, which fences a worker that has lost its partitions. This is
    the commit (`commit`);
-4. write the changes to RocksDB in one batch, with the `documents` offset that they reach.
+4. write the changes to RocksDB in one batch, with their checkpoint in `documents`.
 
 What a crash leaves. After 1: nothing. After 2: effects that will be produced again, byte-identical and with the
 same ids. After 3: a RocksDB that is behind; it reads `documents` on from where it ends. After 4: nothing.
@@ -54,7 +54,7 @@ NAME = "lookup"
 
 
 class LookupWorker:
-    """Owns the shards of the partitions that its reader is assigned."""
+    """Runs the shards of the partitions that its consumer is assigned: folds, answers, commits, restores."""
 
     def __init__(
         self,
@@ -72,11 +72,11 @@ class LookupWorker:
         self._metrics = LookupMetrics(metrics)
         self._now_ms = now_ms
         self._elapsed_s = elapsed_s
-        self._restorer = Restorer(cluster, checked_journal(cluster), open_store, self._metrics, now_ms)
+        self._restorer = Restorer(cluster, check_journal(cluster), open_store, self._metrics, now_ms)
         self.shards: dict[int, Shard] = {}
         self._halted: set[int] = set()
         self._ticked: dict[int, int] = {}
-        self._look_again_ms = 0
+        self._timers_due_ms = 0
         self._joined = False
         self._commit_due = elapsed_s()
         self._producer = cluster.producer()
@@ -90,15 +90,15 @@ class LookupWorker:
 
     @property
     def ready(self) -> bool:
-        """Whether all assigned partitions are being folded."""
+        """Whether the worker is ready: every assigned partition is being folded."""
         return self._joined and not self._restorer.busy and not self._halted
 
     # -- one turn -------------------------------------------------------------------------------------
 
     def turn(self, timeout_s: float = POLL_S) -> int:
-        """Take what waits, fold it, answer, and commit when it is time. Returns the records folded."""
+        """Poll and fold a batch, send its effects, and commit when due. Returns the number of records folded."""
         records = self._consumer.poll(self._settings.batch_max, timeout_s)
-        self._adopt()
+        self._resume_restored()
         started = time.perf_counter()
         folded = [each for each in map(self._fold, records) if each is not None]  # step 1
         effects = [effect for each in folded for effect in each.effects]
@@ -107,15 +107,15 @@ class LookupWorker:
             self._measure(records, folded, effects, time.perf_counter() - started)
         self._tick()
         self._commits.settle(wait=False)  # step 4 of what was begun
-        if self._elapsed_s() >= self._commit_due or self._overlay_bytes() > self._settings.overlay_bytes_max:
+        if self._elapsed_s() >= self._commit_due or self._uncommitted_bytes() > self._settings.overlay_bytes_max:
             self._commit_due = self._elapsed_s() + self._settings.commit_interval_ms / 1_000
             self._commits.begin(self.shards)  # step 3
-        if self._overlay_bytes() > 2 * self._settings.overlay_bytes_max:
+        if self._uncommitted_bytes() > 2 * self._settings.overlay_bytes_max:
             self._commits.settle(wait=True)
         return len(folded)
 
     def commit(self) -> None:
-        """Steps 3 and 4 for every shard that folded something, now. After a rebalance it is left for a later turn."""
+        """Commit now (steps 3 and 4) every shard that folded something; after a rebalance a later turn does."""
         self._commits.settle(wait=True)
         self._commits.begin(self.shards)
         self._commits.settle(wait=True)
@@ -133,18 +133,18 @@ class LookupWorker:
     # -- rebalance (called from within poll) ------------------------------------------------------------
 
     def assigned(self, partitions: Sequence[int]) -> None:
-        """Begin to restore; the partitions stay paused meanwhile."""
+        """Begin to restore the shards; the partitions stay paused meanwhile."""
         self._joined = True
         for partition in partitions:
             self._restorer.begin(partition)
 
     def revoked(self, partitions: Sequence[int]) -> None:
-        """Commit while the partitions are still ours, then let go of them."""
+        """Commit while the partitions are still ours, then close their shards."""
         self.commit()
         self._drop(partitions)
 
     def lost(self, partitions: Sequence[int]) -> None:
-        """Somebody else owns the partitions: what was not committed is theirs to fold again."""
+        """Close the shards uncommitted: another worker owns the partitions, and folds again what was not committed."""
         self._commits.settle(wait=True)
         self._drop(partitions)
 
@@ -152,18 +152,18 @@ class LookupWorker:
         for partition in partitions:
             self._restorer.abandon(partition)
             self._halted.discard(partition)
-            self._commits.dropped(partition)
+            self._commits.remove(partition)
             self._ticked.pop(partition, None)
             shard = self.shards.pop(partition, None)
             if shard is not None:
                 shard.store.close()
 
-    def _adopt(self) -> None:
-        """Fold on from `meta` the partitions whose shards are back."""
+    def _resume_restored(self) -> None:
+        """Resume the partitions whose shards are restored, from the offset in their `meta`."""
         back = self._restorer.restored()
         for shard in back:
             self.shards[shard.partition] = shard
-            self._commits.owned(shard)
+            self._commits.add(shard)
             self._consumer.seek(shard.partition, shard.next_offset)
             self._consumer.resume([shard.partition])
             logger.info("shard %d folds on from offset %d", shard.partition, shard.next_offset)
@@ -200,9 +200,9 @@ class LookupWorker:
     def _tick(self) -> None:
         """Append a Tick to each shard whose next timer is due, unless one is on its way."""
         now_ms = self._now_ms()
-        if now_ms < self._look_again_ms:
+        if now_ms < self._timers_due_ms:
             return
-        self._look_again_ms = now_ms + TIMERS_EVERY_MS
+        self._timers_due_ms = now_ms + TIMERS_EVERY_MS
         due = []
         for partition, shard in self.shards.items():
             timer = next_timer_ms(shard)
@@ -211,7 +211,7 @@ class LookupWorker:
                 self._ticked[partition] = now_ms
         self._send(due)
 
-    def _overlay_bytes(self) -> int:
+    def _uncommitted_bytes(self) -> int:
         return sum(shard.uncommitted_bytes for shard in self.shards.values())
 
     def _measure(
@@ -229,8 +229,8 @@ class LookupWorker:
             metrics.waiting.labels(str(partition)).set(self.shards[partition].flights.waiting)
 
 
-def checked_journal(cluster: Cluster) -> str:
-    """The journal's incarnation. Raises WrongSetup when topics are missing or their partitions differ."""
+def check_journal(cluster: Cluster) -> str:
+    """Check the topics; returns the journal's incarnation (its topic id). Raises WrongSetup when they do not fit."""
     require_topics(cluster, NAME)
     shards_of(cluster)
     return cluster.topic_id("journal")
@@ -239,28 +239,28 @@ def checked_journal(cluster: Cluster) -> str:
 def run_lookup(context: WorkerContext) -> None:
     """Run a lookup worker until `stop`, with its stores under `state_dir`."""
     settings, cluster = context.settings, context.cluster
-    incarnation = f"{checked_journal(cluster)}.{cluster.topic_id('documents')}"
+    incarnation = f"{check_journal(cluster)}.{cluster.topic_id('documents')}"
     # The commit's thread must not keep the folding one waiting for the interpreter (by default up to 5 ms).
     sys.setswitchinterval(SWITCH_S)
-    slot = lock_state_directory(settings.state_dir)
-    folder = slot.folder(incarnation)
+    directory = lock_state_directory(settings.state_dir)
+    folder = directory.folder(incarnation)
 
     def open_store(partition: int) -> Store:
-        return opened(folder, partition)
+        return open_partition_store(folder, partition)
 
     try:
-        worker = LookupWorker(settings, cluster, context.metrics, open_store, slot.name, context.now_ms)
+        worker = LookupWorker(settings, cluster, context.metrics, open_store, directory.name, context.now_ms)
         while not context.stop():
             worker.turn()
             if worker.ready:
                 context.ready()
         worker.close()
     finally:
-        slot.release()
+        directory.release()
 
 
-def opened(folder: Path, partition: int) -> Store:
-    """The store of one partition; a damaged one is replaced by an empty one."""
+def open_partition_store(folder: Path, partition: int) -> Store:
+    """Open the store of one partition; a damaged one is replaced by an empty one."""
     store, damage = open_or_replace(folder / str(partition))
     if damage is not None:
         logger.warning("shard %d: local store is deleted and restored: %s", partition, damage)

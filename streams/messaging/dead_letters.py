@@ -1,4 +1,4 @@
-"""Where messages go that cannot be taken: as they came, with where they came from and why."""
+"""Dead letters: messages that cannot be processed, as they came, with their source and the reason in headers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ORIGINAL_BYTES_MAX = 2_000_000
 
 
 def dead_letter(record: Record, refusal: Refusal, processor: str, *, with_text: bool = True) -> Outgoing:
-    """The record as a dead letter. Without `with_text` (never traffic) value and headers stay out."""
+    """Dead-letter a record, for `dead-letters`. Without `with_text` (never traffic) value and headers stay out."""
     value = record.value if with_text else None
     if value is not None and len(value) > ORIGINAL_BYTES_MAX:
         value = value[:ORIGINAL_BYTES_MAX]
@@ -45,7 +45,7 @@ def dead_letter(record: Record, refusal: Refusal, processor: str, *, with_text: 
 
 
 def reject(record: Record, refusal: Refusal, processor: str, metrics: Metrics, *, with_text: bool = True) -> Outgoing:
-    """The record as a dead letter, counted and told in the processor's log."""
+    """Reject a record: dead-letter it, count it and log it."""
     logger.warning("%s[%d]@%d: %s", record.topic, record.partition, record.offset, refusal)
     metrics.refused.labels(processor, refusal.code.value).inc()
     return dead_letter(record, refusal, processor, with_text=with_text)

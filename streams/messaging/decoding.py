@@ -1,4 +1,4 @@
-"""From a record's bytes to a message, or to the one refusal that says what is wrong with them."""
+"""Decodes the value of a record into a message, or raises the one refusal that says what is wrong with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROBLEMS_MAX = 5
 
 
 class Envelope(Part):
-    """What forwards and completions have in common: enough to tell the requester that the rest is wrong."""
+    """The envelope of forwards and completions: enough to tell the requester that the rest is wrong."""
 
     forward_id: Annotated[str, Field(min_length=1, max_length=128)]
     route: str
@@ -28,7 +28,7 @@ class _Versioned(Part):
 
 
 def read(value: bytes | None, decode: Callable[[bytes], M], *, bytes_max: int | None = None) -> M:
-    """The message in `value`, which is at most `bytes_max` bytes long.
+    """Decode the message in `value`, which is at most `bytes_max` bytes long.
 
     Raises Refusal: TOO_LARGE, UNREADABLE, TOO_DEEP, UNKNOWN_VERSION, or BAD_FIELD naming the fields
     without their values.
@@ -44,8 +44,8 @@ def read(value: bytes | None, decode: Callable[[bytes], M], *, bytes_max: int | 
         raise _refusal(value, wrong) from None
 
 
-def address_of(value: bytes | None) -> Envelope | None:
-    """Where a message belongs whose other fields are wrong; None when that cannot be read either."""
+def envelope_of(value: bytes | None) -> Envelope | None:
+    """The envelope of a message whose other fields are wrong; None when it cannot be decoded either."""
     if value is None:
         return None
     try:
@@ -55,12 +55,12 @@ def address_of(value: bytes | None) -> Envelope | None:
 
 
 def unknown_version(version: object) -> int | None:
-    """The version of a message when it is one that this worker does not read."""
+    """The version of a message if this worker does not read it; else None."""
     return version if type(version) is int and version != KNOWN_VERSION else None
 
 
 def unknown_version_of(value: bytes) -> int | None:
-    """The same of a message as bytes; None too for what is no message."""
+    """`unknown_version` of a message as bytes; None too for what is no message."""
     try:
         return unknown_version(_Versioned.model_validate_json(value).v)
     except ValidationError:
@@ -82,12 +82,12 @@ def _refusal(value: bytes, wrong: ValidationError) -> Refusal:
     version = unknown_version_of(value)
     if version is not None:
         return of_unknown_version(version)
-    named = [f"{_place(error['loc'])}: {_wrong(error['type'], error['msg'])}" for error in errors[:PROBLEMS_MAX]]
+    named = [f"{_location(error['loc'])}: {_wrong(error['type'], error['msg'])}" for error in errors[:PROBLEMS_MAX]]
     more = len(errors) - PROBLEMS_MAX
     return Refusal(RefusalCode.BAD_FIELD, "; ".join(named) + (f"; and {more} more" if more > 0 else ""))
 
 
-def _place(loc: tuple[int | str, ...]) -> str:
+def _location(loc: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in loc) or "message"
 
 

@@ -1,4 +1,4 @@
-"""Which categories' text may lie nowhere, by the policy."""
+"""Which categories' text may be stored, by the policy."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def is_uncacheable(policy: Policy, category: str) -> bool:
 
 
 def has_uncacheable(policy: Policy | None) -> bool:
-    """Whether some category is `never`; without a policy any may be."""
+    """Whether some category of the policy is `never`; without a policy any may be."""
     return policy is None or any(is_uncacheable(policy, name) for name in policy.categories)
 
 
 def may_store(policy: Policy | None, category: str) -> bool:
-    """Whether text of the category may be kept: the policy defines it and does not say `never`."""
+    """Whether text of the category may be stored: the policy defines it and does not say `never`."""
     return policy is not None and policy.of(category) is not None and not is_uncacheable(policy, category)

@@ -1,4 +1,4 @@
-"""What requesters are told: responses and the bodies in them, byte for byte the same for the same input."""
+"""Responses to requesters and the bodies in them, byte for byte the same for the same input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Body = dict[str, Any]
 
 
 def reply_of(topic: str, partition: int | None, key: bytes | None, headers: Headers) -> Reply:
-    """Where to answer a record, and what to carry back of it."""
+    """The reply of a request: topic and partition of its response, and the key and headers it carries back."""
     return Reply(
         topic=topic,
         partition=partition,
@@ -29,7 +29,7 @@ def reply_of(topic: str, partition: int | None, key: bytes | None, headers: Head
 
 
 def respond(reply: Reply, response: Response) -> Outgoing:
-    """The response as a record to the place that its request named."""
+    """The response as a record for the reply topic."""
     return Outgoing(
         reply.topic,
         None if reply.key is None else base64.b64decode(reply.key),
@@ -39,7 +39,7 @@ def respond(reply: Reply, response: Response) -> Outgoing:
     )
 
 
-def refused(
+def error_response(
     code: RefusalCode | str,
     message: str,
     *,
@@ -58,7 +58,7 @@ def refused(
 
 
 def project(body: Body) -> Body:
-    """What is kept of a model's answer: message, model and finish reason of its one choice."""
+    """Project a model's answer to what is stored of it: message, model and finish reason of its one choice."""
     choice = body["choices"][0]
     return {
         "model": body.get("model"),
@@ -68,7 +68,7 @@ def project(body: Body) -> Body:
 
 
 def digest_of_answer(answer: Body) -> str:
-    """A digest (hex) of what a projected answer says: its text, or its whole message when it says more than text."""
+    """Digest (hex) of a projected answer: of its text, or of its whole message when it says more than text."""
     message = answer["message"]
     text = message.get("content") if isinstance(message, dict) else None
     calls = isinstance(message, dict) and (message.get("tool_calls") or message.get("function_call"))
@@ -84,7 +84,7 @@ def tokens_of(body: Body) -> int:
 
 
 def served(answer: Body, decision_id: str, time_ms: int) -> Body:
-    """A chat.completion made of a kept answer; `id`, `created` and `usage` are its own."""
+    """A chat.completion made of a stored answer; `id`, `created` and `usage` are its own."""
     return {
         "id": f"chatcmpl-{decision_id}",
         "object": "chat.completion",

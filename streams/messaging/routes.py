@@ -1,4 +1,4 @@
-"""`route`: the opaque string that brings a completion back to where its question came from."""
+"""Routes: the opaque `route` of a forward, by which its completion returns to a shard or a requester."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from refrain.streams.errors import Refusal, RefusalCode
 
 
 class ShardRoute(Part):
-    """Back to the shard that remembers who waits.
+    """A route to the shard that remembers who waits.
 
     What follows `partition` is for an answer that may not pass through the shard any more, because its category has
     become `never`: it goes to the requester directly. Without a `reply` nobody is told.
@@ -33,7 +33,7 @@ class ShardRoute(Part):
 
 
 class DirectRoute(Part):
-    """Straight to the requester: nothing is remembered of this question."""
+    """A route straight to the requester: no shard knows of this question."""
 
     to: Literal["direct"] = "direct"
     forward_id: str
@@ -49,12 +49,12 @@ _ROUTES: TypeAdapter[ShardRoute | DirectRoute] = TypeAdapter(
 
 
 def encode_route(route: ShardRoute | DirectRoute) -> str:
-    """The route as one string."""
+    """Encode a route as one opaque string."""
     return base64.urlsafe_b64encode(route.model_dump_json().encode()).decode("ascii")
 
 
 def decode_route(text: str, forward_id: str) -> ShardRoute | DirectRoute:
-    """Read a route and check that it belongs to `forward_id`. Raises Refusal(NOT_ASKED)."""
+    """Decode a route and check that it belongs to `forward_id`. Raises Refusal(NOT_ASKED)."""
     try:
         route = _ROUTES.validate_json(base64.urlsafe_b64decode(text.encode("ascii")))
     except (ValueError, binascii.Error, UnicodeEncodeError, ValidationError) as error:

@@ -1,4 +1,4 @@
-"""How many shards there are: the partitions of `journal`, and as many of `documents`."""
+"""The shards: one a partition of `journal`, and as many partitions of `documents`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from refrain.streams.kafka.interface import Cluster
 
 
 class Shards(NamedTuple):
-    """The journal, as those see it who answer what its shards asked."""
+    """The shards of a journal, as processors address them that answer what a shard asked."""
 
     partitions: int
     incarnation: str
     """Its topic id."""
 
     def wrong_shard(self, incarnation: str, partition: int) -> Refusal | None:
-        """Why an answer for this shard of that incarnation was not asked here, None when it was."""
+        """The refusal of an answer for a shard that is not one of these; None when it is."""
         if incarnation != self.incarnation:
             return Refusal(RefusalCode.NOT_ASKED, "it was asked through another incarnation of the journal")
         if not 0 <= partition < self.partitions:

@@ -1,1 +1,1 @@
-"""All that loads weights: files, backends, embedders, verifiers, the category classifier."""
+"""Models, and all that loads weights: files, backends, embedders, verifiers, the category classifier."""

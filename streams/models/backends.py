@@ -1,4 +1,4 @@
-"""How models of sentence-transformers run on the CPU: by ONNX Runtime, in a form that is exported once, or by PyTorch.
+"""Backends of sentence-transformers models on the CPU: ONNX Runtime, by a form exported once, or PyTorch.
 
 The libraries are large and optional (the extra `embed`): they are imported when a model is loaded, not before.
 """
@@ -30,7 +30,7 @@ _NOISY = ("sentence_transformers", "transformers", "optimum", "huggingface_hub")
 
 
 def choose_backend(wanted: str, group: str, without: str) -> Backend:
-    """The backend that `wanted` (auto, onnx or torch) comes to on this machine.
+    """Choose the backend for `wanted` (auto, onnx or torch) on this machine.
 
     Raises WrongSetup when what it needs is not installed; `without` is the setting that does without.
     """
@@ -44,7 +44,7 @@ def choose_backend(wanted: str, group: str, without: str) -> Backend:
 
 
 def load(kind: Kind, found: ModelFolder, backend: Backend, cache_dir: Path, threads: int) -> Any:
-    """The model, as an object of that class; `cache_dir` keeps its ONNX form."""
+    """Load the model as an object of that class; `cache_dir` keeps its ONNX form."""
     with _quiet():
         if backend == "onnx":
             return _load_onnx(kind, _exported(kind, found.folder, cache_dir / f"{found.name}-{found.tag}"), threads)
@@ -52,7 +52,7 @@ def load(kind: Kind, found: ModelFolder, backend: Backend, cache_dir: Path, thre
 
 
 def failures(backend: Backend) -> tuple[type[Exception], ...]:
-    """What a model raises on a text that it cannot take."""
+    """The exceptions that a model raises on a text that it cannot take."""
     common = (RuntimeError, ValueError, IndexError)
     if backend == "torch":
         return common
@@ -67,7 +67,7 @@ def _installed(module: str) -> bool:
 
 
 def _exported(kind: Kind, folder: Path, target: Path) -> Path:
-    """The model's ONNX form in `target`, made once. Written aside and renamed, so that it is whole or absent."""
+    """Export the model's ONNX form to `target`, once. Written aside and renamed, so that it is whole or absent."""
     if (target / "onnx" / "model.onnx").is_file():
         return target
     logger.info("exporting the model to ONNX, once: %s", target)

@@ -26,14 +26,14 @@ TRAIN_AGAIN = "train it again with `refrain categories train`, or leave classify
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Fixed(Part):
-    """A part of the artefact: what is not known is of another format, and refused."""
+class ArtefactPart(Part):
+    """A part of the artefact; an unknown field is of another format, and refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Plane(Fixed):
-    """Linear functions of a vector v (dim): row `k` gives dot(rows[k], v) * scales[k] / length(v) + biases[k]."""
+class LinearMap(ArtefactPart):
+    """A linear map of a vector v (dim): row `k` gives dot(rows[k], v) * scales[k] / length(v) + biases[k]."""
 
     rows: str
     """Base64 of little-endian int16, (n, dim)."""
@@ -41,13 +41,13 @@ class Plane(Fixed):
     biases: tuple[Finite, ...]
 
     @model_validator(mode="after")
-    def _alike(self) -> Self:
+    def _check_rows(self) -> Self:
         if len(self.scales) != len(self.biases) or not self.scales:
-            raise ValueError("a plane needs one scale and one bias a row")
+            raise ValueError("a linear map needs one scale and one bias a row")
         return self
 
 
-class Blend(Fixed):
+class Blend(ArtefactPart):
     """The score that meets the floor: energy * a + nearest * b + outside * c + bias."""
 
     energy: Finite
@@ -56,8 +56,8 @@ class Blend(Fixed):
     bias: Finite
 
 
-class Made(Fixed):
-    """What the artefact was made from, and what was seen on held-out parts of it."""
+class TrainingRecord(ArtefactPart):
+    """How the artefact was trained, and its figures on held-out examples."""
 
     examples_sha256: str
     examples: dict[Name, Annotated[int, Field(ge=1)]]
@@ -77,7 +77,7 @@ class Made(Fixed):
 
 
 class Artefact(Message):
-    """The classifier in numbers. `version` is of all the rest."""
+    """The weights of the classifier. `version` is the hash of all other fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -87,25 +87,25 @@ class Artefact(Message):
     """Identity of the embedder whose vectors it reads."""
     dim: Annotated[int, Field(ge=1)]
     categories: Annotated[tuple[Name, ...], Field(min_length=2)]
-    labels: Plane
+    labels: LinearMap
     """One row a (finer) label."""
     category_of: tuple[int, ...]
     """The number of the category that each label belongs to."""
     landmarks: str
     """Base64 of vectors of record (n, dim): what the examples lie near."""
-    outside: Plane | None
+    outside: LinearMap | None
     """One row that tells in scope from out of scope; None when no example was outside."""
     blend: Blend
     floor: Finite
     """A question that scores less is uncategorised."""
-    made: Made
+    made: TrainingRecord
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check_shapes(self) -> Self:
         shapes = [(self.labels, len(self.category_of))] + ([(self.outside, 1)] if self.outside else [])
-        if any(len(plane.scales) != rows for plane, rows in shapes):
-            raise ValueError("a plane has another count of rows than is told")
-        for text, rows in [*((plane.rows, rows) for plane, rows in shapes), (self.landmarks, None)]:
+        if any(len(linear_map.scales) != rows for linear_map, rows in shapes):
+            raise ValueError("a linear map has another number of rows than it must")
+        for text, rows in [*((linear_map.rows, rows) for linear_map, rows in shapes), (self.landmarks, None)]:
             size = decode(text).size
             if size == 0 or size % self.dim or (rows is not None and size != rows * self.dim):
                 raise ValueError(f"an array of {size} numbers does not have {rows or 'whole'} rows of {self.dim}")
@@ -117,18 +117,18 @@ class Artefact(Message):
 
 
 def seal(content: dict[str, Any]) -> Artefact:
-    """The artefact of its fields but `version`. Raises pydantic.ValidationError."""
+    """Make an artefact of its fields but `version`. Raises pydantic.ValidationError."""
     unnamed = Artefact(version="", **content)
     return unnamed.model_copy(update={"version": _version(unnamed)})
 
 
-def write(artefact: Artefact) -> bytes:
-    """The bytes of the file; the same for the same artefact."""
+def encode_artefact(artefact: Artefact) -> bytes:
+    """Encode an artefact as the bytes of its file; the same for the same artefact."""
     return json.dumps(artefact.model_dump(mode="json"), indent=1).encode() + b"\n"
 
 
-def read(data: bytes, source: str) -> Artefact:
-    """The artefact of `write`. Raises WrongSetup, naming `source`, when it is damaged or of a newer Refrain."""
+def decode_artefact(data: bytes, source: str) -> Artefact:
+    """Decode an artefact. Raises WrongSetup, naming `source`, when it is damaged or of a newer Refrain."""
     try:
         parsed = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -151,25 +151,25 @@ def read(data: bytes, source: str) -> Artefact:
     return artefact
 
 
-def read_file(path: Path) -> Artefact:
-    """The artefact in a file. Raises WrongSetup when there is none."""
+def read_artefact(path: Path) -> Artefact:
+    """Read the artefact of a file. Raises WrongSetup when there is none."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise WrongSetup(f"the artefact {path} cannot be read ({error.strerror}): {TRAIN_AGAIN}") from error
-    return read(data, str(path))
+    return decode_artefact(data, str(path))
 
 
-def plane(weights: npt.NDArray[np.float64], biases: npt.NDArray[np.float64]) -> Plane:
-    """Weights (n, dim) for unit vectors, as integers: each row scaled so that its largest weight is 32767."""
+def linear_map(weights: npt.NDArray[np.float64], biases: npt.NDArray[np.float64]) -> LinearMap:
+    """Quantise weights (n, dim) for unit vectors: each row is scaled so that its largest weight is 32767."""
     largest = np.abs(weights).max(axis=1)
     units = np.where(largest == 0, 1.0, largest) / SCALE
     rows = np.rint(weights / units[:, None]).astype(np.int16)
-    return Plane(rows=encode(rows), scales=tuple(units.tolist()), biases=tuple(biases.tolist()))
+    return LinearMap(rows=encode(rows), scales=tuple(units.tolist()), biases=tuple(biases.tolist()))
 
 
 def rows_of(text: str, dim: int) -> Ints:
-    """The vectors (n, dim) of base64."""
+    """Decode vectors (n, dim) from base64."""
     return decode(text).reshape(-1, dim)
 
 

@@ -1,4 +1,4 @@
-"""A trained classifier at work: a vector of record in, a category and whether it is in scope out. Pure, numpy alone.
+"""The category classifier: a vector of record in, a category and whether it is in scope out. Pure, numpy alone.
 
 How sure it is comes from three signals, each of which sees what the others miss: the energy (log of the sum of the
 exponentials of all logits; Liu et al., "Energy-based Out-of-distribution Detection", NeurIPS 2020), the similarity to
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from refrain.streams.errors import WrongSetup
-from refrain.streams.models.category_artifact import TRAIN_AGAIN, Artefact, Plane, read_file, rows_of
+from refrain.streams.models.category_artifact import TRAIN_AGAIN, Artefact, LinearMap, read_artefact, rows_of
 from refrain.streams.vectors import Ints, squared_norm
 
 PLACES = 6
@@ -24,7 +24,7 @@ Array = npt.NDArray[np.float64]
 
 
 class Signals(NamedTuple):
-    """What the score is blended from."""
+    """The signals that the score is blended from."""
 
     energy: float
     nearest: float
@@ -33,49 +33,49 @@ class Signals(NamedTuple):
     """On which side of the line, in logits; positive is in scope."""
 
 
-class Classified(NamedTuple):
-    """What is found of one question."""
+class Classification(NamedTuple):
+    """The classification of one question."""
 
     category: str | None
-    """None: out of scope, as far as can be told."""
+    """None: out of scope."""
     likeliest: str
     """The category it would have if it were in scope."""
     score: float
     signals: Signals
 
 
-class Lines:
-    """Linear functions of unit vectors, over vectors of record."""
+class LinearScorer:
+    """Linear scores of vectors of record, taken as unit vectors."""
 
-    def __init__(self, plane: Plane, dim: int) -> None:
-        self._rows = rows_of(plane.rows, dim).astype(np.float64)
-        self._scales = np.array(plane.scales)
-        self._biases = np.array(plane.biases)
+    def __init__(self, linear_map: LinearMap, dim: int) -> None:
+        self._rows = rows_of(linear_map.rows, dim).astype(np.float64)
+        self._scales = np.array(linear_map.scales)
+        self._biases = np.array(linear_map.biases)
 
-    def of(self, vector: Array, length: float) -> Array:
-        """The values (n,). Sums of products of 16-bit integers are exact in float64."""
+    def scores(self, vector: Array, length: float) -> Array:
+        """The scores (n,). Sums of products of 16-bit integers are exact in float64."""
         values: Array = (self._rows @ vector) * self._scales / length + self._biases
         return values
 
 
-class Categories:
+class CategoryClassifier:
     """The classifier of an artefact. Ties go to the category that stands first."""
 
     def __init__(self, artefact: Artefact) -> None:
         self.artefact = artefact
         self.version = artefact.version
         self.names = artefact.categories
-        self._labels = Lines(artefact.labels, artefact.dim)
-        self._outside = None if artefact.outside is None else Lines(artefact.outside, artefact.dim)
+        self._labels = LinearScorer(artefact.labels, artefact.dim)
+        self._outside = None if artefact.outside is None else LinearScorer(artefact.outside, artefact.dim)
         self._members = [np.flatnonzero(np.array(artefact.category_of) == at).tolist() for at in range(len(self.names))]
         landmarks = rows_of(artefact.landmarks, artefact.dim)
         self._landmarks = landmarks.astype(np.float64)
         self._lengths = np.sqrt(np.array([squared_norm(row) for row in landmarks], dtype=np.float64))
 
-    def find(self, vector: Ints) -> Classified:
-        """The category of a vector of record (dim)."""
+    def classify(self, vector: Ints) -> Classification:
+        """Classify a vector of record (dim)."""
         wide, length = vector.astype(np.float64), math.sqrt(squared_norm(vector))
-        logits = self._labels.of(wide, length)
+        logits = self._labels.scores(wide, length)
         most = float(logits.max())
         shares = [math.exp(value - most) for value in logits.tolist()]
         sums = [math.fsum(shares[label] for label in members) for members in self._members]
@@ -83,7 +83,7 @@ class Categories:
         signals = Signals(
             energy=most + math.log(math.fsum(shares)),
             nearest=float((self._landmarks @ wide / self._lengths).max()) / length,
-            outside=0.0 if self._outside is None else float(self._outside.of(wide, length)[0]),
+            outside=0.0 if self._outside is None else float(self._outside.scores(wide, length)[0]),
         )
         blend = self.artefact.blend
         blended = math.fsum(
@@ -95,21 +95,21 @@ class Categories:
             )
         )
         score = round(blended, PLACES)
-        return Classified(likeliest if score >= self.artefact.floor else None, likeliest, score, signals)
+        return Classification(likeliest if score >= self.artefact.floor else None, likeliest, score, signals)
 
 
-def load_categories(path: Path, embedder: str) -> Categories:
-    """The classifier in a file, for vectors of `embedder`.
+def load_category_classifier(path: Path, embedder: str) -> CategoryClassifier:
+    """Load the classifier of a file, for vectors of `embedder`.
 
     Raises WrongSetup when the file is missing, damaged, of a newer Refrain, or made for another embedder.
     """
-    artefact = read_file(path)
+    artefact = read_artefact(path)
     check_embedder(artefact, embedder, str(path))
-    return Categories(artefact)
+    return CategoryClassifier(artefact)
 
 
 def check_embedder(artefact: Artefact, embedder: str, source: str) -> None:
-    """Raises WrongSetup naming both when the artefact reads vectors of another embedder."""
+    """Check the embedder of an artefact. Raises WrongSetup naming both when it was trained with another one."""
     if artefact.embedder != embedder:
         raise WrongSetup(
             f"{source} was trained on vectors of {artefact.embedder}, the embedder here is {embedder}: {TRAIN_AGAIN}"

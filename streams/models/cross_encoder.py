@@ -1,4 +1,4 @@
-"""A cross encoder as verifier: a model of sentence-transformers that reads both questions together.
+"""The cross-encoder verifier: a sentence-transformers model that reads both questions together.
 
 Two kinds of models tell whether questions ask the same: those for duplicates give one logit, and those for entailment
 one a label. The libraries are optional (the extra `embed`): they are imported when a model is loaded, not before.
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models import files
 from refrain.streams.models.backends import WINDOW_CHARS_MAX, Backend, choose_backend, failures, load
-from refrain.streams.models.files import ModelFolder, Wanted
+from refrain.streams.models.files import ModelFolder, ModelSource
 from refrain.streams.models.verifier import Pair
 from refrain.streams.settings import Verify
 
@@ -61,7 +61,7 @@ class CrossEncoderVerifier:
         return len(counted["input_ids"]) <= self._window
 
     def _lower(self, pairs: Sequence[Pair]) -> list[float | None]:
-        """Of each pair the lower of both orders; a model may find that one follows from the other, and not back."""
+        """Score each pair by the lower of both orders: one may follow from the other, and not back."""
         if not pairs:
             return []
         try:
@@ -75,7 +75,7 @@ class CrossEncoderVerifier:
         return [float(score) for score in found.reshape(2, len(pairs)).min(axis=0)]
 
     def _run(self, pairs: Sequence[Pair]) -> Doubles:
-        """The probability of each pair (n,), in this order."""
+        """Run the model: the probability of each pair (n,), in this order."""
         from torch.nn import Identity
 
         logits = self._model.predict(list(pairs), batch_size=BATCH, show_progress_bar=False, activation_fn=Identity())
@@ -83,7 +83,7 @@ class CrossEncoderVerifier:
 
 
 def probabilities(logits: Doubles, label: int | None) -> Doubles:
-    """Of one logit a pair (n,) the sigmoid, of one a label (n, labels) the softmax at `label`; (n,). NaN stays NaN."""
+    """Probabilities (n,) of logits: sigmoid of one a pair (n,), softmax at `label` of (n, labels). NaN stays NaN."""
     if label is None:
         sigmoid: Doubles = 1 / (1 + np.exp(-np.clip(logits.reshape(-1), -700, 700)))
         return sigmoid
@@ -92,8 +92,8 @@ def probabilities(logits: Doubles, label: int | None) -> Doubles:
     return share
 
 
-def load_model_verifier(settings: Verify, model: str, cache_dir: Path) -> CrossEncoderVerifier:
-    """Find, check and load the model. Raises WrongSetup."""
+def load_cross_encoder(settings: Verify, model: str, cache_dir: Path) -> CrossEncoderVerifier:
+    """Load the verifier of the settings. Raises WrongSetup when its model is not found or not the expected one."""
     backend, found = find_verifier(settings, model)
     label = _label(found)
     encoder = load("CrossEncoder", found, backend, cache_dir, settings.threads)
@@ -101,13 +101,13 @@ def load_model_verifier(settings: Verify, model: str, cache_dir: Path) -> CrossE
 
 
 def find_verifier(settings: Verify, model: str) -> tuple[Backend, ModelFolder]:
-    """The backend, and the model's files, found and checked. Raises WrongSetup."""
+    """Find and check the backend and the model's files, without loading them. Raises WrongSetup."""
     backend = choose_backend(settings.backend, "verify", "verify.backend to words")
-    return backend, files.find(Wanted("verify", model, settings.sha256, settings.allow_download))
+    return backend, files.find(ModelSource("verify", model, settings.sha256, settings.allow_download))
 
 
 def _label(found: ModelFolder) -> int | None:
-    """Which output of the model says `the same`. Raises WrongSetup for a model that does not say it."""
+    """The output of the model that means `the same`. Raises WrongSetup for a model without one."""
     from transformers import AutoConfig
 
     try:

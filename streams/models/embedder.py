@@ -1,4 +1,4 @@
-"""Texts to vectors: what an embedder is, and how recent texts are remembered.
+"""Embedders: texts to vectors.
 
 `load_embedder` makes the one that the settings name; nothing is imported or fetched before it is called.
 """
@@ -12,30 +12,30 @@ from refrain.streams.vectors import Floats, Ints, quantise
 
 
 class Embedder(Protocol):
-    """A model of meaning. Vectors of different identities are never compared."""
+    """Embeds texts as vectors by meaning. Vectors of different identities are never compared."""
 
     @property
     def identity(self) -> str:
-        """Names the model, the hash of its weights and the backend."""
+        """The name of the model, the hash of its weights and the backend."""
 
     @property
     def dim(self) -> int: ...
 
     def embed(self, texts: Sequence[str]) -> Floats:
-        """The vectors (n, dim) of n texts, in one call of the model. A row of NaN: that text has none."""
+        """Embed n texts as vectors (n, dim), in one call of the model. A row of NaN: that text has none."""
 
     def fits(self, text: str) -> bool:
         """Whether the whole text lies inside the model's window; what lies beyond does not reach the vector."""
 
     def head(self, text: str) -> str:
-        """The text where it fits, else a short beginning of it. Bounded work, whatever the length of the text."""
+        """The text where it fits, else a short head of it. Bounded work, whatever the length of the text."""
 
     def unread(self, text: str) -> tuple[str, ...]:
-        """What stands in a text that fits and not in its vector: texts that differ in it alone have the same one."""
+        """Pieces of a text that fits which are not in its vector: texts that differ in them alone have the same one."""
 
 
-def of_record(row: Floats) -> Ints | None:
-    """The vector of record of what an embedder gives for a text; None where it has none."""
+def vector_of_record(row: Floats) -> Ints | None:
+    """The vector of record of one embedding; None where the text has none."""
     try:
         return quantise(row)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The vectors of recent texts, so that a repeated text is not embedded again."""
+"""The cache of embeddings: a repeated text is not embedded again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from prometheus_client import Counter
 from refrain.streams.lru import LruCache
 from refrain.streams.metrics import Metrics
-from refrain.streams.models.embedder import Embedder, of_record
+from refrain.streams.models.embedder import Embedder, vector_of_record
 from refrain.streams.vectors import Ints
 
 
@@ -21,8 +21,8 @@ class EmbeddingMetrics:
         )
 
 
-class Remembering:
-    """An embedder that remembers the vectors of recent texts, by digest: no text stays in it."""
+class EmbeddingCache:
+    """Caches the vectors of recent texts by digest, over an embedder: no text stays in it."""
 
     def __init__(self, embedder: Embedder, capacity: int, metrics: EmbeddingMetrics) -> None:
         self.embedder = embedder
@@ -34,7 +34,7 @@ class Remembering:
         return len(self._kept)
 
     def vectors(self, texts: Sequence[str]) -> list[Ints | None]:
-        """The vectors of record of the texts, None for a text without one; one model call for those not known."""
+        """The vectors of record of the texts, None for a text without one; one model call for those not cached."""
         keys = [_key(text) for text in texts]
         found: dict[bytes, Ints | None] = {}
         missing: dict[bytes, str] = {}
@@ -50,17 +50,17 @@ class Remembering:
         return [found[key] for key in keys]
 
     def forget(self, texts: Sequence[str]) -> None:
-        """Drop what is remembered of the texts."""
+        """Drop the cached vectors of the texts."""
         for text in texts:
             self._kept.drop(_key(text))
 
     def clear(self) -> None:
-        """Drop all that is remembered."""
+        """Drop every cached vector."""
         self._kept.clear()
 
     def _embed(self, missing: dict[bytes, str]) -> dict[bytes, Ints | None]:
         rows = self.embedder.embed(list(missing.values()))
-        fresh = {key: of_record(row) for key, row in zip(missing, rows, strict=True)}
+        fresh = {key: vector_of_record(row) for key, row in zip(missing, rows, strict=True)}
         for key, vector in fresh.items():
             self._kept.put(key, vector)
         return fresh

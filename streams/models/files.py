@@ -1,4 +1,4 @@
-"""The files of a model: found on this machine, checked by the hash of the weights, fetched only where that is allowed.
+"""Model files: found on this machine, checked by the hash of the weights, downloaded only where that is allowed.
 
 The hub's client is optional (the extra `embed`): it is imported when a model is looked for, not before.
 """
@@ -18,8 +18,8 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 FETCHED = ("*.json", "*.txt", "*.model", "model.safetensors", "*/config.json")
 
 
-class Wanted(NamedTuple):
-    """A model, as the settings of `group` name it."""
+class ModelSource(NamedTuple):
+    """Where a model comes from, as the settings of `group` name it."""
 
     group: str
     model: str
@@ -32,7 +32,7 @@ class Wanted(NamedTuple):
 
 
 class ModelFolder(NamedTuple):
-    """A model on this machine."""
+    """The folder of a model on this machine."""
 
     folder: Path
     sha256: str
@@ -42,12 +42,12 @@ class ModelFolder(NamedTuple):
 
     @property
     def tag(self) -> str:
-        """The beginning of the hash, for names."""
+        """The first digits of the hash, for names."""
         return self.sha256[:12]
 
 
-def find(wanted: Wanted) -> ModelFolder:
-    """The model's files, fetched when they are nowhere here and that is allowed.
+def find(wanted: ModelSource) -> ModelFolder:
+    """Find the model's files; download them when they are nowhere here and that is allowed.
 
     Raises WrongSetup when there are none, or none of the expected hash.
     """
@@ -55,12 +55,12 @@ def find(wanted: Wanted) -> ModelFolder:
     folder = _folder(wanted)
     found = _sha256(folder, wanted.group)
     if wanted.sha256 is not None:
-        check_same(wanted.sha256, found, str(folder), wanted.group)
+        check_weights(wanted.sha256, found, str(folder), wanted.group)
     return ModelFolder(folder, found, _slug(wanted.model))
 
 
-def check_same(expected: str, found: str, model: str, group: str) -> None:
-    """Raises WrongSetup naming both hashes when they differ."""
+def check_weights(expected: str, found: str, model: str, group: str) -> None:
+    """Check the hash of weights. Raises WrongSetup naming both hashes when they differ."""
     if expected.lower() != found:
         raise WrongSetup(
             f"the weights of {model} have sha256 {found}, expected {expected}: fetch the model again, or set"
@@ -69,7 +69,7 @@ def check_same(expected: str, found: str, model: str, group: str) -> None:
 
 
 def go_offline(allow_download: bool) -> None:
-    """Keep the hub's client, which is imported after this, off the network unless it is allowed there."""
+    """Take the hub's client, which is imported after this, offline unless downloads are allowed."""
     # The client reads these once, when it is imported: an argument would come too late for some of its calls.
     if not allow_download:
         os.environ["HF_HUB_OFFLINE"] = "1"
@@ -86,13 +86,13 @@ def _slug(model: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name) or "model"
 
 
-def _folder(wanted: Wanted) -> Path:
-    """Where the model lies: a folder, the hub's cache, a package, and last the hub itself."""
+def _folder(wanted: ModelSource) -> Path:
+    """The model's folder: as named, in the hub's cache, in a package, or downloaded from the hub."""
     if is_folder(wanted.model):
         return Path(wanted.model)
     found = _cached(wanted.model) or packaged(wanted.package)
     if found is None and wanted.allow_download:
-        found = _fetched(wanted)
+        found = _downloaded(wanted)
     if found is None:
         install = f"{install_hint('weights')}, " if wanted.package else ""
         raise WrongSetup(
@@ -116,13 +116,13 @@ def _cached(name: str) -> Path | None:
 def packaged(package: str | None) -> Path | None:
     """The model's folder in an installed package."""
     spec = importlib.util.find_spec(package) if package else None
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        if _weights(Path(place) / "model") is not None:
-            return Path(place) / "model"
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        if _weights(Path(location) / "model") is not None:
+            return Path(location) / "model"
     return None
 
 
-def _fetched(wanted: Wanted) -> Path:
+def _downloaded(wanted: ModelSource) -> Path:
     import httpx
     import requests
     from huggingface_hub import snapshot_download

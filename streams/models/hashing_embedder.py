@@ -1,4 +1,4 @@
-"""An embedder without a model: words, word pairs and word beginnings hashed onto fixed directions.
+"""The hashing embedder, which needs no model: words, word pairs and prefixes hashed onto fixed directions.
 
 The same on every machine, quick, and of no use for meaning: light rewordings are near, other questions far.
 """
@@ -34,8 +34,8 @@ _STOP = frozenset(
 )
 
 
-class FreeEmbedder:
-    """Deterministic vectors for tests, benches and trying things out."""
+class HashingEmbedder:
+    """An embedder by feature hashing: deterministic, for tests, benches and trying things out."""
 
     identity = "free-1"
     dim = DIM
@@ -56,7 +56,7 @@ class FreeEmbedder:
         return text
 
     def unread(self, text: str) -> tuple[str, ...]:
-        """Emoji and other signs beyond ASCII, and marks on letters: no word shows them."""
+        """The signs beyond ASCII, such as emoji, and the marks on letters: no hashed word holds them."""
         if text.isascii():
             return ()
         return tuple(char for char in text if unicodedata.category(char) in _UNSEEN)
@@ -72,7 +72,7 @@ class FreeEmbedder:
 
 
 def content_words(text: str) -> list[str]:
-    """The words of a text in their order, in lower case, without those that say nothing by themselves."""
+    """The content words of a text in their order, in lower case, without stop words."""
     return [word for word in _WORD.findall(text.lower()) if word not in _STOP]
 
 

@@ -1,4 +1,4 @@
-"""What of a text reaches a model's vector: the tokens inside its window, as far as its vocabulary knows them."""
+"""The token window of a model: which part of a text is inside it, and what its vocabulary does not know."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TokenWindow:
         return self._words(begun, tokens)
 
     def _words(self, text: str, tokens: int) -> str:
-        """A beginning of no more than so many tokens, up to a blank where there is one in its second half."""
+        """The first words: at most so many tokens, up to a blank where there is one in the second half."""
         end = len(text)
         if self._tokenizer.is_fast:
             _, spans = self._spans(text)
@@ -72,7 +72,7 @@ class TokenWindow:
             end = end * 3 // 4
 
     def unread(self, text: str) -> tuple[str, ...]:
-        """What stands in a text that fits and not in its vector.
+        """Pieces of a text that fits which are not in its vector.
 
         These are pieces unknown to the vocabulary, in their order, and then words whose marks (accents, vowel signs)
         the tokenizer drops: texts that differ in nothing else have one vector.
@@ -83,7 +83,7 @@ class TokenWindow:
 
     @cached_property
     def _room(self) -> int:
-        """Tokens of the window that a text may fill."""
+        """The number of tokens that a text may fill."""
         taken = len(self._ids(self._prompt)) if self._prompt else 0
         return max(1, self._tokens_max - int(self._tokenizer.num_special_tokens_to_add()) - taken)
 
@@ -102,7 +102,7 @@ class TokenWindow:
         )
 
     def _spans(self, text: str) -> tuple[Sequence[int], Sequence[Span]]:
-        """Token ids, and the characters that each stands for."""
+        """Token ids, and the span of characters of each."""
         found = self._encode(text, return_offsets_mapping=True)
         return found["input_ids"], found["offset_mapping"]
 

@@ -1,4 +1,4 @@
-"""The embedding model: a sentence-transformers model on the CPU.
+"""The transformer embedder: a sentence-transformers model on the CPU.
 
 The libraries are large and optional (the extra `embed`): they are imported when a model is loaded, not before.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from refrain.streams.models import files
 from refrain.streams.models.backends import Backend, choose_backend, failures, load
-from refrain.streams.models.files import Wanted
+from refrain.streams.models.files import ModelSource
 from refrain.streams.models.token_window import TokenWindow
 from refrain.streams.settings import Embedding
 from refrain.streams.vectors import Floats
@@ -29,8 +29,8 @@ BATCH = 32
 """Texts run together; they are sorted by length first, so that a long one pads few others."""
 
 
-class ModelEmbedder:
-    """A sentence-transformers model on the CPU."""
+class TransformerEmbedder:
+    """An embedder by a sentence-transformers model on the CPU."""
 
     def __init__(self, model: Any, identity: str, backend: Backend = "torch") -> None:
         self._model = model
@@ -67,17 +67,17 @@ class ModelEmbedder:
 
 
 def _prompt(model: Any) -> str:
-    """What the model puts before every text by itself."""
+    """The prompt that the model puts before every text by itself."""
     name = getattr(model, "default_prompt_name", None)
     return "" if name is None else str(model.prompts[name])
 
 
-def load_model_embedder(settings: Embedding, cache_dir: Path) -> ModelEmbedder:
-    """Find, check and load the model. Raises WrongSetup."""
+def load_transformer_embedder(settings: Embedding, cache_dir: Path) -> TransformerEmbedder:
+    """Load the embedder of the settings. Raises WrongSetup when its model is not found or not the expected one."""
     backend = _backend(settings)
     found = files.find(_wanted(settings))
     model = load("SentenceTransformer", found, backend, cache_dir, settings.threads)
-    return ModelEmbedder(model, f"{found.name}@{found.tag}/{backend}", backend)
+    return TransformerEmbedder(model, f"{found.name}@{found.tag}/{backend}", backend)
 
 
 def find_model(settings: Embedding) -> tuple[str, Path, str]:
@@ -87,10 +87,10 @@ def find_model(settings: Embedding) -> tuple[str, Path, str]:
     return backend, found.folder, found.sha256
 
 
-def _wanted(settings: Embedding) -> Wanted:
+def _wanted(settings: Embedding) -> ModelSource:
     name = _full_name(settings.model)
     expected = settings.sha256 or (None if files.is_folder(name) else KNOWN_SHA256.get(name))
-    return Wanted("embedding", name, expected, settings.allow_download, PACKAGES.get(name))
+    return ModelSource("embedding", name, expected, settings.allow_download, PACKAGES.get(name))
 
 
 def _full_name(model: str) -> str:

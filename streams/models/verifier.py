@@ -1,4 +1,4 @@
-"""Second opinions: how surely two questions ask the same, by a model that reads both together.
+"""Verifiers: the probability that two questions ask the same, by a model that reads both together.
 
 `load_verifier` makes the one that the settings name; nothing is imported or fetched before it is called.
 """
@@ -21,20 +21,20 @@ PLACES = 6
 
 
 class Verifier(Protocol):
-    """A judge of pairs. The same pair has the same score, whichever question stands first."""
+    """Scores pairs of questions. A pair has one score, whichever question stands first."""
 
     @property
     def identity(self) -> str:
-        """Names the model, the hash of its weights and the backend."""
+        """The name of the model, the hash of its weights and the backend."""
 
     def scores(self, pairs: Sequence[Pair]) -> list[float | None]:
-        """Of each pair the probability, in [0, 1], that both ask the same; None when that cannot be told."""
+        """Score each pair: the probability, in [0, 1], that both ask the same; None when that cannot be told."""
 
 
-class WordsVerifier:
-    """The share of content words that both have, of the text that has more. For tests, and for trying things out.
+class SharedWordsVerifier:
+    """Scores the share of content words that both questions have. For tests, and for trying things out.
 
-    It needs no model and knows no meaning: swapped roles are the same to it.
+    The share is of the longer question. It needs no model and knows no meaning: swapped roles are the same to it.
     """
 
     identity = "words/1"
@@ -43,10 +43,10 @@ class WordsVerifier:
         return [_shared(Counter(content_words(one)), Counter(content_words(other))) for one, other in pairs]
 
 
-class RememberingVerifier:
-    """A verifier that remembers the scores of recent pairs, by digest: no text stays in it.
+class CachingVerifier:
+    """A verifier that caches the scores of recent pairs, by digest: no text stays in it.
 
-    What it gives is sound whatever the model gives: rounded, and None for what is no probability.
+    Its scores are valid whatever the model gives: rounded, and None for what is no probability.
     """
 
     def __init__(self, verifier: Verifier, capacity: int) -> None:
@@ -55,18 +55,18 @@ class RememberingVerifier:
         self._kept: LruCache[bytes, float] = LruCache(capacity)
 
     def scores(self, pairs: Sequence[Pair]) -> list[float | None]:
-        """As a verifier does: one call for the pairs that are not known. Blank texts are not shown to it."""
+        """Score each pair, with one call of the model for those not cached. Blank texts have no score."""
         keys = [_key(pair) for pair in pairs]
         found: dict[bytes, float | None] = {key: self._kept.get(key) for key in keys}
         # The same pair once, and always the same way round.
         missing = {
             key: (min(pair), max(pair))
             for key, pair in zip(keys, pairs, strict=True)
-            if found[key] is None and _speaks(pair)
+            if found[key] is None and _has_text(pair)
         }
         if missing:
-            told = self._verifier.scores(list(missing.values()))
-            for key, score in zip(missing, map(_sound, told), strict=True):
+            scored = self._verifier.scores(list(missing.values()))
+            for key, score in zip(missing, map(_valid, scored), strict=True):
                 found[key] = score
                 if score is not None:
                     self._kept.put(key, score)
@@ -78,16 +78,16 @@ def _shared(one: Counter[str], other: Counter[str]) -> float | None:
     return (one & other).total() / most if one and other else None
 
 
-def _speaks(pair: Pair) -> bool:
+def _has_text(pair: Pair) -> bool:
     return all(text.strip() for text in pair)
 
 
-def _sound(score: float | None) -> float | None:
+def _valid(score: float | None) -> float | None:
     if score is None or not math.isfinite(score) or not 0 <= score <= 1:
         return None
     return round(score, PLACES)
 
 
 def _key(pair: Pair) -> bytes:
-    """The same for both orders of a pair."""
+    """The cache key of a pair, the same for both orders."""
     return b"".join(sorted(hashlib.blake2b(text.encode(), digest_size=16).digest() for text in pair))

@@ -1,1 +1,1 @@
-"""Completions on their way back: to the shard that asked, or to the requester."""
+"""populate: completions on their way back, to the shard that asked, or to the requester."""

@@ -1,6 +1,6 @@
-"""What a completion becomes, by the policy in force: a record for the shard that asked, or a response.
+"""Delivers completions by the policy in force: an event for the shard that asked, or a response.
 
-`Delivery` decides whose text may lie where, and who was told already; the functions under it make the records.
+`Delivery` decides whose text may be stored where, and who was answered already; the functions below make the records.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from refrain.streams.lru import RecentIds
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import Envelope
 from refrain.streams.messaging.privacy import has_uncacheable, may_store
-from refrain.streams.messaging.responses import refused, respond
+from refrain.streams.messaging.responses import error_response, respond
 from refrain.streams.messaging.routes import DirectRoute, ShardRoute
 from refrain.streams.messaging.shards import Shards
 from refrain.streams.metrics import Metrics
@@ -31,102 +31,102 @@ ANSWERED_BYTES_MAX = 2_000_000
 """The largest journal record that holds one: text is escaped twice there. Below the topic's own limit."""
 SEEN_BEFORE = "seen"
 LATE_MS = 5_000
-"""An answer that comes so long after its deadline finds its requester told by the shard, whatever the clocks say."""
+"""So long after its deadline, the shard has answered the requester of an answer, whatever the clocks say."""
 _CODE = re.compile(r"[a-z0-9_.-]{1,64}")
 
 
 class Delivery:
-    """Decides what becomes of each completion, by the `policy` that is set before a batch (None: none is known).
+    """Decides the records of each completion, by the `policy` that is set before a batch (None: none is known).
 
-    `journal` is the one whose shards may be answered. A batch may be decided again until `sent` is called.
+    Only shards of `journal` are answered. A batch may be decided again until `sent` is called.
     """
 
     def __init__(self, journal: Shards, metrics: Metrics) -> None:
         self._journal = journal
         self._metrics = metrics
         self.policy: Policy | None = None
-        self._told = RecentIds()
-        self._telling: set[str] = set()
+        self._answered = RecentIds()
+        self._answering: set[str] = set()
 
     def begin(self) -> None:
-        """A batch begins, perhaps once more."""
-        self._telling.clear()
+        """Begin a batch, perhaps the same one again."""
+        self._answering.clear()
 
     def sent(self) -> None:
-        """What was decided since `begin` was sent: whoever it told is not told again."""
-        for forward_id in self._telling:
-            self._told.add(forward_id)
-        self._telling.clear()
+        """Remember whoever was answered since `begin`: the records are acknowledged."""
+        for forward_id in self._answering:
+            self._answered.add(forward_id)
+        self._answering.clear()
 
     def remember(self, forward_id: str) -> None:
-        """Whoever waited for this forward was told by an earlier worker."""
-        self._told.add(forward_id)
+        """Remember that an earlier worker answered whoever waited for this forward."""
+        self._answered.add(forward_id)
 
-    def of(self, record: Record, route: ShardRoute | DirectRoute, completion: Completion) -> list[Outgoing]:
-        """What a completion becomes; `record` is where it stands."""
+    def deliver(self, record: Record, route: ShardRoute | DirectRoute, completion: Completion) -> list[Outgoing]:
+        """The records by which a completion is delivered; `record` holds it."""
         if isinstance(route, DirectRoute):
             return self._to_requester(record, route, completion)
         wrong_shard = self._journal.wrong_shard(route.incarnation, route.partition)
         if wrong_shard is not None:
-            return [self._bury(record, wrong_shard, with_text=self._may_store(route))]
-        # A shard sees repeats itself; they are remembered for those that will not reach it.
+            return [self._dead_letter(record, wrong_shard, with_text=self._may_store(route))]
+        # A shard knows repeats itself; they are remembered for those that will not get there.
         seen = self._seen(route.forward_id)
         if self._may_store(route):
             return self._to_shard(record, route, completion)
         return self._drop() if seen else self._withhold(record, route, completion)
 
-    def of_unreadable(
-        self, record: Record, refusal: Refusal, address: Envelope, route: ShardRoute | DirectRoute
+    def deliver_unreadable(
+        self, record: Record, refusal: Refusal, envelope: Envelope, route: ShardRoute | DirectRoute
     ) -> list[Outgoing]:
-        """A dead letter, and the failure of what whoever is named in it waits for."""
+        """Dead-letter a completion that cannot be decoded, and tell whoever waits that it failed."""
         with_text = isinstance(route, ShardRoute) and self._may_store(route)
-        letter = self._bury(record, refusal, with_text=with_text)
+        letter = self._dead_letter(record, refusal, with_text=with_text)
         if isinstance(route, ShardRoute) and self._journal.wrong_shard(route.incarnation, route.partition) is not None:
             return [letter]
-        return [letter, *self.of(record, route, failed(address, refusal))]
+        return [letter, *self.deliver(record, route, failed_completion(envelope, refusal))]
 
-    def rejected(self, record: Record, refusal: Refusal) -> Outgoing:
-        """A dead letter of what nobody waits for, with its text where no text can be regulated, whosever it is."""
-        return self._bury(record, refusal, with_text=not has_uncacheable(self.policy))
+    def dead_letter(self, record: Record, refusal: Refusal) -> Outgoing:
+        """Dead-letter a completion that nobody waits for, with its text unless some category is `never`."""
+        return self._dead_letter(record, refusal, with_text=not has_uncacheable(self.policy))
 
     def _may_store(self, route: ShardRoute) -> bool:
-        """Whether an answer on this way may lie anywhere."""
+        """Whether an answer of this route may be stored."""
         return route.category is None or may_store(self.policy, route.category)
 
     def _seen(self, forward_id: str) -> bool:
-        """Whether this question was answered before; from now on it is."""
-        seen = forward_id in self._told or forward_id in self._telling
-        self._telling.add(forward_id)
+        """Whether this forward was answered before; from now on it is."""
+        seen = forward_id in self._answered or forward_id in self._answering
+        self._answering.add(forward_id)
         return seen
 
     def _to_shard(self, record: Record, route: ShardRoute, completion: Completion) -> list[Outgoing]:
         if completion.error is not None or completion.body is None:
-            return [to_journal(route, failure_of(completion))]
+            return [to_journal(route, answer_failed(completion))]
         body = to_json(completion.body)
-        answered = answer_of(route, body, completion) if len(body) <= ANSWER_BYTES_MAX else None
+        answered = answer_event(route, body, completion) if len(body) <= ANSWER_BYTES_MAX else None
         if answered is not None and len(answered.value or b"") <= ANSWERED_BYTES_MAX:
             return [answered]
         refusal = too_large(len(body), ANSWER_BYTES_MAX)
         lost = AnswerFailed(forward_id=completion.forward_id, error=problem_of(refusal))
-        return [to_journal(route, lost), self._bury(record, refusal)]
+        return [to_journal(route, lost), self._dead_letter(record, refusal)]
 
     def _to_requester(self, record: Record, route: DirectRoute, completion: Completion) -> list[Outgoing]:
         if self._seen(route.forward_id):
             return self._drop()
         if completion.body is None or completion.status is Status.FAILED:
-            return [tell(route, route.reply, failure_of(completion).error)]
+            return [error_to(route, route.reply, answer_failed(completion).error)]
         answer = answered_to(route, route.reply, Outcome.BYPASS, completion)
         size = len(answer.value or b"")
         if size <= ANSWER_BYTES_MAX:
             return [answer]
         refusal = too_large(size, ANSWER_BYTES_MAX)
         # The answer may belong to a category whose text is kept nowhere.
-        return [tell(route, route.reply, problem_of(refusal)), self._bury(record, refusal, with_text=False)]
+        return [error_to(route, route.reply, problem_of(refusal)), self._dead_letter(record, refusal, with_text=False)]
 
     def _withhold(self, record: Record, route: ShardRoute, completion: Completion) -> list[Outgoing]:
-        """Tell the requester, and the shard only that it is done: nothing that may quote the question."""
+        """Answer the requester, and tell the shard only that it is done: nothing that may quote the question."""
         if completion.body is None or completion.status is Status.FAILED:
-            return [to_journal(route, neutral(failure_of(completion)))]
+            return [to_journal(route, without_message(answer_failed(completion)))]
         withheld = to_journal(route, AnswerWithheld(forward_id=route.forward_id))
         if route.reply is None:
             return [withheld]
@@ -141,23 +141,27 @@ class Delivery:
         if size <= limit:
             return [answer, withheld]
         refusal = too_large(size, limit)
-        return [tell(route, route.reply, problem_of(refusal)), withheld, self._bury(record, refusal, with_text=False)]
+        return [
+            error_to(route, route.reply, problem_of(refusal)),
+            withheld,
+            self._dead_letter(record, refusal, with_text=False),
+        ]
 
     def _drop(self) -> list[Outgoing]:
         self._metrics.dropped.labels(NAME, SEEN_BEFORE).inc()
         return []
 
-    def _bury(self, record: Record, refusal: Refusal, *, with_text: bool = True) -> Outgoing:
+    def _dead_letter(self, record: Record, refusal: Refusal, *, with_text: bool = True) -> Outgoing:
         return reject(record, refusal, NAME, self._metrics, with_text=with_text)
 
 
 def to_journal(route: ShardRoute, event: Answered | AnswerFailed | AnswerWithheld) -> Outgoing:
-    """The event, for the shard that the route names."""
+    """An event as a record for the shard of the route."""
     return Outgoing("journal", route.forward_id.encode(), event.encode(), partition=route.partition)
 
 
-def answer_of(route: ShardRoute, body: bytes, completion: Completion) -> Outgoing:
-    """The model's answer, for the shard that the route names; `body` is the JSON of it."""
+def answer_event(route: ShardRoute, body: bytes, completion: Completion) -> Outgoing:
+    """The model's answer as an event for the shard of the route; `body` is its JSON."""
     answered = Answered(
         forward_id=completion.forward_id, body=Sealed(data=body.decode()), latency_ms=completion.latency_ms
     )
@@ -165,7 +169,7 @@ def answer_of(route: ShardRoute, body: bytes, completion: Completion) -> Outgoin
 
 
 def answered_to(route: ShardRoute | DirectRoute, reply: Reply, outcome: Outcome, completion: Completion) -> Outgoing:
-    """The model's answer, for the requester that the route names."""
+    """The model's answer as a response to the requester of the route."""
     response = Response(
         request_id=route.request_id,
         tenant=route.tenant,
@@ -176,54 +180,54 @@ def answered_to(route: ShardRoute | DirectRoute, reply: Reply, outcome: Outcome,
     return respond(reply, response)
 
 
-def tell(route: ShardRoute | DirectRoute, reply: Reply, problem: Problem) -> Outgoing:
-    """Why there is no answer, for the requester that the route names."""
-    response = refused(
+def error_to(route: ShardRoute | DirectRoute, reply: Reply, problem: Problem) -> Outgoing:
+    """An error as a response to the requester of the route."""
+    response = error_response(
         problem.code, problem.message, request_id=route.request_id, tenant=route.tenant, decision=route.decision
     )
     return respond(reply, response)
 
 
 def is_late(record: Record, route: ShardRoute) -> bool:
-    """Whether the shard has told the requester by now that its deadline is over, if the connector's clock is right."""
+    """Whether the shard has told the requester by now that the deadline is over, if the connector's clock is right."""
     return route.deadline_at_ms is not None and record.timestamp_ms > route.deadline_at_ms + LATE_MS
 
 
-def neutral(failed: AnswerFailed) -> AnswerFailed:
-    """The failure without the connector's words."""
+def without_message(failed: AnswerFailed) -> AnswerFailed:
+    """The failure without the connector's message, which may quote the question."""
     code = failed.error.code if _CODE.fullmatch(failed.error.code) else RefusalCode.UPSTREAM.value
     message = "the model gave no answer; what the connector says of it is not kept for this category"
     return AnswerFailed(forward_id=failed.forward_id, error=Problem(code=code, message=message))
 
 
-def failure_of(completion: Completion) -> AnswerFailed:
-    """What a shard is told of a question without an answer."""
+def answer_failed(completion: Completion) -> AnswerFailed:
+    """The event that a forward has no answer."""
     error = completion.error or Problem(code=RefusalCode.UPSTREAM.value, message="the connector gave no reason")
     return AnswerFailed(forward_id=completion.forward_id, error=error)
 
 
-def failed(address: Envelope, refusal: Refusal) -> Completion:
-    """What stands for a completion that cannot be read: whoever waits for it is told."""
+def failed_completion(envelope: Envelope, refusal: Refusal) -> Completion:
+    """The failed completion in place of one that cannot be decoded."""
     message = f"the connector's completion cannot be taken ({refusal}): mend the connector and ask again"
     return Completion(
-        forward_id=address.forward_id,
-        route=address.route,
+        forward_id=envelope.forward_id,
+        route=envelope.route,
         status=Status.FAILED,
         error=Problem(code=RefusalCode.UPSTREAM.value, message=message),
     )
 
 
 def too_large(size: int, limit: int) -> Refusal:
-    """Why an answer is not delivered; sizes in bytes."""
+    """The refusal of an answer over the limit; sizes in bytes."""
     return Refusal(RefusalCode.ANSWER_TOO_LARGE, f"the answer takes {size} bytes; at most {limit} are delivered")
 
 
 def too_late() -> Problem:
-    """Why an answer that may not be kept is not delivered long after its deadline."""
+    """The problem of an answer that may not be stored and came long after its deadline."""
     message = "the answer came long after the deadline by the connector's clock: ask again, and see that it goes right"
     return Problem(code=RefusalCode.DEADLINE.value, message=message)
 
 
 def problem_of(refusal: Refusal) -> Problem:
-    """A refusal as requesters are told of it."""
+    """A refusal as the problem in a response."""
     return Problem(code=refusal.code.value, message=str(refusal.args[0]))

@@ -1,4 +1,4 @@
-"""populate: brings each completion back to where its question came from.
+"""populate: delivers each completion to the shard or the requester that waits for it.
 
 `completions` -> `journal` (a shard remembers who waits), or straight to the requester (nothing is remembered).
 An answer to a question of a category that has become `never` meanwhile goes to its requester, and the shard learns
@@ -13,7 +13,7 @@ from refrain.schemas.control import PolicyInForce
 from refrain.schemas.forwards import Completion
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
-from refrain.streams.messaging.decoding import Envelope, address_of, read
+from refrain.streams.messaging.decoding import Envelope, envelope_of, read
 from refrain.streams.messaging.routes import DirectRoute, ShardRoute, decode_route
 from refrain.streams.messaging.shards import Shards
 from refrain.streams.metrics import Metrics
@@ -27,21 +27,21 @@ from refrain.streams.runtime.topic_check import require_topics
 SOURCE = "completions"
 BATCH_MAX = 500
 REMEMBERED_MAX = 1_000
-"""Completions of each partition that a worker looks back at, to know whom another one has told already."""
+"""Completions of each partition that are read back, to know whom another worker has answered already."""
 
 
 def run_populate(context: WorkerContext) -> None:
     """Run until `stop`. Raises WrongSetup for missing topics, ClusterFailed when the broker fails."""
     cluster = context.cluster
     require_topics(cluster, NAME)
-    step = Populate(Shards(cluster.partitions("journal"), cluster.topic_id("journal")), context.metrics)
+    step = PopulateStep(Shards(cluster.partitions("journal"), cluster.topic_id("journal")), context.metrics)
     with policy_session(NAME, context) as session:
-        consumer = _LookBack(cluster, step).consumer
+        consumer = _DeliveredHistory(cluster, step).consumer
         producer = cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(context.settings))
         run_stateless(NAME, consumer, producer, step, context, batch_max=BATCH_MAX, session=session)
 
 
-class Populate(Step):
+class PopulateStep(Step):
     """Completions in; journal records, responses and dead letters out.
 
     An answer for another journal was not asked here.
@@ -55,20 +55,20 @@ class Populate(Step):
 
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         self._delivery.begin()
-        return [out for record in batch for out in self._one(record)]
+        return [out for record in batch for out in self._deliver(record)]
 
     def sent(self) -> None:
-        """Whoever was told is not told again."""
+        """Remember who was answered: a repeated completion is not delivered to them again."""
         self._delivery.sent()
 
     def remember(self, record: Record) -> None:
-        """Whoever this completion was for has been told."""
-        address = address_of(record.value)
-        route = None if address is None else _route_of(address)
+        """Remember a completion that an earlier worker delivered."""
+        envelope = envelope_of(record.value)
+        route = None if envelope is None else _route_of(envelope)
         if route is not None:
             self._delivery.remember(route.forward_id)
 
-    def _one(self, record: Record) -> list[Outgoing]:
+    def _deliver(self, record: Record) -> list[Outgoing]:
         try:
             completion = read(record.value, Completion.decode)
         except Refusal as refusal:
@@ -76,43 +76,43 @@ class Populate(Step):
         try:
             route = decode_route(completion.route, completion.forward_id)
         except Refusal as refusal:
-            return [self._delivery.rejected(record, refusal)]
-        return self._delivery.of(record, route, completion)
+            return [self._delivery.dead_letter(record, refusal)]
+        return self._delivery.deliver(record, route, completion)
 
     def _unreadable(self, record: Record, refusal: Refusal) -> list[Outgoing]:
-        """A dead letter; when it can be seen whose answer it was meant to be, somebody waits and is told."""
-        address = address_of(record.value)
-        route = None if address is None else _route_of(address)
-        if address is None or route is None:
-            return [self._delivery.rejected(record, refusal)]
-        return self._delivery.of_unreadable(record, refusal, address, route)
+        """Dead-letter the record; when its envelope can be read, a failure goes to whoever waits."""
+        envelope = envelope_of(record.value)
+        route = None if envelope is None else _route_of(envelope)
+        if envelope is None or route is None:
+            return [self._delivery.dead_letter(record, refusal)]
+        return self._delivery.deliver_unreadable(record, refusal, envelope, route)
 
 
-class _LookBack:
-    """Looks back from where a partition goes on: a repeated completion must not tell its requester something else."""
+class _DeliveredHistory:
+    """Reads back, at an assignment, which completions were delivered: a repeated one must not be delivered again."""
 
-    def __init__(self, cluster: Cluster, step: Populate) -> None:
+    def __init__(self, cluster: Cluster, step: PopulateStep) -> None:
         self._cluster = cluster
         self._step = step
         self.consumer = cluster.consumer(SOURCE, NAME, self)
 
     def assigned(self, partitions: Sequence[int]) -> None:
-        for partition, position in (self.consumer.committed(partitions) if partitions else {}).items():
-            start = max(0, position.next_offset - REMEMBERED_MAX)
+        for partition, committed in (self.consumer.committed(partitions) if partitions else {}).items():
+            start = max(0, committed.next_offset - REMEMBERED_MAX)
             for record in self._cluster.scan(SOURCE, partition, start):
-                if record.offset >= position.next_offset:
+                if record.offset >= committed.next_offset:
                     break
                 self._step.remember(record)
 
     def revoked(self, partitions: Sequence[int]) -> None:
-        """Nothing is kept a partition."""
+        """Do nothing: nothing is kept a partition."""
 
     def lost(self, partitions: Sequence[int]) -> None:
-        """Nothing is kept a partition."""
+        """Do nothing: nothing is kept a partition."""
 
 
-def _route_of(address: Envelope) -> ShardRoute | DirectRoute | None:
+def _route_of(envelope: Envelope) -> ShardRoute | DirectRoute | None:
     try:
-        return decode_route(address.route, address.forward_id)
+        return decode_route(envelope.route, envelope.forward_id)
     except Refusal:
         return None

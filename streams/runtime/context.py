@@ -1,4 +1,4 @@
-"""What a processor is run with: the same for all of them, made once by whoever hosts it."""
+"""The context of a worker: what every `run_*` of a processor is given, made once by whoever hosts it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from refrain.streams.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """The surroundings of one worker, as `run_*` of each processor takes them.
+    """What one worker runs with: settings, cluster, metrics, clock, and how it is stopped.
 
     A processor works until `stop` says so, asked at every round of its main loop, and calls `ready` whenever it is
     able to work. `now_ms` is the time of day (milliseconds). On the registry of `metrics` it registers its own.

@@ -1,4 +1,4 @@
-"""Whether a worker lives and is able to work: /healthz, /readyz and /metrics on its own small server."""
+"""Health of a worker: /healthz (liveness), /readyz (readiness) and /metrics on an HTTP server of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REQUEST_TIMEOUT_S = 5.0
 
 
 class Liveness:
-    """What the main loop tells the health server. `clock` gives seconds and never runs backwards."""
+    """Liveness and readiness, as the main loop reports them. `clock` gives seconds and never runs backwards."""
 
     def __init__(
         self,
@@ -40,20 +40,20 @@ class Liveness:
         self._stopping = False
 
     def beat(self) -> None:
-        """The main loop came round."""
+        """Report a heartbeat: the main loop came round."""
         self._due = self._clock() + self._silent_s_max
 
     def ready(self) -> None:
-        """The worker is able to work; beats as well."""
+        """Report readiness: the worker is able to work. It is a heartbeat as well."""
         self.beat()
         self._ready = True
 
     def stop(self) -> None:
-        """The worker drains: it takes no new work."""
+        """Report that the worker drains: it takes no new work and is not ready."""
         self._stopping = True
 
     def is_alive(self) -> bool:
-        """Whether the main loop has come round lately."""
+        """Whether the last heartbeat is recent enough."""
         return self._clock() <= self._due
 
     def is_ready(self) -> bool:
@@ -62,10 +62,10 @@ class Liveness:
 
 
 class HealthServer:
-    """Serves a heart and a registry until it is closed. `port` is the one that was taken."""
+    """Serves liveness, readiness and the metrics of a registry until it is closed, on `port`."""
 
     def __init__(self, http: Http, liveness: Liveness, registry: CollectorRegistry) -> None:
-        """Binds at once. Raises WrongSetup when the address cannot be had."""
+        """Bind at once. Raises WrongSetup when the address cannot be had."""
         try:
             self._server = _Server((http.host, http.port), _handler(liveness, registry))
         except OSError as error:
@@ -93,7 +93,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A probe that went away before it had its answer is nobody's trouble."""
+        """Ignore a probe that went away before it had its answer."""
         logger.debug("a probe was not answered", exc_info=True)
 
 
@@ -104,16 +104,16 @@ def _handler(liveness: Liveness, registry: CollectorRegistry) -> type[BaseHTTPRe
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/healthz":
-                self._say(liveness.is_alive(), "alive", "the main loop is stuck")
+                self._send_status(liveness.is_alive(), "alive", "the main loop is stuck")
             elif path == "/readyz":
-                self._say(liveness.is_ready(), "ready", "not ready")
+                self._send_status(liveness.is_ready(), "ready", "not ready")
             elif path == "/metrics":
                 encode, kind = choose_encoder(self.headers.get("Accept", ""))
                 self._send(200, kind, encode(registry))
             else:
                 self._send(404, "text/plain", b"/healthz, /readyz or /metrics\n")
 
-        def _say(self, yes: bool, good: str, bad: str) -> None:
+        def _send_status(self, yes: bool, good: str, bad: str) -> None:
             self._send(200 if yes else 503, "text/plain", f"{good if yes else bad}\n".encode())
 
         def _send(self, status: int, kind: str, body: bytes) -> None:
@@ -124,6 +124,6 @@ def _handler(liveness: Liveness, registry: CollectorRegistry) -> type[BaseHTTPRe
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            """Probes come every few seconds: nothing to log."""
+            """Log nothing: probes come every few seconds."""
 
     return Handler

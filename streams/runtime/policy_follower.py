@@ -1,4 +1,4 @@
-"""The policy in force: read from the compacted topic `policies`, and followed by processors beside their own work."""
+"""The policy in force: read from the compacted topic `policies`, leased, and followed on a background thread."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ TOPIC = "policies"
 INTERVAL_S = 0.1
 """How often a follower looks for a newer policy."""
 LEASE_S = 2.0
-"""How long a policy may be acted by after it was last seen in force. Less than the session of a consumer group: a
-member that stood still for longer has been taken for dead, and nobody waits for it to acknowledge a newer policy."""
+"""The lease: how long a policy may be acted by after it was last seen in force. Less than the session of a consumer
+group: a member that stood still for longer has been taken for dead, and nobody waits for it to acknowledge a newer
+policy."""
 READ_S_MAX = 20.0
-"""How long one look may take; longer than a transaction of govern may stay open."""
+"""How long one read may take; longer than a transaction of govern may stay open."""
 
 
 def lease_s_of(settings: Settings) -> float:
@@ -33,7 +34,7 @@ def lease_s_of(settings: Settings) -> float:
 
 
 def delivery_timeout_ms_of(settings: Settings) -> int:
-    """How old a record made by a leased policy may be when it leaves the worker (milliseconds).
+    """The delivery timeout of records made by a leased policy (milliseconds).
 
     Lease and this, and the second that librdkafka may take to notice, end before a session whose member stands still.
     """
@@ -41,20 +42,20 @@ def delivery_timeout_ms_of(settings: Settings) -> int:
 
 
 class PolicyWatch:
-    """Reads `policies`; each look reads only what came since the last.
+    """Reads `policies`; each call of `latest` reads only what came since the last one.
 
     `unreadable` is told of a record that this version cannot read: raise, or leave the policy before it in use.
     """
 
     def __init__(self, cluster: Cluster, unreadable: Callable[[Record, Refusal], None] | None = None) -> None:
         self._cluster = cluster
-        self._unreadable = unreadable or _refuse
+        self._unreadable = unreadable or _raise_unreadable
         self._next = 0
         self._end = -1
         self._latest: PolicyInForce | None = None
 
     def latest(self, stop: Callable[[], bool] = lambda: False) -> PolicyInForce | None:
-        """The last policy that is committed, None before the first.
+        """The latest committed policy, None before the first.
 
         Raises WrongSetup for a missing topic or a record that this version cannot read, ClusterFailed for the broker or
         when `stop` ended the look early.
@@ -81,14 +82,14 @@ class PolicyWatch:
 
 
 class LeasedPolicy(NamedTuple):
-    """A policy that was seen in force, and until when (seconds of the follower's clock) to act by it."""
+    """A policy seen in force, and the end of its lease (seconds of the follower's clock)."""
 
     policy: PolicyInForce | None
     until_s: float
 
 
 class PolicyFollower:
-    """The policy in force as a processor knows it. Use it as a context: read on entry, followed until exit.
+    """Follows the policy in force. Use it as a context: read on entry, followed until exit.
 
     `clock` gives seconds, never runs backwards, and goes on while the process is stopped.
     """
@@ -103,40 +104,40 @@ class PolicyFollower:
         lease_s: float = LEASE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._watch = PolicyWatch(cluster, self._keep_the_last)
+        self._watch = PolicyWatch(cluster, self._keep_last)
         self._metrics = metrics
         self._version = policy_version(metrics)
         self._processor = processor
         self._interval_s = interval_s
         self._lease_s = lease_s
         self._clock = clock
-        self._known = LeasedPolicy(None, clock())
+        self._last = LeasedPolicy(None, clock())
         self._reading = threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="policies", daemon=True)
 
     @property
     def current(self) -> PolicyInForce | None:
-        """The policy in force, None when there is none: then everything passes through. Raises as `known` does."""
-        return self.known().policy
+        """The policy in force, None when there is none: then everything bypasses the cache. Raises as `leased`."""
+        return self.leased().policy
 
     @property
     def last(self) -> LeasedPolicy:
-        """The policy that was seen last, whether or not it may still be acted by."""
-        return self._known
+        """The policy that was seen last, whether or not its lease still runs."""
+        return self._last
 
-    def known(self) -> LeasedPolicy:
-        """The policy in force, read again when it was not seen for as long as a lease. Raises as `read` does."""
-        known = self._known
-        return known if self.holds(known) else self._look(lambda: not self.holds(self._known))
+    def leased(self) -> LeasedPolicy:
+        """The policy in force under a running lease, read again when the lease is over. Raises as `read` does."""
+        last = self._last
+        return last if self.lease_runs(last) else self._read_if(lambda: not self.lease_runs(self._last))
 
-    def holds(self, known: LeasedPolicy) -> bool:
-        """Whether a policy may still be acted by without another look."""
-        return self._clock() < known.until_s
+    def lease_runs(self, leased: LeasedPolicy) -> bool:
+        """Whether the lease of a policy still runs: it may be acted by without another read."""
+        return self._clock() < leased.until_s
 
     def read(self) -> LeasedPolicy:
-        """Look now. Raises WrongSetup for a missing topic, ClusterFailed when the broker does not say."""
-        return self._look(lambda: True)
+        """Read the policy now. Raises WrongSetup for a missing topic, ClusterFailed when the broker does not answer."""
+        return self._read_if(lambda: True)
 
     def __enter__(self) -> PolicyFollower:
         self.read()
@@ -147,14 +148,14 @@ class PolicyFollower:
         self._done.set()
         self._thread.join()
 
-    def _look(self, needed: Callable[[], bool]) -> LeasedPolicy:
+    def _read_if(self, needed: Callable[[], bool]) -> LeasedPolicy:
         with self._reading:
             if needed():
                 started = self._clock()
                 policy = self._watch.latest(lambda: self._done.is_set() or self._clock() > started + READ_S_MAX)
-                self._show(policy)
-                self._known = LeasedPolicy(policy, started + self._lease_s)
-            return self._known
+                self._log_change(policy)
+                self._last = LeasedPolicy(policy, started + self._lease_s)
+            return self._last
 
     def _follow(self) -> None:
         failing = False
@@ -167,12 +168,12 @@ class PolicyFollower:
                     logger.warning("cannot follow %s: %s", TOPIC, problem)
                 failing = True
 
-    def _show(self, policy: PolicyInForce | None) -> None:
-        if policy is not None and policy is not self._known.policy:
+    def _log_change(self, policy: PolicyInForce | None) -> None:
+        if policy is not None and policy is not self._last.policy:
             self._version.set(policy.version)
             logger.info("policy version %d is in use", policy.version)
 
-    def _keep_the_last(self, record: Record, refusal: Refusal) -> None:
+    def _keep_last(self, record: Record, refusal: Refusal) -> None:
         self._metrics.refused.labels(self._processor, refusal.code.value).inc()
         logger.error(
             "the policy at %s offset %d cannot be read (%s): the one before it stays in use; upgrade this worker, or"
@@ -181,7 +182,7 @@ class PolicyFollower:
         )  # fmt: skip
 
 
-def _refuse(record: Record, refusal: Refusal) -> None:
+def _raise_unreadable(record: Record, refusal: Refusal) -> None:
     raise WrongSetup(
         f"the policy at offset {record.offset} of {TOPIC} cannot be read ({refusal}): upgrade this worker, or set a"
         " policy"

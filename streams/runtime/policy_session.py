@@ -1,6 +1,6 @@
-"""By which policy a processor acts, and how it says so: in `acknowledgements`, for those who wait for a command.
+"""The policy session of a processor: the policy it acts by, and its acknowledgements in `acknowledgements`.
 
-A policy is taken on before a batch, checked before the outcome of the batch is sent, and acknowledged when all that
+A policy is adopted before a batch, checked before the outcome of the batch is sent, and acknowledged when all that
 was produced under earlier ones is acknowledged by the broker. A worker that was stopped in between, was taken for dead
 and wakes does not send what it made of an old policy: its lease on it has run out.
 """
@@ -20,57 +20,57 @@ TOPIC = "acknowledgements"
 
 
 class PolicySession:
-    """How one worker stands to the policy in force, batch by batch.
+    """The policy that one worker acts by, batch by batch.
 
-    `policy` changes only when a method is called, never while a batch is worked on.
+    `policy` changes only when a method is called, never while a batch is processed.
     """
 
     def __init__(self, processor: str, policies: PolicyFollower, now_ms: Callable[[], int]) -> None:
         self._processor = processor
         self._policies = policies
         self._now_ms = now_ms
-        self._known: LeasedPolicy = policies.last
+        self._leased: LeasedPolicy = policies.last
         self._member = ""
-        self._said: tuple[str, int] | None = None
+        self._acknowledged: tuple[str, int] | None = None
 
     @property
     def policy(self) -> PolicyInForce | None:
-        """The policy to act by now."""
-        return self._known.policy
+        """The policy to act by now; None before the first."""
+        return self._leased.policy
 
     def adopt(self) -> PolicyInForce | None:
-        """Take on the policy seen last. Call it before a poll, when all that was produced is acknowledged."""
-        self._known = self._policies.last
+        """Adopt the policy seen last. Call it before a poll, when all that was produced is acknowledged."""
+        self._leased = self._policies.last
         return self.policy
 
     def acknowledgements(self, member: str) -> list[Outgoing]:
         """The acknowledgement of the policy when `member`, its id in the group, has not acknowledged it yet."""
         policy = self.policy
-        if policy is None or not member or self._said == (member, policy.version):
+        if policy is None or not member or self._acknowledged == (member, policy.version):
             return []
-        self._said = (member, policy.version)
+        self._acknowledged = (member, policy.version)
         return [acknowledgement(self._processor, member, policy.version, self._now_ms())]
 
     def refresh(self, member: str) -> None:
-        """Take on the policy in force for a batch. Raises ClusterFailed when it cannot be known.
+        """Adopt the policy in force for a batch. Raises ClusterFailed when it cannot be known.
 
-        A new member looks anew: before it was one, nobody waited for it to acknowledge anything.
+        A new member reads `policies` anew: before it was one, nobody waited for it to acknowledge anything.
         """
-        self._known = self._policies.known() if member == self._member else self._policies.read()
+        self._leased = self._policies.leased() if member == self._member else self._policies.read()
         self._member = member
 
     def still_in_force(self) -> bool:
-        """Whether the outcome of the batch may be sent; if not, another policy was taken on: work it again."""
-        before = self._known
-        if self._policies.holds(before):
+        """Whether the outcome of the batch may be sent; if not, another policy was adopted: process it again."""
+        before = self._leased
+        if self._policies.lease_runs(before):
             return True
-        self._known = self._policies.known()
-        return self._known.policy is before.policy
+        self._leased = self._policies.leased()
+        return self._leased.policy is before.policy
 
 
 @contextmanager
 def policy_session(processor: str, context: WorkerContext) -> Iterator[PolicySession]:
-    """The session of a worker, with the policy read on entry and followed until exit.
+    """A policy session of a worker: the policy is read on entry and followed until exit.
 
     Raises WrongSetup for a missing topic, ClusterFailed when the broker does not say.
     """
@@ -80,6 +80,6 @@ def policy_session(processor: str, context: WorkerContext) -> Iterator[PolicySes
 
 
 def acknowledgement(processor: str, worker: str, version: int, at_ms: int) -> Outgoing:
-    """The record that says by which version a worker acts."""
+    """The acknowledgement of a policy version by a worker, as a record."""
     said = Acknowledgement(processor=processor, worker=worker, version=version, at_ms=at_ms)
     return Outgoing(TOPIC, f"{processor}/{worker}".encode(), said.encode())

@@ -1,4 +1,4 @@
-"""What every processor checks before it works: that the topics which the table gives it are there for it."""
+"""Checks at the start of a processor that it may use the topics which the table of topics gives it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from refrain.schemas.documents import (
     Withdrawal,
 )
 from refrain.streams.errors import StoreDamaged
-from refrain.streams.messaging.ids import column_id, parts_of_ban_id, parts_of_column_id
+from refrain.streams.messaging.ids import column_id, parse_ban_id, parse_column_id
 from refrain.streams.shard.adaptation import lifetime_max
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def opinion_id(number: int, text_digest: str) -> str:
 
 def parts_of_opinion_id(id_: str) -> tuple[int, str]:
     """The number of the entry and the digest of the text. Raises ValueError for a text that is no such id."""
-    number, text_digest = parts_of_column_id(id_)
+    number, text_digest = parse_column_id(id_)
     if text_digest is None:
         raise ValueError(f"{id_!r} names no text")
     return number, text_digest
@@ -173,7 +173,7 @@ def _end_withdrawal(shard: Shard, id_: str) -> None:
 
 
 def _ban(shard: Shard, id_: str, banned: Banned) -> None:
-    namespace, answer = parts_of_ban_id(id_)
+    namespace, answer = parse_ban_id(id_)
     shard.banned.setdefault(namespace, set()).add(answer)
 
 

@@ -31,9 +31,9 @@ from refrain.streams.errors import JournalUnreadable, Refusal, RefusalCode, Shar
 from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import unknown_version_of
-from refrain.streams.messaging.ids import topic_place
+from refrain.streams.messaging.ids import topic_partition_key
 from refrain.streams.messaging.privacy import may_store
-from refrain.streams.messaging.responses import refused, respond
+from refrain.streams.messaging.responses import error_response, respond
 from refrain.streams.shard import counts
 from refrain.streams.shard.counts import Dropped
 from refrain.streams.shard.handlers import answered, asked, invalidated, verified
@@ -128,7 +128,7 @@ def _fire_timers(shard: Shard, record: Record, out: FoldResult) -> None:
 def _is_repeat(shard: Shard, event: Event, out: FoldResult) -> bool:
     """Deduplicate by position: what classify and govern repeat after a crash was folded already."""
     if isinstance(event, Asked | Passed):
-        place, offset = topic_place(event.origin.topic_id, event.origin.partition), event.origin.offset
+        place, offset = topic_partition_key(event.origin.topic_id, event.origin.partition), event.origin.offset
     elif isinstance(event, PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched):
         place, offset = CONTROL, event.version
     else:
@@ -150,7 +150,7 @@ def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: F
         out.effects.append(
             respond(
                 event.reply,
-                refused(
+                error_response(
                     refusal.code,
                     "the question could not be looked up; it is in dead-letters",
                     request_id=event.request_id,

@@ -1,6 +1,6 @@
-"""What a shard keeps on disk: keys to values, and how far in `documents` they reach.
+"""The local store of a shard, restored from its changelog `documents`: a sorted map with a checkpoint.
 
-`MemoryStore` is the twin of `rocks_store.RocksStore`; both pass the same contract tests.
+`MemoryStore` is the twin of `RocksStore`; both pass the same contract tests.
 """
 
 from __future__ import annotations
@@ -14,31 +14,33 @@ Changes = Mapping[bytes, bytes | None]
 
 
 class Checkpoint(NamedTuple):
-    """How far a store reaches: the next offset of its `documents` partition, and when that was written."""
+    """How much of the changelog a store holds: the next offset of its `documents` partition, and when it was set."""
 
     next_offset: int
     written_at_ms: int
 
 
 class Store(Protocol):
-    """A sorted map that is written in whole batches."""
+    """A sorted key-value store, written in atomic batches."""
 
     def get(self, key: bytes) -> bytes | None: ...
-    def write(self, changes: Changes, reach: Checkpoint) -> None:
-        """All changes and the reach, or none."""
+    def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
+        """Write all changes and the checkpoint, or none."""
 
-    def reach(self) -> Checkpoint: ...
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint of the last write; offset 0 of a store that holds nothing."""
+
     def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values in the order of keys."""
+        """Iterate over keys with the prefix and their values, in the order of keys."""
 
     def wipe(self) -> None:
-        """Forget everything."""
+        """Delete everything, the checkpoint too."""
 
     def close(self) -> None: ...
 
 
 def digest(rows: Iterator[tuple[bytes, bytes]]) -> str:
-    """A digest of keys and values in order, hex: two stores that hold the same have the same."""
+    """Digest (hex) of keys and values in order: stores of the same content have the same one."""
     running = hashlib.blake2b(digest_size=16)
     for key, value in rows:
         running.update(len(key).to_bytes(4, "big") + key + len(value).to_bytes(4, "big") + value)

@@ -1,4 +1,4 @@
-"""A store in memory: for tests, and for folding without a disk."""
+"""The in-memory store: for tests, and for folding without a disk."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from refrain.streams.store.interface import Changes, Checkpoint
 
 
 class MemoryStore:
-    """A store in a dictionary."""
+    """A store in memory; nothing of it outlives the object."""
 
     def __init__(self) -> None:
         self._rows: dict[bytes, bytes] = {}
-        self._reach = Checkpoint(0, 0)
+        self._checkpoint = Checkpoint(0, 0)
 
     def get(self, key: bytes) -> bytes | None:
         return self._rows.get(key)
 
-    def write(self, changes: Changes, reach: Checkpoint) -> None:
+    def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
         for key, value in changes.items():
             if value is None:
                 self._rows.pop(key, None)
             else:
                 self._rows[key] = value
-        self._reach = reach
+        self._checkpoint = checkpoint
 
-    def reach(self) -> Checkpoint:
-        return self._reach
+    def checkpoint(self) -> Checkpoint:
+        return self._checkpoint
 
     def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         for key in sorted(self._rows):
@@ -35,7 +35,7 @@ class MemoryStore:
 
     def wipe(self) -> None:
         self._rows.clear()
-        self._reach = Checkpoint(0, 0)
+        self._checkpoint = Checkpoint(0, 0)
 
     def close(self) -> None:
         pass

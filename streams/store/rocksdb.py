@@ -1,4 +1,4 @@
-"""The store on disk, in RocksDB (rocksdict in raw mode)."""
+"""The RocksDB store: one database a shard, in its folder (rocksdict in raw mode)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, O
 MEMTABLE_BYTES = 4 << 20
 CACHE_BYTES = 32 << 20
 OPEN_FILES_MAX = 64
-_REACH = b"\x00reach"
+_CHECKPOINT = b"\x00reach"
 _CACHE = Cache(CACHE_BYTES)
 """One block cache for all shards of a worker."""
 
@@ -35,10 +35,10 @@ def _options() -> Options:
 
 
 class RocksStore:
-    """One shard's folder. One process has it open at a time."""
+    """The RocksDB database of one shard, in a folder that one process has open at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Raises StoreDamaged when the folder cannot be opened."""
+        """Open or create it. Raises StoreDamaged for one that cannot be opened, WrongSetup for one open elsewhere."""
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
         self._db = self._open()
@@ -47,25 +47,25 @@ class RocksStore:
         found: bytes | None = self._db.get(key)
         return found
 
-    def write(self, changes: Changes, reach: Checkpoint) -> None:
+    def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
         batch = WriteBatch(raw_mode=True)
         for key, value in changes.items():
             if value is None:
                 batch.delete(key)
             else:
                 batch.put(key, value)
-        batch.put(_REACH, f"{reach.next_offset} {reach.written_at_ms}".encode())
+        batch.put(_CHECKPOINT, f"{checkpoint.next_offset} {checkpoint.written_at_ms}".encode())
         self._db.write(batch)
 
-    def reach(self) -> Checkpoint:
-        found = self.get(_REACH)
+    def checkpoint(self) -> Checkpoint:
+        found = self.get(_CHECKPOINT)
         if found is None:
             return Checkpoint(0, 0)
         try:
             next_offset, written_at_ms = found.decode().split()
             return Checkpoint(int(next_offset), int(written_at_ms))
         except ValueError as error:
-            raise StoreDamaged(f"{self.path} does not say how far it reaches") from error
+            raise StoreDamaged(f"{self.path} has a checkpoint that cannot be read") from error
 
     def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         # A scan reads everything once: it must not push out what decisions read again and again.
@@ -103,10 +103,10 @@ class RocksStore:
 
 
 def open_or_replace(path: Path) -> tuple[RocksStore, str | None]:
-    """Open a store; one that is damaged is deleted and made anew. The second value says why, or is None."""
+    """Open a store, and why it was replaced by an empty one: it was damaged. None when it was not."""
     try:
         store = RocksStore(path)
-        store.reach()
+        store.checkpoint()
     except StoreDamaged as damage:
         shutil.rmtree(path, ignore_errors=True)
         return RocksStore(path), str(damage)

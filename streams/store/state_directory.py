@@ -1,6 +1,6 @@
-"""A worker's own folder under the state folder: one process holds it, and the next one goes on with it.
+"""The state directory of a worker: locked by one process at a time, and found again by the next one.
 
-Several workers may share a state folder; each takes the first folder that nobody holds. The folder remembers
+Several workers may share `state_dir`; each locks the first directory in it that is free. The directory remembers
 the worker's name, so that a restart fences what its predecessor left open.
 """
 
@@ -15,19 +15,19 @@ from typing import TextIO
 
 from refrain.streams.errors import WrongSetup
 
-SLOTS_MAX = 256
+DIRECTORIES_MAX = 256
 
 
 @dataclass
 class StateDirectory:
-    """A folder that this process holds until it ends."""
+    """A locked directory of this process, with the worker's name in it."""
 
     path: Path
     name: str
     lock: TextIO
 
     def folder(self, incarnation: str) -> Path:
-        """The folder for one incarnation of the topics; those of others are deleted."""
+        """The folder for one incarnation of the topics; those of other incarnations are deleted."""
         wanted = self.path / incarnation
         for other in self.path.iterdir():
             if other.is_dir() and other != wanted:
@@ -36,13 +36,13 @@ class StateDirectory:
         return wanted
 
     def release(self) -> None:
-        """Let another process have the folder."""
+        """Unlock the directory for other processes."""
         self.lock.close()
 
 
 def lock_state_directory(state_dir: Path) -> StateDirectory:
-    """Hold the first free folder. Raises WrongSetup when the state folder cannot be written."""
-    for number in range(SLOTS_MAX):
+    """Lock the first free directory. Raises WrongSetup when `state_dir` cannot be written."""
+    for number in range(DIRECTORIES_MAX):
         path = state_dir / f"lookup-{number}"
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -61,4 +61,4 @@ def lock_state_directory(state_dir: Path) -> StateDirectory:
             lock.write(name)
             lock.flush()
         return StateDirectory(path, name, lock)
-    raise WrongSetup(f"{SLOTS_MAX} workers hold folders in {state_dir}: give this one another state_dir")
+    raise WrongSetup(f"{DIRECTORIES_MAX} workers hold directories in {state_dir}: give this one another state_dir")

@@ -1,4 +1,4 @@
-"""The calls: a loop of its own that keeps at most so many open, and hands each answer on as it comes."""
+"""Calls the model: an event loop on a thread of its own, with a bounded number of calls under way."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode
-from refrain.streams.upstream.background import Background
-from refrain.streams.upstream.model import Answer, Model, failed
+from refrain.streams.runtime.background import BackgroundThread
+from refrain.streams.upstream.model import Answer, Model, failed_answer
 
 CLOSE_WAIT_S = 5.0
 
 
-class Called(NamedTuple):
-    """What came of a forward. `called` is false when its deadline had passed before its turn."""
+class CallResult(NamedTuple):
+    """The result of a forward. `called` is false when its deadline had passed before its turn."""
 
     forward: Forward
     answer: Answer
@@ -37,7 +37,7 @@ class Calls:
         make_model: Callable[[], Model],
         concurrency: int,
         wanted: Callable[[str], bool],
-        finished: Callable[[Called], None],
+        finished: Callable[[CallResult], None],
         now_ms: Callable[[], int],
     ) -> None:
         self._make_model = make_model
@@ -48,14 +48,14 @@ class Calls:
         self._loop = asyncio.new_event_loop()
         self._queue: asyncio.Queue[Forward] = asyncio.Queue()
         self._closing = asyncio.Event()
-        self._background = Background("calls", self._run)
+        self._background = BackgroundThread("calls", self._run)
 
     def start(self, forward: Forward) -> None:
         """Queue a forward."""
         self._loop.call_soon_threadsafe(self._queue.put_nowait, forward)
 
     def close(self) -> None:
-        """End the loop; calls still open are cut off."""
+        """End the loop; calls still open are cancelled."""
         if self._background.alive:
             self._loop.call_soon_threadsafe(self._closing.set)
             self._background.join(CLOSE_WAIT_S)
@@ -64,7 +64,7 @@ class Calls:
 
     @property
     def problem(self) -> Exception | None:
-        """What ended the loop, if something did."""
+        """The error that ended the loop, None while it works."""
         return self._background.problem
 
     def _run(self) -> None:
@@ -74,23 +74,25 @@ class Calls:
         model = self._make_model()
         try:
             async with asyncio.TaskGroup() as group:
-                workers = [group.create_task(self._one_after_another(model)) for _ in range(self._concurrency)]
+                workers = [group.create_task(self._call_in_turn(model)) for _ in range(self._concurrency)]
                 await self._closing.wait()
                 for worker in workers:
                     worker.cancel()
         finally:
             await model.close()
 
-    async def _one_after_another(self, model: Model) -> None:
+    async def _call_in_turn(self, model: Model) -> None:
         while True:
             forward = await self._queue.get()
             if self._wanted(forward.forward_id):
                 self._finished(await self._call(model, forward))
 
-    async def _call(self, model: Model, forward: Forward) -> Called:
+    async def _call(self, model: Model, forward: Forward) -> CallResult:
         if self._now_ms() >= forward.deadline_at_ms:
-            late = failed(RefusalCode.DEADLINE, "nobody waits for the answer any more: ask again, or wait longer")
-            return Called(forward, late, 0.0, called=False)
+            late = failed_answer(
+                RefusalCode.DEADLINE, "nobody waits for the answer any more: ask again, or wait longer"
+            )
+            return CallResult(forward, late, 0.0, called=False)
         started = time.perf_counter()
         answer = await model.answer(forward)
-        return Called(forward, answer, (time.perf_counter() - started) * 1_000, called=True)
+        return CallResult(forward, answer, (time.perf_counter() - started) * 1_000, called=True)

@@ -1,4 +1,4 @@
-"""The topic `completions`, as the connector writes it and reads it back."""
+"""The topic `completions`, as the connector produces it and reads it back after an assignment."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from refrain.schemas.responses import Problem
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.messaging.dead_letters import reject
-from refrain.streams.messaging.decoding import address_of
+from refrain.streams.messaging.decoding import envelope_of
 from refrain.streams.messaging.routes import DirectRoute, decode_route
 from refrain.streams.metrics import Metrics
-from refrain.streams.upstream.calls import Called
+from refrain.streams.upstream.calls import CallResult
 from refrain.streams.upstream.metrics import NAME
-from refrain.streams.upstream.model import Answer, completion_of, encoded
+from refrain.streams.upstream.model import Answer, completion_of, encode_completion
 
 SOURCE = "forwards"
 TARGET = "completions"
-RECALLED_MAX = 1_000
+READ_BACK_MAX = 1_000
 """Completions of each partition read back at its assignment: what repeats after a crash is younger than these."""
-RECALLS_AT_ONCE = 8
+READS_AT_ONCE = 8
 
 
-def completed(called: Called) -> Outgoing:
+def completed(called: CallResult) -> Outgoing:
     """The completion of a forward."""
     forward = called.forward
     completion = completion_of(forward.forward_id, forward.route, called.answer, round(called.latency_ms))
-    return Outgoing(TARGET, forward.forward_id.encode(), encoded(completion))
+    return Outgoing(TARGET, forward.forward_id.encode(), encode_completion(completion))
 
 
-def refused(record: Record, refusal: Refusal, metrics: Metrics) -> list[Outgoing]:
-    """A dead letter of what is no forward, and a failed completion when it can be seen who waits for it."""
-    address = address_of(record.value)
-    if address is None:
+def reject_forward(record: Record, refusal: Refusal, metrics: Metrics) -> list[Outgoing]:
+    """Dead-letter a record that is no forward, with a failed completion when its envelope tells who waits."""
+    envelope = envelope_of(record.value)
+    if envelope is None:
         return [reject(record, refusal, NAME, metrics)]
     answer = Answer(problem=Problem(code=refusal.code.value, message=str(refusal.args[0])))
-    completion = completion_of(address.forward_id, address.route, answer, 0)
-    told = Outgoing(TARGET, address.forward_id.encode(), encoded(completion))
-    with_text = not _is_direct(address.route, address.forward_id)
-    return [reject(record, refusal, NAME, metrics, with_text=with_text), told]
+    completion = completion_of(envelope.forward_id, envelope.route, answer, 0)
+    completed_record = Outgoing(TARGET, envelope.forward_id.encode(), encode_completion(completion))
+    with_text = not _is_direct(envelope.route, envelope.forward_id)
+    return [reject(record, refusal, NAME, metrics, with_text=with_text), completed_record]
 
 
-def recalled(cluster: Cluster, partitions: Sequence[int]) -> list[str]:
-    """The forwards that earlier workers completed, of these partitions: a shard that crashed repeats its forwards.
+def read_completed(cluster: Cluster, partitions: Sequence[int]) -> list[str]:
+    """Ids of the forwards that earlier workers completed, of these partitions: a crashed shard repeats forwards.
 
-    A forward and its completion have one key; with other numbers of partitions they lie apart: none is found then.
+    A forward and its completion have one key; with different numbers of partitions they lie apart: none is found then.
     """
     ends = cluster.ends(TARGET)
     if len(ends) != cluster.partitions(SOURCE):
@@ -53,10 +53,10 @@ def recalled(cluster: Cluster, partitions: Sequence[int]) -> list[str]:
 
     def read_back(partition: int) -> list[str]:
         first, end = ends[partition]
-        scanned = cluster.scan(TARGET, partition, max(first, end - RECALLED_MAX))
+        scanned = cluster.scan(TARGET, partition, max(first, end - READ_BACK_MAX))
         return [record.key.decode("utf-8", "replace") for record in scanned if record.key is not None]
 
-    with ThreadPoolExecutor(RECALLS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
         return [forward_id for found in pool.map(read_back, partitions) for forward_id in found]
 
 

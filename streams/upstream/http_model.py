@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode, WrongSetup
 from refrain.streams.settings import Upstream
-from refrain.streams.upstream.model import Answer, failed
+from refrain.streams.upstream.model import Answer, failed_answer
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 BACKOFF_MAX_S = 30.0
@@ -26,8 +26,8 @@ ERROR_BYTES_MAX = 65_536
 NEVER_SENT = frozenset({"stream", "stream_options"})
 
 
-class _Again(Exception):
-    """The server may answer if asked again, `after_s` from now at the earliest."""
+class _Retry(Exception):
+    """A failed try that may be retried, `after_s` from now at the earliest."""
 
     def __init__(self, answer: Answer, after_s: float = 0.0) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class _Again(Exception):
 
 
 class HttpModel:
-    """POST {base_url}/chat/completions, asked again on 429, 5xx and broken connections, never past the deadline.
+    """POST {base_url}/chat/completions, retried on 429, 5xx and broken connections, never past the deadline.
 
     Each try takes at most `timeout_ms`. `transport` and `sleep` (seconds) are for tests.
     """
@@ -67,49 +67,51 @@ class HttpModel:
         )
 
     async def answer(self, forward: Forward) -> Answer:
-        """The server's answer, or why there is none."""
+        """Call the server: its answer, or the problem after the last try."""
         content = to_json({key: value for key, value in forward.body.items() if key not in NEVER_SENT})
         headers = {"Idempotency-Key": quote(forward.forward_id, safe="~:@/+=,")}
         tries = AsyncRetrying(
-            retry=retry_if_exception_type(_Again),
+            retry=retry_if_exception_type(_Retry),
             stop=lambda state: self._stop(state, forward.deadline_at_ms),
             wait=self._wait,
             sleep=self._sleep,
             reraise=True,
         )
         try:
-            return await tries(self._ask, content, headers, forward.body)
-        except _Again as given_up:
+            return await tries(self._try, content, headers, forward.body)
+        except _Retry as given_up:
             return given_up.answer
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _ask(self, content: bytes, headers: dict[str, str], body: dict[str, Any]) -> Answer:
+    async def _try(self, content: bytes, headers: dict[str, str], body: dict[str, Any]) -> Answer:
         try:
             async with asyncio.timeout(self._settings.timeout_ms / 1_000):
                 async with self._client.stream("POST", self._url, content=content, headers=headers) as response:
                     limit = self._settings.answer_bytes_max if response.is_success else ERROR_BYTES_MAX
-                    data = await _at_most(response, limit)
+                    data = await _read_bounded(response, limit)
         except TimeoutError:
-            return failed(RefusalCode.UPSTREAM, f"the server gave no answer within {self._settings.timeout_ms} ms")
+            return failed_answer(
+                RefusalCode.UPSTREAM, f"the server gave no answer within {self._settings.timeout_ms} ms"
+            )
         except (httpx.TransportError, httpx.DecodingError) as problem:
             text = f"the connection to the server failed ({type(problem).__name__}): is it up?"
-            raise _Again(failed(RefusalCode.UPSTREAM, text)) from problem
+            raise _Retry(failed_answer(RefusalCode.UPSTREAM, text)) from problem
         if response.is_success:
             return _answer(data, self._settings.answer_bytes_max)
-        refused = failed(RefusalCode.UPSTREAM, _told(response.status_code, data, body))
+        refused = failed_answer(RefusalCode.UPSTREAM, _error_text(response.status_code, data, body))
         if response.status_code == 429 or response.status_code >= 500:
-            raise _Again(refused, _retry_after_s(response))
+            raise _Retry(refused, _retry_after_s(response))
         return refused
 
     def _wait(self, state: RetryCallState) -> float:
         backoff = wait_random_exponential(multiplier=self._settings.backoff_ms / 1_000, max=BACKOFF_MAX_S)(state)
-        return max(backoff, _asked_pause_s(state))
+        return max(backoff, _retry_after_of(state))
 
     def _stop(self, state: RetryCallState, deadline_at_ms: int) -> bool:
-        if state.attempt_number > self._settings.retries or _asked_pause_s(state) > RETRY_AFTER_MAX_S:
+        if state.attempt_number > self._settings.retries or _retry_after_of(state) > RETRY_AFTER_MAX_S:
             return True
         return self._now_ms() + state.upcoming_sleep * 1_000 >= deadline_at_ms
 
@@ -124,8 +126,8 @@ def _url(base_url: str | None) -> httpx.URL:
     return url
 
 
-async def _at_most(response: httpx.Response, limit: int) -> bytes | None:
-    """The response's content, None when it is longer than `limit` bytes: no more is read."""
+async def _read_bounded(response: httpx.Response, limit: int) -> bytes | None:
+    """Read the response's body; None, and no more is read, when it is longer than `limit` bytes."""
     data = bytearray()
     async for chunk in response.aiter_bytes():
         data += chunk
@@ -136,27 +138,27 @@ async def _at_most(response: httpx.Response, limit: int) -> bytes | None:
 
 def _answer(data: bytes | None, limit: int) -> Answer:
     if data is None:
-        return failed(RefusalCode.ANSWER_TOO_LARGE, f"the server's answer is larger than {limit} bytes")
+        return failed_answer(RefusalCode.ANSWER_TOO_LARGE, f"the server's answer is larger than {limit} bytes")
     try:
         # Two levels more than it has: whoever reads the answer inside a message must not meet the depth limit.
         ((body,),) = from_json(b"[[" + data + b"]]", allow_inf_nan=False)
     except ValueError:
-        return failed(RefusalCode.UPSTREAM, "the server's answer is not JSON")
+        return failed_answer(RefusalCode.UPSTREAM, "the server's answer is not JSON")
     if not isinstance(body, dict):
-        return failed(RefusalCode.UPSTREAM, "the server's answer is not a JSON object")
+        return failed_answer(RefusalCode.UPSTREAM, "the server's answer is not a JSON object")
     return Answer(body=body)
 
 
-def _told(status: int, data: bytes | None, body: dict[str, Any]) -> str:
+def _error_text(status: int, data: bytes | None, body: dict[str, Any]) -> str:
     text = f"the server answered {status}"
     excerpt = _excerpt(data)
-    if excerpt and not _repeats(excerpt, body):
+    if excerpt and not _quotes_request(excerpt, body):
         text += f": {excerpt}"
     return text
 
 
 def _excerpt(data: bytes | None) -> str:
-    """The server's own error message, in OpenAI's form; anything else is not quoted."""
+    """The error message of the server, in OpenAI's form; empty for anything else."""
     try:
         message = from_json(data or b"")["error"]["message"]
     except (ValueError, KeyError, TypeError, IndexError):
@@ -164,8 +166,8 @@ def _excerpt(data: bytes | None) -> str:
     return " ".join(message.split())[:EXCERPT_CHARS_MAX] if isinstance(message, str) else ""
 
 
-def _repeats(excerpt: str, body: dict[str, Any]) -> bool:
-    """Whether the message quotes the request: its text must not travel on in errors."""
+def _quotes_request(excerpt: str, body: dict[str, Any]) -> bool:
+    """Whether an error message quotes the request, whose text must not travel on in errors."""
     runs = [excerpt[at : at + EXCERPT_WINDOW] for at in range(max(1, len(excerpt) - EXCERPT_WINDOW + 1))]
     for text in _texts(body.get("messages")):
         flat = " ".join(text.split())
@@ -178,22 +180,22 @@ def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        yield from _of_all(value.values())
+        yield from _texts_of_all(value.values())
     elif isinstance(value, list):
-        yield from _of_all(value)
+        yield from _texts_of_all(value)
 
 
-def _of_all(values: Iterable[object]) -> Iterator[str]:
+def _texts_of_all(values: Iterable[object]) -> Iterator[str]:
     for value in values:
         yield from _texts(value)
 
 
 def _retry_after_s(response: httpx.Response) -> float:
-    """The pause that the server asks for in seconds; dates are not understood, and count as none."""
+    """Retry-After of the response (seconds); a date counts as 0."""
     text = response.headers.get("retry-after", "").strip()
     return float(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0.0
 
 
-def _asked_pause_s(state: RetryCallState) -> float:
+def _retry_after_of(state: RetryCallState) -> float:
     problem = state.outcome.exception() if state.outcome is not None else None
-    return problem.after_s if isinstance(problem, _Again) else 0.0
+    return problem.after_s if isinstance(problem, _Retry) else 0.0

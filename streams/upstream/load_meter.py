@@ -1,4 +1,4 @@
-"""How busy the models are, as this connector sees it: the samples that `adapt` smooths."""
+"""Measures the load of each model, as this connector sees it: the samples that `adapt` smooths."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class LoadMeter:
         self._last_p95: dict[str, float] = {}
         self._used_at_ms: dict[str, int] = {}
 
-    def called(self, model: str, latency_ms: float, now_ms: int) -> None:
-        """A call of `model` came back, well or not."""
+    def add(self, model: str, latency_ms: float, now_ms: int) -> None:
+        """Add the latency of a finished call of `model`, failed or not."""
         if self._known(model, now_ms):
             self._latencies.setdefault(model, []).append(latency_ms)
 
     def samples(self, depths: Mapping[str, int], now_ms: int) -> list[LoadSample]:
-        """One sample a model in use; `depths` counts its calls queued or under way."""
+        """Take one sample of each model in use; `depths` counts its calls queued or under way."""
         for model in depths:
             self._known(model, now_ms)
         for model, used in list(self._used_at_ms.items()):

@@ -1,10 +1,10 @@
-"""What a connector counts: its calls of models."""
+"""Metrics of the connector: calls of models, their time, and those under way."""
 
 from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 from refrain.streams.metrics import SECONDS, Metrics
-from refrain.streams.upstream.calls import Called
+from refrain.streams.upstream.calls import CallResult
 
 NAME = "upstream"
 MODEL_LABELS_MAX = 100
@@ -24,7 +24,7 @@ class UpstreamMetrics:
         self.open_calls = Gauge("refrain_model_calls_open", "Calls under way", registry=r)
         self._labels: set[str] = set()
 
-    def count(self, called: Called) -> None:
+    def count(self, called: CallResult) -> None:
         """Count a forward whose completion is acknowledged."""
         self.shared.sent.labels(NAME, "completions").inc()
         if not called.called:

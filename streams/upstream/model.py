@@ -1,4 +1,4 @@
-"""What a model is to the connector: a forward in, an answer or the reason why there is none out."""
+"""The model, as the connector calls it: a forward in, an answer or a problem out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COMPLETION_BYTES_MAX = 2_000_000
 
 
 class Answer(NamedTuple):
-    """A chat.completion object (`body`), or a `problem`."""
+    """The answer of a model: a chat.completion object (`body`), or a `problem`."""
 
     body: dict[str, Any] | None = None
     problem: Problem | None = None
@@ -26,21 +26,21 @@ class Model(Protocol):
     async def close(self) -> None: ...
 
 
-def failed(code: RefusalCode, message: str) -> Answer:
-    """No answer, and why."""
+def failed_answer(code: RefusalCode, message: str) -> Answer:
+    """An answer that is a problem."""
     return Answer(problem=Problem(code=code.value, message=message))
 
 
 def completion_of(forward_id: str, route: str, answer: Answer, latency_ms: int) -> Completion:
-    """The completion that tells of an answer."""
+    """The completion of a forward with this answer."""
     if answer.body is not None:
         return Completion(forward_id=forward_id, route=route, status=Status.OK, body=answer.body, latency_ms=latency_ms)
     problem = answer.problem or Problem(code=RefusalCode.UPSTREAM.value, message="the model gave no reason")
     return Completion(forward_id=forward_id, route=route, status=Status.FAILED, error=problem, latency_ms=latency_ms)
 
 
-def encoded(completion: Completion) -> bytes:
-    """The record's value; an answer that the topic would not take becomes a failure."""
+def encode_completion(completion: Completion) -> bytes:
+    """Encode a completion as the value of a record; one too large for the topic becomes a failure."""
     value = completion.encode()
     if len(value) <= COMPLETION_BYTES_MAX:
         return value
@@ -48,6 +48,6 @@ def encoded(completion: Completion) -> bytes:
     return completion_of(
         completion.forward_id,
         completion.route,
-        failed(RefusalCode.ANSWER_TOO_LARGE, problem),
+        failed_answer(RefusalCode.ANSWER_TOO_LARGE, problem),
         completion.latency_ms,
     ).encode()

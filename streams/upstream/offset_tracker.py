@@ -1,7 +1,7 @@
-"""Which calls of a partition are still open, and the position that says so.
+"""Tracks the offsets of open forwards, and commits the oldest open one with a bitmap of what is done after it.
 
-Calls finish in any order. The position is the oldest open offset, and its note holds, as a bitmap, what is done after
-it: a restart calls only what was really open. (The idea of Confluent's Parallel Consumer.)
+Calls finish in any order. The bitmap is the metadata of the committed offset: a restart calls only what was really
+open. (The idea of Confluent's Parallel Consumer.)
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from refrain.streams.kafka.interface import Consumer, OffsetAndMetadata
 
 logger = logging.getLogger(__name__)
 
-NOTE_CHARS_MAX = 4_000
-"""Kafka keeps at most 4,096 bytes with a position."""
+METADATA_CHARS_MAX = 4_000
+"""Kafka keeps at most 4,096 bytes of metadata with an offset."""
 SPAN_MAX = 20_000
 """Offsets from the oldest open call to the newest; a partition that reaches it is paused. Its bitmap always fits."""
 _FORM = "1:"
 _BITMAP_BYTES_MAX = 8 * SPAN_MAX
 
 
-class Offsets:
-    """One partition, from the position that was kept last."""
+class PartitionOffsets:
+    """The offsets of one partition, from the one committed last."""
 
-    def __init__(self, position: OffsetAndMetadata) -> None:
+    def __init__(self, committed: OffsetAndMetadata) -> None:
         self._open: dict[int, None] = {}
-        self._next = position.next_offset
-        self._done_ahead = decode_note(position)
-        """Done before the restart, and not read again yet."""
+        self._next = committed.next_offset
+        self._done_ahead = decode_bitmap(committed)
+        """Done before the restart, and not consumed again yet."""
         self._ahead_end = max(self._done_ahead, default=-1) + 1
 
     def take(self, offset: int) -> bool:
-        """An offset was read (each one later than those before). False when it was done before the restart."""
+        """Open an offset that was consumed (in rising order). False when it was done before the restart."""
         self._next = max(self._next, offset + 1)
         done = offset in self._done_ahead
         self._done_ahead.discard(offset)
@@ -48,7 +48,7 @@ class Offsets:
         return not done
 
     def done(self, offset: int) -> None:
-        """The call's completion is acknowledged."""
+        """Close an offset: its completion is acknowledged."""
         self._open.pop(offset, None)
 
     @property
@@ -58,77 +58,77 @@ class Offsets:
 
     @property
     def span(self) -> int:
-        """How far the newest offset read is past the oldest open one."""
+        """The span: how far the newest consumed offset is past the oldest open one."""
         return self._next - self._oldest()
 
-    def position(self) -> OffsetAndMetadata:
-        """Where a restart goes on, and what it may skip."""
+    def to_commit(self) -> OffsetAndMetadata:
+        """The offset to commit, with the bitmap of what a restart may skip as its metadata."""
         oldest = self._oldest()
         ahead = {offset for offset in self._done_ahead if offset >= self._next}
-        return OffsetAndMetadata(oldest, _note(oldest, self._next, self._open, ahead))
+        return OffsetAndMetadata(oldest, _encode_bitmap(oldest, self._next, self._open, ahead))
 
     def _oldest(self) -> int:
         return next(iter(self._open), self._next)
 
 
 class OffsetTracker:
-    """All partitions of a reader: which of their calls are open, and the positions that were kept."""
+    """The offsets of all partitions of a consumer: which are open, and which were committed."""
 
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
-        self._partitions: dict[int, Offsets] = {}
-        self._kept: dict[int, OffsetAndMetadata] = {}
+        self._partitions: dict[int, PartitionOffsets] = {}
+        self._committed: dict[int, OffsetAndMetadata] = {}
 
     def load(self, partitions: Collection[int]) -> None:
-        """Go on where the group's positions say; a partition without one begins at the first offset read."""
-        for partition, position in self._consumer.committed(sorted(partitions)).items():
-            self._partitions[partition] = Offsets(position)
-            self._kept[partition] = position
+        """Load the group's committed offsets; a partition without one begins at the first offset consumed."""
+        for partition, committed in self._consumer.committed(sorted(partitions)).items():
+            self._partitions[partition] = PartitionOffsets(committed)
+            self._committed[partition] = committed
 
     def take(self, partition: int, offset: int) -> bool:
-        """An offset was read. False when it was done before a restart."""
+        """Open an offset that was consumed. False when it was done before a restart."""
         offsets = self._partitions.get(partition)
         if offsets is None:
-            offsets = self._partitions[partition] = Offsets(OffsetAndMetadata(offset))
+            offsets = self._partitions[partition] = PartitionOffsets(OffsetAndMetadata(offset))
         return offsets.take(offset)
 
-    def done(self, places: Iterable[tuple[int, int]]) -> None:
-        """What was read there is acknowledged; places of partitions that are not ours count no more."""
-        for partition, offset in places:
+    def done(self, offsets: Iterable[tuple[int, int]]) -> None:
+        """Close offsets (partition, offset) whose completions are acknowledged; ignores those of lost partitions."""
+        for partition, offset in offsets:
             if partition in self._partitions:
                 self._partitions[partition].done(offset)
 
-    def wide(self, span_max: Callable[[int], int]) -> set[int]:
+    def over_span(self, span_max: Callable[[int], int]) -> set[int]:
         """The partitions whose span has reached what `span_max` says for them."""
         return {p for p, one in self._partitions.items() if one.span >= span_max(p)}
 
     @property
     def partitions(self) -> set[int]:
-        """The partitions of which something is known."""
+        """The partitions that are tracked."""
         return set(self._partitions)
 
     def commit(self, partitions: Collection[int]) -> None:
-        """Keep the positions of these partitions that have moved; after a rebalance it is left for later."""
-        positions = {p: self._partitions[p].position() for p in partitions if p in self._partitions}
-        moved = {p: position for p, position in positions.items() if self._kept.get(p) != position}
+        """Commit the offsets of these partitions that have moved; after a rebalance a later call does."""
+        to_commit = {p: self._partitions[p].to_commit() for p in partitions if p in self._partitions}
+        moved = {p: offset for p, offset in to_commit.items() if self._committed.get(p) != offset}
         if not moved:
             return
         try:
             self._consumer.commit(moved)
         except Rebalanced as rebalance:
-            logger.info("positions kept for later: %s", rebalance)
+            logger.info("offsets are committed later: %s", rebalance)
             return
-        self._kept.update(moved)
+        self._committed.update(moved)
 
     def forget(self, partitions: Iterable[int]) -> None:
-        """The partitions are somebody else's."""
+        """Stop to track partitions that belong to another member."""
         for partition in partitions:
             self._partitions.pop(partition, None)
-            self._kept.pop(partition, None)
+            self._committed.pop(partition, None)
 
 
-def _note(base: int, end: int, still_open: Iterable[int], ahead: Collection[int]) -> str:
-    """[base, end) without what is open, and `ahead`; when that does not fit, the later part is left out."""
+def _encode_bitmap(base: int, end: int, still_open: Iterable[int], ahead: Collection[int]) -> str:
+    """The bitmap, as text, of [base, end) without what is open, and of `ahead`; cut at its end when it does not fit."""
     span = max(end, max(ahead, default=-1) + 1) - base
     bits = bytearray(b"\xff" * ((end - base) // 8) + b"\x00" * (span // 8 + 1))
     for at in range((end - base) // 8 * 8, end - base):
@@ -140,23 +140,23 @@ def _note(base: int, end: int, still_open: Iterable[int], ahead: Collection[int]
     kept = bytes(bits).rstrip(b"\x00")
     while kept:
         metadata = _FORM + base64.b64encode(zlib.compress(kept)).decode("ascii")
-        if len(metadata) <= NOTE_CHARS_MAX:
+        if len(metadata) <= METADATA_CHARS_MAX:
             return metadata
         kept = kept[: len(kept) // 2].rstrip(b"\x00")
     return ""
 
 
-def decode_note(position: OffsetAndMetadata) -> set[int]:
-    """The offsets that a position's note says are done; none for a note that is not ours."""
-    if not position.metadata:
+def decode_bitmap(committed: OffsetAndMetadata) -> set[int]:
+    """The offsets that the metadata of a committed offset says are done; none for metadata of others."""
+    if not committed.metadata:
         return set()
     try:
-        if not position.metadata.startswith(_FORM):
+        if not committed.metadata.startswith(_FORM):
             raise ValueError("unknown form")
-        packed = base64.b64decode(position.metadata.removeprefix(_FORM), validate=True)
+        packed = base64.b64decode(committed.metadata.removeprefix(_FORM), validate=True)
         bits = zlib.decompressobj().decompress(packed, _BITMAP_BYTES_MAX)
     except (ValueError, binascii.Error, zlib.error):
-        logger.warning("the note of position %d cannot be read: calls after it may repeat", position.next_offset)
+        logger.warning("the metadata of offset %d cannot be read: calls after it may repeat", committed.next_offset)
         return set()
-    base = position.next_offset
+    base = committed.next_offset
     return {base + at for at in range(len(bits) * 8) if bits[at >> 3] >> (at & 7) & 1}

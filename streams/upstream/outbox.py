@@ -1,4 +1,4 @@
-"""The outbox: a thread that sends what is ready, batch after batch, and says when it is acknowledged."""
+"""The outbox: a thread that produces what is ready, batch after batch, and returns receipts when acknowledged."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
 from refrain.streams.kafka.interface import Outgoing, Producer
-from refrain.streams.upstream.background import Background
+from refrain.streams.runtime.background import BackgroundThread
 
 T = TypeVar("T")
 
@@ -15,7 +15,7 @@ BATCH_MAX = 500
 CLOSE_WAIT_S = 10.0
 
 
-class _Parcel(NamedTuple, Generic[T]):
+class _Pending(NamedTuple, Generic[T]):
     make: Callable[[], list[Outgoing]]
     receipt: T | None
 
@@ -28,21 +28,21 @@ class Outbox(Generic[T]):
 
     def __init__(self, producer: Producer) -> None:
         self._producer = producer
-        self._parcels: queue.SimpleQueue[_Parcel[T] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Pending[T] | None] = queue.SimpleQueue()
         self._receipts: queue.SimpleQueue[T] = queue.SimpleQueue()
-        self._background = Background("outbox", self._run)
+        self._background = BackgroundThread("outbox", self._run)
 
     @property
     def problem(self) -> Exception | None:
-        """What ended the thread, if something did."""
+        """The error that ended the thread, None while it works."""
         return self._background.problem
 
     def put(self, make: Callable[[], list[Outgoing]], receipt: T | None = None) -> None:
-        """Send what `make` gives (it runs in the outbox's thread)."""
-        self._parcels.put(_Parcel(make, receipt))
+        """Queue the records that `make` returns (called on the outbox's thread) to be produced."""
+        self._queue.put(_Pending(make, receipt))
 
     def receipts(self) -> list[T]:
-        """What was acknowledged since the last call."""
+        """Receipts of the records acknowledged since the last call."""
         found = []
         while True:
             try:
@@ -51,8 +51,8 @@ class Outbox(Generic[T]):
                 return found
 
     def close(self) -> None:
-        """Send what is left, and end."""
-        self._parcels.put(None)
+        """Produce what is queued, and end the thread."""
+        self._queue.put(None)
         self._background.join(CLOSE_WAIT_S)
         self._producer.close()
 
@@ -61,19 +61,19 @@ class Outbox(Generic[T]):
             pass
 
     def _send_batch(self) -> bool:
-        batch: list[_Parcel[T]] = []
-        going_on = True
-        parcel = self._parcels.get()
+        batch: list[_Pending[T]] = []
+        is_open = True
+        pending = self._queue.get()
         while True:
-            if parcel is None:
-                going_on = False
+            if pending is None:
+                is_open = False
                 break
-            batch.append(parcel)
-            if len(batch) >= BATCH_MAX or self._parcels.empty():
+            batch.append(pending)
+            if len(batch) >= BATCH_MAX or self._queue.empty():
                 break
-            parcel = self._parcels.get()
+            pending = self._queue.get()
         self._producer.send([record for one in batch for record in one.make()])
         for one in batch:
             if one.receipt is not None:
                 self._receipts.put(one.receipt)
-        return going_on
+        return is_open

@@ -1,7 +1,7 @@
 """The connector's worker: `forwards` in, `completions` and `load` out.
 
-Three threads, so that none waits for another: this one polls, keeps positions and reports load; `Calls` asks the
-model; `Outbox` sends. A forward counts as done when its completion is acknowledged, and only then.
+Three threads, so that none waits for another: this one polls, commits offsets and reports load; `Calls` calls the
+model; `Outbox` produces. A forward counts as done when its completion is acknowledged, and only then.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from refrain.streams.messaging.decoding import read
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Settings
-from refrain.streams.upstream.calls import Called, Calls
-from refrain.streams.upstream.completions import SOURCE, completed, recalled, refused
+from refrain.streams.upstream.calls import CallResult, Calls
+from refrain.streams.upstream.completions import SOURCE, completed, read_completed, reject_forward
 from refrain.streams.upstream.http_model import HttpModel
 from refrain.streams.upstream.load_meter import LoadMeter, to_topic
 from refrain.streams.upstream.metrics import NAME, UpstreamMetrics
@@ -34,14 +34,14 @@ POLL_S = 0.05
 
 
 class Bounds(NamedTuple):
-    """How much a worker takes on, and how long it waits for it."""
+    """Limits of a worker: how many forwards it holds, and how long it waits for them."""
 
     batch: int = 500
     """Forwards of one poll."""
     open: int = 2_000
     """Forwards queued or under way; more stay in the topic until half of them are done."""
     span: int = SPAN_MAX
-    """Offsets from a partition's oldest open call to its newest; `SPAN_MAX` at most."""
+    """Offsets from a partition's oldest open forward to its newest; `SPAN_MAX` at most."""
     drain_s: float = 5.0
     """How long open calls are waited for when the worker stops."""
     revoke_wait_s: float = 2.0
@@ -54,13 +54,13 @@ BOUNDS = Bounds()
 def run_upstream(
     context: WorkerContext, make_model: Callable[[], Model] | None = None, bounds: Bounds = BOUNDS
 ) -> None:
-    """Run until `stop`, then wait for open calls, send, commit and leave.
+    """Run until `stop`, then drain: wait for open calls, produce, commit and leave the group.
 
     `make_model` is called in the loop that calls the model; without it the connector of the settings is made. Raises
     WrongSetup for settings or topics that are not as needed, ClusterFailed when the broker fails.
     """
     require_topics(context.cluster, NAME)
-    worker = Worker(context, make_model or model_of(context.settings, context.now_ms), bounds)
+    worker = UpstreamWorker(context, make_model or model_of(context.settings, context.now_ms), bounds)
     try:
         while not context.stop():
             worker.turn()
@@ -72,7 +72,7 @@ def run_upstream(
 
 
 def model_of(settings: Settings, now_ms: Callable[[], int]) -> Callable[[], Model]:
-    """The connector that the settings name. Raises WrongSetup."""
+    """A factory of the model that the settings name. Raises WrongSetup."""
     chosen = settings.upstream
     if chosen.connector == "simulated":
         return lambda: SimulatedModel(chosen)
@@ -85,17 +85,17 @@ def model_of(settings: Settings, now_ms: Callable[[], int]) -> Callable[[], Mode
 
 
 @dataclass
-class _Open:
-    """A forward on its way, and every place it was read from."""
+class _OpenForward:
+    """A forward without an acknowledged completion, and every partition and offset it was read from."""
 
     model: str
-    places: list[tuple[int, int]]
+    sources: list[tuple[int, int]]
     started: bool = False
     """Whether its call is under way: it waits in the queue otherwise."""
 
 
-class Worker:
-    """The state of the connector. It is the reader's listener; all but `_wanted` and `_finished` run in one thread."""
+class UpstreamWorker:
+    """The connector, and its consumer's rebalance listener. All but what `Calls` calls runs on one thread."""
 
     def __init__(self, context: WorkerContext, make_model: Callable[[], Model], bounds: Bounds) -> None:
         self._settings = context.settings.upstream
@@ -103,26 +103,28 @@ class Worker:
         self._metrics = UpstreamMetrics(context.metrics)
         self._now_ms = context.now_ms
         self._bounds = bounds
-        self._fresh: set[int] = set()
+        self._newly_assigned: set[int] = set()
         self._paused: set[int] = set()
         self._full = False
         self._draining = False
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, _OpenForward] = {}
         self._answered = RecentIds()
         self._meter = LoadMeter(self._settings.replica)
         self._commit_due = self._load_due = time.monotonic()
         self.joined = False
-        self._outbox: Outbox[Called | tuple[int, int]] = Outbox(self._cluster.producer())
-        self._calls = Calls(make_model, self._settings.concurrency, self._wanted, self._finished, self._now_ms)
+        self._outbox: Outbox[CallResult | tuple[int, int]] = Outbox(self._cluster.producer())
+        self._calls = Calls(
+            make_model, self._settings.concurrency, self._start_call, self._queue_completion, self._now_ms
+        )
         self._consumer = self._cluster.consumer(SOURCE, NAME, self)
         self._offsets = OffsetTracker(self._consumer)
 
-    # --- the turn
+    # --- the main loop
 
     def turn(self) -> None:
-        """Take what waits, count what is acknowledged, keep positions and report load when due."""
+        """Poll a batch, settle what is acknowledged, commit offsets and report load when due."""
         batch = self._consumer.poll(self._bounds.batch, POLL_S)
-        self._open_partitions()
+        self._start_partitions()
         owned = set(self._consumer.assignment())
         for record in batch:
             # A rebalance within the poll may have taken the partitions of its first records.
@@ -141,7 +143,7 @@ class Worker:
             self._report_load()
 
     def drain(self) -> None:
-        """Wait for the calls under way, at most `drain_s`, and keep the positions. No new call starts."""
+        """Wait for the calls under way, at most `drain_s`, and commit the offsets. No new call starts."""
         self._draining = True
         self._await_started(lambda one: True, self._bounds.drain_s)
         self._check()
@@ -155,76 +157,76 @@ class Worker:
             self._calls.close()
             self._outbox.close()
 
-    # --- the reader's listener
+    # --- the rebalance listener
 
     def assigned(self, partitions: Sequence[int]) -> None:
         self.joined = True
-        self._fresh.update(partitions)
+        self._newly_assigned.update(partitions)
 
     def revoked(self, partitions: Sequence[int]) -> None:
-        """Finish what is under way if that is quick, keep the positions, forget the rest."""
+        """Wait shortly for the calls under way, commit the offsets, forget the rest."""
         moving = set(partitions)
         self._forget_open(moving, only_queued=True)
         if not self._draining:
             wait_s = self._bounds.revoke_wait_s
-            self._await_started(lambda one: any(place[0] in moving for place in one.places), wait_s)
+            self._await_started(lambda one: any(partition in moving for partition, _ in one.sources), wait_s)
         self._offsets.commit(moving)
         self._forget(partitions)
 
     def lost(self, partitions: Sequence[int]) -> None:
         self._forget(partitions)
 
-    # --- taking
+    # --- forwards in
 
-    def _open_partitions(self) -> None:
-        """Go on in partitions that came; what earlier workers completed of them is not to be called again."""
-        if not self._fresh:
+    def _start_partitions(self) -> None:
+        """Start on newly assigned partitions; what earlier workers completed of them is not called again."""
+        if not self._newly_assigned:
             return
-        self._offsets.load(self._fresh)
-        for forward_id in recalled(self._cluster, sorted(self._fresh)):
+        self._offsets.load(self._newly_assigned)
+        for forward_id in read_completed(self._cluster, sorted(self._newly_assigned)):
             self._answered.add(forward_id)
-        self._fresh.clear()
+        self._newly_assigned.clear()
 
     def _take(self, record: Record) -> None:
         shared = self._metrics.shared
         shared.taken.labels(NAME, record.topic).inc()
-        place = (record.partition, record.offset)
-        if not self._offsets.take(*place):
+        source = (record.partition, record.offset)
+        if not self._offsets.take(*source):
             return
         try:
             forward = read(record.value, Forward.decode)
         except Refusal as refusal:
-            out = refused(record, refusal, shared)
-            self._outbox.put(lambda: out, place)
+            out = reject_forward(record, refusal, shared)
+            self._outbox.put(lambda: out, source)
             return
         under_way = self._open.get(forward.forward_id)
         if under_way is not None:
-            under_way.places.append(place)
+            under_way.sources.append(source)
             shared.dropped.labels(NAME, "seen").inc()
         elif forward.forward_id in self._answered:
-            self._offsets.done([place])
+            self._offsets.done([source])
             shared.dropped.labels(NAME, "seen").inc()
         else:
-            self._open[forward.forward_id] = _Open(forward.model, [place])
+            self._open[forward.forward_id] = _OpenForward(forward.model, [source])
             self._calls.start(forward)
 
     # --- in the loop that calls the model
 
-    def _wanted(self, forward_id: str) -> bool:
+    def _start_call(self, forward_id: str) -> bool:
         under_way = self._open.get(forward_id)
         if under_way is None or self._draining:
             return False
         under_way.started = True
         return True
 
-    def _finished(self, called: Called) -> None:
+    def _queue_completion(self, called: CallResult) -> None:
         self._outbox.put(lambda: [completed(called)], called)
 
-    # --- what is done
+    # --- completions acknowledged
 
     def _settle(self) -> None:
         for receipt in self._outbox.receipts():
-            if isinstance(receipt, Called):
+            if isinstance(receipt, CallResult):
                 self._done(receipt)
             else:
                 self._offsets.done([receipt])
@@ -238,16 +240,16 @@ class Worker:
     def _problem(self) -> Exception | None:
         return self._outbox.problem or self._calls.problem
 
-    def _done(self, called: Called) -> None:
+    def _done(self, called: CallResult) -> None:
         self._metrics.count(called)
         if called.called:
-            self._meter.called(called.forward.model, called.latency_ms, self._now_ms())
+            self._meter.add(called.forward.model, called.latency_ms, self._now_ms())
         self._answered.add(called.forward.forward_id)
         under_way = self._open.pop(called.forward.forward_id, None)
         if under_way is not None:
-            self._offsets.done(under_way.places)
+            self._offsets.done(under_way.sources)
 
-    def _await_started(self, concerns: Callable[[_Open], bool], wait_s: float) -> None:
+    def _await_started(self, concerns: Callable[[_OpenForward], bool], wait_s: float) -> None:
         until = time.monotonic() + wait_s
         self._settle()
         while self._problem() is None and any(one.started and concerns(one) for one in self._open.values()):
@@ -256,11 +258,11 @@ class Worker:
             time.sleep(0.005)
             self._settle()
 
-    # --- what is open
+    # --- open forwards
 
     def _forget(self, partitions: Sequence[int]) -> None:
         self._offsets.forget(partitions)
-        self._fresh.difference_update(partitions)
+        self._newly_assigned.difference_update(partitions)
         self._paused.difference_update(partitions)
         self._forget_open(set(partitions), only_queued=False)
 
@@ -268,18 +270,18 @@ class Worker:
         for forward_id, one in list(self._open.items()):
             if only_queued and one.started:
                 continue
-            one.places = [place for place in one.places if place[0] not in gone]
-            if not one.places:
+            one.sources = [source for source in one.sources if source[0] not in gone]
+            if not one.sources:
                 del self._open[forward_id]
 
     def _throttle(self) -> None:
-        """Leave forwards in the topic while too many are open, or one old call holds a partition's position."""
+        """Pause partitions while too many forwards are open, or one old call holds a partition's offset back."""
         bounds = self._bounds
         if self._full:
             self._full = len(self._open) > bounds.open // 2
         else:
             self._full = len(self._open) >= bounds.open
-        wanted = self._offsets.partitions if self._full else self._offsets.wide(self._span_max)
+        wanted = self._offsets.partitions if self._full else self._offsets.over_span(self._span_max)
         if wanted - self._paused:
             self._consumer.pause(sorted(wanted - self._paused))
         if self._paused - wanted:
@@ -287,7 +289,7 @@ class Worker:
         self._paused = wanted
 
     def _span_max(self, partition: int) -> int:
-        """A partition that waits goes on when its oldest call is no longer so far behind."""
+        """The span at which a partition is paused; one that is paused resumes at half of it."""
         return self._bounds.span // 2 if partition in self._paused else self._bounds.span
 
     # --- load

@@ -1,1 +1,1 @@
-"""Second opinions on whether two questions ask the same."""
+"""verify: scores by a cross encoder whether two questions ask the same."""

@@ -1,7 +1,7 @@
-"""verify: second opinions on questions in doubt. `doubts` -> `journal`, to the shard that asks.
+"""verify: scores pairs of questions that a shard doubts. `doubts` -> `journal`, to the shard that asks.
 
-Dead letters carry no text: the category may have become `never` since. An opinion may be given twice; the shard
-ignores what nobody waits for.
+Dead letters carry no text: the category may have become `never` since. A score may be given twice; the shard
+ignores one that nothing waits for.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from refrain.streams.messaging.decoding import read
 from refrain.streams.messaging.shards import Shards
 from refrain.streams.metrics import SECONDS, Metrics
 from refrain.streams.models.loading import load_verifier
-from refrain.streams.models.verifier import RememberingVerifier, Verifier
-from refrain.streams.runtime.background import run_beside_heartbeat
+from refrain.streams.models.verifier import CachingVerifier, Verifier
+from refrain.streams.runtime.background import load_in_background
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.stateless import Step, run_stateless
 from refrain.streams.runtime.topic_check import require_topics
@@ -50,8 +50,8 @@ class VerifyMetrics:
         )
 
 
-class Verify(Step):
-    """Doubts in; opinions and dead letters out. Without a verifier doubts are counted and stay unanswered."""
+class VerifyStep(Step):
+    """Doubts in; `verified` events and dead letters out. Without a verifier doubts are only counted."""
 
     def __init__(
         self,
@@ -61,17 +61,17 @@ class Verify(Step):
         metrics: VerifyMetrics,
         now_ms: Callable[[], int],
     ) -> None:
-        self._verifier = None if verifier is None else RememberingVerifier(verifier, remembered)
+        self._verifier = None if verifier is None else CachingVerifier(verifier, remembered)
         self._journal = journal
         self._metrics = metrics
         self._now_ms = now_ms
 
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
-        """What comes of a batch; one call of the model for all its pairs."""
+        """Score a batch, with one call of the model for all its pairs."""
         taken = [self._take(record) for record in batch]
         letters = [item for item in taken if isinstance(item, Outgoing)]
         waiting = [item for item in taken if isinstance(item, DoubtRaised) and not self._late(item)]
-        return letters + self._opinions(waiting)
+        return letters + self._scored(waiting)
 
     def _take(self, record: Record) -> DoubtRaised | Outgoing:
         try:
@@ -84,13 +84,13 @@ class Verify(Step):
         return doubt
 
     def _late(self, doubt: DoubtRaised) -> bool:
-        """Whether the shard has gone on: an opinion would hold up those that are waited for."""
+        """Whether the deadline of a doubt is over: the shard waits no longer, and its score would delay others."""
         late = self._now_ms() > doubt.deadline_at_ms
         if late:
             self._metrics.doubts.labels("late").inc()
         return late
 
-    def _opinions(self, doubts: Sequence[DoubtRaised]) -> list[Outgoing]:
+    def _scored(self, doubts: Sequence[DoubtRaised]) -> list[Outgoing]:
         if self._verifier is None:
             self._metrics.doubts.labels("unknown").inc(len(doubts))
             return []
@@ -115,7 +115,7 @@ def run_verify(context: WorkerContext, verifier: Verifier | None = None) -> None
     journal = Shards(cluster.partitions("journal"), cluster.topic_id("journal"))
     if verifier is None:
         # At once, not with the first doubt: nobody waits for an opinion as long as loading takes.
-        verifier = run_beside_heartbeat(
+        verifier = load_in_background(
             lambda: load_verifier(settings.verify, settings.state_dir / "models"), context.stop
         )
     if verifier is None:
@@ -123,7 +123,7 @@ def run_verify(context: WorkerContext, verifier: Verifier | None = None) -> None
     else:
         logger.info("gives second opinions by %s", verifier.identity)
     metrics = VerifyMetrics(context.metrics)
-    step = Verify(verifier, settings.verify.remembered, journal, metrics, context.now_ms)
+    step = VerifyStep(verifier, settings.verify.remembered, journal, metrics, context.now_ms)
     run_stateless(NAME, cluster.consumer(SOURCE, NAME), cluster.producer(), step, context, batch_max=BATCH_MAX)
 
 

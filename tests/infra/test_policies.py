@@ -34,8 +34,8 @@ def test_no_rule_takes_an_example_of_another_category(policy: Policy) -> None:
     for name, category in policy.categories.items():
         for text in category.examples:
             body = {"messages": [{"role": "user", "content": text}]}
-            place = router.place(RoutingInput("default", "default", (), None, text, body))
-            assert place is None or place.category in (name, "uncategorised"), text
+            match = router.match(RoutingInput("default", "default", (), None, text, body))
+            assert match is None or match.category in (name, "uncategorised"), text
 
 
 def test_no_question_is_an_example_twice(policy: Policy) -> None:

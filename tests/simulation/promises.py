@@ -62,7 +62,7 @@ def check(bench: Bench, replies: Sequence[AskReply]) -> list[Folded]:
 
 
 def _calls(server: SimulatedServer) -> Counter[str]:
-    return Counter(seen.headers.get("idempotency-key", "") for seen in server.seen)
+    return Counter(seen.headers.get("idempotency-key", "") for seen in server.calls)
 
 
 def _next_offset(state: State) -> int:

@@ -155,7 +155,7 @@ def stored(state_dir: Path, documents: Sequence[Folded]) -> list[list[str]]:
         store = RocksStore(path)
         try:
             shard = int(path.name)
-            if store.reach().next_offset >= documents[shard].next_offset:
+            if store.checkpoint().next_offset >= documents[shard].next_offset:
                 found[shard].append(digest(store.scan()))
         finally:
             store.close()

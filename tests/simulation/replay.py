@@ -15,7 +15,7 @@ from refrain.ops.ask.client import HEADER
 from refrain.schemas.decisions import Candidate, Decision
 from refrain.schemas.journal import AnswerWithheld, Asked
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
-from refrain.streams.messaging.ids import place_of
+from refrain.streams.messaging.ids import parse_entry_id
 from refrain.streams.shard.columns import ENTRIES, entry_id
 from refrain.streams.shard.counts import Counted
 from refrain.streams.shard.fold import fold
@@ -103,7 +103,7 @@ class Confirming(EntryIndex):
     def _confirmed(
         self, space: bytes, query: QueryVector, candidate: Candidate
     ) -> tuple[VectorMatch, IndexedEntry] | None:
-        place = place_of(candidate.entry_id)
+        place = parse_entry_id(candidate.entry_id)
         if place is None:
             self._wrong(f"{candidate.entry_id} is the id of no entry")
             return None

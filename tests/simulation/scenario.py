@@ -187,10 +187,10 @@ def _across_a_stop(bench: Bench, asker: Client, operator: Operator) -> list[AskR
         for request in traffic.requests(bench.run.seed + 1, SLOW)
     ]
     slow = [traffic.ask_again(request).model_copy(update={"tags": ()}) for request in slow]
-    before = len(bench.server.seen)
+    before = len(bench.server.calls)
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(asker.ask, slow, timeout_s=ANSWER_S)
-        wait_until(lambda: len(bench.server.seen) > before, 30.0, "the slow questions reach the model")
+        wait_until(lambda: len(bench.server.calls) > before, 30.0, "the slow questions reach the model")
         bench.cluster.stop("lookup")
         set_stores_aside(bench)
         for step in commands_of(bench.run.seed + 1, 1, _policy(bench.run)):

@@ -18,7 +18,7 @@ from refrain.schemas.journal import (
 )
 from refrain.schemas.policy import Cacheable
 from refrain.streams.kafka.interface import Cluster, Record
-from refrain.streams.messaging.ids import Place, place_of
+from refrain.streams.messaging.ids import EntryId, parse_entry_id
 
 from tests.simulation.records import read_all
 
@@ -45,9 +45,9 @@ def served_after_withdrawal(log: Cluster, live: Mapping[str, Decision]) -> list[
     return [wrong for part in read_all(log, "journal", one) for wrong in part]
 
 
-def admitted(entry_id: str) -> Place:
+def admitted(entry_id: str) -> EntryId:
     """Where an entry was admitted. Raises ValueError for a text that is no entry id."""
-    place = place_of(entry_id)
+    place = parse_entry_id(entry_id)
     if place is None:
         raise ValueError(f"{entry_id!r} is the id of no entry")
     return place

@@ -1,4 +1,4 @@
-"""Recent ids are remembered in bounded room."""
+"""LRU caches keep what was used last, in bounded room."""
 
 from __future__ import annotations
 

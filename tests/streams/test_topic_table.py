@@ -33,8 +33,8 @@ from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.lookup.worker import run_lookup
 from refrain.streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from refrain.streams.metrics import Metrics
-from refrain.streams.models.hashing_embedder import FreeEmbedder
-from refrain.streams.models.verifier import WordsVerifier
+from refrain.streams.models.hashing_embedder import HashingEmbedder
+from refrain.streams.models.verifier import SharedWordsVerifier
 from refrain.streams.populate.worker import run_populate
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
@@ -185,7 +185,7 @@ def compare(world: World) -> None:
         cached=sealed[0], answered=sealed[1],
     )  # fmt: skip
     world.give("observations", observation.encode(), JUNK)
-    world.run(run_compare, embedder=FreeEmbedder())
+    world.run(run_compare, embedder=HashingEmbedder())
 
 
 def verify(world: World) -> None:
@@ -194,7 +194,7 @@ def verify(world: World) -> None:
         question=Sealed(data="How?"), cached=Sealed(data="How so?"), deadline_at_ms=10**12,
     )  # fmt: skip
     world.give("doubts", doubt.encode(), JUNK)
-    world.run(run_verify, verifier=WordsVerifier())
+    world.run(run_verify, verifier=SharedWordsVerifier())
 
 
 SCENARIOS: dict[str, Callable[[World], None]] = {

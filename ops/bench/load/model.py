@@ -65,7 +65,7 @@ class Connector:
         _, _, call, sent_ms = heapq.heappop(self._served)
         self._open -= 1
         latency_ms = now_ms - sent_ms
-        self._meter.called(self.model, latency_ms, now_ms)
+        self._meter.add(self.model, latency_ms, now_ms)
         if self._at_model:
             self._serve(*self._at_model.popleft(), now_ms)
         return [CompletedCall(call.forward_id, True, latency_ms), *self._turn(now_ms)]

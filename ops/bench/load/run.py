@@ -38,7 +38,7 @@ from refrain.schemas.responses import Outcome, Problem
 from refrain.streams.adapt.load_window import Smoothed, load_of
 from refrain.streams.adapt.worker import AdaptMetrics, LoadController
 from refrain.streams.kafka.interface import Record
-from refrain.streams.messaging.ids import decision_id, request_place_of
+from refrain.streams.messaging.ids import decision_id, parse_request_id
 from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Adapt
 from refrain.streams.shard.fold import fold
@@ -130,8 +130,8 @@ class _Simulation:
         self._truth = Truth(seed)
         self._shard = Shard(0, 1, "bench", MemoryStore())
         self._settings = Adapt()
-        self._desk = LoadController(self._settings, AdaptMetrics(Metrics()))
-        self._desk.aim(self._policy.models)
+        self._controller = LoadController(self._settings, AdaptMetrics(Metrics()))
+        self._controller.set_targets(self._policy.models)
         self._connectors = {
             model: Connector(model, slots_of(model), CALLS_A_SLOT * slots_of(model), MEDIAN_MS, SIGMA, seed)
             for model in (CODER, GENERAL)
@@ -224,9 +224,9 @@ class _Simulation:
         over = False
         for connector in self._connectors.values():
             for sample in connector.samples(now_ms):
-                self._desk.take(Record("load", 0, 0, now_ms, None, sample.encode()), now_ms)
+                self._controller.take(Record("load", 0, 0, now_ms, None, sample.encode()), now_ms)
                 over = over or (sample.model == CODER and self._is_over(sample))
-        for command in self._desk.commands(now_ms) if self._mode is Mode.ADAPTIVE else ():
+        for command in self._controller.commands(now_ms) if self._mode is Mode.ADAPTIVE else ():
             report = ReportLoad.decode(command.value or b"")
             self._report_load(report.model, report.load, report.valid_until_ms, now_ms)
         self._fold(Tick(), now_ms)
@@ -295,7 +295,7 @@ def _asked(number: int, arrival: Arrival, text: str, vector: str, embedder: str,
 
 def _number(id_: str) -> int:
     """The number of the arrival that a decision or a forward is about."""
-    asked = request_place_of(id_)
+    asked = parse_request_id(id_)
     if asked is None:
         raise ValueError(f"{id_!r} is the id of no decision or forward")
     return asked.offset

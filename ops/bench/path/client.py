@@ -8,8 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from refrain.streams.errors import ClusterFailed
-from refrain.streams.kafka.config import connection
-from refrain.streams.kafka.producer_config import producer_config
+from refrain.streams.kafka.config import connection, producer_config
 from refrain.streams.settings import Settings
 
 HEADER = "bench-id"

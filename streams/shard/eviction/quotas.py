@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from refrain.schemas.documents import Aging, Entry, EntryStats
 from refrain.schemas.policy import Eviction, Policy
-from refrain.streams.messaging.ids import parts_of_room_id, room_id
+from refrain.streams.messaging.ids import parse_quota_id, quota_id
 from refrain.streams.shard.eviction.usage import NUMBER_MASK, Usage, heap_item, last_of
 from refrain.streams.shard.eviction.value import ADMITTED, gdsf_value, latency_of, size_of, tokens_of
 
@@ -60,7 +60,7 @@ class QuotaBucket:
     @property
     def id(self) -> str:
         """Its id in the column `aging`."""
-        return room_id(self.tenant, self.category)
+        return quota_id(self.tenant, self.category)
 
 
 class Quotas:
@@ -183,7 +183,7 @@ class Quotas:
         if id_ == WHOLE_SHARD:
             self.base = aging.base
             return
-        tenant, category = parts_of_room_id(id_)
+        tenant, category = parse_quota_id(id_)
         bucket = self._bucket(tenant, category)
         anew = aging.since > bucket.aging.since
         bucket.aging = aging

@@ -14,9 +14,17 @@ from refrain.schemas.responses import DecisionSummary, Outcome, Response
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.dead_letters import dead_letter
-from refrain.streams.messaging.ids import decision_tag, request_place_of, topic_place_of
+from refrain.streams.messaging.ids import decision_tag, parse_request_id, parse_topic_partition_key
 from refrain.streams.messaging.privacy import may_store
-from refrain.streams.messaging.responses import compact, digest_of_answer, project, refused, respond, served, tokens_of
+from refrain.streams.messaging.responses import (
+    compact,
+    digest_of_answer,
+    error_response,
+    project,
+    respond,
+    served,
+    tokens_of,
+)
 from refrain.streams.shard import counts
 from refrain.streams.shard.admission import NotAdmitted, not_admitted_reason
 from refrain.streams.shard.columns import ENTRIES, FLIGHTS, TABLES, WAITING, Change, entry_id
@@ -116,13 +124,13 @@ def _unexpected(shard: Shard, forward_id: str, record: Record, out: FoldResult) 
 
 
 def _was_asked(shard: Shard, forward_id: str) -> bool:
-    asked = request_place_of(forward_id)
+    asked = parse_request_id(forward_id)
     if asked is None:
         return False
     return any(
         asked.offset <= highest
         for key, highest in shard.highwater.items()
-        if (place := topic_place_of(key)) is not None
+        if (place := parse_topic_partition_key(key)) is not None
         and place.partition == asked.partition
         and decision_tag(place.topic_id, shard.incarnation) == asked.tag
     )
@@ -152,7 +160,7 @@ def _projects(body: Body) -> bool:
 
 def _error(waiting: Waiting, code: str, message: str) -> Outgoing:
     decision = DecisionSummary.model_validate_json(waiting.decision)
-    response = refused(code, message, request_id=waiting.request_id, tenant=waiting.tenant, decision=decision)
+    response = error_response(code, message, request_id=waiting.request_id, tenant=waiting.tenant, decision=decision)
     return respond(waiting.reply, response)
 
 

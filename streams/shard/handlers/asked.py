@@ -19,7 +19,7 @@ from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.forwards import deadline_at_ms as longest_wait
 from refrain.streams.messaging.forwards import unstreamed
-from refrain.streams.messaging.responses import refused, respond, served
+from refrain.streams.messaging.responses import error_response, respond, served
 from refrain.streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from refrain.streams.shard.adaptation import terms
 from refrain.streams.shard.columns import DOUBTS, FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
@@ -215,7 +215,9 @@ def _wait(
 def _refuse(context: _Context, question: ShardQuestion, verdict: SearchResult, code: RefusalCode, message: str) -> None:
     asked = context.asked
     decision = _decision(context, question, verdict, Outcome.ERROR, None)
-    response = refused(code, message, request_id=asked.request_id, tenant=asked.tenant, decision=summary(decision))
+    response = error_response(
+        code, message, request_id=asked.request_id, tenant=asked.tenant, decision=summary(decision)
+    )
     context.out.effects.append(respond(asked.reply, response))
     context.out.decisions.append(decision)
 
@@ -236,7 +238,7 @@ def _pass_through(context: _Context, reason: Reason) -> None:
     if asked.mode is CacheMode.ONLY:
         decision = decision.model_copy(update={"outcome": Outcome.ERROR, "forward_id": None})
         message = "this category is not cached, and the request wants no model to be called"
-        response = refused(
+        response = error_response(
             RefusalCode.NOT_CACHED,
             message,
             request_id=asked.request_id,

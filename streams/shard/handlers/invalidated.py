@@ -10,7 +10,7 @@ from refrain.schemas.documents import Banned, Withdrawal
 from refrain.schemas.journal import EntriesInvalidated, HitJudged
 from refrain.schemas.policy import Cacheable, Policy
 from refrain.streams.kafka.interface import Record
-from refrain.streams.messaging.ids import ban_id, column_id, place_of
+from refrain.streams.messaging.ids import ban_id, column_id, parse_entry_id
 from refrain.streams.shard.columns import BANNED, WITHDRAWALS, Change
 from refrain.streams.shard.counts import Evicted
 from refrain.streams.shard.index.entries import IndexedEntry, namespace_of
@@ -133,7 +133,7 @@ def _judged(shard: Shard, event: HitJudged) -> IndexedEntry | None:
 
 def _named(shard: Shard, wire_id: str) -> IndexedEntry | None:
     """The entry of that id outside the shard, if it is this shard's."""
-    place = place_of(wire_id)
+    place = parse_entry_id(wire_id)
     if place is None or place.partition != shard.partition or not place.is_of(shard.incarnation):
         return None
     return shard.entries.by_id(place.offset)

@@ -1,1 +1,1 @@
-"""A model that is none, and its HTTP server."""
+"""The simulated model, and its HTTP server for tests and benches."""

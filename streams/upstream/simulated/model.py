@@ -1,4 +1,4 @@
-"""A model that is none: answers, latencies and failures that depend on nothing but the request and a seed.
+"""The simulated model: answers, latencies and failures that depend on nothing but the request and a seed.
 
 A question or `metadata.simulate` may ask for more, in square brackets or by name: `[simulate:fail]`,
 `[simulate:slow]`, `[simulate:length]`, `[simulate:refusal]`, `[simulate:large]`, `[simulate:huge]`.
@@ -19,7 +19,7 @@ from pydantic_core import to_json
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode
 from refrain.streams.settings import Upstream
-from refrain.streams.upstream.model import Answer, failed
+from refrain.streams.upstream.model import Answer, failed_answer
 
 SLOW_S = 3.0
 LARGE_CHARS = 400_000
@@ -28,8 +28,8 @@ QUESTION_CHARS_MAX = 120
 _ASKED = re.compile(r"\[simulate:([a-z]+)\]")
 
 
-class Simulated(NamedTuple):
-    """What the model would do: after `latency_s`, `answer`."""
+class SimulatedCall(NamedTuple):
+    """A simulated call: `answer`, after `latency_s`."""
 
     latency_s: float
     answer: Answer
@@ -50,28 +50,30 @@ class SimulatedModel:
         return simulated.answer
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no connection is held."""
 
 
-def simulate(body: dict[str, Any], identity: str, created_s: int, settings: Upstream) -> Simulated:
-    """The answer to `body`; `identity` and the seed decide latency and failure."""
+def simulate(body: dict[str, Any], identity: str, created_s: int, settings: Upstream) -> SimulatedCall:
+    """Simulate a call with `body`; `identity` and the seed decide latency and failure."""
     draw = random.Random(f"{settings.seed}/{identity}")
     fails = draw.random() < settings.failure_rate
     latency_s = settings.latency_median_ms / 1_000 * math.exp(settings.latency_sigma * draw.gauss(0.0, 1.0))
-    question = question_of(body)
+    question = last_user_text(body)
     asked = _asked(body, question)
     if "slow" in asked:
         latency_s = SLOW_S
     if fails or "fail" in asked:
-        return Simulated(latency_s, failed(RefusalCode.UPSTREAM, "the simulated model failed, as it was told to"))
+        return SimulatedCall(
+            latency_s, failed_answer(RefusalCode.UPSTREAM, "the simulated model failed, as it was told to")
+        )
     completion = _completion(body, question, asked, identity, created_s, settings)
     if len(to_json(completion)) > settings.answer_bytes_max:
         text = f"the model's answer is larger than {settings.answer_bytes_max} bytes"
-        return Simulated(latency_s, failed(RefusalCode.ANSWER_TOO_LARGE, text))
-    return Simulated(latency_s, Answer(body=completion))
+        return SimulatedCall(latency_s, failed_answer(RefusalCode.ANSWER_TOO_LARGE, text))
+    return SimulatedCall(latency_s, Answer(body=completion))
 
 
-def question_of(body: dict[str, Any]) -> str:
+def last_user_text(body: dict[str, Any]) -> str:
     """The text of the last user message, empty when there is none."""
     messages = body.get("messages")
     for message in reversed(messages if isinstance(messages, list) else []):
@@ -119,7 +121,7 @@ def _completion(
 def _words(body: dict[str, Any], question: str, asked: set[str], settings: Upstream) -> str:
     whole = json.dumps(body, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(whole.encode()).hexdigest()[:16]
-    text = f"Simulated answer {digest} to: {question[:QUESTION_CHARS_MAX]}"
+    text = f"SimulatedCall answer {digest} to: {question[:QUESTION_CHARS_MAX]}"
     if "huge" in asked:
         return text + " " + "x" * (settings.answer_bytes_max + 1)
     if "large" in asked:

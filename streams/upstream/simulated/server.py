@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, Self
 from aiohttp import web
 from pydantic_core import from_json, to_json
 from refrain.streams.errors import WrongSetup
+from refrain.streams.runtime.background import BackgroundThread
 from refrain.streams.settings import Upstream
-from refrain.streams.upstream.background import Background
 from refrain.streams.upstream.simulated.model import simulate
 
 START_WAIT_S = 10.0
@@ -25,7 +25,7 @@ REQUEST_BYTES_MAX = 4_194_304
 
 
 class Scripted(NamedTuple):
-    """An answer that a test wants given, after `delay_s`, in place of the model's."""
+    """A scripted answer, given after `delay_s` in place of the model's; for tests."""
 
     status: int = 200
     body: bytes = b""
@@ -33,24 +33,24 @@ class Scripted(NamedTuple):
     delay_s: float = 0.0
 
 
-class CallLog(NamedTuple):
-    """A call as it came; header names in lower case."""
+class ReceivedCall(NamedTuple):
+    """A call that the server received; header names in lower case."""
 
     headers: dict[str, str]
     body: Any
 
 
 class SimulatedServer:
-    """Serves in a thread of its own. `script` is used up before the model answers; `seen` has every call."""
+    """Serves in a thread of its own. `script` is used up before the model answers; `calls` has every call."""
 
     def __init__(self, settings: Upstream) -> None:
         self._settings = settings
         self.script: deque[Scripted] = deque()
-        self.seen: list[CallLog] = []
+        self.calls: list[ReceivedCall] = []
         self._port = 0
         self._loop = asyncio.new_event_loop()
         self._ending = asyncio.Event()
-        self._background: Background | None = None
+        self._background: BackgroundThread | None = None
 
     @property
     def base_url(self) -> str:
@@ -59,7 +59,7 @@ class SimulatedServer:
 
     def __enter__(self) -> Self:
         up = threading.Event()
-        self._background = Background("simulated-server", lambda: self._loop.run_until_complete(self._serve(up)))
+        self._background = BackgroundThread("simulated-server", lambda: self._loop.run_until_complete(self._serve(up)))
         if not up.wait(START_WAIT_S):
             raise WrongSetup(f"the simulated server did not start: {self._background.problem}")
         return self
@@ -92,7 +92,7 @@ class SimulatedServer:
             body = from_json(data)
         except ValueError:
             body = None
-        self.seen.append(CallLog({name.lower(): value for name, value in request.headers.items()}, body))
+        self.calls.append(ReceivedCall({name.lower(): value for name, value in request.headers.items()}, body))
         if self.script:
             scripted = self.script.popleft()
             await asyncio.sleep(scripted.delay_s)

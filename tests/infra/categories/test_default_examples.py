@@ -12,7 +12,7 @@ from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import UNCATEGORISED, Policy
 from refrain.streams.classify.routing import Router
 from refrain.streams.errors import WrongSetup
-from refrain.streams.models.category_classifier import Categories
+from refrain.streams.models.category_classifier import CategoryClassifier
 from refrain.streams.models.embedder import Embedder
 from refrain.streams.models.loading import load_embedder
 from refrain.streams.settings import Embedding
@@ -93,13 +93,13 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
 
 
 @pytest.fixture(scope="module")
-def trained(embedder: Embedder, examples: list[Example]) -> Categories:
+def trained(embedder: Embedder, examples: list[Example]) -> CategoryClassifier:
     pytest.importorskip("sklearn")
     from refrain.ops.categories.train import build_artefact, material
 
     vectors = [quantise(row) for row in embedder.embed([example.text for example in examples])]
     found = material(vectors, examples)
-    return Categories(build_artefact(found, embedder.identity, digest(examples), 0.94, lambda _: None))
+    return CategoryClassifier(build_artefact(found, embedder.identity, digest(examples), 0.94, lambda _: None))
 
 
 def test_there_are_enough_of_every_category_of_the_policy_and_none_twice(
@@ -116,12 +116,12 @@ def test_there_are_enough_of_every_category_of_the_policy_and_none_twice(
 
 @pytest.mark.model
 def test_most_questions_that_it_has_not_seen_get_their_category(
-    trained: Categories, embedder: Embedder, policy: Policy
+    trained: CategoryClassifier, embedder: Embedder, policy: Policy
 ) -> None:
     vector = _vectors(embedder)
     router = _router(policy, embedder, trained)
     found = {
-        name: sum(router.by_meaning(vector[text]).category == name for text in texts)
+        name: sum(router.match_by_meaning(vector[text]).category == name for text in texts)
         for name, texts in HELD_OUT.items()
     }
     assert all(found[name] >= len(texts) - 1 for name, texts in HELD_OUT.items() if name != UNCATEGORISED), found
@@ -131,15 +131,15 @@ def test_most_questions_that_it_has_not_seen_get_their_category(
 
 @pytest.mark.model
 def test_it_never_lets_a_medical_question_through_that_the_nearest_examples_stop(
-    trained: Categories, embedder: Embedder, policy: Policy, examples: list[Example]
+    trained: CategoryClassifier, embedder: Embedder, policy: Policy, examples: list[Example]
 ) -> None:
     vector = _vectors(embedder)
     by_example, by_training = _router(policy, embedder, None), _router(policy, embedder, trained)
     for texts in HELD_OUT.values():
         for text in texts:
-            if by_example.by_meaning(vector[text]).never:
-                assert by_training.by_meaning(vector[text]).never, text
-    assert all(by_training.by_meaning(vector[text]).never for text in HELD_OUT["medical"])
+            if by_example.match_by_meaning(vector[text]).never:
+                assert by_training.match_by_meaning(vector[text]).never, text
+    assert all(by_training.match_by_meaning(vector[text]).never for text in HELD_OUT["medical"])
 
 
 def _vectors(embedder: Embedder) -> dict[str, Ints]:
@@ -147,6 +147,6 @@ def _vectors(embedder: Embedder) -> dict[str, Ints]:
     return dict(zip(texts, (quantise(row) for row in embedder.embed(texts)), strict=True))
 
 
-def _router(policy: Policy, embedder: Embedder, trained: Categories | None) -> Router:
+def _router(policy: Policy, embedder: Embedder, trained: CategoryClassifier | None) -> Router:
     in_force = PolicyInForce(version=0, who="test", at_ms=0, policy=policy)
     return Router(in_force, lambda texts: [quantise(row) for row in embedder.embed(texts)], embedder.identity, trained)

@@ -13,7 +13,7 @@ from refrain.streams import guards
 from refrain.streams.classify.routing import Router, RoutingInput
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.embedder import Embedder
-from refrain.streams.models.transformer_embedder import load_model_embedder
+from refrain.streams.models.transformer_embedder import load_transformer_embedder
 from refrain.streams.settings import Embedding
 from refrain.streams.vectors import Ints, quantise, similarity
 
@@ -36,7 +36,7 @@ def policy() -> Policy:
 @pytest.fixture(scope="module")
 def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     try:
-        return load_model_embedder(Embedding(), tmp_path_factory.mktemp("models"))
+        return load_transformer_embedder(Embedding(), tmp_path_factory.mktemp("models"))
     except WrongSetup as problem:
         pytest.skip(str(problem))
 
@@ -56,7 +56,7 @@ def places(embedder: Embedder, demo: Demo, policy: Policy, vectors: dict[str, In
     def place(asked: ScriptedQuestion) -> str:
         body = {"messages": [{"role": "user", "content": asked.question}]}
         ask = RoutingInput("default", demo.model, (), asked.category, asked.question, body)
-        return (router.place(ask) or router.by_meaning(vectors[asked.question])).category
+        return (router.match(ask) or router.match_by_meaning(vectors[asked.question])).category
 
     return {asked: place(asked) for asked in demo.questions}
 

@@ -15,9 +15,9 @@ from refrain.ops.data.intervals import share
 from refrain.ops.observe import doctor_checks
 from refrain.ops.terminal import exit_codes
 from refrain.schemas.policy import UNCATEGORISED
-from refrain.streams.models.category_artifact import write
-from refrain.streams.models.category_classifier import Categories, load_categories
-from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.category_artifact import encode_artefact
+from refrain.streams.models.category_classifier import CategoryClassifier, load_category_classifier
+from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.settings import Classify, Settings
 from refrain.streams.vectors import quantise
 
@@ -79,10 +79,12 @@ def test_the_same_examples_give_the_same_artefact(examples: Path) -> None:
 
 def test_what_it_has_learned_is_told_apart_and_the_strange_has_no_category(examples: Path) -> None:
     trained(examples, "a.json")
-    ready = load_categories(examples.parent / "a.json", FreeEmbedder.identity)
-    vectors = [quantise(row) for row in FreeEmbedder().embed([str(line["text"]) for line in lines()])]
+    ready = load_category_classifier(examples.parent / "a.json", HashingEmbedder.identity)
+    vectors = [quantise(row) for row in HashingEmbedder().embed([str(line["text"]) for line in lines()])]
     wrong = [
-        line for line, vector in zip(lines(), vectors, strict=True) if ready.find(vector).category != line["category"]
+        line
+        for line, vector in zip(lines(), vectors, strict=True)
+        if ready.classify(vector).category != line["category"]
     ]
     assert len(wrong) <= 4
     made = ready.artefact.made
@@ -181,7 +183,7 @@ def test_options_that_name_nothing_are_refused(examples: Path, more: list[str], 
 
 def test_an_artefact_of_another_embedder_is_refused(examples: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
-    Path("a.json").write_bytes(write(artefact()))
+    Path("a.json").write_bytes(encode_artefact(artefact()))
     given = ["categories", "test", "--artefact", "a.json", "--examples", str(examples)]
     assert main(given) == exit_codes.WRONG_SETUP
     assert "vectors of made-1, the embedder here is free-1" in capsys.readouterr().err
@@ -194,7 +196,7 @@ def test_a_text_without_a_vector_is_uncategorised() -> None:
         Example("c", None, None),
         Example("d", "code", "code"),
     ]
-    shown = figures(Categories(artefact()), asked, [axis(1), None, axis(0, 0, 0, 1), axis(1)])
+    shown = figures(CategoryClassifier(artefact()), asked, [axis(1), None, axis(0, 0, 0, 1), axis(1)])
     assert shown.confusion == {
         "chat": {"chat": 1, UNCATEGORISED: 1},
         "code": {"chat": 1},
@@ -218,7 +220,7 @@ def test_the_doctor_tells_of_an_artefact_that_cannot_be_read() -> None:
     unset, here, gone = (
         Settings(classify=Classify(categories=path)) for path in (None, Path("a.json"), Path("gone.json"))
     )
-    Path("a.json").write_bytes(write(artefact()))
+    Path("a.json").write_bytes(encode_artefact(artefact()))
     (none,) = doctor_checks.categories(unset)
     (found,) = doctor_checks.categories(here)
     assert "nearest examples" in none.seen

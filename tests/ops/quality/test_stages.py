@@ -13,7 +13,7 @@ from refrain.ops.quality.report import groups_by, wrongly_served
 from refrain.ops.quality.stages import COSINE, GUARDED, VERIFIED, ThresholdVerifier, guards_of, lets_through, stages
 from refrain.schemas.policy import Guard
 from refrain.streams.errors import BadInput
-from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.vectors import Floats, quantise, similarity
 
 SORT, REVERSE, SORTED = "How do I sort 2 lists?", "How do I reverse 2 lists?", "How do I sort 3 lists?"
@@ -27,7 +27,7 @@ def quiet(done: int, of: int) -> None:
     """No bar."""
 
 
-class Odd(FreeEmbedder):
+class Odd(HashingEmbedder):
     """Counts what it is asked, gives `nan` and `zero` no vector, and has a window of 30 characters."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ def test_each_text_is_embedded_once_and_similarities_are_the_shards() -> None:
     embedder = Odd()
     found = compare([pair(1, SORT, REVERSE, False), pair(2, SORT, SORTED, False)], embedder, None, quiet, [])
     assert embedder.asked == [SORT, REVERSE, SORTED]
-    a, b = (quantise(row) for row in FreeEmbedder().embed([SORT, REVERSE]))
+    a, b = (quantise(row) for row in HashingEmbedder().embed([SORT, REVERSE]))
     assert found.similarities[0] == similarity(a, b)
 
 

@@ -12,7 +12,7 @@ from refrain.ops.quality.stream import Query, Served, default_policy, queries, r
 from refrain.schemas.decisions import Reason
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
 from refrain.schemas.responses import Outcome
-from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.hashing_embedder import HashingEmbedder
 
 SORT, SORT_TOO = "How do I sort a list in Python?", "How can I sort a list in Python?"
 REVERSE = "How do I reverse a list in Python?"
@@ -34,7 +34,7 @@ def quiet(done: int, of: int) -> None:
 
 def drive(stream: list[Query], opinion: ThresholdVerifier | None = None, **category: Any) -> list[Served]:
     wanted = CategoryPolicy(**{"threshold": 0.8, "guards": (), **category})
-    return run(stream, default_policy(stream, wanted), FreeEmbedder(), opinion, quiet)
+    return run(stream, default_policy(stream, wanted), HashingEmbedder(), opinion, quiet)
 
 
 class Says:
@@ -91,7 +91,7 @@ def test_a_policy_decides_what_is_kept() -> None:
     )
     names = ("code", "secret", "watched", "unknown")
     stream = asked(*({"text": SORT, "answer": "a", "category": name} for name in names * 2))
-    found = run(stream, policy, FreeEmbedder(), None, quiet)
+    found = run(stream, policy, HashingEmbedder(), None, quiet)
     # What is observed would have been a hit, and counts as one.
     assert [each.source is not None for each in found[4:]] == [True, False, True, False]
     assert found[5].decision is not None
@@ -117,7 +117,7 @@ def test_a_stream_longer_than_a_batch_comes_out_in_its_order() -> None:
     seen: list[tuple[int, int]] = []
     stream = asked(*rows)
     policy = default_policy(stream, CategoryPolicy(threshold=1.0))
-    found = run(stream, policy, FreeEmbedder(), None, lambda done, of: seen.append((done, of)))
+    found = run(stream, policy, HashingEmbedder(), None, lambda done, of: seen.append((done, of)))
     assert outcomes(found) == [Outcome.MISS] * 150 + [Outcome.HIT] * 450
     assert report(found)["false_hits"]["count"] == 0
     assert seen[-1] == (600, 600)

@@ -33,7 +33,7 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def desk(metrics: Metrics) -> LoadController:
+def controller(metrics: Metrics) -> LoadController:
     return LoadController(Adapt(window_ms=10_000, interval_ms=1_000, valid_for_ms=30_000), AdaptMetrics(metrics))
 
 
@@ -46,58 +46,60 @@ def commands(out: list[Outgoing]) -> list[object]:
     return [decode_command(one.value or b"") for one in out]
 
 
-def test_an_overloaded_model_is_reported(desk: LoadController) -> None:
-    desk.aim(TARGETS)
-    assert desk.take(sample(), NOW_MS) is None
-    (command,) = commands(desk.commands(NOW_MS))
+def test_an_overloaded_model_is_reported(controller: LoadController) -> None:
+    controller.set_targets(TARGETS)
+    assert controller.take(sample(), NOW_MS) is None
+    (command,) = commands(controller.commands(NOW_MS))
     assert isinstance(command, ReportLoad)
     assert (command.who, command.model, command.load, command.valid_until_ms) == ("adapt", "m", 0.8, NOW_MS + 30_000)
-    assert desk.commands(NOW_MS + 1) == []
+    assert controller.commands(NOW_MS + 1) == []
 
 
-def test_models_without_targets_are_ignored_and_counted(desk: LoadController, metrics: Metrics) -> None:
-    desk.aim(TARGETS)
-    desk.take(sample("unknown"), NOW_MS)
-    assert desk.commands(NOW_MS) == []
+def test_models_without_targets_are_ignored_and_counted(controller: LoadController, metrics: Metrics) -> None:
+    controller.set_targets(TARGETS)
+    controller.take(sample("unknown"), NOW_MS)
+    assert controller.commands(NOW_MS) == []
     assert dropped(metrics, "no_targets") == 1
 
 
 def test_a_model_that_falls_silent_or_loses_its_targets_is_left_to_run_out(
-    desk: LoadController, metrics: Metrics
+    controller: LoadController, metrics: Metrics
 ) -> None:
-    desk.aim(TARGETS)
-    desk.take(sample(), NOW_MS)
-    assert len(desk.commands(NOW_MS)) == 1
+    controller.set_targets(TARGETS)
+    controller.take(sample(), NOW_MS)
+    assert len(controller.commands(NOW_MS)) == 1
     assert metrics.registry.get_sample_value("refrain_model_load", {"model": "m"}) == 0.8
-    assert desk.commands(NOW_MS + 10_001) == []
+    assert controller.commands(NOW_MS + 10_001) == []
     assert metrics.registry.get_sample_value("refrain_model_load", {"model": "m"}) == 0
-    desk.aim({})
-    assert desk.commands(NOW_MS + 25_000) == []
+    controller.set_targets({})
+    assert controller.commands(NOW_MS + 25_000) == []
 
 
-def test_without_a_policy_nothing_is_reported(desk: LoadController) -> None:
-    desk.take(sample(), NOW_MS)
-    assert desk.commands(NOW_MS) == []
-    desk.aim(TARGETS)
-    assert len(desk.commands(NOW_MS)) == 1
+def test_without_a_policy_nothing_is_reported(controller: LoadController) -> None:
+    controller.take(sample(), NOW_MS)
+    assert controller.commands(NOW_MS) == []
+    controller.set_targets(TARGETS)
+    assert len(controller.commands(NOW_MS)) == 1
 
 
-def test_late_future_and_repeated_samples_are_counted_and_move_nothing(desk: LoadController, metrics: Metrics) -> None:
-    desk.aim(TARGETS)
-    desk.take(sample(at_ms=NOW_MS - 10_001), NOW_MS)
-    desk.take(sample(at_ms=NOW_MS + 60_001), NOW_MS)
-    assert desk.commands(NOW_MS) == []
-    desk.take(sample(latency=0, queue=0), NOW_MS)
-    desk.take(sample(), NOW_MS)
-    assert desk.commands(NOW_MS) == []
+def test_late_future_and_repeated_samples_are_counted_and_move_nothing(
+    controller: LoadController, metrics: Metrics
+) -> None:
+    controller.set_targets(TARGETS)
+    controller.take(sample(at_ms=NOW_MS - 10_001), NOW_MS)
+    controller.take(sample(at_ms=NOW_MS + 60_001), NOW_MS)
+    assert controller.commands(NOW_MS) == []
+    controller.take(sample(latency=0, queue=0), NOW_MS)
+    controller.take(sample(), NOW_MS)
+    assert controller.commands(NOW_MS) == []
     assert [dropped(metrics, reason) for reason in ("late", "future", "duplicate")] == [1, 1, 1]
 
 
-def test_samples_out_of_order_count(desk: LoadController) -> None:
-    desk.aim(TARGETS)
-    desk.take(sample(at_ms=NOW_MS), NOW_MS)
-    desk.take(sample(latency=0, queue=0, at_ms=NOW_MS - 9_000), NOW_MS)
-    assert desk.commands(NOW_MS) == []
+def test_samples_out_of_order_count(controller: LoadController) -> None:
+    controller.set_targets(TARGETS)
+    controller.take(sample(at_ms=NOW_MS), NOW_MS)
+    controller.take(sample(latency=0, queue=0, at_ms=NOW_MS - 9_000), NOW_MS)
+    assert controller.commands(NOW_MS) == []
 
 
 GOOD = sample().value or b""
@@ -119,14 +121,16 @@ GOOD = sample().value or b""
         GOOD.replace(b'"m"', b'""'),
     ],
 )
-def test_what_is_no_sample_is_a_dead_letter_and_counted(desk: LoadController, metrics: Metrics, value: bytes) -> None:
+def test_what_is_no_sample_is_a_dead_letter_and_counted(
+    controller: LoadController, metrics: Metrics, value: bytes
+) -> None:
     assert value != GOOD
-    desk.aim(TARGETS)
-    letter = desk.take(record(value), NOW_MS)
+    controller.set_targets(TARGETS)
+    letter = controller.take(record(value), NOW_MS)
     assert letter is not None
     assert letter.topic == "dead-letters"
     assert letter.value == value
-    assert desk.commands(NOW_MS) == []
+    assert controller.commands(NOW_MS) == []
     reason = dict(letter.headers)["refrain.dead.reason"] or b""
     labels = {"processor": "adapt", "reason": reason.decode().partition(":")[0]}
     assert metrics.registry.get_sample_value("refrain_refused_total", labels) == 1

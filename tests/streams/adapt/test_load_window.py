@@ -11,9 +11,9 @@ from refrain.streams.adapt.load_window import (
     FUTURE_MAX_MS,
     SAMPLES_MAX,
     SERIES_MAX,
+    LoadReport,
     LoadReports,
     LoadWindow,
-    Report,
     Smoothed,
     load_of,
 )
@@ -124,22 +124,22 @@ def reports() -> LoadReports:
 
 def test_a_change_under_the_step_is_ignored_until_it_adds_up(reports: LoadReports) -> None:
     assert reports.due({"m": 0.09}, 0) == []
-    assert reports.due({"m": 0.1}, 0) == [Report("m", 0.1, 30_000)]
+    assert reports.due({"m": 0.1}, 0) == [LoadReport("m", 0.1, 30_000)]
     assert reports.due({"m": 0.19}, 1) == []
-    assert reports.due({"m": 0.2}, 2) == [Report("m", 0.2, 30_002)]
+    assert reports.due({"m": 0.2}, 2) == [LoadReport("m", 0.2, 30_002)]
 
 
 def test_a_return_to_nothing_is_always_told(reports: LoadReports) -> None:
     reports.due({"m": 0.1}, 0)
     reports.due({"m": 0.04}, 0)
-    assert reports.due({"m": 0.0}, 1) == [Report("m", 0.0, 30_001)]
+    assert reports.due({"m": 0.0}, 1) == [LoadReport("m", 0.0, 30_001)]
     assert reports.due({"m": 0.0}, 2) == []
 
 
 def test_a_load_that_lasts_is_told_again_before_its_time_runs_out(reports: LoadReports) -> None:
     reports.due({"m": 0.5}, 0)
     assert reports.due({"m": 0.52}, 19_999) == []
-    assert reports.due({"m": 0.52}, 20_000) == [Report("m", 0.5, 50_000)]
+    assert reports.due({"m": 0.52}, 20_000) == [LoadReport("m", 0.5, 50_000)]
 
 
 def test_no_load_is_not_told_again(reports: LoadReports) -> None:
@@ -151,20 +151,20 @@ def test_a_model_without_samples_is_left_to_run_out(reports: LoadReports) -> Non
     reports.due({"m": 0.5}, 0)
     assert reports.due({}, 29_000) == []
     assert reports.due({"m": 0.05}, 31_000) == []
-    assert reports.due({"m": 0.5}, 32_000) == [Report("m", 0.5, 62_000)]
+    assert reports.due({"m": 0.5}, 32_000) == [LoadReport("m", 0.5, 62_000)]
 
 
 @pytest.mark.parametrize("demand", [1.05, 1.1, 1.2, 1.3])
 def test_the_relief_that_a_report_brings_does_not_make_the_load_swing(demand: float) -> None:
     targets = ModelPolicy(latency_weight=0.0, queue_target=12)
     window, reports = LoadWindow(10_000), LoadReports(0.1, 30_000, 1_000)
-    queue, told, loads = 0.0, 0.0, []
+    queue, last, loads = 0.0, 0.0, []
     for now_ms in range(0, 3_600_000, 1_000):
         # Full load spares the model a fourth of its calls; each second it works off two.
-        queue = max(0.0, queue + 2 * (demand * (1 - 0.25 * told) - 1))
+        queue = max(0.0, queue + 2 * (demand * (1 - 0.25 * last) - 1))
         window.add(sample(now_ms, 0, queue), now_ms)
         for report in reports.due({"m": load_of(window.smoothed(now_ms)["m"], targets)}, now_ms):
-            told = report.load
-        loads.append(told)
+            last = report.load
+        loads.append(last)
     settled = loads[-600:]
     assert max(settled) - min(settled) <= 0.2

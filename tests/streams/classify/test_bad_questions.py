@@ -14,14 +14,14 @@ from refrain.schemas.journal import Asked, decode_event
 from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.schemas.responses import Response
 from refrain.streams.classify.exact_form import exact_form
-from refrain.streams.classify.reply_topic import ReplyTo
-from refrain.streams.classify.worker import Classifier, Incarnations
+from refrain.streams.classify.reply_topic import ReplyTopics
+from refrain.streams.classify.worker import ClassifyStep, Incarnations
 from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.metrics import Metrics
-from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
-from refrain.streams.models.hashing_embedder import FreeEmbedder
-from refrain.streams.models.transformer_embedder import ModelEmbedder
+from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
+from refrain.streams.models.hashing_embedder import HashingEmbedder
+from refrain.streams.models.transformer_embedder import TransformerEmbedder
 from refrain.streams.settings import Classify
 from refrain.streams.vectors import Floats
 
@@ -30,7 +30,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "https://a.b/c.png"}}
 LONG = "Translate this.\n" + "All work and no play makes Jack a dull boy. " * 2_300
 
 
-class Embedder(FreeEmbedder):
+class Embedder(HashingEmbedder):
     """Sees a head of 200 characters; texts with `nan`, `zero` and `inf` get such vectors."""
 
     def head(self, text: str) -> str:
@@ -45,14 +45,14 @@ class Embedder(FreeEmbedder):
         return rows
 
 
-def entrance(embedder: Embedder | ModelEmbedder | None = None) -> Classifier:
+def entrance(embedder: Embedder | TransformerEmbedder | None = None) -> ClassifyStep:
     metrics = Metrics()
     in_force = PolicyInForce(version=1, who="w", at_ms=0, policy=POLICY)
-    made = Classifier(
+    made = ClassifyStep(
         Classify(),
         Incarnations("r", "j"),
-        Remembering(embedder or Embedder(), 100, EmbeddingMetrics(metrics)),
-        ReplyTo("refrain.", (), {"responses": 1}.get, lambda: 0),
+        EmbeddingCache(embedder or Embedder(), 100, EmbeddingMetrics(metrics)),
+        ReplyTopics("refrain.", (), {"responses": 1}.get, lambda: 0),
         metrics,
     )
     made.follow(in_force)
@@ -68,7 +68,7 @@ def user(content: Any) -> bytes:
     return request([{"role": "user", "content": content}])
 
 
-def step(*values: bytes, classifier: Classifier | None = None) -> list[Outgoing]:
+def step(*values: bytes, classifier: ClassifyStep | None = None) -> list[Outgoing]:
     records = [Record("requests", 0, offset, 1, b"k", value, ()) for offset, value in enumerate(values)]
     return (classifier or entrance()).process(records)
 
@@ -243,7 +243,7 @@ class Failing:
 
 
 def test_a_text_that_the_model_fails_on_is_asked_and_harms_no_other() -> None:
-    model = ModelEmbedder(Failing(), "failing")
+    model = TransformerEmbedder(Failing(), "failing")
     model.head = lambda text: text  # type: ignore[method-assign]
     model.unread = lambda text: ()  # type: ignore[method-assign]
     out = step(user("poison"), user("What is love?"), classifier=entrance(model))

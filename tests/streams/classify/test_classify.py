@@ -22,17 +22,17 @@ from refrain.schemas.journal import Asked, Passed, decode_event
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Match, Policy, Rule
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.topics import BY_NAME
-from refrain.streams.classify.reply_topic import ReplyTo
-from refrain.streams.classify.worker import OUT_BYTES_MAX, Classifier, Incarnations, check_topics, run_classify
+from refrain.streams.classify.reply_topic import ReplyTopics
+from refrain.streams.classify.worker import OUT_BYTES_MAX, ClassifyStep, Incarnations, check_topics, run_classify
 from refrain.streams.errors import ClusterFailed, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.messaging.ids import decision_id, decision_tag
 from refrain.streams.messaging.routes import DirectRoute, decode_route
 from refrain.streams.metrics import Metrics
-from refrain.streams.models.category_artifact import write
-from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
-from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.category_artifact import encode_artefact
+from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
+from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.settings import Classify, Embedding, Settings
 from refrain.streams.vectors import Floats, decode, quantise
@@ -64,7 +64,7 @@ LIMITS = Classify(
 )
 
 
-class Embedder(FreeEmbedder):
+class Embedder(HashingEmbedder):
     """The free one; counts calls, has a window of 300 characters, and no vector for a text with `bad`."""
 
     def __init__(self) -> None:
@@ -103,13 +103,13 @@ class Entrance:
     ) -> None:
         self.embedder = Embedder()
         self.metrics = Metrics()
-        self.remembering = Remembering(self.embedder, 100, EmbeddingMetrics(self.metrics))
+        self.remembering = EmbeddingCache(self.embedder, 100, EmbeddingMetrics(self.metrics))
         self.in_force = None if policy is None else PolicyInForce(version=4, who="w", at_ms=0, policy=policy)
-        self.classifier = Classifier(
+        self.classifier = ClassifyStep(
             limits,
             Incarnations("requests-id", "journal-id"),
             self.remembering,
-            ReplyTo("refrain.", limits.reply_topics, partitions, lambda: 0),
+            ReplyTopics("refrain.", limits.reply_topics, partitions, lambda: 0),
             self.metrics,
         )
 
@@ -191,7 +191,7 @@ def test_a_question_becomes_asked_with_all_that_the_shard_needs() -> None:
     assert event.question.data == "How to sort a list in python?"
     assert json.loads(event.body.data) == {"model": "m", "messages": [{"role": "user", "content": event.question.data}]}
     assert event.vector is not None
-    assert (decode(event.vector) == quantise(FreeEmbedder().embed([event.question.data])[0])).all()
+    assert (decode(event.vector) == quantise(HashingEmbedder().embed([event.question.data])[0])).all()
     assert event.reply.topic == "responses"
     assert [(header.name, base64.b64decode(header.value or "")) for header in event.reply.headers] == list(headers)
     assert out[0].key == b"t/code/0"
@@ -616,7 +616,7 @@ def test_shards_that_do_not_match_stop_the_worker_at_start() -> None:
 
 def test_an_artefact_of_categories_for_another_embedder_stops_the_worker_at_start(tmp_path: Path) -> None:
     path = tmp_path / "categories.json"
-    path.write_bytes(write(artefact()))
+    path.write_bytes(encode_artefact(artefact()))
     settings = settings_of().model_copy(update={"classify": Classify(categories=path)})
     with pytest.raises(WrongSetup, match="vectors of made-1, the embedder here is free-1"):
         run(MemoryCluster(lambda: 0), settings)

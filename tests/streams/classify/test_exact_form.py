@@ -1,4 +1,4 @@
-"""The normal form: what cannot change a meaning is evened out, and whatever could be code or quoted is kept."""
+"""The exact form: what cannot change a meaning is evened out, and whatever could be code or quoted is kept."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from refrain.streams.classify.exact_form import exact_form
 from refrain.streams.classify.framing import FramedQuestion, frame
 from refrain.streams.compare.parts import mean, split
-from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.vectors import Ints, quantise, similarity
 
 
@@ -71,12 +71,12 @@ def test_in_parts_a_text_is_near_itself_as_a_whole() -> None:
     parts = split(text, lambda piece: len(piece) <= 300, 32)
     assert parts is not None
     assert len(parts) > 4
-    embedder = FreeEmbedder()
+    embedder = HashingEmbedder()
     in_parts = mean(parts, [quantise(row) for row in embedder.embed(parts)])
     assert similarity(in_parts, quantise(embedder.embed([text])[0])) > 0.95
 
 
-class Sight:
+class Window:
     """Sees 20 characters, and no digits."""
 
     def head(self, text: str) -> str:
@@ -87,21 +87,21 @@ class Sight:
 
 
 def test_a_text_inside_the_window_is_framed_as_it_is() -> None:
-    assert frame("What is 2 ?", Sight()) == FramedQuestion("What is 2 ?", "", ("2",))
+    assert frame("What is 2 ?", Window()) == FramedQuestion("What is 2 ?", "", ("2",))
 
 
 def test_what_follows_the_window_stands_beyond_and_is_not_asked_what_is_unread() -> None:
-    assert frame("What is 2 of them and 3", Sight()) == FramedQuestion("what is 2 of them ", "and 3", ("2",))
+    assert frame("What is 2 of them and 3", Window()) == FramedQuestion("what is 2 of them ", "and 3", ("2",))
 
 
 @given(st.text(alphabet="ab. \n'\r", max_size=80))
 def test_head_and_what_lies_beyond_are_the_whole_text(text: str) -> None:
-    framed = frame(text, Sight())
+    framed = frame(text, Window())
     assert framed.head + framed.beyond in (text, exact_form(text))
     assert framed.beyond == "" or len(framed.head) <= 20
 
 
 def test_spellings_of_one_long_text_are_framed_alike() -> None:
-    first = frame("What is the longest of all rivers here?\r\n", Sight())
-    assert first == frame("what  is the longest of all rivers here", Sight())
+    first = frame("What is the longest of all rivers here?\r\n", Window())
+    assert first == frame("what  is the longest of all rivers here", Window())
     assert first.beyond

@@ -10,8 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from refrain.schemas.base import Source
 from refrain.schemas.policy import CategoryPolicy
+from refrain.streams.classify.canonical_json import canonical
 from refrain.streams.classify.framing import FramedQuestion
-from refrain.streams.classify.identity import FIELDS_MAX, OTHER, Identity, canonical, identify, question_of
+from refrain.streams.classify.identity import FIELDS_MAX, OTHER, Identity, identify, question_of
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.messaging.ids import decision_id, decision_tag
 

@@ -16,12 +16,12 @@ from refrain.schemas.control import PolicyInForce
 from refrain.schemas.journal import Asked, decode_event
 from refrain.schemas.policy import Policy
 from refrain.streams.classify.identity import NOT_CONTEXT
-from refrain.streams.classify.reply_topic import ReplyTo
-from refrain.streams.classify.worker import Classifier, Incarnations
+from refrain.streams.classify.reply_topic import ReplyTopics
+from refrain.streams.classify.worker import ClassifyStep, Incarnations
 from refrain.streams.kafka.interface import Record
 from refrain.streams.metrics import Metrics
-from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
-from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
+from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.settings import Classify
 
 from tests.fuzz.identity import EMBEDDER, POLICIES, Place, example, place_of
@@ -67,23 +67,23 @@ def test_a_change_of_every_kind_is_tried() -> None:
     assert counts["changed where it does not count"] > 30
 
 
-class Reading(FreeEmbedder):
+class Reading(HashingEmbedder):
     """Reads every sign: no question's own text is a part of its context."""
 
     def unread(self, text: str) -> tuple[str, ...]:
         return ()
 
 
-def entrance() -> Classifier:
+def entrance() -> ClassifyStep:
     metrics = Metrics()
     in_force = PolicyInForce(version=1, who="w", at_ms=0, policy=Policy(categories=POLICIES))
     embedder = Reading()
     assert embedder.identity == EMBEDDER
-    made = Classifier(
+    made = ClassifyStep(
         Classify(),
         Incarnations("r", "j"),
-        Remembering(embedder, 100, EmbeddingMetrics(metrics)),
-        ReplyTo("refrain.", (), {"responses": 1}.get, lambda: 0),
+        EmbeddingCache(embedder, 100, EmbeddingMetrics(metrics)),
+        ReplyTopics("refrain.", (), {"responses": 1}.get, lambda: 0),
         metrics,
     )
     made.follow(in_force)

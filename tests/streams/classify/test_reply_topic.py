@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from refrain.streams.classify.reply_topic import FRESH_MS, MISSING_MS, ReplyTo, Target, partitions_of
+from refrain.streams.classify.reply_topic import FRESH_MS, MISSING_MS, ReplyTarget, ReplyTopics, partitions_of
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Headers
 from refrain.streams.kafka.memory import MemoryCluster
@@ -11,26 +11,26 @@ from refrain.streams.kafka.memory import MemoryCluster
 COUNTS = {"responses": 8, "/team.replies": 3, "/app-7.answers": 1}
 
 
-def reply_to(allowed: tuple[str, ...] = ("team.replies", "app-*", "refrain.*")) -> ReplyTo:
-    return ReplyTo("refrain.", allowed, COUNTS.get, lambda: 0)
+def reply_to(allowed: tuple[str, ...] = ("team.replies", "app-*", "refrain.*")) -> ReplyTopics:
+    return ReplyTopics("refrain.", allowed, COUNTS.get, lambda: 0)
 
 
 @pytest.mark.parametrize(
     ("headers", "target"),
     [
-        ((), Target("responses")),
-        ((("other", b"x"),), Target("responses")),
-        ((("reply-to", b"responses"),), Target("responses")),
-        ((("reply-to", b"refrain.responses"),), Target("responses")),
-        ((("kafka_replyTopic", b"team.replies"),), Target("/team.replies")),
-        ((("reply-to", b"app-7.answers"),), Target("/app-7.answers")),
-        ((("reply-to", b"team.replies"), ("kafka_replyTopic", b"responses")), Target("/team.replies")),
-        ((("reply-to", b"nowhere"), ("reply-to", b"responses")), Target("responses")),
-        ((("kafka_replyPartition", b"\x00\x00\x00\x05"),), Target("responses", 5)),
-        ((("reply-to", b"team.replies"), ("kafka_replyPartition", b"2")), Target("/team.replies", 2)),
+        ((), ReplyTarget("responses")),
+        ((("other", b"x"),), ReplyTarget("responses")),
+        ((("reply-to", b"responses"),), ReplyTarget("responses")),
+        ((("reply-to", b"refrain.responses"),), ReplyTarget("responses")),
+        ((("kafka_replyTopic", b"team.replies"),), ReplyTarget("/team.replies")),
+        ((("reply-to", b"app-7.answers"),), ReplyTarget("/app-7.answers")),
+        ((("reply-to", b"team.replies"), ("kafka_replyTopic", b"responses")), ReplyTarget("/team.replies")),
+        ((("reply-to", b"nowhere"), ("reply-to", b"responses")), ReplyTarget("responses")),
+        ((("kafka_replyPartition", b"\x00\x00\x00\x05"),), ReplyTarget("responses", 5)),
+        ((("reply-to", b"team.replies"), ("kafka_replyPartition", b"2")), ReplyTarget("/team.replies", 2)),
     ],
 )
-def test_headers_name_the_target(headers: Headers, target: Target) -> None:
+def test_headers_name_the_target(headers: Headers, target: ReplyTarget) -> None:
     assert reply_to().target(headers) == target
 
 
@@ -64,7 +64,7 @@ def test_any_other_target_is_refused(headers: Headers) -> None:
 
 def test_without_a_prefix_refrains_own_topics_stay_closed() -> None:
     with pytest.raises(Refusal):
-        ReplyTo("", ("*",), lambda _: 1, lambda: 0).target((("reply-to", b"journal"),))
+        ReplyTopics("", ("*",), lambda _: 1, lambda: 0).target((("reply-to", b"journal"),))
 
 
 def test_the_cluster_is_asked_once_in_a_while() -> None:
@@ -75,7 +75,7 @@ def test_the_cluster_is_asked_once_in_a_while() -> None:
         asked.append(topic)
         return 3 if len(asked) > 1 else None
 
-    ready = ReplyTo("refrain.", ("a",), count, lambda: clock[0])
+    ready = ReplyTopics("refrain.", ("a",), count, lambda: clock[0])
     headers = (("reply-to", b"a"),)
     for now_ms, calls in ((0, 1), (MISSING_MS - 1, 1), (MISSING_MS, 2), (MISSING_MS + FRESH_MS - 1, 2)):
         clock[0] = now_ms

@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
-from refrain.streams.classify.routing import Embed, Router, RoutingInput, everything_said
+from refrain.streams.classify.routing import Embed, Router, RoutingInput, all_text
 from refrain.streams.metrics import Metrics
-from refrain.streams.models.category_classifier import Categories
-from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
-from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.category_classifier import CategoryClassifier
+from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
+from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.vectors import Ints, quantise
 
 from tests.streams.models.made_categories import artefact, axis
 
 NEVER = CategoryPolicy(cache=Cacheable.NEVER)
-FREE = FreeEmbedder()
+FREE = HashingEmbedder()
 
 
 def router(policy: Policy, version: int = 12) -> Router:
     in_force = PolicyInForce(version=version, who="test", at_ms=0, policy=policy)
-    return Router(in_force, Remembering(FREE, 100, EmbeddingMetrics(Metrics())).vectors, FREE.identity)
+    return Router(in_force, EmbeddingCache(FREE, 100, EmbeddingMetrics(Metrics())).vectors, FREE.identity)
 
 
 def ask(question: str = "What is a list?", **more: Any) -> RoutingInput:
@@ -42,10 +42,10 @@ def rule(category: str, **when: str) -> Rule:
 
 def chosen(policy: Policy, asked: RoutingInput) -> tuple[str, str]:
     ready = router(policy)
-    place = ready.place(asked)
-    if place is None:
-        place = ready.by_meaning(vector(asked.question))
-    return place.category, place.classifier
+    match = ready.match(asked)
+    if match is None:
+        match = ready.match_by_meaning(vector(asked.question))
+    return match.category, match.classifier
 
 
 def vector(text: str) -> Ints:
@@ -81,15 +81,15 @@ def test_rules_take_their_turn(asked: RoutingInput, category: str, classifier: s
 
 
 def test_a_category_that_the_policy_does_not_define_has_no_terms() -> None:
-    place = router(ORDER).place(ask(category="unheard"))
-    assert place is not None
-    assert (place.category, place.terms, place.never) == ("unheard", None, False)
+    match = router(ORDER).match(ask(category="unheard"))
+    assert match is not None
+    assert (match.category, match.terms, match.never) == ("unheard", None, False)
 
 
 def test_a_client_may_name_a_category_that_is_never_kept() -> None:
-    place = router(ORDER).place(ask(category="medical"))
-    assert place is not None
-    assert place.never
+    match = router(ORDER).match(ask(category="medical"))
+    assert match is not None
+    assert match.never
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_a_client_may_name_a_category_that_is_never_kept() -> None:
 )
 def test_never_patterns_look_into_every_message(message: dict[str, Any]) -> None:
     body = {"model": "m", "messages": [message, {"role": "user", "content": "and now?"}]}
-    place = router(ORDER).place(ask("and now?", body=body, tenant="t"))
-    assert place is not None
-    assert place.category == "medical"
+    match = router(ORDER).match(ask("and now?", body=body, tenant="t"))
+    assert match is not None
+    assert match.category == "medical"
 
 
 def test_other_patterns_look_at_the_question_alone() -> None:
@@ -142,8 +142,8 @@ def test_examples_are_embedded_once_in_one_call() -> None:
         return [vector(text) for text in texts]
 
     ready = Router(PolicyInForce(version=1, who="w", at_ms=0, policy=BY_EXAMPLE), embed, "e")
-    ready.by_meaning(vector("a"))
-    ready.by_meaning(vector("b"))
+    ready.match_by_meaning(vector("a"))
+    ready.match_by_meaning(vector("b"))
     assert [len(call) for call in calls] == [3]
 
 
@@ -152,35 +152,35 @@ def test_of_two_equal_examples_the_one_that_is_never_kept_wins() -> None:
         a=CategoryPolicy(examples=("the same words",)),
         z=CategoryPolicy(cache=Cacheable.NEVER, examples=("the same words",)),
     )
-    assert router(same).by_meaning(vector("the same words")).category == "z"
+    assert router(same).match_by_meaning(vector("the same words")).category == "z"
 
 
 def test_without_a_vector_a_question_that_might_be_never_is_passed_on() -> None:
-    assert router(BY_EXAMPLE).by_meaning(None).terms is None
+    assert router(BY_EXAMPLE).match_by_meaning(None).terms is None
     harmless = policy(billing=CategoryPolicy(examples=("pay",)))
-    assert router(harmless).by_meaning(None).terms is not None
+    assert router(harmless).match_by_meaning(None).terms is not None
 
 
 def test_an_example_without_a_vector_is_left_out() -> None:
     in_force = PolicyInForce(version=1, who="w", at_ms=0, policy=BY_EXAMPLE)
     ready = Router(in_force, lambda texts: [None for _ in texts], "e")
-    place = ready.place(ask())
-    assert place is not None
-    assert place.category == "uncategorised"
+    match = ready.match(ask())
+    assert match is not None
+    assert match.category == "uncategorised"
 
 
 def test_a_policy_without_uncategorised_passes_on_what_nothing_claims() -> None:
-    place = router(Policy(categories={"code": CategoryPolicy()})).place(ask())
-    assert place is not None
-    assert (place.category, place.terms) == ("uncategorised", None)
+    match = router(Policy(categories={"code": CategoryPolicy()})).match(ask())
+    assert match is not None
+    assert (match.category, match.terms) == ("uncategorised", None)
 
 
 @pytest.mark.parametrize("body", [{}, {"messages": "a"}, {"messages": [1, {"content": 5}, {"tool_calls": [2, {}]}]}])
 def test_a_body_that_says_nothing_is_read_without_complaint(body: dict[str, Any]) -> None:
-    assert everything_said(body) == ""
+    assert all_text(body) == ""
 
 
-TRAINED = Categories(artefact())
+TRAINED = CategoryClassifier(artefact())
 """Knows chat, code and medical, along the first three axes."""
 OF_THREE = policy(chat=CategoryPolicy(), medical=NEVER)
 
@@ -202,23 +202,23 @@ def by_training(policy: Policy, embed: Embed | None = None) -> Router:
     ids=["sure", "less sure", "of two", "never", "never, and unsure"],
 )
 def test_the_trained_classifier_decides_in_place_of_the_examples(vector: Ints, category: str) -> None:
-    place = by_training(OF_THREE).by_meaning(vector)
-    assert (place.category, place.classifier) == (category, f"trained:{TRAINED.version}@v12")
-    assert place.never == (category == "medical")
+    match = by_training(OF_THREE).match_by_meaning(vector)
+    assert (match.category, match.classifier) == (category, f"trained:{TRAINED.version}@v12")
+    assert match.never == (category == "medical")
 
 
 def test_a_trained_category_that_the_policy_does_not_define_is_uncategorised() -> None:
-    place = by_training(policy()).by_meaning(axis(1))
-    assert place.category == "uncategorised"
-    assert place.terms is not None
-    assert by_training(Policy(categories={"code": CategoryPolicy()})).by_meaning(axis(1)).terms is None
+    match = by_training(policy()).match_by_meaning(axis(1))
+    assert match.category == "uncategorised"
+    assert match.terms is not None
+    assert by_training(Policy(categories={"code": CategoryPolicy()})).match_by_meaning(axis(1)).terms is None
 
 
 def test_rules_and_the_clients_word_come_before_training() -> None:
     rules = policy(rule("medical", pattern="diagnosis"), rule("chat", tag="t"), chat=CategoryPolicy(), medical=NEVER)
     ready = by_training(rules)
-    places = [ready.place(each) for each in (ask("my diagnosis"), ask(category="code"), ask(tags=("t",)), ask())]
-    assert [None if place is None else place.category for place in places] == ["medical", "code", "chat", None]
+    matches = [ready.match(each) for each in (ask("my diagnosis"), ask(category="code"), ask(tags=("t",)), ask())]
+    assert [None if match is None else match.category for match in matches] == ["medical", "code", "chat", None]
 
 
 def test_what_an_example_says_may_never_be_kept_stays_so_beside_training() -> None:
@@ -228,13 +228,13 @@ def test_what_an_example_says_may_never_be_kept_stays_so_beside_training() -> No
     )
     known = {"hello": axis(0, 1), "my pills": axis(1, 0.1)}
     ready = by_training(examples, lambda texts: [known[text] for text in texts])
-    assert ready.by_meaning(axis(1)).category == "medical"
-    assert ready.by_meaning(axis(0, 1)).category == "code"
+    assert ready.match_by_meaning(axis(1)).category == "medical"
+    assert ready.match_by_meaning(axis(0, 1)).category == "code"
 
 
 def test_where_training_might_have_said_never_a_question_without_a_vector_is_passed_on() -> None:
-    assert by_training(OF_THREE).by_meaning(None).terms is None
-    assert by_training(policy(chat=CategoryPolicy())).by_meaning(None).terms is not None
+    assert by_training(OF_THREE).match_by_meaning(None).terms is None
+    assert by_training(policy(chat=CategoryPolicy())).match_by_meaning(None).terms is not None
 
 
 def test_where_training_might_say_never_a_question_that_nobody_places_may_be_never() -> None:

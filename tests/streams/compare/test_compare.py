@@ -11,13 +11,13 @@ import pytest
 from refrain.schemas.base import Sealed
 from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON
 from refrain.schemas.observations import Comparison, NotCompared, Observation
-from refrain.streams.compare.worker import BATCH_MAX, PARTS_MAX, Compare, CompareMetrics, check_model, run_compare
+from refrain.streams.compare.worker import BATCH_MAX, PARTS_MAX, CompareMetrics, CompareStep, check_model, run_compare
 from refrain.streams.errors import WrongSetup
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.embedder import Embedder
-from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.settings import Embedding, Settings
 from refrain.streams.vectors import Floats, quantise, similarity
@@ -28,7 +28,7 @@ REWORDED = "Open settings, then choose security, and reset the password."
 OTHER = "The cathedral of Cologne was finished in 1880."
 
 
-class Counting(FreeEmbedder):
+class Counting(HashingEmbedder):
     """The free embedder with a window of so many characters; remembers its calls."""
 
     def __init__(self, window: int = 1_000) -> None:
@@ -82,8 +82,8 @@ def embedder() -> Counting:
 
 
 @pytest.fixture
-def compare(embedder: Counting, metrics: Metrics) -> Compare:
-    return Compare(lambda: embedder, 100, CompareMetrics(metrics))
+def compare(embedder: Counting, metrics: Metrics) -> CompareStep:
+    return CompareStep(lambda: embedder, 100, CompareMetrics(metrics))
 
 
 def never() -> Embedder:
@@ -99,9 +99,9 @@ def only(out: Sequence[Outgoing]) -> Comparison:
     return one
 
 
-def test_two_answers_are_compared_by_the_embedder(compare: Compare) -> None:
+def test_two_answers_are_compared_by_the_embedder(compare: CompareStep) -> None:
     (out,) = compare.process([record(observed(RESET, REWORDED))])
-    first, second = (quantise(row) for row in FreeEmbedder().embed([RESET, REWORDED]))
+    first, second = (quantise(row) for row in HashingEmbedder().embed([RESET, REWORDED]))
     assert (out.topic, out.key) == ("comparisons", b"1-2-tag")
     assert only([out]) == Comparison(
         decision_id="1-2-tag",
@@ -119,13 +119,13 @@ def test_two_answers_are_compared_by_the_embedder(compare: Compare) -> None:
     assert apart < 0.3 < 0.7 < similarity(first, second)
 
 
-def test_a_comparison_carries_no_text(compare: Compare) -> None:
+def test_a_comparison_carries_no_text(compare: CompareStep) -> None:
     (out,) = compare.process([record(observed(SECRET, "the patient is well"))])
     assert "patient" not in str(out)
 
 
 def test_equal_answers_need_no_embedder(metrics: Metrics) -> None:
-    compare = Compare(never, 100, CompareMetrics(metrics))
+    compare = CompareStep(never, 100, CompareMetrics(metrics))
     by_bytes, by_text = comparisons(
         compare.process([record(observed(None, None, equal=True)), record(observed(SECRET, SECRET))])
     )
@@ -149,7 +149,7 @@ def test_equal_answers_need_no_embedder(metrics: Metrics) -> None:
 def test_without_two_texts_it_says_why_there_is_no_similarity(
     metrics: Metrics, cached: str | None, answered: str | None, why: NotCompared
 ) -> None:
-    one = only(Compare(never, 100, CompareMetrics(metrics)).process([record(observed(cached, answered))]))
+    one = only(CompareStep(never, 100, CompareMetrics(metrics)).process([record(observed(cached, answered))]))
     assert (one.similarity, one.not_compared, one.embedder) == (None, why, None)
 
 
@@ -159,14 +159,14 @@ def test_without_two_texts_it_says_why_there_is_no_similarity(
     [("this has no vector", NotCompared.NO_VECTOR), ("word " * 200 * (PARTS_MAX + 1), NotCompared.TOO_LONG)],
 )
 def test_what_cannot_be_embedded_leaves_no_similarity(
-    compare: Compare, text: str, why: NotCompared, swapped: bool
+    compare: CompareStep, text: str, why: NotCompared, swapped: bool
 ) -> None:
     pair = (RESET, text) if swapped else (text, RESET)
     one = only(compare.process([record(observed(*pair))]))
     assert (one.similarity, one.not_compared, one.embedder) == (None, why, None)
 
 
-def test_an_answer_beyond_the_window_is_compared_as_a_whole(compare: Compare, embedder: Counting) -> None:
+def test_an_answer_beyond_the_window_is_compared_as_a_whole(compare: CompareStep, embedder: Counting) -> None:
     beginning = f"{RESET} " * 30
     one, other = comparisons(
         compare.process(
@@ -181,7 +181,7 @@ def test_an_answer_beyond_the_window_is_compared_as_a_whole(compare: Compare, em
 
 
 def test_all_texts_of_a_batch_are_embedded_in_one_call_and_known_ones_not_again(
-    compare: Compare, embedder: Counting
+    compare: CompareStep, embedder: Counting
 ) -> None:
     compare.process([record(observed(RESET, REWORDED)), record(observed(RESET, OTHER), 1)])
     assert embedder.calls == [[RESET, REWORDED, OTHER]]
@@ -192,7 +192,7 @@ def test_all_texts_of_a_batch_are_embedded_in_one_call_and_known_ones_not_again(
 def test_a_repeated_batch_gives_the_same_records(metrics: Metrics) -> None:
     batch = [record(observed(RESET, text), offset) for offset, text in enumerate((REWORDED, OTHER, SECRET, RESET))]
     own = CompareMetrics(metrics)
-    first, second = (Compare(lambda: Counting(20), 100, own).process(batch) for _ in range(2))
+    first, second = (CompareStep(lambda: Counting(20), 100, own).process(batch) for _ in range(2))
     assert first == second
 
 
@@ -210,7 +210,7 @@ BAD = json.dumps({"v": 1, "decision_id": "d", "equal": SECRET}).encode()
     ],
 )
 def test_what_cannot_be_read_is_told_without_its_text(
-    compare: Compare, metrics: Metrics, value: bytes | Observation | None, reason: str
+    compare: CompareStep, metrics: Metrics, value: bytes | Observation | None, reason: str
 ) -> None:
     letter, good = compare.process([record(value, 7), record(observed(RESET, OTHER), 8)])
     headers = dict(letter.headers)
@@ -226,7 +226,7 @@ def ended(cluster: MemoryCluster, count: int) -> Callable[[], bool]:
     return lambda: len(cluster.records("comparisons")) >= count
 
 
-def test_a_worker_compares_and_keeps_its_position(metrics: Metrics) -> None:
+def test_a_worker_compares_and_commits_its_offset(metrics: Metrics) -> None:
     cluster = MemoryCluster(lambda: 5)
     ids = [f"{number}-0-t" for number in range(2 * BATCH_MAX)]
     cluster.append([Outgoing("observations", id_.encode(), observed(RESET, id_, id_=id_).encode()) for id_ in ids])
@@ -254,7 +254,7 @@ def test_the_model_is_loaded_by_the_first_answers_that_need_it(metrics: Metrics,
 
     def load(settings: Embedding, cache_dir: Path) -> Embedder:
         loaded.append(cache_dir)
-        return FreeEmbedder()
+        return HashingEmbedder()
 
     settings = Settings(state_dir=tmp_path, embedding=Embedding(backend="free"))
     cluster = MemoryCluster(lambda: 5)

@@ -58,7 +58,7 @@ def put(cluster: MemoryCluster, *names: str) -> None:
 
 def searched(search: DecisionSearch, steps_max: int = 100) -> int:
     """How many steps the search took."""
-    return next(step for step in range(1, steps_max) if search.further())
+    return next(step for step in range(1, steps_max) if search.search_chunk())
 
 
 @pytest.mark.parametrize("after", range(0, 40, 3))
@@ -87,32 +87,32 @@ def test_what_is_older_than_is_looked_at_is_not_found(cluster: MemoryCluster) ->
 def test_what_is_recorded_within_a_moment_is_found(cluster: MemoryCluster) -> None:
     clock = Clock()
     search = DecisionSearch(cluster, "d", clock, SMALL)
-    assert not search.further()
+    assert not search.search_chunk()
     put(cluster, "x")
-    assert not search.further()
+    assert not search.search_chunk()
     clock.ms = SETTLE_MS
     put(cluster, "d")
-    assert search.further()
+    assert search.search_chunk()
     assert search.found == DECISION
-    assert search.further()
+    assert search.search_chunk()
 
 
 def test_what_is_not_recorded_within_a_moment_is_given_up(cluster: MemoryCluster) -> None:
     clock = Clock()
     search = DecisionSearch(cluster, "d", clock, SMALL)
-    assert not search.further()
+    assert not search.search_chunk()
     clock.ms = SETTLE_MS
-    assert search.further()
+    assert search.search_chunk()
     assert search.found is None
     put(cluster, "d")
-    assert search.further()
+    assert search.search_chunk()
     assert search.found is None
 
 
 def test_a_decision_that_cannot_be_read_is_none(cluster: MemoryCluster) -> None:
     cluster.append([Outgoing("decisions", b"d", b"junk")])
     search = DecisionSearch(cluster, "d", Clock(), SMALL)
-    assert search.further()
+    assert search.search_chunk()
     assert search.found is None
 
 

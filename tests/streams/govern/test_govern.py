@@ -54,14 +54,14 @@ def govern(cluster: MemoryCluster, until: Callable[[], bool]) -> Metrics:
     return metrics
 
 
-def position(cluster: MemoryCluster) -> int:
-    kept = cluster.group("control", "govern").positions
+def committed_offset(cluster: MemoryCluster) -> int:
+    kept = cluster.group("control", "govern").offsets
     return kept[0].next_offset if kept else 0
 
 
 def run_through(cluster: MemoryCluster) -> Metrics:
     end = len(cluster.records("control"))
-    return govern(cluster, lambda: position(cluster) == end)
+    return govern(cluster, lambda: committed_offset(cluster) == end)
 
 
 def reasons(cluster: MemoryCluster) -> list[str]:
@@ -189,7 +189,7 @@ def test_a_judgement_of_a_decision_that_is_recorded_a_little_later_is_carried_ou
     def until() -> bool:
         if next(rounds) == 3:
             record_decision(cluster)
-        return position(cluster) == 2
+        return committed_offset(cluster) == 2
 
     govern(cluster, until)
     assert len([r for r in cluster.records("journal") if isinstance(decode_event(r.value or b""), HitJudged)]) == 32
@@ -220,7 +220,7 @@ def test_a_judgement_that_cannot_be_looked_up_is_not_lost() -> None:
     cluster.decisions_are_away = True
     with pytest.raises(ClusterFailed):
         govern(cluster, lambda: False)
-    assert position(cluster) == 0
+    assert committed_offset(cluster) == 0
     cluster.decisions_are_away = False
     run_through(cluster)
     assert len(cluster.records("journal")) == 32
@@ -233,7 +233,7 @@ def test_a_command_that_a_shard_does_not_get_reaches_none() -> None:
     with pytest.raises(SendFailed):
         govern(cluster, lambda: False)
     assert cluster.records("journal") == cluster.records("policies") == cluster.records("dead-letters") == []
-    assert position(cluster) == 0
+    assert committed_offset(cluster) == 0
     cluster.journal_has_lost_a_shard = False
     run_through(cluster)
     assert len(cluster.records("journal")) == 32
@@ -241,7 +241,7 @@ def test_a_command_that_a_shard_does_not_get_reaches_none() -> None:
 
 def test_a_second_worker_takes_the_name_and_goes_on(cluster: MemoryCluster) -> None:
     give(cluster, SET, LOAD)
-    govern(cluster, lambda: position(cluster) >= 1)
+    govern(cluster, lambda: committed_offset(cluster) >= 1)
     run_through(cluster)
     assert [r.offset for r in cluster.records("journal") if r.partition == 0] == [0, 1]
 

@@ -196,7 +196,7 @@ class ClusterContract:
         assert consumer.lag()[0] == 15
         consumer.close()
 
-    def test_a_transaction_moves_the_position_with_its_records(self, cluster: ClusterUnderTest, topic: str) -> None:
+    def test_a_transaction_commits_the_offset_with_its_records(self, cluster: ClusterUnderTest, topic: str) -> None:
         cluster.create("out-" + topic, 1)
         cluster.cluster.producer().send(records_of(topic, 3))
         consumer = cluster.cluster.consumer(topic, GROUP)
@@ -210,7 +210,7 @@ class ClusterContract:
         assert consumer.committed([0]) == {0: OffsetAndMetadata(3, "note")}
         consumer.close()
 
-    def test_a_failed_transaction_leaves_neither_records_nor_positions(
+    def test_a_failed_transaction_leaves_neither_records_nor_offsets(
         self, cluster: ClusterUnderTest, topic: str
     ) -> None:
         cluster.cluster.producer().send(records_of(topic, 3))

@@ -98,10 +98,10 @@ class RecordingTransactionalProducer:
         self._cluster, self._inner = cluster, inner
 
     def transact(
-        self, records: Sequence[Outgoing], member: GroupMetadata | None, positions: Mapping[int, OffsetAndMetadata]
+        self, records: Sequence[Outgoing], member: GroupMetadata | None, offsets: Mapping[int, OffsetAndMetadata]
     ) -> EndOffsets:
         self._cluster.note_written(records)
-        return self._inner.transact(records, member, positions)
+        return self._inner.transact(records, member, offsets)
 
     def close(self) -> None:
         self._inner.close()

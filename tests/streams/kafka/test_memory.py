@@ -56,7 +56,7 @@ def test_a_second_member_of_a_group_takes_over_and_fences_the_first() -> None:
     assert second.poll(1, 0) == []
 
 
-def test_reading_on_without_a_position_is_an_error() -> None:
+def test_reading_on_without_a_committed_offset_is_an_error() -> None:
     cluster = MemoryCluster(lambda: 0, {"things": 1})
     cluster.producer().send(records_of("things", 1))
     consumer = cluster.consumer("things", "group", from_start=False)

@@ -26,7 +26,7 @@ from refrain.streams.kafka.interface import (
     TransactionalProducer,
 )
 from refrain.streams.kafka.memory import MemoryCluster
-from refrain.streams.lookup.restore import Restoring, restore
+from refrain.streams.lookup.restore import PendingRestore, restore
 from refrain.streams.lookup.worker import LookupWorker
 from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Settings
@@ -80,12 +80,12 @@ class CrashingCommits:
         self._inner, self._after, self._committed = inner, after, committed
 
     def transact(
-        self, records: Sequence[Outgoing], member: GroupMetadata | None, positions: Mapping[int, OffsetAndMetadata]
+        self, records: Sequence[Outgoing], member: GroupMetadata | None, offsets: Mapping[int, OffsetAndMetadata]
     ) -> EndOffsets:
         self._after -= 1
         if self._after < 0 and not self._committed:
             raise Crash
-        ends = self._inner.transact(records, member, positions)
+        ends = self._inner.transact(records, member, offsets)
         if self._after < 0:
             raise Crash
         return ends
@@ -437,7 +437,7 @@ def test_a_partition_that_comes_and_goes_finds_its_store_closed() -> None:
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_restore_that_nobody_wants_closes_its_store(moment: str) -> None:
-    restoring, store = Restoring(), Locked()
+    restoring, store = PendingRestore(), Locked()
     store.is_open = True
     steps: list[Callable[[], object]] = [restoring.abandon, lambda: restoring.finish(store)]
     for step in steps if moment == "before" else reversed(steps):
@@ -468,8 +468,8 @@ def test_a_store_older_than_the_deletions_that_are_kept_is_restored_from_the_sta
     stage.journal(journal)
     stage.run(stage.worker())
     store = stage.stores[0]
-    reach = store.reach()
-    store.write({b"entries/00000000000000000009": b"junk that a deletion missed"}, reach)
+    checkpoint = store.checkpoint()
+    store.write({b"entries/00000000000000000009": b"junk that a deletion missed"}, checkpoint)
     stage.clock.now_ms += stage.cluster.tombstones_ms("documents")
     restore(stage.cluster, 0, JOURNAL_ID, store, stage.clock, lambda: False)
     assert dict(store.scan()) == stage.documents(0)
@@ -481,7 +481,7 @@ def test_a_store_whose_records_cannot_be_read_is_restored_from_the_start() -> No
     stage.run(stage.worker())
     store = stage.stores[0]
     (key, _), *_ = store.scan(b"entries/")
-    store.write({key: b"{junk"}, store.reach())
+    store.write({key: b"{junk"}, store.checkpoint())
     shard = restore(stage.cluster, 0, JOURNAL_ID, store, stage.clock, lambda: False)
     assert len(shard.entries) == 4
     assert dict(store.scan()) == stage.documents(0)

@@ -6,7 +6,7 @@ import pytest
 from refrain.schemas.control import decode_command
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import Refusal, RefusalCode
-from refrain.streams.messaging.decoding import Envelope, address_of, read
+from refrain.streams.messaging.decoding import Envelope, envelope_of, read
 
 GOOD = b'{"v":1,"forward_id":"f","model":"m","body":{"x":1},"deadline_at_ms":5,"route":"r"}'
 
@@ -63,7 +63,7 @@ def test_a_value_over_the_limit_is_not_even_decoded() -> None:
 
 
 def test_the_address_is_found_when_the_rest_is_wrong() -> None:
-    assert address_of(b'{"v":2,"forward_id":"f","route":"r","body":7}') == Envelope(forward_id="f", route="r")
-    assert address_of(b'{"forward_id":""}') is None
-    assert address_of(b"garbage") is None
-    assert address_of(None) is None
+    assert envelope_of(b'{"v":2,"forward_id":"f","route":"r","body":7}') == Envelope(forward_id="f", route="r")
+    assert envelope_of(b'{"forward_id":""}') is None
+    assert envelope_of(b"garbage") is None
+    assert envelope_of(None) is None

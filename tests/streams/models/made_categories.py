@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from refrain.streams.models.category_artifact import Artefact, plane, seal
+from refrain.streams.models.category_artifact import Artefact, linear_map, seal
 from refrain.streams.vectors import Ints, encode, quantise
 
 DIM = 8
@@ -37,7 +37,7 @@ def content(**changes: Any) -> dict[str, Any]:
         "embedder": EMBEDDER,
         "dim": DIM,
         "categories": NAMES,
-        "labels": plane(eye * 5, np.zeros(len(NAMES))),
+        "labels": linear_map(eye * 5, np.zeros(len(NAMES))),
         "category_of": (0, 1, 2),
         "landmarks": encode(np.array([quantise(row) for row in eye])),
         "outside": None,

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from refrain.streams.errors import WrongSetup
-from refrain.streams.models.category_artifact import Artefact, plane, read, read_file, rows_of, write
+from refrain.streams.models.category_artifact import (
+    Artefact,
+    decode_artefact,
+    encode_artefact,
+    linear_map,
+    read_artefact,
+    rows_of,
+)
 
 from tests.streams.models.made_categories import DIM, NAMES, artefact
 
@@ -21,7 +28,7 @@ NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)
 
 def changed(**fields: Any) -> bytes:
     """The file with fields changed, its version as it was."""
-    return json.dumps({**json.loads(write(artefact())), **fields}).encode()
+    return json.dumps({**json.loads(encode_artefact(artefact())), **fields}).encode()
 
 
 @given(floor=NUMBERS, bias=NUMBERS, keep=st.floats(0.5, 0.999))
@@ -29,8 +36,8 @@ def test_what_is_written_reads_back_as_the_same(floor: float, bias: float, keep:
     blend = {"energy": 1 / 3, "nearest": 0.1, "outside": 1e-17, "bias": bias}
     made = {**artefact().made.model_dump(), "keep": keep}
     one = artefact(floor=floor, blend=blend, made=made)
-    assert read(write(one), "here") == one
-    assert write(one) == write(artefact(floor=floor, blend=blend, made=made))
+    assert decode_artefact(encode_artefact(one), "here") == one
+    assert encode_artefact(one) == encode_artefact(artefact(floor=floor, blend=blend, made=made))
 
 
 def test_the_version_changes_with_the_content() -> None:
@@ -42,7 +49,7 @@ def test_the_version_changes_with_the_content() -> None:
 def test_weights_are_kept_to_a_part_in_thirty_thousand() -> None:
     weights = np.random.default_rng(3).normal(size=(4, DIM))
     weights[3] = 0
-    kept = plane(weights, np.zeros(4))
+    kept = linear_map(weights, np.zeros(4))
     again = rows_of(kept.rows, DIM) * np.array(kept.scales)[:, None]
     assert np.abs(again - weights).max() <= np.abs(weights).max() / 32_767
 
@@ -70,15 +77,15 @@ def test_weights_are_kept_to_a_part_in_thirty_thousand() -> None:
 )
 def test_a_file_that_is_not_whole_is_refused_with_what_to_do(data: bytes, said: str) -> None:
     with pytest.raises(WrongSetup, match=f"^somewhere is .*{said}.*refrain categories train"):
-        read(data, "somewhere")
+        decode_artefact(data, "somewhere")
 
 
-@given(st.integers(0, len(write(artefact())) - 1), st.integers(1, 255))
+@given(st.integers(0, len(encode_artefact(artefact())) - 1), st.integers(1, 255))
 def test_no_changed_byte_goes_unnoticed(at: int, by: int) -> None:
-    data = bytearray(write(artefact()))
+    data = bytearray(encode_artefact(artefact()))
     data[at] = (data[at] + by) % 256
     try:
-        again = read(bytes(data), "here")
+        again = decode_artefact(bytes(data), "here")
     except WrongSetup:
         return
     assert again == artefact()
@@ -86,7 +93,7 @@ def test_no_changed_byte_goes_unnoticed(at: int, by: int) -> None:
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(WrongSetup, match=r"gone\.json cannot be read"):
-        read_file(tmp_path / "gone.json")
+        read_artefact(tmp_path / "gone.json")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +103,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         {"categories": ("a", "a", "b")},
         {"category_of": (0, 1, 1)},
         {"category_of": (0, 1, 3)},
-        {"outside": plane(np.ones((2, DIM)), np.zeros(2))},
+        {"outside": linear_map(np.ones((2, DIM)), np.zeros(2))},
         {"dim": DIM + 1},
         {"floor": float("inf")},
     ],

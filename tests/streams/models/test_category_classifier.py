@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from refrain.streams.errors import WrongSetup
-from refrain.streams.models.category_artifact import write
-from refrain.streams.models.category_classifier import Categories, load_categories
+from refrain.streams.models.category_artifact import encode_artefact
+from refrain.streams.models.category_classifier import CategoryClassifier, load_category_classifier
 from refrain.streams.vectors import SCALE
 
 from tests.streams.models.made_categories import DIM, EMBEDDER, NAMES, artefact, axis
 
-READY = Categories(artefact())
+READY = CategoryClassifier(artefact())
 
 
 @pytest.mark.parametrize(
@@ -32,55 +32,55 @@ READY = Categories(artefact())
 def test_a_question_far_from_every_example_has_no_category(
     weights: tuple[float, ...], category: str | None, likeliest: str
 ) -> None:
-    found = READY.find(axis(*weights))
+    found = READY.classify(axis(*weights))
     assert (found.category, found.likeliest) == (category, likeliest)
 
 
 def test_labels_of_one_category_add_up() -> None:
     two_of_three = artefact(categories=("a", "b"), category_of=(0, 0, 1), made=_made("a", "b"))
     # The third label is likeliest by itself; the first two together are likelier.
-    assert Categories(two_of_three).find(axis(0.95, 0.95, 1.0)).likeliest == "a"
+    assert CategoryClassifier(two_of_three).classify(axis(0.95, 0.95, 1.0)).likeliest == "a"
 
 
 def test_the_signals_are_what_they_are_said_to_be() -> None:
-    signals = READY.find(axis(1)).signals
+    signals = READY.classify(axis(1)).signals
     assert signals.energy == pytest.approx(math.log(math.exp(5) + 2), abs=1e-4)
     assert signals.nearest == pytest.approx(1.0)
     assert signals.outside == 0.0
 
 
 def test_the_line_to_what_is_outside_counts() -> None:
-    from refrain.streams.models.category_artifact import plane
+    from refrain.streams.models.category_artifact import linear_map
 
-    line = plane(-np.eye(DIM)[:1], np.array([0.25]))
+    line = linear_map(-np.eye(DIM)[:1], np.array([0.25]))
     blend = {"energy": 0.0, "nearest": 0.0, "outside": 2.0, "bias": 1.0}
-    found = Categories(artefact(outside=line, blend=blend, floor=0.0)).find(axis(1))
+    found = CategoryClassifier(artefact(outside=line, blend=blend, floor=0.0)).classify(axis(1))
     assert found.signals.outside == pytest.approx(-0.75)
     assert found.score == pytest.approx(-0.5)
     assert found.category is None
 
 
 def test_a_score_at_the_floor_is_in_scope() -> None:
-    found = READY.find(axis(0.5, 1))
-    assert Categories(artefact(floor=found.score)).find(axis(0.5, 1)).category == "code"
-    assert Categories(artefact(floor=found.score + 1e-6)).find(axis(0.5, 1)).category is None
+    found = READY.classify(axis(0.5, 1))
+    assert CategoryClassifier(artefact(floor=found.score)).classify(axis(0.5, 1)).category == "code"
+    assert CategoryClassifier(artefact(floor=found.score + 1e-6)).classify(axis(0.5, 1)).category is None
 
 
 @given(st.lists(st.integers(-SCALE, SCALE), min_size=DIM, max_size=DIM).filter(any))
 def test_any_vector_gets_one_of_the_categories_or_none(numbers: list[int]) -> None:
     vector = np.array(numbers, dtype=np.int16)
-    found = READY.find(vector)
+    found = READY.classify(vector)
     assert found.likeliest in NAMES
     assert found.category in (None, found.likeliest)
-    assert found == Categories(artefact()).find(vector)
+    assert found == CategoryClassifier(artefact()).classify(vector)
 
 
 def test_an_artefact_of_another_embedder_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "categories.json"
-    path.write_bytes(write(artefact()))
-    assert load_categories(path, EMBEDDER).version == artefact().version
+    path.write_bytes(encode_artefact(artefact()))
+    assert load_category_classifier(path, EMBEDDER).version == artefact().version
     with pytest.raises(WrongSetup, match=r"vectors of made-1, the embedder here is other-2: train it again") as error:
-        load_categories(path, "other-2")
+        load_category_classifier(path, "other-2")
     assert str(path) in str(error.value)
 
 

@@ -6,12 +6,12 @@ import hashlib
 
 import numpy as np
 import pytest
-from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.vectors import encode, quantise, similarity
 
 
 def alike(first: str, second: str) -> float:
-    rows = FreeEmbedder().embed([first, second])
+    rows = HashingEmbedder().embed([first, second])
     return similarity(quantise(rows[0]), quantise(rows[1]))
 
 
@@ -41,7 +41,7 @@ def test_other_questions_are_far(first: str, second: str) -> None:
 
 
 def test_a_text_has_one_vector_on_every_machine_and_in_every_batch() -> None:
-    embedder = FreeEmbedder()
+    embedder = HashingEmbedder()
     text = "How do I reset my password?"
     alone = embedder.embed([text])[0]
     assert np.array_equal(embedder.embed(["other", text, "more"])[1], alone)
@@ -50,8 +50,8 @@ def test_a_text_has_one_vector_on_every_machine_and_in_every_batch() -> None:
 
 @pytest.mark.parametrize("text", ["", "?!", "the", "日本語", "x" * 100_000])
 def test_every_text_has_a_vector(text: str) -> None:
-    rows = FreeEmbedder().embed([text])
-    assert rows.shape == (1, FreeEmbedder.dim)
+    rows = HashingEmbedder().embed([text])
+    assert rows.shape == (1, HashingEmbedder.dim)
     assert rows.dtype == np.float32
     quantise(rows[0])
-    assert FreeEmbedder().fits(text)
+    assert HashingEmbedder().fits(text)

@@ -12,7 +12,7 @@ from refrain.streams.errors import WrongSetup
 from refrain.streams.models.embedder import Embedder
 from refrain.streams.models.files import packaged
 from refrain.streams.models.loading import load_embedder
-from refrain.streams.models.transformer_embedder import KNOWN_SHA256, PACKAGES, ModelEmbedder
+from refrain.streams.models.transformer_embedder import KNOWN_SHA256, PACKAGES, TransformerEmbedder
 from refrain.streams.settings import Embedding
 
 KNOWN = next(iter(KNOWN_SHA256.values()))
@@ -135,5 +135,5 @@ class Moody:
 
 
 def test_a_text_that_the_model_fails_on_costs_no_other_its_vector() -> None:
-    rows = ModelEmbedder(Moody(), "moody").embed(["a", "bad", "c"])
+    rows = TransformerEmbedder(Moody(), "moody").embed(["a", "bad", "c"])
     assert np.isnan(rows).any(axis=1).tolist() == [False, True, False]

@@ -12,7 +12,7 @@ import pytest
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.cross_encoder import CrossEncoderVerifier, probabilities
 from refrain.streams.models.loading import load_verifier
-from refrain.streams.models.verifier import Pair, RememberingVerifier, Verifier, WordsVerifier
+from refrain.streams.models.verifier import CachingVerifier, Pair, SharedWordsVerifier, Verifier
 from refrain.streams.settings import Verify
 
 RESET: Pair = ("how do i reset my password", "reset my password how")
@@ -81,7 +81,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Verifier:
 def test_without_a_model_there_is_no_verifier(tmp_path: Path) -> None:
     assert load_verifier(Verify(), tmp_path) is None
     assert load_verifier(Verify(backend="torch"), tmp_path) is None
-    assert isinstance(load_verifier(Verify(backend="words", model="not looked at"), tmp_path), WordsVerifier)
+    assert isinstance(load_verifier(Verify(backend="words", model="not looked at"), tmp_path), SharedWordsVerifier)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -98,12 +98,12 @@ def test_without_a_model_there_is_no_verifier(tmp_path: Path) -> None:
     ],
 )
 def test_words_are_scored_by_what_both_have(one: str, other: str, score: float | None) -> None:
-    assert WordsVerifier().scores([(one, other), (other, one)]) == [score, score]
+    assert SharedWordsVerifier().scores([(one, other), (other, one)]) == [score, score]
 
 
 def test_a_pair_is_scored_once_whichever_way_round() -> None:
     scripted = Scripted(0.25, 0.75)
-    remembering = RememberingVerifier(scripted, 10)
+    remembering = CachingVerifier(scripted, 10)
     assert remembering.scores([("a", "b"), ("b", "a"), ("c", "d"), ("a", "b")]) == [0.25, 0.25, 0.75, 0.25]
     assert remembering.scores([("d", "c"), ("b", "a")]) == [0.75, 0.25]
     assert scripted.calls == [[("a", "b"), ("c", "d")]]
@@ -112,22 +112,22 @@ def test_a_pair_is_scored_once_whichever_way_round() -> None:
 
 def test_the_pair_that_was_asked_for_longest_ago_goes_first() -> None:
     scripted = Scripted(0.5)
-    remembering = RememberingVerifier(scripted, 2)
+    remembering = CachingVerifier(scripted, 2)
     for text in ("b", "c", "b", "d", "b", "c"):
         remembering.scores([("a", text)])
     assert [call[0][1] for call in scripted.calls] == ["b", "c", "d", "c"]
-    assert RememberingVerifier(scripted, 0).scores([("a", "b")]) == [0.5]
+    assert CachingVerifier(scripted, 0).scores([("a", "b")]) == [0.5]
 
 
 def test_scores_are_the_same_to_six_places_and_what_is_no_probability_is_none() -> None:
     told = (0.12345678, math.nan, math.inf, -0.1, 1.1, None, 1.0)
     pairs = [("a", str(number)) for number in range(len(told))]
-    assert RememberingVerifier(Scripted(*told), 10).scores(pairs) == [0.123457, None, None, None, None, None, 1.0]
+    assert CachingVerifier(Scripted(*told), 10).scores(pairs) == [0.123457, None, None, None, None, None, 1.0]
 
 
 def test_what_could_not_be_told_is_tried_again() -> None:
     scripted = Scripted(None)
-    remembering = RememberingVerifier(scripted, 10)
+    remembering = CachingVerifier(scripted, 10)
     assert remembering.scores([("a", "b")]) == remembering.scores([("a", "b")]) == [None]
     assert len(scripted.calls) == 2
 
@@ -135,7 +135,7 @@ def test_what_could_not_be_told_is_tried_again() -> None:
 @pytest.mark.parametrize("blank", ["", " \n", "\u3000"])
 def test_blank_texts_are_not_shown_to_a_verifier(blank: str) -> None:
     scripted = Scripted(1.0)
-    assert RememberingVerifier(scripted, 10).scores([(blank, "a"), ("a", blank), (blank, blank)]) == [None] * 3
+    assert CachingVerifier(scripted, 10).scores([(blank, "a"), ("a", blank), (blank, blank)]) == [None] * 3
     assert scripted.calls == []
 
 
@@ -162,8 +162,8 @@ def test_a_cross_encoder_gives_the_lower_of_both_orders(encoder: Verifier) -> No
 
 def test_a_pair_has_the_same_score_in_any_batch(encoder: Verifier) -> None:
     others = [("card " * n, "pin the a " * (8 - n)) for n in range(1, 8)]
-    alone = RememberingVerifier(encoder, 10).scores([RESET])
-    assert RememberingVerifier(encoder, 10).scores([*others, RESET])[-1:] == alone
+    alone = CachingVerifier(encoder, 10).scores([RESET])
+    assert CachingVerifier(encoder, 10).scores([*others, RESET])[-1:] == alone
 
 
 def test_its_identity_names_model_weights_and_backend(encoder: Verifier) -> None:

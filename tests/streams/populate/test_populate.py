@@ -21,7 +21,7 @@ from refrain.streams.messaging.routes import DirectRoute, ShardRoute, encode_rou
 from refrain.streams.messaging.shards import Shards
 from refrain.streams.metrics import Metrics
 from refrain.streams.populate.delivery import ANSWER_BYTES_MAX, LATE_MS
-from refrain.streams.populate.worker import Populate, run_populate
+from refrain.streams.populate.worker import PopulateStep, run_populate
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.settings import Settings
 
@@ -83,20 +83,20 @@ def metrics() -> Metrics:
     return Metrics()
 
 
-def by(policy: Policy | None, metrics: Metrics) -> Populate:
+def by(policy: Policy | None, metrics: Metrics) -> PopulateStep:
     in_force = None if policy is None else PolicyInForce(version=1, who="w", at_ms=0, policy=policy)
-    populate = Populate(Shards(32, INCARNATION), metrics)
+    populate = PopulateStep(Shards(32, INCARNATION), metrics)
     populate.follow(in_force)
     return populate
 
 
 @pytest.fixture
-def populate(metrics: Metrics) -> Populate:
+def populate(metrics: Metrics) -> PopulateStep:
     return by(OPEN, metrics)
 
 
 @pytest.fixture
-def closed(metrics: Metrics) -> Populate:
+def closed(metrics: Metrics) -> PopulateStep:
     """Of a policy that says `never` to one category."""
     return by(CLOSED, metrics)
 
@@ -107,7 +107,7 @@ def reasons(out: Iterable[Outgoing]) -> list[str]:
     ]
 
 
-def test_an_answer_goes_to_the_shard_that_asked(populate: Populate) -> None:
+def test_an_answer_goes_to_the_shard_that_asked(populate: PopulateStep) -> None:
     (out,) = populate.process([record(completion(to_shard(), {"choices": [], "text": "ä"}))])
     assert (out.topic, out.partition) == ("journal", 3)
     event = decode_event(out.value or b"")
@@ -116,13 +116,13 @@ def test_an_answer_goes_to_the_shard_that_asked(populate: Populate) -> None:
     assert event.latency_ms == 7
 
 
-def test_a_failure_goes_to_the_shard_that_asked(populate: Populate) -> None:
+def test_a_failure_goes_to_the_shard_that_asked(populate: PopulateStep) -> None:
     problem = Problem(code="upstream_failed", message="no")
     (out,) = populate.process([record(completion(to_shard(), error=problem))])
     assert decode_event(out.value or b"") == AnswerFailed(forward_id="f", error=problem)
 
 
-def test_an_answer_of_a_request_that_is_not_remembered_goes_to_its_requester(populate: Populate) -> None:
+def test_an_answer_of_a_request_that_is_not_remembered_goes_to_its_requester(populate: PopulateStep) -> None:
     (out,) = populate.process([record(completion(direct(), {"choices": []}))])
     assert (out.topic, out.partition, out.key) == ("responses", 2, b"k")
     response = Response.decode(out.value or b"")
@@ -130,27 +130,27 @@ def test_an_answer_of_a_request_that_is_not_remembered_goes_to_its_requester(pop
     assert response.body == {"choices": []}
 
 
-def test_a_failure_of_a_request_that_is_not_remembered_goes_to_its_requester(populate: Populate) -> None:
+def test_a_failure_of_a_request_that_is_not_remembered_goes_to_its_requester(populate: PopulateStep) -> None:
     (out,) = populate.process([record(completion(direct(), error=Problem(code="upstream_failed", message="no")))])
     response = Response.decode(out.value or b"")
     assert response.outcome is Outcome.ERROR
     assert response.error == Problem(code="upstream_failed", message="no")
 
 
-def test_a_requester_is_not_told_twice(populate: Populate, metrics: Metrics) -> None:
+def test_a_requester_is_not_told_twice(populate: PopulateStep, metrics: Metrics) -> None:
     twice = [record(completion(direct(), {"a": 1})), record(completion(direct(), {"a": 2}), 1)]
     assert len(populate.process(twice)) == 1
     assert metrics.registry.get_sample_value("refrain_dropped_total", {"processor": "populate", "reason": "seen"}) == 1
 
 
-def test_a_batch_that_is_worked_again_tells_the_same_and_a_settled_one_is_remembered(populate: Populate) -> None:
+def test_a_batch_that_is_worked_again_tells_the_same_and_a_settled_one_is_remembered(populate: PopulateStep) -> None:
     batch = [record(completion(direct(), {"a": 1}))]
     assert populate.process(batch) == populate.process(batch) != []
     populate.sent()
     assert populate.process(batch) == []
 
 
-def test_an_answer_too_large_for_the_journal_becomes_a_failure(populate: Populate) -> None:
+def test_an_answer_too_large_for_the_journal_becomes_a_failure(populate: PopulateStep) -> None:
     out = populate.process([record(completion(to_shard(), {"text": "x" * ANSWER_BYTES_MAX}))])
     event = decode_event(out[0].value or b"")
     assert isinstance(event, AnswerFailed)
@@ -158,14 +158,14 @@ def test_an_answer_too_large_for_the_journal_becomes_a_failure(populate: Populat
     assert reasons(out) == ["answer_too_large"]
 
 
-def test_an_answer_whose_escapes_make_it_too_large_becomes_a_failure(populate: Populate) -> None:
+def test_an_answer_whose_escapes_make_it_too_large_becomes_a_failure(populate: PopulateStep) -> None:
     out = populate.process([record(completion(to_shard(), {"text": "\n" * (ANSWER_BYTES_MAX // 2 - 100)}))])
     assert all(len(one.value or b"") < 2_097_152 for one in out)
     out = populate.process([record(completion(to_shard(), {"text": "\x01" * (ANSWER_BYTES_MAX // 6 - 100)}))])
     assert all(len(one.value or b"") < 2_097_152 for one in out)
 
 
-def test_an_answer_too_large_for_a_response_becomes_an_error_without_its_text(populate: Populate) -> None:
+def test_an_answer_too_large_for_a_response_becomes_an_error_without_its_text(populate: PopulateStep) -> None:
     out = populate.process([record(completion(direct(), {"text": SECRET * 60_000}))])
     response = Response.decode(out[0].value or b"")
     assert response.error is not None
@@ -191,7 +191,9 @@ def test_an_answer_too_large_for_a_response_becomes_an_error_without_its_text(po
         (b'{"v":2,"forward_id":"f","route":"nonsense"}', "unknown_version"),
     ],
 )
-def test_what_nobody_asked_or_can_read_is_kept_as_it_came(populate: Populate, value: bytes | None, reason: str) -> None:
+def test_what_nobody_asked_or_can_read_is_kept_as_it_came(
+    populate: PopulateStep, value: bytes | None, reason: str
+) -> None:
     (out,) = populate.process([record(value)])
     assert out.topic == "dead-letters"
     assert reasons([out]) == [reason]
@@ -200,7 +202,7 @@ def test_what_nobody_asked_or_can_read_is_kept_as_it_came(populate: Populate, va
     assert ("trace", b"1") in out.headers
 
 
-def test_who_waits_for_an_answer_that_cannot_be_read_is_told(populate: Populate) -> None:
+def test_who_waits_for_an_answer_that_cannot_be_read_is_told(populate: PopulateStep) -> None:
     broken = json.dumps({"v": 1, "forward_id": "f", "route": to_shard(), "status": "ok"}).encode()
     letter, told = populate.process([record(broken)])
     assert letter.value == broken
@@ -209,7 +211,7 @@ def test_who_waits_for_an_answer_that_cannot_be_read_is_told(populate: Populate)
     assert event.error.code == "upstream_failed"
 
 
-def test_a_direct_answer_that_cannot_be_read_is_not_kept(populate: Populate) -> None:
+def test_a_direct_answer_that_cannot_be_read_is_not_kept(populate: PopulateStep) -> None:
     broken = json.dumps({"v": 1, "forward_id": "f", "route": direct(), "status": SECRET, "body": SECRET}).encode()
     letter, told = populate.process([record(broken)])
     assert letter.topic == "dead-letters"
@@ -234,22 +236,22 @@ def test_an_answer_of_a_category_that_may_not_be_kept_any_more_goes_to_its_reque
     assert decode_event(withheld.value or b"") == AnswerWithheld(forward_id="f")
 
 
-def test_an_answer_of_a_category_that_may_be_kept_goes_to_the_shard_alone(closed: Populate) -> None:
+def test_an_answer_of_a_category_that_may_be_kept_goes_to_the_shard_alone(closed: PopulateStep) -> None:
     (out,) = closed.process([record(completion(asked_by("chat"), {"a": 1}))])
     assert isinstance(decode_event(out.value or b""), Answered)
 
 
-def test_an_answer_whose_way_back_names_no_category_goes_to_the_shard(closed: Populate) -> None:
+def test_an_answer_whose_way_back_names_no_category_goes_to_the_shard(closed: PopulateStep) -> None:
     (out,) = closed.process([record(completion(to_shard(), {"a": 1}))])
     assert isinstance(decode_event(out.value or b""), Answered)
 
 
-def test_a_withheld_answer_that_nobody_waits_for_is_told_to_nobody(closed: Populate) -> None:
+def test_a_withheld_answer_that_nobody_waits_for_is_told_to_nobody(closed: PopulateStep) -> None:
     (out,) = closed.process([record(completion(asked_by(reply=None, decision=None), {"text": SECRET}))])
     assert decode_event(out.value or b"") == AnswerWithheld(forward_id="f")
 
 
-def test_a_withheld_answer_long_after_its_deadline_finds_its_requester_told(closed: Populate) -> None:
+def test_a_withheld_answer_long_after_its_deadline_finds_its_requester_told(closed: PopulateStep) -> None:
     late = record(completion(asked_by(), {"text": SECRET}))._replace(timestamp_ms=DEADLINE_MS + LATE_MS + 1)
     assert [out.topic for out in closed.process([late])] == ["journal"]
     closed.sent()
@@ -257,7 +259,7 @@ def test_a_withheld_answer_long_after_its_deadline_finds_its_requester_told(clos
 
 
 def test_whom_a_connector_with_a_wrong_clock_calls_late_is_told_by_the_shard_if_it_still_waits(
-    closed: Populate,
+    closed: PopulateStep,
 ) -> None:
     (out,) = closed.process(
         [record(completion(asked_by(), {"text": SECRET}))._replace(timestamp_ms=DEADLINE_MS + 10**9)]
@@ -268,7 +270,7 @@ def test_whom_a_connector_with_a_wrong_clock_calls_late_is_told_by_the_shard_if_
     assert SECRET not in str(out)
 
 
-def test_a_requester_of_a_withheld_answer_is_not_told_twice(closed: Populate, metrics: Metrics) -> None:
+def test_a_requester_of_a_withheld_answer_is_not_told_twice(closed: PopulateStep, metrics: Metrics) -> None:
     batch = [record(completion(asked_by(), {"a": 1})), record(completion(asked_by(), {"a": 2}), 1)]
     assert len(closed.process(batch)) == 2
     closed.sent()
@@ -278,7 +280,7 @@ def test_a_requester_of_a_withheld_answer_is_not_told_twice(closed: Populate, me
 
 def test_whom_the_shard_told_is_not_told_again_when_the_category_becomes_never(metrics: Metrics) -> None:
     in_force = PolicyInForce(version=1, who="w", at_ms=0, policy=CLOSED)
-    populate = Populate(Shards(32, INCARNATION), metrics)
+    populate = PopulateStep(Shards(32, INCARNATION), metrics)
     populate.follow(in_force)
     answered = record(completion(asked_by("chat"), {"a": 1}))
     assert [out.topic for out in populate.process([answered])] == ["journal"]
@@ -289,7 +291,7 @@ def test_whom_the_shard_told_is_not_told_again_when_the_category_becomes_never(m
     assert populate.process([answered]) == []
 
 
-def test_a_failure_of_a_category_that_may_not_be_kept_has_none_of_the_connectors_words(closed: Populate) -> None:
+def test_a_failure_of_a_category_that_may_not_be_kept_has_none_of_the_connectors_words(closed: PopulateStep) -> None:
     (out,) = closed.process([record(completion(asked_by(), error=Problem(code="rate_limited", message=SECRET)))])
     event = decode_event(out.value or b"")
     assert isinstance(event, AnswerFailed)
@@ -301,7 +303,7 @@ def test_a_failure_of_a_category_that_may_not_be_kept_has_none_of_the_connectors
 
 
 def test_a_withheld_answer_too_large_for_a_response_becomes_an_error_and_its_text_lies_nowhere(
-    closed: Populate,
+    closed: PopulateStep,
 ) -> None:
     told, withheld, letter = closed.process([record(completion(asked_by(), {"text": SECRET * 1_000}))])
     response = Response.decode(told.value or b"")
@@ -312,7 +314,7 @@ def test_a_withheld_answer_too_large_for_a_response_becomes_an_error_and_its_tex
     assert SECRET not in str((told, withheld, letter))
 
 
-def test_dead_letters_of_what_may_not_be_kept_have_no_text(closed: Populate) -> None:
+def test_dead_letters_of_what_may_not_be_kept_have_no_text(closed: PopulateStep) -> None:
     wrong: list[bytes] = [
         json.dumps({"v": 1, "forward_id": "f", "route": asked_by(), "status": SECRET, "body": SECRET}).encode(),
         json.dumps({"v": 1, "forward_id": "f", "status": SECRET, "body": SECRET}).encode(),
@@ -326,7 +328,7 @@ def test_dead_letters_of_what_may_not_be_kept_have_no_text(closed: Populate) -> 
         assert SECRET not in str(out)
 
 
-def test_dead_letters_of_what_may_be_kept_are_as_they_came(closed: Populate) -> None:
+def test_dead_letters_of_what_may_be_kept_are_as_they_came(closed: PopulateStep) -> None:
     value = completion(asked_by("chat", partition=99), {"text": "harmless"})
     (letter,) = closed.process([record(value)])
     assert letter.value == value
@@ -356,7 +358,7 @@ def test_a_worker_acknowledges_the_policy_and_withholds_by_it() -> None:
     assert Acknowledgement.decode(said.value or b"").version == 7
 
 
-def test_a_worker_carries_completions_and_keeps_its_position() -> None:
+def test_a_worker_carries_completions_and_commits_its_offset() -> None:
     cluster = MemoryCluster(lambda: 5)
     route = encode_route(ShardRoute(forward_id="f", incarnation=cluster.topic_id("journal"), partition=9))
     cluster.append([Outgoing("completions", b"f", completion(route, {"a": 1})), Outgoing("completions", b"g", b"junk")])

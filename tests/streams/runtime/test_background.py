@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from refrain.streams.errors import WrongSetup
-from refrain.streams.runtime.background import run_beside_heartbeat
+from refrain.streams.runtime.background import load_in_background
 
 
 def test_a_worker_shows_that_it_lives_while_its_model_is_loaded() -> None:
@@ -16,7 +16,7 @@ def test_a_worker_shows_that_it_lives_while_its_model_is_loaded() -> None:
         assert beaten.wait(20)
         return "model"
 
-    assert run_beside_heartbeat(load, beaten.set, beat_s=0.001) == "model"
+    assert load_in_background(load, beaten.set, beat_s=0.001) == "model"
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_worker() -> None:
@@ -24,4 +24,4 @@ def test_a_model_that_cannot_be_loaded_ends_the_worker() -> None:
         raise WrongSetup("no model")
 
     with pytest.raises(WrongSetup, match="no model"):
-        run_beside_heartbeat(load, lambda: None, beat_s=0.001)
+        load_in_background(load, lambda: None, beat_s=0.001)

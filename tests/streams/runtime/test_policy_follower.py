@@ -171,7 +171,7 @@ def test_a_worker_that_stood_still_does_not_act_by_an_old_policy(cluster: Watche
     known = follower.read()
     publish(cluster, in_force(2).encode())
     clock.now_s += LEASE_S
-    assert not follower.holds(known)
+    assert not follower.lease_runs(known)
     assert follower.last == known
     assert follower.current == in_force(2)
 
@@ -197,7 +197,7 @@ def test_a_lease_begins_before_the_look() -> None:
             return super().ends(topic)
 
     follower = PolicyFollower(Slow(), Metrics(), "classify", clock=clock)
-    assert not follower.holds(follower.read())
+    assert not follower.lease_runs(follower.read())
 
 
 def test_a_lease_is_shorter_than_the_session_of_a_group() -> None:

@@ -202,14 +202,14 @@ def test_what_lapsed_on_its_way_is_made_again_by_the_policy_of_then(world: World
     send = producer.send
     lapses = iter([True])
 
-    def lapsing(records: Sequence[Outgoing]) -> None:
+    def expire(records: Sequence[Outgoing]) -> None:
         if any(record.topic == "responses" for record in records) and next(lapses, False):
             world.publish(2)
             world.now_s += LEASE_S
             raise DeliveryExpired("not written in time")
         send(records)
 
-    producer.send = lapsing  # type: ignore[method-assign]
+    producer.send = expire  # type: ignore[method-assign]
     step = Telling()
     world.run(step, rounds=2, producer=producer)
     assert [record.value for record in world.cluster.records("responses")] == [b"2"]
@@ -221,12 +221,12 @@ def test_an_acknowledgement_that_lapsed_is_sent_again(world: World) -> None:
     send = producer.send
     lapses = iter([True])
 
-    def lapsing(records: Sequence[Outgoing]) -> None:
+    def expire(records: Sequence[Outgoing]) -> None:
         if len(records) > 0 and next(lapses, False):
             raise DeliveryExpired("not written in time")
         send(records)
 
-    producer.send = lapsing  # type: ignore[method-assign]
+    producer.send = expire  # type: ignore[method-assign]
     world.run(Telling(), rounds=3, producer=producer)
     assert [record.value is not None for record in world.cluster.records("acknowledgements")] == [True]
 
@@ -235,11 +235,11 @@ def test_what_lapses_again_and_again_stops_the_worker(world: World) -> None:
     world.cluster.append([Outgoing("requests", b"k", b"x")])
     producer = world.cluster.producer()
 
-    def lapsing(records: Sequence[Outgoing]) -> None:
+    def expire(records: Sequence[Outgoing]) -> None:
         if any(record.topic == "responses" for record in records):
             raise DeliveryExpired("not written in time")
 
-    producer.send = lapsing  # type: ignore[method-assign]
+    producer.send = expire  # type: ignore[method-assign]
     step = Telling()
     with pytest.raises(DeliveryExpired):
         world.run(step, rounds=9, producer=producer)

@@ -13,7 +13,7 @@ from refrain.schemas.responses import Outcome, Response
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.shards import Shards
 from refrain.streams.metrics import Metrics
-from refrain.streams.populate.worker import Populate
+from refrain.streams.populate.worker import PopulateStep
 from refrain.streams.shard.fold import fold
 
 from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, fold_all, new_shard, policy, remembered, responses
@@ -30,7 +30,7 @@ def carried(forward: Outgoing, in_force: Policy) -> list[Outgoing]:
     asked = Forward.decode(forward.value or b"")
     completion = Completion(forward_id=asked.forward_id, route=asked.route, status=Status.OK, body=BODY)
     known = PolicyInForce(version=1, who="w", at_ms=0, policy=in_force)
-    populate = Populate(Shards(32, JOURNAL_ID), Metrics())
+    populate = PopulateStep(Shards(32, JOURNAL_ID), Metrics())
     populate.follow(known)
     return populate.process([Record("completions", 0, 0, 1_000_100, None, completion.encode())])
 

@@ -23,7 +23,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 def test_a_new_store_is_empty_and_reaches_nothing(store: Store) -> None:
     assert list(store.scan()) == []
-    assert store.reach() == Checkpoint(0, 0)
+    assert store.checkpoint() == Checkpoint(0, 0)
     assert store.get(b"a") is None
 
 
@@ -32,7 +32,7 @@ def test_a_batch_puts_deletes_and_moves_the_reach(store: Store) -> None:
     store.write({b"a/1": None, b"a/2": b"z", b"gone": None}, Checkpoint(6, 60))
     assert list(store.scan()) == [(b"a/2", b"z"), (b"b/1", b"")]
     assert store.get(b"a/1") is None
-    assert store.reach() == Checkpoint(6, 60)
+    assert store.checkpoint() == Checkpoint(6, 60)
 
 
 def test_a_scan_follows_the_order_of_keys_within_a_prefix(store: Store) -> None:
@@ -44,7 +44,7 @@ def test_a_wiped_store_is_empty(store: Store) -> None:
     store.write({b"a": b"x"}, Checkpoint(1, 1))
     store.wipe()
     assert list(store.scan()) == []
-    assert store.reach() == Checkpoint(0, 0)
+    assert store.checkpoint() == Checkpoint(0, 0)
 
 
 @given(rows=st.dictionaries(st.binary(min_size=1, max_size=8).filter(lambda k: k[0] > 0), st.binary(max_size=16)))
@@ -64,7 +64,7 @@ def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
     first.write({b"a": b"x"}, Checkpoint(7, 70))
     first.close()
     second = RocksStore(tmp_path / "s")
-    assert (second.get(b"a"), second.reach()) == (b"x", Checkpoint(7, 70))
+    assert (second.get(b"a"), second.checkpoint()) == (b"x", Checkpoint(7, 70))
     second.close()
 
 
@@ -77,7 +77,7 @@ def test_a_damaged_store_is_replaced_by_an_empty_one(tmp_path: Path) -> None:
         RocksStore(tmp_path / "s")
     second, why = open_or_replace(tmp_path / "s")
     assert why is not None
-    assert second.reach() == Checkpoint(0, 0)
+    assert second.checkpoint() == Checkpoint(0, 0)
     second.close()
 
 

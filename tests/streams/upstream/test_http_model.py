@@ -30,7 +30,7 @@ def running() -> Iterator[SimulatedServer]:
 @pytest.fixture
 def server(running: SimulatedServer) -> SimulatedServer:
     running.script.clear()
-    running.seen.clear()
+    running.calls.clear()
     return running
 
 
@@ -75,7 +75,7 @@ def test_a_question_is_answered(server: SimulatedServer) -> None:
     found = Asker(server.base_url + "/", api_key=SecretStr("key"))(forward_of(stream=True, stream_options={"a": 1}))
     assert found.body is not None
     assert found.body["object"] == "chat.completion"
-    (seen,) = server.seen
+    (seen,) = server.calls
     assert seen.body == forward_of().body
     assert seen.headers["authorization"] == "Bearer key"
     assert seen.headers["idempotency-key"] == "0-7-abc"
@@ -86,15 +86,15 @@ def test_a_busy_server_is_asked_again_after_the_pause_it_wants(server: Simulated
     ask = Asker(server.base_url)
     assert ask().body is not None
     assert ask.pauses == [7.0]
-    assert [seen.headers["idempotency-key"] for seen in server.seen] == ["0-7-abc"] * 2
-    assert server.seen[0].body == server.seen[1].body
+    assert [seen.headers["idempotency-key"] for seen in server.calls] == ["0-7-abc"] * 2
+    assert server.calls[0].body == server.calls[1].body
 
 
 def test_a_failing_server_is_asked_again_only_so_often(server: SimulatedServer) -> None:
     server.script.extend(Scripted(503, error_body("overloaded")) for _ in range(10))
     ask = Asker(server.base_url, retries=2, backoff_ms=100)
     assert problem(ask()) == ("upstream_failed", "the server answered 503: overloaded")
-    assert len(server.seen) == 3
+    assert len(server.calls) == 3
     assert all(0 <= pause <= 0.1 * 2**number for number, pause in enumerate(ask.pauses))
 
 
@@ -103,7 +103,7 @@ def test_nothing_is_asked_again_past_the_deadline(server: SimulatedServer) -> No
     ask = Asker(server.base_url, retries=10)
     assert problem(ask(forward_of(deadline_at_ms=12_000)))[0] == "upstream_failed"
     assert ask.pauses == [5.0, 5.0]
-    assert len(server.seen) == 3
+    assert len(server.calls) == 3
 
 
 @pytest.mark.parametrize("wanted", [str(int(RETRY_AFTER_MAX_S) + 1), "9" * 9])
@@ -126,7 +126,7 @@ def test_a_refusal_is_final(server: SimulatedServer) -> None:
     server.script.append(Scripted(401, error_body("bad key")))
     ask = Asker(server.base_url, api_key=SecretStr("wrong"))
     assert problem(ask()) == ("upstream_failed", "the server answered 401: bad key")
-    assert len(server.seen) == 1
+    assert len(server.calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_server_that_is_not_there_is_tried_again() -> None:
 def test_an_id_that_no_header_can_carry_is_escaped(server: SimulatedServer) -> None:
     forward = forward_of().model_copy(update={"forward_id": "ä\n1"})
     assert Asker(server.base_url)(forward).body is not None
-    assert server.seen[0].headers["idempotency-key"] == "%C3%A4%0A1"
+    assert server.calls[0].headers["idempotency-key"] == "%C3%A4%0A1"
 
 
 def test_the_key_is_in_no_log(server: SimulatedServer, caplog: pytest.LogCaptureFixture) -> None:

@@ -81,7 +81,7 @@ def upstream(
 
 
 def kept(cluster: MemoryCluster, partition: int = 0) -> OffsetAndMetadata | None:
-    return cluster.group("forwards", "upstream").positions.get(partition)
+    return cluster.group("forwards", "upstream").offsets.get(partition)
 
 
 @pytest.fixture
@@ -160,11 +160,11 @@ def test_a_restart_calls_only_what_was_open(cluster: MemoryCluster) -> None:
     seen: list[OffsetAndMetadata | None] = []
 
     def done() -> bool:
-        place = kept(cluster)
-        seen.append(place)
-        if place is not None and place.next_offset == 1 and place.metadata:
+        committed = kept(cluster)
+        seen.append(committed)
+        if committed is not None and committed.next_offset == 1 and committed.metadata:
             # As the group would be found by another worker, if this one died here.
-            frozen.setdefault("position", place)
+            frozen.setdefault("position", committed)
         if "position" in frozen and len(cluster.records("completions")) == 3:
             model.let_go.set()
         return len(cluster.records("completions")) == 4
@@ -172,7 +172,7 @@ def test_a_restart_calls_only_what_was_open(cluster: MemoryCluster) -> None:
     frozen: dict[str, OffsetAndMetadata] = {}
     upstream(cluster, model, done)
     assert sorted(model.asked) == ["a", "b", "c", "d"]
-    cluster.group("forwards", "upstream").positions[0] = frozen["position"]
+    cluster.group("forwards", "upstream").offsets[0] = frozen["position"]
     for rows in cluster.topic("completions").records:
         rows[:] = [record for record in rows if record.key != b"b"]
     second = Model()
@@ -300,7 +300,7 @@ class Refusing(MemoryCluster):
         return super().append(records)
 
 
-def test_a_send_that_fails_stops_the_worker_and_keeps_no_position() -> None:
+def test_a_send_that_fails_stops_the_worker_and_commits_no_offset() -> None:
     cluster = Refusing(lambda: NOW_MS)
     give(cluster, "a")
     with pytest.raises(SendFailed):

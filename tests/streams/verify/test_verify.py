@@ -18,11 +18,10 @@ from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.messaging.shards import Shards
 from refrain.streams.metrics import Metrics
-from refrain.streams.models.verifier import Pair, Verifier, WordsVerifier
+from refrain.streams.models.verifier import Pair, SharedWordsVerifier, Verifier
 from refrain.streams.runtime.context import WorkerContext
-from refrain.streams.settings import Settings
-from refrain.streams.settings import Verify as Wanted
-from refrain.streams.verify.worker import BATCH_MAX, Verify, VerifyMetrics, run_verify
+from refrain.streams.settings import Settings, Verify
+from refrain.streams.verify.worker import BATCH_MAX, VerifyMetrics, VerifyStep, run_verify
 
 SECRET = "the patient has a cold"
 RESET = "How do I reset my password?"
@@ -32,7 +31,7 @@ JOURNAL = Shards(4, "journal-1")
 NOW_MS = 1_000
 
 
-class Counting(WordsVerifier):
+class Counting(SharedWordsVerifier):
     """Compares words; remembers its calls, and cannot tell of `odd` texts."""
 
     def __init__(self) -> None:
@@ -79,25 +78,25 @@ def verifier() -> Counting:
 
 
 @pytest.fixture
-def verify(verifier: Counting, metrics: Metrics) -> Verify:
-    return Verify(verifier, 100, JOURNAL, VerifyMetrics(metrics), lambda: NOW_MS)
+def verify(verifier: Counting, metrics: Metrics) -> VerifyStep:
+    return VerifyStep(verifier, 100, JOURNAL, VerifyMetrics(metrics), lambda: NOW_MS)
 
 
 def doubts(metrics: Metrics, outcome: str) -> float | None:
     return metrics.registry.get_sample_value("refrain_doubts_total", {"outcome": outcome})
 
 
-def test_an_opinion_goes_to_the_shard_that_asks(verify: Verify) -> None:
+def test_an_opinion_goes_to_the_shard_that_asks(verify: VerifyStep) -> None:
     (out,) = verify.process([record(doubt())])
     assert (out.topic, out.key, out.partition) == ("journal", b"3-17-tag", 3)
     assert opinions([out]) == [Verified(id="3-17-tag", entry=41, score=1.0, verifier="words/1")]
 
 
-def test_an_opinion_carries_no_text(verify: Verify) -> None:
+def test_an_opinion_carries_no_text(verify: VerifyStep) -> None:
     assert "patient" not in str(verify.process([record(doubt(SECRET, SECRET + "!"))]))
 
 
-def test_opinions_are_counted_by_what_they_say(verify: Verify, metrics: Metrics) -> None:
+def test_opinions_are_counted_by_what_they_say(verify: VerifyStep, metrics: Metrics) -> None:
     found = opinions(verify.process([record(doubt(text)) for text in (RESET, OTHER, "an odd one", "", " ", "🙂")]))
     assert [each.score for each in found] == [1.0, 0.0, None, None, None, None]
     assert (doubts(metrics, "same"), doubts(metrics, "other"), doubts(metrics, "unknown")) == (1, 1, 4)
@@ -105,7 +104,7 @@ def test_opinions_are_counted_by_what_they_say(verify: Verify, metrics: Metrics)
 
 
 def test_all_pairs_of_a_batch_are_scored_in_one_call_and_known_ones_not_again(
-    verify: Verify, verifier: Counting
+    verify: VerifyStep, verifier: Counting
 ) -> None:
     verify.process([record(doubt(RESET, REWORDED)), record(doubt(RESET, OTHER)), record(doubt(REWORDED, RESET))])
     assert verifier.calls == [[(REWORDED, RESET), (RESET, OTHER)]]
@@ -113,14 +112,14 @@ def test_all_pairs_of_a_batch_are_scored_in_one_call_and_known_ones_not_again(
     assert len(verifier.calls) == 1
 
 
-def test_what_nobody_waits_for_any_more_is_skipped(verify: Verify, verifier: Counting, metrics: Metrics) -> None:
+def test_what_nobody_waits_for_any_more_is_skipped(verify: VerifyStep, verifier: Counting, metrics: Metrics) -> None:
     late, good = doubt(id="late", deadline_at_ms=NOW_MS - 1), doubt(OTHER)
     assert [each.id for each in opinions(verify.process([record(late), record(good)]))] == ["3-17-tag"]
     assert verifier.calls == [[(REWORDED, OTHER)]]
     assert doubts(metrics, "late") == 1
 
 
-def test_long_texts_cost_no_other_its_opinion(verify: Verify) -> None:
+def test_long_texts_cost_no_other_its_opinion(verify: VerifyStep) -> None:
     long = "word " * 20_000
     found = opinions(verify.process([record(doubt(long, long + "end")), record(doubt())]))
     assert [each.score for each in found] == [pytest.approx(20_000 / 20_001, abs=1e-6), 1.0]
@@ -129,7 +128,7 @@ def test_long_texts_cost_no_other_its_opinion(verify: Verify) -> None:
 def test_a_repeated_batch_gives_the_same_records(metrics: Metrics) -> None:
     batch = [record(doubt(text), offset) for offset, text in enumerate((RESET, OTHER, SECRET, REWORDED))]
     own = VerifyMetrics(metrics)
-    first, second = (Verify(Counting(), 100, JOURNAL, own, lambda: NOW_MS).process(batch) for _ in range(2))
+    first, second = (VerifyStep(Counting(), 100, JOURNAL, own, lambda: NOW_MS).process(batch) for _ in range(2))
     assert first == second
 
 
@@ -149,7 +148,7 @@ BAD = json.dumps({"v": 1, "id": "d", "partition": SECRET}).encode()
     ],
 )
 def test_what_cannot_be_taken_is_told_without_its_text(
-    verify: Verify, metrics: Metrics, value: bytes | DoubtRaised | None, reason: str
+    verify: VerifyStep, metrics: Metrics, value: bytes | DoubtRaised | None, reason: str
 ) -> None:
     letter, good = verify.process([record(value, 7), record(doubt(), 8)])
     headers = dict(letter.headers)
@@ -162,7 +161,7 @@ def test_what_cannot_be_taken_is_told_without_its_text(
 
 
 def test_without_a_verifier_doubts_stay_unanswered_and_are_counted(metrics: Metrics) -> None:
-    verify = Verify(None, 100, JOURNAL, VerifyMetrics(metrics), lambda: NOW_MS)
+    verify = VerifyStep(None, 100, JOURNAL, VerifyMetrics(metrics), lambda: NOW_MS)
     out = verify.process([record(doubt()), record(doubt(OTHER)), record(b"junk")])
     assert [each.topic for each in out] == ["dead-letters"]
     assert doubts(metrics, "unknown") == 2
@@ -195,7 +194,7 @@ def raised(cluster: MemoryCluster, count: int) -> list[str]:
     return ids
 
 
-def test_a_worker_gives_opinions_and_keeps_its_position(metrics: Metrics) -> None:
+def test_a_worker_gives_opinions_and_commits_its_offset(metrics: Metrics) -> None:
     cluster = MemoryCluster(lambda: NOW_MS)
     ids = raised(cluster, 2 * BATCH_MAX)
     assert run(cluster, Settings(), metrics, lambda: len(cluster.records("journal")) >= len(ids), Counting())
@@ -211,7 +210,7 @@ def test_a_worker_takes_the_verifier_that_the_settings_name(
 ) -> None:
     cluster = MemoryCluster(lambda: NOW_MS)
     raised(cluster, 1)
-    settings = Settings(state_dir=tmp_path, verify=Wanted(backend="words"))
+    settings = Settings(state_dir=tmp_path, verify=Verify(backend="words"))
     with caplog.at_level(logging.INFO):
         run(cluster, settings, metrics, lambda: len(cluster.records("journal")) == 1)
     (one,) = cluster.records("journal")
@@ -232,7 +231,7 @@ def test_a_worker_without_a_model_says_so_and_lives(
 
 
 def test_a_model_that_is_not_here_is_told_at_the_start(metrics: Metrics, tmp_path: Path) -> None:
-    settings = Settings(state_dir=tmp_path, verify=Wanted(backend="torch", model=str(tmp_path)))
+    settings = Settings(state_dir=tmp_path, verify=Verify(backend="torch", model=str(tmp_path)))
     with pytest.raises(WrongSetup, match=r"verify\.model|refrain\[embed\]"):
         run(MemoryCluster(lambda: NOW_MS), settings, metrics, lambda: True)
 

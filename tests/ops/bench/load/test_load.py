@@ -17,7 +17,7 @@ from refrain.ops.bench.load.scenario import CATEGORIES, CODER, NEAR_MISSES, STAR
 from refrain.ops.bench.load.traffic import traffic
 from refrain.ops.cli import app
 from refrain.streams.errors import WrongSetup
-from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.hashing_embedder import HashingEmbedder
 from typer.testing import CliRunner
 
 PHASES = (Phase("calm", 30, 0.5), Phase("overload", 80, 1.6), Phase("rest", 120, 0.3))
@@ -25,7 +25,7 @@ PLAN = LoadPlan(seeds=1, phases=PHASES, known=200)
 
 
 def bench(plan: LoadPlan = PLAN) -> dict[str, Any]:
-    return run(synthetic_questions(), FreeEmbedder(), plan, lambda what, done, of: None)
+    return run(synthetic_questions(), HashingEmbedder(), plan, lambda what, done, of: None)
 
 
 @pytest.fixture(scope="module")

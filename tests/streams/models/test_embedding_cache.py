@@ -1,4 +1,4 @@
-"""Remembering: one call for what is new, vectors of record, and nothing of a text that must be forgotten."""
+"""The embedding cache: one call for what is new, vectors of record, and nothing of a text that must be forgotten."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from refrain.streams.metrics import Metrics
-from refrain.streams.models.embedding_cache import EmbeddingMetrics, Remembering
-from refrain.streams.models.hashing_embedder import FreeEmbedder
+from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
+from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.models.loading import load_embedder
 from refrain.streams.settings import Embedding
 from refrain.streams.vectors import Floats
@@ -42,7 +42,7 @@ class Counting:
 
 def test_new_texts_of_a_batch_are_embedded_in_one_call_and_each_once() -> None:
     embedder = Counting()
-    remembering = Remembering(embedder, 10, EmbeddingMetrics(Metrics()))
+    remembering = EmbeddingCache(embedder, 10, EmbeddingMetrics(Metrics()))
     first = remembering.vectors(["a", "bb", "a"])
     again = remembering.vectors(["bb", "ccc"])
     assert embedder.calls == [["a", "bb"], ["ccc"]]
@@ -52,7 +52,7 @@ def test_new_texts_of_a_batch_are_embedded_in_one_call_and_each_once() -> None:
 
 def test_a_text_without_a_vector_has_none() -> None:
     assert [
-        v is None for v in Remembering(Counting(), 10, EmbeddingMetrics(Metrics())).vectors(["a", "bad", "zero"])
+        v is None for v in EmbeddingCache(Counting(), 10, EmbeddingMetrics(Metrics())).vectors(["a", "bad", "zero"])
     ] == [
         False,
         True,
@@ -62,7 +62,7 @@ def test_a_text_without_a_vector_has_none() -> None:
 
 def test_the_text_that_was_used_longest_ago_goes_first() -> None:
     embedder = Counting()
-    remembering = Remembering(embedder, 2, EmbeddingMetrics(Metrics()))
+    remembering = EmbeddingCache(embedder, 2, EmbeddingMetrics(Metrics()))
     for texts in (["a"], ["b"], ["a"], ["c"], ["a"], ["b"]):
         remembering.vectors(texts)
     assert embedder.calls == [["a"], ["b"], ["c"], ["b"]]
@@ -70,14 +70,14 @@ def test_the_text_that_was_used_longest_ago_goes_first() -> None:
 
 
 def test_without_room_nothing_is_remembered_and_all_are_answered() -> None:
-    remembering = Remembering(Counting(), 0, EmbeddingMetrics(Metrics()))
+    remembering = EmbeddingCache(Counting(), 0, EmbeddingMetrics(Metrics()))
     assert all(vector is not None for vector in remembering.vectors(["a", "b"]))
     assert len(remembering) == 0
 
 
 def test_a_forgotten_text_is_embedded_again() -> None:
     embedder = Counting()
-    remembering = Remembering(embedder, 10, EmbeddingMetrics(Metrics()))
+    remembering = EmbeddingCache(embedder, 10, EmbeddingMetrics(Metrics()))
     remembering.vectors(["a"])
     remembering.forget(["a", "never seen"])
     assert len(remembering) == 0
@@ -86,12 +86,12 @@ def test_a_forgotten_text_is_embedded_again() -> None:
 
 
 def test_all_can_be_forgotten() -> None:
-    remembering = Remembering(Counting(), 10, EmbeddingMetrics(Metrics()))
+    remembering = EmbeddingCache(Counting(), 10, EmbeddingMetrics(Metrics()))
     remembering.vectors(["a", "b"])
     remembering.clear()
     assert len(remembering) == 0
 
 
 def test_the_free_embedder_needs_no_model(tmp_path: Path) -> None:
-    assert isinstance(load_embedder(Embedding(backend="free"), tmp_path), FreeEmbedder)
+    assert isinstance(load_embedder(Embedding(backend="free"), tmp_path), HashingEmbedder)
     assert list(tmp_path.iterdir()) == []
