@@ -52,9 +52,9 @@ class KafkaCluster:
         self.close()
 
     def close(self) -> None:
-        """Give the connection for questions about topics back. Readers and writers have their own."""
+        """Give the connection for questions about topics back; twice is once. Readers and writers have their own."""
         # It has no `close`: what is not referred to has no threads any more.
-        del self._admin
+        vars(self).pop("_admin", None)
 
     def name(self, topic: str) -> str:
         """The topic's name on the cluster."""

@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as ConfluentProducer
 from refrain.streams.errors import DeliveryExpired, SendFailed
 from refrain.streams.kafka.authorization import forbidden
+from refrain.streams.kafka.closing import ClosesProducer
 from refrain.streams.kafka.interface import Outgoing, cluster_name
 from refrain.streams.kafka.producer_config import producer_config
 
@@ -26,7 +27,7 @@ KEY_DECIDES = -1
 """For librdkafka: the partition that the key belongs to."""
 
 
-class ExpiringProducer:
+class ExpiringProducer(ClosesProducer):
     """An idempotent producer that waits for acknowledgements, and gives up what is older than `delivery_timeout_ms`."""
 
     def __init__(self, base: Mapping[str, Any], prefix: str, delivery_timeout_ms: int, wait_s: float) -> None:
@@ -55,10 +56,6 @@ class ExpiringProducer:
         for (name, partition), group in places.items():
             self._hand_over(name, partition, group, reports)
         self._await(reports, len(records))
-
-    def close(self) -> None:
-        self._producer.flush(1.0)
-        del self._producer
 
     def _hand_over(self, name: str, partition: int, group: Sequence[Outgoing], reports: _Reports) -> None:
         try:

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as ConfluentProducer
 from refrain.streams.errors import Fenced, Forbidden, SendFailed
 from refrain.streams.kafka.authorization import forbidden
+from refrain.streams.kafka.closing import ClosesProducer
 from refrain.streams.kafka.config import ADMIN_TIMEOUT_S
 from refrain.streams.kafka.convert import KafkaGroupMetadata, int_of, topic_partitions
 from refrain.streams.kafka.faults import FENCE_CODES, failure_of
@@ -24,7 +25,7 @@ MISSING_TOPIC_MS = 5_000
 """How long a topic may be unknown to the broker before what is sent to it is refused."""
 
 
-class KafkaProducer:
+class KafkaProducer(ClosesProducer):
     """An idempotent producer that waits for every acknowledgement."""
 
     def __init__(self, base: Mapping[str, Any], settings: Settings) -> None:
@@ -43,13 +44,8 @@ class KafkaProducer:
     def send(self, records: Sequence[Outgoing]) -> None:
         produce_and_wait(self._producer, self._prefix, records, self._wait_s)
 
-    def close(self) -> None:
-        self._producer.flush(1.0)
-        # What is not referred to has no threads and no connections any more; its own `close` waits for a broker.
-        del self._producer
 
-
-class KafkaTransactionalProducer:
+class KafkaTransactionalProducer(ClosesProducer):
     """A transactional producer; initialised at the first transaction, which fences its namesakes."""
 
     def __init__(self, base: Mapping[str, Any], settings: Settings, name: str) -> None:
@@ -93,11 +89,6 @@ class KafkaTransactionalProducer:
                 self._abort()
             raise failure_of(error, "committing a transaction") from problem
         return ends
-
-    def close(self) -> None:
-        self._producer.flush(1.0)
-        # What is not referred to has no threads and no connections any more; its own `close` waits for a broker.
-        del self._producer
 
     def _abort(self) -> None:
         try:

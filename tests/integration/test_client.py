@@ -82,6 +82,20 @@ def test_every_request_gets_its_own_response(settings: Settings, client: Client)
     assert (client.repeats, client.late) == (0, 0)
 
 
+def test_who_waits_is_known_while_it_does_and_a_second_close_does_nothing(settings: Settings, client: Client) -> None:
+    waiting: list[list[int]] = []
+    with answering(settings, answers):
+        client.ask(
+            questions(3), timeout_s=30, in_flight_max=1, on_response=lambda *_: waiting.append(client.in_flight())
+        )
+        client.ask(
+            questions(3), timeout_s=30, in_flight_max=3, on_response=lambda *_: waiting.append(client.in_flight())
+        )
+    assert waiting == [[], [], [], [1, 2], [2], []]
+    client.close()
+    client.close()
+
+
 def test_a_request_that_nobody_answers_fails_in_time_and_the_others_do_not(settings: Settings, client: Client) -> None:
     def some(record: Record) -> list[Outgoing]:
         return [] if b'question 1"' in (record.value or b"") else answers(record)
