@@ -242,10 +242,18 @@ class Failing:
         return np.ones((len(texts), 2))
 
 
+class ReadsAll(ModelEmbedder):
+    """Shows its model all of a text: there is no window to cut it to."""
+
+    def head(self, text: str) -> str:
+        return text
+
+    def unread(self, text: str) -> tuple[str, ...]:
+        return ()
+
+
 def test_a_text_that_the_model_fails_on_is_asked_and_harms_no_other() -> None:
-    model = ModelEmbedder(Failing(), "failing")
-    model.head = lambda text: text  # type: ignore[method-assign]
-    model.unread = lambda text: ()  # type: ignore[method-assign]
-    out = step(user("poison"), user("What is love?"), classifier=entrance(model))
+    classifier = entrance(ReadsAll(Failing(), "failing"))
+    out = step(user("poison"), user("What is love?"), classifier=classifier)
     events = [decode_event(each.value or b"") for each in out]
     assert [isinstance(event, Asked) and event.vector is None for event in events] == [True, False]
