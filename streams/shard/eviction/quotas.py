@@ -87,6 +87,11 @@ class Quotas:
         """How many entries each tenant holds in each category."""
         return {key: self._quotas[number].count for key, number in self._numbers.items()}
 
+    @property
+    def places(self) -> int:
+        """Places in all heaps: at most twice the entries and rooms, and SLACK a heap."""
+        return len(self._order) + sum(len(room.heap) for room in self._quotas)
+
     def all(self) -> list[Quota]:
         """All rooms, in the order of their ids."""
         return sorted(self._quotas, key=lambda room: room.id)

@@ -142,6 +142,16 @@ class EntryIndex:
         hits = int(self._quotas.uses.hits[row])
         return IndexedEntry(row, int(self._ids[row]), int(self._admitted[row]), hits, bool(self._stale[row]))
 
+    def stats(self, seen: IndexedEntry) -> EntryStats:
+        """How an entry is used; before its first use `last_offset` is that of its admission."""
+        uses, row = self._quotas.uses, seen.row
+        return EntryStats(
+            hits=seen.hits,
+            last_offset=int(uses.last[row]),
+            value=float(uses.value[row]),
+            stale_served=seen.stale_served,
+        )
+
     def category_of(self, seen: IndexedEntry) -> str:
         """The category of an entry."""
         return self._quotas.of(seen.row).category

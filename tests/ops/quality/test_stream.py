@@ -64,7 +64,9 @@ def test_a_hit_with_another_answer_is_false_and_named() -> None:
     assert (made["hit_rate"]["count"], made["false_hits"]["count"], made["precision"]["value"]) == (1, 1, 0.0)
     (false,) = made["first_false_hits"]
     assert (false["line"], false["cached_line"], false["question"], false["cached_question"]) == (2, 1, REVERSE, SORT)
-    assert false["similarity"] == found[1].decision.similarity  # type: ignore[union-attr]
+    decision = found[1].decision
+    assert decision is not None
+    assert false["similarity"] == decision.similarity
 
 
 def test_tenants_never_serve_each_other() -> None:

@@ -272,11 +272,10 @@ def test_counting_tokens_instead_of_time_values_everything_anew_and_a_restored_s
     again = cache.again()
     for shard in (cache.shard, again):
         index = shard.entries
-        quotas = index._quotas
-        rows = {shard.entry(seen).question.data: seen.row for n in range(30) if (seen := index.by_id(n))}
-        size = ENVELOPE_BYTES + len(short) + len(shard.kept(index.seen(rows[short])).text)
+        found = {shard.entry(seen).question.data: seen for n in range(30) if (seen := index.by_id(n))}
+        size = ENVELOPE_BYTES + len(short) + len(shard.kept(found[short]).text)
         tokens = (size - ENVELOPE_BYTES) // 4
-        assert quotas.uses.value[rows[short]] == (2.0 + ADMITTED) * tokens * 4.0 / (size / 1_000)
+        assert index.stats(found[short]).value == (2.0 + ADMITTED) * tokens * 4.0 / (size / 1_000)
     cache.keep("new")
     assert cache.holds() == {long, short, "new"}
 
@@ -459,8 +458,7 @@ def _ask(cache: Cache, model: Model, text: str, tenant: str, category: str, late
 
 
 def _kept(shard: Shard) -> set[tuple[int, int, int, float]]:
-    uses = shard.entries._quotas.uses
-    found = (shard.entries.by_id(number) for number in range(shard.next_offset))
-    rows = [(seen.id, seen.hits, seen.row) for seen in found if seen is not None]
-    assert all(shard.document(ENTRIES, entry_id(id_)) for id_, _, _ in rows)
-    return {(id_, hits, int(uses.last[row]), float(uses.value[row])) for id_, hits, row in rows}
+    found = [seen for number in range(shard.next_offset) if (seen := shard.entries.by_id(number))]
+    assert all(shard.document(ENTRIES, entry_id(seen.id)) for seen in found)
+    used = [(seen.id, shard.entries.stats(seen)) for seen in found]
+    return {(id_, stats.hits, stats.last_offset, stats.value) for id_, stats in used}
