@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
+
 from refrain.schemas.base import Message, Millis, Name, Selection
 from refrain.schemas.policy import Policy
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
+
 from refrain.schemas.base import Message, Micros, Millis, Part
 from refrain.schemas.policy import Guard
 from refrain.schemas.responses import Outcome

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
+
 from refrain.schemas.base import Message, Millis, QuestionKey, Reply, Sealed, Selection
 from refrain.schemas.policy import Policy
 from refrain.schemas.responses import Outcome

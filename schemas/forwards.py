@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
+
 from refrain.schemas.base import Message, Millis
 from refrain.schemas.responses import Problem
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
+
 from refrain.schemas.base import Message, Millis, Name, Part, QuestionKey, Reply, Sealed, Selection
 from refrain.schemas.policy import Cacheable, Policy
 from refrain.schemas.requests import CacheMode

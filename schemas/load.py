@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
+
 from refrain.schemas.base import Message, Millis
 
 LATENCY_MS_MAX = 3_600_000.0

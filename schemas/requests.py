@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field
+
 from refrain.schemas.base import Message, Millis, Name, Source
 
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
+
 from refrain.schemas.base import Message, Micros, Part
 
 

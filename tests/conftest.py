@@ -16,10 +16,10 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from hypothesis import settings as hypothesis_settings
-from refrain.streams.settings import Embedding, Settings, Upstream
 
 from infra.local.broker import broker
 from infra.local.jar_broker import BrokerFailed
+from refrain.streams.settings import Embedding, Settings, Upstream
 
 ADMIN_S = 15.0
 

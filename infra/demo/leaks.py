@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+
 from refrain.streams.kafka.config import connection
 from refrain.streams.settings import Settings
 

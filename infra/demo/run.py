@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from refrain.ops.ask.client import AskReply, Client
-from refrain.ops.ask.questions import Defaults, answer_of, request_of
-from refrain.streams.settings import Settings
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -18,6 +15,9 @@ from rich.text import Text
 
 from infra.demo.leaks import files_with, topics_with
 from infra.demo.script import Demo, ScriptedQuestion
+from refrain.ops.ask.client import AskReply, Client
+from refrain.ops.ask.questions import Defaults, answer_of, request_of
+from refrain.streams.settings import Settings
 
 IN_FLIGHT = 4
 """Questions open at a time: few, so that the latencies shown are those of a question and not of a queue."""

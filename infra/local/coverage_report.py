@@ -7,18 +7,38 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 LITTLE_PCT = 80.0
 
 
-def lines(report: dict[str, Any]) -> list[str]:
-    """Summarise coverage's JSON report in lines."""
-    shares = {name: of["summary"]["percent_covered"] for name, of in report["files"].items()}
-    little = sorted((share, name) for name, share in shares.items() if share < LITTLE_PCT)
-    total = report["totals"]["percent_covered"]
-    head = f"{total:.1f} % of lines and branches in {len(shares)} files; under {LITTLE_PCT:.0f} %: {len(little)}"
-    return [head, *(f"  {share:5.1f} %  {name}" for share, name in little)]
+class Covered(NamedTuple):
+    """The lines of a file (or of all) that ran, of those that could."""
+
+    name: str
+    ran: int
+    of: int
+
+    @property
+    def percent(self) -> float:
+        """What has no lines ran whole."""
+        return 100.0 * self.ran / self.of if self.of else 100.0
+
+    def row(self) -> str:
+        return f"{self.percent:6.1f} % {self.of - self.ran:6} {self.of:6}  {self.name}"
+
+
+def lines(report: Mapping[str, Any]) -> list[str]:
+    """The lines to print of coverage's JSON report: a table, what ran least first, and the total below."""
+    files = [_covered(name, of["summary"]) for name, of in report["files"].items()]
+    little = sorted((each for each in files if each.percent < LITTLE_PCT), key=lambda each: (each.percent, each.name))
+    total = _covered(f"all {len(files)} files; under {LITTLE_PCT:.0f} %: {len(little)}", report["totals"])
+    return [f"{'ran':>8} {'not':>6} {'lines':>6}", *(each.row() for each in (*little, total))]
+
+
+def _covered(name: str, summary: Mapping[str, int]) -> Covered:
+    return Covered(name, summary["covered_lines"], summary["num_statements"])
 
 
 if __name__ == "__main__":

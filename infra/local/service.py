@@ -11,12 +11,12 @@ from pathlib import Path
 from subprocess import Popen
 
 import httpx
-from refrain.ops.run.processors import NAMES
 
 from infra.demo.script import POLICY
 from infra.local.broker import ROOT
 from infra.local.jar_broker import tail
 from infra.local.processes import child, run
+from refrain.ops.run.processors import NAMES
 
 REFRAIN = str(ROOT / ".venv/bin/refrain")
 READY_S = 120.0

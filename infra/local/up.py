@@ -12,9 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from refrain.ops.config.settings import load_settings
-from refrain.streams.errors import RefrainError
-from refrain.streams.settings import Settings
 from rich.console import Console
 
 from infra.demo.run import run_demo
@@ -22,6 +19,9 @@ from infra.demo.script import FILE, read_demo
 from infra.local.broker import LOCAL, ROOT, broker
 from infra.local.jar_broker import BrokerFailed
 from infra.local.service import Service, ServiceFailed, service
+from refrain.ops.config.settings import load_settings
+from refrain.streams.errors import RefrainError
+from refrain.streams.settings import Settings
 
 NO_TERMINAL_COLUMNS = 120
 EXIT_FAILED = 1
@@ -92,6 +92,7 @@ def _screen() -> Console:
 def remove_topics(settings: Settings) -> None:
     """Delete the topics that the demo made on somebody's own broker."""
     from confluent_kafka.admin import AdminClient
+
     from refrain.streams.kafka.config import connection
 
     admin = AdminClient(connection(settings))

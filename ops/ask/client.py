@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from pydantic import ValidationError
+
 from refrain.ops.cluster.connection import client, create_client, missing, unreachable
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
@@ -66,6 +67,7 @@ class Client:
         self._requests = settings.prefix + "requests"
         self._responses = settings.prefix + "responses"
         self._me = uuid.uuid4().hex[:16]
+        self._closed = False
         self._asks = 0
         self._open: dict[bytes, _PendingRequest] = {}
         self._digests: dict[bytes, bytes] = {}
@@ -102,7 +104,10 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections. Requests that are not acknowledged yet may be lost."""
+        """Close the connections. Requests that are not acknowledged yet may be lost. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         self._producer.flush(1.0)
         # Its own `close` waits for a broker that may be gone.
         del self._producer
@@ -129,6 +134,10 @@ class Client:
             self._take(run, run.wait_s(time.perf_counter(), len(self._open)))
             self._give_up(run)
         return [reply if reply is not None else AskReply(n, requests[n]) for n, reply in enumerate(run.replies)]
+
+    def in_flight(self) -> list[int]:
+        """Places in the list of the requests that wait for a response; any thread may ask."""
+        return [asked.number for asked in list(self._open.values())]
 
     def listen(self, seconds: float) -> None:
         """Read on for a while, to count repeated responses."""

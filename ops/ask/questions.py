@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
+
 from refrain.schemas.requests import CacheMode, Request
 from refrain.streams.errors import BadInput
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from refrain.ops.terminal import options
 from refrain.ops.terminal.output import console, hint, say, table
 
@@ -84,8 +85,9 @@ def evict(
     """What each order of eviction saves through a shard, beside a bound that none can reach."""
     import os
 
-    from refrain.ops.bench import evict
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from refrain.ops.bench import evict
 
     workload = evict.Workload(catalogue, requests, room, zipf, once, sigma)
     shown = console(stderr=True)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from refrain.schemas.base import Message, Reply, Sealed
 from refrain.schemas.journal import Answered, Asked, Origin, PolicySet, Seen
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Eviction, Limits, Policy, Quota

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import hnswlib
 import numpy as np
+
 from refrain.schemas.base import Reply, Sealed
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Entry, Meta, ShardPolicy, TableMode

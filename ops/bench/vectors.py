@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
 from refrain.ops.data.lines import Unreadable, json_object, text_of, whole_lines_of
+from refrain.ops.data.vectors import vectors_of
 from refrain.streams.errors import BadInput, WrongSetup
-from refrain.streams.models.embedder import Embedder
 from refrain.streams.models.loading import load_embedder
 from refrain.streams.settings import Embedding
-from refrain.streams.vectors import Floats
+from refrain.streams.vectors import Floats, Ints
 
 EMBEDDED_MAX = 40_000
 """Questions that are embedded: a minute on two cores."""
 TURN = 0.35
 """Length of the random part added to a unit vector to make another: their cosine is about 0.94."""
 TEXT_FIELDS = ("text", "text_a", "text_b", "question")
-BATCH = 64
 DO = "sort merge copy parse validate cache stream encode compress test deploy rename index query split debug".split()
 WHAT = (
     "a list of orders|a large CSV file|an HTTP response|a PostgreSQL table|a Kafka topic|a Docker image|user input|"
@@ -52,20 +51,21 @@ def question_vectors(
     """`count` unit vectors of questions.
 
     From a file (a question a line, or JSON lines with a text field, also gzipped) or, without one, synthetic
-    questions. Raises WrongSetup for a file without questions.
+    questions; those without a vector are left out. What is embedded is kept in `cache_dir`. Raises WrongSetup for a
+    file without questions.
     """
-    texts = list(dict.fromkeys(read_questions(questions) if questions else _synthetic_questions()))[
-        : min(count, EMBEDDED_MAX)
-    ]
-    if not texts:
-        raise WrongSetup(f"{questions} holds no questions: one a line, or JSON with one of {', '.join(TEXT_FIELDS)}")
+    asked = filter(str.strip, read_questions(questions) if questions else _synthetic_questions())
+    texts = list(dict.fromkeys(asked))[: min(count, EMBEDDED_MAX)]
     embedder = load_embedder(embedding, cache_dir)
-    units = _embedded(texts, embedder, cache_dir, progress)
+    units = _units(vectors_of(texts, embedder, cache_dir, progress))
+    if not len(units):
+        raise WrongSetup(f"{questions} holds no questions: one a line, or JSON with one of {', '.join(TEXT_FIELDS)}")
     origin = str(questions.name) if questions else "questions made of words"
-    data = f"{len(texts)} vectors of {origin} by {embedder.identity}"
-    if count > len(units):
-        units = np.concatenate((units, turned(units, count - len(units), seed)))
-        data += f", {count - len(texts)} turned by a seeded {TURN}"
+    data = f"{len(units)} vectors of {origin} by {embedder.identity}"
+    embedded = len(units)
+    if count > embedded:
+        units = np.concatenate((units, turned(units, count - embedded, seed)))
+        data += f", {count - embedded} turned by a seeded {TURN}"
     return Vectors(units[:count], data)
 
 
@@ -101,19 +101,10 @@ def _synthetic_questions() -> Iterator[str]:
                     yield f"{ask} {do} {what} {how}?"
 
 
-def _embedded(texts: list[str], embedder: Embedder, cache_dir: Path, progress: Callable[[int, int], None]) -> Floats:
-    """The vectors of the texts, kept in `cache_dir` for the next run."""
-    name = hashlib.sha256("\n".join((embedder.identity, *texts)).encode()).hexdigest()[:16]
-    kept = cache_dir / f"vectors-{name}.npy"
-    if kept.exists():
-        units: Floats = np.load(kept)
-        return units
-    rows = []
-    for start in range(0, len(texts), BATCH):
-        rows.append(embedder.embed(texts[start : start + BATCH]))
-        progress(min(start + BATCH, len(texts)), len(texts))
-    units = np.concatenate(rows).astype(np.float32)
-    units /= np.linalg.norm(units, axis=1, keepdims=True)
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    np.save(kept, units)
+def _units(found: Sequence[Ints | None]) -> Floats:
+    """The unit vectors (n, dim) of the vectors of record that are there."""
+    rows = [row for row in found if row is not None]
+    units = np.array(rows, dtype=np.float32)
+    if rows:
+        units /= np.linalg.norm(units, axis=1, keepdims=True)
     return units

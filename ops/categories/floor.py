@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from refrain.streams.errors import BadInput
 from refrain.streams.models.category_classifier import PLACES
 

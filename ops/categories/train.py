@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from refrain.ops.categories.examples import Example
 from refrain.ops.categories.floor import Floor, area, floor_for
 from refrain.ops.terminal import output

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
+
 from refrain.streams.errors import ClusterFailed, Forbidden, Unreachable, WrongSetup
 from refrain.streams.kafka.config import connection
 from refrain.streams.kafka.faults import forbidden

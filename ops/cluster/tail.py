@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+
 from refrain.ops.cluster.connection import client, create_client, missing, unreachable
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+
 from refrain.ops.config.sources import (
     PREFIX,
     Key,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from pydantic import ValidationError
+
 from refrain.ops.terminal.output import counted
 from refrain.schemas.acknowledgements import Acknowledgement
 

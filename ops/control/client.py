@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, Message, Producer
+
 from refrain.ops.cluster.connection import client, create_client, reach, unreachable
 from refrain.ops.cluster.lag import group_position
 from refrain.ops.control.acknowledged import Acknowledged, GroupProgress, Progress

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+
 from refrain.ops.control.options import Timeout, Who, Why, Yes, confirm, name, send_and_wait
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import settings_of
@@ -119,6 +120,7 @@ def invalidate(
 
 def _command(**fields: object) -> Invalidate:
     from pydantic import ValidationError
+
     from refrain.schemas.control import Invalidate
 
     try:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
 from refrain.ops.control.options import Timeout, Who, name, send_and_wait
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of

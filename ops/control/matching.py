@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pydantic import ValidationError
+
 from refrain.schemas.control import Invalidate
 from refrain.schemas.documents import Entry, Withdrawal
 from refrain.schemas.journal import EntriesInvalidated

@@ -6,6 +6,7 @@ import getpass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from refrain.ops.terminal import output
 
 if TYPE_CHECKING:

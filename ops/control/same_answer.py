@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from pydantic import ValidationError
+
 from refrain.ops.cluster.scan import records
 from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import Answered, decode_event

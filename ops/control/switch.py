@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from refrain.ops.control.options import Timeout, Who, Why, name, send_and_wait
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import settings_of

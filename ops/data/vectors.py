@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from refrain.ops.data.lines import BadLine, Pair
 from refrain.streams.classify.framing import frame
 from refrain.streams.models.embedder import Embedder

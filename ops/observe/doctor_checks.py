@@ -14,6 +14,7 @@ from refrain.streams.errors import RefrainError
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
+
     from refrain.streams.settings import Settings
 
 FREE_BYTES_WARN = 5_000_000_000

@@ -7,15 +7,17 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from refrain.ops.observe.stats_totals import Summary
     from refrain.ops.observe.stats_view import Rates
     from refrain.schemas.stats import ShardStats
     from refrain.streams.kafka.interface import Cluster
-    from rich.console import RenderableType
 
 STATS = "stats"
 EVERY_S = 1.0
@@ -81,6 +83,7 @@ class StatsReports:
 
     def _read(self) -> None:
         from pydantic import ValidationError
+
         from refrain.schemas.stats import ShardStats
 
         _, end = self._cluster.ends(STATS).get(0, (0, 0))
@@ -137,8 +140,9 @@ def _print(found: Summary, as_json: bool) -> None:
 
 
 def _render(found: Summary, seen: Rates) -> RenderableType:
-    from refrain.ops.observe.stats_view import about, tables
     from rich.console import Group
+
+    from refrain.ops.observe.stats_view import about, tables
 
     drawn = [output.rich_table(columns, cells) for columns, cells in tables(found, seen)]
     return Group(*drawn, *about(found, _now_ms()))

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
+
     from refrain.schemas.decisions import Decision
     from refrain.schemas.observations import Comparison
     from refrain.schemas.responses import Response

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from refrain.ops.control.options import Timeout, Who, Why, Yes, confirm, name, send_and_wait, wait_in_force
 from refrain.ops.policies.init import init
 from refrain.ops.policies.views import diff, history, show, stamp, text_of

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+
 from refrain.schemas.policy import CategoryPolicy, Limits, Match, ModelPolicy, Policy, Quota, Rule
 from refrain.streams.errors import BadInput
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from refrain.ops.config import resources
 from refrain.ops.terminal import output
 from refrain.streams.errors import BadInput

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
 from refrain.streams.errors import BadInput

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+
 from refrain.ops.quality.options import (
     AsJson,
     Guards,

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from refrain.ops.data.intervals import PLACES, least, upper
 
 STEPS_PER_ONE = 200

@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from pydantic import ValidationError
+
 from refrain.ops.cluster.scan import records
 from refrain.ops.quality.calibration import Sample
 from refrain.schemas.control import Judge, decode_command

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
 from refrain.ops.terminal import output
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from refrain.ops.data.intervals import CONFIDENCE, PLACES, share
 from refrain.ops.quality.stages import FLOOR, Mask
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
 from refrain.ops.data.intervals import CONFIDENCE
 from refrain.ops.data.lines import BadLine, Pair, Unreadable, bad_lines_summary, text_of_value, value_of
 from refrain.ops.data.vectors import Compared

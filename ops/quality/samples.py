@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
 from refrain.ops.data.lines import BadLine, Pair
 from refrain.ops.data.vectors import Compared
 from refrain.ops.quality.calibration import Sample

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from refrain.ops.data.vectors import Compared
 from refrain.schemas.policy import Guard
 from refrain.streams.errors import BadInput

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
+
 from refrain.ops.data.intervals import share
 from refrain.ops.data.lines import BadLine, Row, Unreadable, checked_text, question_in, rows, text_of_value, value_of
 from refrain.ops.quality.stages import ThresholdVerifier

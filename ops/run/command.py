@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+
 from refrain.ops.run.processors import NAMES
 from refrain.ops.terminal.options import options_of, settings_of
 

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from prometheus_client import ProcessCollector
+
 from refrain.ops.run import logs
 from refrain.ops.run.lifeline import watch_supervisor
 from refrain.ops.run.processors import Processor, processor

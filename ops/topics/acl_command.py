@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import settings_of
 

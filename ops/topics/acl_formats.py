@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import yaml
+
 from refrain.ops.topics.acls import Acl, Grant, Pattern, Resource
 from refrain.streams.errors import BadInput
 

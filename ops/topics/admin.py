@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+
 from refrain.ops.cluster.connection import unreachable
 from refrain.schemas.topics import TOPICS, Topic
 from refrain.streams.errors import ClusterFailed, Forbidden, WrongSetup

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
 from refrain.ops.topics.acl_command import acls

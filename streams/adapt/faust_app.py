@@ -9,6 +9,7 @@ from typing import Any
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
+
 from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Settings
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 from prometheus_client import Gauge
+
 from refrain.schemas.control import ReportLoad
 from refrain.schemas.load import LoadSample
 from refrain.schemas.policy import ModelPolicy

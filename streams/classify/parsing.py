@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 from pydantic import ValidationError
+
 from refrain.schemas.requests import Request
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.messaging.decoding import of_unknown_version, unknown_version

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.journal import Seen
 from refrain.schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy

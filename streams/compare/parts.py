@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+
 from refrain.streams.vectors import Ints, quantise
 
 SEEK_CHARS = 200

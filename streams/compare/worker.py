@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prometheus_client import Counter
+
 from refrain.schemas.observations import Comparison, NotCompared, Observation
 from refrain.streams.compare.answer_text import text_of
 from refrain.streams.compare.parts import mean, split

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from prometheus_client import Gauge
+
 from refrain.schemas.decisions import Decision
 from refrain.streams.errors import Rebalanced, WrongSetup
 from refrain.streams.govern.commands import NAME, decide, judged_by

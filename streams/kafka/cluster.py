@@ -21,6 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     OffsetSpec,
     ResourceType,
 )
+
 from refrain.streams.errors import ClusterFailed, WrongSetup
 from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, connection
 from refrain.streams.kafka.consumer import KafkaConsumer
@@ -48,9 +49,9 @@ class KafkaCluster:
         self.close()
 
     def close(self) -> None:
-        """Close the admin client. Consumers and producers have connections of their own."""
+        """Close the admin client; twice is once. Consumers and producers have connections of their own."""
         # It has no `close`: what is not referred to has no threads any more.
-        del self._admin
+        vars(self).pop("_admin", None)
 
     def name(self, topic: str) -> str:
         """The topic's name on the cluster."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 from confluent_kafka import Consumer as ConfluentConsumer
+
 from refrain.streams.errors import Rebalanced
 from refrain.streams.kafka.config import ADMIN_TIMEOUT_S
 from refrain.streams.kafka.convert import KafkaGroupMetadata, record_of, topic_partitions

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 from confluent_kafka import Message, TopicPartition
+
 from refrain.streams.kafka.interface import Headers, OffsetAndMetadata, Record
 
 

@@ -15,7 +15,9 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as ConfluentProducer
+
 from refrain.streams.errors import DeliveryExpired, SendFailed
+from refrain.streams.kafka.closing import ClosesProducer
 from refrain.streams.kafka.config import producer_config
 from refrain.streams.kafka.faults import flush, forbidden
 from refrain.streams.kafka.interface import Outgoing, cluster_name
@@ -26,7 +28,7 @@ PARTITION_BY_KEY = -1
 """For librdkafka: the partition that the key belongs to."""
 
 
-class ExpiringProducer:
+class ExpiringProducer(ClosesProducer):
     """An idempotent producer that waits for acknowledgements and drops records older than `delivery_timeout_ms`."""
 
     def __init__(self, base: Mapping[str, Any], prefix: str, delivery_timeout_ms: int, wait_s: float) -> None:
@@ -55,10 +57,6 @@ class ExpiringProducer:
         for (name, partition), group in by_partition.items():
             self._produce(name, partition, group, reports)
         self._await_reports(reports, len(records))
-
-    def close(self) -> None:
-        self._producer.flush(1.0)
-        del self._producer
 
     def _produce(self, name: str, partition: int, group: Sequence[Outgoing], reports: _DeliveryReports) -> None:
         try:

@@ -6,6 +6,7 @@ import logging
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as ConfluentProducer
+
 from refrain.streams.errors import ClusterFailed, Fenced, Forbidden, OffsetLost, Rebalanced
 
 logger = logging.getLogger(__name__)

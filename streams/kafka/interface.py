@@ -104,7 +104,7 @@ class Consumer(Protocol):
         """Lag of each assigned partition (records not yet read), as far as known without asking the broker."""
 
     def close(self) -> None:
-        """Leave the group."""
+        """Leave the group. A second call does nothing."""
 
 
 class Producer(Protocol):
@@ -116,7 +116,8 @@ class Producer(Protocol):
         A producer with a delivery timeout raises DeliveryExpired when nothing of what is missing will be written.
         """
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Give the connection back. A second call does nothing."""
 
 
 class TransactionalProducer(Protocol):
@@ -130,7 +131,8 @@ class TransactionalProducer(Protocol):
         Raises Rebalanced (aborted; call again after a poll), Fenced, or SendFailed (aborted; stop).
         """
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Give the connection back. A second call does nothing."""
 
 
 class Cluster(Protocol):

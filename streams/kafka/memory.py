@@ -71,6 +71,11 @@ class MemoryCluster:
         limit = max_bytes or (known.max_bytes if known else MESSAGE_BYTES_MAX)
         self._topics[topic] = _Topic(topic_id or _topic_id(next(self._ids)), [[] for _ in range(partitions)], limit)
 
+    def delete(self, topic: str) -> None:
+        """Delete a topic with all that is in it. Raises WrongSetup when it is missing."""
+        self.topic(topic)
+        del self._topics[topic]
+
     def producer(self, *, delivery_timeout_ms: int | None = None) -> MemoryProducer:
         return MemoryProducer(self)
 

@@ -8,7 +8,9 @@ from typing import Any, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as ConfluentProducer
+
 from refrain.streams.errors import Fenced, Forbidden, SendFailed
+from refrain.streams.kafka.closing import ClosesProducer
 from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, producer_config
 from refrain.streams.kafka.convert import KafkaGroupMetadata, int_of, topic_partitions
 from refrain.streams.kafka.faults import FENCED_CODES, failure_of, flush, forbidden
@@ -21,7 +23,7 @@ MISSING_TOPIC_MS = 5_000
 """How long a topic may be unknown to the broker before what is sent to it is refused."""
 
 
-class KafkaProducer:
+class KafkaProducer(ClosesProducer):
     """An idempotent producer: `send` waits until every record is acknowledged by all replicas."""
 
     def __init__(self, base: Mapping[str, Any], settings: Settings) -> None:
@@ -40,13 +42,8 @@ class KafkaProducer:
     def send(self, records: Sequence[Outgoing]) -> None:
         produce_and_wait(self._producer, self._prefix, records, self._wait_s)
 
-    def close(self) -> None:
-        self._producer.flush(1.0)
-        # What is not referred to has no threads and no connections any more; its own `close` waits for a broker.
-        del self._producer
 
-
-class KafkaTransactionalProducer:
+class KafkaTransactionalProducer(ClosesProducer):
     """A transactional producer; its first transaction initialises it and so fences others of its transactional id."""
 
     def __init__(self, base: Mapping[str, Any], settings: Settings, name: str) -> None:
@@ -92,11 +89,6 @@ class KafkaTransactionalProducer:
                 self._abort()
             raise failure_of(error, "committing a transaction") from problem
         return ends
-
-    def close(self) -> None:
-        self._producer.flush(1.0)
-        # What is not referred to has no threads and no connections any more; its own `close` waits for a broker.
-        del self._producer
 
     def _abort(self) -> None:
         try:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from prometheus_client import Counter, Gauge, Histogram
+
 from refrain.schemas.decisions import Decision
 from refrain.schemas.responses import Outcome
 from refrain.schemas.stats import CategoryNow, ShardStats

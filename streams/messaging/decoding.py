@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError
+
 from refrain.schemas.base import Part
 from refrain.streams.errors import Refusal, RefusalCode
 

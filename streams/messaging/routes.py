@@ -7,6 +7,7 @@ import binascii
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
+
 from refrain.schemas.base import Millis, Part, Reply
 from refrain.schemas.responses import DecisionSummary
 from refrain.streams.errors import Refusal, RefusalCode

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field, ValidationError, model_validator
+
 from refrain.schemas.base import Message, Name, Part
 from refrain.streams.errors import WrongSetup
 from refrain.streams.vectors import SCALE, Ints, decode, encode

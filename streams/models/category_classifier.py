@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.category_artifact import TRAIN_AGAIN, Artefact, LinearMap, read_artefact, rows_of
 from refrain.streams.vectors import Ints, squared_norm

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models import files
 from refrain.streams.models.backends import WINDOW_CHARS_MAX, Backend, choose_backend, failures, load

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from prometheus_client import Counter
+
 from refrain.streams.lru import LruCache
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.embedder import Embedder, vector_of_record

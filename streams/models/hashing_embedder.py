@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
+
 from refrain.streams.vectors import Floats
 
 DIM = 384

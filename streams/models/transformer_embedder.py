@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from refrain.streams.models import files
 from refrain.streams.models.backends import Backend, choose_backend, failures, load
 from refrain.streams.models.files import ModelSource

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from pydantic_core import to_json
+
 from refrain.schemas.base import Reply, Sealed
 from refrain.schemas.forwards import Completion, Status
 from refrain.schemas.journal import Answered, AnswerFailed, AnswerWithheld

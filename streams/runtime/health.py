@@ -11,6 +11,7 @@ from types import TracebackType
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+
 from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Http
 

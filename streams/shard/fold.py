@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from pydantic import ValidationError
+
 from refrain.schemas.decisions import Reason
 from refrain.schemas.journal import (
     Answered,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 import numpy as np
+
 from refrain.schemas.base import Message
 from refrain.schemas.documents import Meta
 from refrain.streams.errors import StoreDamaged

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
+from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, ReadOptions, WriteBatch
+
 from refrain.streams.errors import StoreDamaged, WrongSetup
 from refrain.streams.store.interface import Changes, Checkpoint
-from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, ReadOptions, WriteBatch
 
 MEMTABLE_BYTES = 4 << 20
 CACHE_BYTES = 32 << 20

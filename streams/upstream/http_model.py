@@ -10,11 +10,12 @@ from urllib.parse import quote
 
 import httpx
 from pydantic_core import from_json, to_json
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode, WrongSetup
 from refrain.streams.settings import Upstream
 from refrain.streams.upstream.model import Answer, failed_answer
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 BACKOFF_MAX_S = 30.0
 RETRY_AFTER_MAX_S = 300.0

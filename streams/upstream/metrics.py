@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
+
 from refrain.streams.metrics import SECONDS, Metrics
 from refrain.streams.upstream.calls import CallResult
 

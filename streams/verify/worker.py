@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from prometheus_client import Counter, Histogram
+
 from refrain.schemas.doubts import DoubtRaised
 from refrain.schemas.journal import Verified
 from refrain.streams.errors import Refusal

@@ -16,7 +16,6 @@ from refrain.streams.classify.identity import NOT_CONTEXT as PRODUCT_NOT_CONTEXT
 from refrain.streams.classify.identity import identify
 from refrain.streams.classify.parsing import parse, request_of
 from refrain.streams.errors import Refusal
-
 from tests.fuzz.changes import Changed, change
 from tests.fuzz.requests import DATES, LEFT_OUT, NOT_CONTEXT, Json, request
 from tests.fuzz.spelling import spelled

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from refrain.ops.run.processors import NAMES
 
+from refrain.ops.run.processors import NAMES
 from tests.streams.worker_metrics import registered
 
 DASHBOARD = json.loads((Path(__file__).parents[2] / "infra/dashboards/refrain.json").read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from refrain.ops.policies.file import read_policy, write_policy
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import Cacheable, Policy

@@ -12,6 +12,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+
 from refrain.streams.errors import DISTRIBUTION
 
 ROOT = Path(__file__).resolve().parents[2]

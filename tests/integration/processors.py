@@ -22,14 +22,14 @@ class Running:
     def __init__(self, processor: Callable[..., None], settings: Settings, **more: Any) -> None:
         self.metrics = Metrics()
         self.problem: Exception | None = None
-        self._ready = threading.Event()
+        self._settled = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(processor, settings, more), daemon=True)
         self._thread.start()
 
     def wait_until_ready(self) -> None:
         """Wait for the processor to say that it is able to work."""
-        eventually(lambda: self._ready.is_set() or self.problem is not None)
+        assert self._settled.wait(WAIT_S), "it did not become ready"
         assert self.problem is None, repr(self.problem)
 
     def end(self) -> None:
@@ -48,12 +48,14 @@ class Running:
                     cluster,
                     self.metrics,
                     stop=self._stop.is_set,
-                    ready=self._ready.set,
+                    ready=self._settled.set,
                     now_ms=lambda: time.time_ns() // 1_000_000,
                 )
                 processor(context, **more)
         except Exception as problem:  # noqa: BLE001 - raised again in the test's thread
             self.problem = problem
+        finally:
+            self._settled.set()
 
 
 @contextmanager

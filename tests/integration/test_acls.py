@@ -23,6 +23,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourcePatternType,
     ResourceType,
 )
+
+from infra.demo.script import POLICY, read_demo
+from infra.local.broker import LOCAL
+from infra.local.jar_broker import BrokerFailed
 from refrain.ops.ask.client import Client
 from refrain.ops.ask.questions import Defaults, request_of
 from refrain.ops.cli import main
@@ -39,10 +43,6 @@ from refrain.streams.errors import Forbidden
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.settings import Adapt, Embedding, Settings, Upstream, Verify
-
-from infra.demo.script import POLICY, read_demo
-from infra.local.broker import LOCAL
-from infra.local.jar_broker import BrokerFailed
 from tests.integration.processors import WAIT_S, Running, eventually
 from tests.integration.walled_broker import ROOT, WalledBroker, walled_broker
 

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 from confluent_kafka.admin import AdminClient
+
 from refrain.schemas.control import ReportLoad, SetPolicy, decode_command
 from refrain.schemas.journal import LoadChanged, decode_event
 from refrain.schemas.load import LoadSample
@@ -17,7 +18,6 @@ from refrain.streams.govern.worker import run_govern
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.settings import Adapt, Settings
-
 from tests.integration.processors import Running, eventually, running
 from tests.integration.topics import PARTITIONS_MAX, create_table
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from refrain.ops.bench.path.run import MODEL_MS
 
 from infra.local.bench import main
+from refrain.ops.bench.path.run import MODEL_MS
 from tests.conftest import ADMIN_S
 
 LOAD = [

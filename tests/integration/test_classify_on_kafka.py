@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+
 from refrain.schemas.control import POLICY_KEY, PolicyInForce
 from refrain.schemas.journal import Asked, Passed, decode_event
 from refrain.schemas.policy import CategoryPolicy, Policy
@@ -22,6 +23,7 @@ from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.settings import Classify, Settings
+from tests.integration.processors import eventually
 
 ADMIN_S = 15.0
 WAIT_S = 30.0
@@ -74,18 +76,15 @@ def ask(cluster: KafkaCluster, text: str, headers: Headers = ()) -> None:
 
 def await_record(cluster: KafkaCluster, topic: str, wanted: Callable[[Record], bool] = lambda _: True) -> Record:
     """The first such record of the topic, once it is there."""
-    expired = threading.Event()
-    timer = threading.Timer(WAIT_S, expired.set)
-    timer.start()
-    try:
-        while not expired.is_set():
-            for partition in range(cluster.partitions(topic)):
-                for record in cluster.scan(topic, partition):
-                    if wanted(record):
-                        return record
-    finally:
-        timer.cancel()
-    raise AssertionError(f"no such record in {topic} within {WAIT_S:.0f} s")
+    found: list[Record] = []
+
+    def look() -> bool:
+        partitions = range(cluster.partitions(topic))
+        found.extend(record for number in partitions for record in cluster.scan(topic, number) if wanted(record))
+        return bool(found)
+
+    eventually(look, WAIT_S)
+    return found[0]
 
 
 def test_a_policy_that_comes_later_is_followed(cluster: KafkaCluster, running: None) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from confluent_kafka.admin import AdminClient
+
 from refrain.ops.ask.client import Client
 from refrain.ops.ask.questions import Defaults, question_of, request_of
 from refrain.schemas.requests import Request
@@ -16,7 +17,6 @@ from refrain.streams.errors import Unreachable, WrongSetup
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.settings import Settings
-
 from tests.integration.topics import create_table
 
 Answer = Callable[[Record], list[Outgoing]]
@@ -80,6 +80,21 @@ def test_every_request_gets_its_own_response(settings: Settings, client: Client)
         assert reply.latency_ms is not None
     assert sorted(seen) == list(range(500))
     assert (client.repeats, client.late) == (0, 0)
+
+
+def test_who_waits_is_known_while_it_does_and_a_second_close_does_nothing(settings: Settings, client: Client) -> None:
+    waiting = set(range(40))
+    seen: list[bool] = []
+
+    def note(number: int, *_: object) -> None:
+        waiting.discard(number)
+        seen.append(set(client.in_flight()) == waiting)
+
+    with answering(settings, answers):
+        client.ask(questions(40), timeout_s=30, in_flight_max=40, on_response=note)
+    assert seen == [True] * 40
+    client.close()
+    client.close()
 
 
 def test_a_request_that_nobody_answers_fails_in_time_and_the_others_do_not(settings: Settings, client: Client) -> None:

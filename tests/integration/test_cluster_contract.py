@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.settings import Settings
-
 from tests.integration.make_topic import ADMIN_S, make_topic
 from tests.streams.kafka.cluster_contract import ClusterContract, ClusterUnderTest
 

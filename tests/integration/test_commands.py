@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
+
 from refrain.ops.cli import main
 from refrain.ops.control.client import ControlClient
 from refrain.ops.terminal import exit_codes
@@ -31,7 +33,6 @@ from refrain.streams.models.loading import load_embedder
 from refrain.streams.settings import Settings
 from refrain.streams.shard.columns import ENTRIES, entry_id
 from refrain.streams.vectors import encode, quantise
-
 from tests.integration.fake_workers import acknowledge, acknowledging, member
 from tests.integration.processors import eventually
 from tests.integration.topics import PARTITIONS_MAX, create_table
@@ -88,35 +89,43 @@ class Waiting:
 # -- who is waited for ------------------------------------------------------------------------------------
 
 
-def test_a_command_is_done_when_every_shard_has_acknowledged_it(cluster: KafkaCluster, settings: Settings) -> None:
+def test_a_command_is_done_when_every_shard_has_acknowledged_it(
+    cluster: KafkaCluster, settings: Settings, admin: AdminClient
+) -> None:
     client = ControlClient(settings)
     acknowledge(cluster, "lookup", [str(shard) for shard in ALL], 99)  # before it was placed: of another journal
     version = client.send(SWITCH)
+    take(admin, settings, version)
     waiting = Waiting(client)
     acknowledge(cluster, "lookup", ["0", "1", "2"], version + 3)
     acknowledge(cluster, "lookup", ["3"], version - 1)
     with pytest.raises(
         ClusterFailed, match=r"shard 3 has not acknowledged after 0\.3 s: are they running\? The command"
     ):
-        _as_if_taken(client).wait(0.3)
+        client.wait(0.3)
     assert waiting.result is None
     acknowledge(cluster, "lookup", ["3"], version)
     assert waiting.end() == version
 
 
-def _as_if_taken(client: ControlClient) -> ControlClient:
-    """The client, with a govern that has taken the command."""
-    client._is_taken = lambda: True  # type: ignore[method-assign]
-    return client
+def take(admin: AdminClient, settings: Settings, version: int) -> None:
+    """Be a govern that has carried out the command: its group stands behind it."""
+    place = TopicPartition(settings.prefix + "control", 0, version + 1)
+    wanted = ConsumerGroupTopicPartitions(settings.prefix + "govern", [place])
+    for future in admin.alter_consumer_group_offsets([wanted]).values():
+        future.result()
 
 
-def test_a_policy_waits_for_every_member_of_classify_and_populate(cluster: KafkaCluster, settings: Settings) -> None:
+def test_a_policy_waits_for_every_member_of_classify_and_populate(
+    cluster: KafkaCluster, settings: Settings, admin: AdminClient
+) -> None:
     client = ControlClient(settings)
     with acknowledging(settings, ALL), member(settings, "classify", "requests") as first:
         version = client.send(SET)
+        take(admin, settings, version)
         waiting = Waiting(client)
         with pytest.raises(ClusterFailed, match="1 of 1 classify worker has not acknowledged"):
-            _as_if_taken(client).wait(1)
+            client.wait(1)
         assert waiting.result is None
         acknowledge(cluster, "classify", [first], version)
         assert waiting.end() == version

@@ -6,6 +6,7 @@ import json
 from functools import partial
 
 from confluent_kafka.admin import AdminClient
+
 from refrain.schemas.base import Sealed
 from refrain.schemas.observations import Comparison, Observation
 from refrain.streams.compare.worker import run_compare
@@ -13,7 +14,6 @@ from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging.ids import decision_id
 from refrain.streams.settings import Settings
-
 from tests.integration.processors import eventually, running
 from tests.integration.topics import create_table
 

@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from infra.examples import ask as client
+from infra.examples.connector import Connector, call_server
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.control import SetPolicy
 from refrain.schemas.forwards import Completion, Forward, Status
@@ -29,9 +32,6 @@ from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Classify, Settings, Upstream
 from refrain.streams.upstream.simulated.server import SimulatedServer
 from refrain.streams.upstream.worker import run_upstream
-
-from infra.examples import ask as client
-from infra.examples.connector import Connector, call_server
 from tests.infra.documents.markdown import read_paper
 from tests.integration.processors import Running, eventually
 from tests.integration.topics import PARTITIONS_MAX, create_table
@@ -129,7 +129,7 @@ def test_a_connector_of_ones_own_serves_what_the_model_says(shop: Settings) -> N
         good = client.ask(shop.kafka, question("How do I sort a list?"), prefix=shop.prefix)
         bad = client.ask(shop.kafka, question("What now? [simulate:fail]"), prefix=shop.prefix)
     assert good["outcome"] == "miss"
-    assert server.seen[0].body["messages"][0]["content"] == "How do I sort a list?"
+    assert server.calls[0].body["messages"][0]["content"] == "How do I sort a list?"
     assert (bad["outcome"], bad["error"]["code"]) == ("error", "upstream_failed")
 
 
@@ -148,7 +148,7 @@ def test_a_connector_of_ones_own_keeps_the_rules(settings: Settings, admin: Admi
     assert found["late"].error is not None
     assert found["late"].error.code == "deadline_exceeded"
     assert found["once"].status is Status.OK
-    assert len(server.seen) == 1
+    assert len(server.calls) == 1
 
 
 def position(admin: AdminClient, settings: Settings) -> int:

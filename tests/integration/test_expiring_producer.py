@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient
+
 from refrain.streams.errors import DeliveryExpired, SendFailed
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing, Producer
 from refrain.streams.kafka.partitioner import partition_of
 from refrain.streams.settings import Settings
-
 from tests.integration.make_topic import make_topic
 
 WITHIN_MS = 4_000

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+
 from refrain.streams.errors import OffsetLost, Rebalanced, SendFailed
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.config import connection
 from refrain.streams.kafka.consumer import KafkaConsumer
 from refrain.streams.kafka.interface import Consumer, OffsetAndMetadata, Outgoing
 from refrain.streams.settings import Settings
-
 from tests.integration.make_topic import ADMIN_S, make_topic
 from tests.streams.kafka.cluster_contract import Remembering, join, poll_until, records_of, values
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
+
 from refrain.ops.ask.client import AskReply, Client
 from refrain.schemas.decisions import Decision
 from refrain.schemas.requests import Request
@@ -21,7 +22,6 @@ from refrain.schemas.responses import Outcome
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Record
 from refrain.streams.settings import Settings, Upstream
-
 from tests.integration.processors import eventually
 from tests.integration.topics import create_table
 from tests.simulation.bench import environment_of

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
+
 from refrain.ops.ask.client import Client
 from refrain.ops.cli import main
 from refrain.schemas.base import Source
@@ -22,7 +23,6 @@ from refrain.streams.lookup.worker import run_lookup
 from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Settings, Upstream
 from refrain.streams.upstream.worker import run_upstream
-
 from tests.integration.processors import running
 from tests.integration.topics import create_table
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
+
 from refrain.ops.cli import main
 from refrain.ops.control.client import ControlClient
 from refrain.ops.observe.doctor import examine
@@ -22,7 +23,6 @@ from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.lookup.worker import run_lookup
 from refrain.streams.runtime.policy_follower import PolicyWatch
 from refrain.streams.settings import Settings
-
 from tests.integration.processors import eventually, running
 from tests.integration.topics import PARTITIONS_MAX, create_table
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient
+
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.base import Reply
 from refrain.schemas.control import SetPolicy
@@ -21,7 +22,6 @@ from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging.routes import ShardRoute, encode_route
 from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Settings
-
 from tests.integration.processors import Running, eventually, running
 from tests.integration.topics import create_table
 

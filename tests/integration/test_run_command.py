@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 import pytest
 from confluent_kafka.admin import AdminClient
+
 from refrain.ops.run.supervisor import is_alive
 from refrain.streams.settings import Settings
-
 from tests.integration.topics import create_table
 
 WAIT_S = 60.0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
+
 from refrain.ops.ask.client import Client
 from refrain.ops.cli import main
 from refrain.schemas.decisions import Decision, Reason
@@ -21,7 +22,6 @@ from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Settings, Upstream, Verify
 from refrain.streams.upstream.worker import run_upstream
 from refrain.streams.verify.worker import run_verify
-
 from tests.integration.processors import eventually, running
 from tests.integration.topics import create_table
 

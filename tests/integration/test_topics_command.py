@@ -7,6 +7,7 @@ import json
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
+
 from refrain.ops.cli import main
 from refrain.schemas.topics import TOPICS
 from refrain.streams.settings import Settings

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient
+
 from refrain.schemas.forwards import Completion, Forward
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.settings import Settings
 from refrain.streams.upstream.model import Answer
 from refrain.streams.upstream.worker import Bounds, run_upstream
-
 from tests.gate import Gate
 from tests.integration.processors import Running, eventually, running
 from tests.integration.topics import PARTITIONS_MAX, create_table

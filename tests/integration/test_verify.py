@@ -6,6 +6,7 @@ import time
 from functools import partial
 
 from confluent_kafka.admin import AdminClient
+
 from refrain.schemas.base import Sealed
 from refrain.schemas.doubts import DoubtRaised
 from refrain.schemas.journal import Verified, decode_event
@@ -14,7 +15,6 @@ from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging.ids import decision_id
 from refrain.streams.settings import Settings, Verify
 from refrain.streams.verify.worker import run_verify
-
 from tests.integration.processors import eventually, running
 from tests.integration.topics import PARTITIONS_MAX, create_table
 

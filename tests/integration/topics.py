@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
-from refrain.schemas.topics import TOPICS
 
+from refrain.schemas.topics import TOPICS
 from tests.integration.processors import eventually
 
 WAIT_S = 15.0

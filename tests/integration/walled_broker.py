@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
-from refrain.streams.settings import Settings
 
 from infra.local import jar_broker
 from infra.local.jar_broker import BrokerFailed, NodeExtras
+from refrain.streams.settings import Settings
 
 ROOT = "root"
 """The one user who may do everything."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
 from refrain.ops.cli import app, main
 from refrain.ops.run.processors import NAMES, PLACES
 from refrain.ops.terminal import exit_codes
 from refrain.streams.errors import Fenced, JournalUnreadable, Refusal, RefusalCode, Unreachable, WrongSetup
-from typer.testing import CliRunner
 
 NOWHERE = "127.0.0.1:1"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from refrain.schemas import control, documents, journal
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.base import Message

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+
 from refrain.ops.cluster.connection import reach
 from refrain.ops.topics.admin import create_missing
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.settings import Adapt, Embedding, Settings, Upstream
 from refrain.streams.upstream.simulated.server import SimulatedServer
-
 from tests.simulation.checks import Report
 from tests.simulation.cluster import Cluster
 

@@ -10,7 +10,6 @@ from typing import Any
 from refrain.ops.ask.client import AskReply
 from refrain.schemas.decisions import Decision
 from refrain.schemas.responses import Outcome, Response
-
 from tests.simulation.records import Folded, Recorded, digest_of
 from tests.simulation.replay import Replayed
 from tests.simulation.traffic import question

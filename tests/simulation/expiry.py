@@ -15,10 +15,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ConfigResource,
     ResourceType,
 )
+
 from refrain.ops.cluster.connection import client
 from refrain.schemas.control import ReportLoad
 from refrain.streams.settings import Settings
-
 from tests.simulation import traffic
 from tests.simulation.bench import Bench
 from tests.simulation.records import tombstones

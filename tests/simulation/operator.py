@@ -11,7 +11,6 @@ from refrain.schemas.control import Given, Invalidate, Judge, SetPolicy, Switch
 from refrain.schemas.policy import Cacheable, Policy
 from refrain.schemas.responses import Outcome, Response
 from refrain.streams.kafka.interface import Outgoing, Producer
-
 from tests.simulation import traffic
 
 FLIPPED = traffic.CATEGORIES[-1]

@@ -16,7 +16,6 @@ from refrain.schemas.load import LoadSample
 from refrain.schemas.requests import Request
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.upstream.simulated.server import SimulatedServer
-
 from tests.simulation import checks, traffic
 from tests.simulation.bench import Bench, wait_until
 from tests.simulation.records import (

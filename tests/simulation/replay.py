@@ -24,7 +24,6 @@ from refrain.streams.shard.index.vector_tables import QueryVector, Search, Table
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.memory import MemoryStore
 from refrain.streams.vectors import cosine, decode
-
 from tests.simulation.records import State, header, read_all
 
 Searched = tuple[Search | None, list[tuple[VectorMatch, IndexedEntry]]]

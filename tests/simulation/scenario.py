@@ -21,7 +21,6 @@ from refrain.schemas.control import SetPolicy
 from refrain.schemas.policy import Policy
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
-
 from tests.simulation import checks, traffic
 from tests.simulation.bench import SESSION_MS, Bench, Run, Step, opened, wait_until
 from tests.simulation.expiry import delete_stores, expire_tombstones, put_old_stores_back, set_stores_aside
@@ -107,7 +106,7 @@ def _policy(run: Run) -> Policy:
 def _traffic(bench: Bench, asker: Client, operator: Operator) -> list[AskReply]:
     run, report = bench.run, bench.report
     requests = traffic.requests(run.seed, run.requests, focused=run.shared)
-    recovery = Recovery(bench.cluster, lambda: _in_flight(asker))
+    recovery = Recovery(bench.cluster, asker.in_flight)
     steps = commands_of(run.seed, run.requests, _policy(run))
     events = _events(bench, recovery) + [(step.after_answered, operator.act(step)) for step in steps]
     events.sort(key=lambda event: event[0])
@@ -148,10 +147,6 @@ def _traffic(bench: Bench, asker: Client, operator: Operator) -> list[AskReply]:
     }
     report.expect("every fault is recovered from", (e.fault for e in recovery.struck if e.recovery_ms is None))
     return replies
-
-
-def _in_flight(asker: Client) -> list[int]:
-    return [each.number for each in list(asker._open.values())]
 
 
 def _events(bench: Bench, recovery: Recovery) -> list[tuple[int, Callable[[], None]]]:

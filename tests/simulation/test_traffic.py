@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from refrain.schemas.requests import CacheMode
-
 from tests.simulation import faults, traffic
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import HitJudged
 from refrain.schemas.responses import Outcome
@@ -13,7 +14,6 @@ from refrain.streams.shard.fold import fold
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.memory import MemoryStore
-
 from tests.simulation.replay import replay
 from tests.simulation.withdrawn import served_after_withdrawal
 from tests.streams.shard.journal import Journal, forward_id, near, vector

@@ -19,7 +19,6 @@ from refrain.schemas.journal import (
 from refrain.schemas.policy import Cacheable
 from refrain.streams.kafka.interface import Cluster, Record
 from refrain.streams.messaging.ids import EntryId, parse_entry_id
-
 from tests.simulation.records import read_all
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from refrain.ops.run.processors import NAMES
 
+from refrain.ops.run.processors import NAMES
 from tests.streams.worker_metrics import registered
 
 SHARED = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from refrain.ops.run.processors import processor
 from refrain.ops.topics.acls import acls_of
 from refrain.schemas.base import Reply, Sealed
@@ -42,7 +43,6 @@ from refrain.streams.settings import Adapt, Embedding, Settings, Upstream
 from refrain.streams.upstream.model import Answer
 from refrain.streams.upstream.worker import run_upstream
 from refrain.streams.verify.worker import run_verify
-
 from tests.streams.adapt.fake_faust_app import App
 from tests.streams.kafka.recording import RecordingCluster
 from tests.streams.shard.journal import Journal, near, vector

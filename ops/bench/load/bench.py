@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from refrain.ops.bench.load import scenario
 from refrain.ops.bench.load.figures import OVERLOAD, seed_figures, spread
 from refrain.ops.bench.load.questions import Questions

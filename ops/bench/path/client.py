@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+
 from refrain.streams.errors import ClusterFailed
 from refrain.streams.kafka.config import connection, producer_config
 from refrain.streams.settings import Settings

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import httpx
 import numpy as np
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
 from refrain.ops.bench.path.client import BenchClient
 from refrain.ops.bench.path.questions import TENANTS, Traffic, policy, traffic
 from refrain.ops.bench.path.workers import echo, refrain

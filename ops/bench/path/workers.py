@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 import httpx
+
 from refrain.ops.run.supervisor import read_run
 from refrain.streams.errors import ClusterFailed, WrongSetup
 from refrain.streams.settings import Settings

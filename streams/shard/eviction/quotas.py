@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from refrain.schemas.documents import Aging, Entry, EntryStats
 from refrain.schemas.policy import Eviction, Policy
 from refrain.streams.messaging.ids import parse_quota_id, quota_id
@@ -88,6 +89,11 @@ class Quotas:
     def counts(self) -> dict[tuple[str, str], int]:
         """Number of entries of each tenant in each category."""
         return {key: self._quotas[number].count for key, number in self._numbers.items()}
+
+    @property
+    def places(self) -> int:
+        """Places in all heaps: at most twice the entries and buckets, and SLACK a heap."""
+        return len(self._order) + sum(len(bucket.heap) for bucket in self._quotas)
 
     def all(self) -> list[QuotaBucket]:
         """All buckets, in the order of their ids."""

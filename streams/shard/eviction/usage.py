@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import numpy.typing as npt
+
 from refrain.schemas.documents import Entry, EntryStats
 from refrain.streams.shard.eviction.value import latency_of, size_of, tokens_of
 

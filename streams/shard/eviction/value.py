@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
 from refrain.schemas.documents import Entry
 
 ENVELOPE_BYTES = 512

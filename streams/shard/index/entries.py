@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from refrain.schemas.documents import Aging, Entry, EntryStats
 from refrain.schemas.policy import Policy
 from refrain.streams.shard.eviction.expiry import ExpiryQueues
@@ -141,6 +142,16 @@ class EntryIndex:
         """The entry of a row."""
         hits = int(self._quotas.usage.hits[row])
         return IndexedEntry(row, int(self._ids[row]), int(self._admitted[row]), hits, bool(self._stale[row]))
+
+    def stats(self, indexed: IndexedEntry) -> EntryStats:
+        """The use of an entry; before its first use `last_offset` is that of its admission."""
+        usage, row = self._quotas.usage, indexed.row
+        return EntryStats(
+            hits=indexed.hits,
+            last_offset=int(usage.last[row]),
+            value=float(usage.value[row]),
+            stale_served=indexed.stale_served,
+        )
 
     def category_of(self, indexed: IndexedEntry) -> str:
         """The category of an entry."""

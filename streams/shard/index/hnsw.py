@@ -13,6 +13,7 @@ from typing import Any
 import hnswlib
 import numpy as np
 import numpy.typing as npt
+
 from refrain.streams.vectors import Floats
 
 M = 16

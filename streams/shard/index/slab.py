@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from refrain.streams.vectors import Floats
 
 CHUNK_ROWS = 4_096

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from refrain.streams.shard.index.hnsw import HnswIndex
 from refrain.streams.shard.index.slab import Block, Slab
 from refrain.streams.vectors import Floats, Ints, cosine

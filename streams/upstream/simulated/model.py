@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
+
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode
 from refrain.streams.settings import Upstream

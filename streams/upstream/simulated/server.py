@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 
 from aiohttp import web
 from pydantic_core import from_json, to_json
+
 from refrain.streams.errors import WrongSetup
 from refrain.streams.runtime.background import BackgroundThread
 from refrain.streams.settings import Upstream

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from refrain.ops.categories.examples import Example, ExampleFields, digest, read_examples, unique
 from refrain.ops.policies.file import read_policy
 from refrain.schemas.control import PolicyInForce

@@ -6,6 +6,10 @@ import json
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
+
+from infra.demo.leaks import files_with, topics_with
+from infra.demo.run import AskedQuestion, deviations, summary, table
+from infra.demo.script import ScriptedQuestion
 from refrain.ops.ask.client import AskReply
 from refrain.schemas.base import Sealed
 from refrain.schemas.journal import Answered
@@ -14,10 +18,6 @@ from refrain.schemas.responses import DecisionSummary, Outcome, Response
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.settings import Settings
-
-from infra.demo.leaks import files_with, topics_with
-from infra.demo.run import AskedQuestion, deviations, summary, table
-from infra.demo.script import ScriptedQuestion
 from tests.integration.make_topic import make_topic
 
 ORIGINAL = ScriptedQuestion(question="Why?", category="chat", wave=1, expect="miss")

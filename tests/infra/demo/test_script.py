@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from infra.demo.script import POLICY, Demo, ScriptedQuestion, read_demo
 from refrain.ops.policies.file import read_policy
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import UNCATEGORISED, Cacheable, Policy
@@ -16,8 +18,6 @@ from refrain.streams.models.embedder import Embedder
 from refrain.streams.models.transformer_embedder import load_transformer_embedder
 from refrain.streams.settings import Embedding
 from refrain.streams.vectors import Ints, quantise, similarity
-
-from infra.demo.script import POLICY, Demo, ScriptedQuestion, read_demo
 
 MARGIN = 0.02
 """Of cosine similarity: backends and batch sizes differ by less than a tenth of it."""

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from refrain.ops.cli import app
 from typer.core import TyperGroup, TyperOption
 from typer.exceptions import TyperException
 from typer.main import get_command
+
+from refrain.ops.cli import app
 
 FILE_ENDINGS = (".jsonl", ".gz", ".json", ".yaml", ".txt", ".png", "FILE", "PAIRS")
 """Arguments that look like files stand for files that are there."""

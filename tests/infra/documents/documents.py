@@ -14,7 +14,6 @@ from refrain.schemas import generate
 from refrain.schemas.base import Part
 from refrain.schemas.policy import Strict
 from refrain.streams.settings import Settings
-
 from tests.infra.documents.markdown import Paper, read_paper
 
 ROOT = Path(__file__).resolve().parents[3]

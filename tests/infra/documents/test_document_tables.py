@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
 from refrain.ops.config.sources import fields
 from refrain.ops.run.processors import NAMES
 from refrain.ops.terminal import exit_codes
@@ -30,7 +31,6 @@ from refrain.schemas import (
 from refrain.schemas.topics import DAY_MS, TOPICS, YEAR_MS, Topic
 from refrain.streams.errors import RefusalCode
 from refrain.streams.settings import Settings
-
 from tests.infra.documents import command_line
 from tests.infra.documents.markdown import Row, code, read_paper
 from tests.streams.worker_metrics import registered

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
+
 from refrain.ops.policies.file import read_policy
 from refrain.schemas.policy import Limits, Quota
 from refrain.streams.settings import Settings
-
 from tests.infra.documents import command_line, programs, shell
 from tests.infra.documents.documents import (
     PAPERS,

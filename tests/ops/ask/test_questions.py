@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from refrain.ops.ask.client import AskReply
 from refrain.ops.ask.command import summary, totals
 from refrain.ops.ask.questions import Defaults, answer_of, question_of, read_questions, request_of

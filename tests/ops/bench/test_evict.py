@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
+
 from refrain.ops.bench import evict
 from refrain.ops.bench.evict import BOUND, ORDERS, Stream, Workload
 from refrain.ops.cli import app
 from refrain.streams.errors import BadInput
-from typer.testing import CliRunner
 
 TINY = Workload(catalogue=40, requests=400)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from refrain.ops.bench.shard import Layout, policy_of
 from refrain.ops.cli import main
 from refrain.ops.terminal import exit_codes

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from refrain.ops.categories.examples import Example
 from refrain.ops.categories.figures import figures, matrix, share_text
 from refrain.ops.cli import main
@@ -20,7 +21,6 @@ from refrain.streams.models.category_classifier import CategoryClassifier, load_
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.settings import Classify, Settings
 from refrain.streams.vectors import quantise
-
 from tests.streams.models.made_categories import artefact, axis
 
 pytest.importorskip("sklearn")

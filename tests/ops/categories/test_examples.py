@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from refrain.ops.categories.examples import Example, ExampleFields, digest, read_examples, read_outside, unique
 from refrain.streams.errors import BadInput
 

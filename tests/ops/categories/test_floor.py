@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.ops.categories.floor import area, floor_for
 from refrain.streams.errors import BadInput
 

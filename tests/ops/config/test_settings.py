@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from refrain.ops.config.settings import load_settings
 from refrain.streams.errors import WrongSetup
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from refrain.ops.control.acknowledged import Acknowledged, GroupProgress
 from refrain.schemas.acknowledgements import Acknowledgement
 

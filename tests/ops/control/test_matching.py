@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from refrain.ops.control.matching import MatchingEntry, matching, rule_of
 from refrain.schemas.base import Near, Sealed, Source
 from refrain.schemas.control import Invalidate

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from refrain.ops.control.same_answer import ServedAnswer, answer_of, find_decision, requests_served
 from refrain.schemas.base import Sealed
 from refrain.schemas.decisions import Decision, Reason

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from refrain.ops.data.intervals import least, share, upper
 from scipy.stats import binom, binomtest
+
+from refrain.ops.data.intervals import least, share, upper
 
 COUNTS = st.integers(1, 2_000).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of)))
 

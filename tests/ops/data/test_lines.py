@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.ops.data.lines import Condition, PairFields, check_any, condition, lines_of, pairs
 from refrain.streams.errors import BadInput
 

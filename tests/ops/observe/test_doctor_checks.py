@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from refrain.ops.observe.doctor_checks import guarded, verifier
 from refrain.streams.settings import Settings, Verify
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.ops.observe.stats_totals import COUNTS, Span, rates, summarise, to_json, total
 from refrain.ops.observe.stats_view import about
 from refrain.schemas.documents import Tally

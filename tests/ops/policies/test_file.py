@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from refrain.ops.policies.diff import changes
 from refrain.ops.policies.file import read_policy, write_policy
 from refrain.schemas.policy import Policy

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.ops.policies.history import fold, read_history
 from refrain.schemas.control import PolicyInForce, ReportLoad, SetPolicy
 from refrain.schemas.policy import CategoryPolicy, Policy

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from refrain.ops.cli import main
 from refrain.ops.config import resources
 from refrain.ops.policies.file import read_policy

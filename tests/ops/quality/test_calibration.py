@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.ops.data.intervals import upper
 from refrain.ops.quality.calibration import Sample, calibrate
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from refrain.ops.cli import main
 from refrain.ops.policies.file import read_policy
 from refrain.ops.terminal import exit_codes

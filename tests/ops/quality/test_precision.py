@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.ops.quality.precision import PRECISIONS, THRESHOLDS, Labelled, at, best_recalls, curve, figures, shares_by
 
 ROWS = st.lists(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from refrain.ops.data.lines import BadLine, Pair
 from refrain.ops.data.vectors import NEVER, Compared, compare, vectors_of
 from refrain.ops.quality.report import groups_by, wrongly_served

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+
 from refrain.ops.quality.stages import ThresholdVerifier
 from refrain.ops.quality.stream import Query, Served, default_policy, queries, report, run
 from refrain.schemas.decisions import Reason
@@ -64,7 +65,9 @@ def test_a_hit_with_another_answer_is_false_and_named() -> None:
     assert (made["hit_rate"]["count"], made["false_hits"]["count"], made["precision"]["value"]) == (1, 1, 0.0)
     (false,) = made["first_false_hits"]
     assert (false["line"], false["cached_line"], false["question"], false["cached_question"]) == (2, 1, REVERSE, SORT)
-    assert false["similarity"] == found[1].decision.similarity  # type: ignore[union-attr]
+    decision = found[1].decision
+    assert decision is not None
+    assert false["similarity"] == decision.similarity
 
 
 def test_tenants_never_serve_each_other() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from pydantic import ValidationError
+
 from refrain.ops.run.logs import OneLine, error_line, trail
 from refrain.schemas.requests import Request
 from refrain.streams.errors import WrongSetup

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from refrain.ops.run.supervisor import PAUSE_S_MAX, STEADY_S, Spawn, Supervisor, is_alive
 
 WAIT_S = 20.0

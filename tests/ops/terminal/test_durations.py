@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.ops.terminal.durations import UNITS_MS, read_moment_ms, read_span_ms
 
 

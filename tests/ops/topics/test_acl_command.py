@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from refrain.ops.cli import main
 from refrain.ops.topics.acls import Acl, acls_of, grants
 from refrain.schemas.topics import BY_NAME, PROCESSORS, ROLES, TOPICS, needs, reads, writes

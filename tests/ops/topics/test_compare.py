@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from refrain.ops.topics.admin import Mismatch, TopicState, compare, planned
 from refrain.schemas.topics import TOPICS
 from refrain.streams.settings import Settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from refrain.schemas.control import ReportLoad, decode_command
 from refrain.schemas.load import LoadSample
 from refrain.schemas.policy import ModelPolicy

@@ -7,6 +7,7 @@ import ssl
 import pytest
 from faust.auth import SASLCredentials, SSLCredentials
 from pydantic import SecretStr
+
 from refrain.streams.adapt.faust_app import credentials_of
 from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.schemas.load import LATENCY_MS_MAX, QUEUE_MAX, LoadSample
 from refrain.schemas.policy import ModelPolicy
 from refrain.streams.adapt.load_window import (

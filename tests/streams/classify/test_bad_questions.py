@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.journal import Asked, decode_event
@@ -242,10 +243,18 @@ class Failing:
         return np.ones((len(texts), 2))
 
 
+class ReadsAll(TransformerEmbedder):
+    """Shows its model all of a text: there is no window to cut it to."""
+
+    def head(self, text: str) -> str:
+        return text
+
+    def unread(self, text: str) -> tuple[str, ...]:
+        return ()
+
+
 def test_a_text_that_the_model_fails_on_is_asked_and_harms_no_other() -> None:
-    model = TransformerEmbedder(Failing(), "failing")
-    model.head = lambda text: text  # type: ignore[method-assign]
-    model.unread = lambda text: ()  # type: ignore[method-assign]
-    out = step(user("poison"), user("What is love?"), classifier=entrance(model))
+    classifier = entrance(ReadsAll(Failing(), "failing"))
+    out = step(user("poison"), user("What is love?"), classifier=classifier)
     events = [decode_event(each.value or b"") for each in out]
     assert [isinstance(event, Asked) and event.vector is None for event in events] == [True, False]

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.control import POLICY_KEY, PolicyInForce
 from refrain.schemas.dead_letters import HEADER_PROCESSOR, HEADER_REASON, HEADERS
@@ -36,7 +37,6 @@ from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.settings import Classify, Embedding, Settings
 from refrain.streams.vectors import Floats, decode, quantise
-
 from tests.streams.models.made_categories import artefact
 
 NOW_MS = 1_000_000

@@ -7,6 +7,7 @@ import unicodedata
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+
 from refrain.streams.classify.exact_form import exact_form
 
 ASKED = "What is the capital of France?"

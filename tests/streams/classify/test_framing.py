@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.streams.classify.exact_form import exact_form
 from refrain.streams.classify.framing import FramedQuestion, frame
 from refrain.streams.compare.parts import mean, split

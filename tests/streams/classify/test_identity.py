@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
 from refrain.schemas.base import Source
 from refrain.schemas.policy import CategoryPolicy
 from refrain.streams.classify.canonical_json import canonical

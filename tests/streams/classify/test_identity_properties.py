@@ -12,6 +12,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.journal import Asked, decode_event
 from refrain.schemas.policy import Policy
@@ -23,7 +24,6 @@ from refrain.streams.metrics import Metrics
 from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.settings import Classify
-
 from tests.fuzz.identity import EMBEDDER, POLICIES, Place, example, place_of
 from tests.fuzz.requests import request
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from refrain.streams.classify.parsing import check_depth, parse, request_of
 from refrain.streams.errors import Refusal, RefusalCode
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from refrain.streams.classify.reply_topic import FRESH_MS, MISSING_MS, ReplyTarget, ReplyTopics, partitions_of
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Headers

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
 from refrain.streams.classify.routing import Embed, Router, RoutingInput, all_text
@@ -14,7 +15,6 @@ from refrain.streams.models.category_classifier import CategoryClassifier
 from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.vectors import Ints, quantise
-
 from tests.streams.models.made_categories import artefact, axis
 
 NEVER = CategoryPolicy(cache=Cacheable.NEVER)

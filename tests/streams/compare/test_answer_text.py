@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from refrain.schemas.base import Sealed
 from refrain.streams.compare.answer_text import text_of
 from refrain.streams.errors import Refusal, RefusalCode

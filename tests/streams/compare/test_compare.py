@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from refrain.schemas.base import Sealed
 from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON
 from refrain.schemas.observations import Comparison, NotCompared, Observation

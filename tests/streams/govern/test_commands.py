@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from refrain.schemas.base import Message, Near
 from refrain.schemas.control import Invalidate, Judge, PolicyInForce, SetPolicy, Switch
 from refrain.schemas.dead_letters import HEADER_REASON

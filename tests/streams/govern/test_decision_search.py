@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.responses import Outcome
 from refrain.streams.govern.decision_search import SETTLE_MS, Chunks, DecisionSearch

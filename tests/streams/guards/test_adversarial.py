@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.loading import load_embedder
 from refrain.streams.settings import Embedding
-
 from tests.streams.guards.verdicts import refusal
 
 Pairs = list[tuple[str, str]]

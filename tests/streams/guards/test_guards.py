@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.schemas.policy import Guard
 from refrain.streams import guards
 from refrain.streams.guards import DIGEST, check, read

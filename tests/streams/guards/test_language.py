@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
+
 from refrain.schemas.policy import Guard
 from refrain.streams.guards import check, read
-
 from tests.streams.guards.verdicts import verdict
 
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from refrain.schemas.policy import Guard
 
+from refrain.schemas.policy import Guard
 from tests.streams.guards.verdicts import refuses
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
+
 from refrain.streams.errors import Fenced, SendFailed, WrongSetup
 from refrain.streams.kafka.interface import Cluster, Consumer, OffsetAndMetadata, Outgoing, Record
 from refrain.streams.kafka.partitioner import partition_of
@@ -276,6 +277,21 @@ class ClusterContract:
             producer.send([Outgoing(topic, b"k", b"v", (), 7)])
         producer.send(records_of(topic, 1))
         assert len(list(cluster.cluster.scan(topic, 0))) == 1
+
+    def test_a_second_close_does_nothing(self, cluster: ClusterUnderTest, topic: str) -> None:
+        log = cluster.cluster
+        for producer in (log.producer(), log.producer(delivery_timeout_ms=5_000)):
+            producer.send(records_of(topic, 1))
+            producer.close()
+            producer.close()
+        transactional = log.transactional("t")
+        transactional.transact(records_of(topic, 1), None, {})
+        consumer = log.consumer(topic, GROUP)
+        assert poll_until(consumer, 3)
+        for client in (transactional, consumer):
+            client.close()
+            client.close()
+        assert len(list(log.scan(topic, 0))) == 3, "closing takes nothing back"
 
     def test_asking_about_a_missing_topic_says_what_to_do(self, cluster: ClusterUnderTest) -> None:
         for question in (

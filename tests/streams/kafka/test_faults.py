@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
+
 from refrain.streams.kafka.faults import flush
 
 FENCED = KafkaException(KafkaError(KafkaError._FENCED, "fenced by a newer instance"))

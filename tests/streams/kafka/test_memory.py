@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 
 import pytest
+
 from refrain.streams.errors import Fenced, OffsetLost
 from refrain.streams.kafka.interface import OffsetAndMetadata, Outgoing
 from refrain.streams.kafka.memory import MemoryCluster
-
 from tests.streams.kafka.cluster_contract import ClusterContract, ClusterUnderTest, Remembering, records_of, values
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future
 from typing import Any
 
 import pytest
+
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.base import Message
 from refrain.schemas.decisions import Decision
@@ -18,6 +19,7 @@ from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.stats import ShardStats
 from refrain.streams.errors import Rebalanced, SendFailed, WrongSetup
 from refrain.streams.kafka.interface import (
+    Cluster,
     EndOffsets,
     GroupMetadata,
     OffsetAndMetadata,
@@ -26,7 +28,7 @@ from refrain.streams.kafka.interface import (
     TransactionalProducer,
 )
 from refrain.streams.kafka.memory import MemoryCluster
-from refrain.streams.lookup.restore import PendingRestore, restore
+from refrain.streams.lookup.restore import OpenStore, PendingRestore, restore
 from refrain.streams.lookup.worker import LookupWorker
 from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Settings
@@ -34,7 +36,7 @@ from refrain.streams.shard.fold import TIMERS_MAX, fold
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint, Store, digest
 from refrain.streams.store.memory import MemoryStore
-
+from tests.streams.kafka.wrapped import WrappedCluster
 from tests.streams.shard.journal import JOURNAL_ID, Journal, near, policy, vector
 
 PARTITIONS = {
@@ -58,7 +60,7 @@ class Crash(RuntimeError):
 
 
 class CrashingWriter:
-    """Dies before or after the n-th send."""
+    """Dies at the n-th send."""
 
     def __init__(self, inner: Producer, after: int) -> None:
         self._inner, self._after = inner, after
@@ -94,6 +96,24 @@ class CrashingCommits:
         self._inner.close()
 
 
+class RebalancedOnce:
+    """Meets a rebalance at the first transaction."""
+
+    def __init__(self, inner: TransactionalProducer) -> None:
+        self._inner, self._met = inner, False
+
+    def transact(
+        self, records: Sequence[Outgoing], member: GroupMetadata | None, positions: Mapping[int, OffsetAndMetadata]
+    ) -> EndOffsets:
+        if not self._met:
+            self._met = True
+            raise Rebalanced("ILLEGAL_GENERATION")
+        return self._inner.transact(records, member, positions)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
 class AtOnce(Executor):
     """Runs what it is given before it returns, so that a test knows when a transaction is."""
 
@@ -113,21 +133,27 @@ class Stage:
         self.clock = Clock()
         self.cluster = MemoryCluster(self.clock, PARTITIONS, {"journal": JOURNAL_ID})
         self.stores: dict[int, Store] = {}
+        self.open_store: OpenStore = lambda partition: self.stores.setdefault(partition, MemoryStore())
 
     def journal(self, journal: Journal) -> None:
         self.cluster.append([Outgoing("journal", None, r.value, (), journal.partition) for r in journal.records])
 
-    def worker(self, commit_ms: int = 1) -> LookupWorker:
+    def worker(self, commit_ms: int = 1, cluster: Cluster | None = None) -> LookupWorker:
+        """The next worker, on the stage's log or on another view of it."""
         settings = Settings().model_copy(
             update={"lookup": Settings().lookup.model_copy(update={"commit_interval_ms": commit_ms, "batch_max": 3})}
         )
         seconds = itertools.count()
         return LookupWorker(
-            settings, self.cluster, Metrics(), self.store, "w", self.clock, lambda: next(seconds), AtOnce()
+            settings,
+            cluster or self.cluster,
+            Metrics(),
+            self.open_store,
+            "w",
+            self.clock,
+            lambda: next(seconds),
+            AtOnce(),
         )
-
-    def store(self, partition: int) -> Store:
-        return self.stores.setdefault(partition, MemoryStore())
 
     def run(self, worker: LookupWorker) -> None:
         idle = 0
@@ -228,11 +254,13 @@ def test_a_crash_after_any_step_loses_nothing_and_decides_nothing_twice(
 ) -> None:
     stage = Stage()
     stage.journal(made())
-    crashing: Any = stage.worker(commit_ms=1 if step != "before_2" else 10_000_000)
     if step == "before_2":
-        crashing._producer = CrashingWriter(crashing._producer, after)
+        cluster = WrappedCluster(stage.cluster, producer=lambda inner: CrashingWriter(inner, after))
+        crashing = stage.worker(10_000_000, cluster)
     else:
-        crashing._commits._producer = CrashingCommits(crashing._commits._producer, after, step == "after_3")
+        committed = step == "after_3"
+        cluster = WrappedCluster(stage.cluster, transactional=lambda inner: CrashingCommits(inner, after, committed))
+        crashing = stage.worker(1, cluster)
     with pytest.raises(Crash):
         stage.run(crashing)
     stage.run(stage.worker())
@@ -268,19 +296,7 @@ def test_the_next_worker_answers_like_the_one_that_died(lost: bool) -> None:
 def test_a_commit_that_meets_a_rebalance_is_made_after_it() -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
-    worker: Any = stage.worker(commit_ms=10**15)
-
-    class Once:
-        def __init__(self, inner: TransactionalProducer) -> None:
-            self.inner, self.met = inner, False
-
-        def transact(self, *args: Any) -> EndOffsets:
-            if not self.met:
-                self.met = True
-                raise Rebalanced("ILLEGAL_GENERATION")
-            return self.inner.transact(*args)
-
-    worker._commits._producer = Once(worker._commits._producer)
+    worker = stage.worker(10**15, WrappedCluster(stage.cluster, transactional=RebalancedOnce))
     stage.run(worker)
     assert stage.decisions() == []
     worker.commit()
@@ -387,7 +403,7 @@ def test_effects_that_the_broker_refuses_stop_the_worker() -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
     worker = stage.worker()
-    del stage.cluster._topics["forwards"]
+    stage.cluster.delete("forwards")
     with pytest.raises(SendFailed):
         stage.run(worker)
 
@@ -397,7 +413,7 @@ def test_topics_that_do_not_fit_together_stop_the_worker_at_start() -> None:
     stage.cluster.create("documents", 3)
     with pytest.raises(WrongSetup, match="must be the same"):
         stage.worker()
-    del stage.cluster._topics["documents"]
+    stage.cluster.delete("documents")
     with pytest.raises(WrongSetup, match="topics create"):
         stage.worker()
 
@@ -424,7 +440,7 @@ def test_a_partition_that_comes_and_goes_finds_its_store_closed() -> None:
         locked[partition].is_open = True
         return locked[partition]
 
-    stage.store = opened  # type: ignore[method-assign]
+    stage.open_store = opened
     worker = stage.worker()
     for _ in range(50):
         worker.assigned([0, 1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.documents import Tally
 from refrain.schemas.responses import Outcome

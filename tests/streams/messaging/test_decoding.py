@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from refrain.schemas.control import decode_command
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import Refusal, RefusalCode

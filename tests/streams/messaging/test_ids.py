@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.streams.messaging.ids import (
     TAG_CHARS,
     RequestId,
@@ -24,7 +25,6 @@ from refrain.streams.messaging.ids import (
     wire_id,
 )
 from refrain.streams.messaging.routes import ShardRoute, decode_route, encode_route
-
 from tests.unruly_ids import UNRULY_IDS, topic_ids
 
 NUMBERS = st.integers(0, 10**18 - 1)

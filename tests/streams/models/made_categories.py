@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from refrain.streams.models.category_artifact import Artefact, linear_map, seal
 from refrain.streams.vectors import Ints, encode, quantise
 

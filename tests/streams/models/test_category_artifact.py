@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.category_artifact import (
     Artefact,
@@ -20,7 +21,6 @@ from refrain.streams.models.category_artifact import (
     read_artefact,
     rows_of,
 )
-
 from tests.streams.models.made_categories import DIM, NAMES, artefact
 
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.category_artifact import encode_artefact
 from refrain.streams.models.category_classifier import CategoryClassifier, load_category_classifier
 from refrain.streams.vectors import SCALE
-
 from tests.streams.models.made_categories import DIM, EMBEDDER, NAMES, artefact, axis
 
 READY = CategoryClassifier(artefact())

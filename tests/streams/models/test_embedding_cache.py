@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.hashing_embedder import HashingEmbedder

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.files import ModelSource, check_weights, find
 

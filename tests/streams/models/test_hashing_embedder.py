@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
+
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.vectors import encode, quantise, similarity
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.streams.models.token_window import CHARS_A_TOKEN_MAX, HEAD_TOKENS_MAX, TokenWindow
 
 LATIN = re.compile(r"[a-z]+|[^\sa-z]")

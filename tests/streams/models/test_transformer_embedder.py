@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.embedder import Embedder
 from refrain.streams.models.files import packaged

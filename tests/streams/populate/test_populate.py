@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.base import Reply
 from refrain.schemas.control import POLICY_KEY, PolicyInForce

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+
 from refrain.streams.errors import WrongSetup
 from refrain.streams.runtime.background import load_in_background
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+
 from refrain.streams.errors import WrongSetup
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.health import HealthServer, Liveness

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+
 from refrain.schemas.control import POLICY_KEY, PolicyInForce
 from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.streams.errors import ClusterFailed, WrongSetup

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
+
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.control import POLICY_KEY, PolicyInForce
 from refrain.schemas.policy import CategoryPolicy, Policy
@@ -80,6 +81,26 @@ class Telling(Step):
 
     def sent(self) -> None:
         self.acknowledged += 1
+
+
+class Hooked:
+    """A producer that calls `before` and `after` with what is sent."""
+
+    def __init__(
+        self,
+        inner: Producer,
+        before: Callable[[Sequence[Outgoing]], None] = lambda records: None,
+        after: Callable[[Sequence[Outgoing]], None] = lambda records: None,
+    ) -> None:
+        self._inner, self._before, self._after = inner, before, after
+
+    def send(self, records: Sequence[Outgoing]) -> None:
+        self._before(records)
+        self._inner.send(records)
+        self._after(records)
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 @pytest.fixture
@@ -178,11 +199,8 @@ def test_what_was_made_of_an_old_policy_is_made_again(world: World) -> None:
 def test_an_acknowledgement_follows_what_was_made_before(world: World) -> None:
     world.cluster.append([Outgoing("requests", b"k", b"x")])
     order: list[str] = []
-    producer = world.cluster.producer()
-    send = producer.send
 
-    def watched(records: Sequence[Outgoing]) -> None:
-        send(records)
+    def note(records: Sequence[Outgoing]) -> None:
         order.extend(f"{one.topic} {Acknowledgement.decode(one.value or b'').version}"
                      if one.topic == "acknowledgements" else f"{one.topic} {(one.value or b'').decode()}"
                      for one in records)  # fmt: skip
@@ -191,57 +209,46 @@ def test_an_acknowledgement_follows_what_was_made_before(world: World) -> None:
         world.publish(2)
         world.policies.read()
 
-    producer.send = watched  # type: ignore[method-assign]
-    world.run(Telling(changed), rounds=4, producer=producer)
+    world.run(Telling(changed), rounds=4, producer=Hooked(world.cluster.producer(), after=note))
     assert order == ["responses 1", "acknowledgements 2"]
 
 
 def test_what_lapsed_on_its_way_is_made_again_by_the_policy_of_then(world: World) -> None:
     world.cluster.append([Outgoing("requests", b"k", b"x")])
-    producer = world.cluster.producer()
-    send = producer.send
-    lapses = iter([True])
+    expiries = iter([True])
 
     def expire(records: Sequence[Outgoing]) -> None:
-        if any(record.topic == "responses" for record in records) and next(lapses, False):
+        if any(record.topic == "responses" for record in records) and next(expiries, False):
             world.publish(2)
             world.now_s += LEASE_S
             raise DeliveryExpired("not written in time")
-        send(records)
 
-    producer.send = expire  # type: ignore[method-assign]
     step = Telling()
-    world.run(step, rounds=2, producer=producer)
+    world.run(step, rounds=2, producer=Hooked(world.cluster.producer(), before=expire))
     assert [record.value for record in world.cluster.records("responses")] == [b"2"]
-    assert step.acknowledged == 1, "what lapsed was not sent"
+    assert step.acknowledged == 1, "what expired was not sent"
 
 
 def test_an_acknowledgement_that_lapsed_is_sent_again(world: World) -> None:
-    producer = world.cluster.producer()
-    send = producer.send
-    lapses = iter([True])
+    expiries = iter([True])
 
     def expire(records: Sequence[Outgoing]) -> None:
-        if len(records) > 0 and next(lapses, False):
+        if len(records) > 0 and next(expiries, False):
             raise DeliveryExpired("not written in time")
-        send(records)
 
-    producer.send = expire  # type: ignore[method-assign]
-    world.run(Telling(), rounds=3, producer=producer)
+    world.run(Telling(), rounds=3, producer=Hooked(world.cluster.producer(), before=expire))
     assert [record.value is not None for record in world.cluster.records("acknowledgements")] == [True]
 
 
 def test_what_lapses_again_and_again_stops_the_worker(world: World) -> None:
     world.cluster.append([Outgoing("requests", b"k", b"x")])
-    producer = world.cluster.producer()
 
     def expire(records: Sequence[Outgoing]) -> None:
         if any(record.topic == "responses" for record in records):
             raise DeliveryExpired("not written in time")
 
-    producer.send = expire  # type: ignore[method-assign]
     step = Telling()
     with pytest.raises(DeliveryExpired):
-        world.run(step, rounds=9, producer=producer)
+        world.run(step, rounds=9, producer=Hooked(world.cluster.producer(), before=expire))
     assert len(step.made) == ATTEMPTS_MAX
     assert step.acknowledged == 0

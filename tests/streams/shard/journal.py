@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+
 from refrain.schemas.base import Message, Reply, Sealed
 from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import Answered, AnswerFailed, Asked, Origin, PolicySet, Seen, Tick

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from refrain.schemas import documents
 from refrain.schemas.base import Message
 from refrain.streams.errors import ShardBroken
 from refrain.streams.shard.columns import COLUMNS, META_KEY, Column
-
 from tests.streams.shard.journal import new_shard
 
 NEVER_DELETED = {"tables", "policies", "aging", "loads", "banned", "judged", "tallies"}

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from refrain.schemas.base import Sealed
 from refrain.schemas.journal import Answered, PolicySet
 from refrain.schemas.policy import CategoryPolicy, Eviction, Limits, Policy, Quota
@@ -20,7 +21,6 @@ from refrain.streams.shard.loading import load_shard
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint
-
 from tests.streams.shard.journal import JOURNAL_ID, Journal, forward_id, new_shard, responses
 
 
@@ -272,11 +272,10 @@ def test_counting_tokens_instead_of_time_values_everything_anew_and_a_restored_s
     again = cache.again()
     for shard in (cache.shard, again):
         index = shard.entries
-        quotas = index._quotas
-        rows = {shard.entry(seen).question.data: seen.row for n in range(30) if (seen := index.by_id(n))}
-        size = ENVELOPE_BYTES + len(short) + len(shard.stored_answer(index.at_row(rows[short])).text)
+        found = {shard.entry(seen).question.data: seen for n in range(30) if (seen := index.by_id(n))}
+        size = ENVELOPE_BYTES + len(short) + len(shard.stored_answer(found[short]).text)
         tokens = (size - ENVELOPE_BYTES) // 4
-        assert quotas.usage.value[rows[short]] == (2.0 + ADMITTED) * tokens * 4.0 / (size / 1_000)
+        assert index.stats(found[short]).value == (2.0 + ADMITTED) * tokens * 4.0 / (size / 1_000)
     cache.keep("new")
     assert cache.holds() == {long, short, "new"}
 
@@ -459,8 +458,7 @@ def _ask(cache: Cache, model: Model, text: str, tenant: str, category: str, late
 
 
 def _kept(shard: Shard) -> set[tuple[int, int, int, float]]:
-    usage = shard.entries._quotas.usage
-    found = (shard.entries.by_id(number) for number in range(shard.next_offset))
-    rows = [(seen.id, seen.hits, seen.row) for seen in found if seen is not None]
-    assert all(shard.document(ENTRIES, entry_id(id_)) for id_, _, _ in rows)
-    return {(id_, hits, int(usage.last[row]), float(usage.value[row])) for id_, hits, row in rows}
+    found = [seen for number in range(shard.next_offset) if (seen := shard.entries.by_id(number))]
+    assert all(shard.document(ENTRIES, entry_id(seen.id)) for seen in found)
+    used = [(seen.id, shard.entries.stats(seen)) for seen in found]
+    return {(id_, stats.hits, stats.last_offset, stats.value) for id_, stats in used}

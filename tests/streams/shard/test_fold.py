@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from refrain.schemas.base import Sealed
 from refrain.schemas.control import ReportLoad
 from refrain.schemas.decisions import Reason
@@ -16,7 +17,6 @@ from refrain.schemas.responses import Outcome
 from refrain.streams.errors import JournalUnreadable, StoreDamaged
 from refrain.streams.messaging.routes import decode_route
 from refrain.streams.shard.fold import fold
-
 from tests.streams.shard.journal import (
     Journal,
     decisions,
@@ -220,12 +220,12 @@ def test_a_repeated_question_is_skipped(journal: Journal) -> None:
     ],
 )
 def test_only_whole_answers_are_kept_and_all_are_delivered(
-    journal: Journal, answer: dict[str, object], kept: bool
+    journal: Journal, answer: dict[str, Any], kept: bool
 ) -> None:
     shard = new_shard()
     fold(shard, journal.policy())
     asked = fold(shard, journal.ask("how?", vector(1)))
-    folded = fold(shard, journal.answer(forward_id(asked), **answer))  # type: ignore[arg-type]
+    folded = fold(shard, journal.answer(forward_id(asked), **answer))
     assert [each.outcome for each in responses(folded)] == [Outcome.MISS]
     assert len(shard.entries) == kept
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.journal import HitJudged
 from refrain.schemas.policy import Guard
@@ -12,7 +13,6 @@ from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.state import Shard
-
 from tests.streams.shard.journal import Journal, forward_id, near, new_shard, remembered
 from tests.streams.shard.journal import vector as at
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.journal import CacheSwitched, HitJudged, LoadChanged
 from refrain.schemas.observations import Observation
@@ -16,7 +17,6 @@ from refrain.streams.shard.loading import load_shard
 from refrain.streams.shard.state import Shard
 from refrain.streams.shard.stats import stats_of
 from refrain.streams.store.interface import Checkpoint
-
 from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, forward_id, near, new_shard, remembered, responses
 from tests.streams.shard.journal import vector as at
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.documents import Doubt, Opinion
 from refrain.schemas.doubts import DoubtRaised
@@ -18,7 +19,6 @@ from refrain.streams.shard.loading import load_shard
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint
-
 from tests.streams.shard.journal import (
     JOURNAL_ID,
     Journal,

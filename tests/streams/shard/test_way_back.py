@@ -15,7 +15,6 @@ from refrain.streams.messaging.shards import Shards
 from refrain.streams.metrics import Metrics
 from refrain.streams.populate.worker import PopulateStep
 from refrain.streams.shard.fold import fold
-
 from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, fold_all, new_shard, policy, remembered, responses
 
 BODY: dict[str, Any] = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.streams.errors import StoreDamaged, WrongSetup
 from refrain.streams.store.interface import Checkpoint, Store, digest
 from refrain.streams.store.memory import MemoryStore

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Upstream

@@ -6,6 +6,7 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.streams.kafka.interface import OffsetAndMetadata
 from refrain.streams.upstream.offset_tracker import METADATA_CHARS_MAX, SPAN_MAX, PartitionOffsets, decode_bitmap
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
 from refrain.ops.bench.load.bench import LoadPlan, run
 from refrain.ops.bench.load.figures import bounds, movement, returns, spread
 from refrain.ops.bench.load.model import Call, CompletedCall, Connector
@@ -18,7 +20,6 @@ from refrain.ops.bench.load.traffic import traffic
 from refrain.ops.cli import app
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.hashing_embedder import HashingEmbedder
-from typer.testing import CliRunner
 
 PHASES = (Phase("calm", 30, 0.5), Phase("overload", 80, 1.6), Phase("rest", 120, 0.3))
 PLAN = LoadPlan(seeds=1, phases=PHASES, known=200)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from refrain.schemas.base import Near, Sealed, Source
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.documents import Entry
@@ -22,7 +23,6 @@ from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint
 from refrain.streams.vectors import encode, quantise
-
 from tests.streams.shard.journal import (
     DIM,
     JOURNAL_ID,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from refrain.streams.shard.index.hnsw import LEAST, MOVED_PER_ADD, SUCCEED_FROM, HnswIndex
 from refrain.streams.vectors import Floats
 

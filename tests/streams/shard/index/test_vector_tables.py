@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from refrain.streams.shard.index.slab import Block, Slab, block_rows
 from refrain.streams.shard.index.vector_tables import QueryVector, Table, Tables
 from refrain.streams.vectors import Ints, quantise, similarity

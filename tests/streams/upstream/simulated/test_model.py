@@ -7,6 +7,7 @@ import statistics
 from typing import Any
 
 import pytest
+
 from refrain.schemas.forwards import Forward
 from refrain.streams.settings import Upstream
 from refrain.streams.upstream.model import Answer
