@@ -16,8 +16,6 @@ SHARDS = 32
 MESSAGE_BYTES_MAX = 1_048_576
 RECORD_BYTES_MAX = 2 * MESSAGE_BYTES_MAX
 """`journal` and `documents` wrap what clients and models wrote, and need room for it."""
-
-
 PROCESSORS = ("classify", "lookup", "populate", "upstream", "govern", "adapt", "compare", "verify")
 CLIENTS, CONNECTORS, OPERATORS, AUDITORS = "clients", "connectors", "operators", "auditors"
 OUTSIDE = (CLIENTS, CONNECTORS, OPERATORS, AUDITORS)

@@ -28,6 +28,12 @@ hypothesis_settings.register_profile("refrain", deadline=None)
 hypothesis_settings.load_profile("refrain")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fault-seed", type=int, help="Seed of the fault runs in place of their own (see tests/simulation)."
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()):

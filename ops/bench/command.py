@@ -25,8 +25,6 @@ Examples:
 
   refrain bench shard --switch
 """
-
-
 PATH_EXAMPLES = """
 Examples:
 

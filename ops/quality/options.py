@@ -18,47 +18,25 @@ if TYPE_CHECKING:
 
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON lines, also gzipped.", metavar="FILE")]
-
-
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
-
-
 Guards = Annotated[str, typer.Option(help="Guards with commas between them, `all` or `none`.")]
-
-
 Unverified = Annotated[
     Literal["miss", "hit"], typer.Option(help="What a match is when a guard does not apply to its language.")
 ]
-
-
 VerifierName = Annotated[
     str | None, typer.Option(help="A second opinion: `words`, or a model's name or folder.", show_default=False)
 ]
-
-
 Score = Annotated[float, typer.Option(min=0, max=1, help="The least score of the second opinion.")]
-
-
 TextA = Annotated[str, typer.Option(help="Field of the one question.")]
-
-
 TextB = Annotated[str, typer.Option(help="Field of the other.")]
-
-
 Label = Annotated[str, typer.Option(help="Field that says whether both ask the same: 1 or 0.")]
-
-
 Positive = Annotated[
     list[str] | None, typer.Option(help="A text in the label that means 1; any other then means 0.", show_default=False)
 ]
-
-
 Where = Annotated[
     list[str] | None,
     typer.Option(help="Only lines of which this holds: `relatedness>=4.5`, `kind=test`.", show_default=False),
 ]
-
-
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.", show_default=False)]
 
 

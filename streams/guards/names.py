@@ -15,8 +15,6 @@ from refrain.streams.guards.items import WORDLY, Item
 _LITERAL = frozenset(("url", "email", "path", "version"))
 _TITLE_SHARE = 0.7
 """From this share of capitals on, they are the style of the text and name nothing."""
-
-
 EXTRA_MAX = 2
 """Words that one of two statements may have more than the other."""
 _ASKING = frozenset("who whom whose what which when where why how".split())

@@ -10,8 +10,6 @@ from refrain.streams.guards.items import Item
 from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
 
 NONE = "none"
-
-
 _MOODS = {word: mood for mood, line in enumerate(groups("moods")) for word in line}
 _JOINING = frozenset("who whom whose which when where".split())
 """Question words that also join a clause to what it describes."""

@@ -18,8 +18,6 @@ from refrain.streams.store.interface import Store
 from refrain.streams.vectors import Ints, decode
 
 M = TypeVar("M", bound=Message)
-
-
 BUILD_BATCH = 4_096
 
 

@@ -1,8 +1,12 @@
-"""The short form of `infra/faults`, with fixed seeds: what the long one promises, in the time that CI has."""
+"""The short form of `infra/faults`: what the long one promises, in the time that CI has.
+
+Seeds are fixed, so that CI repeats itself; `--fault-seed N` takes another one.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -18,8 +22,14 @@ SHARED = Run(requests=1_200, faults=4, seed=5, lookups=3)
 
 @pytest.mark.parametrize("run", [PLAIN, SHARED], ids=["one lookup worker", "lookup workers come and go"])
 def test_every_promise_holds_while_workers_are_killed_and_paused(
-    run: Run, kafka: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    run: Run,
+    kafka: str,
+    pytestconfig: pytest.Config,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
+    wanted = pytestconfig.getoption("--fault-seed")
+    run = run if wanted is None else replace(run, seed=wanted)
     monkeypatch.setenv("REFRAIN_KAFKA", kafka)
     code = main(
         [f"--requests={run.requests}", f"--faults={run.faults}", f"--seed={run.seed}", f"--lookups={run.lookups}"]
