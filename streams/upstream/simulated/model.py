@@ -122,7 +122,7 @@ def _completion(
 def _words(body: dict[str, Any], question: str, asked: set[str], settings: Upstream) -> str:
     whole = json.dumps(body, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(whole.encode()).hexdigest()[:16]
-    text = f"SimulatedCall answer {digest} to: {question[:QUESTION_CHARS_MAX]}"
+    text = f"Simulated answer {digest} to: {question[:QUESTION_CHARS_MAX]}"
     if "huge" in asked:
         return text + " " + "x" * (settings.answer_bytes_max + 1)
     if "large" in asked:
