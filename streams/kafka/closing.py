@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from confluent_kafka import KafkaException
 from confluent_kafka import Producer as ConfluentProducer
+
+from refrain.streams.kafka.faults import flush
 
 FLUSH_S = 1.0
 
@@ -18,6 +23,8 @@ class ClosesProducer:
         if self._closed:
             return
         self._closed = True
-        self._producer.flush(FLUSH_S)
+        # One that was fenced has nothing left to deliver, and whoever sent by it was told.
+        with suppress(KafkaException):
+            flush(self._producer, FLUSH_S)
         # What is not referred to has no threads and no connections any more; its own `close` waits for a broker.
         del self._producer
