@@ -6,8 +6,7 @@ import os
 import sys
 import tempfile
 
-from infra.local.broker import LOCAL, broker
-from infra.local.jar_broker import BrokerFailed
+from infra.local.broker import LOCAL, broker, exit_with
 from infra.local.processes import run
 
 
@@ -19,10 +18,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except BrokerFailed as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        sys.exit(69)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    exit_with(main)

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from infra.local import docker_broker, jar_broker
 from infra.local.jar_broker import BrokerFailed, Say
@@ -101,3 +102,14 @@ def _ended_by_signals() -> Iterator[None]:
 
 def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def exit_with(main: Callable[[list[str]], int]) -> NoReturn:
+    """End the process as `main` of its arguments does: 69 when no broker can be had, 130 at Ctrl-C."""
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except BrokerFailed as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(69)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from infra.local.broker import broker
-from infra.local.jar_broker import BrokerFailed
+from infra.local.broker import broker, exit_with
 from infra.local.processes import run
 
 
@@ -17,10 +16,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except BrokerFailed as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        sys.exit(69)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    exit_with(main)

@@ -10,7 +10,7 @@ import asyncio
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -187,11 +187,8 @@ def _running(settings: Settings, prefix: str, names: Sequence[str], variables: d
             order = ControlClient(mine)
             order.send(SetPolicy(who="bench", policy=policy()))
             order.wait(30)
-            client = BenchClient(mine)
-            try:
+            with closing(BenchClient(mine)) as client:
                 yield client
-            finally:
-                client.close()
     finally:
         _remove(admin, prefix)
 
@@ -204,12 +201,8 @@ def _echo(settings: Settings, prefix: str) -> Iterator[BenchClient]:
     for future in admin.create_topics(topics, operation_timeout=15).values():
         future.result()
     try:
-        with echo(mine):
-            client = BenchClient(mine)
-            try:
-                yield client
-            finally:
-                client.close()
+        with echo(mine), closing(BenchClient(mine)) as client:
+            yield client
     finally:
         _remove(admin, prefix)
 
