@@ -80,7 +80,7 @@ def create_missing(admin: AdminClient, settings: Settings, partitions_journal: i
             if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise _refused(name, settings, problem) from problem
             made[name] = False
-    _await_served(admin, list(made))
+    await_served(admin, list(made))
     return made
 
 
@@ -166,8 +166,8 @@ def _configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, st
     }
 
 
-def _await_served(admin: AdminClient, names: Sequence[str]) -> None:
-    """Wait until the brokers serve every partition: workers start right after."""
+def await_served(admin: AdminClient, names: Sequence[str]) -> None:
+    """Wait until the brokers serve every partition of new topics: workers start right after. Raises ClusterFailed."""
     deadline = time.monotonic() + SEEN_S
     while not _is_served(admin, names):
         if time.monotonic() > deadline:

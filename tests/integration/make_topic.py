@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+
+from refrain.ops.topics.admin import await_served
 
 ADMIN_S = 15.0
 
@@ -14,6 +14,4 @@ def make_topic(admin: AdminClient, name: str, partitions: int, **config: str) ->
     """Create a topic and wait until the broker serves it: it acknowledges a little before that."""
     settings = {key.replace("_", "."): value for key, value in config.items()}
     admin.create_topics([NewTopic(name, partitions, config=settings)])[name].result(ADMIN_S)
-    deadline = time.monotonic() + ADMIN_S
-    while len(admin.list_topics(name, timeout=ADMIN_S).topics[name].partitions) != partitions:
-        assert time.monotonic() < deadline, f"{name} is not served"
+    await_served(admin, [name])

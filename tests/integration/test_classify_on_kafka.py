@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from refrain.schemas.control import POLICY_KEY, PolicyInForce
 from refrain.schemas.journal import Asked, Passed, decode_event
@@ -23,9 +22,9 @@ from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.settings import Classify, Settings
+from tests.integration.make_topic import make_topic
 from tests.integration.processors import eventually
 
-ADMIN_S = 15.0
 WAIT_S = 30.0
 POLICY = Policy(categories={"code": CategoryPolicy(), "uncategorised": CategoryPolicy()})
 
@@ -34,14 +33,14 @@ POLICY = Policy(categories={"code": CategoryPolicy(), "uncategorised": CategoryP
 def outside(settings: Settings, admin: AdminClient) -> str:
     """A topic of somebody else; its name begins with the test's prefix so that it is cleaned up."""
     name = settings.prefix + "team.replies"
-    make(admin, name, 2)
+    make_topic(admin, name, 2)
     return name
 
 
 @pytest.fixture
 def cluster(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
     for name in BY_NAME:
-        make(admin, settings.prefix + name, 1)
+        make_topic(admin, settings.prefix + name, 1)
     with KafkaCluster(settings) as cluster:
         yield cluster
 
@@ -63,10 +62,6 @@ def running(settings: Settings, cluster: KafkaCluster, outside: str) -> Iterator
         stop.set()
         thread.join(WAIT_S)
     assert not thread.is_alive()
-
-
-def make(admin: AdminClient, name: str, partitions: int) -> None:
-    admin.create_topics([NewTopic(name, partitions)])[name].result(ADMIN_S)
 
 
 def ask(cluster: KafkaCluster, text: str, headers: Headers = ()) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
 from infra.examples import ask as client
 from infra.examples.connector import Connector, call_server
@@ -33,6 +33,7 @@ from refrain.streams.settings import Classify, Settings, Upstream
 from refrain.streams.upstream.simulated.server import SimulatedServer
 from refrain.streams.upstream.worker import run_upstream
 from tests.infra.documents.markdown import read_paper
+from tests.integration.make_topic import make_topic
 from tests.integration.processors import Running, eventually
 from tests.integration.topics import PARTITIONS_MAX, create_table
 
@@ -52,7 +53,7 @@ ADMIN_S = 15.0
 def reply_topic(admin: AdminClient) -> Iterator[str]:
     """A topic outside the prefix, with two partitions."""
     name = f"shop-{uuid.uuid4().hex[:8]}.answers"
-    admin.create_topics([NewTopic(name, 2)])[name].result(ADMIN_S)
+    make_topic(admin, name, 2)
     yield name
     admin.delete_topics([name])[name].result(ADMIN_S)
 

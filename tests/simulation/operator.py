@@ -27,24 +27,32 @@ class Step(NamedTuple):
     command: Given | None
 
 
-def plan(seed: int, requests: int, policy: Policy) -> list[Step]:
-    """Commands of every kind, in the order of their moments; what they switch off or forbid is undone in the end."""
+def plan(seed: int, requests: int, policy: Policy, *, rounds: int = ROUNDS) -> list[Step]:
+    """Commands of every kind, in the order of their moments; what they switch off or forbid is undone in the end.
+
+    Each second round withdraws all of where most questions are when room is tight, the others spare it: it fills up
+    before and after, whatever the seed.
+    """
     draw = random.Random(f"operator/{seed}")
-    never = _with(policy, Cacheable.NEVER)
-    each: list[Given | None] = [
+    commands = [command for number in range(rounds) for command in _round(draw, policy, focused=number % 2 == 1)]
+    return [
+        Step(int(requests * (0.05 + 0.8 * number / len(commands))), command) for number, command in enumerate(commands)
+    ]
+
+
+def _round(draw: random.Random, policy: Policy, *, focused: bool) -> list[Given | None]:
+    rooms = [(tenant, category) for tenant in traffic.TENANTS for category in traffic.CATEGORIES]
+    tenant, category = traffic.FOCUS if focused else draw.choice([room for room in rooms if room != traffic.FOCUS])
+    return [
         Invalidate(**WHO, tag=draw.choice(traffic.TAGS)),
         None,
-        SetPolicy(**WHO, policy=never),
-        Invalidate(**WHO, tenant=draw.choice(traffic.TENANTS), category=draw.choice(traffic.CATEGORIES)),
+        SetPolicy(**WHO, policy=_with(policy, Cacheable.NEVER)),
+        Invalidate(**WHO, tenant=tenant, category=category),
         Switch(**WHO, on=False, category=SWITCHED),
         None,
         SetPolicy(**WHO, policy=policy),
-        Invalidate(**WHO, model=draw.choice(traffic.MODELS)),
+        Invalidate(**WHO, model=traffic.MODELS[0 if focused else 1]),
         Switch(**WHO, on=True, category=SWITCHED),
-    ]
-    commands = each * ROUNDS
-    return [
-        Step(int(requests * (0.05 + 0.8 * number / len(commands))), command) for number, command in enumerate(commands)
     ]
 
 

@@ -121,7 +121,8 @@ def _base(draw: random.Random, focused: bool) -> Base:
     if focused and draw.random() < 0.7:
         tenant, category = FOCUS
     words = " ".join("".join(draw.choices(_SYLLABLES, k=3)) for _ in range(6))
-    return Base(tenant, category, draw.choice(MODELS) if not focused else MODELS[0], draw.random() < 0.2, words)
+    model = MODELS[0] if focused and (tenant, category) == FOCUS else draw.choice(MODELS)
+    return Base(tenant, category, model, draw.random() < 0.2, words)
 
 
 def _reworded(draw: random.Random, words: str) -> str:

@@ -24,7 +24,7 @@ from refrain.ops.bench.path.workers import echo, refrain
 from refrain.ops.cluster.connection import reach
 from refrain.ops.control.client import ControlClient
 from refrain.ops.terminal.output import counted
-from refrain.ops.topics.admin import create_missing
+from refrain.ops.topics.admin import await_served, create_missing
 from refrain.schemas.control import SetPolicy
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
@@ -201,6 +201,7 @@ def _echo(settings: Settings, prefix: str) -> Iterator[BenchClient]:
     for future in admin.create_topics(topics, operation_timeout=15).values():
         future.result()
     try:
+        await_served(admin, [topic.topic for topic in topics])
         with echo(mine), closing(BenchClient(mine)) as client:
             yield client
     finally:
