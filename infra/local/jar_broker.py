@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import os
 import re
 import shutil
@@ -112,9 +113,14 @@ def is_fetched(libs: Path) -> bool:
 
 
 def fetch(libs: Path, say: Say) -> None:
-    """Fetch the jars with Maven unless they are there. Raises BrokerFailed."""
-    if is_fetched(libs):
-        return
+    """Fetch the jars with Maven unless they are there; who comes meanwhile waits. Raises BrokerFailed."""
+    with (libs.parent / f"{libs.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_fetched(libs):
+            _fetch(libs, say)
+
+
+def _fetch(libs: Path, say: Say) -> None:
     say("broker: fetching the jars of Apache Kafka with Maven (54 MB, once)")
     shutil.rmtree(libs, ignore_errors=True)
     libs.mkdir(parents=True)
