@@ -99,9 +99,7 @@ def test_a_command_is_done_when_every_shard_has_acknowledged_it(
     waiting = Waiting(client)
     acknowledge(cluster, "lookup", ["0", "1", "2"], version + 3)
     acknowledge(cluster, "lookup", ["3"], version - 1)
-    with pytest.raises(
-        ClusterFailed, match=r"shard 3 has not acknowledged after 3 s: are they running\? The command"
-    ):
+    with pytest.raises(ClusterFailed, match=r"shard 3 has not acknowledged after 3 s: are they running\? The command"):
         client.wait(3)
     assert waiting.result is None
     acknowledge(cluster, "lookup", ["3"], version)
