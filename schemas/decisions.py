@@ -35,7 +35,8 @@ class Reason(StrEnum):
     WITHDRAWN = "withdrawn"
     """The best match has been withdrawn."""
     GUARD_REFUSED = "guard_refused"
-    """A guard saw a difference that similarity cannot see, or does not apply to the language."""
+    """Guards saw a difference that similarity cannot see: a veto, or more than the similarity above the threshold; or one
+    does not apply to the language."""
     AMBIGUOUS = "ambiguous"
     """Two candidates with different answers are too close to each other to tell which is meant."""
     VERIFIER_REFUSED = "verifier_refused"
@@ -77,6 +78,12 @@ class Candidate(Part):
 
     entry_id: str
     similarity: Micros
+    score: Micros | None = None
+    """What the differences that guards found leave of the similarity; absent where none was asked."""
+    letters: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """How much the texts overlap: letter trigrams that both have, in thousandths of those that any has."""
+    stems: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """The same of the stems of their words, but for function words."""
     age_ms: int
     verdict: str
     """`served`, `not_needed`, `below_threshold`, `expired`, `withdrawn`, `ambiguous`,
@@ -89,9 +96,11 @@ class Guarded(Part):
     entry_id: str
     """The entry, or the forward of the question on its way."""
     guard: Guard
-    verdict: Literal["passed", "refused", "not_applicable"]
+    verdict: Literal["passed", "weighed", "refused", "not_applicable"]
     words: tuple[str, ...] = ()
     """The words that decided it, of either question."""
+    weight: Micros = 0.0
+    """What a difference that is weighed takes off the similarity; 0: it does not count in texts worded so differently."""
 
 
 class Decision(Message):
@@ -114,6 +123,8 @@ class Decision(Message):
     search: str = "none"
     """`exact`, `ann` or `none`: whether a miss may be an index miss."""
     similarity: Micros | None = None
+    score: Micros | None = None
+    """What the guards' evidence leaves of the similarity of what is served or joined by meaning."""
     threshold: Micros | None = None
     ttl_ms: int | None = None
     base_threshold: Micros | None = None

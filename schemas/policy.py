@@ -43,6 +43,20 @@ class Guard(StrEnum):
     """Code tokens."""
     QUESTION = "question"
     """Question type: who, when, how many."""
+    WORDS = "words"
+    """Little words, persons, capitals and signs where all the rest is the same."""
+    PAYLOAD = "payload"
+    """The text that a request handles: what is to be translated, summed up, corrected."""
+
+
+class Strictness(StrEnum):
+    """How much a difference between two questions weighs."""
+
+    LENIENT = "lenient"
+    """Half, and only where the texts overlap more."""
+    NORMAL = "normal"
+    STRICT = "strict"
+    """Twice, and also where they overlap less."""
 
 
 class Eviction(StrEnum):
@@ -117,8 +131,13 @@ class CategoryPolicy(Strict):
     scope: Literal["tenant", "shared"] = "tenant"
     guards: tuple[Guard, ...] = tuple(Guard)
     """What is checked between a question and the one whose answer would serve it; all by default."""
-    unverified: Literal["miss", "hit"] = "miss"
-    """What a match is when a guard does not apply to its language."""
+    strictness: Strictness = Strictness.NORMAL
+    """How much of a similarity the differences that guards find take off, and where they are vetoes."""
+    veto: tuple[Guard, ...] = ()
+    """Guards of which every difference is a veto, however the texts are worded."""
+    unverified: Literal["miss", "hit", "frame"] = "miss"
+    """What a match is when a guard does not apply to its language; `frame`: a miss where any word differs in texts that
+    share a frame, or where the languages differ, else a hit."""
     margin: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """How much more similar the best candidate must be than one with another answer; 0: by nothing."""
     verify: Annotated[float, Field(ge=0, le=1)] | None = None

@@ -93,7 +93,9 @@ def _within(token: Token) -> list[Token]:
 def _undone(token: Token) -> list[Token]:
     base, _, rest = token.low.partition("'")
     if rest == "t" and base.endswith("n"):
-        return [token._replace(low=_SHORT.get(base[:-1], base[:-1])), token._replace(low="not")]
+        verb = _SHORT.get(base[:-1], base[:-1])
+        # Set apart ("do n't"), it denies the word before it.
+        return [*([token._replace(low=verb)] if verb else []), token._replace(low="not")]
     if rest == "s" and base in _IS:
         return [token._replace(low=base), token._replace(low="us" if base == "let" else "is")]
     if rest in _CONTRACTED:

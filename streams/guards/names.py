@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION, Content, unmatched
 from refrain.streams.guards.items import WORDLY, Item
+from refrain.streams.guards.lexicon import words
 
 _LITERAL = frozenset(("url", "email", "path", "version"))
 _TITLE_SHARE = 0.7
@@ -19,11 +20,13 @@ EXTRA_MAX = 2
 """Words that one of two statements may have more than the other."""
 _ASKING = frozenset("who whom whose what which when where why how".split())
 _ENDS = frozenset(".?!")
+_REQUESTS = words("requests") | words("instructions")
 _POINTING = frozenset(("this", "these"))
 _PERSONAL = frozenset("i me my mine you your yours we us our please let".split())
 _FINITE = frozenset(
     "is are was were be been being has have had does do did will would can could may must should".split()
 )
+_NO_SUBJECT = _FINITE | _ASKING | _REQUESTS
 
 
 class Names(NamedTuple):
@@ -40,16 +43,23 @@ class Names(NamedTuple):
 
 def read_names(items: Sequence[Item], used: frozenset[int], content: Content) -> Names:
     """Extract the names of a text."""
-    words = [item for item in items if item.kind in WORDLY]
+    worded = [item for item in items if item.kind in WORDLY]
     literal = {item.low: item.text for at, item in enumerate(items) if item.kind in _LITERAL and at not in used}
     statement = _is_statement(items)
     pointing = _pointing(items)
-    if _is_title(words):
+    if _is_title(worded):
         return Names({}, literal, content, pointing, statement)
     named = {
         item.low: item for at, item in enumerate(items) if item.kind in WORDLY and at not in used and _is_name(item)
     }
     return Names(named, literal, content, pointing, statement)
+
+
+def are_named(a: Names, b: Names, words: Sequence[str]) -> bool:
+    """Whether one of the words names a thing in a text, rather than saying something of it."""
+    named = {item.text for names in (a, b) for item in names.named.values()}
+    literal = {text for names in (a, b) for text in names.literal.values()}
+    return not (named | literal).isdisjoint(words)
 
 
 def differences(a: Names, b: Names, english: bool) -> tuple[str, ...]:
@@ -83,7 +93,7 @@ def _pointing(items: Sequence[Item]) -> str:
 
 def _is_statement(items: Sequence[Item]) -> bool:
     lows = [item.low for item in items]
-    if "?" in lows or not lows or lows[0] in _FINITE or lows[0] in _ASKING or not _PERSONAL.isdisjoint(lows):
+    if not lows or "?" in lows or lows[0] in _NO_SUBJECT or not _PERSONAL.isdisjoint(lows):
         return False
     return not _FINITE.isdisjoint(lows)
 

@@ -33,6 +33,8 @@ _SHORT_CHARS = 4
 """Names of the calendar that are no longer must be written as names."""
 _BESIDE_NUMBERS = frozenset("mar sun sat wed mon dec".split())
 """Short names of the calendar that are read as such only beside a number."""
+_BOUNDS = [(said.split(), sign) for said, sign in pairs("bounds")]
+_BOUND_WORDS = 3
 DIGITS_MAX = 40
 """A longer number is compared as it is written."""
 
@@ -52,6 +54,8 @@ class Quantities(NamedTuple):
     units: frozenset[tuple[str, Fraction]]
     """Units that are named without a number."""
     unit_texts: dict[tuple[str, Fraction], str]
+    bounds: Counter[tuple[str, Fraction | str]]
+    """Numbers that are a bound (more than two, at least two), with its sign."""
     naming: frozenset[Fraction | str]
     """Numbers that name the noun before them ("step 2") instead of counting what follows."""
     used: frozenset[int]
@@ -65,6 +69,7 @@ def read_quantities(items: Sequence[Item]) -> Quantities:
     alone: dict[tuple[str, Fraction], str] = {}
     used: set[int] = set()
     naming: set[Fraction | str] = set()
+    bounds: Counter[tuple[str, Fraction | str]] = Counter()
     at = 0
     while at < len(items):
         quantities, end = _quantities(items, at)
@@ -73,24 +78,45 @@ def read_quantities(items: Sequence[Item]) -> Quantities:
             texts.setdefault(quantity, items[at].text)
         if quantities:
             used.update(range(at, end))
+            if sign := _bound(items, at):
+                bounds[sign, quantities[0].value] += 1
             if _closes(items, at, end):
                 naming.add(quantities[0].value)
         elif items[at].kind in ("word", "operator") and items[at].low in _UNITS:
             unit = _UNITS[items[at].low]
             alone.setdefault((unit.dimension, unit.factor), items[at].text)
         at = end
-    return Quantities(counted, texts, frozenset(alone), alone, frozenset(naming), frozenset(used))
+    return Quantities(counted, texts, frozenset(alone), alone, bounds, frozenset(naming), frozenset(used))
+
+
+def on_both_sides(a: Quantities, b: Quantities) -> bool:
+    """Whether each text has a number that the other has not."""
+    return bool(a.counted - b.counted) and bool(b.counted - a.counted)
 
 
 def differences(a: Quantities, b: Quantities) -> tuple[str, ...]:
     """Differences: numbers and units that stand in one text only, as they are written."""
     if a.counted == b.counted and a.units == b.units:
-        return ()
+        return _other_bounds(a, b)
     mine, theirs = a.counted - b.counted, b.counted - a.counted
     _reconcile(mine, theirs, b.naming)
     _reconcile(theirs, mine, a.naming)
     said = [a.texts[f] for f in mine if not _weak(f)] + [b.texts[f] for f in theirs if not _weak(f)]
-    return tuple(said) or _other_units(a, b)
+    return tuple(said) or _other_units(a, b) or _other_bounds(a, b)
+
+
+def _other_bounds(a: Quantities, b: Quantities) -> tuple[str, ...]:
+    """Numbers that are a bound of another kind, or of none, in the other text."""
+    if a.bounds == b.bounds:
+        return ()
+    apart = {value for _, value in (a.bounds - b.bounds) + (b.bounds - a.bounds)}
+    return tuple(dict.fromkeys(q.texts[f] for q in (a, b) for f in q.texts if f.value in apart))
+
+
+def _bound(items: Sequence[Item], at: int) -> str:
+    """Sign of the bound that the words before a number say, "" for none."""
+    before = [item.low for item in items[max(0, at - _BOUND_WORDS) : at]]
+    return next((sign for said, sign in _BOUNDS if before[-len(said) :] == said), "")
 
 
 def _weak(quantity: Quantity) -> bool:

@@ -7,13 +7,16 @@ from functools import lru_cache
 
 from refrain.streams.guards.code import Code, read_code
 from refrain.streams.guards.content_words import read_content
+from refrain.streams.guards.frame import Letters, read_letters
 from refrain.streams.guards.items import items
-from refrain.streams.guards.language import is_english
+from refrain.streams.guards.language import is_english, language
 from refrain.streams.guards.names import Names, read_names
 from refrain.streams.guards.negation import Negations, read_negations
 from refrain.streams.guards.numbers import Quantities, read_quantities
+from refrain.streams.guards.payload import Payload, read_payload
 from refrain.streams.guards.question import Kind, read_kind
 from refrain.streams.guards.roles import Roles, read_roles
+from refrain.streams.guards.small_words import SmallWords, read_small_words
 from refrain.streams.guards.tokens import tokens
 
 REMEMBERED = 16_384
@@ -27,12 +30,16 @@ class Reading:
     text: str
     rest: str
     english: bool
+    language: str
+    letters: Letters
     quantities: Quantities
     negations: Negations
     names: Names
     roles: Roles
     code: Code
     kind: Kind
+    words: SmallWords
+    payload: Payload
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -42,14 +49,19 @@ def read(text: str) -> Reading:
     said = items(found, text)
     quantities = read_quantities(said)
     content = read_content(said, quantities.used)
+    english = is_english(said)
     return Reading(
         text=text,
         rest=text[end:],
-        english=is_english(said),
+        english=english,
+        language=language(said, english),
+        letters=read_letters(said, text[:end]),
         quantities=quantities,
         negations=read_negations(said),
         names=read_names(said, quantities.used, content),
         roles=read_roles(said),
         code=read_code(said, text[:end]),
         kind=read_kind(said),
+        words=read_small_words(said, quantities.used, text[:end]),
+        payload=read_payload(text[:end]),
     )

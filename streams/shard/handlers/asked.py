@@ -100,7 +100,7 @@ def _decide(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> 
     join = None if observing or refreshing else coalesce_with(shard, question, deadline_at_ms)
     if join is not None:
         said = verdict.guards + join.guards
-        verdict = verdict._replace(reason=Reason.IN_FLIGHT, similarity=join.similarity, guards=said)
+        verdict = verdict._replace(reason=Reason.IN_FLIGHT, similarity=join.similarity, score=join.score, guards=said)
         return _wait(context, question, verdict, Outcome.COALESCED, join.open_flight.flight.forward_id, deadline_at_ms)
     flight = _flight(context, question, deadline_at_ms)
     return _wait(context, question, verdict, Outcome.MISS, flight.forward_id, deadline_at_ms, flight)
@@ -332,6 +332,7 @@ def _decision(
         namespace=question.namespace.hex(),
         search=verdict.search,
         similarity=verdict.similarity,
+        score=verdict.score,
         threshold=now.threshold,
         ttl_ms=now.ttl_ms,
         base_threshold=question.base.threshold,

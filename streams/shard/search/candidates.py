@@ -8,15 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from refrain.schemas.decisions import Candidate, Guarded
-from refrain.streams import guards
 from refrain.streams.shard.index.entries import IndexedEntry
 from refrain.streams.shard.removal import is_withdrawn
 from refrain.streams.shard.search.question import ShardQuestion
+from refrain.streams.shard.search.scoring import MICROS, Scored, score
 from refrain.streams.shard.state import Shard
 
 FRESH, EXPIRED, WITHDRAWN, BELOW = "fresh", "expired", "withdrawn", "below_threshold"
 VERIFIER, SILENT, AMBIGUOUS = "verifier", "verifier_silent", "ambiguous"
-GUARD = "guard:"
+LEAST = 1 / MICROS
+"""The least by which one score is above another."""
 ROUNDS_MAX = 2
 """Verifications that one question may wait for, one after the other."""
 
@@ -33,6 +34,12 @@ class Assessed:
     """The question's own text needs neither guards nor verification."""
     checked: bool = False
     """Whether guards and verifier score were consulted."""
+    scored: Scored | None = None
+
+    @property
+    def score(self) -> float:
+        """What the evidence leaves of the similarity; the similarity itself while no guard is asked."""
+        return self.similarity if self.scored is None else self.scored.score
 
 
 class Candidates:
@@ -73,19 +80,19 @@ class Candidates:
         return verdict is None and self.doubt is None
 
     def best(self) -> Assessed | None:
-        """Best fresh and servable candidate, unless another answer is as near as the margin."""
+        """Best fresh and servable candidate by its score, unless another answer is as near as the margin."""
         found: Assessed | None = None
         margin = self._question.policy.margin
         for each in [each for each in self.assessed if each.verdict == FRESH]:
-            if found is not None and found.similarity - each.similarity >= margin:
+            # No score is above its similarity: what follows cannot come nearer.
+            if found is not None and found.score - each.similarity >= margin:
                 break
             if not self.is_servable(each):
                 if self.doubt is not None:
                     break
-                continue
-            if found is None:
+            elif found is None or each.score - found.score >= max(margin, LEAST):
                 found = each
-            elif self._answer(found) != self._answer(each):
+            elif abs(found.score - each.score) < margin and self._answer(found) != self._answer(each):
                 found.verdict = each.verdict = AMBIGUOUS
                 return None
         return found
@@ -102,7 +109,10 @@ class Candidates:
         """Whether something would be served at load 0 as well: the hit is not owed to load."""
         base = self._question.base
         return any(
-            each.similarity >= base.threshold and each.age_ms <= base.ttl_ms and self.is_servable(each)
+            each.similarity >= base.threshold
+            and each.age_ms <= base.ttl_ms
+            and self.is_servable(each)
+            and each.score >= base.threshold
             for each in [chosen, *(each for each in self.assessed if each.verdict == FRESH and each is not chosen)]
         )
 
@@ -116,6 +126,9 @@ class Candidates:
             Candidate(
                 entry_id=self._shard.wire_id(each.entry.id),
                 similarity=each.similarity,
+                score=None if each.scored is None else each.scored.score,
+                letters=None if each.scored is None or each.scored.overlap is None else each.scored.overlap.letters,
+                stems=None if each.scored is None or each.scored.overlap is None else each.scored.overlap.words,
                 age_ms=each.age_ms,
                 verdict="served" if each is chosen else "not_needed" if each.verdict == FRESH else each.verdict,
             )
@@ -126,9 +139,9 @@ class Candidates:
         if not self._question.policy.guards:
             return None
         cached = self._shard.stored_answer(each.entry).question
-        refused, said = guard(self._question, cached, self._shard.wire_id(each.entry.id))
-        self.guarded += said
-        return refused
+        each.scored = score(self._question, cached, each.similarity, self._shard.wire_id(each.entry.id))
+        self.guarded += each.scored.guards
+        return each.scored.refusal
 
     def _opinion(self, each: Assessed) -> str | None:
         least = self._question.policy.verify
@@ -145,15 +158,3 @@ class Candidates:
 
     def _answer(self, each: Assessed) -> str:
         return self._shard.stored_answer(each.entry).digest
-
-
-def guard(question: ShardQuestion, cached: str, id_: str) -> tuple[str | None, list[Guarded]]:
-    """Check a cached question by the category's guards: the verdict that refuses it, and what each guard said.
-
-    A guard that does not apply to the language refuses where the policy says so.
-    """
-    said = guards.check(question.policy.guards, guards.read(question.asked.question.data), guards.read(cached))
-    strict = question.policy.unverified == "miss"
-    refused = next((v for v in said if v.verdict == "refused" or (strict and v.verdict == "not_applicable")), None)
-    told = [Guarded(entry_id=id_, guard=v.guard, verdict=v.verdict, words=v.words) for v in said]
-    return None if refused is None else GUARD + refused.guard.value, told

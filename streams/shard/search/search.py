@@ -10,8 +10,9 @@ from refrain.streams.shard.index.entries import IndexedEntry
 from refrain.streams.shard.index.vector_tables import QueryVector
 from refrain.streams.shard.removal import is_invalidated
 from refrain.streams.shard.search import candidates
-from refrain.streams.shard.search.candidates import Assessed, Candidates, guard
+from refrain.streams.shard.search.candidates import Assessed, Candidates
 from refrain.streams.shard.search.question import ShardQuestion
+from refrain.streams.shard.search.scoring import score
 from refrain.streams.shard.state import Shard
 
 DIFFERS_MAX = 8
@@ -33,6 +34,8 @@ class SearchResult(NamedTuple):
     search: str = "none"
     serve: IndexedEntry | None = None
     similarity: float | None = None
+    score: float | None = None
+    """What the guards' evidence leaves of the similarity of what is served by meaning."""
     candidates: tuple[Candidate, ...] = ()
     guards: tuple[Guarded, ...] = ()
     differs: tuple[str, ...] = ()
@@ -77,7 +80,7 @@ def _by_meaning(shard: Shard, question: ShardQuestion, query: QueryVector, same:
         return _served(all_, Reason.SIMILAR_TEXT, how, best)
     if all_.doubt is not None:
         doubt = all_.doubt
-        return SearchResult(Reason.VERIFIER_SILENT, how, None, doubt.similarity, all_.listed(), doubt=doubt.entry)
+        return SearchResult(Reason.VERIFIER_SILENT, how, None, doubt.similarity, None, all_.listed(), doubt=doubt.entry)
     stale = all_.stale()
     if stale is not None:
         return _served(all_, Reason.STALE, how, stale)
@@ -92,6 +95,7 @@ def _served(all_: Candidates, reason: Reason, search: str, chosen: Assessed) -> 
         search,
         chosen.entry,
         chosen.similarity,
+        None if chosen.same_text else chosen.score,
         all_.listed(chosen),
         tuple(all_.guarded),
         load_only=load_only,
@@ -102,7 +106,7 @@ def _served(all_: Candidates, reason: Reason, search: str, chosen: Assessed) -> 
 
 def _missed(shard: Shard, question: ShardQuestion, all_: Candidates, search: str) -> SearchResult:
     best = all_.assessed[0].similarity if all_.assessed else None
-    result = SearchResult(Reason.BELOW_THRESHOLD, search, None, best, all_.listed(), tuple(all_.guarded))
+    result = SearchResult(Reason.BELOW_THRESHOLD, search, None, best, None, all_.listed(), tuple(all_.guarded))
     refusal = all_.refusal()
     if refusal is not None:
         return result._replace(reason=_REASONS.get(refusal, Reason.GUARD_REFUSED))
@@ -119,6 +123,7 @@ class Join(NamedTuple):
 
     open_flight: OpenFlight
     similarity: float
+    score: float
     guards: tuple[Guarded, ...]
 
 
@@ -136,13 +141,13 @@ def coalesce_with(shard: Shard, question: ShardQuestion, deadline_at_ms: int) ->
         if 2 * left < deadline_at_ms - shard.time_ms or is_invalidated(shard, open_flight.flight):
             continue
         if open_flight.text == question.text:
-            return Join(open_flight, similarity, ())
+            return Join(open_flight, similarity, similarity, ())
         if question.policy.verify is not None:
             # Nobody gives a second opinion on an answer that is not there yet.
             continue
-        refused, said = guard(question, open_flight.flight.question.data, open_flight.flight.forward_id)
-        if refused is None:
-            return Join(open_flight, similarity, tuple(said))
+        scored = score(question, open_flight.flight.question.data, similarity, open_flight.flight.forward_id)
+        if scored.refusal is None:
+            return Join(open_flight, similarity, scored.score, scored.guards)
     return None
 
 

@@ -1,0 +1,123 @@
+"""Evidence for and against a hit: the differences between two questions, and what is left of their similarity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from refrain.schemas.policy import Guard, Strictness
+from refrain.streams.guards import code, names, negation, numbers, order, payload, question, word_edits
+from refrain.streams.guards.frame import WHOLE, Overlap, overlap
+from refrain.streams.guards.reading import Reading
+from refrain.streams.guards.verdict import Verdict, not_applicable, passed, refused, weighed
+from refrain.streams.guards.weights import VETO, weight_of
+
+FOREIGN_FRAME = 500
+"""Overlap of letters (thousandths) from which texts of a language without word lists share a frame."""
+_ENGLISH_ONLY = frozenset((Guard.NEGATION, Guard.ORDER, Guard.QUESTION))
+
+
+class GuardTerms(NamedTuple):
+    """Terms of a category for its guards: which, how strict, which of them veto, and what an unread language is."""
+
+    guards: tuple[Guard, ...] = tuple(Guard)
+    strictness: Strictness = Strictness.NORMAL
+    veto: tuple[Guard, ...] = ()
+    unverified: Literal["miss", "hit", "frame"] = "miss"
+
+
+class Evidence(NamedTuple):
+    """Evidence of two questions: their overlap, the guards' verdicts up to a veto, and what they take off together."""
+
+    overlap: Overlap
+    verdicts: tuple[Verdict, ...]
+    penalty: int
+    """Millionths of similarity."""
+    refused: Guard | None
+    """The guard that decides against it."""
+
+    def score(self, similarity: float) -> int:
+        """What is left of a similarity (cosine), in millionths; never more than the similarity."""
+        return round(similarity * 1_000_000) - self.penalty
+
+
+class Difference(NamedTuple):
+    """Difference that a guard finds: its words, and its kind where the table of weights tells kinds apart."""
+
+    words: tuple[str, ...]
+    kind: str = ""
+
+
+def weigh(terms: GuardTerms, asked: Reading, cached: Reading) -> Evidence:
+    """Weigh two readings. Symmetric in effect: what it comes to does not depend on which text is the cached one."""
+    shared = Overlap(WHOLE, WHOLE) if asked.text == cached.text else overlap(asked.letters, cached.letters)
+    verdicts: list[Verdict] = []
+    for guard in terms.guards:
+        verdicts.append(_verdict(guard, terms, shared, asked, cached))
+        if _decides(verdicts[-1], terms):
+            return Evidence(shared, tuple(verdicts), VETO, guard)
+    return Evidence(shared, tuple(verdicts), sum(each.weight for each in verdicts), None)
+
+
+def _decides(verdict: Verdict, terms: GuardTerms) -> bool:
+    return verdict.verdict == "refused" or (verdict.verdict == "not_applicable" and terms.unverified == "miss")
+
+
+def _verdict(guard: Guard, terms: GuardTerms, shared: Overlap, a: Reading, b: Reading) -> Verdict:
+    if a.text == b.text:
+        return passed(guard)
+    if a.rest != b.rest:
+        # What was not looked at cannot be told apart.
+        return refused(guard)
+    if not (a.english and b.english) and (guard in _ENGLISH_ONLY or guard is Guard.WORDS):
+        return _foreign(guard, terms, shared, a, b)
+    found = _DIFFERENCES[guard](a, b)
+    if not found.words:
+        return passed(guard)
+    weight = VETO if guard in terms.veto else weight_of(guard, found.kind, shared, terms.strictness)
+    return refused(guard, *found.words) if weight == VETO else weighed(guard, weight, found.words)
+
+
+def _foreign(guard: Guard, terms: GuardTerms, shared: Overlap, a: Reading, b: Reading) -> Verdict:
+    """Verdict of a guard that reads English alone: under `frame`, whether the texts could be told apart at all."""
+    if terms.unverified != "frame":
+        return not_applicable(guard)
+    if a.language != b.language:
+        return refused(guard, a.language, b.language)
+    if shared.letters >= FOREIGN_FRAME or word_edits.is_frame(a.words, b.words):
+        words = word_edits.any_difference(a.words, b.words)
+        return refused(guard, *words) if words else passed(guard)
+    return not_applicable(guard)
+
+
+def _numbers(a: Reading, b: Reading) -> Difference:
+    both = numbers.on_both_sides(a.quantities, b.quantities)
+    return Difference(numbers.differences(a.quantities, b.quantities), "both" if both else "one")
+
+
+def _names(a: Reading, b: Reading) -> Difference:
+    words = names.differences(a.names, b.names, a.english and b.english)
+    return Difference(words, "named" if names.are_named(a.names, b.names, words) else "said")
+
+
+def _words(a: Reading, b: Reading) -> Difference:
+    if again := word_edits.anew(a.words, b.words):
+        return Difference(again, "anew")
+    if signs := word_edits.signs(a.words, b.words):
+        return Difference(signs, "signs")
+    if not word_edits.is_frame(a.words, b.words):
+        return Difference(())
+    found = word_edits.edits(a.words, b.words)
+    return Difference(found.harmful, "harmful") if found.harmful else Difference(found.extra, "extra")
+
+
+_DIFFERENCES: dict[Guard, Callable[[Reading, Reading], Difference]] = {
+    Guard.NUMBERS: _numbers,
+    Guard.NEGATION: lambda a, b: Difference(negation.differences(a.negations, b.negations)),
+    Guard.NAMES: _names,
+    Guard.ORDER: lambda a, b: Difference(order.differences(a.roles, b.roles)),
+    Guard.CODE: lambda a, b: Difference(code.differences(a.code, b.code)),
+    Guard.QUESTION: lambda a, b: Difference(question.differences(a.kind, b.kind)),
+    Guard.WORDS: _words,
+    Guard.PAYLOAD: lambda a, b: Difference(payload.differences(a.payload, b.payload)),
+}

@@ -1,0 +1,102 @@
+"""The guard `payload`: a request that handles a text is an instruction and a payload; the payload must be the same.
+
+The payload is what stands after a colon, in a fence, in quotes, in another paragraph, or as the object of an
+instruction (translate X into French). The instruction may be worded otherwise; other guards compare it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from refrain.streams.guards.lexicon import words
+from refrain.streams.guards.tokens import CHARS_MAX, folded
+
+_HANDLED = words("handled")
+_FENCE = re.compile(r"```[^\n`]*\n?(.*?)(?:```|$)", re.DOTALL)
+_QUOTED = re.compile(r"\"([^\"\n]{2,})\"|“([^”\n]{2,})”|«([^»\n]{2,})»|(?<!\w)'([^'\n]{2,})'(?!\w)")
+_COLON = re.compile("[:\uff1a](?=\\s|[\"'\u201c\u00ab]|[^\x00-\x7f])| [\u2013\u2014] ")
+_PARAGRAPHS = re.compile(r"\n\s*\n|\n")
+_OBJECTS = (
+    re.compile(r"\btranslate (?P<payload>.+?)(?: from \w+)?(?: in| into| to) \w+\W*$", re.IGNORECASE),
+    re.compile(r"\b(?:say|write|spell|pronounce) (?P<payload>.+?) in \w+\W*$", re.IGNORECASE),
+    re.compile(r"\bwhat does (?P<payload>.+?) mean\b", re.IGNORECASE),
+    re.compile(r"\b(?:spell|pronounce|define) (?:the word )?(?P<payload>\w+)\W*$", re.IGNORECASE),
+)
+_WORDS = re.compile(r"[^\W_]+")
+_BLANKS = re.compile(r"\s+")
+_EDGE = " \t\r\n\"'`.?!,;:\u201c\u201d\u00ab\u00bb\u2018\u2019\u2026\u3002\uff1f\uff01"
+_DEFINITE = re.compile(r"^(?:the|this|following|it|that|my|these|those)\b", re.IGNORECASE)
+
+
+class Payload(NamedTuple):
+    """Payload of a text, "" when it handles none; `text` is the whole, in which the other's payload is looked for."""
+
+    payload: str
+    shown: str
+    """The payload as it stands."""
+    text: str
+
+
+def read_payload(text: str) -> Payload:
+    """Extract the payload of a text."""
+    looked = text[:CHARS_MAX]
+    shown = _fenced(looked) or _after_colon(looked) or _paragraph(looked) or _quoted(looked) or _object(looked)
+    return Payload(_normal(shown), _BLANKS.sub(" ", shown).strip(), _normal(looked))
+
+
+def differences(a: Payload, b: Payload) -> tuple[str, ...]:
+    """Differences: the payloads that are not the same; of one alone, whether the other text holds it."""
+    if a.payload == b.payload:
+        return ()
+    if a.payload and b.payload:
+        return (a.shown, b.shown)
+    mine, other = (a, b) if a.payload else (b, a)
+    return () if f" {mine.payload} " in f" {other.text} " else (mine.shown,)
+
+
+def _normal(text: str) -> str:
+    """Text without case, marks at its edges and runs of blanks; letters keep their accents: a payload is data."""
+    return _BLANKS.sub(" ", text).strip(_EDGE).casefold()
+
+
+def _handles(text: str) -> bool:
+    return not _HANDLED.isdisjoint(folded(word) for word in _WORDS.findall(text)) or any(
+        each in text for each in _HANDLED if not each.isascii()
+    )
+
+
+def _fenced(text: str) -> str:
+    return "\n".join(piece for piece in _FENCE.findall(text) if piece.strip())
+
+
+def _after_colon(text: str) -> str:
+    found = _COLON.search(text)
+    if found is None or not _handles(text[: found.start()]):
+        return ""
+    return text[found.end() :].strip()
+
+
+def _paragraph(text: str) -> str:
+    """All paragraphs but the one that instructs: the first, or else the last, that handles a text or asks."""
+    pieces = [piece.strip() for piece in _PARAGRAPHS.split(text) if piece.strip()]
+    if len(pieces) < 2:
+        return ""
+    for at in (0, len(pieces) - 1):
+        if _handles(pieces[at]):
+            return "\n".join(pieces[:at] + pieces[at + 1 :])
+    return ""
+
+
+def _quoted(text: str) -> str:
+    found = [next(filter(None, match)) for match in _QUOTED.findall(text)]
+    outside = _QUOTED.sub(" ", text)
+    return "\n".join(found) if found and _handles(outside) else ""
+
+
+def _object(text: str) -> str:
+    for pattern in _OBJECTS:
+        found = pattern.search(text)
+        if found is not None and not _DEFINITE.match(found["payload"]):
+            return str(found["payload"])
+    return ""

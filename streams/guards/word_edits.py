@@ -1,0 +1,164 @@
+"""The guard `words`: of two texts that are otherwise the same, each differing word must show that it is harmless.
+
+Where most words are the same, a little word that stands in another's place, a person for another, a decisive word more,
+a meaningful capital, or two words that change places ask another question. Words of meaning that one request has and
+the other has not are told apart (`extra`): they weigh. Symbols count, and who asks anew (more tips, another joke) asks
+for another answer, however worded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+from itertools import pairwise
+from typing import NamedTuple
+
+from refrain.streams.guards.lexicon import groups, words
+from refrain.streams.guards.small_words import JOINING, SmallWords, Word
+from refrain.streams.guards.stems import related
+
+FRAME = 750
+"""Words that both have, of all of both (Dice's coefficient, 1945, in thousandths), from which they share a frame."""
+WORDS_MAX = 120
+"""Words of a text that are compared in their order; longer texts are told apart by the other guards."""
+
+_LINES = [frozenset(line) for line in groups("interchangeable")]
+_PERSONS = words("persons")
+_DONE_TO = frozenset(groups("persons")[0])
+_DECISIVE = words("decisive")
+_BY = "by"
+_EDIT_MAX = 2
+
+
+class Edits(NamedTuple):
+    """Differing words: `harmful` ones ask another question, `extra` ones may."""
+
+    harmful: tuple[str, ...]
+    extra: tuple[str, ...] = ()
+
+
+def anew(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
+    """Differences: the word by which only one of the texts asks anew."""
+    return (a.anew or b.anew,) if bool(a.anew) != bool(b.anew) else ()
+
+
+def signs(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
+    """Differences: symbols that one text has more often."""
+    return (*(a.signs - b.signs), *(b.signs - a.signs))
+
+
+def is_frame(a: SmallWords, b: SmallWords) -> bool:
+    """Whether most words of the texts are the same, or all words of meaning are."""
+    if max(len(a.words), len(b.words)) > WORDS_MAX:
+        return False
+    both = sum((a.counted & b.counted).values())
+    return a.content == b.content or 2_000 * both >= FRAME * (len(a.words) + len(b.words))
+
+
+def edits(a: SmallWords, b: SmallWords) -> Edits:
+    """Compare the words of two texts that share a frame. Symmetric in effect."""
+    mine, theirs = _left(a, b), _left(b, a)
+    changed = list(_changes(a.words, b.words, mine, theirs))
+    harmful = [word.text for m, t in changed for word in _harmful(m, t)]
+    harmful += _capitals(a, b) + _exchanged(a, b)
+    extra = [w.text for m, t in changed for w in (*m, *t) if w.content] if a.request or b.request else []
+    return Edits(tuple(harmful), tuple(extra))
+
+
+def any_difference(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
+    """Differences: every word that is not in both; for languages without word lists."""
+    mine = [word.text for word in a.words if word.key not in b.counted]
+    theirs = [word.text for word in b.words if word.key not in a.counted]
+    return (*mine, *theirs) or tuple(_exchanged(a, b))
+
+
+def _left(a: SmallWords, b: SmallWords) -> frozenset[str]:
+    """Keys of words that a text has more often, and that no other form or synonym in the other says."""
+    over, others = a.counted - b.counted, b.counted - a.counted
+    if not over:
+        return frozenset()
+    there = [word for word in b.words if word.key in others]
+    return frozenset(
+        word.key for word in a.words if word.key in over and not any(_paired(word, other) for other in there)
+    )
+
+
+def _paired(m: Word, t: Word) -> bool:
+    return m.content and t.content and (bool(m.groups & t.groups) or related(m.key, t.key))
+
+
+Change = tuple[list[Word], list[Word]]
+
+
+def _changes(a: Sequence[Word], b: Sequence[Word], mine: frozenset[str], theirs: frozenset[str]) -> Iterator[Change]:
+    """Places at which the texts differ, with the words of each that the other lacks; moved words are not told."""
+    if not mine and not theirs:
+        return
+    # Of two alignments of the same length difflib takes one by the order of its arguments: they get one order.
+    swap = [word.key for word in a] > [word.key for word in b]
+    one, other = (b, a) if swap else (a, b)
+    matcher = SequenceMatcher(None, [word.key for word in one], [word.key for word in other], autojunk=False)
+    for op, i, j, k, n in matcher.get_opcodes():
+        if op == "equal":
+            continue
+        x = [word for word in one[i:j] if word.key in (theirs if swap else mine)]
+        y = [word for word in other[k:n] if word.key in (mine if swap else theirs)]
+        if len(x) == len(y) == 1 and max(j - i, n - k) <= _EDIT_MAX:
+            yield (y, x) if swap else (x, y)
+        else:
+            yield from (([], [word]) if swap else ([word], []) for word in x)
+            yield from (([word], []) if swap else ([], [word]) for word in y)
+
+
+def _harmful(m: list[Word], t: list[Word]) -> list[Word]:
+    keys = {word.key for word in (*m, *t)}
+    if keys & _DECISIVE:
+        return [*m, *t]
+    if not (m and t):
+        return [word for word in (*m, *t) if word.key in _DONE_TO]
+    if any(word.content for word in (*m, *t)):
+        return []
+    if keys & _PERSONS or not any(keys <= line for line in _LINES):
+        return [*m, *t]
+    return []
+
+
+def _capitals(a: SmallWords, b: SmallWords) -> list[str]:
+    """Words with capitals that mean something else than without, written otherwise in the other text."""
+    if a.lowered or b.lowered:
+        return []
+    for low in sorted(a.cased.keys() & b.cased.keys()):
+        mine, theirs = a.cased[low], b.cased[low]
+        if mine != theirs and (len(mine) == len(theirs) or frozenset(mine).isdisjoint(theirs)):
+            return [mine[0], theirs[0]]
+    return []
+
+
+def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
+    """Two words that change places around the same words (brush then floss), and persons that do."""
+    # One of two that is passive turns its words round and says the same.
+    if a.content == b.content and (_BY in a.counted) == (_BY in b.counted):
+        texts = {word.key: word.text for word in a.words}
+        there, here = _neighbours(b), _neighbours(a)
+        for (x, y), between in here.items():
+            if there.get((y, x)) == between and (x, y) not in there and not JOINING.issuperset(between or ("",)):
+                return [texts[x], texts[y]]
+    mine, theirs = _persons(a), _persons(b)
+    return [mine[0], theirs[0]] if mine != theirs and sorted(mine) == sorted(theirs) else []
+
+
+def _neighbours(a: SmallWords) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Words of meaning that follow each other, with the little words between them but for persons."""
+    runs: list[tuple[str, tuple[str, ...]]] = []
+    between: tuple[str, ...] = ()
+    for word in a.words:
+        if word.content:
+            runs.append((word.key, between))
+            between = ()
+        elif word.key not in _PERSONS:
+            between = (*between, word.key)
+    return {(x, y): little for (x, _), (y, little) in pairwise(runs)}
+
+
+def _persons(a: SmallWords) -> list[str]:
+    return [word.key for word in a.words if word.key in _PERSONS]
