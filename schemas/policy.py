@@ -24,8 +24,22 @@ REQUEST_IDS = ("prompt_cache_key", "prompt_cache_retention", "safety_identifier"
 """Body fields that name a request or who is behind it to the server, and how long it keeps prompts: left out of the
 context unless a policy says otherwise. `user` and `metadata` are not among them: some servers answer by them."""
 ANSWER_FIELDS = frozenset(
-    ("model", "messages", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
-    + ("response_format", "n", "logprobs", "top_logprobs", "modalities", "audio", "stop")
+    {
+        "model",
+        "messages",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "functions",
+        "function_call",
+        "response_format",
+        "n",
+        "logprobs",
+        "top_logprobs",
+        "modalities",
+        "audio",
+        "stop",
+    }
 )
 """Body fields that say what is answered, or in which form: no policy may leave them out."""
 
@@ -119,6 +133,8 @@ class CategoryPolicy(Strict):
     """How long load may stretch the lifetime; absent: not at all."""
     stale_while_revalidate_ms: Annotated[int, Field(ge=0)] = 0
     """How long beyond its lifetime an answer may be served, once, while a new one is fetched; 0: never."""
+    apology_ttl_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 60_000
+    """The lifetime of an answer that says in prose that there is none (a refusal, an error's text); 0: none is kept."""
     false_hit_bound: Annotated[float, Field(gt=0, le=1)] = 0.05
     """The share of judged hits that may be false; beyond it load relaxes this category less."""
     quota: Quota = Quota()
@@ -142,7 +158,7 @@ class CategoryPolicy(Strict):
     tool_calls: bool = False
     """Whether answers that call tools may be kept."""
     leave_out: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = REQUEST_IDS
-    """Body fields that cannot change the answer here, kept out of the context digest; a list given replaces this one."""
+    """Body fields that cannot change the answer here, kept out of the context digest; a list given replaces this."""
     mask: tuple[str, ...] = ()
     """Regular expressions whose matches in earlier messages do not count (a date in a system prompt)."""
     examples: tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...] = ()

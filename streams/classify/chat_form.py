@@ -48,7 +48,12 @@ def _content(parts: list[Any]) -> Any:
     """The parts without hints; the text itself where one plain text part is all there is."""
     form = [_without_hint(part) if isinstance(part, dict) else part for part in parts]
     only = form[0] if len(form) == 1 else None
-    if isinstance(only, dict) and only.keys() == _TEXT_PART and only["type"] == "text" and isinstance(only["text"], str):
+    if (
+        isinstance(only, dict)
+        and only.keys() == _TEXT_PART
+        and only["type"] == "text"
+        and isinstance(only["text"], str)
+    ):
         return only["text"]
     return form
 

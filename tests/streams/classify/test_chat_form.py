@@ -178,7 +178,7 @@ def test_hints_for_the_servers_cache_do_not_count() -> None:
 
 def test_a_parameter_of_a_tool_that_is_called_like_a_hint_counts() -> None:
     def asking(*parameters: str) -> Json:
-        function = {"name": "f", "parameters": {"properties": dict.fromkeys(parameters, {"type": "string"})}}
+        function = {"name": "f", "parameters": {"properties": {key: {"type": "string"} for key in parameters}}}
         return chat(said("Set it"), tools=[{"type": "function", "function": function}])
 
     assert where(asking("cache_control")) != where(asking())
