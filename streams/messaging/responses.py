@@ -114,7 +114,8 @@ def tokens_of(body: Body) -> int:
 
 def served(answer: Body, decision_id: str, time_ms: int) -> Body:
     """A chat.completion made of a stored answer; `id`, `created` and `usage` are its own."""
-    choice = {"index": 0, "message": answer["message"], "finish_reason": answer["finish_reason"]}
+    choice: Body = {"index": 0, "message": answer["message"], "finish_reason": answer["finish_reason"]}
+    beside: Body = answer.get("beside", {})
     return {
         "id": f"chatcmpl-{decision_id}",
         "object": "chat.completion",
@@ -122,7 +123,7 @@ def served(answer: Body, decision_id: str, time_ms: int) -> Body:
         "model": answer["model"],
         "choices": [choice | answer.get("choice", {})],
         "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
-    } | answer.get("beside", {})
+    } | beside
 
 
 def compact(value: object) -> str:

@@ -20,8 +20,8 @@ from refrain.streams.store.interface import Checkpoint
 from tests.streams.shard.journal import JOURNAL_ID, TAG, Journal, effects, forward_id, near, new_shard, responses
 from tests.streams.shard.journal import vector as at
 
-CUT_OFF = {"finish_reason": "length"}
-TOOL_CALL = {"message": {"tool_calls": [{"id": "1"}]}, "finish_reason": "tool_calls"}
+CUT_OFF: dict[str, Any] = {"finish_reason": "length"}
+TOOL_CALL: dict[str, Any] = {"message": {"tool_calls": [{"id": "1"}]}, "finish_reason": "tool_calls"}
 
 
 @pytest.fixture
