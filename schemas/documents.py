@@ -36,6 +36,8 @@ class Entry(QuestionKey, Message):
     """The journal offset of the question that was forwarded."""
     value: float = 0.0
     """Its value for eviction when it came in."""
+    expires_at_ms: Millis | None = None
+    """When it leaves, whatever its category's lifetime: for an apology."""
 
 
 class EntryStats(Message):
@@ -77,6 +79,11 @@ class Waiting(Message):
     reply: Reply
     deadline_at_ms: Millis
     offset: int
+    asked: str | None = None
+    """The journal record of its question, as JSON, where it waits for the answer to other words: an answer that is
+    not kept is not for it, and the question is forwarded then."""
+    again: bool = False
+    """Whether it waits for the second time, after that."""
 
 
 class Doubt(Message):

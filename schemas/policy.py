@@ -20,6 +20,30 @@ UNCATEGORISED = "uncategorised"
 """The category of questions that no rule and no example claims."""
 
 
+REQUEST_IDS = ("prompt_cache_key", "prompt_cache_retention", "safety_identifier", "request_id", "rid")
+"""Body fields that name a request or who is behind it to the server, and how long it keeps prompts: left out of the
+context unless a policy says otherwise. `user` and `metadata` are not among them: some servers answer by them."""
+ANSWER_FIELDS = frozenset(
+    {
+        "model",
+        "messages",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "functions",
+        "function_call",
+        "response_format",
+        "n",
+        "logprobs",
+        "top_logprobs",
+        "modalities",
+        "audio",
+        "stop",
+    }
+)
+"""Body fields that say what is answered, or in which form: no policy may leave them out."""
+
+
 class Cacheable(StrEnum):
     """Whether a category's answers may be kept and served."""
 
@@ -123,6 +147,8 @@ class CategoryPolicy(Strict):
     """How long load may stretch the lifetime; absent: not at all."""
     stale_while_revalidate_ms: Annotated[int, Field(ge=0)] = 0
     """How long beyond its lifetime an answer may be served, once, while a new one is fetched; 0: never."""
+    apology_ttl_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 60_000
+    """The lifetime of an answer that says in prose that there is none (a refusal, an error's text); 0: none is kept."""
     false_hit_bound: Annotated[float, Field(gt=0, le=1)] = 0.05
     """The share of judged hits that may be false; beyond it load relaxes this category less."""
     quota: Quota = Quota()
@@ -150,12 +176,20 @@ class CategoryPolicy(Strict):
     slices: Annotated[int, Field(ge=1, le=1024)] = 1
     tool_calls: bool = False
     """Whether answers that call tools may be kept."""
-    leave_out: tuple[Literal["user", "metadata"], ...] = ()
-    """Body fields that cannot change the answer here, kept out of the context digest."""
+    leave_out: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = REQUEST_IDS
+    """Body fields that cannot change the answer here, kept out of the context digest; a list given replaces this."""
     mask: tuple[str, ...] = ()
     """Regular expressions whose matches in earlier messages do not count (a date in a system prompt)."""
     examples: tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...] = ()
     """Questions of this category, for the nearest-example classifier."""
+
+    @field_validator("leave_out")
+    @classmethod
+    def _cannot_change_the_answer(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [name for name in names if name in ANSWER_FIELDS]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} cannot be left out: other values are answered otherwise")
+        return names
 
     @field_validator("mask")
     @classmethod

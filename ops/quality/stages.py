@@ -1,18 +1,21 @@
-"""Stages of a hit: which pairs pass cosine alone, then the guards, then the verifier."""
+"""Stages of a hit: the score of pairs by cosine alone, then by the guards' evidence, then where the verifier agrees."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from refrain.ops.data.vectors import Compared
+from refrain.ops.data.vectors import NEVER, Compared
 from refrain.schemas.policy import Guard
 from refrain.streams.errors import BadInput
 from refrain.streams.models.verifier import Verifier
+
+if TYPE_CHECKING:
+    from refrain.streams.guards import GuardTerms
 
 FLOOR = 0.5
 """The lowest threshold that a policy may set: below it nothing is ever served, and nothing is looked at."""
@@ -21,7 +24,9 @@ COSINE, GUARDED, VERIFIED = "cosine", "guards", "guards_and_verifier"
 NAMES = {COSINE: "cosine alone", GUARDED: "with guards", VERIFIED: "with guards and verifier"}
 
 Mask = npt.NDArray[np.bool_]
-Unverified = Literal["miss", "hit"]
+Scores = npt.NDArray[np.float64]
+Unverified = Literal["miss", "hit", "frame"]
+MICROS = 1_000_000
 
 
 class ThresholdVerifier(NamedTuple):
@@ -32,9 +37,10 @@ class ThresholdVerifier(NamedTuple):
 
 
 class Stages(NamedTuple):
-    """Result of the stages: which pairs (n) each lets through at any threshold; and which guard refused how many."""
+    """Result of the stages: of each pair (n) the score with which each stage would serve it, NEVER where it would at no
+    threshold; and which guard weighed most against how many."""
 
-    passing: dict[str, Mask]
+    scores: dict[str, Scores]
     refused: dict[str, dict[str, int]]
 
 
@@ -53,36 +59,40 @@ def guards_of(text: str) -> tuple[Guard, ...]:
 
 def stages(
     compared: Compared,
-    guards: Sequence[Guard],
-    unverified: Unverified,
+    terms: GuardTerms,
     verifier: ThresholdVerifier | None,
     progress: Callable[[int, int], None],
 ) -> Stages:
     """Run the stages over pairs. Only what the stage before lets through is asked."""
     near: Mask = compared.similarities >= FLOOR
-    passing = {COSINE: near}
+    scores = {COSINE: np.where(near, compared.similarities, NEVER)}
     refused: dict[str, Counter[str]] = {"same": Counter(), "different": Counter()}
-    if guards:
-        passing[GUARDED] = _guarded(compared, near, guards, unverified, refused)
+    if terms.guards:
+        scores[GUARDED] = _guarded(compared, near, terms, refused)
     if verifier is not None:
-        before = passing.get(GUARDED, near)
-        passing[VERIFIED] = _verified(compared, before, verifier, progress)
-    return Stages(passing, {kind: dict(counts.most_common()) for kind, counts in refused.items()})
+        before = scores.get(GUARDED, scores[COSINE])
+        scores[VERIFIED] = _verified(compared, before, verifier, progress)
+    return Stages(scores, {kind: dict(counts.most_common()) for kind, counts in refused.items()})
 
 
-def lets_through(guards: Sequence[Guard], unverified: Unverified, question: str, cached: str) -> str | None:
-    """None when the guards let the answer to `cached` serve `question`; else the guard that does not, with its verdict
-    where that is not a refusal.
-    """
-    from refrain.streams.guards import check, read
+class Weighed(NamedTuple):
+    """Weighed pair: the score (a similarity) that is left, and the guard that weighs most against it."""
 
-    silent = None
-    for verdict in check(guards, read(question), read(cached)):
-        if verdict.verdict == "refused":
-            return str(verdict.guard)
-        if verdict.verdict == "not_applicable" and unverified == "miss" and silent is None:
-            silent = f"{verdict.guard} (not applicable)"
-    return silent
+    score: float
+    against: str | None
+
+
+def weigh(terms: GuardTerms, question: str, cached: str, similarity: float) -> Weighed:
+    """Weigh the answer to `cached` for `question`, as a shard does; the score is NEVER under a veto."""
+    from refrain.streams.guards import read
+    from refrain.streams.guards import weigh as evidence_of
+
+    found = evidence_of(terms, read(question), read(cached))
+    if found.refused is not None:
+        silent = found.verdicts[-1].verdict == "not_applicable"
+        return Weighed(NEVER, f"{found.refused} (not applicable)" if silent else str(found.refused))
+    heaviest = max(found.verdicts, key=lambda verdict: verdict.weight)
+    return Weighed(found.score(similarity) / MICROS, str(heaviest.guard) if heaviest.weight else None)
 
 
 def behaviour() -> str:
@@ -97,32 +107,26 @@ def describe_verifier(verifier: ThresholdVerifier | None) -> dict[str, Any] | No
     return None if verifier is None else {"identity": verifier.verifier.identity, "score_min": verifier.score_min}
 
 
-def _guarded(
-    compared: Compared,
-    near: Mask,
-    guards: Sequence[Guard],
-    unverified: Unverified,
-    refused: dict[str, Counter[str]],
-) -> Mask:
-    passed: Mask = near.copy()
+def _guarded(compared: Compared, near: Mask, terms: GuardTerms, refused: dict[str, Counter[str]]) -> Scores:
+    scores: Scores = np.full(len(near), NEVER)
     for number in np.flatnonzero(near):
         pair = compared.pairs[number]
-        by = lets_through(guards, unverified, pair.text_a, pair.text_b)
-        if by is not None:
-            passed[number] = False
-            refused["same" if pair.label else "different"][by] += 1
-    return passed
+        scores[number], against = weigh(terms, pair.text_a, pair.text_b, float(compared.similarities[number]))
+        if against is not None:
+            refused["same" if pair.label else "different"][against] += 1
+    return scores
 
 
 def _verified(
-    compared: Compared, before: Mask, verifier: ThresholdVerifier, progress: Callable[[int, int], None]
-) -> Mask:
-    served: Mask = np.zeros(len(before), dtype=np.bool_)
-    asked = np.flatnonzero(before)
+    compared: Compared, before: Scores, verifier: ThresholdVerifier, progress: Callable[[int, int], None]
+) -> Scores:
+    served: Scores = np.full(len(before), NEVER)
+    asked = np.flatnonzero(before >= FLOOR)
     for start in range(0, len(asked), VERIFY_BATCH):
         batch = asked[start : start + VERIFY_BATCH]
         texts = [(compared.pairs[n].text_a, compared.pairs[n].text_b) for n in batch]
         for number, score in zip(batch, verifier.verifier.scores(texts), strict=True):
-            served[number] = score is not None and score >= verifier.score_min
+            if score is not None and score >= verifier.score_min:
+                served[number] = before[number]
         progress(start + len(batch), len(asked))
     return served

@@ -1,8 +1,9 @@
 """The identity of a request: the question, compared by meaning, and the context digest, which must match exactly.
 
-Only the text of the last user message is compared by meaning. The rest of a request's body, its `vary` object and
-its `sources` form the context digest, over canonical JSON with a typed hole where the text was; and with them what of
-the text its vector does not show: the part `beyond` the embedder's window, and what is `unread` inside it.
+Only the text of the last user message is compared by meaning. The rest of a request's body (in the form of
+`chat_form`), its `vary` object and its `sources` form the context digest, over canonical JSON with a typed hole where
+the text was; and with them what of the text its vector does not show: the part `beyond` the embedder's window, and what
+is `unread` inside it.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from typing import Any, NamedTuple
 from refrain.schemas.base import Source
 from refrain.schemas.policy import CategoryPolicy
 from refrain.streams.classify.canonical_json import canonical
+from refrain.streams.classify.chat_form import chat_form, tools_form
 from refrain.streams.classify.exact_form import exact_form
 from refrain.streams.classify.framing import FramedQuestion
 from refrain.streams.errors import Refusal, RefusalCode
 
 Body = Mapping[str, Any]
 
-NOT_CONTEXT = frozenset({"stream", "stream_options", "store", "service_tier"})
-"""Fields of a body that cannot change the answer."""
+NOT_CONTEXT = frozenset({"stream", "stream_options", "store", "service_tier", "cache_control"})
+"""Fields of a body that say how an answer is made, sent or kept, and cannot change it. Ids are the policy's to leave
+out (`leave_out`)."""
+_TOOLS = frozenset({"tools", "functions"})
 MODEL_CHARS_MAX = 256
 FIELDS_MAX = 64
 """Parts of the context that get a digest of their own; more share one, so that a record stays small."""
@@ -91,11 +95,11 @@ def identify(
     """
     asked = question_of(body) if question is None else question
     check_length(asked, chars_max)
-    last = body["messages"][-1]
-    parts = dict(_context(body, vary, sources, policy, not_context))
+    *earlier, last = chat_form(body["messages"])
+    parts = dict(_context(body, earlier, vary, sources, policy, not_context))
     if asked.comparable:
         digest = _digest(b"text:" + _utf8(exact_form(asked.text)), 16)
-        parts[_message_name(len(body["messages"]) - 1)] = _with_hole(last, asked.part)
+        parts[_message_name(len(earlier))] = _with_hole(last, asked.part)
         parts |= _unseen(framed)
     else:
         digest = _digest(b"message:" + canonical(last), 16)
@@ -113,17 +117,17 @@ def check_length(question: Question, chars_max: int) -> None:
 
 def _context(
     body: Body,
+    earlier: Sequence[Mapping[str, Any]],
     vary: Mapping[str, Any],
     sources: Sequence[Source],
     policy: CategoryPolicy,
     not_context: frozenset[str],
 ) -> list[tuple[str, bytes]]:
     named = [
-        (_BODY + name, canonical(value))
+        (_BODY + name, canonical(tools_form(value) if name in _TOOLS else value))
         for name, value in body.items()
         if name != "messages" and name not in not_context and name not in policy.leave_out
     ]
-    earlier = body["messages"][:-1]
     named += [(_message_name(at), _masked(message, policy.mask)) for at, message in enumerate(earlier)]
     if vary:
         named.append(("vary", canonical(vary)))
@@ -204,7 +208,7 @@ def _question_of_parts(content: Any) -> Question:
 
 def _with_hole(message: Mapping[str, Any], part: int | None) -> bytes:
     # No canonical JSON begins like these, so no message can spell the hole.
-    if part is None:
+    if part is None or isinstance(message["content"], str):
         return b"text:" + canonical({name: value for name, value in message.items() if name != "content"})
     parts = list(message["content"])
     parts[part] = {name: value for name, value in parts[part].items() if name != "text"}

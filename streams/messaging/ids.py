@@ -4,6 +4,7 @@
     request id    PARTITION-OFFSET-TAG     of a decision and of its forward: where `requests` holds the question
     partition key TOPIC_ID/PARTITION       in the high-water marks of a shard
     column id     NUMBER or NUMBER.SUFFIX  of a record of a shard's store; ban and quota ids are two names
+    waiting id    REQUEST_ID or REQUEST_ID.again  of a request that waits for its first, or its second, flight
 
 A topic id is base64url: it may hold `-` and `_` anywhere, so a text is never taken apart at every mark.
 """
@@ -90,6 +91,11 @@ def parse_column_id(id_: str) -> tuple[int, str | None]:
     if len(number) < COLUMN_DIGITS or not (number.isascii() and number.isdigit()):
         raise ValueError(f"{id_!r} does not begin with a number of {COLUMN_DIGITS} digits")
     return int(number), suffix if dot else None
+
+
+def waiting_id(request_id: str, *, again: bool) -> str:
+    """The id of a waiting request in its column. Records there are written once, so the second wait has its own."""
+    return f"{request_id}.again" if again else request_id
 
 
 def ban_id(namespace: str, answer: str) -> str:

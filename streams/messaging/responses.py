@@ -14,6 +14,27 @@ from refrain.streams.kafka.interface import Headers, Outgoing
 
 Body = dict[str, Any]
 
+OF_CHOICE = frozenset({"index", "message", "finish_reason"})
+"""Fields of a choice that have a place of their own in a projection."""
+OF_CALL = frozenset(
+    {
+        "model",
+        "choices",
+        "id",
+        "object",
+        "created",
+        "usage",
+        # Of Groq, vLLM, llama.cpp and Cerebras: more ids, counts and times of the call.
+        "request_id",
+        "x_groq",
+        "usage_breakdown",
+        "kv_transfer_params",
+        "timings",
+        "time_info",
+    }
+)
+"""Fields of a body that have a place of their own or tell of one call: no other request's answer has them."""
+
 
 def reply_of(topic: str, partition: int | None, key: bytes | None, headers: Headers) -> Reply:
     """The reply of a request: topic and partition of its response, and the key and headers it carries back."""
@@ -58,13 +79,21 @@ def error_response(
 
 
 def project(body: Body) -> Body:
-    """Project a model's answer to what is stored of it: message, model and finish reason of its one choice."""
+    """Project a model's answer to what is stored of it: its one choice, its model, and what else tells of the answer.
+
+    `choice` and `beside` hold the other fields of the choice and of the body, and are there when there are any.
+    """
     choice = body["choices"][0]
-    return {
+    answer = {
         "model": body.get("model"),
         "message": choice["message"],
         "finish_reason": choice.get("finish_reason"),
     }
+    others = {
+        "choice": {name: value for name, value in choice.items() if name not in OF_CHOICE},
+        "beside": {name: value for name, value in body.items() if name not in OF_CALL},
+    }
+    return answer | {name: fields for name, fields in others.items() if fields}
 
 
 def digest_of_answer(answer: Body) -> str:
@@ -85,14 +114,16 @@ def tokens_of(body: Body) -> int:
 
 def served(answer: Body, decision_id: str, time_ms: int) -> Body:
     """A chat.completion made of a stored answer; `id`, `created` and `usage` are its own."""
+    choice: Body = {"index": 0, "message": answer["message"], "finish_reason": answer["finish_reason"]}
+    beside: Body = answer.get("beside", {})
     return {
         "id": f"chatcmpl-{decision_id}",
         "object": "chat.completion",
         "created": time_ms // 1_000,
         "model": answer["model"],
-        "choices": [{"index": 0, "message": answer["message"], "finish_reason": answer["finish_reason"]}],
+        "choices": [choice | answer.get("choice", {})],
         "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
-    }
+    } | beside
 
 
 def compact(value: object) -> str:

@@ -19,6 +19,7 @@ from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.lru import RecentIds
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import Envelope
+from refrain.streams.messaging.model_errors import problem_in
 from refrain.streams.messaging.privacy import has_uncacheable, may_store
 from refrain.streams.messaging.responses import error_response, respond
 from refrain.streams.messaging.routes import DirectRoute, ShardRoute
@@ -64,7 +65,8 @@ class Delivery:
         self._answered.add(forward_id)
 
     def deliver(self, record: Record, route: ShardRoute | DirectRoute, completion: Completion) -> list[Outgoing]:
-        """The records by which a completion is delivered; `record` holds it."""
+        """The records by which a completion is delivered; `record` holds it. An error in the body is a failure."""
+        completion = checked(completion)
         if isinstance(route, DirectRoute):
             return self._to_requester(record, route, completion)
         wrong_shard = self._journal.wrong_shard(route.incarnation, route.partition)
@@ -205,6 +207,14 @@ def answer_failed(completion: Completion) -> AnswerFailed:
     """The event that a forward has no answer."""
     error = completion.error or Problem(code=RefusalCode.UPSTREAM.value, message="the connector gave no reason")
     return AnswerFailed(forward_id=completion.forward_id, error=error)
+
+
+def checked(completion: Completion) -> Completion:
+    """The completion, as a failed one where its body is an error: connectors may take any response for an answer."""
+    problem = None if completion.body is None else problem_in(completion.body)
+    if problem is None:
+        return completion
+    return completion.model_copy(update={"status": Status.FAILED, "body": None, "error": completion.error or problem})
 
 
 def failed_completion(envelope: Envelope, refusal: Refusal) -> Completion:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from refrain.schemas.policy import CategoryPolicy
+from refrain.streams.shard.apologies import is_apology
 
 
 class NotAdmitted(StrEnum):
@@ -17,6 +18,10 @@ class NotAdmitted(StrEnum):
     EMPTY = "empty"
     REFUSAL = "refusal"
     TOOL_CALL = "tool_call"
+    QUOTES_PROMPT = "quotes_prompt"
+    """Beside the answer stand the tokens of the question, which others must not be told."""
+    APOLOGY = "apology"
+    """It says in prose that there is no answer, and the policy keeps such texts not at all."""
     TOO_LARGE = "too_large"
     CATEGORY_NEVER = "category_never"
     """The policy no longer lets the category be stored."""
@@ -29,6 +34,9 @@ class NotAdmitted(StrEnum):
     """A newer question has brought a newer answer to the same text."""
     NO_ROOM = "no_room"
     """The shard is full of what others are guaranteed."""
+
+
+_OF_PROMPT = ("prompt_logprobs", "prompt_token_ids")
 
 
 def not_admitted_reason(body: dict[str, Any], policy: CategoryPolicy) -> NotAdmitted | None:
@@ -49,4 +57,13 @@ def not_admitted_reason(body: dict[str, Any], policy: CategoryPolicy) -> NotAdmi
     text = message.get("content")
     if not calls and not (isinstance(text, str) and text.strip()):
         return NotAdmitted.EMPTY
-    return None
+    if any(body.get(name) is not None for name in _OF_PROMPT):
+        return NotAdmitted.QUOTES_PROMPT
+    return NotAdmitted.APOLOGY if policy.apology_ttl_ms == 0 and says_sorry(body) else None
+
+
+def says_sorry(body: dict[str, Any]) -> bool:
+    """Whether the one message of an admitted answer is an apology (`is_apology`) and calls nothing."""
+    message = body["choices"][0]["message"]
+    text = message.get("content")
+    return not message.get("tool_calls") and not message.get("function_call") and is_apology(text or "")

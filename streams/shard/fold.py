@@ -36,10 +36,11 @@ from refrain.streams.messaging.ids import topic_partition_key
 from refrain.streams.messaging.privacy import may_store
 from refrain.streams.messaging.responses import error_response, respond
 from refrain.streams.shard import counts
-from refrain.streams.shard.counts import Dropped
+from refrain.streams.shard.counts import Dropped, Evicted
 from refrain.streams.shard.handlers import answered, asked, invalidated, verified
 from refrain.streams.shard.handlers.commands import on_cache_switched, on_hit_judged, on_load_changed, on_policy_set
 from refrain.streams.shard.outcome import FoldResult, decided, summary
+from refrain.streams.shard.removal import remove
 from refrain.streams.shard.search.question import VerificationState
 from refrain.streams.shard.state import Shard
 from refrain.streams.shard.stats import CONTROL
@@ -89,7 +90,12 @@ def _dispatch(
 
 def next_timer_ms(shard: Shard) -> int | None:
     """When (ms) the shard needs a tick if no other record comes, None while it needs none."""
-    timers = (shard.flights.next_timer(), shard.pending_verifications.next_timer(), invalidated.next_sweep_ms(shard))
+    timers = (
+        shard.flights.next_timer(),
+        shard.pending_verifications.next_timer(),
+        shard.entries.next_deadline_ms(),
+        invalidated.next_sweep_ms(shard),
+    )
     return min((at for at in timers if at is not None), default=None)
 
 
@@ -118,6 +124,9 @@ def _fire_timers(shard: Shard, record: Record, out: FoldResult) -> None:
             answered.give_up(shard, id_, out)
         else:
             answered.forget(shard, id_, out)
+    leaving = shard.entries.take_due(shard.time_ms, TIMERS_MAX)
+    out.more |= len(leaving) == TIMERS_MAX
+    remove(shard, leaving, Evicted.EXPIRED, out)
     doubts = shard.pending_verifications.due(shard.time_ms, TIMERS_MAX)
     out.more |= len(doubts) == TIMERS_MAX
     for id_ in doubts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 
 from refrain.schemas.documents import Flight, Waiting
+from refrain.streams.messaging.ids import waiting_id
 from refrain.streams.shard.index.entries import namespace_of, text_key
 from refrain.streams.shard.index.vector_tables import QueryVector, Table, Tables
 from refrain.streams.vectors import decode
@@ -23,6 +24,7 @@ class OpenFlight:
         self.space = namespace_of(flight.space, flight.category, flight.embedder, flight.context)
         self.text = text_key(flight.space, flight.category, flight.text_digest)
         self.waiting: dict[str, Waiting] = {}
+        """By their ids in the column."""
 
 
 class InFlight:
@@ -137,9 +139,10 @@ class InFlight:
     def wait(self, waiting: Waiting) -> None:
         """Add a waiting request to a flight."""
         open_flight = self._by_id[waiting.forward_id]
-        open_flight.waiting[waiting.id] = waiting
-        self._waiting[waiting.id] = open_flight
-        heapq.heappush(self._timers, (waiting.deadline_at_ms, "waiting", waiting.id))
+        id_ = waiting_id(waiting.id, again=waiting.again)
+        open_flight.waiting[id_] = waiting
+        self._waiting[id_] = open_flight
+        heapq.heappush(self._timers, (waiting.deadline_at_ms, "waiting", id_))
 
     def leave(self, id_: str) -> None:
         """Remove a waiting request."""

@@ -14,6 +14,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode, WrongSetup
+from refrain.streams.messaging.model_errors import error_in, is_transient_status
 from refrain.streams.settings import Upstream
 from refrain.streams.upstream.model import Answer, failed_answer
 
@@ -38,6 +39,8 @@ class _Retry(Exception):
 
 class HttpModel:
     """POST {base_url}/chat/completions, retried on 429, 5xx and broken connections, never past the deadline.
+
+    An error in a response of status 200 is one of the status, or of the words, that it gives as its code.
 
     Each try takes at most `timeout_ms`. `transport` and `sleep` (seconds) are for tests.
     """
@@ -101,11 +104,13 @@ class HttpModel:
             text = f"the connection to the server failed ({type(problem).__name__}): is it up?"
             raise _Retry(failed_answer(RefusalCode.UPSTREAM, text)) from problem
         if response.is_success:
-            return _answer(data, self._settings.answer_bytes_max)
-        refused = failed_answer(RefusalCode.UPSTREAM, _error_text(response.status_code, data, body))
-        if response.status_code == 429 or response.status_code >= 500:
-            raise _Retry(refused, _retry_after_s(response))
-        return refused
+            found, transient = _answer_or_error(response.status_code, data, body, self._settings.answer_bytes_max)
+        else:
+            text = _with_excerpt(f"the server answered {response.status_code}", _message_in(data), body)
+            found, transient = failed_answer(RefusalCode.UPSTREAM, text), is_transient_status(response.status_code)
+        if transient:
+            raise _Retry(found, _retry_after_s(response))
+        return found
 
     def _wait(self, state: RetryCallState) -> float:
         backoff = wait_random_exponential(multiplier=self._settings.backoff_ms / 1_000, max=BACKOFF_MAX_S)(state)
@@ -150,21 +155,29 @@ def _answer(data: bytes | None, limit: int) -> Answer:
     return Answer(body=body)
 
 
-def _error_text(status: int, data: bytes | None, body: dict[str, Any]) -> str:
-    text = f"the server answered {status}"
-    excerpt = _excerpt(data)
-    if excerpt and not _quotes_request(excerpt, body):
-        text += f": {excerpt}"
-    return text
+def _answer_or_error(status: int, data: bytes | None, asked: dict[str, Any], limit: int) -> tuple[Answer, bool]:
+    """The answer in a response of success and whether it is an error that another try may mend."""
+    answer = _answer(data, limit)
+    error = None if answer.body is None else error_in(answer.body)
+    if error is None:
+        return answer, False
+    head = " ".join(["the server answered", str(status), "with an error", *error.codes[:1]])
+    return failed_answer(RefusalCode.UPSTREAM, _with_excerpt(head, error.message, asked)), error.is_transient
 
 
-def _excerpt(data: bytes | None) -> str:
+def _with_excerpt(head: str, message: str, asked: dict[str, Any]) -> str:
+    """The text with the beginning of the server's message behind it, unless that is empty or quotes the request."""
+    excerpt = " ".join(message.split())[:EXCERPT_CHARS_MAX]
+    return f"{head}: {excerpt}" if excerpt and not _quotes_request(excerpt, asked) else head
+
+
+def _message_in(data: bytes | None) -> str:
     """The error message of the server, in OpenAI's form; empty for anything else."""
     try:
         message = from_json(data or b"")["error"]["message"]
     except (ValueError, KeyError, TypeError, IndexError):
         return ""
-    return " ".join(message.split())[:EXCERPT_CHARS_MAX] if isinstance(message, str) else ""
+    return message if isinstance(message, str) else ""
 
 
 def _quotes_request(excerpt: str, body: dict[str, Any]) -> bool:

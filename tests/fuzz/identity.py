@@ -17,7 +17,7 @@ from refrain.streams.classify.identity import identify
 from refrain.streams.classify.parsing import parse, request_of
 from refrain.streams.errors import Refusal
 from tests.fuzz.changes import Changed, change
-from tests.fuzz.requests import DATES, LEFT_OUT, NOT_CONTEXT, Json, request
+from tests.fuzz.requests import DATES, IDS, LEFT_OUT, NOT_CONTEXT, Json, request
 from tests.fuzz.spelling import spelled
 
 EMBEDDER = "free-1"
@@ -64,7 +64,9 @@ def place_of(text: str, not_context: frozenset[str] = PRODUCT_NOT_CONTEXT) -> Pl
 def meaning(asked: dict[str, Json]) -> Json:
     """All of a request that must match exactly: found without `streams`, so that both cannot be wrong alike."""
     body = {name: below for name, below in asked["body"].items() if name not in _left_out(asked)}
-    *earlier, last = body["messages"]
+    if isinstance(body.get("tools"), list):
+        body["tools"] = [_unhinted(_unhinted_function(tool)) for tool in body["tools"]]
+    *earlier, last = _numbered([_plain(message) for message in body["messages"]])
     if asked["category"] == "masking":
         earlier = [_masked(each) for each in earlier]
     body["messages"] = [*earlier, _without_text(last)]
@@ -114,7 +116,43 @@ def _after(
 
 
 def _left_out(asked: dict[str, Json]) -> tuple[str, ...]:
-    return NOT_CONTEXT + LEFT_OUT if asked["category"] == "leaving" else NOT_CONTEXT
+    return NOT_CONTEXT + (LEFT_OUT if asked["category"] == "leaving" else IDS)
+
+
+def _unhinted(tree: Json) -> Json:
+    return {name: tree[name] for name in tree if name != "cache_control"} if isinstance(tree, dict) else tree
+
+
+def _unhinted_function(tool: Json) -> Json:
+    return {**tool, "function": _unhinted(tool["function"])} if isinstance(tool, dict) and "function" in tool else tool
+
+
+def _plain(message: Json) -> Json:
+    """A message without hints for a server's cache, and a single text part as the text."""
+    made = _unhinted(message)
+    for name in ("content", "tool_calls"):
+        if isinstance(made.get(name), list):
+            made[name] = [_unhinted(each) for each in made[name]]
+    match made.get("content"):
+        case [{"type": "text", "text": str(text), **more}] if not more:
+            made["content"] = text
+    return made
+
+
+def _numbered(messages: list[Json]) -> list[Json]:
+    """The messages with a place for each id of a call: where the same id stood first."""
+    holders: list[tuple[dict[str, Json], str]] = []
+    for message in messages:
+        calls = message.get("tool_calls")
+        if isinstance(calls, list):
+            message["tool_calls"] = calls = [dict(call) if isinstance(call, dict) else call for call in calls]
+            holders += [(call, "id") for call in calls if isinstance(call, dict)]
+        holders.append((message, "tool_call_id"))
+    texts = [holder[name] for holder, name in holders if isinstance(holder.get(name), str)]
+    for holder, name in holders:
+        if isinstance(holder.get(name), str):
+            holder[name] = ("call", texts.index(holder[name]))
+    return messages
 
 
 def _without_text(message: Json) -> Json:

@@ -24,8 +24,11 @@ KNOWN = (
     "logit_bias",
 )
 LEFT_OUT = ("user", "metadata")
-NOT_CONTEXT = ("stream", "stream_options", "store", "service_tier")
+NOT_CONTEXT = ("stream", "stream_options", "store", "service_tier", "cache_control")
 """The short list, written down again: an identity that leaves out more must fail."""
+IDS = ("prompt_cache_key", "prompt_cache_retention", "safety_identifier", "request_id", "rid")
+"""What a policy leaves out unless it says otherwise, written down again."""
+CALL_IDS = ("call_a", "call_b", "call_c", "0", "1")
 WORDS = (
     "list",
     "Liste",
@@ -84,7 +87,7 @@ def key(rng: random.Random) -> str:
 def request(rng: random.Random) -> dict[str, Json]:
     """A request that is taken: a chat with a question that is compared by meaning, or one that is matched exactly."""
     body: dict[str, Json] = {"model": f"m{rng.randrange(5)}", "messages": messages(rng)}
-    for name in rng.sample(KNOWN, rng.randrange(4)) + rng.sample(LEFT_OUT + NOT_CONTEXT, rng.randrange(3)):
+    for name in rng.sample(KNOWN, rng.randrange(4)) + rng.sample(LEFT_OUT + NOT_CONTEXT + IDS, rng.randrange(3)):
         body[name] = value(rng)
     for _ in range(rng.randrange(3)):
         body[f"unknown_{key(rng)}"] = value(rng)
@@ -106,13 +109,18 @@ def message(rng: random.Random) -> dict[str, Json]:
     """A message of any role, text or parts, perhaps with tool calls and fields unknown today."""
     made: dict[str, Json] = {"role": rng.choice(("system", "developer", "assistant", "tool")), "content": spoken(rng)}
     if rng.random() < 0.2:
-        made["content"] = [
-            {"type": "text", "text": spoken(rng)},
-            {"type": "image_url", "image_url": {"url": text(rng)}},
-        ]
-    if rng.random() < 0.2:
-        made["tool_calls"] = [{"id": text(rng), "function": {"name": "f", "arguments": text(rng)}}]
+        made["content"] = [_more(rng, {"type": "text", "text": spoken(rng)})]
+        if rng.random() < 0.5:
+            made["content"].append({"type": "image_url", "image_url": {"url": text(rng)}})
+    if rng.random() < 0.3:
+        made["tool_calls"] = [_call(rng) for _ in range(rng.randrange(1, 4))]
+    if rng.random() < 0.3:
+        made["tool_call_id"] = rng.choice(CALL_IDS)
     return _more(rng, made)
+
+
+def _call(rng: random.Random) -> dict[str, Json]:
+    return _more(rng, {"id": rng.choice(CALL_IDS), "function": {"name": "f", "arguments": text(rng)}})
 
 
 def spoken(rng: random.Random) -> str:

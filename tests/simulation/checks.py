@@ -20,7 +20,8 @@ NAMED_MAX = 3
 ENDS = {
     Outcome.HIT: {Outcome.HIT},
     Outcome.MISS: {Outcome.MISS, Outcome.ERROR},
-    Outcome.COALESCED: {Outcome.COALESCED, Outcome.ERROR},
+    # A miss where the answer was not kept, so that who asked in other words was forwarded apart.
+    Outcome.COALESCED: {Outcome.COALESCED, Outcome.MISS, Outcome.ERROR},
     Outcome.BYPASS: {Outcome.BYPASS, Outcome.ERROR},
     Outcome.ERROR: {Outcome.ERROR},
 }

@@ -1,10 +1,11 @@
-"""Expiry queues: the entries of each category by age, so that expired ones are found without a search.
+"""Expiry queues: the entries of each category by age, so that expired ones are found without a search; and deadlines.
 
 Entries are admitted in the order of their ids, at times that never run backwards: the first of a queue is the oldest.
 """
 
 from __future__ import annotations
 
+import heapq
 from array import array
 from collections.abc import Callable
 
@@ -58,6 +59,30 @@ class ExpiryQueues:
         """When the oldest entry of the category was admitted (ms), None without any."""
         queue = self._queues.get(category)
         return None if queue is None else queue.skip(admitted_at)
+
+
+class Deadlines:
+    """Entry ids by a time of their own, at which they leave whatever their category's lifetime."""
+
+    def __init__(self) -> None:
+        self._timers: list[tuple[int, int]] = []
+
+    def enter(self, id_: int, at_ms: int) -> None:
+        """Add an admitted entry that leaves at a time (ms)."""
+        heapq.heappush(self._timers, (at_ms, id_))
+
+    def take_due(self, time_ms: int, most: int, admitted_at: AdmittedAt) -> list[int]:
+        """Take out up to `most` ids that are still there and have to leave by now, the longest due first."""
+        due: list[int] = []
+        while len(due) < most and (first := self.next_ms(admitted_at)) is not None and first <= time_ms:
+            due.append(heapq.heappop(self._timers)[1])
+        return due
+
+    def next_ms(self, admitted_at: AdmittedAt) -> int | None:
+        """When the next one has to leave (ms), None when none has to."""
+        while self._timers and admitted_at(self._timers[0][1]) is None:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
 
 
 class _Queue:

@@ -15,6 +15,7 @@ from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.ids import decision_tag, parse_request_id, parse_topic_partition_key
+from refrain.streams.messaging.model_errors import problem_in
 from refrain.streams.messaging.privacy import may_store
 from refrain.streams.messaging.responses import (
     compact,
@@ -26,9 +27,10 @@ from refrain.streams.messaging.responses import (
     tokens_of,
 )
 from refrain.streams.shard import counts
-from refrain.streams.shard.admission import NotAdmitted, not_admitted_reason
+from refrain.streams.shard.admission import NotAdmitted, not_admitted_reason, says_sorry
 from refrain.streams.shard.columns import ENTRIES, FLIGHTS, TABLES, WAITING, Change, entry_id
 from refrain.streams.shard.counts import Count, Dropped
+from refrain.streams.shard.handlers.apart import ForwardedApart, forward_apart
 from refrain.streams.shard.handlers.room import evict_for
 from refrain.streams.shard.in_flight import OpenFlight
 from refrain.streams.shard.outcome import FoldResult
@@ -37,6 +39,7 @@ from refrain.streams.shard.state import Shard
 
 OBSERVATION_BYTES_MAX = 2_000_000
 """The largest observation, below the topic's own limit; a larger one leaves out what the model said."""
+NOT_CACHED_ANY_MORE = "the category is not cached any more, and the answer went to another requester: ask again"
 Body = dict[str, Any]
 
 
@@ -48,14 +51,15 @@ def on_answered(shard: Shard, event: Answered, record: Record, out: FoldResult) 
     body = json.loads(event.body.data)
     if not isinstance(body, dict):
         raise ValueError("the answer is not a JSON object")
-    limits = None if shard.policy is None else shard.policy.policy.limits
-    effects = [_answer(shard, each, body, limits) for each in open_flight.waiting.values()]
-    effects += [
-        observed for each in open_flight.waiting.values() if (observed := _observed(shard, open_flight, each, body))
-    ]
+    problem = problem_in(body)
+    if problem is not None:
+        return fail_all(shard, event.forward_id, problem.code, problem.message, out)
+    alike, others = _by_wording(open_flight)
+    effects = _answers(shard, open_flight, alike, body)
+    shared, apart = _answers(shard, open_flight, others, body), _apart(shard, open_flight, others, record)
     changes, counted = _admit(shard, open_flight, body, event, record)
-    shard.apply([*_completed(open_flight), *changes])
-    out.effects += effects
+    shard.apply([*_completed(open_flight), *changes, *([] if changes else apart.changes)])
+    out.effects += effects + (shared if changes else apart.effects)
     out.counts += counted
     return None
 
@@ -72,9 +76,8 @@ def on_withheld(shard: Shard, event: AnswerWithheld, record: Record, out: FoldRe
     open_flight = shard.flights.get(event.forward_id)
     if open_flight is None:
         return _unexpected(shard, event.forward_id, record, out)
-    message = "the category is not cached any more, and the answer went to another requester: ask again"
     out.effects += [
-        _error(each, RefusalCode.WITHHELD, message)
+        _error(each, RefusalCode.WITHHELD, NOT_CACHED_ANY_MORE)
         for each in open_flight.waiting.values()
         if each.id != event.forward_id
     ]
@@ -111,6 +114,27 @@ def forget(shard: Shard, forward_id: str, out: FoldResult) -> None:
 def _completed(open_flight: OpenFlight) -> list[Change]:
     waiting = [WAITING.delete(id_) for id_ in open_flight.waiting]
     return [*waiting, FLIGHTS.delete(open_flight.flight.forward_id)]
+
+
+def _by_wording(open_flight: OpenFlight) -> tuple[list[Waiting], list[Waiting]]:
+    """The requests that wait in the words that were forwarded, and those in others."""
+    waiting = open_flight.waiting.values()
+    return [each for each in waiting if each.asked is None], [each for each in waiting if each.asked is not None]
+
+
+def _answers(shard: Shard, open_flight: OpenFlight, waiting: list[Waiting], body: Body) -> list[Outgoing]:
+    """Responses with the answer, and observations of those that are observed."""
+    limits = None if shard.policy is None else shard.policy.policy.limits
+    observed = (_observed(shard, open_flight, each, body) for each in waiting)
+    return [*(_answer(shard, each, body, limits) for each in waiting), *(one for one in observed if one is not None)]
+
+
+def _apart(shard: Shard, open_flight: OpenFlight, waiting: list[Waiting], record: Record) -> ForwardedApart:
+    """What comes of those who wait in other words where the answer is not kept."""
+    flight = open_flight.flight
+    if may_store(None if shard.policy is None else shard.policy.policy, flight.category):
+        return forward_apart(shard, flight, waiting, record)
+    return ForwardedApart([_error(each, RefusalCode.WITHHELD, NOT_CACHED_ANY_MORE) for each in waiting], [])
 
 
 def _unexpected(shard: Shard, forward_id: str, record: Record, out: FoldResult) -> None:
@@ -175,7 +199,8 @@ def _admit(
     reason = not_admitted_reason(body, policy) or _not_admitted_now(shard, open_flight)
     if reason:
         return [], [counts.not_admitted(reason)]
-    entry = _entry(flight, body, event, record, shard.time_ms)
+    expires_at_ms = shard.time_ms + policy.apology_ttl_ms if says_sorry(body) else None
+    entry = _entry(flight, body, event, record, shard.time_ms, expires_at_ms)
     if len(entry.answer.data.encode()) + len(flight.question.data.encode()) > limits.entry_bytes_max:
         return [], [counts.not_admitted(NotAdmitted.TOO_LARGE)]
     if entry.answer_digest in shard.banned.get(open_flight.space.hex(), ()):
@@ -235,7 +260,9 @@ def _observed(shard: Shard, open_flight: OpenFlight, waiting: Waiting, body: Bod
     return record._replace(value=observation.model_copy(update={"answered": None}).encode())
 
 
-def _entry(flight: Flight, body: Body, event: Answered, record: Record, time_ms: int) -> Entry:
+def _entry(
+    flight: Flight, body: Body, event: Answered, record: Record, time_ms: int, expires_at_ms: int | None
+) -> Entry:
     answer = project(body)
     return Entry(
         **flight.question_key(),
@@ -247,4 +274,5 @@ def _entry(flight: Flight, body: Body, event: Answered, record: Record, time_ms:
         asked_offset=flight.offset,
         admitted_at_ms=time_ms,
         latency_ms=event.latency_ms,
+        expires_at_ms=expires_at_ms,
     )

@@ -10,19 +10,18 @@ from refrain.schemas.base import Sealed
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.documents import Doubt, EntryStats, Flight, Waiting
 from refrain.schemas.doubts import DoubtRaised
-from refrain.schemas.forwards import Forward
 from refrain.schemas.journal import Asked
 from refrain.schemas.policy import Cacheable, Limits, Policy
 from refrain.schemas.requests import CacheMode
-from refrain.schemas.responses import DecisionSummary, Outcome, Response
+from refrain.schemas.responses import Outcome, Response
 from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.forwards import deadline_at_ms as longest_wait
-from refrain.streams.messaging.forwards import unstreamed
 from refrain.streams.messaging.responses import error_response, respond, served
-from refrain.streams.messaging.routes import DirectRoute, ShardRoute, encode_route
+from refrain.streams.messaging.routes import DirectRoute, encode_route
 from refrain.streams.shard.adaptation import terms
 from refrain.streams.shard.columns import DOUBTS, FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
+from refrain.streams.shard.handlers.forwarding import flight_of, forward_by, forward_of
 from refrain.streams.shard.index.entries import IndexedEntry
 from refrain.streams.shard.outcome import FoldResult, decided, summary
 from refrain.streams.shard.search.question import ShardQuestion, VerificationState
@@ -101,8 +100,17 @@ def _decide(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> 
     if join is not None:
         said = verdict.guards + join.guards
         verdict = verdict._replace(reason=Reason.IN_FLIGHT, similarity=join.similarity, score=join.score, guards=said)
-        return _wait(context, question, verdict, Outcome.COALESCED, join.open_flight.flight.forward_id, deadline_at_ms)
-    flight = _flight(context, question, deadline_at_ms)
+        in_other_words = join.open_flight.text != question.text
+        return _wait(
+            context,
+            question,
+            verdict,
+            Outcome.COALESCED,
+            join.open_flight.flight.forward_id,
+            deadline_at_ms,
+            in_other_words=in_other_words,
+        )
+    flight = flight_of(shard, asked, question.space, context.record, deadline_at_ms, question.limits)
     return _wait(context, question, verdict, Outcome.MISS, flight.forward_id, deadline_at_ms, flight)
 
 
@@ -139,9 +147,10 @@ def _serve_stale(context: _Context, question: ShardQuestion, verdict: SearchResu
     join = coalesce_with(context.shard, question, deadline_at_ms)
     if join is not None:
         return _serve(context, question, verdict, join.open_flight.flight.forward_id)
-    flight = _flight(context, question, deadline_at_ms)
+    shard, asked, record, _ = context
+    flight = flight_of(shard, asked, question.space, record, deadline_at_ms, question.limits)
     _serve(context, question, verdict, flight.forward_id, [FLIGHTS.put(flight.forward_id, flight)])
-    context.out.effects.append(_forward(context, flight, None))
+    context.out.effects.append(forward_of(shard, asked, flight, None))
     return None
 
 
@@ -185,8 +194,13 @@ def _wait(
     forward_id: str,
     deadline_at_ms: int,
     flight: Flight | None = None,
+    *,
+    in_other_words: bool = False,
 ) -> None:
-    """Make the request wait for `forward_id`; a new `flight` is forwarded first."""
+    """Make the request wait for `forward_id`; a new `flight` is forwarded first.
+
+    Who asked `in_other_words` than the flight keeps the question, to be forwarded if the answer cannot be shared.
+    """
     shard, asked, record, out = context
     kept = None if verdict.serve is None else shard.stored_answer(verdict.serve)
     decision = _decision(context, question, verdict, outcome, forward_id, kept)
@@ -203,10 +217,11 @@ def _wait(
         reply=asked.reply,
         deadline_at_ms=deadline_at_ms,
         offset=record.offset,
+        asked=asked.encode().decode() if in_other_words else None,
     )
     changes: list[Change] = []
     if flight is not None:
-        out.effects.append(_forward(context, flight, summary(decision)))
+        out.effects.append(forward_of(shard, asked, flight, summary(decision)))
         changes.append(FLIGHTS.put(flight.forward_id, flight))
     shard.apply([*changes, WAITING.put(waiting.id, waiting)])
     out.decisions.append(decision.model_copy(update={"changes": digest_of(shard.recent)}))
@@ -257,43 +272,8 @@ def _pass_through(context: _Context, reason: Reason) -> None:
     )
     limit = None if shard.policy is None else shard.policy.policy
     deadline = _deadline(shard, asked, limit)
-    out.effects.append(_forwarded(asked, encode_route(route), deadline))
+    out.effects.append(forward_by(asked, encode_route(route), deadline))
     out.decisions.append(decision)
-
-
-def _flight(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> Flight:
-    asked = context.asked
-    return Flight(
-        **asked.question_key() | {"space": question.space},
-        forward_id=asked.id,
-        offset=context.record.offset,
-        deadline_at_ms=deadline_at_ms,
-        # A late answer is still worth keeping: the flight outlives its deadline by as much again.
-        expires_at_ms=2 * deadline_at_ms - context.shard.time_ms + question.limits.answer_timeout_ms,
-    )
-
-
-def _forward(context: _Context, flight: Flight, told: DecisionSummary | None) -> Outgoing:
-    """Forward of the question; `told` goes to its requester with the answer, None when nobody waits for it."""
-    shard, asked = context.shard, context.asked
-    route = ShardRoute(
-        forward_id=flight.forward_id,
-        incarnation=shard.incarnation,
-        partition=shard.partition,
-        category=asked.category,
-        request_id=asked.request_id,
-        tenant=asked.tenant,
-        reply=None if told is None else asked.reply,
-        decision=told,
-        deadline_at_ms=flight.deadline_at_ms,
-    )
-    return _forwarded(asked, encode_route(route), flight.deadline_at_ms)
-
-
-def _forwarded(asked: Asked, route: str, deadline_at_ms: int) -> Outgoing:
-    body = unstreamed(json.loads(asked.body.data))
-    forward = Forward(forward_id=asked.id, model=asked.model, body=body, deadline_at_ms=deadline_at_ms, route=route)
-    return Outgoing("forwards", asked.id.encode(), forward.encode())
 
 
 def _deadline(shard: Shard, asked: Asked, policy: Policy | None) -> int:

@@ -127,8 +127,14 @@ def _judged(shard: Shard, event: HitJudged) -> IndexedEntry | None:
         return _named(shard, event.entry_id)
     if event.forward_id is None or event.partition not in (None, shard.partition):
         return None
-    alike = shard.entries.brought_by(event.forward_id)
-    return next((indexed for indexed in alike if shard.entry(indexed).forward_id == event.forward_id), None)
+    # The answer of who was forwarded apart came by a forward of its own, whose id is the decision's.
+    return _brought(shard, event.forward_id) or _brought(shard, event.decision_id)
+
+
+def _brought(shard: Shard, forward_id: str) -> IndexedEntry | None:
+    """The entry that the forward brought, if it is there."""
+    alike = shard.entries.brought_by(forward_id)
+    return next((indexed for indexed in alike if shard.entry(indexed).forward_id == forward_id), None)
 
 
 def _named(shard: Shard, wire_id: str) -> IndexedEntry | None:

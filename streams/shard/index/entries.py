@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from refrain.schemas.documents import Aging, Entry, EntryStats
 from refrain.schemas.policy import Policy
-from refrain.streams.shard.eviction.expiry import ExpiryQueues
+from refrain.streams.shard.eviction.expiry import Deadlines, ExpiryQueues
 from refrain.streams.shard.eviction.quotas import Admissions, QuotaBucket, Quotas
 from refrain.streams.shard.index.vector_tables import QueryVector, Search, Table, Tables, VectorMatch
 from refrain.streams.vectors import decode
@@ -65,6 +65,7 @@ class EntryIndex:
         self._forwards = np.zeros(16, dtype=np.int64)
         """Of the forward that brought each."""
         self.expiry = ExpiryQueues()
+        self._deadlines = Deadlines()
         self._quotas = Quotas()
         self._space_numbers: dict[bytes, int] = {}
         self._space_names: list[bytes] = []
@@ -165,6 +166,15 @@ class EntryIndex:
         """When the category's oldest entry was admitted (ms), None without any."""
         return self.expiry.first_admitted_ms(category, self._admitted_at)
 
+    def take_due(self, time_ms: int, most: int) -> list[IndexedEntry]:
+        """Up to `most` entries whose own deadline is over, each once: the caller removes them."""
+        due = self._deadlines.take_due(time_ms, most, self._admitted_at)
+        return [self.at_row(self._rows[id_]) for id_ in due]
+
+    def next_deadline_ms(self) -> int | None:
+        """When the next entry leaves by its own deadline (ms), None when none does."""
+        return self._deadlines.next_ms(self._admitted_at)
+
     def ids_between(self, after: int, before: int, most: int, tenant: str | None, category: str | None) -> list[int]:
         """The `most` lowest ids above `after` and below `before`, in order, of a tenant or category where given."""
         ids = self._ids[: self._used]
@@ -233,6 +243,8 @@ class EntryIndex:
         self._stale[row] = stats is not None and stats.stale_served
         self._forwards[row] = forward_key(entry.forward_id)
         self.expiry.enter(entry.category, entry.id)
+        if entry.expires_at_ms is not None:
+            self._deadlines.enter(entry.id, entry.expires_at_ms)
         space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
         number = self._space_number(space)
         self._space_of[row] = number

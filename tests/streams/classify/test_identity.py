@@ -139,7 +139,7 @@ def test_any_change_of_a_field_counts(first: Any, second: Any) -> None:
     assert of(body(), vary={"x": first}).context != of(body(), vary={"x": second}).context
 
 
-@pytest.mark.parametrize("name", ["stream", "stream_options", "store", "service_tier"])
+@pytest.mark.parametrize("name", ["stream", "stream_options", "store", "service_tier", "cache_control"])
 def test_fields_that_cannot_change_the_answer_are_left_out(name: str) -> None:
     assert same_as(body(), body(**{name: True}))
 
@@ -148,6 +148,28 @@ def test_user_and_metadata_are_left_out_only_by_policy() -> None:
     policy = CategoryPolicy(leave_out=("user", "metadata"))
     assert same_as(body(), body(user="u1", metadata={"a": 1}), policy)
     assert not same_as(body(), body(user="u1"))
+
+
+@pytest.mark.parametrize(
+    "name", ["prompt_cache_key", "prompt_cache_retention", "safety_identifier", "request_id", "rid"]
+)
+def test_ids_of_a_request_are_left_out_unless_the_policy_counts_them(name: str) -> None:
+    assert same_as(body(**{name: "a"}), body(**{name: "b"}))
+    assert same_as(body(), body(**{name: "b"}))
+    assert not same_as(body(**{name: "a"}), body(**{name: "b"}), CategoryPolicy(leave_out=()))
+
+
+def test_a_policy_may_leave_out_an_id_of_its_own_clients() -> None:
+    policy = CategoryPolicy(leave_out=("trace_id",))
+    assert same_as(body(trace_id="a"), body(trace_id="b"), policy)
+    assert not same_as(body(trace_id="a"), body(trace_id="b"))
+    assert not same_as(body(rid="a"), body(rid="b"), policy)
+
+
+@pytest.mark.parametrize("name", ["model", "messages", "tools", "response_format", "n", "logprobs"])
+def test_a_policy_may_not_leave_out_what_is_answered(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} cannot be left out"):
+        CategoryPolicy(leave_out=("user", name))
 
 
 def test_the_rest_of_the_last_message_counts() -> None:
@@ -197,8 +219,9 @@ def test_the_hole_cannot_be_spelled_by_a_body() -> None:
     text = body("x")
     part = body([{"type": "text", "text": "x"}])
     empty = {**body(), "messages": [{"role": "user"}, {"role": "user", "content": "x"}]}
-    holes = [text, part, empty, body("x", content="x"), body([{"type": "text", "text": "x", "part0": 1}])]
+    holes = [text, empty, body("x", content="x"), body([{"type": "text", "text": "x", "part0": 1}])]
     assert len({of(hole).context for hole in holes}) == len(holes)
+    assert same_as(text, part)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from refrain.schemas.policy import Guard
-from refrain.streams.guards import check, read
-from tests.streams.guards.verdicts import verdict
+from refrain.streams.guards import read
+from tests.streams.guards.verdicts import detect, verdict
 
 
 @pytest.mark.parametrize("text", ["Why?", "python sort list", "reset password", "2+2", "hi", "café prices", "", "🙂"])
@@ -30,7 +30,7 @@ def test_other_languages_do_not(text: str) -> None:
 
 def test_guards_of_english_words_do_not_apply_to_other_languages_and_the_others_do() -> None:
     a, b = "Как включить свет?", "Как выключить свет?"
-    said = {v.guard: v.verdict for v in check(tuple(Guard), read(a), read(b))}
+    said = {v.guard: v.verdict for v in detect(tuple(Guard), read(a), read(b))}
     for guard in (Guard.NEGATION, Guard.ORDER, Guard.QUESTION):
         assert said[guard] == "not_applicable"
     for guard in (Guard.NUMBERS, Guard.NAMES, Guard.CODE):

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from refrain.schemas.policy import Guard
-from refrain.streams.guards import check, read
-from tests.streams.guards.verdicts import refuses
+from refrain.streams.guards import read
+from tests.streams.guards.verdicts import detect, refuses
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_what_denies_the_same_passes(a: str, b: str) -> None:
 
 
 def test_the_verdict_names_the_words_of_both_sides() -> None:
-    (verdict,) = check([Guard.NEGATION], read("How do I lock the door?"), read("How do I unlock the door?"))
+    (verdict,) = detect([Guard.NEGATION], read("How do I lock the door?"), read("How do I unlock the door?"))
     assert verdict.words == ("lock", "unlock")
 
 

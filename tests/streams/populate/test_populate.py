@@ -138,6 +138,33 @@ def test_a_failure_of_a_request_that_is_not_remembered_goes_to_its_requester(pop
     assert response.error == Problem(code="upstream_failed", message="no")
 
 
+ERROR_BODIES: list[dict[str, Any]] = [
+    {"error": {"code": 429, "message": SECRET}},
+    {"object": "error", "code": 429, "message": SECRET},
+    {"choices": [{"error": {"code": 429, "message": SECRET}, "finish_reason": "error"}]},
+]
+
+
+@pytest.mark.parametrize("body", ERROR_BODIES)
+def test_an_error_that_a_connector_took_for_an_answer_is_a_failure(
+    populate: PopulateStep, body: dict[str, Any]
+) -> None:
+    (to_journal,) = populate.process([record(completion(to_shard(), body))])
+    event = decode_event(to_journal.value or b"")
+    assert isinstance(event, AnswerFailed)
+    (to_requester,) = populate.process([record(completion(direct(), body))])
+    response = Response.decode(to_requester.value or b"")
+    assert (response.outcome, response.body, response.error) == (Outcome.ERROR, None, event.error)
+    assert (event.error.code, "429" in event.error.message) == ("upstream_failed", True)
+    assert SECRET not in f"{to_journal}{to_requester}"
+
+
+def test_an_error_of_a_category_that_may_not_be_kept_any_more_is_a_failure_too(closed: PopulateStep) -> None:
+    (out,) = closed.process([record(completion(asked_by(), ERROR_BODIES[0]))])
+    assert isinstance(decode_event(out.value or b""), AnswerFailed)
+    assert SECRET not in str(out)
+
+
 def test_a_requester_is_not_told_twice(populate: PopulateStep, metrics: Metrics) -> None:
     twice = [record(completion(direct(), {"a": 1})), record(completion(direct(), {"a": 2}), 1)]
     assert len(populate.process(twice)) == 1

@@ -154,6 +154,49 @@ def test_an_answer_that_is_no_object_fails(server: SimulatedServer, data: bytes)
     assert problem(Asker(server.base_url)())[0] == "upstream_failed"
 
 
+@pytest.mark.parametrize("code", [429, "503", "rate_limit_exceeded"])
+def test_an_error_in_a_response_of_success_is_tried_again_like_its_code(server: SimulatedServer, code: object) -> None:
+    error = json.dumps({"error": {"code": code, "message": "slow down"}}).encode()
+    server.script.append(Scripted(200, error, (("Retry-After", "7"),)))
+    ask = Asker(server.base_url)
+    found = ask()
+    assert found.body is not None
+    assert found.body["object"] == "chat.completion"
+    assert ask.pauses == [7.0]
+
+
+def test_an_error_in_a_response_of_success_that_does_not_end_is_a_failure(server: SimulatedServer) -> None:
+    server.script.extend(Scripted(200, b'{"error":{"code":502,"message":"no upstream"}}') for _ in range(10))
+    found = Asker(server.base_url, retries=2, backoff_ms=1)()
+    assert problem(found) == ("upstream_failed", "the server answered 200 with an error 502: no upstream")
+    assert len(server.calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b'{"error":{"code":400,"message":"bad field"}}', " 400: bad field"),
+        (b'{"error":"no such model"}', ": no such model"),
+        (b'{"error":{}}', ""),
+        (b'{"object":"error","code":400,"message":"bad field"}', " 400: bad field"),
+        (b'{"choices":[{"error":{"message":"cut"},"finish_reason":"error"}]}', ": cut"),
+        (json.dumps({"error": {"code": 400, "message": f"cannot answer {QUESTION!r}"}}).encode(), " 400"),
+    ],
+)
+def test_an_error_in_a_response_of_success_is_final_where_no_other_try_may_mend_it(
+    server: SimulatedServer, data: bytes, told: str
+) -> None:
+    server.script.append(Scripted(200, data))
+    ask = Asker(server.base_url)
+    assert problem(ask()) == ("upstream_failed", f"the server answered 200 with an error{told}")
+    assert len(server.calls) == 1
+
+
+def test_an_answer_whose_error_is_null_is_an_answer(server: SimulatedServer) -> None:
+    server.script.append(Scripted(200, b'{"error":null,"choices":[]}'))
+    assert Asker(server.base_url)().body == {"error": None, "choices": []}
+
+
 def test_an_answer_over_the_limit_is_not_read(server: SimulatedServer) -> None:
     server.script.append(Scripted(200, b'{"a":"' + b"x" * 5_000_000 + b'"}'))
     assert problem(Asker(server.base_url, answer_bytes_max=10_000)())[0] == "answer_too_large"

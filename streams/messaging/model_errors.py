@@ -1,0 +1,114 @@
+"""Errors in place of an answer: bodies that a server or gateway sends with status 200 and that hold an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from refrain.schemas.responses import Problem
+from refrain.streams.errors import RefusalCode
+
+TRANSIENT = frozenset(
+    {
+        "rate_limit_exceeded",
+        "rate_limit_error",
+        "rate_limited",
+        "too_many_requests",
+        "resource_exhausted",
+        "server_error",
+        "internal_server_error",
+        "internal_error",
+        "internal",
+        "api_error",
+        "unknown_error",
+        "overloaded",
+        "overloaded_error",
+        "engine_overloaded",
+        "service_unavailable",
+        "unavailable",
+        "bad_gateway",
+        "timeout",
+        "timeout_error",
+        "gateway_timeout",
+        "deadline_exceeded",
+    }
+)
+"""Codes in words that say the same as 429 and 5xx. `insufficient_quota` is none of them: trying again pays nothing."""
+_CODE = re.compile(r"[a-z0-9_.-]{1,64}")
+_CODE_FIELDS = ("code", "status", "status_code", "type")
+
+
+class ModelError(NamedTuple):
+    """An error that came in place of an answer."""
+
+    codes: tuple[str, ...]
+    """What it calls itself, most telling first: a status such as `429`, or words such as `rate_limit_exceeded`."""
+    message: str
+    """The server's words, which may quote the question; empty when there are none."""
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether another try may succeed, as after a response with that status: 429 and 5xx."""
+        status = next((int(code) for code in self.codes if is_status(code)), None)
+        return is_transient_status(status) if status is not None else not TRANSIENT.isdisjoint(self.codes)
+
+
+def error_in(body: Mapping[str, Any]) -> ModelError | None:
+    """The error that a chat.completion holds, None for an answer.
+
+    It is the body's `error`, the body itself where its `object` is `error`, or the `error` of a choice.
+    """
+    return next(_errors(body), None)
+
+
+def problem_in(body: Mapping[str, Any]) -> Problem | None:
+    """The same as a problem for requesters, without the server's words: those may quote another's question."""
+    error = error_in(body)
+    if error is None:
+        return None
+    named = f" ({error.codes[0]})" if error.codes else ""
+    return Problem(
+        code=RefusalCode.UPSTREAM.value,
+        message=f"the model gave an error{named} in place of an answer: ask again later",
+    )
+
+
+def is_transient_status(status: int) -> bool:
+    """Whether a response with this HTTP status is worth another try."""
+    return status == 429 or status >= 500
+
+
+def is_status(code: str) -> bool:
+    """Whether a code is an HTTP status of an error."""
+    return code.isascii() and code.isdigit() and 400 <= int(code[:4]) <= 599
+
+
+def _errors(body: Mapping[str, Any]) -> Iterator[ModelError]:
+    if _is_error(body.get("error")):
+        yield _error(body["error"])
+    if body.get("object") == "error":
+        yield _error(body)
+    choices = body.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and (_is_error(choice.get("error")) or choice.get("finish_reason") == "error"):
+            yield _error(choice.get("error"))
+
+
+def _is_error(value: object) -> bool:
+    """Whether the field says that there is one: many servers write `null` or an empty text where there is none."""
+    return isinstance(value, dict) or bool(value)
+
+
+def _error(value: object) -> ModelError:
+    if isinstance(value, str):
+        return ModelError((), value)
+    if not isinstance(value, Mapping):
+        return ModelError(_codes([value]), "")
+    message = value.get("message")
+    return ModelError(_codes([value.get(name) for name in _CODE_FIELDS]), message if isinstance(message, str) else "")
+
+
+def _codes(values: list[object]) -> tuple[str, ...]:
+    words = [str(value).lower() for value in values if isinstance(value, str | int) and not isinstance(value, bool)]
+    return tuple(word for word in words if _CODE.fullmatch(word))
