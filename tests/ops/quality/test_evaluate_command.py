@@ -277,6 +277,23 @@ def test_calibration_applies_a_policys_guards_and_budgets(pairs: Path, capsys: p
     assert "threshold_ceiling is 0.92: raise that too" in made["categories"]["code"]["note"]
 
 
+def test_judged_pairs_of_both_labels_are_calibrated_by_a_sigmoid(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = []
+    for number, task in enumerate(TASKS * 8):
+        near, far = f"how do i {task} list {number} in python now", f"{task} {number}"
+        rows += [{"text_a": near, "text_b": f"{near} please", "label": number % 16 > 0}]
+        rows += [{"text_a": near, "text_b": far, "label": number % 16 == 0}]
+    Path("judged.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    command = ["calibrate", "--pairs", "judged.jsonl", "--guards", "none", "--budget", "0.3"]
+    assert main([*command, "--json"]) == 0
+    made = told(capsys)["categories"]["default"]
+    assert (made["method"], made["slope"] > 0, 0.5 < made["threshold"] < 1) == ("platt", True, True)
+    assert main([*command, "--method", "exact"]) == 0
+    assert "(95% sure, exact)" in capsys.readouterr().err
+    assert main([*command, "--limit", "12", "--method", "platt"]) == exit_codes.FAILED
+    assert "more of label 0 (does not)" in capsys.readouterr().err
+
+
 def test_too_few_pairs_propose_nothing_and_say_how_many_are_needed(
     pairs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
