@@ -35,8 +35,8 @@ class Reason(StrEnum):
     WITHDRAWN = "withdrawn"
     """The best match has been withdrawn."""
     GUARD_REFUSED = "guard_refused"
-    """Guards saw a difference that similarity cannot see: a veto, or more than the similarity above the threshold; or one
-    does not apply to the language."""
+    """Guards saw differences that similarity cannot see, and a veto or what they weigh together decided; or one does not
+    apply to the language."""
     AMBIGUOUS = "ambiguous"
     """Two candidates with different answers are too close to each other to tell which is meant."""
     VERIFIER_REFUSED = "verifier_refused"
@@ -100,7 +100,7 @@ class Guarded(Part):
     words: tuple[str, ...] = ()
     """The words that decided it, of either question."""
     weight: Micros = 0.0
-    """What a difference that is weighed takes off the similarity; 0: it does not count in texts worded so differently."""
+    """What a weighed difference takes off the similarity; 0: it does not count in texts worded so differently."""
 
 
 class Decision(Message):

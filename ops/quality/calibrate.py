@@ -4,32 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from refrain.ops.quality.options import (
-    AsJson,
-    Guards,
-    Label,
-    Limit,
-    Positive,
-    Score,
-    TextA,
-    TextB,
-    Unverified,
-    VerifierName,
-    bar,
-    embedder_of,
-    policy_of,
-    verifier_of,
-)
+from refrain.ops.quality import options
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
+from refrain.schemas.policy import Strictness
 
 if TYPE_CHECKING:
-    from refrain.ops.data.lines import PairFields
     from refrain.ops.quality.calibration import Calibrated
+    from refrain.ops.quality.pair_files import PairsFile
     from refrain.ops.quality.samples import Judging, Samples
     from refrain.schemas.policy import Policy
     from refrain.streams.settings import Settings
@@ -64,27 +50,37 @@ def calibrate(
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.9999, help="How surely false hits stay within the budget.")
     ] = 0.95,
+    method: Annotated[
+        Literal["auto", "platt", "exact"],
+        typer.Option(
+            help="`platt`: a sigmoid, from 100 pairs on; `exact`: an interval, from hundreds of hits on; `auto`: the"
+            " first where there are enough of both labels."
+        ),
+    ] = "auto",
     policy: Annotated[
         str | None,
         typer.Option(
             metavar="FILE", help="A policy: its categories' guards and error budgets count.", show_default=False
         ),
     ] = None,
-    guards: Guards = "all",
-    unverified: Unverified = "miss",
-    verifier: VerifierName = None,
-    verify_score: Score = 0.5,
-    text_a: TextA = "text_a",
-    text_b: TextB = "text_b",
-    label: Label = "label",
-    positive: Positive = None,
-    limit: Limit = None,
-    as_json: AsJson = False,
+    guards: options.Guards = "all",
+    strictness: options.StrictnessOption = Strictness.NORMAL,
+    veto: options.Veto = "none",
+    unverified: options.Unverified = "miss",
+    verifier: options.VerifierName = None,
+    verify_score: options.Score = 0.5,
+    text_a: options.TextA = "text_a",
+    text_b: options.TextB = "text_b",
+    label: options.Label = "label",
+    positive: options.Positive = None,
+    limit: options.Limit = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """The lowest threshold of each category whose false hits surely stay within its error budget.
 
     Prints the lines for the policy file and changes nothing. A category with too few pairs gets none, and is told how
-    many it needs. Pairs may name their `category`. Exit code 1 when no threshold can be proposed.
+    many it needs, of which label, and why. Pairs may name their `category`. Exit code 1 when no threshold can be
+    proposed.
 
     [bold]Examples[/bold]
 
@@ -94,27 +90,25 @@ def calibrate(
 
     refrain calibrate --confidence 0.9 --json
     """
-    from refrain.ops.quality import calibration, samples, stages
+    from refrain.ops.quality import pair_files, proposals, samples, stages
     from refrain.schemas.policy import CategoryPolicy
 
-    given = samples.SampleTerms(stages.guards_of(guards), unverified, CategoryPolicy().error_budget)
+    given = samples.SampleTerms(stages.terms_of(guards, strictness, veto, unverified), CategoryPolicy().error_budget)
     settings = settings_of(context)
-    acting = None if policy is None else policy_of(policy)
+    acting = None if policy is None else options.policy_of(policy)
     about: dict[str, Any]
     if pairs is None:
         acting, found, about = _from_system(settings, acting, category)
         if not found:
             output.hint("no hit by meaning was judged yet: `refrain judge` says whether an answer was right")
     else:
-        from refrain.ops.data.lines import PairFields
-
-        acting_verifier = verifier_of(verifier, verify_score, settings)
-        fields = PairFields(text_a, text_b, label, tuple(positive or ()))
-        chosen = _Chosen(fields, category, limit)
-        found, about = _from_pairs(settings, pairs, chosen, samples.Judging(acting, given, acting_verifier))
+        acting_verifier = options.verifier_of(verifier, verify_score, settings)
+        fields = options.fields_of(text_a, text_b, label, positive)
+        chosen = _Chosen(pair_files.PairsFile(pairs.name, pairs, fields), category, limit)
+        found, about = _from_pairs(settings, chosen, samples.Judging(acting, given, acting_verifier))
     results = {
-        name: calibration.calibrate(
-            each.samples, samples.terms_of(acting, name, given).budget if budget is None else budget, confidence
+        name: proposals.propose(
+            each.samples, samples.terms_of(acting, name, given).budget if budget is None else budget, confidence, method
         )
         for name, each in found.items()
     }
@@ -147,35 +141,32 @@ def _from_system(
 
 
 class _Chosen(NamedTuple):
-    """Selection of lines and fields of a pairs file."""
+    """A pairs file, and which of its lines count."""
 
-    fields: PairFields
+    file: PairsFile
     category: str | None
     limit: int | None
 
 
-def _from_pairs(
-    settings: Settings, file: Path, chosen: _Chosen, judging: Judging
-) -> tuple[dict[str, Samples], dict[str, Any]]:
-    from refrain.ops.data import lines, vectors
-    from refrain.ops.quality import samples
+def _from_pairs(settings: Settings, chosen: _Chosen, judging: Judging) -> tuple[dict[str, Samples], dict[str, Any]]:
+    from refrain.ops.data import lines
+    from refrain.ops.quality import pair_files, samples
 
-    good, bad = lines.pairs(lines.lines_of(file), chosen.fields)
-    grouped = samples.by_category(good[: chosen.limit], chosen.category, bad)
+    read = pair_files.read(chosen.file, chosen.limit)
+    grouped = samples.by_category(read.pairs, chosen.category, read.bad)
     mine = [pair for group in grouped.values() for pair in group]
-    lines.check_any(mine, bad, str(file), "pair")
-    embedder, cache = embedder_of(settings)
-    with bar("embedding") as progress:
-        compared = vectors.compare(mine, embedder, cache, progress, bad)
+    lines.check_any(mine, read.bad, str(chosen.file.path), "pair")
+    embedder, cache = options.embedder_of(settings)
+    compared = pair_files.compare(read._replace(pairs=mine), embedder, cache)
     found = {}
     for name, group in grouped.items():
-        with bar(f"verifying {name}") as progress:
+        with options.bar(f"verifying {name}") as progress:
             found[name] = samples.samples(samples.part(compared, group), name, judging, progress)
     about = {
-        "from": str(file),
+        "from": str(chosen.file.path),
         "embedder": embedder.identity,
         "verifier": None if judging.verifier is None else judging.verifier.verifier.identity,
-        "bad_lines": lines.bad_lines_summary(sorted(bad)),
+        "bad_lines": lines.bad_lines_summary(sorted(read.bad)),
     }
     return found, about
 
@@ -208,7 +199,8 @@ def _print_results(
         show_bad(about["bad_lines"], about["from"])
     for name, each in results.items():
         threshold = "none proposed" if each.threshold is None else f"threshold {each.threshold:g}"
-        output.hint(f"{name}: {threshold} for a budget of {each.budget:.2%} ({each.confidence:.0%} sure): {each.why}")
+        terms = f"{each.budget:.2%} ({each.confidence:.0%} sure, {each.method})"
+        output.hint(f"{name}: {threshold} for a budget of {terms}: {each.why}")
         if name in notes:
             output.hint(f"  {notes[name]}")
     if text:

@@ -61,13 +61,20 @@ class Calibrated(NamedTuple):
     bound: float | None
     samples: int
     needed: int
-    """The fewest hits, all right, that the budget needs at this confidence."""
+    """The fewest hits, all right, that the budget needs at this confidence; by Platt scaling about how many judged
+    pairs it takes, 0 where more do not help."""
     why: str
+    method: str = "exact"
+    slope: float | None = None
+    """The two numbers of Platt scaling: the chance to be right is 1 / (1 + exp(-(slope * similarity + offset)))."""
+    offset: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For JSON."""
-        made = self._asdict()
-        return made | {"bound": None if self.bound is None else round(self.bound, PLACES)}
+        rounded = ("bound", "slope", "offset")
+        return self._asdict() | {
+            name: None if (value := getattr(self, name)) is None else round(value, PLACES) for name in rounded
+        }
 
 
 def calibrate(samples: Sequence[Sample], budget: float, confidence: float) -> Calibrated:

@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from refrain.ops.quality.options import (
-    AsJson,
-    File,
-    Guards,
-    Label,
-    Limit,
-    Positive,
-    Score,
-    TextA,
-    TextB,
-    Unverified,
-    VerifierName,
-    Where,
-    bar,
-    embedder_of,
-    policy_of,
-    verifier_of,
-)
+from refrain.ops.quality import options
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import settings_of
-
-if TYPE_CHECKING:
-    pass
+from refrain.schemas.policy import Strictness
 
 app = typer.Typer(no_args_is_help=True, help="How right hits are: labelled pairs, or questions with their answers.")
 
@@ -49,26 +30,30 @@ Examples:
   refrain evaluate pairs pairs.jsonl.gz --json --plot pairs.png --verifier words
 
   refrain evaluate pairs sick.jsonl --label entailment --positive ENTAILMENT --by entailment --where "relatedness>=4.5"
+
+  refrain evaluate pairs questions.jsonl sick.jsonl:label=entailment:positive=ENTAILMENT:by=entailment
 """
 
 
 @app.command(epilog=PAIRS_EXAMPLES)
 def pairs(
     context: typer.Context,
-    file: File,
-    as_json: AsJson = False,
-    text_a: TextA = "text_a",
-    text_b: TextB = "text_b",
-    label: Label = "label",
-    positive: Positive = None,
-    where: Where = None,
+    files: options.Files,
+    as_json: options.AsJson = False,
+    text_a: options.TextA = "text_a",
+    text_b: options.TextB = "text_b",
+    label: options.Label = "label",
+    positive: options.Positive = None,
+    where: options.Where = None,
     by: Annotated[
         str | None, typer.Option(help="Also the share served per value of this field.", show_default=False)
     ] = None,
-    guards: Guards = "all",
-    unverified: Unverified = "miss",
-    verifier: VerifierName = None,
-    verify_score: Score = 0.5,
+    guards: options.Guards = "all",
+    strictness: options.StrictnessOption = Strictness.NORMAL,
+    veto: options.Veto = "none",
+    unverified: options.Unverified = "miss",
+    verifier: options.VerifierName = None,
+    verify_score: options.Score = 0.5,
     plot: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Write precision against recall as a PNG.", show_default=False)
     ] = None,
@@ -76,47 +61,36 @@ def pairs(
         Path | None,
         typer.Option(dir_okay=False, help="Write the pairs of label 0 that would be served.", show_default=False),
     ] = None,
-    limit: Limit = None,
+    limit: options.Limit = None,
 ) -> None:
     """Precision, recall and false hits of labelled pairs at thresholds from 0.70 to 0.99, and the best recalls.
 
     For cosine alone, with guards, and with guards and a verifier. Similarities are those of the shard: vectors of
     record, rounded to six places. Bad lines are named and left out. Exit code 1 for a file without good pairs.
+
+    Several files are told one by one and pooled: the best recalls with one threshold for all, where each file counts
+    alike, and where each pair does. A file may have options of its own, text_a, text_b, label, positive, where and by,
+    which stand for those of the command.
     """
-    from refrain.ops.data import lines, vectors
-    from refrain.ops.quality import report, stages
+    from refrain.ops.quality import evaluated, pair_files, report, stages
     from refrain.ops.quality.plot import check_plot, draw
 
-    chosen = stages.guards_of(guards)
+    chosen = stages.terms_of(guards, strictness, veto, unverified)
     if plot is not None:
         check_plot()
-    conditions = [lines.condition(each) for each in where or ()]
-    fields = lines.PairFields(text_a, text_b, label, tuple(positive or ()))
-    good, bad = lines.pairs(lines.lines_of(file), fields, conditions)
-    lines.check_any(good, bad, str(file), "pair")
+    common = pair_files.PairOptions(options.fields_of(text_a, text_b, label, positive), tuple(where or ()), by)
+    found = [pair_files.read(file, limit) for file in pair_files.pair_files(files, common)]
     settings = settings_of(context)
-    acting_verifier = verifier_of(verifier, verify_score, settings)
-    embedder, cache = embedder_of(settings)
-    with bar("embedding") as progress:
-        compared = vectors.compare(good[:limit], embedder, cache, progress, bad)
-    lines.check_any(compared.pairs, bad, str(file), "pair")
-    groups = {} if by is None else report.groups_by(compared.pairs, by)
-    with bar("verifying") as progress:
-        staged = stages.stages(compared, chosen, unverified, acting_verifier, progress)
-    about = {
-        "file": str(file),
-        "embedder": embedder.identity,
-        "guards": [str(guard) for guard in chosen],
-        "guards_behaviour": stages.behaviour() if chosen else None,
-        "unverified": unverified,
-        "verifier": stages.describe_verifier(acting_verifier),
-    }
-    made = report.report(compared, staged, sorted(bad), about, groups)
+    acting_verifier = options.verifier_of(verifier, verify_score, settings)
+    embedder, cache = options.embedder_of(settings)
+    terms = evaluated.Terms(embedder, cache, chosen, acting_verifier)
+    made = [evaluated.evaluate(each, terms) for each in found]
     if plot is not None:
-        draw(report.curves(compared, staged), f"{file.name}, {embedder.identity}", plot)
+        draw(evaluated.curves(made), evaluated.title(made, embedder.identity), plot)
     if wrong is not None:
-        _write_lines(wrong, report.wrongly_served(compared, staged))
-    output.emit(made) if as_json else report.show(made)
+        _write_lines(wrong, (line for each in evaluated.wrongly_served(made) for line in each))
+    told = evaluated.to_json(made)
+    output.emit(told) if as_json else report.show(told)
 
 
 QUERIES_EXAMPLES = """
@@ -133,8 +107,8 @@ Examples:
 @app.command(epilog=QUERIES_EXAMPLES)
 def queries(
     context: typer.Context,
-    file: File,
-    as_json: AsJson = False,
+    file: options.File,
+    as_json: options.AsJson = False,
     policy: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="A policy; else one category by the options below.", show_default=False),
@@ -142,14 +116,16 @@ def queries(
     threshold: Annotated[
         float | None, typer.Option(min=0.5, max=1, help="Without a policy: the threshold.", show_default=False)
     ] = None,
-    guards: Guards = "all",
-    unverified: Unverified = "miss",
-    verifier: VerifierName = None,
+    guards: options.Guards = "all",
+    strictness: options.StrictnessOption = Strictness.NORMAL,
+    veto: options.Veto = "none",
+    unverified: options.Unverified = "miss",
+    verifier: options.VerifierName = None,
     verify_score: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Without a policy: the least score of a second opinion.", show_default=False),
     ] = None,
-    limit: Limit = None,
+    limit: options.Limit = None,
 ) -> None:
     """Hit rate, precision and false hits of a stream of questions whose right answers are known.
 
@@ -166,16 +142,18 @@ def queries(
     asked, bad = stream.queries(lines.lines_of(file))
     lines.check_any(asked, bad, str(file), "question")
     settings = settings_of(context)
-    acting_verifier = verifier_of(verifier, verify_score or 0.0, settings)
+    acting_verifier = options.verifier_of(verifier, verify_score or 0.0, settings)
     category = CategoryPolicy(
         threshold=CategoryPolicy().threshold if threshold is None else threshold,
         guards=stages.guards_of(guards),
+        strictness=strictness,
+        veto=stages.guards_of(veto),
         unverified=unverified,
         verify=(0.5 if verify_score is None else verify_score) if verifier is not None else None,
     )
-    acting = stream.default_policy(asked, category) if policy is None else policy_of(policy)
-    embedder, _ = embedder_of(settings)
-    with bar("asking") as progress:
+    acting = stream.default_policy(asked, category) if policy is None else options.policy_of(policy)
+    embedder, _ = options.embedder_of(settings)
+    with options.bar("asking") as progress:
         found = stream.run(asked[:limit], acting, embedder, acting_verifier, progress)
     made = {
         "file": str(file),
@@ -188,7 +166,7 @@ def queries(
     output.emit(made) if as_json else report.show_queries(made)
 
 
-def _write_lines(path: Path, found: Iterator[dict[str, Any]]) -> None:
+def _write_lines(path: Path, found: Iterable[dict[str, Any]]) -> None:
     from refrain.streams.errors import BadInput
 
     try:

@@ -31,7 +31,8 @@ def judged_hits(cluster: Cluster) -> JudgedHits:
     # By id: a decision may stand in the topic twice.
     for decision in {each.id: each for each in _decisions(cluster, verdicts)}.values():
         if _is_hit_by_meaning(decision) and decision.category is not None and decision.similarity is not None:
-            sample = Sample(decision.similarity, verdicts[decision.id], decision.threshold or 0.0)
+            similarity = decision.similarity if decision.score is None else decision.score
+            sample = Sample(similarity, verdicts[decision.id], decision.threshold or 0.0)
             found[decision.category].append(sample)
     return JudgedHits(dict(sorted(found.items())), len(verdicts))
 

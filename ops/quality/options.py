@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,19 +10,27 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from refrain.ops.terminal import output
+from refrain.schemas.policy import Strictness
 
 if TYPE_CHECKING:
+    from refrain.ops.data.lines import PairFields
     from refrain.ops.quality.stages import ThresholdVerifier
     from refrain.schemas.policy import Policy
     from refrain.streams.settings import Settings
 
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON lines, also gzipped.", metavar="FILE")]
+Files = Annotated[
+    list[str],
+    typer.Argument(help="JSON lines, also gzipped; each with options of its own.", metavar="FILE[:OPTION=VALUE]..."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 Guards = Annotated[str, typer.Option(help="Guards with commas between them, `all` or `none`.")]
 Unverified = Annotated[
-    Literal["miss", "hit"], typer.Option(help="What a match is when a guard does not apply to its language.")
+    Literal["miss", "hit", "frame"], typer.Option(help="What a match is when a guard does not apply to its language.")
 ]
+StrictnessOption = Annotated[Strictness, typer.Option("--strictness", help="How much a difference weighs.")]
+Veto = Annotated[str, typer.Option(help="Guards of which every difference is a veto, `all` or `none`.")]
 VerifierName = Annotated[
     str | None, typer.Option(help="A second opinion: `words`, or a model's name or folder.", show_default=False)
 ]
@@ -38,6 +46,13 @@ Where = Annotated[
     typer.Option(help="Only lines of which this holds: `relatedness>=4.5`, `kind=test`.", show_default=False),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.", show_default=False)]
+
+
+def fields_of(text_a: str, text_b: str, label: str, positive: Sequence[str] | None) -> PairFields:
+    """The fields of a line of pairs that the command line names."""
+    from refrain.ops.data.lines import PairFields
+
+    return PairFields(text_a, text_b, label, tuple(positive or ()))
 
 
 def policy_of(path: str) -> Policy:

@@ -8,6 +8,9 @@ The best recall at a precision is sought over every similarity that occurs, so i
 interval of a share at one threshold would be too narrow. Its interval is the percentile bootstrap's (Efron, "Bootstrap
 methods: another look at the jackknife", Annals of Statistics 7, 1979): pairs are drawn again with repeats, and each
 time the best threshold is sought anew.
+
+Pairs of several sources lie one source after another, as `Strata`: pairs of a source are drawn again among themselves,
+and each counts by its source's weight.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ THRESHOLDS = tuple(round(0.70 + step / 100, 2) for step in range(30))
 PRECISIONS = (0.90, 0.95, 0.99)
 DRAWS = 1_000
 SEED = 5
+ROUNDING = 1e-12
+"""What a precision made of sums of weights may lack."""
 
 Numbers = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -43,13 +48,23 @@ class Labelled(NamedTuple):
         return served
 
 
+class Stratum(NamedTuple):
+    """A source of pairs: how many it has, and how much each of them counts."""
+
+    size: int
+    weight: float
+
+
+Strata = Sequence[Stratum]
+
+
 class Best(NamedTuple):
-    """The best recall with at least a precision; without a threshold none reaches it."""
+    """The best recall with at least a precision; without a threshold none reaches it. Hits count by their weights."""
 
     precision: float
     threshold: float | None
-    true_hits: int
-    false_hits: int
+    true_hits: float
+    false_hits: float
     low: float
     high: float
 
@@ -71,43 +86,61 @@ def at(pairs: Labelled, threshold: float) -> dict[str, Any]:
 
 
 def best_recalls(
-    pairs: Labelled, precisions: Sequence[float] = PRECISIONS, draws: int = DRAWS, seed: int = SEED
+    pairs: Labelled,
+    precisions: Sequence[float] = PRECISIONS,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    strata: Strata | None = None,
 ) -> list[Best]:
-    """For each precision the threshold (not below FLOOR) with the best recall, and the recall's interval."""
+    """For each precision the threshold (not below FLOOR) with the best recall, and the recall's interval.
+
+    Without `strata` all pairs are of one source and count alike.
+    """
+    strata = one_source(pairs) if strata is None else strata
     order, ends = _ordered(pairs)
-    positives = int(np.count_nonzero(pairs.same))
-    once = np.ones(len(pairs.same), dtype=np.int64)
-    hits, served = _sums(once, pairs.same, order, ends)
-    spread = _bootstrapped(pairs, order, ends, precisions, draws, seed)
+    weights = weights_of(strata)
+    hits, served = _sums(weights, pairs.same, order, ends)
+    spread = _bootstrapped(pairs, strata, precisions, draws, seed)
     tail = 100 * (1 - CONFIDENCE) / 2
     found = []
     for number, precision in enumerate(precisions):
         place = _best(hits, served, precision)
-        low, high = (0.0, 1.0) if positives == 0 else np.percentile(spread[:, number], [tail, 100 - tail])
+        low, high = np.percentile(spread[:, number], [tail, 100 - tail]) if pairs.same.any() else (0.0, 1.0)
         if place is None:
             found.append(Best(precision, None, 0, 0, float(low), float(high)))
         else:
             threshold = float(pairs.similarities[order[ends[place]]])
-            right = int(hits[place])
-            found.append(Best(precision, threshold, right, int(served[place]) - right, float(low), float(high)))
+            right = float(hits[place])
+            found.append(Best(precision, threshold, right, float(served[place]) - right, float(low), float(high)))
     return found
+
+
+def one_source(pairs: Labelled) -> Strata:
+    """Strata of pairs that all count alike."""
+    return [Stratum(len(pairs.same), 1.0)]
+
+
+def weights_of(strata: Strata) -> Numbers:
+    """How much each pair counts (n)."""
+    return np.repeat([each.weight for each in strata], [each.size for each in strata])
 
 
 def to_json(best: Best, positives: int) -> dict[str, Any]:
     """The best recall at a precision, for JSON; its recall is 0 where no threshold reaches the precision."""
-    got = None if positives == 0 else round(best.true_hits / positives, PLACES)
+    hits, false = round(best.true_hits), round(best.false_hits)
+    got = None if positives == 0 else round(hits / positives, PLACES)
     return {
         "precision": best.precision,
         "threshold": best.threshold,
-        "served": best.true_hits + best.false_hits,
+        "served": hits + false,
         "recall": {
             "value": got,
             "low": round(best.low, PLACES),
             "high": round(best.high, PLACES),
-            "count": best.true_hits,
+            "count": hits,
             "of": positives,
         },
-        "precision_reached": share(best.true_hits, best.true_hits + best.false_hits).to_json(),
+        "precision_reached": share(hits, hits + false).to_json(),
     }
 
 
@@ -120,12 +153,12 @@ def figures(pairs: Labelled) -> dict[str, Any]:
     }
 
 
-def curve(pairs: Labelled) -> tuple[list[float], list[float]]:
+def curve(pairs: Labelled, strata: Strata | None = None) -> tuple[list[float], list[float]]:
     """Recall and precision at every similarity that occurs, from the highest: what a plot shows."""
     order, ends = _ordered(pairs)
-    hits, served = _sums(np.ones(len(pairs.same), dtype=np.int64), pairs.same, order, ends)
-    positives = max(1, int(np.count_nonzero(pairs.same)))
-    return (hits / positives).tolist(), (hits / served).tolist()
+    weights = weights_of(one_source(pairs) if strata is None else strata)
+    hits, served = _sums(weights, pairs.same, order, ends)
+    return (hits / _positives(weights, pairs.same)).tolist(), (hits / served).tolist()
 
 
 def shares_by(pairs: Labelled, groups: dict[str, Mask]) -> dict[str, list[dict[str, Any]]]:
@@ -152,30 +185,40 @@ def _ordered(pairs: Labelled) -> tuple[Counts, Counts]:
     return order, ends
 
 
-def _sums(weights: Counts, same: Mask, order: Counts, ends: Counts) -> tuple[Counts, Counts]:
+def _sums(weights: Numbers, same: Mask, order: Counts, ends: Counts) -> tuple[Numbers, Numbers]:
     """True hits and all hits at the threshold of each similarity, each pair counted by its weight."""
     mine = weights[order]
     return np.cumsum(mine * same[order])[ends], np.cumsum(mine)[ends]
 
 
-def _best(hits: Counts, served: Counts, precision: float) -> int | None:
+def _positives(weights: Numbers, same: Mask) -> float:
+    """What the pairs that ask the same count together; 1 where there are none, and no recall is made of it."""
+    return float(weights[same].sum()) or 1.0
+
+
+def _best(hits: Numbers, served: Numbers, precision: float) -> int | None:
     """The place with the most true hits among those of the precision, the first of equals: the highest threshold."""
-    enough = (served > 0) & (hits >= 1) & (hits / np.maximum(served, 1) >= precision)
+    reached = hits / np.where(served > 0, served, 1)
+    enough = (hits > 0) & (reached >= precision - ROUNDING)
     return int(np.argmax(np.where(enough, hits, -1))) if enough.any() else None
 
 
-def _bootstrapped(
-    pairs: Labelled, order: Counts, ends: Counts, precisions: Sequence[float], draws: int, seed: int
-) -> Numbers:
+def _bootstrapped(pairs: Labelled, strata: Strata, precisions: Sequence[float], draws: int, seed: int) -> Numbers:
     """The best recall at each precision (draws, precisions) over pairs drawn again."""
+    order, ends = _ordered(pairs)
     generator = np.random.default_rng(seed)
-    size = len(pairs.same)
     found = np.zeros((draws, len(precisions)))
     for draw in range(draws):
-        weights = np.bincount(generator.integers(size, size=size), minlength=size)
+        weights = np.concatenate([_drawn_again(each, generator) for each in strata])
         hits, served = _sums(weights, pairs.same, order, ends)
-        positives = max(1, int(weights[pairs.same].sum()))
+        positives = _positives(weights, pairs.same)
         for number, precision in enumerate(precisions):
             place = _best(hits, served, precision)
             found[draw, number] = 0.0 if place is None else hits[place] / positives
     return found
+
+
+def _drawn_again(stratum: Stratum, generator: np.random.Generator) -> Numbers:
+    """How much each pair of a stratum counts when as many are drawn again."""
+    drawn = generator.integers(stratum.size, size=stratum.size)
+    return np.bincount(drawn, minlength=stratum.size) * stratum.weight

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,22 +10,24 @@ import numpy as np
 from refrain.ops.data.intervals import CONFIDENCE
 from refrain.ops.data.lines import BadLine, Pair, Unreadable, bad_lines_summary, text_of_value, value_of
 from refrain.ops.data.vectors import Compared
-from refrain.ops.quality.plot import Curve
-from refrain.ops.quality.precision import Labelled, curve, figures, shares_by
-from refrain.ops.quality.stages import NAMES, Mask, Stages
+from refrain.ops.quality.pooled import EACH_FILE, EACH_PAIR
+from refrain.ops.quality.precision import Labelled, figures, shares_by
+from refrain.ops.quality.stages import FLOOR, NAMES, Mask, Scores, Stages
 from refrain.ops.terminal import output
 from refrain.streams.errors import BadInput
 
 GROUPS_MAX = 50
 """Values of the field of `--by`: a field with more tells pairs apart, not kinds of pairs."""
+POOLED = {EACH_FILE: "each file alike", EACH_PAIR: "each pair alike"}
+POOLED_CELLS = ("precision", "recall", "false hits")
 SHOWN = (0.70, 0.75, 0.80, 0.85, 0.88, 0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
 """Thresholds of the table for people; programs get all."""
 
 
-def labelled(compared: Compared, passing: Mask) -> Labelled:
-    """The pairs of one stage as numbers."""
+def labelled(compared: Compared, scores: Scores) -> Labelled:
+    """The pairs of one stage as numbers: a pair counts by its score (n) at that stage."""
     same = np.array([pair.label for pair in compared.pairs], dtype=np.bool_)
-    return Labelled(compared.similarities, same, passing)
+    return Labelled(scores, same, scores >= FLOOR)
 
 
 def groups_by(pairs: Sequence[Pair], field: str) -> dict[str, Mask]:
@@ -55,31 +57,44 @@ def report(
         "bad_lines": bad_lines_summary(bad),
         "confidence": CONFIDENCE,
         "refused": stages.refused,
-        "stages": {name: figures(labelled(compared, mask)) for name, mask in stages.passing.items()},
+        "stages": {name: figures(labelled(compared, scores)) for name, scores in stages.scores.items()},
     }
     if groups:
-        made["by"] = {name: shares_by(labelled(compared, mask), dict(groups)) for name, mask in stages.passing.items()}
+        made["by"] = {
+            name: shares_by(labelled(compared, scores), dict(groups)) for name, scores in stages.scores.items()
+        }
         made["groups"] = {name: int(np.count_nonzero(mask)) for name, mask in groups.items()}
     return made
 
 
-def curves(compared: Compared, stages: Stages) -> dict[str, Curve]:
-    """Precision-recall curves, one a stage."""
-    return {NAMES[name]: curve(labelled(compared, mask)) for name, mask in stages.passing.items()}
-
-
 def wrongly_served(compared: Compared, stages: Stages) -> Iterator[dict[str, Any]]:
     """The pairs of label 0 that the last stage lets through, the most similar first."""
-    mask = list(stages.passing.values())[-1]
-    for number in sorted(np.flatnonzero(mask), key=lambda n: (-compared.similarities[n], compared.pairs[n].line)):
+    scores = list(stages.scores.values())[-1]
+    served = np.flatnonzero(scores >= FLOOR)
+    for number in sorted(served, key=lambda n: (-scores[n], compared.pairs[n].line)):
         pair = compared.pairs[number]
         if not pair.label:
-            similarity = float(compared.similarities[number])
-            yield {"line": pair.line, "similarity": similarity, "text_a": pair.text_a, "text_b": pair.text_b}
+            told = {"similarity": float(compared.similarities[number]), "score": float(scores[number])}
+            yield {"line": pair.line, **told, "text_a": pair.text_a, "text_b": pair.text_b}
 
 
 def show(made: Mapping[str, Any]) -> None:
-    """Print the report of labelled pairs for people."""
+    """Print the report of labelled pairs for people: of one file, or of several and pooled."""
+    if "files" not in made:
+        return _show_file(made)
+    for each in made["files"]:
+        output.hint(f"\n{each['name']}")
+        _show_file(each, each["name"])
+    names = [each["name"] for each in made["files"]]
+    for way, title in POOLED.items():
+        pooled = made["pooled"][way]
+        output.table(("pool", "stage", "threshold", *POOLED_CELLS), _pooled_rows(title, pooled), f"Pooled, {title}")
+        columns = ("pool", "precision", "stage", "threshold", "recall", "reached", *(f"recall of {n}" for n in names))
+        output.table(columns, _pooled_best_rows(title, pooled, names), f"The best recall with one threshold, {title}")
+    return None
+
+
+def _show_file(made: Mapping[str, Any], name: str | None = None) -> None:
     output.hint(
         f"{output.counted(made['pairs'], 'pair')} ({made['same']} the same, {made['different']} not) by"
         f" {made['embedder']}; intervals of {made['confidence']:.0%}"
@@ -88,16 +103,23 @@ def show(made: Mapping[str, Any]) -> None:
     if made["unseen_differs"]:
         differ = output.counted(made["unseen_differs"], "pair")
         output.hint(f"{differ} never served: what differs is beyond the embedder's window, or not read by it")
+
+    def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str) -> None:
+        """Where there are several files each row names its own: where no terminal is, tables have no title."""
+        if name is None:
+            return output.table(columns, rows, title)
+        return output.table(("file", *columns), ((name, *row) for row in rows), title)
+
     stages = made["stages"]
     cells = ("served", "precision", "recall", "false hits")
-    output.table(("stage", "threshold", *cells), _threshold_rows(stages), "What a threshold does")
-    output.table(("precision", "stage", "threshold", "recall", "reached"), _best_rows(stages), "The best recall")
+    table(("stage", "threshold", *cells), _threshold_rows(stages), "What a threshold does")
+    table(("precision", "stage", "threshold", "recall", "reached"), _best_rows(stages), "The best recall")
     if refused := list(_refused_rows(made["refused"])):
-        output.table(("guard", "the same, refused", "not the same, refused"), refused, "What guards refuse")
+        table(("guard", "the same, refused", "not the same, refused"), refused, "What guards refuse")
     if "by" in made:
         names = list(made["groups"])
         columns = ("stage", "threshold", *(f"{name} ({made['groups'][name]})" for name in names))
-        output.table(columns, _group_rows(made["by"], names), "The share that is served")
+        table(columns, _group_rows(made["by"], names), "The share that is served")
 
 
 def show_queries(made: Mapping[str, Any]) -> None:
@@ -152,6 +174,28 @@ def _best_rows(stages: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             reached = percent(best["precision_reached"])
             threshold = output.number(best["threshold"], 6)
             yield f"{best['precision']:.2f}", NAMES[name], threshold, percent(best["recall"]), reached
+
+
+def _pooled_rows(pool: str, stages: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name, found in stages.items():
+        for row in found["thresholds"]:
+            if row["threshold"] in SHOWN:
+                shares = (_plain(row[each]) for each in ("precision", "recall", "false_hit_rate"))
+                yield pool, NAMES[name], f"{row['threshold']:.2f}", *shares
+
+
+def _pooled_best_rows(pool: str, stages: Mapping[str, Any], files: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for number in range(len(next(iter(stages.values()))["best_recall"])):
+        for name, found in stages.items():
+            best = found["best_recall"][number]
+            each = (_plain(best["files"][file]["recall"]["value"] if best["files"] else 0.0) for file in files)
+            recall, reached = percent(best["recall"]), _plain(best["precision_reached"])
+            threshold = output.number(best["threshold"], 6)
+            yield pool, f"{best['precision']:.2f}", NAMES[name], threshold, recall, reached, *each
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _refused_rows(refused: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[str, ...]]:

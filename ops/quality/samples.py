@@ -11,8 +11,9 @@ import numpy as np
 from refrain.ops.data.lines import BadLine, Pair
 from refrain.ops.data.vectors import Compared
 from refrain.ops.quality.calibration import Sample
-from refrain.ops.quality.stages import ThresholdVerifier, Unverified, stages
-from refrain.schemas.policy import CategoryPolicy, Guard, Policy
+from refrain.ops.quality.stages import FLOOR, ThresholdVerifier, stages
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.streams.guards import GuardTerms
 
 DEFAULT = "default"
 FIELD = "category"
@@ -21,8 +22,7 @@ FIELD = "category"
 class SampleTerms(NamedTuple):
     """Terms of a category for calibration: guards, verifier and error budget."""
 
-    guards: tuple[Guard, ...]
-    unverified: Unverified
+    guards: GuardTerms
     budget: float
 
 
@@ -45,7 +45,12 @@ class Judging(NamedTuple):
 def terms_of(policy: Policy | None, category: str, given: SampleTerms) -> SampleTerms:
     """A policy's terms of a category, else the given ones."""
     found = None if policy is None else policy.of(category)
-    return given if found is None else SampleTerms(found.guards, found.unverified, found.error_budget)
+    return given if found is None else SampleTerms(guards_of(found), found.error_budget)
+
+
+def guards_of(policy: CategoryPolicy) -> GuardTerms:
+    """Terms of a category's guards."""
+    return GuardTerms(policy.guards, policy.strictness, policy.veto, policy.unverified)
 
 
 def by_category(pairs: Sequence[Pair], only: str | None, bad: list[BadLine]) -> dict[str, list[Pair]]:
@@ -64,9 +69,9 @@ def by_category(pairs: Sequence[Pair], only: str | None, bad: list[BadLine]) -> 
 def samples(compared: Compared, category: str, judging: Judging, progress: Callable[[int, int], None]) -> Samples:
     """Samples of a category: its pairs that guards and verifier let through."""
     terms = terms_of(judging.policy, category, judging.given)
-    staged = stages(compared, terms.guards, terms.unverified, judging.verifier, progress)
-    last = list(staged.passing.values())[-1]
-    kept = [Sample(float(compared.similarities[n]), compared.pairs[n].label) for n in np.flatnonzero(last)]
+    staged = stages(compared, terms.guards, judging.verifier, progress)
+    last = list(staged.scores.values())[-1]
+    kept = [Sample(float(last[n]), compared.pairs[n].label) for n in np.flatnonzero(last >= FLOOR)]
     same = sum(pair.label for pair in compared.pairs)
     return Samples(kept, same, len(compared.pairs) - same)
 

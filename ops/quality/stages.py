@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from refrain.ops.data.vectors import NEVER, Compared
-from refrain.schemas.policy import Guard
+from refrain.schemas.policy import Guard, Strictness
 from refrain.streams.errors import BadInput
 from refrain.streams.models.verifier import Verifier
 
@@ -55,6 +55,13 @@ def guards_of(text: str) -> tuple[Guard, ...]:
             f"no guard is called {', '.join(strange) or repr(text)}: name some of {', '.join(Guard)}, all, none"
         )
     return tuple(guard for guard in Guard if guard in named)
+
+
+def terms_of(guards: str, strictness: Strictness, veto: str, unverified: Unverified) -> GuardTerms:
+    """Terms of the guards that the command line names. Raises BadInput."""
+    from refrain.streams.guards import GuardTerms
+
+    return GuardTerms(guards_of(guards), strictness, guards_of(veto), unverified)
 
 
 def stages(

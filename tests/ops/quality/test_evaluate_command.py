@@ -23,6 +23,7 @@ def _free_embedder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("REFRAIN_CONFIG", "REFRAIN_DEBUG"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("REFRAIN_EMBEDDING__BACKEND", "free")
     monkeypatch.setenv("REFRAIN_STATE_DIR", str(tmp_path / "state"))
 
@@ -98,6 +99,98 @@ def test_other_fields_values_and_conditions_may_be_named(capsys: pytest.CaptureF
     assert (made["pairs"], made["same"], made["groups"]) == (5, 2, {"C": 1, "E": 2, "N": 2})
     assert list(made["stages"]) == ["cosine"]
     assert made["by"]["cosine"]["E"][0] == {**made["by"]["cosine"]["E"][0], "threshold": 0.7, "count": 2, "of": 2}
+
+
+@pytest.fixture
+def sick(pairs: Path) -> Path:
+    """The same pairs with other fields, and as many of a kind that asks the same and is worded alike."""
+    path = Path("sick.jsonl")
+    rows = [json.loads(line) for line in gzip.decompress(pairs.read_bytes()).splitlines()[:128]]
+    kinds = [{"q": each["text_a"], "r": each["text_b"], "kind": "NE"[each["label"]], "score": 5} for each in rows]
+    alike = [{"q": each["q"], "r": each["q"], "kind": "E", "score": 4} for each in kinds]
+    path.write_text("\n".join(map(json.dumps, [*kinds, *alike])))
+    return path
+
+
+OF_SICK = ":text_a=q:text_b=r:label=kind:positive=E"
+
+
+def test_several_files_are_told_one_by_one_as_alone_and_pooled(
+    pairs: Path, sick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "pairs", str(pairs), f"{sick}{OF_SICK}:by=kind", "--json"]) == 0
+    made = told(capsys)
+    assert main(["evaluate", "pairs", str(pairs), "--json"]) == 0
+    assert made["files"][0] == {"name": "pairs.jsonl.gz", **told(capsys)}
+    second = made["files"][1]
+    assert (second["name"], second["pairs"], second["same"], second["groups"]) == (
+        "sick.jsonl", 256, 192, {"E": 192, "N": 64},
+    )  # fmt: skip
+    assert "by" not in made["files"][0]
+    low = {way: stages["cosine"]["thresholds"][0] for way, stages in made["pooled"].items()}
+    # All are served: of the one file half ask the same, of the other, twice as large, three quarters.
+    assert low["each_file_alike"]["precision"] == (0.5 + 0.75) / 2
+    assert low["each_pair_alike"]["precision"] == round((64 + 192) / (128 + 256), 6)
+    best = made["pooled"]["each_file_alike"]["guards"]["best_recall"][0]
+    assert (best["recall"]["value"], list(best["files"])) == (1.0, ["pairs.jsonl.gz", "sick.jsonl"])
+
+
+def test_a_file_has_the_options_of_the_command_where_it_says_none(
+    sick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = "\n".join(json.dumps({"q": "a", "r": "a", "label": label, "score": 5}) for label in (0, 1))
+    Path("plain.jsonl").write_text(plain)
+    common = ["--text-a", "q", "--text-b", "r", "--where", "score>=5", "--positive", "E", "--label", "kind"]
+    files = [str(sick), f"{sick}:where=", "plain.jsonl:label=label:positive="]
+    assert main(["evaluate", "pairs", *files, *common, "--json"]) == 0
+    found = [(each["name"], each["pairs"], each["same"]) for each in told(capsys)["files"]]
+    assert found == [("sick.jsonl", 128, 64), ("sick.jsonl:where=", 256, 192), ("plain.jsonl", 2, 1)]
+
+
+def test_people_see_which_file_a_row_is_of_and_one_threshold_for_all(
+    pairs: Path, sick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "pairs", str(pairs), f"{sick}{OF_SICK}"]) == 0
+    shown = capsys.readouterr()
+    rows = [line.split("\t") for line in shown.out.splitlines()]
+    assert {row[0] for row in rows if row[1] == "with guards"} >= {"pairs.jsonl.gz", "sick.jsonl", "each file alike"}
+    assert ["recall of pairs.jsonl.gz", "recall of sick.jsonl"] in [row[-2:] for row in rows]
+    assert f"{pairs}:130: text_b: missing" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("second", "code", "said"),
+    [
+        ("nowhere.jsonl", exit_codes.USAGE, "nowhere.jsonl does not exist"),
+        ("pairs.jsonl.gz:lable=x", exit_codes.USAGE, "lable is no option of a file"),
+        ("pairs.jsonl.gz", exit_codes.USAGE, "named twice"),
+        (".", exit_codes.USAGE, "is a folder"),
+        ("sick.jsonl", exit_codes.FAILED, "sick.jsonl holds no pair that can be used"),
+        (f"sick.jsonl{OF_SICK}:where=score", exit_codes.FAILED, "sick.jsonl: 'score' is no condition"),
+        (f"sick.jsonl{OF_SICK}:by=color", exit_codes.FAILED, "sick.jsonl: --by color"),
+    ],
+)
+def test_what_is_wrong_with_one_of_several_files_is_said_of_that_file(
+    second: str, code: int, said: str, pairs: Path, sick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "pairs", str(pairs), second]) == code
+    assert said in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_file_whose_name_looks_like_options_is_taken_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a:label=b").write_text('{"text_a": "x", "text_b": "x", "label": 1}')
+    assert main(["evaluate", "pairs", "a:label=b", "--json"]) == 0
+    assert told(capsys)["file"] == "a:label=b"
+
+
+def test_several_files_are_plotted_and_what_is_wrongly_served_names_its_file(
+    pairs: Path, sick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--plot", "out.png", "--wrong", "wrong.jsonl", "--guards", "none"]
+    assert main(["evaluate", "pairs", str(pairs), f"{sick}{OF_SICK}", "--json", *options]) == 0
+    assert Path("out.png").read_bytes().startswith(b"\x89PNG")
+    wrong = [json.loads(line) for line in Path("wrong.jsonl").read_text().splitlines()]
+    assert [each["file"] for each in wrong] == ["pairs.jsonl.gz"] * 64 + ["sick.jsonl"] * 64
 
 
 def test_a_plot_is_a_picture_and_what_is_wrongly_served_a_file(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,6 +275,23 @@ def test_calibration_applies_a_policys_guards_and_budgets(pairs: Path, capsys: p
     }
     assert made["yaml"].startswith("categories:\n  code:\n    threshold: 0.")
     assert "threshold_ceiling is 0.92: raise that too" in made["categories"]["code"]["note"]
+
+
+def test_judged_pairs_of_both_labels_are_calibrated_by_a_sigmoid(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = []
+    for number, task in enumerate(TASKS * 8):
+        near, far = f"how do i {task} list {number} in python now", f"{task} {number}"
+        rows += [{"text_a": near, "text_b": f"{near} please", "label": number % 16 > 0}]
+        rows += [{"text_a": near, "text_b": far, "label": number % 16 == 0}]
+    Path("judged.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    command = ["calibrate", "--pairs", "judged.jsonl", "--guards", "none", "--budget", "0.3"]
+    assert main([*command, "--json"]) == 0
+    made = told(capsys)["categories"]["default"]
+    assert (made["method"], made["slope"] > 0, 0.5 < made["threshold"] < 1) == ("platt", True, True)
+    assert main([*command, "--method", "exact"]) == 0
+    assert "(95% sure, exact)" in capsys.readouterr().err
+    assert main([*command, "--limit", "12", "--method", "platt"]) == exit_codes.FAILED
+    assert "more of label 0 (does not)" in capsys.readouterr().err
 
 
 def test_too_few_pairs_propose_nothing_and_say_how_many_are_needed(
