@@ -110,9 +110,9 @@ def test_rewordings_are_above_the_threshold_and_nearest_to_what_they_reword(
 def test_rewordings_pass_the_guards_of_their_category(demo: Demo, policy: Policy) -> None:
     for asked in demo.questions:
         if asked.expect == "hit" and asked.same_as is not None:
-            names = policy.categories[asked.category or UNCATEGORISED].guards
-            said = guards.check(names, guards.read(asked.question), guards.read(asked.same_as))
-            assert [each.verdict for each in said] == ["passed"] * len(names), (asked.question, said)
+            category = policy.categories[asked.category or UNCATEGORISED]
+            found = guards.weigh(guards_of(category), guards.read(asked.question), guards.read(asked.same_as))
+            assert (found.refused, found.penalty) == (None, 0), (asked.question, found.verdicts)
 
 
 @pytest.mark.model

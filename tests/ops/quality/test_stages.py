@@ -11,9 +11,10 @@ import pytest
 from refrain.ops.data.lines import BadLine, Pair
 from refrain.ops.data.vectors import NEVER, Compared, compare, vectors_of
 from refrain.ops.quality.report import groups_by, wrongly_served
-from refrain.ops.quality.stages import COSINE, GUARDED, VERIFIED, ThresholdVerifier, guards_of, lets_through, stages
+from refrain.ops.quality.stages import COSINE, GUARDED, VERIFIED, ThresholdVerifier, guards_of, weigh, stages
 from refrain.schemas.policy import Guard
 from refrain.streams.errors import BadInput
+from refrain.streams.guards import GuardTerms
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.vectors import Floats, quantise, similarity
 
@@ -84,7 +85,7 @@ def test_what_lies_beyond_the_window_must_be_the_same() -> None:
              pair(3, "sort a list \U0001f600", "sort a list \U0001f622", False)]  # fmt: skip
     found = compare(pairs, Odd(), None, quiet, [])
     assert (found.unseen, found.similarities.tolist()) == (2, [1.0, NEVER, NEVER])
-    assert stages(found, (), "miss", None, quiet).passing[COSINE].tolist() == [True, False, False]
+    assert stages(found, GuardTerms(()), None, quiet).scores[COSINE].tolist() == [1.0, NEVER, NEVER]
 
 
 def test_vectors_are_kept_for_the_next_run_of_the_same_texts(tmp_path: Path) -> None:
@@ -104,28 +105,37 @@ def compared(*texts: tuple[str, str, bool]) -> Compared:
 
 
 def test_guards_let_through_what_they_do_not_refuse_and_are_counted_by_label() -> None:
-    found = stages(compared((SORT, SORT, True), (SORT, SORTED, False)), tuple(Guard), "miss", None, quiet)
-    assert found.passing[COSINE].tolist() == [True, True]
-    assert found.passing[GUARDED].tolist() == [True, False]
+    found = stages(compared((SORT, SORT, True), (SORT, SORTED, False)), GuardTerms(), None, quiet)
+    assert found.scores[COSINE].tolist() == [0.9, 0.9]
+    assert found.scores[GUARDED].tolist() == [0.9, NEVER]
     assert found.refused == {"same": {}, "different": {"numbers": 1}}
 
 
 def test_without_guards_there_is_no_stage_of_theirs() -> None:
-    assert list(stages(compared((SORT, SORTED, False)), (), "miss", None, quiet).passing) == [COSINE]
+    assert list(stages(compared((SORT, SORTED, False)), GuardTerms(()), None, quiet).scores) == [COSINE]
 
 
 def test_what_a_guard_does_not_apply_to_is_served_only_where_unverified_says_hit() -> None:
     one, other = "Wie sortiere ich eine Liste in Python?", "Wie sortiert man eine Liste in Python?"
-    assert lets_through([Guard.NEGATION], "miss", one, other) == "negation (not applicable)"
-    assert lets_through([Guard.NEGATION], "hit", one, other) is None
+    terms = GuardTerms((Guard.NEGATION,))
+    assert weigh(terms, one, other, 0.9) == (NEVER, "negation (not applicable)")
+    assert weigh(terms._replace(unverified="hit"), one, other, 0.9) == (0.9, None)
+
+
+def test_a_difference_in_texts_worded_otherwise_lowers_the_score_by_its_weight() -> None:
+    one, other = "How do I get my money back for shoes?", "What must I do to have shoes refunded?"
+    score, against = weigh(GuardTerms(), one, other, 0.93)
+    assert (score, against) == (0.93, None)
+    strict = weigh(GuardTerms(veto=tuple(Guard)), one, other, 0.93)
+    assert (strict.score, strict.against) == (NEVER, "names")
 
 
 def test_the_verifier_is_asked_only_of_what_is_left_and_none_is_a_no() -> None:
     verifier = Fixed(0.5, 0.49, None)
     texts = [(SORT, SORT, True), (SORT, SORTED, False), (REVERSE, REVERSE, True), (SORTED, SORTED, True)]
-    found = stages(compared(*texts), tuple(Guard), "miss", ThresholdVerifier(verifier, 0.5), quiet)
+    found = stages(compared(*texts), GuardTerms(), ThresholdVerifier(verifier, 0.5), quiet)
     assert verifier.asked == [(SORT, SORT), (REVERSE, REVERSE), (SORTED, SORTED)]
-    assert found.passing[VERIFIED].tolist() == [True, False, False, False]
+    assert found.scores[VERIFIED].tolist() == [0.9, NEVER, NEVER, NEVER]
 
 
 def test_guards_are_named_in_any_order_and_unknown_ones_refused() -> None:
@@ -152,4 +162,4 @@ def test_groups_are_the_values_of_a_field_and_must_be_few() -> None:
 def test_pairs_served_wrongly_are_listed_from_the_most_similar() -> None:
     texts = compared((SORT, REVERSE, False), (SORT, SORT, True), (SORT, SORTED, False))
     found = texts._replace(similarities=np.array([0.8, 1.0, 0.9]))
-    assert [each["line"] for each in wrongly_served(found, stages(found, (), "miss", None, quiet))] == [3, 1]
+    assert [each["line"] for each in wrongly_served(found, stages(found, GuardTerms(()), None, quiet))] == [3, 1]
