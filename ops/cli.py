@@ -18,6 +18,7 @@ from refrain.ops.ask import command as ask
 from refrain.ops.bench import command as bench
 from refrain.ops.categories import command as categories
 from refrain.ops.control import invalidate, judge, switch
+from refrain.ops.hits import command as hits
 from refrain.ops.observe import doctor, stats, watch
 from refrain.ops.policies import command as policies
 from refrain.ops.quality import calibrate, evaluate
@@ -50,6 +51,7 @@ for part in (
     categories,
     evaluate,
     calibrate,
+    hits,
     doctor,
 ):
     part.register(app)

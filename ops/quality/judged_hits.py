@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -26,35 +27,36 @@ class JudgedHits(NamedTuple):
 
 def judged_hits(cluster: Cluster) -> JudgedHits:
     """Collect every judged hit by meaning; of several judgements of one decision the last counts."""
-    verdicts = _verdicts(cluster)
+    said = verdicts(cluster)
     found: dict[str, list[Sample]] = defaultdict(list)
     # By id: a decision may stand in the topic twice.
-    for decision in {each.id: each for each in _decisions(cluster, verdicts)}.values():
+    for decision in {each.id: each for each in _decisions(cluster, said)}.values():
         if _is_hit_by_meaning(decision) and decision.category is not None and decision.similarity is not None:
             similarity = decision.similarity if decision.score is None else decision.score
-            sample = Sample(similarity, verdicts[decision.id], decision.threshold or 0.0)
+            sample = Sample(similarity, said[decision.id], decision.threshold or 0.0)
             found[decision.category].append(sample)
-    return JudgedHits(dict(sorted(found.items())), len(verdicts))
+    return JudgedHits(dict(sorted(found.items())), len(said))
 
 
-def _verdicts(cluster: Cluster) -> dict[str, bool]:
-    verdicts: dict[str, bool] = {}
+def verdicts(cluster: Cluster) -> dict[str, bool]:
+    """Whether the answer of each judged decision was right, by the decision's id; the last judgement counts."""
+    found: dict[str, bool] = {}
     for record in records(cluster, CONTROL, "reading judgements"):
         try:
             command = decode_command(record.value or b"")
         except ValidationError:
             continue
         if isinstance(command, Judge):
-            verdicts[command.decision_id] = command.correct
-    return verdicts
+            found[command.decision_id] = command.correct
+    return found
 
 
-def _decisions(cluster: Cluster, verdicts: dict[str, bool]) -> list[Decision]:
-    if not verdicts:
+def _decisions(cluster: Cluster, judged: Mapping[str, bool]) -> list[Decision]:
+    if not judged:
         return []
     scanned = records(cluster, DECISIONS, "reading what was judged")
     # The record's key is the decision's id: what was not judged is not even read.
-    mine = (record for record in scanned if (record.key or b"").decode(errors="replace") in verdicts)
+    mine = (record for record in scanned if (record.key or b"").decode(errors="replace") in judged)
     return [decision for record in mine if (decision := _decision(record)) is not None]
 
 

@@ -58,7 +58,8 @@ def fit(similarities: Numbers, same: Labels, weights: Numbers | None = None, sta
 def _targets(same: Labels, counted: Numbers) -> Numbers:
     """Platt's targets: (n + 1) / (n + 2) of the n pairs that ask the same, 1 / (m + 2) of the m others."""
     ones, zeros = counted[same].sum(), counted[~same].sum()
-    return np.where(same, (ones + 1) / (ones + 2), 1 / (zeros + 2))
+    found: Numbers = np.where(same, (ones + 1) / (ones + 2), 1 / (zeros + 2))
+    return found
 
 
 def _minimise(x: Numbers, targets: Numbers, counted: Numbers, start: Numbers | None) -> tuple[float, float]:

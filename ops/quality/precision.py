@@ -221,4 +221,5 @@ def _bootstrapped(pairs: Labelled, strata: Strata, precisions: Sequence[float], 
 def _drawn_again(stratum: Stratum, generator: np.random.Generator) -> Numbers:
     """How much each pair of a stratum counts when as many are drawn again."""
     drawn = generator.integers(stratum.size, size=stratum.size)
-    return np.bincount(drawn, minlength=stratum.size) * stratum.weight
+    counted: Numbers = np.bincount(drawn, minlength=stratum.size).astype(np.float64) * stratum.weight
+    return counted

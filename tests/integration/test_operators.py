@@ -16,7 +16,7 @@ from refrain.ops.ask.client import Client
 from refrain.ops.cli import main
 from refrain.schemas.base import Source
 from refrain.schemas.requests import Request
-from refrain.schemas.responses import Response
+from refrain.schemas.responses import Outcome, Response
 from refrain.streams.classify.worker import run_classify
 from refrain.streams.govern.worker import run_govern
 from refrain.streams.lookup.worker import run_lookup
@@ -151,6 +151,32 @@ def test_stats_count_what_came_of_the_requests(client: Client, capsys: Out) -> N
     shown = capsys.readouterr().out
     assert "chat\t1\t0\t0.0%" in shown
     assert "code" not in shown
+
+
+def test_hits_are_labelled_by_keys_and_by_lines_and_judged_by_their_labels(
+    client: Client, capsys: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(client)
+    reworded = ask(client, "How can I reverse a list in Python?")
+    assert reworded.outcome is Outcome.HIT
+    capsys.readouterr()
+    assert main(["hits", "label", "--within", "0.5", "--out", "-"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["text_a"], each["text_b"], each["label"], each["was_hit"]) for each in lines] == [
+        ("How can I reverse a list in Python?", QUESTION, None, True)
+    ]
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("typer.getchar", lambda: "y")
+    assert main(["hits", "label", "--within", "0.5"]) == 0
+    assert "hits.jsonl holds 1 labelled pair, 1 the same" in capsys.readouterr().err
+    assert main(["hits", "label", "--within", "0.5"]) == 1
+    assert "is left to label" in capsys.readouterr().err
+    assert main(["hits", "label", "--within", "0.5", "--send", "--who", "ana"]) == 0
+    assert "judged: 1 hit right, 0 wrong" in capsys.readouterr().err
+    Path("judged.jsonl").write_text(json.dumps({**lines[0], "label": 0}))
+    assert main(["hits", "label", "other.jsonl", "--from", "judged.jsonl", "--send", "--who", "ana"]) == 0
+    assert "judged: 0 hits right, 1 wrong and withdrawn" in capsys.readouterr().err
+    assert ask(client, "How could I reverse a list in Python?").outcome is Outcome.MISS
 
 
 def test_thresholds_are_calibrated_on_the_hits_that_were_judged(client: Client, capsys: Out) -> None:

@@ -48,6 +48,8 @@ def _no_settings_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ["evaluate", "queries"],
         ["calibrate"],
         ["judge"],
+        ["hits"],
+        ["hits", "label"],
         ["off"],
         ["on"],
         ["categories"],
@@ -63,7 +65,15 @@ def test_every_command_explains_itself(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"])
     assert result.exit_code == 0
     assert "Usage:" in result.output
-    if len(command) == 2 or command not in ([], ["topics"], ["policies"], ["categories"], ["evaluate"], ["bench"]):
+    if len(command) == 2 or command not in (
+        [],
+        ["topics"],
+        ["policies"],
+        ["categories"],
+        ["evaluate"],
+        ["hits"],
+        ["bench"],
+    ):
         assert "Example" in result.output
 
 

@@ -79,7 +79,7 @@ def test_the_best_recall_tells_what_its_threshold_does_to_each_file() -> None:
 
 def test_a_curve_ends_with_all_that_may_be_served() -> None:
     recalls, precisions = curve_of(pools({"large": labelled(LARGE), "small": labelled(SMALL)})[EACH_FILE])
-    assert (recalls[-1], precisions[-1]) == (pytest.approx(1.0), pytest.approx(1.25 / 2))
+    assert [recalls[-1], precisions[-1]] == pytest.approx([1.0, 1.25 / 2])
 
 
 def test_files_of_one_label_alone_have_figures_too() -> None:
