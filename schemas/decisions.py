@@ -35,8 +35,8 @@ class Reason(StrEnum):
     WITHDRAWN = "withdrawn"
     """The best match has been withdrawn."""
     GUARD_REFUSED = "guard_refused"
-    """Guards saw differences that similarity cannot see, and a veto or what they weigh together decided; or one does not
-    apply to the language."""
+    """Guards saw differences that similarity cannot see, and a veto or what they weigh decided; or one does not apply
+    to the language."""
     AMBIGUOUS = "ambiguous"
     """Two candidates with different answers are too close to each other to tell which is meant."""
     VERIFIER_REFUSED = "verifier_refused"

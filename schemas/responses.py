@@ -33,6 +33,8 @@ class DecisionSummary(Part):
     id: str
     category: str | None = None
     similarity: Micros | None = None
+    score: Micros | None = None
+    """What the guards' evidence leaves of the similarity."""
     threshold: Micros | None = None
     policy_version: int | None = None
     load: float = 0.0

@@ -111,6 +111,8 @@ def summary(reply: AskReply) -> str:
         parts.append(decision.category or "no category")
         if decision.similarity is not None:
             parts.append(f"similarity {decision.similarity:.4f} of {output.number(decision.threshold, 3)}")
+        if decision.score is not None and decision.score != decision.similarity:
+            parts.append(f"score {decision.score:.4f}")
         if decision.entry_age_ms is not None:
             parts.append(f"{output.span(decision.entry_age_ms)} old")
     parts.append(output.span(reply.latency_ms))
@@ -172,6 +174,7 @@ def _with_progress(
 
 
 def _show_one(reply: AskReply) -> None:
+    from refrain.ops.ask.evidence import sentences
     from refrain.ops.ask.questions import answer_of
 
     response = reply.response
@@ -180,6 +183,9 @@ def _show_one(reply: AskReply) -> None:
     elif response is not None:
         output.say(answer_of(response.body))
     output.hint(summary(reply))
+    if response is not None and response.decision is not None:
+        for sentence in sentences(response.decision.guards):
+            output.hint(sentence)
 
 
 def _show_many(replies: Sequence[AskReply]) -> None:

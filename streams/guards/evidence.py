@@ -7,13 +7,14 @@ from typing import Literal, NamedTuple
 
 from refrain.schemas.policy import Guard, Strictness
 from refrain.streams.guards import code, names, negation, numbers, order, payload, question, word_edits
-from refrain.streams.guards.frame import WHOLE, Overlap, overlap
+from refrain.streams.guards.frame import EQUAL, Overlap, overlap
+from refrain.streams.guards.language import are_apart
 from refrain.streams.guards.reading import Reading
 from refrain.streams.guards.verdict import Verdict, not_applicable, passed, refused, weighed
 from refrain.streams.guards.weights import VETO, weight_of
 
 FOREIGN_FRAME = 500
-"""Overlap of letters (thousandths) from which texts of a language without word lists share a frame."""
+"""Overlap (thousandths) from which texts of a language without word lists share a frame."""
 _ENGLISH_ONLY = frozenset((Guard.NEGATION, Guard.ORDER, Guard.QUESTION))
 
 
@@ -50,7 +51,7 @@ class Difference(NamedTuple):
 
 def weigh(terms: GuardTerms, asked: Reading, cached: Reading) -> Evidence:
     """Weigh two readings. Symmetric in effect: what it comes to does not depend on which text is the cached one."""
-    shared = Overlap(WHOLE, WHOLE) if asked.text == cached.text else overlap(asked.letters, cached.letters)
+    shared = EQUAL if asked.text == cached.text else overlap(asked.letters, cached.letters)
     verdicts: list[Verdict] = []
     for guard in terms.guards:
         verdicts.append(_verdict(guard, terms, shared, asked, cached))
@@ -82,9 +83,9 @@ def _foreign(guard: Guard, terms: GuardTerms, shared: Overlap, a: Reading, b: Re
     """Verdict of a guard that reads English alone: under `frame`, whether the texts could be told apart at all."""
     if terms.unverified != "frame":
         return not_applicable(guard)
-    if a.language != b.language:
-        return refused(guard, a.language, b.language)
-    if shared.letters >= FOREIGN_FRAME or word_edits.is_frame(a.words, b.words):
+    if are_apart(a.languages, b.languages):
+        return refused(guard)
+    if max(shared.letters, shared.signs) >= FOREIGN_FRAME or word_edits.is_frame(a.words, b.words):
         words = word_edits.any_difference(a.words, b.words)
         return refused(guard, *words) if words else passed(guard)
     return not_applicable(guard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from refrain.streams.guards.items import Item
@@ -12,14 +12,15 @@ from refrain.streams.guards.tokens import folded
 
 LATIN_SHARE = 0.9
 """Of the letters of an English text, so many are a to z."""
-ENGLISH = "en"
+ENGLISH, LATIN = "en", "LATIN"
 
 _ENGLISH = words("function_words") | words("general_words")
-_BY_WORD: dict[str, list[str]] = {}
-for _name, _line in pairs("foreign"):
+_FOREIGN = frozenset(folded(word) for _, line in pairs("foreign") for word in split_list(line))
+_FOREIGN_ONLY, _ENGLISH_ONLY = _FOREIGN - _ENGLISH, _ENGLISH - _FOREIGN
+_ANY: dict[str, set[str]] = defaultdict(set)
+for _name, _line in (*pairs("foreign"), *pairs("foreign_more")):
     for _word in split_list(_line):
-        _BY_WORD.setdefault(folded(_word), []).append(_name)
-_FOREIGN_ONLY, _ENGLISH_ONLY = _BY_WORD.keys() - _ENGLISH, _ENGLISH - _BY_WORD.keys()
+        _ANY[folded(_word)].add(_name)
 
 
 def is_english(items: Sequence[Item]) -> bool:
@@ -32,19 +33,25 @@ def is_english(items: Sequence[Item]) -> bool:
     return not strange or sum(map(_strange_letters, strange)) <= (1 - LATIN_SHARE) * sum(map(len, lows))
 
 
-def language(items: Sequence[Item], english: bool) -> str:
-    """Language of a text: a code (en, de, fr ...), the name of its script (CJK, CYRILLIC ...), "" when unknown.
+def languages(items: Sequence[Item], english: bool) -> frozenset[str]:
+    """Languages that a text may be in: codes (en, de, fr ...), or the name of its script (CJK, CYRILLIC ...).
 
-    Of languages with as many little words in the text, the one that is listed first.
+    More than one where as many little words speak for each; none where no word does.
     """
     if english:
-        return ENGLISH
+        return frozenset((ENGLISH,))
     lows = [item.low for item in items if item.kind == "word"]
-    scripts = Counter(script for low in lows for letter in low if (script := _script(letter)) != "LATIN")
+    scripts = Counter(script for low in lows for letter in low if (script := _script(letter)) != LATIN)
     if 2 * scripts.total() > sum(map(len, lows)):
-        return scripts.most_common(1)[0][0]
-    named = Counter(name for low in lows for name in _BY_WORD.get(low, ()))
-    return max(named, key=lambda name: named[name]) if named else ""
+        return frozenset((scripts.most_common(1)[0][0],))
+    named = Counter(name for low in lows for name in _ANY.get(low, ()))
+    most = max(named.values(), default=0)
+    return frozenset(name for name, count in named.items() if count == most)
+
+
+def are_apart(a: frozenset[str], b: frozenset[str]) -> bool:
+    """Whether two texts cannot be in the same language."""
+    return bool(a) and bool(b) and a.isdisjoint(b)
 
 
 def _strange_letters(low: str) -> int:
@@ -52,4 +59,4 @@ def _strange_letters(low: str) -> int:
 
 
 def _script(letter: str) -> str:
-    return "LATIN" if letter.isascii() else unicodedata.name(letter, "LATIN").split(" ")[0]
+    return LATIN if letter.isascii() else unicodedata.name(letter, LATIN).split(" ")[0]

@@ -20,8 +20,7 @@ _PARAGRAPHS = re.compile(r"\n\s*\n|\n")
 _OBJECTS = (
     re.compile(r"\btranslate (?P<payload>.+?)(?: from \w+)?(?: in| into| to) \w+\W*$", re.IGNORECASE),
     re.compile(r"\b(?:say|write|spell|pronounce) (?P<payload>.+?) in \w+\W*$", re.IGNORECASE),
-    re.compile(r"\bwhat does (?P<payload>.+?) mean\b", re.IGNORECASE),
-    re.compile(r"\b(?:spell|pronounce|define) (?:the word )?(?P<payload>\w+)\W*$", re.IGNORECASE),
+    re.compile(r"\b(?:spell|pronounce) (?:the word )?(?P<payload>\w+)\W*$", re.IGNORECASE),
 )
 _WORDS = re.compile(r"[^\W_]+")
 _BLANKS = re.compile(r"\s+")

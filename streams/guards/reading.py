@@ -9,7 +9,7 @@ from refrain.streams.guards.code import Code, read_code
 from refrain.streams.guards.content_words import read_content
 from refrain.streams.guards.frame import Letters, read_letters
 from refrain.streams.guards.items import items
-from refrain.streams.guards.language import is_english, language
+from refrain.streams.guards.language import is_english, languages
 from refrain.streams.guards.names import Names, read_names
 from refrain.streams.guards.negation import Negations, read_negations
 from refrain.streams.guards.numbers import Quantities, read_quantities
@@ -30,7 +30,7 @@ class Reading:
     text: str
     rest: str
     english: bool
-    language: str
+    languages: frozenset[str]
     letters: Letters
     quantities: Quantities
     negations: Negations
@@ -54,7 +54,7 @@ def read(text: str) -> Reading:
         text=text,
         rest=text[end:],
         english=english,
-        language=language(said, english),
+        languages=languages(said, english),
         letters=read_letters(said, text[:end]),
         quantities=quantities,
         negations=read_negations(said),

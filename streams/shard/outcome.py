@@ -47,6 +47,7 @@ def summary(decision: Decision) -> DecisionSummary:
         id=decision.id,
         category=decision.category,
         similarity=decision.similarity,
+        score=decision.score,
         threshold=decision.threshold,
         policy_version=decision.policy_version,
         load=decision.load,

@@ -9,6 +9,7 @@ import pytest
 
 from infra.demo.script import POLICY, Demo, ScriptedQuestion, read_demo
 from refrain.ops.policies.file import read_policy
+from refrain.ops.quality.samples import guards_of
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import UNCATEGORISED, Cacheable, Policy
 from refrain.streams import guards
@@ -74,7 +75,7 @@ def test_there_are_enough_questions_of_every_kind(demo: Demo) -> None:
 
 def test_the_default_policy_can_be_read_and_keeps_one_category_out(policy: Policy) -> None:
     assert [name for name, of in policy.categories.items() if of.cache is Cacheable.NEVER] == ["medical"]
-    assert policy.categories[UNCATEGORISED].threshold == 0.97
+    assert policy.categories[UNCATEGORISED].threshold == max(of.threshold for of in policy.categories.values())
 
 
 @pytest.mark.model
@@ -95,36 +96,54 @@ def test_a_question_without_a_category_gets_that_of_the_question_it_rewords(
 
 
 @pytest.mark.model
-def test_rewordings_are_above_the_threshold_and_nearest_to_what_they_reword(
+def test_of_rewordings_more_than_the_threshold_is_left_and_nothing_comes_nearer(
     demo: Demo, policy: Policy, places: dict[ScriptedQuestion, str], vectors: dict[str, Ints]
 ) -> None:
     for asked in demo.questions:
         if asked.expect != "hit" or asked.question == asked.same_as:
             continue
-        found = _rivals(asked, demo, places, vectors)
+        found = _scores(asked, demo, policy, places, vectors)
         best = max(found, key=lambda text: found[text])
         assert best == asked.same_as, asked.question
         assert found[best] >= policy.categories[places[asked]].threshold + MARGIN, (asked.question, found[best])
 
 
-def test_rewordings_pass_the_guards_of_their_category(demo: Demo, policy: Policy) -> None:
-    for asked in demo.questions:
-        if asked.expect == "hit" and asked.same_as is not None:
-            category = policy.categories[asked.category or UNCATEGORISED]
-            found = guards.weigh(guards_of(category), guards.read(asked.question), guards.read(asked.same_as))
-            assert (found.refused, found.penalty) == (None, 0), (asked.question, found.verdicts)
-
-
 @pytest.mark.model
-def test_questions_that_must_miss_are_below_the_threshold_of_all_others(
+def test_of_questions_that_must_miss_less_than_the_threshold_is_left_beside_all_others(
     demo: Demo, policy: Policy, places: dict[ScriptedQuestion, str], vectors: dict[str, Ints]
 ) -> None:
     for asked in demo.questions:
-        if asked.expect != "miss":
-            continue
-        found = _rivals(asked, demo, places, vectors)
-        best = max(found.values())
-        assert best <= policy.categories[places[asked]].threshold - MARGIN, (asked.question, best)
+        if asked.expect == "miss":
+            best = max(_scores(asked, demo, policy, places, vectors).values())
+            assert best <= policy.categories[places[asked]].threshold - MARGIN, (asked.question, best)
+
+
+@pytest.mark.model
+def test_some_that_must_miss_are_above_the_threshold_by_similarity_and_guards_refuse_them(
+    demo: Demo, policy: Policy, places: dict[ScriptedQuestion, str], vectors: dict[str, Ints]
+) -> None:
+    refused = [
+        asked.question
+        for asked in demo.questions
+        if asked.expect == "miss" and asked.wave == 2
+        and max(_rivals(asked, demo, places, vectors).values()) >= policy.categories[places[asked]].threshold
+    ]  # fmt: skip
+    assert len(refused) >= 5
+
+
+def _scores(
+    asked: ScriptedQuestion,
+    demo: Demo,
+    policy: Policy,
+    places: dict[ScriptedQuestion, str],
+    vectors: dict[str, Ints],
+) -> dict[str, float]:
+    """What the guards of its category leave of each rival's similarity."""
+    terms = guards_of(policy.categories[places[asked]])
+    return {
+        text: guards.weigh(terms, guards.read(asked.question), guards.read(text)).score(near) / 1_000_000
+        for text, near in _rivals(asked, demo, places, vectors).items()
+    }
 
 
 def test_a_hit_must_name_an_earlier_question(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_a_plot_is_a_picture_and_what_is_wrongly_served_a_file(pairs: Path, caps
     assert Path("out.png").read_bytes().startswith(b"\x89PNG")
     wrong = [json.loads(line) for line in Path("wrong.jsonl").read_text().splitlines()]
     assert len(wrong) == 64
-    assert set(wrong[0]) == {"line", "similarity", "text_a", "text_b"}
+    assert set(wrong[0]) == {"line", "similarity", "score", "text_a", "text_b"}
 
 
 def test_without_matplotlib_the_extra_is_named_before_any_work(

