@@ -35,6 +35,7 @@ class Match(NamedTuple):
 
 class _Pattern(NamedTuple):
     number: int
+    """Of its line: no two have the same, so that patterns are never compared."""
     regex: re.Pattern[str]
     """Its groups hold what is the list's, and not the asker's."""
 
@@ -44,16 +45,20 @@ class Patterns:
 
     def __init__(self, name: str) -> None:
         """The list `words/NAME.txt`. Raises ValueError for a class of words that there is not."""
-        self._anywhere: list[_Pattern] = []
-        self._by_first: dict[str, list[_Pattern]] = {}
+        anywhere: list[_Pattern] = []
+        by_first: dict[str, list[_Pattern]] = {}
         for number, line in enumerate(lines(name)):
             tokens = line.split()
             pattern = _Pattern(number, re.compile("".join(map(_regex, tokens))))
             firsts = _firsts(tokens)
             if firsts is None:
-                self._anywhere.append(pattern)
+                anywhere.append(pattern)
             for first in firsts or ():
-                self._by_first.setdefault(first, []).append(pattern)
+                by_first.setdefault(first, []).append(pattern)
+        self._anywhere = tuple(each.regex for each in anywhere)
+        self._by_first = {
+            first: tuple(each.regex for each in sorted([*found, *anywhere])) for first, found in by_first.items()
+        }
 
     def search(self, wording: str) -> Iterator[Match]:
         """Matches from left to right, without overlaps; where several begin, the one whose line comes first."""
@@ -66,7 +71,7 @@ class Patterns:
             at = max(end + 1, found.end if found is not None else 0)
 
     def _at(self, wording: str, at: int, first: str) -> Match | None:
-        for _, regex in sorted((*self._by_first.get(first, ()), *self._anywhere)):
+        for regex in self._by_first.get(first, self._anywhere):
             found = regex.match(wording, at)
             if found is not None:
                 return Match(at, found.end(), "".join(piece or "" for piece in found.groups()).strip())

@@ -25,7 +25,9 @@ _QUOTED = re.compile(
 _CHUNK = re.compile(r"\n\s*\n|\S+")
 _END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f]+$|[;:]$")
 _EDGES = " \t\r\n,;:.!?\u2026()[]\"\u201c\u201d\u00bf\u00a1\u3002\uff0c\uff01\uff1f'\u2018\u2019*"
-_WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*['\u2019]?|[$\u20ac\u00a3\u00a5]?\d[\d.,]*[%$\u20ac\u00a3\u00a5]?")
+_WORD = re.compile(
+    r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*['\u2019]?|[$\u20ac\u00a3\u00a5]?\d[\d.,]*[%$\u20ac\u00a3\u00a5]?"
+)
 _SUFFIXES = {"s": "'s", "re": "are", "m": "am", "ll": "will", "ve": "have", "d": "would"}
 _IS = frozenset("what who where when why how which it that there here he she everything".split())
 _UNMARKED = {
