@@ -1,8 +1,9 @@
 """Patterns: the lines of the lists in `words/`, searched in a text's `wording`.
 
 A line is words with blanks between them. `a|b` is one of several words, `a+b` two words in one place, `{name}` one of
-the words of `classes.txt`, `_` any word, `*` up to three words, `**` up to eight; none of these goes beyond a sentence.
-`x?` may be missing, `!a|b` says what must not follow, `^` and `$` are the beginning and the end of a sentence.
+the words of `classes.txt`, `_` any word, `_?` one or none, `*` up to three words, `**` up to eight; none of these goes
+beyond a sentence. `x?` may be missing, `!a|b` says what must not follow, `^` and `$` are the beginning and the end of a
+sentence.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _WORD = r"[^ .?:]+ "
 _END = r"(?=[.?:] )"
 _FIXED = {
     "_": _WORD,
+    "_?": f"(?:{_WORD})?",
     "*": f"(?:{_WORD}){{0,3}}?",
     "**": f"(?:{_WORD}){{0,8}}?",
     "^": r"(?:(?<=[.?:] )|(?<![^\n]))",

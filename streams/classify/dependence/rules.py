@@ -42,7 +42,7 @@ class Found(NamedTuple):
 
 def find(text: str) -> Found:
     """Find what the answer to a question depends on; never raises."""
-    own = _opened(_own(wording(text)))
+    own = _own(_opened(wording(text)))
     sentences = _SENTENCE.findall(own)
     asked = [_up_to_general(each) for each in sentences]
     general = asked != sentences

@@ -135,11 +135,11 @@ def test_a_tool_result_is_no_wording_of_the_user() -> None:
 def test_a_shared_category_keeps_personal_answers_within_their_tenant() -> None:
     shared = CategoryPolicy.model_validate({"scope": "shared", "personal": {"require": ["user"]}})
     service = Service(Policy(categories={"chat": shared}))
-    mine = {"body": {"user": "u-1"}}
-    assert service.asked("What is my balance?", tenant="a", **dict(mine)).space == "a"
-    assert service.asked("How do I check my balance?", tenant="a", **dict(mine)).space == "*"
-    service.ask("What is my balance?", tenant="a", **dict(mine))
-    assert service.ask("What is my balance?", tenant="b", **dict(mine)).outcome == "miss"
+    mine = {"user": "u-1"}
+    assert service.asked("What is my balance?", tenant="a", body=mine).space == "a"
+    assert service.asked("How do I check my balance?", tenant="a", body=mine).space == "*"
+    service.ask("What is my balance?", tenant="a", body=mine)
+    assert service.ask("What is my balance?", tenant="b", body=mine).outcome == "miss"
 
 
 def test_a_name_that_the_category_leaves_out_counts_for_nothing() -> None:
