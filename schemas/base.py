@@ -16,6 +16,10 @@ Micros = Annotated[float, Field(ge=-1.0, le=1.0)]
 """A cosine similarity, rounded to six places."""
 
 
+AskerNames = Literal["user", "vary", "turns"]
+"""What may name who asks: the body's `user`, the request's `vary`, earlier turns."""
+
+
 class Part(BaseModel):
     """A part of a message. Frozen; fields unknown today are ignored, so that newer writers can add some."""
 
@@ -88,6 +92,19 @@ class QuestionKey(Part):
     def question_key(self) -> dict[str, Any]:
         """These fields by name, for another message about the same question."""
         return {name: getattr(self, name) for name in QuestionKey.model_fields}
+
+
+class Dependence(Part):
+    """What the answer to a question depends on, as classify found it by rule."""
+
+    rules: str
+    """The version of the rules, 8 hex digits."""
+    volatile: tuple[str, ...] = ()
+    """The words by which the answer depends on now; none: it does not."""
+    personal: tuple[str, ...] = ()
+    """The words by which the answer depends on who asks; none: it does not."""
+    named: tuple[AskerNames, ...] = ()
+    """What in the request names who asks, and is part of the context."""
 
 
 class Selection(Part):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from refrain.schemas.base import Message, Micros, Millis, Part
+from refrain.schemas.base import Dependence, Message, Micros, Millis, Part
 from refrain.schemas.policy import Guard
 from refrain.schemas.responses import Outcome
 
@@ -56,6 +56,10 @@ class Reason(StrEnum):
     """No policy is known yet."""
     CATEGORY_NEVER = "category_never"
     """The category's answers are never kept."""
+    VOLATILE = "volatile"
+    """The answer depends on now, and the category keeps none that does; `depends` has the words."""
+    PERSONAL = "personal"
+    """The answer depends on who asks, and is not kept: never in this category, or nothing that it takes names them."""
     CATEGORY_UNKNOWN = "category_unknown"
     """The client named a category that the policy does not define."""
     BYPASS_ASKED = "bypass_asked"
@@ -151,7 +155,9 @@ class Decision(Message):
     """Identity of the model whose second opinion counted, with its `verifier_score`."""
     verifier_score: float | None = None
     differs: tuple[str, ...] = ()
+    depends: Dependence | None = None
+    """By what words the answer depends on now or on who asks; None when it does not."""
     changes: str = ""
     """Digest of the changes of state that the record caused, hex."""
     behaviour: str = ""
-    """Version of fold and guards that decided."""
+    """Version of fold and guards that decided, and of the rules by which `depends` was found."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from refrain.schemas.base import Message, Millis, Name, Part, QuestionKey, Reply, Sealed, Selection
+from refrain.schemas.base import Dependence, Message, Millis, Name, Part, QuestionKey, Reply, Sealed, Selection
 from refrain.schemas.policy import Cacheable, Policy
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome, Problem
@@ -51,6 +51,8 @@ class Asked(QuestionKey, Message):
     deadline_at_ms: Millis | None = None
     reply: Reply
     seen: Seen
+    depends: Dependence | None = None
+    """None in records of an older classify: nothing was looked for."""
 
 
 class Passed(Message):

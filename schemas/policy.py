@@ -9,12 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from refrain.schemas.base import Name, Part
+from refrain.schemas.base import AskerNames, Name, Part
 
 UNCATEGORISED = "uncategorised"
 """The category of questions that no rule and no example claims."""
@@ -135,6 +143,24 @@ class Quota(Strict):
         return self
 
 
+class ShortLived(Strict):
+    """A lifetime of its own."""
+
+    ttl_ms: Annotated[int, Field(gt=0)]
+
+
+class Required(Strict):
+    """What a request must have of: one of them names who asks."""
+
+    require: Annotated[tuple[AskerNames, ...], Field(min_length=1)]
+
+
+_TABLES = {
+    "volatile": "{ttl_ms: N} with N above 0",
+    "personal": "{require: [...]} with one or more of user, vary, turns",
+}
+
+
 class CategoryPolicy(Strict):
     """The policy of one category. `threshold` is a cosine similarity; times are in milliseconds."""
 
@@ -172,6 +198,10 @@ class CategoryPolicy(Strict):
     """How high judged hits may push the threshold; absent: they do not move it."""
     error_budget: Annotated[float, Field(gt=0, le=0.5)] = 0.01
     """The share of hits that may be false, to which thresholds are calibrated."""
+    volatile: Literal["allow", "never"] | ShortLived = "allow"
+    """Questions whose answer depends on now: kept like others, never kept, or kept for a shorter time."""
+    personal: Literal["allow", "never"] | Required = "allow"
+    """Questions whose answer depends on who asks: kept like others, never, or where the request names the asker."""
     coalesce: bool = True
     slices: Annotated[int, Field(ge=1, le=1024)] = 1
     tool_calls: bool = False
@@ -190,6 +220,15 @@ class CategoryPolicy(Strict):
         if wrong:
             raise ValueError(f"{', '.join(wrong)} cannot be left out: other values are answered otherwise")
         return names
+
+    @field_validator("volatile", "personal", mode="wrap")
+    @classmethod
+    def _is_word_or_table(cls, value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        try:
+            return read(value)
+        except ValidationError as error:
+            # One mistake, told once: pydantic tells it for each form that the value might have had.
+            raise ValueError(f"must be allow, never or {_TABLES[info.field_name or '']}") from error
 
     @field_validator("mask")
     @classmethod

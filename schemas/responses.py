@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from refrain.schemas.base import Message, Micros, Part
+from refrain.schemas.base import Dependence, Message, Micros, Part
 
 
 class Outcome(StrEnum):
@@ -44,6 +44,8 @@ class DecisionSummary(Part):
     """Whether the answer is beyond its lifetime; a new one is on its way."""
     guards: tuple[dict[str, Any], ...] = ()
     """What the guards said, as in the decision."""
+    depends: Dependence | None = None
+    """By what words the answer depends on now or on who asks, as in the decision."""
     reason: str
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from refrain.schemas.base import Source
+from refrain.schemas.base import Dependence, Source
 from refrain.schemas.policy import CategoryPolicy
 from refrain.streams.classify.canonical_json import canonical
 from refrain.streams.classify.chat_form import chat_form, tools_form
@@ -84,11 +84,13 @@ def identify(
     chars_max: int,
     question: Question | None = None,
     framed: FramedQuestion | None = None,
+    depends: Dependence | None = None,
     not_context: frozenset[str] = NOT_CONTEXT,
 ) -> Identity:
     """Identify a request under its category's policy. `question` spares finding it again.
 
-    `framed` is the question's text as the embedder sees it, when that is not the whole. `not_context` names the fields
+    `framed` is the question's text as the embedder sees it, when that is not the whole. Questions that depend on now
+    by `depends` have contexts of their own where the policy treats them apart. `not_context` names the fields
     of a body that cannot change the answer.
 
     Raises Refusal: BAD_FIELD, EMPTY_QUESTION, QUESTION_TOO_LONG (more than `chars_max` characters), TOO_DEEP.
@@ -103,6 +105,9 @@ def identify(
         parts |= _unseen(framed)
     else:
         digest = _digest(b"message:" + canonical(last), 16)
+    if depends is not None and depends.volatile and policy.volatile != "allow":
+        # Else one whose wording hides it would get an answer that is kept for a short time, for a long one.
+        parts["volatile"] = b""
     return Identity(asked.text, asked.comparable, _digest_of_parts(parts), _field_digests(parts), digest)
 
 

@@ -17,6 +17,7 @@ from refrain.schemas.journal import Asked, Origin
 from refrain.schemas.policy import Limits
 from refrain.schemas.requests import CacheMode, Request
 from refrain.streams.classify.bypass import Bypass
+from refrain.streams.classify.dependence import dependence_of
 from refrain.streams.classify.framing import FramedQuestion, frame
 from refrain.streams.classify.identity import Question, check_length, identify, question_of
 from refrain.streams.classify.parsing import parse, request_of
@@ -207,6 +208,8 @@ class ClassifyStep(Step):
 
     def _asked(self, item: PendingRequest, match: CategoryMatch, terms: CategoryTerms, vector: Ints | None) -> Outgoing:
         request, policy = item.request, terms.policy
+        text = item.question.text if request.body["messages"][-1].get("role") == "user" else ""
+        depends = dependence_of(text, request.body, request.vary, policy.leave_out)
         identity = identify(
             request.body,
             request.vary,
@@ -215,8 +218,10 @@ class ClassifyStep(Step):
             chars_max=self._settings.question_chars_max,
             question=item.question,
             framed=item.framed,
+            depends=depends,
         )
-        space = request.tenant if policy.scope == "tenant" else "*"
+        apart = policy.scope == "tenant" or (depends.personal and policy.personal != "allow")
+        space = request.tenant if apart else "*"
         asked = Asked(
             id=self._id(item.record),
             origin=self._origin(item.record),
@@ -239,6 +244,7 @@ class ClassifyStep(Step):
             deadline_at_ms=request.deadline_at_ms,
             reply=item.reply,
             seen=terms.seen,
+            depends=depends,
         )
         shard = int(identity.context, 16) % policy.slices
         return Outgoing("journal", f"{space}/{match.category}/{shard}".encode(), asked.encode())

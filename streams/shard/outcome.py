@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from refrain.schemas.base import Dependence
 from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import Asked, Passed
 from refrain.schemas.responses import DecisionSummary
@@ -36,9 +37,21 @@ def decided(shard: Shard, record: Record, event: Asked | Passed, **said: Any) ->
         tenant=event.tenant,
         category=event.category,
         model=event.model,
-        behaviour=BEHAVIOUR,
+        behaviour=_behaviour(event),
+        depends=_depends(event),
         **said,
     )
+
+
+def _behaviour(event: Asked | Passed) -> str:
+    """What decided: fold and guards, and the rules of classify where they looked at the question."""
+    depends = event.depends if isinstance(event, Asked) else None
+    return BEHAVIOUR if depends is None else f"{BEHAVIOUR}/{depends.rules}"
+
+
+def _depends(event: Asked | Passed) -> Dependence | None:
+    depends = event.depends if isinstance(event, Asked) else None
+    return depends if depends is not None and (depends.volatile or depends.personal) else None
 
 
 def summary(decision: Decision) -> DecisionSummary:
@@ -55,5 +68,6 @@ def summary(decision: Decision) -> DecisionSummary:
         entry_age_ms=decision.entry_age_ms,
         stale=decision.stale,
         guards=tuple(each.model_dump(mode="json") for each in decision.guards),
+        depends=decision.depends,
         reason=decision.reason.value,
     )

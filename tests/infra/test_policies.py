@@ -58,6 +58,14 @@ def test_the_papers_seven_categories_are_there_and_what_is_regulated_is_not_kept
     assert sum(category.quota.guaranteed for category in policy.categories.values()) == 4_000
 
 
+def test_every_category_that_keeps_answers_says_what_it_keeps_of_what_depends_on_now_or_on_who_asks(
+    policy: Policy,
+) -> None:
+    for name, category in policy.categories.items():
+        if category.cache is not Cacheable.NEVER:
+            assert "allow" not in (category.volatile, category.personal), name
+
+
 def test_every_number_of_the_papers_policy_says_why() -> None:
     lines = (FOLDER / "paper.yaml").read_text(encoding="utf-8").splitlines()
     for name in ("threshold:", "ttl_ms:", "quota:", "entries_max:", "example_similarity:"):

@@ -21,6 +21,7 @@ from refrain.streams.messaging.responses import error_response, respond, served
 from refrain.streams.messaging.routes import DirectRoute, encode_route
 from refrain.streams.shard.adaptation import terms
 from refrain.streams.shard.columns import DOUBTS, FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
+from refrain.streams.shard.dependence import not_kept_reason, shortened
 from refrain.streams.shard.handlers.forwarding import flight_of, forward_by, forward_of
 from refrain.streams.shard.index.entries import IndexedEntry
 from refrain.streams.shard.outcome import FoldResult, decided, summary
@@ -59,10 +60,13 @@ def on_asked(
         return _pass_through(context, Reason.CATEGORY_NEVER)
     if shard.is_off(asked.category):
         return _pass_through(context, Reason.SWITCHED_OFF)
+    reason = not_kept_reason(category, asked.depends)
+    if reason is not None:
+        return _pass_through(context, reason)
     deadline_at_ms = _deadline(shard, asked, policy)
     seen = None if asked.seen.policy_version == shard.policy.version else asked.seen
     judged = shard.judged.get(asked.category, "")
-    in_force = terms(category, judged, shard.load_of(asked.model), seen)
+    in_force = shortened(terms(category, judged, shard.load_of(asked.model), seen), asked.depends)
     question = ShardQuestion.of(asked, in_force, policy.limits, verification)
     _check_dimensions(shard, question)
     if deadline_at_ms <= shard.time_ms:
@@ -252,7 +256,7 @@ def _pass_through(context: _Context, reason: Reason) -> None:
     )
     if asked.mode is CacheMode.ONLY:
         decision = decision.model_copy(update={"outcome": Outcome.ERROR, "forward_id": None})
-        message = "this category is not cached, and the request wants no model to be called"
+        message = "answers to this question are not kept, and the request wants no model to be called"
         response = error_response(
             RefusalCode.NOT_CACHED,
             message,

@@ -43,11 +43,12 @@ MESSAGES: tuple[type[BaseModel], ...] = (
     requests.Request, base.Source, responses.Response, responses.Problem, responses.DecisionSummary, forwards.Forward,
     forwards.Completion, load.LoadSample, control.SetPolicy, control.ReportLoad, control.Invalidate, base.Near,
     control.Judge, control.Switch, acknowledgements.Acknowledgement, decisions.Decision, decisions.Candidate,
-    decisions.Guarded, observations.Comparison, control.PolicyInForce, stats.ShardStats, stats.CategoryNow,
-    documents.Tally,
+    decisions.Guarded, base.Dependence, observations.Comparison, control.PolicyInForce, stats.ShardStats,
+    stats.CategoryNow, documents.Tally,
 )  # fmt: skip
 POLICY: tuple[type[BaseModel], ...] = (
-    policy.Policy, policy.CategoryPolicy, policy.Quota, policy.Rule, policy.Match, policy.ModelPolicy, policy.Limits,
+    policy.Policy, policy.CategoryPolicy, policy.ShortLived, policy.Required, policy.Quota,
+    policy.Rule, policy.Match, policy.ModelPolicy, policy.Limits,
 )  # fmt: skip
 LIMITS = ("maxLength", "maxItems", "maximum", "exclusiveMaximum")
 WORDS_MAX = 8

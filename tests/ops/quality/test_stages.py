@@ -11,7 +11,7 @@ import pytest
 from refrain.ops.data.lines import BadLine, Pair
 from refrain.ops.data.vectors import NEVER, Compared, compare, vectors_of
 from refrain.ops.quality.report import groups_by, wrongly_served
-from refrain.ops.quality.stages import COSINE, GUARDED, VERIFIED, ThresholdVerifier, guards_of, weigh, stages
+from refrain.ops.quality.stages import COSINE, GUARDED, VERIFIED, ThresholdVerifier, guards_of, stages, weigh
 from refrain.schemas.policy import Guard
 from refrain.streams.errors import BadInput
 from refrain.streams.guards import GuardTerms

@@ -1,0 +1,105 @@
+"""Wording: a text as the rules read it, in small letters, one blank behind each word and `.` or `?` behind a sentence.
+
+What is quoted, code, or spelt like code is not the asker's own wording, and becomes one mark that no rule names. So
+does a word of the rules that a capital letter makes part of a name, as in "the Today show".
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+CHARS_MAX = 2_000
+"""Characters that are read of the beginning and of the end of a text; a longer one is material between them."""
+MARK = "\u00b7"
+NAMED = frozenset("today tonight tomorrow yesterday now current latest next last this news my our me time".split())
+"""Words that are part of a name where a capital letter stands within a sentence."""
+TITLE_SHARE = 0.6
+"""From this share of capital letters on, a text is written like a title and they tell nothing."""
+
+_QUOTED = re.compile(
+    r"```.*?(?:```|$)|`[^`]*`|\"[^\"]*\"|\u201c[^\u201d]*\u201d|\u201e[^\u201c\u201d]*[\u201c\u201d]"
+    r"|\u00ab[^\u00bb]*\u00bb|(?<!\w)['\u2018](?=\w)[^'\u2019]*(?:['\u2019](?=\w)[^'\u2019]*)*['\u2019](?!\w)",
+    re.DOTALL,
+)
+_CHUNK = re.compile(r"\n\s*\n|\S+")
+_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f]+$|[;:]$")
+_EDGES = " \t\r\n,;:.!?\u2026()[]\"\u201c\u201d\u00bf\u00a1\u3002\uff0c\uff01\uff1f'\u2018\u2019*"
+_WORD = re.compile(
+    r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*['\u2019]?|[$\u20ac\u00a3\u00a5]?\d[\d.,]*[%$\u20ac\u00a3\u00a5]?"
+)
+_SUFFIXES = {"s": "'s", "re": "are", "m": "am", "ll": "will", "ve": "have", "d": "would"}
+_IS = frozenset("what who where when why how which it that there here he she everything".split())
+_UNMARKED = {
+    "whats": "what is", "wheres": "where is", "whos": "who is", "hows": "how is", "whens": "when is", "im": "i am",
+    "ive": "i have", "dont": "do not", "doesnt": "does not", "didnt": "did not", "havent": "have not",
+    "hasnt": "has not", "isnt": "is not", "todays": "today 's", "tomorrows": "tomorrow 's", "gimme": "give me",
+    "lemme": "let me", "cant": "can not", "wanna": "want to", "gonna": "going to", "u": "you",
+}  # fmt: skip
+
+
+def wording(text: str) -> str:
+    """The wording of a text, such as `what is my balance ? `."""
+    if len(text) > 2 * CHARS_MAX:
+        text = f"{text[:CHARS_MAX]}\n\n{text[-CHARS_MAX:]}"
+    text = _QUOTED.sub(f" {MARK} ", unicodedata.normalize("NFC", text))
+    chunks = _CHUNK.findall(text)
+    titled = _is_titled(chunks)
+    words: list[str] = []
+    begins = True
+    for chunk in chunks:
+        end = _end_of(chunk)
+        bare = chunk.strip(_EDGES)
+        if bare:
+            words += _words(bare, is_name=not begins and not titled and bare[:1].isupper())
+            begins = False
+        if end and words and words[-1] not in (".", "?", ":"):
+            words.append(end)
+            begins = True
+    if words and words[-1] not in (".", "?", ":"):
+        words.append(".")
+    return "".join(f"{word} " for word in words)
+
+
+def _end_of(chunk: str) -> str:
+    """The mark that ends a sentence behind this piece of it, "" when none does."""
+    if chunk.isspace():
+        return "."
+    found = _END.search(chunk.rstrip("\"'\u201d\u2019)*"))
+    if found is None:
+        return ""
+    mark = found.group()
+    return "?" if "?" in mark or "\uff1f" in mark else ":" if mark == ":" else "."
+
+
+def _is_titled(chunks: list[str]) -> bool:
+    letters = [bare for chunk in chunks[1:] if (bare := chunk.strip(_EDGES))[:1].isalpha()]
+    capital = sum(1 for bare in letters if bare[0].isupper())
+    return len(letters) > 1 and capital > TITLE_SHARE * len(letters)
+
+
+def _words(bare: str, *, is_name: bool) -> list[str]:
+    if "/" in bare or (bare.count("-") and not _WORD.fullmatch(bare)):
+        parts = [part for part in re.split(r"[/-]", bare) if part]
+        if all(_WORD.fullmatch(part) for part in parts):
+            return [word for part in parts for word in _words(part, is_name=is_name)]
+    if not _WORD.fullmatch(bare):
+        return [MARK]
+    low = bare.casefold().replace("\u2019", "'").replace("-", " ").replace(".", "").rstrip("'")
+    if is_name and low.partition("'")[0] in NAMED and not bare.isupper():
+        return [MARK]
+    return _undone(low).split()
+
+
+def _undone(low: str) -> str:
+    """A contraction in full."""
+    if low in _UNMARKED:
+        return _UNMARKED[low]
+    base, mark, rest = low.rpartition("'")
+    if not mark:
+        return low
+    if rest == "t" and base.endswith("n"):
+        return f"{ {'ca': 'can', 'wo': 'will', 'sha': 'shall'}.get(base[:-1], base[:-1]) } not".strip()
+    if rest == "s" and base in _IS:
+        return f"{base} is"
+    return f"{base} {_SUFFIXES[rest]}" if rest in _SUFFIXES else low.replace("'", "")
