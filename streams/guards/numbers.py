@@ -54,7 +54,7 @@ class Quantities(NamedTuple):
     units: frozenset[tuple[str, Fraction]]
     """Units that are named without a number."""
     unit_texts: dict[tuple[str, Fraction], str]
-    bounds: Counter[tuple[str, Fraction | str]]
+    bounds: tuple[tuple[str, Fraction | str], ...]
     """Numbers that are a bound (more than two, at least two), with its sign."""
     naming: frozenset[Fraction | str]
     """Numbers that name the noun before them ("step 2") instead of counting what follows."""
@@ -69,7 +69,7 @@ def read_quantities(items: Sequence[Item]) -> Quantities:
     alone: dict[tuple[str, Fraction], str] = {}
     used: set[int] = set()
     naming: set[Fraction | str] = set()
-    bounds: Counter[tuple[str, Fraction | str]] = Counter()
+    bounds: list[tuple[str, Fraction | str]] = []
     at = 0
     while at < len(items):
         quantities, end = _quantities(items, at)
@@ -79,14 +79,14 @@ def read_quantities(items: Sequence[Item]) -> Quantities:
         if quantities:
             used.update(range(at, end))
             if sign := _bound(items, at):
-                bounds[sign, quantities[0].value] += 1
+                bounds.append((sign, quantities[0].value))
             if _closes(items, at, end):
                 naming.add(quantities[0].value)
         elif items[at].kind in ("word", "operator") and items[at].low in _UNITS:
             unit = _UNITS[items[at].low]
             alone.setdefault((unit.dimension, unit.factor), items[at].text)
         at = end
-    return Quantities(counted, texts, frozenset(alone), alone, bounds, frozenset(naming), frozenset(used))
+    return Quantities(counted, texts, frozenset(alone), alone, tuple(bounds), frozenset(naming), frozenset(used))
 
 
 def on_both_sides(a: Quantities, b: Quantities) -> bool:
@@ -107,10 +107,8 @@ def differences(a: Quantities, b: Quantities) -> tuple[str, ...]:
 
 def _other_bounds(a: Quantities, b: Quantities) -> tuple[str, ...]:
     """Numbers that are a bound of another kind, or of none, in the other text."""
-    if a.bounds == b.bounds:
-        return ()
-    apart = {value for _, value in (a.bounds - b.bounds) + (b.bounds - a.bounds)}
-    return tuple(dict.fromkeys(q.texts[f] for q in (a, b) for f in q.texts if f.value in apart))
+    apart = {value for _, value in frozenset(a.bounds) ^ frozenset(b.bounds)}
+    return tuple(dict.fromkeys(q.texts[f] for q in (a, b) for f in q.texts if f.value in apart)) if apart else ()
 
 
 def _bound(items: Sequence[Item], at: int) -> str:

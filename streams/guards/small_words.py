@@ -42,8 +42,9 @@ class SmallWords(NamedTuple):
 
     words: tuple[Word, ...]
     counted: Counter[str]
-    content: Counter[str]
-    signs: Counter[str]
+    content: tuple[str, ...]
+    """Keys of the words that are no little words, in the order of the alphabet."""
+    signs: tuple[str, ...]
     cased: dict[str, tuple[str, ...]]
     """How words are written that mean something else with capitals; those that open a sentence left out."""
     lowered: bool
@@ -74,8 +75,8 @@ def read_small_words(items: Sequence[Item], used: frozenset[int], text: str) -> 
     return SmallWords(
         found,
         Counter(word.key for word in found),
-        Counter(word.key for word in found if word.content),
-        Counter(item.text for item in items if _is_sign(item)),
+        tuple(sorted(word.key for word in found if word.content)),
+        tuple(sorted(item.text for item in items if _is_sign(item))),
         cased,
         text == text.lower(),
         _anew(items),

@@ -43,15 +43,15 @@ def anew(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
 
 
 def signs(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
-    """Differences: symbols that one text has more often."""
-    return (*(a.signs - b.signs), *(b.signs - a.signs))
+    """Differences: the symbols of both texts, when they are not the same."""
+    return () if a.signs == b.signs else (*a.signs, *b.signs)
 
 
 def is_frame(a: SmallWords, b: SmallWords) -> bool:
     """Whether most words of the texts are the same, or all words of meaning are."""
     if max(len(a.words), len(b.words)) > WORDS_MAX:
         return False
-    both = sum((a.counted & b.counted).values())
+    both = sum(min(count, b.counted[key]) for key, count in a.counted.items() if key in b.counted)
     return a.content == b.content or 2_000 * both >= FRAME * (len(a.words) + len(b.words))
 
 
