@@ -101,6 +101,11 @@ def _names(a: Reading, b: Reading) -> Difference:
     return Difference(words, "named" if names.are_named(a.names, b.names, words) else "said")
 
 
+def _question(a: Reading, b: Reading) -> Difference:
+    measured = question.are_measured(a.kind, b.kind)
+    return Difference(question.differences(a.kind, b.kind), "measured" if measured else "")
+
+
 def _words(a: Reading, b: Reading) -> Difference:
     if again := word_edits.anew(a.words, b.words):
         return Difference(again, "anew")
@@ -118,7 +123,7 @@ _DIFFERENCES: dict[Guard, Callable[[Reading, Reading], Difference]] = {
     Guard.NAMES: _names,
     Guard.ORDER: lambda a, b: Difference(order.differences(a.roles, b.roles)),
     Guard.CODE: lambda a, b: Difference(code.differences(a.code, b.code)),
-    Guard.QUESTION: lambda a, b: Difference(question.differences(a.kind, b.kind)),
+    Guard.QUESTION: _question,
     Guard.WORDS: _words,
     Guard.PAYLOAD: lambda a, b: Difference(payload.differences(a.payload, b.payload)),
 }

@@ -123,7 +123,9 @@ def _joined(found: list[Token], text: str) -> list[Item]:
 
 
 def _counts(found: list[Token], at: int) -> bool:
-    """Whether a - stands beside a number; else it is a hyphen or a dash."""
+    """Whether a - stands beside a number; else it is a hyphen (3-day) or a dash."""
+    if 0 < at < len(found) - 1 and found[at - 1].kind == "number" and found[at + 1].kind == "word":
+        return found[at - 1].end < found[at].start or found[at].end < found[at + 1].start
     return any(0 <= beside < len(found) and found[beside].kind == "number" for beside in (at - 1, at + 1))
 
 

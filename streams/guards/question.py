@@ -24,6 +24,8 @@ _VAGUE = frozenset(("what", "which"))
 _BEING = frozenset(("is", "are"))
 _TIMED = frozenset("who when where count amount yesno".split())
 """Kinds whose answer depends on the time that is asked about."""
+_MEASURES = frozenset("count amount duration frequency distance age height size speed depth width".split())
+"""Kinds whose answer is a number."""
 _PRESENT, _PAST, _FUTURE = range(3)
 
 
@@ -97,6 +99,11 @@ def _is_relative(items: Sequence[Item], at: int, asked: bool) -> bool:
 def _with_mood(kind: Kind, items: Sequence[Item], at: int) -> Kind:
     found = next((item for item in items[at:] if item.low in _MOODS), None)
     return kind if found is None else kind._replace(mood=_MOODS[found.low], mood_text=found.text)
+
+
+def are_measured(a: Kind, b: Kind) -> bool:
+    """Whether one question asks for a number, and the other does not."""
+    return (a.kind in _MEASURES) != (b.kind in _MEASURES)
 
 
 def differences(a: Kind, b: Kind) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ _BY = _PREPOSITIONS["by"]
 _BE = frozenset("is are was were be been being get gets got".split())
 _RELATIVE = frozenset("which who that".split())
 _CONJUNCTIONS = frozenset(("and", "or", "vs", "versus", "&", "/"))
-_SYMMETRIC = frozenset("between vs versus compare comparing compared comparison differ difference differences".split())
+SYMMETRIC = frozenset("between vs versus compare comparing compared comparison differ difference differences".split())
 _ENDS = frozenset("?.!")
 _SUMS = frozenset(("number", "operator", "bracket"))
 _SAID = {"plus": "+", "minus": "-", "times": "*", "x": "*"}
@@ -64,7 +64,7 @@ def read_roles(items: Sequence[Item]) -> Roles:
         counts=reader.counts,
         beside=frozenset(reader.beside if reader.agent is None else ()),
         copula=reader.copula,
-        symmetric=any(item.low in _SYMMETRIC for item in items),
+        symmetric=any(item.low in SYMMETRIC for item in items),
         sentences=sum(item.low in _ENDS for item in items[:-1]),
         dangling=frozenset(reader.dangling),
         calculation=_calculation(items),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from refrain.streams.guards.content_words import FUNCTION
 from refrain.streams.guards.items import WORDLY, Item
 from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
+from refrain.streams.guards.roles import SYMMETRIC
 
 _HARMLESS = words("harmless")
 _SAME = {word: line[0] for line in groups("same_words") for word in line}
@@ -25,7 +26,7 @@ _BETWEEN = frozenset("me us some a few one two three the an many please".split()
 JOINING = frozenset(("and", "or", "vs", "versus", "/"))
 """Words that join two of which the order says nothing."""
 _CAN = "can could do would should might shall".split()
-_I = "i you we one someone somebody people".split()
+_I = "i you we one someone somebody".split()
 
 
 class Word(NamedTuple):
@@ -53,6 +54,8 @@ class SmallWords(NamedTuple):
     """The word by which the text asks for another answer than the one that was given."""
     request: bool
     """Whether a verb opens the text that asks for something to be done."""
+    symmetric: bool
+    """Whether it compares things, whose order says nothing."""
 
 
 def _openers() -> Iterator[tuple[list[str], tuple[str, ...]]]:
@@ -81,6 +84,7 @@ def read_small_words(items: Sequence[Item], used: frozenset[int], text: str) -> 
         text == text.lower(),
         _anew(items),
         bool(items) and items[0].low in _REQUESTS,
+        any(item.low in SYMMETRIC for item in items),
     )
 
 

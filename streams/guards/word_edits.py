@@ -60,7 +60,7 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
     mine, theirs = _left(a, b), _left(b, a)
     changed = list(_changes(a.words, b.words, mine, theirs))
     harmful = [word.text for m, t in changed for word in _harmful(m, t)]
-    harmful += _capitals(a, b) + _exchanged(a, b)
+    harmful += _capitals(a, b) + _exchanged(a, b) + _tenses(a, b)
     extra = [w.text for m, t in changed for w in (*m, *t) if w.content] if a.request or b.request else []
     return Edits(tuple(harmful), tuple(extra))
 
@@ -136,8 +136,11 @@ def _capitals(a: SmallWords, b: SmallWords) -> list[str]:
 
 def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
     """Two words that change places around the same words (brush then floss), and persons that do."""
-    # One of two that is passive turns its words round and says the same.
-    if a.content == b.content and (_BY in a.counted) == (_BY in b.counted):
+    if a.symmetric and b.symmetric:
+        return []
+    if (_BY in a.counted) != (_BY in b.counted):
+        return _agents(a, b) if _BY in a.counted else _agents(b, a)
+    if a.content == b.content:
         texts = {word.key: word.text for word in a.words}
         there, here = _neighbours(b), _neighbours(a)
         for (x, y), between in here.items():
@@ -145,6 +148,21 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
                 return [texts[x], texts[y]]
     mine, theirs = _persons(a), _persons(b)
     return [mine[0], theirs[0]] if mine != theirs and sorted(mine) == sorted(theirs) else []
+
+
+def _agents(passive: SmallWords, active: SmallWords) -> list[str]:
+    """Who does it in a passive text, and has it done to him in the active one: hired by Anna, hired Anna."""
+    there = _neighbours(active)
+    done = [y for (x, y), between in _neighbours(passive).items() if between == (_BY,) and there.get((x, y)) == ()]
+    return [word.text for word in passive.words if word.key in done]
+
+
+def _tenses(a: SmallWords, b: SmallWords) -> list[str]:
+    """Verbs that alone differ in their time: which laws apply, which laws applied."""
+    if a.counted != b.counted:
+        return []
+    mine, theirs = ({word.text.lower() for word in each.words if word.content} for each in (a, b))
+    return [word for word in sorted(mine ^ theirs) if word.endswith("ed")]
 
 
 def _neighbours(a: SmallWords) -> dict[tuple[str, str], tuple[str, ...]]:
