@@ -115,8 +115,12 @@ class Cluster:
                 f"{place} ended with {code}; see {self._logs}"
                 for place in self.places
                 for code in place.ends
-                if code not in ENDS_WELL
+                if code not in ENDS_WELL and not (code == -signal.SIGTERM and self._never_spoke(place))
             ]
+
+    def _never_spoke(self, place: Place) -> bool:
+        """Whether it wrote nothing: it was told to stop before it could listen for that."""
+        return place.stopping and self._log_of(place).stat().st_size == 0
 
     # -- faults ---------------------------------------------------------------------------------------
 
