@@ -32,12 +32,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fault-seed", type=int, help="Seed of the fault runs in place of their own (see tests/simulation)."
     )
+    parser.addoption(
+        "--fault-runs", choices=("with", "without", "alone"), default="with", help="Run them with all others or apart."
+    )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
+    wanted = config.getoption("--fault-runs")
+    if wanted != "with":
+        left = [item for item in items if (item.get_closest_marker("simulation") is None) == (wanted == "without")]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(left)])
+        items[:] = left
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,12 @@ def answered(report: Report, replies: Sequence[AskReply], recorded: Recorded) ->
     report.expect("every record of requests is answered", (a for a in recorded.requests if a not in recorded.responses))
     report.figures["responses_repeated"] = sum(len(found) - 1 for found in recorded.responses.values())
     report.expect(
-        "repeated responses are byte-identical", (a for a, found in recorded.responses.items() if len(set(found)) > 1)
+        "repeated responses are byte-identical",
+        (
+            f"{a!r}: {b' | '.join(sorted(set(found))).decode()}"
+            for a, found in recorded.responses.items()
+            if len(set(found)) > 1
+        ),
     )
     outcomes = Counter(reply.response.outcome.value for reply in replies if reply.response is not None)
     report.figures["outcomes"] = dict(sorted(outcomes.items()))
