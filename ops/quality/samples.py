@@ -45,12 +45,7 @@ class Judging(NamedTuple):
 def terms_of(policy: Policy | None, category: str, given: SampleTerms) -> SampleTerms:
     """A policy's terms of a category, else the given ones."""
     found = None if policy is None else policy.of(category)
-    return given if found is None else SampleTerms(guards_of(found), found.error_budget)
-
-
-def guards_of(policy: CategoryPolicy) -> GuardTerms:
-    """Terms of a category's guards."""
-    return GuardTerms(policy.guards, policy.strictness, policy.veto, policy.unverified)
+    return given if found is None else SampleTerms(GuardTerms.of(found), found.error_budget)
 
 
 def by_category(pairs: Sequence[Pair], only: str | None, bad: list[BadLine]) -> dict[str, list[Pair]]:

@@ -26,7 +26,6 @@ NAMES = {COSINE: "cosine alone", GUARDED: "with guards", VERIFIED: "with guards 
 Mask = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float64]
 Unverified = Literal["miss", "hit", "frame"]
-MICROS = 1_000_000
 
 
 class ThresholdVerifier(NamedTuple):
@@ -91,14 +90,14 @@ class Weighed(NamedTuple):
 
 def weigh(terms: GuardTerms, question: str, cached: str, similarity: float) -> Weighed:
     """Weigh the answer to `cached` for `question`, as a shard does; the score is NEVER under a veto."""
-    from refrain.streams.guards import read
+    from refrain.streams.guards import MICROS, read
     from refrain.streams.guards import weigh as evidence_of
 
     found = evidence_of(terms, read(question), read(cached))
     if found.refused is not None:
         silent = found.verdicts[-1].verdict == "not_applicable"
         return Weighed(NEVER, f"{found.refused} (not applicable)" if silent else str(found.refused))
-    heaviest = max(found.verdicts, key=lambda verdict: verdict.weight)
+    heaviest = found.heaviest
     return Weighed(found.score(similarity) / MICROS, str(heaviest.guard) if heaviest.weight else None)
 
 

@@ -13,8 +13,9 @@ from refrain.streams.guards.frame import Overlap
 from refrain.streams.guards.lexicon import digest
 from refrain.streams.guards.reading import Reading, read
 from refrain.streams.guards.verdict import Verdict
+from refrain.streams.guards.weights import MICROS
 
-__all__ = ["DIGEST", "Evidence", "GuardTerms", "Overlap", "Reading", "Verdict", "read", "weigh"]
+__all__ = ["DIGEST", "MICROS", "Evidence", "GuardTerms", "Overlap", "Reading", "Verdict", "read", "weigh"]
 
 DIGEST = digest(Path(__file__).parent)
 """8 hex digits over the code of the guards and their word lists: part of the behaviour that a decision names."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from refrain.schemas.policy import Guard, Strictness
+from refrain.schemas.policy import CategoryPolicy, Guard, Strictness
 from refrain.streams.guards import code, names, negation, numbers, order, payload, question, word_edits
 from refrain.streams.guards.frame import EQUAL, Overlap, overlap
 from refrain.streams.guards.language import are_apart
 from refrain.streams.guards.reading import Reading
 from refrain.streams.guards.verdict import Verdict, not_applicable, passed, refused, weighed
-from refrain.streams.guards.weights import VETO, weight_of
+from refrain.streams.guards.weights import MICROS, VETO, weight_of
 
 FOREIGN_FRAME = 500
 """Overlap (thousandths) from which texts of a language without word lists share a frame."""
@@ -26,6 +26,11 @@ class GuardTerms(NamedTuple):
     veto: tuple[Guard, ...] = ()
     unverified: Literal["miss", "hit", "frame"] = "miss"
 
+    @classmethod
+    def of(cls, policy: CategoryPolicy) -> GuardTerms:
+        """The terms of a category's policy."""
+        return cls(policy.guards, policy.strictness, policy.veto, policy.unverified)
+
 
 class Evidence(NamedTuple):
     """Evidence of two questions: their overlap, the guards' verdicts up to a veto, and what they take off together."""
@@ -39,7 +44,12 @@ class Evidence(NamedTuple):
 
     def score(self, similarity: float) -> int:
         """What is left of a similarity (cosine), in millionths; never more than the similarity."""
-        return round(similarity * 1_000_000) - self.penalty
+        return round(similarity * MICROS) - self.penalty
+
+    @property
+    def heaviest(self) -> Verdict:
+        """The verdict that takes off most, the first of equals. Raises ValueError where no guard was asked."""
+        return max(self.verdicts, key=lambda verdict: verdict.weight)
 
 
 class Difference(NamedTuple):

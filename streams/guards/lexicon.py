@@ -15,9 +15,9 @@ from typing import Generic, NamedTuple, TypeVar
 FOLDER = Path(__file__).parent / "words"
 
 
-def lines(name: str) -> list[str]:
-    """The lines of a list without comments and blanks."""
-    text = (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
+def lines(name: str, folder: Path = FOLDER) -> list[str]:
+    """The lines of a list in `folder` without comments and blanks."""
+    text = (folder / f"{name}.txt").read_text(encoding="utf-8")
     return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("# ")]
 
 
@@ -36,9 +36,9 @@ def groups(name: str) -> list[list[str]]:
     return [split_list(line) for line in lines(name)]
 
 
-def pairs(name: str) -> list[tuple[str, str]]:
-    """Key and value of each line `KEY = VALUE`."""
-    return [(left.strip(), right.strip()) for left, _, right in (line.partition("=") for line in lines(name))]
+def pairs(name: str, folder: Path = FOLDER) -> list[tuple[str, str]]:
+    """Key and value of each line `KEY = VALUE` of a list in `folder`."""
+    return [(left.strip(), right.strip()) for left, _, right in (line.partition("=") for line in lines(name, folder))]
 
 
 T = TypeVar("T")

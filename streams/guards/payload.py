@@ -10,13 +10,14 @@ import re
 from typing import NamedTuple
 
 from refrain.streams.guards.lexicon import words
-from refrain.streams.guards.tokens import CHARS_MAX, folded
+from refrain.streams.guards.tokens import folded
 
 _HANDLED = words("handled")
+_HANDLED_SIGNS = tuple(each for each in sorted(_HANDLED) if not each.isascii())
+"""Those of scripts that set no blanks between words."""
 _FENCE = re.compile(r"```[^\n`]*\n?(.*?)(?:```|$)", re.DOTALL)
 _QUOTED = re.compile(r"\"([^\"\n]{2,})\"|“([^”\n]{2,})”|«([^»\n]{2,})»|(?<!\w)'([^'\n]{2,})'(?!\w)")
 _COLON = re.compile("[:\uff1a](?=\\s|[\"'\u201c\u00ab]|[^\x00-\x7f])| [\u2013\u2014] ")
-_PARAGRAPHS = re.compile(r"\n\s*\n|\n")
 _OBJECTS = (
     re.compile(r"\btranslate (?P<payload>.+?)(?: from \w+)?(?: in| into| to) \w+\W*$", re.IGNORECASE),
     re.compile(r"\b(?:say|write|spell|pronounce) (?P<payload>.+?) in \w+\W*$", re.IGNORECASE),
@@ -39,9 +40,8 @@ class Payload(NamedTuple):
 
 def read_payload(text: str) -> Payload:
     """Extract the payload of a text."""
-    looked = text[:CHARS_MAX]
-    shown = _fenced(looked) or _after_colon(looked) or _paragraph(looked) or _quoted(looked) or _object(looked)
-    return Payload(_normal(shown), _BLANKS.sub(" ", shown).strip(), _normal(looked))
+    shown = _fenced(text) or _after_colon(text) or _paragraph(text) or _quoted(text) or _object(text)
+    return Payload(_normal(shown), _BLANKS.sub(" ", shown).strip(), _normal(text))
 
 
 def differences(a: Payload, b: Payload) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ def _normal(text: str) -> str:
 
 def _handles(text: str) -> bool:
     return not _HANDLED.isdisjoint(folded(word) for word in _WORDS.findall(text)) or any(
-        each in text for each in _HANDLED if not each.isascii()
+        each in text for each in _HANDLED_SIGNS
     )
 
 
@@ -78,7 +78,7 @@ def _after_colon(text: str) -> str:
 
 def _paragraph(text: str) -> str:
     """All paragraphs but the one that instructs: the first, or else the last, that handles a text or asks."""
-    pieces = [piece.strip() for piece in _PARAGRAPHS.split(text) if piece.strip()]
+    pieces = [piece.strip() for piece in text.split("\n") if piece.strip()]
     if len(pieces) < 2:
         return ""
     for at in (0, len(pieces) - 1):

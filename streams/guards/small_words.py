@@ -25,6 +25,7 @@ _BETWEEN = frozenset("me us some a few one two three the an many please".split()
 """Words that may stand between "give" and "more"."""
 JOINING = frozenset(("and", "or", "vs", "versus", "/"))
 """Words that join two of which the order says nothing."""
+_MARKS = frozenset(("stop", "quote", "bracket", "sign"))
 _CAN = "can could do would should might shall".split()
 _I = "i you we one someone somebody".split()
 
@@ -108,9 +109,7 @@ def _word(item: Item) -> Word:
 
 
 def _counts(item: Item) -> bool:
-    if item.kind in ("stop", "quote", "bracket"):
-        return False
-    return item.kind != "sign" and item.low not in _HARMLESS
+    return item.kind not in _MARKS and item.low not in _HARMLESS
 
 
 def _is_sign(item: Item) -> bool:

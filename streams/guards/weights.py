@@ -12,8 +12,10 @@ from refrain.schemas.policy import Guard, Strictness
 from refrain.streams.guards.frame import Overlap
 from refrain.streams.guards.lexicon import lines, split_list
 
-VETO = 1_000_000
-"""Weight that leaves nothing of any similarity, in millionths."""
+MICROS = 1_000_000
+"""A similarity of 1 in the unit of weights."""
+VETO = MICROS
+"""Weight that leaves nothing of any similarity."""
 _ANY = "any"
 
 

@@ -58,7 +58,7 @@ def is_frame(a: SmallWords, b: SmallWords) -> bool:
 def edits(a: SmallWords, b: SmallWords) -> Edits:
     """Compare the words of two texts that share a frame. Symmetric in effect."""
     mine, theirs = _left(a, b), _left(b, a)
-    changed = list(_changes(a.words, b.words, mine, theirs))
+    changed = _changes(a.words, b.words, mine, theirs)
     harmful = [word.text for m, t in changed for word in _harmful(m, t)]
     harmful += _capitals(a, b) + _exchanged(a, b) + _tenses(a, b)
     extra = [w.text for m, t in changed for w in (*m, *t) if w.content] if a.request or b.request else []
@@ -90,24 +90,28 @@ def _paired(m: Word, t: Word) -> bool:
 Change = tuple[list[Word], list[Word]]
 
 
-def _changes(a: Sequence[Word], b: Sequence[Word], mine: frozenset[str], theirs: frozenset[str]) -> Iterator[Change]:
+def _changes(a: Sequence[Word], b: Sequence[Word], mine: frozenset[str], theirs: frozenset[str]) -> list[Change]:
     """Places at which the texts differ, with the words of each that the other lacks; moved words are not told."""
     if not mine and not theirs:
-        return
+        return []
     # Of two alignments of the same length difflib takes one by the order of its arguments: they get one order.
-    swap = [word.key for word in a] > [word.key for word in b]
-    one, other = (b, a) if swap else (a, b)
-    matcher = SequenceMatcher(None, [word.key for word in one], [word.key for word in other], autojunk=False)
+    if [word.key for word in a] > [word.key for word in b]:
+        return [(m, t) for t, m in _places(b, a, theirs, mine)]
+    return list(_places(a, b, mine, theirs))
+
+
+def _places(a: Sequence[Word], b: Sequence[Word], mine: frozenset[str], theirs: frozenset[str]) -> Iterator[Change]:
+    matcher = SequenceMatcher(None, [word.key for word in a], [word.key for word in b], autojunk=False)
     for op, i, j, k, n in matcher.get_opcodes():
         if op == "equal":
             continue
-        x = [word for word in one[i:j] if word.key in (theirs if swap else mine)]
-        y = [word for word in other[k:n] if word.key in (mine if swap else theirs)]
-        if len(x) == len(y) == 1 and max(j - i, n - k) <= _EDIT_MAX:
-            yield (y, x) if swap else (x, y)
+        m = [word for word in a[i:j] if word.key in mine]
+        t = [word for word in b[k:n] if word.key in theirs]
+        if len(m) == len(t) == 1 and max(j - i, n - k) <= _EDIT_MAX:
+            yield m, t
         else:
-            yield from (([], [word]) if swap else ([word], []) for word in x)
-            yield from (([word], []) if swap else ([], [word]) for word in y)
+            yield from (([word], []) for word in m)
+            yield from (([], [word]) for word in t)
 
 
 def _harmful(m: list[Word], t: list[Word]) -> list[Word]:

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from refrain.schemas.base import AskerNames
-from refrain.streams.classify.dependence.patterns import lines
+from refrain.streams.classify.dependence.patterns import FOLDER
+from refrain.streams.guards.lexicon import lines
 
 _WORDS = re.compile(r"[^\W_]+")
-_GREETINGS = frozenset(lines("greetings"))
+_GREETINGS = frozenset(lines("greetings", FOLDER))
 
 
 def named(body: Mapping[str, Any], vary: Mapping[str, Any], leave_out: Sequence[str]) -> tuple[AskerNames, ...]:

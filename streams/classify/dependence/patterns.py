@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from refrain.streams.guards import lexicon
+
 FOLDER = Path(__file__).parent / "words"
 _WORD = r"[^ .?:]+ "
 _END = r"(?=[.?:] )"
@@ -49,7 +51,7 @@ class Patterns:
         """The list `words/NAME.txt`. Raises ValueError for a class of words that there is not."""
         anywhere: list[_Pattern] = []
         by_first: dict[str, list[_Pattern]] = {}
-        for number, line in enumerate(lines(name)):
+        for number, line in enumerate(lexicon.lines(name, FOLDER)):
             tokens = line.split()
             pattern = _Pattern(number, re.compile("".join(map(_regex, tokens))))
             firsts = _firsts(tokens)
@@ -80,19 +82,12 @@ class Patterns:
         return None
 
 
-def lines(name: str) -> list[str]:
-    """The lines of a list without comments and blanks."""
-    text = (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
-    return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-
-
 @cache
 def classes() -> dict[str, tuple[str, ...]]:
     """The classes of words by name, the longest first: "credit card" before "credit"."""
     found: dict[str, set[str]] = {}
-    for line in lines("classes"):
-        name, _, said = line.partition("=")
-        found.setdefault(name.strip(), set()).update(word.strip() for word in said.split(",") if word.strip())
+    for name, said in lexicon.pairs("classes", FOLDER):
+        found.setdefault(name, set()).update(lexicon.split_list(said))
     return {name: tuple(sorted(words, key=lambda word: (-len(word), word))) for name, words in found.items()}
 
 

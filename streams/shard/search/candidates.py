@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from refrain.schemas.decisions import Candidate, Guarded
+from refrain.streams.guards import MICROS, Overlap
 from refrain.streams.shard.index.entries import IndexedEntry
 from refrain.streams.shard.removal import is_withdrawn
 from refrain.streams.shard.search.question import ShardQuestion
-from refrain.streams.shard.search.scoring import MICROS, Scored, score
+from refrain.streams.shard.search.scoring import Scored, score
 from refrain.streams.shard.state import Shard
 
 FRESH, EXPIRED, WITHDRAWN, BELOW = "fresh", "expired", "withdrawn", "below_threshold"
@@ -40,6 +41,11 @@ class Assessed:
     def score(self) -> float:
         """What the evidence leaves of the similarity; the similarity itself while no guard is asked."""
         return self.similarity if self.scored is None else self.scored.score
+
+    @property
+    def overlap(self) -> Overlap | None:
+        """Overlap of the two texts, None while no guard is asked."""
+        return None if self.scored is None else self.scored.overlap
 
 
 class Candidates:
@@ -127,8 +133,8 @@ class Candidates:
                 entry_id=self._shard.wire_id(each.entry.id),
                 similarity=each.similarity,
                 score=None if each.scored is None else each.scored.score,
-                letters=None if each.scored is None or each.scored.overlap is None else each.scored.overlap.letters,
-                stems=None if each.scored is None or each.scored.overlap is None else each.scored.overlap.words,
+                letters=None if each.overlap is None else each.overlap.letters,
+                stems=None if each.overlap is None else each.overlap.words,
                 age_ms=each.age_ms,
                 verdict="served" if each is chosen else "not_needed" if each.verdict == FRESH else each.verdict,
             )

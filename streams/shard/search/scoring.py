@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 from refrain.schemas.decisions import Guarded
 from refrain.streams import guards
-from refrain.streams.guards import GuardTerms, Overlap
+from refrain.streams.guards import MICROS, GuardTerms, Overlap
 from refrain.streams.shard.search.question import ShardQuestion
 
 GUARD = "guard:"
-MICROS = 1_000_000
 
 
 class Scored(NamedTuple):
@@ -30,8 +29,7 @@ def score(question: ShardQuestion, cached: str, similarity: float, id_: str) -> 
     policy = question.policy
     if not policy.guards:
         return Scored(None, similarity)
-    terms = GuardTerms(policy.guards, policy.strictness, policy.veto, policy.unverified)
-    found = guards.weigh(terms, guards.read(question.asked.question.data), guards.read(cached))
+    found = guards.weigh(GuardTerms.of(policy), guards.read(question.asked.question.data), guards.read(cached))
     said = tuple(
         Guarded(
             entry_id=id_,
@@ -47,5 +45,4 @@ def score(question: ShardQuestion, cached: str, similarity: float, id_: str) -> 
     left = found.score(similarity)
     if left >= round(question.effective.threshold * MICROS):
         return Scored(None, left / MICROS, said, found.overlap)
-    heaviest = max(found.verdicts, key=lambda v: v.weight)
-    return Scored(GUARD + heaviest.guard.value, max(0, left) / MICROS, said, found.overlap)
+    return Scored(GUARD + found.heaviest.guard.value, max(0, left) / MICROS, said, found.overlap)

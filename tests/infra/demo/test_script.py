@@ -9,7 +9,6 @@ import pytest
 
 from infra.demo.script import POLICY, Demo, ScriptedQuestion, read_demo
 from refrain.ops.policies.file import read_policy
-from refrain.ops.quality.samples import guards_of
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import UNCATEGORISED, Cacheable, Policy
 from refrain.streams import guards
@@ -139,9 +138,9 @@ def _scores(
     vectors: dict[str, Ints],
 ) -> dict[str, float]:
     """What the guards of its category leave of each rival's similarity."""
-    terms = guards_of(policy.categories[places[asked]])
+    terms = guards.GuardTerms.of(policy.categories[places[asked]])
     return {
-        text: guards.weigh(terms, guards.read(asked.question), guards.read(text)).score(near) / 1_000_000
+        text: guards.weigh(terms, guards.read(asked.question), guards.read(text)).score(near) / guards.MICROS
         for text, near in _rivals(asked, demo, places, vectors).items()
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from refrain.schemas.policy import Guard
-from refrain.streams.guards import GuardTerms, Reading, Verdict, read, weigh
+from refrain.streams.guards import MICROS, GuardTerms, Reading, Verdict, read, weigh
 
 LEAST = 0.88
 """The lowest threshold of the default policy; a score below it serves nobody."""
@@ -32,4 +32,4 @@ def score(a: str, b: str, similarity: float) -> float:
     """What the evidence leaves of a similarity at normal strictness; both orders must agree."""
     there, back = weigh(GuardTerms(), read(a), read(b)), weigh(GuardTerms(), read(b), read(a))
     assert (there.penalty, there.refused is None) == (back.penalty, back.refused is None), (a, b, there, back)
-    return max(0, there.score(similarity)) / 1_000_000
+    return max(0, there.score(similarity)) / MICROS
