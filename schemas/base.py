@@ -68,6 +68,15 @@ class Source(Part):
     version: Annotated[str, Field(max_length=256)] = ""
 
 
+class TextSide(Part):
+    """A question's text as the trained head of the hit rule reads it, so that nothing but the record is needed."""
+
+    hit_head: str
+    """The version of the head that made it; it is compared with those of the same version."""
+    tokens: Annotated[str, Field(max_length=8_192, pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
+    """Projected token vectors (tokens, width of the head), base64 of int8."""
+
+
 class QuestionKey(Part):
     """What tells a question from others, and what its answer is kept under."""
 
@@ -86,6 +95,8 @@ class QuestionKey(Part):
     vector: str | None
     """The vector of record, base64 of little-endian int16; None: only an exact match may serve."""
     question: Sealed
+    text_side: TextSide | None = None
+    """None where the category has no trained head, or the text is too long for it."""
     tags: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
 

@@ -37,6 +37,8 @@ class Reason(StrEnum):
     GUARD_REFUSED = "guard_refused"
     """Guards saw differences that similarity cannot see, and a veto or what they weigh decided; or one does not apply
     to the language."""
+    HEAD_REFUSED = "head_refused"
+    """The category's trained head takes most off the similarity, and too little is left."""
     AMBIGUOUS = "ambiguous"
     """Two candidates with different answers are too close to each other to tell which is meant."""
     VERIFIER_REFUSED = "verifier_refused"
@@ -88,10 +90,12 @@ class Candidate(Part):
     """How much the texts overlap: letter trigrams that both have, in thousandths of those that any has."""
     stems: Annotated[int, Field(ge=0, le=1000)] | None = None
     """The same of the stems of their words, but for function words."""
+    head_weight: Micros | None = None
+    """What the category's trained head takes off the similarity; absent where none compared the texts."""
     age_ms: int
     verdict: str
     """`served`, `not_needed`, `below_threshold`, `expired`, `withdrawn`, `ambiguous`,
-    `verifier` or `guard:NAME`."""
+    `verifier`, `head` or `guard:NAME`."""
 
 
 class Guarded(Part):
@@ -151,6 +155,8 @@ class Decision(Message):
     candidates: tuple[Candidate, ...] = ()
     guards: tuple[Guarded, ...] = ()
     """Of each candidate that was guarded, the guards up to the first that refused it."""
+    hit_head: str | None = None
+    """The version of the trained head that the category has in force."""
     verifier: str | None = None
     """Identity of the model whose second opinion counted, with its `verifier_score`."""
     verifier_score: float | None = None

@@ -23,7 +23,10 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from refrain.schemas.base import AskerNames, Name, Part
+from refrain.schemas.hit_heads import HitHead
 
+HEADS_MAX = 4
+"""Trained heads of one policy: it has to fit into one record."""
 UNCATEGORISED = "uncategorised"
 """The category of questions that no rule and no example claims."""
 
@@ -190,6 +193,8 @@ class CategoryPolicy(Strict):
     unverified: Literal["miss", "hit", "frame"] = "miss"
     """What a match is when a guard does not apply to its language; `frame`: a miss where any word differs in texts that
     share a frame, or where the languages differ, else a hit."""
+    hit_head: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")] | None = None
+    """The version of the trained head, one of `hit_heads`, that takes its part off a similarity; absent: none does."""
     margin: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """How much more similar the best candidate must be than one with another answer; 0: by nothing."""
     verify: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -323,15 +328,21 @@ class Policy(Strict):
     """A question less similar than this to every example is uncategorised."""
     models: dict[str, ModelPolicy] = Field(default_factory=dict)
     limits: Limits = Limits()
+    hit_heads: Annotated[tuple[HitHead, ...], Field(max_length=HEADS_MAX)] = ()
+    """The trained heads that categories name: they travel with the policy, so that a replay needs nothing else."""
 
     @model_validator(mode="after")
     def _closed(self) -> Policy:
-        refuse("Policy", [*_strangers(self), *_over_the_total(self)])
+        refuse("Policy", [*_strangers(self), *_over_the_total(self), *_headless(self)])
         return self
 
     def of(self, category: str) -> CategoryPolicy | None:
         """The policy of a category, None when it has none."""
         return self.categories.get(category)
+
+    def head_of(self, category: CategoryPolicy) -> HitHead | None:
+        """The trained head of one of its categories, None where it has none."""
+        return next((head for head in self.hit_heads if head.version == category.hit_head), None)
 
 
 def _strangers(policy: Policy) -> list[Flaw]:
@@ -341,6 +352,19 @@ def _strangers(policy: Policy) -> list[Flaw]:
         for number, rule in enumerate(policy.rules)
         if rule.category not in policy.categories
     ]
+
+
+def _headless(policy: Policy) -> list[Flaw]:
+    """Categories whose trained head is not there, or has no evidence of guards to read."""
+    known = {head.version for head in policy.hit_heads}
+    flaws = []
+    for name, category in policy.categories.items():
+        place = ("categories", name, "hit_head")
+        if category.hit_head is not None and category.hit_head not in known:
+            flaws.append(Flaw(place, "names a head that `hit_heads` does not hold", category.hit_head))
+        elif category.hit_head is not None and not category.guards:
+            flaws.append(Flaw(place, "needs guards: the head reads what they weigh", category.hit_head))
+    return flaws
 
 
 def _over_the_total(policy: Policy) -> list[Flaw]:

@@ -58,9 +58,11 @@ def apply(
     from refrain.ops.control.client import ControlClient
     from refrain.ops.policies.file import read_policy
 
-    policy = read_policy(text_of(file), file)
+    text = text_of(file)
     client = ControlClient(settings_of(context))
-    _put(client, policy, client.in_force(), yes, name(who), why, None if no_wait else timeout)
+    before = client.in_force()
+    policy = read_policy(text, file, () if before is None else before.policy.hit_heads)
+    _put(client, policy, before, yes, name(who), why, None if no_wait else timeout)
 
 
 @policies.command()

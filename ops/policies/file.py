@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from refrain.ops.policies.heads import resolve_heads
+from refrain.schemas.hit_heads import HitHead
 from refrain.schemas.policy import CategoryPolicy, Limits, Match, ModelPolicy, Policy, Quota, Rule
 from refrain.streams.errors import BadInput
 
@@ -19,8 +22,11 @@ KEYS: dict[str, type[BaseModel]] = {
 """The model that a part of the file is read into, by the name of the part."""
 
 
-def read_policy(text: str, source: str) -> Policy:
-    """Read the policy of a YAML text. Raises BadInput with one line a mistake: source, line, key, what is expected."""
+def read_policy(text: str, source: str, known: Iterable[HitHead] = ()) -> Policy:
+    """Read the policy of a YAML text, with the trained heads that it names by file or, of the `known` ones, by version.
+
+    Files are sought beside `source`. Raises BadInput with one line a mistake: source, line, key, what is expected.
+    """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
@@ -32,9 +38,10 @@ def read_policy(text: str, source: str) -> Policy:
         raise BadInput(f"{source}: not YAML: {error}") from error
     if not isinstance(node, yaml.MappingNode):
         raise BadInput(f"{source}:1: expected a policy, that is a table with `categories`")
-    problems = list(_twice(node))
+    named = resolve_heads(data, Path(source).parent, known)
+    problems = [*_twice(node), *((line_of(node, place), f"{'.'.join(place)}: {why}") for place, why in named.problems)]
     try:
-        policy = Policy.model_validate(data)
+        policy = Policy.model_validate(named.data)
     except ValidationError as error:
         problems += [_problem_line(issue, node) for issue in error.errors(include_url=False)]
     if problems:
@@ -44,8 +51,8 @@ def read_policy(text: str, source: str) -> Policy:
 
 
 def write_policy(policy: Policy) -> str:
-    """Write the policy as YAML that `read_policy` reads; what is at its default stays out."""
-    plain = policy.model_dump(mode="json", exclude_defaults=True)
+    """Write the policy as YAML that `read_policy` reads; what is at its default stays out, and so do trained heads."""
+    plain = policy.model_dump(mode="json", exclude_defaults=True, exclude={"hit_heads"})
     text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
     return text
 

@@ -138,7 +138,8 @@ def _resolve(client: ControlClient, text: str) -> tuple[str, Policy]:
 
     if text.isdecimal():
         return f"version {int(text)}", read_history(client.cluster).version(int(text)).policy
-    return text, read_policy(text_of(text), text)
+    now = client.in_force()
+    return text, read_policy(text_of(text), text, () if now is None else now.policy.hit_heads)
 
 
 def _show(found: PolicyInForce) -> None:

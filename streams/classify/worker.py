@@ -23,7 +23,8 @@ from refrain.streams.classify.identity import Question, check_length, identify, 
 from refrain.streams.classify.parsing import parse, request_of
 from refrain.streams.classify.rejection import NAME, Rejections, check_carried
 from refrain.streams.classify.reply_topic import ReplyTopics, partitions_of
-from refrain.streams.classify.routing import CategoryMatch, CategoryTerms, Router, RoutingInput
+from refrain.streams.classify.routing import CategoryMatch, Router, RoutingInput
+from refrain.streams.classify.text_sides import Sides, TextSides, Wanted
 from refrain.streams.errors import RefrainError, Refusal, RefusalCode
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.messaging.forwards import unstreamed
@@ -73,6 +74,10 @@ class PendingRequest(NamedTuple):
     """None until the vector tells the category."""
     framed: FramedQuestion | None
     """What the embedder sees of the text, None when no vector is needed."""
+    vector: Ints | None = None
+    """Known with the category; None where only an exact match may serve."""
+    side: Wanted | None = None
+    """What the trained head of the category is to read."""
 
     @property
     def text(self) -> str | None:
@@ -104,6 +109,7 @@ class ClassifyStep(Step):
         self._rejections = Rejections(settings, reply_to, metrics)
         self._metrics = metrics
         self._trained = trained
+        self._text_sides = TextSides(self._embedder, embedding_cache.capacity)
         self._in_force: PolicyInForce | None = None
         self._router: Router | None = None
 
@@ -112,11 +118,14 @@ class ClassifyStep(Step):
         vectors = self._vectors(
             [item.text for item in taken if isinstance(item, PendingRequest) and item.text is not None]
         )
+        matched = [
+            self._or_reject(item.record, self._match, item, vectors) if isinstance(item, PendingRequest) else item
+            for item in taken
+        ]
+        sides = self._text_sides.make([item.side for item in matched if isinstance(item, PendingRequest) and item.side])
         out: list[Outgoing] = []
-        for item in taken:
-            out += (
-                self._or_reject(item.record, self._finish, item, vectors) if isinstance(item, PendingRequest) else item
-            )
+        for item in matched:
+            out += self._or_reject(item.record, self._ask, item, sides) if isinstance(item, PendingRequest) else item
         return out
 
     def follow(self, policy: PolicyInForce | None) -> None:
@@ -125,6 +134,8 @@ class ClassifyStep(Step):
         if has_uncacheable(None if policy is None else policy.policy):
             # What may be regulated from now on was perhaps not when it was remembered.
             self._embedding_cache.clear()
+            self._text_sides.clear()
+        self._text_sides.follow(None if policy is None else policy.policy)
         embed, identity = self._embedding_cache.vectors, self._embedder.identity
         self._router = None if policy is None else Router(policy, embed, identity, self._trained)
         self._in_force = policy
@@ -195,8 +206,8 @@ class ClassifyStep(Step):
         limits = Limits() if self._in_force is None else self._in_force.policy.limits
         return _bounded(bypass.forward(limits))
 
-    def _finish(self, item: PendingRequest, vectors: Vectors) -> list[Outgoing]:
-        """Match the category, then ask the shard or bypass the cache."""
+    def _match(self, item: PendingRequest, vectors: Vectors) -> PendingRequest | list[Outgoing]:
+        """Match the category by now at the latest; a question whose answer is not kept bypasses the cache."""
         assert self._router is not None, "without a policy nothing is left open"
         vector = None if item.text is None else vectors[item.text]
         match = item.match or self._router.match_by_meaning(vector)
@@ -204,10 +215,18 @@ class ClassifyStep(Step):
             if item.text is not None and match.never:
                 self._embedding_cache.forget([item.text])
             return self._bypass(item, match, Reason.CATEGORY_NEVER if match.never else Reason.CATEGORY_UNKNOWN)
-        return _bounded([self._asked(item, match, match.terms, vector if item.question.comparable else None)])
+        vector = vector if item.question.comparable else None
+        side = None if vector is None else self._text_sides.wanted(match.terms.policy, item.text)
+        return item._replace(match=match, vector=vector, side=side)
 
-    def _asked(self, item: PendingRequest, match: CategoryMatch, terms: CategoryTerms, vector: Ints | None) -> Outgoing:
-        request, policy = item.request, terms.policy
+    def _ask(self, item: PendingRequest, sides: Sides) -> list[Outgoing]:
+        """Ask the shard."""
+        return _bounded([self._asked(item, None if item.side is None else sides[item.side])])
+
+    def _asked(self, item: PendingRequest, side: TextSide | None) -> Outgoing:
+        match = item.match
+        assert match is not None and match.terms is not None, "what has no terms bypasses the cache"
+        request, policy, vector = item.request, match.terms.policy, item.vector
         text = item.question.text if request.body["messages"][-1].get("role") == "user" else ""
         depends = dependence_of(text, request.body, request.vary, policy.leave_out)
         identity = identify(
@@ -238,12 +257,13 @@ class ClassifyStep(Step):
             text_digest=identity.text_digest,
             vector=None if vector is None else encode(vector),
             question=Sealed(data=identity.question),
+            text_side=side,
             body=Sealed(data=_json(unstreamed(request.body))),
             tags=request.tags,
             sources=request.sources,
             deadline_at_ms=request.deadline_at_ms,
             reply=item.reply,
-            seen=terms.seen,
+            seen=match.terms.seen,
             depends=depends,
         )
         shard = int(identity.context, 16) % policy.slices

@@ -27,6 +27,7 @@ class EmbeddingCache:
 
     def __init__(self, embedder: Embedder, capacity: int, metrics: EmbeddingMetrics) -> None:
         self.embedder = embedder
+        self.capacity = capacity
         self._new = metrics.embedded.labels("embedded")
         self._known = metrics.embedded.labels("remembered")
         self._kept: LruCache[bytes, Ints | None] = LruCache(capacity)

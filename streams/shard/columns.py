@@ -152,6 +152,7 @@ def _set_mode(shard: Shard, id_: str, mode: TableMode) -> None:
 
 def _set_policy(shard: Shard, _: str, policy: ShardPolicy) -> None:
     shard.policy = policy
+    shard.heads = heads_of(policy.policy, shard.heads)
     shard.entries.follow(policy.policy)
     shard.lives = {name: lifetime_max(of) for name, of in policy.policy.categories.items()}
 

@@ -10,12 +10,14 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from refrain.schemas.base import Part, Sealed
+from refrain.schemas.base import Part, Sealed, TextSide
 from refrain.schemas.documents import Entry, Meta, Opinion, ShardLoad, ShardPolicy, Withdrawal
+from refrain.schemas.policy import CategoryPolicy
 from refrain.streams import guards
 from refrain.streams.errors import ShardBroken, StoreDamaged
 from refrain.streams.messaging import ids
 from refrain.streams.messaging.responses import digest_of_answer
+from refrain.streams.models.hit_head import PairHead
 from refrain.streams.shard import columns
 from refrain.streams.shard.columns import Change, Column
 from refrain.streams.shard.counters import Counters
@@ -32,6 +34,7 @@ class _Answer(Part):
     """The part of an entry that a hit needs: the rest is not worth building."""
 
     question: Sealed
+    text_side: TextSide | None = None
     answer: Sealed
     answer_digest: str = ""
     latency_ms: int = 0
@@ -42,6 +45,7 @@ class StoredAnswer(NamedTuple):
     """Stored answer: its question, its JSON, its digest, and what the model took for it."""
 
     question: str
+    text_side: TextSide | None
     text: str
     digest: str
     latency_ms: int
@@ -62,6 +66,8 @@ class Shard:
         self.entries = EntryIndex() if entries is None else entries
         self.flights = InFlight()
         self.policy: ShardPolicy | None = None
+        self.heads: dict[str, PairHead] = {}
+        """The trained heads of the policy, by version."""
         self.loads: dict[str, ShardLoad] = {}
         self.lives: dict[str, int] = {}
         """How long (ms) an entry of each category is kept at most."""
@@ -108,7 +114,9 @@ class Shard:
         if self._stored_answer is None or self._stored_answer[0] != indexed.id:
             part = _Answer.model_validate_json(self._entry_bytes(indexed))
             digest = part.answer_digest or _digest(part.answer)
-            kept = StoredAnswer(part.question.data, part.answer.data, digest, part.latency_ms, part.tokens)
+            kept = StoredAnswer(
+                part.question.data, part.text_side, part.answer.data, digest, part.latency_ms, part.tokens
+            )
             self._stored_answer = (indexed.id, kept)
         return self._stored_answer[1]
 
@@ -126,6 +134,10 @@ class Shard:
         """The load of a model at the shard's time; 0 when none was reported or the report ran out."""
         known = self.loads.get(model)
         return known.load if known is not None and known.valid_until_ms > self.time_ms else 0.0
+
+    def head_of(self, category: CategoryPolicy) -> PairHead | None:
+        """The trained head of a category of the policy, None where it has none."""
+        return None if category.hit_head is None else self.heads.get(category.hit_head)
 
     def is_off(self, category: str) -> bool:
         """Whether the cache is switched off for the category."""

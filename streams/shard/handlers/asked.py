@@ -67,7 +67,8 @@ def on_asked(
     seen = None if asked.seen.policy_version == shard.policy.version else asked.seen
     judged = shard.judged.get(asked.category, "")
     in_force = shortened(terms(category, judged, shard.load_of(asked.model), seen), asked.depends)
-    question = ShardQuestion.of(asked, in_force, policy.limits, verification)
+    head = shard.head_of(category)
+    question = ShardQuestion.of(asked, in_force, policy.limits, verification, head)
     _check_dimensions(shard, question)
     if deadline_at_ms <= shard.time_ms:
         return _refuse(
@@ -333,6 +334,7 @@ def _decision(
         forward_id=forward_id,
         candidates=verdict.candidates,
         guards=verdict.guards,
+        hit_head=None if question.head is None else question.head.version,
         verifier=None if opinion is None else opinion.verifier,
         verifier_score=None if opinion is None else opinion.score,
         differs=verdict.differs,

@@ -12,7 +12,7 @@ from refrain.streams.guards import MICROS, Overlap
 from refrain.streams.shard.index.entries import IndexedEntry
 from refrain.streams.shard.removal import is_withdrawn
 from refrain.streams.shard.search.question import ShardQuestion
-from refrain.streams.shard.search.scoring import Scored, score
+from refrain.streams.shard.search.scoring import CachedText, Scored, score
 from refrain.streams.shard.state import Shard
 
 FRESH, EXPIRED, WITHDRAWN, BELOW = "fresh", "expired", "withdrawn", "below_threshold"
@@ -135,6 +135,7 @@ class Candidates:
                 score=None if each.scored is None else each.scored.score,
                 letters=None if each.overlap is None else each.overlap.letters,
                 stems=None if each.overlap is None else each.overlap.words,
+                head_weight=None if each.scored is None else each.scored.head_weight,
                 age_ms=each.age_ms,
                 verdict="served" if each is chosen else "not_needed" if each.verdict == FRESH else each.verdict,
             )
@@ -144,8 +145,9 @@ class Candidates:
     def _guard(self, each: Assessed) -> str | None:
         if not self._question.policy.guards:
             return None
-        cached = self._shard.stored_answer(each.entry).question
-        each.scored = score(self._question, cached, each.similarity, self._shard.wire_id(each.entry.id))
+        kept = self._shard.stored_answer(each.entry)
+        cached = CachedText(self._shard.wire_id(each.entry.id), kept.question, kept.text_side)
+        each.scored = score(self._question, cached, each.similarity)
         self.guarded += each.scored.guards
         return each.scored.refusal
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from refrain.schemas.journal import Asked
 from refrain.schemas.policy import CategoryPolicy, Limits
+from refrain.streams.models.hit_head import PairHead
 from refrain.streams.shard.adaptation import Adapted, TermsInForce
 from refrain.streams.shard.index.entries import namespace_of, text_key
 from refrain.streams.shard.index.vector_tables import QueryVector
@@ -36,6 +37,8 @@ class ShardQuestion(NamedTuple):
     query: QueryVector | None
     space: str
     """Whose entries may serve."""
+    head: PairHead | None
+    """The trained head of the category."""
 
     @classmethod
     def of(
@@ -44,6 +47,7 @@ class ShardQuestion(NamedTuple):
         terms: TermsInForce,
         limits: Limits,
         verification: VerificationState = VerificationState(),  # noqa: B008 - frozen
+        head: PairHead | None = None,
     ) -> ShardQuestion:
         """Prepare a question for the search. Raises ValueError for a vector that is none."""
         space = "*" if terms.policy.scope == "shared" and asked.space == "*" else asked.tenant
@@ -58,6 +62,7 @@ class ShardQuestion(NamedTuple):
             text_key(space, asked.category, asked.text_digest),
             query_of(asked.vector),
             space,
+            head,
         )
 
 

@@ -12,7 +12,7 @@ from refrain.streams.shard.removal import is_invalidated
 from refrain.streams.shard.search import candidates
 from refrain.streams.shard.search.candidates import Assessed, Candidates
 from refrain.streams.shard.search.question import ShardQuestion
-from refrain.streams.shard.search.scoring import score
+from refrain.streams.shard.search.scoring import HEAD, CachedText, score
 from refrain.streams.shard.state import Shard
 
 DIFFERS_MAX = 8
@@ -24,6 +24,7 @@ _REASONS = {
     candidates.VERIFIER: Reason.VERIFIER_REFUSED,
     candidates.SILENT: Reason.VERIFIER_SILENT,
     candidates.AMBIGUOUS: Reason.AMBIGUOUS,
+    HEAD: Reason.HEAD_REFUSED,
 }
 
 
@@ -145,7 +146,8 @@ def coalesce_with(shard: Shard, question: ShardQuestion, deadline_at_ms: int) ->
         if question.policy.verify is not None:
             # Nobody gives a second opinion on an answer that is not there yet.
             continue
-        scored = score(question, open_flight.flight.question.data, similarity, open_flight.flight.forward_id)
+        flight = open_flight.flight
+        scored = score(question, CachedText(flight.forward_id, flight.question.data, flight.text_side), similarity)
         if scored.refusal is None:
             return Join(open_flight, similarity, scored.score, scored.guards)
     return None
