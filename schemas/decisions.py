@@ -157,6 +157,9 @@ class Decision(Message):
     """Of each candidate that was guarded, the guards up to the first that refused it."""
     hit_head: str | None = None
     """The version of the trained head that the category has in force."""
+    head_weight: Micros | None = None
+    """What it takes off the similarity of what is served or joined by meaning; of a miss, of the candidate that it
+    compared first."""
     verifier: str | None = None
     """Identity of the model whose second opinion counted, with its `verifier_score`."""
     verifier_score: float | None = None

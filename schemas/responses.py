@@ -42,6 +42,8 @@ class DecisionSummary(Part):
     entry_age_ms: int | None = None
     stale: bool = False
     """Whether the answer is beyond its lifetime; a new one is on its way."""
+    head_weight: Micros | None = None
+    """What the category's trained head takes off the similarity, as in the decision."""
     guards: tuple[dict[str, Any], ...] = ()
     """What the guards said, as in the decision."""
     depends: Dependence | None = None

@@ -184,7 +184,7 @@ def _show_one(reply: AskReply) -> None:
         output.say(answer_of(response.body))
     output.hint(summary(reply))
     if response is not None and response.decision is not None:
-        for sentence in sentences(response.decision.guards):
+        for sentence in sentences(response.decision.guards, response.decision.head_weight):
             output.hint(sentence)
 
 

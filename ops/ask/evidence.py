@@ -6,12 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
-def sentences(guards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """One sentence for each guard that found a difference or did not apply; one that passed has nothing to say."""
+def sentences(guards: Sequence[Mapping[str, Any]], head_weight: float | None = None) -> Iterator[str]:
+    """One sentence for each guard that found a difference or did not apply; one that passed has nothing to say.
+
+    And one for what the trained head takes off, where the category has one that compared the texts.
+    """
     for each in guards:
         said = _sentence(each)
         if said:
             yield f"{each['guard']}: {said}"
+    if head_weight is not None:
+        yield f"head: {_head_sentence(head_weight)}"
+
+
+def _head_sentence(weight: float) -> str:
+    return f"it reads the texts as different by {weight:.3f}" if weight else "it reads the texts as asking the same"
 
 
 def _sentence(guard: Mapping[str, Any]) -> str:

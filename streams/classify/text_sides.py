@@ -37,20 +37,18 @@ class TextSides:
 
     def follow(self, policy: Policy | None) -> None:
         """Take the heads of a policy. One for the vectors of another embedder is left out, and that is logged."""
-        identity = self._embedder.identity
-        before = self._heads
-        self._heads = heads_of(policy, before)
-        for version, head in list(self._heads.items()):
-            if head.embedder == identity:
-                continue
-            del self._heads[version]
-            logger.warning(
-                "the trained head %s reads vectors of %s and this worker embeds by %s: guards decide without it;"
-                " train one for this embedder with `refrain hits train`",
-                version,
-                head.embedder,
-                identity,
-            )
+        given = () if policy is None else policy.hit_heads
+        for head in given:
+            if head.embedder != self._embedder.identity:
+                logger.warning(
+                    "the trained head %s reads vectors of %s and this worker embeds by %s: guards decide without it;"
+                    " train one for this embedder with `refrain hits train`",
+                    head.version,
+                    head.embedder,
+                    self._embedder.identity,
+                )
+        own = [head for head in given if head.embedder == self._embedder.identity]
+        self._heads = heads_of(own, self._heads)
 
     def wanted(self, category: CategoryPolicy, text: str | None) -> Wanted | None:
         """What is to be made for a question of a category; None where no head reads it."""

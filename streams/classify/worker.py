@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, ParamSpec, TypeVar
 
-from refrain.schemas.base import Reply, Sealed
+from refrain.schemas.base import Reply, Sealed, TextSide
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.decisions import Reason
 from refrain.schemas.journal import Asked, Origin

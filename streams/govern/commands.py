@@ -20,6 +20,7 @@ from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import read
+from refrain.streams.models.hit_head_artifact import version_of
 from refrain.streams.vectors import decode, squared_norm
 
 NAME = "govern"
@@ -78,7 +79,8 @@ def _event(record: Record, command: Given, policy: PolicyInForce | None, judged:
 def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | None) -> PolicyInForce:
     """Put a policy in force, where `policy` was before.
 
-    Raises Refusal: STALE_COMMAND when it replaces another version, TOO_LARGE.
+    Raises Refusal: STALE_COMMAND when it replaces another version, BAD_FIELD for a trained head that is not the one of
+    its version, TOO_LARGE.
     """
     version = None if policy is None else policy.version
     if command.expected_version is not None and command.expected_version != version:
@@ -86,6 +88,9 @@ def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | Non
             RefusalCode.STALE_COMMAND,
             f"it replaces version {command.expected_version}, and {version} is in force: look again, and set anew",
         )
+    for head in command.policy.hit_heads:
+        if version_of(head) != head.version:
+            raise Refusal(RefusalCode.BAD_FIELD, f"hit_heads: the content of {head.version} is not of that version")
     after = PolicyInForce(
         version=record.offset,
         who=command.who,

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from refrain.schemas.policy import Policy
+from refrain.schemas.hit_heads import HitHead
 from refrain.streams.models.hit_head import PairHead
 
-Heads = Mapping[str, PairHead]
-"""By version."""
 
-
-def heads_of(policy: Policy | None, known: Heads) -> dict[str, PairHead]:
-    """The heads of a policy; those that are `known` are not made again."""
-    heads = () if policy is None else policy.hit_heads
+def heads_of(heads: Iterable[HitHead], known: Mapping[str, PairHead]) -> dict[str, PairHead]:
+    """The heads of a policy by version; those that are `known` are not made again."""
     return {head.version: known.get(head.version) or PairHead(head) for head in heads}

@@ -30,6 +30,7 @@ from refrain.schemas.documents import (
 )
 from refrain.streams.errors import StoreDamaged
 from refrain.streams.messaging.ids import column_id, parse_ban_id, parse_column_id
+from refrain.streams.models.heads_in_force import heads_of
 from refrain.streams.shard.adaptation import lifetime_max
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _set_mode(shard: Shard, id_: str, mode: TableMode) -> None:
 
 def _set_policy(shard: Shard, _: str, policy: ShardPolicy) -> None:
     shard.policy = policy
-    shard.heads = heads_of(policy.policy, shard.heads)
+    shard.heads = heads_of(policy.policy.hit_heads, shard.heads)
     shard.entries.follow(policy.policy)
     shard.lives = {name: lifetime_max(of) for name, of in policy.policy.categories.items()}
 

@@ -67,6 +67,7 @@ def summary(decision: Decision) -> DecisionSummary:
         entry_id=decision.entry_id,
         entry_age_ms=decision.entry_age_ms,
         stale=decision.stale,
+        head_weight=decision.head_weight,
         guards=tuple(each.model_dump(mode="json") for each in decision.guards),
         depends=decision.depends,
         reason=decision.reason.value,

@@ -104,7 +104,13 @@ def _decide(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> 
     join = None if observing or refreshing else coalesce_with(shard, question, deadline_at_ms)
     if join is not None:
         said = verdict.guards + join.guards
-        verdict = verdict._replace(reason=Reason.IN_FLIGHT, similarity=join.similarity, score=join.score, guards=said)
+        verdict = verdict._replace(
+            reason=Reason.IN_FLIGHT,
+            similarity=join.similarity,
+            score=join.score,
+            head_weight=join.head_weight,
+            guards=said,
+        )
         in_other_words = join.open_flight.text != question.text
         return _wait(
             context,
@@ -335,6 +341,7 @@ def _decision(
         candidates=verdict.candidates,
         guards=verdict.guards,
         hit_head=None if question.head is None else question.head.version,
+        head_weight=verdict.head_weight,
         verifier=None if opinion is None else opinion.verifier,
         verifier_score=None if opinion is None else opinion.score,
         differs=verdict.differs,

@@ -126,6 +126,11 @@ class Candidates:
         """Verdict against the best candidate above the threshold; None when there is none."""
         return next((each.verdict for each in self.assessed if each.verdict not in (FRESH, BELOW)), None)
 
+    def head_weight(self) -> float | None:
+        """What the trained head takes off the first candidate that it compared; None where it compared none."""
+        weights = (each.scored.head_weight for each in self.assessed if each.scored is not None)
+        return next((weight for weight in weights if weight is not None), None)
+
     def listed(self, chosen: Assessed | None = None) -> tuple[Candidate, ...]:
         """Candidates as decision records list them."""
         return tuple(

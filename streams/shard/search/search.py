@@ -37,6 +37,8 @@ class SearchResult(NamedTuple):
     similarity: float | None = None
     score: float | None = None
     """What the guards' evidence leaves of the similarity of what is served by meaning."""
+    head_weight: float | None = None
+    """What the trained head takes off it; of a miss, off the similarity of the first candidate that it compared."""
     candidates: tuple[Candidate, ...] = ()
     guards: tuple[Guarded, ...] = ()
     differs: tuple[str, ...] = ()
@@ -81,7 +83,9 @@ def _by_meaning(shard: Shard, question: ShardQuestion, query: QueryVector, same:
         return _served(all_, Reason.SIMILAR_TEXT, how, best)
     if all_.doubt is not None:
         doubt = all_.doubt
-        return SearchResult(Reason.VERIFIER_SILENT, how, None, doubt.similarity, None, all_.listed(), doubt=doubt.entry)
+        return SearchResult(
+            Reason.VERIFIER_SILENT, how, similarity=doubt.similarity, candidates=all_.listed(), doubt=doubt.entry
+        )
     stale = all_.stale()
     if stale is not None:
         return _served(all_, Reason.STALE, how, stale)
@@ -96,9 +100,10 @@ def _served(all_: Candidates, reason: Reason, search: str, chosen: Assessed) -> 
         search,
         chosen.entry,
         chosen.similarity,
-        None if chosen.same_text else chosen.score,
-        all_.listed(chosen),
-        tuple(all_.guarded),
+        score=None if chosen.same_text else chosen.score,
+        head_weight=None if chosen.scored is None else chosen.scored.head_weight,
+        candidates=all_.listed(chosen),
+        guards=tuple(all_.guarded),
         load_only=load_only,
         stale=stale,
         by_meaning=not chosen.same_text,
@@ -107,7 +112,14 @@ def _served(all_: Candidates, reason: Reason, search: str, chosen: Assessed) -> 
 
 def _missed(shard: Shard, question: ShardQuestion, all_: Candidates, search: str) -> SearchResult:
     best = all_.assessed[0].similarity if all_.assessed else None
-    result = SearchResult(Reason.BELOW_THRESHOLD, search, None, best, None, all_.listed(), tuple(all_.guarded))
+    result = SearchResult(
+        Reason.BELOW_THRESHOLD,
+        search,
+        similarity=best,
+        head_weight=all_.head_weight(),
+        candidates=all_.listed(),
+        guards=tuple(all_.guarded),
+    )
     refusal = all_.refusal()
     if refusal is not None:
         return result._replace(reason=_REASONS.get(refusal, Reason.GUARD_REFUSED))
@@ -126,6 +138,7 @@ class Join(NamedTuple):
     similarity: float
     score: float
     guards: tuple[Guarded, ...]
+    head_weight: float | None = None
 
 
 def coalesce_with(shard: Shard, question: ShardQuestion, deadline_at_ms: int) -> Join | None:
@@ -149,7 +162,7 @@ def coalesce_with(shard: Shard, question: ShardQuestion, deadline_at_ms: int) ->
         flight = open_flight.flight
         scored = score(question, CachedText(flight.forward_id, flight.question.data, flight.text_side), similarity)
         if scored.refusal is None:
-            return Join(open_flight, similarity, scored.score, scored.guards)
+            return Join(open_flight, similarity, scored.score, scored.guards, scored.head_weight)
     return None
 
 

@@ -18,6 +18,7 @@ from refrain.schemas.responses import Outcome
 from refrain.streams.govern.commands import decide, judged_by
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.vectors import encode, quantise
+from tests.streams.models.made_heads import strict_head
 
 NOW_MS = 1_000
 POLICY = PolicyInForce(version=2, who="w", at_ms=0, policy=Policy(categories={"chat": CategoryPolicy()}))
@@ -125,6 +126,17 @@ def test_a_category_that_the_policy_does_not_define_cannot_be_switched(policy: P
 def test_all_can_be_switched_off_without_a_policy() -> None:
     out, _ = decide(record(Switch(who="me", on=False)), None, 3)
     assert [one.topic for one in out] == ["journal"] * 3
+
+
+def test_a_policy_with_a_head_whose_content_is_another_is_refused() -> None:
+    head = strict_head(1_000)
+    for given, taken in ((head, True), (head.model_copy(update={"cap": 1}), False)):
+        wanted = Policy(categories={"chat": CategoryPolicy(hit_head=head.version)}, hit_heads=(given,))
+        command = SetPolicy(who="me", policy=wanted)
+        out, after = decide(record(command), POLICY, 3)
+        assert (after is not POLICY) == taken
+        if not taken:
+            assert reason_of(out) == f"bad_field: hit_heads: the content of {head.version} is not of that version"
 
 
 def test_a_policy_too_large_for_its_topic_is_refused() -> None:

@@ -1,0 +1,40 @@
+"""`refrain ask` says each piece of evidence in a sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from refrain.ops.ask.evidence import sentences
+
+PASSED = {"guard": "numbers", "verdict": "passed", "words": []}
+
+
+@pytest.mark.parametrize(
+    ("guard", "said"),
+    [
+        ({"guard": "names", "verdict": "refused", "words": ["Harris"]}, "names: the texts differ in Harris, which decides"),
+        (
+            {"guard": "names", "verdict": "weighed", "words": ["tea", "milk"], "weight": 0.05},
+            "names: the texts differ in tea, milk, which takes 0.050 off",
+        ),
+        (
+            {"guard": "names", "verdict": "weighed", "words": ["tea"], "weight": 0.0},
+            "names: the texts differ in tea; they are worded too differently for it to count",
+        ),
+        ({"guard": "order", "verdict": "not_applicable"}, "order: it does not read the language of one of the texts"),
+    ],
+)
+def test_a_guard_that_found_something_has_a_sentence(guard: dict[str, object], said: str) -> None:
+    assert list(sentences([PASSED, guard])) == [said]
+
+
+@pytest.mark.parametrize(
+    ("weight", "said"),
+    [
+        (None, []),
+        (0.0, ["head: it reads the texts as asking the same"]),
+        (0.0412, ["head: it reads the texts as different by 0.041"]),
+    ],
+)
+def test_the_head_has_one_where_it_compared_the_texts(weight: float | None, said: list[str]) -> None:
+    assert list(sentences([PASSED], weight)) == said
