@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from refrain.ops.control.client import ControlClient
     from refrain.ops.hits.labels import LabelledPair, Labels, Texts
     from refrain.ops.hits.near import Wanted
+    from refrain.ops.hits.observed import AnswerBounds
     from refrain.ops.hits.texts import HitPair
 
 app = typer.Typer(no_args_is_help=True, help="Learn from your own traffic which hits are right.")
@@ -37,6 +38,8 @@ Examples:
   refrain hits label --out - --limit 500
 
   refrain hits label hits.jsonl --from judged.jsonl
+
+  refrain hits label hits.jsonl --observed
 
   refrain calibrate --pairs hits.jsonl
 """
@@ -73,6 +76,18 @@ def label(
             show_default=False,
         ),
     ] = None,
+    observed: Annotated[
+        bool,
+        typer.Option(
+            "--observed", help="Ask nothing; label what was only observed, by how near the two answers are to each other."
+        ),
+    ] = False,
+    same_from: Annotated[
+        float, typer.Option(min=0, max=1, help="With --observed: answers this similar say the same.")
+    ] = 0.95,
+    other_to: Annotated[
+        float, typer.Option(min=-1, max=1, help="With --observed: answers no more similar than this say other things.")
+    ] = 0.7,
     send: Annotated[
         bool, typer.Option("--send", help="Send the labels of served hits as judgements: wrong ones are withdrawn.")
     ] = False,
@@ -88,10 +103,15 @@ def label(
     from refrain.ops.control.client import ControlClient
     from refrain.ops.hits import labels
     from refrain.ops.hits.near import Wanted
+    from refrain.ops.hits.observed import AnswerBounds
 
     if out is not None and (from_ is not None or send):
         raise typer.BadParameter("it asks and labels nothing: leave --from and --send out", param_hint="--out")
-    if out is None and from_ is None and not sys.stdin.isatty():
+    if observed and (out is not None or from_ is not None or send):
+        raise typer.BadParameter("it takes its labels from answers: leave --out, --from and --send out")
+    if other_to >= same_from:
+        raise typer.BadParameter(f"must be below --same-from, which is {same_from:g}", param_hint="--other-to")
+    if out is None and from_ is None and not observed and not sys.stdin.isatty():
         raise typer.BadParameter("no terminal is here to ask in: take --out and --from", param_hint="--out")
     if out is not None and out != STDOUT and out.exists():
         raise typer.BadParameter(f"{out} exists, and may hold labels: name another file", param_hint="--out")
@@ -101,6 +121,9 @@ def label(
     client = None if from_ is not None and not send else ControlClient(settings_of(context))
     if from_ is not None:
         _add(file, from_, known)
+    elif observed:
+        assert client is not None, "observations come from the cluster"
+        _add_observed(client, file, AnswerBounds(same_from, other_to), category, known)
     else:
         assert client is not None, "pairs come from the cluster"
         found = _pairs(client, wanted, {pair.texts for pair in known.pairs}, limit)
@@ -170,6 +193,26 @@ def _add(file: Path, source: Path, known: Labels) -> None:
     added = labels.add(file, (pair.row for pair in new))
     before = len(given.pairs) - added
     output.hint(f"{output.counted(added, 'label')} added; {before} were there before, {given.open} are not labelled")
+
+
+def _add_observed(
+    client: ControlClient, file: Path, bounds: AnswerBounds, category: str | None, known: Labels
+) -> None:
+    """Add the pairs whose answers tell; exit code 1 where there are none."""
+    from refrain.ops.hits import labels
+    from refrain.ops.hits.observed import observed_pairs
+
+    in_force = client.in_force()
+    policy = None if in_force is None else in_force.policy
+    found = observed_pairs(client.cluster, bounds, category, policy, {pair.texts for pair in known.pairs})
+    if found.undecided:
+        output.hint(f"{output.counted(found.undecided, 'comparison')} left out: the answers are neither near nor far")
+    if found.gone:
+        output.hint(f"{output.counted(found.gone, 'decision')} left out: a text is not kept any more")
+    if not found.pairs:
+        output.hint("no observed pair is left to label: put a category on `cache: observe`, and ask")
+        raise typer.Exit(exit_codes.FAILED)
+    labels.add(file, (labels.line_of(pair, same) for pair, same in found.pairs))
 
 
 def _send(client: ControlClient, pairs: list[LabelledPair], author: str, timeout: float) -> None:

@@ -58,6 +58,8 @@ def test_a_file_without_a_label_adds_nothing_and_ends_with_1(capsys: pytest.Capt
         ([], "no terminal is here to ask in: take --out and --from"),
         (["--out", "x.jsonl", "--send"], "leave --from and --send out"),
         (["--out", "judged.jsonl"], "judged.jsonl exists, and may hold labels"),
+        (["--observed", "--send"], "leave --out, --from and --send out"),
+        (["--observed", "--other-to", "0.96"], "must be below --same-from, which is 0.95"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_a_broker_is_asked(

@@ -8,6 +8,7 @@ from refrain.schemas.base import Reply, Sealed
 from refrain.schemas.decisions import Candidate, Decision, Reason
 from refrain.schemas.documents import Entry
 from refrain.schemas.journal import Asked, Origin, Seen, Tick
+from refrain.schemas.observations import Comparison
 from refrain.schemas.policy import Cacheable
 from refrain.schemas.responses import Outcome
 from refrain.streams.kafka.interface import Outgoing
@@ -77,6 +78,11 @@ class Traffic:
     def met(self, id_: str, question: str, entry: str, similarity: float, **fields: Any) -> None:
         """A question that was asked and met an entry."""
         self.decided(id_, self.asked(id_, question, fields.get("category", "code")), entry, similarity, **fields)
+
+    def compared(self, id_: str, **said: Any) -> None:
+        """How the answers to an observed question compare."""
+        about = {"tenant": "acme", "category": "code", "model": "m", "entry_id": "e", "time_ms": 1, "equal": False}
+        self._send("comparisons", id_.encode(), Comparison(decision_id=id_, **{**about, **said}).encode())
 
     def _send(self, topic: str, key: bytes | None, value: bytes | None, partition: int | None = None) -> None:
         self.cluster.producer().send([Outgoing(topic, key, value, (), partition)])
