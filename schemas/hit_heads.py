@@ -17,7 +17,7 @@ HIDDEN_MAX = 64
 DIM_MAX = 4_096
 BIAS_MAX = 2**30
 OUTPUT_MAX = 2**24
-"""With these bounds every sum of a layer is below 2^53, so that float64 holds it exactly, and the last one below 2^63."""
+"""With these bounds every sum of a layer is below 2^53, so that float64 holds it exactly, and the last below 2^63."""
 CAP_MAX = 500_000
 """Millionths of similarity that a head may take off."""
 

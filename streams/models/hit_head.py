@@ -79,7 +79,9 @@ class PairHead:
         sums = unit_tokens(tokens) @ self._projection
         return encode_bytes(_clipped(np.rint(sums * self._projection_scales)))
 
-    def weight(self, asked: str | None, kept: str | None, similarity: int, letters: int, stems: int, penalty: int) -> int:
+    def weight(
+        self, asked: str | None, kept: str | None, similarity: int, letters: int, stems: int, penalty: int
+    ) -> int:
         """Weigh a pair: what to take off its similarity, in millionths, from 0 to the head's cap.
 
         `asked` and `kept` are text sides: without one of them it is 0. Similarity and penalty are in millionths,
