@@ -79,7 +79,8 @@ def label(
     observed: Annotated[
         bool,
         typer.Option(
-            "--observed", help="Ask nothing; label what was only observed, by how near the two answers are to each other."
+            "--observed",
+            help="Ask nothing; label what was only observed, by how near the two answers are to each other.",
         ),
     ] = False,
     same_from: Annotated[
@@ -195,9 +196,7 @@ def _add(file: Path, source: Path, known: Labels) -> None:
     output.hint(f"{output.counted(added, 'label')} added; {before} were there before, {given.open} are not labelled")
 
 
-def _add_observed(
-    client: ControlClient, file: Path, bounds: AnswerBounds, category: str | None, known: Labels
-) -> None:
+def _add_observed(client: ControlClient, file: Path, bounds: AnswerBounds, category: str | None, known: Labels) -> None:
     """Add the pairs whose answers tell; exit code 1 where there are none."""
     from refrain.ops.hits import labels
     from refrain.ops.hits.observed import observed_pairs

@@ -57,7 +57,5 @@ def _head(named: str, folder: Path, known: dict[str, HitHead]) -> HitHead:
     if not _VERSION.fullmatch(named):
         return read_head(folder / named)
     if named not in known:
-        raise WrongSetup(
-            f"{named} is no version of a head in force: name the file that `refrain hits train` wrote"
-        )
+        raise WrongSetup(f"{named} is no version of a head in force: name the file that `refrain hits train` wrote")
     return known[named]

@@ -225,7 +225,8 @@ class ClassifyStep(Step):
 
     def _asked(self, item: PendingRequest, side: TextSide | None) -> Outgoing:
         match = item.match
-        assert match is not None and match.terms is not None, "what has no terms bypasses the cache"
+        assert match is not None, "a question is asked once its category is known"
+        assert match.terms is not None, "what has no terms bypasses the cache"
         request, policy, vector = item.request, match.terms.policy, item.vector
         text = item.question.text if request.body["messages"][-1].get("role") == "user" else ""
         depends = dependence_of(text, request.body, request.vary, policy.leave_out)

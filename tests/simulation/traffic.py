@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Match, ModelPolicy, Policy, Quota, Rule
 from refrain.schemas.requests import CacheMode, Request
+from refrain.streams.models.hashing_embedder import HashingEmbedder
+from tests.streams.models.made_heads import strict_head
 
 TENANTS = ("acme", "globex", "initech")
 CATEGORIES = ("code", "chat", "finance", "legal")
@@ -23,6 +25,7 @@ KINDS = {
 }  # fmt: skip
 """Shares of the kinds of requests; each `at_once` is a burst of several."""
 BURST = (2, 5)
+HEAD = strict_head(2_000, embedder=HashingEmbedder.identity, dim=HashingEmbedder.dim)
 _SYLLABLES = tuple(c + v for c in "bdfgklmnprstvz" for v in "aeiou")
 _OPENINGS = ("", "please ", "can you please ", "so ", "would you please ", "may i ask: ")
 _CLOSINGS = ("", "?", " please?", "!")
@@ -66,6 +69,8 @@ def policy(*, hnsw_from: int = 4_096, cap: int = 100_000) -> Policy:
             ttl_ms=86_400_000,
             ttl_cap_ms=172_800_000,
             quota=Quota(cap=cap),
+            # In one of them a head takes its little part, so that what it reads travels and is folded again.
+            hit_head=HEAD.version if name == CATEGORIES[0] else None,
         )
         for name in CATEGORIES
     }
@@ -74,6 +79,7 @@ def policy(*, hnsw_from: int = 4_096, cap: int = 100_000) -> Policy:
         rules=(Rule(when=Match(tag="patient"), category=NEVER),),
         models={name: ModelPolicy(latency_target_ms=20.0, queue_target=16.0) for name in MODELS},
         limits=Limits(hnsw_from=hnsw_from),
+        hit_heads=(HEAD,),
     )
 
 

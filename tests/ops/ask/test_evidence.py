@@ -12,7 +12,10 @@ PASSED = {"guard": "numbers", "verdict": "passed", "words": []}
 @pytest.mark.parametrize(
     ("guard", "said"),
     [
-        ({"guard": "names", "verdict": "refused", "words": ["Harris"]}, "names: the texts differ in Harris, which decides"),
+        (
+            {"guard": "names", "verdict": "refused", "words": ["Harris"]},
+            "names: the texts differ in Harris, which decides",
+        ),
         (
             {"guard": "names", "verdict": "weighed", "words": ["tea", "milk"], "weight": 0.05},
             "names: the texts differ in tea, milk, which takes 0.050 off",

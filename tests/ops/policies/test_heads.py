@@ -82,7 +82,9 @@ def test_a_head_without_guards_is_refused(folder: Path) -> None:
     assert "needs guards" in mistakes(text("heads/code.json", guards="[]"), folder)
 
 
-@pytest.mark.parametrize("given", ["categories: {code: {hit_head: 7}}", "categories: {code: 3}", "categories: [a]", "7"])
+@pytest.mark.parametrize(
+    "given", ["categories: {code: {hit_head: 7}}", "categories: {code: 3}", "categories: [a]", "7"]
+)
 def test_what_is_no_policy_is_told_as_without_heads(given: str, folder: Path) -> None:
     assert "p.yaml:1: " in mistakes(given, folder)
 

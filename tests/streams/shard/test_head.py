@@ -105,7 +105,7 @@ def test_joining_a_question_in_flight_is_weighed_by_the_head_as_a_hit_is(journal
 def test_a_shard_that_is_loaded_again_decides_alike(journal: Journal) -> None:
     shard = ready(journal, LITTLE, side(LITTLE, 1, 2))
     shard.begin_commit()
-    shard.finish_commit(Checkpoint(shard.incarnation, 1))
+    shard.finish_commit(Checkpoint(1, 1))
     again = load_shard(shard.partition, shard.shards, shard.incarnation, shard.store)
     record = journal.ask(ON_AGAIN, near(0.97), text_side=side(LITTLE, 3))
     there, here = fold(shard, record), fold(again, record)
