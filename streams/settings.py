@@ -56,7 +56,10 @@ class Lookup(SettingsGroup):
     """Batches and commits of a lookup worker."""
 
     batch_max: Annotated[int, Field(ge=1, le=10_000)] = 500
-    commit_interval_ms: Annotated[int, Field(ge=1)] = 100
+    commit_interval_ms: Annotated[int, Field(ge=1)] = 500
+    """A commit costs the broker a marker a partition, however little is in it; nobody's answer waits for it."""
+    commit_records: Annotated[int, Field(ge=1)] = 2_000
+    """Records folded since a commit began; more commit sooner, so that little is folded again after a crash."""
     overlay_bytes_max: Annotated[int, Field(ge=1_000_000)] = 32_000_000
     """Changes waiting for a commit; more commit sooner."""
 

@@ -19,6 +19,8 @@ from infra.local.processes import child, run
 from refrain.ops.run.processors import NAMES
 
 REFRAIN = str(ROOT / ".venv/bin/refrain")
+SHARDS = 8
+"""More than one machine has use for; each commit writes a marker into every partition that it touches."""
 READY_S = 120.0
 POLL_S = 0.2
 PROBE_S = 2.0
@@ -60,7 +62,8 @@ def service(environment: Mapping[str, str], state: Path, log: Path, progress: Pr
     state.mkdir(parents=True, exist_ok=True)
     (state / "run.json").unlink(missing_ok=True)
     with log.open("wb") as output:
-        _step("topics create", run([REFRAIN, "topics", "create"], environment, output), log)
+        create = [REFRAIN, "topics", "create", "--partitions-journal", str(SHARDS)]
+        _step("topics create", run(create, environment, output), log)
         with child([REFRAIN, "run", "all", "--supervised"], environment, output) as process:
             running = Service(process, log)
             _wait_until_ready(running, state, progress)

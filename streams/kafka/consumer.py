@@ -44,7 +44,8 @@ class KafkaConsumer:
                 "session.timeout.ms": settings.session_timeout_ms,
                 "heartbeat.interval.ms": max(100, settings.session_timeout_ms // 6),
                 "max.poll.interval.ms": max(60_000, settings.session_timeout_ms),
-                "fetch.wait.max.ms": 50,
+                # The broker answers as soon as there is anything: what is idle asks it twice a second.
+                "fetch.wait.max.ms": 500,
                 "fetch.error.backoff.ms": 20,
                 "fetch.queue.backoff.ms": 5,
                 "queued.min.messages": 10_000,

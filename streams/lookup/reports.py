@@ -54,11 +54,15 @@ class CommitReports:
         offset, at_s = self._reported.get(shard.partition, (-1, float("-inf")))
         return shard.next_offset != offset and self._elapsed_s() - at_s >= STATS_INTERVAL_S
 
+    def is_awaited(self, shard: Shard) -> bool:
+        """Whether a command was folded that is not acknowledged yet: whoever gave it waits."""
+        return shard.highwater.get(CONTROL, -1) != self._acknowledged.get(shard.partition, -1)
+
     def report(self, shard: Shard) -> ShardReport:
         """The report of the shard for the next commit."""
         control = shard.highwater.get(CONTROL, -1)
         records = []
-        if control != self._acknowledged.get(shard.partition, -1):
+        if self.is_awaited(shard):
             worker = str(shard.partition)
             done = Acknowledgement(processor=PROCESSOR, worker=worker, version=control, at_ms=self._now_ms())
             records.append(Outgoing("acknowledgements", f"{PROCESSOR}/{worker}".encode(), done.encode(), (), 0))

@@ -1,4 +1,4 @@
-"""The lookup worker: folds journal partitions, answers at once, commits every 100 ms.
+"""The lookup worker: folds journal partitions, answers at once, commits twice a second or when much was folded.
 
 The commit, for all partitions of the worker together:
 
@@ -19,7 +19,7 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -79,6 +79,8 @@ class LookupWorker:
         self._timers_due_ms = 0
         self._joined = False
         self._commit_due = elapsed_s()
+        self._since_commit = 0
+        """Records folded since the last commit began."""
         self._producer = cluster.producer()
         self._transactions = cluster.transactional(f"{NAME}-{name}")
         self._consumer = cluster.consumer("journal", NAME, self, from_start=False)
@@ -107,8 +109,10 @@ class LookupWorker:
             self._measure(records, folded, effects, time.perf_counter() - started)
         self._tick()
         self._commits.settle(wait=False)  # step 4 of what was begun
-        if self._elapsed_s() >= self._commit_due or self._uncommitted_bytes() > self._settings.overlay_bytes_max:
+        self._since_commit += len(folded)
+        if self._is_commit_due({record.partition for record in records}):
             self._commit_due = self._elapsed_s() + self._settings.commit_interval_ms / 1_000
+            self._since_commit = 0
             self._commits.begin(self.shards)  # step 3
         if self._uncommitted_bytes() > 2 * self._settings.overlay_bytes_max:
             self._commits.settle(wait=True)
@@ -210,6 +214,16 @@ class LookupWorker:
                 due.append(Outgoing("journal", None, Tick().encode(), (), partition))
                 self._ticked[partition] = now_ms
         self._send(due)
+
+    def _is_commit_due(self, folded: Collection[int]) -> bool:
+        """Whether to commit: by time, by what was folded since, or because somebody waits for an acknowledgement."""
+        settings = self._settings
+        return (
+            self._elapsed_s() >= self._commit_due
+            or self._since_commit >= settings.commit_records
+            or self._uncommitted_bytes() > settings.overlay_bytes_max
+            or any(self._reports.is_awaited(self.shards[p]) for p in folded if p in self.shards)
+        )
 
     def _uncommitted_bytes(self) -> int:
         return sum(shard.uncommitted_bytes for shard in self.shards.values())

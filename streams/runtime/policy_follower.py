@@ -18,7 +18,7 @@ from refrain.streams.settings import Settings
 logger = logging.getLogger(__name__)
 
 TOPIC = "policies"
-INTERVAL_S = 0.1
+INTERVAL_S = 0.25
 """How often a follower looks for a newer policy."""
 LEASE_S = 2.0
 """The lease: how long a policy may be acted by after it was last seen in force. Less than the session of a consumer

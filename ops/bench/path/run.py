@@ -176,7 +176,7 @@ def _running(settings: Settings, prefix: str, names: Sequence[str], variables: d
     mine = settings.model_copy(update={"prefix": prefix, "state_dir": settings.state_dir / prefix.strip(".")})
     models = str((settings.state_dir / "models").absolute())
     admin = AdminClient(connection(mine))
-    create_missing(admin, mine)
+    create_missing(admin, mine, PARTITIONS)
     try:
         mine.state_dir.mkdir(parents=True, exist_ok=True)
         link = mine.state_dir / "models"

@@ -13,6 +13,7 @@ import pytest
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.base import Message
 from refrain.schemas.decisions import Decision
+from refrain.schemas.documents import Meta
 from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
 from refrain.schemas.policy import Cacheable
 from refrain.schemas.responses import Outcome, Response
@@ -31,7 +32,8 @@ from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.lookup.restore import OpenStore, PendingRestore, restore
 from refrain.streams.lookup.worker import LookupWorker
 from refrain.streams.metrics import Metrics
-from refrain.streams.settings import Settings
+from refrain.streams.settings import Lookup, Settings
+from refrain.streams.shard.columns import META_KEY
 from refrain.streams.shard.fold import TIMERS_MAX, fold
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint, Store, digest
@@ -43,6 +45,10 @@ PARTITIONS = {
     "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "decisions": 1, "acknowledgements": 1, "stats": 1,
     "doubts": 1, "observations": 1, "dead-letters": 1,
 }  # fmt: skip
+
+TURNS_MAX = 100
+NEVER_MS = 10**15
+"""An interval after which no test commits."""
 
 
 class Clock:
@@ -138,11 +144,12 @@ class Stage:
     def journal(self, journal: Journal) -> None:
         self.cluster.append([Outgoing("journal", None, r.value, (), journal.partition) for r in journal.records])
 
-    def worker(self, commit_ms: int = 1, cluster: Cluster | None = None) -> LookupWorker:
+    def worker(
+        self, commit_ms: int = 1, cluster: Cluster | None = None, *, commit_records: int = 2_000
+    ) -> LookupWorker:
         """The next worker, on the stage's log or on another view of it."""
-        settings = Settings().model_copy(
-            update={"lookup": Settings().lookup.model_copy(update={"commit_interval_ms": commit_ms, "batch_max": 3})}
-        )
+        lookup = Lookup(commit_interval_ms=commit_ms, commit_records=commit_records, batch_max=3)
+        settings = Settings().model_copy(update={"lookup": lookup})
         seconds = itertools.count()
         return LookupWorker(
             settings,
@@ -154,6 +161,15 @@ class Stage:
             lambda: next(seconds),
             AtOnce(),
         )
+
+    def fold_some(self, worker: LookupWorker) -> int:
+        """One batch, as soon as the worker has its shards; the number of its records, 0 when there are no more."""
+        for _ in range(TURNS_MAX):
+            if folded := worker.turn(0):
+                return folded
+            if worker.ready:
+                return 0
+        raise AssertionError("the worker does not get its shards")
 
     def run(self, worker: LookupWorker) -> None:
         idle = 0
@@ -296,11 +312,36 @@ def test_the_next_worker_answers_like_the_one_that_died(lost: bool) -> None:
 def test_a_commit_that_meets_a_rebalance_is_made_after_it() -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
-    worker = stage.worker(10**15, WrappedCluster(stage.cluster, transactional=RebalancedOnce))
-    stage.run(worker)
+    worker = stage.worker(NEVER_MS, WrappedCluster(stage.cluster, transactional=RebalancedOnce))
+    stage.fold_some(worker)
     assert stage.decisions() == []
+    stage.run(worker)
+    assert stage.decisions() == expected(stage_records(stage, 0))[1]
+
+
+def test_a_command_is_acknowledged_at_once_and_decisions_wait_for_their_time() -> None:
+    stage, journal = Stage(), traffic()
+    stage.journal(journal)
+    worker = stage.worker(NEVER_MS)
+    stage.fold_some(worker)
+    assert len(stage.cluster.records("acknowledgements")) == 1
+    known = stage.decisions()
+    while stage.fold_some(worker):
+        assert stage.decisions() == known
     worker.commit()
     assert stage.decisions() == expected(stage_records(stage, 0))[1]
+
+
+def test_what_was_folded_since_a_commit_is_bounded() -> None:
+    stage, journal = Stage(), traffic()
+    stage.journal(journal)
+    worker = stage.worker(NEVER_MS, commit_records=6)
+    stage.fold_some(worker)
+    folded = 3
+    while more := stage.fold_some(worker):
+        folded += more
+        assert folded - Meta.decode(stage.documents(0)[META_KEY]).next_offset < 6
+    assert folded == len(journal.records)
 
 
 def test_a_shard_acknowledges_the_commands_that_it_has_folded_and_tells_its_stats() -> None:
@@ -331,7 +372,7 @@ def test_what_is_withdrawn_leaves_the_store_without_traffic() -> None:
 def test_a_worker_that_lost_its_partitions_cannot_commit() -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
-    first = stage.worker(commit_ms=10**15)
+    first = stage.worker(commit_ms=NEVER_MS)
     folded = 0
     while folded < len(journal.records):
         folded += first.turn(0)
@@ -350,7 +391,7 @@ def test_what_comes_and_goes_between_two_commits_leaves_no_trace_in_documents() 
     journal.answer(_id(journal.ask("how?", vector(1)).value))
     journal.ask("how?", vector(1))
     stage.journal(journal)
-    stage.run(stage.worker(commit_ms=10**15))
+    stage.run(stage.worker(commit_ms=NEVER_MS))
     columns = {(record.key or b"").split(b"/")[0] for record in stage.cluster.records("documents")}
     assert columns == {b"entries", b"stats", b"policies", b"tallies", b"meta"}
 
