@@ -30,7 +30,7 @@ Examples:
 
   refrain bench path --json
 
-  refrain bench path --seconds 60 --requests 50000 --no-real-embedder
+  refrain bench path --seconds 60 --requests 50000 --no-real-embedder --plot path.png
 
   refrain bench path --seconds 2 --warm-up 1 --requests 500 --lookups 1 --no-real-embedder
 """
@@ -46,13 +46,26 @@ def path(
     lookups: Annotated[int, typer.Option(min=1, help="Highest rates with one lookup worker, up to so many.")] = 3,
     seed: Annotated[int, typer.Option(help="Of the questions asked.")] = 1,
     real_embedder: Annotated[bool, typer.Option(help="Measure with the real embedder too.")] = True,
+    rest: Annotated[
+        float, typer.Option(min=0.1, help="Seconds in which nobody asks, for what is used at rest.")
+    ] = 10.0,
+    plot: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, metavar="FILE", help="Draw CPU time and latencies as a PNG.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
 ) -> None:
     """The path beside an empty echo and beside the model itself: latency at one rate, and the highest rates."""
+    from refrain.ops.bench.path.plot import draw
     from refrain.ops.bench.path.run import PathPlan, run
+    from refrain.ops.terminal.figures import check_plot
 
-    plan = PathPlan(rate, seconds, warm_up, requests, lookups, seed, real_embedder)
+    if plot is not None:
+        check_plot()
+    plan = PathPlan(rate, seconds, warm_up, requests, lookups, seed, real_embedder, rest)
     figures = run(options.settings_of(context), plan, hint)
+    if plot is not None:
+        draw(figures, plot)
     say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
 
 

@@ -73,7 +73,8 @@ def pairs(
     which stand for those of the command.
     """
     from refrain.ops.quality import evaluated, pair_files, report, stages
-    from refrain.ops.quality.plot import check_plot, draw
+    from refrain.ops.quality.plot import draw
+    from refrain.ops.terminal.figures import check_plot
 
     chosen = stages.terms_of(guards, strictness, veto, unverified)
     if plot is not None:

@@ -24,7 +24,10 @@ LOAD = [
     "--lookups",
     "1",
     "--no-real-embedder",
+    "--rest",
+    "0.5",
 ]
+STAGES = {"classify", "lookup", "populate", "upstream", "govern", "adapt"}
 
 
 BROKERS_OWN = {"__consumer_offsets", "__transaction_state"}
@@ -41,7 +44,8 @@ def _environment(kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_path_is_told_beside_an_echo_and_the_model(capfd: pytest.CaptureFixture[str], admin: AdminClient) -> None:
     before = set(admin.list_topics(timeout=ADMIN_S).topics)
-    assert main(["path", *LOAD, "--json"]) == 0, capfd.readouterr().err
+    assert main(["path", *LOAD, "--json", "--plot", "path.png"]) == 0, capfd.readouterr().err
+    assert Path("path.png").read_bytes().startswith(b"\x89PNG")
     (line,) = capfd.readouterr().out.splitlines()
     told = json.loads(line)
 
@@ -59,4 +63,10 @@ def test_the_path_is_told_beside_an_echo_and_the_model(capfd: pytest.CaptureFixt
     assert sum(told["shares"].values()) == 200
     assert min(told["shares"]["hit"], told["shares"]["miss"]) > 0
     assert "hit_real_embedder_p50_ms" not in told
+    # The broker of the tests may be anywhere; the workers are here.
+    for used in ("cpu_ms_a_request", "cpu_ms_a_request_fastest", "cpu_at_rest", "resident_mb"):
+        assert told[used].keys() - {"broker"} == STAGES
+    assert all(told["resident_mb"][stage] > 1 for stage in STAGES)
+    assert told["cpu_ms_a_request"]["lookup"] > 0
+    assert told["cpu_ms_a_request_echo"]["hops"] > 0
     assert set(admin.list_topics(timeout=ADMIN_S).topics) <= before | BROKERS_OWN

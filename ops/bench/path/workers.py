@@ -46,8 +46,8 @@ def refrain(settings: Settings, names: Sequence[str], variables: Mapping[str, st
 
 
 @contextmanager
-def echo(settings: Settings) -> Iterator[None]:
-    """Run the two echo hops, a process each."""
+def echo(settings: Settings) -> Iterator[tuple[int, int]]:
+    """Run the two echo hops, a process each; gives their process ids."""
     environment = {**os.environ, "REFRAIN_KAFKA": settings.kafka, "REFRAIN_PREFIX": settings.prefix}
     module = [sys.executable, "-m", "refrain.ops.bench.path.echo"]
     with (
@@ -57,7 +57,7 @@ def echo(settings: Settings) -> Iterator[None]:
         for process in (first, second):
             if process.stdout is None or process.stdout.readline() != b"ready\n":
                 raise WrongSetup("the echo did not start: look at its error above")
-        yield
+        yield first.pid, second.pid
 
 
 @contextmanager
