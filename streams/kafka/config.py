@@ -9,6 +9,8 @@ from refrain.streams.settings import Settings
 
 ADMIN_TIMEOUT_S = 15.0
 """How long one call that administers or describes may take."""
+LINGER_MS = 50
+"""Longer than it takes to hand over the records of a batch."""
 PRODUCE_BYTES_MAX = 2_200_000
 """The largest message of any topic, with its headers and the overhead of its batch."""
 
@@ -24,6 +26,14 @@ def connection(settings: Settings) -> dict[str, Any]:
         "log_level": 3,
         **{key: value.get_secret_value() for key, value in settings.connection.items()},
     }
+
+
+def flushed_producer_config(base: Mapping[str, Any]) -> dict[str, Any]:
+    """Properties of a producer whose user flushes after what belongs together: a batch a partition, not many.
+
+    A flush ends the linger at once, so it delays nothing.
+    """
+    return {**producer_config(base), "linger.ms": LINGER_MS}
 
 
 def producer_config(base: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from confluent_kafka import Producer as ConfluentProducer
 
 from refrain.streams.errors import DeliveryExpired, SendFailed
 from refrain.streams.kafka.closing import ClosesProducer
-from refrain.streams.kafka.config import producer_config
+from refrain.streams.kafka.config import flushed_producer_config
 from refrain.streams.kafka.faults import flush, forbidden
 from refrain.streams.kafka.interface import Outgoing, cluster_name
 
@@ -36,7 +36,7 @@ class ExpiringProducer(ClosesProducer):
         self._wait_s = wait_s
         self._producer = ConfluentProducer(
             {
-                **producer_config(base),
+                **flushed_producer_config(base),
                 "enable.idempotence": True,
                 "message.timeout.ms": delivery_timeout_ms,
                 # A missing topic is said to be missing, before its records expire.

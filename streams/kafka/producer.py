@@ -11,7 +11,7 @@ from confluent_kafka import Producer as ConfluentProducer
 
 from refrain.streams.errors import Fenced, Forbidden, SendFailed
 from refrain.streams.kafka.closing import ClosesProducer
-from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, producer_config
+from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, flushed_producer_config
 from refrain.streams.kafka.convert import KafkaGroupMetadata, int_of, topic_partitions
 from refrain.streams.kafka.faults import FENCED_CODES, failure_of, flush, forbidden
 from refrain.streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing, cluster_name
@@ -31,7 +31,7 @@ class KafkaProducer(ClosesProducer):
         self._wait_s = settings.send_timeout_ms / 1_000
         self._producer = ConfluentProducer(
             {
-                **producer_config(base),
+                **flushed_producer_config(base),
                 "enable.idempotence": True,
                 "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
                 # Never give up on one record while later ones of its partition succeed: that would be a gap.
@@ -52,7 +52,7 @@ class KafkaTransactionalProducer(ClosesProducer):
         self._ready = False
         self._producer = ConfluentProducer(
             {
-                **producer_config(base),
+                **flushed_producer_config(base),
                 "transactional.id": name,
                 "transaction.timeout.ms": settings.transaction_timeout_ms,
                 "message.timeout.ms": settings.transaction_timeout_ms,
