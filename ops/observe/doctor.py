@@ -23,7 +23,11 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding.")] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Measure what the workers of this machine use, and name the bottleneck.")
+    ] = False,
+    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="With --cost: how long.")] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding, or a stage.")] = False,
 ) -> None:
     """Look at broker, topics, models, disk, lag, policy and workers; say what to do. Exit code 1 when one fails.
 
@@ -32,7 +36,11 @@ def doctor(
     refrain doctor
 
     refrain doctor --json | jq 'select(.state != "ok")'
+
+    refrain doctor --cost --seconds 30
     """
+    if cost:
+        return _cost(settings_of(context), seconds, as_json)
     findings = examine(settings_of(context))
     if as_json:
         for finding in findings:
@@ -43,6 +51,20 @@ def doctor(
     if failed:
         output.hint(f"{failed} of {len(findings)} checks failed")
         raise typer.Exit(exit_codes.FAILED)
+    return None
+
+
+def _cost(settings: Settings, seconds: float, as_json: bool) -> None:
+    from refrain.ops.observe.cost import bottleneck
+    from refrain.ops.observe.cost_view import measure, show
+
+    found = measure(settings, seconds)
+    if not as_json:
+        return show(found)
+    narrow = bottleneck(found)
+    for each in found:
+        output.emit({**each.to_json(), "bottleneck": narrow is not None and each.stage == narrow.stage})
+    return None
 
 
 def examine(settings: Settings) -> list[Finding]:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import psutil
 
+from refrain.ops.cluster.broker_process import broker_process, cpu_s
 from refrain.ops.run.supervisor import read_run
 from refrain.streams.settings import Settings
 
 BROKER = "broker"
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 MEGABYTE = 1_000_000
 
 
@@ -56,7 +56,7 @@ class CpuMeter:
         }
 
     def _cpu_s(self) -> dict[str, float]:
-        return {stage: sum(map(_spent_s, _alive(processes))) for stage, processes in self._stages.items()}
+        return {stage: sum(map(cpu_s, _alive(processes))) for stage, processes in self._stages.items()}
 
 
 def meter_of(settings: Settings, pids: Sequence[int] | None = None) -> CpuMeter:
@@ -70,28 +70,9 @@ def meter_of(settings: Settings, pids: Sequence[int] | None = None) -> CpuMeter:
             stages.setdefault(worker["name"], []).append(psutil.Process(worker["pid"]))
     else:
         stages["hops"] = [psutil.Process(pid) for pid in pids]
-    broker = _broker(settings.kafka)
+    broker = broker_process(settings.kafka)
     return CpuMeter({**stages, **({} if broker is None else {BROKER: [broker]})})
-
-
-def _broker(bootstrap: str) -> psutil.Process | None:
-    """The process that listens at the address, where that is one of this machine and may be seen."""
-    host, _, port = bootstrap.split(",")[0].rpartition(":")
-    if host not in LOOPBACK or not port.isdecimal():
-        return None
-    try:
-        listening = psutil.net_connections("tcp")
-    except psutil.AccessDenied:
-        return None
-    pids = (each.pid for each in listening if each.status == psutil.CONN_LISTEN and each.laddr[1:] == (int(port),))
-    pid = next(pids, None)
-    return None if pid is None else psutil.Process(pid)
 
 
 def _alive(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
     return [child for each in processes if each.is_running() for child in (each, *each.children(recursive=True))]
-
-
-def _spent_s(process: psutil.Process) -> float:
-    spent = process.cpu_times()
-    return float(spent.user + spent.system)
