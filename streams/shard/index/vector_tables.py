@@ -160,12 +160,14 @@ class Tables:
         return self._ranked(near, table.hnsw.vectors(near), query, floor)
 
     def _ranked(self, rows: list[int], vectors: Floats, query: QueryVector, floor: float) -> list[VectorMatch]:
+        norms = self._norms[rows]
+        records = np.rint(vectors * np.sqrt(norms).astype(np.float32)[:, None])
         # Products of int16 add up to less than 2**53: float64 sums them exactly in any order.
-        found = []
-        for row, vector in zip(rows, vectors, strict=True):
-            norm = int(self._norms[row])
-            record = np.rint(vector * math.sqrt(norm))
-            found.append(VectorMatch(row, cosine(int(record @ query.wide), norm, query.norm)))
+        dots = records.astype(np.float64) @ query.wide
+        found = [
+            VectorMatch(row, cosine(int(dot), norm, query.norm))
+            for row, dot, norm in zip(rows, dots.tolist(), norms.tolist(), strict=True)
+        ]
         above = [each for each in found if each.similarity >= floor]
         best = max(each.similarity for each in found)
         return above or [each for each in found if each.similarity == best]
