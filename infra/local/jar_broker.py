@@ -58,6 +58,8 @@ group.min.session.timeout.ms=1000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 # What `documents` has compacted away is gone in a second: the fault run waits for it.
 log.cleaner.backoff.ms=500
+# Half of what an idle node does is to write twice a second that nothing happened.
+metadata.max.idle.interval.ms=5000
 # Nothing creates topics but `refrain topics create`.
 auto.create.topics.enable=false
 log.segment.delete.delay.ms=1000

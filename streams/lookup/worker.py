@@ -44,7 +44,7 @@ from refrain.streams.store.state_directory import lock_state_directory
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.05
+POLL_S = 0.1
 TIMERS_EVERY_MS = 10
 """How often the timers of the shards are looked at."""
 TICK_AGAIN_MS = 1_000
