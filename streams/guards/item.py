@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 WORDLY = frozenset(("word", "sharp", "dotted"))
 """Kinds of tokens that are words or names."""
-REMEMBERED = 32_768
+REMEMBERED = 16_384
 """Words of which is remembered what guards know of them."""
 
 
@@ -48,7 +48,7 @@ class Item:
 
 
 LOW, STEM, TEXT, KIND, GROUPS = map(attrgetter, ("low", "stem", "text", "kind", "groups"))
-"""Getters: mapped over items they cost a fraction of a loop, and reading is made of such loops."""
+"""Getters of items, to be mapped over those of a text."""
 
 
 class Said(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from refrain.streams.guards.item import REMEMBERED
 from refrain.streams.guards.lexicon import pairs, split_list, words
 
 WORD_CHARS_MAX = 40
@@ -33,7 +34,7 @@ def stem(word: str) -> str:
     return word if len(word) > WORD_CHARS_MAX else _stem(word)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=REMEMBERED)
 def _stem(word: str) -> str:
     if word in _BASES:
         return _base(_BASES[word])
