@@ -27,6 +27,7 @@ from refrain.schemas.documents import Entry, Meta, ShardPolicy, TableMode
 from refrain.schemas.journal import Asked, Origin, Seen
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Guard, Limits, Policy, Quota
 from refrain.schemas.responses import Outcome
+from refrain.streams.guards import GuardTerms, read, weigh
 from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.ids import decision_id
 from refrain.streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id
@@ -123,6 +124,7 @@ def _in_fresh_process(folder: Path, layout: Layout, queries: int, seed: int) -> 
         "fold_us_p50": round(float(np.percentile(folds, 50)), 1),
         "fold_us_p99": round(float(np.percentile(folds, 99)), 1),
         "guards_us_p50": round(float(np.percentile(guarded, 50) - np.percentile(folds, 50)), 1),
+        **_guards(layout, queries),
         "ratio": round(float(np.percentile(folds, 50) / np.percentile(raws, 50)), 2),
         "recall_at_1": round(float(np.mean(right)), 4),
         "restore_s": round(restore_s, 1),
@@ -172,6 +174,26 @@ def _queries(
     # Searched exactly only now: between the folds it would take their place in the processor's cache.
     right = [decision.outcome is Outcome.HIT and _is_nearest(decision, units, q, t, layout) for decision, q, t in asked]
     return (folds, raws, guarded), right
+
+
+def _guards(layout: Layout, queries: int) -> dict[str, float]:
+    """Medians (us) of the guards alone: of reading a question, and of weighing it against another wording of it."""
+    reads: list[float] = []
+    weighs: list[float] = []
+    terms = GuardTerms.of(policy_of(layout, tuple(Guard)).categories["code"])
+    # Numbers that no entry has: the texts are new to the guards.
+    for number in range(layout.entries, layout.entries + queries):
+        cached = read(_wording(number, "How do I"))
+        started = time.perf_counter()
+        asked = read(_wording(number, "How can I"))
+        read_at = time.perf_counter()
+        weigh(terms, asked, cached)
+        reads.append((read_at - started) * 1e6)
+        weighs.append((time.perf_counter() - read_at) * 1e6)
+    return {
+        "guards_read_us_p50": round(float(np.percentile(reads, 50)), 1),
+        "guards_weigh_us_p50": round(float(np.percentile(weighs, 50)), 1),
+    }
 
 
 def _reworded(generator: np.random.Generator, units: Floats) -> tuple[int, Floats]:

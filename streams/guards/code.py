@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
-from refrain.streams.guards.items import Item
+from refrain.streams.guards.item import TEXT, WORDLY, Item, Said
 
-_QUOTED = re.compile(r"\"([^\"\n]{1,400})\"|“([^”\n]{1,400})”|(?<!\w)'([^'\n]{1,400})'(?!\w)")
+_QUOTED = re.compile(r"\"([^\"\n]{1,400}+)\"|“([^”\n]{1,400}+)”|(?<!\w)'([^'\n]{1,400}+)'(?!\w)")
 _BLANKS = re.compile(r"\s+")
 _CAMEL = re.compile(r"[a-z0-9][A-Z]")
 _PHRASE = re.compile(r"[^\W\d_]+(?:[ ,'\u2019-]+[^\W\d_]+)+[.!?]?")
@@ -24,60 +25,91 @@ class Code(NamedTuple):
 
     literal: tuple[str, ...]
     """Code spans and quoted text, blanks folded."""
-    names: dict[str, None]
+    names: tuple[str, ...]
     flags: Counter[str]
     operators: Counter[str]
     text: str
-    words: frozenset[str]
-    lows: frozenset[str]
+    said: Said
 
 
-def read_code(items: Sequence[Item], text: str) -> Code:
+_SPANS = frozenset(("fence", "span"))
+_IS_CODE = attrgetter("is_code")
+_NONE: Counter[str] = Counter()
+"""Of most texts, which have no code."""
+
+
+def read_code(said: Said, text: str) -> Code:
     """Extract the code of a text."""
-    spans = [item.text.strip("`").strip() for item in items if item.kind in ("fence", "span")]
+    items, kinds = said.items, said.kinds
+    spans = [] if _SPANS.isdisjoint(kinds) else [_bare(item.text) for item in items if item.kind in _SPANS]
     quoted = (
         [next(filter(None, match.groups())) for match in _QUOTED.finditer(text)]
-        if '"' in text or "'" in text or "“" in text
+        if '"' in text or "'" in text or "”" in text
         else []
     )
-    names = dict.fromkeys(item.text for item in items if item.kind in ("word", "dotted", "sharp") and _is_code(item))
+    flags = [item.text for item in items if item.kind == "flag"] if "flag" in kinds else ()
     return Code(
-        tuple(_BLANKS.sub(" ", piece) for piece in spans + quoted),
-        names,
-        Counter(item.text for item in items if item.kind == "flag"),
-        _operators(items),
-        _BLANKS.sub(" ", text),
-        frozenset(item.text for item in items),
-        frozenset(item.low for item in items),
+        tuple([_BLANKS.sub(" ", piece) for piece in spans + quoted]),
+        tuple(dict.fromkeys(map(TEXT, filter(_IS_CODE, items)))),
+        Counter(flags) if flags else _NONE,
+        _operators(items) if "operator" in kinds else _NONE,
+        text,
+        said,
     )
+
+
+def _bare(span: str) -> str:
+    return span.strip("`").strip()
 
 
 def differences(a: Code, b: Code) -> tuple[str, ...]:
     """Differences: pieces of code that stand in one text only."""
-    said = [piece for piece in a.literal if not _within(piece, b)] + [
-        piece for piece in b.literal if not _within(piece, a)
-    ]
-    said += [*(a.flags - b.flags), *(b.flags - a.flags)]
-    said += [name for name in a.names if not _named(name, b)] + [name for name in b.names if not _named(name, a)]
-    return tuple(said) or (*(a.operators - b.operators), *(b.operators - a.operators))
+    said = _missing(a, b) + _missing(b, a)
+    if a.flags or b.flags:
+        said += [*(a.flags - b.flags), *(b.flags - a.flags)]
+    said += _unnamed(a, b) + _unnamed(b, a)
+    if said or not (a.operators or b.operators):
+        return tuple(said)
+    return (*(a.operators - b.operators), *(b.operators - a.operators))
 
 
-def _within(piece: str, other: Code) -> bool:
-    if piece in other.text:
+def _missing(a: Code, b: Code) -> list[str]:
+    """Code spans and quoted text that the other text does not hold."""
+    if not a.literal:
+        return []
+    text = _BLANKS.sub(" ", b.text)
+    return [piece for piece in a.literal if not _within(piece, text)]
+
+
+def _within(piece: str, text: str) -> bool:
+    if piece in text:
         return True
     # Of a phrase the case says nothing; of a single word or of code it may.
-    return _PHRASE.fullmatch(piece) is not None and piece.lower() in other.text.lower()
+    return _PHRASE.fullmatch(piece) is not None and piece.lower() in text.lower()
 
 
-def _named(name: str, other: Code) -> bool:
-    if name in other.words or name.removesuffix("()") in other.words or f"{name}()" in other.words:
-        return True
-    # A product's name may be written without its capitals; an identifier may not.
-    return bool(_PRODUCT.match(name)) and name.isalpha() and name.lower() in other.lows
+def _unnamed(a: Code, b: Code) -> list[str]:
+    """Identifiers that the other text does not name."""
+    if not a.names:
+        return []
+    words, lows = frozenset(map(TEXT, b.said.items)), frozenset(b.said.lows)
+    return [name for name in a.names if not _is_among(name, words) and not _is_product(name, lows)]
 
 
-def _is_code(item: Item) -> bool:
+def _is_among(name: str, words: frozenset[str]) -> bool:
+    return name in words or name.removesuffix("()") in words or f"{name}()" in words
+
+
+def _is_product(name: str, lows: frozenset[str]) -> bool:
+    """Whether it names a product, which may be written without its capitals; an identifier may not."""
+    return bool(_PRODUCT.match(name)) and name.isalpha() and name.lower() in lows
+
+
+def is_code(item: Item) -> bool:
+    """Whether a word is an identifier: by its marks, or by capitals within it."""
     text = item.text
+    if item.kind not in WORDLY:
+        return False
     if text.isalpha() and (text.islower() or text.istitle()):
         return False
     return (
@@ -90,11 +122,12 @@ def _is_code(item: Item) -> bool:
 
 def _operators(items: Sequence[Item]) -> Counter[str]:
     """The operators of a text, but for those that stand between plain words: and/or, rock + roll."""
-    return Counter(
+    found = [
         item.text
         for at, item in enumerate(items)
         if item.kind == "operator" and item.text in _OPERATORS and not (len(item.text) == 1 and _prose(items, at))
-    )
+    ]
+    return Counter(found) if found else _NONE
 
 
 def _prose(items: Sequence[Item], at: int) -> bool:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
 from itertools import pairwise
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
-from refrain.streams.guards.items import WORDLY, Item
+from refrain.streams.guards.item import GROUPS, LOW, STEM, WORDLY, Item, Said
 from refrain.streams.guards.lexicon import words
 from refrain.streams.guards.stems import related, stem
 
 FUNCTION = words("function_words") | words("negators")
 GENERAL = frozenset(stem(word) for word in words("general_words")) | words("general_words")
+_IS_SALIENT, _FIRST = attrgetter("is_salient"), itemgetter(0)
+_NO_GROUPS: frozenset[int] = frozenset()
 
 
 class Content(NamedTuple):
@@ -23,19 +24,32 @@ class Content(NamedTuple):
     """All words, also grammar and filler."""
     groups: frozenset[int]
     lows: tuple[str, ...]
+    run: str
+    """All words written as one."""
+    initials: str
 
 
-def read_content(items: Sequence[Item], used: frozenset[int]) -> Content:
+def read_content(said: Said, used: frozenset[int]) -> Content:
     """Extract the content words of a text; `used` are items that are parts of numbers."""
-    worded = [item for at, item in enumerate(items) if item.kind in WORDLY and at not in used]
-    kept = [item for item in worded if item.low not in FUNCTION]
-    salient = {item.stem: item for item in reversed(kept) if item.stem not in GENERAL and item.low not in GENERAL}
+    worded = [item for at, item in enumerate(said.items) if item.kind in WORDLY and at not in used]
+    salient: dict[str, Item] = {}
+    for item in filter(_IS_SALIENT, worded):
+        # A word that comes again is told as it is written first, in the place where it stands last.
+        salient[item.stem] = salient.pop(item.stem, item)
+    lows = list(map(LOW, worded))
     return Content(
-        dict(reversed(salient.items())),
-        frozenset(item.stem for item in worded),
-        frozenset(group for item in worded for group in item.groups if item.stem != "be"),
-        tuple(item.low for item in worded),
+        salient,
+        frozenset(map(STEM, worded)),
+        _NO_GROUPS.union(*map(GROUPS, worded)),
+        tuple(lows),
+        "".join(lows),
+        "".join(map(_FIRST, lows)),
     )
+
+
+def is_salient(item: Item) -> bool:
+    """Whether a word carries meaning: neither grammar nor filler."""
+    return item.low not in FUNCTION and item.stem not in GENERAL and item.low not in GENERAL
 
 
 def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
@@ -44,6 +58,8 @@ def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
     if not mine or not theirs:
         return mine, theirs
     near = [(m, t) for m in mine for t in theirs if related(m.stem, t.stem)]
+    if not near:
+        return mine, theirs
     return (
         [m for m in mine if not any(m is pair[0] for pair in near)],
         [t for t in theirs if not any(t is pair[1] for pair in near)],
@@ -51,18 +67,16 @@ def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
 
 
 def _missing(a: Content, b: Content) -> list[Item]:
-    apart = [item for root, item in a.salient.items() if root not in b.stems and not (item.groups & b.groups)]
-    return [item for item in apart if item.low not in _joined(b.lows) and not _is_part(item.low, a, b)] if apart else []
+    apart = [item for root, item in a.salient.items() if root not in b.stems and item.groups.isdisjoint(b.groups)]
+    # Only what occurs somewhere in a run of the other's words or initials may be part of two of them or of one.
+    if not any(item.low in b.run or item.low in b.initials for item in apart):
+        return apart
+    joined, whole = _joined(b.lows), _joined(a.lows).intersection(b.lows)
+    return [item for item in apart if item.low not in joined and not any(item.low in word for word in whole)]
 
 
-def _is_part(low: str, a: Content, b: Content) -> bool:
-    """Whether the word is a part of one that the other text writes as one."""
-    return any(word in b.lows and low in word for word in _joined(a.lows))
-
-
-@lru_cache(maxsize=4_096)
 def _joined(lows: tuple[str, ...]) -> frozenset[str]:
     """Neighbouring words written as one, and initials of neighbouring words: data base, machine learning."""
-    initials = "".join(low[0] for low in lows)
+    initials = "".join(map(_FIRST, lows))
     runs = {initials[at : at + size] for size in (2, 3, 4) for at in range(len(initials) - size + 1)}
     return frozenset(runs.union(x + y for x, y in pairwise(lows)))

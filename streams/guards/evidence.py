@@ -61,13 +61,16 @@ class Difference(NamedTuple):
 
 def weigh(terms: GuardTerms, asked: Reading, cached: Reading) -> Evidence:
     """Weigh two readings. Symmetric in effect: what it comes to does not depend on which text is the cached one."""
-    shared = EQUAL if asked.text == cached.text else overlap(asked.letters, cached.letters)
+    if asked.text == cached.text:
+        return Evidence(EQUAL, tuple([passed(guard) for guard in terms.guards]), 0, None)
+    shared = overlap(asked.letters, cached.letters)
     verdicts: list[Verdict] = []
     for guard in terms.guards:
-        verdicts.append(_verdict(guard, terms, shared, asked, cached))
-        if _decides(verdicts[-1], terms):
+        verdict = _verdict(guard, terms, shared, asked, cached)
+        verdicts.append(verdict)
+        if verdict.verdict != "passed" and _decides(verdict, terms):
             return Evidence(shared, tuple(verdicts), VETO, guard)
-    return Evidence(shared, tuple(verdicts), sum(each.weight for each in verdicts), None)
+    return Evidence(shared, tuple(verdicts), sum([each.weight for each in verdicts]), None)
 
 
 def _decides(verdict: Verdict, terms: GuardTerms) -> bool:
@@ -75,15 +78,13 @@ def _decides(verdict: Verdict, terms: GuardTerms) -> bool:
 
 
 def _verdict(guard: Guard, terms: GuardTerms, shared: Overlap, a: Reading, b: Reading) -> Verdict:
-    if a.text == b.text:
-        return passed(guard)
     if a.rest != b.rest:
         # What was not looked at cannot be told apart.
         return refused(guard)
     if not (a.english and b.english) and (guard in _ENGLISH_ONLY or guard is Guard.WORDS):
         return _foreign(guard, terms, shared, a, b)
     found = _DIFFERENCES[guard](a, b)
-    if not found.words:
+    if found is None:
         return passed(guard)
     weight = VETO if guard in terms.veto else weight_of(guard, found.kind, shared, terms.strictness)
     return refused(guard, *found.words) if weight == VETO else weighed(guard, weight, found.words)
@@ -101,39 +102,51 @@ def _foreign(guard: Guard, terms: GuardTerms, shared: Overlap, a: Reading, b: Re
     return not_applicable(guard)
 
 
-def _numbers(a: Reading, b: Reading) -> Difference:
-    both = numbers.on_both_sides(a.quantities, b.quantities)
-    return Difference(numbers.differences(a.quantities, b.quantities), "both" if both else "one")
+def _difference(words: tuple[str, ...]) -> Difference | None:
+    return Difference(words) if words else None
 
 
-def _names(a: Reading, b: Reading) -> Difference:
+def _numbers(a: Reading, b: Reading) -> Difference | None:
+    words = numbers.differences(a.quantities, b.quantities)
+    if not words:
+        return None
+    return Difference(words, "both" if numbers.on_both_sides(a.quantities, b.quantities) else "one")
+
+
+def _names(a: Reading, b: Reading) -> Difference | None:
     words = names.differences(a.names, b.names, a.english and b.english)
+    if not words:
+        return None
     return Difference(words, "named" if names.are_named(a.names, b.names, words) else "said")
 
 
-def _question(a: Reading, b: Reading) -> Difference:
-    measured = question.are_measured(a.kind, b.kind)
-    return Difference(question.differences(a.kind, b.kind), "measured" if measured else "")
+def _question(a: Reading, b: Reading) -> Difference | None:
+    words = question.differences(a.kind, b.kind)
+    if not words:
+        return None
+    return Difference(words, "measured" if question.are_measured(a.kind, b.kind) else "")
 
 
-def _words(a: Reading, b: Reading) -> Difference:
+def _words(a: Reading, b: Reading) -> Difference | None:
     if again := word_edits.anew(a.words, b.words):
         return Difference(again, "anew")
     if signs := word_edits.signs(a.words, b.words):
         return Difference(signs, "signs")
     if not word_edits.is_frame(a.words, b.words):
-        return Difference(())
+        return None
     found = word_edits.edits(a.words, b.words)
-    return Difference(found.harmful, "harmful") if found.harmful else Difference(found.extra, "extra")
+    if found.harmful:
+        return Difference(found.harmful, "harmful")
+    return Difference(found.extra, "extra") if found.extra else None
 
 
-_DIFFERENCES: dict[Guard, Callable[[Reading, Reading], Difference]] = {
+_DIFFERENCES: dict[Guard, Callable[[Reading, Reading], Difference | None]] = {
     Guard.NUMBERS: _numbers,
-    Guard.NEGATION: lambda a, b: Difference(negation.differences(a.negations, b.negations)),
+    Guard.NEGATION: lambda a, b: _difference(negation.differences(a.negations, b.negations)),
     Guard.NAMES: _names,
-    Guard.ORDER: lambda a, b: Difference(order.differences(a.roles, b.roles)),
-    Guard.CODE: lambda a, b: Difference(code.differences(a.code, b.code)),
+    Guard.ORDER: lambda a, b: _difference(order.differences(a.roles, b.roles)),
+    Guard.CODE: lambda a, b: _difference(code.differences(a.code, b.code)),
     Guard.QUESTION: _question,
     Guard.WORDS: _words,
-    Guard.PAYLOAD: lambda a, b: Difference(payload.differences(a.payload, b.payload)),
+    Guard.PAYLOAD: lambda a, b: _difference(payload.differences(a.payload, b.payload)),
 }

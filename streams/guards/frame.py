@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION
-from refrain.streams.guards.items import WORDLY, Item
+from refrain.streams.guards.item import REMEMBERED, WORDLY, Said
+from refrain.streams.guards.stems import WORD_CHARS_MAX
 from refrain.streams.guards.tokens import folded
 
 _IDEOGRAPHS = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]")
-_APART = re.compile(r"[\W_]+")
+_WORDS = re.compile(r"[^\W_]+")
+_NONE: frozenset[str] = frozenset()
 _COUNTED = WORDLY | {"number", "version", "time", "date"}
 WHOLE = 1_000
 """Overlap of equal texts, in thousandths."""
@@ -42,14 +46,29 @@ class Overlap(NamedTuple):
 EQUAL = Overlap(WHOLE, WHOLE)
 
 
-def read_letters(items: Sequence[Item], text: str) -> Letters:
+def read_letters(said: Said, text: str) -> Letters:
     """Extract trigrams and stems of a text."""
-    padded = f" {_APART.sub(' ', folded(text)).strip()} "
     return Letters(
-        frozenset(padded[at : at + 3] for at in range(len(padded) - 2)),
-        frozenset(item.stem for item in items if item.kind in _COUNTED and item.low not in FUNCTION),
-        frozenset(_IDEOGRAPHS.findall(text)),
+        _trigrams(_WORDS.findall(folded(text))),
+        frozenset([item.stem for item in said.items if item.kind in _COUNTED and item.low not in FUNCTION]),
+        _NONE if text.isascii() else frozenset(_IDEOGRAPHS.findall(text)),
     )
+
+
+def _trigrams(words: Sequence[str]) -> frozenset[str]:
+    """Trigrams of the words with one blank before, between and behind them."""
+    across = [f"{x[-1]} {y[0]}" for x, y in pairwise(words)]
+    longest = max(map(len, words), default=0)
+    return _NONE.union(across, *map(_of_word if longest <= WORD_CHARS_MAX else _inside, words))
+
+
+def _inside(word: str) -> frozenset[str]:
+    padded = f" {word} "
+    return frozenset([padded[at : at + 3] for at in range(len(padded) - 2)])
+
+
+_of_word = lru_cache(maxsize=REMEMBERED)(_inside)
+"""Texts share the trigrams of their words: that is most of them, and most of what a reading holds."""
 
 
 def overlap(a: Letters, b: Letters) -> Overlap:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
+from dataclasses import replace
 from functools import lru_cache
+from itertools import accumulate, chain
+from operator import attrgetter
 from typing import NamedTuple
 
+from refrain.streams.guards.code import is_code
+from refrain.streams.guards.content_words import is_salient
+from refrain.streams.guards.item import REMEMBERED, WORDLY, Item, Said
 from refrain.streams.guards.lexicon import Phrases, groups, pairs, units
-from refrain.streams.guards.stems import stem
-from refrain.streams.guards.tokens import Token, tokens
-
-WORDLY = frozenset(("word", "sharp", "dotted"))
-"""Kinds of tokens that are words or names."""
+from refrain.streams.guards.names import is_name
+from refrain.streams.guards.negation import may_turn
+from refrain.streams.guards.numbers import may_count
+from refrain.streams.guards.small_words import word_of
+from refrain.streams.guards.stems import WORD_CHARS_MAX, stem
+from refrain.streams.guards.tokens import CHARS_MAX, TOKENS_MAX, Token, tokens
 
 _CONTRACTED = {"re": "are", "m": "am", "ll": "will", "ve": "have", "d": "would"}
 _IS = frozenset("what who where when why how it that there here he she which let".split())
@@ -26,17 +34,6 @@ _UNMARKED = {
 _ACRONYMS = {"US": "usa", "IT": "i.t.", "WHO": "w.h.o."}
 """Capitals that make a name of what is a little word otherwise."""
 _SHORT = {"ca": "can", "wo": "will", "sha": "shall", "ai": "is"}
-
-
-class Item(NamedTuple):
-    """A word, number or sign as the guards compare it. `text` is how it stands in the question."""
-
-    low: str
-    stem: str
-    groups: frozenset[int]
-    text: str
-    kind: str
-    initial: bool
 
 
 def _grouped(*names: str) -> dict[str, frozenset[int]]:
@@ -57,24 +54,82 @@ def _grouped(*names: str) -> dict[str, frozenset[int]]:
 _GROUPS = _grouped("synonyms", "aliases")
 _PHRASES = Phrases((left.split(), tuple(right.split())) for left, right in pairs("phrases"))
 _NO_GROUPS: frozenset[int] = frozenset()
+_ACROSS = re.compile(r"`|\d\s[ap]")
+"""What may make one token of several pieces: code, and a time (7 pm)."""
 
 
-def items(found: list[Token], text: str) -> list[Item]:
-    """Normalise a text's tokens to items."""
-    return _joined(_expanded(found, shouted=text.isupper()), text)
+class _Piece(NamedTuple):
+    """Piece of a text: its items, and its expanded tokens, placed from its own beginning."""
+
+    items: list[Item]
+    is_opening: bool
+    """Whether what follows opens a sentence."""
+    size: int
+    """Tokens as they stand, with one for what is beyond the bound."""
+    tokens: list[Token]
+
+
+_ITEMS = attrgetter("items")
+
+
+def items(text: str) -> tuple[Said, int]:
+    """Normalise a text to items; returns them and where the rest begins that is not parsed."""
+    shouted = text.isupper()
+    pieces = _pieces(text, shouted)
+    if pieces is None:
+        found, end = tokens(text)
+        return Said.of(_joined(_expanded(found, shouted), text)), end
+    said = Said.of(list(chain.from_iterable(map(_ITEMS, pieces))))
+    if "-" in said.lows or _PHRASES.spans(said.lows):
+        # What these say depends on where they stand.
+        said = Said.of(_joined(_placed(pieces, text), text))
+    return said, len(text)
+
+
+def _pieces(text: str, shouted: bool) -> list[_Piece] | None:
+    """The pieces of a text between blanks; None where they say another thing than each for itself.
+
+    Texts are made of the same few pieces, which are remembered: that is most of what it costs to read one.
+    """
+    if len(text) > CHARS_MAX or _ACROSS.search(text):
+        return None
+    found: list[_Piece] = []
+    initial = True
+    for piece in text.split(" "):
+        found.append((_remembered_piece if len(piece) <= WORD_CHARS_MAX else _piece)(piece, initial, shouted))
+        initial = found[-1].is_opening
+    # No token is empty: a short text has not too many.
+    return found if len(text) <= TOKENS_MAX or sum(piece.size for piece in found) <= TOKENS_MAX else None
+
+
+def _piece(text: str, initial: bool, shouted: bool) -> _Piece:
+    found, end = tokens(text, initial)
+    expanded = _expanded(found, shouted)
+    is_opening = found[-1].is_opening if found else initial
+    return _Piece(_items(expanded), is_opening, len(found) + (end < len(text)), expanded)
+
+
+def _placed(pieces: list[_Piece], text: str) -> list[Token]:
+    """The tokens of the pieces of a text, each with its place in it."""
+    starts = accumulate((len(piece) + 1 for piece in text.split(" ")), initial=0)
+    return [_moved(token, start) for piece, start in zip(pieces, starts, strict=False) for token in piece.tokens]
+
+
+_remembered_piece = lru_cache(maxsize=REMEMBERED)(_piece)
 
 
 def _expanded(found: list[Token], shouted: bool) -> list[Token]:
     out: list[Token] = []
     for token in found:
-        if token.kind in ("span", "fence"):
+        low, kind = token.low, token.kind
+        if kind in ("span", "fence"):
             out += [token, *_within(token)]
-        elif token.kind != "word":
+        elif kind != "word":
             out.append(token)
-        elif "'" in token.low:
+        elif "'" in low:
             out += _undone(token)
-        elif token.low in _UNMARKED:
-            out += [token._replace(low=low) for low in _UNMARKED[token.low]]
+        elif low in _UNMARKED:
+            out += [token._replace(low=each) for each in _UNMARKED[low]]
         elif token.text in _ACRONYMS and not shouted:
             out.append(token._replace(low=_ACRONYMS[token.text]))
         else:
@@ -86,8 +141,7 @@ def _within(token: Token) -> list[Token]:
     """Tokens of a piece of code: it says the same without its marks."""
     inner = token.text.strip("`")
     shift = token.start + token.text.index(inner)
-    found, _ = tokens(inner)
-    return [piece._replace(start=piece.start + shift, end=piece.end + shift) for piece in found]
+    return [_moved(piece, shift) for piece in tokens(inner)[0]]
 
 
 def _undone(token: Token) -> list[Token]:
@@ -104,22 +158,22 @@ def _undone(token: Token) -> list[Token]:
 
 
 def _joined(found: list[Token], text: str) -> list[Item]:
-    if any(token.low == "-" for token in found):
-        found = [token for at, token in enumerate(found) if token.low != "-" or _counts(found, at)]
-    lows = [token.low for token in found]
+    found = [token for at, token in enumerate(found) if token.low != "-" or _counts(found, at)]
     out: list[Item] = []
-    at = 0
-    while at < len(found):
-        token = found[at]
-        for end, meant in _PHRASES.at(lows, at):
-            piece = text[token.start : found[end - 1].end]
-            out += [_item(low, piece, "number" if low.isdigit() else "word", token.initial) for low in meant]
-            at = end
-            break
-        else:
-            out.append(_item(token.low, token.text, token.kind, token.initial))
-            at += 1
-    return out
+    done = 0
+    for start, end, meant in _PHRASES.spans([token.low for token in found]):
+        out += _items(found[done:start])
+        piece, initial, done = text[found[start].start : found[end - 1].end], found[start].initial, end
+        out += [_item_of(low, piece, "number" if low.isdigit() else "word", initial) for low in meant]
+    return out + _items(found[done:])
+
+
+def _items(found: list[Token]) -> list[Item]:
+    return [_item_of(low, piece, kind, initial) for piece, low, kind, _, _, initial in found]
+
+
+def _moved(token: Token, by: int) -> Token:
+    return token._replace(start=token.start + by, end=token.end + by)
 
 
 def _counts(found: list[Token], at: int) -> bool:
@@ -129,13 +183,27 @@ def _counts(found: list[Token], at: int) -> bool:
     return any(0 <= beside < len(found) and found[beside].kind == "number" for beside in (at - 1, at + 1))
 
 
+def _item_of(low: str, text: str, kind: str, initial: bool) -> Item:
+    # What is long comes once, and would take the room of many words.
+    return (_remembered if len(text) <= WORD_CHARS_MAX else _item)(low, text, kind, initial)
+
+
 def _item(low: str, text: str, kind: str, initial: bool) -> Item:
-    root, lines = _known(low) if kind in WORDLY else (low, _NO_GROUPS)
-    return Item(low, root, lines, text, kind, initial)
+    root, lines = low, _NO_GROUPS
+    if kind in WORDLY:
+        root = stem(low.removesuffix("()"))
+        # To be is grammar: no word says the same for it.
+        lines = _GROUPS.get(root, _NO_GROUPS) if root != "be" else _NO_GROUPS
+    bare = Item(low, root, lines, text, kind, initial)
+    return replace(
+        bare,
+        is_salient=is_salient(bare),
+        is_name=is_name(bare),
+        is_code=is_code(bare),
+        may_turn=may_turn(bare),
+        may_count=may_count(bare),
+        word=word_of(bare),
+    )
 
 
-@lru_cache(maxsize=65_536)
-def _known(low: str) -> tuple[str, frozenset[int]]:
-    """The stem of a word and its lines of synonyms."""
-    root = stem(low.removesuffix("()"))
-    return root, _GROUPS.get(root, _NO_GROUPS)
+_remembered = lru_cache(maxsize=REMEMBERED)(_item)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 
-from refrain.streams.guards.items import Item
+from refrain.streams.guards.item import Said
 from refrain.streams.guards.lexicon import pairs, split_list, words
 from refrain.streams.guards.tokens import folded
 
 LATIN_SHARE = 0.9
 """Of the letters of an English text, so many are a to z."""
 ENGLISH, LATIN = "en", "LATIN"
+_ENGLISH_ALONE = frozenset((ENGLISH,))
 
 _ENGLISH = words("function_words") | words("general_words")
 _FOREIGN = frozenset(folded(word) for _, line in pairs("foreign") for word in split_list(line))
@@ -23,24 +23,26 @@ for _name, _line in (*pairs("foreign"), *pairs("foreign_more")):
         _ANY[folded(_word)].add(_name)
 
 
-def is_english(items: Sequence[Item]) -> bool:
+def is_english(said: Said) -> bool:
     """Whether the words read as English; a text of no words has no language, and counts as English."""
-    lows = [item.low for item in items if item.kind == "word"]
+    if _FOREIGN_ONLY.isdisjoint(said.lows) and "".join(said.lows).isascii():
+        return True
+    lows = [item.low for item in said.items if item.kind == "word"]
     foreign = sum(1 for low in lows if low in _FOREIGN_ONLY)
     if foreign and foreign >= sum(1 for low in lows if low in _ENGLISH_ONLY):
         return False
-    strange = [low for low in lows if not low.isascii()]
-    return not strange or sum(map(_strange_letters, strange)) <= (1 - LATIN_SHARE) * sum(map(len, lows))
+    letters = "".join(lows)
+    return letters.isascii() or _strange_letters(letters) <= (1 - LATIN_SHARE) * len(letters)
 
 
-def languages(items: Sequence[Item], english: bool) -> frozenset[str]:
+def languages(said: Said, english: bool) -> frozenset[str]:
     """Languages that a text may be in: codes (en, de, fr ...), or the name of its script (CJK, CYRILLIC ...).
 
     More than one where as many little words speak for each; none where no word does.
     """
     if english:
-        return frozenset((ENGLISH,))
-    lows = [item.low for item in items if item.kind == "word"]
+        return _ENGLISH_ALONE
+    lows = [item.low for item in said.items if item.kind == "word"]
     scripts = Counter(script for low in lows for letter in low if (script := _script(letter)) != LATIN)
     if 2 * scripts.total() > sum(map(len, lows)):
         return frozenset((scripts.most_common(1)[0][0],))
@@ -54,8 +56,8 @@ def are_apart(a: frozenset[str], b: frozenset[str]) -> bool:
     return bool(a) and bool(b) and a.isdisjoint(b)
 
 
-def _strange_letters(low: str) -> int:
-    return sum(1 for letter in low if not letter.isascii())
+def _strange_letters(letters: str) -> int:
+    return sum(1 for letter in letters if not letter.isascii())
 
 
 def _script(letter: str) -> str:

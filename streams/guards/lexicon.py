@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from itertools import compress, count, pairwise
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -45,22 +46,50 @@ T = TypeVar("T")
 
 
 class Phrases(Generic[T]):
-    """Phrase table: sequences of words with their meaning, found by the first two words, the longest first."""
+    """Phrase table: sequences of words with their meaning, found word by word, the longest first."""
 
     def __init__(self, entries: Iterable[tuple[Sequence[str], T]]) -> None:
-        self._firsts: dict[str, dict[str, list[tuple[list[str], T]]]] = {}
-        for said, meant in sorted(entries, key=lambda entry: -len(entry[0])):
-            seconds = self._firsts.setdefault(said[0], {})
-            seconds.setdefault(said[1] if len(said) > 1 else "", []).append((list(said), meant))
+        self._root = _Node[T]([], {})
+        for said, meant in entries:
+            node = self._root
+            for word in said:
+                node = node.following.setdefault(word, _Node([], {}))
+            node.meanings.append(meant)
+        firsts = self._root.following.items()
+        self._alone = frozenset(word for word, node in firsts if node.meanings)
+        self._twos = frozenset((word, second) for word, node in firsts for second in node.following)
 
-    def at(self, lows: list[str], start: int) -> Iterator[tuple[int, T]]:
+    def at(self, lows: Sequence[str], start: int) -> list[tuple[int, T]]:
         """Phrases that begin at a word, as (end, meaning)."""
-        seconds = self._firsts.get(lows[start])
-        if seconds is not None:
-            for second in (lows[start + 1] if start + 1 < len(lows) else "", ""):
-                for said, meant in seconds.get(second, ()):
-                    if lows[start : start + len(said)] == said:
-                        yield start + len(said), meant
+        found: list[tuple[int, T]] = []
+        node, end = self._root.following.get(lows[start]), start + 1
+        while node is not None:
+            if node.meanings:
+                found[:0] = [(end, meant) for meant in node.meanings]
+            node, end = node.following.get(lows[end]) if end < len(lows) else None, end + 1
+        return found
+
+    def spans(self, lows: Sequence[str]) -> list[tuple[int, int, T]]:
+        """Phrases in a text that do not overlap, the longest at each place, as (start, end, meaning)."""
+        found: list[tuple[int, int, T]] = []
+        done = 0
+        for start in self.openings(lows):
+            if start >= done and (here := self.at(lows, start)):
+                done, meant = here[0]
+                found.append((start, done, meant))
+        return found
+
+    def openings(self, lows: Sequence[str]) -> list[int]:
+        """Places at which a phrase may begin, by its first two words: few, and only there it is looked for."""
+        twos = compress(count(), map(self._twos.__contains__, pairwise(lows)))
+        return sorted({*twos, *compress(count(), map(self._alone.__contains__, lows))})
+
+
+class _Node(NamedTuple, Generic[T]):
+    """What the words up to here mean as a phrase, and the words with which longer phrases go on."""
+
+    meanings: list[T]
+    following: dict[str, _Node[T]]
 
 
 class Side(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION, Content, unmatched
-from refrain.streams.guards.items import WORDLY, Item
+from refrain.streams.guards.item import WORDLY, Item, Said
 from refrain.streams.guards.lexicon import words
 
 _LITERAL = frozenset(("url", "email", "path", "version"))
@@ -41,33 +41,35 @@ class Names(NamedTuple):
     """Whether it describes something. A question or a request selects: a word more asks for something else."""
 
 
-def read_names(items: Sequence[Item], used: frozenset[int], content: Content) -> Names:
+def read_names(said: Said, used: frozenset[int], content: Content) -> Names:
     """Extract the names of a text."""
-    worded = [item for item in items if item.kind in WORDLY]
-    literal = {item.low: item.text for at, item in enumerate(items) if item.kind in _LITERAL and at not in used}
-    statement = _is_statement(items)
-    pointing = _pointing(items)
-    if _is_title(worded):
-        return Names({}, literal, content, pointing, statement)
-    named = {
-        item.low: item for at, item in enumerate(items) if item.kind in WORDLY and at not in used and _is_name(item)
-    }
-    return Names(named, literal, content, pointing, statement)
+    literal: dict[str, str] = {}
+    if not _LITERAL.isdisjoint(said.kinds):
+        free = (item for at, item in enumerate(said.items) if at not in used)
+        literal = {item.low: item.text for item in free if item.kind in _LITERAL}
+    named = {item.low: item for at, item in enumerate(said.items) if item.is_name and at not in used}
+    if named and _is_title([item for item in said.items if item.kind in WORDLY]):
+        named = {}
+    return Names(named, literal, content, _pointing(said), _is_statement(said.lows))
 
 
 def are_named(a: Names, b: Names, words: Sequence[str]) -> bool:
     """Whether one of the words names a thing in a text, rather than saying something of it."""
-    named = {item.text for names in (a, b) for item in names.named.values()}
-    literal = {text for names in (a, b) for text in names.literal.values()}
-    return not (named | literal).isdisjoint(words)
+    said = frozenset(words)
+    return any(
+        not said.isdisjoint(texts)
+        for names in (a, b)
+        for texts in (names.literal.values(), [item.text for item in names.named.values()])
+    )
 
 
 def differences(a: Names, b: Names, english: bool) -> tuple[str, ...]:
     """Differences: names and content words that only one text has."""
-    apart = [a.literal[low] for low in a.literal.keys() - b.literal.keys()]
-    apart += [b.literal[low] for low in b.literal.keys() - a.literal.keys()]
-    if apart:
-        return tuple(sorted(apart))
+    if a.literal or b.literal:
+        apart = [a.literal[low] for low in a.literal.keys() - b.literal.keys()]
+        apart += [b.literal[low] for low in b.literal.keys() - a.literal.keys()]
+        if apart:
+            return tuple(sorted(apart))
     if english and bool(a.pointing) != bool(b.pointing):
         return (a.pointing or b.pointing,)
     mine, theirs = unmatched(a.content, b.content)
@@ -81,9 +83,11 @@ def differences(a: Names, b: Names, english: bool) -> tuple[str, ...]:
     return tuple(item.text for item in (*mine[:3], *theirs[:3]))
 
 
-def _pointing(items: Sequence[Item]) -> str:
+def _pointing(said: Said) -> str:
     """Demonstrative (this, these) of the first sentence; later ones may point at what that one names."""
-    for item in items:
+    if _POINTING.isdisjoint(said.lows):
+        return ""
+    for item in said.items:
         if item.low in _POINTING:
             return item.text
         if item.low in _ENDS:
@@ -91,14 +95,16 @@ def _pointing(items: Sequence[Item]) -> str:
     return ""
 
 
-def _is_statement(items: Sequence[Item]) -> bool:
-    lows = [item.low for item in items]
+def _is_statement(lows: Sequence[str]) -> bool:
     if not lows or "?" in lows or lows[0] in _NO_SUBJECT or not _PERSONAL.isdisjoint(lows):
         return False
     return not _FINITE.isdisjoint(lows)
 
 
-def _is_name(item: Item) -> bool:
+def is_name(item: Item) -> bool:
+    """Whether a word names something, as it is written: an identifier, a capital where none is due."""
+    if item.kind not in WORDLY:
+        return False
     if item.text.islower() and item.text.isalpha() and item.kind == "word":
         return False
     if item.kind != "word" or any(c.isdigit() for c in item.text):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from refrain.streams.guards.items import Item
+from refrain.streams.guards.item import STEM, TEXT, Item, Said
 from refrain.streams.guards.lexicon import Side, sides, words
 from refrain.streams.guards.stems import stem
 
@@ -17,6 +16,7 @@ for _term, _places in _OPPOSITES.items():
     if " " not in _term:
         _root = stem(_term)
         _BY_STEM[_root] = tuple(dict.fromkeys(_BY_STEM.get(_root, ()) + _places))
+_FIRSTS = frozenset(term.split()[0] for term in _OPPOSITES if " " in term)
 _BASE_CHARS = 3
 """A prefix turns only words that are at least as long without it."""
 
@@ -28,21 +28,38 @@ class Negations(NamedTuple):
     sides: dict[int, dict[int, str]]
     """Of each line of opposites, the sides named, with the word that names it."""
     stems: dict[str, str]
+    prefixed: tuple[tuple[str, list[str]], ...]
+    """Stems that begin like a prefix, each with what it is without it."""
 
 
-def read_negations(items: Sequence[Item]) -> Negations:
+def read_negations(said: Said) -> Negations:
     """Extract the negators and antonyms of a text."""
     found: dict[int, dict[int, str]] = {}
-    lows = [item.low for item in items]
-    for at, item in enumerate(items):
-        if item.kind != "word":
-            continue
-        places = _BY_STEM.get(item.stem, ())
-        two = f"{item.low} {lows[at + 1]}" if at + 1 < len(lows) else ""
-        for place in places + _OPPOSITES.get(two, ()):
+    turning = [(at, item) for at, item in enumerate(said.items) if item.may_turn]
+    for at, item in turning:
+        two = f"{item.low} {said.lows[at + 1]}" if at + 1 < len(said.lows) else ""
+        for place in _BY_STEM.get(item.stem, ()) + _OPPOSITES.get(two, ()):
             found.setdefault(place.line, {}).setdefault(place.side, item.text)
-    negators = tuple(item.text for item in items if item.kind == "word" and item.low in _NEGATORS)
-    return Negations(negators, found, {item.stem: item.text for item in items if item.kind == "word"})
+    words = [item for item in said.items if item.kind == "word"]
+    return Negations(
+        tuple([item.text for _, item in turning if item.low in _NEGATORS]),
+        found,
+        dict(zip(map(STEM, words), map(TEXT, words), strict=True)),
+        tuple([(item.stem, _rests(item.stem)) for _, item in turning if item.stem.startswith(_PREFIXES)]),
+    )
+
+
+def may_turn(item: Item) -> bool:
+    """Whether a word may turn a sentence into its contrary, as a negator, by a prefix or as one of two opposites."""
+    if item.kind != "word":
+        return False
+    return item.low in _NEGATORS or item.low in _FIRSTS or item.stem in _BY_STEM or item.stem.startswith(_PREFIXES)
+
+
+def _rests(root: str) -> list[str]:
+    """What is left of a stem without each prefix that it begins with."""
+    rests = [root.removeprefix(prefix) for prefix in _PREFIXES if root.startswith(prefix)]
+    return [rest for rest in rests if len(rest) >= _BASE_CHARS]
 
 
 def differences(a: Negations, b: Negations) -> tuple[str, ...]:
@@ -60,18 +77,18 @@ def differences(a: Negations, b: Negations) -> tuple[str, ...]:
 
 def _prefixed(a: Negations, b: Negations) -> tuple[str, ...]:
     """Prefix negation: a word and its contrary by a prefix (safe, unsafe), of which each text has only one."""
-    for root, text in a.stems.items():
-        if root in b.stems:
-            continue
-        for prefix in _PREFIXES:
-            rest = root[len(prefix) :]
-            if len(rest) >= _BASE_CHARS and root.startswith(prefix) and rest in b.stems and rest not in a.stems:
-                return (text, b.stems[rest])
+    for root, rests in a.prefixed:
+        if root not in b.stems:
+            for rest in rests:
+                if rest in b.stems and rest not in a.stems:
+                    return (a.stems[root], b.stems[rest])
     return ()
 
 
 def _opposed(a: Negations, b: Negations) -> tuple[str, ...]:
     """Antonyms of which each text names a side that the other does not."""
+    if a.sides.keys().isdisjoint(b.sides):
+        return ()
     for line in sorted(a.sides.keys() & b.sides.keys()):
         mine, theirs = a.sides[line], b.sides[line]
         if mine.keys() - theirs.keys() and theirs.keys() - mine.keys():

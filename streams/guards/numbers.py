@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
+from operator import attrgetter
 from typing import NamedTuple
 
-from refrain.streams.guards.items import Item
+from refrain.streams.guards.item import Item
 from refrain.streams.guards.lexicon import Unit, groups, pairs, units
 
 _UNITS = units()
@@ -35,6 +36,10 @@ _BESIDE_NUMBERS = frozenset("mar sun sat wed mon dec".split())
 """Short names of the calendar that are read as such only beside a number."""
 _BOUNDS = [(said.split(), sign) for said, sign in pairs("bounds")]
 _BOUND_WORDS = 3
+_LARGE = frozenset("hundred thousand million billion trillion lakh crore".split())
+_DIGITAL = frozenset(("number", "time", "date", "version"))
+_SAYING = frozenset(("one", *_ORDINALS, *_WORDS, *_LARGE, *_CALENDAR))
+"""Words that may say a quantity."""
 DIGITS_MAX = 40
 """A longer number is compared as it is written."""
 
@@ -62,31 +67,46 @@ class Quantities(NamedTuple):
     """The items that are part of a number."""
 
 
+_MAY_COUNT = attrgetter("may_count")
+_NONE = Quantities(Counter(), {}, frozenset(), {}, (), frozenset(), frozenset())
+"""Those of every text in which nothing is counted."""
+
+
 def read_quantities(items: Sequence[Item]) -> Quantities:
     """Extract the quantities of a text."""
+    if not any(map(_MAY_COUNT, items)):
+        return _NONE
     counted: Counter[Quantity] = Counter()
     texts: dict[Quantity, str] = {}
     alone: dict[tuple[str, Fraction], str] = {}
     used: set[int] = set()
     naming: set[Fraction | str] = set()
     bounds: list[tuple[str, Fraction | str]] = []
-    at = 0
-    while at < len(items):
+    end = 0
+    for at, item in enumerate(items):
+        if at < end or not item.may_count:
+            continue
         quantities, end = _quantities(items, at)
         for quantity in quantities:
             counted[quantity] += 1
-            texts.setdefault(quantity, items[at].text)
+            texts.setdefault(quantity, item.text)
         if quantities:
             used.update(range(at, end))
             if sign := _bound(items, at):
                 bounds.append((sign, quantities[0].value))
             if _closes(items, at, end):
                 naming.add(quantities[0].value)
-        elif items[at].kind in ("word", "operator") and items[at].low in _UNITS:
-            unit = _UNITS[items[at].low]
-            alone.setdefault((unit.dimension, unit.factor), items[at].text)
-        at = end
+        elif item.kind in ("word", "operator") and item.low in _UNITS:
+            unit = _UNITS[item.low]
+            alone.setdefault((unit.dimension, unit.factor), item.text)
     return Quantities(counted, texts, frozenset(alone), alone, tuple(bounds), frozenset(naming), frozenset(used))
+
+
+def may_count(item: Item) -> bool:
+    """Whether a quantity or a unit may begin with an item: with most words of a text none does."""
+    if item.kind in _DIGITAL or (item.kind in ("word", "operator") and item.low in _UNITS):
+        return True
+    return item.kind == "word" and (item.low in _SAYING or item.text in _ROMAN or item.text == "I")
 
 
 def on_both_sides(a: Quantities, b: Quantities) -> bool:
@@ -96,7 +116,10 @@ def on_both_sides(a: Quantities, b: Quantities) -> bool:
 
 def differences(a: Quantities, b: Quantities) -> tuple[str, ...]:
     """Differences: numbers and units that stand in one text only, as they are written."""
-    if a.counted == b.counted and a.units == b.units:
+    if a is b:
+        return ()
+    # Counts are never 0 here: as dicts, counters compare much quicker.
+    if dict.__eq__(a.counted, b.counted) and a.units == b.units:
         return _other_bounds(a, b)
     mine, theirs = a.counted - b.counted, b.counted - a.counted
     _reconcile(mine, theirs, b.naming)
@@ -162,7 +185,7 @@ def _quantities(items: Sequence[Item], at: int) -> tuple[list[Quantity], int]:
         return [Quantity(Fraction(_ORDINALS[item.low]), "ordinal")], at + 1
     if item.low == "one":
         return [Quantity(Fraction(1), "one")], at + 1
-    if item.low in _WORDS or (item.low in ("hundred", "thousand", "million", "billion", "trillion", "lakh", "crore")):
+    if item.low in _WORDS or item.low in _LARGE:
         value, end = _written(items, at)
         return _measured(items, at, end, value)
     last = at + 1 >= len(items) or items[at + 1].kind != "word"

@@ -44,18 +44,21 @@ def _repeated(a: Roles, b: Roles, both: list[str]) -> list[str]:
     """Words that one text says again where the other does not."""
     if a.counts == b.counts:
         return []
-    mine = [root for root in both if a.counts[root] > b.counts[root]]
-    theirs = [root for root in both if a.counts[root] < b.counts[root]]
+    again = [root for root in both if a.counts[root] != b.counts[root]]
+    if not again:
+        return []
+    mine = [root for root in again if a.counts[root] > b.counts[root]]
+    theirs = [root for root in again if a.counts[root] < b.counts[root]]
     if mine and theirs:
         return mine + theirs
     # As many words in all: a synonym stands for the repeated one. More sentences: it is told again.
-    again = a.sentences == b.sentences and sum(a.counts.values()) != sum(b.counts.values())
-    return mine + theirs if again else []
+    counts = a.sentences == b.sentences and sum(a.counts.values()) != sum(b.counts.values())
+    return mine + theirs if counts else []
 
 
 def _reordered(a: Roles, b: Roles, both: list[str]) -> list[str]:
     """Words that come in reversed order, where order tells who does what."""
-    if a.symmetric and b.symmetric:
+    if (a.symmetric and b.symmetric) or both == [root for root in b.role if root in a.role]:
         return []
     ordered = [r for r in both if not r[0].isdigit() and a.role[r] != DESCRIBED and b.role[r] != DESCRIBED]
     places = {root: at for at, root in enumerate(b.role)}

@@ -16,15 +16,19 @@ _HANDLED = words("handled")
 _HANDLED_SIGNS = tuple(each for each in sorted(_HANDLED) if not each.isascii())
 """Those of scripts that set no blanks between words."""
 _FENCE = re.compile(r"```[^\n`]*\n?(.*?)(?:```|$)", re.DOTALL)
-_QUOTED = re.compile(r"\"([^\"\n]{2,})\"|“([^”\n]{2,})”|«([^»\n]{2,})»|(?<!\w)'([^'\n]{2,})'(?!\w)")
+_QUOTED = re.compile(r"\"([^\"\n]{2,}+)\"|“([^”\n]{2,}+)”|«([^»\n]{2,}+)»|(?<!\w)'([^'\n]{2,}+)'(?!\w)")
+_QUOTES = ('"', "'", "\u201d", "\u00bb")
+"""Marks that close a quotation."""
 _COLON = re.compile("[:\uff1a](?=\\s|[\"'\u201c\u00ab]|[^\x00-\x7f])| [\u2013\u2014] ")
-_OBJECTS = (
+_VERBS = ("translate ", "say ", "write ", "spell ", "pronounce ")
+"""Verbs before an object that is a payload."""
+_TARGET = re.compile(r"(?: in| into| to) \w+\W*$", re.IGNORECASE)
+_TARGETED = (
     re.compile(r"\btranslate (?P<payload>.+?)(?: from \w+)?(?: in| into| to) \w+\W*$", re.IGNORECASE),
     re.compile(r"\b(?:say|write|spell|pronounce) (?P<payload>.+?) in \w+\W*$", re.IGNORECASE),
-    re.compile(r"\b(?:spell|pronounce) (?:the word )?(?P<payload>\w+)\W*$", re.IGNORECASE),
 )
+_SPELLED = re.compile(r"\b(?:spell|pronounce) (?:the word )?(?P<payload>\w+)\W*$", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W_]+")
-_BLANKS = re.compile(r"\s+")
 _EDGE = " \t\r\n\"'`.?!,;:\u201c\u201d\u00ab\u00bb\u2018\u2019\u2026\u3002\uff1f\uff01"
 _DEFINITE = re.compile(r"^(?:the|this|following|it|that|my|these|those)\b", re.IGNORECASE)
 
@@ -41,7 +45,7 @@ class Payload(NamedTuple):
 def read_payload(text: str) -> Payload:
     """Extract the payload of a text."""
     shown = _fenced(text) or _after_colon(text) or _paragraph(text) or _quoted(text) or _object(text)
-    return Payload(_normal(shown), _BLANKS.sub(" ", shown).strip(), _normal(text))
+    return Payload(_normal(shown), " ".join(shown.split()), _normal(text))
 
 
 def differences(a: Payload, b: Payload) -> tuple[str, ...]:
@@ -56,21 +60,21 @@ def differences(a: Payload, b: Payload) -> tuple[str, ...]:
 
 def _normal(text: str) -> str:
     """Text without case, marks at its edges and runs of blanks; letters keep their accents: a payload is data."""
-    return _BLANKS.sub(" ", text).strip(_EDGE).casefold()
+    return " ".join(text.split()).strip(_EDGE).casefold()
 
 
 def _handles(text: str) -> bool:
-    return not _HANDLED.isdisjoint(folded(word) for word in _WORDS.findall(text)) or any(
-        each in text for each in _HANDLED_SIGNS
-    )
+    if not _HANDLED.isdisjoint(map(folded, _WORDS.findall(text))):
+        return True
+    return not text.isascii() and any(each in text for each in _HANDLED_SIGNS)
 
 
 def _fenced(text: str) -> str:
-    return "\n".join(piece for piece in _FENCE.findall(text) if piece.strip())
+    return "\n".join(piece for piece in _FENCE.findall(text) if piece.strip()) if "```" in text else ""
 
 
 def _after_colon(text: str) -> str:
-    found = _COLON.search(text)
+    found = _COLON.search(text) if ":" in text or not text.isascii() else None
     if found is None or not _handles(text[: found.start()]):
         return ""
     return text[found.end() :].strip()
@@ -78,6 +82,8 @@ def _after_colon(text: str) -> str:
 
 def _paragraph(text: str) -> str:
     """All paragraphs but the one that instructs: the first, or else the last, that handles a text or asks."""
+    if "\n" not in text:
+        return ""
     pieces = [piece.strip() for piece in text.split("\n") if piece.strip()]
     if len(pieces) < 2:
         return ""
@@ -88,14 +94,25 @@ def _paragraph(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    found = [next(filter(None, match)) for match in _QUOTED.findall(text)]
-    outside = _QUOTED.sub(" ", text)
-    return "\n".join(found) if found and _handles(outside) else ""
+    found = _QUOTED.findall(text) if any(mark in text for mark in _QUOTES) else ()
+    if not found or not _handles(_QUOTED.sub(" ", text)):
+        return ""
+    return "\n".join(next(filter(None, match)) for match in found)
 
 
 def _object(text: str) -> str:
-    for pattern in _OBJECTS:
-        found = pattern.search(text)
-        if found is not None and not _DEFINITE.match(found["payload"]):
-            return str(found["payload"])
+    # Without regard to case a pattern also takes a few letters beyond ASCII for others: only a plain text is passed by.
+    if text.isascii() and not any(verb in text.lower() for verb in _VERBS):
+        return ""
+    target = _TARGET.search(text)
+    # A payload stands in the line of its target, of which a text has one at most.
+    found = [] if target is None else [each.search(text, _line_of(text, target)) for each in _TARGETED]
+    for match in (*found, _SPELLED.search(text)):
+        if match is not None and not _DEFINITE.match(match["payload"]):
+            return str(match["payload"])
     return ""
+
+
+def _line_of(text: str, found: re.Match[str]) -> int:
+    """Where the line begins in which something was found."""
+    return text.rfind("\n", 0, found.start()) + 1

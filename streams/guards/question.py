@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION
-from refrain.streams.guards.items import Item
+from refrain.streams.guards.item import LOW, STEM, Item, Said
 from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
 
 NONE = "none"
@@ -52,28 +52,41 @@ _OPENINGS = Phrases(
 _COMPATIBLE = frozenset(frozenset(pair) for pair in groups("compatible_types"))
 
 
-def read_kind(items: Sequence[Item]) -> Kind:
+def read_kind(said: Said) -> Kind:
     """Classify the first question in a text."""
-    plain = [item for item in items if item.kind != "word" or item.stem not in _SKIPPED]
-    lows = [item.low for item in plain]
+    plain, lows = said.items, said.lows
+    if not _SKIPPED.isdisjoint(map(STEM, plain)):
+        plain = [item for item in plain if item.kind != "word" or item.stem not in _SKIPPED]
+        lows = list(map(LOW, plain))
     asked: Kind | None = None
     meant: Kind | None = None
-    for at, item in enumerate(plain):
-        if asked is not None and item.low == "?":
+    end: int | None = None
+    for at in _OPENINGS.openings(lows):
+        if end is not None and at > end:
             break
-        for _, (kind, where) in _OPENINGS.at(lows, at):
-            if where == "^" and not _opens(plain, at):
-                continue
-            if where == "~":
-                meant = meant or Kind(kind, item.text)
-            elif kind == "yesno":
-                asked = asked or _with_mood(Kind(kind, item.text), plain, at)
-            elif (asked is None or asked.kind == "yesno") and not _is_relative(plain, at, asked is not None):
-                asked = _with_mood(Kind(kind, item.text), plain, at)
-            break
+        opening = _opening(plain, lows, at)
+        if opening is None:
+            continue
+        kind, text = opening.kind, plain[at].text
+        if opening.where == "~":
+            meant = meant or Kind(kind, text)
+        elif kind == "yesno":
+            asked = asked or _with_mood(kind, plain, at)
+        elif (asked is None or asked.kind == "yesno") and not _is_relative(plain, at, asked is not None):
+            asked = _with_mood(kind, plain, at)
+        if asked is not None and end is None:
+            end = lows.index("?", at) if "?" in lows[at:] else len(lows)
     if asked is None or (meant is not None and (asked.kind in _VAGUE or asked.text.lower() in _BEING)):
         return meant or asked or Kind(NONE, "")
     return asked
+
+
+def _opening(items: Sequence[Item], lows: Sequence[str], at: int) -> Opening | None:
+    """What the longest words that may ask here ask for."""
+    for _, opening in _OPENINGS.at(lows, at):
+        if opening.where != "^" or _opens(items, at):
+            return opening
+    return None
 
 
 def _opens(items: Sequence[Item], at: int) -> bool:
@@ -96,9 +109,12 @@ def _is_relative(items: Sequence[Item], at: int, asked: bool) -> bool:
     return before.kind == "word" and before.low not in FUNCTION and before.low not in _LEADING
 
 
-def _with_mood(kind: Kind, items: Sequence[Item], at: int) -> Kind:
-    found = next((item for item in items[at:] if item.low in _MOODS), None)
-    return kind if found is None else kind._replace(mood=_MOODS[found.low], mood_text=found.text)
+def _with_mood(kind: str, items: Sequence[Item], at: int) -> Kind:
+    text = items[at].text
+    for item in items[at:]:
+        if item.low in _MOODS:
+            return Kind(kind, text, _MOODS[item.low], item.text)
+    return Kind(kind, text)
 
 
 def are_measured(a: Kind, b: Kind) -> bool:

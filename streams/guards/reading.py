@@ -17,7 +17,6 @@ from refrain.streams.guards.payload import Payload, read_payload
 from refrain.streams.guards.question import Kind, read_kind
 from refrain.streams.guards.roles import Roles, read_roles
 from refrain.streams.guards.small_words import SmallWords, read_small_words
-from refrain.streams.guards.tokens import tokens
 
 REMEMBERED = 16_384
 """Texts whose reading is cached."""
@@ -45,10 +44,9 @@ class Reading:
 @lru_cache(maxsize=REMEMBERED)
 def read(text: str) -> Reading:
     """Parse a text; never raises."""
-    found, end = tokens(text)
-    said = items(found, text)
-    quantities = read_quantities(said)
-    content = read_content(said, quantities.used)
+    said, end = items(text)
+    quantities = read_quantities(said.items)
+    used = quantities.used
     english = is_english(said)
     return Reading(
         text=text,
@@ -58,10 +56,10 @@ def read(text: str) -> Reading:
         letters=read_letters(said, text[:end]),
         quantities=quantities,
         negations=read_negations(said),
-        names=read_names(said, quantities.used, content),
+        names=read_names(said, used, read_content(said, used)),
         roles=read_roles(said),
         code=read_code(said, text[:end]),
         kind=read_kind(said),
-        words=read_small_words(said, quantities.used, text[:end]),
+        words=read_small_words(said, used, text[:end]),
         payload=read_payload(text[:end]),
     )

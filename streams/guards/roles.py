@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION, GENERAL
-from refrain.streams.guards.items import Item
+from refrain.streams.guards.item import Item, Said
 from refrain.streams.guards.lexicon import lines, split_list
 
 _LINES = lines("directions")
@@ -37,7 +36,7 @@ class Roles(NamedTuple):
 
     role: dict[str, int]
     texts: dict[str, str]
-    counts: Counter[str]
+    counts: dict[str, int]
     beside: frozenset[tuple[str, str]]
     """Neighbours with nothing between them; none in a passive sentence."""
     copula: int
@@ -51,33 +50,49 @@ class Roles(NamedTuple):
     """Numbers, operators and brackets in their order, where the text calculates."""
 
 
-def read_roles(items: Sequence[Item]) -> Roles:
+def read_roles(said: Said) -> Roles:
     """Extract the roles of the words of a text."""
     reader = _Reader()
-    for at, item in enumerate(items):
-        reader.take(item, items[at - 1] if at else None)
+    before: Item | None = None
+    for item in said.items:
+        reader.take(item, before)
+        before = item
     reader.close()
-    order = reader.active()
     return Roles(
-        role={root: reader.role[root] for root in order},
+        role=reader.role if reader.agent is None else {root: reader.role[root] for root in reader.active()},
         texts=reader.texts,
         counts=reader.counts,
         beside=frozenset(reader.beside if reader.agent is None else ()),
         copula=reader.copula,
-        symmetric=any(item.low in SYMMETRIC for item in items),
-        sentences=sum(item.low in _ENDS for item in items[:-1]),
+        symmetric=not SYMMETRIC.isdisjoint(said.lows),
+        sentences=sum(map(_ENDS.__contains__, said.lows[:-1])),
         dangling=frozenset(reader.dangling),
-        calculation=_calculation(items),
+        calculation=_calculation(said.items) if "number" in said.kinds else (),
     )
 
 
 class _Reader:
     """Role parser: takes the items of a text one after the other."""
 
+    __slots__ = (
+        "_be_at",
+        "_before",
+        "_last",
+        "_now",
+        "agent",
+        "beside",
+        "copula",
+        "counts",
+        "dangling",
+        "order",
+        "role",
+        "texts",
+    )
+
     def __init__(self) -> None:
         self.role: dict[str, int] = {}
         self.texts: dict[str, str] = {}
-        self.counts: Counter[str] = Counter()
+        self.counts: dict[str, int] = {}
         self.beside: list[tuple[str, str]] = []
         self.dangling: list[int] = []
         self.order: list[str] = []
@@ -124,7 +139,7 @@ class _Reader:
             self.order.append(root)
             if self._last and self._last not in GENERAL and root not in GENERAL:
                 self.beside.append((self._last, root))
-        self.counts[root] += 1
+        self.counts[root] = self.counts.get(root, 0) + 1
         self._last = root
         self._before = self._before if self._now == BARE else self._now
         self._now = DESCRIBED if self._now == DESCRIBED else BARE

@@ -5,10 +5,11 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION
-from refrain.streams.guards.items import WORDLY, Item
+from refrain.streams.guards.item import WORDLY, Item, Said, Word
 from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
 from refrain.streams.guards.roles import SYMMETRIC
 
@@ -25,18 +26,11 @@ _BETWEEN = frozenset("me us some a few one two three the an many please".split()
 """Words that may stand between "give" and "more"."""
 JOINING = frozenset(("and", "or", "vs", "versus", "/"))
 """Words that join two of which the order says nothing."""
+_WORD, _KEY = attrgetter("word"), attrgetter("key")
+_NO_GROUPS: frozenset[int] = frozenset()
 _MARKS = frozenset(("stop", "quote", "bracket", "sign"))
 _CAN = "can could do would should might shall".split()
 _I = "i you we one someone somebody".split()
-
-
-class Word(NamedTuple):
-    """Word of a text as it is compared: its `key` (a stem; of little words the word), and what it is matched by."""
-
-    key: str
-    groups: frozenset[int]
-    text: str
-    content: bool
 
 
 class SmallWords(NamedTuple):
@@ -69,52 +63,56 @@ def _openers() -> Iterator[tuple[list[str], tuple[str, ...]]]:
 _OPENERS = Phrases(_openers())
 
 
-def read_small_words(items: Sequence[Item], used: frozenset[int], text: str) -> SmallWords:
+def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
     """Extract all words of a text; `used` are items that are parts of numbers."""
-    found = tuple(_words([item for at, item in enumerate(items) if at not in used]))
-    cased: dict[str, tuple[str, ...]] = {}
-    for item in items:
-        if item.low in _CASED and not item.initial and item.text.lower() == item.low:
-            cased[item.low] = (*cased.get(item.low, ()), item.text)
+    items, lows = said.items, said.lows
+    free = Said.of([item for at, item in enumerate(items) if at not in used]) if used else said
+    found = tuple(_words(free))
     return SmallWords(
         found,
-        Counter(word.key for word in found),
-        tuple(sorted(word.key for word in found if word.content)),
-        tuple(sorted(item.text for item in items if _is_sign(item))),
-        cased,
+        Counter(map(_KEY, found)),
+        tuple(sorted([word.key for word in found if word.content])),
+        _symbols(items) if "sign" in said.kinds else (),
+        {} if _CASED.isdisjoint(lows) else _cased(items),
         text == text.lower(),
-        _anew(items),
-        bool(items) and items[0].low in _REQUESTS,
-        any(item.low in SYMMETRIC for item in items),
+        "" if _ANEW.isdisjoint(lows) else _anew(items),
+        bool(lows) and lows[0] in _REQUESTS,
+        not SYMMETRIC.isdisjoint(lows),
     )
 
 
-def _words(items: Sequence[Item]) -> Iterator[Word]:
-    lows = [item.low for item in items]
-    at = 0
-    while at < len(items):
-        item = items[at]
-        end, meant = next(_OPENERS.at(lows, at), (at + 1, None)) if item.kind == "word" else (at + 1, None)
-        if meant is not None:
-            yield from (Word(key, frozenset(), item.text, False) for key in meant)
-        elif _counts(item):
-            yield _word(item)
-        at = end
+def _words(said: Said) -> list[Word]:
+    found: list[Word] = []
+    done = 0
+    for start, end, meant in _OPENERS.spans(said.lows):
+        found += filter(None, map(_WORD, said.items[done:start]))
+        found += (Word(key, _NO_GROUPS, said.items[start].text, False) for key in meant)
+        done = end
+    found += filter(None, map(_WORD, said.items[done:]))
+    return found
 
 
-def _word(item: Item) -> Word:
+def word_of(item: Item) -> Word | None:
+    """A word as it is compared; None for marks and for words that are harmless wherever they stand."""
+    if item.kind in _MARKS or item.low in _HARMLESS:
+        return None
     function = item.low in FUNCTION or item.low in _SAME or item.low in JOINING
     key = item.low if function else item.stem
-    return Word(_SAME.get(key, key), frozenset() if function else item.groups, item.text, not function)
+    return Word(_SAME.get(key, key), _NO_GROUPS if function else item.groups, item.text, not function)
 
 
-def _counts(item: Item) -> bool:
-    return item.kind not in _MARKS and item.low not in _HARMLESS
+def _symbols(items: Sequence[Item]) -> tuple[str, ...]:
+    """Signs that are symbols (mathematics, currency) rather than marks, in the order of their characters."""
+    signs = [item.text for item in items if item.kind == "sign"]
+    return tuple(sorted([sign for sign in signs if unicodedata.category(sign[0])[0] == "S"]))
 
 
-def _is_sign(item: Item) -> bool:
-    """Whether it is a symbol (mathematics, currency) rather than a mark."""
-    return item.kind == "sign" and unicodedata.category(item.text[0])[0] == "S"
+def _cased(items: Sequence[Item]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for item in items:
+        if item.low in _CASED and not item.initial and item.text.lower() == item.low:
+            found[item.low] = (*found.get(item.low, ()), item.text)
+    return found
 
 
 def _anew(items: Sequence[Item]) -> str:
@@ -122,16 +120,15 @@ def _anew(items: Sequence[Item]) -> str:
         if item.kind not in WORDLY or item.low not in _ANEW:
             continue
         edge = at == 0 or at + 1 == len(items) or items[at + 1].kind == "stop"
-        before = [other.low for other in items[:at]]
         if item.low == "else":
-            if before and before[-1] in _BEFORE_ELSE:
+            if at and items[at - 1].low in _BEFORE_ELSE:
                 return item.text
-        elif (item.low in _ALONE and edge) or _given(before):
+        elif (item.low in _ALONE and edge) or _given(items, at):
             return item.text
     return ""
 
 
-def _given(before: Sequence[str]) -> bool:
-    """Whether what stands before is "give me some"."""
-    low = next((low for low in reversed(before) if low not in _BETWEEN), "")
-    return low in _GIVING
+def _given(items: Sequence[Item], at: int) -> bool:
+    """Whether what stands before a word is "give me some"."""
+    before = (items[place].low for place in range(at - 1, -1, -1))
+    return next((low for low in before if low not in _BETWEEN), "") in _GIVING

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from refrain.streams.guards.item import REMEMBERED
 from refrain.streams.guards.lexicon import pairs, split_list, words
 
 WORD_CHARS_MAX = 40
@@ -28,12 +29,16 @@ _KEPT = frozenset(
 )
 
 
-@lru_cache(maxsize=65_536)
 def stem(word: str) -> str:
     """The stem of a lower-case word."""
+    return word if len(word) > WORD_CHARS_MAX else _stem(word)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _stem(word: str) -> str:
     if word in _BASES:
         return _base(_BASES[word])
-    if len(word) < 4 or len(word) > WORD_CHARS_MAX or word in _KEPT or not word.isalpha():
+    if len(word) < 4 or word in _KEPT or not word.isalpha():
         return word
     return _base(_spelling(_inflection(word)))
 
@@ -43,13 +48,9 @@ def related(a: str, b: str) -> bool:
 
     Looks at both alike: related(a, b) == related(b, a).
     """
-    common = 0
-    for x, y in zip(a, b, strict=False):
-        if x != y:
-            break
-        common += 1
-    if common < _ROOT_CHARS:
+    if len(a) < _ROOT_CHARS or a[:_ROOT_CHARS] != b[:_ROOT_CHARS]:
         return False
+    common = next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     return any(
         a[cut:] in _SUFFIXES and b[cut:] in _SUFFIXES for cut in range(common, max(_ROOT_CHARS, common - 2) - 1, -1)
     )

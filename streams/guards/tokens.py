@@ -26,17 +26,13 @@ class Token(NamedTuple):
     initial: bool
     """Whether it opens a sentence, where a capital letter says nothing."""
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether what follows opens a sentence."""
+        return self.text in _ENDS if self.kind == "stop" else self.initial and self.kind in _SENSELESS
 
-_PATTERN = re.compile(
-    r"""
-      (?P<plain>[A-Za-z]+(?=[ ?,!]|$))  # most words: tried first, and none of what follows
-    | (?P<fence>```[^`]*(?:```|$))
-    | (?P<span>`[^`\n]+`)
-    | (?P<url>\b(?:https?|ftp|file|s3|git|ssh|jdbc|mailto)://[^\s<>"'`)\]]+|\bwww\.[^\s<>"'`)\]]+)
-    | (?P<email>\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+)
-    | (?P<path>(?:[A-Za-z]:\\|\.{1,2}/|~/|(?<![\w/])/)[\w.@+\-]+(?:[\\/][\w.@+\-*]+)*
-              |\b[\w.-]+(?:/[\w.-]+)*/[\w-]+\.[A-Za-z]\w{0,4}\b
-              |\b[\w-]+(?:/[\w.-]+){2,})
+
+_ANYWHERE = r"""
     | (?P<date>\b\d{4}-\d{1,2}-\d{1,2}\b)
     | (?P<time>\b\d{1,2}:\d{2}(?::\d{2})?(?:\s?[ap]\.?m\b\.?)?|\b\d{1,2}\s?[ap]\.?m\b\.?)
     | (?P<version>\b[vV]\d+(?:\.\d+)*[\w-]*\b|\b\d+(?:\.\d+){2,}[\w-]*\b)
@@ -51,27 +47,45 @@ _PATTERN = re.compile(
     | (?P<bracket>[()\[\]{}])
     | (?P<stop>[.?!;:,\u2026\u3002\uff1f\uff01\n])
     | (?P<sign>[^\s\w])
-    """,
-    re.VERBOSE,
-)
-_KINDS = {name: name for name in _PATTERN.groupindex} | {"plain": "word"}
+"""
+_PLAIN = r"(?P<plain>[A-Za-z]+)(?:[ ]|(?=[?,!]|$))"
+"""Most words, tried first, and the blank behind, at which every other pattern would be tried in vain."""
+_MARKED = r"""
+    | (?P<fence>```[^`]*(?:```|$))
+    | (?P<span>`[^`\n]+`)
+    | (?P<url>\b(?:https?|ftp|file|s3|git|ssh|jdbc|mailto)://[^\s<>"'`)\]]+|\bwww\.[^\s<>"'`)\]]+)
+    | (?P<path>(?:[A-Za-z]:\\|\.{1,2}/|~/|(?<![\w/])/)[\w.@+\-]+(?:[\\/][\w.@+\-*]+)*)
+    | \b(?=[\w.+-]++[@/])  # one look ahead tells that none of these begins here
+      (?:(?P<email>[\w.+-]++@[\w-]++(?:\.[\w-]+)+)
+        |(?P<file>[\w.-]++(?:/[\w.-]++)*/[\w-]++\.[A-Za-z]\w{0,4}\b|[\w-]++(?:/[\w.-]++){2,}))
+"""
+"""What needs one of `_MARKS`. It looks for its mark through a run of characters, at every token of the run."""
+_MARKS = re.compile(r"[`@/\\]|www\.")
+_WHOLE = re.compile(_PLAIN + _MARKED + _ANYWHERE, re.VERBOSE)
+_PROSE = re.compile(_PLAIN + _ANYWHERE, re.VERBOSE)
+"""What finds the same in a text without marks, and reads no character of it more than a few times."""
+_KINDS = {"plain": "word", "file": "path"}
+"""Kinds of tokens that go by two patterns."""
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _ENDS = frozenset(".?!\n\u2026\u3002\uff1f\uff01:")
 _SENSELESS = frozenset(("bracket", "quote"))
 
 
-def tokens(text: str) -> tuple[list[Token], int]:
-    """Tokenise a text up to the bound; returns the tokens and where the unparsed rest begins."""
+def tokens(text: str, initial: bool = True) -> tuple[list[Token], int]:
+    """Tokenise a text up to the bound; returns the tokens and where the unparsed rest begins.
+
+    `initial` tells whether the text opens a sentence.
+    """
     found: list[Token] = []
-    initial = True
     looked = text if len(text) <= CHARS_MAX else text[:CHARS_MAX]
-    for match in _PATTERN.finditer(looked):
+    pattern = _WHOLE if _MARKS.search(looked) else _PROSE
+    for match in pattern.finditer(looked):
         if len(found) == TOKENS_MAX:
             return found, match.start()
-        kind = _KINDS[match.lastgroup or "sign"]
-        piece = match.group()
-        found.append(Token(piece, folded(piece), kind, match.start(), match.end(), initial))
-        initial = piece in _ENDS if kind == "stop" else initial and kind in _SENSELESS
+        kind = match.lastgroup or "sign"
+        piece, start = match[kind], match.start()
+        found.append(Token(piece, folded(piece), _KINDS.get(kind, kind), start, start + len(piece), initial))
+        initial = found[-1].is_opening
     return found, len(looked)
 
 

@@ -54,12 +54,14 @@ def _row(line: str) -> Row:
     return Row(Guard(guard), kind, measure, int(least), VETO if weight == "veto" else int(weight))
 
 
-_TABLE = tuple(map(_row, lines("weights")))
+_ROWS: dict[Guard, list[Row]] = {guard: [] for guard in Guard}
+for _each in map(_row, lines("weights")):
+    _ROWS[_each.guard].append(_each)
 
 
 def weight_of(guard: Guard, kind: str, overlap: Overlap, strictness: Strictness) -> int:
     """Weight of a difference in millionths of similarity; 0 when it does not count, VETO when it decides."""
     scale = SCALES[strictness]
-    held = [row.weight for row in _TABLE if row.guard is guard and row.holds(kind, overlap, scale.shift)]
+    held = [row.weight for row in _ROWS[guard] if row.holds(kind, overlap, scale.shift)]
     most = max(held, default=0)
     return most if most == VETO else most * scale.factor // 100

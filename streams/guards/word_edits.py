@@ -13,8 +13,9 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import NamedTuple
 
+from refrain.streams.guards.item import Word
 from refrain.streams.guards.lexicon import groups, words
-from refrain.streams.guards.small_words import JOINING, SmallWords, Word
+from refrain.streams.guards.small_words import JOINING, SmallWords
 from refrain.streams.guards.stems import related
 
 FRAME = 750
@@ -51,8 +52,10 @@ def is_frame(a: SmallWords, b: SmallWords) -> bool:
     """Whether most words of the texts are the same, or all words of meaning are."""
     if max(len(a.words), len(b.words)) > WORDS_MAX:
         return False
-    both = sum(min(count, b.counted[key]) for key, count in a.counted.items() if key in b.counted)
-    return a.content == b.content or 2_000 * both >= FRAME * (len(a.words) + len(b.words))
+    if a.content == b.content:
+        return True
+    both = sum([min(a.counted[key], b.counted[key]) for key in a.counted.keys() & b.counted.keys()])
+    return 2_000 * both >= FRAME * (len(a.words) + len(b.words))
 
 
 def edits(a: SmallWords, b: SmallWords) -> Edits:
@@ -74,13 +77,19 @@ def any_difference(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
 
 def _left(a: SmallWords, b: SmallWords) -> frozenset[str]:
     """Keys of words that a text has more often, and that no other form or synonym in the other says."""
-    over, others = a.counted - b.counted, b.counted - a.counted
+    over = _over(a, b)
     if not over:
         return frozenset()
+    others = _over(b, a)
     there = [word for word in b.words if word.key in others]
     return frozenset(
-        word.key for word in a.words if word.key in over and not any(_paired(word, other) for other in there)
+        [word.key for word in a.words if word.key in over and not any(_paired(word, other) for other in there)]
     )
+
+
+def _over(a: SmallWords, b: SmallWords) -> list[str]:
+    """Keys of words that a text has more often."""
+    return [key for key, count in a.counted.items() if count > b.counted.get(key, 0)]
 
 
 def _paired(m: Word, t: Word) -> bool:
@@ -101,10 +110,7 @@ def _changes(a: Sequence[Word], b: Sequence[Word], mine: frozenset[str], theirs:
 
 
 def _places(a: Sequence[Word], b: Sequence[Word], mine: frozenset[str], theirs: frozenset[str]) -> Iterator[Change]:
-    matcher = SequenceMatcher(None, [word.key for word in a], [word.key for word in b], autojunk=False)
-    for op, i, j, k, n in matcher.get_opcodes():
-        if op == "equal":
-            continue
+    for i, j, k, n in _apart([word.key for word in a], [word.key for word in b]):
         m = [word for word in a[i:j] if word.key in mine]
         t = [word for word in b[k:n] if word.key in theirs]
         if len(m) == len(t) == 1 and max(j - i, n - k) <= _EDIT_MAX:
@@ -112,6 +118,19 @@ def _places(a: Sequence[Word], b: Sequence[Word], mine: frozenset[str], theirs: 
         else:
             yield from (([word], []) for word in m)
             yield from (([], [word]) for word in t)
+
+
+def _apart(a: list[str], b: list[str]) -> list[tuple[int, int, int, int]]:
+    """Where an alignment of two lists differs, each place as (start, end) in the one and in the other."""
+    start = next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    i, j = len(a), len(b)
+    while i > start and j > start and a[i - 1] == b[j - 1]:
+        i, j = i - 1, j - 1
+    if frozenset(a[start:i]).isdisjoint(b) and frozenset(b[start:j]).isdisjoint(a):
+        # Nothing between the common start and end stands in the other text: difflib aligns them just so, but slowly.
+        return [(start, i, start, j)]
+    matcher = SequenceMatcher(None, a, b, autojunk=False)
+    return [(i, j, k, n) for op, i, j, k, n in matcher.get_opcodes() if op != "equal"]
 
 
 def _harmful(m: list[Word], t: list[Word]) -> list[Word]:
@@ -150,6 +169,8 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
         for (x, y), between in here.items():
             if there.get((y, x)) == between and (x, y) not in there and not JOINING.issuperset(between or ("",)):
                 return [texts[x], texts[y]]
+    if _PERSONS.isdisjoint(a.counted):
+        return []
     mine, theirs = _persons(a), _persons(b)
     return [mine[0], theirs[0]] if mine != theirs and sorted(mine) == sorted(theirs) else []
 
@@ -163,7 +184,7 @@ def _agents(passive: SmallWords, active: SmallWords) -> list[str]:
 
 def _tenses(a: SmallWords, b: SmallWords) -> list[str]:
     """Verbs that alone differ in their time: which laws apply, which laws applied."""
-    if a.counted != b.counted:
+    if not dict.__eq__(a.counted, b.counted):
         return []
     mine, theirs = ({word.text.lower() for word in each.words if word.content} for each in (a, b))
     return [word for word in sorted(mine ^ theirs) if word.endswith("ed")]

@@ -20,6 +20,8 @@ LAYOUT = {
     "fold_us_p50",
     "fold_us_p99",
     "guards_us_p50",
+    "guards_read_us_p50",
+    "guards_weigh_us_p50",
     "ratio",
     "recall_at_1",
     "restore_s",
@@ -41,6 +43,7 @@ def check(figures: dict[str, Any]) -> None:
     """What holds for a layout however fast the machine is."""
     assert 0 < figures["fold_us_p50"] <= figures["fold_us_p99"]
     assert figures["raw_knn_us_p50"] > 0
+    assert min(figures["guards_read_us_p50"], figures["guards_weigh_us_p50"]) > 0
     assert figures["ratio"] == pytest.approx(figures["fold_us_p50"] / figures["raw_knn_us_p50"], abs=0.01)
     # A thousand entries are scanned: the nearest is always found.
     assert figures["recall_at_1"] == 1
