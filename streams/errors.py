@@ -25,7 +25,7 @@ from typing import Literal
 
 DISTRIBUTION = "refrain-cache"
 """The name under which Refrain is installed; that of the command, `refrain`, is another's among Python packages."""
-Extra = Literal["embed", "weights", "plot"]
+Extra = Literal["light", "embed", "weights", "plot"]
 """What is installed only where it is asked for."""
 
 

@@ -22,9 +22,12 @@ class Http(SettingsGroup):
 
 
 class Embedding(SettingsGroup):
-    """The embedder. `backend` auto: ONNX when installed, else PyTorch; `free` needs no model."""
+    """The embedder. `backend` auto: `light` where that can run the model, else ONNX when installed, else PyTorch.
 
-    backend: Literal["auto", "onnx", "torch", "free"] = "auto"
+    `http` asks an endpoint for embeddings; `free` needs no model.
+    """
+
+    backend: Literal["auto", "light", "onnx", "torch", "http", "free"] = "auto"
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
     """A folder, a name in the hub's cache, or a name on the hub."""
     sha256: str | None = None
@@ -34,6 +37,8 @@ class Embedding(SettingsGroup):
     remembered: Annotated[int, Field(ge=0)] = 10_000
     """Vectors of recent texts kept, so that a repeated text is not embedded again."""
     threads: Annotated[int, Field(ge=1)] = 2
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where PyTorch runs; auto: a GPU that it finds, else the CPU. Other backends run on the CPU."""
 
 
 class Classify(SettingsGroup):

@@ -78,10 +78,11 @@ def model(settings: Settings) -> list[Finding]:
     if settings.embedding.backend == "free":
         return [Finding("model", "warn", "the free embedder: it compares words, not meaning",
                      "for real traffic set embedding.backend to auto")]  # fmt: skip
-    from refrain.streams.models.transformer_embedder import find_model
+    from refrain.streams.models.loading import find_model
 
-    backend, folder, digest = find_model(settings.embedding)
-    return [Finding("model", "ok", f"{settings.embedding.model} by {backend}, sha256 {digest[:12]}…, {folder}")]
+    found = find_model(settings.embedding)
+    what = f"{settings.embedding.model} by {found.backend}, sha256 {found.sha256[:12]}…, {found.place}"
+    return [Finding("model", "ok", what)]
 
 
 def verifier(settings: Settings) -> list[Finding]:
