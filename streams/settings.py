@@ -39,6 +39,20 @@ class Embedding(SettingsGroup):
     threads: Annotated[int, Field(ge=1)] = 2
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where PyTorch runs; auto: a GPU that it finds, else the CPU. Other backends run on the CPU."""
+    url: str | None = None
+    """Of backend http: the root of an OpenAI-compatible API, such as http://127.0.0.1:8080/v1, or TEI's `/embed`."""
+    api_key: SecretStr | None = None
+    identity: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@+-]{1,200}$")] | None = None
+    """Of backend http: the name of what answers, such as `bge-small@2`. Another name where its vectors are others."""
+    dimensions: Annotated[int, Field(ge=1, le=8_192)] | None = None
+    """Of backend http: numbers in a vector."""
+    window_tokens: Annotated[int, Field(ge=16)] = 512
+    """Of backend http: tokens that the model reads of a text, by an estimate of four letters a token."""
+    batch_max: Annotated[int, Field(ge=1, le=2_048)] = 32
+    """Of backend http: texts in a request."""
+    timeout_ms: Annotated[int, Field(ge=1)] = 10_000
+    retries: Annotated[int, Field(ge=0, le=10)] = 3
+    backoff_ms: Annotated[int, Field(ge=1)] = 100
 
 
 class Classify(SettingsGroup):

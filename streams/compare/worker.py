@@ -143,7 +143,7 @@ def run_compare(
 
 def check_model(settings: Embedding) -> None:
     """Check at the start that the model can be loaded. Raises WrongSetup when it is not here."""
-    if settings.backend == "free" or settings.allow_download:
+    if settings.backend in ("free", "http") or settings.allow_download:
         return
     find_model(settings)
 

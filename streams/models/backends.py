@@ -30,14 +30,14 @@ WINDOW_CHARS_MAX = 32
 _NOISY = ("sentence_transformers", "transformers", "optimum", "huggingface_hub")
 
 
-def choose_backend(wanted: str, group: str, without: str, device: Device = "cpu") -> Backend:
+def choose_backend(wanted: str, group: str, otherwise: str, device: Device = "cpu") -> Backend:
     """Choose the backend for `wanted` (auto, onnx or torch) and `device` on this machine.
 
-    Raises WrongSetup when what it needs is not installed, or does not run there; `without` is the setting that does
-    without.
+    Raises WrongSetup when what it needs is not installed, or does not run there; `otherwise` says what to
+    do instead.
     """
     if not _installed("sentence_transformers"):
-        raise WrongSetup(f"sentence-transformers is not installed: {install_hint('embed')}, or set {without}")
+        raise WrongSetup(f"sentence-transformers is not installed: {install_hint('embed')}, or {otherwise}")
     if device not in ("auto", "cpu"):
         if wanted == "onnx":
             raise WrongSetup(f"{group}.backend onnx runs on the CPU, and {group}.device is {device}: set one to auto")

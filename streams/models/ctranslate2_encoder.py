@@ -1,15 +1,17 @@
 """A BERT encoder on CTranslate2, the engine of the light embedder.
 
-The engine is optional (the extra `light`): it is imported when a model is loaded, not before. It computes matrix
-products in 8-bit integers, which are exact; what is left of rounding depends on the length of a text alone. So a text
-has the same vectors in every batch of texts of one length, on any number of threads, to the last bit.
+The engine is optional (the extra `light`): it is imported when a model is loaded, not before. It computes products of
+weights in 8-bit integers, which are exact; what else it rounds depends on how many tokens a text has, and to how many
+it is padded. So a text that is always padded alike has the same vectors in every batch, on any number of threads, to
+the last bit.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,10 @@ COMPUTE_TYPE = "int8"
 FORMAT = 6
 """The version of the engine's model files that is written here."""
 _KINDS = ("float32", "int8", "int16", "int32", "float16", "bfloat16")
+PADDED_TO = 8
+"""Texts are padded to a multiple of so many tokens, and run with those that are padded to as many. Of questions, eight
+then take 2.8 calls of the engine and not 6.5, and two thirds of the time.
+"""
 _GELU = 3
 _NO_MERGE = 0
 
@@ -32,6 +38,8 @@ class CTranslate2Encoder:
 
     def __init__(self, weights: BertWeights, vocabulary: Sequence[str], threads: int) -> None:
         """Load the weights into the engine. Raises RuntimeError when it does not take them."""
+        # Threads that spin between calls take the processors from the workers beside this one.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import ctranslate2
 
         files = {
@@ -43,12 +51,23 @@ class CTranslate2Encoder:
             "bert", device="cpu", compute_type=COMPUTE_TYPE, inter_threads=1, intra_threads=threads, files=files
         )
         self.width = weights.width
+        self._positions = len(weights.positions)
+        self._array: Callable[[npt.NDArray[np.int32]], Any] = ctranslate2.StorageView.from_array
 
-    def last_layer(self, ids: list[list[int]]) -> Floats:
-        """Encode n texts of equally many tokens: their token vectors (n, tokens, width)."""
-        # Equal lengths, because what pads a text changes its vectors.
-        states: Floats = np.array(self._engine.forward_batch(ids).last_hidden_state, dtype=np.float32)
-        return states
+    def padded(self, tokens: int) -> int:
+        """The number of tokens that a text of so many is padded to, whatever it runs with."""
+        return min(-(-tokens // PADDED_TO) * PADDED_TO, self._positions)
+
+    def last_layer(self, ids: Sequence[Sequence[int]]) -> list[Floats]:
+        """Encode texts that are padded to equally many tokens: the token vectors (tokens, width) of each."""
+        (padded,) = {self.padded(len(row)) for row in ids}
+        lengths = np.array([len(row) for row in ids], dtype=np.int32)
+        rows = np.zeros((len(ids), padded), dtype=np.int32)
+        for row, own in zip(rows, ids, strict=True):
+            row[: len(own)] = own
+        found = self._engine.forward_batch(self._array(rows), self._array(lengths))
+        states: Floats = np.asarray(found.last_hidden_state, dtype=np.float32)
+        return [own[:length] for own, length in zip(states, lengths, strict=True)]
 
 
 def model_file(weights: BertWeights) -> bytes:

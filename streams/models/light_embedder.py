@@ -27,8 +27,8 @@ DEFAULT_EPSILON = 1e-12
 class LightEmbedder:
     """An embedder by a BERT whose vector is the mean of its tokens.
 
-    A text has the same vector in every call, down to the last bit: texts of equally many tokens run together, and no
-    text is padded.
+    A text has the same vector in every call, down to the last bit: it is always padded to the same number of tokens,
+    and runs with texts that are padded to as many.
     """
 
     def __init__(self, encoder: CTranslate2Encoder, tokenizer: FastTokenizer, tokens_max: int, identity: str) -> None:
@@ -42,17 +42,16 @@ class LightEmbedder:
     def embed(self, texts: Sequence[str]) -> Floats:
         """Embed n texts as unit vectors (n, dim)."""
         rows: Floats = np.zeros((len(texts), self.dim), dtype=np.float32)
-        for places, states in self._run(self._ids(texts)):
-            rows[places] = states.mean(axis=1)
+        for place, states in self._run(self._ids(texts)):
+            rows[place] = states.mean(axis=0)
         return unit_rows(rows)
 
     def embed_tokens(self, texts: Sequence[str]) -> list[Floats]:
         """Token vectors of each text; they are computed by all of the text that is inside the window."""
         special = [np.asarray(self._window.special_tokens(text), dtype=bool) for text in texts]
         found: list[Floats] = [np.zeros((0, self.dim), dtype=np.float32)] * len(texts)
-        for places, states in self._run(self._ids(texts)):
-            for place, rows in zip(places, states, strict=True):
-                found[place] = unit_rows(rows[~special[place]][:TOKENS_MAX])
+        for place, states in self._run(self._ids(texts)):
+            found[place] = unit_rows(states[~special[place]][:TOKENS_MAX])
         return found
 
     def fits(self, text: str) -> bool:
@@ -67,10 +66,10 @@ class LightEmbedder:
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         return self._tokenizer.ids(texts, self._tokens_max)
 
-    def _run(self, ids: list[list[int]]) -> Iterator[tuple[list[int], Floats]]:
-        """The places of texts that ran together, and their token vectors (n, tokens, dim)."""
-        for places in batches([len(row) for row in ids]):
-            yield places, self._encoder.last_layer([ids[place] for place in places])
+    def _run(self, ids: list[list[int]]) -> Iterator[tuple[int, Floats]]:
+        """The place of each text, and its token vectors (tokens, dim)."""
+        for places in batches([self._encoder.padded(len(row)) for row in ids]):
+            yield from zip(places, self._encoder.last_layer([ids[place] for place in places]), strict=True)
 
 
 def batches(lengths: Sequence[int]) -> list[list[int]]:

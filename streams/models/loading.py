@@ -28,6 +28,10 @@ def load_embedder(settings: Embedding, cache_dir: Path) -> Embedder:
     """
     if settings.backend == "free":
         return HashingEmbedder()
+    if settings.backend == "http":
+        from refrain.streams.models.http_embedder import HttpEmbedder
+
+        return HttpEmbedder(settings)
     if settings.backend == "light" or (settings.backend == "auto" and _is_light(settings)):
         from refrain.streams.models.light_embedder import load_light_embedder
 
@@ -38,7 +42,10 @@ def load_embedder(settings: Embedding, cache_dir: Path) -> Embedder:
 
 
 def find_model(settings: Embedding) -> FoundModel:
-    """Find the model that would be loaded, without loading or fetching it. Raises WrongSetup when it is not here."""
+    """Find the model that a backend with files of its own would load, without loading or fetching it.
+
+    Raises WrongSetup when it is not here.
+    """
     if settings.backend == "light" or (settings.backend == "auto" and _is_light(settings)):
         from refrain.streams.models.light_files import find_light_model
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from refrain.streams.errors import install_hint
 from refrain.streams.models import files
 from refrain.streams.models.backends import Backend, choose_backend, choose_device, failures, load
 from refrain.streams.models.embedder import TOKENS_MAX, unit_rows
 from refrain.streams.models.files import ModelFolder, ModelSource
-from refrain.streams.models.light_files import TOKENIZER_SHA256, check_tokenizer
+from refrain.streams.models.light_files import DEFAULT_MODEL, TOKENIZER_SHA256, check_tokenizer, is_default
 from refrain.streams.models.token_window import TokenWindow
 from refrain.streams.settings import Embedding
 from refrain.streams.vectors import Floats
@@ -137,4 +138,6 @@ def _full_name(model: str) -> str:
 
 
 def _backend(settings: Embedding) -> Backend:
-    return choose_backend(settings.backend, "embedding", "embedding.backend to free", settings.device)
+    light = f"{install_hint('light')}, which is enough for {DEFAULT_MODEL}"
+    otherwise = light if is_default(settings.model) else "set embedding.backend to free"
+    return choose_backend(settings.backend, "embedding", otherwise, settings.device)
