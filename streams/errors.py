@@ -4,6 +4,7 @@ RefrainError
 ├── Refusal               one message cannot be taken: it goes to dead-letters or is answered with an error
 ├── WrongSetup            settings, topics, model or policy are not as needed: the worker does not start
 │   └── Forbidden         the cluster's ACLs do not allow it: grant what `refrain topics acls` prints
+├── ModelUnavailable      an embeddings endpoint does not answer for now: wait, and embed the texts again
 ├── BadInput              a file that was given to a command cannot be taken
 ├── CommandRefused        govern did not take a command
 ├── ClusterFailed         the broker did not take or give what it should
@@ -25,7 +26,7 @@ from typing import Literal
 
 DISTRIBUTION = "refrain-cache"
 """The name under which Refrain is installed; that of the command, `refrain`, is another's among Python packages."""
-Extra = Literal["embed", "weights", "plot"]
+Extra = Literal["light", "embed", "weights", "plot"]
 """What is installed only where it is asked for."""
 
 
@@ -85,6 +86,10 @@ class WrongSetup(RefrainError):
 
 class Forbidden(WrongSetup):
     """The cluster's ACLs do not allow it to this user: grant what `refrain topics acls` prints for its role."""
+
+
+class ModelUnavailable(RefrainError):
+    """An embeddings endpoint does not answer for now: nothing is wrong with the texts; wait, and embed them again."""
 
 
 class BadInput(RefrainError):

@@ -22,9 +22,12 @@ class Http(SettingsGroup):
 
 
 class Embedding(SettingsGroup):
-    """The embedder. `backend` auto: ONNX when installed, else PyTorch; `free` needs no model."""
+    """The embedder. `backend` auto: `light` where that can run the model, else ONNX when installed, else PyTorch.
 
-    backend: Literal["auto", "onnx", "torch", "free"] = "auto"
+    `http` asks an endpoint for embeddings; `free` needs no model.
+    """
+
+    backend: Literal["auto", "light", "onnx", "torch", "http", "free"] = "auto"
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
     """A folder, a name in the hub's cache, or a name on the hub."""
     sha256: str | None = None
@@ -34,6 +37,22 @@ class Embedding(SettingsGroup):
     remembered: Annotated[int, Field(ge=0)] = 10_000
     """Vectors of recent texts kept, so that a repeated text is not embedded again."""
     threads: Annotated[int, Field(ge=1)] = 2
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where PyTorch runs; auto: a GPU that it finds, else the CPU. Other backends run on the CPU."""
+    url: str | None = None
+    """Of backend http: the root of an OpenAI-compatible API, such as http://127.0.0.1:8080/v1, or TEI's `/embed`."""
+    api_key: SecretStr | None = None
+    identity: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@+-]{1,200}$")] | None = None
+    """Of backend http: the name of what answers, such as `bge-small@2`. Another name where its vectors are others."""
+    dimensions: Annotated[int, Field(ge=1, le=8_192)] | None = None
+    """Of backend http: numbers in a vector."""
+    window_tokens: Annotated[int, Field(ge=16)] = 512
+    """Of backend http: tokens that the model reads of a text, by an estimate of four letters a token."""
+    batch_max: Annotated[int, Field(ge=1, le=2_048)] = 32
+    """Of backend http: texts in a request."""
+    timeout_ms: Annotated[int, Field(ge=1)] = 10_000
+    retries: Annotated[int, Field(ge=0, le=10)] = 3
+    backoff_ms: Annotated[int, Field(ge=1)] = 100
 
 
 class Classify(SettingsGroup):

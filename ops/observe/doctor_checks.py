@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,10 +79,22 @@ def model(settings: Settings) -> list[Finding]:
     if settings.embedding.backend == "free":
         return [Finding("model", "warn", "the free embedder: it compares words, not meaning",
                      "for real traffic set embedding.backend to auto")]  # fmt: skip
-    from refrain.streams.models.transformer_embedder import find_model
+    if settings.embedding.backend == "http":
+        return _endpoint(settings)
+    from refrain.streams.models.loading import find_model
 
-    backend, folder, digest = find_model(settings.embedding)
-    return [Finding("model", "ok", f"{settings.embedding.model} by {backend}, sha256 {digest[:12]}…, {folder}")]
+    found = find_model(settings.embedding)
+    what = f"{settings.embedding.model} by {found.backend}, sha256 {found.sha256[:12]}…, {found.place}"
+    return [Finding("model", "ok", what)]
+
+
+def _endpoint(settings: Settings) -> list[Finding]:
+    """Does the embeddings endpoint answer with what the settings say?"""
+    from refrain.streams.models.http_embedder import HttpEmbedder
+
+    with closing(HttpEmbedder(settings.embedding.model_copy(update={"retries": 0}))) as embedder:
+        embedder.embed(["Is the endpoint there?"])
+        return [Finding("model", "ok", f"{embedder.identity}, {embedder.dim} dimensions, answers")]
 
 
 def verifier(settings: Settings) -> list[Finding]:

@@ -22,7 +22,7 @@ from refrain.streams.messaging.decoding import read
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.embedder import Embedder
 from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
-from refrain.streams.models.loading import load_embedder
+from refrain.streams.models.loading import find_model, load_embedder
 from refrain.streams.runtime.background import load_in_background
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.stateless import Step, run_stateless
@@ -143,10 +143,8 @@ def run_compare(
 
 def check_model(settings: Embedding) -> None:
     """Check at the start that the model can be loaded. Raises WrongSetup when it is not here."""
-    if settings.backend == "free" or settings.allow_download:
+    if settings.backend in ("free", "http") or settings.allow_download:
         return
-    from refrain.streams.models.transformer_embedder import find_model
-
     find_model(settings)
 
 

@@ -1,4 +1,4 @@
-"""Backends of sentence-transformers models on the CPU: ONNX Runtime, by a form exported once, or PyTorch.
+"""Backends of sentence-transformers models: ONNX Runtime on the CPU, by a form exported once, or PyTorch.
 
 The libraries are large and optional (the extra `embed`): they are imported when a model is loaded, not before.
 """
@@ -24,18 +24,24 @@ logger = logging.getLogger(__name__)
 
 Kind = Literal["SentenceTransformer", "CrossEncoder"]
 Backend = Literal["onnx", "torch"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
 WINDOW_CHARS_MAX = 32
 """A text with more characters than this a token of the window is taken not to fit, without counting."""
 _NOISY = ("sentence_transformers", "transformers", "optimum", "huggingface_hub")
 
 
-def choose_backend(wanted: str, group: str, without: str) -> Backend:
-    """Choose the backend for `wanted` (auto, onnx or torch) on this machine.
+def choose_backend(wanted: str, group: str, otherwise: str, device: Device = "cpu") -> Backend:
+    """Choose the backend for `wanted` (auto, onnx or torch) and `device` on this machine.
 
-    Raises WrongSetup when what it needs is not installed; `without` is the setting that does without.
+    Raises WrongSetup when what it needs is not installed, or does not run there; `otherwise` says what to
+    do instead.
     """
     if not _installed("sentence_transformers"):
-        raise WrongSetup(f"sentence-transformers is not installed: {install_hint('embed')}, or set {without}")
+        raise WrongSetup(f"sentence-transformers is not installed: {install_hint('embed')}, or {otherwise}")
+    if device not in ("auto", "cpu"):
+        if wanted == "onnx":
+            raise WrongSetup(f"{group}.backend onnx runs on the CPU, and {group}.device is {device}: set one to auto")
+        return "torch"
     onnx = _installed("onnxruntime") and _installed("optimum") and _installed("optimum.onnxruntime")
     if wanted == "onnx" and not onnx:
         raise WrongSetup(f"{group}.backend is onnx, and optimum-onnx or onnxruntime is missing:"
@@ -43,12 +49,29 @@ def choose_backend(wanted: str, group: str, without: str) -> Backend:
     return "onnx" if onnx and wanted in ("auto", "onnx") else "torch"
 
 
-def load(kind: Kind, found: ModelFolder, backend: Backend, cache_dir: Path, threads: int) -> Any:
+def choose_device(wanted: Device, backend: Backend, group: str) -> str:
+    """Choose where a model runs: auto takes a GPU that PyTorch finds, else the CPU; ONNX Runtime has the CPU alone.
+
+    Raises WrongSetup when PyTorch finds no device of the kind that is wanted.
+    """
+    if backend == "onnx" or wanted == "cpu":
+        return "cpu"
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next((name for name, is_there in there.items() if is_there), "cpu")
+    if not there[wanted]:
+        raise WrongSetup(f"{group}.device is {wanted}, and PyTorch finds none here: set it to auto or cpu")
+    return wanted
+
+
+def load(kind: Kind, found: ModelFolder, backend: Backend, cache_dir: Path, threads: int, device: str = "cpu") -> Any:
     """Load the model as an object of that class; `cache_dir` keeps its ONNX form."""
     with _quiet():
         if backend == "onnx":
             return _load_onnx(kind, _exported(kind, found.folder, cache_dir / f"{found.name}-{found.tag}"), threads)
-        return _load_torch(kind, found.folder, threads)
+        return _load_torch(kind, found.folder, threads, device)
 
 
 def failures(backend: Backend) -> tuple[type[Exception], ...]:
@@ -119,18 +142,18 @@ def _load_onnx(kind: Kind, folder: Path, threads: int) -> Any:
     )
 
 
-def _load_torch(kind: Kind, folder: Path, threads: int) -> Any:
+def _load_torch(kind: Kind, folder: Path, threads: int, device: str) -> Any:
     import torch
 
     torch.set_num_threads(threads)
-    return _made(kind, folder, "torch", {})
+    return _made(kind, folder, "torch", {}, device)
 
 
-def _made(kind: Kind, folder: Path, backend: Backend, model_kwargs: dict[str, Any]) -> Any:
+def _made(kind: Kind, folder: Path, backend: Backend, model_kwargs: dict[str, Any], device: str = "cpu") -> Any:
     import sentence_transformers
 
     made = getattr(sentence_transformers, kind)
-    return made(str(folder), backend=backend, device="cpu", local_files_only=True, model_kwargs=model_kwargs)
+    return made(str(folder), backend=backend, device=device, local_files_only=True, model_kwargs=model_kwargs)
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def load_cross_encoder(settings: Verify, model: str, cache_dir: Path) -> CrossEn
 
 def find_verifier(settings: Verify, model: str) -> tuple[Backend, ModelFolder]:
     """Find and check the backend and the model's files, without loading them. Raises WrongSetup."""
-    backend = choose_backend(settings.backend, "verify", "verify.backend to words")
+    backend = choose_backend(settings.backend, "verify", "set verify.backend to words")
     return backend, files.find(ModelSource("verify", model, settings.sha256, settings.allow_download))
 
 

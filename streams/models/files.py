@@ -56,7 +56,7 @@ def find(wanted: ModelSource) -> ModelFolder:
     found = _sha256(folder, wanted.group)
     if wanted.sha256 is not None:
         check_weights(wanted.sha256, found, str(folder), wanted.group)
-    return ModelFolder(folder, found, _slug(wanted.model))
+    return ModelFolder(folder, found, folder_name(wanted.model))
 
 
 def check_weights(expected: str, found: str, model: str, group: str) -> None:
@@ -82,7 +82,8 @@ def is_folder(model: str) -> bool:
     return Path(model).is_dir()
 
 
-def _slug(model: str) -> str:
+def folder_name(model: str) -> str:
+    """The name of a model in file names and identities: the last part of its name or path."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name) or "model"
 
 

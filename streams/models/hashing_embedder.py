@@ -60,9 +60,7 @@ class HashingEmbedder:
 
     def unread(self, text: str) -> tuple[str, ...]:
         """The signs beyond ASCII, such as emoji, and the marks on letters: no hashed word holds them."""
-        if text.isascii():
-            return ()
-        return tuple(char for char in text if unicodedata.category(char) in _UNSEEN)
+        return signs_and_marks(text)
 
     def _rows(self, texts: Sequence[str]) -> Floats:
         rows: Floats = np.zeros((len(texts), DIM), dtype=np.float32)
@@ -78,6 +76,13 @@ class HashingEmbedder:
         by = np.fromiter(weights.values(), dtype=np.float32, count=len(weights))
         vector: Floats = by @ self._basis[at]
         return vector
+
+
+def signs_and_marks(text: str) -> tuple[str, ...]:
+    """The signs beyond ASCII of a text, such as emoji, and the marks on its letters, in their order."""
+    if text.isascii():
+        return ()
+    return tuple(char for char in text if unicodedata.category(char) in _UNSEEN)
 
 
 def content_words(text: str) -> list[str]:

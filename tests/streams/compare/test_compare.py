@@ -285,6 +285,7 @@ def test_a_model_that_is_not_here_is_told_at_the_start(metrics: Metrics, tmp_pat
             )
         )
     check_model(Embedding(backend="free"))
+    check_model(Embedding(backend="http"))
     check_model(Embedding(model="fetched when it is needed", allow_download=True))
 
 
