@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+
 from refrain.streams.vectors import Floats, Ints, quantise
+
+TOKENS_MAX = 64
+"""Tokens of a text that have vectors of their own: those of its beginning."""
 
 
 class Embedder(Protocol):
@@ -24,6 +29,11 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str]) -> Floats:
         """Embed n texts as vectors (n, dim), in one call of the model. A row of NaN: that text has none."""
 
+    def embed_tokens(self, texts: Sequence[str]) -> list[Floats]:
+        """Token vectors of each text: (tokens, width) of the model's last layer without special tokens; (0, width)
+        where there are none. Rows are of unit length, and no more than TOKENS_MAX a text.
+        """
+
     def fits(self, text: str) -> bool:
         """Whether the whole text lies inside the model's window; what lies beyond does not reach the vector."""
 
@@ -32,6 +42,13 @@ class Embedder(Protocol):
 
     def unread(self, text: str) -> tuple[str, ...]:
         """Pieces of a text that fits which are not in its vector: texts that differ in them alone have the same one."""
+
+
+def unit_rows(rows: Floats) -> Floats:
+    """Rows (n, width) scaled to unit length. Rows that have no direction, of zeros or not finite, stay as they are."""
+    lengths = np.sqrt(np.sum(np.square(rows, dtype=np.float64), axis=1, keepdims=True))
+    scaled: Floats = (rows / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
+    return scaled
 
 
 def vector_of_record(row: Floats) -> Ints | None:

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from refrain.streams.models.embedder import TOKENS_MAX, unit_rows
 from refrain.streams.vectors import Floats
 
 DIM = 384
@@ -45,10 +46,11 @@ class HashingEmbedder:
         self._basis = _basis()
 
     def embed(self, texts: Sequence[str]) -> Floats:
-        rows: Floats = np.zeros((len(texts), DIM), dtype=np.float32)
-        for number, text in enumerate(texts):
-            rows[number] = self._one(text)
-        return rows
+        return self._rows(texts)
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[Floats]:
+        """Token vectors of each text: a row a word, which is the direction of that word alone."""
+        return [unit_rows(self._rows(_WORD.findall(text.lower())[:TOKENS_MAX])) for text in texts]
 
     def fits(self, text: str) -> bool:
         return True
@@ -61,6 +63,12 @@ class HashingEmbedder:
         if text.isascii():
             return ()
         return tuple(char for char in text if unicodedata.category(char) in _UNSEEN)
+
+    def _rows(self, texts: Sequence[str]) -> Floats:
+        rows: Floats = np.zeros((len(texts), DIM), dtype=np.float32)
+        for number, text in enumerate(texts):
+            rows[number] = self._one(text)
+        return rows
 
     def _one(self, text: str) -> Floats:
         weights: dict[int, int] = {}

@@ -81,11 +81,28 @@ class TokenWindow:
             return ()
         return (*self._unknown(text), *self._stripped(text))
 
+    def special_tokens(self, text: str) -> list[bool]:
+        """Of each token that the model reads for a text, whether it is none of the text's own.
+
+        Such are special tokens (begin, end) and those of the prompt.
+        """
+        found = self._tokenizer(
+            self._prompt + text, truncation=True, max_length=self._tokens_max, return_special_tokens_mask=True
+        )
+        special = [bool(mark) for mark in found["special_tokens_mask"]]
+        own = [at for at, mark in enumerate(special) if not mark]
+        for at in own[: self._prompt_tokens]:
+            special[at] = True
+        return special
+
+    @cached_property
+    def _prompt_tokens(self) -> int:
+        return len(self._ids(self._prompt)) if self._prompt else 0
+
     @cached_property
     def _room(self) -> int:
         """The number of tokens that a text may fill."""
-        taken = len(self._ids(self._prompt)) if self._prompt else 0
-        return max(1, self._tokens_max - int(self._tokenizer.num_special_tokens_to_add()) - taken)
+        return max(1, self._tokens_max - int(self._tokenizer.num_special_tokens_to_add()) - self._prompt_tokens)
 
     @cached_property
     def _knows_ascii(self) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 
 from refrain.streams.models import files
 from refrain.streams.models.backends import Backend, choose_backend, failures, load
+from refrain.streams.models.embedder import TOKENS_MAX, unit_rows
 from refrain.streams.models.files import ModelSource
 from refrain.streams.models.token_window import TokenWindow
 from refrain.streams.settings import Embedding
@@ -52,6 +53,21 @@ class TransformerEmbedder:
                 return np.full((1, self.dim), np.nan, dtype=np.float32)
             return np.concatenate([self.embed([text]) for text in texts])
 
+    def embed_tokens(self, texts: Sequence[str]) -> list[Floats]:
+        """Token vectors of each text, none for a text that the model fails on."""
+        if not texts:
+            return []
+        try:
+            rows = self._model.encode(
+                list(texts), batch_size=BATCH, show_progress_bar=False, output_value="token_embeddings"
+            )
+        except self._failures as error:
+            if len(texts) == 1:
+                logger.error("a text has no token vectors (%s)", type(error).__name__)
+                return [np.zeros((0, self.dim), dtype=np.float32)]
+            return [rows for text in texts for rows in self.embed_tokens([text])]
+        return [self._own_rows(text, each.cpu().numpy()) for text, each in zip(texts, rows, strict=True)]
+
     def fits(self, text: str) -> bool:
         return self._window.fits(text)
 
@@ -60,6 +76,13 @@ class TransformerEmbedder:
 
     def unread(self, text: str) -> tuple[str, ...]:
         return self._window.unread(text)
+
+    def _own_rows(self, text: str, rows: Floats) -> Floats:
+        """The rows of the text's own tokens, of all rows that the model gave for it."""
+        special = self._window.special_tokens(text)
+        # Some models pad on the left.
+        own = rows[len(rows) - len(special) :][~np.asarray(special, dtype=bool)]
+        return unit_rows(own[:TOKENS_MAX])
 
     def _run(self, texts: Sequence[str]) -> Floats:
         rows = self._model.encode(list(texts), batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True)

@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
+from refrain.streams.models.embedder import TOKENS_MAX
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.vectors import encode, quantise, similarity
 
@@ -56,3 +57,22 @@ def test_every_text_has_a_vector(text: str) -> None:
     assert rows.dtype == np.float32
     quantise(rows[0])
     assert HashingEmbedder().fits(text)
+
+
+def test_a_word_has_one_token_vector_wherever_it_stands() -> None:
+    embedder = HashingEmbedder()
+    first, second = embedder.embed_tokens(["Reset my password?", "The password, please: reset"])
+    assert first.shape == (3, HashingEmbedder.dim)
+    assert second.shape == (4, HashingEmbedder.dim)
+    assert np.array_equal(first[0], second[3])
+    assert np.array_equal(first[2], second[1])
+    assert first[0] @ first[2] < 0.5
+    assert np.allclose(np.linalg.norm(first, axis=1), 1.0)
+    assert np.allclose(first[0], embedder.embed(["reset"])[0] / np.linalg.norm(embedder.embed(["reset"])[0]))
+
+
+def test_a_text_without_words_has_no_token_vectors_and_a_long_one_those_of_its_beginning() -> None:
+    none, many = HashingEmbedder().embed_tokens(["?!", "word " * 200])
+    assert none.shape == (0, HashingEmbedder.dim)
+    assert many.shape == (TOKENS_MAX, HashingEmbedder.dim)
+    assert HashingEmbedder().embed_tokens([]) == []

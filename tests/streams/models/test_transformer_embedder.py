@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from refrain.streams.errors import WrongSetup
-from refrain.streams.models.embedder import Embedder
+from refrain.streams.models.embedder import TOKENS_MAX, Embedder
 from refrain.streams.models.files import packaged
 from refrain.streams.models.loading import load_embedder
 from refrain.streams.models.transformer_embedder import KNOWN_SHA256, PACKAGES, TransformerEmbedder
@@ -42,6 +42,16 @@ def test_questions_of_one_meaning_are_near(embedder: Embedder) -> None:
     assert rows.dtype == np.float32
     assert rows[0] @ rows[1] > 0.85 > 0.5 > rows[0] @ rows[2]
     assert embedder.embed([]).shape == (0, 384)
+
+
+@pytest.mark.model
+def test_each_token_of_a_text_has_a_vector_whatever_stands_beside_the_text(embedder: Embedder) -> None:
+    short, empty, long = embedder.embed_tokens(["reset the password", "", "word " * 300])
+    assert (short.shape, empty.shape, long.shape) == ((3, 384), (0, 384), (TOKENS_MAX, 384))
+    assert short.dtype == np.float32
+    assert np.allclose(np.linalg.norm(short, axis=1), 1.0, atol=1e-6)
+    assert np.allclose(short, embedder.embed_tokens(["reset the password"])[0], atol=1e-5)
+    assert embedder.embed_tokens([]) == []
 
 
 @pytest.mark.model
@@ -120,21 +130,44 @@ def test_a_model_that_is_nowhere_is_named_with_what_to_do(tmp_path: Path) -> Non
         load_embedder(Embedding(model=str(tmp_path)), tmp_path)
 
 
+class Rows:
+    """Rows as PyTorch gives them."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def cpu(self) -> Rows:
+        return self
+
+    def numpy(self) -> Any:
+        return self.rows
+
+
 class Moody:
     """A model that fails on one text."""
 
     max_seq_length = 16
-    tokenizer = None
+
+    def tokenizer(self, text: str, **_: Any) -> dict[str, list[int]]:
+        return {"special_tokens_mask": [1, *(0 for _ in text), 1], "input_ids": [0 for _ in text]}
 
     def get_embedding_dimension(self) -> int:
         return 2
 
-    def encode(self, texts: Sequence[str], **_: Any) -> Any:
+    def encode(self, texts: Sequence[str], output_value: str = "", **_: Any) -> Any:
         if any("bad" in text for text in texts):
             raise RuntimeError("no")
+        if output_value == "token_embeddings":
+            return [Rows(np.array([[0, 0], *([3, 4] for _ in text), [0, 0]])) for text in texts]
         return np.ones((len(texts), 2))
 
 
 def test_a_text_that_the_model_fails_on_costs_no_other_its_vector() -> None:
     rows = TransformerEmbedder(Moody(), "moody").embed(["a", "bad", "c"])
     assert np.isnan(rows).any(axis=1).tolist() == [False, True, False]
+
+
+def test_a_text_that_the_model_fails_on_has_no_token_vectors_and_others_do() -> None:
+    a, bad, ccc = TransformerEmbedder(Moody(), "moody").embed_tokens(["a", "bad", "ccc"])
+    assert (a.shape, bad.shape, ccc.shape) == ((1, 2), (0, 2), (3, 2))
+    assert np.allclose(ccc, [[0.6, 0.8]] * 3)
