@@ -38,7 +38,7 @@ class Net(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A batch of n pairs. The tokens of first texts (n) come first, then those of second texts, padded to one length."""
+    """A batch of n pairs: the tokens of their first texts (n), then of their second texts, padded to one length."""
 
     tokens: Array
     """(2n, length, dim)."""
@@ -69,7 +69,10 @@ def outcome(net: Net, batch: Batch) -> Array:
 
 
 def gradient(net: Net, batch: Batch, same: Mask, kept: Array | None = None) -> tuple[float, Net]:
-    """The mean cross entropy of a batch, and its gradient."""
+    """The mean cross entropy of a batch, and its gradient.
+
+    `kept` (2n, 1, width) is what the numbers of projected tokens are multiplied by: 0 for those that are dropped.
+    """
     logits, trace = _run(net, batch, kept)
     loss = float(np.logaddexp(0, np.where(same, -logits, logits)).mean())
     wrong = (1 / (1 + np.exp(-logits)) - same) / len(same)

@@ -1,23 +1,39 @@
-"""Fits the head of the hit rule to judged pairs: Adam on the cross entropy, from a start that is the rule itself."""
+"""Fits the head of the hit rule to judged pairs: Adam on the cross entropy, from a start that is the rule's evidence.
+
+Few pairs are to be enough. So at the start tokens are projected on their principal directions and evidence counts as a
+logistic regression says; weights decay towards that start, directions are dropped at random (Srivastava et al., 2014),
+and the weights of the last steps are averaged (Polyak and Juditsky, 1992).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from refrain.ops.hits.alignment import EVIDENCE, Array, Batch, Mask, Net, Numbers, gradient, outcome
+from refrain.ops.hits.alignment import Array, Batch, Mask, Net, Numbers, gradient, outcome
 
 BATCH = 64
-CHUNK = 16
-"""Batches whose pairs are sorted by length together, so that little is padded."""
+PREDICTED = 256
+CHUNK = 16 * BATCH
+"""Pairs that are sorted by length together, so that little is padded."""
 MOMENTUM, SCALING, EPSILON = 0.9, 0.99, 1e-8
+WARM = 0.05
+"""The first part of the steps, over which the rate rises; then it falls to a tenth."""
 AVERAGED = 0.4
-"""The last part of the steps, whose weights are averaged (Polyak and Juditsky, 1992): they are steadier than any."""
+"""The last part of the steps, whose weights are averaged."""
 SHARPNESS = 3.0
 """Logarithm of what the products of unit vectors are multiplied by at the start."""
+RIDGE = 1.0
+NEWTON_STEPS = 30
+PRINCIPAL_TOKENS = 50_000
+"""Tokens by which the principal directions are found."""
 SEED = 11
+
+
+Wide = npt.NDArray[np.float64]
 
 
 class Pairs(NamedTuple):
@@ -45,109 +61,153 @@ class Pairs(NamedTuple):
         places = np.where(real, self.starts[texts][:, None] + steps, 0)
         return Batch(self.tokens[places] * real[:, :, None], real, self.evidence[rows])
 
-    def lengths(self, rows: Numbers) -> Numbers:
-        """Tokens of the longer text of each of these pairs."""
-        found: Numbers = self.counts[self.texts[rows]].max(axis=1)
-        return found
+    def by_length(self, rows: Numbers) -> Numbers:
+        """Places of these rows in the order of their longer texts."""
+        return np.argsort(self.counts[self.texts[rows]].max(axis=1), kind="stable")
 
 
 class Recipe(NamedTuple):
-    """How to fit: the size of the head, and how freely its weights may move."""
+    """How to fit: the size of a head, and how freely its weights may move."""
 
     width: int = 64
     hidden: int = 48
-    decay: float = 0.05
+    decay: float = 1.0
+    """Of the distance to the start, for each step of the rate."""
+    dropped: float = 0.3
+    """The share of directions that a pair does without."""
     rate: float = 2e-3
     epochs: int = 12
-    dropped: float = 0.0
-    shrink: float = 1.0
 
 
-def fit(pairs: Pairs, rows: Numbers, recipe: Recipe, seed: int = SEED) -> Net:
-    """Fit a head to the pairs of these rows: the same one for the same pairs."""
-    random = np.random.default_rng(seed)
-    net = start(pairs, rows, recipe, random)
-    first = net
-    speed, size = (Net(*(np.zeros_like(each) for each in net)) for _ in range(2))
-    total = recipe.epochs * -(-len(rows) // BATCH)
-    mean, averaged, step = net, 0, 0
-    for _ in range(recipe.epochs):
-        for part in batches(pairs, rows, random):
-            step += 1
-            _, slope = gradient(net, pairs.batch(part), pairs.same[part], _kept(recipe, len(part), net, random))
-            rate = recipe.rate * min(1.0, step / (0.05 * total + 1)) * (1 - 0.9 * step / total)
-            speed = Net(*(MOMENTUM * m + (1 - MOMENTUM) * g for m, g in zip(speed, slope, strict=True)))
-            size = Net(*(SCALING * v + (1 - SCALING) * g * g for v, g in zip(size, slope, strict=True)))
-            net = Net(
-                *(
-                    (w - rate * (m / (1 - MOMENTUM**step) / (np.sqrt(v / (1 - SCALING**step)) + EPSILON) + d * (w - w0))).astype(np.float32)
-                    for w, w0, m, v, d in zip(net, first, speed, size, _decays(recipe), strict=True)
-                )
-            )
-            if step > (1 - AVERAGED) * total:
-                averaged += 1
-                mean = Net(*((old + (new - old) / averaged).astype(np.float32) for old, new in zip(mean, net, strict=True)))
-    return mean
+RECIPE = Recipe()
 
 
-def _decays(recipe: Recipe):
-    return Net(recipe.decay, 0.0, recipe.decay, 0.0, recipe.decay, 0.0, 0.0)
+def fit(
+    pairs: Pairs, rows: Numbers, recipe: Recipe = RECIPE, progress: Callable[[int, int], None] = lambda done, of: None
+) -> Net:
+    """Fit a head to the pairs of these rows: the same one for the same pairs on the same machine.
 
-
-def start(pairs: Pairs, rows: Numbers, recipe: Recipe, random) -> Net:
-    dim = pairs.tokens.shape[1]
-    width, hidden = min(recipe.width, dim), recipe.hidden
-    layer = random.normal(0, (2 / (4 * width)) ** 0.5 * recipe.shrink, (4 * width, hidden))
-    ev, b = logistic(pairs.evidence[rows], pairs.same[rows])
-    return Net(*(np.asarray(each, dtype=np.float32) for each in (
-        principal(pairs.tokens, width), SHARPNESS - np.log(width), layer, np.zeros(hidden), np.zeros(2 * hidden), ev, b)))
-
-
-def logistic(x, y, penalty=1.0):
-    x1 = np.concatenate([x, np.ones((len(x), 1))], axis=1).astype(np.float64)
-    w = np.zeros(x1.shape[1])
-    ridge = np.append(np.full(x.shape[1], penalty), 1e-3)
-    for _ in range(30):
-        p = 1 / (1 + np.exp(-(x1 @ w)))
-        h = (x1 * (p * (1 - p))[:, None]).T @ x1 + np.diag(ridge)
-        step = np.linalg.solve(h, x1.T @ (p - y) + ridge * w)
-        w -= step
-        if np.abs(step).max() < 1e-9:
-            break
-    return w[:-1], w[-1]
-
-
-def principal(tokens: Array, width: int) -> Array:
-    """Directions (dim, width) in which the tokens differ most, scaled so that a projected token is of about unit length."""
-    some = tokens[:: max(1, len(tokens) // 50_000)].astype(np.float64)
-    _, vectors = np.linalg.eigh(some.T @ some)
-    found = vectors[:, ::-1][:, :width]
-    signs = np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])
-    return found * signs * width**0.5
-
-
-def batches(pairs: Pairs, rows: Numbers, random) -> Iterator[Numbers]:
-    order = random.permutation(rows)
-    found = []
-    for at in range(0, len(order), BATCH * CHUNK):
-        chunk = order[at : at + BATCH * CHUNK]
-        chunk = chunk[np.argsort(pairs.lengths(chunk), kind="stable")]
-        found += [chunk[b : b + BATCH] for b in range(0, len(chunk), BATCH)]
-    for n in random.permutation(len(found)):
-        yield found[n]
+    `progress` hears of the epochs done and of all.
+    """
+    random = np.random.default_rng(SEED)
+    first = _start(pairs, rows, recipe, random)
+    steps = recipe.epochs * -(-len(rows) // BATCH)
+    adam, mean = _Adam(first, recipe, steps), _Mean()
+    for epoch in range(recipe.epochs):
+        for part in _batches(pairs, rows, random):
+            kept = _kept(len(part), first.projection.shape[1], recipe.dropped, random)
+            net = adam.step(gradient(adam.net, pairs.batch(part), pairs.same[part], kept)[1])
+            if adam.done > (1 - AVERAGED) * steps:
+                mean.add(net)
+        progress(epoch + 1, recipe.epochs)
+    return mean.net()
 
 
 def predict(net: Net, pairs: Pairs, rows: Numbers) -> Array:
-    order = np.argsort(pairs.lengths(rows), kind="stable")
-    out = np.zeros(len(rows), dtype=np.float32)
-    for at in range(0, len(rows), 256):
-        part = order[at : at + 256]
-        out[part] = outcome(net, pairs.batch(rows[part]))
-    return out
+    """Logits (n) that the pairs of these rows ask the same."""
+    found = np.zeros(len(rows), dtype=np.float32)
+    order = pairs.by_length(rows)
+    for at in range(0, len(rows), PREDICTED):
+        part = order[at : at + PREDICTED]
+        found[part] = outcome(net, pairs.batch(rows[part]))
+    return found
 
 
-def _kept(recipe, n, net, random):
-    if not recipe.dropped:
-        return None
-    k = (random.random((n, 1, net.projection.shape[1])) >= recipe.dropped) / (1 - recipe.dropped)
-    return np.concatenate([k, k]).astype(np.float32)
+class _Adam:
+    """Adam with decay apart from the gradient (Loshchilov and Hutter, 2019), towards the weights of the start."""
+
+    def __init__(self, first: Net, recipe: Recipe, steps: int) -> None:
+        self.net = self._first = first
+        self.done = 0
+        self._speed = self._size = Net(*(np.zeros_like(each) for each in first))
+        self._steps = steps
+        self._rate = recipe.rate
+        self._decays = [recipe.decay if name in ("projection", "layer", "output") else 0.0 for name in Net._fields]
+
+    def step(self, slope: Net) -> Net:
+        self.done += 1
+        rate = self._rate * min(1.0, self.done / (WARM * self._steps + 1)) * (1 - 0.9 * self.done / self._steps)
+        self._speed = _blend(self._speed, slope, MOMENTUM)
+        self._size = _blend(self._size, Net(*(each * each for each in slope)), SCALING)
+        self.net = Net(*map(self._moved, self.net, self._first, self._speed, self._size, self._decays, [rate] * 7))
+        return self.net
+
+    def _moved(self, weight: Array, first: Array, speed: Array, size: Array, decay: float, rate: float) -> Array:
+        direction = speed / (1 - MOMENTUM**self.done) / (np.sqrt(size / (1 - SCALING**self.done)) + EPSILON)
+        return np.asarray(weight - rate * (direction + decay * (weight - first)), dtype=np.float32)
+
+
+class _Mean:
+    """The mean of nets."""
+
+    def __init__(self) -> None:
+        self._sums: tuple[Wide, ...] = ()
+        self._count = 0
+
+    def add(self, net: Net) -> None:
+        wide = tuple(each.astype(np.float64) for each in net)
+        self._sums = tuple(old + new for old, new in zip(self._sums, wide, strict=True)) if self._sums else wide
+        self._count += 1
+
+    def net(self) -> Net:
+        return Net(*(np.asarray(each / self._count, dtype=np.float32) for each in self._sums))
+
+
+def _blend(old: Net, new: Net, part: float) -> Net:
+    return Net(
+        *(np.asarray(part * each + (1 - part) * other, np.float32) for each, other in zip(old, new, strict=True))
+    )
+
+
+def _start(pairs: Pairs, rows: Numbers, recipe: Recipe, random: np.random.Generator) -> Net:
+    width = min(recipe.width, pairs.tokens.shape[1])
+    evidence, bias = _logistic(pairs.evidence[rows].astype(np.float64), pairs.same[rows])
+    arrays = (
+        _principal(pairs.tokens, width),
+        SHARPNESS - np.log(width),
+        random.normal(0, (2 / (4 * width)) ** 0.5, (4 * width, recipe.hidden)),
+        np.zeros(recipe.hidden),
+        np.zeros(2 * recipe.hidden),
+        evidence,
+        bias,
+    )
+    return Net(*(np.asarray(each, dtype=np.float32) for each in arrays))
+
+
+def _principal(tokens: Array, width: int) -> Wide:
+    """Principal directions (dim, width) of the tokens, so long that a projected number is about 1."""
+    some = tokens[:: max(1, len(tokens) // PRINCIPAL_TOKENS)].astype(np.float64)
+    directions = np.linalg.eigh(some.T @ some)[1][:, ::-1][:, :width]
+    # Either sign of a direction is as good: the largest number is to be positive.
+    signs = np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(width)])
+    return np.asarray(directions * signs * width**0.5)
+
+
+def _logistic(columns: Wide, same: Mask) -> tuple[Wide, float]:
+    """Weights (m) and bias of a logistic regression on columns (n, m), by Newton's method."""
+    wide = np.concatenate([columns, np.ones((len(columns), 1))], axis=1)
+    ridge = np.append(np.full(columns.shape[1], RIDGE), RIDGE / 1_000)
+    weights = np.zeros(wide.shape[1])
+    for _ in range(NEWTON_STEPS):
+        chance = 1 / (1 + np.exp(-(wide @ weights)))
+        curve = (wide * (chance * (1 - chance))[:, None]).T @ wide + np.diag(ridge)
+        weights -= np.linalg.solve(curve, wide.T @ (chance - same) + ridge * weights)
+    return weights[:-1], float(weights[-1])
+
+
+def _batches(pairs: Pairs, rows: Numbers, random: np.random.Generator) -> Iterator[Numbers]:
+    """All rows once, in batches of texts of about one length, in random order."""
+    order = random.permutation(rows)
+    found: list[Numbers] = []
+    for at in range(0, len(order), CHUNK):
+        chunk = order[at : at + CHUNK]
+        chunk = chunk[pairs.by_length(chunk)]
+        found += [chunk[start : start + BATCH] for start in range(0, len(chunk), BATCH)]
+    for number in random.permutation(len(found)):
+        yield found[number]
+
+
+def _kept(count: int, width: int, dropped: float, random: np.random.Generator) -> Array:
+    """What directions of both texts of each pair are multiplied by, (2 * count, 1, width)."""
+    kept = (random.random((count, 1, width)) >= dropped) / (1 - dropped)
+    return np.concatenate([kept, kept]).astype(np.float32)

@@ -19,7 +19,7 @@ SHIFT_MAX = 40
 Wide = npt.NDArray[np.float64]
 
 
-class Scores(NamedTuple):
+class Scale(NamedTuple):
     """What a logit z of the head is worth as a score, in millionths of similarity: slope * z + offset."""
 
     slope: float
@@ -33,7 +33,7 @@ class Standard(NamedTuple):
     spread: Wide
 
 
-def quantise(net: Net, largest: float, standard: Standard, scores: Scores) -> dict[str, Any]:
+def quantise(net: Net, largest: float, standard: Standard, scale: Scale) -> dict[str, Any]:
     """The fields of the artefact that say what is computed.
 
     `largest` is the largest absolute number of a projected token: it becomes LARGEST, and what is beyond is cut.
@@ -41,8 +41,8 @@ def quantise(net: Net, largest: float, standard: Standard, scores: Scores) -> di
     unit = largest / LARGEST
     projection, projection_scales = _rows(net.projection.T)
     layer, layer_scales = _rows((net.layer * _feature_units(net, unit / FINER)[:, None]).T)
-    output = -scores.slope * net.output * np.tile(layer_scales, 2)
-    evidence = _evidence(net, standard, scores)
+    output = -scale.slope * net.output * np.tile(layer_scales, 2)
+    evidence = _evidence(net, standard, scale)
     shift = _shift(np.abs(output).max())
     return {
         "dim": len(net.projection),
@@ -65,11 +65,11 @@ def _feature_units(net: Net, fine: float) -> Wide:
     return np.repeat([fine, fine, fine, fine * fine * PRODUCT_UNIT], width)
 
 
-def _evidence(net: Net, standard: Standard, scores: Scores) -> dict[str, float]:
+def _evidence(net: Net, standard: Standard, scale: Scale) -> dict[str, float]:
     """Factors of what is taken off: similarity less penalty less the score that the head gives."""
     factors = net.evidence / standard.spread
-    similarity, letters, stems, penalty = (-scores.slope * factors).tolist()
-    bias = -scores.slope * (float(net.bias) - float(factors @ standard.mean)) - scores.offset
+    similarity, letters, stems, penalty = (-scale.slope * factors).tolist()
+    bias = -scale.slope * (float(net.bias) - float(factors @ standard.mean)) - scale.offset
     return {
         "similarity": 1 + similarity,
         "letters": letters,
@@ -93,5 +93,5 @@ def _shift(largest: float) -> int:
     return min(max(math.floor(math.log2(OUTPUT_MAX / largest)), 0), SHIFT_MAX)
 
 
-def _whole(values: Wide) -> tuple[int, ...]:
+def _whole(values: npt.NDArray[Any]) -> tuple[int, ...]:
     return tuple(int(value) for value in np.rint(values))
