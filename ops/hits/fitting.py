@@ -2,12 +2,13 @@
 
 Few pairs are to be enough. So at the start tokens are projected on their principal directions and evidence counts as a
 logistic regression says; weights decay towards that start, directions are dropped at random (Srivastava et al., 2014),
-and the weights of the last steps are averaged (Polyak and Juditsky, 1992).
+and the weights of all steps are averaged, the later ones the heavier. For how long is for held-out pairs to say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +21,11 @@ PREDICTED = 256
 CHUNK = 16 * BATCH
 """Pairs that are sorted by length together, so that little is padded."""
 MOMENTUM, SCALING, EPSILON = 0.9, 0.99, 1e-8
-WARM = 0.05
-"""The first part of the steps, over which the rate rises; then it falls to a tenth."""
-AVERAGED = 0.4
-"""The last part of the steps, whose weights are averaged."""
+WARM = 10
+"""Steps over which the rate rises at the start."""
+AVERAGING = 3
+"""How much more later weights count in the mean: those of step t as t to this power (Shamir and Zhang, 2013)."""
+DECAYING = ("projection", "layer", "output")
 SHARPNESS = 3.0
 """Logarithm of what the products of unit vectors are multiplied by at the start."""
 RIDGE = 1.0
@@ -76,31 +78,25 @@ class Recipe(NamedTuple):
     dropped: float = 0.3
     """The share of directions that a pair does without."""
     rate: float = 2e-3
-    epochs: int = 12
 
 
 RECIPE = Recipe()
 
 
-def fit(
-    pairs: Pairs, rows: Numbers, recipe: Recipe = RECIPE, progress: Callable[[int, int], None] = lambda done, of: None
-) -> Net:
-    """Fit a head to the pairs of these rows: the same one for the same pairs on the same machine.
+def fit(pairs: Pairs, rows: Numbers, steps: Iterable[int], recipe: Recipe = RECIPE) -> Iterator[Net]:
+    """Fit a head to the pairs of these rows, and yield it as it is after so many steps: the same for the same pairs.
 
-    `progress` hears of the epochs done and of all.
+    A step is one of a batch; `steps` rise. Each net is a mean of the weights so far, the later ones the heavier.
     """
     random = np.random.default_rng(SEED)
-    first = _start(pairs, rows, recipe, random)
-    steps = recipe.epochs * -(-len(rows) // BATCH)
-    adam, mean = _Adam(first, recipe, steps), _Mean()
-    for epoch in range(recipe.epochs):
-        for part in _batches(pairs, rows, random):
-            kept = _kept(len(part), first.projection.shape[1], recipe.dropped, random)
+    adam = _Adam(_start(pairs, rows, recipe, random), recipe)
+    mean, parts = adam.net, _batches(pairs, rows, random)
+    for wanted in steps:
+        for part in islice(parts, wanted - adam.done):
+            kept = _kept(len(part), mean.projection.shape[1], recipe.dropped, random)
             net = adam.step(gradient(adam.net, pairs.batch(part), pairs.same[part], kept)[1])
-            if adam.done > (1 - AVERAGED) * steps:
-                mean.add(net)
-        progress(epoch + 1, recipe.epochs)
-    return mean.net()
+            mean = _blend(mean, net, (adam.done - 1) / (adam.done + AVERAGING))
+        yield mean
 
 
 def predict(net: Net, pairs: Pairs, rows: Numbers) -> Array:
@@ -116,41 +112,24 @@ def predict(net: Net, pairs: Pairs, rows: Numbers) -> Array:
 class _Adam:
     """Adam with decay apart from the gradient (Loshchilov and Hutter, 2019), towards the weights of the start."""
 
-    def __init__(self, first: Net, recipe: Recipe, steps: int) -> None:
+    def __init__(self, first: Net, recipe: Recipe) -> None:
         self.net = self._first = first
         self.done = 0
         self._speed = self._size = Net(*(np.zeros_like(each) for each in first))
-        self._steps = steps
         self._rate = recipe.rate
-        self._decays = [recipe.decay if name in ("projection", "layer", "output") else 0.0 for name in Net._fields]
+        self._decays = [recipe.decay if name in DECAYING else 0.0 for name in Net._fields]
 
     def step(self, slope: Net) -> Net:
         self.done += 1
-        rate = self._rate * min(1.0, self.done / (WARM * self._steps + 1)) * (1 - 0.9 * self.done / self._steps)
+        rates = [self._rate * min(1.0, self.done / WARM)] * len(slope)
         self._speed = _blend(self._speed, slope, MOMENTUM)
         self._size = _blend(self._size, Net(*(each * each for each in slope)), SCALING)
-        self.net = Net(*map(self._moved, self.net, self._first, self._speed, self._size, self._decays, [rate] * 7))
+        self.net = Net(*map(self._moved, self.net, self._first, self._speed, self._size, self._decays, rates))
         return self.net
 
     def _moved(self, weight: Array, first: Array, speed: Array, size: Array, decay: float, rate: float) -> Array:
         direction = speed / (1 - MOMENTUM**self.done) / (np.sqrt(size / (1 - SCALING**self.done)) + EPSILON)
         return np.asarray(weight - rate * (direction + decay * (weight - first)), dtype=np.float32)
-
-
-class _Mean:
-    """The mean of nets."""
-
-    def __init__(self) -> None:
-        self._sums: tuple[Wide, ...] = ()
-        self._count = 0
-
-    def add(self, net: Net) -> None:
-        wide = tuple(each.astype(np.float64) for each in net)
-        self._sums = tuple(old + new for old, new in zip(self._sums, wide, strict=True)) if self._sums else wide
-        self._count += 1
-
-    def net(self) -> Net:
-        return Net(*(np.asarray(each / self._count, dtype=np.float32) for each in self._sums))
 
 
 def _blend(old: Net, new: Net, part: float) -> Net:
@@ -196,15 +175,16 @@ def _logistic(columns: Wide, same: Mask) -> tuple[Wide, float]:
 
 
 def _batches(pairs: Pairs, rows: Numbers, random: np.random.Generator) -> Iterator[Numbers]:
-    """All rows once, in batches of texts of about one length, in random order."""
-    order = random.permutation(rows)
-    found: list[Numbers] = []
-    for at in range(0, len(order), CHUNK):
-        chunk = order[at : at + CHUNK]
-        chunk = chunk[pairs.by_length(chunk)]
-        found += [chunk[start : start + BATCH] for start in range(0, len(chunk), BATCH)]
-    for number in random.permutation(len(found)):
-        yield found[number]
+    """All rows in batches of texts of about one length, in random order, again and again."""
+    while True:
+        order = random.permutation(rows)
+        found: list[Numbers] = []
+        for at in range(0, len(order), CHUNK):
+            chunk = order[at : at + CHUNK]
+            chunk = chunk[pairs.by_length(chunk)]
+            found += [chunk[start : start + BATCH] for start in range(0, len(chunk), BATCH)]
+        for number in random.permutation(len(found)):
+            yield found[number]
 
 
 def _kept(count: int, width: int, dropped: float, random: np.random.Generator) -> Array:

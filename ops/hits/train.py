@@ -6,7 +6,7 @@ artefact, at one scale for all: so the figures are those of the arithmetic that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, cast
 
@@ -40,8 +40,12 @@ high enough that the cap takes the most similar pair below it."""
 CAP = 300_000
 LOGIT_AT_AIM = 2.2
 """The logit of AIM, where no held-out pairs reach it."""
-NETS = folds.FOLDS + 1
-"""Nets that are fitted: one for each fold that is held out, and one to all pairs."""
+LOOKS = (25, 50, 100, 150, 225, 340, 500, 750, 1_100, 1_700, 2_500)
+"""After how many steps held-out pairs are looked at."""
+WORSE_MAX = 2
+"""Looks in a row at which held-out pairs are told no better: then it ends."""
+STAGES = len(LOOKS) + 1
+"""Stages of training, at most: those looks, and the fit to all pairs."""
 _NOTHING = HeldOutRecall(recall=0, low=0, high=1, threshold=None)
 UNMEASURED = HeadTraining(
     pairs=0,
@@ -83,20 +87,27 @@ class _HeldOut(NamedTuple):
     logits: Array
 
 
+class _Chosen(NamedTuple):
+    """How many steps are best for held-out pairs, and what is held out after so many."""
+
+    steps: int
+    held: list[_HeldOut]
+
+
 def train_head(pairs: JudgedPairs, embedder: str, progress: Progress) -> Trained:
     """Train a head on judged pairs: the same one for the same pairs on the same machine.
 
-    `progress` hears of the nets fitted and of all. Raises BadInput for too few pairs.
+    `progress` hears of the stages done and of all, at most. Raises BadInput for too few pairs.
     """
     check_enough(pairs)
     with _one_thread():
-        held = _held_out(pairs, progress)
-        scale = _scale(held, pairs.same)
-        taken = _taken(held, pairs, scale, embedder)
-        fitted = _fit(pairs, np.flatnonzero(pairs.decided))
-    progress(NETS, NETS)
+        chosen = _choose(pairs, progress)
+        scale = _scale(chosen.held, pairs.same)
+        taken = _taken(chosen.held, pairs, scale, embedder)
+        fitted = next(_fits(pairs, np.flatnonzero(pairs.decided), [chosen.steps]))
+    progress(STAGES, STAGES)
     rule, headed = (Labelled(each, pairs.same, each >= FLOOR) for each in (pairs.scores, pairs.scores - taken))
-    made = _record(pairs, rule, headed)
+    made = _record(pairs, chosen.steps, rule, headed)
     return Trained(_head(fitted, scale, embedder, made), chance_of_gain(rule, headed, AIM))
 
 
@@ -121,26 +132,50 @@ def _one_thread() -> AbstractContextManager[object]:
     return cast(AbstractContextManager[object], threadpool_limits(1))
 
 
-def _held_out(pairs: JudgedPairs, progress: Progress) -> list[_HeldOut]:
-    """What is held out, fold by fold. Raises BadInput where pairs share texts so that none is left to learn from."""
+def _choose(pairs: JudgedPairs, progress: Progress) -> _Chosen:
+    """Fit until the loss of held-out pairs has risen, all folds at once, and go back to where it was least."""
+    best, least, worse = None, np.inf, 0
+    for look, held in enumerate(zip(*_folds(pairs), strict=True)):
+        progress(look + 1, STAGES)
+        loss = _loss(held, pairs.same)
+        worse = 0 if loss < least else worse + 1
+        if worse == 0:
+            best, least = _Chosen(LOOKS[look], list(held)), loss
+        if worse == WORSE_MAX:
+            break
+    if best is None:
+        raise BadInput("every pair shares a text with the others: judge pairs of other texts too")
+    return best
+
+
+def _folds(pairs: JudgedPairs) -> list[Iterator[_HeldOut]]:
+    """For each fold what is held out after each of LOOKS; none for a fold without which nothing is left to learn."""
     of_text = folds.folds_of_texts(pairs.texts, pairs.same, len(pairs.counts))
     found = []
     for fold in range(folds.FOLDS):
-        progress(fold, NETS)
         rows = np.flatnonzero(pairs.decided & folds.learned_from(pairs.texts, of_text, fold))
         out = np.flatnonzero(pairs.decided & folds.held_out(pairs.texts, of_text, fold))
         if len(out) and pairs.same[rows].any() and not pairs.same[rows].all():
-            fitted = _fit(pairs, rows)
-            found.append(_HeldOut(out, fitted, predict(fitted.net, pairs.learnable(fitted.standard), out)))
-    if not found:
-        raise BadInput("every pair shares a text with the others: judge pairs of other texts too")
+            found.append(_held_out(pairs, rows, out))
     return found
 
 
-def _fit(pairs: JudgedPairs, rows: Numbers) -> _Fitted:
+def _held_out(pairs: JudgedPairs, rows: Numbers, out: Numbers) -> Iterator[_HeldOut]:
+    for fitted in _fits(pairs, rows, LOOKS):
+        yield _HeldOut(out, fitted, predict(fitted.net, pairs.learnable(fitted.standard), out))
+
+
+def _fits(pairs: JudgedPairs, rows: Numbers, steps: Iterable[int]) -> Iterator[_Fitted]:
     standard = pairs.standard(rows)
-    net = fit(pairs.learnable(standard), rows)
-    return _Fitted(net, standard, float(np.abs(pairs.tokens @ net.projection).max()))
+    for net in fit(pairs.learnable(standard), rows, steps):
+        yield _Fitted(net, standard, float(np.abs(pairs.tokens @ net.projection).max()))
+
+
+def _loss(held: Sequence[_HeldOut], same: Mask) -> float:
+    """The mean cross entropy of all that is held out."""
+    logits = np.concatenate([each.logits for each in held])
+    right = same[np.concatenate([each.rows for each in held])]
+    return float(np.logaddexp(0, np.where(right, -logits, logits)).mean())
 
 
 def _scale(held: Sequence[_HeldOut], same: Mask) -> Scale:
@@ -170,13 +205,14 @@ def _head(fitted: _Fitted, scale: Scale, embedder: str, made: HeadTraining) -> H
     return seal({"embedder": embedder, "cap": CAP, "made": made, **content})
 
 
-def _record(pairs: JudgedPairs, rule: Labelled, headed: Labelled) -> HeadTraining:
+def _record(pairs: JudgedPairs, steps: int, rule: Labelled, headed: Labelled) -> HeadTraining:
     both = (best_recalls(each, PRECISIONS) for each in (rule, headed))
     return HeadTraining(
         pairs=len(pairs.same),
         positives=int(np.count_nonzero(pairs.same)),
         pairs_sha256=pairs.sha256,
         regularisation=RECIPE.decay,
+        steps=steps,
         held_out=tuple(
             Gain(precision=one.precision, rule=_recall(one, pairs.same), head=_recall(other, pairs.same))
             for one, other in zip(*both, strict=True)

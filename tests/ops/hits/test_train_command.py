@@ -14,7 +14,7 @@ from refrain.streams.models.hit_head_artifact import encode_head, read_head
 from tests.ops.hits.judged import rows, write
 from tests.streams.models.made_hit_heads import head
 
-PAIRS = 400
+PAIRS = 260
 
 
 @pytest.fixture(autouse=True)
@@ -61,14 +61,14 @@ def test_a_head_learns_what_cosine_cannot_tell_and_is_used_by_evaluate_and_calib
 
 
 def test_the_same_pairs_make_the_same_head(capsys: pytest.CaptureFixture[str]) -> None:
-    write(Path("judged.jsonl"), rows(150))
+    write(Path("judged.jsonl"), rows(110))
     for name in ("one.json", "other.json"):
         main(["hits", "train", "judged.jsonl", "--out", name, "--force"])
     assert Path("one.json").read_bytes() == Path("other.json").read_bytes()
 
 
 def test_where_nothing_is_gained_nothing_is_written_unless_it_is_forced(capsys: pytest.CaptureFixture[str]) -> None:
-    write(Path("judged.jsonl"), rows(PAIRS, told=False))
+    write(Path("judged.jsonl"), rows(120, told=False))
     assert main(["hits", "train", "judged.jsonl", "--out", "head.json"]) == exit_codes.FAILED
     shown = capsys.readouterr()
     assert "nothing is written" in shown.err
@@ -76,7 +76,7 @@ def test_where_nothing_is_gained_nothing_is_written_unless_it_is_forced(capsys: 
     assert not Path("head.json").exists()
     assert main(["hits", "train", "judged.jsonl", "--out", "head.json", "--force", "--json"]) == 0
     assert told(capsys)["gains"] is False
-    assert read_head(Path("head.json")).made.pairs == PAIRS
+    assert read_head(Path("head.json")).made.pairs == 120
 
 
 @pytest.mark.parametrize(
