@@ -1,7 +1,7 @@
-"""Fits the head of the hit rule to judged pairs: Adam on the cross entropy, from a start that is the rule's evidence.
+"""Fits the head of the hit rule to judged pairs: Adam on the cross entropy, from a start that is the rule's score.
 
-Few pairs are to be enough. So at the start tokens are projected on their principal directions and evidence counts as a
-logistic regression says; weights decay towards that start, directions are dropped at random (Srivastava et al., 2014),
+Few pairs are to be enough. So at the start tokens are projected on their principal directions and evidence counts about
+as the rule has it; weights decay towards that start, directions are dropped at random (Srivastava et al., 2014),
 and the weights of all steps are averaged, the later ones the heavier. For how long is for held-out pairs to say.
 """
 
@@ -28,7 +28,10 @@ AVERAGING = 3
 DECAYING = ("projection", "layer", "output")
 SHARPNESS = 3.0
 """Logarithm of what the products of unit vectors are multiplied by at the start."""
-RIDGE = 1.0
+RIDGE = 10.0
+"""How strongly the weights of the evidence are drawn to those of the rule."""
+PULL_MIN = 0.01
+LOGIT_MAX = 30.0
 NEWTON_STEPS = 30
 PRINCIPAL_TOKENS = 50_000
 """Tokens by which the principal directions are found."""
@@ -51,6 +54,8 @@ class Pairs(NamedTuple):
     """The two texts of each pair, (n, 2)."""
     evidence: Array
     """The rule's evidence, each of mean 0 and spread 1, (n, EVIDENCE)."""
+    rule: Wide
+    """What the rule's score is made of in the evidence, (EVIDENCE)."""
     same: Mask
     """Whether both ask the same, (n)."""
 
@@ -140,7 +145,7 @@ def _blend(old: Net, new: Net, part: float) -> Net:
 
 def _start(pairs: Pairs, rows: Numbers, recipe: Recipe, random: np.random.Generator) -> Net:
     width = min(recipe.width, pairs.tokens.shape[1])
-    evidence, bias = _logistic(pairs.evidence[rows].astype(np.float64), pairs.same[rows])
+    evidence, bias = _evidence(pairs, rows)
     arrays = (
         _principal(pairs.tokens, width),
         SHARPNESS - np.log(width),
@@ -162,15 +167,23 @@ def _principal(tokens: Array, width: int) -> Wide:
     return np.asarray(directions * signs * width**0.5)
 
 
-def _logistic(columns: Wide, same: Mask) -> tuple[Wide, float]:
-    """Weights (m) and bias of a logistic regression on columns (n, m), by Newton's method."""
+def _evidence(pairs: Pairs, rows: Numbers) -> tuple[Wide, float]:
+    """Weights of the evidence and a bias: those of the rule's score, moved as far as the pairs demand."""
+    columns, same = pairs.evidence[rows].astype(np.float64), pairs.same[rows]
+    slope, _ = _logistic((columns @ pairs.rule)[:, None], same, np.zeros(1), 0.0)
+    return _logistic(columns, same, slope * pairs.rule, RIDGE)
+
+
+def _logistic(columns: Wide, same: Mask, centre: Wide, ridge: float) -> tuple[Wide, float]:
+    """Weights (m) and bias of a logistic regression on columns (n, m), by Newton's method, drawn towards a centre."""
     wide = np.concatenate([columns, np.ones((len(columns), 1))], axis=1)
-    ridge = np.append(np.full(columns.shape[1], RIDGE), RIDGE / 1_000)
+    pull = np.append(np.full(columns.shape[1], ridge), 0.0) + PULL_MIN
+    middle = np.append(centre, 0.0)
     weights = np.zeros(wide.shape[1])
     for _ in range(NEWTON_STEPS):
-        chance = 1 / (1 + np.exp(-(wide @ weights)))
-        curve = (wide * (chance * (1 - chance))[:, None]).T @ wide + np.diag(ridge)
-        weights -= np.linalg.solve(curve, wide.T @ (chance - same) + ridge * weights)
+        chance = 1 / (1 + np.exp(-np.clip(wide @ weights, -LOGIT_MAX, LOGIT_MAX)))
+        curve = (wide * (chance * (1 - chance))[:, None]).T @ wide + np.diag(pull)
+        weights -= np.linalg.solve(curve, wide.T @ (chance - same) + pull * (weights - middle))
     return weights[:-1], float(weights[-1])
 
 

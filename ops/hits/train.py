@@ -31,7 +31,7 @@ PAIRS_MIN, EACH_MIN = 100, 20
 PRECISIONS = (0.90, 0.95)
 AIM = PRECISIONS[0]
 SURE = 0.8
-"""A head gains when its recall at AIM is higher in so large a share of the draws of the bootstrap."""
+"""A head gains when its recall at PRECISIONS is higher in so large a share of the draws of the bootstrap."""
 SLOPE = 40_000
 """Millionths of score for each unit of a logit."""
 LEVEL = 700_000
@@ -40,8 +40,10 @@ high enough that the cap takes the most similar pair below it."""
 CAP = 300_000
 LOGIT_AT_AIM = 2.2
 """The logit of AIM, where no held-out pairs reach it."""
-LOOKS = (25, 50, 100, 150, 225, 340, 500, 750, 1_100, 1_700, 2_500)
+LOOKS = (25, 50, 100, 150, 225, 340, 500, 750, 1_100, 1_700)
 """After how many steps held-out pairs are looked at."""
+BETTER = 0.99
+"""What the loss must fall to, as a share of the least before, to be worth more steps."""
 WORSE_MAX = 2
 """Looks in a row at which held-out pairs are told no better: then it ends."""
 STAGES = len(LOOKS) + 1
@@ -60,7 +62,7 @@ Progress = Callable[[int, int], None]
 
 
 class Trained(NamedTuple):
-    """A head, and how sure it is that it gains recall at AIM: the share of draws of the bootstrap in which it does."""
+    """A head, and how sure it is that it gains recall: the share of draws of the bootstrap in which it does."""
 
     head: HitHead
     chance: float
@@ -108,7 +110,7 @@ def train_head(pairs: JudgedPairs, embedder: str, progress: Progress) -> Trained
     progress(STAGES, STAGES)
     rule, headed = (Labelled(each, pairs.same, each >= FLOOR) for each in (pairs.scores, pairs.scores - taken))
     made = _record(pairs, chosen.steps, rule, headed)
-    return Trained(_head(fitted, scale, embedder, made), chance_of_gain(rule, headed, AIM))
+    return Trained(_head(fitted, scale, embedder, made), chance_of_gain(rule, headed, PRECISIONS))
 
 
 def check_enough(pairs: JudgedPairs) -> None:
@@ -138,7 +140,7 @@ def _choose(pairs: JudgedPairs, progress: Progress) -> _Chosen:
     for look, held in enumerate(zip(*_folds(pairs), strict=True)):
         progress(look + 1, STAGES)
         loss = _loss(held, pairs.same)
-        worse = 0 if loss < least else worse + 1
+        worse = 0 if loss < BETTER * least else worse + 1
         if worse == 0:
             best, least = _Chosen(LOOKS[look], list(held)), loss
         if worse == WORSE_MAX:

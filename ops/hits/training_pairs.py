@@ -61,7 +61,8 @@ class JudgedPairs(NamedTuple):
     def learnable(self, standard: Standard) -> Pairs:
         """The pairs as they are learned from, with their evidence standardised."""
         columns = ((self.evidence - standard.mean) / standard.spread).astype(np.float32)
-        return Pairs(self.tokens, self.starts, self.counts, self.texts, columns, self.same)
+        rule = standard.spread * np.array([1.0, 0.0, 0.0, -1.0]) / standard.spread[0]
+        return Pairs(self.tokens, self.starts, self.counts, self.texts, columns, rule, self.same)
 
 
 def judged_pairs(

@@ -18,7 +18,7 @@ SLOPE = 10_000
 
 def unit_tokens(random: np.random.Generator) -> Array:
     rows = random.normal(size=(2 * PAIRS, LENGTH, DIM))
-    return (rows / np.linalg.norm(rows, axis=2, keepdims=True)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=2, keepdims=True), dtype=np.float32)
 
 
 def net(random: np.random.Generator) -> Net:

@@ -14,7 +14,7 @@ from refrain.streams.models.hit_head_artifact import encode_head, read_head
 from tests.ops.hits.judged import rows, write
 from tests.streams.models.made_hit_heads import head
 
-PAIRS = 260
+PAIRS = 200
 
 
 @pytest.fixture(autouse=True)
@@ -106,14 +106,14 @@ def test_only_the_pairs_of_a_category_count(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_files_have_options_of_their_own_and_bad_lines_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    found = [*rows(160)]
-    write(Path("one.jsonl"), iter([*found[:80], {"text_a": "a"}]))
-    write(Path("two.jsonl"), ({"a": row["text_a"], "b": row["text_b"], "is": row["label"]} for row in found[80:]))
+    found = [*rows(110)]
+    write(Path("one.jsonl"), iter([*found[:60], {"text_a": "a"}]))
+    write(Path("two.jsonl"), ({"a": row["text_a"], "b": row["text_b"], "is": row["label"]} for row in found[60:]))
     arguments = ["one.jsonl", "two.jsonl:text_a=a:text_b=b:label=is", "--out", "head.json", "--force", "--json"]
     assert main(["hits", "train", *arguments]) == 0
     trained = told(capsys)
-    assert trained["pairs"] == 160
-    assert trained["bad_lines"]["one.jsonl"]["first"][0]["line"] == 81
+    assert trained["pairs"] == 110
+    assert trained["bad_lines"]["one.jsonl"]["first"][0]["line"] == 61
 
 
 @pytest.mark.parametrize("command", [["evaluate", "pairs", "judged.jsonl"], ["calibrate", "--pairs", "judged.jsonl"]])
