@@ -63,6 +63,8 @@ class HeadTraining(HeadPart):
     pairs_sha256: str
     regularisation: Finite
     """Weight decay."""
+    steps: Count = 0
+    """How many batches of pairs it was fitted to: as many as were best for held-out pairs."""
     held_out: Annotated[tuple[Gain, ...], Field(min_length=1)]
 
 

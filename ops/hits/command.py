@@ -1,4 +1,5 @@
-"""`refrain hits`: what one's own traffic says about hits. `label` judges pairs near the threshold."""
+"""`refrain hits`: what one's own traffic says about hits. `label` judges pairs near the threshold, `train` learns from
+them."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refrain.ops.control.options import Timeout, Who, name, send_and_wait
+from refrain.ops.hits import train_command
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
 
@@ -25,6 +27,7 @@ STDOUT = Path("-")
 
 def register(to: typer.Typer) -> None:
     """Add the group to the command."""
+    app.command(epilog=train_command.EXAMPLES)(train_command.train)
     to.add_typer(app, name="hits")
 
 

@@ -69,6 +69,7 @@ def calibrate(
     unverified: options.Unverified = "miss",
     verifier: options.VerifierName = None,
     verify_score: options.Score = 0.5,
+    head: options.Head = None,
     text_a: options.TextA = "text_a",
     text_b: options.TextB = "text_b",
     label: options.Label = "label",
@@ -88,12 +89,16 @@ def calibrate(
 
     refrain calibrate --pairs pairs.jsonl.gz --category code --budget 0.02 --policy policy.yaml
 
+    refrain calibrate --pairs hits.jsonl --head head.json
+
     refrain calibrate --confidence 0.9 --json
     """
     from refrain.ops.quality import pair_files, proposals, samples, stages
     from refrain.schemas.policy import CategoryPolicy
 
     given = samples.SampleTerms(stages.terms_of(guards, strictness, veto, unverified), CategoryPolicy().error_budget)
+    if pairs is None and head is not None:
+        raise typer.BadParameter("judged hits have their scores: leave it out, or give --pairs", param_hint="--head")
     settings = settings_of(context)
     acting = None if policy is None else options.policy_of(policy)
     about: dict[str, Any]
@@ -104,7 +109,7 @@ def calibrate(
     else:
         acting_verifier = options.verifier_of(verifier, verify_score, settings)
         fields = options.fields_of(text_a, text_b, label, positive)
-        chosen = _Chosen(pair_files.PairsFile(pairs.name, pairs, fields), category, limit)
+        chosen = _Chosen(pair_files.PairsFile(pairs.name, pairs, fields), category, limit, head)
         found, about = _from_pairs(settings, chosen, samples.Judging(acting, given, acting_verifier))
     results = {
         name: proposals.propose(
@@ -146,18 +151,21 @@ class _Chosen(NamedTuple):
     file: PairsFile
     category: str | None
     limit: int | None
+    head: Path | None
 
 
 def _from_pairs(settings: Settings, chosen: _Chosen, judging: Judging) -> tuple[dict[str, Samples], dict[str, Any]]:
     from refrain.ops.data import lines
-    from refrain.ops.quality import pair_files, samples
+    from refrain.ops.quality import evaluated, heads, pair_files, samples
 
     read = pair_files.read(chosen.file, chosen.limit)
     grouped = samples.by_category(read.pairs, chosen.category, read.bad)
     mine = [pair for group in grouped.values() for pair in group]
     lines.check_any(mine, read.bad, str(chosen.file.path), "pair")
     embedder, cache = options.embedder_of(settings)
+    head = None if chosen.head is None else heads.load_head(chosen.head, embedder.identity)
     compared = pair_files.compare(read._replace(pairs=mine), embedder, cache)
+    judging = judging._replace(head=evaluated.weights_of_head(compared, chosen.file.name, head, embedder))
     found = {}
     for name, group in grouped.items():
         with options.bar(f"verifying {name}") as progress:
@@ -166,6 +174,7 @@ def _from_pairs(settings: Settings, chosen: _Chosen, judging: Judging) -> tuple[
         "from": str(chosen.file.path),
         "embedder": embedder.identity,
         "verifier": None if judging.verifier is None else judging.verifier.verifier.identity,
+        "head": None if head is None else head.version,
         "bad_lines": lines.bad_lines_summary(sorted(read.bad)),
     }
     return found, about

@@ -31,6 +31,8 @@ Examples:
 
   refrain evaluate pairs sick.jsonl --label entailment --positive ENTAILMENT --by entailment --where "relatedness>=4.5"
 
+  refrain evaluate pairs others.jsonl --head head.json
+
   refrain evaluate pairs questions.jsonl sick.jsonl:label=entailment:positive=ENTAILMENT:by=entailment
 """
 
@@ -54,6 +56,7 @@ def pairs(
     unverified: options.Unverified = "miss",
     verifier: options.VerifierName = None,
     verify_score: options.Score = 0.5,
+    head: options.Head = None,
     plot: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Write precision against recall as a PNG.", show_default=False)
     ] = None,
@@ -65,14 +68,15 @@ def pairs(
 ) -> None:
     """Precision, recall and false hits of labelled pairs at thresholds from 0.70 to 0.99, and the best recalls.
 
-    For cosine alone, with guards, and with guards and a verifier. Similarities are those of the shard: vectors of
-    record, rounded to six places. Bad lines are named and left out. Exit code 1 for a file without good pairs.
+    For cosine alone, with guards, with a trained head, and with a verifier. Similarities are those of the shard:
+    vectors of record, rounded to six places. Bad lines are named and left out. Exit code 1 for a file without good
+    pairs.
 
     Several files are told one by one and pooled: the best recalls with one threshold for all, where each file counts
     alike, and where each pair does. A file may have options of its own, text_a, text_b, label, positive, where and by,
     which stand for those of the command.
     """
-    from refrain.ops.quality import evaluated, pair_files, report, stages
+    from refrain.ops.quality import evaluated, heads, pair_files, report, stages
     from refrain.ops.quality.plot import draw
     from refrain.ops.terminal.figures import check_plot
 
@@ -84,7 +88,8 @@ def pairs(
     settings = settings_of(context)
     acting_verifier = options.verifier_of(verifier, verify_score, settings)
     embedder, cache = options.embedder_of(settings)
-    terms = evaluated.Terms(embedder, cache, chosen, acting_verifier)
+    acting_head = None if head is None else heads.load_head(head, embedder.identity)
+    terms = evaluated.Terms(embedder, cache, chosen, acting_verifier, acting_head)
     made = [evaluated.evaluate(each, terms) for each in found]
     if plot is not None:
         draw(evaluated.curves(made), evaluated.title(made, embedder.identity), plot)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from refrain.ops.data.vectors import Compared
-from refrain.ops.quality import pair_files, pooled, report, stages
+from refrain.ops.quality import heads, pair_files, pooled, report, stages
 from refrain.ops.quality.options import bar
 from refrain.ops.quality.pair_files import PairsFile
 from refrain.ops.quality.plot import Curve
@@ -16,6 +16,7 @@ from refrain.ops.quality.stages import Mask, Stages, ThresholdVerifier
 from refrain.streams.errors import BadInput
 from refrain.streams.guards import GuardTerms
 from refrain.streams.models.embedder import Embedder
+from refrain.streams.models.hit_head import PairHead
 
 
 class Terms(NamedTuple):
@@ -25,6 +26,7 @@ class Terms(NamedTuple):
     cache: Path | None
     guards: GuardTerms
     verifier: ThresholdVerifier | None
+    head: PairHead | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For JSON."""
@@ -36,6 +38,7 @@ class Terms(NamedTuple):
             "veto": [str(guard) for guard in self.guards.veto],
             "unverified": self.guards.unverified,
             "verifier": stages.describe_verifier(self.verifier),
+            "head": None if self.head is None else self.head.version,
         }
 
 
@@ -56,12 +59,23 @@ def evaluate(found: pair_files.Read, terms: Terms) -> EvaluatedFile:
     """Evaluate the pairs of a file. Raises BadInput, naming the file, when none has vectors or `by` does not fit."""
     compared = pair_files.compare(found, terms.embedder, terms.cache)
     groups = _groups(found.file, compared)
+    head = weights_of_head(compared, found.file.name, terms.head, terms.embedder)
     with bar(f"verifying {found.file.name}") as progress:
-        staged = stages.stages(compared, terms.guards, terms.verifier, progress)
+        staged = stages.stages(compared, terms.guards, terms.verifier, progress, head)
     about = {"file": str(found.file.path), **terms.to_json()}
     return EvaluatedFile(
         found.file, compared, staged, report.report(compared, staged, sorted(found.bad), about, groups)
     )
+
+
+def weights_of_head(
+    compared: Compared, name: str, head: PairHead | None, embedder: Embedder
+) -> heads.HeadWeights | None:
+    """What a head takes off the pairs of a file, with a progress bar; None without a head."""
+    if head is None:
+        return None
+    with bar(f"embedding tokens of {name}") as progress:
+        return heads.head_weights(compared.pairs, head, embedder, progress)
 
 
 def to_json(made: Sequence[EvaluatedFile]) -> dict[str, Any]:

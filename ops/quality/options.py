@@ -35,6 +35,10 @@ VerifierName = Annotated[
     str | None, typer.Option(help="A second opinion: `words`, or a model's name or folder.", show_default=False)
 ]
 Score = Annotated[float, typer.Option(min=0, max=1, help="The least score of the second opinion.")]
+Head = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="A head of `refrain hits train`.", show_default=False),
+]
 TextA = Annotated[str, typer.Option(help="Field of the one question.")]
 TextB = Annotated[str, typer.Option(help="Field of the other.")]
 Label = Annotated[str, typer.Option(help="Field that says whether both ask the same: 1 or 0.")]

@@ -125,6 +125,19 @@ def weights_of(strata: Strata) -> Numbers:
     return np.repeat([each.weight for each in strata], [each.size for each in strata])
 
 
+def chance_of_gain(
+    before: Labelled, after: Labelled, precisions: Sequence[float], draws: int = DRAWS, seed: int = SEED
+) -> float:
+    """The share of draws of the bootstrap in which the mean of the best recalls is higher after than before.
+
+    Both are scores of the same pairs, and in each draw of the same pairs drawn again.
+    """
+    low, high = (
+        _bootstrapped(each, one_source(each), precisions, draws, seed).mean(axis=1) for each in (before, after)
+    )
+    return float(np.mean(high > low))
+
+
 def to_json(best: Best, positives: int) -> dict[str, Any]:
     """The best recall at a precision, for JSON; its recall is 0 where no threshold reaches the precision."""
     hits, false = round(best.true_hits), round(best.false_hits)

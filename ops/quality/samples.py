@@ -11,6 +11,7 @@ import numpy as np
 from refrain.ops.data.lines import BadLine, Pair
 from refrain.ops.data.vectors import Compared
 from refrain.ops.quality.calibration import Sample
+from refrain.ops.quality.heads import HeadWeights
 from refrain.ops.quality.stages import FLOOR, ThresholdVerifier, stages
 from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.streams.guards import GuardTerms
@@ -35,11 +36,12 @@ class Samples(NamedTuple):
 
 
 class Judging(NamedTuple):
-    """Judging of pairs: a policy's terms where it has the category, else the given ones; and a verifier."""
+    """Judging of pairs: a policy's terms where it has the category, else the given ones; a verifier, and a head."""
 
     policy: Policy | None
     given: SampleTerms
     verifier: ThresholdVerifier | None
+    head: HeadWeights | None = None
 
 
 def terms_of(policy: Policy | None, category: str, given: SampleTerms) -> SampleTerms:
@@ -62,9 +64,9 @@ def by_category(pairs: Sequence[Pair], only: str | None, bad: list[BadLine]) -> 
 
 
 def samples(compared: Compared, category: str, judging: Judging, progress: Callable[[int, int], None]) -> Samples:
-    """Samples of a category: its pairs that guards and verifier let through."""
+    """Samples of a category: its pairs that guards and verifier let through, by their last score."""
     terms = terms_of(judging.policy, category, judging.given)
-    staged = stages(compared, terms.guards, judging.verifier, progress)
+    staged = stages(compared, terms.guards, judging.verifier, progress, judging.head)
     last = list(staged.scores.values())[-1]
     kept = [Sample(float(last[n]), compared.pairs[n].label) for n in np.flatnonzero(last >= FLOOR)]
     same = sum(pair.label for pair in compared.pairs)

@@ -1,4 +1,5 @@
-"""Stages of a hit: the score of pairs by cosine alone, then by the guards' evidence, then where the verifier agrees."""
+"""Stages of a hit: the score of pairs by cosine alone, then by the guards' evidence, then less what a head takes off,
+then where the verifier agrees."""
 
 from __future__ import annotations
 
@@ -15,13 +16,19 @@ from refrain.streams.errors import BadInput
 from refrain.streams.models.verifier import Verifier
 
 if TYPE_CHECKING:
-    from refrain.streams.guards import GuardTerms
+    from refrain.ops.quality.heads import HeadWeights
+    from refrain.streams.guards import Evidence, GuardTerms
 
 FLOOR = 0.5
 """The lowest threshold that a policy may set: below it nothing is ever served, and nothing is looked at."""
 VERIFY_BATCH = 64
-COSINE, GUARDED, VERIFIED = "cosine", "guards", "guards_and_verifier"
-NAMES = {COSINE: "cosine alone", GUARDED: "with guards", VERIFIED: "with guards and verifier"}
+COSINE, GUARDED, HEADED, VERIFIED = "cosine", "guards", "head", "guards_and_verifier"
+NAMES = {
+    COSINE: "cosine alone",
+    GUARDED: "with guards",
+    HEADED: "with the head",
+    VERIFIED: "with guards and verifier",
+}
 
 Mask = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float64]
@@ -68,6 +75,7 @@ def stages(
     terms: GuardTerms,
     verifier: ThresholdVerifier | None,
     progress: Callable[[int, int], None],
+    head: HeadWeights | None = None,
 ) -> Stages:
     """Run the stages over pairs. Only what the stage before lets through is asked."""
     near: Mask = compared.similarities >= FLOOR
@@ -75,9 +83,10 @@ def stages(
     refused: dict[str, Counter[str]] = {"same": Counter(), "different": Counter()}
     if terms.guards:
         scores[GUARDED] = _guarded(compared, near, terms, refused)
+    if head is not None:
+        scores[HEADED] = _headed(compared, _last(scores), terms, head)
     if verifier is not None:
-        before = scores.get(GUARDED, scores[COSINE])
-        scores[VERIFIED] = _verified(compared, before, verifier, progress)
+        scores[VERIFIED] = _verified(compared, _last(scores), verifier, progress)
     return Stages(scores, {kind: dict(counts.most_common()) for kind, counts in refused.items()})
 
 
@@ -90,15 +99,22 @@ class Weighed(NamedTuple):
 
 def weigh(terms: GuardTerms, question: str, cached: str, similarity: float) -> Weighed:
     """Weigh the answer to `cached` for `question`, as a shard does; the score is NEVER under a veto."""
-    from refrain.streams.guards import MICROS, read
-    from refrain.streams.guards import weigh as evidence_of
+    from refrain.streams.guards import MICROS
 
-    found = evidence_of(terms, read(question), read(cached))
+    found = evidence(terms, question, cached)
     if found.refused is not None:
         silent = found.verdicts[-1].verdict == "not_applicable"
         return Weighed(NEVER, f"{found.refused} (not applicable)" if silent else str(found.refused))
     heaviest = found.heaviest
     return Weighed(found.score(similarity) / MICROS, str(heaviest.guard) if heaviest.weight else None)
+
+
+def evidence(terms: GuardTerms, question: str, cached: str) -> Evidence:
+    """The guards' evidence of two texts."""
+    from refrain.streams.guards import read
+    from refrain.streams.guards import weigh as evidence_of
+
+    return evidence_of(terms, read(question), read(cached))
 
 
 def behaviour() -> str:
@@ -121,6 +137,22 @@ def _guarded(compared: Compared, near: Mask, terms: GuardTerms, refused: dict[st
         if against is not None:
             refused["same" if pair.label else "different"][against] += 1
     return scores
+
+
+def _headed(compared: Compared, before: Scores, terms: GuardTerms, head: HeadWeights) -> Scores:
+    from refrain.streams.guards import MICROS
+
+    scores: Scores = np.full(len(before), NEVER)
+    for number in np.flatnonzero(before >= FLOOR):
+        pair, similarity = compared.pairs[number], float(compared.similarities[number])
+        found = evidence(terms, pair.text_a, pair.text_b)
+        taken = head.weight(pair.text_a, pair.text_b, similarity, found)
+        scores[number] = (found.score(similarity) - taken) / MICROS
+    return scores
+
+
+def _last(scores: dict[str, Scores]) -> Scores:
+    return list(scores.values())[-1]
 
 
 def _verified(

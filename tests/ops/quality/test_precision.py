@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refrain.ops.quality.precision import PRECISIONS, THRESHOLDS, Labelled, at, best_recalls, curve, figures, shares_by
+from refrain.ops.quality.precision import (
+    PRECISIONS,
+    THRESHOLDS,
+    Labelled,
+    at,
+    best_recalls,
+    chance_of_gain,
+    curve,
+    figures,
+    shares_by,
+)
 
 ROWS = st.lists(
     st.tuples(st.integers(45, 100).map(lambda n: n / 100), st.booleans(), st.booleans()), min_size=1, max_size=40
@@ -90,3 +100,12 @@ def test_groups_are_counted_by_themselves() -> None:
 
     assert (served("x", 0.85)["count"], served("x", 0.85)["of"]) == (1, 2)
     assert (served("y", 0.85)["count"], served("y", 0.8)["count"]) == (0, 1)
+
+
+def test_a_gain_is_sure_where_every_draw_has_it_and_none_where_nothing_changes() -> None:
+    same = np.arange(200) % 2 == 0
+    poor = Labelled(np.linspace(0.6, 0.9, 200), same, np.ones(200, dtype=np.bool_))
+    good = poor._replace(similarities=np.where(same, 0.9, 0.6))
+    assert chance_of_gain(poor, good, (0.9, 0.95), draws=50) == 1.0
+    assert chance_of_gain(good, poor, (0.9, 0.95), draws=50) == 0.0
+    assert chance_of_gain(good, good, (0.9, 0.95), draws=50) == 0.0
