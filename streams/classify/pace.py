@@ -1,7 +1,7 @@
 """Pace: how many questions are taken at once, and which have waited too long for a vector.
 
-When questions come faster than they are embedded, those that waited longer than `classify.wait_max_ms` get no vector:
-the queue stays as short as that, and those behind them are looked up in time.
+When questions come faster than they are embedded, those that waited longer than `classify.wait_max_ms` get no vector,
+until the queue is half as long: those behind them are looked up in time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from prometheus_client import Counter, Gauge, Histogram
 
 from refrain.streams.classify.batch_size import BatchSize
+from refrain.streams.classify.lateness import Lateness, Place
 from refrain.streams.classify.queue_wait import QueueWaits
 from refrain.streams.kafka.interface import Record
 from refrain.streams.metrics import SECONDS, Metrics
@@ -42,26 +43,22 @@ class Pace:
     """The pace of the entrance. Unless it is told of polls, no question is late."""
 
     def __init__(self, settings: Classify, metrics: Metrics) -> None:
-        self._wait_max_ms = settings.wait_max_ms
         self._waits = QueueWaits()
+        self._lateness = Lateness(settings.wait_max_ms)
         self._size = BatchSize(settings.batch_target_ms)
-        self._late: set[tuple[int, int]] = set()
+        self._late: set[Place] = set()
         self._metrics = PaceMetrics(metrics)
 
     def wanted(self, batch_max: int) -> int:
-        """How many questions to take at once, at most `batch_max`."""
-        return self._size.wanted(batch_max)
+        """How many questions to take at once, at most `batch_max`: half of those that are late, which cost little."""
+        return max(self._size.wanted(batch_max), min(batch_max, self._lateness.ahead // 2))
 
     def polled(self, batch: Sequence[Record], behind: Mapping[int, int], now_ms: int) -> None:
         """Measure how long the questions of a batch have waited. It stands however often the batch is processed."""
         waits = self._waits.measure(batch, behind, now_ms)
         for wait_ms in waits:
             self._metrics.wait.observe(wait_ms / 1_000)
-        self._late = {
-            (record.partition, record.offset)
-            for record, wait_ms in zip(batch, waits, strict=True)
-            if 0 < self._wait_max_ms < wait_ms
-        }
+        self._late = self._lateness.tell(batch, waits)
 
     def is_late(self, record: Record) -> bool:
         """Whether a question of the last batch has waited too long for a vector to be made."""
