@@ -70,6 +70,8 @@ class Reason(StrEnum):
     """An operator switched the cache off, for the category or for all."""
     WAITING_FULL = "waiting_full"
     """Too many requests of the shard wait for a model; this one is not remembered."""
+    OVERLOAD = "overload"
+    """Questions come faster than they are embedded: this one waited too long for its vector, and is not remembered."""
     # errors
     NOT_CACHED = "not_cached"
     """The client wanted an answer from the cache only, and there is none."""

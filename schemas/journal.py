@@ -53,6 +53,8 @@ class Asked(QuestionKey, Message):
     seen: Seen
     depends: Dependence | None = None
     """None in records of an older classify: nothing was looked for."""
+    overload: bool = False
+    """Whether there was no time to make the vector. The answer to the same text may serve; nothing new is kept."""
 
 
 class Passed(Message):

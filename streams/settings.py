@@ -59,6 +59,11 @@ class Classify(SettingsGroup):
     """Limits of the entrance."""
 
     batch_max: Annotated[int, Field(ge=1, le=4096)] = 256
+    batch_target_ms: Annotated[int, Field(ge=1)] = 100
+    """How long embedding a batch may take: fewer requests are taken together when texts cost more."""
+    wait_max_ms: Annotated[int, Field(ge=0)] = 500
+    """How long a question may wait for its vector. One that waited longer gets none, nor do those behind it until the
+    queue is half as long. 0: each gets one."""
     question_chars_max: Annotated[int, Field(ge=1)] = 100_000
     request_bytes_max: Annotated[int, Field(ge=1_000)] = 900_000
     depth_max: Annotated[int, Field(ge=4, le=200)] = 64

@@ -1,12 +1,14 @@
 """classify: the entrance. `requests` -> `journal` (to look up), or `forwards` (never, bypass, no policy).
 
-A batch is embedded in one call. Text of a `never` category reaches `forwards` alone.
+A batch is embedded in one call. When questions come faster than that, those that waited too long get no vector
+(`refrain.streams.classify.pace`). Text of a `never` category reaches `forwards` alone.
 Per partition of `requests` the journal gets records in the order of the requests: the shard knows repeats by it.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, ParamSpec, TypeVar
 
@@ -20,6 +22,7 @@ from refrain.streams.classify.bypass import Bypass
 from refrain.streams.classify.dependence import dependence_of
 from refrain.streams.classify.framing import FramedQuestion, frame
 from refrain.streams.classify.identity import Question, check_length, identify, question_of
+from refrain.streams.classify.pace import Pace
 from refrain.streams.classify.parsing import parse, request_of
 from refrain.streams.classify.rejection import NAME, Rejections, check_carried
 from refrain.streams.classify.reply_topic import ReplyTopics, partitions_of
@@ -30,7 +33,7 @@ from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.messaging.forwards import unstreamed
 from refrain.streams.messaging.ids import decision_id, decision_tag
 from refrain.streams.messaging.privacy import has_uncacheable
-from refrain.streams.messaging.responses import reply_of
+from refrain.streams.messaging.responses import NOT_IN_TIME, reply_of
 from refrain.streams.messaging.shards import shards_of
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.category_classifier import CategoryClassifier, load_category_classifier
@@ -78,17 +81,19 @@ class PendingRequest(NamedTuple):
     """Known with the category; None where only an exact match may serve."""
     side: Wanted | None = None
     """What the trained head of the category is to read."""
+    overload: bool = False
+    """Whether it waited too long for its vector to be made."""
 
     @property
     def text(self) -> str | None:
         """The text to embed."""
-        return None if self.framed is None else self.framed.head
+        return None if self.framed is None or self.overload else self.framed.head
 
 
 class ClassifyStep(Step):
     """Requests in; journal records, forwards, error responses and dead letters out.
 
-    The router of a policy is made once, with its examples embedded.
+    The router of a policy is made once, with its examples embedded. `clock` (seconds) tells what embedding costs.
     """
 
     def __init__(
@@ -99,6 +104,7 @@ class ClassifyStep(Step):
         reply_to: ReplyTopics,
         metrics: Metrics,
         trained: CategoryClassifier | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._settings = settings
         self._incarnations = incarnations
@@ -109,20 +115,30 @@ class ClassifyStep(Step):
         self._rejections = Rejections(settings, reply_to, metrics)
         self._metrics = metrics
         self._trained = trained
+        self._clock = clock
+        self._pace = Pace(settings, metrics)
         self._text_sides = TextSides(self._embedder, embedding_cache.capacity)
         self._in_force: PolicyInForce | None = None
         self._router: Router | None = None
 
+    def wanted(self, batch_max: int) -> int:
+        return self._pace.wanted(batch_max)
+
+    def polled(self, batch: Sequence[Record], behind: Mapping[int, int], now_ms: int) -> None:
+        self._pace.polled(batch, behind, now_ms)
+
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         taken = [self._or_reject(record, self._take, record) for record in batch]
-        vectors = self._vectors(
-            [item.text for item in taken if isinstance(item, PendingRequest) and item.text is not None]
-        )
+        texts = [item.text for item in taken if isinstance(item, PendingRequest) and item.text is not None]
+        new = sum(text not in self._embedding_cache for text in set(texts))
+        started = self._clock()
+        vectors = self._vectors(texts)
         matched = [
             self._or_reject(item.record, self._match, item, vectors) if isinstance(item, PendingRequest) else item
             for item in taken
         ]
         sides = self._text_sides.make([item.side for item in matched if isinstance(item, PendingRequest) and item.side])
+        self._pace.embedded(new, self._clock() - started)
         out: list[Outgoing] = []
         for item in matched:
             out += self._or_reject(item.record, self._ask, item, sides) if isinstance(item, PendingRequest) else item
@@ -172,7 +188,15 @@ class ClassifyStep(Step):
         if reason is not None:
             return self._bypass(item, match, reason)
         wanted = question.comparable or (match is None and question.text.strip() != "")
-        return item._replace(framed=frame(question.text, self._embedder)) if wanted else item
+        return self._framed(item) if wanted else item
+
+    def _framed(self, item: PendingRequest) -> PendingRequest:
+        """The request with what is to be embedded of it, unless it waited too long and the vector is not remembered."""
+        framed = frame(item.question.text, self._embedder)
+        overload = self._pace.is_late(item.record) and framed.head not in self._embedding_cache
+        if overload:
+            self._pace.passed_by()
+        return item._replace(framed=framed, overload=overload)
 
     def _bypass_reason(self, item: PendingRequest) -> Reason | None:
         """The reason to bypass the cache, as far as it is known without a vector."""
@@ -202,7 +226,8 @@ class ClassifyStep(Step):
             self._metrics.refused.labels(NAME, RefusalCode.DEADLINE.value).inc()
             return bypass.refuse(RefusalCode.DEADLINE, "the deadline was over when the request arrived")
         if item.request.cache is CacheMode.ONLY:
-            return bypass.refuse(RefusalCode.NOT_CACHED, "answers to this question are not kept: ask without `only`")
+            not_kept = "answers to this question are not kept: ask without `only`"
+            return bypass.refuse(RefusalCode.NOT_CACHED, NOT_IN_TIME if reason is Reason.OVERLOAD else not_kept)
         limits = Limits() if self._in_force is None else self._in_force.policy.limits
         return _bounded(bypass.forward(limits))
 
@@ -214,7 +239,8 @@ class ClassifyStep(Step):
         if match.never or match.terms is None:
             if item.text is not None and match.never:
                 self._embedding_cache.forget([item.text])
-            return self._bypass(item, match, Reason.CATEGORY_NEVER if match.never else Reason.CATEGORY_UNKNOWN)
+            unknown = Reason.OVERLOAD if item.overload else Reason.CATEGORY_UNKNOWN
+            return self._bypass(item, match, Reason.CATEGORY_NEVER if match.never else unknown)
         vector = vector if item.question.comparable else None
         side = None if vector is None else self._text_sides.wanted(match.terms.policy, item.text)
         return item._replace(match=match, vector=vector, side=side)
@@ -266,6 +292,7 @@ class ClassifyStep(Step):
             reply=item.reply,
             seen=match.terms.seen,
             depends=depends,
+            overload=item.overload,
         )
         shard = int(identity.context, 16) % policy.slices
         return Outgoing("journal", f"{space}/{match.category}/{shard}".encode(), asked.encode())

@@ -14,6 +14,8 @@ from refrain.streams.kafka.interface import Headers, Outgoing
 
 Body = dict[str, Any]
 
+NOT_IN_TIME = "more questions come than can be compared in time: ask again later, or without `only`"
+"""The message to a request that wants no model to be called, and that there was no time to look up."""
 OF_CHOICE = frozenset({"index", "message", "finish_reason"})
 """Fields of a choice that have a place of their own in a projection."""
 OF_CALL = frozenset(

@@ -35,6 +35,10 @@ class EmbeddingCache:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def __contains__(self, text: str) -> bool:
+        """Whether the text needs no call of the model; it is used now."""
+        return _key(text) in self._kept
+
     def vectors(self, texts: Sequence[str]) -> list[Ints | None]:
         """The vectors of record of the texts, None for a text without one; one model call for those not cached."""
         keys = [_key(text) for text in texts]

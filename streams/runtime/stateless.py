@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from refrain.schemas.control import PolicyInForce
@@ -32,6 +32,17 @@ class Step(Protocol):
     def follow(self, policy: PolicyInForce | None) -> None:
         """Act by this policy from now on. Called in a policy session alone: before each poll and before each batch,
         never in the middle of one, and with the same policy again and again."""
+        return
+
+    def wanted(self, batch_max: int) -> int:
+        """How many records to poll: at least one, at most `batch_max`."""
+        return batch_max
+
+    def polled(self, batch: Sequence[Record], behind: Mapping[int, int], now_ms: int) -> None:
+        """A poll gave this batch, perhaps an empty one. Called once a poll, before the batch is processed.
+
+        `behind` is the lag of each assigned partition, `now_ms` the time of day.
+        """
         return
 
     def process(self, batch: Sequence[Record]) -> Sequence[Outgoing]:
@@ -65,7 +76,8 @@ def run_stateless(
     try:
         while not context.stop():
             batches.before_poll()
-            batch = consumer.poll(batch_max, POLL_S)
+            batch = consumer.poll(step.wanted(batch_max), POLL_S)
+            step.polled(batch, consumer.lag(), context.now_ms())
             if consumer.assignment():
                 context.ready()
             if batch:

@@ -14,7 +14,10 @@ SHARED = {
     "refrain_batch_seconds",
 }  # fmt: skip
 OWN = {
-    "classify": {"refrain_policy_version", "refrain_texts_embedded"},
+    "classify": {
+        "refrain_policy_version", "refrain_texts_embedded", "refrain_question_wait_seconds",
+        "refrain_questions_overload", "refrain_texts_together", "refrain_text_seconds",
+    },
     "lookup": {
         "refrain_policy_version", "refrain_decisions", "refrain_entries_admitted", "refrain_entries_not_admitted",
         "refrain_entries_evicted", "refrain_hits_load_only", "refrain_stale_served", "refrain_saved_tokens",

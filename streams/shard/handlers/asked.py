@@ -17,7 +17,7 @@ from refrain.schemas.responses import Outcome, Response
 from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.forwards import deadline_at_ms as longest_wait
-from refrain.streams.messaging.responses import error_response, respond, served
+from refrain.streams.messaging.responses import NOT_IN_TIME, error_response, respond, served
 from refrain.streams.messaging.routes import DirectRoute, encode_route
 from refrain.streams.shard.adaptation import terms
 from refrain.streams.shard.columns import DOUBTS, FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
@@ -26,7 +26,7 @@ from refrain.streams.shard.handlers.forwarding import flight_of, forward_by, for
 from refrain.streams.shard.index.entries import IndexedEntry
 from refrain.streams.shard.outcome import FoldResult, decided, summary
 from refrain.streams.shard.search.question import ShardQuestion, VerificationState
-from refrain.streams.shard.search.search import SearchResult, coalesce_with, look_up
+from refrain.streams.shard.search.search import Join, SearchResult, coalesce_with, look_up
 from refrain.streams.shard.state import Shard, StoredAnswer
 
 
@@ -84,14 +84,16 @@ def _decide(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> 
     verdict = SearchResult(Reason.REFRESH_ASKED) if refreshing else look_up(shard, question)
     if verdict.doubt is not None:
         return _raise_doubt(context, question, verdict.doubt, deadline_at_ms)
-    if verdict.stale and asked.mode is CacheMode.ONLY:
-        # Serving it would call a model for a new answer.
+    if verdict.stale and (asked.mode is CacheMode.ONLY or asked.overload):
+        # Serving it would call a model for a new answer, which without its vector would not be worth keeping.
         verdict = verdict._replace(reason=Reason.EXPIRED, serve=None, stale=False)
     if verdict.serve is not None and not observing:
         return _serve_stale(context, question, verdict) if verdict.stale else _serve(context, question, verdict)
     if verdict.serve is not None:
         verdict = verdict._replace(reason=Reason.OBSERVED, stale=False)
     if asked.mode is CacheMode.ONLY:
+        if asked.overload:
+            return _pass_through(context, Reason.OVERLOAD)
         return _refuse(
             context,
             question,
@@ -103,26 +105,27 @@ def _decide(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> 
         return _pass_through(context, Reason.WAITING_FULL)
     join = None if observing or refreshing else coalesce_with(shard, question, deadline_at_ms)
     if join is not None:
-        said = verdict.guards + join.guards
-        verdict = verdict._replace(
-            reason=Reason.IN_FLIGHT,
-            similarity=join.similarity,
-            score=join.score,
-            head_weight=join.head_weight,
-            guards=said,
-        )
-        in_other_words = join.open_flight.text != question.text
-        return _wait(
-            context,
-            question,
-            verdict,
-            Outcome.COALESCED,
-            join.open_flight.flight.forward_id,
-            deadline_at_ms,
-            in_other_words=in_other_words,
-        )
+        return _coalesce(context, question, verdict, join, deadline_at_ms)
+    if asked.overload:
+        # Kept without its vector, the answer would serve no question in other words.
+        return _pass_through(context, Reason.OVERLOAD)
     flight = flight_of(shard, asked, question.space, context.record, deadline_at_ms, question.limits)
     return _wait(context, question, verdict, Outcome.MISS, flight.forward_id, deadline_at_ms, flight)
+
+
+def _coalesce(
+    context: _Context, question: ShardQuestion, verdict: SearchResult, join: Join, deadline_at_ms: int
+) -> None:
+    joined = verdict._replace(
+        reason=Reason.IN_FLIGHT,
+        similarity=join.similarity,
+        score=join.score,
+        head_weight=join.head_weight,
+        guards=verdict.guards + join.guards,
+    )
+    forward_id = join.open_flight.flight.forward_id
+    in_other_words = join.open_flight.text != question.text
+    _wait(context, question, joined, Outcome.COALESCED, forward_id, deadline_at_ms, in_other_words=in_other_words)
 
 
 def _raise_doubt(context: _Context, question: ShardQuestion, indexed: IndexedEntry, deadline_at_ms: int) -> None:
@@ -263,10 +266,10 @@ def _pass_through(context: _Context, reason: Reason) -> None:
     )
     if asked.mode is CacheMode.ONLY:
         decision = decision.model_copy(update={"outcome": Outcome.ERROR, "forward_id": None})
-        message = "answers to this question are not kept, and the request wants no model to be called"
+        not_kept = "answers to this question are not kept, and the request wants no model to be called"
         response = error_response(
             RefusalCode.NOT_CACHED,
-            message,
+            NOT_IN_TIME if reason is Reason.OVERLOAD else not_kept,
             request_id=asked.request_id,
             tenant=asked.tenant,
             decision=summary(decision),
