@@ -11,6 +11,7 @@ from refrain.schemas.base import TextSide
 from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.streams.lru import LruCache
 from refrain.streams.models.embedder import Embedder
+from refrain.streams.models.embedding_cache import EmbeddingMetrics
 from refrain.streams.models.heads_in_force import heads_of
 from refrain.streams.models.hit_head import PairHead
 
@@ -30,8 +31,9 @@ Sides = Mapping[Wanted, TextSide | None]
 class TextSides:
     """Makes the text sides of a batch with one call of the model a head, and caches them by digest: no text stays."""
 
-    def __init__(self, embedder: Embedder, capacity: int) -> None:
+    def __init__(self, embedder: Embedder, capacity: int, metrics: EmbeddingMetrics) -> None:
         self._embedder = embedder
+        self._metrics = metrics
         self._heads: dict[str, PairHead] = {}
         self._kept: LruCache[bytes, TextSide | None] = LruCache(capacity)
 
@@ -61,7 +63,8 @@ class TextSides:
         missing = [each for each, key in keys.items() if key not in self._kept]
         found = {each: self._kept.get(key) for each, key in keys.items() if each not in missing}
         if missing:
-            tokens = self._embedder.embed_tokens([each.text for each in missing])
+            with self._metrics.seconds.time():
+                tokens = self._embedder.embed_tokens([each.text for each in missing])
             for each, rows in zip(missing, tokens, strict=True):
                 side = self._heads[each.hit_head].text_side(rows)
                 found[each] = None if side is None else TextSide(hit_head=each.hit_head, tokens=side)

@@ -117,7 +117,7 @@ class ClassifyStep(Step):
         self._trained = trained
         self._clock = clock
         self._pace = Pace(settings, metrics)
-        self._text_sides = TextSides(self._embedder, embedding_cache.capacity)
+        self._text_sides = TextSides(self._embedder, embedding_cache.capacity, embedding_cache.metrics)
         self._in_force: PolicyInForce | None = None
         self._router: Router | None = None
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 from refrain.streams.lru import LruCache
-from refrain.streams.metrics import Metrics
+from refrain.streams.metrics import SECONDS, Metrics
 from refrain.streams.models.embedder import Embedder, vector_of_record
 from refrain.streams.vectors import Ints
 
@@ -20,6 +20,12 @@ class EmbeddingMetrics:
         self.embedded = Counter(
             "refrain_texts_embedded", "Texts embedded, and remembered", ["how"], registry=shared.registry
         )
+        self.seconds = Histogram(
+            "refrain_embedding_seconds",
+            "Time of a call of the embedding model",
+            buckets=SECONDS,
+            registry=shared.registry,
+        )
 
 
 class EmbeddingCache:
@@ -28,6 +34,7 @@ class EmbeddingCache:
     def __init__(self, embedder: Embedder, capacity: int, metrics: EmbeddingMetrics) -> None:
         self.embedder = embedder
         self.capacity = capacity
+        self.metrics = metrics
         self._new = metrics.embedded.labels("embedded")
         self._known = metrics.embedded.labels("remembered")
         self._kept: LruCache[bytes, Ints | None] = LruCache(capacity)
@@ -65,7 +72,8 @@ class EmbeddingCache:
         self._kept.clear()
 
     def _embed(self, missing: dict[bytes, str]) -> dict[bytes, Ints | None]:
-        rows = self.embedder.embed(list(missing.values()))
+        with self.metrics.seconds.time():
+            rows = self.embedder.embed(list(missing.values()))
         fresh = {key: vector_of_record(row) for key, row in zip(missing, rows, strict=True)}
         for key, vector in fresh.items():
             self._kept.put(key, vector)
