@@ -165,6 +165,7 @@ class Backend(StrEnum):
     """Embedder backend of a bench."""
 
     AUTO = "auto"
+    LIGHT = "light"
     ONNX = "onnx"
     TORCH = "torch"
     FREE = "free"

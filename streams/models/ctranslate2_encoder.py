@@ -36,7 +36,7 @@ _NO_MERGE = 0
 class CTranslate2Encoder:
     """The last layer of a BERT, on `threads` threads of the CPU."""
 
-    def __init__(self, weights: BertWeights, vocabulary: Sequence[str], threads: int) -> None:
+    def __init__(self, weights: BertWeights, threads: int) -> None:
         """Load the weights into the engine. Raises RuntimeError when it does not take them."""
         # Threads that spin between calls take the processors from the workers beside this one.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -44,8 +44,8 @@ class CTranslate2Encoder:
 
         files = {
             "model.bin": model_file(weights),
-            "config.json": json.dumps(_config(weights, vocabulary)).encode(),
-            "vocabulary.json": json.dumps(list(vocabulary)).encode(),
+            "config.json": json.dumps(_config(weights)).encode(),
+            "vocabulary.json": json.dumps(_names(weights)).encode(),
         }
         self._engine: Any = ctranslate2.Encoder(
             "bert", device="cpu", compute_type=COMPUTE_TYPE, inter_threads=1, intra_threads=threads, files=files
@@ -77,9 +77,14 @@ def model_file(weights: BertWeights) -> bytes:
     return b"".join([*head, *(_variable(name, value) for name, value in variables), struct.pack("<I", 0)])
 
 
-def _config(weights: BertWeights, vocabulary: Sequence[str]) -> dict[str, Any]:
-    # The engine wants tokens for purposes that texts which come as ids do not have.
-    unused = {f"{purpose}_token": vocabulary[0] for purpose in ("unk", "bos", "eos")}
+def _names(weights: BertWeights) -> list[str]:
+    # The engine wants a name for each token; texts come to it as ids.
+    return [str(at) for at in range(len(weights.words.rows))]
+
+
+def _config(weights: BertWeights) -> dict[str, Any]:
+    # And names of tokens for purposes that texts which come as ids do not have.
+    unused = {f"{purpose}_token": "0" for purpose in ("unk", "bos", "eos")}
     return {"layer_norm_epsilon": weights.epsilon, **unused}
 
 

@@ -34,9 +34,9 @@ class FastTokenizer:
             raise ValueError(f"the tokenizer of {path} names no token for what it does not know")
 
     @property
-    def vocabulary(self) -> list[str]:
-        """The tokens in the order of their ids."""
-        return [str(self.backend_tokenizer.id_to_token(at)) for at in range(self.backend_tokenizer.get_vocab_size())]
+    def tokens(self) -> int:
+        """The number of tokens that it knows."""
+        return int(self.backend_tokenizer.get_vocab_size())
 
     def num_special_tokens_to_add(self) -> int:
         return int(self.backend_tokenizer.num_special_tokens_to_add(is_pair=False))

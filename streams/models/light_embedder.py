@@ -89,7 +89,10 @@ def load_light_embedder(settings: Embedding) -> LightEmbedder:
     found = find_light_model(settings)
     try:
         tokenizer = FastTokenizer(found.tokenizer)
-        encoder = CTranslate2Encoder(_read_weights(found), tokenizer.vocabulary, settings.threads)
+        weights = _read_weights(found)
+        if tokenizer.tokens > len(weights.words.rows) or found.tokens_max > len(weights.positions):
+            raise ValueError("its tokenizer has more tokens, or its window is longer, than its weights are for")
+        encoder = CTranslate2Encoder(weights, settings.threads)
     except (ValueError, RuntimeError) as error:
         raise WrongSetup(f"the light embedder cannot run {found.name}: {error}") from error
     return LightEmbedder(encoder, tokenizer, found.tokens_max, f"{found.name}@{found.tag}/{ENGINE}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -15,12 +16,13 @@ from refrain.streams.errors import WrongSetup
 from refrain.streams.models.embedder import TOKENS_MAX as ROWS_MAX
 from refrain.streams.models.embedder import Embedder
 from refrain.streams.models.light_embedder import BATCH_TOKENS, batches
-from refrain.streams.models.light_files import DEFAULT_MODEL, WEIGHTS_SHA256
+from refrain.streams.models.light_files import DEFAULT_MODEL, WEIGHTS_SHA256, check_tokenizer
 from refrain.streams.models.loading import find_model, load_embedder
 from refrain.streams.models.transformer_embedder import KNOWN_SHA256
 from refrain.streams.settings import Embedding
 from refrain.streams.vectors import quantise
 from tests.streams.models.tiny_bert import (
+    POSITIONS,
     TOKENS_MAX,
     VOCABULARY,
     WIDTH,
@@ -136,6 +138,25 @@ def test_its_identity_names_the_model_all_that_decides_vectors_and_the_engine(fo
 def test_weights_of_another_hash_are_refused(folder: Path) -> None:
     with pytest.raises(WrongSetup, match="expected " + "ab" * 32):
         loaded(folder, sha256="ab" * 32)
+
+
+def test_a_window_longer_than_the_weights_are_for_is_refused(tmp_path: Path) -> None:
+    folder = write_tiny_bert(tmp_path / "tiny")
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": POSITIONS + 1})
+    with pytest.raises(WrongSetup, match="window is longer"):
+        loaded(folder)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": POSITIONS})
+    alone, longest = loaded(folder).embed(["a", "a " * 2 * POSITIONS])
+    assert np.array_equal(loaded(folder).embed(["a " * 2 * POSITIONS])[0], longest)
+    assert not np.array_equal(alone, longest)
+
+
+def test_a_tokenizer_of_another_hash_is_refused_naming_both(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    check_tokenizer(path, digest)
+    with pytest.raises(WrongSetup, match=f"{digest}, expected {'ab' * 32}"):
+        check_tokenizer(path, "ab" * 32)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 Array = npt.NDArray[np.float32]
 
-LAYERS, HEADS, WIDTH, INNER, POSITIONS = 2, 4, 64, 128, 32
+LAYERS, HEADS, WIDTH, INNER, POSITIONS = 2, 4, 64, 128, 30
 TOKENS_MAX = 16
 EPSILON = 1e-12
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
