@@ -42,7 +42,7 @@ LOGIT_AT_AIM = 2.2
 """The logit of AIM, where no held-out pairs reach it."""
 LOOKS = (25, 50, 100, 150, 225, 340, 500, 750, 1_100)
 """After how many steps held-out pairs are looked at."""
-BETTER = 0.003
+BETTER = 0.001
 """What the loss of a held-out pair must fall by to be worth more steps."""
 WORSE_MAX = 2
 """Looks in a row at which held-out pairs are told no better: then it ends."""
