@@ -1,4 +1,4 @@
-"""Folds of judged pairs: what is held out shares no text with what is learned from."""
+"""Folds of judged pairs: no text of a fold is learned from while it is held out."""
 
 from __future__ import annotations
 

@@ -40,10 +40,10 @@ high enough that the cap takes the most similar pair below it."""
 CAP = 300_000
 LOGIT_AT_AIM = 2.2
 """The logit of AIM, where no held-out pairs reach it."""
-LOOKS = (25, 50, 100, 150, 225, 340, 500, 750, 1_100, 1_700)
+LOOKS = (25, 50, 100, 150, 225, 340, 500, 750, 1_100)
 """After how many steps held-out pairs are looked at."""
-BETTER = 0.99
-"""What the loss must fall to, as a share of the least before, to be worth more steps."""
+BETTER = 0.001
+"""What the loss of a held-out pair must fall by to be worth more steps."""
 WORSE_MAX = 2
 """Looks in a row at which held-out pairs are told no better: then it ends."""
 STAGES = len(LOOKS) + 1
@@ -140,7 +140,7 @@ def _choose(pairs: JudgedPairs, progress: Progress) -> _Chosen:
     for look, held in enumerate(zip(*_folds(pairs), strict=True)):
         progress(look + 1, STAGES)
         loss = _loss(held, pairs.same)
-        worse = 0 if loss < BETTER * least else worse + 1
+        worse = 0 if loss < least - BETTER else worse + 1
         if worse == 0:
             best, least = _Chosen(LOOKS[look], list(held)), loss
         if worse == WORSE_MAX:

@@ -49,10 +49,10 @@ def train(
 ) -> None:
     """Train a head that tells by the words of two questions whether they ask the same, on judged pairs of your own.
 
-    It only takes off similarity, never adds any. Its figures are of pairs held out, in five folds that share no text
-    with what was learned from. Weights and the text of no pair are written, and only when the recall at precisions
-    of 0.90 and 0.95 rises in four of five draws of the bootstrap; else exit code 1. Thresholds found without a head do
-    not fit one: `refrain calibrate --head` finds new ones.
+    It only takes off similarity, never adds any. Its figures are of pairs held out, in five folds by the texts that
+    pairs share. The file holds weights and no text, and is written only when the recall at precisions of 0.90 and 0.95
+    rises in four of five draws of the bootstrap; else exit code 1. Thresholds found without a head do not fit one:
+    `refrain calibrate --head` finds new ones.
     """
     from refrain.ops.data.lines import bad_lines_summary
     from refrain.ops.hits.train import train_head
