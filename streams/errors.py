@@ -26,7 +26,7 @@ from typing import Literal
 
 DISTRIBUTION = "refrain-cache"
 """The name under which Refrain is installed; that of the command, `refrain`, is another's among Python packages."""
-Extra = Literal["light", "embed", "weights", "plot"]
+Extra = Literal["light", "embed", "weights", "plot", "learn"]
 """What is installed only where it is asked for."""
 
 

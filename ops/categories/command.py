@@ -88,8 +88,10 @@ def train(
     """
     from refrain.ops.categories.examples import digest, unique
     from refrain.ops.categories.train import build_artefact, material
+    from refrain.ops.data.learn import check_learn
     from refrain.streams.models.category_artifact import encode_artefact
 
+    check_learn()
     taken = _read(examples, text, category, label, split, outside_when)
     given = unique([*_part(taken, train_on, split, examples), *_outside(outside, text)])
     validate = _part(taken, validation, split, examples) if validation else []

@@ -69,5 +69,5 @@ def _beta() -> Any:
     try:
         from scipy.stats import beta
     except ImportError as error:
-        raise WrongSetup(f"intervals need scipy: {install_hint('embed')}") from error
+        raise WrongSetup(f"intervals need scipy: {install_hint('learn')}") from error
     return beta

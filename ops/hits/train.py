@@ -21,7 +21,7 @@ from refrain.ops.quality.precision import Best, Labelled, best_recalls, chance_o
 from refrain.ops.quality.stages import FLOOR, Scores
 from refrain.ops.terminal import output
 from refrain.schemas.hit_heads import Gain, HeadTraining, HeldOutRecall, HitHead
-from refrain.streams.errors import BadInput, WrongSetup, install_hint
+from refrain.streams.errors import BadInput
 from refrain.streams.guards import MICROS
 from refrain.streams.models.hit_head import PairHead
 from refrain.streams.models.hit_head_artifact import seal
@@ -126,11 +126,9 @@ def check_enough(pairs: JudgedPairs) -> None:
 
 
 def _one_thread() -> AbstractContextManager[object]:
-    """One thread for linear algebra, with which sums have one order. Raises WrongSetup where it cannot be had."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError as error:
-        raise WrongSetup(f"threadpoolctl is not installed: {install_hint('embed')}") from error
+    """One thread for linear algebra, with which sums have one order."""
+    from threadpoolctl import threadpool_limits
+
     return cast(AbstractContextManager[object], threadpool_limits(1))
 
 

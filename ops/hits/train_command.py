@@ -54,11 +54,13 @@ def train(
     rises in four of five draws of the bootstrap; else exit code 1. Thresholds found without a head do not fit one:
     `refrain calibrate --head` finds new ones.
     """
+    from refrain.ops.data.learn import check_learn
     from refrain.ops.data.lines import bad_lines_summary
     from refrain.ops.hits.train import train_head
     from refrain.ops.quality.pair_files import PairOptions, pair_files, read
     from refrain.streams.models.hit_head_artifact import encode_head
 
+    check_learn()
     common = PairOptions(options.fields_of(text_a, text_b, label, positive), tuple(where or ()))
     found = [_of_category(read(file, limit), category) for file in pair_files(files, common)]
     embedder, cache = options.embedder_of(settings_of(context))
