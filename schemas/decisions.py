@@ -71,7 +71,8 @@ class Reason(StrEnum):
     WAITING_FULL = "waiting_full"
     """Too many requests of the shard wait for a model; this one is not remembered."""
     OVERLOAD = "overload"
-    """Questions come faster than they are embedded: this one waited too long for its vector, and is not remembered."""
+    """Questions come faster than they are embedded, or nothing embeds them: this one waited too long for its vector,
+    and is not remembered."""
     # errors
     NOT_CACHED = "not_cached"
     """The client wanted an answer from the cache only, and there is none."""

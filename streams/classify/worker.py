@@ -8,6 +8,7 @@ Per partition of `requests` the journal gets records in the order of the request
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, ParamSpec, TypeVar
@@ -28,7 +29,7 @@ from refrain.streams.classify.rejection import NAME, Rejections, check_carried
 from refrain.streams.classify.reply_topic import ReplyTopics, partitions_of
 from refrain.streams.classify.routing import CategoryMatch, Router, RoutingInput
 from refrain.streams.classify.text_sides import Sides, TextSides, Wanted
-from refrain.streams.errors import RefrainError, Refusal, RefusalCode
+from refrain.streams.errors import ModelUnavailable, RefrainError, Refusal, RefusalCode
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.messaging.forwards import unstreamed
 from refrain.streams.messaging.ids import decision_id, decision_tag
@@ -49,9 +50,12 @@ from refrain.streams.settings import Classify
 from refrain.streams.vectors import Ints, encode
 
 SOURCE = "requests"
+MODEL_PAUSE_S = 5.0
+"""How long a model that did not answer is not asked again: each try may take long, and everybody waits for it."""
 OUT_BYTES_MAX = 2_000_000
 """The largest record to `journal` or `forwards`: text is escaped twice there. Below the topics' own limit."""
 
+logger = logging.getLogger(__name__)
 _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 P = ParamSpec("P")
@@ -82,12 +86,15 @@ class PendingRequest(NamedTuple):
     side: Wanted | None = None
     """What the trained head of the category is to read."""
     overload: bool = False
-    """Whether it waited too long for its vector to be made."""
+    """Whether its vector cannot be made in time."""
 
     @property
     def text(self) -> str | None:
         """The text to embed."""
         return None if self.framed is None or self.overload else self.framed.head
+
+
+Taken = PendingRequest | list[Outgoing]
 
 
 class ClassifyStep(Step):
@@ -117,6 +124,8 @@ class ClassifyStep(Step):
         self._trained = trained
         self._clock = clock
         self._pace = Pace(settings, metrics)
+        self._model_is_away = False
+        self._model_asked_again_s = float("-inf")
         self._text_sides = TextSides(self._embedder, embedding_cache.capacity, embedding_cache.metrics)
         self._in_force: PolicyInForce | None = None
         self._router: Router | None = None
@@ -129,10 +138,9 @@ class ClassifyStep(Step):
 
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         taken = [self._or_reject(record, self._take, record) for record in batch]
-        texts = [item.text for item in taken if isinstance(item, PendingRequest) and item.text is not None]
-        new = sum(text not in self._embedding_cache for text in set(texts))
+        new = sum(text not in self._embedding_cache for text in set(_texts(taken)))
         started = self._clock()
-        vectors = self._vectors(texts)
+        taken, vectors = self._embed(taken)
         matched = [
             self._or_reject(item.record, self._match, item, vectors) if isinstance(item, PendingRequest) else item
             for item in taken
@@ -155,6 +163,34 @@ class ClassifyStep(Step):
         embed, identity = self._embedding_cache.vectors, self._embedder.identity
         self._router = None if policy is None else Router(policy, embed, identity, self._trained)
         self._in_force = policy
+
+    def _embed(self, taken: list[Taken]) -> tuple[list[Taken], Vectors]:
+        """The vectors of the texts. While the model is away, only remembered ones; the others pass by the cache."""
+        texts = _texts(taken)
+        if all(text in self._embedding_cache for text in texts):
+            return taken, self._vectors(texts)
+        if self._clock() >= self._model_asked_again_s:
+            try:
+                vectors = self._vectors(texts)
+            except ModelUnavailable as away:
+                self._model_asked_again_s = self._clock() + MODEL_PAUSE_S
+                if not self._model_is_away:
+                    logger.warning("questions whose vectors are not remembered pass by the cache: %s", away)
+                self._model_is_away = True
+            else:
+                if self._model_is_away:
+                    logger.info("the embedding model answers again")
+                self._model_is_away = False
+                return taken, vectors
+        without = [self._without_vector(item) if isinstance(item, PendingRequest) else item for item in taken]
+        return without, self._vectors(_texts(without))
+
+    def _without_vector(self, item: PendingRequest) -> PendingRequest:
+        """The request, for an exact match at best unless its vector is remembered."""
+        if item.text is None or item.text in self._embedding_cache:
+            return item
+        self._pace.passed_by()
+        return item._replace(overload=True)
 
     def _vectors(self, texts: Sequence[str]) -> Vectors:
         return dict(zip(texts, self._embedding_cache.vectors(texts), strict=True)) if texts else {}
@@ -338,6 +374,11 @@ def check_topics(cluster: Cluster) -> Incarnations:
     require_topics(cluster, NAME)
     shards_of(cluster)
     return Incarnations(cluster.topic_id(SOURCE), cluster.topic_id("journal"))
+
+
+def _texts(taken: Sequence[Taken]) -> list[str]:
+    """The texts to embed."""
+    return [item.text for item in taken if isinstance(item, PendingRequest) and item.text is not None]
 
 
 def _routing_input(request: Request, question: Question) -> RoutingInput:

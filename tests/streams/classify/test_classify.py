@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ class Entrance:
         policy: Policy | None = POLICY,
         limits: Classify = LIMITS,
         partitions: Callable[[str], int | None] = {"responses": 8, "/team.replies": 2}.get,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.embedder = Embedder()
         self.metrics = Metrics()
@@ -111,6 +113,7 @@ class Entrance:
             self.remembering,
             ReplyTopics("refrain.", limits.reply_topics, partitions, lambda: 0),
             self.metrics,
+            clock=clock,
         )
 
     def __call__(self, *records: Record) -> list[Outgoing]:
