@@ -23,7 +23,7 @@ from refrain.streams.lookup.worker import run_lookup
 from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Settings, Upstream
 from refrain.streams.upstream.worker import run_upstream
-from tests.integration.processors import running
+from tests.integration.processors import eventually, running
 from tests.integration.topics import create_table
 
 POLICY = """\
@@ -160,7 +160,8 @@ def test_hits_are_labelled_by_keys_and_by_lines_and_judged_by_their_labels(
     reworded = ask(client, "How can I reverse a list in Python?")
     assert reworded.outcome is Outcome.HIT
     capsys.readouterr()
-    assert main(["hits", "label", "--within", "0.5", "--out", "-"]) == 0
+    # A decision is recorded with the next commit, a moment after its response.
+    eventually(lambda: main(["hits", "label", "--within", "0.5", "--out", "-"]) == 0)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(each["text_a"], each["text_b"], each["label"], each["was_hit"]) for each in lines] == [
         ("How can I reverse a list in Python?", QUESTION, None, True)

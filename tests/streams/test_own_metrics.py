@@ -16,7 +16,7 @@ SHARED = {
 OWN = {
     "classify": {
         "refrain_policy_version", "refrain_texts_embedded", "refrain_question_wait_seconds",
-        "refrain_questions_overload", "refrain_texts_together", "refrain_text_seconds",
+        "refrain_questions_overload", "refrain_texts_together", "refrain_text_seconds", "refrain_embedding_seconds",
     },
     "lookup": {
         "refrain_policy_version", "refrain_decisions", "refrain_entries_admitted", "refrain_entries_not_admitted",
@@ -29,7 +29,7 @@ OWN = {
     "upstream": {"refrain_model_calls", "refrain_model_call_seconds", "refrain_model_calls_open"},
     "govern": {"refrain_policy_version"},
     "adapt": {"refrain_model_load"},
-    "compare": {"refrain_comparisons", "refrain_texts_embedded"},
+    "compare": {"refrain_comparisons", "refrain_texts_embedded", "refrain_embedding_seconds"},
     "verify": {"refrain_doubts", "refrain_verify_seconds"},
 }  # fmt: skip
 
