@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from refrain.streams.classify.dependence.patterns import Pattern, opening, search
+from refrain.streams.classify.dependence.patterns import Match, Pattern, opening, search
 from refrain.streams.classify.dependence.screen import Candidates, Screen
 from refrain.streams.classify.dependence.wording import MARK, wording, words_of
 from refrain.streams.guards.lexicon import digest
@@ -48,37 +48,34 @@ def find(text: str) -> Found:
 
 
 def _find(words: Sequence[str], evidence: Candidates) -> Found:
-    """What is found by `evidence`: no word comes in by what is left out, so no other pattern matches."""
+    """What is found by `evidence`: what is left out brings in no word, so no other pattern matches."""
     context = _CONTEXT.candidates(words)
     own = _own(_opened(wording(words), context), context)
     sentences = _SENTENCE.findall(own)
-    asked = [_up_to_general(each, context) for each in sentences]
-    volatile = _volatile(sentences, asked) if "volatile" in evidence else ""
-    personal = _personal(sentences, asked, context) if "personal" in evidence else ""
-    return Found(
-        _some(_words(evidence, surely_volatile=own, volatile=volatile)),
-        _some(_words(evidence, surely_personal=own, personal=personal)),
-    )
+    asked = _up_to_general(sentences, context)
+    volatile, personal = list(_matches(evidence, "surely_volatile", own)), list(_matches(evidence, "surely_personal", own))
+    if "volatile" in evidence:
+        volatile += _matches(evidence, "volatile", "".join(_of_now(sentences, asked)))
+    if "personal" in evidence:
+        personal += _matches(evidence, "personal", "".join(_of_the_asker(sentences, asked, context)))
+    return Found(_some(volatile), _some(personal))
 
 
-def _volatile(sentences: Sequence[str], asked: Sequence[str]) -> str:
-    """The sentences that may depend on now: without those that tell of an occasion."""
-    questions = asked != sentences or any(map(_asks, sentences))
-    return "".join(each for each in asked if _asks(each) or not (questions and _TOLD.search(each)))
+def _matches(candidates: Candidates, name: str, said: str) -> Iterable[str]:
+    """The words by which the patterns of a list match."""
+    return (match.words for match in search(candidates[name], said)) if name in candidates else ()
 
 
-def _personal(sentences: Sequence[str], asked: Sequence[str], context: Candidates) -> str:
-    """The sentences that may depend on who asks: without what is told beside a general question, and on programs."""
-    general = asked != sentences
-    kept = [each for each in asked if not (general and _SAID.match(each) and not _asks(each))]
-    technical = context.get("technical", ())
-    return "".join(each for each in kept if next(search(technical, each), None) is None)
+def _first(candidates: Candidates, name: str, said: str) -> Match | None:
+    """The first match of the patterns of a list."""
+    return next(search(candidates[name], said), None) if name in candidates else None
 
 
 def _opened(said: str, context: Candidates) -> str:
     """Each sentence without the words that only open it: please, can you tell me."""
-    openers = context.get("openers")
-    return said if openers is None else "".join(_without_opener(each, openers) for each in _SENTENCE.findall(said))
+    if "openers" not in context:
+        return said
+    return "".join(_without_opener(sentence, context["openers"]) for sentence in _SENTENCE.findall(said))
 
 
 def _without_opener(sentence: str, openers: Sequence[Pattern]) -> str:
@@ -89,32 +86,48 @@ def _without_opener(sentence: str, openers: Sequence[Pattern]) -> str:
 
 def _own(said: str, context: Candidates) -> str:
     """The asker's own wording: without the text that is to be handled, and without what only looks like a trigger."""
-    handled = next(search(context.get("handled", ()), said), None)
+    handled = _first(context, "handled", said)
     if handled is not None:
         said = f"{said[: handled.start]}. "
+    if "harmless" not in context:
+        return said
     kept: list[str] = []
     at = 0
-    for match in search(context.get("harmless", ()), said):
+    for match in search(context["harmless"], said):
         kept += (said[at : match.start], f"{MARK} ")
         at = match.end
     return "".join([*kept, said[at:]])
 
 
-def _up_to_general(sentence: str, context: Candidates) -> str:
-    """A sentence up to where it becomes general."""
-    match = next(search(context.get("general", ()), sentence), None)
-    return sentence if match is None else f"{sentence[: match.start]}? "
+def _up_to_general(sentences: list[str], context: Candidates) -> list[str]:
+    """The sentences, each up to where it becomes general."""
+    if "general" not in context:
+        return sentences
+    ends = [_first(context, "general", sentence) for sentence in sentences]
+    return [
+        sentence if end is None else f"{sentence[: end.start]}? " for sentence, end in zip(sentences, ends, strict=True)
+    ]
+
+
+def _of_now(sentences: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
+    """The sentences that may depend on now: not what is told beside a question."""
+    questions = asked != sentences or any(map(_asks, sentences))
+    return (each for each in asked if _asks(each) or not (questions and _TOLD.search(each)))
+
+
+def _of_the_asker(sentences: Sequence[str], asked: Sequence[str], context: Candidates) -> Iterator[str]:
+    """The sentences that may depend on who asks: not what is told beside a general question.
+
+    Nor one that speaks of programs, where an order sorts and an account is a row.
+    """
+    general = asked != sentences
+    for each in asked:
+        if not (general and _SAID.match(each) and not _asks(each)) and _first(context, "technical", each) is None:
+            yield each
 
 
 def _asks(sentence: str) -> bool:
     return sentence.endswith("? ")
-
-
-def _words(evidence: Candidates, **said: str) -> Iterator[str]:
-    """The words by which each of these lists matches what is said."""
-    for name, text in said.items():
-        for match in search(evidence.get(name, ()), text):
-            yield match.words
 
 
 def _some(words: Iterable[str]) -> tuple[str, ...]:

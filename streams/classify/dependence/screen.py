@@ -22,12 +22,15 @@ class Screen:
         """The lists `words/NAME.txt`. Raises ValueError for a class of words that there is not."""
         self._patterns = [(name, pattern) for name in names for pattern in patterns(name)]
         self._size = len(self._patterns)
-        self._slots = max(len(pattern.needs) for _, pattern in self._patterns)
+        slots = max(len(pattern.needs) for _, pattern in self._patterns)
+        self._others = range(1, slots)
+        self._first = (1 << self._size) - 1
+        """The bits of the first slot."""
         self._ahead = 0
         """The slots that a pattern does not need."""
         self._needed_by: dict[str, int] = {}
         for at, (_, pattern) in enumerate(self._patterns):
-            for slot in range(self._slots):
+            for slot in range(slots):
                 bit = 1 << (slot * self._size + at)
                 if slot >= len(pattern.needs):
                     self._ahead |= bit
@@ -37,14 +40,17 @@ class Screen:
 
     def candidates(self, words: Iterable[str]) -> Candidates:
         """The patterns that may match a text of these words, in any order; no other one does."""
-        met = self._ahead
-        for word in self._needed_by.keys() & words:
-            met |= self._needed_by[word]
-        whole = met & ((1 << self._size) - 1)
-        for _ in range(1, self._slots):
+        met, needed_by = self._ahead, self._needed_by
+        for word in words:
+            if word in needed_by:
+                met |= needed_by[word]
+        whole = met & self._first
+        for _ in self._others:
             met >>= self._size
             whole &= met
-        return self._named(whole) if whole else _NO_CANDIDATES
+            if not whole:
+                return _NO_CANDIDATES
+        return self._named(whole)
 
     def _named(self, bits: int) -> Candidates:
         found: dict[str, list[Pattern]] = {}
