@@ -128,8 +128,16 @@ def _regex(token: str) -> str:
 
 
 def _one_of(token: str) -> str:
-    words = "|".join(re.escape(word) for word in _words(token))
+    words = _alternatives(_words(token))
     return f"(?:(?:{words}) |{_END})" if "$" in token.split("|") else f"(?:{words}) "
+
+
+def _alternatives(words: Sequence[str]) -> str:
+    """One of the words, the first that fits. By their first letters, so that few of a long class are tried."""
+    rests: dict[str, list[str]] = {}
+    for word in words:
+        rests.setdefault(word[0], []).append(re.escape(word[1:]))
+    return "|".join(f"{re.escape(letter)}(?:{'|'.join(of)})" for letter, of in rests.items())
 
 
 def _words(token: str) -> tuple[str, ...]:
