@@ -9,6 +9,7 @@ holds material rather than words of the asker alone.
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 
 CHARS_MAX = 8_000
@@ -17,6 +18,9 @@ _MARKS = frozenset(" \n.,!?:()%-\u2013\u2014\u2026\u00bf\u00a1\u3002\uff1f\uff01
 """Marks of sentences. No quotes, slash, hash, underscore, equals sign, brackets, semicolon or tab."""
 _KINDS = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd", "Zs"})
 """Unicode's letters, marks on letters, decimal digits and blanks; not symbols, emoji, superscripts, hidden marks."""
+_PLAIN = _MARKS | set(string.ascii_letters + string.digits)
+"""What most texts are made of; of no other character the kind needs to be looked up."""
+_APOSTROPHES = frozenset("'\u2019")
 _APOSTROPHE = re.compile(r"(?<=[^\W\d_])['\u2019](?=[^\W\d_])")
 """Between letters; elsewhere it may quote."""
 _INDENTED = re.compile(r"^[^\S\n]+\S", re.MULTILINE)
@@ -36,6 +40,8 @@ _OF_SPELLING = re.compile(
     re.IGNORECASE,
 )
 """Words of texts that may be about their own spelling: what is normalised could be what they ask about."""
+_OF_SPELLING_IN_ASCII = re.compile(_OF_SPELLING.pattern)
+"""The same in small letters of ASCII, where it need not try two cases of each letter."""
 _ASKS = re.compile(
     r"(?:(?:[Ww]hat|[Ww]ho|[Ww]hom|[Ww]here|[Ww]hen|[Ww]hy|[Hh]ow)"
     r" (?:is|are|was|were|do|does|did|can|could|should|would|will|has|have|had)"
@@ -60,7 +66,12 @@ def exact_form(text: str) -> str:
         return text
     composed = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
     normalised = _normalise_prose(composed) if _is_prose(composed) else text.strip("\r\n")
-    return text if normalised == text or _OF_SPELLING.search(composed) else normalised
+    return text if normalised == text or _is_of_spelling(composed) else normalised
+
+
+def _is_of_spelling(text: str) -> bool:
+    found = _OF_SPELLING_IN_ASCII.search(text.lower()) if text.isascii() else _OF_SPELLING.search(text)
+    return found is not None
 
 
 def _normalise_prose(text: str) -> str:
@@ -82,8 +93,10 @@ def _is_stream_safe(text: str) -> bool:
 
 
 def _is_prose(text: str) -> bool:
-    chars = set(_APOSTROPHE.sub("", text))
-    if any(char not in _MARKS and unicodedata.category(char) not in _KINDS for char in chars):
+    chars = set(text) - _PLAIN
+    if not _APOSTROPHES.isdisjoint(chars):
+        chars = set(_APOSTROPHE.sub("", text)) - _PLAIN
+    if any(unicodedata.category(char) not in _KINDS for char in chars):
         return False
     return "\n" not in text.strip() or _INDENTED.search(text) is None
 

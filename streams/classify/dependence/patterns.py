@@ -2,8 +2,8 @@
 
 A line is words with blanks between them. `a|b` is one of several words, `a+b` two words in one place, `{name}` one of
 the words of `classes.txt`, `_` any word, `_?` one or none, `*` up to three words, `**` up to eight; none of these goes
-beyond a sentence. `x?` may be missing, `!a|b` says what must not follow, `^` and `$` are the beginning and the end of a
-sentence.
+beyond a sentence. `x?` may be missing, `!a|b` says what must not follow, `^` in front and `$` are the beginning and the
+end of a sentence.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
+from heapq import heapify, heapreplace, heappop
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,12 +20,12 @@ from refrain.streams.guards import lexicon
 FOLDER = Path(__file__).parent / "words"
 _WORD = r"[^ .?:]+ "
 _END = r"(?=[.?:] )"
+_OPENS = "^"
 _FIXED = {
     "_": _WORD,
     "_?": f"(?:{_WORD})?",
     "*": f"(?:{_WORD}){{0,3}}?",
     "**": f"(?:{_WORD}){{0,8}}?",
-    "^": r"(?:(?<=[.?:] )|(?<![^\n]))",
     "$": _END,
 }
 
@@ -37,49 +38,61 @@ class Match(NamedTuple):
     words: str
 
 
-class _Pattern(NamedTuple):
+class Pattern(NamedTuple):
+    """A line of a list."""
+
     number: int
-    """Of its line: no two have the same, so that patterns are never compared."""
+    """Of the line in its list."""
     regex: re.Pattern[str]
     """Its groups hold what is the list's, and not the asker's."""
+    opens: bool
+    """Whether it stands only at the beginning of a sentence."""
+    needs: tuple[frozenset[str], ...]
+    """Words of which every match has one of each set."""
 
-
-class Patterns:
-    """The patterns of a list, found by the word that they begin with."""
-
-    def __init__(self, name: str) -> None:
-        """The list `words/NAME.txt`. Raises ValueError for a class of words that there is not."""
-        anywhere: list[_Pattern] = []
-        by_first: dict[str, list[_Pattern]] = {}
-        for number, line in enumerate(lexicon.lines(name, FOLDER)):
-            tokens = line.split()
-            pattern = _Pattern(number, re.compile("".join(map(_regex, tokens))))
-            firsts = _firsts(tokens)
-            if firsts is None:
-                anywhere.append(pattern)
-            for first in firsts or ():
-                by_first.setdefault(first, []).append(pattern)
-        self._anywhere = tuple(each.regex for each in anywhere)
-        self._by_first = {
-            first: tuple(each.regex for each in sorted([*found, *anywhere])) for first, found in by_first.items()
-        }
-
-    def search(self, wording: str) -> Iterator[Match]:
-        """Matches from left to right, without overlaps; where several begin, the one whose line comes first."""
-        at = 0
-        while at < len(wording):
-            end = wording.index(" ", at)
-            found = self._at(wording, at, wording[at:end])
-            if found is not None:
-                yield found
-            at = max(end + 1, found.end if found is not None else 0)
-
-    def _at(self, wording: str, at: int, first: str) -> Match | None:
-        for regex in self._by_first.get(first, self._anywhere):
-            found = regex.match(wording, at)
-            if found is not None:
-                return Match(at, found.end(), "".join(piece or "" for piece in found.groups()).strip())
+    def search(self, wording: str, at: int) -> re.Match[str] | None:
+        """The first match from a place on that begins with a word."""
+        # The search skips by the letters of the first words; an assertion in front of them would end that.
+        while (found := self.regex.search(wording, at)) is not None:
+            at = found.start()
+            if at == 0 or (wording[at - 1] == " " and (not self.opens or wording[at - 2] in ".?:")):
+                return found
+            at += 1
         return None
+
+
+def patterns(name: str) -> list[Pattern]:
+    """The patterns of the list `words/NAME.txt`. Raises ValueError for a class of words that there is not."""
+    return [_pattern(number, line.split()) for number, line in enumerate(lexicon.lines(name, FOLDER))]
+
+
+def search(patterns: Sequence[Pattern], wording: str) -> Iterator[Match]:
+    """Matches from left to right, without overlaps; where several begin, that of the line that comes first."""
+    ahead = [
+        (found.start(), pattern.number, found, pattern)
+        for pattern in patterns
+        if (found := pattern.search(wording, 0)) is not None
+    ]
+    heapify(ahead)
+    at = 0
+    while ahead:
+        start, number, match, pattern = ahead[0]
+        if start >= at:
+            yield Match(start, match.end(), "".join(piece or "" for piece in match.groups()).strip())
+            at = match.end()
+        found = pattern.search(wording, at)
+        if found is None:
+            heappop(ahead)
+        else:
+            heapreplace(ahead, (found.start(), number, found, pattern))
+
+
+def opening(patterns: Sequence[Pattern], wording: str) -> int:
+    """Where the first of the patterns that matches at the beginning ends; 0 when none does."""
+    for pattern in patterns:
+        if (found := pattern.regex.match(wording)) is not None:
+            return found.end()
+    return 0
 
 
 @cache
@@ -89,6 +102,19 @@ def classes() -> dict[str, tuple[str, ...]]:
     for name, said in lexicon.pairs("classes", FOLDER):
         found.setdefault(name, set()).update(lexicon.split_list(said))
     return {name: tuple(sorted(words, key=lambda word: (-len(word), word))) for name, words in found.items()}
+
+
+def _pattern(number: int, tokens: Sequence[str]) -> Pattern:
+    opens = tokens[0] == _OPENS
+    said = tokens[1:] if opens else tokens
+    return Pattern(number, re.compile("".join(map(_regex, said))), opens, tuple(_needs(said)))
+
+
+def _needs(tokens: Sequence[str]) -> Iterator[frozenset[str]]:
+    """Of each token that cannot be missing a word that each of its wordings has, the longest."""
+    for token in tokens:
+        if token not in _FIXED and token[0] != "!" and (token[-1] != "?" or token == "?") and "$" not in token:
+            yield frozenset(max(word.split(), key=len) for word in _words(token))
 
 
 def _regex(token: str) -> str:
@@ -102,8 +128,16 @@ def _regex(token: str) -> str:
 
 
 def _one_of(token: str) -> str:
-    words = "|".join(re.escape(word) for word in _words(token))
+    words = _alternatives(_words(token))
     return f"(?:(?:{words}) |{_END})" if "$" in token.split("|") else f"(?:{words}) "
+
+
+def _alternatives(words: Sequence[str]) -> str:
+    """One of the words, the first that fits. By their first letters, so that few of a long class are tried."""
+    rests: dict[str, list[str]] = {}
+    for word in words:
+        rests.setdefault(word[0], []).append(re.escape(word[1:]))
+    return "|".join(f"{re.escape(letter)}(?:{'|'.join(of)})" for letter, of in rests.items())
 
 
 def _words(token: str) -> tuple[str, ...]:
@@ -117,11 +151,3 @@ def _words(token: str) -> tuple[str, ...]:
         elif word != "$":
             found.append(word.replace("+", " "))
     return tuple(found)
-
-
-def _firsts(tokens: Sequence[str]) -> set[str] | None:
-    """The words that a match may begin with, None where any may."""
-    first = next(token for token in tokens if token != "^")
-    if first in _FIXED or first.startswith("!") or first.endswith("?"):
-        return None
-    return {word.partition(" ")[0] for word in _words(first)}

@@ -8,12 +8,14 @@ such as since when something hurts, is its occasion and asks nothing itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from refrain.streams.classify.dependence.patterns import Patterns
-from refrain.streams.classify.dependence.wording import MARK, wording
+from refrain.streams.classify.dependence.patterns import Match, Pattern, opening, search
+from refrain.streams.classify.dependence.screen import Candidates, Screen
+from refrain.streams.classify.dependence.wording import MARK, wording, words_of
 from refrain.streams.guards.lexicon import digest
 
 RULES = digest(Path(__file__).parent)
@@ -21,13 +23,8 @@ RULES = digest(Path(__file__).parent)
 WORDS_MAX = 4
 """Pieces of evidence that are told."""
 
-_HANDLED = Patterns("handled")
-_HARMLESS = Patterns("harmless")
-_GENERAL = Patterns("general")
-_TECHNICAL = Patterns("technical")
-_OPENERS = Patterns("openers")
-_VOLATILE, _SURELY_VOLATILE = Patterns("volatile"), Patterns("surely_volatile")
-_PERSONAL, _SURELY_PERSONAL = Patterns("personal"), Patterns("surely_personal")
+_EVIDENCE = Screen("volatile", "surely_volatile", "personal", "surely_personal")
+_CONTEXT = Screen("openers", "handled", "harmless", "general", "technical")
 _SENTENCE = re.compile(r"[^.?:]*[.?:] ")
 _SAID = re.compile(r"(?:but |and |so |well )*(?:my|our|i|we) ")
 _TOLD = re.compile(r"(?<![^ ])(?:i|my|we|our|he|his|she|her|they|their) ")
@@ -40,60 +37,98 @@ class Found(NamedTuple):
     personal: tuple[str, ...] = ()
 
 
+_NOTHING = Found()
+
+
 def find(text: str) -> Found:
     """Find what the answer to a question depends on; never raises."""
-    own = _own(_opened(wording(text)))
+    words = words_of(text)
+    evidence = _EVIDENCE.candidates(words)
+    return _find(words, evidence) if evidence else _NOTHING
+
+
+def _find(words: Sequence[str], evidence: Candidates) -> Found:
+    """What is found by `evidence`: what is left out brings in no word, so no other pattern matches."""
+    context = _CONTEXT.candidates(words)
+    own = _own(_opened(wording(words), context), context)
     sentences = _SENTENCE.findall(own)
-    asked = [_up_to_general(each) for each in sentences]
-    general = asked != sentences
-    personal = [each for each in asked if not (general and _SAID.match(each) and not _asks(each))]
-    questions = general or any(map(_asks, sentences))
-    volatile = [each for each in asked if _asks(each) or not (questions and _TOLD.search(each))]
-    return Found(
-        _some([*_words(_SURELY_VOLATILE, own), *_words(_VOLATILE, "".join(volatile))]),
-        _some([*_words(_SURELY_PERSONAL, own), *_words(_PERSONAL, "".join(filter(_is_untechnical, personal)))]),
-    )
+    asked = _up_to_general(sentences, context)
+    volatile, personal = list(_matches(evidence, "surely_volatile", own)), list(_matches(evidence, "surely_personal", own))
+    if "volatile" in evidence:
+        volatile += _matches(evidence, "volatile", "".join(_of_now(sentences, asked)))
+    if "personal" in evidence:
+        personal += _matches(evidence, "personal", "".join(_of_the_asker(sentences, asked, context)))
+    return Found(_some(volatile), _some(personal))
 
 
-def _own(said: str) -> str:
-    """The asker's own wording: without the text that is to be handled, and without what only looks like a trigger."""
-    handled = next(_HANDLED.search(said), None)
-    if handled is not None:
-        said = f"{said[: handled.start]}. "
-    for match in reversed(list(_HARMLESS.search(said))):
-        said = f"{said[: match.start]}{MARK} {said[match.end :]}"
-    return said
+def _matches(candidates: Candidates, name: str, said: str) -> Iterable[str]:
+    """The words by which the patterns of a list match."""
+    return (match.words for match in search(candidates[name], said)) if name in candidates else ()
 
 
-def _opened(said: str) -> str:
+def _first(candidates: Candidates, name: str, said: str) -> Match | None:
+    """The first match of the patterns of a list."""
+    return next(search(candidates[name], said), None) if name in candidates else None
+
+
+def _opened(said: str, context: Candidates) -> str:
     """Each sentence without the words that only open it: please, can you tell me."""
-    return "".join(_without_opener(sentence) for sentence in _SENTENCE.findall(said))
+    if "openers" not in context:
+        return said
+    return "".join(_without_opener(sentence, context["openers"]) for sentence in _SENTENCE.findall(said))
 
 
-def _without_opener(sentence: str) -> str:
-    while (match := next(_OPENERS.search(sentence), None)) is not None and 0 < match.end < len(sentence) - 2:
-        sentence = sentence[match.end :]
+def _without_opener(sentence: str, openers: Sequence[Pattern]) -> str:
+    while 0 < (end := opening(openers, sentence)) < len(sentence) - 2:
+        sentence = sentence[end:]
     return sentence
 
 
-def _up_to_general(sentence: str) -> str:
-    """A sentence up to where it becomes general."""
-    match = next(_GENERAL.search(sentence), None)
-    return sentence if match is None else f"{sentence[: match.start]}? "
+def _own(said: str, context: Candidates) -> str:
+    """The asker's own wording: without the text that is to be handled, and without what only looks like a trigger."""
+    handled = _first(context, "handled", said)
+    if handled is not None:
+        said = f"{said[: handled.start]}. "
+    if "harmless" not in context:
+        return said
+    kept: list[str] = []
+    at = 0
+    for match in search(context["harmless"], said):
+        kept += (said[at : match.start], f"{MARK} ")
+        at = match.end
+    return "".join([*kept, said[at:]])
+
+
+def _up_to_general(sentences: list[str], context: Candidates) -> list[str]:
+    """The sentences, each up to where it becomes general."""
+    if "general" not in context:
+        return sentences
+    ends = [_first(context, "general", sentence) for sentence in sentences]
+    return [
+        sentence if end is None else f"{sentence[: end.start]}? " for sentence, end in zip(sentences, ends, strict=True)
+    ]
+
+
+def _of_now(sentences: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
+    """The sentences that may depend on now: not what is told beside a question."""
+    questions = asked != sentences or any(map(_asks, sentences))
+    return (each for each in asked if _asks(each) or not (questions and _TOLD.search(each)))
+
+
+def _of_the_asker(sentences: Sequence[str], asked: Sequence[str], context: Candidates) -> Iterator[str]:
+    """The sentences that may depend on who asks: not what is told beside a general question.
+
+    Nor one that speaks of programs, where an order sorts and an account is a row.
+    """
+    general = asked != sentences
+    for each in asked:
+        if not (general and _SAID.match(each) and not _asks(each)) and _first(context, "technical", each) is None:
+            yield each
 
 
 def _asks(sentence: str) -> bool:
     return sentence.endswith("? ")
 
 
-def _is_untechnical(sentence: str) -> bool:
-    """Whether a sentence does not speak of programs, where an order sorts and an account is a row."""
-    return next(_TECHNICAL.search(sentence), None) is None
-
-
-def _words(patterns: Patterns, said: str) -> Iterable[str]:
-    return (match.words for match in patterns.search(said))
-
-
 def _some(words: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(words))[:WORDS_MAX]
+    return tuple(islice(dict.fromkeys(words), WORDS_MAX))

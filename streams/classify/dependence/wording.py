@@ -2,12 +2,18 @@
 
 What is quoted, code, or spelt like code is not the asker's own wording, and becomes one mark that no rule names. So
 does a word of the rules that a capital letter makes part of a name, as in "the Today show".
+
+Texts are made of the same few pieces: what each says by itself is remembered, and put together.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from operator import attrgetter
+from typing import NamedTuple
 
 CHARS_MAX = 2_000
 """Characters that are read of the beginning and of the end of a text; a longer one is material between them."""
@@ -17,12 +23,20 @@ NAMED = frozenset("today tonight tomorrow yesterday now current latest next last
 TITLE_SHARE = 0.6
 """From this share of capital letters on, a text is written like a title and they tell nothing."""
 
+PIECE_CHARS_MAX = 40
+"""Characters of a piece that is remembered: a longer one comes once, and would take the room of many."""
+REMEMBERED = 16_384
+"""Pieces that are remembered."""
+
+_QUOTES = re.compile("[`\"'\u2018\u201c\u201e\u00ab]")
+"""What `_QUOTED` may begin with."""
 _QUOTED = re.compile(
-    r"```.*?(?:```|$)|`[^`]*`|\"[^\"]*\"|\u201c[^\u201d]*\u201d|\u201e[^\u201c\u201d]*[\u201c\u201d]"
-    r"|\u00ab[^\u00bb]*\u00bb|(?<!\w)['\u2018](?=\w)[^'\u2019]*(?:['\u2019](?=\w)[^'\u2019]*)*['\u2019](?!\w)",
+    r"```.*?(?:```|$)|`[^`]*+`|\"[^\"]*+\"|\u201c[^\u201d]*+\u201d|\u201e[^\u201c\u201d]*+[\u201c\u201d]"
+    r"|\u00ab[^\u00bb]*+\u00bb|(?<!\w)['\u2018](?=\w)[^'\u2019]*+(?:['\u2019](?=\w)[^'\u2019]*+)*+['\u2019](?!\w)",
     re.DOTALL,
 )
 _CHUNK = re.compile(r"\n\s*\n|\S+")
+_MARKS = frozenset(".?:")
 _END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f]+$|[;:]$")
 _EDGES = " \t\r\n,;:.!?\u2026()[]\"\u201c\u201d\u00bf\u00a1\u3002\uff0c\uff01\uff1f'\u2018\u2019*"
 _WORD = re.compile(
@@ -38,27 +52,71 @@ _UNMARKED = {
 }  # fmt: skip
 
 
-def wording(text: str) -> str:
-    """The wording of a text, such as `what is my balance ? `."""
-    if len(text) > 2 * CHARS_MAX:
-        text = f"{text[:CHARS_MAX]}\n\n{text[-CHARS_MAX:]}"
-    text = _QUOTED.sub(f" {MARK} ", unicodedata.normalize("NFC", text))
-    chunks = _CHUNK.findall(text)
-    titled = _is_titled(chunks)
+class _Piece(NamedTuple):
+    """A piece of a text between blanks."""
+
+    words: tuple[str, ...]
+    in_name: tuple[str, ...]
+    """The same where a capital letter makes it part of a name."""
+    end: str
+    """The mark that ends a sentence behind it, "" when none does."""
+    is_bare: bool
+    """Whether it is more than signs."""
+    is_nameable: bool
+    """Whether it says another thing in a name."""
+    is_word: bool
+    """Whether it begins with a letter."""
+    is_capital: bool
+
+
+_IS_NAMEABLE, _IS_WORD, _IS_CAPITAL = map(attrgetter, ("is_nameable", "is_word", "is_capital"))
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in its wording, with the marks behind sentences."""
+    pieces = _pieces(text)
+    names_count = any(map(_IS_NAMEABLE, pieces)) and not _is_titled(pieces)
     words: list[str] = []
     begins = True
-    for chunk in chunks:
-        end = _end_of(chunk)
-        bare = chunk.strip(_EDGES)
-        if bare:
-            words += _words(bare, is_name=not begins and not titled and bare[:1].isupper())
+    for said, in_name, end, is_bare, is_nameable, _, _ in pieces:
+        if is_bare:
+            words += in_name if is_nameable and names_count and not begins else said
             begins = False
-        if end and words and words[-1] not in (".", "?", ":"):
+        if end and words and words[-1] not in _MARKS:
             words.append(end)
             begins = True
-    if words and words[-1] not in (".", "?", ":"):
+    if words and words[-1] not in _MARKS:
         words.append(".")
-    return "".join(f"{word} " for word in words)
+    return words
+
+
+def wording(words: Sequence[str]) -> str:
+    """The wording of these words, such as `what is my balance ? `."""
+    return f"{' '.join(words)} " if words else ""
+
+
+def _pieces(text: str) -> list[_Piece]:
+    if len(text) > 2 * CHARS_MAX:
+        text = f"{text[:CHARS_MAX]}\n\n{text[-CHARS_MAX:]}"
+    text = unicodedata.normalize("NFC", text)
+    if _QUOTES.search(text):
+        text = _QUOTED.sub(f" {MARK} ", text)
+    # Without an empty line, blanks are all that parts the pieces.
+    chunks = text.split() if text.count("\n") < 2 else _CHUNK.findall(text)
+    return [_remembered(chunk) if len(chunk) <= PIECE_CHARS_MAX else _piece(chunk) for chunk in chunks]
+
+
+def _piece(chunk: str) -> _Piece:
+    bare = chunk.strip(_EDGES)
+    words = tuple(_words(bare, is_name=False)) if bare else ()
+    in_name = tuple(_words(bare, is_name=True)) if bare[:1].isupper() else words
+    is_word = bare[:1].isalpha()
+    return _Piece(
+        words, in_name, _end_of(chunk), bare != "", in_name != words, is_word, is_word and bare[0].isupper()
+    )
+
+
+_remembered = lru_cache(maxsize=REMEMBERED)(_piece)
 
 
 def _end_of(chunk: str) -> str:
@@ -72,10 +130,10 @@ def _end_of(chunk: str) -> str:
     return "?" if "?" in mark or "\uff1f" in mark else ":" if mark == ":" else "."
 
 
-def _is_titled(chunks: list[str]) -> bool:
-    letters = [bare for chunk in chunks[1:] if (bare := chunk.strip(_EDGES))[:1].isalpha()]
-    capital = sum(1 for bare in letters if bare[0].isupper())
-    return len(letters) > 1 and capital > TITLE_SHARE * len(letters)
+def _is_titled(pieces: Sequence[_Piece]) -> bool:
+    later = pieces[1:]
+    letters = sum(map(_IS_WORD, later))
+    return letters > 1 and sum(map(_IS_CAPITAL, later)) > TITLE_SHARE * letters
 
 
 def _words(bare: str, *, is_name: bool) -> list[str]:
