@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
-from heapq import heapify, heapreplace, heappop
+from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ class Pattern(NamedTuple):
     opens: bool
     """Whether it stands only at the beginning of a sentence."""
     needs: tuple[frozenset[str], ...]
-    """Words of which every match has one of each set."""
+    """Sets of words: a text without a word of each of them has no match."""
 
     def search(self, wording: str, at: int) -> re.Match[str] | None:
         """The first match from a place on that begins with a word."""
@@ -79,7 +79,7 @@ def search(patterns: Sequence[Pattern], wording: str) -> Iterator[Match]:
         start, number, match, pattern = ahead[0]
         if start >= at:
             yield Match(start, match.end(), "".join(piece or "" for piece in match.groups()).strip())
-            at = match.end()
+            at = max(match.end(), start + 1)
         found = pattern.search(wording, at)
         if found is None:
             heappop(ahead)
@@ -111,9 +111,10 @@ def _pattern(number: int, tokens: Sequence[str]) -> Pattern:
 
 
 def _needs(tokens: Sequence[str]) -> Iterator[frozenset[str]]:
-    """Of each token that cannot be missing a word that each of its wordings has, the longest."""
+    """Of each token that cannot be missing a word for each of its spellings: the longest, which is the rarest."""
     for token in tokens:
-        if token not in _FIXED and token[0] != "!" and (token[-1] != "?" or token == "?") and "$" not in token:
+        # Marks of sentences come in where something is left out, and are no words.
+        if token not in _FIXED and token[0] not in "!.?:" and token[-1] != "?" and "$" not in token:
             yield frozenset(max(word.split(), key=len) for word in _words(token))
 
 

@@ -53,7 +53,8 @@ def _find(words: Sequence[str], evidence: Candidates) -> Found:
     own = _own(_opened(wording(words), context), context)
     sentences = _SENTENCE.findall(own)
     asked = _up_to_general(sentences, context)
-    volatile, personal = list(_matches(evidence, "surely_volatile", own)), list(_matches(evidence, "surely_personal", own))
+    volatile = list(_matches(evidence, "surely_volatile", own))
+    personal = list(_matches(evidence, "surely_personal", own))
     if "volatile" in evidence:
         volatile += _matches(evidence, "volatile", "".join(_of_now(sentences, asked)))
     if "personal" in evidence:
@@ -103,10 +104,8 @@ def _up_to_general(sentences: list[str], context: Candidates) -> list[str]:
     """The sentences, each up to where it becomes general."""
     if "general" not in context:
         return sentences
-    ends = [_first(context, "general", sentence) for sentence in sentences]
-    return [
-        sentence if end is None else f"{sentence[: end.start]}? " for sentence, end in zip(sentences, ends, strict=True)
-    ]
+    begun = [(sentence, _first(context, "general", sentence)) for sentence in sentences]
+    return [sentence if match is None else f"{sentence[: match.start]}? " for sentence, match in begun]
 
 
 def _of_now(sentences: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
@@ -116,13 +115,14 @@ def _of_now(sentences: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
 
 
 def _of_the_asker(sentences: Sequence[str], asked: Sequence[str], context: Candidates) -> Iterator[str]:
-    """The sentences that may depend on who asks: not what is told beside a general question.
+    """The sentences that may depend on who asks: not what is told beside a general question, nor what is technical.
 
-    Nor one that speaks of programs, where an order sorts and an account is a row.
+    In a sentence that speaks of programs an order sorts, and an account is a row.
     """
     general = asked != sentences
     for each in asked:
-        if not (general and _SAID.match(each) and not _asks(each)) and _first(context, "technical", each) is None:
+        is_told = general and _SAID.match(each) is not None and not _asks(each)
+        if not is_told and _first(context, "technical", each) is None:
             yield each
 
 

@@ -69,7 +69,7 @@ class _Piece(NamedTuple):
     is_capital: bool
 
 
-_IS_NAMEABLE, _IS_WORD, _IS_CAPITAL = map(attrgetter, ("is_nameable", "is_word", "is_capital"))
+_IS_NAMEABLE = attrgetter("is_nameable")
 
 
 def words_of(text: str) -> list[str]:
@@ -111,9 +111,7 @@ def _piece(chunk: str) -> _Piece:
     words = tuple(_words(bare, is_name=False)) if bare else ()
     in_name = tuple(_words(bare, is_name=True)) if bare[:1].isupper() else words
     is_word = bare[:1].isalpha()
-    return _Piece(
-        words, in_name, _end_of(chunk), bare != "", in_name != words, is_word, is_word and bare[0].isupper()
-    )
+    return _Piece(words, in_name, _end_of(chunk), bare != "", in_name != words, is_word, is_word and bare[0].isupper())
 
 
 _remembered = lru_cache(maxsize=REMEMBERED)(_piece)
@@ -132,8 +130,8 @@ def _end_of(chunk: str) -> str:
 
 def _is_titled(pieces: Sequence[_Piece]) -> bool:
     later = pieces[1:]
-    letters = sum(map(_IS_WORD, later))
-    return letters > 1 and sum(map(_IS_CAPITAL, later)) > TITLE_SHARE * letters
+    words = sum(piece.is_word for piece in later)
+    return words > 1 and sum(piece.is_capital for piece in later) > TITLE_SHARE * words
 
 
 def _words(bare: str, *, is_name: bool) -> list[str]:

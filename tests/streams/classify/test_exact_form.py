@@ -117,6 +117,12 @@ def test_no_letter_or_digit_is_lost_or_changed(text: str) -> None:
     assert signs(exact_form(text)) == signs(text)
 
 
+@pytest.mark.parametrize("about", ["white space", "WHITE SPACE", "Letters", "caf\u00e9 SPELLING", "\u017fpace"])
+def test_what_may_be_about_its_own_spelling_is_kept_in_any_case(about: str) -> None:
+    text = f"What is the {about} of this?"
+    assert exact_form(text) == text
+
+
 def test_a_long_text_is_kept_as_it_is() -> None:
     text = "What is it? " * 700 + "\n"
     assert exact_form(text) == text
