@@ -97,6 +97,7 @@ def _paired(m: Word, t: Word) -> bool:
 
 
 Change = tuple[list[Word], list[Word]]
+Neighbours = dict[tuple[str, str], tuple[str, ...]]
 
 
 def _changes(a: Sequence[Word], b: Sequence[Word], mine: frozenset[str], theirs: frozenset[str]) -> list[Change]:
@@ -166,13 +167,21 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
     if a.content == b.content:
         texts = {word.key: word.text for word in a.words}
         there, here = _neighbours(b), _neighbours(a)
-        for (x, y), between in here.items():
-            if there.get((y, x)) == between and (x, y) not in there and not JOINING.issuperset(between or ("",)):
-                return [texts[x], texts[y]]
+        turned = _turned(here, there) or _turned(there, here)
+        if turned is not None:
+            return [texts[word] for word in turned]
     if _PERSONS.isdisjoint(a.counted):
         return []
     mine, theirs = _persons(a), _persons(b)
     return [mine[0], theirs[0]] if mine != theirs and sorted(mine) == sorted(theirs) else []
+
+
+def _turned(here: Neighbours, there: Neighbours) -> tuple[str, str] | None:
+    """Two words that follow each other here, the other way round there, and there not this way too."""
+    for (x, y), between in here.items():
+        if there.get((y, x)) == between and (x, y) not in there and not JOINING.issuperset(between or ("",)):
+            return x, y
+    return None
 
 
 def _agents(passive: SmallWords, active: SmallWords) -> list[str]:
@@ -190,7 +199,7 @@ def _tenses(a: SmallWords, b: SmallWords) -> list[str]:
     return [word for word in sorted(mine ^ theirs) if word.endswith("ed")]
 
 
-def _neighbours(a: SmallWords) -> dict[tuple[str, str], tuple[str, ...]]:
+def _neighbours(a: SmallWords) -> Neighbours:
     """Words of meaning that follow each other, with the little words between them but for persons."""
     runs: list[tuple[str, tuple[str, ...]]] = []
     between: tuple[str, ...] = ()

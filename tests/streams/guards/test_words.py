@@ -82,3 +82,7 @@ def test_a_word_more_in_a_request_takes_off_more_than_any_threshold_leaves(a: st
 
 def test_a_word_apart_is_not_looked_for_in_texts_worded_otherwise() -> None:
     assert not refuses(Guard.WORDS, "Can my landlord sue me?", "When would somebody who rents out flats go to court?")
+
+
+def test_words_that_come_twice_are_turned_around_whichever_text_is_kept() -> None:
+    assert refuses(Guard.WORDS, "tea after milk after tea", "tea after tea after milk")
