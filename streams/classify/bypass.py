@@ -14,7 +14,6 @@ from refrain.schemas.responses import DecisionSummary, Outcome
 from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging.forwards import deadline_at_ms, unstreamed
-from refrain.streams.messaging.ids import direct_id
 from refrain.streams.messaging.responses import error_response, respond
 from refrain.streams.messaging.routes import DirectRoute, encode_route
 
@@ -33,15 +32,15 @@ class Bypass(NamedTuple):
 
     def forward(self, limits: Limits) -> list[Outgoing]:
         """Forward the request to the model; the answer goes straight to the requester."""
-        request, id_ = self.request, direct_id(self.id)
+        request = self.request
         forward = Forward(
-            forward_id=id_,
+            forward_id=self.id,
             model=request.body["model"],
             body=unstreamed(request.body),
             deadline_at_ms=deadline_at_ms(self.asked_at_ms, request.deadline_at_ms, limits),
             route=encode_route(
                 DirectRoute(
-                    forward_id=id_,
+                    forward_id=self.id,
                     request_id=request.request_id,
                     tenant=request.tenant,
                     reply=self.reply,
@@ -49,7 +48,7 @@ class Bypass(NamedTuple):
                 )
             ),
         )
-        return [Outgoing("forwards", id_.encode(), forward.encode()), self._passed_event(Outcome.BYPASS)]
+        return [Outgoing("forwards", self.id.encode(), forward.encode()), self._passed_event(Outcome.BYPASS)]
 
     def refuse(self, code: RefusalCode, message: str) -> list[Outgoing]:
         """Answer the requester with an error; no model is called."""

@@ -2,7 +2,6 @@
 
     entry id      PARTITION-OFFSET-TAG     where the journal admitted an entry; in decisions, responses, commands
     request id    PARTITION-OFFSET-TAG     of a decision and of its forward: where `requests` holds the question
-    direct id     REQUEST_ID.direct        of a forward by classify, whose answer goes straight to the requester
     partition key TOPIC_ID/PARTITION       in the high-water marks of a shard
     column id     NUMBER or NUMBER.SUFFIX  of a record of a shard's store; ban and quota ids are two names
     waiting id    REQUEST_ID or REQUEST_ID.again  of a request that waits for its first, or its second, flight
@@ -68,15 +67,6 @@ def parse_request_id(id_: str) -> RequestId | None:
     """Parse the id of a decision or forward (`decision_id`); None for a text that is none."""
     found = _COORDINATES.fullmatch(id_)
     return None if found is None else RequestId(int(found[1]), int(found[2]), found[3])
-
-
-def direct_id(id_: str) -> str:
-    """The id of the forward by which classify has a request answered past the cache.
-
-    It is not the shard's: read again under another policy, one request may have both, and who drops what was seen
-    must drop neither.
-    """
-    return f"{id_}.direct"
 
 
 def topic_partition_key(topic_id: str, partition: int) -> str:

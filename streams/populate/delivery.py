@@ -49,6 +49,8 @@ class Delivery:
         self.policy: Policy | None = None
         self._answered = RecentIds()
         self._answering: set[str] = set()
+        self._told_directly = RecentIds()
+        """Of those, forwards whose answer went straight to the requester."""
 
     def begin(self) -> None:
         """Begin a batch, perhaps the same one again."""
@@ -60,9 +62,11 @@ class Delivery:
             self._answered.add(forward_id)
         self._answering.clear()
 
-    def remember(self, forward_id: str) -> None:
+    def remember(self, route: ShardRoute | DirectRoute) -> None:
         """Remember that an earlier worker answered whoever waited for this forward."""
-        self._answered.add(forward_id)
+        self._answered.add(route.forward_id)
+        if isinstance(route, DirectRoute):
+            self._told_directly.add(route.forward_id)
 
     def deliver(self, record: Record, route: ShardRoute | DirectRoute, completion: Completion) -> list[Outgoing]:
         """The records by which a completion is delivered; `record` holds it. An error in the body is a failure."""
@@ -72,6 +76,9 @@ class Delivery:
         wrong_shard = self._journal.wrong_shard(route.incarnation, route.partition)
         if wrong_shard is not None:
             return [self._dead_letter(record, wrong_shard, with_text=self._may_store(route))]
+        if route.forward_id in self._told_directly:
+            # classify has read the request again, by another policy: the shard's own forward came second.
+            return [to_journal(route, AnswerWithheld(forward_id=route.forward_id))]
         # A shard knows repeats itself; they are remembered for those that will not get there.
         seen = self._seen(route.forward_id)
         if self._may_store(route):
@@ -116,6 +123,7 @@ class Delivery:
     def _to_requester(self, record: Record, route: DirectRoute, completion: Completion) -> list[Outgoing]:
         if self._seen(route.forward_id):
             return self._drop()
+        self._told_directly.add(route.forward_id)
         if completion.body is None or completion.status is Status.FAILED:
             return [error_to(route, route.reply, answer_failed(completion).error)]
         answer = answered_to(route, route.reply, Outcome.BYPASS, completion)

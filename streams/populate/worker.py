@@ -66,7 +66,7 @@ class PopulateStep(Step):
         envelope = envelope_of(record.value)
         route = None if envelope is None else _route_of(envelope)
         if route is not None:
-            self._delivery.remember(route.forward_id)
+            self._delivery.remember(route)
 
     def _deliver(self, record: Record) -> list[Outgoing]:
         try:

@@ -64,8 +64,6 @@ def fold(shard: Shard, record: Record) -> FoldResult:
     _fire_timers(shard, record, out)
     if event is not None and not _is_repeat(shard, event, out):
         _dispatch(shard, event, record, out)
-    elif isinstance(event, Passed):
-        answered.stop_waiting(shard, event.id)
     invalidated.finish(shard)
     shard.counters.count(out.decisions, out.counts, shard.lives)
     return out

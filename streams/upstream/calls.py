@@ -10,6 +10,7 @@ from typing import NamedTuple
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode
 from refrain.streams.runtime.background import BackgroundThread
+from refrain.streams.upstream.call_ids import call_id
 from refrain.streams.upstream.model import Answer, Model, failed_answer
 
 CLOSE_WAIT_S = 5.0
@@ -84,7 +85,7 @@ class Calls:
     async def _call_in_turn(self, model: Model) -> None:
         while True:
             forward = await self._queue.get()
-            if self._wanted(forward.forward_id):
+            if self._wanted(call_id(forward.forward_id, forward.route)):
                 self._finished(await self._call(model, forward))
 
     async def _call(self, model: Model, forward: Forward) -> CallResult:

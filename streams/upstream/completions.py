@@ -10,8 +10,8 @@ from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import envelope_of
-from refrain.streams.messaging.routes import DirectRoute, decode_route
 from refrain.streams.metrics import Metrics
+from refrain.streams.upstream.call_ids import call_id, is_direct
 from refrain.streams.upstream.calls import CallResult
 from refrain.streams.upstream.metrics import NAME
 from refrain.streams.upstream.model import Answer, completion_of, encode_completion
@@ -38,12 +38,12 @@ def reject_forward(record: Record, refusal: Refusal, metrics: Metrics) -> list[O
     answer = Answer(problem=Problem(code=refusal.code.value, message=str(refusal.args[0])))
     completion = completion_of(envelope.forward_id, envelope.route, answer, 0)
     completed_record = Outgoing(TARGET, envelope.forward_id.encode(), encode_completion(completion))
-    with_text = not _is_direct(envelope.route, envelope.forward_id)
+    with_text = not is_direct(envelope.route, envelope.forward_id)
     return [reject(record, refusal, NAME, metrics, with_text=with_text), completed_record]
 
 
 def read_completed(cluster: Cluster, partitions: Sequence[int]) -> list[str]:
-    """Ids of the forwards that earlier workers completed, of these partitions: a crashed shard repeats forwards.
+    """Ids (`call_id`) of what earlier workers completed, of these partitions: a crashed shard repeats forwards.
 
     A forward and its completion have one key; with different numbers of partitions they lie apart: none is found then.
     """
@@ -54,14 +54,8 @@ def read_completed(cluster: Cluster, partitions: Sequence[int]) -> list[str]:
     def read_back(partition: int) -> list[str]:
         first, end = ends[partition]
         scanned = cluster.scan(TARGET, partition, max(first, end - READ_BACK_MAX))
-        return [record.key.decode("utf-8", "replace") for record in scanned if record.key is not None]
+        envelopes = (envelope_of(record.value) for record in scanned)
+        return [call_id(each.forward_id, each.route) for each in envelopes if each is not None]
 
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-        return [forward_id for found in pool.map(read_back, partitions) for forward_id in found]
-
-
-def _is_direct(route: str, forward_id: str) -> bool:
-    try:
-        return isinstance(decode_route(route, forward_id), DirectRoute)
-    except Refusal:
-        return False
+        return [id_ for found in pool.map(read_back, partitions) for id_ in found]

@@ -20,6 +20,7 @@ from refrain.streams.messaging.decoding import read
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Settings
+from refrain.streams.upstream.call_ids import call_id
 from refrain.streams.upstream.calls import CallResult, Calls
 from refrain.streams.upstream.completions import SOURCE, completed, read_completed, reject_forward
 from refrain.streams.upstream.http_model import HttpModel
@@ -183,8 +184,8 @@ class UpstreamWorker:
         if not self._newly_assigned:
             return
         self._offsets.load(self._newly_assigned)
-        for forward_id in read_completed(self._cluster, sorted(self._newly_assigned)):
-            self._answered.add(forward_id)
+        for id_ in read_completed(self._cluster, sorted(self._newly_assigned)):
+            self._answered.add(id_)
         self._newly_assigned.clear()
 
     def _take(self, record: Record) -> None:
@@ -199,21 +200,22 @@ class UpstreamWorker:
             out = reject_forward(record, refusal, shared)
             self._outbox.put(lambda: out, source)
             return
-        under_way = self._open.get(forward.forward_id)
+        id_ = call_id(forward.forward_id, forward.route)
+        under_way = self._open.get(id_)
         if under_way is not None:
             under_way.sources.append(source)
             shared.dropped.labels(NAME, "seen").inc()
-        elif forward.forward_id in self._answered:
+        elif id_ in self._answered:
             self._offsets.done([source])
             shared.dropped.labels(NAME, "seen").inc()
         else:
-            self._open[forward.forward_id] = _OpenForward(forward.model, [source])
+            self._open[id_] = _OpenForward(forward.model, [source])
             self._calls.start(forward)
 
     # --- in the loop that calls the model
 
-    def _start_call(self, forward_id: str) -> bool:
-        under_way = self._open.get(forward_id)
+    def _start_call(self, id_: str) -> bool:
+        under_way = self._open.get(id_)
         if under_way is None or self._draining:
             return False
         under_way.started = True
@@ -244,8 +246,9 @@ class UpstreamWorker:
         self._metrics.count(called)
         if called.called:
             self._meter.add(called.forward.model, called.latency_ms, self._now_ms())
-        self._answered.add(called.forward.forward_id)
-        under_way = self._open.pop(called.forward.forward_id, None)
+        id_ = call_id(called.forward.forward_id, called.forward.route)
+        self._answered.add(id_)
+        under_way = self._open.pop(id_, None)
         if under_way is not None:
             self._offsets.done(under_way.sources)
 

@@ -14,7 +14,7 @@ from refrain.schemas.responses import DecisionSummary, Outcome, Response
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.dead_letters import dead_letter
-from refrain.streams.messaging.ids import decision_tag, parse_request_id, parse_topic_partition_key, waiting_id
+from refrain.streams.messaging.ids import decision_tag, parse_request_id, parse_topic_partition_key
 from refrain.streams.messaging.model_errors import problem_in
 from refrain.streams.messaging.privacy import may_store
 from refrain.streams.messaging.responses import (
@@ -103,15 +103,6 @@ def give_up(shard: Shard, id_: str, out: FoldResult) -> None:
     out.effects.append(_error(waiting, RefusalCode.DEADLINE, "the model did not answer before the deadline"))
     out.counts.append(counts.timed_out(waiting.category))
     shard.apply([WAITING.delete(id_)])
-
-
-def stop_waiting(shard: Shard, id_: str) -> None:
-    """Stop waiting for a request that is answered past the cache after all.
-
-    classify has read it twice, the second time by another policy: what is on its way is for others who wait for it.
-    """
-    both = (waiting_id(id_, again=again) for again in (False, True))
-    shard.apply([WAITING.delete(each) for each in both if shard.flights.waits(each) is not None])
 
 
 def forget(shard: Shard, forward_id: str, out: FoldResult) -> None:

@@ -298,7 +298,7 @@ def test_a_forward_carries_the_way_back_and_no_stream() -> None:
     route = decode_route(forward.route, forward.forward_id)
     assert isinstance(route, DirectRoute)
     assert (route.request_id, route.tenant, route.reply.topic, route.reply.partition) == ("r5", "t", "/team.replies", 1)
-    assert forward.forward_id == f"{route.decision.id}.direct"
+    assert route.decision.id == forward.forward_id
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_what_is_not_looked_up_passes_with_its_reason(
     out = Entrance(policy)(ask("some words", **fields))
     forward, passed = passed_of(out)
     assert (passed.reason, passed.category) == (reason, category)
-    assert forward.forward_id == f"{passed.id}.direct"
+    assert passed.id == forward.forward_id
     assert out[1].key == f"default/{category or '-'}/0".encode()
     assert text_in(out, "some words") == {"forwards"}
 
