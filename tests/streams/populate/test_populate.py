@@ -417,3 +417,27 @@ def test_a_requester_is_not_told_twice_by_the_next_worker_either() -> None:
         run_populate(WorkerContext(Settings(), cluster, Metrics(), stop=done, ready=lambda: None, now_ms=lambda: 5))
     (response,) = cluster.records("responses")
     assert Response.decode(response.value or b"").body == {"a": 1}
+
+
+@pytest.mark.parametrize("policy", [OPEN, CLOSED], ids=["kept", "never"])
+def test_a_requester_who_was_told_directly_is_not_told_by_the_shard_which_hears_that_it_is_done(
+    policy: Policy, metrics: Metrics
+) -> None:
+    populate = by(policy, metrics)
+    body = {"choices": [], "text": SECRET}
+    (told,) = populate.process([record(completion(direct(), body))])
+    assert told.topic == "responses"
+    populate.sent()
+    for _ in range(2):
+        (done,) = populate.process([record(completion(asked_by("chat" if policy is OPEN else "medical"), body), 1)])
+        assert (done.topic, done.partition) == ("journal", 3)
+        assert decode_event(done.value or b"") == AnswerWithheld(forward_id="f")
+
+
+@pytest.mark.parametrize("policy", [OPEN, CLOSED], ids=["kept", "never"])
+def test_a_requester_whom_the_shard_tells_is_not_told_directly(policy: Policy, metrics: Metrics) -> None:
+    populate = by(policy, metrics)
+    body = {"choices": [], "text": "an answer"}
+    assert populate.process([record(completion(asked_by("chat" if policy is OPEN else "medical"), body))])
+    populate.sent()
+    assert populate.process([record(completion(direct(), body), 1)]) == []

@@ -263,6 +263,21 @@ def direct_route() -> str:
     return encode_route(DirectRoute(forward_id="f", tenant="acme", reply=Reply(topic="responses"), decision=decision))
 
 
+def test_a_request_that_was_read_twice_has_both_of_its_forwards_answered_each_once(cluster: MemoryCluster) -> None:
+    by_shard = forward_of("f")
+    by_classify = by_shard.model_copy(update={"route": direct_route()})
+    place = partition_of(b"f", 8)
+    both = [Outgoing("forwards", b"f", each.encode(), partition=place) for each in (by_shard, by_classify)]
+    cluster.append([*both, *both])
+    upstream(cluster, Model(), lambda: len(cluster.records("completions")) == 2)
+    assert sorted(each.route for each in completions(cluster)) == sorted([by_shard.route, by_classify.route])
+    cluster.append(both)
+    give(cluster, "g", partition=place)
+    model = Model()
+    upstream(cluster, model, lambda: len(cluster.records("completions")) == 3)
+    assert model.asked == ["g"]
+
+
 @pytest.mark.parametrize(("route", "with_text"), [(ROUTE, True), (direct_route(), False), ("foreign", True)])
 def test_who_waits_for_a_forward_that_cannot_be_taken_is_told(
     cluster: MemoryCluster, route: str, with_text: bool
