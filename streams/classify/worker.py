@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from refrain.schemas.base import Reply, Sealed, TextSide
@@ -44,7 +44,7 @@ from refrain.streams.models.loading import load_embedder
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
 from refrain.streams.runtime.policy_session import policy_session
-from refrain.streams.runtime.stateless import Step, run_stateless
+from refrain.streams.runtime.stateless import Behind, Step, run_stateless
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Classify
 from refrain.streams.vectors import Ints, encode
@@ -52,6 +52,7 @@ from refrain.streams.vectors import Ints, encode
 SOURCE = "requests"
 MODEL_PAUSE_S = 5.0
 """How long a model that did not answer is not asked again: each try may take long, and everybody waits for it."""
+NEVER_AWAY = float("-inf")
 OUT_BYTES_MAX = 2_000_000
 """The largest record to `journal` or `forwards`: text is escaped twice there. Below the topics' own limit."""
 
@@ -124,8 +125,7 @@ class ClassifyStep(Step):
         self._trained = trained
         self._clock = clock
         self._pace = Pace(settings, metrics)
-        self._model_is_away = False
-        self._model_asked_again_s = float("-inf")
+        self._model_asked_again_s = NEVER_AWAY
         self._text_sides = TextSides(self._embedder, embedding_cache.capacity, embedding_cache.metrics)
         self._in_force: PolicyInForce | None = None
         self._router: Router | None = None
@@ -133,20 +133,20 @@ class ClassifyStep(Step):
     def wanted(self, batch_max: int) -> int:
         return self._pace.wanted(batch_max)
 
-    def polled(self, batch: Sequence[Record], behind: Mapping[int, int], now_ms: int) -> None:
-        self._pace.polled(batch, behind, now_ms)
+    def polled(self, batch: Sequence[Record], behind: Behind, now_ms: int) -> None:
+        self._pace.polled(batch, behind(), now_ms)
 
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         taken = [self._or_reject(record, self._take, record) for record in batch]
-        new = sum(text not in self._embedding_cache for text in set(_texts(taken)))
+        new = {text for text in _texts(taken) if text not in self._embedding_cache}
         started = self._clock()
-        taken, vectors = self._embed(taken)
+        taken, vectors = self._embed(taken, new)
         matched = [
             self._or_reject(item.record, self._match, item, vectors) if isinstance(item, PendingRequest) else item
             for item in taken
         ]
         sides = self._text_sides.make([item.side for item in matched if isinstance(item, PendingRequest) and item.side])
-        self._pace.embedded(new, self._clock() - started)
+        self._pace.embedded(len(new), self._clock() - started)
         out: list[Outgoing] = []
         for item in matched:
             out += self._or_reject(item.record, self._ask, item, sides) if isinstance(item, PendingRequest) else item
@@ -164,30 +164,29 @@ class ClassifyStep(Step):
         self._router = None if policy is None else Router(policy, embed, identity, self._trained)
         self._in_force = policy
 
-    def _embed(self, taken: list[Taken]) -> tuple[list[Taken], Vectors]:
-        """The vectors of the texts. While the model is away, only remembered ones; the others pass by the cache."""
-        texts = _texts(taken)
-        if all(text in self._embedding_cache for text in texts):
-            return taken, self._vectors(texts)
+    def _embed(self, taken: list[Taken], new: Collection[str]) -> tuple[list[Taken], Vectors]:
+        """The vectors of the texts. While the model is away, only of those not `new`; the others pass by the cache."""
+        if not new:
+            return taken, self._vectors(_texts(taken))
         if self._clock() >= self._model_asked_again_s:
+            was_away = self._model_asked_again_s > NEVER_AWAY
             try:
-                vectors = self._vectors(texts)
+                vectors = self._vectors(_texts(taken))
             except ModelUnavailable as away:
                 self._model_asked_again_s = self._clock() + MODEL_PAUSE_S
-                if not self._model_is_away:
+                if not was_away:
                     logger.warning("questions whose vectors are not remembered pass by the cache: %s", away)
-                self._model_is_away = True
             else:
-                if self._model_is_away:
+                self._model_asked_again_s = NEVER_AWAY
+                if was_away:
                     logger.info("the embedding model answers again")
-                self._model_is_away = False
                 return taken, vectors
-        without = [self._without_vector(item) if isinstance(item, PendingRequest) else item for item in taken]
+        without = [self._without(item, new) if isinstance(item, PendingRequest) else item for item in taken]
         return without, self._vectors(_texts(without))
 
-    def _without_vector(self, item: PendingRequest) -> PendingRequest:
-        """The request, for an exact match at best unless its vector is remembered."""
-        if item.text is None or item.text in self._embedding_cache:
+    def _without(self, item: PendingRequest, new: Collection[str]) -> PendingRequest:
+        """The request without a vector, for an exact match at best, where its text is `new`."""
+        if item.text not in new:
             return item
         self._pace.passed_by()
         return item._replace(overload=True)

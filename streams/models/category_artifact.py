@@ -6,22 +6,20 @@ any order and on any machine.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from refrain.schemas.base import Message, Name, Part
-from refrain.streams.errors import WrongSetup
+from refrain.streams.models import artifact_file
+from refrain.streams.models.artifact_file import ArtefactKind
 from refrain.streams.vectors import SCALE, Ints, decode, encode
 
 KIND: Literal["refrain.categories"] = "refrain.categories"
 FORMAT = 1
-VERSION_CHARS = 12
 TRAIN_AGAIN = "train it again with `refrain categories train`, or leave classify.categories unset"
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -117,48 +115,27 @@ class Artefact(Message):
         return self
 
 
+_KIND = ArtefactKind(Artefact, KIND, FORMAT, "an", "artefact", "categories", TRAIN_AGAIN)
+
+
 def seal(content: dict[str, Any]) -> Artefact:
     """Make an artefact of its fields but `version`. Raises pydantic.ValidationError."""
-    unnamed = Artefact(version="", **content)
-    return unnamed.model_copy(update={"version": _version(unnamed)})
+    return _KIND.seal(content)
 
 
 def encode_artefact(artefact: Artefact) -> bytes:
     """Encode an artefact as the bytes of its file; the same for the same artefact."""
-    return json.dumps(artefact.model_dump(mode="json"), indent=1).encode() + b"\n"
+    return artifact_file.encode(artefact)
 
 
 def decode_artefact(data: bytes, source: str) -> Artefact:
     """Decode an artefact. Raises WrongSetup, naming `source`, when it is damaged or of a newer Refrain."""
-    try:
-        parsed = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise WrongSetup(f"{source} is not an artefact of categories (not JSON): {TRAIN_AGAIN}") from error
-    if not isinstance(parsed, dict) or parsed.get("kind") != KIND:
-        raise WrongSetup(f"{source} is not an artefact of categories: {TRAIN_AGAIN}")
-    if parsed.get("v") != FORMAT:
-        raise WrongSetup(
-            f"{source} is an artefact of format {str(parsed.get('v'))[:20]}, this Refrain reads format {FORMAT}:"
-            f" upgrade it, or {TRAIN_AGAIN}"
-        )
-    try:
-        artefact = Artefact.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise WrongSetup(f"{source} is damaged: {where}: {first['msg']}: {TRAIN_AGAIN}") from error
-    if _version(artefact) != artefact.version:
-        raise WrongSetup(f"{source} is damaged: its content is not that of version {artefact.version}: {TRAIN_AGAIN}")
-    return artefact
+    return _KIND.decode(data, source)
 
 
 def read_artefact(path: Path) -> Artefact:
     """Read the artefact of a file. Raises WrongSetup when there is none."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WrongSetup(f"the artefact {path} cannot be read ({error.strerror}): {TRAIN_AGAIN}") from error
-    return decode_artefact(data, str(path))
+    return _KIND.read(path)
 
 
 def linear_map(weights: npt.NDArray[np.float64], biases: npt.NDArray[np.float64]) -> LinearMap:
@@ -172,9 +149,3 @@ def linear_map(weights: npt.NDArray[np.float64], biases: npt.NDArray[np.float64]
 def rows_of(text: str, dim: int) -> Ints:
     """Decode vectors (n, dim) from base64."""
     return decode(text).reshape(-1, dim)
-
-
-def _version(artefact: Artefact) -> str:
-    content = artefact.model_dump(mode="json", exclude={"version"})
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:VERSION_CHARS]

@@ -3,75 +3,49 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from refrain.schemas.hit_heads import HitHead
-from refrain.streams.errors import WrongSetup
+from refrain.streams.models import artifact_file
+from refrain.streams.models.artifact_file import ArtefactKind
 
 KIND = "refrain.hits"
 FORMAT = 1
-VERSION_CHARS = 12
 TRAIN_AGAIN = "train it again with `refrain hits train`, or do without a head"
 
 Bytes = npt.NDArray[np.int8]
 
 
+_KIND = ArtefactKind(HitHead, KIND, FORMAT, "a", "head", "the hit rule", TRAIN_AGAIN)
+
+
 def seal(content: dict[str, Any]) -> HitHead:
     """Make a head of its fields but `version`. Raises pydantic.ValidationError."""
-    unnamed = HitHead(version="", **content)
-    return unnamed.model_copy(update={"version": version_of(unnamed)})
+    return _KIND.seal(content)
 
 
 def encode_head(head: HitHead) -> bytes:
     """Encode a head as the bytes of its file; the same for the same head."""
-    return json.dumps(head.model_dump(mode="json"), indent=1).encode() + b"\n"
+    return artifact_file.encode(head)
 
 
 def decode_head(data: bytes, source: str) -> HitHead:
     """Decode a head. Raises WrongSetup, naming `source`, when it is damaged or of a newer Refrain."""
-    try:
-        parsed = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise WrongSetup(f"{source} is not a head of the hit rule (not JSON): {TRAIN_AGAIN}") from error
-    if not isinstance(parsed, dict) or parsed.get("kind") != KIND:
-        raise WrongSetup(f"{source} is not a head of the hit rule: {TRAIN_AGAIN}")
-    if parsed.get("v") != FORMAT:
-        raise WrongSetup(
-            f"{source} is a head of format {str(parsed.get('v'))[:20]}, this Refrain reads format {FORMAT}:"
-            f" upgrade it, or {TRAIN_AGAIN}"
-        )
-    try:
-        head = HitHead.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise WrongSetup(f"{source} is damaged: {where}: {first['msg']}: {TRAIN_AGAIN}") from error
-    if version_of(head) != head.version:
-        raise WrongSetup(f"{source} is damaged: its content is not that of version {head.version}: {TRAIN_AGAIN}")
-    return head
+    return _KIND.decode(data, source)
 
 
 def read_head(path: Path) -> HitHead:
     """Read the head of a file. Raises WrongSetup when there is none."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WrongSetup(f"the head {path} cannot be read ({error.strerror}): {TRAIN_AGAIN}") from error
-    return decode_head(data, str(path))
+    return _KIND.read(path)
 
 
 def version_of(head: HitHead) -> str:
     """The version that a head of this content has: a hash (12 hex digits) of all fields but `version`."""
-    content = head.model_dump(mode="json", exclude={"version"})
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:VERSION_CHARS]
+    return artifact_file.version_of(head)
 
 
 def encode_bytes(rows: Bytes) -> str:

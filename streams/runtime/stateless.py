@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from refrain.schemas.control import PolicyInForce
@@ -26,6 +26,9 @@ ATTEMPTS_MAX = 10
 """How often a batch is processed whose outcome expires before delivery, until the worker stops."""
 
 
+Behind = Callable[[], Mapping[int, int]]
+
+
 class Step(Protocol):
     """One step of a stateless processor: a batch in, records out. Derive from it: only `process` has to be written."""
 
@@ -38,10 +41,10 @@ class Step(Protocol):
         """How many records to poll: at least one, at most `batch_max`."""
         return batch_max
 
-    def polled(self, batch: Sequence[Record], behind: Mapping[int, int], now_ms: int) -> None:
+    def polled(self, batch: Sequence[Record], behind: Behind, now_ms: int) -> None:
         """A poll gave this batch, perhaps an empty one. Called once a poll, before the batch is processed.
 
-        `behind` is the lag of each assigned partition, `now_ms` the time of day.
+        `behind` gives the lag of each assigned partition, `now_ms` is the time of day.
         """
         return
 
@@ -77,7 +80,7 @@ def run_stateless(
         while not context.stop():
             batches.before_poll()
             batch = consumer.poll(step.wanted(batch_max), POLL_S)
-            step.polled(batch, consumer.lag(), context.now_ms())
+            step.polled(batch, consumer.lag, context.now_ms())
             if consumer.assignment():
                 context.ready()
             if batch:

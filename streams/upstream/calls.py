@@ -10,7 +10,6 @@ from typing import NamedTuple
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode
 from refrain.streams.runtime.background import BackgroundThread
-from refrain.streams.upstream.call_ids import call_id
 from refrain.streams.upstream.model import Answer, Model, failed_answer
 
 CLOSE_WAIT_S = 5.0
@@ -19,6 +18,8 @@ CLOSE_WAIT_S = 5.0
 class CallResult(NamedTuple):
     """The result of a forward. `called` is false when its deadline had passed before its turn."""
 
+    id: str
+    """By which the forward is known again (`call_id`)."""
     forward: Forward
     answer: Answer
     latency_ms: float
@@ -47,13 +48,13 @@ class Calls:
         self._finished = finished
         self._now_ms = now_ms
         self._loop = asyncio.new_event_loop()
-        self._queue: asyncio.Queue[Forward] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[str, Forward]] = asyncio.Queue()
         self._closing = asyncio.Event()
         self._background = BackgroundThread("calls", self._run)
 
-    def start(self, forward: Forward) -> None:
-        """Queue a forward."""
-        self._loop.call_soon_threadsafe(self._queue.put_nowait, forward)
+    def start(self, id_: str, forward: Forward) -> None:
+        """Queue a forward, known by that id."""
+        self._loop.call_soon_threadsafe(self._queue.put_nowait, (id_, forward))
 
     def close(self) -> None:
         """End the loop; calls still open are cancelled."""
@@ -84,16 +85,16 @@ class Calls:
 
     async def _call_in_turn(self, model: Model) -> None:
         while True:
-            forward = await self._queue.get()
-            if self._wanted(call_id(forward.forward_id, forward.route)):
-                self._finished(await self._call(model, forward))
+            id_, forward = await self._queue.get()
+            if self._wanted(id_):
+                self._finished(await self._call(model, id_, forward))
 
-    async def _call(self, model: Model, forward: Forward) -> CallResult:
+    async def _call(self, model: Model, id_: str, forward: Forward) -> CallResult:
         if self._now_ms() >= forward.deadline_at_ms:
             late = failed_answer(
                 RefusalCode.DEADLINE, "nobody waits for the answer any more: ask again, or wait longer"
             )
-            return CallResult(forward, late, 0.0, called=False)
+            return CallResult(id_, forward, late, 0.0, called=False)
         started = time.perf_counter()
         answer = await model.answer(forward)
-        return CallResult(forward, answer, (time.perf_counter() - started) * 1_000, called=True)
+        return CallResult(id_, forward, answer, (time.perf_counter() - started) * 1_000, called=True)

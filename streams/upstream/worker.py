@@ -210,7 +210,7 @@ class UpstreamWorker:
             shared.dropped.labels(NAME, "seen").inc()
         else:
             self._open[id_] = _OpenForward(forward.model, [source])
-            self._calls.start(forward)
+            self._calls.start(id_, forward)
 
     # --- in the loop that calls the model
 
@@ -246,9 +246,8 @@ class UpstreamWorker:
         self._metrics.count(called)
         if called.called:
             self._meter.add(called.forward.model, called.latency_ms, self._now_ms())
-        id_ = call_id(called.forward.forward_id, called.forward.route)
-        self._answered.add(id_)
-        under_way = self._open.pop(id_, None)
+        self._answered.add(called.id)
+        under_way = self._open.pop(called.id, None)
         if under_way is not None:
             self._offsets.done(under_way.sources)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Match, ModelPolicy, Policy, Quota, Rule
 from refrain.schemas.requests import CacheMode, Request
 from refrain.streams.models.hashing_embedder import HashingEmbedder
-from tests.streams.models.made_heads import strict_head
+from tests.streams.models.made_hit_heads import strict_head
 
 TENANTS = ("acme", "globex", "initech")
 CATEGORIES = ("code", "chat", "finance", "legal")

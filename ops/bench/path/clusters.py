@@ -55,6 +55,7 @@ def running(settings: Settings, prefix: str, names: Sequence[str], variables: di
 
 @contextmanager
 def echoing(settings: Settings, prefix: str) -> Iterator[Measured]:
+    """Run the empty echo under a prefix of its own, removed afterwards."""
     mine = settings.model_copy(update={"prefix": prefix})
     admin = AdminClient(connection(mine))
     topics = [NewTopic(prefix + name, PARTITIONS, 1) for name in ("requests", "middle", "responses")]

@@ -9,11 +9,9 @@ from typing import NamedTuple
 import psutil
 
 from refrain.ops.cluster.broker_process import broker_process, cpu_s
+from refrain.ops.observe.cost import BROKER, MEGABYTE
 from refrain.ops.run.supervisor import read_run
 from refrain.streams.settings import Settings
-
-BROKER = "broker"
-MEGABYTE = 1_000_000
 
 
 class Usage(NamedTuple):

@@ -11,7 +11,7 @@ from refrain.ops.policies.file import read_policy, write_policy
 from refrain.schemas.policy import Policy
 from refrain.streams.errors import BadInput
 from refrain.streams.models.hit_head_artifact import encode_head
-from tests.streams.models.made_heads import strict_head
+from tests.streams.models.made_hit_heads import strict_head
 
 HEAD, OTHER = strict_head(1_000), strict_head(2_000)
 

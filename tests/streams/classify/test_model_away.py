@@ -9,18 +9,9 @@ import pytest
 from refrain.streams.classify.worker import MODEL_PAUSE_S
 from refrain.streams.errors import ModelUnavailable
 from tests.streams.classify.test_classify import Entrance, ask, asked_of
+from tests.streams.clock import Clock
 
 KNOWN, NEW = "How do I sort a list in python?", "How do I reverse a list in python?"
-
-
-class Clock:
-    """Seconds that the test sets."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture

@@ -40,11 +40,11 @@ class Loaded:
         self.entrance = Entrance(policy, limits)
         self.wait_ms = wait_ms
         self.entrance.classifier.polled(
-            [ask("before")._replace(timestamp_ms=NOW_MS - LONG_MS)], {2: 0}, NOW_MS - LONG_MS
+            [ask("before")._replace(timestamp_ms=NOW_MS - LONG_MS)], lambda: {2: 0}, NOW_MS - LONG_MS
         )
 
     def __call__(self, *records: Record) -> list[Outgoing]:
-        self.entrance.classifier.polled(records, MORE_LEFT, NOW_MS + self.wait_ms)
+        self.entrance.classifier.polled(records, lambda: MORE_LEFT, NOW_MS + self.wait_ms)
         return self.entrance(*records)
 
     def metric(self, name: str) -> float | None:

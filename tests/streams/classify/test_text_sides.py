@@ -12,7 +12,7 @@ from refrain.schemas.requests import CacheMode
 from refrain.streams.models.hashing_embedder import DIM, HashingEmbedder
 from refrain.streams.models.hit_head import PairHead
 from tests.streams.classify.test_classify import Entrance, ask, asked_of
-from tests.streams.models.made_heads import strict_head
+from tests.streams.models.made_hit_heads import strict_head
 
 FREE = HashingEmbedder.identity
 HEAD = strict_head(1_000, embedder=FREE, dim=DIM)

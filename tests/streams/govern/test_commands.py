@@ -18,7 +18,7 @@ from refrain.schemas.responses import Outcome
 from refrain.streams.govern.commands import decide, judged_by
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.vectors import encode, quantise
-from tests.streams.models.made_heads import strict_head
+from tests.streams.models.made_hit_heads import strict_head
 
 NOW_MS = 1_000
 POLICY = PolicyInForce(version=2, who="w", at_ms=0, policy=Policy(categories={"chat": CategoryPolicy()}))

@@ -56,3 +56,22 @@ def head(seed: int = 1, **changes: Any) -> HitHead:
 def tokens(seed: int, count: int = 7) -> Floats:
     """Token vectors (count, DIM) of a text."""
     return np.random.default_rng(seed).normal(size=(count, DIM)).astype(np.float32)
+
+
+def strict_head(weight: int, *, embedder: str = "test", dim: int = 16, width: int = 4) -> HitHead:
+    """A head that takes `weight` millionths off every similarity, whatever the texts."""
+    return head(
+        embedder=embedder,
+        dim=dim,
+        width=width,
+        hidden=1,
+        projection=encode_bytes(np.eye(width, dim, dtype=np.int8)),
+        projection_scales=(0.001,) * width,
+        sharpness=0.01,
+        layer=encode_bytes(np.zeros((1, 4 * width), dtype=np.int8)),
+        layer_biases=(0,),
+        output=(0, 0),
+        evidence={**NO_EVIDENCE, "bias": weight},
+        shift=0,
+        cap=500_000,
+    )

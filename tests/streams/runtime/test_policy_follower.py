@@ -20,6 +20,7 @@ from refrain.streams.runtime.policy_follower import (
     lease_s_of,
 )
 from refrain.streams.settings import Settings
+from tests.streams.clock import Clock
 
 WAIT_S = 10.0
 
@@ -54,16 +55,6 @@ class Watched(MemoryCluster):
             pass
         for _ in range(count):
             assert self.reads.acquire(timeout=WAIT_S)
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture

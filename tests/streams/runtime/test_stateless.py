@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
-from refrain.streams.runtime.stateless import Step, run_stateless
+from refrain.streams.runtime.stateless import Behind, Step, run_stateless
 from refrain.streams.settings import Settings
 
 NOW_MS = 12
@@ -27,9 +27,9 @@ class Sized(Step):
         self.limits.add(batch_max)
         return next(self._wanted)
 
-    def polled(self, batch: Sequence[Record], behind: Mapping[int, int], now_ms: int) -> None:
+    def polled(self, batch: Sequence[Record], behind: Behind, now_ms: int) -> None:
         assert len(self.processed) == sum(size > 0 for size, _, _ in self.polled_), "each batch is told before it comes"
-        self.polled_.append((len(batch), dict(behind), now_ms))
+        self.polled_.append((len(batch), dict(behind()), now_ms))
 
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         self.processed.append(len(batch))

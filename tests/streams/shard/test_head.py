@@ -17,7 +17,7 @@ from refrain.streams.shard.fold import fold
 from refrain.streams.shard.loading import load_shard
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint
-from tests.streams.models.made_heads import strict_head
+from tests.streams.models.made_hit_heads import strict_head
 from tests.streams.shard.journal import Journal, forward_id, near, new_shard, remembered, responses
 from tests.streams.shard.journal import vector as at
 
