@@ -56,6 +56,13 @@ def faust_app(settings: Settings, name: str) -> Any:
     )
 
 
+def is_member(app: Any) -> bool:
+    """Whether the app's consumer is a member of its group: an app may live on without one."""
+    consumer = getattr(getattr(getattr(app, "consumer", None), "_thread", None), "_consumer", None)
+    coordinator = getattr(consumer, "_coordinator", None)
+    return coordinator is not None and coordinator.generation > 0
+
+
 def credentials_of(settings: Settings) -> SSLCredentials | SASLCredentials | None:
     """Faust's form of the connection block. Raises WrongSetup naming the key that has none."""
     given = {key: value.get_secret_value() for key, value in settings.connection.items()}

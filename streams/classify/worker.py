@@ -360,7 +360,7 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     embedding_cache = EmbeddingCache(model, settings.embedding.remembered, EmbeddingMetrics(context.metrics))
     reply_to = ReplyTopics(settings.prefix, settings.classify.reply_topics, partitions_of(cluster), context.now_ms)
     step = ClassifyStep(settings.classify, incarnations, embedding_cache, reply_to, context.metrics, trained)
-    with policy_session(NAME, context) as session:
+    with policy_session(NAME, context, settings.classify.policy_hold_ms / 1_000) as session:
         consumer, producer = (
             cluster.consumer(SOURCE, NAME),
             cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)),

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from refrain.schemas.control import PolicyInForce
-from refrain.streams.errors import DeliveryExpired, Rebalanced
+from refrain.streams.errors import DeliveryExpired, Rebalanced, Unanswered
 from refrain.streams.kafka.interface import Consumer, OffsetAndMetadata, Outgoing, Producer, Record
+from refrain.streams.kafka.outages import Outages, pauses
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_session import PolicySession
@@ -22,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.1
 COMMIT_INTERVAL_S = 0.1
-ATTEMPTS_MAX = 10
-"""How often a batch is processed whose outcome expires before delivery, until the worker stops."""
+COMMIT_AGAIN_S = 1.0
+"""How soon offsets are committed again that could not be."""
 
 
 Behind = Callable[[], Mapping[int, int]]
@@ -72,7 +73,7 @@ def run_stateless(
     A crash repeats at most what came since the last commit; the shard knows repeats by their ids. Consumer and
     producer are closed at the end.
     """
-    batches = _BatchProcessor(step, consumer, producer, session)
+    batches = _BatchProcessor(step, consumer, producer, session, context.outages)
     metrics = context.metrics
     pending: dict[int, OffsetAndMetadata] = {}
     due = time.monotonic()
@@ -91,7 +92,7 @@ def run_stateless(
                     pending[record.partition] = OffsetAndMetadata(record.offset + 1)
             if pending and time.monotonic() >= due:
                 pending = commit_owned(consumer, pending)
-                due = time.monotonic() + COMMIT_INTERVAL_S
+                due = time.monotonic() + (COMMIT_AGAIN_S if pending else COMMIT_INTERVAL_S)
                 for partition, behind in consumer.lag().items():
                     metrics.lag.labels(name, str(partition)).set(behind)
         if pending:
@@ -104,11 +105,14 @@ def run_stateless(
 class _BatchProcessor:
     """Processes batches: a step, its policy session if it has one, and the producer of its outcome."""
 
-    def __init__(self, step: Step, consumer: Consumer, producer: Producer, session: PolicySession | None) -> None:
+    def __init__(
+        self, step: Step, consumer: Consumer, producer: Producer, session: PolicySession | None, outages: Outages
+    ) -> None:
         self._step = step
         self._consumer = consumer
         self._producer = producer
         self._session = session
+        self._outages = outages
 
     def before_poll(self) -> None:
         """Adopt the policy seen last and acknowledge it. Call it when all that was produced is acknowledged."""
@@ -116,17 +120,12 @@ class _BatchProcessor:
             return
         self._step.follow(self._session.adopt())
         acknowledgements = self._session.acknowledgements(self._consumer.member_id())
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            # It is as true later: what expired on its way is sent again.
-            if self._send(acknowledgements, attempt):
-                return
+        # It is as true later: what expired on its way is sent again.
+        self._send(lambda: acknowledgements)
 
     def run(self, batch: Sequence[Record]) -> Sequence[Outgoing]:
         """Process the batch and send the outcome; an outcome that expired on its way is made again."""
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            out = self._process(batch)
-            if self._send(out, attempt):
-                break
+        out = self._send(lambda: self._process(batch))
         self._step.sent()
         return out
 
@@ -142,26 +141,36 @@ class _BatchProcessor:
             if session.still_in_force():
                 return out
 
-    def _send(self, out: Sequence[Outgoing], attempt: int) -> bool:
-        """Send the records; False when they expired. Raises DeliveryExpired at the last attempt."""
-        try:
-            self._producer.send(out)
-        except DeliveryExpired as expired:
-            if attempt == ATTEMPTS_MAX:
-                raise
-            logger.warning("made or sent again, attempt %d: %s", attempt + 1, expired)
-            return False
-        return True
+    def _send(self, make: Callable[[], Sequence[Outgoing]]) -> Sequence[Outgoing]:
+        """Send what `make` gives, made and sent again while it expires on its way; returns what was sent.
+
+        Raises DeliveryExpired when the worker is to stop before anything was written.
+        """
+        with self._outages.waiting("acknowledgements") as wait:
+            pause = pauses()
+            while True:
+                out = make()
+                try:
+                    self._producer.send(out)
+                    return out
+                except DeliveryExpired as expired:
+                    wait.failed(expired)
+                    if wait.is_over():
+                        raise
+                self._outages.pause(next(pause))
 
 
 def commit_owned(consumer: Consumer, pending: dict[int, OffsetAndMetadata]) -> dict[int, OffsetAndMetadata]:
-    """Commit the offsets of partitions still owned; returns what is left to commit later."""
+    """Commit the offsets of partitions still owned; returns what a rebalance or an outage leaves to commit later."""
     owned = set(consumer.assignment())
     mine = {partition: offset for partition, offset in pending.items() if partition in owned}
     try:
         consumer.commit(mine)
     except Rebalanced as rebalance:
         logger.info("offsets are committed later: %s", rebalance)
+        return mine
+    except Unanswered as problem:
+        logger.debug("offsets are committed later: %s", problem)
         return mine
     return {}
 

@@ -12,11 +12,12 @@ from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.streams.errors import DeliveryExpired
 from refrain.streams.kafka.interface import Outgoing, Producer, Record
 from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.kafka.outages import Outages
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import LEASE_S, PolicyFollower
 from refrain.streams.runtime.policy_session import PolicySession
-from refrain.streams.runtime.stateless import ATTEMPTS_MAX, Step, run_stateless
+from refrain.streams.runtime.stateless import Step, run_stateless
 from refrain.streams.settings import Settings
 
 NOW_MS = 12
@@ -31,7 +32,15 @@ class World:
         self.policies = PolicyFollower(self.cluster, Metrics(), "p", clock=lambda: self.now_s)
         self.publish(1)
         self.policies.read()
-        self.session = PolicySession("p", self.policies, lambda: NOW_MS)
+        self.outages = Outages(lambda: self.stopped, clock=lambda: self.now_s, sleep=self.pass_s)
+        self.session = PolicySession("p", self.policies, lambda: NOW_MS, outages=self.outages)
+        self.stopped = False
+
+    def stop(self, stopped: bool) -> None:
+        self.stopped = stopped
+
+    def pass_s(self, seconds: float) -> None:
+        self.now_s += seconds
 
     def publish(self, version: int) -> None:
         policy = PolicyInForce(version=version, who="w", at_ms=0, policy=Policy(categories={"code": CategoryPolicy()}))
@@ -57,6 +66,7 @@ class World:
             stop=lambda: next(left) == rounds,
             ready=lambda: None,
             now_ms=lambda: NOW_MS,
+            outages=self.outages,
         )
         consumer, producer = self.cluster.consumer("requests", "p"), producer or self.cluster.producer()
         run_stateless("p", consumer, producer, step, context, batch_max=10, session=self.session)
@@ -240,15 +250,16 @@ def test_an_acknowledgement_that_lapsed_is_sent_again(world: World) -> None:
     assert [record.value is not None for record in world.cluster.records("acknowledgements")] == [True]
 
 
-def test_what_lapses_again_and_again_stops_the_worker(world: World) -> None:
+def test_what_lapses_again_and_again_is_made_again_until_the_worker_is_to_stop(world: World) -> None:
     world.cluster.append([Outgoing("requests", b"k", b"x")])
 
     def expire(records: Sequence[Outgoing]) -> None:
         if any(record.topic == "responses" for record in records):
             raise DeliveryExpired("not written in time")
 
-    step = Telling()
+    step = Telling(lambda batches: world.stop(batches >= 30))
     with pytest.raises(DeliveryExpired):
         world.run(step, rounds=9, producer=Hooked(world.cluster.producer(), before=expire))
-    assert len(step.made) == ATTEMPTS_MAX
+    assert len(step.made) == 30
     assert step.acknowledged == 0
+    assert not world.cluster.records("responses")
