@@ -1,5 +1,7 @@
-"""Checks of `refrain doctor` that need no cluster. Each gives findings: a name, ok, warn or fail, what was seen, what to
-do."""
+"""Checks of `refrain doctor` that need no cluster, and how checks run.
+
+Each gives findings: a name, ok, warn or fail, what was seen, what to do.
+"""
 
 from __future__ import annotations
 
@@ -162,9 +164,7 @@ def _worker(row: dict[str, Any], host: str, lives: bool) -> list[Finding]:
     if not lives:
         return [Finding("workers", "fail", f"{name} is gone", "the supervisor starts it again; look at its log")]
     if row["port"] is None:
-        return [
-            Finding("workers", "warn", f"{name} has not told its health port yet", "wait a moment; look at its log")
-        ]
+        return [Finding("workers", "warn", f"{name} has not told its health port yet", "wait; then look at its log")]
     answer = _probe(f"http://{host}:{row['port']}/readyz")
     if answer == "ready":
         return [Finding("workers", "ok", f"{name} is ready")]

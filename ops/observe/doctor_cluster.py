@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from refrain.ops.cluster.connection import AWAY, unreachable
 from refrain.ops.observe.doctor_checks import Finding
@@ -17,7 +17,7 @@ from refrain.ops.observe.replicas import partitions_of, summarise
 from refrain.ops.terminal import output
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient, ClusterMetadata
+    from confluent_kafka.admin import AdminClient, ClusterMetadata  # type: ignore[attr-defined]
 
     from refrain.ops.observe.replicas import ReplicaState
     from refrain.streams.settings import Settings
@@ -48,7 +48,7 @@ def broker(admin: AdminClient, settings: Settings) -> list[Finding]:
 
 
 def controller(admin: AdminClient, settings: Settings) -> list[Finding]:
-    """Does an active controller answer? Asks it whether a topic that is there could be made: whatever it says will do."""
+    """Does an active controller answer? It is asked whether a topic could be made: whatever it says will do."""
     asked = NewTopic(settings.prefix + "journal", num_partitions=1, replication_factor=1)
     try:
         [answer] = admin.create_topics([asked], validate_only=True, request_timeout=ASK_S).values()
@@ -56,7 +56,7 @@ def controller(admin: AdminClient, settings: Settings) -> list[Finding]:
     except KafkaException as problem:
         if problem.args[0].code() in AWAY:
             return [Finding("controller", "fail", f"none is active ({problem.args[0].str()})",
-                         "start the controllers that are missing: without most of them no leader can move")]  # fmt: skip
+                         "start the controllers that are missing: without most of them no leader moves")]  # fmt: skip
     return [Finding("controller", "ok", "one is active")]
 
 
