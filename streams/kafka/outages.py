@@ -114,10 +114,10 @@ class Outages:
         logger.warning("the cluster answers again, after %.1f s", lasted_s)
         self._changed(False)
 
-    def pause(self, seconds: float) -> None:
-        """Wait, at most until the worker is asked to stop."""
+    def pause(self, seconds: float, *, whole: bool = False) -> None:
+        """Wait, at most until the worker is asked to stop, unless the pause is to be a `whole` one."""
         until = self.clock() + seconds
-        while not self.stopping() and (left := until - self.clock()) > 0:
+        while (not self.stopping() or whole) and (left := until - self.clock()) > 0:
             self._sleep(min(BEAT_S, left))
 
     def ask_again(self, what: str, ask: Callable[[], T]) -> T:

@@ -176,7 +176,7 @@ class KafkaTransactionalProducer(ClosesProducer):
                     raise Unanswered(f"a transaction waits for the cluster: {error.str()}") from problem
                 if wait.lasted_s >= self._told_after_s:
                     wait.failed(error.str())
-            self._outages.pause(next(pause))
+            self._outages.pause(next(pause), whole=True)
 
     def _abort(self, wait: Waiting) -> None:
         producer = self._producer
