@@ -370,13 +370,18 @@ def run(brokers: int, rate: float, seed: int, wanted: list[str], keep: bool) -> 
     return 1 if broken else 0
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    made = argparse.ArgumentParser("infra/faults --brokers", description=__doc__)
+    made.add_argument("--brokers", type=int, default=REPLICATION, help="how many brokers run")
+    made.add_argument("--rate", type=float, default=20.0, help="questions a second")
+    made.add_argument("--seed", type=int, default=1)
+    made.add_argument("--fault", action="append", default=[], help="the beginning of a fault's name; all without it")
+    made.add_argument("--keep", action="store_true", help="keep logs and local stores, and say where")
+    return made
+
+
 def main(arguments: list[str]) -> int:
     """The command; its exit code."""
-    parser = argparse.ArgumentParser("infra/faults --brokers", description=__doc__)
-    parser.add_argument("--brokers", type=int, default=REPLICATION, help="how many brokers run")
-    parser.add_argument("--rate", type=float, default=20.0, help="questions a second")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--fault", action="append", default=[], help="the beginning of a fault's name; all without it")
-    parser.add_argument("--keep", action="store_true", help="keep logs and local stores, and say where")
-    chosen = parser.parse_args(arguments)
+    chosen = parser().parse_args(arguments)
     return run(chosen.brokers, chosen.rate, chosen.seed, chosen.fault, chosen.keep)

@@ -33,19 +33,21 @@ from refrain.streams.kafka.outages import Outages
 from refrain.streams.kafka.producer import KafkaProducer, KafkaTransactionalProducer
 from refrain.streams.settings import Settings
 
+PATIENCE_S = 60.0
+"""How long who is no worker waits for the cluster."""
 MISSING_HERE_CODES = MISSING_CODES | {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
 
 class KafkaCluster:
     """A Kafka cluster, as the settings name it: every topic, group and transactional id begins with their prefix.
 
-    Consumers and producers wait as `outages` says: a worker's for ever, others as long as `send_timeout_ms`. Questions
-    are asked once and raise Unanswered (see `PatientCluster`).
+    Consumers and producers wait as `outages` says: a worker's for ever, a command's for `PATIENCE_S`. Questions are
+    asked once and raise Unanswered (see `PatientCluster`).
     """
 
     def __init__(self, settings: Settings, outages: Outages | None = None) -> None:
         self._settings = settings
-        self._outages = outages or Outages(patience_s=settings.send_timeout_ms / 1_000)
+        self._outages = outages or Outages(patience_s=PATIENCE_S)
         self._base = connection(settings)
         # What it cannot do raises and is told there: between its calls it has nothing to say of a broker that is away.
         self._admin = AdminClient({**self._base, "log_level": 0})

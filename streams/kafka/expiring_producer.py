@@ -21,11 +21,10 @@ from refrain.streams.kafka.config import flushed_producer_config
 from refrain.streams.kafka.faults import flush, forbidden
 from refrain.streams.kafka.interface import Outgoing, cluster_name
 from refrain.streams.kafka.outages import STOP_WAIT_S, Outages
+from refrain.streams.kafka.producer import PARTITION_BY_KEY
 
 EXPIRED_CODES = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 FLUSH_S = 0.5
-PARTITION_BY_KEY = -1
-"""For librdkafka: the partition that the key belongs to."""
 
 
 class ExpiringProducer(ClosesProducer):

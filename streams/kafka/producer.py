@@ -28,6 +28,8 @@ TRANSACTION_STEP_S = 2.0
 """How long one call of a transaction may take before it is tried again; the client goes on where it was."""
 MISSING_TOPIC_MS = 5_000
 """How long a topic may be unknown to the broker before what is sent to it is refused."""
+PARTITION_BY_KEY = -1
+"""For librdkafka: the partition that the key belongs to."""
 FLUSH_S = 0.5
 FULL_S = 0.05
 """How long is waited for room in the client's queue, until it is looked at again."""
@@ -216,7 +218,24 @@ def produce_and_wait(
     """
     reports = _DeliveryReports()
     for record in records:
-        _produce(producer, cluster_name(prefix, record.topic), record, reports, lambda: go_on(len(records)))
+        name = cluster_name(prefix, record.topic)
+        partition = PARTITION_BY_KEY if record.partition is None else record.partition
+        while True:
+            try:
+                producer.produce(
+                    name,
+                    record.value,
+                    record.key,
+                    partition,
+                    headers=list(record.headers),
+                    on_delivery=reports.take,
+                )
+                break
+            except BufferError:
+                producer.poll(FULL_S)
+                go_on(len(records))
+            except KafkaException as problem:
+                raise _not_taken(problem.args[0], name) from problem
     while reports.count < len(records) and reports.failure is None:
         try:
             flush(producer, FLUSH_S)
@@ -251,30 +270,11 @@ class _DeliveryReports:
             self.failure = (error, f"{message.topic()}[{message.partition()}]")
 
 
-def _produce(
-    producer: ConfluentProducer, name: str, record: Outgoing, reports: _DeliveryReports, go_on: Callable[[], None]
-) -> None:
-    """Hand one record to the client, when it has room for it."""
-    while True:
-        try:
-            return producer.produce(
-                name,
-                record.value,
-                record.key,
-                -1 if record.partition is None else record.partition,
-                headers=list(record.headers),
-                on_delivery=reports.take,
-            )
-        except BufferError:
-            producer.poll(FULL_S)
-            go_on()
-        except KafkaException as problem:
-            error = problem.args[0]
-            if error.fatal() or error.code() == KafkaError._FATAL:
-                raise failure_of(error, f"producing to {name}") from problem
-            raise forbidden(error, f"producing to {name}") or SendFailed(
-                f"cannot produce to {name}: {error.str()}"
-            ) from problem
+def _not_taken(error: KafkaError, name: str) -> ClusterFailed | Forbidden:
+    """The error to raise for a record that the client does not take."""
+    if error.fatal() or error.code() == KafkaError._FATAL:
+        return failure_of(error, f"producing to {name}")
+    return forbidden(error, f"producing to {name}") or SendFailed(f"cannot produce to {name}: {error.str()}")
 
 
 def _refused(error: KafkaError, where: str) -> ClusterFailed | Forbidden:
