@@ -56,18 +56,8 @@ FORBIDDEN_CODES = frozenset(
     }
 )
 
-RECOVERING_CODES = frozenset(
-    {
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._TRANSPORT,
-        KafkaError._RESOLVE,
-        KafkaError._TIMED_OUT,
-        KafkaError._MAX_POLL_EXCEEDED,
-        KafkaError._PARTITION_EOF,
-        KafkaError._AUTHENTICATION,
-    }
-)
-"""What a consumer tells and recovers from by itself."""
+RECOVERING_CODES = frozenset({KafkaError._MAX_POLL_EXCEEDED, KafkaError._PARTITION_EOF, KafkaError._AUTHENTICATION})
+"""What a consumer tells and recovers from by itself, beside outages and rebalances."""
 
 UNANSWERED_CODES = frozenset(
     {
@@ -158,7 +148,7 @@ def failure_of(error: KafkaError, doing: str) -> ClusterFailed | Forbidden:
 
 def raise_unless_recovering(error: KafkaError, doing: str) -> None:
     """Raise `failure_of` the error, but not for one that the client recovers from by itself."""
-    if error.code() not in RECOVERING_CODES:
+    if error.code() not in RECOVERING_CODES | REBALANCE_CODES and not is_unanswered(error):
         raise failure_of(error, doing)
     if error.code() == KafkaError._AUTHENTICATION:
         logger.warning("%s: %s", doing, error.str())
