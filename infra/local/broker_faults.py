@@ -36,6 +36,7 @@ from refrain.ops.observe.replicas import partitions_of, summarise
 from refrain.ops.run.supervisor import read_run
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Outcome, Response
+from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.settings import Settings
 
 ARTICLES = 400
@@ -52,6 +53,8 @@ LISTEN_S = 2.0
 BEFORE_S = 5.0
 AFTER_S = 15.0
 """Traffic before a fault and after it."""
+DECIDED_S = 30.0
+"""How long decisions may take to be recorded."""
 WHOLE_S_MAX = 90.0
 """How long the cluster may take to be whole again."""
 
@@ -91,6 +94,8 @@ class FaultResult:
     answered: int
     wrong: int
     repeats: int
+    undecided: int
+    """How far the number of decisions is from one a question."""
     first_answer_s: float | None
     """From the return of what was away to the first answer."""
     silent_s: float
@@ -108,6 +113,8 @@ class FaultResult:
         found = []
         if self.answered < self.asked or self.wrong:
             found.append(f"{self.asked - self.answered} unanswered, {self.wrong} wrong")
+        if self.undecided:
+            found.append(f"decisions differ from questions by {self.undecided}")
         if self.ended:
             found.append(f"ended: {self.ended}")
         if self.doctor_s > DOCTOR_S_MAX:
@@ -242,8 +249,21 @@ FAULTS = (
 )
 
 
+def decisions(settings: Settings, wanted: int) -> int:
+    """The number of decisions, once there are as many as wanted or after `DECIDED_S`; one told twice counts twice."""
+    deadline = time.monotonic() + DECIDED_S
+    with KafkaCluster(settings) as cluster:
+        while True:
+            places = range(cluster.partitions("decisions"))
+            found = sum(1 for place in places for _ in cluster.scan("decisions", place))
+            if found >= wanted or time.monotonic() > deadline:
+                return found
+            time.sleep(0.5)
+
+
 def carry_out(fault: BrokerFault, running: JarCluster, settings: Settings, rate: float, seed: int) -> FaultResult:
     """Carry out one fault under load. Brokers are taken in the order of a drawn shuffle."""
+    known = decisions(settings, 0)
     nodes = random.Random(f"{seed}/{fault.name}").sample(running.nodes, fault.brokers)
     seconds = BEFORE_S + fault.seconds + AFTER_S
     with Workers(settings.state_dir) as workers, Load(settings, rate, seconds, seed) as load:
@@ -258,6 +278,7 @@ def carry_out(fault: BrokerFault, running: JarCluster, settings: Settings, rate:
         fault.end(running, nodes)
         back_s = time.monotonic()
     found = load.answers
+    decided = decisions(settings, known + found.asked)
     return FaultResult(
         fault=fault.name,
         nobody_answers=fault.nobody_answers,
@@ -265,6 +286,7 @@ def carry_out(fault: BrokerFault, running: JarCluster, settings: Settings, rate:
         answered=found.asked - len(found.failed),
         wrong=found.wrong + found.repeats_different,
         repeats=found.repeats,
+        undecided=decided - known - found.asked,
         first_answer_s=_rounded(found.first_after(back_s)),
         silent_s=round(found.longest_silence_s(), 1),
         slowest_s=round(found.slowest_s, 1),
@@ -306,7 +328,7 @@ def table_of(results: list[FaultResult]) -> Table:
     """The table of a run, a fault a row."""
     table = Table(title="Brokers away, under load")
     for heading in (
-        "fault", "answered", "wrong", "repeats", "silent s", "first answer after return s", "slowest s",
+        "fault", "answered", "wrong", "repeats", "undecided", "silent s", "first answer after return s", "slowest s",
         "workers ended", "core share of a worker", "doctor s", "doctor",
     ):  # fmt: skip
         table.add_column(heading)
@@ -314,7 +336,8 @@ def table_of(results: list[FaultResult]) -> Table:
         ended = ", ".join(f"{name} {count}" for name, count in each.ended.items()) or "none"
         busiest = max(each.core_share.items(), key=lambda item: item[1], default=("", 0.0))
         table.add_row(
-            each.fault, f"{each.answered} of {each.asked}", str(each.wrong), str(each.repeats), f"{each.silent_s:g}",
+            each.fault, f"{each.answered} of {each.asked}", str(each.wrong), str(each.repeats),
+            str(each.undecided), f"{each.silent_s:g}",
             "none" if each.first_answer_s is None else f"{each.first_answer_s:g}", f"{each.slowest_s:g}", ended,
             f"{busiest[1]:.1%} ({busiest[0]})", f"{each.doctor_s:g}", each.doctor,
         )  # fmt: skip

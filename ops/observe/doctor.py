@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from refrain.ops.observe.doctor_checks import Finding
     from refrain.streams.settings import Settings
 
-REACH_S = 3.0
+REACH_S = 2.5
 """How long the first broker may take to answer."""
-CLUSTER_S = 5.5
+CLUSTER_S = 4.5
 """How long the checks may take that ask the cluster, once a broker answers."""
-EXAMINE_S = REACH_S + CLUSTER_S + 0.5
+EXAMINE_S = 9.0
 """How long all checks may take together."""
 
 
@@ -98,18 +98,16 @@ def _examine_cluster(settings: Settings) -> list[Finding]:
 
     try:
         admin = reach(settings, min(REACH_S, settings.connect_timeout_ms / 1_000))
+        brokers = doctor_cluster.ask_brokers(admin, settings)
     except RefrainError as error:
         return [doctor_checks.Finding("broker", "fail", str(error))]
-    asking = {
-        "broker": doctor_cluster.broker,
-        "controller": doctor_cluster.controller,
-        "replicas": doctor_cluster.replicas,
-        "topics": doctor_cluster.topics,
-    }
     looks: dict[str, Callable[[], list[Finding]]] = {
-        name: partial(check, admin, settings) for name, check in asking.items()
+        "broker": partial(doctor_cluster.broker, brokers, settings),
+        "controller": partial(doctor_cluster.controller, admin, settings),
+        "replicas": partial(doctor_cluster.replicas, brokers, settings),
+        "topics": partial(doctor_cluster.topics, admin, brokers, settings),
+        "policy": partial(doctor_cluster.policy, settings),
     }
-    looks["policy"] = partial(doctor_cluster.policy, settings)
     looks |= {
         f"lag of {group}": partial(doctor_cluster.lag, admin, settings, group, topic) for group, topic in GROUPS.items()
     }

@@ -5,44 +5,92 @@ None of them says that all is well while replicas are short, nor advises to ask 
 
 from __future__ import annotations
 
+import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
-from refrain.ops.cluster.connection import AWAY, unreachable
+from refrain.ops.cluster.connection import AWAY, reach, unreachable
 from refrain.ops.observe.doctor_checks import Finding
 from refrain.ops.observe.replicas import partitions_of, summarise
 from refrain.ops.terminal import output
+from refrain.streams.errors import RefrainError
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient, ClusterMetadata  # type: ignore[attr-defined]
+    from confluent_kafka.admin import AdminClient, BrokerMetadata, ClusterMetadata  # type: ignore[attr-defined]
 
     from refrain.ops.observe.replicas import ReplicaState
     from refrain.streams.settings import Settings
 
 BROKER_MS_WARN = 500.0
 LAG_WARN = 1_000
+BROKER_S = 1.5
+"""How long a broker may take to show that it is there."""
 ASK_S = 4.0
 """How long one question may take."""
 START_BROKERS = "start the brokers that are missing; until then a further loss stops every write"
 
 
-def broker(admin: AdminClient, settings: Settings) -> list[Finding]:
-    """Are the brokers there, and how fast does one answer?"""
+@dataclass(frozen=True)
+class Brokers:
+    """The brokers that the cluster tells of, and those of them that answer by themselves."""
+
+    metadata: ClusterMetadata
+    answering: frozenset[int]
+    took_ms: float
+    """How long the first answer took."""
+
+    @property
+    def known(self) -> frozenset[int]:
+        """Ids of all brokers that are known of."""
+        return frozenset(self.metadata.brokers)
+
+
+def ask_brokers(admin: AdminClient, settings: Settings) -> Brokers:
+    """Ask every broker whether it is there: without a controller the others go on telling of one that is not.
+
+    Raises ClusterFailed.
+    """
     started = time.perf_counter()
     found = _metadata(admin, settings)
     took_ms = (time.perf_counter() - started) * 1_000
-    state = summarise(partitions_of(found, settings), found.brokers, settings.min_insync)
-    seen = f"{settings.kafka}: {output.counted(len(found.brokers), 'broker')}, answers in {took_ms:.1f} ms"
-    if state.missing:
-        away = ", ".join(f"broker {number}" for number in state.missing)
-        return [Finding("broker", "warn", f"{seen}; {away} is away", START_BROKERS)]
-    if len(found.brokers) < settings.replication:
+    answering: set[int] = set()
+    threads = [
+        threading.Thread(target=_ask_broker, args=(settings, one, answering), daemon=True)
+        for one in found.brokers.values()
+    ]
+    for thread in threads:
+        thread.start()
+    until_s = time.monotonic() + BROKER_S + 0.5
+    for thread in threads:
+        thread.join(max(0.0, until_s - time.monotonic()))
+    return Brokers(found, frozenset(answering), took_ms)
+
+
+def _ask_broker(settings: Settings, broker: BrokerMetadata, answering: set[int]) -> None:
+    try:
+        reach(settings.model_copy(update={"kafka": f"{broker.host}:{broker.port}"}), BROKER_S)
+    except RefrainError:
+        return
+    answering.add(broker.id)
+
+
+def broker(brokers: Brokers, settings: Settings) -> list[Finding]:
+    """Are the brokers there, and how fast does one answer?"""
+    away = sorted((brokers.known | set(replicas_of(brokers, settings).missing)) - brokers.answering)
+    count = output.counted(len(brokers.answering), "broker")
+    seen = f"{settings.kafka}: {count}, answers in {brokers.took_ms:.1f} ms"
+    if away:
+        names = ", ".join(f"broker {number}" for number in away)
+        few = len(brokers.answering) < settings.min_insync
+        return [Finding("broker", "fail" if few else "warn", f"{seen}; away: {names}", START_BROKERS)]
+    if len(brokers.answering) < settings.replication:
         wanted = f"`replication` keeps each record on {settings.replication}: start or add as many brokers"
         return [Finding("broker", "fail", seen, wanted)]
-    if took_ms > BROKER_MS_WARN:
+    if brokers.took_ms > BROKER_MS_WARN:
         return [Finding("broker", "warn", seen, "every hop takes at least this long: move the workers nearer to it")]
     return [Finding("broker", "ok", seen)]
 
@@ -60,9 +108,9 @@ def controller(admin: AdminClient, settings: Settings) -> list[Finding]:
     return [Finding("controller", "ok", "one is active")]
 
 
-def replicas(admin: AdminClient, settings: Settings) -> list[Finding]:
+def replicas(brokers: Brokers, settings: Settings) -> list[Finding]:
     """Has every partition all its replicas?"""
-    state = _replicas(admin, settings)
+    state = replicas_of(brokers, settings)
     if not state.partitions:
         return []
     if state.leaderless or state.below_minimum:
@@ -72,7 +120,7 @@ def replicas(admin: AdminClient, settings: Settings) -> list[Finding]:
     return [Finding("replicas", "ok", f"all {state.partitions} partitions have theirs in sync")]
 
 
-def topics(admin: AdminClient, settings: Settings) -> list[Finding]:
+def topics(admin: AdminClient, brokers: Brokers, settings: Settings) -> list[Finding]:
     """Are the topics as the table wants them?"""
     from refrain.ops.topics.admin import compare, describe
 
@@ -85,7 +133,7 @@ def topics(admin: AdminClient, settings: Settings) -> list[Finding]:
     if rows:
         return rows
     seen = f"{len(found)} topics, {found['journal'].partitions} shards"
-    if _replicas(admin, settings).is_short:
+    if replicas_of(brokers, settings).is_short:
         return [Finding("topics", "warn", f"{seen}, short of replicas", START_BROKERS)]
     return [Finding("topics", "ok", seen)]
 
@@ -123,6 +171,6 @@ def _metadata(admin: AdminClient, settings: Settings) -> ClusterMetadata:
         raise unreachable(settings, problem) from problem
 
 
-def _replicas(admin: AdminClient, settings: Settings) -> ReplicaState:
-    found = _metadata(admin, settings)
-    return summarise(partitions_of(found, settings), found.brokers, settings.min_insync)
+def replicas_of(brokers: Brokers, settings: Settings) -> ReplicaState:
+    """The replicas of all partitions, by the brokers that answer."""
+    return summarise(partitions_of(brokers.metadata, settings), brokers.answering, settings.min_insync)

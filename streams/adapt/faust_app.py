@@ -30,8 +30,10 @@ def faust_app(settings: Settings, name: str) -> Any:
 
     To be called in the event loop that runs it. Raises WrongSetup for connection settings that Faust cannot take.
     """
-    for noisy in ("faust", "mode", "aiokafka"):
+    for noisy in ("faust", "mode"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Of a broker that is away it tells several times a second; a worker tells of an outage itself.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     # Faust makes its folder there, though nothing is ever put into it.
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     session_s = settings.session_timeout_ms / 1_000

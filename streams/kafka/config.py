@@ -30,7 +30,8 @@ def connection(settings: Settings) -> dict[str, Any]:
         "reconnect.backoff.max.ms": 1_000,
         "retry.backoff.ms": 2,
         "retry.backoff.max.ms": 100,
-        "log_level": 3,
+        # Of a broker that is away it would tell several times a second; a worker tells of an outage itself.
+        "log_level": 2,
         **{key: value.get_secret_value() for key, value in settings.connection.items()},
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -26,6 +27,8 @@ from refrain.streams.settings import Settings
 
 TRANSACTION_STEP_S = 2.0
 """How long one call of a transaction may take before it is tried again; the client goes on where it was."""
+COMMIT_S_MAX = 600.0
+"""How long a commit may take until the worker gives up finding out what came of it, and restores."""
 MISSING_TOPIC_MS = 5_000
 """How long a topic may be unknown to the broker before what is sent to it is refused."""
 PARTITION_BY_KEY = -1
@@ -128,7 +131,11 @@ class KafkaTransactionalProducer(ClosesProducer):
             ends = produce_and_wait(producer, self._prefix, records, lambda missing: self._go_on(missing, wait))
             if group is not None:
                 committed, metadata = topic_partitions(group.name, offsets), group.metadata
-                self._step(lambda: producer.send_offsets_to_transaction(committed, metadata, TRANSACTION_STEP_S), wait)
+                self._step(
+                    lambda: producer.send_offsets_to_transaction(committed, metadata, TRANSACTION_STEP_S),
+                    wait,
+                    self._timeout_s,
+                )
         except Unanswered as problem:
             self._abort(wait)
             raise Aborted(str(problem)) from problem
@@ -142,10 +149,10 @@ class KafkaTransactionalProducer(ClosesProducer):
         return ends
 
     def _commit(self, wait: Waiting) -> None:
-        """Commit. Raises Unanswered when the worker is to stop before it is known what came of it."""
+        """Commit. Raises Unanswered when nobody says in time what came of it, or the worker is to stop."""
         producer = self._producer
         try:
-            self._step(lambda: producer.commit_transaction(TRANSACTION_STEP_S), wait)
+            self._step(lambda: producer.commit_transaction(TRANSACTION_STEP_S), wait, COMMIT_S_MAX)
         except Unanswered:
             self._replace()
             raise
@@ -160,12 +167,12 @@ class KafkaTransactionalProducer(ClosesProducer):
         if wait.lasted_s >= self._told_after_s:
             wait.failed(f"{missing} records of a transaction are not acknowledged")
 
-    def _step(self, step: Callable[[], Any], wait: Waiting) -> None:
+    def _step(self, step: Callable[[], Any], wait: Waiting, within_s: float = math.inf) -> None:
         """Carry out one step, again while its error is one that passes. Raises the KafkaException otherwise.
 
-        Raises Unanswered when patience is over or the worker is to stop.
+        Raises Unanswered when it is not done `within_s`, patience is over or the worker is to stop.
         """
-        pause = pauses()
+        pause, until_s = pauses(), self._outages.clock() + within_s
         while True:
             try:
                 step()
@@ -174,7 +181,7 @@ class KafkaTransactionalProducer(ClosesProducer):
                 error: KafkaError = problem.args[0]
                 if error.fatal() or error.txn_requires_abort() or not is_unanswered(error):
                     raise
-                if wait.is_over(STOP_WAIT_S):
+                if wait.is_over(STOP_WAIT_S) or self._outages.clock() >= until_s:
                     raise Unanswered(f"a transaction waits for the cluster: {error.str()}") from problem
                 if wait.lasted_s >= self._told_after_s:
                     wait.failed(error.str())
@@ -183,9 +190,9 @@ class KafkaTransactionalProducer(ClosesProducer):
     def _abort(self, wait: Waiting) -> None:
         producer = self._producer
         try:
-            self._step(lambda: producer.abort_transaction(TRANSACTION_STEP_S), wait)
+            self._step(lambda: producer.abort_transaction(TRANSACTION_STEP_S), wait, self._timeout_s)
         except Unanswered:
-            # What was not aborted here is by the broker, when the transaction's time is over.
+            # The broker aborts it when its time is over, at the latest when another client is initialised.
             self._replace()
         except KafkaException as problem:
             raise self._failed(problem.args[0], wait) from problem

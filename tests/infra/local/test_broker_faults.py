@@ -10,8 +10,9 @@ from infra.local.broker_faults import FAULTS, Answers, FaultResult, question, ta
 from refrain.ops.ask.questions import answer_of
 
 GOOD = FaultResult(
-    fault="two away for 30 s", nobody_answers=True, asked=10, answered=10, wrong=0, repeats=1, first_answer_s=2.5,
-    silent_s=33.0, slowest_s=34.0, ended={}, core_share={"lookup": 0.01}, doctor_s=3.0, doctor="broker warn",
+    fault="two away for 30 s", nobody_answers=True, asked=10, answered=10, wrong=0, repeats=1, undecided=0,
+    first_answer_s=2.5, silent_s=33.0, slowest_s=34.0, ended={}, core_share={"lookup": 0.01},
+    doctor_s=3.0, doctor="broker warn",
 )  # fmt: skip
 
 
@@ -22,6 +23,7 @@ def test_a_run_in_which_all_is_well_breaks_nothing() -> None:
 def test_every_promise_is_looked_at() -> None:
     assert "1 unanswered" in replace(GOOD, answered=9).broken()[0]
     assert "2 wrong" in replace(GOOD, wrong=2).broken()[0]
+    assert "by -1" in replace(GOOD, undecided=-1).broken()[0]
     assert "adapt" in replace(GOOD, ended={"adapt": 1}).broken()[0]
     assert "11.0 s" in replace(GOOD, doctor_s=11.0).broken()[0]
     assert "lookup" in replace(GOOD, core_share={"lookup": 0.2}).broken()[0]

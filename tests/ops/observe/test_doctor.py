@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError
 from refrain.ops.observe import doctor_cluster
 from refrain.ops.observe.doctor import EXAMINE_S, examine
 from refrain.ops.observe.doctor_checks import Finding, together
+from refrain.ops.observe.doctor_cluster import Brokers
 from refrain.ops.topics.admin import TopicState, compare
 from refrain.schemas.topics import TOPICS
 from refrain.streams.settings import Embedding, Settings
@@ -26,13 +27,14 @@ SETTINGS = Settings(replication=3, min_insync=2, embedding=Embedding(backend="fr
 class Admin:
     """An admin client that tells of these brokers, and of one partition of each topic on brokers 1, 2 and 3."""
 
-    def __init__(self, *alive: int, leader: int = 1) -> None:
+    def __init__(self, *alive: int, leader: int = 1, answering: tuple[int, ...] | None = None) -> None:
+        self.answering = alive if answering is None else answering
         in_sync = [number for number in (1, 2, 3) if number in alive]
         partition = SimpleNamespace(replicas=[1, 2, 3], isrs=in_sync, leader=leader)
         topics = {
             SETTINGS.prefix + topic.name: SimpleNamespace(error=None, partitions={0: partition}) for topic in TOPICS
         }
-        self.found = SimpleNamespace(brokers=dict.fromkeys(alive), topics=topics)
+        self.found: Any = SimpleNamespace(brokers=dict.fromkeys(alive), topics=topics)
         self.refusal: Exception | None = None
 
     def list_topics(self, timeout: float) -> Any:
@@ -53,7 +55,17 @@ def only(findings: list[Finding]) -> Finding:
 
 
 def look(check: Any, admin: Admin) -> Finding:
-    return only(check(admin, SETTINGS))
+    client: Any = admin
+    if check is doctor_cluster.controller:
+        return only(check(client, SETTINGS))
+    if check is doctor_cluster.topics:
+        return only(check(client, brokers_of(admin), SETTINGS))
+    return only(check(brokers_of(admin), SETTINGS))
+
+
+def brokers_of(admin: Admin) -> Brokers:
+    """All brokers that the client tells of answer, unless others do."""
+    return Brokers(admin.found, frozenset(admin.answering), 1.0)
 
 
 def test_a_whole_cluster_is_ok() -> None:
@@ -70,6 +82,14 @@ def test_a_broker_that_is_away_is_named_and_nothing_is_ok_meanwhile() -> None:
         assert "broker 3" in found.seen
         assert "start" in found.do
     assert f"{len(TOPICS)} of {len(TOPICS)} partitions" in look(doctor_cluster.replicas, admin).seen
+
+
+def test_a_broker_that_the_others_still_tell_of_and_that_does_not_answer_is_away() -> None:
+    admin = Admin(1, 2, 3, answering=(2,))
+    for check in (doctor_cluster.broker, doctor_cluster.replicas):
+        found = look(check, admin)
+        assert found.state == "fail"
+        assert "broker 1, broker 3" in found.seen
 
 
 @pytest.mark.parametrize("admin", [Admin(1), Admin(2, 3, leader=-1)], ids=["below min_insync", "without a leader"])

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from refrain.streams.errors import Aborted, ClusterFailed, Fenced, SendFailed, Unanswered
 from refrain.streams.kafka import producer as kafka_producer
+from refrain.streams.kafka.convert import KafkaGroupMetadata
 from refrain.streams.kafka.interface import OffsetAndMetadata
 from refrain.streams.kafka.outages import STOP_WAIT_S, Outages
 from refrain.streams.kafka.producer import KafkaProducer, KafkaTransactionalProducer
@@ -114,6 +115,30 @@ def test_what_the_brokers_do_not_take_in_time_is_aborted_and_can_be_committed_ag
     assert clients[0].calls.count("abort_transaction") == 6
     assert producer.transact(records_of("things", 1), None, {}) == {("things", 0): 1}
     assert clients[0].calls.count("init_transactions") == 1
+
+
+def test_offsets_that_are_not_taken_while_the_transaction_may_last_go_into_the_next_one(
+    clients: Clients, time: Time
+) -> None:
+    clients[0].failures = {"send_offsets_to_transaction": [AWAY] * 1_000}
+    member = KafkaGroupMetadata("journal", "refrain.journal", None)
+    producer = transacting(time)
+    with pytest.raises(Aborted):
+        producer.transact(records_of("things", 1), member, {0: OffsetAndMetadata(1)})
+    assert 10 < time.now_s < 20
+    assert clients[0].calls[-1] == "abort_transaction"
+    clients[0].failures = {}
+    assert producer.transact(records_of("things", 1), member, {0: OffsetAndMetadata(1)}) == {("things", 0): 1}
+
+
+def test_what_cannot_be_aborted_is_left_to_the_broker_and_a_new_client(clients: Clients, time: Time) -> None:
+    clients[0].reports = iter([KafkaError._MSG_TIMED_OUT])
+    clients[0].failures = {"abort_transaction": [AWAY] * 1_000}
+    producer = transacting(time)
+    with pytest.raises(Aborted):
+        producer.transact(records_of("things", 1), None, {})
+    assert producer.transact(records_of("things", 1), None, {}) == {("things", 0): 1}
+    assert clients[1].calls[0] == "init_transactions"
 
 
 def test_a_transaction_that_the_broker_ended_is_nobodys_take_over(clients: Clients, time: Time) -> None:
