@@ -76,6 +76,15 @@ class Classify(SettingsGroup):
     """The artefact of `refrain categories train` that tells categories; absent: the nearest example of the policy."""
 
 
+class Routes(SettingsGroup):
+    """Signatures of the routes by which completions come back; classify and lookup sign, populate verifies."""
+
+    keys: SecretStr | None = None
+    """Keys, one a line of at least 64 hex digits: the first signs, each verifies. Absent: one in the state folder."""
+    unsigned: Literal["refuse", "accept"] = "refuse"
+    """What becomes of completions without a signature: `accept` while forwards of an older version are on their way."""
+
+
 class Lookup(SettingsGroup):
     """Batches and commits of a lookup worker."""
 
@@ -156,6 +165,7 @@ class Settings(SettingsGroup):
     http: Http = Http()
     embedding: Embedding = Embedding()
     classify: Classify = Classify()
+    routes: Routes = Routes()
     lookup: Lookup = Lookup()
     upstream: Upstream = Upstream()
     adapt: Adapt = Adapt()

@@ -33,9 +33,11 @@ from refrain.streams.errors import ModelUnavailable, RefrainError, Refusal, Refu
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.messaging.forwards import unstreamed
 from refrain.streams.messaging.ids import decision_id, decision_tag
+from refrain.streams.messaging.key_file import route_signer
 from refrain.streams.messaging.privacy import has_uncacheable
 from refrain.streams.messaging.responses import NOT_IN_TIME, reply_of
 from refrain.streams.messaging.shards import shards_of
+from refrain.streams.messaging.signed_routes import SigningProducer
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.category_classifier import CategoryClassifier, load_category_classifier
 from refrain.streams.models.embedder import Embedder
@@ -360,11 +362,10 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     embedding_cache = EmbeddingCache(model, settings.embedding.remembered, EmbeddingMetrics(context.metrics))
     reply_to = ReplyTopics(settings.prefix, settings.classify.reply_topics, partitions_of(cluster), context.now_ms)
     step = ClassifyStep(settings.classify, incarnations, embedding_cache, reply_to, context.metrics, trained)
-    with policy_session(NAME, context) as session:
-        consumer, producer = (
-            cluster.consumer(SOURCE, NAME),
-            cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)),
-        )
+    routes = route_signer(settings)
+    with policy_session(NAME, context, routes.keys.ids) as session:
+        consumer = cluster.consumer(SOURCE, NAME)
+        producer = SigningProducer(cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)), routes)
         run_stateless(NAME, consumer, producer, step, context, batch_max=settings.classify.batch_max, session=session)
 
 
