@@ -13,6 +13,8 @@ from refrain.streams.kafka.interface import Outgoing
 logger = logging.getLogger(__name__)
 
 RESPONSES = "responses"
+TENANT_TOPICS = "requests."
+"""How the names of request topics begin that belong to one tenant."""
 BROKERS_OWN = "__"
 """How the names of a broker's own topics begin."""
 _LEGAL = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -24,8 +26,11 @@ def is_legal(name: str) -> bool:
 
 
 def is_own(name: str, prefix: str) -> bool:
-    """Whether the topic of this name on the cluster is one of the table, under the prefix, or the broker's own."""
-    return name.startswith(BROKERS_OWN) or (name.startswith(prefix) and name[len(prefix) :] in BY_NAME)
+    """Whether the topic of this name on the cluster is Refrain's, under the prefix, or the broker's own."""
+    if name.startswith(BROKERS_OWN):
+        return True
+    ours = name.removeprefix(prefix)
+    return name.startswith(prefix) and (ours in BY_NAME or ours.startswith(TENANT_TOPICS))
 
 
 def is_reply_topic(topic: str, prefix: str) -> bool:
