@@ -44,10 +44,11 @@ class Rejections:
         except Refusal:
             parsed = None
         # Of a request that nobody answers for, nobody knows whose text it is.
-        foreign = refusal.code is RefusalCode.TENANT_NOT_YOURS
-        redacted = foreign or may_be_uncacheable(router, value, parsed, self._tenants.of(record))
+        foreign, tenant = refusal.code is RefusalCode.TENANT_NOT_YOURS, self._tenants.of(record)
+        redacted = foreign or may_be_uncacheable(router, value, parsed, tenant)
         letter = dead_letter(record, refusal, NAME, with_text=not redacted)
-        return [letter, self._response(record, refusal, parsed or {})]
+        named = {} if tenant is None else {"tenant": tenant}
+        return [letter, self._response(record, refusal, named | (parsed or {}))]
 
     def _response(self, record: Record, refusal: Refusal, parsed: Mapping[str, object]) -> Outgoing:
         try:

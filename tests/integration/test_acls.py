@@ -313,8 +313,10 @@ def test_an_operator_looks_at_everything(world: World, client: Client) -> None:
         assert world.done("watch", topic, "--from-start", "--count", "1", "--json").rows
     eventually(lambda: world.refrain("stats", "--json").code == 0)
     findings = world.refrain("doctor", "--json").rows
-    asked = [each for each in findings if each["check"] in ("broker", "topics", "policy", "lag")]
-    assert {each["check"] for each in asked} == {"broker", "topics", "policy", "lag"}
+    looked_at = {"broker", "topics", "policy", "lag", "routes"}
+    asked = [each for each in findings if each["check"] in looked_at]
+    assert {each["check"] for each in asked} == looked_at
+    assert any("verified by 1 populate worker" in each["seen"] for each in asked)
     assert [each for each in asked if each["state"] == "fail"] == []
     assert all("1 member" in each["seen"] for each in asked if each["check"] == "lag")
 

@@ -225,9 +225,10 @@ def test_the_example_edge_signs_what_classify_takes() -> None:
 def test_a_broken_request_of_a_tenant_whose_text_is_never_kept_is_buried_without_it(
     ask: Callable[[bytes], list[Outgoing]], value: bytes
 ) -> None:
-    letter, _ = ask(value)
+    letter, told = ask(value)
     assert letter.topic == "dead-letters"
     assert letter.value is None
+    assert Response.decode(told.value or b"").tenant == "hospital"
 
 
 def test_what_a_way_needs_and_lacks_stops_the_worker_at_start() -> None:
