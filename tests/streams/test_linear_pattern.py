@@ -28,7 +28,11 @@ def test_a_pattern_is_found_as_by_re(pieces: list[str], flags: str, text: str) -
     assert LinearPattern(pattern).is_in(text) is (re.search(pattern, text) is not None)
 
 
-@given(st.lists(st.sampled_from([p for p in PIECES if p != "$"]), min_size=1, max_size=4), TEXTS)
+WHOLE = [piece for piece in PIECES if piece not in ("$", r"\d*?")]
+"""Without those whose ends differ: a last line feed is taken with its end, and what may be empty is found once."""
+
+
+@given(st.lists(st.sampled_from(WHOLE), min_size=1, max_size=4), TEXTS)
 def test_the_spans_are_those_of_re_counted_in_characters(pieces: list[str], text: str) -> None:
     pattern = "".join(pieces)
     wanted = [match.span() for match in re.finditer(pattern, text) if match.end() > match.start()]
