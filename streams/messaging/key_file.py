@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import secrets
 from pathlib import Path
@@ -11,6 +12,8 @@ from refrain.streams.errors import WrongSetup
 from refrain.streams.messaging.signed_routes import RouteSigner
 from refrain.streams.messaging.signing import KEY_BYTES, SigningKeys, parse_keys
 from refrain.streams.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 MADE = "routes.keys"
 """The file in the state folder, where no setting names keys: it is enough while all workers share that folder."""
@@ -28,8 +31,12 @@ def route_signer(settings: Settings) -> RouteSigner:
 def route_keys(settings: Settings) -> SigningKeys:
     """The keys of routes. Raises WrongSetup as `route_signer` does."""
     if settings.routes.keys is not None:
-        return parse_keys(settings.routes.keys.get_secret_value(), "routes.keys")
-    return load_or_make(settings.state_dir / MADE)
+        keys, source = parse_keys(settings.routes.keys.get_secret_value(), "routes.keys"), "the settings"
+    else:
+        path = settings.state_dir / MADE
+        keys, source = load_or_make(path), str(path)
+    logger.info("keys of routes, from %s: %s (the first signs)", source, ", ".join(keys.ids))
+    return keys
 
 
 def load_or_make(path: Path) -> SigningKeys:
