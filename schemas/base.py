@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -49,6 +50,17 @@ class Sealed(Part):
 
     key_id: str = "plain"
     data: str
+
+
+class RecoveryWay(StrEnum):
+    """How a stopped shard goes on."""
+
+    WATERMARK = "from-watermark"
+    """At the first journal record that is still there, with the state as it is."""
+    DOCUMENTS = "from-documents"
+    """Where it stands, with a local store that is restored from `documents` anew."""
+    EMPTY = "empty"
+    """With no state, at the first journal record that is still there."""
 
 
 class Near(Part):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from refrain.schemas.base import Message, Millis, Name, Selection
+from refrain.schemas.base import Message, Millis, Name, RecoveryWay, Selection
 from refrain.schemas.policy import Policy
 
 
@@ -80,7 +80,17 @@ class Switch(Command):
     category: Name | None = None
 
 
-Given = SetPolicy | ReportLoad | Invalidate | Judge | Switch
+class RecoverShard(Command):
+    """Have a stopped shard go on. It obeys only while it is stopped at `position`."""
+
+    kind: Literal["RecoverShard"] = "RecoverShard"
+    partition: Annotated[int, Field(ge=0)]
+    how: RecoveryWay
+    position: Annotated[int, Field(ge=0)]
+    """The journal offset at which it is stopped."""
+
+
+Given = SetPolicy | ReportLoad | Invalidate | Judge | Switch | RecoverShard
 AnyCommand = Annotated[Given, Field(discriminator="kind")]
 COMMANDS: TypeAdapter[Given] = TypeAdapter(AnyCommand)
 

@@ -75,6 +75,8 @@ class Reason(StrEnum):
     OVERLOAD = "overload"
     """Questions come faster than they are embedded, or nothing embeds them: this one waited too long for its vector,
     and is not remembered."""
+    SHARD_STOPPED = "shard_stopped"
+    """The shard that was to decide is stopped: see `refrain shards list`. Nothing was looked up, nothing is kept."""
     # errors
     NOT_CACHED = "not_cached"
     """The client wanted an answer from the cache only, and there is none."""

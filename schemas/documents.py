@@ -3,7 +3,8 @@
 Columns: `entries` (stored answers), `stats` (their usage), `flights` (questions in flight to a model), `waiting`
 (requests coalesced on a flight), `tables` (search mode of a namespace), `aging` (bases of eviction values),
 `withdrawals` (invalidations in progress), `banned` (answers judged wrong), `judged`, `switches`, `doubts` (pending
-verifications), `opinions` (verifier scores), `tallies` (outcome counts by category), `policies`, `loads`, `meta`.
+verifications), `opinions` (verifier scores), `tallies` (outcome counts by category), `skips` (journal records that no
+fold decides), `policies`, `loads`, `meta`.
 """
 
 from __future__ import annotations
@@ -194,6 +195,20 @@ class Tally(Message):
     """Entries that left, by reason."""
     saved_ms: int = 0
     saved_tokens: int = 0
+
+
+class Skip(Message):
+    """Journal records that no fold decides; the id is FIRST_OFFSET.WHAT. Written before any is folded."""
+
+    to_offset: int
+    """The offset behind the last of them."""
+    what: Literal["questions", "records"]
+    """`questions`: those among them went straight to the model, while the shard was stopped, or were decided before it
+    began anew. `records`: whatever they are, they were set aside."""
+    why: str
+    """A reason of `stopped` in `stats`, or `quarantined`."""
+    highwater: dict[str, int] = Field(default_factory=dict)
+    """Of questions: the highest offset passed of each partition of requests, as in `meta`."""
 
 
 class Meta(Message):

@@ -9,7 +9,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from refrain.schemas.base import Dependence, Message, Millis, Name, Part, QuestionKey, Reply, Sealed, Selection
+from refrain.schemas.base import (
+    Dependence,
+    Message,
+    Millis,
+    Name,
+    Part,
+    QuestionKey,
+    RecoveryWay,
+    Reply,
+    Sealed,
+    Selection,
+)
 from refrain.schemas.policy import Cacheable, Policy
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome, Problem
@@ -173,6 +184,16 @@ class CacheSwitched(Message):
     category: str | None = None
 
 
+class RecoveryOrdered(Message):
+    """An operator orders how a stopped shard goes on. Only a shard that is stopped at `position` obeys."""
+
+    kind: Literal["RecoveryOrdered"] = "RecoveryOrdered"
+    version: int
+    how: RecoveryWay
+    position: int
+    """The journal offset at which the shard is stopped."""
+
+
 class Tick(Message):
     """Time passed and nothing else came: timers due by the record's timestamp fire."""
 
@@ -191,6 +212,7 @@ Event = (
     | EntriesInvalidated
     | HitJudged
     | CacheSwitched
+    | RecoveryOrdered
     | Tick
 )
 AnyEvent = Annotated[Event, Field(discriminator="kind")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -27,6 +28,36 @@ class CategoryNow(Part):
     off: bool = False
 
 
+class StopReason(StrEnum):
+    """Why a shard is stopped: a closed list."""
+
+    JOURNAL_CUT = "journal_cut"
+    """The journal begins behind the record to fold next."""
+    UNKNOWN_VERSION = "unknown_version"
+    """A journal record of a version that this worker does not know: upgrade it."""
+    STORE_DAMAGED = "store_damaged"
+    """The local store was restored several times, and cannot be read again."""
+    STORE_UNUSABLE = "store_unusable"
+    """The disk does not take the local store; tried again by itself."""
+    DOCUMENTS_DAMAGED = "documents_damaged"
+    """A record of `documents` cannot be read."""
+    STATE_BROKEN = "state_broken"
+    """What was decided could not be applied, several times at the same record."""
+
+
+class Stopped(Part):
+    """A shard that cannot go on; those beside it do."""
+
+    reason: StopReason
+    position: int
+    """The journal offset to fold next."""
+    offset: int
+    """Where the trouble is: in `documents` for `documents_damaged` (-1: not known), else in `journal`."""
+    since_ms: Millis
+    passed_to: int | None = None
+    """Questions before this journal offset went straight to the model meanwhile."""
+
+
 class ShardStats(Message):
     """One shard, as of `time_ms`, the shard's time."""
 
@@ -42,3 +73,5 @@ class ShardStats(Message):
     loads: Annotated[dict[str, float], Field(default_factory=dict)]
     """Load of each model in force now."""
     categories: dict[str, CategoryNow]
+    stopped: Stopped | None = None
+    """Why the shard does not go on, None while it does."""

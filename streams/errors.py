@@ -15,10 +15,13 @@ RefrainError
 │   ├── Aborted           a transaction was aborted, or a commit not made: keep the uncommitted changes, try again
 │   │   └── Rebalanced    it met a rebalance: try again after it
 │   ├── Fenced            another worker owns what this one held
-│   └── OffsetLost        the record to go on from is not in the topic any more
+│   └── OffsetLost        the record to go on from is not in the topic any more: the shard stops alone
 ├── ShardBroken           a decided change could not be applied: the worker stops and restores the shard
 ├── StoreDamaged          a local store cannot be read: it is deleted and restored
-└── JournalUnreadable     a journal record of an unknown version: its partition halts until an upgrade
+│   └── RowDamaged        a row that the store read well is no record of its column
+├── StoreUnusable         the disk does not take a local store: full, read-only, or not this user's
+├── ChangelogDamaged      a record of `documents` cannot be read: the shard stops alone
+└── JournalUnreadable     a journal record of an unknown version: its shard stops alone until an upgrade
 """
 
 from __future__ import annotations
@@ -72,6 +75,10 @@ class RefusalCode(StrEnum):
     STALE_COMMAND = "stale_command"
     """A command for a policy that is not in force any more."""
     FOLD_FAILED = "fold_failed"
+    QUARANTINED = "quarantined"
+    """The record has ended its worker twice."""
+    SHARD_RECOVERED = "shard_recovered"
+    """An answer that was waited for may have been in a part of the journal that is gone."""
     DEADLINE = "deadline_exceeded"
     UPSTREAM = "upstream_failed"
     NOT_CACHED = "not_cached"
@@ -141,7 +148,12 @@ class Fenced(ClusterFailed):
 
 
 class OffsetLost(ClusterFailed):
-    """The record to go on from is gone from the topic (retention): delete the group's state or raise it."""
+    """The record to go on from is gone from the topic: see `refrain shards list`, and raise its retention."""
+
+    def __init__(self, text: str, partition: int | None = None) -> None:
+        """`partition` is the one that was cut, where the client tells it."""
+        super().__init__(text)
+        self.partition = partition
 
 
 class ShardBroken(RefrainError):
@@ -152,5 +164,26 @@ class StoreDamaged(RefrainError):
     """A local store cannot be read: it is deleted and restored from `documents`."""
 
 
+class RowDamaged(StoreDamaged):
+    """A row that the store read well is no record of its column. The text names the column, never what is in it."""
+
+    def __init__(self, text: str, key: bytes) -> None:
+        super().__init__(text)
+        self.key = key
+
+
+class StoreUnusable(RefrainError):
+    """The disk does not take a local store: make room, or make `state_dir` writable; it is tried again by itself."""
+
+
+class ChangelogDamaged(RefrainError):
+    """A record of `documents` cannot be read: `refrain shards recover PARTITION --empty` begins anew without it."""
+
+    def __init__(self, text: str, offset: int) -> None:
+        """`offset` is the record's in `documents`."""
+        super().__init__(text)
+        self.offset = offset
+
+
 class JournalUnreadable(RefrainError):
-    """A journal record of an unknown version: upgrade this worker; the partition waits for it."""
+    """A journal record of an unknown version: upgrade this worker; the shard waits for it."""

@@ -110,6 +110,8 @@ class Lookup(SettingsGroup):
     """Records folded since a commit began; more commit sooner, so that little is folded again after a crash."""
     overlay_bytes_max: Annotated[int, Field(ge=1_000_000)] = 32_000_000
     """Changes waiting for a commit; more commit sooner."""
+    stopped_pass_after_ms: Annotated[int, Field(ge=0)] = 5_000
+    """How long a shard is stopped before its questions go straight to the model; 0: they never do."""
 
 
 class Upstream(SettingsGroup):

@@ -79,7 +79,7 @@ def serve(
         logger.info("health at http://%s:%d/healthz", settings.http.host, server.port)
         with health_file(settings.state_dir, name, settings.http.host, server.port, liveness):
             ready = _once(name, liveness)
-            work(WorkerContext(settings, cluster, metrics, outages.stopping, ready, now_ms, outages))
+            work(WorkerContext(settings, cluster, metrics, outages.stopping, ready, now_ms, outages, liveness.trouble))
 
 
 def now_ms() -> int:

@@ -8,13 +8,21 @@ from refrain.schemas.control import (
     Invalidate,
     Judge,
     PolicyInForce,
+    RecoverShard,
     ReportLoad,
     SetPolicy,
     Switch,
     decode_command,
 )
 from refrain.schemas.decisions import Decision
-from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
+from refrain.schemas.journal import (
+    CacheSwitched,
+    EntriesInvalidated,
+    HitJudged,
+    LoadChanged,
+    PolicySet,
+    RecoveryOrdered,
+)
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
@@ -32,7 +40,7 @@ LOAD_VALID_MS_MAX = 3_600_000
 JUDGED = frozenset({Outcome.HIT, Outcome.MISS, Outcome.COALESCED})
 """Outcomes that gave an answer which is kept, or was to be."""
 
-ShardEvent = PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched
+ShardEvent = PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched | RecoveryOrdered
 
 
 def judged_by(record: Record) -> str | None:
@@ -58,6 +66,8 @@ def decide(
             first = Outgoing("policies", POLICY_KEY, after.encode(), partition=0)
             event = PolicySet(version=record.offset, policy=command.policy)
             return [first, *_to_every_shard(event, shards)], after
+        if isinstance(command, RecoverShard):
+            return [_recovery_ordered(record, command, shards)], policy
         return _to_every_shard(_event(record, command, policy, judged), shards), policy
     except Refusal as refusal:
         return [dead_letter(record, refusal, NAME)], policy
@@ -73,8 +83,8 @@ def _event(record: Record, command: Given, policy: PolicyInForce | None, judged:
             return _judged(record, command, judged)
         case Switch():
             return _switched(record, command, policy)
-        case SetPolicy():
-            raise TypeError("a policy is more than an event")
+        case SetPolicy() | RecoverShard():
+            raise TypeError("a command that is not for every shard alike")
 
 
 def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | None) -> PolicyInForce:
@@ -172,6 +182,13 @@ def _switched(record: Record, command: Switch, policy: PolicyInForce | None) -> 
     if command.category is not None and (policy is None or policy.policy.of(command.category) is None):
         raise Refusal(RefusalCode.BAD_FIELD, "category: the policy in force does not define it")
     return CacheSwitched(version=record.offset, on=command.on, category=command.category)
+
+
+def _recovery_ordered(record: Record, command: RecoverShard, shards: int) -> Outgoing:
+    if command.partition >= shards:
+        raise Refusal(RefusalCode.BAD_FIELD, f"partition: the journal has {shards}")
+    event = RecoveryOrdered(version=record.offset, how=command.how, position=command.position)
+    return Outgoing("journal", NAME.encode(), event.encode(), partition=command.partition)
 
 
 def _to_every_shard(event: ShardEvent, shards: int) -> list[Outgoing]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Consumer as ConfluentConsumer
 
-from refrain.streams.errors import Rebalanced, Unanswered
+from refrain.streams.errors import OffsetLost, Rebalanced, Unanswered
 from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, max_poll_interval_ms
 from refrain.streams.kafka.convert import KafkaGroupMetadata, record_of, topic_partitions
-from refrain.streams.kafka.faults import failure_of, raise_unless_recovering
+from refrain.streams.kafka.faults import CUT_CODES, failure_of, raise_unless_recovering
 from refrain.streams.kafka.interface import OffsetAndMetadata, RebalanceListener, Record
 from refrain.streams.kafka.outages import Outages
 from refrain.streams.settings import Settings
@@ -43,6 +44,7 @@ class KafkaConsumer:
         self._is_away = False
         self._committing = outages.waiting(f"committing offsets of {self._name}")
         self._probe_due_s = 0.0
+        self._cut: deque[OffsetLost] = deque()
         self.consumer = ConfluentConsumer(
             {
                 **base,
@@ -69,6 +71,8 @@ class KafkaConsumer:
         )
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        if self._cut:
+            raise self._cut.popleft()
         try:
             first = self.consumer.poll(timeout_s)
             if first is None:
@@ -85,9 +89,23 @@ class KafkaConsumer:
             error = message.error()
             if error is None:
                 records.append(record_of(self._topic, message))
+            elif error.code() in CUT_CODES:
+                # Told with the next poll: what this one read of other partitions would be lost with it.
+                self._cut.append(self._cut_at(error, message.partition()))
             else:
                 self._told(error)
+        if self._cut and not records:
+            raise self._cut.popleft()
         return records
+
+    def _cut_at(self, error: KafkaError, partition: int | None) -> OffsetLost:
+        """What to raise for a partition that was cut; it is paused until its owner seeks it."""
+        if partition is not None:
+            self.pause([partition])
+        return OffsetLost(
+            f"reading {self._name}[{partition}]: {error.str()}; the topic was cut before this worker could read it",
+            partition,
+        )
 
     def _told(self, error: KafkaError) -> None:
         """Note an error of a poll. Raises it when it is not one that the client recovers from by itself."""

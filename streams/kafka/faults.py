@@ -59,6 +59,9 @@ FORBIDDEN_CODES = frozenset(
 RECOVERING_CODES = frozenset({KafkaError._MAX_POLL_EXCEEDED, KafkaError._PARTITION_EOF, KafkaError._AUTHENTICATION})
 """What a consumer tells and recovers from by itself, beside outages and rebalances."""
 
+CUT_CODES = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
+"""The record to read next is gone from the topic."""
+
 UNANSWERED_CODES = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,
@@ -141,7 +144,7 @@ def failure_of(error: KafkaError, doing: str) -> ClusterFailed | Forbidden:
         return Aborted(f"{text}; the broker does not know this producer any more")
     if error.fatal() or error.code() == KafkaError._FATAL:
         return ClusterFailed(f"{text}; this client can do no more: start this worker again")
-    if error.code() == KafkaError._AUTO_OFFSET_RESET or error.code() == KafkaError.OFFSET_OUT_OF_RANGE:
+    if error.code() in CUT_CODES:
         return OffsetLost(f"{text}; the topic was cut before this worker could read it")
     return (Unanswered if is_unanswered(error) else ClusterFailed)(text)
 

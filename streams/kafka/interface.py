@@ -78,7 +78,8 @@ class Consumer(Protocol):
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """Wait up to `timeout_s` for the first record, then take what is there at once.
 
-        Raises Fenced, OffsetLost or ClusterFailed.
+        Raises Fenced or ClusterFailed; and OffsetLost, with its partition, for one that was cut: it is paused until it
+        is sought and resumed, and the others are read on.
         """
 
     def commit(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:

@@ -33,6 +33,8 @@ class _Topic:
     id: str
     records: list[list[Record]]
     max_bytes: int
+    first: dict[int, int] = field(default_factory=dict)
+    """The first offset that is still there, of partitions that were cut."""
 
 
 @dataclass
@@ -76,6 +78,10 @@ class MemoryCluster:
         self.topic(topic)
         del self._topics[topic]
 
+    def delete_records(self, topic: str, partition: int, before: int) -> None:
+        """Cut a partition: records below the offset `before` are gone."""
+        self.topic(topic).first[partition] = before
+
     def producer(self, *, delivery_timeout_ms: int | None = None) -> MemoryProducer:
         return MemoryProducer(self)
 
@@ -90,13 +96,15 @@ class MemoryCluster:
     def scan(
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
     ) -> Iterator[Record]:
-        for record in list(self.topic(topic).records[partition])[start:]:
+        first = self.topic(topic).first.get(partition, 0)
+        for record in list(self.topic(topic).records[partition])[max(start, first) :]:
             if stop():
                 return
             yield record
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
-        return {number: (0, len(records)) for number, records in enumerate(self.topic(topic).records)}
+        found = self.topic(topic)
+        return {number: (found.first.get(number, 0), len(records)) for number, records in enumerate(found.records)}
 
     def tombstones_ms(self, topic: str) -> int:
         known = BY_NAME.get(topic)
@@ -203,12 +211,19 @@ class MemoryConsumer:
         if not self._joined:
             self._join()
         out: list[Record] = []
-        for number, rows in enumerate(self._cluster.topic(self._topic).records):
+        topic = self._cluster.topic(self._topic)
+        for number, rows in enumerate(topic.records):
             if number in self._paused:
                 continue
-            at = self._next.get(number, -1)
-            if at < 0 or at > len(rows):
-                raise OffsetLost(f"{self._topic}[{number}] has no offset to go on from")
+            at, first = self._next.get(number, -1), topic.first.get(number, 0)
+            if at < first and self._from_start:
+                at = first
+            if at < first or at > len(rows):
+                if out:
+                    # Told with the next poll: what this one read of other partitions would be lost with it.
+                    continue
+                self.pause([number])
+                raise OffsetLost(f"{self._topic}[{number}] has no offset to go on from", number)
             taken = rows[at : at + max_records - len(out)]
             self._next[number] = at + len(taken)
             out += taken

@@ -13,10 +13,11 @@ from concurrent.futures import wait as wait_for
 from typing import NamedTuple
 
 from refrain.schemas.decisions import Decision
-from refrain.streams.errors import Aborted, Rebalanced
+from refrain.streams.errors import Aborted, Rebalanced, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Consumer, EndOffsets, OffsetAndMetadata, Outgoing, TransactionalProducer
 from refrain.streams.lookup.metrics import LookupMetrics, show
 from refrain.streams.lookup.reports import CommitReports, ShardReport
+from refrain.streams.lookup.stopped import PassedPart, StoppedShards
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint
 
@@ -39,6 +40,7 @@ class _OpenTransaction(NamedTuple):
     """A transaction under way, and the shards in it."""
 
     parts: dict[int, _Part]
+    passed: dict[int, PassedPart]
     ends: Future[EndOffsets]
     started_s: float
 
@@ -54,9 +56,11 @@ class Commits:
         metrics: LookupMetrics,
         now_ms: Callable[[], int],
         reports: CommitReports,
+        stopped: StoppedShards,
         alive: Callable[[], object] = lambda: None,
     ) -> None:
         """`alive` is called every second while a transaction is waited for."""
+        self._stopped = stopped
         self._producer = producer
         self._consumer = consumer
         self._executor = executor
@@ -67,6 +71,8 @@ class Commits:
         self._open: _OpenTransaction | None = None
         self._committed: dict[int, int] = {}
         self.decisions: dict[int, list[Decision]] = {}
+        self.failed: dict[int, StoreDamaged | StoreUnusable] = {}
+        """Shards whose local store did not take what is committed: they are to be restored."""
 
     def add(self, shard: Shard) -> None:
         """Start to commit a shard that is folded here from now on; all of it is committed so far."""
@@ -76,6 +82,7 @@ class Commits:
     def remove(self, partition: int) -> None:
         """Stop to commit a shard that another worker owns; drop its decisions. No transaction may be under way."""
         self._committed.pop(partition, None)
+        self.failed.pop(partition, None)
         self.decisions.pop(partition, None)
         self._reports.remove(partition)
         show(self._metrics, self._reports.latest.values())
@@ -83,7 +90,7 @@ class Commits:
     def begin(self, shards: Mapping[int, Shard]) -> None:
         """Begin step 3: one transaction for all shards that moved, or have something to report.
 
-        Does nothing while one is under way.
+        What was passed through for stopped shards is in it. Does nothing while one is under way.
         """
         if self._open is not None:
             return
@@ -92,7 +99,7 @@ class Commits:
             for p, shard in shards.items()
             if shard.next_offset != self._committed.get(p) or self._reports.is_due(shard)
         }
-        if not moved:
+        if not moved and not self._stopped.are_moved:
             return
         try:
             member = self._consumer.group_metadata()
@@ -103,14 +110,26 @@ class Commits:
             p: _Part(shard, shard.next_offset, self.decisions.pop(p, []), self._reports.report(shard))
             for p, shard in moved.items()
         }
+        passed = self._stopped.parts()
         changes = {p: part.shard.begin_commit() for p, part in parts.items()}
         offsets = {p: OffsetAndMetadata(part.next_offset) for p, part in parts.items()}
+        offsets |= {p: OffsetAndMetadata(part.position) for p, part in passed.items()}
 
         def transact() -> EndOffsets:
             records = [
                 Outgoing("documents", key, value, (), partition)
                 for partition, rows in changes.items()
                 for key, value in rows.items()
+            ]
+            records += [
+                Outgoing("documents", key, value, (), partition)
+                for partition, part in passed.items()
+                for key, value in part.rows.items()
+            ]
+            records += [
+                Outgoing("decisions", decision.id.encode(), decision.encode(), (), partition)
+                for partition, part in passed.items()
+                for decision in part.decisions
             ]
             records += [
                 Outgoing("decisions", decision.id.encode(), decision.encode())
@@ -120,7 +139,7 @@ class Commits:
             records += [record for part in parts.values() for record in part.report.records]
             return self._producer.transact(records, member, offsets)
 
-        self._open = _OpenTransaction(parts, self._executor.submit(transact), time.perf_counter())
+        self._open = _OpenTransaction(parts, passed, self._executor.submit(transact), time.perf_counter())
 
     def settle(self, *, wait: bool) -> None:
         """Finish with step 4 when the transaction is over (with `wait`: wait for it).
@@ -130,7 +149,7 @@ class Commits:
         """
         if self._open is None or not (wait or self._open.ends.done()):
             return
-        parts, ends, started_s = self._open
+        parts, passed, ends, started_s = self._open
         try:
             end_offsets = self._result(ends)
         except Aborted as aborted:
@@ -139,13 +158,18 @@ class Commits:
             for partition, part in parts.items():
                 part.shard.abort_commit()
                 self.decisions[partition] = part.decisions + self.decisions.get(partition, [])
+            for partition, kept in passed.items():
+                self._stopped.give_back(partition, kept)
             return
         self._open = None
         for partition, part in parts.items():
-            # Where the broker did not tell the end, the store reads a little of `documents` again: it is the same.
-            known = part.shard.store.checkpoint().next_offset
-            reached = end_offsets.get(("documents", partition), known)
-            part.shard.finish_commit(Checkpoint(reached, self._now_ms()))  # step 4
+            try:
+                # Where the broker did not tell the end, the store reads a little of `documents` again: it is the same.
+                known = part.shard.store.checkpoint().next_offset
+                reached = end_offsets.get(("documents", partition), known)
+                part.shard.finish_commit(Checkpoint(reached, self._now_ms()))  # step 4
+            except (StoreDamaged, StoreUnusable) as failure:
+                self.failed[partition] = failure
             self._committed[partition] = part.next_offset
             self._reports.committed(part.shard, part.next_offset, part.report)
         if any(part.report.stats is not None for part in parts.values()):

@@ -48,6 +48,7 @@ class LookupMetrics:
         self.room_cap = Gauge("refrain_room_cap", "Entries that may be kept here", ["category"], registry=r)
         self.switched_off = Gauge("refrain_switched_off", "Whether the cache is off", ["category"], registry=r)
         self.withdrawing = Gauge("refrain_withdrawing", "Withdrawals whose entries have not all left", registry=r)
+        self.stopped = Gauge("refrain_shard_stopped", "Shards that cannot go on", ["partition", "reason"], registry=r)
         self.entries = Gauge("refrain_entries", "Entries kept", ["partition"], registry=r)
         self.waiting = Gauge("refrain_waiting", "Requests that wait for a model", ["partition"], registry=r)
         self.behind = Gauge("refrain_behind_seconds", "How far decisions run behind the journal", registry=r)

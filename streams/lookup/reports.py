@@ -44,6 +44,10 @@ class CommitReports:
         self._acknowledged[shard.partition] = shard.highwater.get(CONTROL, -1)
         self._reported[shard.partition] = (shard.next_offset, float("-inf"))
 
+    def renew(self, partition: int) -> None:
+        """Report a shard with the next commit whatever it has folded: the last report said that it was stopped."""
+        self._reported[partition] = (-1, float("-inf"))
+
     def remove(self, partition: int) -> None:
         """Stop to report a shard that another worker owns."""
         for reported in (self._acknowledged, self._reported, self.latest):

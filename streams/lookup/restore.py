@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event, Lock
+from typing import NamedTuple
 
-from refrain.schemas.documents import Meta
-from refrain.streams.errors import StoreDamaged, WrongSetup
+from refrain.schemas.documents import Skip
+from refrain.streams.errors import ChangelogDamaged, RowDamaged, StoreDamaged, StoreUnusable, WrongSetup
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.lookup.metrics import LookupMetrics
-from refrain.streams.shard.columns import META_KEY
-from refrain.streams.shard.loading import load_shard
+from refrain.streams.shard.columns import META_KEY, SKIPS
+from refrain.streams.shard.loading import load_shard, read_meta
+from refrain.streams.shard.skips import Skips, first_of, skip_id
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint, Store
 
@@ -42,23 +44,67 @@ def restore(
     """Restore the shard as of its last commit, wherever that was made. Ends early, unusable, when `stop` says so.
 
     A store that cannot be read, or is older than the tombstones that `documents` still keeps, is wiped and
-    filled from the start. Raises WrongSetup when `documents` belongs to another journal.
+    filled from the start. Raises ChangelogDamaged for a record of `documents` that cannot be read, StoreDamaged for a
+    store that cannot be read even then, StoreUnusable where the disk takes none, and WrongSetup when `documents`
+    belongs to another journal.
     """
-    why = stale_reason(cluster, partition, store, now_ms())
-    if why:
-        logger.warning("shard %d: local store is deleted and restored: %s", partition, why)
-        store.wipe()
-    replay_changelog(cluster, partition, store, now_ms, stop)
-    shards = cluster.partitions("journal")
-    try:
-        _check_incarnation(store, partition, shards, incarnation)
-        return load_shard(partition, shards, incarnation, store, threads)
-    except StoreDamaged as damage:
-        logger.warning("shard %d: local store is deleted and restored: %s", partition, damage)
-        store.wipe()
+
+    def attempt() -> Shard:
         replay_changelog(cluster, partition, store, now_ms, stop)
+        shards = cluster.partitions("journal")
         _check_incarnation(store, partition, shards, incarnation)
         return load_shard(partition, shards, incarnation, store, threads)
+
+    try:
+        why = stale_reason(cluster, partition, store, now_ms())
+        if why is None:
+            return attempt()
+    except StoreDamaged as damage:
+        why = str(damage)
+    logger.warning("shard %d: local store is deleted and restored: %s", partition, why)
+    store.wipe()
+    try:
+        return attempt()
+    except RowDamaged as damage:
+        raise ChangelogDamaged(str(damage), _offset_of(cluster, partition, damage.key)) from None
+
+
+def empty_shard(
+    cluster: Cluster, partition: int, incarnation: str, store: Store, decided_to: int, stop: Callable[[], bool]
+) -> Shard:
+    """A shard without state at the journal's first record; its next commit deletes what `documents` has of it.
+
+    Its skips are kept, and what was asked before the journal offset `decided_to` is not answered again.
+    """
+    shard = Shard(partition, cluster.partitions("journal"), incarnation, store)
+    first, _ = cluster.ends("journal")[partition]
+    keys = {each.key for each in cluster.scan("documents", partition, stop=stop) if each.key is not None}
+    shard.uncommitted = dict.fromkeys(keys - {META_KEY}, None)
+    shard.next_offset = first
+    skips = read_skips(cluster, partition, stop)
+    if decided_to > first:
+        skips.put(first, Skip(to_offset=decided_to, what="questions", why="empty"))
+    shard.apply([SKIPS.put(skip_id(at, skip.what), skip) for at, skip in skips.rows()])
+    return shard
+
+
+def read_skips(cluster: Cluster, partition: int, stop: Callable[[], bool] = lambda: False) -> Skips:
+    """The skips of a shard as they stand in `documents`: what a fold of its journal has to know before it begins."""
+    prefix = SKIPS.key("")
+    skips = Skips()
+    for record in cluster.scan("documents", partition, stop=stop):
+        if record.key is not None and record.key.startswith(prefix) and record.value is not None:
+            try:
+                skips.put(first_of(record.key[len(prefix) :].decode()), Skip.decode(record.value))
+            except ValueError:
+                # As good as not there: the restore says that it is damaged.
+                continue
+    return skips
+
+
+def _offset_of(cluster: Cluster, partition: int, key: bytes) -> int:
+    """Where in `documents` the last record of that key stands; -1 when it is not there."""
+    return max((each.offset for each in cluster.scan("documents", partition) if each.key == key), default=-1)
 
 
 def stale_reason(cluster: Cluster, partition: int, store: Store, now_ms: int) -> str | None:
@@ -99,7 +145,7 @@ def _check_incarnation(store: Store, partition: int, shards: int, incarnation: s
     found = store.get(META_KEY)
     if found is None:
         return
-    meta = Meta.decode(found)
+    meta = read_meta(found)
     if meta.incarnation != incarnation or meta.partition != partition:
         raise WrongSetup(
             f"documents[{partition}] belongs to another journal than the one that is there:"
@@ -112,6 +158,19 @@ def _check_incarnation(store: Store, partition: int, shards: int, incarnation: s
         )
 
 
+ShardFailure = StoreDamaged | StoreUnusable | ChangelogDamaged
+"""What keeps one shard from being restored, and no other."""
+
+
+class Restored(NamedTuple):
+    """What came of a restore: the shard, or why there is none, and its skips then."""
+
+    partition: int
+    shard: Shard | None
+    failure: ShardFailure | None
+    skips: Skips
+
+
 class PendingRestore:
     """The restore of one partition, under way on another thread.
 
@@ -121,7 +180,7 @@ class PendingRestore:
 
     def __init__(self) -> None:
         self.cancelled = Event()
-        self.future: Future[Shard] | None = None
+        self.future: Future[Restored] | None = None
         self._lock = Lock()
         self._store: Store | None = None
 
@@ -159,7 +218,7 @@ class Restorer:
         self._metrics = metrics
         self._now_ms = now_ms
         self._restoring: dict[int, PendingRestore] = {}
-        self._abandoned: dict[int, Future[Shard]] = {}
+        self._abandoned: dict[int, Future[Restored]] = {}
         self._pool = ThreadPoolExecutor(RESTORES_AT_ONCE, thread_name_prefix="restore")
 
     @property
@@ -167,10 +226,18 @@ class Restorer:
         """Whether a restore is under way."""
         return bool(self._restoring)
 
-    def begin(self, partition: int) -> None:
-        """Begin to restore a partition, once an abandoned restore of it has closed the store."""
+    def __contains__(self, partition: int) -> bool:
+        return partition in self._restoring
+
+    def begin(self, partition: int, *, fresh: bool = False, empty_at: int | None = None) -> None:
+        """Begin to restore a partition, once an abandoned restore of it has closed the store.
+
+        A `fresh` restore deletes the local store first. With `empty_at` the shard is empty, and what was asked before
+        that journal offset is decided.
+        """
         restoring = self._restoring[partition] = PendingRestore()
-        restoring.future = self._pool.submit(self._restore, partition, restoring, self._abandoned.get(partition))
+        before = self._abandoned.get(partition)
+        restoring.future = self._pool.submit(self._restore, partition, restoring, before, fresh, empty_at)
 
     def abandon(self, partition: int) -> None:
         """Abandon the restore of a partition that another worker owns."""
@@ -180,13 +247,15 @@ class Restorer:
         restoring.abandon()
         self._abandoned[partition] = restoring.future
 
-    def restored(self) -> list[Shard]:
-        """The shards restored since the last call; the worker owns them. Raises what a restore raised."""
+    def restored(self) -> list[Restored]:
+        """What came of the restores that ended since the last call; the worker owns the shards.
+
+        Raises what a restore raised that is not of its shard alone.
+        """
         done = {p: one.future for p, one in self._restoring.items() if one.future is not None and one.future.done()}
-        shards = [future.result() for future in done.values()]
         for partition in done:
             del self._restoring[partition]
-        return shards
+        return [future.result() for future in done.values()]
 
     def close(self) -> None:
         """Abandon every restore and wait for their stores to be closed."""
@@ -195,17 +264,34 @@ class Restorer:
         wait(list(self._abandoned.values()), timeout=CLOSE_WAIT_S)
         self._pool.shutdown()
 
-    def _restore(self, partition: int, restoring: PendingRestore, before: Future[Shard] | None) -> Shard:
+    def _restore(
+        self,
+        partition: int,
+        restoring: PendingRestore,
+        before: Future[Restored] | None,
+        fresh: bool,
+        empty_at: int | None,
+    ) -> Restored:
         if before is not None:
             wait([before])
         started = time.perf_counter()
-        store = self._open_store(partition)
         stop = restoring.cancelled.is_set
         try:
-            shard = restore(self._cluster, partition, self._incarnation, store, self._now_ms, stop)
+            shard = self._restored(partition, stop, fresh, empty_at)
+        except (StoreDamaged, StoreUnusable, ChangelogDamaged) as failure:
+            return Restored(partition, None, failure, read_skips(self._cluster, partition, stop))
+        restoring.finish(shard.store)
+        self._metrics.restore.observe(time.perf_counter() - started)
+        return Restored(partition, shard, None, shard.skips)
+
+    def _restored(self, partition: int, stop: Callable[[], bool], fresh: bool, empty_at: int | None) -> Shard:
+        store = self._open_store(partition)
+        try:
+            if fresh or empty_at is not None:
+                store.wipe()
+            if empty_at is not None:
+                return empty_shard(self._cluster, partition, self._incarnation, store, empty_at, stop)
+            return restore(self._cluster, partition, self._incarnation, store, self._now_ms, stop)
         except BaseException:
             store.close()
             raise
-        restoring.finish(store)
-        self._metrics.restore.observe(time.perf_counter() - started)
-        return shard

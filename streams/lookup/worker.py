@@ -23,23 +23,38 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
-from refrain.schemas.journal import Tick
-from refrain.streams.errors import JournalUnreadable
+from refrain.schemas.base import RecoveryWay
+from refrain.schemas.documents import Skip
+from refrain.schemas.journal import RecoveryOrdered, Tick
+from refrain.schemas.stats import Stopped, StopReason
+from refrain.streams.errors import (
+    ChangelogDamaged,
+    JournalUnreadable,
+    OffsetLost,
+    RefusalCode,
+    ShardBroken,
+    StoreDamaged,
+    StoreUnusable,
+)
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.lookup.commit import Commits
 from refrain.streams.lookup.metrics import LookupMetrics, count
 from refrain.streams.lookup.reports import CommitReports
-from refrain.streams.lookup.restore import OpenStore, Restorer
+from refrain.streams.lookup.restore import OpenStore, Restorer, ShardFailure
+from refrain.streams.lookup.stopped import StoppedShard, StoppedShards, remedy, stats_of_stopped
 from refrain.streams.messaging.key_file import route_signer
 from refrain.streams.messaging.own_topics import without_own
 from refrain.streams.messaging.shards import shards_of
 from refrain.streams.messaging.signed_routes import RouteSigner, SigningProducer
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.progress import Progress, progress_of
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Settings
+from refrain.streams.shard.columns import SKIPS
 from refrain.streams.shard.fold import fold, next_timer_ms
 from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.skips import Skips, skip_id
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Store
 from refrain.streams.store.rocksdb import open_or_replace
@@ -52,6 +67,10 @@ TIMERS_EVERY_MS = 10
 """How often the timers of the shards are looked at."""
 TICK_AGAIN_MS = 1_000
 """A tick that was not folded by then is sent again."""
+RESTORES_MAX = 3
+"""How often a shard is restored at one record before it is stopped."""
+RETRY_MS = 30_000
+"""How often a shard is tried again whose store the disk does not take."""
 SWITCH_S = 0.0005
 NAME = "lookup"
 
@@ -71,8 +90,11 @@ class LookupWorker:
         elapsed_s: Callable[[], float] = time.monotonic,
         background: Executor | None = None,
         alive: Callable[[], object] = lambda: None,
+        progress: Progress | None = None,
     ) -> None:
         """`background` runs the transactions; `alive` is called while one is waited for.
+
+        `progress` finds records that have ended a worker twice.
 
         Raises WrongSetup when topics are missing or do not fit together.
         """
@@ -81,9 +103,20 @@ class LookupWorker:
         self._metrics = LookupMetrics(metrics)
         self._now_ms = now_ms
         self._elapsed_s = elapsed_s
-        self._restorer = Restorer(cluster, check_journal(cluster), open_store, self._metrics, now_ms)
+        incarnation = check_journal(cluster)
+        shards = cluster.partitions("journal")
+        self._cluster = cluster
+        self._restorer = Restorer(cluster, incarnation, open_store, self._metrics, now_ms)
         self.shards: dict[int, Shard] = {}
-        self._halted: set[int] = set()
+        self.stopped = StoppedShards(shards, incarnation, self._settings.stopped_pass_after_ms, now_ms)
+        self._progress = progress or Progress(None, shards)
+        self._tries: dict[int, tuple[int, int]] = {}
+        """By partition: the offset at which its shard was restored again lately, and how often there."""
+        self._retry_ms = 0
+        self._obeyed: dict[int, int] = {}
+        """By partition: the version of the last order to recover that was carried out."""
+        self._unreadable: dict[int, int] = {}
+        """By partition: the offset of a journal record of an unknown version."""
         self._ticked: dict[int, int] = {}
         self._timers_due_ms = 0
         self._joined = False
@@ -96,35 +129,72 @@ class LookupWorker:
         self._background = background or ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._reports = CommitReports(now_ms, elapsed_s)
         self._commits = Commits(
-            self._transactions, self._consumer, self._background, self._metrics, now_ms, self._reports, alive
+            self._transactions,
+            self._consumer,
+            self._background,
+            self._metrics,
+            now_ms,
+            self._reports,
+            self.stopped,
+            alive,
         )
 
     @property
     def ready(self) -> bool:
         """Whether the worker is ready: every assigned partition is being folded."""
-        return self._joined and not self._restorer.busy and not self._halted
+        return self._joined and not self._restorer.busy and not self.stopped
+
+    @property
+    def trouble(self) -> str:
+        """Which shards are stopped, why, and what mends them; empty when none is."""
+        return "; ".join(
+            f"shard {partition} is stopped at offset {told.position} ({told.reason.value}): "
+            + remedy(partition, told.reason)
+            for partition, told in self.stopped.told().items()
+        )
 
     # -- one turn -------------------------------------------------------------------------------------
 
     def turn(self, timeout_s: float = POLL_S) -> int:
         """Poll and fold a batch, send its effects, and commit when due. Returns the number of records folded."""
-        records = self._consumer.poll(self._settings.batch_max, timeout_s)
-        self._resume_restored()
-        started = time.perf_counter()
-        folded = [each for each in map(self._fold, records) if each is not None]  # step 1
-        effects = [effect for each in folded for effect in each.effects]
-        self._send(effects)  # step 2
-        if records:
-            self._measure(records, folded, effects, time.perf_counter() - started)
+        records = self._poll(timeout_s)
+        back = self._resume_restored()
+        if back:
+            # What was read of them before is not what they go on with.
+            records = [record for record in records if record.partition not in back]
+        folded = 0
+        for run in self._progress.runs(records):
+            with self._progress.in_hand(run):
+                folded += self._work(run)
         self._tick()
         self._commits.settle(wait=False)  # step 4 of what was begun
-        self._since_commit += len(folded)
+        self._mend()
+        self._since_commit += folded
         if self._is_commit_due({record.partition for record in records}):
             self._commit_due = self._elapsed_s() + self._settings.commit_interval_ms / 1_000
             self._since_commit = 0
             self._commits.begin(self.shards)  # step 3
         if self._uncommitted_bytes() > 2 * self._settings.overlay_bytes_max:
             self._commits.settle(wait=True)
+        return folded
+
+    def _poll(self, timeout_s: float) -> list[Record]:
+        try:
+            return self._consumer.poll(self._settings.batch_max, timeout_s)
+        except OffsetLost as cut:
+            if cut.partition is None:
+                raise
+            self._cut(cut.partition)
+            return []
+
+    def _work(self, records: Sequence[Record]) -> int:
+        """Fold records and send their effects; returns how many were folded."""
+        started = time.perf_counter()
+        folded = [each for each in map(self._fold, records) if each is not None]  # step 1
+        effects = [effect for each in folded for effect in each.effects]
+        self._send(effects)  # step 2
+        if records:
+            self._measure(records, folded, effects, time.perf_counter() - started)
         return len(folded)
 
     def commit(self) -> None:
@@ -148,6 +218,7 @@ class LookupWorker:
     def assigned(self, partitions: Sequence[int]) -> None:
         """Begin to restore the shards; the partitions stay paused meanwhile."""
         self._joined = True
+        self._progress.assigned(partitions)
         for partition in partitions:
             self._restorer.begin(partition)
 
@@ -162,42 +233,214 @@ class LookupWorker:
         self._drop(partitions)
 
     def _drop(self, partitions: Sequence[int]) -> None:
+        self._progress.released(partitions)
         for partition in partitions:
             self._restorer.abandon(partition)
-            self._halted.discard(partition)
+            self._forget_stop(partition)
+            self._tries.pop(partition, None)
+            self._unreadable.pop(partition, None)
             self._commits.remove(partition)
             self._ticked.pop(partition, None)
             shard = self.shards.pop(partition, None)
             if shard is not None:
                 shard.store.close()
 
-    def _resume_restored(self) -> None:
-        """Resume the partitions whose shards are restored, from the offset in their `meta`."""
+    def _resume_restored(self) -> set[int]:
+        """Resume the partitions whose shards are restored, from the offset in their `meta`; which they are."""
         back = self._restorer.restored()
-        for shard in back:
-            self.shards[shard.partition] = shard
-            self._commits.add(shard)
-            self._consumer.seek(shard.partition, shard.next_offset)
-            self._consumer.resume([shard.partition])
-            logger.info("shard %d folds on from offset %d", shard.partition, shard.next_offset)
-        if back:
-            # What was restored stays: the collector need not look through it again and again.
-            gc.collect()
-            gc.freeze()
+        if not back:
+            return set()
+        firsts = {partition: first for partition, (first, _) in self._cluster.ends("journal").items()}
+        for partition, shard, failure, skips in back:
+            if failure is not None:
+                self._stop_without_state(partition, failure, skips)
+            elif shard is not None:
+                self._resume(shard, firsts[partition])
+        # What was restored stays: the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
+        return {each.partition for each in back}
+
+    def _resume(self, shard: Shard, first: int) -> None:
+        """Let a shard fold on, as an order to recover says if there is one. `first` is the journal's first offset."""
+        partition = shard.partition
+        order = self.stopped.ordered.get(partition)
+        position = shard.next_offset
+        jumps = order is not None and order.how is RecoveryWay.WATERMARK and order.position == position
+        if position < first and not jumps:
+            shard.store.close()
+            return self._stop(shard, StopReason.JOURNAL_CUT, position)
+        self.shards[partition] = shard
+        self._commits.add(shard)
+        self._take_over(shard)
+        if position < first:
+            gone = Skip(to_offset=first, what="records", why=StopReason.JOURNAL_CUT.value)
+            shard.apply([SKIPS.put(skip_id(position, "records"), gone)])
+            shard.next_offset = first
+        for offset in self._progress.set_aside(partition):
+            if offset >= shard.next_offset and shard.skips.of(offset) != "records":
+                aside = Skip(to_offset=offset + 1, what="records", why=RefusalCode.QUARANTINED.value)
+                shard.apply([SKIPS.put(skip_id(offset, "records"), aside)])
+        self._consumer.seek(partition, shard.next_offset)
+        self._consumer.resume([partition])
+        logger.info("shard %d folds on from offset %d", partition, shard.next_offset)
+        return None
+
+    # -- shards that cannot go on -----------------------------------------------------------------------
+
+    def _take_over(self, shard: Shard) -> None:
+        """Give a shard that was stopped what was passed meanwhile."""
+        if shard.partition not in self.stopped:
+            return
+        self._commits.settle(wait=True)
+        passed = self._forget_stop(shard.partition)
+        self._reports.renew(shard.partition)
+        if passed is None:
+            return
+        known = {(first, skip.what): skip for first, skip in shard.skips.rows()}
+        news = [(at, skip) for at, skip in passed.skips.rows() if known.get((at, skip.what)) != skip]
+        shard.apply([SKIPS.put(skip_id(at, skip.what), skip) for at, skip in news])
+        if passed.decisions:
+            self._commits.decisions.setdefault(shard.partition, []).extend(passed.decisions)
+
+    def _stop_without_state(self, partition: int, failure: ShardFailure, skips: Skips) -> None:
+        """Stop a shard that could not be restored."""
+        if partition in self.stopped:
+            # It was tried again; questions are passed as before.
+            return
+        committed = self._consumer.committed([partition]).get(partition)
+        position = 0 if committed is None else committed.next_offset
+        reason, offset = StopReason.STORE_DAMAGED, position
+        if isinstance(failure, ChangelogDamaged):
+            reason, offset = StopReason.DOCUMENTS_DAMAGED, failure.offset
+        elif isinstance(failure, StoreUnusable):
+            reason = StopReason.STORE_UNUSABLE
+        logger.error("shard %d: %s", partition, failure)
+        told = Stopped(reason=reason, position=position, offset=offset, since_ms=self._now_ms())
+        self.stopped.add(partition, told, skips, {}, position)
+        self._tell_stopped(partition, told)
+
+    def _stop(self, shard: Shard, reason: StopReason, position: int) -> None:
+        """Stop one shard, which has committed up to `position`; the others go on."""
+        told = Stopped(reason=reason, position=position, offset=shard.next_offset, since_ms=self._now_ms())
+        # What it has folded since is answered, and is folded again when it goes on.
+        self.stopped.add(shard.partition, told, shard.skips, shard.highwater, shard.next_offset)
+        self._tell_stopped(shard.partition, told)
+
+    def _tell_stopped(self, partition: int, told: Stopped) -> None:
+        """Tell that a shard is stopped, and read its partition without state."""
+        position, reason = told.position, told.reason
+        self._metrics.stopped.labels(str(partition), reason.value).set(1)
+        logger.error("shard %d is stopped at offset %d (%s): %s",
+                     partition, position, reason.value, remedy(partition, reason))  # fmt: skip
+        self._send([stats_of_stopped(partition, told, self._now_ms())])
+        self._read_stopped(partition, position)
+
+    def _read_stopped(self, partition: int, offset: int) -> None:
+        """Read a stopped shard's partition from this offset on, or from the first one that is there."""
+        first, _ = self._cluster.ends("journal")[partition]
+        self._consumer.seek(partition, max(first, offset))
+        self._consumer.resume([partition])
+
+    def _forget_stop(self, partition: int) -> StoppedShard | None:
+        one = self.stopped.remove(partition)
+        if one is not None:
+            self._metrics.stopped.remove(str(partition), one.told.reason.value)
+        return one
+
+    def _cut(self, partition: int) -> None:
+        """The journal was cut below what is to be read next."""
+        shard = self.shards.get(partition)
+        if shard is not None:
+            self._leave(shard, StopReason.JOURNAL_CUT)
+        elif partition in self.stopped:
+            self._read_stopped(partition, 0)
+
+    def _leave(self, shard: Shard, reason: StopReason) -> None:
+        """Commit a shard and stop it: it is whole, and cannot go on. All its effects are sent."""
+        self.commit()
+        self._commits.remove(shard.partition)
+        self._ticked.pop(shard.partition, None)
+        del self.shards[shard.partition]
+        shard.store.close()
+        self._stop(shard, reason, shard.next_offset)
+
+    def _restore_again(self, partition: int, failure: StoreDamaged | StoreUnusable | ShardBroken) -> None:
+        """Restore a shard whose memory or store is not what was decided; stop it when that does not help."""
+        shard = self.shards.pop(partition)
+        self._commits.settle(wait=True)
+        self._commits.remove(partition)
+        self._ticked.pop(partition, None)
+        self._consumer.pause([partition])
+        shard.store.close()
+        logger.error("shard %d: %s", partition, failure)
+        cause = failure.__cause__ if isinstance(failure, ShardBroken) else failure
+        at, times = self._tries.get(partition, (-1, 0))
+        times = times + 1 if at == shard.next_offset else 1
+        self._tries[partition] = (shard.next_offset, times)
+        if isinstance(cause, StoreUnusable):
+            reason = StopReason.STORE_UNUSABLE
+        elif times <= RESTORES_MAX:
+            return self._restorer.begin(partition, fresh=isinstance(cause, StoreDamaged))
+        else:
+            reason = StopReason.STORE_DAMAGED if isinstance(cause, StoreDamaged) else StopReason.STATE_BROKEN
+        known = self._consumer.committed([partition]).get(partition)
+        position = shard.next_offset if known is None else known.next_offset
+        return self._stop(shard, reason, position)
+
+    def _mend(self) -> None:
+        """Stop or restore what could not go on in this turn, and look after what is stopped."""
+        for partition, failure in list(self._commits.failed.items()):
+            if partition in self.shards:
+                self._restore_again(partition, failure)
+        for partition in list(self._unreadable):
+            del self._unreadable[partition]
+            if partition in self.shards:
+                self._leave(self.shards[partition], StopReason.UNKNOWN_VERSION)
+        if self.stopped:
+            self._look_after_stopped()
+
+    def _look_after_stopped(self) -> None:
+        """Obey orders to recover, pass questions that waited long enough, try again what the disk did not take."""
+        for partition, order in list(self.stopped.ordered.items()):
+            if partition not in self._restorer and self._obeyed.get(partition) != order.version:
+                self._obey(partition, order)
+        told = self.stopped.told()
+        for partition in self.stopped.due():
+            self._read_stopped(partition, told[partition].position)
+        if self._now_ms() < self._retry_ms:
+            return
+        self._retry_ms = self._now_ms() + RETRY_MS
+        self._send([stats_of_stopped(partition, one, self._now_ms()) for partition, one in told.items()])
+        for partition, one in told.items():
+            if one.reason is StopReason.STORE_UNUSABLE and partition not in self._restorer:
+                self._restorer.begin(partition)
+
+    def _obey(self, partition: int, order: RecoveryOrdered) -> None:
+        """Carry out an order to recover: the shard goes on once it is restored."""
+        self._obeyed[partition] = order.version
+        self._tries.pop(partition, None)
+        logger.warning("shard %d recovers: %s", partition, order.how.value)
+        empty_at = order.position if order.how is RecoveryWay.EMPTY else None
+        self._restorer.begin(partition, fresh=order.how is RecoveryWay.DOCUMENTS, empty_at=empty_at)
 
     # -- folding --------------------------------------------------------------------------------------
 
     def _fold(self, record: Record) -> FoldResult | None:
         shard = self.shards.get(record.partition)
-        if shard is None or record.partition in self._halted or record.offset < shard.next_offset:
+        if shard is None:
+            return self._take_stopped(record)
+        if record.offset < shard.next_offset or record.partition in self._unreadable:
             return None
         try:
             folded = fold(shard, record)
         except JournalUnreadable as unreadable:
             logger.error("%s", unreadable)
             self._metrics.shared.refused.labels(NAME, "unknown_version").inc()
-            self._halted.add(record.partition)
-            self._consumer.pause([record.partition])
+            self._unreadable[record.partition] = record.offset
+            return None
+        except (StoreDamaged, StoreUnusable, ShardBroken) as failure:
+            self._restore_again(record.partition, failure)
             return None
         if folded.more:
             # The next tick need not wait.
@@ -205,6 +448,11 @@ class LookupWorker:
         if folded.decisions:
             self._commits.decisions.setdefault(record.partition, []).extend(folded.decisions)
         return folded
+
+    def _take_stopped(self, record: Record) -> FoldResult | None:
+        if record.partition not in self.stopped or self._progress.is_set_aside(record):
+            return None
+        return self.stopped.take(record)
 
     def _send(self, effects: Sequence[Outgoing]) -> None:
         if effects:
@@ -275,10 +523,19 @@ def run_lookup(context: WorkerContext) -> None:
     try:
         routes = route_signer(settings)
         worker = LookupWorker(
-            settings, cluster, context.metrics, open_store, directory.name, routes, context.now_ms, alive=context.stop
+            settings,
+            cluster,
+            context.metrics,
+            open_store,
+            directory.name,
+            routes,
+            context.now_ms,
+            alive=context.stop,
+            progress=progress_of(settings.state_dir, NAME, incarnation, cluster.partitions("journal")),
         )
         while not context.stop():
             worker.turn()
+            context.trouble(worker.trouble)
             if worker.ready:
                 context.ready()
         worker.close()

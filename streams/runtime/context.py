@@ -27,3 +27,5 @@ class WorkerContext:
     ready: Callable[[], None]
     now_ms: Callable[[], int]
     outages: Outages = field(default_factory=Outages)
+    trouble: Callable[[str], None] = lambda text: None
+    """Told what keeps the worker from doing all of its work; empty when nothing does any more."""

@@ -40,6 +40,7 @@ class Liveness:
         self._ready = False
         self._stopping = False
         self._outage = False
+        self._trouble = ""
         self.turns = 0
         """How often the main loop has come round: whoever sees it stand still knows that the loop does."""
 
@@ -61,17 +62,23 @@ class Liveness:
         """Report that the cluster does not answer, or does again: a worker that waits for it is not ready."""
         self._outage = lasting
 
+    def trouble(self, text: str) -> None:
+        """Report what keeps the worker from doing all of its work, in words; empty: nothing does."""
+        self._trouble = text
+
     def is_alive(self) -> bool:
         """Whether the last heartbeat is recent enough."""
         return self._clock() <= self._due
 
     def is_ready(self) -> bool:
-        """Whether the worker is alive, able to work, and neither drains nor waits for the cluster."""
-        return self._ready and not self._stopping and not self._outage and self.is_alive()
+        """Whether the worker is alive, able to do all of its work, and neither drains nor waits for the cluster."""
+        return self._ready and not (self._stopping or self._outage or self._trouble) and self.is_alive()
 
     def why_not_ready(self) -> str:
         """Why the worker is not ready, in words."""
-        return "not ready: the cluster does not answer" if self._outage else "not ready"
+        if self._outage:
+            return "not ready: the cluster does not answer"
+        return f"not ready: {self._trouble}" if self._trouble else "not ready"
 
 
 class HealthServer:

@@ -22,6 +22,7 @@ from refrain.schemas.documents import (
     Opinion,
     ShardLoad,
     ShardPolicy,
+    Skip,
     Switched,
     TableMode,
     Tally,
@@ -34,6 +35,7 @@ from refrain.streams.messaging.ids import column_id, parse_ban_id, parse_column_
 from refrain.streams.models.heads_in_force import heads_of
 from refrain.streams.shard.adaptation import lifetime_max
 from refrain.streams.shard.index.entries import namespace_of
+from refrain.streams.shard.skips import first_of
 
 if TYPE_CHECKING:
     from refrain.streams.shard.state import Shard
@@ -230,6 +232,10 @@ def _drop_use(shard: Shard, id_: str) -> None:
     shard.tenants.forget(id_)
 
 
+def _skip(shard: Shard, id_: str, skip: Skip) -> None:
+    shard.skips.put(first_of(id_), skip)
+
+
 def _open_flight(shard: Shard, _: str, flight: Flight) -> None:
     shard.flights.open(flight)
 
@@ -262,6 +268,7 @@ DOUBTS = Column(name="doubts", message=Doubt, index=_put_doubt, unindex=_end_dou
 OPINIONS = Column(name="opinions", message=Opinion, index=_put_opinion, unindex=_drop_opinion, written_once=True)
 TALLIES = Column(name="tallies", message=Tally, index=_set_tally, unindex=None)
 TENANTS = Column(name="tenants", message=TenantUse, index=_set_use, unindex=_drop_use)
+SKIPS = Column(name="skips", message=Skip, index=_skip, unindex=None)
 FLIGHTS = Column(
     name="flights",
     message=Flight,
@@ -281,6 +288,6 @@ WAITING = Column(
 
 COLUMNS: tuple[Column[Any], ...] = (
     TABLES, STATS, ENTRIES, POLICIES, AGING, LOADS, WITHDRAWALS, BANNED, JUDGED, SWITCHES, DOUBTS, OPINIONS, TALLIES,
-    TENANTS, FLIGHTS, WAITING,
+    TENANTS, SKIPS, FLIGHTS, WAITING,
 )  # fmt: skip
 """All columns in the order in which a shard is restored: entries before what refers to them, flights before waiting."""

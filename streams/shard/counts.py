@@ -43,6 +43,8 @@ class Dropped(StrEnum):
     """It was folded before."""
     SECOND_ANSWER = "second_answer"
     LATE_OPINION = "late_opinion"
+    PASSED_THROUGH = "passed_through"
+    """It went straight to the model while the shard was stopped."""
 
 
 Count = tuple[Counted, *tuple[str, ...]]

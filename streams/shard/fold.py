@@ -23,22 +23,24 @@ from refrain.schemas.journal import (
     LoadChanged,
     Passed,
     PolicySet,
+    RecoveryOrdered,
     Tick,
     Verified,
     decode_event,
 )
 from refrain.schemas.responses import Outcome
-from refrain.streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
+from refrain.streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import unknown_version_of
 from refrain.streams.messaging.ids import topic_partition_key
 from refrain.streams.messaging.privacy import may_store
+from refrain.streams.messaging.quarantine import quarantined
 from refrain.streams.messaging.responses import error_response, respond
 from refrain.streams.shard import counts
 from refrain.streams.shard.columns import TENANTS
 from refrain.streams.shard.counts import Dropped, Evicted
-from refrain.streams.shard.handlers import answered, asked, invalidated, verified
+from refrain.streams.shard.handlers import answered, asked, invalidated, recovered, verified
 from refrain.streams.shard.handlers.commands import on_cache_switched, on_hit_judged, on_load_changed, on_policy_set
 from refrain.streams.shard.outcome import FoldResult, decided, summary
 from refrain.streams.shard.removal import remove
@@ -56,17 +58,23 @@ def fold(shard: Shard, record: Record) -> FoldResult:
     """Fold one journal record into the shard; returns effects, decisions and counts.
 
     A record that cannot be folded changes nothing but the shard's time and offset, and becomes a dead
-    letter. Raises JournalUnreadable, with the shard unchanged, for a record of an unknown version; and ShardBroken
-    or StoreDamaged, after which the shard must be restored.
+    letter. Raises JournalUnreadable, with the shard unchanged, for a record of an unknown version; and ShardBroken,
+    StoreDamaged or StoreUnusable, after which the shard must be restored.
     """
     out = FoldResult()
-    event = _read(record, out)
+    skipped = shard.skips.of(record.offset)
+    event = None if skipped == "records" else _read(record, out)
+    if skipped == "records":
+        _set_aside(record, out)
     shard.next_offset = record.offset + 1
     shard.time_ms = max(shard.time_ms, record.timestamp_ms)
     shard.recent = {}
     _fire_timers(shard, record, out)
     if event is not None and not _is_repeat(shard, event, out):
-        _dispatch(shard, event, record, out)
+        if skipped is not None and isinstance(event, Asked):
+            out.counts.append(counts.dropped(Dropped.PASSED_THROUGH))
+        else:
+            _dispatch(shard, event, record, out)
     invalidated.finish(shard)
     shard.counters.count(out.decisions, out.counts, shard.lives)
     return out
@@ -83,12 +91,18 @@ def _dispatch(
             asked.on_asked(shard, cast(Asked, event), record, out, verification)
         else:
             _HANDLERS[type(event)](shard, event, record, out)
-    except (ShardBroken, StoreDamaged, MemoryError):
+    except (ShardBroken, StoreDamaged, StoreUnusable, MemoryError):
         # Not the record's doing, and the next record would not fare better.
         raise
     except Exception as error:  # noqa: BLE001 - any failure to fold is an outcome of the record, the same on every machine
         del out.effects[mark:]
         _failed(shard, event, record, error, out)
+
+
+def _set_aside(record: Record, out: FoldResult) -> None:
+    """Dead-letter a record that no fold reads."""
+    out.effects.append(quarantined(record, "lookup"))
+    out.counts.append(counts.refused(RefusalCode.QUARANTINED))
 
 
 def next_timer_ms(shard: Shard) -> int | None:
@@ -142,7 +156,7 @@ def _is_repeat(shard: Shard, event: Event, out: FoldResult) -> bool:
     """Deduplicate by position: what classify and govern repeat after a crash was folded already."""
     if isinstance(event, Asked | Passed):
         place, offset = topic_partition_key(event.origin.topic_id, event.origin.partition), event.origin.offset
-    elif isinstance(event, PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched):
+    elif isinstance(event, PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched | RecoveryOrdered):
         place, offset = CONTROL, event.version
     else:
         return False
@@ -222,5 +236,6 @@ _HANDLERS: dict[type, Callable[[Shard, Any, Record, FoldResult], None]] = {
     EntriesInvalidated: invalidated.on_invalidated,
     HitJudged: on_hit_judged,
     CacheSwitched: on_cache_switched,
+    RecoveryOrdered: recovered.on_recovery_ordered,
     Tick: _on_tick,
 }

@@ -72,6 +72,10 @@ class InFlight:
         first = next(iter(self._by_id.values()), None)
         return None if first is None else first.flight.offset
 
+    def opened_before(self, offset: int) -> list[Flight]:
+        """The open flights of questions below that journal offset."""
+        return [each.flight for each in self._by_id.values() if each.flight.offset < offset]
+
     def dimensions(self, space: bytes) -> int | None:
         """Dimensions of the vectors in flight in the namespace, None without any."""
         place = self._by_space.get(space)

@@ -9,7 +9,7 @@ import numpy as np
 
 from refrain.schemas.base import Message
 from refrain.schemas.documents import Meta
-from refrain.streams.errors import StoreDamaged
+from refrain.streams.errors import RowDamaged, StoreDamaged
 from refrain.streams.shard import columns
 from refrain.streams.shard.columns import Column
 from refrain.streams.shard.index.entries import namespace_of
@@ -24,24 +24,57 @@ BUILD_BATCH = 4_096
 def load_shard(partition: int, shards: int, incarnation: str, store: Store, threads: int = 1) -> Shard:
     """Load a shard from its store: entries in the order of their ids, then all that refers to them.
 
-    Raises StoreDamaged when a record cannot be read.
+    Raises StoreDamaged when the store cannot be read, and RowDamaged for a row that is no record of its column.
     """
     shard = Shard(partition, shards, incarnation, store)
+    _restore_meta(shard)
     try:
-        _restore_meta(shard)
         _restore_entries(shard, threads)
         for column in columns.COLUMNS:
             if not column.with_entries:
                 _restore(shard, column)
-    except (ValueError, KeyError) as error:
-        raise StoreDamaged(f"the store of shard {partition} cannot be read: {error}") from error
+    except StoreDamaged:
+        raise
+    except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+        # Rows that are records each, and do not fit together. Not what the error says: it may quote them.
+        raise RowDamaged(f"the rows of shard {partition} do not fit together: {type(error).__name__}", b"") from None
     return shard
+
+
+def read_meta(found: bytes) -> Meta:
+    """The shard's progress from its row. Raises RowDamaged."""
+    return _read(Meta, columns.META_KEY, found)
+
+
+def _read(message: type[M], key: bytes, value: bytes) -> M:
+    try:
+        return message.decode(value)
+    except ValueError:
+        # Not what the error says: it quotes the row.
+        raise _damaged(key) from None
+
+
+def _id_of(key: bytes, id_: bytes) -> str:
+    try:
+        return id_.decode()
+    except UnicodeDecodeError:
+        raise _damaged(key) from None
+
+
+def _damaged(key: bytes) -> RowDamaged:
+    return RowDamaged(f"a row of {_column_of(key)} cannot be read", key)
+
+
+def _column_of(key: bytes) -> str:
+    name = key.partition(b"/")[0]
+    known = [each.name for each in columns.COLUMNS if each.name.encode() == name]
+    return known[0] if known else "meta"
 
 
 def _rows(store: Store, column: Column[M]) -> Iterable[tuple[str, M]]:
     prefix = column.key("")
     for key, value in store.scan(prefix):
-        yield key[len(prefix) :].decode(), column.message.decode(value)
+        yield _id_of(key, key[len(prefix) :]), _read(column.message, key, value)
 
 
 def _restore(shard: Shard, column: Column[M]) -> None:
@@ -54,7 +87,7 @@ def _restore_meta(shard: Shard) -> None:
     found = shard.store.get(columns.META_KEY)
     if found is None:
         return
-    meta = Meta.decode(found)
+    meta = read_meta(found)
     shard.next_offset = meta.next_offset
     shard.time_ms = meta.time_ms
     shard.highwater = dict(meta.highwater)

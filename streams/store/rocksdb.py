@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, ReadOptions, WriteBatch
 
-from refrain.streams.errors import StoreDamaged, WrongSetup
+from refrain.streams.errors import StoreDamaged, StoreUnusable, WrongSetup
 from refrain.streams.store.interface import Changes, Checkpoint
 
 MEMTABLE_BYTES = 4 << 20
 CACHE_BYTES = 32 << 20
 OPEN_FILES_MAX = 64
 _CHECKPOINT = b"\x00reach"
+_FOREIGN = ("lock hold", "While lock file")
+"""What RocksDB says of a store that another process has open."""
+_DISK = (
+    "No space left",
+    "Read-only file system",
+    "Permission denied",
+    "Disk quota exceeded",
+    "Too many open files",
+    "Cannot allocate memory",
+)
+"""What RocksDB says when the disk, or the system, does not let it work: the store itself is whole."""
 _CACHE = Cache(CACHE_BYTES)
 """One block cache for all shards of a worker."""
 
@@ -39,13 +51,19 @@ class RocksStore:
     """The RocksDB database of one shard, in a folder that one process has open at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create it. Raises StoreDamaged for one that cannot be opened, WrongSetup for one open elsewhere."""
+        """Open or create it; every method raises StoreDamaged or StoreUnusable, and nothing else of RocksDB.
+
+        Raises WrongSetup for a store that is open elsewhere.
+        """
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         self._db = self._open()
 
     def get(self, key: bytes) -> bytes | None:
-        found: bytes | None = self._db.get(key)
+        try:
+            found: bytes | None = self._db.get(key)
+        except Exception as error:  # rocksdict raises Exception itself
+            raise _failure(self.path, error) from error
         return found
 
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
@@ -56,7 +74,10 @@ class RocksStore:
             else:
                 batch.put(key, value)
         batch.put(_CHECKPOINT, f"{checkpoint.next_offset} {checkpoint.written_at_ms}".encode())
-        self._db.write(batch)
+        try:
+            self._db.write(batch)
+        except Exception as error:  # rocksdict raises Exception itself
+            raise _failure(self.path, error) from error
 
     def checkpoint(self) -> Checkpoint:
         found = self.get(_CHECKPOINT)
@@ -66,49 +87,77 @@ class RocksStore:
             next_offset, written_at_ms = found.decode().split()
             return Checkpoint(int(next_offset), int(written_at_ms))
         except ValueError as error:
-            raise StoreDamaged(f"{self.path} has a checkpoint that cannot be read") from error
+            raise StoreDamaged(f"the store {self.path} has a checkpoint that cannot be read") from error
 
     def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         # A scan reads everything once: it must not push out what decisions read again and again.
         reading = ReadOptions()
         reading.fill_cache(False)  # type: ignore[call-arg]
-        found = self._db.items(from_key=prefix or b"\x01", read_opt=reading)
-        rows = cast("Iterator[tuple[bytes, bytes]]", iter(found))
+        try:
+            found = self._db.items(from_key=prefix or b"\x01", read_opt=reading)
+            rows = cast("Iterator[tuple[bytes, bytes]]", iter(found))
+        except Exception as error:  # rocksdict raises Exception itself
+            raise _failure(self.path, error) from error
         while True:
             try:
                 key, value = next(rows)
             except StopIteration:
                 return
             except Exception as error:  # rocksdict raises Exception itself
-                raise StoreDamaged(f"{self.path} cannot be read: {error}") from error
+                raise _failure(self.path, error) from error
             if not key.startswith(prefix):
                 return
             yield key, value
 
     def wipe(self) -> None:
-        self._db.close()
-        shutil.rmtree(self.path)
-        self.path.mkdir(parents=True)
+        self.close()
+        try:
+            shutil.rmtree(self.path)
+        except OSError as error:
+            raise StoreUnusable(f"the store {self.path} cannot be deleted: {error.strerror}") from error
+        self._make_folder()
         self._db = self._open()
 
     def close(self) -> None:
-        self._db.close()
+        # What it says then is of no use: all that counts is written, or is in `documents`.
+        with suppress(Exception):
+            self._db.close()
+
+    def _make_folder(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnusable(f"the store {self.path} cannot be made: {error.strerror}") from error
 
     def _open(self) -> Rdict:
         try:
             return Rdict(str(self.path), _options(), access_type=AccessType.read_write())
         except Exception as error:  # rocksdict raises Exception itself
-            if "lock hold" in str(error) or "While lock file" in str(error):
+            failure = _failure(self.path, error)
+            if isinstance(failure, StoreDamaged) and any(said in str(error) for said in _FOREIGN):
                 raise WrongSetup(f"{self.path} is open in another worker: give each its own state_dir") from error
-            raise StoreDamaged(f"{self.path} cannot be opened: {error}") from error
+            raise failure from error
+
+
+def _failure(path: Path, error: Exception) -> StoreDamaged | StoreUnusable:
+    """What RocksDB's failure means. Its own words may hold keys, or bytes of a block: they are logged nowhere."""
+    text = str(error)
+    for said in _DISK:
+        if said in text:
+            return StoreUnusable(f"the store {path} cannot be used: {said}")
+    return StoreDamaged(f"the store {path} cannot be read: {text.partition(':')[0][:60]}")
 
 
 def open_or_replace(path: Path) -> tuple[RocksStore, str | None]:
     """Open a store, and why it was replaced by an empty one: it was damaged. None when it was not."""
+    store: RocksStore | None = None
     try:
         store = RocksStore(path)
         store.checkpoint()
     except StoreDamaged as damage:
+        # One that has opened holds the lock of its folder until it is closed.
+        if store is not None:
+            store.close()
         shutil.rmtree(path, ignore_errors=True)
         return RocksStore(path), str(damage)
     return store, None

@@ -79,6 +79,11 @@ def on_asked(
     return _within_limits(context, question, deadline_at_ms)
 
 
+def pass_straight(shard: Shard, asked: Asked, record: Record, out: FoldResult, reason: Reason) -> None:
+    """Pass a question straight to the model, whatever the shard holds."""
+    _pass_through(_Context(shard, asked, record, out), reason)
+
+
 def _within_limits(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> None:
     """Decide a question as far as its tenant may ask it."""
     shard, asked = context.shard, context.asked

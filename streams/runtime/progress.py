@@ -1,0 +1,191 @@
+"""Progress of the workers of this machine: which records are in hand, so that one which ends its worker is found.
+
+A file in `state_dir` for each group and topic, mapped into memory, with a slot for each partition. Before a batch its
+first and last offset are noted, after it they are taken back: what is written there outlives the process and costs no
+call of the system. Whoever is given a partition whose last owner ended with records in hand works these one at a time.
+A record at which a worker ends then has ended two, and is set aside.
+
+The file is shared by all workers of this machine that read the topic; a partition has one owner at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from refrain.streams.errors import ClusterFailed, WrongSetup
+from refrain.streams.kafka.interface import Record
+
+logger = logging.getLogger(__name__)
+
+SET_ASIDE_MAX = 16
+"""How many offsets a partition remembers as set aside: those that no commit has passed yet."""
+_SLOT = struct.Struct(f"<q3q{SET_ASIDE_MAX}q")
+_SIZE = 256
+
+
+class Stage(IntEnum):
+    """What a slot says of the records in it."""
+
+    IDLE = 0
+    BATCH = 1
+    """A batch is in hand."""
+    SINGLE = 2
+    """One record is in hand, which was part of a batch that ended a worker."""
+
+
+class _Slot(NamedTuple):
+    stage: int
+    first: int
+    last: int
+    careful_to: int
+    """The offset behind the last record that is worked by itself."""
+    set_aside: tuple[int, ...]
+
+
+_EMPTY = _Slot(Stage.IDLE, 0, 0, 0, ())
+
+
+class Progress:
+    """The progress of the partitions of one worker. Without a file nothing is noted, and nothing is set aside."""
+
+    def __init__(self, place: Path | None, partitions: int) -> None:
+        """Open or make the file at `place`, with a slot for each of so many partitions."""
+        self._memory = None if place is None else _mapped(place, partitions * _SIZE)
+        self._careful_to: dict[int, int] = {}
+        self._set_aside: dict[int, tuple[int, ...]] = {}
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        """Take over partitions: find what their last owners had in hand when they ended."""
+        for partition in partitions:
+            slot = self._read(partition)
+            if slot.stage == Stage.SINGLE and slot.first not in slot.set_aside:
+                aside = (*slot.set_aside, slot.first)[-SET_ASIDE_MAX:]
+                slot = slot._replace(set_aside=aside)
+                logger.error("partition %d: the record at offset %d is set aside", partition, slot.first)
+            if slot.stage == Stage.BATCH:
+                slot = slot._replace(careful_to=max(slot.careful_to, slot.last + 1))
+                logger.warning(
+                    "partition %d: a worker ended with the records %d to %d in hand: they are worked one at a time",
+                    partition,
+                    slot.first,
+                    slot.last,
+                )
+            slot = slot._replace(stage=Stage.IDLE)
+            self._write(partition, slot)
+            self._careful_to[partition] = slot.careful_to
+            self._set_aside[partition] = slot.set_aside
+
+    def released(self, partitions: Sequence[int]) -> None:
+        """Give partitions back."""
+        for partition in partitions:
+            self._careful_to.pop(partition, None)
+            self._set_aside.pop(partition, None)
+
+    def set_aside(self, partition: int) -> tuple[int, ...]:
+        """Offsets of records that have ended a worker twice."""
+        return self._set_aside.get(partition, ())
+
+    def is_set_aside(self, record: Record) -> bool:
+        """Whether the record has ended a worker twice."""
+        return record.offset in self._set_aside.get(record.partition, ())
+
+    def runs(self, batch: Sequence[Record]) -> list[Sequence[Record]]:
+        """The batch in parts that are worked one after another: as a rule, all of it."""
+        if not batch or not any(self._careful_to.values()):
+            return [batch]
+        parts: list[Sequence[Record]] = []
+        together: list[Record] = []
+        for record in batch:
+            if self._is_careful(record):
+                parts += [together, [record]] if together else [[record]]
+                together = []
+            else:
+                together.append(record)
+        return [*parts, together] if together else parts
+
+    @contextmanager
+    def in_hand(self, batch: Sequence[Record]) -> Iterator[None]:
+        """Note a batch while it is worked: what ends the worker is its fault, unless a cluster or a setup fails."""
+        if self._memory is None or not batch:
+            yield
+            return
+        noted = self._note(batch)
+        try:
+            yield
+        except (ClusterFailed, WrongSetup, KeyboardInterrupt):
+            self._take_back(noted)
+            raise
+        self._take_back(noted)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
+
+    def _note(self, batch: Sequence[Record]) -> dict[int, _Slot]:
+        last = {record.partition: record.offset for record in batch}
+        first = {record.partition: record.offset for record in reversed(batch)}
+        noted: dict[int, _Slot] = {}
+        for partition, offset in first.items():
+            careful_to = self._careful_to.get(partition, 0)
+            stage = Stage.SINGLE if offset < careful_to else Stage.BATCH
+            noted[partition] = _Slot(stage, offset, last[partition], careful_to, self.set_aside(partition))
+            self._write(partition, noted[partition])
+        return noted
+
+    def _take_back(self, noted: dict[int, _Slot]) -> None:
+        for partition, slot in noted.items():
+            if slot.careful_to and slot.last >= slot.careful_to - 1:
+                # Past all that was in hand when a worker ended; who reads it again works it as ever.
+                slot = slot._replace(careful_to=0)
+                self._careful_to[partition] = 0
+            self._write(partition, slot._replace(stage=Stage.IDLE))
+
+    def _is_careful(self, record: Record) -> bool:
+        return record.offset < self._careful_to.get(record.partition, 0)
+
+    def _read(self, partition: int) -> _Slot:
+        if self._memory is None:
+            return _EMPTY
+        stage, first, last, careful_to, *aside = _SLOT.unpack_from(self._memory, partition * _SIZE)
+        # Offsets are kept one higher, so that a slot of zeros is an empty one.
+        return _Slot(stage, first, last, careful_to, tuple(each - 1 for each in aside if each))
+
+    def _write(self, partition: int, slot: _Slot) -> None:
+        if self._memory is None:
+            return
+        aside = [each + 1 for each in slot.set_aside] + [0] * (SET_ASIDE_MAX - len(slot.set_aside))
+        _SLOT.pack_into(self._memory, partition * _SIZE, *slot[:4], *aside)
+
+
+def progress_of(state_dir: Path, group: str, topic_id: str, partitions: int) -> Progress:
+    """The progress of a group's workers of this machine on one incarnation of a topic.
+
+    Where the state folder takes no file, nothing is noted, and the log says so.
+    """
+    try:
+        folder = state_dir / "progress"
+        folder.mkdir(parents=True, exist_ok=True)
+        return Progress(folder / f"{group}.{topic_id}", partitions)
+    except OSError as error:
+        logger.warning("what is in hand is not noted in %s: %s", state_dir, error.strerror)
+        return Progress(None, partitions)
+
+
+def _mapped(place: Path, size: int) -> mmap.mmap:
+    descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        # Room on the disk for all of it: memory without it would end the process.
+        os.posix_fallocate(descriptor, 0, size)
+        return mmap.mmap(descriptor, size)
+    finally:
+        os.close(descriptor)
