@@ -84,7 +84,7 @@ def _event(record: Record, command: Given, policy: PolicyInForce | None, judged:
         case Switch():
             return _switched(record, command, policy)
         case SetPolicy() | RecoverShard():
-            raise TypeError("a command that is not for every shard alike")
+            raise TypeError("this command is more, or less, than an event for every shard")
 
 
 def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | None) -> PolicyInForce:

@@ -123,13 +123,13 @@ class Commits:
             ]
             records += [
                 Outgoing("documents", key, value, (), partition)
-                for partition, part in passed.items()
-                for key, value in part.rows.items()
+                for partition, kept in passed.items()
+                for key, value in kept.rows.items()
             ]
             records += [
-                Outgoing("decisions", decision.id.encode(), decision.encode(), (), partition)
-                for partition, part in passed.items()
-                for decision in part.decisions
+                Outgoing("decisions", decision.id.encode(), decision.encode())
+                for kept in passed.values()
+                for decision in kept.decisions
             ]
             records += [
                 Outgoing("decisions", decision.id.encode(), decision.encode())

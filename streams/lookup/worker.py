@@ -145,6 +145,11 @@ class LookupWorker:
         return self._joined and not self._restorer.busy and not self.stopped
 
     @property
+    def restoring(self) -> bool:
+        """Whether a shard is being restored."""
+        return self._restorer.busy
+
+    @property
     def trouble(self) -> str:
         """Which shards are stopped, why, and what mends them; empty when none is."""
         return "; ".join(
@@ -307,7 +312,9 @@ class LookupWorker:
         """Stop a shard that could not be restored."""
         if partition in self.stopped:
             # It was tried again; questions are passed as before.
-            return
+            return None
+        if isinstance(failure, StoreDamaged) and self._tries_at(partition, -1) <= RESTORES_MAX:
+            return self._restorer.begin(partition, fresh=True)
         committed = self._consumer.committed([partition]).get(partition)
         position = 0 if committed is None else committed.next_offset
         reason, offset = StopReason.STORE_DAMAGED, position
@@ -318,7 +325,7 @@ class LookupWorker:
         logger.error("shard %d: %s", partition, failure)
         told = Stopped(reason=reason, position=position, offset=offset, since_ms=self._now_ms())
         self.stopped.add(partition, told, skips, {}, position)
-        self._tell_stopped(partition, told)
+        return self._tell_stopped(partition, told)
 
     def _stop(self, shard: Shard, reason: StopReason, position: int) -> None:
         """Stop one shard, which has committed up to `position`; the others go on."""
@@ -375,18 +382,22 @@ class LookupWorker:
         shard.store.close()
         logger.error("shard %d: %s", partition, failure)
         cause = failure.__cause__ if isinstance(failure, ShardBroken) else failure
-        at, times = self._tries.get(partition, (-1, 0))
-        times = times + 1 if at == shard.next_offset else 1
-        self._tries[partition] = (shard.next_offset, times)
         if isinstance(cause, StoreUnusable):
             reason = StopReason.STORE_UNUSABLE
-        elif times <= RESTORES_MAX:
+        elif self._tries_at(partition, shard.next_offset) <= RESTORES_MAX:
             return self._restorer.begin(partition, fresh=isinstance(cause, StoreDamaged))
         else:
             reason = StopReason.STORE_DAMAGED if isinstance(cause, StoreDamaged) else StopReason.STATE_BROKEN
         known = self._consumer.committed([partition]).get(partition)
         position = shard.next_offset if known is None else known.next_offset
         return self._stop(shard, reason, position)
+
+    def _tries_at(self, partition: int, offset: int) -> int:
+        """Count one more restore of a shard at this journal offset (-1: before it was loaded); how many it has been."""
+        at, times = self._tries.get(partition, (-1, 0))
+        times = times + 1 if at == offset else 1
+        self._tries[partition] = (offset, times)
+        return times
 
     def _mend(self) -> None:
         """Stop or restore what could not go on in this turn, and look after what is stopped."""

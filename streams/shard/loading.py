@@ -80,7 +80,11 @@ def _rows(store: Store, column: Column[M]) -> Iterable[tuple[str, M]]:
 def _restore(shard: Shard, column: Column[M]) -> None:
     records, order = _rows(shard.store, column), column.restored_by
     for id_, message in records if order is None else sorted(records, key=lambda record: order(record[1])):
-        column.index(shard, id_, message)
+        try:
+            column.index(shard, id_, message)
+        except (ValueError, LookupError, TypeError):
+            # Not what the error says: it may quote the row.
+            raise _damaged(column.key(id_)) from None
 
 
 def _restore_meta(shard: Shard) -> None:

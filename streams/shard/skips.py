@@ -1,6 +1,6 @@
 """Skips: journal records that a fold does not decide, by their offsets. Pure.
 
-They are rows of `documents`, written before the fold comes to the records. A fold that begins at an earlier record reads
+They are rows of `documents`, written before the fold comes to the records. A fold that begins earlier reads
 them first (`skips_of`), so that every fold of a journal skips the same.
 """
 

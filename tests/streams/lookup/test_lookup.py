@@ -392,7 +392,7 @@ def test_a_worker_shows_that_it_is_alive_while_it_waits_for_a_transaction(monkey
     with ThreadPoolExecutor(1) as background:
         worker = LookupWorker(
             Settings(), WrappedCluster(stage.cluster, transactional=Waits), Metrics(), stage.open_store, "w",
-            stage.clock, background=background, alive=beat,
+            ROUTES, stage.clock, background=background, alive=beat,
         )  # fmt: skip
         stage.fold_some(worker)
         worker.commit()
