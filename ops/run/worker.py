@@ -26,6 +26,7 @@ from refrain.streams.kafka.outages import Outages, PatientCluster
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.health import HealthServer, Liveness
+from refrain.streams.runtime.progress import Progress, progress_of
 
 if TYPE_CHECKING:
     from refrain.streams.kafka.interface import Cluster
@@ -79,7 +80,15 @@ def serve(
         logger.info("health at http://%s:%d/healthz", settings.http.host, server.port)
         with health_file(settings.state_dir, name, settings.http.host, server.port, liveness):
             ready = _once(name, liveness)
-            work(WorkerContext(settings, cluster, metrics, outages.stopping, ready, now_ms, outages, liveness.trouble))
+
+            def progress(group: str, topic: str) -> Progress:
+                return progress_of(settings.state_dir, group, cluster.topic_id(topic), cluster.partitions(topic))
+
+            work(
+                WorkerContext(
+                    settings, cluster, metrics, outages.stopping, ready, now_ms, outages, progress, liveness.trouble
+                )
+            )
 
 
 def now_ms() -> int:

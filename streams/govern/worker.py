@@ -25,9 +25,11 @@ from refrain.streams.kafka.interface import (
     Record,
     TransactionalProducer,
 )
+from refrain.streams.messaging.quarantine import quarantined
 from refrain.streams.metrics import Metrics, policy_version
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import PolicyWatch
+from refrain.streams.runtime.progress import Progress
 from refrain.streams.runtime.topic_check import require_topics
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ def run_govern(context: WorkerContext) -> None:
     leadership = _Leadership()
     consumer = cluster.consumer(SOURCE, NAME, leadership)
     governor: Governor | None = None
+    progress = context.progress(NAME, SOURCE)
     try:
         while not context.stop():
             busy = governor is not None and governor.waiting > 0
@@ -63,7 +66,10 @@ def run_govern(context: WorkerContext) -> None:
                 leadership.changed = False
                 if governor is not None:
                     governor.close()
-                governor = Governor(cluster, consumer, metrics, context.now_ms) if leadership.held else None
+                governor = None
+                progress.follow([0] if leadership.held else [])
+                if leadership.held:
+                    governor = Governor(cluster, consumer, metrics, context.now_ms, progress)
             if governor is not None:
                 governor.take(batch)
                 for partition, behind in consumer.lag().items():
@@ -110,8 +116,16 @@ class Governor:
     ends before the policy in force is read.
     """
 
-    def __init__(self, cluster: Cluster, consumer: Consumer, metrics: GovernMetrics, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        consumer: Consumer,
+        metrics: GovernMetrics,
+        now_ms: Callable[[], int],
+        progress: Progress,
+    ) -> None:
         self._cluster = cluster
+        self._progress = progress
         self._consumer = consumer
         self._shards = cluster.partitions("journal")
         self._metrics = metrics
@@ -144,25 +158,35 @@ class Governor:
         """Apply commands in order. The next call goes on where an abort or an unfinished search stopped this one."""
         self._commands.extend(batch)
         while self._begin() and self._commands:
-            record = self._commands[0]
-            wanted = judged_by(record)
-            if wanted is not None and not self._search_further(wanted):
+            with self._progress.in_hand([self._commands[0]]):
+                goes_on = self._apply(self._commands[0])
+            if not goes_on:
                 return
-            judged: Decision | None = None if self._search is None else self._search.found
+
+    def _apply(self, record: Record) -> bool:
+        """Apply the next command. False when the next round of the main loop is to go on."""
+        aside = self._progress.is_set_aside(record)
+        wanted = None if aside else judged_by(record)
+        if wanted is not None and not self._search_further(wanted):
+            return False
+        judged: Decision | None = None if self._search is None else self._search.found
+        if aside:
+            out, policy = [quarantined(record, NAME)], self._policy
+        else:
             out, policy = decide(record, self._policy, self._shards, judged)
-            try:
-                self._producer.transact(
-                    out, self._consumer.group_metadata(), {record.partition: OffsetAndMetadata(record.offset + 1)}
-                )
-            except Aborted as aborted:
-                logger.info("command %d is tried again: %s", record.offset, aborted)
-                return
-            self._commands.popleft()
-            self._search = None
-            self._policy = policy
-            self._count(record, out)
-            if wanted is not None:
-                return
+        try:
+            self._producer.transact(
+                out, self._consumer.group_metadata(), {record.partition: OffsetAndMetadata(record.offset + 1)}
+            )
+        except Aborted as aborted:
+            logger.info("command %d is tried again: %s", record.offset, aborted)
+            return False
+        self._commands.popleft()
+        self._search = None
+        self._policy = policy
+        self._count(record, out)
+        # A search took long enough for a round.
+        return wanted is None
 
     def close(self) -> None:
         """Close the producer; commands not applied are left to the next leader."""

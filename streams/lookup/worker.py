@@ -48,7 +48,7 @@ from refrain.streams.messaging.shards import shards_of
 from refrain.streams.messaging.signed_routes import RouteSigner, SigningProducer
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
-from refrain.streams.runtime.progress import Progress, progress_of
+from refrain.streams.runtime.progress import Progress
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Settings
 from refrain.streams.shard.columns import SKIPS
@@ -542,7 +542,7 @@ def run_lookup(context: WorkerContext) -> None:
             routes,
             context.now_ms,
             alive=context.stop,
-            progress=progress_of(settings.state_dir, NAME, incarnation, cluster.partitions("journal")),
+            progress=context.progress(NAME, "journal"),
         )
         while not context.stop():
             worker.turn()

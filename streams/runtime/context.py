@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.kafka.outages import Outages
 from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.progress import Progress
 from refrain.streams.settings import Settings
 
 
@@ -27,5 +28,7 @@ class WorkerContext:
     ready: Callable[[], None]
     now_ms: Callable[[], int]
     outages: Outages = field(default_factory=Outages)
+    progress: Callable[[str, str], Progress] = lambda group, topic: Progress(None, 0)
+    """The progress of a group's workers of this machine on a topic; by default nothing is noted."""
     trouble: Callable[[str], None] = lambda text: None
     """Told what keeps the worker from doing all of its work; empty when nothing does any more."""

@@ -14,7 +14,7 @@ import logging
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -57,7 +57,7 @@ class Progress:
     """The progress of the partitions of one worker. Without a file nothing is noted, and nothing is set aside."""
 
     def __init__(self, place: Path | None, partitions: int) -> None:
-        """Open or make the file at `place`, with a slot for each of so many partitions."""
+        """Open or make the file at `place`, with a slot for each of so many partitions; without a place for none."""
         self._memory = None if place is None else _mapped(place, partitions * _SIZE)
         self._careful_to: dict[int, int] = {}
         self._set_aside: dict[int, tuple[int, ...]] = {}
@@ -88,6 +88,14 @@ class Progress:
         for partition in partitions:
             self._careful_to.pop(partition, None)
             self._set_aside.pop(partition, None)
+
+    def follow(self, owned: Collection[int]) -> None:
+        """Take over what is owned and was not, and give back what is owned no more: for who hears of no rebalance."""
+        new = [partition for partition in owned if partition not in self._careful_to]
+        if new:
+            self.assigned(new)
+        if len(self._careful_to) != len(owned):
+            self.released([partition for partition in list(self._careful_to) if partition not in owned])
 
     def set_aside(self, partition: int) -> tuple[int, ...]:
         """Offsets of records that have ended a worker twice."""
@@ -153,15 +161,19 @@ class Progress:
     def _is_careful(self, record: Record) -> bool:
         return record.offset < self._careful_to.get(record.partition, 0)
 
+    def _has(self, partition: int) -> bool:
+        """Whether there is a slot: a topic may be given partitions while a worker runs."""
+        return self._memory is not None and (partition + 1) * _SIZE <= len(self._memory)
+
     def _read(self, partition: int) -> _Slot:
-        if self._memory is None:
+        if self._memory is None or not self._has(partition):
             return _EMPTY
         stage, first, last, careful_to, *aside = _SLOT.unpack_from(self._memory, partition * _SIZE)
         # Offsets are kept one higher, so that a slot of zeros is an empty one.
         return _Slot(stage, first, last, careful_to, tuple(each - 1 for each in aside if each))
 
     def _write(self, partition: int, slot: _Slot) -> None:
-        if self._memory is None:
+        if self._memory is None or not self._has(partition):
             return
         aside = [each + 1 for each in slot.set_aside] + [0] * (SET_ASIDE_MAX - len(slot.set_aside))
         _SLOT.pack_into(self._memory, partition * _SIZE, *slot[:4], *aside)

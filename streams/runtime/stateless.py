@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from refrain.schemas.control import PolicyInForce
-from refrain.streams.errors import DeliveryExpired, Rebalanced, Unanswered
+from refrain.streams.errors import DeliveryExpired, Rebalanced, RefusalCode, Unanswered
 from refrain.streams.kafka.interface import Consumer, OffsetAndMetadata, Outgoing, Producer, Record
-from refrain.streams.kafka.outages import Outages, pauses
+from refrain.streams.kafka.outages import pauses
+from refrain.streams.messaging.quarantine import quarantined
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_session import PolicySession
+from refrain.streams.runtime.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +75,9 @@ def run_stateless(
     A crash repeats at most what came since the last commit; the shard knows repeats by their ids. Consumer and
     producer are closed at the end.
     """
-    batches = _BatchProcessor(step, consumer, producer, session, context.outages)
     metrics = context.metrics
+    progress: Progress | None = None
+    batches = _BatchProcessor(name, step, consumer, producer, session, context)
     pending: dict[int, OffsetAndMetadata] = {}
     due = time.monotonic()
     try:
@@ -82,14 +85,19 @@ def run_stateless(
             batches.before_poll()
             batch = consumer.poll(step.wanted(batch_max), POLL_S)
             step.polled(batch, consumer.lag, context.now_ms())
-            if consumer.assignment():
+            owned = consumer.assignment()
+            if owned:
                 context.ready()
             if batch:
-                started = time.perf_counter()
-                out = batches.run(batch)
-                _count(metrics, name, batch, out, time.perf_counter() - started)
-                for record in batch:
-                    pending[record.partition] = OffsetAndMetadata(record.offset + 1)
+                progress = progress or context.progress(name, batch[0].topic)
+                progress.follow(owned)
+                for run in progress.runs(batch):
+                    started = time.perf_counter()
+                    with progress.in_hand(run):
+                        out = batches.run(run, progress)
+                    _count(metrics, name, run, out, time.perf_counter() - started)
+                    for record in run:
+                        pending[record.partition] = OffsetAndMetadata(record.offset + 1)
             if pending and time.monotonic() >= due:
                 pending = commit_owned(consumer, pending)
                 due = time.monotonic() + (COMMIT_AGAIN_S if pending else COMMIT_INTERVAL_S)
@@ -106,13 +114,21 @@ class _BatchProcessor:
     """Processes batches: a step, its policy session if it has one, and the producer of its outcome."""
 
     def __init__(
-        self, step: Step, consumer: Consumer, producer: Producer, session: PolicySession | None, outages: Outages
+        self,
+        name: str,
+        step: Step,
+        consumer: Consumer,
+        producer: Producer,
+        session: PolicySession | None,
+        context: WorkerContext,
     ) -> None:
+        self._name = name
+        self._metrics = context.metrics
         self._step = step
         self._consumer = consumer
         self._producer = producer
         self._session = session
-        self._outages = outages
+        self._outages = context.outages
 
     def before_poll(self) -> None:
         """Adopt the policy seen last and acknowledge it. Call it when all that was produced is acknowledged."""
@@ -123,9 +139,17 @@ class _BatchProcessor:
         # It is as true later: what expired on its way is sent again.
         self._send(lambda: acknowledgements)
 
-    def run(self, batch: Sequence[Record]) -> Sequence[Outgoing]:
-        """Process the batch and send the outcome; an outcome that expired on its way is made again."""
-        out = self._send(lambda: self._process(batch))
+    def run(self, batch: Sequence[Record], progress: Progress) -> Sequence[Outgoing]:
+        """Process the batch and send the outcome; an outcome that expired on its way is made again.
+
+        What has ended its worker twice is set aside.
+        """
+        aside = [record for record in batch if progress.is_set_aside(record)]
+        good = [record for record in batch if record not in aside] if aside else batch
+        letters = [quarantined(record, self._name) for record in aside]
+        if aside:
+            self._metrics.refused.labels(self._name, RefusalCode.QUARANTINED.value).inc(len(aside))
+        out = self._send(lambda: [*self._process(good), *letters] if good else letters)
         self._step.sent()
         return out
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from refrain.schemas.forwards import Forward
-from refrain.streams.errors import Refusal, WrongSetup
+from refrain.streams.errors import Refusal, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Record
 from refrain.streams.lru import RecentIds
 from refrain.streams.messaging.decoding import read
+from refrain.streams.messaging.quarantine import quarantined
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Settings
@@ -103,6 +104,7 @@ class UpstreamWorker:
         self._cluster = context.cluster
         self._metrics = UpstreamMetrics(context.metrics)
         self._now_ms = context.now_ms
+        self._progress = context.progress(NAME, SOURCE)
         self._bounds = bounds
         self._newly_assigned: set[int] = set()
         self._paused: set[int] = set()
@@ -127,10 +129,14 @@ class UpstreamWorker:
         batch = self._consumer.poll(self._bounds.batch, POLL_S)
         self._start_partitions()
         owned = set(self._consumer.assignment())
-        for record in batch:
-            # A rebalance within the poll may have taken the partitions of its first records.
-            if record.partition in owned:
-                self._take(record)
+        # A rebalance within the poll may have taken the partitions of its first records.
+        mine = [record for record in batch if record.partition in owned]
+        if mine:
+            self._progress.follow(owned)
+        for run in self._progress.runs(mine):
+            with self._progress.in_hand(run):
+                for record in run:
+                    self._take(record)
         self._settle()
         self._check()
         self._throttle()
@@ -193,6 +199,10 @@ class UpstreamWorker:
         shared.taken.labels(NAME, record.topic).inc()
         source = (record.partition, record.offset)
         if not self._offsets.take(*source):
+            return
+        if self._progress.is_set_aside(record):
+            shared.refused.labels(NAME, RefusalCode.QUARANTINED.value).inc()
+            self._outbox.put(lambda: [quarantined(record, NAME)], source)
             return
         try:
             forward = read(record.value, Forward.decode)

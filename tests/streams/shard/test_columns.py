@@ -12,7 +12,7 @@ from refrain.streams.errors import ShardBroken
 from refrain.streams.shard.columns import COLUMNS, META_KEY, Column
 from tests.streams.shard.journal import new_shard
 
-NEVER_DELETED = {"tables", "policies", "aging", "loads", "banned", "judged", "tallies"}
+NEVER_DELETED = {"tables", "policies", "aging", "loads", "banned", "judged", "tallies", "skips"}
 
 
 def test_every_document_but_meta_is_of_one_column_and_every_column_has_a_document_of_its_own() -> None:
