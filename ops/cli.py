@@ -23,6 +23,7 @@ from refrain.ops.observe import doctor, stats, watch
 from refrain.ops.policies import command as policies
 from refrain.ops.quality import calibrate, evaluate
 from refrain.ops.run import command as run
+from refrain.ops.shards import command as shards
 from refrain.ops.terminal import exit_codes
 from refrain.ops.terminal.options import Options
 from refrain.ops.topics import command as topics
@@ -52,6 +53,7 @@ for part in (
     evaluate,
     calibrate,
     hits,
+    shards,
     doctor,
 ):
     part.register(app)

@@ -60,6 +60,15 @@ def group_position(admin: AdminClient, settings: Settings, group: str, topic: st
         raise unreachable(settings, problem) from problem
 
 
+def group_positions(admin: AdminClient, settings: Settings, group: str, topic: str, partitions: int) -> dict[int, int]:
+    """The offsets that `group` goes on from, by partition; absent before its first. Raises ClusterFailed."""
+    places = [TopicPartition(settings.prefix + topic, number) for number in range(partitions)]
+    try:
+        return _positions(admin, settings.prefix + group, places)
+    except KafkaException as problem:
+        raise unreachable(settings, problem) from problem
+
+
 def _count(settings: Settings, places: list[TopicPartition]) -> dict[int, int]:
     """The committed records from these places to the ends: offsets count the ends of transactions too.
 

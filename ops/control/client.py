@@ -91,6 +91,19 @@ class ControlClient:
                 raise ClusterFailed(self._timeout_message(progress, timeout_s))
             time.sleep(POLL_S)
 
+    def wait_until(self, done: Callable[[], bool], timeout_s: float, pending: str) -> None:
+        """Wait until `done`. Raises CommandRefused, or ClusterFailed, which names what is `pending`."""
+        deadline = time.monotonic() + timeout_s
+        while not done():
+            self._raise_if_refused(deadline)
+            if time.monotonic() > deadline:
+                taken = "" if self._is_taken() else "; is `refrain run govern` running?"
+                raise ClusterFailed(
+                    f"{pending} after {timeout_s:g} s{taken} The command stands at offset {self._offset} of"
+                    f" {self._settings.prefix}{CONTROL}"
+                )
+            time.sleep(POLL_S)
+
     def _poll(self, deadline: float) -> Progress:
         # Members before acknowledgements: who joins in between reads the policy as it is now.
         groups = {name: self._group(name) for name in self._policy_followers}

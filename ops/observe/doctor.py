@@ -108,6 +108,7 @@ def _examine_cluster(settings: Settings) -> list[Finding]:
         "replicas": partial(doctor_cluster.replicas, brokers, settings),
         "topics": partial(doctor_cluster.topics, admin, brokers, settings),
         "policy": partial(doctor_cluster.policy, settings),
+        "shards": partial(doctor_cluster.shards, settings),
         "routes": partial(routes, admin, settings),
     }
     looks |= {

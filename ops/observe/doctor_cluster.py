@@ -164,6 +164,22 @@ def lag(admin: AdminClient, settings: Settings, group: str, topic: str) -> list[
     return [Finding("lag", "ok", seen)]
 
 
+def shards(settings: Settings) -> list[Finding]:
+    """Is a shard stopped?"""
+    from refrain.ops.observe.stats import StatsReports
+    from refrain.ops.shards.rows import remedy_of
+    from refrain.streams.kafka.cluster import KafkaCluster
+
+    reports = StatsReports(KafkaCluster(settings)).reports()
+    rows = [
+        Finding("shards", "fail",
+                f"shard {partition} is stopped at offset {told.position}: {told.reason.value} (offset {told.offset})",
+                remedy_of(partition, told))
+        for partition, told in sorted((p, each.stopped) for p, each in reports.items() if each.stopped is not None)
+    ]  # fmt: skip
+    return rows or [Finding("shards", "ok", "none is stopped")]
+
+
 def _metadata(admin: AdminClient, settings: Settings) -> ClusterMetadata:
     try:
         return admin.list_topics(timeout=ASK_S)

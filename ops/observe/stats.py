@@ -81,6 +81,11 @@ class StatsReports:
         self._read()
         return summarise(self._latest.values(), range(self._shards), category)
 
+    def reports(self) -> dict[int, ShardStats]:
+        """The latest report of each shard that has reported. Raises WrongSetup or ClusterFailed."""
+        self._read()
+        return dict(self._latest)
+
     def _read(self) -> None:
         from pydantic import ValidationError
 

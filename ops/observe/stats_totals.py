@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from refrain.schemas.documents import Tally
-from refrain.schemas.stats import CategoryNow, ShardStats
+from refrain.schemas.stats import CategoryNow, ShardStats, Stopped
 
 COUNTS = tuple(name for name in Tally.model_fields if name not in ("v", "left"))
 
@@ -57,6 +57,8 @@ class Summary(NamedTuple):
     entries: int
     waiting: int
     withdrawing: int
+    stopped: Mapping[int, Stopped]
+    """Shards that cannot go on."""
 
 
 def summarise(reports: Iterable[ShardStats], partitions: Iterable[int], category: str | None = None) -> Summary:
@@ -86,6 +88,7 @@ def summarise(reports: Iterable[ShardStats], partitions: Iterable[int], category
         entries=sum(report.entries for report in there),
         waiting=sum(report.waiting for report in there),
         withdrawing=sum(report.withdrawing for report in there),
+        stopped={report.partition: report.stopped for report in there if report.stopped is not None},
     )
 
 
@@ -127,6 +130,7 @@ def to_json(summary: Summary, now_ms: int) -> dict[str, Any]:
         "entries": summary.entries,
         "waiting": summary.waiting,
         "withdrawing": summary.withdrawing,
+        "stopped": {str(number): told.model_dump(mode="json") for number, told in summary.stopped.items()},
         "loads": dict(summary.loads),
         "categories": {row.category: _plain_row(row) for row in summary.rows},
     }

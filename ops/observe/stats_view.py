@@ -43,6 +43,10 @@ def about(found: Summary, now_ms: int) -> list[str]:
             f"{found.shards - len(found.missing)} of {found.shards} shards have reported, the oldest (shard"
             f" {found.oldest.partition}) {age} ago: each does when something changed"
         )
+    lines += [
+        f"shard {number} is stopped at offset {told.position} ({told.reason.value}): see `refrain shards list`"
+        for number, told in found.stopped.items()
+    ]
     if found.missing and found.oldest is not None:
         named = ", ".join(map(str, found.missing[:NAMED_MAX])) + (" …" if len(found.missing) > NAMED_MAX else "")
         lines.append(f"without a report: {named}: are their lookup workers running?")

@@ -40,6 +40,7 @@ MODELS: dict[str, type[Message]] = {
     "control.Invalidate": control.Invalidate,
     "control.Judge": control.Judge,
     "control.Switch": control.Switch,
+    "control.RecoverShard": control.RecoverShard,
     **{
         f"journal.{model.__name__}": model
         for model in (
@@ -54,6 +55,7 @@ MODELS: dict[str, type[Message]] = {
             journal.EntriesInvalidated,
             journal.HitJudged,
             journal.CacheSwitched,
+            journal.RecoveryOrdered,
             journal.Tick,
         )
     },
@@ -73,6 +75,7 @@ MODELS: dict[str, type[Message]] = {
             documents.Judged,
             documents.Switched,
             documents.TenantUse,
+            documents.Skip,
             documents.Tally,
             documents.Doubt,
             documents.Opinion,

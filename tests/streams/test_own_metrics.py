@@ -23,7 +23,7 @@ OWN = {
         "refrain_entries_evicted", "refrain_hits_load_only", "refrain_stale_served", "refrain_saved_tokens",
         "refrain_saved_seconds", "refrain_threshold", "refrain_ttl_seconds", "refrain_room_entries",
         "refrain_room_cap", "refrain_switched_off", "refrain_withdrawing", "refrain_entries", "refrain_waiting",
-        "refrain_behind_seconds", "refrain_commit_seconds", "refrain_restore_seconds",
+        "refrain_behind_seconds", "refrain_commit_seconds", "refrain_restore_seconds", "refrain_shard_stopped",
     },
     "populate": {"refrain_policy_version"},
     "upstream": {"refrain_model_calls", "refrain_model_call_seconds", "refrain_model_calls_open"},

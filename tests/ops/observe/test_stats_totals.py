@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from refrain.ops.observe.stats_totals import COUNTS, Span, rates, summarise, to_json, total
 from refrain.ops.observe.stats_view import about
 from refrain.schemas.documents import Tally
-from refrain.schemas.stats import CategoryNow, ShardStats
+from refrain.schemas.stats import CategoryNow, ShardStats, Stopped, StopReason
 
 TALLIES = st.builds(
     Tally,
@@ -81,3 +81,10 @@ def test_json_has_every_figure() -> None:
     assert code["hit_rate"] == 0.25
     assert code["threshold"] == {"low": 0.9, "high": 0.9}
     assert set(COUNTS) <= set(code)
+
+
+def test_stopped_shards_are_named() -> None:
+    told = Stopped(reason=StopReason.JOURNAL_CUT, position=12, offset=12, since_ms=1)
+    found = summarise([report(0), report(1).model_copy(update={"stopped": told})], range(2))
+    assert "shard 1 is stopped at offset 12 (journal_cut): see `refrain shards list`" in about(found, 1_000)
+    assert to_json(found, 1_000)["stopped"] == {"1": told.model_dump(mode="json")}

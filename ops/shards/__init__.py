@@ -1,0 +1,1 @@
+"""`refrain shards`: which shards are stopped, why, and how one goes on."""
