@@ -13,6 +13,8 @@ from refrain.ops.cluster.connection import client, create_client, missing, unrea
 from refrain.streams.kafka.offsets import known_offset
 
 if TYPE_CHECKING:
+    from confluent_kafka.admin import MemberDescription
+
     from refrain.streams.settings import Settings
 
 ADMIN_S = 10.0
@@ -67,6 +69,21 @@ def group_positions(admin: AdminClient, settings: Settings, group: str, topic: s
         return _positions(admin, settings.prefix + group, places)
     except KafkaException as problem:
         raise unreachable(settings, problem) from problem
+
+
+def group_owners(admin: AdminClient, settings: Settings, group: str, topic: str) -> dict[int, str]:
+    """By partition of the topic, the member of `group` that has it: client and host. Raises ClusterFailed."""
+    try:
+        members = _described(admin, settings.prefix + group)
+    except KafkaException as problem:
+        raise unreachable(settings, problem) from problem
+    return {
+        place.partition: f"{member.client_id}@{member.host.lstrip('/')}"
+        for member in members
+        if member.assignment is not None
+        for place in member.assignment.topic_partitions
+        if place.topic == settings.prefix + topic
+    }
 
 
 def _count(settings: Settings, places: list[TopicPartition]) -> dict[int, int]:
@@ -131,10 +148,15 @@ def _positions(admin: AdminClient, group_id: str, places: list[TopicPartition]) 
 
 
 def _members(admin: AdminClient, group_id: str) -> int:
+    return len(_described(admin, group_id))
+
+
+def _described(admin: AdminClient, group_id: str) -> list[MemberDescription]:
     try:
         described = admin.describe_consumer_groups([group_id], request_timeout=ADMIN_S)[group_id].result()
     except KafkaException as problem:
         if problem.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return 0
+            return []
         raise
-    return len(described.members)
+    members: list[MemberDescription] = described.members
+    return members

@@ -167,14 +167,14 @@ def lag(admin: AdminClient, settings: Settings, group: str, topic: str) -> list[
 def shards(settings: Settings) -> list[Finding]:
     """Is a shard stopped?"""
     from refrain.ops.observe.stats import StatsReports
-    from refrain.ops.shards.rows import remedy_of
     from refrain.streams.kafka.cluster import KafkaCluster
+    from refrain.streams.lookup.stopped import remedy
 
     reports = StatsReports(KafkaCluster(settings)).reports()
     rows = [
         Finding("shards", "fail",
                 f"shard {partition} is stopped at offset {told.position}: {told.reason.value} (offset {told.offset})",
-                remedy_of(partition, told))
+                remedy(partition, told.reason))
         for partition, told in sorted((p, each.stopped) for p, each in reports.items() if each.stopped is not None)
     ]  # fmt: skip
     return rows or [Finding("shards", "ok", "none is stopped")]

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
-
-from refrain.ops.cluster.connection import reach, unreachable
-from refrain.ops.cluster.lag import ADMIN_S, group_positions
+from refrain.ops.cluster.connection import reach
+from refrain.ops.cluster.lag import group_owners, group_positions
 from refrain.ops.control.client import ControlClient
 from refrain.ops.observe.stats import StatsReports
 from refrain.ops.shards.rows import ShardRow, shard_rows
@@ -16,8 +14,6 @@ from refrain.schemas.control import RecoverShard
 from refrain.streams.kafka.cluster import KafkaCluster
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
-
     from refrain.schemas.base import RecoveryWay
     from refrain.streams.settings import Settings
 
@@ -29,7 +25,9 @@ def look(settings: Settings) -> list[ShardRow]:
     admin = reach(settings)
     cluster = KafkaCluster(settings)
     positions = group_positions(admin, settings, GROUP, TOPIC, cluster.partitions(TOPIC))
-    return shard_rows(cluster.ends(TOPIC), positions, _owners(admin, settings), StatsReports(cluster).reports())
+    return shard_rows(
+        cluster.ends(TOPIC), positions, group_owners(admin, settings, GROUP, TOPIC), StatsReports(cluster).reports()
+    )
 
 
 def order_recovery(
@@ -51,24 +49,3 @@ def goes_on(reports: StatsReports, partition: int, position: int) -> Callable[[]
         return stopped is None or stopped.position != position
 
     return asked
-
-
-def _owners(admin: AdminClient, settings: Settings) -> dict[int, str]:
-    """By partition, the worker that has it."""
-    group_id = settings.prefix + GROUP
-    try:
-        found = admin.describe_consumer_groups([group_id], request_timeout=ADMIN_S)[group_id].result()
-    except KafkaException as problem:
-        if problem.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return {}
-        raise unreachable(settings, problem) from problem
-    if found.state in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD):
-        return {}
-    name = settings.prefix + TOPIC
-    return {
-        place.partition: f"{member.client_id}@{member.host.lstrip('/')}"
-        for member in found.members
-        if member.assignment is not None
-        for place in member.assignment.topic_partitions
-        if place.topic == name
-    }
