@@ -165,7 +165,7 @@ def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: F
                     "the question could not be looked up; it is in dead-letters",
                     request_id=event.request_id,
                     tenant=event.tenant,
-                    decision=summary(decision),
+                    decision=summary(decision, depends=event.depends),
                 ),
             )
         )
