@@ -9,12 +9,11 @@ from pydantic import Field, ValidationError
 
 from refrain.schemas.base import Part
 from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.messaging.validation import wrong_fields
 
 M = TypeVar("M")
 
 KNOWN_VERSION = 1
-PROBLEMS_MAX = 5
-"""Wrong fields that one refusal names."""
 
 
 class Envelope(Part):
@@ -74,8 +73,7 @@ def of_unknown_version(version: int) -> Refusal:
 
 
 def _refusal(value: bytes, wrong: ValidationError) -> Refusal:
-    errors = wrong.errors(include_url=False, include_input=False)
-    first = errors[0]
+    first = wrong.errors(include_url=False, include_input=False)[0]
     if first["type"] == "json_invalid":
         if "recursion limit" in first["msg"]:
             return Refusal(RefusalCode.TOO_DEEP, "JSON is nested too deep to be read")
@@ -83,15 +81,4 @@ def _refusal(value: bytes, wrong: ValidationError) -> Refusal:
     version = unknown_version_of(value)
     if version is not None:
         return of_unknown_version(version)
-    named = [f"{_location(error['loc'])}: {_wrong(error['type'], error['msg'])}" for error in errors[:PROBLEMS_MAX]]
-    more = len(errors) - PROBLEMS_MAX
-    return Refusal(RefusalCode.BAD_FIELD, "; ".join(named) + (f"; and {more} more" if more > 0 else ""))
-
-
-def _location(loc: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in loc) or "message"
-
-
-def _wrong(kind: str, message: str) -> str:
-    # The one message of pydantic that quotes its input.
-    return "not one of the known kinds" if kind == "union_tag_invalid" else message
+    return Refusal(RefusalCode.BAD_FIELD, wrong_fields(wrong))
