@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.forwards import Forward
+from refrain.schemas.journal import AnswerFailed
 from refrain.schemas.policy import Guard
 from refrain.schemas.requests import CacheMode
-from refrain.schemas.responses import DecisionSummary, Outcome
+from refrain.schemas.responses import DecisionSummary, Outcome, Problem
 from refrain.streams import guards
 from refrain.streams.guards import GuardTerms
 from refrain.streams.messaging.routes import decode_route
@@ -129,6 +130,19 @@ def test_a_joined_question_is_told_two_digits_of_the_one_on_its_way() -> None:
     assert other.decision is not None
     assert (other.decision.similarity, other.decision.score) == (0.98, 0.98)
     assert joined.decisions[0].similarity == pytest.approx(0.97123, abs=1e-4)
+
+
+def test_what_a_connector_says_of_a_question_is_told_to_those_alone_who_asked_it() -> None:
+    journal, shard = Journal(), new_shard()
+    fold(shard, journal.policy(guards=tuple(Guard)))
+    first = fold(shard, journal.ask("How do I turn on the alarm?", vector(1)))
+    fold(shard, journal.ask("How can I turn on the alarm?", near(0.97)))
+    fold(shard, journal.ask("How do I turn on the alarm?", vector(1)))
+    problem = Problem(code="bad_prompt", message="cannot take «How do I turn on the alarm?»")
+    failed = responses(fold(shard, journal.add(AnswerFailed(forward_id=forward_id(first), error=problem))))
+    told_of = {each.request_id: each.error.code for each in failed if each.error is not None}
+    assert told_of == {"r0": "bad_prompt", "r1": "upstream_failed", "r2": "bad_prompt"}
+    assert ["«" in each.error.message for each in failed if each.error is not None] == [True, False, True]
 
 
 def test_a_category_may_show_similarities_as_they_are() -> None:
