@@ -13,7 +13,7 @@ from refrain.schemas.responses import DecisionSummary
 from refrain.streams.guards import MICROS
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.shard.counts import Count
-from refrain.streams.shard.search.guard_words import GuardFinding
+from refrain.streams.shard.guard_words import GuardFinding
 from refrain.streams.shard.state import BEHAVIOUR, Shard
 
 HUNDREDTH = MICROS // 100

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from refrain.schemas.decisions import Candidate
 from refrain.streams.guards import MICROS, Overlap
+from refrain.streams.shard.guard_words import GuardFinding
 from refrain.streams.shard.index.entries import IndexedEntry
 from refrain.streams.shard.removal import is_withdrawn
-from refrain.streams.shard.search.guard_words import GuardFinding
 from refrain.streams.shard.search.question import ShardQuestion
 from refrain.streams.shard.search.scoring import CachedText, Scored, score
 from refrain.streams.shard.state import Shard

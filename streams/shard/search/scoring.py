@@ -7,7 +7,7 @@ from typing import NamedTuple
 from refrain.schemas.base import TextSide
 from refrain.streams import guards
 from refrain.streams.guards import MICROS, Evidence, GuardTerms, Overlap
-from refrain.streams.shard.search.guard_words import GuardFinding
+from refrain.streams.shard.guard_words import GuardFinding
 from refrain.streams.shard.search.question import ShardQuestion
 
 GUARD, HEAD = "guard:", "head"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from refrain.schemas.decisions import Candidate, Reason
+from refrain.streams.shard.guard_words import GuardFinding
 from refrain.streams.shard.in_flight import OpenFlight
 from refrain.streams.shard.index.entries import IndexedEntry
 from refrain.streams.shard.index.vector_tables import QueryVector
 from refrain.streams.shard.removal import is_invalidated
 from refrain.streams.shard.search import candidates
 from refrain.streams.shard.search.candidates import Assessed, Candidates
-from refrain.streams.shard.search.guard_words import GuardFinding
 from refrain.streams.shard.search.question import ShardQuestion
 from refrain.streams.shard.search.scoring import HEAD, CachedText, score
 from refrain.streams.shard.state import Shard

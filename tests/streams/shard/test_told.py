@@ -21,8 +21,8 @@ from refrain.streams import guards
 from refrain.streams.guards import GuardTerms
 from refrain.streams.messaging.routes import decode_route
 from refrain.streams.shard.fold import fold
+from refrain.streams.shard.guard_words import GuardFinding, is_own
 from refrain.streams.shard.outcome import FoldResult, summary
-from refrain.streams.shard.search.guard_words import GuardFinding, is_own
 from refrain.streams.shard.state import Shard
 from tests.streams.guards.texts import TEXTS
 from tests.streams.shard.journal import Journal, effects, forward_id, near, new_shard, remembered, responses, vector
