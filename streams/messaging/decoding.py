@@ -14,6 +14,8 @@ from refrain.streams.messaging.validation import wrong_fields
 M = TypeVar("M")
 
 KNOWN_VERSION = 1
+VERSION_MAX = 1_000
+"""Larger numbers are not told."""
 
 
 class Envelope(Part):
@@ -69,7 +71,9 @@ def unknown_version_of(value: bytes) -> int | None:
 
 def of_unknown_version(version: int) -> Refusal:
     """The refusal of a message of a version that this worker does not read."""
-    return Refusal(RefusalCode.UNKNOWN_VERSION, f"version {version}: this worker reads {KNOWN_VERSION}")
+    # A larger number is no version, and may be anything.
+    named = f"version {version}" if 0 <= version < VERSION_MAX else "another version"
+    return Refusal(RefusalCode.UNKNOWN_VERSION, f"{named}: this worker reads {KNOWN_VERSION}")
 
 
 def _refusal(value: bytes, wrong: ValidationError) -> Refusal:
