@@ -26,7 +26,7 @@ from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry
 from refrain.streams.shard.verifications import PendingVerifications, VerificationScores
 from refrain.streams.store.interface import Checkpoint, Store
 
-BEHAVIOUR = f"fold-6/{guards.DIGEST}"
+BEHAVIOUR = f"fold-7/{guards.DIGEST}"
 """The version of fold and guards; a change that decides otherwise needs another."""
 
 
