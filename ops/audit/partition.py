@@ -11,11 +11,12 @@ from refrain.ops.audit.effects import Effects
 from refrain.ops.audit.findings import Findings, Kind
 from refrain.ops.audit.lockstep import Commit, Decisions, PublishedDecision, commits, committed_offset, decoded
 from refrain.ops.audit.refold import PartitionFold
-from refrain.schemas.decisions import Decision
+from refrain.schemas.documents import Meta
 from refrain.schemas.journal import AnswerWithheld
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import JournalUnreadable, ShardBroken, StoreDamaged
 from refrain.streams.kafka.interface import Cluster, Record
+from refrain.streams.shard.columns import META_KEY
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.state import BEHAVIOUR
 
@@ -43,8 +44,10 @@ class Audited:
     """The journal offset up to which the shard has committed, and the audit has folded."""
     state: str
     """Digest of the state there."""
-    other_behaviour: int = 0
-    """Decisions that another version of fold, guards or rules made: they are folded, and not compared."""
+    other_version: str = ""
+    """The version of fold, guards or rules that decided from `other_version_from` on, where it is not this one."""
+    other_version_from: int = 0
+    """The journal offset from which on nothing is compared: another version gives another state."""
     index_searched: int = 0
     index_missed: int = 0
     index_lesser: int = 0
@@ -59,7 +62,10 @@ class PartitionAudit:
         self._effects = effects
         self._findings = findings
         self._documents = Documents(findings)
-        self._other_behaviour = 0
+        self._other_version = ""
+        self._other_version_from = 0
+        self._compared_to = 0
+        """The journal offset of the last commit that was compared."""
 
     def run(self, asked: Asked, progressed: Callable[[int], None] = lambda _: None) -> Audited:
         """Fold and compare from the first record to the last that the shard has committed.
@@ -77,7 +83,8 @@ class PartitionAudit:
             first,
             end,
             fold.digest(),
-            self._other_behaviour,
+            self._other_version,
+            self._other_version_from,
             fold.index.searched,
             fold.index.missed,
             fold.index.lesser,
@@ -90,7 +97,7 @@ class PartitionAudit:
         due = next(ends, None)
         for record in cluster.scan("journal", partition):
             if due is not None and record.offset >= due.next_offset:
-                self._documents.compare(due, fold)
+                self._compare_commit(due, fold)
                 due = next(ends, None)
             if record.offset >= end:
                 break
@@ -98,11 +105,13 @@ class PartitionAudit:
                 return
             progressed(record.offset)
         while due is not None:
-            self._documents.compare(due, fold)
+            self._compare_commit(due, fold)
             due = next(ends, None)
-        self._documents.finish(end, fold)
+        compared = end if not self._other_version else self._other_version_from
+        if not self._other_version:
+            self._documents.finish(end, fold)
         if self._effects is not None:
-            self._effects.finish(0, end)
+            self._effects.finish(0, compared)
         for wrong in fold.index.wrong:
             self._findings.add(Kind.CANDIDATE_WRONG, -1, wrong)
 
@@ -115,7 +124,8 @@ class PartitionAudit:
             self._findings.add(Kind.CANNOT_FOLD, record.offset, str(error))
             return False
         self._findings.counts["records"] += 1
-        judged = asked.holds(record.timestamp_ms)
+        self._note_version(published, record.offset)
+        judged = asked.holds(record.timestamp_ms) and not self._other_version
         gone = decisions.first is None or record.offset < decisions.first
         if judged:
             self._compare_decisions(published, folded, record.offset, asked.category, gone=gone)
@@ -138,7 +148,7 @@ class PartitionAudit:
                 self._findings.counts["decisions_gone"] += 1
             elif found is None:
                 self._findings.add(Kind.DECISION_MISSING, offset, decision.id)
-            elif not self._is_of_another_version(found, decision):
+            else:
                 self._findings.counts["decisions"] += 1
                 mine = decision.encode()
                 if found.record.value != mine or found.offset != offset:
@@ -147,11 +157,19 @@ class PartitionAudit:
             if category is None:
                 self._findings.add(Kind.DECISION_INSERTED, found.offset, id_)
 
-    def _is_of_another_version(self, found: PublishedDecision, mine: Decision) -> bool:
-        (live,) = decoded([found]) or (mine,)
-        other = not live.behaviour.startswith(BEHAVIOUR)
-        self._other_behaviour += other
-        return other
+    def _note_version(self, published: list[PublishedDecision], offset: int) -> None:
+        other = [each.behaviour for each in decoded(published) if not each.behaviour.startswith(BEHAVIOUR)]
+        if other and not self._other_version:
+            self._other_version, self._other_version_from = other[0], offset
+
+    def _compare_commit(self, commit: Commit, fold: PartitionFold) -> None:
+        version = Meta.decode(commit.changes[META_KEY].value or b"").behaviour
+        if version != BEHAVIOUR and not self._other_version:
+            # All since the commit before it may be of that version.
+            self._other_version, self._other_version_from = version, self._compared_to
+        if not self._other_version:
+            self._documents.compare(commit, fold)
+            self._compared_to = commit.next_offset
 
     def _compare_effects(self, effects: Effects, folded: FoldResult, record: Record, *, judged: bool) -> None:
         for effect in folded.effects:

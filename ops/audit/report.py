@@ -10,6 +10,7 @@ from refrain.ops.audit.findings import Finding, Kind
 from refrain.ops.audit.partition import Audited
 from refrain.ops.audit.whole import Audit
 from refrain.ops.terminal import output
+from refrain.streams.shard.state import BEHAVIOUR
 
 SHOWN_MAX = 20
 COMPARED = ("records", "decisions", "responses", "forwards", "documents")
@@ -23,7 +24,6 @@ def to_json(audit: Audit) -> dict[str, Any]:
     return {
         "ok": is_ok(audit),
         **{name: counts[name] for name in (*COMPARED, *GONE)},
-        "other_behaviour": sum(each.other_behaviour for each in audited),
         "index": {
             "searched": sum(each.index_searched for each in audited),
             "missed": sum(each.index_missed for each in audited),
@@ -36,6 +36,8 @@ def to_json(audit: Audit) -> dict[str, Any]:
                 "end": each.end,
                 "state": each.state,
                 "records": each.findings.counts["records"],
+                "other_version": each.other_version or None,
+                "other_version_from": each.other_version_from if each.other_version else None,
             }
             for each in audited
         ],
@@ -45,7 +47,7 @@ def to_json(audit: Audit) -> dict[str, Any]:
 
 def is_ok(audit: Audit) -> bool:
     """Whether all was audited, and nothing differs."""
-    return not _found(audit) and not any(each.first > 0 for each in audit.partitions)
+    return not _found(audit) and not any(each.first > 0 or each.other_version for each in audit.partitions)
 
 
 def show(audit: Audit) -> None:
@@ -65,9 +67,12 @@ def show(audit: Audit) -> None:
     for name in GONE:
         if counts[name]:
             output.say(f"{counts[name]} {name.removesuffix('_gone')} were gone by retention, and are not compared")
-    other = sum(each.other_behaviour for each in audited)
-    if other:
-        output.say(f"{output.counted(other, 'decision')} made by another version: folded, and not compared")
+    for each in audited:
+        if each.other_version:
+            output.say(
+                f"partition {each.findings.partition}: from offset {each.other_version_from} on {each.other_version}"
+                f" decided, and this is {BEHAVIOUR}: nothing there is compared; audit it by the version that decided"
+            )
     if searched:
         missed, lesser = (sum(getattr(each, name) for each in audited) for name in ("index_missed", "index_lesser"))
         output.say(

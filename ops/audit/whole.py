@@ -32,7 +32,6 @@ Progress = Callable[[int], None]
 class Job(NamedTuple):
     """One partition to audit."""
 
-    settings: Settings
     partition: int
     asked: Asked
     folder: Path
@@ -64,12 +63,12 @@ def audit_all(
     with tempfile.TemporaryDirectory(prefix="refrain-audit-") as made, KafkaCluster(settings) as cluster:
         folder = Path(made)
         laid = lay_out(cluster, partitions, folder)
-        jobs = [Job(settings, partition, asked, folder, laid.kept_from_ms, rate) for partition in partitions]
+        jobs = [Job(partition, asked, folder, laid.kept_from_ms, rate) for partition in partitions]
         if processes == 1:
             counted = _Counted(progress)
-            audited = [_audited(job, counted) for job in jobs]
+            audited = [_audited(cluster, job, counted) for job in jobs]
         else:
-            audited = _in_processes(jobs, processes, progress)
+            audited = _in_processes(settings, jobs, processes, progress)
         return Audit(audited, laid.strange)
 
 
@@ -119,15 +118,14 @@ class _Counted:
             self._progress(self._done)
 
 
-def _audited(job: Job, progressed: Callable[[int], None]) -> Audited:
+def _audited(cluster: Cluster, job: Job, progressed: Callable[[int], None]) -> Audited:
     """Audit one partition."""
     findings = Findings(job.partition)
     published = PublishedEffects(job.folder / str(job.partition))
     try:
-        with KafkaCluster(job.settings) as cluster:
-            effects = Effects(published, job.kept_from_ms, findings)
-            audit = PartitionAudit(cluster, job.partition, effects, findings)
-            return audit.run(job.asked, _paced(progressed, job.rate))
+        effects = Effects(published, job.kept_from_ms, findings)
+        audit = PartitionAudit(cluster, job.partition, effects, findings)
+        return audit.run(job.asked, _paced(progressed, job.rate))
     finally:
         published.close()
 
@@ -149,29 +147,29 @@ def _paced(progressed: Callable[[int], None], rate: float | None) -> Callable[[i
     return paced
 
 
-_SHARED: list[Any] = []
-"""In a process of the pool: the counter of each partition's records that all processes share."""
+_SHARED: list[tuple[Cluster, Any]] = []
+"""In a process of the pool: its cluster, and the counter of each partition's records that all processes share."""
 
 
-def _begin(counters: Any) -> None:
-    _SHARED.append(counters)
+def _begin(settings: Settings, counters: Any) -> None:
+    _SHARED.append((KafkaCluster(settings), counters))
     os.nice(NICENESS)
 
 
 def _one(place: int, job: Job) -> Audited:
-    (counters,) = _SHARED
+    ((cluster, counters),) = _SHARED
 
     def progressed(_: int) -> None:
         counters[place] += 1
 
-    return _audited(job, progressed)
+    return _audited(cluster, job, progressed)
 
 
-def _in_processes(jobs: Sequence[Job], processes: int, progress: Progress) -> list[Audited]:
+def _in_processes(settings: Settings, jobs: Sequence[Job], processes: int, progress: Progress) -> list[Audited]:
     """Audit in processes that share nothing but the counters."""
     context = multiprocessing.get_context("spawn")
     counters = context.Array(c_longlong, len(jobs))
-    with ProcessPoolExecutor(processes, context, _begin, (counters,)) as pool:
+    with ProcessPoolExecutor(processes, context, _begin, (settings, counters)) as pool:
         futures = [pool.submit(_one, place, job) for place, job in enumerate(jobs)]
         for _ in _until_done(futures):
             progress(sum(counters[:]))

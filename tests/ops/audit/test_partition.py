@@ -229,10 +229,23 @@ def test_a_record_of_an_unknown_version_ends_the_partition_and_is_named(tmp_path
     assert (first.kind, first.offset) == (Kind.CANNOT_FOLD, 9)
 
 
-def test_decisions_of_another_version_are_told_and_not_compared(tmp_path: Path) -> None:
+def test_from_where_another_version_decided_nothing_is_compared(tmp_path: Path) -> None:
     stage = recorded(traffic())
-    for at in range(len(rows(stage, "decisions"))):
+    for at in range(8, len(rows(stage, "decisions"))):
         rewrite(stage, "decisions", at, lambda value: value.update(behaviour="fold-1/0000", similarity=0.5))
     found = audited(stage.cluster, tmp_path)
     assert found.findings.found == []
-    assert found.other_behaviour == len(rows(stage, "decisions"))
+    assert found.other_version == "fold-1/0000"
+    assert found.other_version_from == json.loads(rows(stage, "decisions")[8].value or b"")["offset"]
+    assert found.findings.counts["decisions"] == 8
+
+
+def test_a_commit_of_another_version_says_so_too(tmp_path: Path) -> None:
+    stage = recorded(traffic(), commit_records=1_000)
+    for at, record in enumerate(rows(stage, "documents")):
+        if record.key == META_KEY:
+            rewrite(stage, "documents", at, lambda value: value.update(behaviour="fold-1/0000"))
+        elif (record.key or b"").startswith(b"policies/"):
+            rewrite(stage, "documents", at, lambda value: value.update(version=77))
+    found = audited(stage.cluster, tmp_path)
+    assert (found.findings.found, found.other_version, found.other_version_from) == ([], "fold-1/0000", 0)
