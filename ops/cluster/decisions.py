@@ -11,13 +11,14 @@ from pydantic import Field, ValidationError
 
 from refrain.schemas.base import Part
 from refrain.schemas.decisions import Decision
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import BadInput, WrongSetup
 from refrain.streams.govern.decision_search import JOURNAL, DecisionSearch, SoughtDecision
 from refrain.streams.govern.decision_seek import TOPIC, DecisionSeek, JournalPlace
 from refrain.streams.kafka.interface import Cluster, Record
 from refrain.streams.messaging.ids import decision_tag, parse_request_id
 
 REQUESTS = "requests"
+"""The request topic of the table; those of tenants have names of their own."""
 CLOCKS_MS = 5_000
 """How far the clocks of workers, which stamp decisions, and of brokers may be apart."""
 SOON_MS = 60_000
@@ -60,13 +61,16 @@ def sought_in(text: str) -> SoughtDecision:
     return SoughtDecision(told.id, told.partition, told.offset)
 
 
-def find_decision(cluster: Cluster, sought: SoughtDecision, now_ms: Callable[[], int]) -> Decision | None:
+def find_decision(
+    cluster: Cluster, sought: SoughtDecision, now_ms: Callable[[], int], requests: str = REQUESTS
+) -> Decision | None:
     """Find a decision, None when there is none: near its request in time, else by the search of govern.
 
+    An id tells the time of its request as far as that is in the topic `requests` of this incarnation and may be read.
     Waits a moment for one that was answered and is not recorded yet. Raises ClusterFailed or WrongSetup.
     """
     if sought.partition is None or sought.offset is None:
-        near = _near_its_request(cluster, sought.id)
+        near = _near_its_request(cluster, sought.id, requests)
         if near is not None:
             return near
     with closing(DecisionSearch(cluster, sought, now_ms)) as search:
@@ -75,12 +79,12 @@ def find_decision(cluster: Cluster, sought: SoughtDecision, now_ms: Callable[[],
         return search.found
 
 
-def _near_its_request(cluster: Cluster, id_: str) -> Decision | None:
+def _near_its_request(cluster: Cluster, id_: str, requests: str) -> Decision | None:
     """The decision of an id among those that were recorded when its request, which the id names, came, and soon after.
 
-    None as well where the request is of another incarnation of the topics, or not kept any more.
+    None as well where it is not known when that was.
     """
-    asked_ms = _asked_at_ms(cluster, id_)
+    asked_ms = _asked_at_ms(cluster, id_, requests)
     if asked_ms is None:
         return None
     starts = cluster.offsets_at(TOPIC, asked_ms - CLOCKS_MS)
@@ -94,14 +98,21 @@ def _near_its_request(cluster: Cluster, id_: str) -> Decision | None:
     return None
 
 
-def _asked_at_ms(cluster: Cluster, id_: str) -> int | None:
+def _asked_at_ms(cluster: Cluster, id_: str, requests: str) -> int | None:
     """When the request of a decision came, by the broker's stamp; None where that is not known."""
     place = parse_request_id(id_)
-    if place is None or place.partition >= cluster.partitions(REQUESTS):
+    if place is None:
         return None
-    if place.tag != decision_tag(cluster.topic_id(REQUESTS), cluster.topic_id(JOURNAL)):
+    try:
+        if place.partition >= cluster.partitions(requests):
+            return None
+        tag = decision_tag(cluster.topic_id(requests), cluster.topic_id(JOURNAL))
+    except WrongSetup:
+        # Missing, or not for this user to see: the scan does without.
         return None
-    with closing(cluster.reader(REQUESTS)) as reader:
+    if place.tag != tag:
+        return None
+    with closing(cluster.reader(requests)) as reader:
         found = reader.read(place.partition, place.offset, 1)
     return found[0].timestamp_ms if found and found[0].offset == place.offset else None
 

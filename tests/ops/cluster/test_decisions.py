@@ -145,6 +145,24 @@ def test_where_the_request_says_nothing_it_is_looked_for_everywhere(timed: Timed
     assert found.id == ids[0]
 
 
+def test_a_request_of_a_topic_that_cannot_be_seen_says_nothing(timed: Timed) -> None:
+    id_ = timed.decide(0, decision_tag(timed.topic_id("requests"), timed.topic_id("journal")))
+    timed.delete("requests")
+    found = find_decision(timed, SoughtDecision(id_), itertools.count(0, 500).__next__)
+    assert found is not None
+    assert found.id == id_
+
+
+def test_requests_of_a_tenants_own_topic_tell_their_time_too(timed: Timed) -> None:
+    timed.create("requests.acme", 2)
+    timed.append([Outgoing("requests.acme", None, b"{}", (), 1)])
+    tag = decision_tag(timed.topic_id("requests.acme"), timed.topic_id("journal"))
+    ids = [timed.decide(number, tag) for number in range(200)]
+    found = find_decision(timed, SoughtDecision(ids[0]), itertools.count(0, 500).__next__, "requests.acme")
+    assert found is not None
+    assert (found.id, {start for _, start in timed.starts}) == (ids[0], {0})
+
+
 @pytest.mark.parametrize("id_", ["1-7-TAG", "9-7-TAG", "nonsense", ""])
 def test_an_id_of_no_request_is_the_id_of_no_decision(timed: Timed, id_: str) -> None:
     tag = decision_tag(timed.topic_id("requests"), timed.topic_id("journal"))
