@@ -51,6 +51,10 @@ class DecisionSummary(Part):
     """
 
     id: str
+    partition: int | None = None
+    """The shard, with `offset` the place of the decision in the journal, as in the decision; None where the request
+    passed the cache by before the journal had it."""
+    offset: int | None = None
     category: str | None = None
     similarity: Micros | None = None
     score: Micros | None = None

@@ -36,6 +36,7 @@ def decided(shard: Shard, record: Record, event: Asked | Passed, **said: Any) ->
     """Decision record of an event: who asked what, where it was folded, and the other fields in `said`."""
     return Decision(
         id=event.id,
+        journal=shard.incarnation,
         partition=record.partition,
         offset=record.offset,
         time_ms=shard.time_ms,
@@ -86,6 +87,8 @@ def summary(
     digits = _all_digits if show_similarity else _two_digits
     return DecisionSummary(
         id=decision.id,
+        partition=decision.partition,
+        offset=decision.offset,
         category=decision.category,
         similarity=digits(decision.similarity, decision.threshold),
         score=digits(decision.score, decision.threshold),
