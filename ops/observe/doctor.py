@@ -29,7 +29,7 @@ def doctor(
     seconds: Annotated[float, typer.Option(min=0.5, max=600, help="With --cost: how long.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding, or a stage.")] = False,
 ) -> None:
-    """Look at broker, topics, models, disk, files, lag, policy, keys, workers; say what to do. Exit code 1: one fails.
+    """Check broker, topics, models, disk, files, lag, policy, keys, workers; say what to do. Exit code 1 if one fails.
 
     [bold]Examples[/bold]
 
