@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from refrain.schemas.base import Dependence, Message, Micros, Part
+from refrain.schemas.base import Bounded, Dependence, Message, Micros, Part
 
 
 class Outcome(StrEnum):
@@ -44,7 +44,7 @@ class DecisionSummary(Part):
     """Whether the answer is beyond its lifetime; a new one is on its way."""
     head_weight: Micros | None = None
     """What the category's trained head takes off the similarity, as in the decision."""
-    guards: tuple[dict[str, Any], ...] = ()
+    guards: Annotated[tuple[dict[str, Any], ...], Bounded] = ()
     """What the guards said, as in the decision."""
     depends: Dependence | None = None
     """By what words the answer depends on now or on who asks, as in the decision."""

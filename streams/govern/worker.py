@@ -12,9 +12,11 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import Gauge
 
+from refrain.schemas.control import Given
+from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.decisions import Decision
-from refrain.streams.errors import Rebalanced, WrongSetup
-from refrain.streams.govern.commands import NAME, decide, judged_by
+from refrain.streams.errors import Rebalanced, Refusal, WrongSetup
+from refrain.streams.govern.commands import NAME, command_of, decide, judged_by
 from refrain.streams.govern.decision_search import DecisionSearch
 from refrain.streams.kafka.interface import (
     Cluster,
@@ -117,6 +119,8 @@ class Governor:
         self._now_ms = now_ms
         self._search: DecisionSearch | None = None
         self._commands: deque[Record] = deque()
+        self._command: Given | Refusal | None = None
+        """What the first of them says, once it is read."""
         self._producer: TransactionalProducer = cluster.transactional(NAME)
         self._producer.transact([], None, {})
         self._policy = PolicyWatch(cluster).latest()
@@ -132,11 +136,12 @@ class Governor:
         self._commands.extend(batch)
         while self._commands:
             record = self._commands[0]
-            wanted = judged_by(record)
+            command = self._command = command_of(record) if self._command is None else self._command
+            wanted = judged_by(command)
             if wanted is not None and not self._search_further(wanted):
                 return
             judged: Decision | None = None if self._search is None else self._search.found
-            out, policy = decide(record, self._policy, self._shards, judged)
+            out, policy = decide(record, self._policy, self._shards, judged, command=command)
             try:
                 self._producer.transact(
                     out, self._consumer.group_metadata(), {record.partition: OffsetAndMetadata(record.offset + 1)}
@@ -145,7 +150,7 @@ class Governor:
                 logger.info("command %d is tried again: %s", record.offset, rebalance)
                 return
             self._commands.popleft()
-            self._search = None
+            self._command = self._search = None
             self._policy = policy
             self._count(record, out)
             if wanted is not None:
@@ -165,9 +170,9 @@ class Governor:
         self._metrics.shared.count_sent(NAME, out)
         for message in out:
             if message.topic == "dead-letters":
-                reason = dict(message.headers).get("refrain.dead.reason") or b""
-                logger.warning("command %d refused: %s", record.offset, reason.decode())
-                self._metrics.shared.refused.labels(NAME, reason.decode().partition(":")[0]).inc()
+                code = (dict(message.headers).get(HEADER_REASON) or b"").decode().partition(":")[0]
+                logger.warning("command %d refused: %s", record.offset, code)
+                self._metrics.shared.refused.labels(NAME, code).inc()
         self._show_version()
 
     def _show_version(self) -> None:

@@ -36,7 +36,8 @@ def int_of(value: int | None) -> int:
 
 
 def record_of(topic: str, message: Message) -> Record:
-    """The consumed message as a record of `topic`, the name without the prefix."""
+    """The consumed message as a record of `topic`, the name without the prefix, whatever its headers are."""
+    headers = _headers_of(message)
     return Record(
         topic,
         int_of(message.partition()),
@@ -44,5 +45,18 @@ def record_of(topic: str, message: Message) -> Record:
         message.timestamp()[1],
         message.key(),
         message.value(),
-        cast(Headers, tuple(message.headers() or ())),
+        () if headers is None else headers,
+        headers is None,
     )
+
+
+def _headers_of(message: Message) -> Headers | None:
+    """The headers of a message, None where they cannot be read.
+
+    The client decodes names strictly: one that is not UTF-8 raises SystemError, whose cause is a UnicodeDecodeError. It
+    must be asked once: a second call gives a list with holes in it, and what touches one ends the process.
+    """
+    try:
+        return cast(Headers, tuple(message.headers() or ()))
+    except (SystemError, UnicodeError):
+        return None

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError
 
 from refrain.schemas.base import Part
 from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.kafka.interface import Record
 
 M = TypeVar("M")
 
 KNOWN_VERSION = 1
 PROBLEMS_MAX = 5
 """Wrong fields that one refusal names."""
+PROBLEMS_LISTED_MAX = 100
+"""Wrong fields of which some are named: to list millions takes seconds."""
+RECORD_BYTES_MAX = 2_500_000
+"""The largest record that is read at all: what Refrain writes has 2,000,000 bytes at most. A compressed one counts by
+its plain size, and each header has a cost of its own (`Record.plain_bytes`)."""
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}")
 
 
 class Envelope(Part):
@@ -26,6 +34,20 @@ class Envelope(Part):
 
 class _Versioned(Part):
     v: Any = KNOWN_VERSION
+
+
+def is_too_large(record: Record) -> bool:
+    """Whether a record is too large to be read at all."""
+    return record.plain_bytes > RECORD_BYTES_MAX
+
+
+def check_size(record: Record) -> None:
+    """Check the size of a record before anything of it is read. Raises Refusal(TOO_LARGE)."""
+    if is_too_large(record):
+        raise Refusal(
+            RefusalCode.TOO_LARGE,
+            f"the record has {record.plain_bytes} bytes with its headers; {RECORD_BYTES_MAX} are read",
+        )
 
 
 def read(value: bytes | None, decode: Callable[[bytes], M], *, bytes_max: int | None = None) -> M:
@@ -73,23 +95,33 @@ def of_unknown_version(version: int) -> Refusal:
     return Refusal(RefusalCode.UNKNOWN_VERSION, f"version {version}: this worker reads {KNOWN_VERSION}")
 
 
+def wrong_fields(wrong: ValidationError) -> str:
+    """The fields that are wrong and why, without their values."""
+    count = wrong.error_count()
+    if count > PROBLEMS_LISTED_MAX:
+        return f"{count} fields are wrong"
+    errors = wrong.errors(include_url=False, include_context=False, include_input=False)
+    named = [f"{location(error['loc'])}: {_wrong(error['type'], error['msg'])}" for error in errors[:PROBLEMS_MAX]]
+    more = count - PROBLEMS_MAX
+    return "; ".join(named) + (f"; and {more} more" if more > 0 else "")
+
+
+def location(loc: Sequence[int | str]) -> str:
+    """The place of a wrong field in a message, without what no field is called: a key that its sender chose."""
+    return ".".join("?" if isinstance(at, str) and not _FIELD.fullmatch(at) else str(at) for at in loc) or "message"
+
+
 def _refusal(value: bytes, wrong: ValidationError) -> Refusal:
-    errors = wrong.errors(include_url=False, include_input=False)
-    first = errors[0]
-    if first["type"] == "json_invalid":
-        if "recursion limit" in first["msg"]:
-            return Refusal(RefusalCode.TOO_DEEP, "JSON is nested too deep to be read")
-        return Refusal(RefusalCode.UNREADABLE, f"not JSON: {first['msg'].removeprefix('Invalid JSON: ')}")
+    if wrong.error_count() == 1:
+        (only,) = wrong.errors(include_url=False, include_context=False, include_input=False)
+        if only["type"] == "json_invalid":
+            if "recursion limit" in only["msg"]:
+                return Refusal(RefusalCode.TOO_DEEP, "JSON is nested too deep to be read")
+            return Refusal(RefusalCode.UNREADABLE, f"not JSON: {only['msg'].removeprefix('Invalid JSON: ')}")
     version = unknown_version_of(value)
     if version is not None:
         return of_unknown_version(version)
-    named = [f"{_location(error['loc'])}: {_wrong(error['type'], error['msg'])}" for error in errors[:PROBLEMS_MAX]]
-    more = len(errors) - PROBLEMS_MAX
-    return Refusal(RefusalCode.BAD_FIELD, "; ".join(named) + (f"; and {more} more" if more > 0 else ""))
-
-
-def _location(loc: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in loc) or "message"
+    return Refusal(RefusalCode.BAD_FIELD, wrong_fields(wrong))
 
 
 def _wrong(kind: str, message: str) -> str:

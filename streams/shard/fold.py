@@ -28,18 +28,18 @@ from refrain.schemas.journal import (
     decode_event,
 )
 from refrain.schemas.responses import Outcome
-from refrain.streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged
+from refrain.streams.errors import JournalUnreadable, Refusal, RefusalCode
 from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.dead_letters import dead_letter
-from refrain.streams.messaging.decoding import unknown_version_of
+from refrain.streams.messaging.decoding import PROBLEMS_LISTED_MAX, check_size, location, unknown_version_of
 from refrain.streams.messaging.ids import topic_partition_key
 from refrain.streams.messaging.privacy import may_store
-from refrain.streams.messaging.responses import error_response, respond
+from refrain.streams.messaging.responses import error_response
 from refrain.streams.shard import counts
 from refrain.streams.shard.counts import Dropped, Evicted
 from refrain.streams.shard.handlers import answered, asked, invalidated, verified
 from refrain.streams.shard.handlers.commands import on_cache_switched, on_hit_judged, on_load_changed, on_policy_set
-from refrain.streams.shard.outcome import FoldResult, decided, summary
+from refrain.streams.shard.outcome import NOT_OF_A_RECORD, FoldResult, decided, summary
 from refrain.streams.shard.removal import remove
 from refrain.streams.shard.search.question import VerificationState
 from refrain.streams.shard.state import Shard
@@ -80,8 +80,7 @@ def _dispatch(
             asked.on_asked(shard, cast(Asked, event), record, out, verification)
         else:
             _HANDLERS[type(event)](shard, event, record, out)
-    except (ShardBroken, StoreDamaged, MemoryError):
-        # Not the record's doing, and the next record would not fare better.
+    except NOT_OF_A_RECORD:
         raise
     except Exception as error:  # noqa: BLE001 - any failure to fold is an outcome of the record, the same on every machine
         del out.effects[mark:]
@@ -100,20 +99,31 @@ def next_timer_ms(shard: Shard) -> int | None:
 
 
 def _read(record: Record, out: FoldResult) -> Event | None:
+    """The event of a record; None, with its dead letter, where it has none or is too large to be read."""
     try:
+        check_size(record)
         return decode_event(record.value or b"")
+    except Refusal as too_large:
+        refusal = too_large
     except ValidationError as error:
         version = unknown_version_of(record.value or b"")
         if version is not None:
             raise JournalUnreadable(
                 f"journal[{record.partition}] offset {record.offset} has version {version}: upgrade this worker;"
                 " the partition waits for it"
-            ) from error
-        where = ", ".join(".".join(str(part) for part in each["loc"]) or "record" for each in error.errors()[:3])
-        refusal = Refusal(RefusalCode.UNREADABLE, f"not a journal record: {where}")
-        out.effects.append(dead_letter(record, refusal, "lookup"))
-        out.counts.append(counts.refused(refusal.code))
-        return None
+            ) from None
+        refusal = Refusal(RefusalCode.UNREADABLE, f"not a journal record: {_where(error)}")
+    out.effects.append(dead_letter(record, refusal, "lookup"))
+    out.counts.append(counts.refused(refusal.code))
+    return None
+
+
+def _where(error: ValidationError) -> str:
+    """The first fields that are wrong, without what stands in them."""
+    if error.error_count() > PROBLEMS_LISTED_MAX:
+        return f"{error.error_count()} fields"
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return ", ".join(location(each["loc"]) for each in found[:3])
 
 
 def _fire_timers(shard: Shard, record: Record, out: FoldResult) -> None:
@@ -151,24 +161,21 @@ def _is_repeat(shard: Shard, event: Event, out: FoldResult) -> bool:
 
 
 def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: FoldResult) -> None:
-    refusal = Refusal(RefusalCode.FOLD_FAILED, f"{type(error).__name__}: {error}")
+    # Not what the error says: that may quote the question.
+    refusal = Refusal(RefusalCode.FOLD_FAILED, f"{type(error).__name__} of {type(event).__name__}")
     out.effects.append(dead_letter(record, refusal, "lookup", with_text=_may_lie_anywhere(shard, event)))
     out.counts.append(counts.refused(refusal.code))
     if isinstance(event, Asked):
         decision = decided(shard, record, event, outcome=Outcome.ERROR, reason=Reason.FOLD_FAILED)
         out.decisions.append(decision)
-        out.effects.append(
-            respond(
-                event.reply,
-                error_response(
-                    refusal.code,
-                    "the question could not be looked up; it is in dead-letters",
-                    request_id=event.request_id,
-                    tenant=event.tenant,
-                    decision=summary(decision),
-                ),
-            )
+        response = error_response(
+            refusal.code,
+            "the question could not be looked up; it is in dead-letters",
+            request_id=event.request_id,
+            tenant=event.tenant,
+            decision=summary(decision),
         )
+        out.effects += answered.told(event.reply, lambda: response)
     elif isinstance(event, Answered):
         answered.fail_all(shard, event.forward_id, refusal.code, "the answer could not be read", out)
 

@@ -9,9 +9,13 @@ from refrain.schemas.base import Dependence
 from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import Asked, Passed
 from refrain.schemas.responses import DecisionSummary
+from refrain.streams.errors import ShardBroken, StoreDamaged
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.shard.counts import Count
 from refrain.streams.shard.state import BEHAVIOUR, Shard
+
+NOT_OF_A_RECORD = (ShardBroken, StoreDamaged, MemoryError)
+"""Errors that are no record's doing: the next record would not fare better."""
 
 
 @dataclass(slots=True)

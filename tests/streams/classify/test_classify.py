@@ -54,6 +54,12 @@ POLICY = Policy(
     limits=Limits(answer_timeout_ms=60_000),
 )
 OPEN = Policy(categories={"chat": CategoryPolicy()})
+NO_NEVER = POLICY.model_copy(
+    update={
+        "categories": {name: of for name, of in POLICY.categories.items() if name != "medical"},
+        "rules": POLICY.rules[1:],
+    }
+)
 BY_EXAMPLE = Policy(
     categories={
         "medical": CategoryPolicy(cache=Cacheable.NEVER, examples=("Which pills help against fever?",)),
@@ -422,7 +428,7 @@ BAD = [
 
 @pytest.mark.parametrize(("bad", "code", "request_id"), BAD, ids=lambda value: str(value)[:24])
 def test_bad_input_is_kept_and_told(bad: Record, code: RefusalCode, request_id: str | None) -> None:
-    entrance = Entrance()
+    entrance = Entrance(NO_NEVER)
     out = entrance(bad, ask("good", 1))
     letter, response = refused_of(out[:2])
     assert (letter.key, letter.value) == (bad.key, bad.value)

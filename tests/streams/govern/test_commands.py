@@ -15,7 +15,7 @@ from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, decode_event
 from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.schemas.responses import Outcome
-from refrain.streams.govern.commands import decide, judged_by
+from refrain.streams.govern.commands import command_of, decide, judged_by
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.vectors import encode, quantise
 from tests.streams.models.made_hit_heads import strict_head
@@ -106,9 +106,9 @@ def test_a_decision_that_is_not_recorded_cannot_be_judged() -> None:
 
 
 def test_only_a_judgement_asks_for_a_decision() -> None:
-    assert judged_by(record(JUDGE)) == "d"
-    assert judged_by(record(Switch(who="me", on=True))) is None
-    assert judged_by(record(b"junk")) is None
+    assert judged_by(command_of(record(JUDGE))) == "d"
+    assert judged_by(command_of(record(Switch(who="me", on=True)))) is None
+    assert judged_by(command_of(record(b"junk"))) is None
 
 
 @pytest.mark.parametrize("category", [None, "chat"])
