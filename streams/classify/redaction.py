@@ -30,7 +30,8 @@ ROUNDS_MAX = 4
 """How often text may be escaped: JSON in a string of JSON is twice."""
 _ESCAPE = re.compile(r"\\(?:u\{?([0-9a-fA-F]{4,6})\}?|x([0-9a-fA-F]{2})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
 _SIGNS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-_QUOTES = re.compile(r"(?<!\\)[\"'`]")
+_QUOTE = re.compile(r"[\"'`]")
+_BARE_QUOTE = re.compile(r"(?<!\\)[\"'`]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]")
 _OPAQUE = re.compile(r"[A-Za-z0-9+/=_%-]{200}")
 """As long a run without a blank is no words: base64, hexadecimal digits, data of a URL."""
@@ -68,14 +69,12 @@ def _of_bytes(router: Router, value: bytes) -> bool:
         return True
     if _CONTROLS.search(text) or _OPAQUE.search(text):
         return True
-    pieces = _QUOTES.split(text)
+    # Quotes that are escaped end a piece too: there may be JSON in a string.
+    pieces = {text, *_BARE_QUOTE.split(text), *(piece.rstrip("\\") for piece in _QUOTE.split(text))}
     if len(pieces) > PIECES_MAX:
         return True
-    for piece in {text, *pieces}:
-        for spelling in _spellings(piece):
-            if spelling is None or router.looks_uncacheable(spelling):
-                return True
-    return False
+    spellings = (spelling for piece in pieces for spelling in _spellings(piece))
+    return any(spelling is None or router.looks_uncacheable(spelling) for spelling in spellings)
 
 
 def _routing_input(parsed: Mapping[str, Any], texts: str) -> RoutingInput | None:
