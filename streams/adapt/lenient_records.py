@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 class LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc] # aiokafka has no types
     """A batch whose records lose their headers where these cannot be read."""
 
+    _pos: int
+
     def _read_msg(self) -> Any:
         try:
             return super()._read_msg()

@@ -33,7 +33,7 @@ from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import PROBLEMS_LISTED_MAX, check_size, location, unknown_version_of
 from refrain.streams.messaging.ids import topic_partition_key
-from refrain.streams.messaging.privacy import may_store
+from refrain.streams.messaging.privacy import has_uncacheable, may_store
 from refrain.streams.messaging.responses import error_response
 from refrain.streams.shard import counts
 from refrain.streams.shard.counts import Dropped, Evicted
@@ -57,7 +57,7 @@ def fold(shard: Shard, record: Record) -> FoldResult:
     or StoreDamaged, after which the shard must be restored.
     """
     out = FoldResult()
-    event = _read(record, out)
+    event = _read(shard, record, out)
     shard.next_offset = record.offset + 1
     shard.time_ms = max(shard.time_ms, record.timestamp_ms)
     shard.recent = {}
@@ -98,7 +98,7 @@ def next_timer_ms(shard: Shard) -> int | None:
     return min((at for at in timers if at is not None), default=None)
 
 
-def _read(record: Record, out: FoldResult) -> Event | None:
+def _read(shard: Shard, record: Record, out: FoldResult) -> Event | None:
     """The event of a record; None, with its dead letter, where it has none or is too large to be read."""
     try:
         check_size(record)
@@ -113,7 +113,9 @@ def _read(record: Record, out: FoldResult) -> Event | None:
                 " the partition waits for it"
             ) from None
         refusal = Refusal(RefusalCode.UNREADABLE, f"not a journal record: {_where(error)}")
-    out.effects.append(dead_letter(record, refusal, "lookup"))
+    # Nothing tells whose text it is.
+    with_text = not has_uncacheable(None if shard.policy is None else shard.policy.policy)
+    out.effects.append(dead_letter(record, refusal, "lookup", with_text=with_text))
     out.counts.append(counts.refused(refusal.code))
     return None
 

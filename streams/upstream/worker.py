@@ -203,7 +203,7 @@ class UpstreamWorker:
             forward = read(record.value, Forward.decode)
             id_ = call_id(forward.forward_id, forward.route)
         except Exception as error:  # noqa: BLE001 - the barrier: what is no record's fault is raised again
-            out = self._barrier.outcome_of(record, error)
+            out = list(self._barrier.outcome_of(record, error))
             self._outbox.put(lambda: out, source)
             return
         under_way = self._open.get(id_)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from refrain.streams.kafka.interface import Headers, Outgoing
 from refrain.streams.messaging.decoding import unknown_version_of
 
 GOLDEN = Path(__file__).parents[1] / "schemas" / "golden"
-SPECIAL = (
+SPECIAL: tuple[Any, ...] = (
     None, True, 0, -1, 10**18, 10**400, 1e308, "", " ", "\x00", "default", "*", "/bad topic!", "not base64", "a" * 300,
     "\ud83d", [], {}, [[]], {"": ""}, [1] * 200, "0-1-t", "responses", "journal",
 )  # fmt: skip
@@ -70,11 +71,11 @@ def _encoded(value: object) -> bytes:
 
 
 def _replaced(message: Any, places: Sequence[tuple[float, object]]) -> Any:
-    message = json.loads(json.dumps(message))
+    message = deepcopy(message)
     for where, value in places:
         spots = list(_spots(message))
         holder, name = spots[min(len(spots) - 1, int(where * len(spots)))]
-        holder[name] = value
+        holder[name] = deepcopy(value)
     return message
 
 
