@@ -12,12 +12,11 @@ from pathlib import Path
 from traceback import walk_tb
 
 from refrain.streams.errors import RefrainError, Refusal, RefusalCode
+from refrain.streams.kafka.faults import CLIENT_ERRORS
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import check_size
 from refrain.streams.metrics import Metrics
-
-Outcome = Sequence[Outgoing]
 
 
 class Barrier:
@@ -27,13 +26,13 @@ class Barrier:
     """
 
     def __init__(
-        self, processor: str, metrics: Metrics, refuse: Callable[[Record, Refusal], Outcome] | None = None
+        self, processor: str, metrics: Metrics, refuse: Callable[[Record, Refusal], Sequence[Outgoing]] | None = None
     ) -> None:
         self._processor = processor
         self._metrics = metrics
         self._refuse = refuse or self._letter
 
-    def take(self, record: Record, work: Callable[[Record], Outcome]) -> Outcome:
+    def take(self, record: Record, work: Callable[[Record], Sequence[Outgoing]]) -> Sequence[Outgoing]:
         """The outcome of `work`, or that of a refused record. Raises what is no record's fault (`passes`)."""
         try:
             check_size(record)
@@ -41,7 +40,7 @@ class Barrier:
         except Exception as error:  # noqa: BLE001 - the barrier: one record must not stop those behind it
             return self.outcome_of(record, error)
 
-    def outcome_of(self, record: Record, error: Exception) -> Outcome:
+    def outcome_of(self, record: Record, error: Exception) -> Sequence[Outgoing]:
         """The outcome of a record that raised an error. Raises the error when it is no record's fault."""
         if passes(error):
             raise error
@@ -53,13 +52,13 @@ class Barrier:
                 raise
             return self._letter(record, refusal)
 
-    def _letter(self, record: Record, refusal: Refusal) -> Outcome:
+    def _letter(self, record: Record, refusal: Refusal) -> Sequence[Outgoing]:
         return [reject(record, refusal, self._processor, self._metrics, with_text=False)]
 
 
 def passes(error: Exception) -> bool:
     """Whether an error passes through the barrier: it is no record's fault, and the next one would not fare better."""
-    return isinstance(error, RefrainError | MemoryError) and not isinstance(error, Refusal)
+    return isinstance(error, (RefrainError, MemoryError, *CLIENT_ERRORS)) and not isinstance(error, Refusal)
 
 
 def unforeseen(error: Exception) -> Refusal:

@@ -114,6 +114,14 @@ def run_stateless(
         producer.close()
 
 
+class _StepFailed(Exception):
+    """A step raised what nobody foresaw: the fault of a record, as nothing else is in its hands."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(type(error).__name__)
+        self.error = error
+
+
 class _BatchProcessor:
     """Processes batches: a step, its policy session if it has one, and the producer of its outcome."""
 
@@ -150,10 +158,9 @@ class _BatchProcessor:
         read, aside = self._read(batch)
         try:
             return self._run(read, aside)
-        except Exception as error:
-            if passes(error):
-                raise
-            logger.warning("a batch of %d records is worked one at a time: %s", len(read), type(error).__name__)
+        except _StepFailed as failed:
+            kind = type(failed.error).__name__
+            logger.warning("a batch of %d records is worked one at a time: %s", len(read), kind)
         self._send_until_written(lambda: aside)
         return [*aside, *(out for record in read for out in self._run_alone(record))]
 
@@ -161,8 +168,8 @@ class _BatchProcessor:
         """Process one record and send the outcome; what it fails of costs it alone."""
         try:
             return self._run([record], [])
-        except Exception as error:  # noqa: BLE001 - the barrier: what is no record's fault is raised again
-            out = self._barrier.outcome_of(record, error)
+        except _StepFailed as failed:
+            out = self._barrier.outcome_of(record, failed.error)
         self._send_until_written(lambda: out)
         return out
 
@@ -200,13 +207,22 @@ class _BatchProcessor:
         """The outcome of the batch by a policy that is still in force when the batch is processed."""
         session = self._session
         if session is None:
-            return self._step.process(batch)
+            return self._made_of(batch)
         session.refresh(self._consumer.member_id())
         while True:
             self._step.follow(session.policy)
-            out = self._step.process(batch)
+            out = self._made_of(batch)
             if session.still_in_force():
                 return out
+
+    def _made_of(self, batch: Sequence[Record]) -> Sequence[Outgoing]:
+        """What the step makes of the batch. Raises _StepFailed for what may be the fault of a record in it."""
+        try:
+            return self._step.process(batch)
+        except Exception as error:
+            if passes(error):
+                raise
+            raise _StepFailed(error) from error
 
     def _send(self, out: Sequence[Outgoing], attempt: int) -> bool:
         """Send the records; False when they expired. Raises DeliveryExpired at the last attempt."""

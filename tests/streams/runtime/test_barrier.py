@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 
 import pytest
+from confluent_kafka import KafkaException
 
 from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON
 from refrain.streams.errors import (
@@ -30,7 +31,17 @@ from refrain.streams.settings import Settings
 
 SECRET = "my secret diagnosis"
 TOPICS = {"requests": 1, "responses": 1, "journal": 1, "dead-letters": 1}
-OF_NO_RECORD = [ClusterFailed, Fenced, SendFailed, StoreDamaged, ShardBroken, WrongSetup, ModelUnavailable, MemoryError]
+OF_NO_RECORD = [
+    ClusterFailed,
+    Fenced,
+    SendFailed,
+    StoreDamaged,
+    ShardBroken,
+    WrongSetup,
+    ModelUnavailable,
+    MemoryError,
+    KafkaException,
+]
 
 
 class Picky(Step):
