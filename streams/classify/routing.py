@@ -8,6 +8,7 @@ categories; else `uncategorised`.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,9 +20,12 @@ from refrain.schemas.control import PolicyInForce
 from refrain.schemas.journal import Seen
 from refrain.schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy
 from refrain.schemas.requests import Request
+from refrain.streams.linear_pattern import LinearPattern, linear_or_none, pattern_flaws
 from refrain.streams.messaging.privacy import has_uncacheable, is_uncacheable
 from refrain.streams.models.category_classifier import CategoryClassifier
 from refrain.streams.vectors import Ints, cosine, squared_norm
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_TENANT: str = Request.model_fields["tenant"].default
 Embed = Callable[[Sequence[str]], list[Ints | None]]
@@ -64,11 +68,16 @@ class _Rule(NamedTuple):
     number: int
     category: str
     when: Match
-    pattern: re.Pattern[str] | None
+    pattern: LinearPattern | None
+    taken: bool
+    """Whether the policy's expression can be matched at all; one that cannot is met by every question."""
 
 
 class Router:
     """Routes by one policy: its patterns are compiled, its examples embedded in one call.
+
+    An expression that cannot be matched in linear time, of a policy that was set by an older version, errs on the safe
+    side: every question meets it in a rule into a `never` category, and none in another.
 
     `embed` gives vectors of record and is called only when the policy has examples. The `trained` classifier
     takes the place of the examples, but for those of `never` categories.
@@ -79,9 +88,14 @@ class Router:
     ) -> None:
         policy = self.policy = in_force.policy
         self.version = in_force.version
+        for flaw in pattern_flaws(policy):
+            place = ".".join(map(str, flaw.place))
+            logger.error(
+                "policy %d: %s cannot be matched: %s; apply a policy without it", self.version, place, flaw.why
+            )
         rules = [_rule_of(number, policy) for number in range(len(policy.rules))]
         self._never = [rule for rule in rules if is_uncacheable(policy, rule.category)]
-        self._others = [rule for rule in rules if not is_uncacheable(policy, rule.category)]
+        self._others = [rule for rule in rules if rule.taken and not is_uncacheable(policy, rule.category)]
         self._terms = {name: CategoryTerms(of, _seen_terms(self.version, of)) for name, of in policy.categories.items()}
         self._examples = Examples(policy, embed)
         self._by_example = f"examples:{hashlib.sha256(embedder.encode()).hexdigest()[:12]}@v{self.version}"
@@ -148,7 +162,7 @@ class Router:
         """
         if self._never_by_default or self._never_names.search(text) is not None:
             return True
-        return any(rule.pattern is not None and rule.pattern.search(text) is not None for rule in self._never)
+        return any(not rule.taken or (rule.pattern is not None and rule.pattern.is_in(text)) for rule in self._never)
 
     def _by_rule(self, rule: _Rule) -> CategoryMatch:
         return self._match_of(rule.category, f"rule:{rule.number}@v{self.version}")
@@ -211,8 +225,8 @@ def _texts_of(message: Mapping[str, Any]) -> Iterator[str]:
 
 def _rule_of(number: int, policy: Policy) -> _Rule:
     rule = policy.rules[number]
-    pattern = None if rule.when.pattern is None else re.compile(rule.when.pattern)
-    return _Rule(number, rule.category, rule.when, pattern)
+    pattern = None if rule.when.pattern is None else linear_or_none(rule.when.pattern)
+    return _Rule(number, rule.category, rule.when, pattern, rule.when.pattern is None or pattern is not None)
 
 
 def _names_of(rules: Sequence[_Rule], policy: Policy) -> re.Pattern[str]:
@@ -230,7 +244,7 @@ def _matches(rule: _Rule, request: RoutingInput, text: str) -> bool:
         (when.tenant is None or when.tenant == request.tenant)
         and (when.model is None or when.model == request.model)
         and (when.tag is None or when.tag in request.tags)
-        and (rule.pattern is None or rule.pattern.search(text) is not None)
+        and (rule.pattern is None or rule.pattern.is_in(text))
     )
 
 
