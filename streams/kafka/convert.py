@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import methodcaller
 from typing import Any, NamedTuple, cast
 
 from confluent_kafka import Message, TopicPartition
 
 from refrain.streams.kafka.interface import Headers, OffsetAndMetadata, Record
+
+_checked_headers = methodcaller("headers")
 
 
 class KafkaGroupMetadata(NamedTuple):
@@ -53,10 +56,12 @@ def record_of(topic: str, message: Message) -> Record:
 def _headers_of(message: Message) -> Headers | None:
     """The headers of a message, None where they cannot be read.
 
-    The client decodes names strictly: one that is not UTF-8 raises SystemError, whose cause is a UnicodeDecodeError. It
-    must be asked once: a second call gives a list with holes in it, and what touches one ends the process.
+    The client decodes names strictly: of one that is not UTF-8 it returns a list with holes in it and an error beside,
+    which the interpreter turns into SystemError. It must be asked once, since it raises once; and not by a call in
+    Python, which the interpreter makes without that look at the result once it is made often. What touches a hole ends
+    the process.
     """
     try:
-        return cast(Headers, tuple(message.headers() or ()))
+        return cast(Headers, tuple(_checked_headers(message) or ()))
     except (SystemError, UnicodeError):
         return None

@@ -50,6 +50,14 @@ def test_a_record_whose_headers_cannot_be_read_is_handed_over_and_costs_no_other
     assert [each.headers_unreadable for each in found] == [False, True, True, False]
 
 
+def test_headers_that_cannot_be_read_are_as_harmless_the_thousandth_time(address: str) -> None:
+    """Calls that are made often take another way through the interpreter."""
+    produce(address, TOPIC, batch_of([Raw(b"%d" % n, None, [(b"\xc3", None)]) for n in range(1_000)]))
+    found = read_all(address, 1_000)
+    assert [each.key for each in found] == [b"%d" % n for n in range(1_000)]
+    assert all(each.headers_unreadable and each.headers == () for each in found)
+
+
 def test_what_was_compressed_counts_by_its_plain_size(address: str) -> None:
     raws = [Raw(b"k", b"x" * 3_000_000), Raw(None, b"", [(b"", b"")] * 65_000)]
     batch = batch_of(raws, GZIP)
