@@ -37,8 +37,13 @@ _OPAQUE = re.compile(r"[A-Za-z0-9+/=_%-]{200}")
 """As long a run without a blank is no words: base64, hexadecimal digits, data of a URL."""
 
 
-def may_be_uncacheable(router: Router | None, record: Record, parsed: Mapping[str, Any] | None) -> bool:
-    """Whether to redact a refused record. `parsed` is its JSON, None when it has none or was not parsed."""
+def may_be_uncacheable(
+    router: Router | None, record: Record, parsed: Mapping[str, Any] | None, tenant: str | None = None
+) -> bool:
+    """Whether to redact a refused record. `parsed` is its JSON, None when it has none or was not parsed.
+
+    `tenant` is the one that the record is bound to, None where the request's own field counts.
+    """
     if router is None:
         return True
     if not router.has_never:
@@ -46,7 +51,7 @@ def may_be_uncacheable(router: Router | None, record: Record, parsed: Mapping[st
     value = record.value or b""
     if len(value) + len(record.key or b"") + headers_bytes(record.headers) > 2 * WINDOW_BYTES:
         return True
-    if any(router.looks_uncacheable(text) for text in _beside(record.key, record.headers)):
+    if any(router.looks_uncacheable(text) for text in (tenant or "", *_beside(record.key, record.headers))):
         return True
     return _of_bytes(router, value) if parsed is None else _of_json(router, parsed)
 

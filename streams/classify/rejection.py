@@ -9,6 +9,7 @@ from typing import Any
 from refrain.streams.classify.redaction import may_be_uncacheable
 from refrain.streams.classify.reply_topic import DEFAULT, ReplyTopics
 from refrain.streams.classify.routing import Router
+from refrain.streams.classify.tenants import Tenants, returned
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Headers, Outgoing, Record, headers_bytes
 from refrain.streams.messaging.dead_letters import reject
@@ -27,9 +28,10 @@ _NAMED = re.compile(rb'(?<!\\)"(request_id|tenant)"\s{0,8}:\s{0,8}"([^"\\]{1,256
 class Rejections:
     """Rejects requests: dead letters, redacted where they may be `never` traffic, and error responses."""
 
-    def __init__(self, settings: Classify, reply_to: ReplyTopics, metrics: Metrics) -> None:
+    def __init__(self, settings: Classify, reply_to: ReplyTopics, tenants: Tenants, metrics: Metrics) -> None:
         self._settings = settings
         self._reply_to = reply_to
+        self._tenants = tenants
         self._metrics = metrics
 
     def reject(
@@ -39,8 +41,10 @@ class Rejections:
 
         `router` is of the policy in force, None without one; `parsed` is the record's JSON, None where it has none.
         """
-        with_text = not may_be_uncacheable(router, record, parsed)
-        letter = reject(record, refusal, NAME, self._metrics, with_text=with_text)
+        # Of a request that nobody answers for, nobody knows whose text it is.
+        foreign = refusal.code is RefusalCode.TENANT_NOT_YOURS
+        redacted = foreign or may_be_uncacheable(router, record, parsed, self._tenants.of(record))
+        letter = reject(record, refusal, NAME, self._metrics, with_text=not redacted)
         return [letter, self.respond(record, refusal, parsed)]
 
     def respond(self, record: Record, refusal: Refusal, parsed: Mapping[str, Any] | None = None) -> Outgoing:
@@ -49,8 +53,10 @@ class Rejections:
             target = self._reply_to.target(record.headers)
         except Refusal:
             target = DEFAULT
-        key, headers = _fitting(record, self._settings.header_bytes_max)
-        known = _named_in(record.value) if parsed is None and refusal.code is RefusalCode.TOO_LARGE else parsed or {}
+        key, headers = _fitting(record.key, returned(record.headers), self._settings.header_bytes_max)
+        tenant = self._tenants.of(record)
+        known: dict[str, Any] = {} if tenant is None else {"tenant": tenant}
+        known |= _named_in(record.value) if parsed is None and refusal.code is RefusalCode.TOO_LARGE else parsed or {}
         response = error_response(
             refusal.code.value,
             str(refusal.args[0]),
@@ -84,14 +90,14 @@ def _bounded_text(value: object, chars_max: int) -> str | None:
     return value if isinstance(value, str) and len(value) <= chars_max else None
 
 
-def _fitting(record: Record, bytes_max: int) -> tuple[bytes | None, Headers]:
+def _fitting(key: bytes | None, headers: Headers, bytes_max: int) -> tuple[bytes | None, Headers]:
     """As much of key and headers as is within the limit, the key first."""
-    key = record.key if len(record.key or b"") <= bytes_max else None
-    left = bytes_max - len(key or b"")
+    fitting = key if len(key or b"") <= bytes_max else None
+    left = bytes_max - len(fitting or b"")
     kept = []
-    for header in record.headers:
+    for header in headers:
         left -= headers_bytes((header,))
         if left < 0:
             break
         kept.append(header)
-    return key, tuple(kept)
+    return fitting, tuple(kept)

@@ -17,6 +17,7 @@ from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.govern.decision_search import SoughtDecision
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.linear_pattern import pattern_flaws
 from refrain.streams.messaging.dead_letters import dead_letter
@@ -49,9 +50,11 @@ def command_of(record: Record) -> Given | Refusal:
         return unforeseen(error)
 
 
-def judged_by(command: Given | Refusal) -> str | None:
-    """The id of the decision that a command judges; None for any other."""
-    return command.decision_id if isinstance(command, Judge) else None
+def judged_by(command: Given | Refusal) -> SoughtDecision | None:
+    """The decision that a command judges; None for any other."""
+    if not isinstance(command, Judge):
+        return None
+    return SoughtDecision(command.decision_id, command.partition, command.offset)
 
 
 def decide(

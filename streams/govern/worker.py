@@ -17,7 +17,7 @@ from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.decisions import Decision
 from refrain.streams.errors import Rebalanced, Refusal, WrongSetup
 from refrain.streams.govern.commands import NAME, command_of, decide, judged_by
-from refrain.streams.govern.decision_search import DecisionSearch
+from refrain.streams.govern.decision_search import DecisionSearch, SoughtDecision
 from refrain.streams.kafka.interface import (
     Cluster,
     Consumer,
@@ -27,6 +27,7 @@ from refrain.streams.kafka.interface import (
     TransactionalProducer,
 )
 from refrain.streams.metrics import Metrics, policy_version
+from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import PolicyWatch
 from refrain.streams.runtime.topic_check import require_topics
@@ -150,7 +151,8 @@ class Governor:
                 logger.info("command %d is tried again: %s", record.offset, rebalance)
                 return
             self._commands.popleft()
-            self._command = self._search = None
+            self._command = None
+            self._end_search()
             self._policy = policy
             self._count(record, out)
             if wanted is not None:
@@ -158,12 +160,26 @@ class Governor:
 
     def close(self) -> None:
         """Close the producer; commands not applied are left to the next leader."""
+        self._end_search()
         self._producer.close()
 
-    def _search_further(self, decision_id: str) -> bool:
-        if self._search is None:
-            self._search = DecisionSearch(self._cluster, decision_id, self._now_ms)
-        return self._search.search_chunk()
+    def _search_further(self, sought: SoughtDecision) -> bool:
+        """Search the next chunk; a search that fails of what the command names is over, with nothing found."""
+        try:
+            if self._search is None:
+                self._search = DecisionSearch(self._cluster, sought, self._now_ms)
+            return self._search.search_chunk()
+        except Exception as error:
+            if passes(error):
+                raise
+            logger.warning("the search for a judged decision failed: %s", unforeseen(error))
+            self._end_search()
+            return True
+
+    def _end_search(self) -> None:
+        if self._search is not None:
+            self._search.close()
+        self._search = None
 
     def _count(self, record: Record, out: Sequence[Outgoing]) -> None:
         self._metrics.shared.taken.labels(NAME, record.topic).inc()

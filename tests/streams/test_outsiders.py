@@ -37,7 +37,7 @@ from refrain.streams.kafka.interface import Headers, Outgoing
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.lookup.worker import run_lookup
 from refrain.streams.messaging.decoding import RECORD_BYTES_MAX
-from refrain.streams.messaging.routes import ShardRoute, encode_route
+from refrain.streams.messaging.routes import ShardRoute
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.models.verifier import SharedWordsVerifier
@@ -50,6 +50,7 @@ from refrain.streams.verify.worker import run_verify
 from tests.streams.adapt.fake_faust_app import App
 from tests.streams.outsiders import records_of
 from tests.streams.shard.journal import Journal, vector
+from tests.streams.signed import SIGNED, signed_route
 
 WAIT_S = 10.0
 NOW_MS = 1_000_000
@@ -100,13 +101,13 @@ def last_question(cluster: MemoryCluster) -> Outgoing:
 
 
 def last_completion(cluster: MemoryCluster) -> Outgoing:
-    route = encode_route(ShardRoute(forward_id=LAST, incarnation=cluster.topic_id("journal"), partition=0))
+    route = signed_route(ShardRoute(forward_id=LAST, incarnation=cluster.topic_id("journal"), partition=0))
     done = Completion(forward_id=LAST, route=route, status=Status.OK, body={"a": 1}, latency_ms=1)
     return Outgoing("completions", b"k", done.encode())
 
 
 def last_forward(cluster: MemoryCluster) -> Outgoing:
-    route = encode_route(ShardRoute(forward_id=LAST, incarnation="i", partition=0))
+    route = signed_route(ShardRoute(forward_id=LAST, incarnation="i", partition=0))
     forward = Forward(forward_id=LAST, model="m", body={"q": 1}, deadline_at_ms=10**12, route=route)
     return Outgoing("forwards", b"k", forward.encode())
 
@@ -180,6 +181,7 @@ def run(name: str, records: Iterable[Outgoing]) -> MemoryCluster:
         context = WorkerContext(
             Settings(
                 state_dir=Path(folder),
+                routes=SIGNED,
                 embedding=Embedding(backend="free"),
                 adapt=Adapt(interval_ms=100),
                 upstream=Upstream(connector="simulated", load_interval_ms=100),
