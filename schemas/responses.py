@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from refrain.schemas.base import Dependence, Message, Micros, Part
+from refrain.schemas.base import Bounded, Dependence, Message, Micros, Part
 from refrain.schemas.policy import Guard
 
 
@@ -68,7 +68,7 @@ class DecisionSummary(Part):
     """Whether the answer is beyond its lifetime; a new one is on its way."""
     head_weight: Micros | None = None
     """What the category's trained head takes off the similarity, to as many digits."""
-    guards: tuple[GuardTold, ...] = ()
+    guards: Annotated[tuple[GuardTold, ...], Bounded] = ()
     """What the guards said, with the words of the asker's own question alone."""
     depends: Dependence | None = None
     """By what words of the question the answer depends on now or on who asks."""

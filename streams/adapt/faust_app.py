@@ -10,6 +10,7 @@ from typing import Any
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
 
+from refrain.streams.adapt.lenient_records import read_leniently
 from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Settings
 
@@ -32,6 +33,7 @@ def faust_app(settings: Settings, name: str) -> Any:
     """
     for noisy in ("faust", "mode", "aiokafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    read_leniently()
     # Faust makes its folder there, though nothing is ever put into it.
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     session_s = settings.session_timeout_ms / 1_000

@@ -12,9 +12,11 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import Gauge
 
+from refrain.schemas.control import Given
+from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.decisions import Decision
-from refrain.streams.errors import Rebalanced, WrongSetup
-from refrain.streams.govern.commands import NAME, decide, judged_by
+from refrain.streams.errors import Rebalanced, Refusal, WrongSetup
+from refrain.streams.govern.commands import NAME, command_of, decide, judged_by
 from refrain.streams.govern.decision_search import DecisionSearch, SoughtDecision
 from refrain.streams.kafka.interface import (
     Cluster,
@@ -25,6 +27,7 @@ from refrain.streams.kafka.interface import (
     TransactionalProducer,
 )
 from refrain.streams.metrics import Metrics, policy_version
+from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import PolicyWatch
 from refrain.streams.runtime.topic_check import require_topics
@@ -117,6 +120,8 @@ class Governor:
         self._now_ms = now_ms
         self._search: DecisionSearch | None = None
         self._commands: deque[Record] = deque()
+        self._command: Given | Refusal | None = None
+        """What the first of them says, once it is read."""
         self._producer: TransactionalProducer = cluster.transactional(NAME)
         self._producer.transact([], None, {})
         self._policy = PolicyWatch(cluster).latest()
@@ -132,11 +137,12 @@ class Governor:
         self._commands.extend(batch)
         while self._commands:
             record = self._commands[0]
-            wanted = judged_by(record)
+            command = self._command = command_of(record) if self._command is None else self._command
+            wanted = judged_by(command)
             if wanted is not None and not self._search_further(wanted):
                 return
             judged: Decision | None = None if self._search is None else self._search.found
-            out, policy = decide(record, self._policy, self._shards, judged)
+            out, policy = decide(record, self._policy, self._shards, judged, command=command)
             try:
                 self._producer.transact(
                     out, self._consumer.group_metadata(), {record.partition: OffsetAndMetadata(record.offset + 1)}
@@ -145,6 +151,7 @@ class Governor:
                 logger.info("command %d is tried again: %s", record.offset, rebalance)
                 return
             self._commands.popleft()
+            self._command = None
             self._end_search()
             self._policy = policy
             self._count(record, out)
@@ -157,9 +164,17 @@ class Governor:
         self._producer.close()
 
     def _search_further(self, sought: SoughtDecision) -> bool:
-        if self._search is None:
-            self._search = DecisionSearch(self._cluster, sought, self._now_ms)
-        return self._search.search_chunk()
+        """Search the next chunk; a search that fails of what the command names is over, with nothing found."""
+        try:
+            if self._search is None:
+                self._search = DecisionSearch(self._cluster, sought, self._now_ms)
+            return self._search.search_chunk()
+        except Exception as error:
+            if passes(error):
+                raise
+            logger.warning("the search for a judged decision failed: %s", unforeseen(error))
+            self._end_search()
+            return True
 
     def _end_search(self) -> None:
         if self._search is not None:
@@ -171,8 +186,7 @@ class Governor:
         self._metrics.shared.count_sent(NAME, out)
         for message in out:
             if message.topic == "dead-letters":
-                reason = dict(message.headers).get("refrain.dead.reason") or b""
-                code = reason.decode().partition(":")[0]
+                code = (dict(message.headers).get(HEADER_REASON) or b"").decode().partition(":")[0]
                 logger.warning("command %d refused: %s", record.offset, code)
                 self._metrics.shared.refused.labels(NAME, code).inc()
         self._show_version()

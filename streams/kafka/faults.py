@@ -11,6 +11,9 @@ from refrain.streams.errors import ClusterFailed, Fenced, Forbidden, OffsetLost,
 
 logger = logging.getLogger(__name__)
 
+CLIENT_ERRORS: tuple[type[Exception], ...] = (KafkaException,)
+"""What librdkafka's client raises itself, where nothing translates it."""
+
 REBALANCE_CODES = frozenset({KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS})
 
 FENCED_CODES = frozenset(

@@ -10,6 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 Headers = tuple[tuple[str, bytes | None], ...]
+HEADER_BYTES = 32
+"""What a header counts beside its name and value: many empty ones weigh too, where they are kept and carried back."""
+
+
+def headers_bytes(headers: Headers) -> int:
+    """The size of headers: names, values, and `HEADER_BYTES` each."""
+    return sum(HEADER_BYTES + len(name.encode("utf-8", "surrogatepass")) + len(value or b"") for name, value in headers)
 
 
 def cluster_name(prefix: str, topic: str) -> str:
@@ -27,6 +34,14 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    headers_unreadable: bool = False
+    """Whether it has headers that cannot be read (a name that is not UTF-8): `headers` has none of them then."""
+
+    @property
+    def plain_bytes(self) -> int:
+        """The size of the record as it is read, not as it was compressed: key, value, and each header with its cost."""
+        size = len(self.key or b"") + len(self.value or b"")
+        return size + headers_bytes(self.headers) if self.headers else size
 
 
 class Outgoing(NamedTuple):

@@ -28,6 +28,10 @@ def _topic_id(number: int) -> str:
     return f"-{number}-_".ljust(22, "-")
 
 
+def _is_utf8(name: str) -> bool:
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 @dataclass
 class _Topic:
     id: str
@@ -128,7 +132,10 @@ class MemoryCluster:
         return [record for partition in self.topic(name).records for record in partition]
 
     def append(self, records: Sequence[Outgoing]) -> EndOffsets:
-        """Append all or, when one is refused, none. Raises SendFailed."""
+        """Append all or, when one is refused, none. Raises SendFailed.
+
+        A header's name with bytes escaped by `surrogateescape` is one that is not UTF-8: it is read as on a broker.
+        """
         ends: dict[tuple[str, int], int] = {}
         with self._lock:
             placed: list[tuple[list[Record], int, Outgoing]] = []
@@ -151,6 +158,7 @@ class MemoryCluster:
                 placed.append((topic.records[number], number, record))
             for rows, number, record in placed:
                 stamp = max(self._now_ms(), rows[-1].timestamp_ms if rows else 0)
+                unreadable = not all(_is_utf8(name) for name, _ in record.headers)
                 rows.append(
                     Record(
                         record.topic,
@@ -159,7 +167,8 @@ class MemoryCluster:
                         stamp,
                         record.key,
                         record.value,
-                        tuple(record.headers),
+                        () if unreadable else tuple(record.headers),
+                        unreadable,
                     )
                 )
                 ends[(record.topic, number)] = len(rows)

@@ -13,6 +13,8 @@ from pydantic import ValidationError
 
 PROBLEMS_MAX = 5
 """Wrong fields that one text names."""
+PROBLEMS_LISTED_MAX = 100
+"""Wrong fields of which some are named: to list millions takes seconds."""
 PLAIN = frozenset(
     """
     bool_parsing bool_type bytes_type dict_type enum extra_forbidden finite_number float_parsing float_type
@@ -29,9 +31,12 @@ _STEP = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 
 def wrong_fields(error: ValidationError) -> str:
     """The fields that are wrong, and how, without their values."""
+    count = error.error_count()
+    if count > PROBLEMS_LISTED_MAX:
+        return f"{count} fields are wrong"
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     named = [f"{place(each['loc'])}: {_wrong(each['type'], each['msg'])}" for each in problems[:PROBLEMS_MAX]]
-    more = len(problems) - PROBLEMS_MAX
+    more = count - PROBLEMS_MAX
     return "; ".join(named) + (f"; and {more} more" if more > 0 else "")
 
 

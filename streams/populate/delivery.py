@@ -86,10 +86,14 @@ class Delivery:
             # classify has read the request again, by another policy: the shard's own forward came second.
             return [to_journal(route, AnswerWithheld(forward_id=route.forward_id))]
         # A shard knows repeats itself; they are remembered for those that will not get there.
-        seen = self._seen(route.forward_id)
         if self._may_store(route):
-            return self._to_shard(record, route, completion)
-        return self._drop() if seen else self._withhold(record, route, completion)
+            out = self._to_shard(record, route, completion)
+        elif self._seen(route.forward_id):
+            return self._drop()
+        else:
+            out = self._withhold(record, route, completion)
+        self._answering.add(route.forward_id)
+        return out
 
     def deliver_unreadable(
         self, record: Record, refusal: Refusal, envelope: Envelope, route: ShardRoute | DirectRoute
@@ -114,10 +118,8 @@ class Delivery:
         return route.category is None or may_store(self.policy, route.category)
 
     def _seen(self, forward_id: str) -> bool:
-        """Whether this forward was answered before; from now on it is."""
-        seen = forward_id in self._answered or forward_id in self._answering
-        self._answering.add(forward_id)
-        return seen
+        """Whether this forward was answered before."""
+        return forward_id in self._answered or forward_id in self._answering
 
     def _to_shard(self, record: Record, route: ShardRoute, completion: Completion) -> list[Outgoing]:
         if completion.error is not None or completion.body is None:
@@ -133,7 +135,12 @@ class Delivery:
     def _to_requester(self, record: Record, route: DirectRoute, completion: Completion) -> list[Outgoing]:
         if self._seen(route.forward_id):
             return self._drop()
+        out = self._answer_of(record, route, completion)
         self._told_directly.add(route.forward_id)
+        self._answering.add(route.forward_id)
+        return out
+
+    def _answer_of(self, record: Record, route: DirectRoute, completion: Completion) -> list[Outgoing]:
         if completion.body is None or completion.status is Status.FAILED:
             return [error_to(route, route.reply, answer_failed(completion).error)]
         answer = answered_to(route, route.reply, Outcome.BYPASS, completion)

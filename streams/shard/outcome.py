@@ -10,6 +10,7 @@ from refrain.schemas.base import Dependence
 from refrain.schemas.decisions import CountedDependence, Decision
 from refrain.schemas.journal import Asked, Passed
 from refrain.schemas.responses import DecisionSummary
+from refrain.streams.errors import ShardBroken, StoreDamaged
 from refrain.streams.guards import MICROS
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.shard.counts import Count
@@ -18,6 +19,8 @@ from refrain.streams.shard.state import BEHAVIOUR, Shard
 
 HUNDREDTH = MICROS // 100
 """The least difference of similarities that a requester is told, in millionths."""
+NOT_OF_A_RECORD = (ShardBroken, StoreDamaged, MemoryError)
+"""Errors that are no record's doing: the next record would not fare better."""
 
 
 @dataclass(slots=True)

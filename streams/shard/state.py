@@ -164,14 +164,17 @@ class Shard:
     # -- writing --------------------------------------------------------------------------------------
 
     def apply(self, changes: Iterable[Change]) -> None:
-        """Apply changes to the indexes and `uncommitted`. Raises ShardBroken; then the shard must not be used again."""
-        for change in changes:
+        """Apply changes to the indexes and `uncommitted`. Raises ShardBroken; then the shard must not be used again.
+
+        What cannot be written raises before anything is changed.
+        """
+        encoded = [(change, None if change.message is None else change.message.encode()) for change in changes]
+        for change, value in encoded:
+            key = change.key
             try:
                 change.column.apply(self, change.id, change.message)
             except Exception as error:
-                raise ShardBroken(f"shard {self.partition}: {change.key.decode()}: {error!r}") from error
-            key = change.key
-            value = None if change.message is None else change.message.encode()
+                raise ShardBroken(f"shard {self.partition}: {key.decode()}: {error!r}") from error
             self.recent[key] = value
             if value is None and change.column.written_once and self.uncommitted.get(key) is not None:
                 # It came and went between two commits: neither store nor `documents` need hear of it.
