@@ -82,6 +82,8 @@ class Guard(StrEnum):
     """Little words, persons, capitals and signs where all the rest is the same."""
     PAYLOAD = "payload"
     """The text that a request handles: what is to be translated, summed up, corrected."""
+    INSTRUCTION = "instruction"
+    """What stands beside a question and tells how to answer it: a sentence more, a suffix, a tag."""
 
 
 class Strictness(StrEnum):
