@@ -1,22 +1,23 @@
 """The guard `instruction`: what stands beside a question in one text alone makes another question of it.
 
-Two texts are looked at by sentence. Of each the sentence nearest to the other text is the question; every other one must
-have a counterpart there. One that tells how to answer (just say yes, in one word, you are a pirate) needs one that says
-the same (`told`). Any other needs one that speaks of the same; without one it counts as a further question (`asked`) or
-as something said beside the question, where the questions are nearly the same (`beside`), and hardly where they are
-worded otherwise (`apart`). Within a sentence the same is looked for before and behind the other text's words.
-"""
+Two texts are looked at by sentence. Of each the sentence nearest to the other text is the question; every other one
+must have a counterpart there. One that tells how to answer (just say yes, in one word, you are a pirate) needs one that
+says the same (`told`). Any other needs one that speaks of the same; without one it counts as a further question
+(`asked`) or as something said beside the question, where the questions are nearly the same (`beside`), and not where
+they are worded otherwise (`apart`). Within a sentence the same is looked for before and behind the other text's words.
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import chain
 from typing import NamedTuple
 
+from refrain.streams.guards.item import Word
 from refrain.streams.guards.sentences import Sentence, Words, is_polite
 from refrain.streams.guards.small_words import SmallWords
 from refrain.streams.guards.stems import related
-from refrain.streams.guards.telling import asks_on, speaks_of_answers, tells
+from refrain.streams.guards.telling import addresses, asks_further, speaks_of_answers, tells
 
 FRAME = 750
 """Words that two sentences share (Dice's coefficient, in thousandths) from which they are nearly the same."""
@@ -24,7 +25,12 @@ TOLD, BESIDE, ASKED, APART = "told", "beside", "asked", "apart"
 _KINDS = (TOLD, BESIDE, ASKED, APART)
 """Kinds of differences, the gravest first."""
 _GOES_ON = frozenset("and or but because if so not no".split())
-_TURNS = frozenset("but because so".split())
+"""One of them stands in a run of little words behind a question that is none of it."""
+_TURNS = frozenset("but because so lol jk btw".split())
+"""Words with which somebody goes on about a question."""
+_AS_IF = ("as", "if")
+Found = tuple[str, Words]
+"""A kind of difference, and the words of it."""
 
 
 class Instructions(NamedTuple):
@@ -51,10 +57,9 @@ def differences(a: Instructions, b: Instructions) -> Beside | None:
         return None
     if not found:
         return None
-    return Beside(min([kind for kind, _ in found], key=_KINDS.index), tuple([w.text for _, said in found for w in said]))
-
-
-Found = tuple[str, Words]
+    return Beside(
+        min([kind for kind, _ in found], key=_KINDS.index), tuple([word.text for _, said in found for word in said])
+    )
 
 
 def _by_sentence(a: Instructions, b: Instructions) -> list[Found]:
@@ -82,6 +87,7 @@ def _question(sentences: Sequence[Sentence], other: SmallWords) -> Sentence:
 
 
 def _alike(a: AbstractSet[str], b: AbstractSet[str]) -> int:
+    """Dice's coefficient of two sets of words, in thousandths."""
     of = len(a) + len(b)
     return 2_000 * len(a & b) // of if of else 1_000
 
@@ -98,16 +104,19 @@ def _left(
 
 
 def _is_matched(each: Sentence, others: Sequence[Sentence]) -> bool:
-    return any([_alike(each.keys, their.keys) >= FRAME for their in others])
+    """Whether the other text has nearly the same sentence."""
+    return any(_alike(each.keys, their.keys) >= FRAME for their in others)
 
 
 def _is_harmless(each: Sentence, other: SmallWords) -> bool:
+    """Whether it tells nobody how to answer, and says nothing that the other text does not."""
     if each.told and not each.asks:
         return False
     return _is_apposed(each) or _asks_nothing(each) or _is_said(each.words, other)
 
 
 def _kind(each: Sentence, alike: bool) -> str:
+    """The kind of what stands beside a question; `alike` is whether both questions are nearly the same."""
     if each.told and (alike or not each.asks):
         return TOLD
     if not alike:
@@ -129,7 +138,7 @@ def _is_said(words: Words, other: SmallWords) -> bool:
     """Whether the other text speaks of it: half of the words of meaning, all words where none has a meaning."""
     content = [word for word in words if word.content]
     if not content:
-        return all([word.key in other.counted for word in words])
+        return all(word.key in other.counted for word in words)
     apart = [word for word in content if word.key not in other.counted]
     if not apart or (len(content) > 1 and 2 * len(apart) <= len(content)):
         return True
@@ -138,9 +147,11 @@ def _is_said(words: Words, other: SmallWords) -> bool:
 
 
 def _has_synonym(word: Word, other: SmallWords) -> bool:
-    groups, key = word.groups, word.key
+    """Whether a word of the other text is a synonym, or another form of the word."""
     there = [each for each in other.words if each.content]
-    return any([not groups.isdisjoint(each.groups) for each in there]) or any(related(each.key, key) for each in there)
+    if not word.groups.isdisjoint(chain.from_iterable([each.groups for each in there])):
+        return True
+    return any(related(each.key, word.key) for each in there)
 
 
 def _around(m: Sentence, t: Sentence, a: SmallWords, b: SmallWords) -> list[Found]:
@@ -162,7 +173,7 @@ def _further(words: Words, other: SmallWords) -> Iterator[Found]:
     """What words around a question come to, if they are neither polite nor said in the other text."""
     if is_polite(words) or _is_said(words, other):
         return
-    if not asks_on(_lows(words)):
+    if not asks_further(_lows(words)):
         yield BESIDE, words
     elif any(word.content for word in words):
         yield ASKED, words
@@ -183,7 +194,10 @@ def _lows(words: Words) -> list[str]:
 
 def _is_beside(words: Words, parted: bool) -> bool:
     """Whether words before or behind a question are parted from it, or tell how to answer it."""
-    return bool(words) and (parted or (tells(_lows(words)) if len(words) > 1 else speaks_of_answers(_lows(words))))
+    if not words or parted:
+        return bool(words)
+    lows = _lows(words)
+    return tells(lows) or addresses(lows) if len(words) > 1 else speaks_of_answers(lows)
 
 
 def _goes_on(words: Words) -> bool:
@@ -191,6 +205,6 @@ def _goes_on(words: Words) -> bool:
     if len(words) < 2:
         return False
     lows = _lows(words)
-    if lows[0] in _TURNS or words[0].text[0].isupper():
+    if lows[0] in _TURNS or tuple(lows[:2]) == _AS_IF or words[0].text[0].isupper():
         return True
     return not any(word.content for word in words) and not _GOES_ON.isdisjoint(lows)

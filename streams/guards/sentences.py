@@ -1,4 +1,4 @@
-"""Sentences of a text: what stands between marks that end it or in brackets, each with its words as they are compared."""
+"""Sentences of a text: what stands between marks that end one, or in brackets, with the words as they are compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from refrain.streams.guards.item import LOW, Item, Said, Word
 from refrain.streams.guards.lexicon import lines
 from refrain.streams.guards.small_words import words_of
-from refrain.streams.guards.telling import addresses, asks_on, tells
+from refrain.streams.guards.telling import addresses, asks_on, asks_to_say, tells
 
 SENTENCES_MAX = 24
 """Sentences that are told apart; what follows them counts as one."""
@@ -36,6 +36,7 @@ class Sentence(NamedTuple):
     told: bool
     """Whether it tells how to answer."""
     bracketed: bool = False
+    """Whether it stands in brackets."""
     asides: tuple[Words, ...] = ()
     """What stands before its first comma or behind its last one and tells how to answer."""
     commas: frozenset[int] = frozenset()
@@ -106,13 +107,13 @@ def _sentence(piece: _Piece, is_open: bool) -> Sentence | None:
     if _says_nothing(words) or (is_polite(words) and not is_open):
         return None
     lows = [low for part, _ in parts for low in part]
-    asks = piece.mark in _ASKS and asks_on(lows)
+    asks = piece.mark in _ASKS and asks_on(lows) and not asks_to_say(lows)
     ends = (parts[0], parts[-1]) if len(parts) > 1 else ()
     return Sentence(
         words,
         frozenset([word.key for word in words]),
         asks,
-        tells(lows, asks) or (not asks and (addresses(lows) or _is_manner(words))),
+        tells(lows, piece.mark in _ASKS) or (not asks and (addresses(lows) or _is_manner(words))),
         piece.mark == _BRACKET,
         tuple([part for said, part in ends if part and tells(said) and not is_polite(part)]),
         frozenset(accumulate(len(part) for _, part in parts[:-1])),

@@ -1,4 +1,4 @@
-"""Telling how to answer: whether a sentence says how a question is to be answered, rather than asks or says something."""
+"""Telling how to answer: whether a sentence says how to answer a question, rather than asks or says something."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ _ASKED_OF = frozenset("can could will would won't should may might must".split()
 _QUESTION_WORDS = frozenset("who whom whose what which when where why how".split())
 _ASKING = _ASKED_OF | _QUESTION_WORDS | frozenset("is are was were do does did has have had am".split())
 _PROPOSING = frozenset((("how", "about"), ("what", "about"), ("why", "not"), ("what", "if")))
+"""Openings of a question that proposes something: how about a poem?"""
+_SAYING = frozenset(
+    "say answer reply respond pretend suppose assume imagine act talk speak ignore repeat lie guess".split()
+)
+"""Verbs that ask for words."""
 _OF_SAYING = _ANSWERING | frozenset("say says said saying yes no".split())
 _FINITE = frozenset("is are was were has had will would can could".split())
 _SPEAKERS = frozenset(("i", "we"))
@@ -32,13 +37,18 @@ _FEW = 3
 def tells(lows: Sequence[str], asks: bool = False) -> bool:
     """Whether words (in lower case) tell how to answer; `asks` is whether a question mark ends them."""
     if asks and lows[0] in _ASKING:
-        return _is_asked_of(lows) or not _OF_SAYING.isdisjoint(lows)
+        return not _OF_SAYING.isdisjoint(lows) or tuple(lows[:2]) in _PROPOSING or _is_asked_of(lows, _TELLING)
     return _is_told(lows) or speaks_of_answers(lows)
 
 
 def asks_on(lows: Sequence[str]) -> bool:
     """Whether words ask a further question: is it true, and why, if so how."""
     return lows[0] in _ASKING or not _QUESTION_WORDS.isdisjoint(lows[:_OPENING])
+
+
+def asks_further(lows: Sequence[str]) -> bool:
+    """Whether words around a question ask another one, and do not tell how to answer: and how do they form."""
+    return not _QUESTION_WORDS.isdisjoint(lows[:2]) and not tells(lows, asks=True)
 
 
 def addresses(lows: Sequence[str]) -> bool:
@@ -48,13 +58,16 @@ def addresses(lows: Sequence[str]) -> bool:
     return next((low in _ADDRESSED for low in lows if low not in _LEADING_ON), False)
 
 
-def _is_asked_of(lows: Sequence[str]) -> bool:
-    """Whether it asks for a way of answering: could you be brief, how about a poem?"""
-    if tuple(lows[:2]) in _PROPOSING:
-        return True
+def asks_to_say(lows: Sequence[str]) -> bool:
+    """Whether a question asks somebody to say or suppose something: would you just say yes?"""
+    return _is_asked_of(lows, _SAYING)
+
+
+def _is_asked_of(lows: Sequence[str], verbs: frozenset[str]) -> bool:
+    """Whether it asks the one who answers to do something: could you be brief?"""
     if len(lows) < _FEW or lows[0] not in _ASKED_OF or lows[1] != "you":
         return False
-    return next((low in _TELLING for low in lows[2:] if low not in _LEADING_ON), False)
+    return next((low in verbs for low in lows[2:] if low not in _LEADING_ON), False)
 
 
 def _is_told(lows: Sequence[str]) -> bool:

@@ -26,13 +26,14 @@ from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry
 from refrain.streams.shard.verifications import PendingVerifications, VerificationScores
 from refrain.streams.store.interface import Checkpoint, Store
 
-BEHAVIOUR = f"fold-6/{guards.DIGEST}"
+BEHAVIOUR = f"fold-7/{guards.DIGEST}"
 """The version of fold and guards; a change that decides otherwise needs another."""
 
 
 class _Answer(Part):
     """The part of an entry that a hit needs: the rest is not worth building."""
 
+    tenant: str
     question: Sealed
     text_side: TextSide | None = None
     answer: Sealed
@@ -42,8 +43,9 @@ class _Answer(Part):
 
 
 class StoredAnswer(NamedTuple):
-    """Stored answer: its question, its JSON, its digest, and what the model took for it."""
+    """Stored answer: who asked for it, its question, its JSON, its digest, and what the model took for it."""
 
+    tenant: str
     question: str
     text_side: TextSide | None
     text: str
@@ -115,7 +117,13 @@ class Shard:
             part = _Answer.model_validate_json(self._entry_bytes(indexed))
             digest = part.answer_digest or _digest(part.answer)
             kept = StoredAnswer(
-                part.question.data, part.text_side, part.answer.data, digest, part.latency_ms, part.tokens
+                part.tenant,
+                part.question.data,
+                part.text_side,
+                part.answer.data,
+                digest,
+                part.latency_ms,
+                part.tokens,
             )
             self._stored_answer = (indexed.id, kept)
         return self._stored_answer[1]

@@ -21,6 +21,7 @@ DIFFERS_MAX = 8
 _REASONS = {
     candidates.EXPIRED: Reason.EXPIRED,
     candidates.WITHDRAWN: Reason.WITHDRAWN,
+    candidates.UNCORROBORATED: Reason.UNCORROBORATED,
     candidates.VERIFIER: Reason.VERIFIER_REFUSED,
     candidates.SILENT: Reason.VERIFIER_SILENT,
     candidates.AMBIGUOUS: Reason.AMBIGUOUS,
@@ -156,8 +157,8 @@ def coalesce_with(shard: Shard, question: ShardQuestion, deadline_at_ms: int) ->
             continue
         if open_flight.text == question.text:
             return Join(open_flight, similarity, similarity, ())
-        if question.policy.verify is not None:
-            # Nobody gives a second opinion on an answer that is not there yet.
+        if question.policy.verify is not None or question.policy.corroborate > 1:
+            # Nobody gives a second opinion on an answer that is not there yet, and none can agree with it.
             continue
         flight = open_flight.flight
         scored = score(question, CachedText(flight.forward_id, flight.question.data, flight.text_side), similarity)
