@@ -5,6 +5,7 @@ must have a counterpart there. One that tells how to answer (just say yes, in on
 says the same (`told`). Any other needs one that speaks of the same; without one it counts as a further question
 (`asked`) or as something said beside the question, where the questions are nearly the same (`beside`), and not where
 they are worded otherwise (`apart`). Within a sentence the same is looked for before and behind the other text's words.
+"""
 
 from __future__ import annotations
 
