@@ -138,7 +138,7 @@ class TokenWindow:
         if known is None:
             if len(self._read) >= KNOWN_MAX:
                 self._read.clear()
-            known = self._ids(f"a{char}a") not in (self._ids("aa"), self._ids("a a"))
+            known = list(self._ids(char)) not in ([], list(self._ids(" ")))
             self._read[char] = known
         return known
 
