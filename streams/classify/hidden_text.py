@@ -17,7 +17,7 @@ _IGNORED = re.compile(
 format characters), the blank of Braille, and a note without a head."""
 _LINES = str.maketrans("\n\r\t", "   ")
 _BLANKS = frozenset("\u00a0\u202f\u3000")
-"""Blanks that typography uses; each stands alone, between what is none."""
+"""Blanks that typography uses; each stands alone, or beside one plain blank."""
 _JOINERS = frozenset("\u200c\u200d")
 _MARK_OF_ORDER = "\ufeff"
 _EMOJI_STYLES = frozenset("\ufe0e\ufe0f")
@@ -58,7 +58,8 @@ def _is_needed(text: str, at: int) -> bool:
     if not before or char in (before, behind):
         return False
     if char in _BLANKS:
-        return not (before.isspace() or behind.isspace())
+        around = text[max(0, at - 2) : at + 3]
+        return sum(map(str.isspace, around)) <= 2 and not (before.isspace() and behind.isspace())
     if char in _EMOJI_STYLES:
         return _is_pictured(before)
     return char in _JOINERS and bool(behind) and _joins(char, before, behind)

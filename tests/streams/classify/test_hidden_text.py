@@ -56,6 +56,7 @@ NEEDED = {
     "a red heart": "\u2764\ufe0f or \u2764",
     "a key": "press 1\ufe0f\u20e3 or #\ufe0f\u20e3",
     "French marks": "Combien\u00a0? 5\u202f000\u00a0\u20ac",
+    "a web page's blanks": "One. \u00a0Two.\u00a0 Three",
     "a Japanese blank": "\u65e5\u672c\u3000\u8a9e",
     "lines": "one\n\ttwo\r\n  three",
     "a file's mark": "\ufeffHow?",
@@ -117,7 +118,7 @@ def test_joiners_between_latin_letters_hide_something_and_a_row_of_them_anywhere
     assert hidden_text("pass\u200cword") == ("\u200c",)
     assert hidden_text("\u0645\u06cc\u200c\u200c\u062e") == ("\u200c\u200c",)
     assert hidden_text("\U0001f468\u200d\u200d\U0001f469") == ("\u200d\u200d",)
-    assert hidden_text("a\u00a0\u00a0b \u3000c") == ("\u00a0\u00a0", "\u3000")
+    assert hidden_text("a\u00a0\u00a0b  \u3000c") == ("\u00a0\u00a0", "\u3000")
 
 
 def test_what_is_hidden_is_told_in_runs_in_its_order() -> None:
