@@ -52,7 +52,7 @@ def differences(a: Instructions, b: Instructions) -> Beside | None:
     """Differences: what one text alone has beside its question. Symmetric in effect."""
     if a.sentences or b.sentences:
         found = _by_sentence(a, b)
-    elif len(a.whole.words) != len(b.whole.words):
+    elif _may_hold(a.whole, b.whole):
         found = _around(_whole(a), _whole(b), a.whole, b.whole)
     else:
         return None
@@ -61,6 +61,14 @@ def differences(a: Instructions, b: Instructions) -> Beside | None:
     return Beside(
         min([kind for kind, _ in found], key=_KINDS.index), tuple([word.text for _, said in found for word in said])
     )
+
+
+def _may_hold(a: SmallWords, b: SmallWords) -> bool:
+    """Whether one text may hold all words of the other, and more."""
+    if len(a.words) == len(b.words):
+        return False
+    short, long = (a, b) if len(a.words) < len(b.words) else (b, a)
+    return short.counted.keys() <= long.counted.keys()
 
 
 def _by_sentence(a: Instructions, b: Instructions) -> list[Found]:
