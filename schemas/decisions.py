@@ -41,6 +41,8 @@ class Reason(StrEnum):
     """The category's trained head takes most off the similarity, and too little is left."""
     AMBIGUOUS = "ambiguous"
     """Two candidates with different answers are too close to each other to tell which is meant."""
+    UNCORROBORATED = "uncorroborated"
+    """The best match's answer came from one question alone, and the category asks for a second that agrees."""
     VERIFIER_REFUSED = "verifier_refused"
     """The second opinion says that another question was asked."""
     VERIFIER_SILENT = "verifier_silent"
@@ -99,7 +101,7 @@ class Candidate(Part):
     """What the category's trained head takes off the similarity; absent where none compared the texts."""
     age_ms: int
     verdict: str
-    """`served`, `not_needed`, `below_threshold`, `expired`, `withdrawn`, `ambiguous`,
+    """`served`, `not_needed`, `below_threshold`, `expired`, `withdrawn`, `ambiguous`, `uncorroborated`,
     `verifier`, `head` or `guard:NAME`."""
 
 

@@ -34,6 +34,7 @@ BEHAVIOUR = f"fold-7/{guards.DIGEST}"
 class _Answer(Part):
     """The part of an entry that a hit needs: the rest is not worth building."""
 
+    tenant: str
     question: Sealed
     text_side: TextSide | None = None
     answer: Sealed
@@ -43,8 +44,9 @@ class _Answer(Part):
 
 
 class StoredAnswer(NamedTuple):
-    """Stored answer: its question, its JSON, its digest, and what the model took for it."""
+    """Stored answer: who asked for it, its question, its JSON, its digest, and what the model took for it."""
 
+    tenant: str
     question: str
     text_side: TextSide | None
     text: str
@@ -117,7 +119,13 @@ class Shard:
             part = _Answer.model_validate_json(self._entry_bytes(indexed))
             digest = part.answer_digest or _digest(part.answer)
             kept = StoredAnswer(
-                part.question.data, part.text_side, part.answer.data, digest, part.latency_ms, part.tokens
+                part.tenant,
+                part.question.data,
+                part.text_side,
+                part.answer.data,
+                digest,
+                part.latency_ms,
+                part.tokens,
             )
             self._stored_answer = (indexed.id, kept)
         return self._stored_answer[1]

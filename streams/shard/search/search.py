@@ -24,6 +24,7 @@ OTHER = "other"
 _REASONS = {
     candidates.EXPIRED: Reason.EXPIRED,
     candidates.WITHDRAWN: Reason.WITHDRAWN,
+    candidates.UNCORROBORATED: Reason.UNCORROBORATED,
     candidates.VERIFIER: Reason.VERIFIER_REFUSED,
     candidates.SILENT: Reason.VERIFIER_SILENT,
     candidates.AMBIGUOUS: Reason.AMBIGUOUS,
@@ -159,8 +160,8 @@ def coalesce_with(shard: Shard, question: ShardQuestion, deadline_at_ms: int) ->
             continue
         if open_flight.text == question.text:
             return Join(open_flight, similarity, similarity, ())
-        if question.policy.verify is not None:
-            # Nobody gives a second opinion on an answer that is not there yet.
+        if question.policy.verify is not None or question.policy.corroborate > 1:
+            # Nobody gives a second opinion on an answer that is not there yet, and none can agree with it.
             continue
         flight = open_flight.flight
         scored = score(question, CachedText(flight.forward_id, flight.question.data, flight.text_side), similarity)

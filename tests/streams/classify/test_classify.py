@@ -255,6 +255,16 @@ def test_of_a_long_text_only_the_head_reaches_the_model_and_no_long_text_past_th
     assert entrance.embedder.calls[1:] == [["x" * 300]]
 
 
+@pytest.mark.parametrize("hidden", ["\U000e0073\U000e0061\U000e0079", "\u200b\u200c\u200b", "\u202e", "\x00", "\u00ad"])
+def test_a_question_with_hidden_text_is_another_one(hidden: str) -> None:
+    plain, hiding, again = (
+        asked_of(Entrance()(ask(text)))
+        for text in ("What is a list?", f"What is a list?{hidden}", f"What's a list?{hidden}")
+    )
+    assert plain.context != hiding.context == again.context
+    assert set(hiding.fields) - set(plain.fields) >= {"hidden"}
+
+
 def test_a_last_message_that_is_not_the_users_is_only_matched_exactly() -> None:
     last = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
     assert asked_of(Entrance()(ask(body=last))).vector is None
