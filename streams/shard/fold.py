@@ -35,7 +35,7 @@ from refrain.streams.messaging.decoding import check_size, unknown_version_of
 from refrain.streams.messaging.ids import topic_partition_key
 from refrain.streams.messaging.privacy import has_uncacheable, may_store
 from refrain.streams.messaging.responses import error_response
-from refrain.streams.messaging.validation import without_quotes, wrong_fields
+from refrain.streams.messaging.validation import wrong_fields
 from refrain.streams.shard import counts
 from refrain.streams.shard.columns import TENANTS
 from refrain.streams.shard.counts import Dropped, Evicted
@@ -159,7 +159,8 @@ def _is_repeat(shard: Shard, event: Event, out: FoldResult) -> bool:
 
 
 def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: FoldResult) -> None:
-    refusal = Refusal(RefusalCode.FOLD_FAILED, without_quotes(error))
+    # Not what the error says: that may quote the question.
+    refusal = Refusal(RefusalCode.FOLD_FAILED, f"{type(error).__name__} of {type(event).__name__}")
     out.effects.append(dead_letter(record, refusal, "lookup", with_text=_may_lie_anywhere(shard, event)))
     out.counts.append(counts.refused(refusal.code))
     if isinstance(event, Asked):

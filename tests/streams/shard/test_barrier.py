@@ -115,4 +115,4 @@ def test_a_million_wrong_fields_are_counted_and_not_listed(journal: Journal) -> 
     asked = json.loads(journal.ask("how?", None).value or b"")
     value = json.dumps(asked | {"fields": {str(n): n for n in range(100_000)}}).encode()
     (letter,) = effects(fold(new_shard(), Record("journal", 0, 9, 0, None, value)), "dead-letters")
-    assert dict(letter.headers)["refrain.dead.reason"] == b"unreadable: not a journal record: 100000 fields"
+    assert dict(letter.headers)["refrain.dead.reason"] == b"unreadable: not a journal record: 100000 fields are wrong"
