@@ -31,7 +31,7 @@ def faust_app(settings: Settings, name: str) -> Any:
     To be called in the event loop that runs it. Raises WrongSetup for connection settings that Faust cannot take.
     """
     for noisy in ("faust", "mode"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     # Of a broker that is away it tells several times a second; a worker tells of an outage itself.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     # Faust makes its folder there, though nothing is ever put into it.

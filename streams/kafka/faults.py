@@ -70,6 +70,8 @@ UNANSWERED_CODES = frozenset(
         KafkaError._WAIT_COORD,
         KafkaError._WAIT_CACHE,
         KafkaError._NODE_UPDATE,
+        KafkaError._DESTROY_BROKER,
+        KafkaError._UNKNOWN_BROKER,
         KafkaError._IN_PROGRESS,
         KafkaError._RETRY,
         KafkaError.BROKER_NOT_AVAILABLE,
