@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 REACH_S = 2.5
 """How long the first broker may take to answer."""
-CLUSTER_S = 4.5
+CLUSTER_S = 3.5
 """How long the checks may take that ask the cluster, once a broker answers."""
-EXAMINE_S = 9.0
+EXAMINE_S = 8.0
 """How long all checks may take together."""
 
 
