@@ -70,6 +70,8 @@ class Reason(StrEnum):
     """An operator switched the cache off, for the category or for all."""
     WAITING_FULL = "waiting_full"
     """Too many requests of the shard wait for a model; this one is not remembered."""
+    TENANT_LIMIT = "tenant_limit"
+    """The tenant asks more, or has more waiting, than the policy grants it in this shard; nothing is remembered."""
     OVERLOAD = "overload"
     """Questions come faster than they are embedded, or nothing embeds them: this one waited too long for its vector,
     and is not remembered."""
@@ -115,9 +117,14 @@ class Guarded(Part):
 
 
 class Decision(Message):
-    """One decision. `time_ms` is the shard's time, `offset` the journal record that was folded."""
+    """One decision, in the partition of `decisions` with the number of its shard: there offsets never fall.
+
+    `time_ms` is the shard's time; `journal`, `partition` and `offset` are the journal record that was folded.
+    """
 
     id: str
+    journal: str = ""
+    """The topic id of the journal; another one after it was recreated."""
     partition: int
     offset: int
     time_ms: Millis

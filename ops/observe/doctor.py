@@ -37,7 +37,7 @@ def doctor(
     seconds: Annotated[float, typer.Option(min=0.5, max=600, help="With --cost: how long.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding, or a stage.")] = False,
 ) -> None:
-    """Look at broker, topics, models, disk, lag, policy and workers; say what to do. Exit code 1 when one fails.
+    """Look at broker, topics, models, disk, lag, policy, keys and workers; say what to do. Exit code 1 when one fails.
 
     [bold]Examples[/bold]
 
@@ -94,6 +94,7 @@ def examine(settings: Settings) -> list[Finding]:
 def _examine_cluster(settings: Settings) -> list[Finding]:
     from refrain.ops.cluster.connection import reach
     from refrain.ops.observe import doctor_checks, doctor_cluster
+    from refrain.ops.observe.route_keys import routes
     from refrain.schemas.topics import GROUPS
 
     try:
@@ -107,9 +108,13 @@ def _examine_cluster(settings: Settings) -> list[Finding]:
         "replicas": partial(doctor_cluster.replicas, brokers, settings),
         "topics": partial(doctor_cluster.topics, admin, brokers, settings),
         "policy": partial(doctor_cluster.policy, settings),
+        "routes": partial(routes, admin, settings),
     }
     looks |= {
-        f"lag of {group}": partial(doctor_cluster.lag, admin, settings, group, topic) for group, topic in GROUPS.items()
+        f"lag of {group}": partial(
+            doctor_cluster.lag, admin, settings, group, settings.classify.topic if group == "classify" else topic
+        )
+        for group, topic in GROUPS.items()
     }
     return doctor_checks.together(looks, CLUSTER_S, _late)
 

@@ -17,7 +17,9 @@ from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.govern.decision_search import SoughtDecision
 from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.linear_pattern import pattern_flaws
 from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import read
 from refrain.streams.models.hit_head_artifact import version_of
@@ -34,13 +36,15 @@ JUDGED = frozenset({Outcome.HIT, Outcome.MISS, Outcome.COALESCED})
 ShardEvent = PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched
 
 
-def judged_by(record: Record) -> str | None:
-    """The id of the decision that a command judges; None for any other record."""
+def judged_by(record: Record) -> SoughtDecision | None:
+    """The decision that a command judges; None for any other record."""
     try:
         command = read(record.value, decode_command)
     except Refusal:
         return None
-    return command.decision_id if isinstance(command, Judge) else None
+    if not isinstance(command, Judge):
+        return None
+    return SoughtDecision(command.decision_id, command.partition, command.offset)
 
 
 def decide(
@@ -80,7 +84,7 @@ def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | Non
     """Put a policy in force, where `policy` was before.
 
     Raises Refusal: STALE_COMMAND when it replaces another version, BAD_FIELD for a trained head that is not the one of
-    its version, TOO_LARGE.
+    its version or an expression that cannot be matched in linear time, TOO_LARGE.
     """
     version = None if policy is None else policy.version
     if command.expected_version is not None and command.expected_version != version:
@@ -91,6 +95,8 @@ def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | Non
     for head in command.policy.hit_heads:
         if version_of(head) != head.version:
             raise Refusal(RefusalCode.BAD_FIELD, f"hit_heads: the content of {head.version} is not of that version")
+    for flaw in pattern_flaws(command.policy):
+        raise Refusal(RefusalCode.BAD_FIELD, f"{'.'.join(map(str, flaw.place))}: {flaw.why}")
     after = PolicyInForce(
         version=record.offset,
         who=command.who,

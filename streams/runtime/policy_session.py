@@ -11,7 +11,7 @@ without a policy nothing is looked up and nothing is kept, whatever the policy i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from refrain.schemas.acknowledgements import Acknowledgement
@@ -39,11 +39,14 @@ class PolicySession:
         processor: str,
         policies: PolicyFollower,
         now_ms: Callable[[], int],
+        route_keys: Sequence[str] = (),
         *,
         outages: Outages | None = None,
         hold_s: float = math.inf,
     ) -> None:
+        """`route_keys` are the ids of the keys by which this worker signs or verifies routes."""
         self._processor = processor
+        self._route_keys = tuple(route_keys)
         self._policies = policies
         self._now_ms = now_ms
         self._outages = outages or Outages()
@@ -69,7 +72,7 @@ class PolicySession:
         if policy is None or not member or self._acknowledged == (member, policy.version):
             return []
         self._acknowledged = (member, policy.version)
-        return [acknowledgement(self._processor, member, policy.version, self._now_ms())]
+        return [acknowledgement(self._processor, member, policy.version, self._now_ms(), self._route_keys)]
 
     def refresh(self, member: str) -> None:
         """Adopt the policy in force for a batch. Raises Unanswered when the worker is to stop before it is known.
@@ -111,18 +114,23 @@ class PolicySession:
 
 
 @contextmanager
-def policy_session(processor: str, context: WorkerContext, hold_s: float = math.inf) -> Iterator[PolicySession]:
+def policy_session(
+    processor: str, context: WorkerContext, route_keys: Sequence[str] = (), *, hold_s: float = math.inf
+) -> Iterator[PolicySession]:
     """A policy session of a worker: the policy is read on entry and followed until exit.
 
-    A policy that cannot be read later is waited for `hold_s`. Raises WrongSetup for a missing topic.
+    Its acknowledgements tell `route_keys`, the ids of the worker's keys of routes, so that others can compare them. A
+    policy that cannot be read later is waited for `hold_s`. Raises WrongSetup for a missing topic.
     """
     lease_s = lease_s_of(context.settings)
     outages = context.outages
     with PolicyFollower(context.cluster, context.metrics, processor, lease_s=lease_s, outages=outages) as policies:
-        yield PolicySession(processor, policies, context.now_ms, outages=outages, hold_s=hold_s)
+        yield PolicySession(processor, policies, context.now_ms, route_keys, outages=outages, hold_s=hold_s)
 
 
-def acknowledgement(processor: str, worker: str, version: int, at_ms: int) -> Outgoing:
+def acknowledgement(processor: str, worker: str, version: int, at_ms: int, route_keys: Sequence[str] = ()) -> Outgoing:
     """The acknowledgement of a policy version by a worker, as a record."""
-    said = Acknowledgement(processor=processor, worker=worker, version=version, at_ms=at_ms)
+    said = Acknowledgement(
+        processor=processor, worker=worker, version=version, at_ms=at_ms, route_keys=tuple(route_keys)
+    )
     return Outgoing(TOPIC, f"{processor}/{worker}".encode(), said.encode())

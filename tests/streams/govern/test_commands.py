@@ -13,9 +13,10 @@ from refrain.schemas.control import Invalidate, Judge, PolicyInForce, SetPolicy,
 from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, decode_event
-from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.schemas.policy import CategoryPolicy, Match, Policy, Rule
 from refrain.schemas.responses import Outcome
 from refrain.streams.govern.commands import decide, judged_by
+from refrain.streams.govern.decision_search import SoughtDecision
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.vectors import encode, quantise
 from tests.streams.models.made_hit_heads import strict_head
@@ -106,7 +107,8 @@ def test_a_decision_that_is_not_recorded_cannot_be_judged() -> None:
 
 
 def test_only_a_judgement_asks_for_a_decision() -> None:
-    assert judged_by(record(JUDGE)) == "d"
+    assert judged_by(record(JUDGE)) == SoughtDecision("d")
+    assert judged_by(record(JUDGE.model_copy(update={"partition": 3, "offset": 7}))) == SoughtDecision("d", 3, 7)
     assert judged_by(record(Switch(who="me", on=True))) is None
     assert judged_by(record(b"junk")) is None
 
@@ -137,6 +139,13 @@ def test_a_policy_with_a_head_whose_content_is_another_is_refused() -> None:
         assert (after is not POLICY) == taken
         if not taken:
             assert reason_of(out) == f"bad_field: hit_heads: the content of {head.version} is not of that version"
+
+
+def test_a_policy_with_an_expression_that_is_not_linear_is_refused() -> None:
+    rules = (Rule(when=Match(pattern="a(?!b)"), category="chat"),)
+    command = SetPolicy(who="me", policy=Policy(categories={"chat": CategoryPolicy()}, rules=rules))
+    said = refused(command, policy=None)
+    assert said.startswith("bad_field: rules.0.when.pattern: needs what linear matching lacks")
 
 
 def test_a_policy_too_large_for_its_topic_is_refused() -> None:

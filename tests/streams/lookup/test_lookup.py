@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
+from refrain.ops.cluster.decisions import decisions_at
 from refrain.schemas.acknowledgements import Acknowledgement
-from refrain.schemas.base import Message
+from refrain.schemas.base import Message, Reply
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Meta
+from refrain.schemas.forwards import Forward
 from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
 from refrain.schemas.policy import Cacheable
+from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.stats import ShardStats
 from refrain.streams.errors import Aborted, Rebalanced, SendFailed, WrongSetup
@@ -33,6 +36,7 @@ from refrain.streams.kafka.interface import (
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.lookup.restore import OpenStore, PendingRestore, restore
 from refrain.streams.lookup.worker import LookupWorker
+from refrain.streams.messaging.routes import decode_route
 from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Lookup, Settings
 from refrain.streams.shard.columns import META_KEY
@@ -41,10 +45,11 @@ from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint, Store, digest
 from refrain.streams.store.memory import MemoryStore
 from tests.streams.kafka.wrapped import WrappedCluster
-from tests.streams.shard.journal import JOURNAL_ID, Journal, near, policy, vector
+from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, fold_all, near, new_shard, policy, vector
+from tests.streams.signed import ROUTES
 
 PARTITIONS = {
-    "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "decisions": 1, "acknowledgements": 1, "stats": 1,
+    "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "decisions": 2, "acknowledgements": 1, "stats": 1,
     "doubts": 1, "observations": 1, "dead-letters": 1,
 }  # fmt: skip
 
@@ -175,6 +180,7 @@ class Stage:
             Metrics(),
             self.open_store,
             "w",
+            ROUTES,
             self.clock,
             lambda: next(seconds),
             AtOnce(),
@@ -306,6 +312,50 @@ def test_a_crash_after_any_step_loses_nothing_and_decides_nothing_twice(
     assert dict(shard.store.scan()) == stage.documents(0)
 
 
+def test_decisions_stand_in_the_partition_of_their_shard_in_the_order_of_its_journal() -> None:
+    stage = Stage()
+    for partition in range(2):
+        stage.journal(traffic(partition))
+    stage.run(stage.worker())
+    for partition in range(2):
+        rows = stage.cluster.topic("decisions").records[partition]
+        made = [Decision.decode(row.value or b"") for row in rows]
+        assert len(made) > 8
+        assert {(each.journal, each.partition) for each in made} == {(JOURNAL_ID, partition)}
+        assert [each.offset for each in made] == sorted(each.offset for each in made)
+
+
+def test_a_commit_writes_to_the_partitions_of_the_shards_that_moved_and_to_no_other() -> None:
+    stage = Stage()
+    stage.journal(traffic(1))
+    stage.run(stage.worker())
+    for topic in ("documents", "decisions"):
+        quiet, moved = stage.cluster.topic(topic).records
+        assert quiet == []
+        assert moved
+
+
+def test_a_response_tells_where_its_decision_stands() -> None:
+    stage = Stage()
+    stage.journal(traffic(1))
+    stage.run(stage.worker())
+    told = [Response.decode(each).decision for each in stage.responses()]
+    assert told
+    for each in told:
+        assert each is not None
+        assert each.partition == 1
+        assert each.offset is not None
+        assert each.id in [found.id for found in decisions_at(stage.cluster, 1, each.offset)]
+
+
+@pytest.mark.parametrize("topic", ["documents", "decisions"])
+def test_topics_that_do_not_fit_the_journal_stop_the_worker_at_its_start(topic: str) -> None:
+    stage = Stage()
+    stage.cluster.create(topic, 3)
+    with pytest.raises(WrongSetup, match=f"journal has 2 partitions and {topic} 3"):
+        stage.worker()
+
+
 @pytest.mark.parametrize("lost", [True, False])
 def test_the_next_worker_answers_like_the_one_that_died(lost: bool) -> None:
     stage, journal = Stage(), traffic()
@@ -387,7 +437,7 @@ def test_a_worker_shows_that_it_is_alive_while_it_waits_for_a_transaction(monkey
     with ThreadPoolExecutor(1) as background:
         worker = LookupWorker(
             Settings(), WrappedCluster(stage.cluster, transactional=Waits), Metrics(), stage.open_store, "w",
-            stage.clock, background=background, alive=beat,
+            ROUTES, stage.clock, background=background, alive=beat,
         )  # fmt: skip
         stage.fold_some(worker)
         worker.commit()
@@ -514,6 +564,32 @@ def test_one_partition_that_waits_for_an_upgrade_does_not_stop_the_others() -> N
         worker.commit()
     assert stage.decisions() == decided
     assert not worker.ready
+
+
+def test_forwards_are_signed_on_their_way_and_not_in_the_fold() -> None:
+    stage, journal = Stage(), Journal()
+    journal.policy()
+    journal.ask("how?", vector(1))
+    stage.journal(journal)
+    stage.run(stage.worker())
+    (sent,) = stage.cluster.records("forwards")
+    (folded,) = effects(fold_all(new_shard(), stage_records(stage, 0).records), "forwards")
+    forward = Forward.decode(sent.value or b"")
+    assert ROUTES.open(forward.route, forward.forward_id) == decode_route(forward.route, forward.forward_id)
+    assert forward.route.partition(".")[0] == Forward.decode(folded.value or b"").route
+
+
+@pytest.mark.parametrize("topic", ["/refrain.documents", "/refrain.policies", "/__consumer_offsets"])
+def test_a_reply_topic_of_our_own_gets_nothing_and_holds_nobody_up(topic: str) -> None:
+    stage, journal = Stage(), Journal()
+    stage.cluster.create(topic, 1)
+    journal.policy()
+    journal.ask("how?", vector(1), reply=Reply(topic=topic), mode=CacheMode.ONLY)
+    journal.ask("how else?", vector(0, 1), mode=CacheMode.ONLY)
+    stage.journal(journal)
+    stage.run(stage.worker())
+    assert stage.cluster.records(topic) == []
+    assert len(stage.cluster.records("responses")) == 1
 
 
 def test_effects_that_the_broker_refuses_stop_the_worker() -> None:
