@@ -8,10 +8,12 @@ RefrainError
 ├── BadInput              a file that was given to a command cannot be taken
 ├── CommandRefused        govern did not take a command
 ├── ClusterFailed         the broker did not take or give what it should
-│   ├── Unreachable       no broker answers at the address
+│   ├── Unanswered        a broker, coordinator or controller does not answer for now: ask again
+│   │   └── Unreachable   no broker answers at the address
 │   ├── SendFailed        a record was not acknowledged
 │   │   └── DeliveryExpired   records were not written in time, and will not be: they are made again
-│   ├── Rebalanced        a commit met a rebalance: abort, keep the uncommitted changes, retry after it
+│   ├── Aborted           a transaction was aborted, or a commit not made: keep the uncommitted changes, try again
+│   │   └── Rebalanced    it met a rebalance: try again after it
 │   ├── Fenced            another worker owns what this one held
 │   └── OffsetLost        the record to go on from is not in the topic any more
 ├── ShardBroken           a decided change could not be applied: the worker stops and restores the shard
@@ -112,7 +114,11 @@ class ClusterFailed(RefrainError):
     """The broker did not take or give what it should: check that it is reachable, and start again."""
 
 
-class Unreachable(ClusterFailed):
+class Unanswered(ClusterFailed):
+    """A broker, coordinator or controller does not answer for now: nothing is wrong with what was asked; ask again."""
+
+
+class Unreachable(Unanswered):
     """No broker answers: start one, or name another with REFRAIN_KAFKA."""
 
 
@@ -124,7 +130,11 @@ class DeliveryExpired(SendFailed):
     """Records were not written in time and are dropped: their batch is processed again, by the policy now."""
 
 
-class Rebalanced(ClusterFailed):
+class Aborted(ClusterFailed):
+    """A transaction was aborted or a commit not made, by an outage: what was to be committed is committed later."""
+
+
+class Rebalanced(Aborted):
     """A commit met a rebalance: it was aborted, and is retried after the rebalance."""
 
 

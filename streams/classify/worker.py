@@ -389,8 +389,8 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     step = ClassifyStep(
         settings.classify, incarnations, embedding_cache, reply_to, context.metrics, trained, tenants=tenants
     )
-    routes = route_signer(settings)
-    with policy_session(NAME, context, routes.keys.ids) as session:
+    routes, hold_s = route_signer(settings), settings.classify.policy_hold_ms / 1_000
+    with policy_session(NAME, context, routes.keys.ids, hold_s=hold_s) as session:
         consumer = cluster.consumer(topic, NAME)
         producer = SigningProducer(cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)), routes)
         run_stateless(NAME, consumer, producer, step, context, batch_max=settings.classify.batch_max, session=session)

@@ -9,10 +9,17 @@ from refrain.streams.settings import Settings
 
 ADMIN_TIMEOUT_S = 15.0
 """How long one call that administers or describes may take."""
+ANSWER_TIMEOUT_S = 5.0
+"""How long a broker may take to tell of partitions, and a leader to tell its offsets."""
 LINGER_MS = 50
 """Longer than it takes to hand over the records of a batch."""
 PRODUCE_BYTES_MAX = 2_200_000
 """The largest message of any topic, with its headers and the overhead of its batch."""
+
+
+def max_poll_interval_ms(settings: Settings) -> int:
+    """How long a consumer may go without a poll until its group takes it for stuck (milliseconds)."""
+    return max(60_000, settings.session_timeout_ms)
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -23,7 +30,8 @@ def connection(settings: Settings) -> dict[str, Any]:
         "reconnect.backoff.max.ms": 1_000,
         "retry.backoff.ms": 2,
         "retry.backoff.max.ms": 100,
-        "log_level": 3,
+        # Of a broker that is away it would tell several times a second; a worker tells of an outage itself.
+        "log_level": 2,
         **{key: value.get_secret_value() for key, value in settings.connection.items()},
     }
 

@@ -9,7 +9,6 @@ shard knows repeats by the highest offset it has seen, and a gap in the middle w
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,19 +20,19 @@ from refrain.streams.kafka.closing import ClosesProducer
 from refrain.streams.kafka.config import flushed_producer_config
 from refrain.streams.kafka.faults import flush, forbidden
 from refrain.streams.kafka.interface import Outgoing, cluster_name
+from refrain.streams.kafka.outages import STOP_WAIT_S, Outages
+from refrain.streams.kafka.producer import PARTITION_BY_KEY
 
 EXPIRED_CODES = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 FLUSH_S = 0.5
-PARTITION_BY_KEY = -1
-"""For librdkafka: the partition that the key belongs to."""
 
 
 class ExpiringProducer(ClosesProducer):
     """An idempotent producer that waits for acknowledgements and drops records older than `delivery_timeout_ms`."""
 
-    def __init__(self, base: Mapping[str, Any], prefix: str, delivery_timeout_ms: int, wait_s: float) -> None:
+    def __init__(self, base: Mapping[str, Any], prefix: str, delivery_timeout_ms: int, outages: Outages) -> None:
         self._prefix = prefix
-        self._wait_s = wait_s
+        self._outages = outages
         self._producer = ConfluentProducer(
             {
                 **flushed_producer_config(base),
@@ -91,23 +90,22 @@ class ExpiringProducer(ClosesProducer):
             self._producer.purge(in_flight=False)
 
     def _await_reports(self, reports: _DeliveryReports, count: int) -> None:
-        deadline = time.monotonic() + self._wait_s
         purged = False
-        while reports.count < count:
-            try:
-                flush(self._producer, FLUSH_S)
-            except KafkaException as problem:
-                # A producer that may write nothing at all fails as a whole.
-                error: KafkaError = problem.args[0]
-                raise forbidden(error, "producing") or SendFailed(f"cannot produce: {error.str()}") from problem
-            if reports.failure is not None and not purged:
-                self._purge_queued()
-                purged = True
-            if time.monotonic() > deadline:
-                missing = count - reports.count
-                raise SendFailed(
-                    f"{missing} records were not acknowledged within {self._wait_s:.0f} s: is the broker up?"
-                )
+        with self._outages.waiting("acknowledgements") as wait:
+            while reports.count < count:
+                try:
+                    flush(self._producer, FLUSH_S)
+                except KafkaException as problem:
+                    # A producer that may write nothing at all fails as a whole.
+                    error: KafkaError = problem.args[0]
+                    raise forbidden(error, "producing") or SendFailed(f"cannot produce: {error.str()}") from problem
+                if reports.failure is not None and not purged:
+                    self._purge_queued()
+                    purged = True
+                # All of them expire soon: a report is only late when the process stood still.
+                if reports.count < count and wait.is_over(STOP_WAIT_S):
+                    raise SendFailed(f"{count - reports.count} records were not acknowledged within"
+                                     f" {wait.lasted_s:.0f} s: is the broker up?")  # fmt: skip
         if reports.failure is not None:
             error, where = reports.failure
             if error.code() in EXPIRED_CODES:

@@ -97,7 +97,10 @@ class Consumer(Protocol):
         """
 
     def commit(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
-        """Commit the group's offsets. Raises Rebalanced or Fenced when the partitions are not ours."""
+        """Commit the group's offsets. Raises Rebalanced or Fenced when the partitions are not ours.
+
+        Unanswered when nobody took them: commit them later.
+        """
 
     def committed(self, partitions: Sequence[int]) -> dict[int, OffsetAndMetadata]:
         """The group's committed offsets; partitions without one are absent."""
@@ -143,7 +146,8 @@ class TransactionalProducer(Protocol):
     ) -> EndOffsets:
         """Commit one transaction: the records, and the offsets of the member's group. Returns the end offsets.
 
-        Raises Rebalanced (aborted; call again after a poll), Fenced, or SendFailed (aborted; stop).
+        Raises Aborted (call again, after a rebalance, Rebalanced, when the next poll is over), Fenced, or SendFailed
+        (aborted; stop). Unanswered says that nobody knows what came of it: stop.
         """
 
     def close(self) -> None:
@@ -190,14 +194,18 @@ class Cluster(Protocol):
     ) -> Iterator[Record]:
         """Scan the committed records from `start` to the end as it was when the scan began.
 
-        Waits for transactions that were open then. Ends early when `stop` says so.
+        Waits for transactions that were open then. Ends early when `stop` says so. Raises Unanswered when the
+        partition's leader does not tell its end.
         """
 
     def reader(self, topic: str) -> Reader:
         """A reader of single places of a topic; `scan` is for what is read from one end to the other."""
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
-        """The first and the end offset of each partition, open transactions included."""
+        """The first and the end offset of each partition, open transactions included.
+
+        Raises Unanswered when a leader does not tell: no offset is ever below 0.
+        """
 
     def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
         """The offset of each partition's first record that is stamped `time_ms` or later; its end where none is."""
@@ -206,7 +214,7 @@ class Cluster(Protocol):
         """How long a compacted topic keeps tombstones (`delete.retention.ms`)."""
 
     def partitions(self, topic: str) -> int:
-        """The number of partitions of the topic. Raises WrongSetup when it is missing."""
+        """The number of partitions of the topic. Raises WrongSetup when it is missing, Unanswered for an outage."""
 
     def topic_id(self, topic: str) -> str:
         """The topic id: it names this incarnation of the topic. Raises WrongSetup when it is missing."""

@@ -70,8 +70,12 @@ class LookupWorker:
         now_ms: Callable[[], int],
         elapsed_s: Callable[[], float] = time.monotonic,
         background: Executor | None = None,
+        alive: Callable[[], object] = lambda: None,
     ) -> None:
-        """`background` runs the transactions. Raises WrongSetup when topics are missing or do not fit together."""
+        """`background` runs the transactions; `alive` is called while one is waited for.
+
+        Raises WrongSetup when topics are missing or do not fit together.
+        """
         self._settings = settings.lookup
         self._prefix = settings.prefix
         self._metrics = LookupMetrics(metrics)
@@ -92,7 +96,7 @@ class LookupWorker:
         self._background = background or ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._reports = CommitReports(now_ms, elapsed_s)
         self._commits = Commits(
-            self._transactions, self._consumer, self._background, self._metrics, now_ms, self._reports
+            self._transactions, self._consumer, self._background, self._metrics, now_ms, self._reports, alive
         )
 
     @property
@@ -271,7 +275,9 @@ def run_lookup(context: WorkerContext) -> None:
 
     try:
         routes = route_signer(settings)
-        worker = LookupWorker(settings, cluster, context.metrics, open_store, directory.name, routes, context.now_ms)
+        worker = LookupWorker(
+            settings, cluster, context.metrics, open_store, directory.name, routes, context.now_ms, alive=context.stop
+        )
         while not context.stop():
             worker.turn()
             if worker.ready:

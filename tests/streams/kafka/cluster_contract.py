@@ -366,3 +366,12 @@ class ClusterContract:
             producer.send([Outgoing(topic, b"k", b"x" * size, (), 0)])
         producer.send(records_of(topic, 2))
         assert values(list(cluster.cluster.scan(topic, 0))) == [b"0", b"1"]
+
+    def test_no_offset_that_is_told_is_below_0(self, cluster: ClusterUnderTest, topic: str) -> None:
+        producer = cluster.cluster.transactional("one")
+        ends = producer.transact([*records_of(topic, 3), *records_of(topic, 1, partition=2)], None, {})
+        assert ends[(topic, 0)] == 3
+        assert ends[(topic, 2)] == 1
+        told = [offset for pair in cluster.cluster.ends(topic).values() for offset in pair]
+        assert min(told) == 0
+        assert len(told) == 6
