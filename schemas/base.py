@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 """Tenants, categories and models of policies: no character that separates the parts of a key."""
@@ -16,6 +16,9 @@ Millis = Annotated[int, Field(ge=0)]
 Micros = Annotated[float, Field(ge=-1.0, le=1.0)]
 """A cosine similarity, rounded to six places."""
 
+
+Bounded = FailFast()
+"""Of a list that anybody may fill: validation ends at its first wrong item, a million of them would take seconds."""
 
 AskerNames = Literal["user", "vary", "turns"]
 """What may name who asks: the body's `user`, the request's `vary`, earlier turns."""
@@ -109,8 +112,8 @@ class QuestionKey(Part):
     question: Sealed
     text_side: TextSide | None = None
     """None where the category has no trained head, or the text is too long for it."""
-    tags: tuple[str, ...] = ()
-    sources: tuple[Source, ...] = ()
+    tags: Annotated[tuple[str, ...], Bounded] = ()
+    sources: Annotated[tuple[Source, ...], Bounded] = ()
 
     def question_key(self) -> dict[str, Any]:
         """These fields by name, for another message about the same question."""
@@ -122,11 +125,11 @@ class Dependence(Part):
 
     rules: str
     """The version of the rules, 8 hex digits."""
-    volatile: tuple[str, ...] = ()
+    volatile: Annotated[tuple[str, ...], Bounded] = ()
     """The words by which the answer depends on now; none: it does not."""
-    personal: tuple[str, ...] = ()
+    personal: Annotated[tuple[str, ...], Bounded] = ()
     """The words by which the answer depends on who asks; none: it does not."""
-    named: tuple[AskerNames, ...] = ()
+    named: Annotated[tuple[AskerNames, ...], Bounded] = ()
     """What in the request names who asks, and is part of the context."""
 
 
@@ -165,4 +168,4 @@ class Reply(Part):
     partition: Annotated[int, Field(ge=0)] | None = None
     key: str | None = None
     """The request's key, base64."""
-    headers: tuple[Header, ...] = ()
+    headers: Annotated[tuple[Header, ...], Bounded] = ()

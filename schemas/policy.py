@@ -82,6 +82,8 @@ class Guard(StrEnum):
     """Little words, persons, capitals and signs where all the rest is the same."""
     PAYLOAD = "payload"
     """The text that a request handles: what is to be translated, summed up, corrected."""
+    INSTRUCTION = "instruction"
+    """What stands beside a question and tells how to answer it: a sentence more, a suffix, a tag."""
 
 
 class Strictness(StrEnum):
@@ -197,6 +199,9 @@ class CategoryPolicy(Strict):
     """The version of the trained head, one of `hit_heads`, that takes its part off a similarity; absent: none does."""
     margin: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """How much more similar the best candidate must be than one with another answer; 0: by nothing."""
+    corroborate: Annotated[int, Field(ge=1, le=2)] = 1
+    """How many questions must have brought an answer before it is served by meaning; 2: a second, independent one
+    too. Until then it serves the same text alone."""
     verify: Annotated[float, Field(ge=0, le=1)] | None = None
     """The least score of a second opinion (`verify`) with which a match by meaning is served; absent: none is asked."""
     threshold_ceiling: Annotated[float, Field(ge=0.5, le=1.0)] | None = None
@@ -209,6 +214,9 @@ class CategoryPolicy(Strict):
     """Questions whose answer depends on who asks: kept like others, never, or where the request names the asker."""
     coalesce: bool = True
     slices: Annotated[int, Field(ge=1, le=1024)] = 1
+    show_similarity: bool = False
+    """Whether responses tell similarities and scores to all six digits; else to two, since they are of questions of
+    others. Decisions have them all."""
     tool_calls: bool = False
     """Whether answers that call tools may be kept."""
     leave_out: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = REQUEST_IDS

@@ -82,6 +82,8 @@ class RefusalCode(StrEnum):
     DEADLINE = "deadline_exceeded"
     UPSTREAM = "upstream_failed"
     NOT_CACHED = "not_cached"
+    INTERNAL = "internal"
+    """An error that nobody foresaw: a defect of Refrain, which cost this message alone."""
 
 
 class Refusal(RefrainError):

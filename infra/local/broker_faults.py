@@ -11,6 +11,7 @@ import json
 import os
 import random
 import shutil
+import subprocess
 import tempfile
 import threading
 import time
@@ -25,13 +26,13 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.local.broker import LOCAL, ended_by_signals
+from infra.local.jar_broker import tail
 from infra.local.jar_cluster import MIN_INSYNC, REPLICATION, JarCluster, Node, cluster
-from infra.local.service import Service, service
+from infra.local.service import REFRAIN, service
 from refrain.ops.ask.client import Client
 from refrain.ops.ask.questions import answer_of
 from refrain.ops.cluster.connection import reach
 from refrain.ops.config.settings import load_settings
-from refrain.ops.observe.doctor import examine
 from refrain.ops.observe.replicas import partitions_of, summarise
 from refrain.ops.run.supervisor import read_run
 from refrain.schemas.requests import Request
@@ -48,6 +49,7 @@ SETTLE_S = 3.0
 """After a fault began, until what workers use is measured: they notice, and tell."""
 WATCH_S = 0.5
 DOCTOR_S_MAX = 10.0
+CLUSTER_CHECKS = ("broker", "controller", "replicas", "topics")
 LISTEN_S = 2.0
 """How long is listened for repeated answers when all are there."""
 BEFORE_S = 5.0
@@ -261,8 +263,11 @@ def decisions(settings: Settings, wanted: int) -> int:
             time.sleep(0.5)
 
 
-def carry_out(fault: BrokerFault, running: JarCluster, settings: Settings, rate: float, seed: int) -> FaultResult:
+def carry_out(
+    fault: BrokerFault, running: JarCluster, environment: Mapping[str, str], rate: float, seed: int
+) -> FaultResult:
     """Carry out one fault under load. Brokers are taken in the order of a drawn shuffle."""
+    settings = load_settings(environment)
     known = decisions(settings, 0)
     nodes = random.Random(f"{seed}/{fault.name}").sample(running.nodes, fault.brokers)
     seconds = BEFORE_S + fault.seconds + AFTER_S
@@ -271,7 +276,7 @@ def carry_out(fault: BrokerFault, running: JarCluster, settings: Settings, rate:
         fault.begin(running, nodes)
         began_s = time.monotonic()
         time.sleep(SETTLE_S)
-        doctor, doctor_s = _doctor(settings)
+        doctor, doctor_s = _doctor(environment)
         before, at_s = workers.core_s(), time.monotonic()
         time.sleep(max(1.0, began_s + fault.seconds - time.monotonic()))
         after, for_s = workers.core_s(), time.monotonic() - at_s
@@ -297,13 +302,16 @@ def carry_out(fault: BrokerFault, running: JarCluster, settings: Settings, rate:
     )
 
 
-def _doctor(settings: Settings) -> tuple[str, float]:
-    """What the doctor says of the cluster, and how long it took (seconds)."""
+def _doctor(environment: Mapping[str, str]) -> tuple[str, float]:
+    """What `refrain doctor` says of the cluster, and how long it took (seconds)."""
     started_s = time.monotonic()
-    findings = examine(settings)
+    done = subprocess.run(
+        [REFRAIN, "doctor", "--json"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     took_s = time.monotonic() - started_s
-    told = {each.check: each.state for each in findings if each.check in ("broker", "controller", "replicas", "topics")}
-    return ", ".join(f"{check} {state}" for check, state in told.items()), took_s
+    findings = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    told = {each["check"]: each["state"] for each in findings if each["check"] in CLUSTER_CHECKS}
+    return ", ".join(f"{check} {state}" for check, state in told.items()) or tail(done.stderr, 2), took_s
 
 
 def _rounded(seconds: float | None) -> float | None:
@@ -345,8 +353,8 @@ def table_of(results: list[FaultResult]) -> Table:
 
 
 @contextmanager
-def _served(running: JarCluster, folder: Path) -> Iterator[tuple[Settings, Service]]:
-    """The service on the cluster, with the embedder that needs no model."""
+def _served(running: JarCluster, folder: Path) -> Iterator[Mapping[str, str]]:
+    """The service on the cluster, with the embedder that needs no model; gives its settings as variables."""
     environment: Mapping[str, str] = {
         **os.environ,
         "REFRAIN_KAFKA": running.servers,
@@ -356,8 +364,8 @@ def _served(running: JarCluster, folder: Path) -> Iterator[tuple[Settings, Servi
         "REFRAIN_UPSTREAM__CONNECTOR": "simulated",
         "REFRAIN_EMBEDDING__BACKEND": "free",
     }
-    with service(environment, folder / "state", folder / "service.log", _say) as served:
-        yield load_settings(environment), served
+    with service(environment, folder / "state", folder / "service.log", _say):
+        yield environment
 
 
 def _say(line: str) -> None:
@@ -372,13 +380,13 @@ def run(brokers: int, rate: float, seed: int, wanted: list[str], keep: bool) -> 
     results: list[FaultResult] = []
     with ended_by_signals():
         try:
-            with cluster(home, brokers, False, _say) as running, _served(running, folder) as (settings, _):
+            with cluster(home, brokers, False, _say) as running, _served(running, folder) as environment:
                 for fault in FAULTS:
                     if wanted and not any(fault.name.startswith(name) for name in wanted):
                         continue
-                    await_whole(settings)
+                    await_whole(load_settings(environment))
                     _say(f"fault: {fault.name}")
-                    results.append(carry_out(fault, running, settings, rate, seed))
+                    results.append(carry_out(fault, running, environment, rate, seed))
                     print(json.dumps(asdict(results[-1])), flush=True)
         finally:
             if results:

@@ -13,7 +13,7 @@ from refrain.ops.cluster.connection import client, create_client, missing, unrea
 from refrain.streams.kafka.offsets import known_offset
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import MemberDescription
+    from confluent_kafka.admin import MemberDescription  # type: ignore[attr-defined]
 
     from refrain.streams.settings import Settings
 

@@ -52,7 +52,7 @@ def compare(
             bad.append(BadLine(pair.line, "a text has no vector (not finite, or zero)"))
             continue
         good.append(pair)
-        same = (one.beyond, one.unread) == (other.beyond, other.unread)
+        same = one[1:] == other[1:]  # all that the vector of the head does not show
         values.append(similarity(a, b) if same else NEVER)
     similarities = np.array(values, dtype=np.float64)
     return Compared(good, similarities, int(np.count_nonzero(similarities == NEVER)))

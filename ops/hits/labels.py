@@ -22,6 +22,8 @@ from refrain.ops.data.lines import (
 )
 from refrain.ops.hits.texts import HitPair
 from refrain.streams.errors import BadInput
+from refrain.streams.govern.decision_search import SoughtDecision
+from refrain.streams.store.private import private_opener
 
 Texts = tuple[str, str]
 
@@ -40,10 +42,12 @@ class LabelledPair(NamedTuple):
         return self.text_a, self.text_b
 
     @property
-    def hit(self) -> str | None:
+    def hit(self) -> SoughtDecision | None:
         """The decision that served the one text's answer for the other; None where it did not, or is not told."""
         decision = self.row.get("decision")
-        return decision if isinstance(decision, str) and self.row.get("was_hit") is True else None
+        if not isinstance(decision, str) or self.row.get("was_hit") is not True:
+            return None
+        return SoughtDecision(decision, _number(self.row, "partition"), _number(self.row, "offset"))
 
 
 class Labels(NamedTuple):
@@ -65,6 +69,8 @@ def line_of(pair: HitPair, same: bool | None) -> dict[str, Any]:
         "similarity": decision.similarity,
         "threshold": decision.threshold,
         "decision": decision.id,
+        "partition": decision.partition,
+        "offset": decision.offset,
         "reason": decision.reason,
         "was_hit": decision.was_hit,
     }
@@ -111,7 +117,7 @@ def add(path: Path, lines: Iterable[Row]) -> int:
     """Append lines to a file, each whole and at once; returns how many. Raises BadInput where it cannot be written."""
     count = 0
     try:
-        with path.open("a+b") as file:
+        with open(path, "a+b", opener=private_opener) as file:
             _end_last_line(file)
             for line in lines:
                 file.write((text_of(line) + "\n").encode())
@@ -120,6 +126,12 @@ def add(path: Path, lines: Iterable[Row]) -> int:
     except OSError as error:
         raise BadInput(f"{path} cannot be written: {error.strerror or error}") from error
     return count
+
+
+def _number(row: Row, name: str) -> int | None:
+    """The number of that name, of a place; None where it is none."""
+    found = row.get(name)
+    return found if type(found) is int and found >= 0 else None
 
 
 def _end_last_line(file: Any) -> None:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 REACH_S = 2.5
 """How long the first broker may take to answer."""
-CLUSTER_S = 4.5
+CLUSTER_S = 3.5
 """How long the checks may take that ask the cluster, once a broker answers."""
-EXAMINE_S = 9.0
+EXAMINE_S = 8.0
 """How long all checks may take together."""
 
 
@@ -37,7 +37,7 @@ def doctor(
     seconds: Annotated[float, typer.Option(min=0.5, max=600, help="With --cost: how long.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding, or a stage.")] = False,
 ) -> None:
-    """Look at broker, topics, models, disk, lag, policy, keys and workers; say what to do. Exit code 1 when one fails.
+    """Check broker, topics, models, disk, files, lag, policy, keys, workers; say what to do. Exit code 1 if one fails.
 
     [bold]Examples[/bold]
 
@@ -84,6 +84,7 @@ def examine(settings: Settings) -> list[Finding]:
         "categories": doctor_checks.categories,
         "verifier": doctor_checks.verifier,
         "disk": doctor_checks.disk,
+        "files": doctor_checks.files,
         "workers": doctor_checks.workers,
     }
     looks: dict[str, Callable[[], list[Finding]]] = {"cluster": partial(_examine_cluster, settings)}

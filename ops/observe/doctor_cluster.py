@@ -29,7 +29,7 @@ BROKER_MS_WARN = 500.0
 LAG_WARN = 1_000
 BROKER_S = 1.5
 """How long a broker may take to show that it is there."""
-ASK_S = 4.0
+ASK_S = 3.0
 """How long one question may take."""
 START_BROKERS = "start the brokers that are missing; until then a further loss stops every write"
 

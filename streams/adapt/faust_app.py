@@ -10,6 +10,7 @@ from typing import Any
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
 
+from refrain.streams.adapt.lenient_records import read_leniently
 from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Settings
 
@@ -30,8 +31,9 @@ def faust_app(settings: Settings, name: str) -> Any:
 
     To be called in the event loop that runs it. Raises WrongSetup for connection settings that Faust cannot take.
     """
+    read_leniently()
     for noisy in ("faust", "mode"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     # Of a broker that is away it tells several times a second; a worker tells of an outage itself.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     # Faust makes its folder there, though nothing is ever put into it.

@@ -18,6 +18,7 @@ from refrain.schemas.control import ReportLoad
 from refrain.schemas.load import LoadSample
 from refrain.schemas.policy import ModelPolicy
 from refrain.streams.adapt.faust_app import faust_app, is_member
+from refrain.streams.adapt.lenient_records import UNREADABLE
 from refrain.streams.adapt.load_window import LoadReports, LoadWindow, load_of
 from refrain.streams.errors import ClusterFailed, RefrainError, Refusal, Unanswered
 from refrain.streams.kafka.interface import Outgoing, Record
@@ -25,6 +26,7 @@ from refrain.streams.kafka.outages import Waiting, asked_once, pauses
 from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import read
 from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.barrier import Barrier
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import PolicyWatch
 from refrain.streams.runtime.topic_check import require_topics
@@ -36,6 +38,8 @@ NAME = "adapt"
 SOURCE = "load"
 STOP_CHECK_S = 0.05
 SAMPLE_BYTES_MAX = 10_000
+LETTER_BYTES_MAX = 500_000
+"""The largest dead letter: aiokafka's producer takes less than the others."""
 STOP_S = 10.0
 """How long an app may take to stop."""
 MEMBERLESS_S = 75.0
@@ -75,7 +79,7 @@ class LoadController:
             sample = read(record.value, LoadSample.decode, bytes_max=SAMPLE_BYTES_MAX)
         except Refusal as refusal:
             self._metrics.shared.refused.labels(NAME, refusal.code.value).inc()
-            return dead_letter(record, refusal, NAME)
+            return dead_letter(record, refusal, NAME, bytes_max=LETTER_BYTES_MAX)
         if self._targets is not None and sample.model not in self._targets:
             dropped: str | None = "no_targets"
         else:
@@ -171,21 +175,27 @@ class _Term:
         """Run an app until `stop`. Raises ClusterFailed when the cluster fails it, and what else it crashed of."""
         context = self._context
         settings, controller, now_ms = context.settings, self._controller, context.now_ms
+        barrier = Barrier(NAME, context.metrics)
         app = self._make_app(settings, NAME)
         topics = {name: _topic(app, settings, name) for name in (SOURCE, "control", "dead-letters")}
 
         async def send(record: Outgoing) -> None:
             headers = [(name, value or b"") for name, value in record.headers]
+            # aiokafka takes no record that has neither key nor value.
+            value = b"" if record.key is None and record.value is None else record.value
             sent = await topics[record.topic].send(
-                key=record.key, value=record.value, partition=record.partition, headers=headers
+                key=record.key, value=value, partition=record.partition, headers=headers
             )
             await sent
             context.metrics.sent.labels(NAME, record.topic).inc()
 
+        def taken(record: Record) -> list[Outgoing]:
+            letter = controller.take(record, now_ms())
+            return [] if letter is None else [letter]
+
         async def take(samples: Any) -> None:
             async for event in samples.events():
-                letter = controller.take(_record(event.message), now_ms())
-                if letter is not None:
+                for letter in barrier.take(_record(event.message), taken):
                     await send(letter)
 
         async def report() -> None:
@@ -251,6 +261,8 @@ def _topic(app: Any, settings: Settings, name: str) -> Any:
 
 
 def _record(message: Any) -> Record:
+    headers = tuple(message.headers or ())
+    unreadable = UNREADABLE in headers
     return Record(
         SOURCE,
         message.partition,
@@ -258,5 +270,6 @@ def _record(message: Any) -> Record:
         int((message.timestamp or 0) * 1_000),
         message.key,
         message.value,
-        tuple(message.headers or ()),
+        () if unreadable else headers,
+        unreadable,
     )

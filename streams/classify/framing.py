@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from refrain.streams.classify.exact_form import exact_form
+from refrain.streams.classify.hidden_text import hidden_text
 
 
 class Window(Protocol):
@@ -28,13 +29,15 @@ class FramedQuestion(NamedTuple):
     """All that follows the head, in exact form."""
     unread: tuple[str, ...] = ()
     """Pieces of the head that do not reach its vector."""
+    hidden: tuple[str, ...] = ()
+    """Runs of characters in the head that people do not see, whether they reach its vector or not."""
 
 
 def frame(text: str, window: Window) -> FramedQuestion:
     """Frame a text: whole where it fits the window; else its exact form, cut behind the head."""
     head = window.head(text)
     if len(head) == len(text):
-        return FramedQuestion(text, unread=window.unread(text))
+        return FramedQuestion(text, unread=window.unread(text), hidden=hidden_text(text))
     whole = exact_form(text)
     head = head if whole == text else window.head(whole)
-    return FramedQuestion(head, whole[len(head) :], window.unread(head))
+    return FramedQuestion(head, whole[len(head) :], window.unread(head), hidden_text(head))

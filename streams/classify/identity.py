@@ -3,7 +3,7 @@
 Only the text of the last user message is compared by meaning. The rest of a request's body (in the form of
 `chat_form`), its `vary` object and its `sources` form the context digest, over canonical JSON with a typed hole where
 the text was; and with them what of the text its vector does not show: the part `beyond` the embedder's window, and what
-is `unread` inside it.
+is `unread` inside it or `hidden` from people.
 """
 
 from __future__ import annotations
@@ -148,6 +148,8 @@ def _unseen(framed: FramedQuestion | None) -> dict[str, bytes]:
         parts["beyond"] = _utf8(framed.beyond)
     if framed is not None and framed.unread:
         parts["unread"] = canonical(framed.unread)
+    if framed is not None and framed.hidden:
+        parts["hidden"] = canonical(framed.hidden)
     return parts
 
 
@@ -266,8 +268,8 @@ def _compiled(patterns: tuple[str, ...]) -> tuple[LinearPattern, ...]:
 def _utf8(text: str) -> bytes:
     try:
         return text.encode()
-    except UnicodeEncodeError as error:
-        raise Refusal(RefusalCode.BAD_FIELD, "a text holds half of a surrogate pair: send whole characters") from error
+    except UnicodeEncodeError:
+        raise Refusal(RefusalCode.BAD_FIELD, "a text holds half of a surrogate pair: send whole characters") from None
 
 
 def _digest(data: bytes, size: int) -> str:

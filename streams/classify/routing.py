@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,13 +19,15 @@ import numpy.typing as npt
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.journal import Seen
 from refrain.schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy
+from refrain.schemas.requests import Request
 from refrain.streams.linear_pattern import LinearPattern, linear_or_none, pattern_flaws
-from refrain.streams.messaging.privacy import is_uncacheable
+from refrain.streams.messaging.privacy import has_uncacheable, is_uncacheable
 from refrain.streams.models.category_classifier import CategoryClassifier
 from refrain.streams.vectors import Ints, cosine, squared_norm
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_TENANT: str = Request.model_fields["tenant"].default
 Embed = Callable[[Sequence[str]], list[Ints | None]]
 
 
@@ -99,7 +102,12 @@ class Router:
         self._trained = trained
         self._by_training = "" if trained is None else f"trained:{trained.version}@v{self.version}"
         learned = () if trained is None else trained.names
-        self._never_by_meaning = self._examples.never or any(is_uncacheable(policy, name) for name in learned)
+        self.has_never = has_uncacheable(policy)
+        """Whether the policy has a `never` category at all."""
+        self.never_by_meaning = self._examples.never or any(is_uncacheable(policy, name) for name in learned)
+        """Whether there is one that only the meaning of a question tells."""
+        self._never_names = _names_of(self._never, policy)
+        self._never_by_default = any(rule.when.tenant == DEFAULT_TENANT for rule in self._never)
 
     def match(self, request: RoutingInput) -> CategoryMatch | None:
         """Match by rule or by the category that the client names; None when only the question's meaning can tell."""
@@ -124,7 +132,7 @@ class Router:
         by = self._by_example if self._trained is None else self._by_training
         if vector is None:
             return (
-                CategoryMatch(UNCATEGORISED, by, None) if self._never_by_meaning else self._match_of(UNCATEGORISED, by)
+                CategoryMatch(UNCATEGORISED, by, None) if self.never_by_meaning else self._match_of(UNCATEGORISED, by)
             )
         category = self._examples.nearest(vector, self.policy.example_similarity) or UNCATEGORISED
         if self._trained is None or is_uncacheable(self.policy, category):
@@ -142,16 +150,19 @@ class Router:
     def may_be_uncacheable(self, request: RoutingInput) -> bool:
         """Whether a question must be taken for one of a `never` category, as far as can be told without a model."""
         match = self.match(request)
-        return match.never if match is not None else self._never_by_meaning and request.question.strip() != ""
+        if match is None:
+            return self.never_by_meaning and request.question.strip() != ""
+        return match.never or match.terms is None
 
     def looks_uncacheable(self, text: str) -> bool:
-        """Whether bytes that could not be read look like `never` traffic: a rule's pattern or name is in them."""
-        named = {name for name in self.policy.categories if is_uncacheable(self.policy, name)}
-        for rule in self._never:
-            if not rule.taken or (rule.pattern is not None and rule.pattern.is_in(text)):
-                return True
-            named |= {name for name in (rule.when.tenant, rule.when.model, rule.when.tag) if name}
-        return any(f'"{name}"' in text for name in named)
+        """Whether text that could not be read as a request looks like `never` traffic.
+
+        A rule's pattern is in it, or a name of a rule or category as a word; or a rule is of the tenant that requests
+        have which name none.
+        """
+        if self._never_by_default or self._never_names.search(text) is not None:
+            return True
+        return any(not rule.taken or (rule.pattern is not None and rule.pattern.is_in(text)) for rule in self._never)
 
     def _by_rule(self, rule: _Rule) -> CategoryMatch:
         return self._match_of(rule.category, f"rule:{rule.number}@v{self.version}")
@@ -216,6 +227,15 @@ def _rule_of(number: int, policy: Policy) -> _Rule:
     rule = policy.rules[number]
     pattern = None if rule.when.pattern is None else linear_or_none(rule.when.pattern)
     return _Rule(number, rule.category, rule.when, pattern, rule.when.pattern is None or pattern is not None)
+
+
+def _names_of(rules: Sequence[_Rule], policy: Policy) -> re.Pattern[str]:
+    """A pattern of the names of `never` categories, and of what rules into them name, each as a word."""
+    named = {name for name in policy.categories if is_uncacheable(policy, name)}
+    for rule in rules:
+        named |= {name for name in (rule.when.tenant, rule.when.model, rule.when.tag) if name}
+    words = "|".join(map(re.escape, sorted(named)))
+    return re.compile(rf"(?<![\w.-])(?:{words})(?![\w-])" if words else r"(?!)")
 
 
 def _matches(rule: _Rule, request: RoutingInput, text: str) -> bool:

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from refrain.schemas.base import Reply, Sealed, TextSide
 from refrain.schemas.control import PolicyInForce
@@ -30,7 +30,7 @@ from refrain.streams.classify.reply_topic import ReplyTopics, partitions_of
 from refrain.streams.classify.routing import CategoryMatch, Router, RoutingInput
 from refrain.streams.classify.tenants import BY_REQUEST, Tenants, returned, tenants_of
 from refrain.streams.classify.text_sides import Sides, TextSides, Wanted
-from refrain.streams.errors import ModelUnavailable, RefrainError, Refusal, RefusalCode
+from refrain.streams.errors import ModelUnavailable, Refusal, RefusalCode
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.messaging.forwards import unstreamed
 from refrain.streams.messaging.ids import decision_id, decision_tag
@@ -44,6 +44,7 @@ from refrain.streams.models.category_classifier import CategoryClassifier, load_
 from refrain.streams.models.embedder import Embedder
 from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.loading import load_embedder
+from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
 from refrain.streams.runtime.policy_session import policy_session
@@ -79,6 +80,8 @@ class PendingRequest(NamedTuple):
     """A request that waits for the vector of its text."""
 
     record: Record
+    parsed: dict[str, Any]
+    """The JSON of the record: it is parsed once."""
     request: Request
     reply: Reply
     question: Question
@@ -142,20 +145,28 @@ class ClassifyStep(Step):
     def polled(self, batch: Sequence[Record], behind: Behind, now_ms: int) -> None:
         self._pace.polled(batch, behind(), now_ms)
 
+    def tell(self, record: Record, refusal: Refusal) -> list[Outgoing]:
+        return [self._rejections.respond(record, refusal)]
+
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
-        taken = [self._or_reject(record, self._take, record) for record in batch]
+        taken = [self._or_reject(record, None, self._take, record) for record in batch]
         new = {text for text in _texts(taken) if text not in self._embedding_cache}
         started = self._clock()
         taken, vectors = self._embed(taken, new)
         matched = [
-            self._or_reject(item.record, self._match, item, vectors) if isinstance(item, PendingRequest) else item
+            self._or_reject(item.record, item.parsed, self._match, item, vectors)
+            if isinstance(item, PendingRequest)
+            else item
             for item in taken
         ]
         sides = self._text_sides.make([item.side for item in matched if isinstance(item, PendingRequest) and item.side])
         self._pace.embedded(len(new), self._clock() - started)
         out: list[Outgoing] = []
         for item in matched:
-            out += self._or_reject(item.record, self._ask, item, sides) if isinstance(item, PendingRequest) else item
+            if isinstance(item, PendingRequest):
+                out += self._or_reject(item.record, item.parsed, self._ask, item, sides)
+            else:
+                out += item
         return out
 
     def follow(self, policy: PolicyInForce | None) -> None:
@@ -200,31 +211,40 @@ class ClassifyStep(Step):
     def _vectors(self, texts: Sequence[str]) -> Vectors:
         return dict(zip(texts, self._embedding_cache.vectors(texts), strict=True)) if texts else {}
 
-    def _or_reject(self, record: Record, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | list[Outgoing]:
-        """The result of `work`, or the rejection of a record that raises."""
+    def _or_reject(
+        self,
+        record: Record,
+        parsed: Mapping[str, Any] | None,
+        work: Callable[P, T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T | list[Outgoing]:
+        """The result of `work`, or the rejection of a record that raises; `parsed` is its JSON as far as it is read."""
         try:
             return work(*args, **kwargs)
-        except Refusal as refusal:
-            return self._rejections.reject(record, refusal, self._router)
-        except RefrainError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a record nobody foresaw must not stop those behind it
-            kind = type(error).__name__
-            unforeseen = Refusal(RefusalCode.UNREADABLE, f"{kind} while the request was taken")
-            return self._rejections.reject(record, unforeseen, self._router)
+        except Exception as error:
+            if passes(error):
+                raise
+            refusal = error if isinstance(error, Refusal) else unforeseen(error)
+            return self._rejections.reject(record, refusal, self._router, parsed)
 
     def _take(self, record: Record) -> PendingRequest | list[Outgoing]:
-        """Parse and check one request, and match its category as far as no vector is needed."""
+        """Parse one request, once, and read it."""
+        settings = self._settings
+        parsed = parse(record.value, bytes_max=settings.request_bytes_max, depth_max=settings.depth_max)
+        return self._or_reject(record, parsed, self._read, record, parsed)
+
+    def _read(self, record: Record, parsed: dict[str, Any]) -> PendingRequest | list[Outgoing]:
+        """Check one request, and match its category as far as no vector is needed."""
         settings = self._settings
         check_carried(record, settings.header_bytes_max)
-        parsed = parse(record.value, bytes_max=settings.request_bytes_max, depth_max=settings.depth_max)
         request = self._tenants.bind(record, request_of(parsed))
         question = question_of(request.body)
         check_length(question, settings.question_chars_max)
         target = self._reply_to.target(record.headers)
         reply = reply_of(target.topic, target.partition, record.key, returned(record.headers))
         match = self._router.match(_routing_input(request, question)) if self._router else None
-        item = PendingRequest(record, request, reply, question, match, None)
+        item = PendingRequest(record, parsed, request, reply, question, match, None)
         reason = self._bypass_reason(item)
         if reason is not None:
             return self._bypass(item, match, reason)
@@ -369,8 +389,8 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     step = ClassifyStep(
         settings.classify, incarnations, embedding_cache, reply_to, context.metrics, trained, tenants=tenants
     )
-    routes = route_signer(settings)
-    with policy_session(NAME, context, settings.classify.policy_hold_ms / 1_000, routes.keys.ids) as session:
+    routes, hold_s = route_signer(settings), settings.classify.policy_hold_ms / 1_000
+    with policy_session(NAME, context, routes.keys.ids, hold_s=hold_s) as session:
         consumer = cluster.consumer(topic, NAME)
         producer = SigningProducer(cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)), routes)
         run_stateless(NAME, consumer, producer, step, context, batch_max=settings.classify.batch_max, session=session)

@@ -25,11 +25,13 @@ from refrain.schemas.journal import (
 )
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.govern.decision_search import SoughtDecision
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.linear_pattern import pattern_flaws
 from refrain.streams.messaging.dead_letters import dead_letter
-from refrain.streams.messaging.decoding import read
+from refrain.streams.messaging.decoding import check_size, read
 from refrain.streams.models.hit_head_artifact import version_of
+from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.vectors import decode, squared_norm
 
 NAME = "govern"
@@ -43,34 +45,61 @@ JUDGED = frozenset({Outcome.HIT, Outcome.MISS, Outcome.COALESCED})
 ShardEvent = PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched | RecoveryOrdered
 
 
-def judged_by(record: Record) -> str | None:
-    """The id of the decision that a command judges; None for any other record."""
+def command_of(record: Record) -> Given | Refusal:
+    """The command in a record, or why it holds none."""
     try:
-        command = read(record.value, decode_command)
-    except Refusal:
+        check_size(record)
+        return read(record.value, decode_command)
+    except Refusal as refusal:
+        return refusal
+    except Exception as error:
+        if passes(error):
+            raise
+        return unforeseen(error)
+
+
+def judged_by(command: Given | Refusal) -> SoughtDecision | None:
+    """The decision that a command judges; None for any other."""
+    if not isinstance(command, Judge):
         return None
-    return command.decision_id if isinstance(command, Judge) else None
+    return SoughtDecision(command.decision_id, command.partition, command.offset)
 
 
 def decide(
-    record: Record, policy: PolicyInForce | None, shards: int, judged: Decision | None = None
+    record: Record,
+    policy: PolicyInForce | None,
+    shards: int,
+    judged: Decision | None = None,
+    *,
+    command: Given | Refusal | None = None,
 ) -> tuple[list[Outgoing], PolicyInForce | None]:
     """Decide a command: the records of its transaction, without its offset, and the policy in force after it.
 
-    `judged` is the decision of `judged_by`, None when it is not recorded.
+    `judged` is the decision of `judged_by`, None when it is not recorded. `command` is what `command_of` gives, where
+    the record was read before.
     """
     try:
-        command = read(record.value, decode_command)
-        if isinstance(command, SetPolicy):
-            after = put_in_force(record, command, policy)
-            first = Outgoing("policies", POLICY_KEY, after.encode(), partition=0)
-            event = PolicySet(version=record.offset, policy=command.policy)
-            return [first, *_to_every_shard(event, shards)], after
-        if isinstance(command, RecoverShard):
-            return [_recovery_ordered(record, command, shards)], policy
-        return _to_every_shard(_event(record, command, policy, judged), shards), policy
-    except Refusal as refusal:
+        return _decided(record, command_of(record) if command is None else command, policy, shards, judged)
+    except Exception as error:
+        if passes(error):
+            raise
+        refusal = error if isinstance(error, Refusal) else unforeseen(error)
         return [dead_letter(record, refusal, NAME)], policy
+
+
+def _decided(
+    record: Record, command: Given | Refusal, policy: PolicyInForce | None, shards: int, judged: Decision | None
+) -> tuple[list[Outgoing], PolicyInForce | None]:
+    if isinstance(command, Refusal):
+        raise command
+    if isinstance(command, SetPolicy):
+        after = put_in_force(record, command, policy)
+        first = Outgoing("policies", POLICY_KEY, after.encode(), partition=0)
+        event = PolicySet(version=record.offset, policy=command.policy)
+        return [first, *_to_every_shard(event, shards)], after
+    if isinstance(command, RecoverShard):
+        return [_recovery_ordered(record, command, shards)], policy
+    return _to_every_shard(_event(record, command, policy, judged), shards), policy
 
 
 def _event(record: Record, command: Given, policy: PolicyInForce | None, judged: Decision | None) -> ShardEvent:

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import Gauge
 
-from refrain.schemas.control import PolicyInForce
+from refrain.schemas.control import Given, PolicyInForce
+from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.decisions import Decision
-from refrain.streams.errors import Aborted, WrongSetup
-from refrain.streams.govern.commands import NAME, decide, judged_by
-from refrain.streams.govern.decision_search import DecisionSearch
+from refrain.streams.errors import Aborted, Refusal, WrongSetup
+from refrain.streams.govern.commands import NAME, command_of, decide, judged_by
+from refrain.streams.govern.decision_search import DecisionSearch, SoughtDecision
 from refrain.streams.kafka.interface import (
     Cluster,
     Consumer,
@@ -27,6 +28,7 @@ from refrain.streams.kafka.interface import (
 )
 from refrain.streams.messaging.quarantine import quarantined
 from refrain.streams.metrics import Metrics, policy_version
+from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import PolicyWatch
 from refrain.streams.runtime.progress import Progress
@@ -132,6 +134,8 @@ class Governor:
         self._now_ms = now_ms
         self._search: DecisionSearch | None = None
         self._commands: deque[Record] = deque()
+        self._command: Given | Refusal | None = None
+        """What the first of them says, once it is read."""
         self._producer: TransactionalProducer = cluster.transactional(NAME)
         self._policy: PolicyInForce | None = None
         self._begun = False
@@ -165,15 +169,19 @@ class Governor:
 
     def _apply(self, record: Record) -> bool:
         """Apply the next command. False when the next round of the main loop is to go on."""
-        aside = self._progress.is_set_aside(record)
-        wanted = None if aside else judged_by(record)
+        if self._progress.is_set_aside(record):
+            return self._write(record, [quarantined(record, NAME)], self._policy)
+        command = self._command = command_of(record) if self._command is None else self._command
+        wanted = judged_by(command)
         if wanted is not None and not self._search_further(wanted):
             return False
         judged: Decision | None = None if self._search is None else self._search.found
-        if aside:
-            out, policy = [quarantined(record, NAME)], self._policy
-        else:
-            out, policy = decide(record, self._policy, self._shards, judged)
+        out, policy = decide(record, self._policy, self._shards, judged, command=command)
+        # A search took long enough for a round.
+        return self._write(record, out, policy) and wanted is None
+
+    def _write(self, record: Record, out: Sequence[Outgoing], policy: PolicyInForce | None) -> bool:
+        """Write what a command becomes, in one transaction. False when it is to be tried again."""
         try:
             self._producer.transact(
                 out, self._consumer.group_metadata(), {record.partition: OffsetAndMetadata(record.offset + 1)}
@@ -182,29 +190,43 @@ class Governor:
             logger.info("command %d is tried again: %s", record.offset, aborted)
             return False
         self._commands.popleft()
-        self._search = None
+        self._command = None
+        self._end_search()
         self._policy = policy
         self._count(record, out)
-        # A search took long enough for a round.
-        return wanted is None
+        return True
 
     def close(self) -> None:
         """Close the producer; commands not applied are left to the next leader."""
+        self._end_search()
         self._producer.close()
 
-    def _search_further(self, decision_id: str) -> bool:
-        if self._search is None:
-            self._search = DecisionSearch(self._cluster, decision_id, self._now_ms)
-        return self._search.search_chunk()
+    def _search_further(self, sought: SoughtDecision) -> bool:
+        """Search the next chunk; a search that fails of what the command names is over, with nothing found."""
+        try:
+            if self._search is None:
+                self._search = DecisionSearch(self._cluster, sought, self._now_ms)
+            return self._search.search_chunk()
+        except Exception as error:
+            if passes(error):
+                raise
+            logger.warning("the search for a judged decision failed: %s", unforeseen(error))
+            self._end_search()
+            return True
+
+    def _end_search(self) -> None:
+        if self._search is not None:
+            self._search.close()
+        self._search = None
 
     def _count(self, record: Record, out: Sequence[Outgoing]) -> None:
         self._metrics.shared.taken.labels(NAME, record.topic).inc()
         self._metrics.shared.count_sent(NAME, out)
         for message in out:
             if message.topic == "dead-letters":
-                reason = dict(message.headers).get("refrain.dead.reason") or b""
-                logger.warning("command %d refused: %s", record.offset, reason.decode())
-                self._metrics.shared.refused.labels(NAME, reason.decode().partition(":")[0]).inc()
+                code = (dict(message.headers).get(HEADER_REASON) or b"").decode().partition(":")[0]
+                logger.warning("command %d refused: %s", record.offset, code)
+                self._metrics.shared.refused.labels(NAME, code).inc()
         self._show_version()
 
     def _show_version(self) -> None:

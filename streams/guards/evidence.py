@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from refrain.schemas.policy import CategoryPolicy, Guard, Strictness
-from refrain.streams.guards import code, names, negation, numbers, order, payload, question, word_edits
+from refrain.streams.guards import code, instruction, names, negation, numbers, order, payload, question, word_edits
 from refrain.streams.guards.frame import EQUAL, Overlap, overlap
 from refrain.streams.guards.language import are_apart
 from refrain.streams.guards.reading import Reading
@@ -127,6 +127,11 @@ def _question(a: Reading, b: Reading) -> Difference | None:
     return Difference(words, "measured" if question.are_measured(a.kind, b.kind) else "")
 
 
+def _instruction(a: Reading, b: Reading) -> Difference | None:
+    found = instruction.differences(a.instructions, b.instructions)
+    return None if found is None else Difference(found.words, found.kind)
+
+
 def _words(a: Reading, b: Reading) -> Difference | None:
     if again := word_edits.anew(a.words, b.words):
         return Difference(again, "anew")
@@ -149,4 +154,5 @@ _DIFFERENCES: dict[Guard, Callable[[Reading, Reading], Difference | None]] = {
     Guard.QUESTION: _question,
     Guard.WORDS: _words,
     Guard.PAYLOAD: lambda a, b: _difference(payload.differences(a.payload, b.payload)),
+    Guard.INSTRUCTION: _instruction,
 }

@@ -8,6 +8,7 @@ from functools import lru_cache
 from refrain.streams.guards.code import Code, read_code
 from refrain.streams.guards.content_words import read_content
 from refrain.streams.guards.frame import Letters, read_letters
+from refrain.streams.guards.instruction import Instructions
 from refrain.streams.guards.items import items
 from refrain.streams.guards.language import is_english, languages
 from refrain.streams.guards.names import Names, read_names
@@ -16,6 +17,7 @@ from refrain.streams.guards.numbers import Quantities, read_quantities
 from refrain.streams.guards.payload import Payload, read_payload
 from refrain.streams.guards.question import Kind, read_kind
 from refrain.streams.guards.roles import Roles, read_roles
+from refrain.streams.guards.sentences import read_sentences
 from refrain.streams.guards.small_words import SmallWords, read_small_words
 
 REMEMBERED = 16_384
@@ -39,6 +41,7 @@ class Reading:
     kind: Kind
     words: SmallWords
     payload: Payload
+    instructions: Instructions
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -48,6 +51,7 @@ def read(text: str) -> Reading:
     quantities = read_quantities(said.items)
     used = quantities.used
     english = is_english(said)
+    words = read_small_words(said, used, text[:end])
     return Reading(
         text=text,
         rest=text[end:],
@@ -60,6 +64,7 @@ def read(text: str) -> Reading:
         roles=read_roles(said),
         code=read_code(said, text[:end]),
         kind=read_kind(said),
-        words=read_small_words(said, used, text[:end]),
+        words=words,
         payload=read_payload(text[:end]),
+        instructions=Instructions(read_sentences(said, used), words),
     )

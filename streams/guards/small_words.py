@@ -67,7 +67,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
     """Extract all words of a text; `used` are items that are parts of numbers."""
     items, lows = said.items, said.lows
     free = Said.of([item for at, item in enumerate(items) if at not in used]) if used else said
-    found = tuple(_words(free))
+    found = tuple(words_of(free))
     return SmallWords(
         found,
         Counter(map(_KEY, found)),
@@ -81,7 +81,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
     )
 
 
-def _words(said: Said) -> list[Word]:
+def words_of(said: Said) -> list[Word]:
     found: list[Word] = []
     done = 0
     for start, end, meant in _OPENERS.spans(said.lows):

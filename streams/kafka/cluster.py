@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from confluent_kafka import (
-    Consumer as ConfluentConsumer,
-)
-from confluent_kafka import (
+    OFFSET_END,
     KafkaError,
     KafkaException,
     TopicCollection,
     TopicPartition,
+)
+from confluent_kafka import (
+    Consumer as ConfluentConsumer,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
@@ -31,6 +32,7 @@ from refrain.streams.kafka.interface import RebalanceListener, Record, cluster_n
 from refrain.streams.kafka.offsets import known_offset
 from refrain.streams.kafka.outages import Outages
 from refrain.streams.kafka.producer import KafkaProducer, KafkaTransactionalProducer
+from refrain.streams.kafka.reader import NO_GROUP, KafkaReader
 from refrain.streams.settings import Settings
 
 PATIENCE_S = 60.0
@@ -118,8 +120,29 @@ class KafkaCluster:
         finally:
             consumer.close()
 
+    def reader(self, topic: str) -> KafkaReader:
+        return KafkaReader(self._base, self._settings, topic)
+
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return {partition: self._ends_of(topic, partition) for partition in range(self.partitions(topic))}
+
+    def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        name, ends = self.name(topic), self.ends(topic)
+        asked = [TopicPartition(name, partition, time_ms) for partition in ends]
+        try:
+            found = self._asker().offsets_for_times(asked, ANSWER_TIMEOUT_S)
+        except KafkaException as problem:
+            raise self._failed(problem.args[0], topic, "asking for the offsets of") from problem
+        for each in found:
+            if each.error is not None:
+                raise self._failed(each.error, topic, "asking for the offsets of")
+        # Where no record is as late the client says that it is the end.
+        return {
+            each.partition: ends[each.partition][1]
+            if each.offset == OFFSET_END
+            else known_offset(each.offset, f"{name}[{each.partition}]")
+            for each in found
+        }
 
     def partitions(self, topic: str) -> int:
         # Any broker tells it, where describing a topic needs the controller.
@@ -182,4 +205,4 @@ class KafkaCluster:
             return self._asking
 
     def _reading(self) -> dict[str, Any]:
-        return {**self._base, "group.id": f"{self._settings.prefix}scan", "enable.auto.commit": False}
+        return {**self._base, "group.id": self._settings.prefix + NO_GROUP, "enable.auto.commit": False}

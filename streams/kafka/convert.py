@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import methodcaller
 from typing import Any, NamedTuple, cast
 
 from confluent_kafka import Message, TopicPartition
 
 from refrain.streams.kafka.interface import Headers, OffsetAndMetadata, Record
+
+_checked_headers = methodcaller("headers")
 
 
 class KafkaGroupMetadata(NamedTuple):
@@ -36,7 +39,8 @@ def int_of(value: int | None) -> int:
 
 
 def record_of(topic: str, message: Message) -> Record:
-    """The consumed message as a record of `topic`, the name without the prefix."""
+    """The consumed message as a record of `topic`, the name without the prefix, whatever its headers are."""
+    headers = _headers_of(message)
     return Record(
         topic,
         int_of(message.partition()),
@@ -44,5 +48,20 @@ def record_of(topic: str, message: Message) -> Record:
         message.timestamp()[1],
         message.key(),
         message.value(),
-        cast(Headers, tuple(message.headers() or ())),
+        () if headers is None else headers,
+        headers is None,
     )
+
+
+def _headers_of(message: Message) -> Headers | None:
+    """The headers of a message, None where they cannot be read.
+
+    The client decodes names strictly: of one that is not UTF-8 it returns a list with holes in it and an error beside,
+    which the interpreter turns into SystemError. It must be asked once, since it raises once; and not by a call in
+    Python, which the interpreter makes without that look at the result once it is made often. What touches a hole ends
+    the process.
+    """
+    try:
+        return cast(Headers, tuple(_checked_headers(message) or ()))
+    except (SystemError, UnicodeError):
+        return None

@@ -11,6 +11,9 @@ from refrain.streams.errors import Aborted, ClusterFailed, Fenced, Forbidden, Of
 
 logger = logging.getLogger(__name__)
 
+CLIENT_ERRORS: tuple[type[Exception], ...] = (KafkaException,)
+"""What librdkafka's client raises itself, where nothing translates it."""
+
 REBALANCE_CODES = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,
@@ -73,6 +76,8 @@ UNANSWERED_CODES = frozenset(
         KafkaError._WAIT_COORD,
         KafkaError._WAIT_CACHE,
         KafkaError._NODE_UPDATE,
+        KafkaError._DESTROY_BROKER,
+        KafkaError._UNKNOWN_BROKER,
         KafkaError._IN_PROGRESS,
         KafkaError._RETRY,
         KafkaError.BROKER_NOT_AVAILABLE,

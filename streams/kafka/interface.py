@@ -10,6 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 Headers = tuple[tuple[str, bytes | None], ...]
+HEADER_BYTES = 32
+"""What a header counts beside its name and value: many empty ones weigh too, where they are kept and carried back."""
+
+
+def headers_bytes(headers: Headers) -> int:
+    """The size of headers: names, values, and `HEADER_BYTES` each."""
+    return sum(HEADER_BYTES + len(name.encode("utf-8", "surrogatepass")) + len(value or b"") for name, value in headers)
 
 
 def cluster_name(prefix: str, topic: str) -> str:
@@ -27,6 +34,14 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    headers_unreadable: bool = False
+    """Whether it has headers that cannot be read (a name that is not UTF-8): `headers` has none of them then."""
+
+    @property
+    def plain_bytes(self) -> int:
+        """The size of the record as it is read, not as it was compressed: key, value, and each header with its cost."""
+        size = len(self.key or b"") + len(self.value or b"")
+        return size + headers_bytes(self.headers) if self.headers else size
 
 
 class Outgoing(NamedTuple):
@@ -140,6 +155,19 @@ class TransactionalProducer(Protocol):
         """Give the connection back. A second call does nothing."""
 
 
+class Reader(Protocol):
+    """Reads one topic at any offset, without a group, by one connection: for a search. Reads only what is committed."""
+
+    def read(self, partition: int, start: int, max_records: int) -> list[Record]:
+        """The first records at or after `start`: at least one when there is any, and at most `max_records`.
+
+        Waits for no open transaction. Raises ClusterFailed when the broker does not answer.
+        """
+
+    def close(self) -> None:
+        """Give the connection back. A second call does nothing."""
+
+
 class Cluster(Protocol):
     """A Kafka cluster. Topic names are the table's; the implementation adds the prefix."""
 
@@ -171,11 +199,17 @@ class Cluster(Protocol):
         partition's leader does not tell its end.
         """
 
+    def reader(self, topic: str) -> Reader:
+        """A reader of single places of a topic; `scan` is for what is read from one end to the other."""
+
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         """The first and the end offset of each partition, open transactions included.
 
         Raises Unanswered when a leader does not tell: no offset is ever below 0.
         """
+
+    def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        """The offset of each partition's first record that is stamped `time_ms` or later; its end where none is."""
 
     def tombstones_ms(self, topic: str) -> int:
         """How long a compacted topic keeps tombstones (`delete.retention.ms`)."""

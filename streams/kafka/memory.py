@@ -28,6 +28,10 @@ def _topic_id(number: int) -> str:
     return f"-{number}-_".ljust(22, "-")
 
 
+def _is_utf8(name: str) -> bool:
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 @dataclass
 class _Topic:
     id: str
@@ -102,9 +106,18 @@ class MemoryCluster:
                 return
             yield record
 
+    def reader(self, topic: str) -> MemoryReader:
+        return MemoryReader(self, topic)
+
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         found = self.topic(topic)
         return {number: (found.first.get(number, 0), len(records)) for number, records in enumerate(found.records)}
+
+    def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        return {
+            number: sum(record.timestamp_ms < time_ms for record in records)
+            for number, records in enumerate(self.topic(topic).records)
+        }
 
     def tombstones_ms(self, topic: str) -> int:
         known = BY_NAME.get(topic)
@@ -127,7 +140,10 @@ class MemoryCluster:
         return [record for partition in self.topic(name).records for record in partition]
 
     def append(self, records: Sequence[Outgoing]) -> EndOffsets:
-        """Append all or, when one is refused, none. Raises SendFailed."""
+        """Append all or, when one is refused, none. Raises SendFailed.
+
+        A header's name with bytes escaped by `surrogateescape` is one that is not UTF-8: it is read as on a broker.
+        """
         ends: dict[tuple[str, int], int] = {}
         with self._lock:
             placed: list[tuple[list[Record], int, Outgoing]] = []
@@ -150,6 +166,7 @@ class MemoryCluster:
                 placed.append((topic.records[number], number, record))
             for rows, number, record in placed:
                 stamp = max(self._now_ms(), rows[-1].timestamp_ms if rows else 0)
+                unreadable = not all(_is_utf8(name) for name, _ in record.headers)
                 rows.append(
                     Record(
                         record.topic,
@@ -158,7 +175,8 @@ class MemoryCluster:
                         stamp,
                         record.key,
                         record.value,
-                        tuple(record.headers),
+                        () if unreadable else tuple(record.headers),
+                        unreadable,
                     )
                 )
                 ends[(record.topic, number)] = len(rows)
@@ -286,6 +304,20 @@ class MemoryConsumer:
                 self._paused.add(number)
         if self._listener is not None:
             self._listener.assigned(list(self._next))
+
+
+class MemoryReader:
+    """Reads a topic at any offset."""
+
+    def __init__(self, cluster: MemoryCluster, topic: str) -> None:
+        self._cluster = cluster
+        self._topic = topic
+
+    def read(self, partition: int, start: int, max_records: int) -> list[Record]:
+        return self._cluster.topic(self._topic).records[partition][start : start + max_records]
+
+    def close(self) -> None:
+        pass
 
 
 class MemoryProducer:

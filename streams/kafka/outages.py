@@ -21,6 +21,7 @@ from refrain.streams.kafka.interface import (
     Cluster,
     Consumer,
     Producer,
+    Reader,
     RebalanceListener,
     Record,
     TransactionalProducer,
@@ -235,6 +236,12 @@ class PatientCluster:
                         return
                 self._outages.pause(next(pause))
 
+    def reader(self, topic: str) -> Reader:
+        return PatientReader(self.inner.reader(topic), topic, self._outages)
+
+    def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        return self._outages.ask_again(f"the offsets of {topic}", lambda: self.inner.offsets_at(topic, time_ms))
+
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return self._outages.ask_again(f"the offsets of {topic}", lambda: self.inner.ends(topic))
 
@@ -246,6 +253,23 @@ class PatientCluster:
 
     def topic_id(self, topic: str) -> str:
         return self._outages.ask_again(f"the id of {topic}", lambda: self.inner.topic_id(topic))
+
+
+class PatientReader:
+    """A reader that reads again until it is answered, or the worker is asked to stop."""
+
+    def __init__(self, inner: Reader, topic: str, outages: Outages) -> None:
+        self._inner = inner
+        self._topic = topic
+        self._outages = outages
+
+    def read(self, partition: int, start: int, max_records: int) -> list[Record]:
+        return self._outages.ask_again(
+            f"reading {self._topic}[{partition}]", lambda: self._inner.read(partition, start, max_records)
+        )
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 def asked_once(cluster: Cluster) -> Cluster:

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as ConfluentProducer
 
 from refrain.streams.errors import Aborted, ClusterFailed, Fenced, Forbidden, SendFailed, Unanswered
+from refrain.streams.kafka.bounded_call import StuckCall, bounded
 from refrain.streams.kafka.closing import ClosesProducer
 from refrain.streams.kafka.config import flushed_producer_config
 from refrain.streams.kafka.convert import KafkaGroupMetadata, int_of, topic_partitions
@@ -27,6 +28,8 @@ from refrain.streams.settings import Settings
 
 TRANSACTION_STEP_S = 2.0
 """How long one call of a transaction may take before it is tried again; the client goes on where it was."""
+STUCK_S = TRANSACTION_STEP_S + 8.0
+"""How long one call may take, whatever its timeout: with a coordinator away the client may never come back from it."""
 COMMIT_S_MAX = 600.0
 """How long a commit may take until the worker gives up finding out what came of it, and restores."""
 MISSING_TOPIC_MS = 5_000
@@ -113,7 +116,10 @@ class KafkaTransactionalProducer(ClosesProducer):
     def _begin(self, wait: Waiting) -> None:
         producer = self._producer
         if not self._ready:
-            self._step(lambda: producer.init_transactions(TRANSACTION_STEP_S), wait)
+            try:
+                self._step(lambda: producer.init_transactions(TRANSACTION_STEP_S), wait)
+            except Unanswered as problem:
+                raise Aborted(str(problem)) from problem
             self._ready = True
             wait.answered()
         producer.begin_transaction()
@@ -137,7 +143,8 @@ class KafkaTransactionalProducer(ClosesProducer):
                     self._timeout_s,
                 )
         except Unanswered as problem:
-            self._abort(wait)
+            if producer is self._producer:
+                self._abort(wait)
             raise Aborted(str(problem)) from problem
         except (SendFailed, Forbidden):
             self._abort(wait)
@@ -175,8 +182,12 @@ class KafkaTransactionalProducer(ClosesProducer):
         pause, until_s = pauses(), self._outages.clock() + within_s
         while True:
             try:
-                step()
+                bounded(step, STUCK_S)
                 return
+            except StuckCall as stuck:
+                wait.failed(stuck)
+                self._replace()
+                raise Unanswered(f"a transaction waits for the cluster: {stuck}") from stuck
             except KafkaException as problem:
                 error: KafkaError = problem.args[0]
                 if error.fatal() or error.txn_requires_abort() or not is_unanswered(error):
@@ -193,7 +204,8 @@ class KafkaTransactionalProducer(ClosesProducer):
             self._step(lambda: producer.abort_transaction(TRANSACTION_STEP_S), wait, self._timeout_s)
         except Unanswered:
             # The broker aborts it when its time is over, at the latest when another client is initialised.
-            self._replace()
+            if producer is self._producer:
+                self._replace()
         except KafkaException as problem:
             raise self._failed(problem.args[0], wait) from problem
 

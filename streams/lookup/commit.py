@@ -127,13 +127,13 @@ class Commits:
                 for key, value in kept.rows.items()
             ]
             records += [
-                Outgoing("decisions", decision.id.encode(), decision.encode())
-                for kept in passed.values()
+                Outgoing("decisions", decision.id.encode(), decision.encode(), (), partition)
+                for partition, kept in passed.items()
                 for decision in kept.decisions
             ]
             records += [
-                Outgoing("decisions", decision.id.encode(), decision.encode())
-                for part in parts.values()
+                Outgoing("decisions", decision.id.encode(), decision.encode(), (), partition)
+                for partition, part in parts.items()
                 for decision in part.decisions
             ]
             records += [record for part in parts.values() for record in part.report.records]

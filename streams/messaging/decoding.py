@@ -9,12 +9,17 @@ from pydantic import Field, ValidationError
 
 from refrain.schemas.base import Part
 from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.kafka.interface import Record
+from refrain.streams.messaging.validation import wrong_fields
 
 M = TypeVar("M")
 
 KNOWN_VERSION = 1
-PROBLEMS_MAX = 5
-"""Wrong fields that one refusal names."""
+VERSION_MAX = 1_000
+"""Larger numbers are not told."""
+RECORD_BYTES_MAX = 2_500_000
+"""The largest record that is read at all: what Refrain writes has 2,000,000 bytes at most. A compressed one counts by
+its plain size, and each header has a cost of its own (`Record.plain_bytes`)."""
 
 
 class Envelope(Part):
@@ -26,6 +31,20 @@ class Envelope(Part):
 
 class _Versioned(Part):
     v: Any = KNOWN_VERSION
+
+
+def is_too_large(record: Record) -> bool:
+    """Whether a record is too large to be read at all."""
+    return record.plain_bytes > RECORD_BYTES_MAX
+
+
+def check_size(record: Record) -> None:
+    """Check the size of a record before anything of it is read. Raises Refusal(TOO_LARGE)."""
+    if is_too_large(record):
+        raise Refusal(
+            RefusalCode.TOO_LARGE,
+            f"the record has {record.plain_bytes} bytes with its headers; {RECORD_BYTES_MAX} are read",
+        )
 
 
 def read(value: bytes | None, decode: Callable[[bytes], M], *, bytes_max: int | None = None) -> M:
@@ -70,28 +89,19 @@ def unknown_version_of(value: bytes) -> int | None:
 
 def of_unknown_version(version: int) -> Refusal:
     """The refusal of a message of a version that this worker does not read."""
-    return Refusal(RefusalCode.UNKNOWN_VERSION, f"version {version}: this worker reads {KNOWN_VERSION}")
+    # A larger number is no version, and may be anything.
+    named = f"version {version}" if 0 <= version < VERSION_MAX else "another version"
+    return Refusal(RefusalCode.UNKNOWN_VERSION, f"{named}: this worker reads {KNOWN_VERSION}")
 
 
 def _refusal(value: bytes, wrong: ValidationError) -> Refusal:
-    errors = wrong.errors(include_url=False, include_input=False)
-    first = errors[0]
-    if first["type"] == "json_invalid":
-        if "recursion limit" in first["msg"]:
-            return Refusal(RefusalCode.TOO_DEEP, "JSON is nested too deep to be read")
-        return Refusal(RefusalCode.UNREADABLE, f"not JSON: {first['msg'].removeprefix('Invalid JSON: ')}")
+    if wrong.error_count() == 1:
+        (only,) = wrong.errors(include_url=False, include_context=False, include_input=False)
+        if only["type"] == "json_invalid":
+            if "recursion limit" in only["msg"]:
+                return Refusal(RefusalCode.TOO_DEEP, "JSON is nested too deep to be read")
+            return Refusal(RefusalCode.UNREADABLE, f"not JSON: {only['msg'].removeprefix('Invalid JSON: ')}")
     version = unknown_version_of(value)
     if version is not None:
         return of_unknown_version(version)
-    named = [f"{_location(error['loc'])}: {_wrong(error['type'], error['msg'])}" for error in errors[:PROBLEMS_MAX]]
-    more = len(errors) - PROBLEMS_MAX
-    return Refusal(RefusalCode.BAD_FIELD, "; ".join(named) + (f"; and {more} more" if more > 0 else ""))
-
-
-def _location(loc: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in loc) or "message"
-
-
-def _wrong(kind: str, message: str) -> str:
-    # The one message of pydantic that quotes its input.
-    return "not one of the known kinds" if kind == "union_tag_invalid" else message
+    return Refusal(RefusalCode.BAD_FIELD, wrong_fields(wrong))

@@ -16,6 +16,10 @@ CHARS_A_TOKEN = 16
 """So many a token are counted first: mostly they are far beyond the window."""
 _LINE = re.compile(r"\s*\S[^\n]*\n\s*")
 _SENTENCE = re.compile(r"\s*\S.*?(?:[.?!]\s+|[\u3002\uff1f\uff01]\s*)", re.DOTALL)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""Controls of ASCII that are no blanks."""
+KNOWN_MAX = 4_096
+"""Characters of which is remembered whether the tokenizer reads them."""
 LONG_WORD = re.compile(r"\S{64}")
 """Some vocabularies know no word this long, whatever it is made of."""
 _WORD = re.compile(r"[^\s.,;:!?()\"'\u2026\u3002\uff1f]+")
@@ -30,6 +34,7 @@ class TokenWindow:
         self._tokenizer = tokenizer
         self._tokens_max = tokens_max
         self._prompt = prompt
+        self._read: dict[str, bool] = {}
 
     def fits(self, text: str) -> bool:
         """Whether the whole text lies inside the window."""
@@ -74,12 +79,13 @@ class TokenWindow:
     def unread(self, text: str) -> tuple[str, ...]:
         """Pieces of a text that fits which are not in its vector.
 
-        These are pieces unknown to the vocabulary, in their order, and then words whose marks (accents, vowel signs)
-        the tokenizer drops: texts that differ in nothing else have one vector.
+        These are characters that the tokenizer drops or takes for a blank, then pieces unknown to the vocabulary, and
+        then words whose marks (accents, vowel signs) it drops, each in their order: texts that differ in nothing else
+        have one vector.
         """
-        if text.isascii() and self._knows_ascii and LONG_WORD.search(text) is None:
+        if text.isascii() and self._knows_ascii and not (LONG_WORD.search(text) or _CONTROLS.search(text)):
             return ()
-        return (*self._unknown(text), *self._stripped(text))
+        return (*self._dropped(text), *self._unknown(text), *self._stripped(text))
 
     def special_tokens(self, text: str) -> list[bool]:
         """Of each token that the model reads for a text, whether it is none of the text's own.
@@ -123,6 +129,19 @@ class TokenWindow:
         found = self._encode(text, return_offsets_mapping=True)
         return found["input_ids"], found["offset_mapping"]
 
+    def _dropped(self, text: str) -> list[str]:
+        """Characters that leave no token; marks on letters are `_stripped`."""
+        return [char for char in text if not (_is_plain(char) or self._reads(char))]
+
+    def _reads(self, char: str) -> bool:
+        known = self._read.get(char)
+        if known is None:
+            if len(self._read) >= KNOWN_MAX:
+                self._read.clear()
+            known = list(self._ids(char)) not in ([], list(self._ids(" ")))
+            self._read[char] = known
+        return known
+
     def _unknown(self, text: str) -> list[str]:
         if not self._tokenizer.is_fast:
             return [text] if self._tokenizer.unk_token_id in self._ids(text) else []
@@ -137,6 +156,13 @@ class TokenWindow:
         words = [word for word in _WORD.findall(text) if not word.isascii()]
         # Their case is left to the vector, as that of other words.
         return [_nfc(word).casefold() for word in words if _marks(normalizer.normalize_str(word)) < _marks(word)]
+
+
+def _is_plain(char: str) -> bool:
+    """Whether it is a character of ASCII that is shown, a blank, or a mark on a letter."""
+    if char.isascii():
+        return _CONTROLS.match(char) is None
+    return char.isspace() or unicodedata.category(char)[0] == "M"
 
 
 def _marks(text: str) -> int:

@@ -17,6 +17,7 @@ from refrain.schemas.responses import Outcome, Problem, Response
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.lru import RecentIds
+from refrain.streams.messaging.credentials import Credentials
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import Envelope
 from refrain.streams.messaging.model_errors import problem_in
@@ -34,6 +35,11 @@ ANSWERED_BYTES_MAX = 2_000_000
 SEEN_BEFORE = "seen"
 LATE_MS = 5_000
 """So long after its deadline, the shard has answered the requester of an answer, whatever the clocks say."""
+_CREDENTIALS = Credentials()
+"""No key is known here: those of connectors of one's own are told by how they are written."""
+CODE_CHARS_MAX = 256
+MESSAGE_CHARS_MAX = 2_000
+"""What is carried of a connector's code and message."""
 _CODE = re.compile(r"[a-z0-9_.-]{1,64}")
 
 
@@ -80,10 +86,14 @@ class Delivery:
             # classify has read the request again, by another policy: the shard's own forward came second.
             return [to_journal(route, AnswerWithheld(forward_id=route.forward_id))]
         # A shard knows repeats itself; they are remembered for those that will not get there.
-        seen = self._seen(route.forward_id)
         if self._may_store(route):
-            return self._to_shard(record, route, completion)
-        return self._drop() if seen else self._withhold(record, route, completion)
+            out = self._to_shard(record, route, completion)
+        elif self._seen(route.forward_id):
+            return self._drop()
+        else:
+            out = self._withhold(record, route, completion)
+        self._answering.add(route.forward_id)
+        return out
 
     def deliver_unreadable(
         self, record: Record, refusal: Refusal, envelope: Envelope, route: ShardRoute | DirectRoute
@@ -108,10 +118,8 @@ class Delivery:
         return route.category is None or may_store(self.policy, route.category)
 
     def _seen(self, forward_id: str) -> bool:
-        """Whether this forward was answered before; from now on it is."""
-        seen = forward_id in self._answered or forward_id in self._answering
-        self._answering.add(forward_id)
-        return seen
+        """Whether this forward was answered before."""
+        return forward_id in self._answered or forward_id in self._answering
 
     def _to_shard(self, record: Record, route: ShardRoute, completion: Completion) -> list[Outgoing]:
         if completion.error is not None or completion.body is None:
@@ -127,7 +135,12 @@ class Delivery:
     def _to_requester(self, record: Record, route: DirectRoute, completion: Completion) -> list[Outgoing]:
         if self._seen(route.forward_id):
             return self._drop()
+        out = self._answer_of(record, route, completion)
         self._told_directly.add(route.forward_id)
+        self._answering.add(route.forward_id)
+        return out
+
+    def _answer_of(self, record: Record, route: DirectRoute, completion: Completion) -> list[Outgoing]:
         if completion.body is None or completion.status is Status.FAILED:
             return [error_to(route, route.reply, answer_failed(completion).error)]
         answer = answered_to(route, route.reply, Outcome.BYPASS, completion)
@@ -216,9 +229,11 @@ def without_message(failed: AnswerFailed) -> AnswerFailed:
 
 
 def answer_failed(completion: Completion) -> AnswerFailed:
-    """The event that a forward has no answer."""
+    """The event that a forward has no answer; credentials are struck from what the connector says of it."""
     error = completion.error or Problem(code=RefusalCode.UPSTREAM.value, message="the connector gave no reason")
-    return AnswerFailed(forward_id=completion.forward_id, error=error)
+    code, message = error.code[:CODE_CHARS_MAX], error.message[:MESSAGE_CHARS_MAX]
+    struck = Problem(code=_CREDENTIALS.strike(code), message=_CREDENTIALS.strike(message))
+    return AnswerFailed(forward_id=completion.forward_id, error=struck)
 
 
 def checked(completion: Completion) -> Completion:

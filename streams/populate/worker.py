@@ -15,12 +15,13 @@ from refrain.schemas.control import PolicyInForce
 from refrain.schemas.forwards import Completion
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
-from refrain.streams.messaging.decoding import envelope_of, read
+from refrain.streams.messaging.decoding import envelope_of, is_too_large, read
 from refrain.streams.messaging.key_file import route_signer
 from refrain.streams.messaging.shards import Shards
 from refrain.streams.messaging.signed_routes import RouteSigner
 from refrain.streams.metrics import Metrics
 from refrain.streams.populate.delivery import NAME, Delivery
+from refrain.streams.runtime.barrier import Barrier
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
 from refrain.streams.runtime.policy_session import policy_session
@@ -59,20 +60,23 @@ class PopulateStep(Step):
     def __init__(self, journal: Shards, routes: RouteSigner, metrics: Metrics) -> None:
         self._routes = routes
         self._delivery = Delivery(journal, metrics)
+        self._barrier = Barrier(NAME, metrics, self._refuse)
 
     def follow(self, policy: PolicyInForce | None) -> None:
         self._delivery.policy = None if policy is None else policy.policy
 
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         self._delivery.begin()
-        return [out for record in batch for out in self._deliver(record)]
+        return [out for record in batch for out in self._barrier.take(record, self._deliver)]
 
     def sent(self) -> None:
         """Remember who was answered: a repeated completion is not delivered to them again."""
         self._delivery.sent()
 
     def remember(self, record: Record) -> None:
-        """Remember a completion that an earlier worker delivered."""
+        """Remember a completion that an earlier worker delivered; one that cannot be read was not."""
+        if is_too_large(record):
+            return
         envelope = envelope_of(record.value)
         if envelope is None:
             return
@@ -92,6 +96,12 @@ class PopulateStep(Step):
         except Refusal as refusal:
             return [self._delivery.refuse_route(record, refusal)]
         return self._delivery.deliver(record, route, completion)
+
+    def _refuse(self, record: Record, refusal: Refusal) -> list[Outgoing]:
+        """The outcome of a record that is set aside: unread, or by an error while it was delivered."""
+        if is_too_large(record):
+            return [self._delivery.dead_letter(record, refusal)]
+        return self._unreadable(record, refusal)
 
     def _unreadable(self, record: Record, refusal: Refusal) -> list[Outgoing]:
         """Dead-letter the record; when its envelope can be read, a failure goes to whoever waits."""

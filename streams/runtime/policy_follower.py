@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from refrain.schemas.control import POLICY_KEY, PolicyInForce
-from refrain.streams.errors import ClusterFailed, Refusal, Unanswered, WrongSetup
+from refrain.streams.errors import ClusterFailed, Refusal, RefusalCode, Unanswered, WrongSetup
 from refrain.streams.kafka.interface import Cluster, Record
 from refrain.streams.kafka.outages import Outages, asked_once, pauses
-from refrain.streams.messaging.decoding import read
+from refrain.streams.messaging.decoding import check_size, read
 from refrain.streams.metrics import Metrics, policy_version
 from refrain.streams.settings import Settings
 
@@ -45,12 +45,13 @@ def delivery_timeout_ms_of(settings: Settings) -> int:
 class PolicyWatch:
     """Reads `policies`; each call of `latest` reads only what came since the last one.
 
-    `unreadable` is told of a record that this version cannot read: raise, or leave the policy before it in use.
+    A record that cannot be read leaves the policy before it in use, but one of a newer version asks for an upgrade.
+    `unreadable` is told of each in place of that.
     """
 
     def __init__(self, cluster: Cluster, unreadable: Callable[[Record, Refusal], None] | None = None) -> None:
         self._cluster = cluster
-        self._unreadable = unreadable or _raise_unreadable
+        self._unreadable = unreadable or _upgrade_or_keep
         self._next = 0
         self._end = -1
         self._latest: PolicyInForce | None = None
@@ -58,7 +59,7 @@ class PolicyWatch:
     def latest(self, stop: Callable[[], bool] = lambda: False) -> PolicyInForce | None:
         """The latest committed policy, None before the first.
 
-        Raises WrongSetup for a missing topic or a record that this version cannot read, Unanswered for the broker or
+        Raises WrongSetup for a missing topic or a record of a newer version, Unanswered for the broker or
         when `stop` ended the look early.
         """
         _, end = self._cluster.ends(TOPIC).get(0, (0, 0))
@@ -77,6 +78,7 @@ class PolicyWatch:
         if record.key != POLICY_KEY:
             return
         try:
+            check_size(record)
             self._latest = None if record.value is None else read(record.value, PolicyInForce.decode)
         except Refusal as refusal:
             self._unreadable(record, refusal)
@@ -189,8 +191,14 @@ class PolicyFollower:
         )  # fmt: skip
 
 
-def _raise_unreadable(record: Record, refusal: Refusal) -> None:
-    raise WrongSetup(
-        f"the policy at offset {record.offset} of {TOPIC} cannot be read ({refusal}): upgrade this worker, or set a"
-        " policy"
-    ) from refusal
+def _upgrade_or_keep(record: Record, refusal: Refusal) -> None:
+    if refusal.code is RefusalCode.UNKNOWN_VERSION:
+        raise WrongSetup(
+            f"the policy at offset {record.offset} of {TOPIC} cannot be read ({refusal}): upgrade this worker, or set a"
+            " policy"
+        ) from refusal
+    logger.error(
+        "the record at %s offset %d is no policy (%s): the one before it stays in use; apply one with"
+        " `refrain policies apply`",
+        TOPIC, record.offset, refusal,
+    )  # fmt: skip

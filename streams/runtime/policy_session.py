@@ -115,12 +115,12 @@ class PolicySession:
 
 @contextmanager
 def policy_session(
-    processor: str, context: WorkerContext, hold_s: float = math.inf, route_keys: Sequence[str] = ()
+    processor: str, context: WorkerContext, route_keys: Sequence[str] = (), *, hold_s: float = math.inf
 ) -> Iterator[PolicySession]:
     """A policy session of a worker: the policy is read on entry and followed until exit.
 
-    A policy that cannot be read later is waited for `hold_s`. Its acknowledgements tell `route_keys`, the ids of the
-    worker's keys of routes, so that others can compare them. Raises WrongSetup for a missing topic.
+    Its acknowledgements tell `route_keys`, the ids of the worker's keys of routes, so that others can compare them. A
+    policy that cannot be read later is waited for `hold_s`. Raises WrongSetup for a missing topic.
     """
     lease_s = lease_s_of(context.settings)
     outages = context.outages

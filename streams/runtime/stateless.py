@@ -1,5 +1,8 @@
 """The shell of stateless processors: poll a batch, process it, produce the outcome, commit the offsets.
 
+Each record stands behind a barrier (`refrain.streams.runtime.barrier`): one that is too large is set aside unread, and
+where a batch fails as a whole, its records are worked one at a time.
+
 A processor of this kind is a `Step` and a `run_*` that hands it to `run_stateless`. One that acts by the policy in
 force is run in a policy session (see `refrain.streams.runtime.policy_session`).
 """
@@ -12,11 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from refrain.schemas.control import PolicyInForce
-from refrain.streams.errors import DeliveryExpired, Rebalanced, RefusalCode, Unanswered
+from refrain.streams.errors import DeliveryExpired, Rebalanced, Refusal, RefusalCode, Unanswered
 from refrain.streams.kafka.interface import Consumer, OffsetAndMetadata, Outgoing, Producer, Record
-from refrain.streams.kafka.outages import pauses
+from refrain.streams.kafka.outages import Outages, pauses
+from refrain.streams.messaging.dead_letters import reject
+from refrain.streams.messaging.decoding import check_size
 from refrain.streams.messaging.quarantine import quarantined
 from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.barrier import Barrier, passes
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_session import PolicySession
 from refrain.streams.runtime.progress import Progress
@@ -55,6 +61,13 @@ class Step(Protocol):
         """The outcome of a batch, in its order. The same each time: a batch may be processed again."""
         ...
 
+    def tell(self, record: Record, refusal: Refusal) -> Sequence[Outgoing]:
+        """Errors for whoever waits for a record that the shell set aside, as far as they are known without reading it.
+
+        The shell makes the dead letter.
+        """
+        return ()
+
     def sent(self) -> None:
         """The outcome of the last batch is acknowledged by the broker: it will not be processed again."""
         return
@@ -77,7 +90,7 @@ def run_stateless(
     """
     metrics = context.metrics
     progress: Progress | None = None
-    batches = _BatchProcessor(name, step, consumer, producer, session, context)
+    batches = _BatchProcessor(name, metrics, step, consumer, producer, session, context.outages)
     pending: dict[int, OffsetAndMetadata] = {}
     due = time.monotonic()
     try:
@@ -110,25 +123,35 @@ def run_stateless(
         producer.close()
 
 
+class _StepFailed(Exception):
+    """A step raised what nobody foresaw: the fault of a record, as nothing else is in its hands."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(type(error).__name__)
+        self.error = error
+
+
 class _BatchProcessor:
     """Processes batches: a step, its policy session if it has one, and the producer of its outcome."""
 
     def __init__(
         self,
         name: str,
+        metrics: Metrics,
         step: Step,
         consumer: Consumer,
         producer: Producer,
         session: PolicySession | None,
-        context: WorkerContext,
+        outages: Outages,
     ) -> None:
         self._name = name
-        self._metrics = context.metrics
+        self._metrics = metrics
+        self._barrier = Barrier(name, metrics, self._set_aside)
         self._step = step
         self._consumer = consumer
         self._producer = producer
         self._session = session
-        self._outages = context.outages
+        self._outages = outages
 
     def before_poll(self) -> None:
         """Adopt the policy seen last and acknowledge it. Call it when all that was produced is acknowledged."""
@@ -140,30 +163,71 @@ class _BatchProcessor:
         self._send(lambda: acknowledgements)
 
     def run(self, batch: Sequence[Record], progress: Progress) -> Sequence[Outgoing]:
-        """Process the batch and send the outcome; an outcome that expired on its way is made again.
+        """Process the batch and send the outcome. Where that fails, each record is worked alone, in their order."""
+        read, aside = self._read(batch, progress)
+        try:
+            return self._run(read, aside)
+        except _StepFailed as failed:
+            kind = type(failed.error).__name__
+            logger.warning("a batch of %d records is worked one at a time: %s", len(read), kind)
+        self._send(lambda: aside)
+        return [*aside, *(out for record in read for out in self._run_alone(record))]
 
-        What has ended its worker twice is set aside.
-        """
-        aside = [record for record in batch if progress.is_set_aside(record)]
-        good = [record for record in batch if record not in aside] if aside else batch
-        letters = [quarantined(record, self._name) for record in aside]
-        if aside:
-            self._metrics.refused.labels(self._name, RefusalCode.QUARANTINED.value).inc(len(aside))
-        out = self._send(lambda: [*self._process(good), *letters] if good else letters)
+    def _run_alone(self, record: Record) -> Sequence[Outgoing]:
+        """Process one record and send the outcome; what it fails of costs it alone."""
+        try:
+            return self._run([record], [])
+        except _StepFailed as failed:
+            out = self._barrier.outcome_of(record, failed.error)
+        self._send(lambda: out)
+        return out
+
+    def _run(self, batch: Sequence[Record], aside: Sequence[Outgoing]) -> Sequence[Outgoing]:
+        """Process the batch and send the outcome, with that of the records that were set aside."""
+        out = self._send(lambda: [*aside, *self._process(batch)] if batch else aside)
         self._step.sent()
         return out
+
+    def _read(self, batch: Sequence[Record], progress: Progress) -> tuple[Sequence[Record], list[Outgoing]]:
+        """The records that are read, and the outcome of those that are not."""
+        read: list[Record] = []
+        aside: list[Outgoing] = []
+        for record in batch:
+            if progress.is_set_aside(record):
+                self._metrics.refused.labels(self._name, RefusalCode.QUARANTINED.value).inc()
+                aside.append(quarantined(record, self._name))
+                continue
+            try:
+                check_size(record)
+                read.append(record)
+            except Refusal as refusal:
+                aside += self._barrier.outcome_of(record, refusal)
+        return read, aside
+
+    def _set_aside(self, record: Record, refusal: Refusal) -> list[Outgoing]:
+        told = self._step.tell(record, refusal)
+        return [reject(record, refusal, self._name, self._metrics, with_text=False), *told]
 
     def _process(self, batch: Sequence[Record]) -> Sequence[Outgoing]:
         """The outcome of the batch by a policy that is still in force when the batch is processed."""
         session = self._session
         if session is None:
-            return self._step.process(batch)
+            return self._made_of(batch)
         session.refresh(self._consumer.member_id())
         while True:
             self._step.follow(session.policy)
-            out = self._step.process(batch)
+            out = self._made_of(batch)
             if session.still_in_force():
                 return out
+
+    def _made_of(self, batch: Sequence[Record]) -> Sequence[Outgoing]:
+        """What the step makes of the batch. Raises _StepFailed for what may be the fault of a record in it."""
+        try:
+            return self._step.process(batch)
+        except Exception as error:
+            if passes(error):
+                raise
+            raise _StepFailed(error) from error
 
     def _send(self, make: Callable[[], Sequence[Outgoing]]) -> Sequence[Outgoing]:
         """Send what `make` gives, made and sent again while it expires on its way; returns what was sent.

@@ -29,20 +29,21 @@ from refrain.schemas.journal import (
     decode_event,
 )
 from refrain.schemas.responses import Outcome
-from refrain.streams.errors import JournalUnreadable, Refusal, RefusalCode, ShardBroken, StoreDamaged, StoreUnusable
+from refrain.streams.errors import JournalUnreadable, Refusal, RefusalCode
 from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.dead_letters import dead_letter
-from refrain.streams.messaging.decoding import unknown_version_of
+from refrain.streams.messaging.decoding import check_size, unknown_version_of
 from refrain.streams.messaging.ids import topic_partition_key
-from refrain.streams.messaging.privacy import may_store
+from refrain.streams.messaging.privacy import has_uncacheable, may_store
 from refrain.streams.messaging.quarantine import quarantined
-from refrain.streams.messaging.responses import error_response, respond
+from refrain.streams.messaging.responses import error_response
+from refrain.streams.messaging.validation import wrong_fields
 from refrain.streams.shard import counts
 from refrain.streams.shard.columns import TENANTS
 from refrain.streams.shard.counts import Dropped, Evicted
 from refrain.streams.shard.handlers import answered, asked, invalidated, recovered, verified
 from refrain.streams.shard.handlers.commands import on_cache_switched, on_hit_judged, on_load_changed, on_policy_set
-from refrain.streams.shard.outcome import FoldResult, decided, summary
+from refrain.streams.shard.outcome import NOT_OF_A_RECORD, FoldResult, decided, summary
 from refrain.streams.shard.removal import remove
 from refrain.streams.shard.search.question import VerificationState
 from refrain.streams.shard.state import Shard
@@ -63,7 +64,7 @@ def fold(shard: Shard, record: Record) -> FoldResult:
     """
     out = FoldResult()
     skipped = shard.skips.of(record.offset)
-    event = None if skipped == "records" else _read(record, out)
+    event = None if skipped == "records" else _read(shard, record, out)
     if skipped == "records":
         _set_aside(record, out)
     shard.next_offset = record.offset + 1
@@ -91,8 +92,7 @@ def _dispatch(
             asked.on_asked(shard, cast(Asked, event), record, out, verification)
         else:
             _HANDLERS[type(event)](shard, event, record, out)
-    except (ShardBroken, StoreDamaged, StoreUnusable, MemoryError):
-        # Not the record's doing, and the next record would not fare better.
+    except NOT_OF_A_RECORD:
         raise
     except Exception as error:  # noqa: BLE001 - any failure to fold is an outcome of the record, the same on every machine
         del out.effects[mark:]
@@ -116,21 +116,26 @@ def next_timer_ms(shard: Shard) -> int | None:
     return min((at for at in timers if at is not None), default=None)
 
 
-def _read(record: Record, out: FoldResult) -> Event | None:
+def _read(shard: Shard, record: Record, out: FoldResult) -> Event | None:
+    """The event of a record; None, with its dead letter, where it has none or is too large to be read."""
     try:
+        check_size(record)
         return decode_event(record.value or b"")
+    except Refusal as too_large:
+        refusal = too_large
     except ValidationError as error:
         version = unknown_version_of(record.value or b"")
         if version is not None:
             raise JournalUnreadable(
                 f"journal[{record.partition}] offset {record.offset} has version {version}: upgrade this worker;"
                 " the partition waits for it"
-            ) from error
-        where = ", ".join(".".join(str(part) for part in each["loc"]) or "record" for each in error.errors()[:3])
-        refusal = Refusal(RefusalCode.UNREADABLE, f"not a journal record: {where}")
-        out.effects.append(dead_letter(record, refusal, "lookup"))
-        out.counts.append(counts.refused(refusal.code))
-        return None
+            ) from None
+        refusal = Refusal(RefusalCode.UNREADABLE, f"not a journal record: {wrong_fields(error)}")
+    # Nothing tells whose text it is.
+    with_text = not has_uncacheable(None if shard.policy is None else shard.policy.policy)
+    out.effects.append(dead_letter(record, refusal, "lookup", with_text=with_text))
+    out.counts.append(counts.refused(refusal.code))
+    return None
 
 
 def _fire_timers(shard: Shard, record: Record, out: FoldResult) -> None:
@@ -168,24 +173,21 @@ def _is_repeat(shard: Shard, event: Event, out: FoldResult) -> bool:
 
 
 def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: FoldResult) -> None:
-    refusal = Refusal(RefusalCode.FOLD_FAILED, f"{type(error).__name__}: {error}")
+    # Not what the error says: that may quote the question.
+    refusal = Refusal(RefusalCode.FOLD_FAILED, f"{type(error).__name__} of {type(event).__name__}")
     out.effects.append(dead_letter(record, refusal, "lookup", with_text=_may_lie_anywhere(shard, event)))
     out.counts.append(counts.refused(refusal.code))
     if isinstance(event, Asked):
         decision = decided(shard, record, event, outcome=Outcome.ERROR, reason=Reason.FOLD_FAILED)
         out.decisions.append(decision)
-        out.effects.append(
-            respond(
-                event.reply,
-                error_response(
-                    refusal.code,
-                    "the question could not be looked up; it is in dead-letters",
-                    request_id=event.request_id,
-                    tenant=event.tenant,
-                    decision=summary(decision),
-                ),
-            )
+        response = error_response(
+            refusal.code,
+            "the question could not be looked up; it is in dead-letters",
+            request_id=event.request_id,
+            tenant=event.tenant,
+            decision=summary(decision, depends=event.depends),
         )
+        out.effects += answered.told(event.reply, lambda: response)
     elif isinstance(event, Answered):
         answered.fail_all(shard, event.forward_id, refusal.code, "the answer could not be read", out)
 

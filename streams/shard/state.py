@@ -35,6 +35,7 @@ BEHAVIOUR = f"fold-7/{guards.DIGEST}"
 class _Answer(Part):
     """The part of an entry that a hit needs: the rest is not worth building."""
 
+    tenant: str
     question: Sealed
     text_side: TextSide | None = None
     answer: Sealed
@@ -44,8 +45,9 @@ class _Answer(Part):
 
 
 class StoredAnswer(NamedTuple):
-    """Stored answer: its question, its JSON, its digest, and what the model took for it."""
+    """Stored answer: who asked for it, its question, its JSON, its digest, and what the model took for it."""
 
+    tenant: str
     question: str
     text_side: TextSide | None
     text: str
@@ -119,7 +121,13 @@ class Shard:
             part = _Answer.model_validate_json(self._entry_bytes(indexed))
             digest = part.answer_digest or _digest(part.answer)
             kept = StoredAnswer(
-                part.question.data, part.text_side, part.answer.data, digest, part.latency_ms, part.tokens
+                part.tenant,
+                part.question.data,
+                part.text_side,
+                part.answer.data,
+                digest,
+                part.latency_ms,
+                part.tokens,
             )
             self._stored_answer = (indexed.id, kept)
         return self._stored_answer[1]
@@ -166,14 +174,17 @@ class Shard:
     # -- writing --------------------------------------------------------------------------------------
 
     def apply(self, changes: Iterable[Change]) -> None:
-        """Apply changes to the indexes and `uncommitted`. Raises ShardBroken; then the shard must not be used again."""
-        for change in changes:
+        """Apply changes to the indexes and `uncommitted`. Raises ShardBroken; then the shard must not be used again.
+
+        What cannot be written raises before anything is changed.
+        """
+        encoded = [(change, None if change.message is None else change.message.encode()) for change in changes]
+        for change, value in encoded:
+            key = change.key
             try:
                 change.column.apply(self, change.id, change.message)
             except Exception as error:
-                raise ShardBroken(f"shard {self.partition}: {change.key.decode()}: {error!r}") from error
-            key = change.key
-            value = None if change.message is None else change.message.encode()
+                raise ShardBroken(f"shard {self.partition}: {key.decode()}: {error!r}") from error
             self.recent[key] = value
             if value is None and change.column.written_once and self.uncommitted.get(key) is not None:
                 # It came and went between two commits: neither store nor `documents` need hear of it.

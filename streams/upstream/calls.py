@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,9 +11,12 @@ from typing import NamedTuple
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode
 from refrain.streams.runtime.background import BackgroundThread
+from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.upstream.model import Answer, Model, failed_answer
 
 CLOSE_WAIT_S = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 class CallResult(NamedTuple):
@@ -30,8 +34,8 @@ class Calls:
     """Calls `make_model()`'s model for each forward, in order, `concurrency` at a time.
 
     `wanted` is asked at a forward's turn: one that nobody wants any more is left out. `finished` gets every other
-    one. Both are called in the loop's thread and must be quick. A model that raises is an error of this program:
-    `problem` holds it.
+    one. Both are called in the loop's thread and must be quick. A call that raises costs its forward alone: that gets
+    a failed answer. A model that cannot be made ends the loop, and `problem` holds why.
     """
 
     def __init__(
@@ -96,5 +100,17 @@ class Calls:
             )
             return CallResult(id_, forward, late, 0.0, called=False)
         started = time.perf_counter()
-        answer = await model.answer(forward)
+        answer = await _answer(model, forward)
         return CallResult(id_, forward, answer, (time.perf_counter() - started) * 1_000, called=True)
+
+
+async def _answer(model: Model, forward: Forward) -> Answer:
+    """The model's answer, a failed one where the call raises what nobody foresaw."""
+    try:
+        return await model.answer(forward)
+    except Exception as error:
+        if passes(error):
+            raise
+        refusal = unforeseen(error)
+        logger.warning("a call of the model failed: %s", refusal)
+        return failed_answer(refusal.code, str(refusal.args[0]))

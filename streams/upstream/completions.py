@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,12 +10,13 @@ from refrain.schemas.responses import Problem
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.messaging.dead_letters import reject
-from refrain.streams.messaging.decoding import envelope_of
+from refrain.streams.messaging.decoding import envelope_of, is_too_large
 from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.upstream.call_ids import call_id, is_direct
 from refrain.streams.upstream.calls import CallResult
 from refrain.streams.upstream.metrics import NAME
-from refrain.streams.upstream.model import Answer, completion_of, encode_completion
+from refrain.streams.upstream.model import Answer, completion_of, encode_completion, failed_answer
 
 SOURCE = "forwards"
 TARGET = "completions"
@@ -22,9 +24,22 @@ READ_BACK_MAX = 1_000
 """Completions of each partition read back at its assignment: what repeats after a crash is younger than these."""
 READS_AT_ONCE = 8
 
+logger = logging.getLogger(__name__)
 
-def completed(called: CallResult) -> Outgoing:
-    """The completion of a forward."""
+
+def completed(called: CallResult) -> list[Outgoing]:
+    """The completion of a forward; a failed one where the answer is none that can be written."""
+    try:
+        return [_completed(called)]
+    except Exception as error:
+        if passes(error):
+            raise
+        refusal = unforeseen(error)
+        logger.warning("the answer to %s cannot be written: %s", called.id, refusal)
+        return [_completed(called._replace(answer=failed_answer(refusal.code, str(refusal.args[0]))))]
+
+
+def _completed(called: CallResult) -> Outgoing:
     forward = called.forward
     completion = completion_of(forward.forward_id, forward.route, called.answer, round(called.latency_ms))
     return Outgoing(TARGET, forward.forward_id.encode(), encode_completion(completion))
@@ -32,9 +47,9 @@ def completed(called: CallResult) -> Outgoing:
 
 def reject_forward(record: Record, refusal: Refusal, metrics: Metrics) -> list[Outgoing]:
     """Dead-letter a record that is no forward, with a failed completion when its envelope tells who waits."""
-    envelope = envelope_of(record.value)
+    envelope = None if is_too_large(record) else envelope_of(record.value)
     if envelope is None:
-        return [reject(record, refusal, NAME, metrics)]
+        return [reject(record, refusal, NAME, metrics, with_text=not is_too_large(record))]
     answer = Answer(problem=Problem(code=refusal.code.value, message=str(refusal.args[0])))
     completion = completion_of(envelope.forward_id, envelope.route, answer, 0)
     completed_record = Outgoing(TARGET, envelope.forward_id.encode(), encode_completion(completion))
@@ -54,7 +69,7 @@ def read_completed(cluster: Cluster, partitions: Sequence[int]) -> list[str]:
     def read_back(partition: int) -> list[str]:
         first, end = ends[partition]
         scanned = cluster.scan(TARGET, partition, max(first, end - READ_BACK_MAX))
-        envelopes = (envelope_of(record.value) for record in scanned)
+        envelopes = (envelope_of(record.value) for record in scanned if not is_too_large(record))
         return [call_id(each.forward_id, each.route) for each in envelopes if each is not None]
 
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:

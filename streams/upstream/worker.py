@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from refrain.schemas.forwards import Forward
-from refrain.streams.errors import Refusal, RefusalCode, WrongSetup
+from refrain.streams.errors import RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Record
 from refrain.streams.lru import RecentIds
-from refrain.streams.messaging.decoding import read
+from refrain.streams.messaging.decoding import check_size, read
 from refrain.streams.messaging.quarantine import quarantined
+from refrain.streams.runtime.barrier import Barrier
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Settings
@@ -103,6 +104,9 @@ class UpstreamWorker:
         self._settings = context.settings.upstream
         self._cluster = context.cluster
         self._metrics = UpstreamMetrics(context.metrics)
+        self._barrier = Barrier(
+            NAME, context.metrics, lambda record, refusal: reject_forward(record, refusal, context.metrics)
+        )
         self._now_ms = context.now_ms
         self._progress = context.progress(NAME, SOURCE)
         self._bounds = bounds
@@ -205,12 +209,13 @@ class UpstreamWorker:
             self._outbox.put(lambda: [quarantined(record, NAME)], source)
             return
         try:
+            check_size(record)
             forward = read(record.value, Forward.decode)
-        except Refusal as refusal:
-            out = reject_forward(record, refusal, shared)
+            id_ = call_id(forward.forward_id, forward.route)
+        except Exception as error:  # noqa: BLE001 - the barrier: what is no record's fault is raised again
+            out = list(self._barrier.outcome_of(record, error))
             self._outbox.put(lambda: out, source)
             return
-        id_ = call_id(forward.forward_id, forward.route)
         under_way = self._open.get(id_)
         if under_way is not None:
             under_way.sources.append(source)
@@ -232,7 +237,7 @@ class UpstreamWorker:
         return True
 
     def _queue_completion(self, called: CallResult) -> None:
-        self._outbox.put(lambda: [completed(called)], called)
+        self._outbox.put(lambda: completed(called), called)
 
     # --- completions acknowledged
 

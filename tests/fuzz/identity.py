@@ -12,8 +12,9 @@ from functools import partial
 from typing import NamedTuple
 
 from refrain.schemas.policy import CategoryPolicy
+from refrain.streams.classify.framing import Window, frame
 from refrain.streams.classify.identity import NOT_CONTEXT as PRODUCT_NOT_CONTEXT
-from refrain.streams.classify.identity import identify
+from refrain.streams.classify.identity import identify, question_of
 from refrain.streams.classify.parsing import parse, request_of
 from refrain.streams.errors import Refusal
 from tests.fuzz.changes import Changed, change
@@ -51,12 +52,21 @@ class Wrong(NamedTuple):
     after: str
 
 
-def place_of(text: str, not_context: frozenset[str] = PRODUCT_NOT_CONTEXT) -> Place:
-    """Where the request written so is looked up. Raises Refusal."""
+def place_of(text: str, not_context: frozenset[str] = PRODUCT_NOT_CONTEXT, window: Window | None = None) -> Place:
+    """Where the request written so is looked up; with a `window` by what its vector shows too. Raises Refusal."""
     asked = request_of(parse(text.encode(), bytes_max=1_000_000, depth_max=64))
     assert asked.category is not None
     policy = POLICIES[asked.category]
-    found = identify(asked.body, asked.vary, asked.sources, policy, chars_max=100_000, not_context=not_context)
+    framed = None if window is None else frame(question_of(asked.body).text, window)
+    found = identify(
+        asked.body,
+        asked.vary,
+        asked.sources,
+        policy,
+        chars_max=100_000,
+        framed=framed,
+        not_context=not_context,
+    )
     space = "*" if policy.scope == "shared" else asked.tenant
     return Place(space, asked.category, EMBEDDER, found.context, None if found.comparable else found.text_digest)
 

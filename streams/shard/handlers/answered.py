@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from refrain.schemas.base import Sealed
+from refrain.schemas.base import Reply, Sealed
 from refrain.schemas.documents import Entry, Flight, TableMode, Waiting
 from refrain.schemas.journal import Answered, AnswerFailed, AnswerWithheld
 from refrain.schemas.observations import Observation
@@ -33,7 +34,7 @@ from refrain.streams.shard.counts import Count, Dropped
 from refrain.streams.shard.handlers.apart import ForwardedApart, forward_apart
 from refrain.streams.shard.handlers.room import evict_for
 from refrain.streams.shard.in_flight import OpenFlight
-from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.outcome import NOT_OF_A_RECORD, FoldResult
 from refrain.streams.shard.removal import is_invalidated, is_withdrawn
 from refrain.streams.shard.state import Shard
 
@@ -65,10 +66,18 @@ def on_answered(shard: Shard, event: Answered, record: Record, out: FoldResult) 
 
 
 def on_failed(shard: Shard, event: AnswerFailed, record: Record, out: FoldResult) -> None:
-    """Fail a flight: an error to every waiting request; nothing is stored."""
-    if shard.flights.get(event.forward_id) is None:
+    """Fail a flight: an error to every waiting request; nothing is stored.
+
+    What the connector says may quote the question: who waits for it in other words is not told.
+    """
+    open_flight = shard.flights.get(event.forward_id)
+    if open_flight is None:
         return _unexpected(shard, event.forward_id, record, out)
-    return fail_all(shard, event.forward_id, event.error.code, event.error.message, out)
+    said, unsaid = event.error, (RefusalCode.UPSTREAM, "the model gave no answer to this question in other words")
+    for each in open_flight.waiting.values():
+        out.effects += _error(each, *(unsaid if each.asked is not None else (said.code, said.message)))
+    shard.apply(_completed(open_flight))
+    return None
 
 
 def on_withheld(shard: Shard, event: AnswerWithheld, record: Record, out: FoldResult) -> None:
@@ -76,11 +85,8 @@ def on_withheld(shard: Shard, event: AnswerWithheld, record: Record, out: FoldRe
     open_flight = shard.flights.get(event.forward_id)
     if open_flight is None:
         return _unexpected(shard, event.forward_id, record, out)
-    out.effects += [
-        _error(each, RefusalCode.WITHHELD, NOT_CACHED_ANY_MORE)
-        for each in open_flight.waiting.values()
-        if each.id != event.forward_id
-    ]
+    others = [each for each in open_flight.waiting.values() if each.id != event.forward_id]
+    out.effects += _errors(others, RefusalCode.WITHHELD, NOT_CACHED_ANY_MORE)
     out.counts.append(counts.not_admitted(NotAdmitted.CATEGORY_NEVER))
     shard.apply(_completed(open_flight))
     return None
@@ -91,7 +97,7 @@ def fail_all(shard: Shard, forward_id: str, code: str, message: str, out: FoldRe
     open_flight = shard.flights.get(forward_id)
     if open_flight is None:
         return
-    out.effects += [_error(each, code, message) for each in open_flight.waiting.values()]
+    out.effects += _errors(open_flight.waiting.values(), code, message)
     shard.apply(_completed(open_flight))
 
 
@@ -100,7 +106,7 @@ def give_up(shard: Shard, id_: str, out: FoldResult) -> None:
     waiting = shard.flights.waits(id_)
     if waiting is None:
         return
-    out.effects.append(_error(waiting, RefusalCode.DEADLINE, "the model did not answer before the deadline"))
+    out.effects += _error(waiting, RefusalCode.DEADLINE, "the model did not answer before the deadline")
     out.counts.append(counts.timed_out(waiting.category))
     shard.apply([WAITING.delete(id_)])
 
@@ -126,7 +132,8 @@ def _answers(shard: Shard, open_flight: OpenFlight, waiting: list[Waiting], body
     """Responses with the answer, and observations of those that are observed."""
     limits = None if shard.policy is None else shard.policy.policy.limits
     observed = (_observed(shard, open_flight, each, body) for each in waiting)
-    return [*(_answer(shard, each, body, limits) for each in waiting), *(one for one in observed if one is not None)]
+    answers = [answer for each in waiting for answer in _answer(shard, each, body, limits)]
+    return [*answers, *(one for one in observed if one is not None)]
 
 
 def _apart(shard: Shard, open_flight: OpenFlight, waiting: list[Waiting], record: Record) -> ForwardedApart:
@@ -134,7 +141,7 @@ def _apart(shard: Shard, open_flight: OpenFlight, waiting: list[Waiting], record
     flight = open_flight.flight
     if may_store(None if shard.policy is None else shard.policy.policy, flight.category):
         return forward_apart(shard, flight, waiting, record)
-    return ForwardedApart([_error(each, RefusalCode.WITHHELD, NOT_CACHED_ANY_MORE) for each in waiting], [])
+    return ForwardedApart(_errors(waiting, RefusalCode.WITHHELD, NOT_CACHED_ANY_MORE), [])
 
 
 def _unexpected(shard: Shard, forward_id: str, record: Record, out: FoldResult) -> None:
@@ -160,7 +167,7 @@ def _was_asked(shard: Shard, forward_id: str) -> bool:
     )
 
 
-def _answer(shard: Shard, waiting: Waiting, body: Body, limits: Limits | None) -> Outgoing:
+def _answer(shard: Shard, waiting: Waiting, body: Body, limits: Limits | None) -> list[Outgoing]:
     own = waiting.outcome is Outcome.MISS or not _projects(body)
     response = Response(
         request_id=waiting.request_id,
@@ -169,11 +176,13 @@ def _answer(shard: Shard, waiting: Waiting, body: Body, limits: Limits | None) -
         body=body if own else served(project(body), waiting.id, shard.time_ms),
         decision=DecisionSummary.model_validate_json(waiting.decision),
     )
-    record = respond(waiting.reply, response)
-    if limits is not None and len(record.value or b"") > limits.response_bytes_max:
+    records = told(waiting.reply, lambda: response)
+    if not records:
+        return _error(waiting, RefusalCode.FOLD_FAILED, "the answer could not be read")
+    if limits is not None and any(len(record.value or b"") > limits.response_bytes_max for record in records):
         message = f"the answer is larger than a response may be ({limits.response_bytes_max} bytes)"
         return _error(waiting, RefusalCode.ANSWER_TOO_LARGE, message)
-    return record
+    return records
 
 
 def _projects(body: Body) -> bool:
@@ -182,10 +191,26 @@ def _projects(body: Body) -> bool:
     return isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict) and "message" in choices[0]
 
 
-def _error(waiting: Waiting, code: str, message: str) -> Outgoing:
-    decision = DecisionSummary.model_validate_json(waiting.decision)
-    response = error_response(code, message, request_id=waiting.request_id, tenant=waiting.tenant, decision=decision)
-    return respond(waiting.reply, response)
+def _error(waiting: Waiting, code: str, message: str) -> list[Outgoing]:
+    def response() -> Response:
+        decision = DecisionSummary.model_validate_json(waiting.decision)
+        return error_response(code, message, request_id=waiting.request_id, tenant=waiting.tenant, decision=decision)
+
+    return told(waiting.reply, response)
+
+
+def _errors(waiting: Iterable[Waiting], code: str, message: str) -> list[Outgoing]:
+    return [one for each in waiting for one in _error(each, code, message)]
+
+
+def told(reply: Reply, make: Callable[[], Response]) -> list[Outgoing]:
+    """The response to one requester; none where it cannot be made or addressed: the others get theirs all the same."""
+    try:
+        return [respond(reply, make())]
+    except NOT_OF_A_RECORD:
+        raise
+    except Exception:  # noqa: BLE001 - whatever is wrong with one requester, it is no other's fault
+        return []
 
 
 def _admit(

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from refrain.schemas.decisions import Candidate, Guarded
+from refrain.schemas.decisions import Candidate
 from refrain.streams.guards import MICROS, Overlap
+from refrain.streams.shard.guard_words import GuardFinding
 from refrain.streams.shard.index.entries import IndexedEntry
 from refrain.streams.shard.removal import is_withdrawn
+from refrain.streams.shard.search.corroboration import corroborates
 from refrain.streams.shard.search.question import ShardQuestion
 from refrain.streams.shard.search.scoring import CachedText, Scored, score
 from refrain.streams.shard.state import Shard
 
 FRESH, EXPIRED, WITHDRAWN, BELOW = "fresh", "expired", "withdrawn", "below_threshold"
 VERIFIER, SILENT, AMBIGUOUS = "verifier", "verifier_silent", "ambiguous"
+UNCORROBORATED = "uncorroborated"
+_AGREEING = frozenset((FRESH, UNCORROBORATED, VERIFIER, SILENT))
+"""Verdicts on candidates that are near, in force, and may agree with another."""
 LEAST = 1 / MICROS
 """The least by which one score is above another."""
 ROUNDS_MAX = 2
@@ -55,7 +60,7 @@ class Candidates:
         self._shard = shard
         self._question = question
         self.assessed: list[Assessed] = []
-        self.guarded: list[Guarded] = []
+        self.guarded: list[GuardFinding] = []
         """What the guards said, candidate after candidate."""
         self.doubt: Assessed | None = None
         """The first candidate that lacks only a verifier's score to be served."""
@@ -80,7 +85,7 @@ class Candidates:
         if self.doubt is not None:
             return False
         each.checked = True
-        verdict = self._guard(each) or self._opinion(each)
+        verdict = self._guard(each) or self._corroboration(each) or self._opinion(each)
         if verdict is not None:
             each.verdict = verdict
         return verdict is None and self.doubt is None
@@ -150,11 +155,25 @@ class Candidates:
     def _guard(self, each: Assessed) -> str | None:
         if not self._question.policy.guards:
             return None
+        if each.scored is not None:
+            return each.scored.refusal
         kept = self._shard.stored_answer(each.entry)
         cached = CachedText(self._shard.wire_id(each.entry.id), kept.question, kept.text_side)
         each.scored = score(self._question, cached, each.similarity)
         self.guarded += each.scored.guards
         return each.scored.refusal
+
+    def _corroboration(self, each: Assessed) -> str | None:
+        """Whether a second fresh candidate that passes the guards must agree, and none does."""
+        if self._question.policy.corroborate < 2:
+            return None
+        own, shared = self._shard.stored_answer(each.entry), self._question.space == "*"
+        for other in self.assessed:
+            if other is each or other.verdict not in _AGREEING or self._guard(other) is not None:
+                continue
+            if corroborates(own, self._shard.stored_answer(other.entry), shared=shared):
+                return None
+        return UNCORROBORATED
 
     def _opinion(self, each: Assessed) -> str | None:
         least = self._question.policy.verify

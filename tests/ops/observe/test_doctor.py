@@ -155,4 +155,12 @@ def test_a_broker_that_is_frozen_takes_no_longer_than_one_that_is_away(tmp_path:
         findings = examine(settings)
         assert time.monotonic() - started_s < EXAMINE_S + 20, "a bound, not a speed"
     assert (findings[0].check, findings[0].state) == ("broker", "fail")
-    assert {each.check for each in findings} == {"broker", "model", "categories", "verifier", "disk", "workers"}
+    assert {each.check for each in findings} == {
+        "broker",
+        "model",
+        "categories",
+        "verifier",
+        "disk",
+        "files",
+        "workers",
+    }

@@ -56,6 +56,12 @@ POLICY = Policy(
     limits=Limits(answer_timeout_ms=60_000),
 )
 OPEN = Policy(categories={"chat": CategoryPolicy()})
+NO_NEVER = POLICY.model_copy(
+    update={
+        "categories": {name: of for name, of in POLICY.categories.items() if name != "medical"},
+        "rules": POLICY.rules[1:],
+    }
+)
 BY_EXAMPLE = Policy(
     categories={
         "medical": CategoryPolicy(cache=Cacheable.NEVER, examples=("Which pills help against fever?",)),
@@ -249,6 +255,16 @@ def test_of_a_long_text_only_the_head_reaches_the_model_and_no_long_text_past_th
     assert entrance.embedder.calls[1:] == [["x" * 300]]
 
 
+@pytest.mark.parametrize("hidden", ["\U000e0073\U000e0061\U000e0079", "\u200b\u200c\u200b", "\u202e", "\x00", "\u00ad"])
+def test_a_question_with_hidden_text_is_another_one(hidden: str) -> None:
+    plain, hiding, again = (
+        asked_of(Entrance()(ask(text)))
+        for text in ("What is a list?", f"What is a list?{hidden}", f"What's a list?{hidden}")
+    )
+    assert plain.context != hiding.context == again.context
+    assert set(hiding.fields) - set(plain.fields) >= {"hidden"}
+
+
 def test_a_last_message_that_is_not_the_users_is_only_matched_exactly() -> None:
     last = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
     assert asked_of(Entrance()(ask(body=last))).vector is None
@@ -424,7 +440,7 @@ BAD = [
 
 @pytest.mark.parametrize(("bad", "code", "request_id"), BAD, ids=lambda value: str(value)[:24])
 def test_bad_input_is_kept_and_told(bad: Record, code: RefusalCode, request_id: str | None) -> None:
-    entrance = Entrance()
+    entrance = Entrance(NO_NEVER)
     out = entrance(bad, ask("good", 1))
     letter, response = refused_of(out[:2])
     assert (letter.key, letter.value) == (bad.key, bad.value)
@@ -506,7 +522,8 @@ def test_a_record_that_nobody_foresaw_does_not_stop_those_behind_it() -> None:
     entrance.embedder.head_fails = ZeroDivisionError(SECRET)
     letter, _ = refused_of(entrance(ask()))
     entrance.embedder.head_fails = None
-    assert reason_of(letter) == "unreadable: ZeroDivisionError while the request was taken"
+    assert reason_of(letter).startswith("internal: ZeroDivisionError at ")
+    assert SECRET not in reason_of(letter)
     asked_of(entrance(ask()))
 
 
@@ -615,9 +632,10 @@ def test_a_missing_topic_stops_the_worker_at_start() -> None:
         run(MemoryCluster(lambda: 0, counts))
 
 
-def test_shards_that_do_not_match_stop_the_worker_at_start() -> None:
-    counts = dict.fromkeys(BY_NAME, 2) | {"documents": 3}
-    with pytest.raises(WrongSetup, match="journal has 2 partitions and documents 3"):
+@pytest.mark.parametrize("topic", ["documents", "decisions"])
+def test_shards_that_do_not_match_stop_the_worker_at_start(topic: str) -> None:
+    counts = dict.fromkeys(BY_NAME, 2) | {topic: 3}
+    with pytest.raises(WrongSetup, match=rf"journal has 2 partitions and {topic} 3.*refrain topics check"):
         check_topics(MemoryCluster(lambda: 0, counts))
 
 

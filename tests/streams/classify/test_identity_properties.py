@@ -48,7 +48,7 @@ def test_the_entrance_asks_in_that_namespace(seed: int) -> None:
     assert isinstance(asked, Asked)
     exact = asked.text_digest if asked.vector is None else None
     found = Place(asked.space, asked.category, asked.embedder, asked.context, exact)
-    assert found == place_of(text)
+    assert found == place_of(text, window=Reading())
 
 
 @pytest.mark.parametrize("forgotten", ["seed", "tools"])
@@ -68,7 +68,7 @@ def test_a_change_of_every_kind_is_tried() -> None:
 
 
 class Reading(HashingEmbedder):
-    """Reads every sign: no question's own text is a part of its context."""
+    """Reads every sign: of a question's own text no more than what is hidden is a part of its context."""
 
     def unread(self, text: str) -> tuple[str, ...]:
         return ()

@@ -46,6 +46,7 @@ def test_other_errors_of_a_flush_stay_as_they_are() -> None:
     [
         (KafkaError._TIMED_OUT, Unanswered),
         (KafkaError._TRANSPORT, Unanswered),
+        (KafkaError._DESTROY_BROKER, Unanswered),
         (KafkaError._ALL_BROKERS_DOWN, Unanswered),
         (KafkaError.COORDINATOR_LOAD_IN_PROGRESS, Unanswered),
         (KafkaError.NOT_COORDINATOR, Unanswered),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -139,6 +140,40 @@ def test_what_cannot_be_aborted_is_left_to_the_broker_and_a_new_client(clients: 
         producer.transact(records_of("things", 1), None, {})
     assert producer.transact(records_of("things", 1), None, {}) == {("things", 0): 1}
     assert clients[1].calls[0] == "init_transactions"
+
+
+@pytest.mark.parametrize("step", ["init_transactions", "send_offsets_to_transaction", "abort_transaction"])
+def test_a_client_that_does_not_come_back_from_a_call_is_left_behind(
+    clients: Clients, time: Time, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_producer, "STUCK_S", 0.01)
+    never = threading.Event()
+    monkeypatch.setattr(clients[0], step, lambda *_: never.wait(60))
+    if step == "abort_transaction":
+        clients[0].reports = iter([KafkaError._MSG_TIMED_OUT])
+    producer = transacting(time)
+    member = KafkaGroupMetadata("journal", "refrain.journal", None)
+    try:
+        with pytest.raises(Aborted):
+            producer.transact(records_of("things", 1), member, {0: OffsetAndMetadata(1)})
+    finally:
+        never.set()
+    assert producer.transact(records_of("things", 1), member, {0: OffsetAndMetadata(1)}) == {("things", 0): 1}
+    assert clients[1].calls[0] == "init_transactions"
+    assert "commit_transaction" not in clients[0].calls
+
+
+def test_a_commit_that_does_not_come_back_is_not_made_again(
+    clients: Clients, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_producer, "STUCK_S", 0.01)
+    never = threading.Event()
+    monkeypatch.setattr(clients[0], "commit_transaction", lambda *_: never.wait(60))
+    try:
+        with pytest.raises(Unanswered):
+            transacting(time).transact(records_of("things", 1), None, {})
+    finally:
+        never.set()
 
 
 def test_a_transaction_that_the_broker_ended_is_nobodys_take_over(clients: Clients, time: Time) -> None:

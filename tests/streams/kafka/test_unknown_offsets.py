@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError
 from refrain.ops.cluster import lag
 from refrain.ops.observe.stats import StatsReports
 from refrain.streams.errors import Unanswered, WrongSetup
-from refrain.streams.govern.decision_search import DecisionSearch
+from refrain.streams.govern.decision_search import DecisionSearch, SoughtDecision
 from refrain.streams.kafka import cluster as kafka_cluster
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.offsets import known_offset
@@ -89,7 +89,7 @@ def test_a_store_is_kept_while_nobody_knows_where_its_topic_ends(cluster: KafkaC
 def test_nothing_is_missing_where_nobody_tells(cluster: KafkaCluster) -> None:
     for look in (
         lambda: PolicyWatch(cluster).latest(),
-        lambda: DecisionSearch(cluster, "0-1-t", lambda: 0),
+        lambda: DecisionSearch(cluster, SoughtDecision("0-1-t"), lambda: 0),
         lambda: read_completed(cluster, [0]),
         lambda: StatsReports(cluster).summary(None),
     ):

@@ -128,6 +128,20 @@ def test_what_the_model_cannot_read_is_told(text: str, unread: tuple[str, ...]) 
     assert window(200).unread(text) == unread
 
 
+def test_what_the_tokenizer_drops_or_takes_for_a_blank_is_told() -> None:
+    """By what it makes of a character between two letters, not by a list."""
+
+    class Dropping(Tokenizer):
+        def __call__(self, text: str, return_offsets_mapping: bool = False, **more: Any) -> dict[str, Any]:
+            dropped = text.replace("\u00b7", "").replace("\x00", "").replace("\u203b", " ")
+            return super().__call__(dropped, return_offsets_mapping, **more)
+
+    window = TokenWindow(Dropping(), 200)
+    assert window.unread("so \u00b7 it\u203bis") == ("\u00b7", "\u203b")
+    assert window.unread("plain\x00") == ("\x00",)
+    assert window.unread("a\tb\nc\u3000d") == ()
+
+
 def test_a_tokenizer_without_places_tells_the_whole_text() -> None:
     slow = TokenWindow(Tokenizer(fast=False), 12)
     assert slow.unread("I love 🍕") == ("I love 🍕",)

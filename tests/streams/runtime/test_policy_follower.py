@@ -85,6 +85,17 @@ def test_a_policy_that_was_deleted_is_in_force_no_more(cluster: Watched) -> None
     assert PolicyWatch(cluster).latest() is None
 
 
+@pytest.mark.parametrize("junk", [b"", b"\xff", b"[" * 1_000, b'{"v":1}', b"x" * 3_000_000], ids=lambda v: str(v)[:9])
+def test_what_is_no_policy_leaves_the_one_before_it_in_force(cluster: Watched, junk: bytes) -> None:
+    cluster.create("policies", 1, max_bytes=4_000_000)
+    publish(cluster, in_force(1).encode())
+    publish(cluster, junk)
+    watch = PolicyWatch(cluster)
+    assert watch.latest() == in_force(1)
+    publish(cluster, in_force(3).encode())
+    assert watch.latest() == in_force(3)
+
+
 def test_a_policy_of_a_newer_version_says_to_upgrade_each_time(cluster: Watched) -> None:
     publish(cluster, in_force(1).encode())
     publish(cluster, b'{"v":2}')

@@ -330,14 +330,39 @@ def test_a_send_that_fails_stops_the_worker_and_commits_no_offset() -> None:
     assert kept(cluster) in (None, OffsetAndMetadata(0))
 
 
-def test_an_error_of_the_model_itself_stops_the_worker(cluster: MemoryCluster) -> None:
+def test_an_error_of_the_model_itself_costs_the_forward_alone_and_is_not_quoted(cluster: MemoryCluster) -> None:
     class Broken(Model):
         async def answer(self, forward: Forward) -> Answer:
-            raise ZeroDivisionError
+            if forward.forward_id == "a":
+                raise ZeroDivisionError("my secret")
+            return await super().answer(forward)
+
+    give(cluster, "a", "b")
+    upstream(cluster, Broken(), lambda: len(cluster.records("completions")) == 2)
+    failed = {each.forward_id: each.error for each in completions(cluster) if each.error is not None}
+    assert failed.keys() == {"a"}
+    assert failed["a"] is not None
+    assert (failed["a"].code, "secret" in failed["a"].message) == ("internal", False)
+
+
+def test_an_answer_that_cannot_be_written_costs_the_forward_alone(cluster: MemoryCluster) -> None:
+    class Half(Model):
+        async def answer(self, forward: Forward) -> Answer:
+            return Answer(body={"text": "\ud800"}) if forward.forward_id == "a" else await super().answer(forward)
+
+    give(cluster, "a", "b")
+    upstream(cluster, Half(), lambda: len(cluster.records("completions")) == 2)
+    assert {each.forward_id: each.error is None for each in completions(cluster)} == {"a": False, "b": True}
+
+
+def test_a_lack_of_memory_stops_the_worker(cluster: MemoryCluster) -> None:
+    class Full(Model):
+        async def answer(self, forward: Forward) -> Answer:
+            raise MemoryError
 
     give(cluster, "a")
     with pytest.raises(ExceptionGroup):
-        upstream(cluster, Broken(), lambda: False)
+        upstream(cluster, Full(), lambda: False)
 
 
 def test_without_a_server_it_says_what_to_set() -> None:

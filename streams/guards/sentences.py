@@ -1,0 +1,141 @@
+"""Sentences of a text: what stands between marks that end one, or in brackets, with the words as they are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from itertools import accumulate
+from typing import NamedTuple
+
+from refrain.streams.guards.item import LOW, Item, Said, Word
+from refrain.streams.guards.lexicon import lines
+from refrain.streams.guards.small_words import words_of
+from refrain.streams.guards.telling import addresses, asks_on, asks_to_say, tells
+
+SENTENCES_MAX = 24
+"""Sentences that are told apart; what follows them counts as one."""
+_COMMA = ","
+_BRACKET = ")"
+_ASKS = frozenset(("?", "\uff1f"))
+_ENDS = _ASKS | frozenset(".!:;\n\u2026\u3002\uff01\uff1a\uff1b")
+_OPENS, _CLOSES = frozenset("([{<"), frozenset(")]}>")
+_MARKS = _ENDS | _OPENS | _CLOSES | {_COMMA}
+_ABBREVIATED = frozenset("prof dr mr mrs ms st vs approx inc ltd jr sr dept fig eq nos vol pp".split())
+_POLITE = frozenset(tuple(line.split()) for line in lines("polite"))
+
+Words = tuple[Word, ...]
+
+
+class Sentence(NamedTuple):
+    """Sentence of a text."""
+
+    words: Words
+    keys: AbstractSet[str]
+    asks: bool
+    """Whether it asks something: a question mark ends it, and a word that asks opens it."""
+    told: bool
+    """Whether it tells how to answer."""
+    bracketed: bool = False
+    """Whether it stands in brackets."""
+    asides: tuple[Words, ...] = ()
+    """What stands before its first comma or behind its last one and tells how to answer."""
+    commas: frozenset[int] = frozenset()
+    """Numbers of words behind which a comma stands."""
+
+
+class _Piece(NamedTuple):
+    """Items between marks, and the mark behind them ("" at the end)."""
+
+    items: list[Item]
+    mark: str
+
+
+def read_sentences(said: Said, used: frozenset[int]) -> tuple[Sentence, ...]:
+    """Split a text into its sentences, without those of politeness; none where it is one without a comma.
+
+    `used` are items that are parts of numbers.
+    """
+    if _MARKS.isdisjoint(said.lows[:-1]):
+        return ()
+    items = [item for at, item in enumerate(said.items) if at not in used] if used else said.items
+    pieces = _pieces(items)
+    last = len(pieces) - 1
+    found = (_sentence(piece, is_open=at == last and piece.mark == ":") for at, piece in enumerate(pieces))
+    return tuple([each for each in found if each is not None])
+
+
+def is_polite(words: Sequence[Word]) -> bool:
+    """Whether words are a sentence of politeness, which asks for nothing."""
+    return tuple([word.text.lower() for word in words]) in _POLITE
+
+
+def _pieces(items: Sequence[Item]) -> list[_Piece]:
+    """The pieces of a text; what stands in brackets is a piece of its own, and parts no other."""
+    found: list[_Piece] = []
+    outer: list[Item] = []
+    inner: list[Item] = []
+    place = outer
+    for item in items:
+        mark = item.low
+        if len(found) >= SENTENCES_MAX or mark not in _MARKS or mark == _COMMA or _is_abbreviated(mark, place):
+            place.append(item)
+        elif mark in _OPENS or mark in _CLOSES:
+            found += [_Piece(inner, _BRACKET)] if inner else []
+            inner = []
+            place = inner if mark in _OPENS else outer
+        else:
+            found += [_Piece(place, mark)] if place else []
+            if place is outer:
+                place = outer = []
+            else:
+                place = inner = []
+    return [*found, *(_Piece(rest, "") for rest in (inner, outer) if rest)]
+
+
+def _is_abbreviated(mark: str, before: Sequence[Item]) -> bool:
+    """Whether a stop belongs to the word before it: Prof., W., p.m."""
+    if mark != "." or not before:
+        return False
+    low = before[-1].low
+    return low in _ABBREVIATED or all(len(part) == 1 for part in low.split("."))
+
+
+def _sentence(piece: _Piece, is_open: bool) -> Sentence | None:
+    """The sentence of a piece; `is_open` is whether a colon ends the text with it."""
+    parts = _parts(piece.items)
+    words = tuple([word for _, part in parts for word in part])
+    if _says_nothing(words) or (is_polite(words) and not is_open):
+        return None
+    lows = [low for part, _ in parts for low in part]
+    asks = piece.mark in _ASKS and asks_on(lows) and not asks_to_say(lows)
+    ends = (parts[0], parts[-1]) if len(parts) > 1 else ()
+    return Sentence(
+        words,
+        frozenset([word.key for word in words]),
+        asks,
+        tells(lows, piece.mark in _ASKS) or (not asks and (addresses(lows) or _is_manner(words))),
+        piece.mark == _BRACKET,
+        tuple([part for said, part in ends if part and tells(said) and not is_polite(part)]),
+        frozenset(accumulate(len(part) for _, part in parts[:-1])),
+    )
+
+
+def _says_nothing(words: Sequence[Word]) -> bool:
+    """Whether there is no word, or a letter alone."""
+    return len(words) <= 1 and all(len(word.text) == 1 for word in words)
+
+
+def _is_manner(words: Sequence[Word]) -> bool:
+    """Whether it is one adverb: how to answer, where no verb stands before it."""
+    return len(words) == 1 and words[0].text.endswith("ly")
+
+
+def _parts(items: Sequence[Item]) -> list[tuple[list[str], Words]]:
+    """The parts of a sentence between commas: how their items read, and their words."""
+    parts: list[list[Item]] = [[]]
+    for item in items:
+        if item.low == _COMMA:
+            parts.append([])
+        else:
+            parts[-1].append(item)
+    return [(list(map(LOW, part)), tuple(words_of(Said.of(part)))) for part in parts if part]

@@ -1,0 +1,91 @@
+"""Records as an outsider may write them: any bytes as names of headers, any compression. Without a broker.
+
+librdkafka brings a broker of its own for tests, which lives in the process of a producer and takes Kafka's protocol.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, cast
+
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchBuilderPy
+from confluent_kafka import Producer
+
+NOW_MS = 1_700_000_000_000
+GZIP = cast(int, DefaultRecordBatch.CODEC_GZIP)
+LZ4 = cast(int, DefaultRecordBatch.CODEC_LZ4)
+_PRODUCE, _VERSION, _TIMEOUT_MS = 0, 7, 5_000
+
+
+class Raw(NamedTuple):
+    """A record with names of headers as bytes."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[bytes, bytes | None]] = ()
+
+
+class _Name(str):
+    """A name whose bytes are what they are given as."""
+
+    raw: bytes
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return self.raw
+
+
+def batch_of(records: Sequence[Raw], compression: int = 0) -> bytes:
+    """The records as one batch of Kafka's format."""
+    builder: Any = _DefaultRecordBatchBuilderPy(
+        magic=2, compression_type=compression, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1,
+        batch_size=1 << 30,
+    )  # fmt: skip
+    for number, record in enumerate(records):
+        named = [(_named(name), value) for name, value in record.headers]
+        assert builder.append(number, NOW_MS, record.key, record.value, named) is not None
+    return bytes(builder.build())
+
+
+@contextmanager
+def broker_of(topic: str) -> Iterator[str]:
+    """The address of a broker in this process, with a topic."""
+    producer = Producer({"test.mock.num.brokers": 1, "log_level": 0})
+    metadata = producer.list_topics(topic, timeout=20)
+    (broker,) = metadata.brokers.values()
+    yield f"{broker.host}:{broker.port}"
+    producer.flush(1)
+
+
+def produce(address: str, topic: str, batch: bytes) -> None:
+    """Write a batch to partition 0."""
+    host, _, port = address.rpartition(":")
+    data = struct.pack(">hhi", -1, -1, _TIMEOUT_MS) + struct.pack(">i", 1) + _text(topic)
+    data += struct.pack(">iii", 1, 0, len(batch)) + batch
+    request = struct.pack(">hhi", _PRODUCE, _VERSION, 1) + _text("outsider") + data
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(struct.pack(">i", len(request)) + request)
+        answer = _received(connection, struct.unpack(">i", _received(connection, 4))[0])
+    (error,) = struct.unpack_from(">h", answer, 4 + 4 + len(_text(topic)) + 4 + 4)
+    assert error == 0
+
+
+def _named(name: bytes) -> _Name:
+    named = _Name("x")
+    named.raw = name
+    return named
+
+
+def _text(text: str) -> bytes:
+    return struct.pack(">h", len(text)) + text.encode()
+
+
+def _received(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part = connection.recv(size - len(data))
+        assert part, "the broker closed the connection"
+        data += part
+    return data
