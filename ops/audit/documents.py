@@ -12,7 +12,10 @@ from refrain.ops.audit.lockstep import Commit
 from refrain.ops.audit.refold import PartitionFold
 from refrain.schemas.documents import Meta
 from refrain.streams.kafka.interface import Record
-from refrain.streams.shard.columns import META_KEY
+from refrain.streams.shard.columns import META_KEY, SKIPS
+
+
+_SKIPS = SKIPS.key("")
 
 
 class Documents:
@@ -28,6 +31,9 @@ class Documents:
         """Compare a commit; the fold has come to its offset and no further."""
         folded.commit()
         for key, record in commit.changes.items():
+            if key.startswith(_SKIPS):
+                # The fold was given them: no journal record says them.
+                continue
             self._findings.counts["documents"] += 1
             (self._live.discard if record.value is None else self._live.add)(key)
             mine = folded.shard.store.get(key)

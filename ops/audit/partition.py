@@ -16,6 +16,7 @@ from refrain.schemas.journal import AnswerWithheld
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import JournalUnreadable, ShardBroken, StoreDamaged
 from refrain.streams.kafka.interface import Cluster, Record
+from refrain.streams.lookup.restore import read_skips
 from refrain.streams.shard.columns import META_KEY
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.state import BEHAVIOUR
@@ -75,7 +76,8 @@ class PartitionAudit:
         """
         cluster, partition = self._cluster, self._partition
         first, end = cluster.ends("journal")[partition][0], committed_offset(cluster, partition)
-        fold = PartitionFold(partition, cluster.partitions("journal"), cluster.topic_id("journal"))
+        skips = read_skips(cluster, partition)
+        fold = PartitionFold(partition, cluster.partitions("journal"), cluster.topic_id("journal"), skips)
         if first == 0:
             self._all(fold, asked, end, progressed)
         return Audited(

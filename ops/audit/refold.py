@@ -9,7 +9,9 @@ from refrain.schemas.decisions import Decision
 from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.skips import Skips
 from refrain.streams.shard.state import Shard
+from refrain.streams.shard.without_state import StatelessShard
 from refrain.streams.store.interface import Checkpoint, digest
 from refrain.streams.store.memory import MemoryStore
 
@@ -17,11 +19,16 @@ from refrain.streams.store.memory import MemoryStore
 class PartitionFold:
     """Fold of one partition from its first record on. Its shard is that of the live worker at the same offset."""
 
-    def __init__(self, partition: int, shards: int, incarnation: str) -> None:
-        """An empty shard. `incarnation` is the topic id of the journal, `shards` its count of partitions."""
+    def __init__(self, partition: int, shards: int, incarnation: str, skips: Skips | None = None) -> None:
+        """An empty shard. `incarnation` is the topic id of the journal, `shards` its count of partitions.
+
+        `skips` are those of the live shard: what it does not fold, this one does not either.
+        """
         self.index = IndexFindings()
         self._confirming = ConfirmingIndex(self.index)
         self.shard = self._confirming.shard = Shard(partition, shards, incarnation, MemoryStore(), self._confirming)
+        self.shard.skips = skips or Skips()
+        self._passed = StatelessShard(partition, shards, incarnation, {})
 
     def fold(self, record: Record, published: Sequence[Decision] = ()) -> FoldResult:
         """Fold a record; `published` are the decisions that it brought about live, as far as they are known.
@@ -29,7 +36,12 @@ class PartitionFold:
         Raises JournalUnreadable for a record of an unknown version, ShardBroken or StoreDamaged for a defect of ours.
         """
         self._confirming.published = published
-        return fold(self.shard, record)
+        folded = fold(self.shard, record)
+        if self.shard.skips.of(record.offset) == "questions":
+            passed = self._passed.take(record).result
+            folded.effects += passed.effects
+            folded.decisions += passed.decisions
+        return folded
 
     def commit(self) -> dict[bytes, bytes | None]:
         """Commit what was folded since the last call: the changes by key, as live ones are written."""

@@ -45,6 +45,8 @@ class KafkaConsumer:
         self._committing = outages.waiting(f"committing offsets of {self._name}")
         self._probe_due_s = 0.0
         self._cut: deque[OffsetLost] = deque()
+        self._stuck: set[int] = set()
+        """Partitions that were cut: the client seeks them no more."""
         self.consumer = ConfluentConsumer(
             {
                 **base,
@@ -102,6 +104,7 @@ class KafkaConsumer:
         """What to raise for a partition that was cut; it is paused until its owner seeks it."""
         if partition is not None:
             self.pause([partition])
+            self._stuck.add(partition)
         return OffsetLost(
             f"reading {self._name}[{partition}]: {error.str()}; the topic was cut before this worker could read it",
             partition,
@@ -164,6 +167,13 @@ class KafkaConsumer:
 
     def seek(self, partition: int, offset: int) -> None:
         try:
+            if partition in self._stuck:
+                place = TopicPartition(self._name, partition, offset)
+                self.consumer.incremental_unassign([place])
+                self.consumer.incremental_assign([place])
+                self.consumer.pause([place])
+                self._stuck.discard(partition)
+                return
             self.consumer.seek(TopicPartition(self._name, partition, offset))
         except KafkaException as problem:
             raise failure_of(problem.args[0], f"seeking {self._name}[{partition}]") from problem
@@ -218,11 +228,13 @@ class KafkaConsumer:
             self._listener.assigned([each.partition for each in partitions])
 
     def _on_revoke(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
+        self._stuck.difference_update(each.partition for each in partitions)
         if self._listener is not None:
             self._listener.revoked([each.partition for each in partitions])
         consumer.incremental_unassign(partitions)
 
     def _on_lost(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
+        self._stuck.difference_update(each.partition for each in partitions)
         if self._listener is not None:
             self._listener.lost([each.partition for each in partitions])
         consumer.incremental_unassign(partitions)

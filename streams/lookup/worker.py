@@ -119,7 +119,7 @@ class LookupWorker:
         """By partition: the offset of a journal record of an unknown version."""
         self._ticked: dict[int, int] = {}
         self._timers_due_ms = 0
-        self._joined = False
+        self.joined = False
         self._commit_due = elapsed_s()
         self._since_commit = 0
         """Records folded since the last commit began."""
@@ -142,7 +142,7 @@ class LookupWorker:
     @property
     def ready(self) -> bool:
         """Whether the worker is ready: every assigned partition is being folded."""
-        return self._joined and not self._restorer.busy and not self.stopped
+        return self.joined and not self._restorer.busy and not self.stopped
 
     @property
     def restoring(self) -> bool:
@@ -222,7 +222,7 @@ class LookupWorker:
 
     def assigned(self, partitions: Sequence[int]) -> None:
         """Begin to restore the shards; the partitions stay paused meanwhile."""
-        self._joined = True
+        self.joined = True
         self._progress.assigned(partitions)
         for partition in partitions:
             self._restorer.begin(partition)
@@ -548,7 +548,7 @@ def run_lookup(context: WorkerContext) -> None:
         while not context.stop():
             worker.turn()
             context.trouble(worker.trouble)
-            if worker.ready:
+            if worker.joined and not worker.restoring:
                 context.ready()
         worker.close()
     finally:
