@@ -14,7 +14,6 @@ from refrain.schemas.documents import Meta
 from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.columns import META_KEY, SKIPS
 
-
 _SKIPS = SKIPS.key("")
 
 

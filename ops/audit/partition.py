@@ -98,7 +98,7 @@ class PartitionAudit:
         ends = _ahead(commits(cluster.scan("documents", partition)), end)
         due = next(ends, None)
         for record in cluster.scan("journal", partition):
-            if due is not None and record.offset >= due.next_offset:
+            while due is not None and record.offset >= due.next_offset:
                 self._compare_commit(due, fold)
                 due = next(ends, None)
             if record.offset >= end:
