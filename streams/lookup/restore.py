@@ -279,7 +279,10 @@ class Restorer:
         try:
             shard = self._restored(partition, stop, fresh, empty_at)
         except (StoreDamaged, StoreUnusable, ChangelogDamaged) as failure:
-            return Restored(partition, None, failure, read_skips(self._cluster, partition, stop))
+            # What it passed through may hold rows of the store, and with them the lock of its folder.
+            failure.__context__ = failure.__cause__ = None
+            told = failure.with_traceback(None)
+            return Restored(partition, None, told, read_skips(self._cluster, partition, stop))
         restoring.finish(shard.store)
         self._metrics.restore.observe(time.perf_counter() - started)
         return Restored(partition, shard, None, shard.skips)

@@ -93,21 +93,33 @@ class RocksStore:
         # A scan reads everything once: it must not push out what decisions read again and again.
         reading = ReadOptions()
         reading.fill_cache(False)  # type: ignore[call-arg]
+        behind = prefix or b"\x01"
+        rows: Iterator[tuple[bytes, bytes]] | None = None
         try:
-            found = self._db.items(from_key=prefix or b"\x01", read_opt=reading)
-            rows = cast("Iterator[tuple[bytes, bytes]]", iter(found))
+            rows = cast("Iterator[tuple[bytes, bytes]]", iter(self._db.items(from_key=behind, read_opt=reading)))
+            for key, value in rows:
+                if not key.startswith(prefix):
+                    return
+                behind = key + b"\x00"
+                yield key, value
+            self._check_end(behind, reading)
         except Exception as error:  # rocksdict raises Exception itself
             raise _failure(self.path, error) from error
-        while True:
-            try:
-                key, value = next(rows)
-            except StopIteration:
-                return
-            except Exception as error:  # rocksdict raises Exception itself
-                raise _failure(self.path, error) from error
-            if not key.startswith(prefix):
-                return
-            yield key, value
+        finally:
+            # What holds rows keeps the folder locked, and this frame may live as long as an error that passed through.
+            rows = None
+
+    def _check_end(self, behind: bytes, reading: ReadOptions) -> None:
+        """Raises StoreDamaged when there are rows behind the last one: at a damaged block they end without an error."""
+        rest = self._db.iter(reading)
+        try:
+            rest.seek(behind)
+            goes_on = rest.valid()
+            rest.status()
+        finally:
+            del rest
+        if goes_on:
+            raise StoreDamaged(f"the store {self.path} cannot be read to its end")
 
     def wipe(self) -> None:
         self.close()
@@ -141,6 +153,8 @@ class RocksStore:
 
 def _failure(path: Path, error: Exception) -> StoreDamaged | StoreUnusable:
     """What RocksDB's failure means. Its own words may hold keys, or bytes of a block: they are logged nowhere."""
+    if isinstance(error, StoreDamaged):
+        return error
     text = str(error)
     for said in _DISK:
         if said in text:
