@@ -25,10 +25,9 @@ from pathlib import Path
 
 from refrain.schemas.base import RecoveryWay
 from refrain.schemas.documents import Skip
-from refrain.schemas.journal import RecoveryOrdered, Tick
-from refrain.schemas.stats import Stopped, StopReason
+from refrain.schemas.journal import Tick
+from refrain.schemas.stats import StopReason
 from refrain.streams.errors import (
-    ChangelogDamaged,
     JournalUnreadable,
     OffsetLost,
     RefusalCode,
@@ -40,8 +39,9 @@ from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.lookup.commit import Commits
 from refrain.streams.lookup.metrics import LookupMetrics, count
 from refrain.streams.lookup.reports import CommitReports
-from refrain.streams.lookup.restore import OpenStore, Restorer, ShardFailure
-from refrain.streams.lookup.stopped import StoppedShard, StoppedShards, remedy, stats_of_stopped
+from refrain.streams.lookup.restore import OpenStore, Restorer
+from refrain.streams.lookup.stopped import StoppedShards
+from refrain.streams.lookup.stopping import RESTORES_MAX, Stopping
 from refrain.streams.messaging.key_file import route_signer
 from refrain.streams.messaging.own_topics import without_own
 from refrain.streams.messaging.shards import shards_of
@@ -54,7 +54,7 @@ from refrain.streams.settings import Settings
 from refrain.streams.shard.columns import SKIPS
 from refrain.streams.shard.fold import fold, next_timer_ms
 from refrain.streams.shard.outcome import FoldResult
-from refrain.streams.shard.skips import Skips, skip_id
+from refrain.streams.shard.skips import skip_id
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Store
 from refrain.streams.store.rocksdb import open_or_replace
@@ -67,10 +67,6 @@ TIMERS_EVERY_MS = 10
 """How often the timers of the shards are looked at."""
 TICK_AGAIN_MS = 1_000
 """A tick that was not folded by then is sent again."""
-RESTORES_MAX = 3
-"""How often a shard is restored at one record before it is stopped."""
-RETRY_MS = 30_000
-"""How often a shard is tried again whose store the disk does not take."""
 SWITCH_S = 0.0005
 NAME = "lookup"
 
@@ -94,9 +90,8 @@ class LookupWorker:
     ) -> None:
         """`background` runs the transactions; `alive` is called while one is waited for.
 
-        `progress` finds records that have ended a worker twice.
-
-        Raises WrongSetup when topics are missing or do not fit together.
+        `progress` finds records that have ended a worker twice. Raises WrongSetup when topics are missing or do not fit
+        together.
         """
         self._settings = settings.lookup
         self._prefix = settings.prefix
@@ -110,11 +105,6 @@ class LookupWorker:
         self.shards: dict[int, Shard] = {}
         self.stopped = StoppedShards(shards, incarnation, self._settings.stopped_pass_after_ms, now_ms)
         self._progress = progress or Progress(None, shards)
-        self._tries: dict[int, tuple[int, int]] = {}
-        """By partition: the offset at which its shard was restored again lately, and how often there."""
-        self._retry_ms = 0
-        self._obeyed: dict[int, int] = {}
-        """By partition: the version of the last order to recover that was carried out."""
         self._unreadable: dict[int, int] = {}
         """By partition: the offset of a journal record of an unknown version."""
         self._ticked: dict[int, int] = {}
@@ -127,6 +117,9 @@ class LookupWorker:
         self._transactions = cluster.transactional(f"{NAME}-{name}")
         self._consumer = cluster.consumer("journal", NAME, self, from_start=False)
         self._background = background or ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._stopping = Stopping(
+            self.stopped, cluster, self._consumer, self._restorer, self._metrics, self._send, now_ms
+        )
         self._reports = CommitReports(now_ms, elapsed_s)
         self._commits = Commits(
             self._transactions,
@@ -152,11 +145,7 @@ class LookupWorker:
     @property
     def trouble(self) -> str:
         """Which shards are stopped, why, and what mends them; empty when none is."""
-        return "; ".join(
-            f"shard {partition} is stopped at offset {told.position} ({told.reason.value}): "
-            + remedy(partition, told.reason)
-            for partition, told in self.stopped.told().items()
-        )
+        return self._stopping.trouble
 
     # -- one turn -------------------------------------------------------------------------------------
 
@@ -241,8 +230,7 @@ class LookupWorker:
         self._progress.released(partitions)
         for partition in partitions:
             self._restorer.abandon(partition)
-            self._forget_stop(partition)
-            self._tries.pop(partition, None)
+            self._stopping.drop(partition)
             self._unreadable.pop(partition, None)
             self._commits.remove(partition)
             self._ticked.pop(partition, None)
@@ -258,7 +246,7 @@ class LookupWorker:
         firsts = {partition: first for partition, (first, _) in self._cluster.ends("journal").items()}
         for partition, shard, failure, skips in back:
             if failure is not None:
-                self._stop_without_state(partition, failure, skips)
+                self._stopping.stop_without_state(partition, failure, skips)
             elif shard is not None:
                 self._resume(shard, firsts[partition])
         # What was restored stays: the collector need not look through it again and again.
@@ -274,7 +262,7 @@ class LookupWorker:
         jumps = order is not None and order.how is RecoveryWay.WATERMARK and order.position == position
         if position < first and not jumps:
             shard.store.close()
-            return self._stop(shard, StopReason.JOURNAL_CUT, position)
+            return self._stopping.stop(shard, StopReason.JOURNAL_CUT, position)
         self.shards[partition] = shard
         self._commits.add(shard)
         self._take_over(shard)
@@ -298,7 +286,7 @@ class LookupWorker:
         if shard.partition not in self.stopped:
             return
         self._commits.settle(wait=True)
-        passed = self._forget_stop(shard.partition)
+        passed = self._stopping.forget(shard.partition)
         self._reports.renew(shard.partition)
         if passed is None:
             return
@@ -308,60 +296,13 @@ class LookupWorker:
         if passed.decisions:
             self._commits.decisions.setdefault(shard.partition, []).extend(passed.decisions)
 
-    def _stop_without_state(self, partition: int, failure: ShardFailure, skips: Skips) -> None:
-        """Stop a shard that could not be restored."""
-        if partition in self.stopped:
-            # It was tried again; questions are passed as before.
-            return None
-        if isinstance(failure, StoreDamaged) and self._tries_at(partition, -1) <= RESTORES_MAX:
-            return self._restorer.begin(partition, fresh=True)
-        committed = self._consumer.committed([partition]).get(partition)
-        position = 0 if committed is None else committed.next_offset
-        reason, offset = StopReason.STORE_DAMAGED, position
-        if isinstance(failure, ChangelogDamaged):
-            reason, offset = StopReason.DOCUMENTS_DAMAGED, failure.offset
-        elif isinstance(failure, StoreUnusable):
-            reason = StopReason.STORE_UNUSABLE
-        logger.error("shard %d: %s", partition, failure)
-        told = Stopped(reason=reason, position=position, offset=offset, since_ms=self._now_ms())
-        self.stopped.add(partition, told, skips, {}, position)
-        return self._tell_stopped(partition, told)
-
-    def _stop(self, shard: Shard, reason: StopReason, position: int) -> None:
-        """Stop one shard, which has committed up to `position`; the others go on."""
-        told = Stopped(reason=reason, position=position, offset=shard.next_offset, since_ms=self._now_ms())
-        # What it has folded since is answered, and is folded again when it goes on.
-        self.stopped.add(shard.partition, told, shard.skips, shard.highwater, shard.next_offset)
-        self._tell_stopped(shard.partition, told)
-
-    def _tell_stopped(self, partition: int, told: Stopped) -> None:
-        """Tell that a shard is stopped, and read its partition without state."""
-        position, reason = told.position, told.reason
-        self._metrics.stopped.labels(str(partition), reason.value).set(1)
-        logger.error("shard %d is stopped at offset %d (%s): %s",
-                     partition, position, reason.value, remedy(partition, reason))  # fmt: skip
-        self._send([stats_of_stopped(partition, told, self._now_ms())])
-        self._read_stopped(partition, position)
-
-    def _read_stopped(self, partition: int, offset: int) -> None:
-        """Read a stopped shard's partition from this offset on, or from the first one that is there."""
-        first, _ = self._cluster.ends("journal")[partition]
-        self._consumer.seek(partition, max(first, offset))
-        self._consumer.resume([partition])
-
-    def _forget_stop(self, partition: int) -> StoppedShard | None:
-        one = self.stopped.remove(partition)
-        if one is not None:
-            self._metrics.stopped.remove(str(partition), one.told.reason.value)
-        return one
-
     def _cut(self, partition: int) -> None:
         """The journal was cut below what is to be read next."""
         shard = self.shards.get(partition)
         if shard is not None:
             self._leave(shard, StopReason.JOURNAL_CUT)
         elif partition in self.stopped:
-            self._read_stopped(partition, 0)
+            self._stopping.read(partition, 0)
 
     def _leave(self, shard: Shard, reason: StopReason) -> None:
         """Commit a shard and stop it: it is whole, and cannot go on. All its effects are sent."""
@@ -370,7 +311,7 @@ class LookupWorker:
         self._ticked.pop(shard.partition, None)
         del self.shards[shard.partition]
         shard.store.close()
-        self._stop(shard, reason, shard.next_offset)
+        self._stopping.stop(shard, reason, shard.next_offset)
 
     def _restore_again(self, partition: int, failure: StoreDamaged | StoreUnusable | ShardBroken) -> None:
         """Restore a shard whose memory or store is not what was decided; stop it when that does not help."""
@@ -384,20 +325,13 @@ class LookupWorker:
         cause = failure.__cause__ if isinstance(failure, ShardBroken) else failure
         if isinstance(cause, StoreUnusable):
             reason = StopReason.STORE_UNUSABLE
-        elif self._tries_at(partition, shard.next_offset) <= RESTORES_MAX:
+        elif self._stopping.tries_at(partition, shard.next_offset) <= RESTORES_MAX:
             return self._restorer.begin(partition, fresh=isinstance(cause, StoreDamaged))
         else:
             reason = StopReason.STORE_DAMAGED if isinstance(cause, StoreDamaged) else StopReason.STATE_BROKEN
         known = self._consumer.committed([partition]).get(partition)
         position = shard.next_offset if known is None else known.next_offset
-        return self._stop(shard, reason, position)
-
-    def _tries_at(self, partition: int, offset: int) -> int:
-        """Count one more restore of a shard at this journal offset (-1: before it was loaded); how many it has been."""
-        at, times = self._tries.get(partition, (-1, 0))
-        times = times + 1 if at == offset else 1
-        self._tries[partition] = (offset, times)
-        return times
+        return self._stopping.stop(shard, reason, position)
 
     def _mend(self) -> None:
         """Stop or restore what could not go on in this turn, and look after what is stopped."""
@@ -408,32 +342,7 @@ class LookupWorker:
             del self._unreadable[partition]
             if partition in self.shards:
                 self._leave(self.shards[partition], StopReason.UNKNOWN_VERSION)
-        if self.stopped:
-            self._look_after_stopped()
-
-    def _look_after_stopped(self) -> None:
-        """Obey orders to recover, pass questions that waited long enough, try again what the disk did not take."""
-        for partition, order in list(self.stopped.ordered.items()):
-            if partition not in self._restorer and self._obeyed.get(partition) != order.version:
-                self._obey(partition, order)
-        told = self.stopped.told()
-        for partition in self.stopped.due():
-            self._read_stopped(partition, told[partition].position)
-        if self._now_ms() < self._retry_ms:
-            return
-        self._retry_ms = self._now_ms() + RETRY_MS
-        self._send([stats_of_stopped(partition, one, self._now_ms()) for partition, one in told.items()])
-        for partition, one in told.items():
-            if one.reason is StopReason.STORE_UNUSABLE and partition not in self._restorer:
-                self._restorer.begin(partition)
-
-    def _obey(self, partition: int, order: RecoveryOrdered) -> None:
-        """Carry out an order to recover: the shard goes on once it is restored."""
-        self._obeyed[partition] = order.version
-        self._tries.pop(partition, None)
-        logger.warning("shard %d recovers: %s", partition, order.how.value)
-        empty_at = order.position if order.how is RecoveryWay.EMPTY else None
-        self._restorer.begin(partition, fresh=order.how is RecoveryWay.DOCUMENTS, empty_at=empty_at)
+        self._stopping.look_after()
 
     # -- folding --------------------------------------------------------------------------------------
 

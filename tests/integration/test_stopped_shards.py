@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -83,14 +83,14 @@ def test_a_reader_is_told_which_partition_was_cut_and_reads_the_others(
     cut(admin, cluster, 6)
 
     class SeeksToStart:
-        def assigned(self, partitions: list[int]) -> None:
+        def assigned(self, partitions: Sequence[int]) -> None:
             for partition in partitions:
                 wanted.append(partition)
 
-        def revoked(self, partitions: list[int]) -> None:
+        def revoked(self, partitions: Sequence[int]) -> None:
             pass
 
-        def lost(self, partitions: list[int]) -> None:
+        def lost(self, partitions: Sequence[int]) -> None:
             pass
 
     wanted: list[int] = []

@@ -1,0 +1,151 @@
+"""Stops shards that cannot go on, reads their partitions meanwhile, and restores them when they may go on.
+
+The worker does the rest: it lets go of a shard before it is stopped, and takes it over when it is restored.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from refrain.schemas.base import RecoveryWay
+from refrain.schemas.journal import RecoveryOrdered
+from refrain.schemas.stats import Stopped, StopReason
+from refrain.streams.errors import ChangelogDamaged, StoreDamaged, StoreUnusable
+from refrain.streams.kafka.interface import Cluster, Consumer, Outgoing
+from refrain.streams.lookup.metrics import LookupMetrics
+from refrain.streams.lookup.restore import Restorer, ShardFailure
+from refrain.streams.lookup.stopped import StoppedShard, StoppedShards, remedy, stats_of_stopped
+from refrain.streams.shard.skips import Skips
+from refrain.streams.shard.state import Shard
+
+logger = logging.getLogger(__name__)
+
+RESTORES_MAX = 3
+"""How often a shard is restored at one record before it is stopped."""
+RETRY_MS = 30_000
+"""How often a shard is tried again whose store the disk does not take."""
+
+
+class Stopping:
+    """Stops shards of one worker and looks after those that are."""
+
+    def __init__(
+        self,
+        shards: StoppedShards,
+        cluster: Cluster,
+        consumer: Consumer,
+        restorer: Restorer,
+        metrics: LookupMetrics,
+        send: Callable[[Sequence[Outgoing]], None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        """`shards` are the stopped ones; `send` sends effects and waits until they are acknowledged."""
+        self.shards = shards
+        self._cluster = cluster
+        self._consumer = consumer
+        self._restorer = restorer
+        self._metrics = metrics
+        self._send = send
+        self._now_ms = now_ms
+        self._tries: dict[int, tuple[int, int]] = {}
+        """By partition: the offset at which its shard was restored again lately, and how often there."""
+        self._obeyed: dict[int, int] = {}
+        """By partition: the version of the last order to recover that was carried out."""
+        self._retry_ms = 0
+
+    @property
+    def trouble(self) -> str:
+        """Which shards are stopped, why, and what mends them; empty when none is."""
+        return "; ".join(
+            f"shard {partition} is stopped at offset {told.position} ({told.reason.value}): "
+            + remedy(partition, told.reason)
+            for partition, told in self.shards.told().items()
+        )
+
+    def drop(self, partition: int) -> None:
+        """Forget all of a partition that another worker owns."""
+        self.forget(partition)
+        self._tries.pop(partition, None)
+        self._obeyed.pop(partition, None)
+
+    def stop(self, shard: Shard, reason: StopReason, position: int) -> None:
+        """Stop one shard, which has committed up to `position`; the others go on."""
+        told = Stopped(reason=reason, position=position, offset=shard.next_offset, since_ms=self._now_ms())
+        # What it has folded since is answered, and is folded again when it goes on.
+        self.shards.add(shard.partition, told, shard.skips, shard.highwater, shard.next_offset)
+        self._tell(shard.partition, told)
+
+    def stop_without_state(self, partition: int, failure: ShardFailure, skips: Skips) -> None:
+        """Stop a shard that could not be restored."""
+        if partition in self.shards:
+            # It was tried again; questions are passed as before.
+            return None
+        if isinstance(failure, StoreDamaged) and self.tries_at(partition, -1) <= RESTORES_MAX:
+            return self._restorer.begin(partition, fresh=True)
+        committed = self._consumer.committed([partition]).get(partition)
+        position = 0 if committed is None else committed.next_offset
+        reason, offset = StopReason.STORE_DAMAGED, position
+        if isinstance(failure, ChangelogDamaged):
+            reason, offset = StopReason.DOCUMENTS_DAMAGED, failure.offset
+        elif isinstance(failure, StoreUnusable):
+            reason = StopReason.STORE_UNUSABLE
+        logger.error("shard %d: %s", partition, failure)
+        told = Stopped(reason=reason, position=position, offset=offset, since_ms=self._now_ms())
+        self.shards.add(partition, told, skips, {}, position)
+        return self._tell(partition, told)
+
+    def _tell(self, partition: int, told: Stopped) -> None:
+        """Tell that a shard is stopped, and read its partition without state."""
+        position, reason = told.position, told.reason
+        self._metrics.stopped.labels(str(partition), reason.value).set(1)
+        logger.error("shard %d is stopped at offset %d (%s): %s",
+                     partition, position, reason.value, remedy(partition, reason))  # fmt: skip
+        self._send([stats_of_stopped(partition, told, self._now_ms())])
+        self.read(partition, position)
+
+    def read(self, partition: int, offset: int) -> None:
+        """Read a stopped shard's partition from this offset on, or from the first one that is there."""
+        first, _ = self._cluster.ends("journal")[partition]
+        self._consumer.seek(partition, max(first, offset))
+        self._consumer.resume([partition])
+
+    def forget(self, partition: int) -> StoppedShard | None:
+        """Forget a stopped shard that goes on, or that another worker owns; what was known of it."""
+        one = self.shards.remove(partition)
+        if one is not None:
+            self._metrics.stopped.remove(str(partition), one.told.reason.value)
+        return one
+
+    def tries_at(self, partition: int, offset: int) -> int:
+        """Count one more restore of a shard at this journal offset (-1: before it was loaded); how many it has been."""
+        at, times = self._tries.get(partition, (-1, 0))
+        times = times + 1 if at == offset else 1
+        self._tries[partition] = (offset, times)
+        return times
+
+    def look_after(self) -> None:
+        """Obey orders to recover, pass questions that waited long enough, try again what the disk did not take."""
+        if not self.shards:
+            return
+        for partition, order in list(self.shards.ordered.items()):
+            if partition not in self._restorer and self._obeyed.get(partition) != order.version:
+                self._obey(partition, order)
+        told = self.shards.told()
+        for partition in self.shards.due():
+            self.read(partition, told[partition].position)
+        if self._now_ms() < self._retry_ms:
+            return
+        self._retry_ms = self._now_ms() + RETRY_MS
+        self._send([stats_of_stopped(partition, one, self._now_ms()) for partition, one in told.items()])
+        for partition, one in told.items():
+            if one.reason is StopReason.STORE_UNUSABLE and partition not in self._restorer:
+                self._restorer.begin(partition)
+
+    def _obey(self, partition: int, order: RecoveryOrdered) -> None:
+        """Carry out an order to recover: the shard goes on once it is restored."""
+        self._obeyed[partition] = order.version
+        self._tries.pop(partition, None)
+        logger.warning("shard %d recovers: %s", partition, order.how.value)
+        empty_at = order.position if order.how is RecoveryWay.EMPTY else None
+        self._restorer.begin(partition, fresh=order.how is RecoveryWay.DOCUMENTS, empty_at=empty_at)
