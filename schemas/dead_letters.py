@@ -1,6 +1,11 @@
-"""`dead-letters`: records that were refused, as they came. Value, key and headers are the original's."""
+"""`dead-letters`: records that were refused, as they came. Value, key and headers are the original's.
+
+What could not be sent stands there by its digests (`NotSent`), with the topic that did not take it in `HEADER_TARGET`.
+"""
 
 from __future__ import annotations
+
+from refrain.schemas.base import Message
 
 HEADER_TOPIC = "refrain.dead.topic"
 HEADER_PARTITION = "refrain.dead.partition"
@@ -9,3 +14,22 @@ HEADER_REASON = "refrain.dead.reason"
 """A code of `Refusal`, a colon, and what is wrong."""
 HEADER_PROCESSOR = "refrain.dead.processor"
 HEADERS = (HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET, HEADER_REASON, HEADER_PROCESSOR)
+HEADER_TARGET = "refrain.dead.target"
+"""The topic that did not take what was to be sent there; such a letter has none of topic, partition and offset."""
+
+
+class NotSent(Message):
+    """What is left of a record that could not be sent: sizes in bytes, digests (SHA-256, hex) and ids, no text."""
+
+    topic: str
+    partition: int | None = None
+    key_bytes: int | None = None
+    key_sha256: str | None = None
+    value_bytes: int | None = None
+    value_sha256: str | None = None
+    headers: int = 0
+    """The number of headers."""
+    headers_bytes: int = 0
+    id: str | None = None
+    """The decision of a response; of any other record its key, where that is an id of Refrain's own."""
+    request_id: str | None = None

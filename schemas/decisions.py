@@ -70,6 +70,8 @@ class Reason(StrEnum):
     """An operator switched the cache off, for the category or for all."""
     WAITING_FULL = "waiting_full"
     """Too many requests of the shard wait for a model; this one is not remembered."""
+    TOO_LARGE = "too_large"
+    """What the shard would remember of the question is larger than `documents` takes."""
     OVERLOAD = "overload"
     """Questions come faster than they are embedded, or nothing embeds them: this one waited too long for its vector,
     and is not remembered."""

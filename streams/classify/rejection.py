@@ -45,11 +45,11 @@ class Rejections:
         return [letter, self._response(record, refusal, parsed or {})]
 
     def _response(self, record: Record, refusal: Refusal, parsed: Mapping[str, object]) -> Outgoing:
+        key, headers = _fitting(record, self._settings.header_bytes_max)
         try:
-            target = self._reply_to.target(record.headers)
+            target = self._reply_to.target(record.headers, key)
         except Refusal:
             target = DEFAULT
-        key, headers = _fitting(record, self._settings.header_bytes_max)
         response = error_response(
             refusal.code.value,
             str(refusal.args[0]),

@@ -19,6 +19,7 @@ from refrain.schemas.decisions import Reason
 from refrain.schemas.journal import Asked, Origin
 from refrain.schemas.policy import Limits
 from refrain.schemas.requests import CacheMode, Request
+from refrain.schemas.topics import JOURNAL_BYTES_MAX
 from refrain.streams.classify.bypass import Bypass
 from refrain.streams.classify.dependence import dependence_of
 from refrain.streams.classify.framing import FramedQuestion, frame
@@ -26,11 +27,12 @@ from refrain.streams.classify.identity import Question, check_length, identify, 
 from refrain.streams.classify.pace import Pace
 from refrain.streams.classify.parsing import parse, request_of
 from refrain.streams.classify.rejection import NAME, Rejections, check_carried
-from refrain.streams.classify.reply_topic import ReplyTopics, partitions_of
+from refrain.streams.classify.reply_topic import ReplyTopics, needs_key, partitions_of
 from refrain.streams.classify.routing import CategoryMatch, Router, RoutingInput
 from refrain.streams.classify.text_sides import Sides, TextSides, Wanted
 from refrain.streams.errors import ModelUnavailable, RefrainError, Refusal, RefusalCode
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
+from refrain.streams.kafka.targets import Targets
 from refrain.streams.messaging.forwards import unstreamed
 from refrain.streams.messaging.ids import decision_id, decision_tag
 from refrain.streams.messaging.privacy import has_uncacheable
@@ -45,7 +47,7 @@ from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
 from refrain.streams.runtime.policy_session import policy_session
 from refrain.streams.runtime.stateless import Behind, Step, run_stateless
-from refrain.streams.runtime.topic_check import require_topics
+from refrain.streams.runtime.topic_check import require_room, require_topics
 from refrain.streams.settings import Classify
 from refrain.streams.vectors import Ints, encode
 
@@ -53,7 +55,7 @@ SOURCE = "requests"
 MODEL_PAUSE_S = 5.0
 """How long a model that did not answer is not asked again: each try may take long, and everybody waits for it."""
 NEVER_AWAY = float("-inf")
-OUT_BYTES_MAX = 2_000_000
+OUT_BYTES_MAX = JOURNAL_BYTES_MAX
 """The largest record to `journal` or `forwards`: text is escaped twice there. Below the topics' own limit."""
 
 logger = logging.getLogger(__name__)
@@ -215,7 +217,7 @@ class ClassifyStep(Step):
         request = request_of(parsed)
         question = question_of(request.body)
         check_length(question, settings.question_chars_max)
-        target = self._reply_to.target(record.headers)
+        target = self._reply_to.target(record.headers, record.key)
         reply = reply_of(target.topic, target.partition, record.key, record.headers)
         match = self._router.match(_routing_input(request, question)) if self._router else None
         item = PendingRequest(record, request, reply, question, match, None)
@@ -358,7 +360,14 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     # The first call of a model is slow; nobody should wait for it.
     model.embed(["What is ready now?"])
     embedding_cache = EmbeddingCache(model, settings.embedding.remembered, EmbeddingMetrics(context.metrics))
-    reply_to = ReplyTopics(settings.prefix, settings.classify.reply_topics, partitions_of(cluster), context.now_ms)
+    targets = Targets(cluster, settings.prefix)
+    reply_to = ReplyTopics(
+        settings.prefix,
+        settings.classify.reply_topics,
+        partitions_of(targets),
+        context.now_ms,
+        needs_key(targets),
+    )
     step = ClassifyStep(settings.classify, incarnations, embedding_cache, reply_to, context.metrics, trained)
     with policy_session(NAME, context) as session:
         consumer, producer = (
@@ -371,6 +380,7 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
 def check_topics(cluster: Cluster) -> Incarnations:
     """Check the topics and return their incarnations. Raises WrongSetup when one is missing or they do not fit."""
     require_topics(cluster, NAME)
+    require_room(cluster, NAME, {"journal": JOURNAL_BYTES_MAX})
     shards_of(cluster)
     return Incarnations(cluster.topic_id(SOURCE), cluster.topic_id("journal"))
 

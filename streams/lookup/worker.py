@@ -24,16 +24,19 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 from refrain.schemas.journal import Tick
+from refrain.schemas.topics import DOCUMENT_BYTES_MAX, JOURNAL_BYTES_MAX
 from refrain.streams.errors import JournalUnreadable
+from refrain.streams.kafka.config import BATCH_BYTES_MAX
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.lookup.commit import Commits
 from refrain.streams.lookup.metrics import LookupMetrics, count
 from refrain.streams.lookup.reports import CommitReports
 from refrain.streams.lookup.restore import OpenStore, Restorer
+from refrain.streams.messaging.sending import fitting_producer, fitting_transactions
 from refrain.streams.messaging.shards import shards_of
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
-from refrain.streams.runtime.topic_check import require_topics
+from refrain.streams.runtime.topic_check import require_room, require_topics
 from refrain.streams.settings import Settings
 from refrain.streams.shard.fold import fold, next_timer_ms
 from refrain.streams.shard.outcome import FoldResult
@@ -51,6 +54,12 @@ TICK_AGAIN_MS = 1_000
 """A tick that was not folded by then is sent again."""
 SWITCH_S = 0.0005
 NAME = "lookup"
+ROOM = {
+    "journal": JOURNAL_BYTES_MAX,
+    "documents": DOCUMENT_BYTES_MAX,
+    **dict.fromkeys(("decisions", "acknowledgements", "stats"), BATCH_BYTES_MAX),
+}
+"""What topics must take at once (bytes): the largest records of the state, and whole batches of a transaction."""
 
 
 class LookupWorker:
@@ -81,8 +90,10 @@ class LookupWorker:
         self._commit_due = elapsed_s()
         self._since_commit = 0
         """Records folded since the last commit began."""
-        self._producer = cluster.producer()
-        self._transactions = cluster.transactional(f"{NAME}-{name}")
+        self._producer = fitting_producer(cluster.producer(), cluster, settings.prefix, NAME, metrics)
+        self._transactions = fitting_transactions(
+            cluster.transactional(f"{NAME}-{name}"), cluster, settings.prefix, NAME, metrics
+        )
         self._consumer = cluster.consumer("journal", NAME, self, from_start=False)
         self._background = background or ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._reports = CommitReports(now_ms, elapsed_s)
@@ -246,6 +257,7 @@ class LookupWorker:
 def check_journal(cluster: Cluster) -> str:
     """Check the topics; returns the journal's incarnation (its topic id). Raises WrongSetup when they do not fit."""
     require_topics(cluster, NAME)
+    require_room(cluster, NAME, ROOM)
     shards_of(cluster)
     return cluster.topic_id("journal")
 

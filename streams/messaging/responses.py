@@ -14,6 +14,9 @@ from refrain.streams.kafka.interface import Headers, Outgoing
 
 Body = dict[str, Any]
 
+RESPONSES = "responses"
+NOWHERE = "/"
+"""No topic can have that name: what is sent there becomes a dead letter."""
 NOT_IN_TIME = "more questions come than can be compared in time: ask again later, or without `only`"
 """The message to a request that wants no model to be called, and that there was no time to look up."""
 OF_CHOICE = frozenset({"index", "message", "finish_reason"})
@@ -52,14 +55,31 @@ def reply_of(topic: str, partition: int | None, key: bytes | None, headers: Head
 
 
 def respond(reply: Reply, response: Response) -> Outgoing:
-    """The response as a record for the reply topic."""
+    """The response as a record for the reply topic, whatever somebody wrote into the reply.
+
+    A key or header that is no base64 is left out; a reply topic that is one of Refrain's own, and not `responses`,
+    becomes `NOWHERE`.
+    """
+    headers = ((header.name, _decoded(header.value)) for header in reply.headers)
     return Outgoing(
-        reply.topic,
-        None if reply.key is None else base64.b64decode(reply.key),
+        reply.topic if reply.topic == RESPONSES or reply.topic.startswith("/") else NOWHERE,
+        _decoded(reply.key),
         response.encode(),
-        tuple((h.name, None if h.value is None else base64.b64decode(h.value)) for h in reply.headers),
+        tuple(
+            (name, value)
+            for (name, value), header in zip(headers, reply.headers, strict=True)
+            if value is not None or header.value is None
+        ),
         reply.partition,
     )
+
+
+def _decoded(text: str | None) -> bytes | None:
+    """The bytes of a base64 text, None for one that is none."""
+    try:
+        return None if text is None else base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
 
 
 def error_response(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.forwards import Completion
+from refrain.schemas.topics import JOURNAL_BYTES_MAX
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.messaging.decoding import Envelope, envelope_of, read
@@ -22,7 +23,7 @@ from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
 from refrain.streams.runtime.policy_session import policy_session
 from refrain.streams.runtime.stateless import Step, run_stateless
-from refrain.streams.runtime.topic_check import require_topics
+from refrain.streams.runtime.topic_check import require_room, require_topics
 
 SOURCE = "completions"
 BATCH_MAX = 500
@@ -34,6 +35,7 @@ def run_populate(context: WorkerContext) -> None:
     """Run until `stop`. Raises WrongSetup for missing topics, ClusterFailed when the broker fails."""
     cluster = context.cluster
     require_topics(cluster, NAME)
+    require_room(cluster, NAME, {"journal": JOURNAL_BYTES_MAX})
     step = PopulateStep(Shards(cluster.partitions("journal"), cluster.topic_id("journal")), context.metrics)
     with policy_session(NAME, context) as session:
         consumer = _DeliveredHistory(cluster, step).consumer

@@ -14,6 +14,7 @@ from typing import Protocol
 from refrain.schemas.control import PolicyInForce
 from refrain.streams.errors import DeliveryExpired, Rebalanced
 from refrain.streams.kafka.interface import Consumer, OffsetAndMetadata, Outgoing, Producer, Record
+from refrain.streams.messaging.sending import fitting_producer
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_session import PolicySession
@@ -72,8 +73,9 @@ def run_stateless(
     A crash repeats at most what came since the last commit; the shard knows repeats by their ids. Consumer and
     producer are closed at the end.
     """
-    batches = _BatchProcessor(step, consumer, producer, session)
     metrics = context.metrics
+    producer = fitting_producer(producer, context.cluster, context.settings.prefix, name, metrics)
+    batches = _BatchProcessor(step, consumer, producer, session)
     pending: dict[int, OffsetAndMetadata] = {}
     due = time.monotonic()
     try:

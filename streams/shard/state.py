@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from refrain.schemas.base import Part, Sealed, TextSide
 from refrain.schemas.documents import Entry, Meta, Opinion, ShardLoad, ShardPolicy, Withdrawal
 from refrain.schemas.policy import CategoryPolicy
+from refrain.schemas.topics import DOCUMENT_BYTES_MAX
 from refrain.streams import guards
-from refrain.streams.errors import ShardBroken, StoreDamaged
+from refrain.streams.errors import ChangeTooLarge, ShardBroken, StoreDamaged
 from refrain.streams.messaging import ids
 from refrain.streams.messaging.responses import digest_of_answer
 from refrain.streams.models.hit_head import PairHead
@@ -26,7 +27,7 @@ from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry
 from refrain.streams.shard.verifications import PendingVerifications, VerificationScores
 from refrain.streams.store.interface import Checkpoint, Store
 
-BEHAVIOUR = f"fold-6/{guards.DIGEST}"
+BEHAVIOUR = f"fold-7/{guards.DIGEST}"
 """The version of fold and guards; a change that decides otherwise needs another."""
 
 
@@ -162,14 +163,20 @@ class Shard:
     # -- writing --------------------------------------------------------------------------------------
 
     def apply(self, changes: Iterable[Change]) -> None:
-        """Apply changes to the indexes and `uncommitted`. Raises ShardBroken; then the shard must not be used again."""
-        for change in changes:
+        """Apply changes to the indexes and `uncommitted`. Raises ShardBroken; then the shard must not be used again.
+
+        Raises ChangeTooLarge, before anything has changed, when `documents` does not take one of them.
+        """
+        encoded = [(change, None if change.message is None else change.message.encode()) for change in changes]
+        for change, value in encoded:
+            if value is not None and len(value) > DOCUMENT_BYTES_MAX:
+                raise ChangeTooLarge(f"a record of {change.column.name} takes {len(value)} bytes")
+        for change, value in encoded:
             try:
                 change.column.apply(self, change.id, change.message)
             except Exception as error:
                 raise ShardBroken(f"shard {self.partition}: {change.key.decode()}: {error!r}") from error
             key = change.key
-            value = None if change.message is None else change.message.encode()
             self.recent[key] = value
             if value is None and change.column.written_once and self.uncommitted.get(key) is not None:
                 # It came and went between two commits: neither store nor `documents` need hear of it.

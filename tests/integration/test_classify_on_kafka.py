@@ -19,6 +19,7 @@ from refrain.streams.classify.worker import run_classify
 from refrain.streams.errors import WrongSetup
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Headers, Outgoing, Record
+from refrain.streams.kafka.targets import Targets
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.settings import Classify, Settings
@@ -112,7 +113,7 @@ def test_an_error_goes_to_the_allowed_topic_outside_the_prefix(
 
 
 def test_a_reply_topic_that_is_missing_or_impossible_has_no_partitions(cluster: KafkaCluster, outside: str) -> None:
-    count = partitions_of(cluster)
+    count = partitions_of(Targets(cluster, "refrain."))
     assert (count(f"/{outside}"), count(f"/{outside}-other"), count("/not a name!")) == (2, None, None)
 
 

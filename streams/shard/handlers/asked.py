@@ -14,7 +14,7 @@ from refrain.schemas.journal import Asked
 from refrain.schemas.policy import Cacheable, Limits, Policy
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome, Response
-from refrain.streams.errors import RefusalCode
+from refrain.streams.errors import ChangeTooLarge, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.forwards import deadline_at_ms as longest_wait
 from refrain.streams.messaging.responses import NOT_IN_TIME, error_response, respond, served
@@ -74,7 +74,12 @@ def on_asked(
         return _refuse(
             context, question, SearchResult(Reason.DEADLINE_PASSED), RefusalCode.DEADLINE, "the deadline is over"
         )
-    return _decide(context, question, deadline_at_ms)
+    mark = len(out.effects)
+    try:
+        return _decide(context, question, deadline_at_ms)
+    except ChangeTooLarge:
+        del out.effects[mark:]
+        return _pass_through(context, Reason.TOO_LARGE)
 
 
 def _decide(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> None:

@@ -18,7 +18,7 @@ from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged
 from refrain.schemas.policy import Cacheable
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.stats import ShardStats
-from refrain.streams.errors import Rebalanced, SendFailed, WrongSetup
+from refrain.streams.errors import Rebalanced, RefrainError, WrongSetup
 from refrain.streams.kafka.interface import (
     Cluster,
     EndOffsets,
@@ -75,6 +75,9 @@ class CrashingWriter:
         if self._after < 0:
             raise Crash
         self._inner.send(records)
+
+    def send_singly(self, records: Sequence[Outgoing]) -> None:
+        self.send(records)
 
     def close(self) -> None:
         self._inner.close()
@@ -438,13 +441,24 @@ def test_one_partition_that_waits_for_an_upgrade_does_not_stop_the_others() -> N
     assert not worker.ready
 
 
-def test_effects_that_the_broker_refuses_stop_the_worker() -> None:
-    stage, journal = Stage(), traffic()
-    stage.journal(journal)
+@pytest.mark.parametrize("topic", ["journal", "documents"])
+def test_a_topic_of_the_state_that_is_gone_stops_the_worker(topic: str) -> None:
+    stage = Stage()
+    stage.journal(traffic())
     worker = stage.worker()
-    stage.cluster.delete("forwards")
-    with pytest.raises(SendFailed):
+    stage.fold_some(worker)
+    stage.cluster.delete(topic)
+    with pytest.raises(RefrainError):
         stage.run(worker)
+
+
+def test_a_topic_of_the_state_that_takes_too_little_stops_the_worker_at_start_by_name() -> None:
+    for topic, other in (("documents", "journal"), ("journal", "decisions")):
+        stage = Stage()
+        stage.cluster.configure(topic, max_bytes=900_000)
+        with pytest.raises(WrongSetup, match=f"max.message.bytes of {topic} 900000") as raised:
+            stage.worker()
+        assert other not in str(raised.value)
 
 
 def test_topics_that_do_not_fit_together_stop_the_worker_at_start() -> None:

@@ -1,0 +1,220 @@
+"""Sending: every record is held against its topic before it is produced, and becomes smaller where it does not fit.
+
+What the broker refuses all the same (settings that have changed, a topic that is gone) becomes smaller too, while the
+rest is written. SendFailed is left for what nothing may stand in place of: `journal` and `documents` themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+
+from refrain.streams.errors import RecordsRefused, RefusedRecord, SendFailed
+from refrain.streams.kafka.config import BATCH_BYTES_MAX
+from refrain.streams.kafka.interface import (
+    Cluster,
+    EndOffsets,
+    GroupMetadata,
+    OffsetAndMetadata,
+    Outgoing,
+    Producer,
+    TransactionalProducer,
+)
+from refrain.streams.kafka.targets import REPLY_MARK, Misfit, Targets, Unfit
+from refrain.streams.messaging.smaller import smaller
+from refrain.streams.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+ROUNDS_MAX = 20
+"""How often what is sent in place of a record may be refused in its turn; a record has fewer selves than that."""
+STATE = "documents"
+"""Not held against its topic: what the fold makes is bounded, and the topic is looked at when lookup starts."""
+IN_ORDER = "journal"
+"""What is written here later than what follows it would be taken for a repeat."""
+
+
+def fitting_producer(
+    inner: Producer, cluster: Cluster, prefix: str, processor: str, metrics: Metrics
+) -> FittingProducer:
+    """A producer of a processor whose records fit their topics; `prefix` is that of Refrain's own topics."""
+    return FittingProducer(inner, Fitter(Targets(cluster, prefix), processor, metrics))
+
+
+def fitting_transactions(
+    inner: TransactionalProducer, cluster: Cluster, prefix: str, processor: str, metrics: Metrics
+) -> FittingTransactions:
+    """The same for transactions, which may run on another thread."""
+    return FittingTransactions(inner, Fitter(Targets(cluster, prefix), processor, metrics))
+
+
+class Fitter:
+    """Makes records fit their topics: `targets` tells what those take, `metrics` counts what did not fit."""
+
+    def __init__(self, targets: Targets, processor: str, metrics: Metrics) -> None:
+        self._targets = targets
+        self._processor = processor
+        self._metrics = metrics
+
+    def fit(self, records: Sequence[Outgoing]) -> Sequence[Outgoing]:
+        """The records, or what is sent in their place, in the same order. Raises SendFailed."""
+        self._targets.look_up({record.topic for record in records})
+        problem_of = self._targets.problem
+        problems = {
+            place: problem
+            for place, record in enumerate(records)
+            if record.topic != STATE and (problem := problem_of(record)) is not None
+        }
+        return self.replaced(records, problems) if problems else records
+
+    def replaced(self, records: Sequence[Outgoing], problems: Mapping[int, Misfit]) -> list[Outgoing]:
+        """The records, with what fits in place of those with problems. Raises SendFailed where nothing may stand."""
+        self._log(records, problems)
+        out: list[Outgoing] = []
+        for place, record in enumerate(records):
+            problem = problems.get(place)
+            out += [record] if problem is None else self._in_place_of(record, problem)
+        return out
+
+    def look_again(self, topics: Collection[str]) -> None:
+        """Look up what topics take that have refused a record."""
+        self._targets.forget(topics)
+        self._targets.look_up(topics)
+
+    def problem(self, record: Outgoing) -> Misfit | None:
+        """Why the record's topic does not take it, as far as is known."""
+        return self._targets.problem(record)
+
+    def is_tight(self, topic: str) -> bool:
+        """Whether a topic takes less at once than a whole batch."""
+        bytes_max = self._targets.bytes_max(topic)
+        return bytes_max is not None and bytes_max < BATCH_BYTES_MAX
+
+    def _in_place_of(self, record: Outgoing, problem: Misfit) -> list[Outgoing]:
+        found = smaller(record, problem, self._processor)
+        if found is None:
+            raise SendFailed(f"{problem.text}: nothing may stand in place of a record of {record.topic}")
+        self._count(record, found)
+        self._targets.look_up({each.topic for each in found})
+        out: list[Outgoing] = []
+        for each in found:
+            again = self._targets.problem(each)
+            out += [each] if again is None else self._in_place_of(each, again)
+        return out
+
+    def _count(self, record: Outgoing, found: Sequence[Outgoing]) -> None:
+        topic = "reply" if record.topic.startswith(REPLY_MARK) else record.topic
+        self._metrics.unfit.labels(self._processor, topic, _became(record, found)).inc()
+
+    def _log(self, records: Sequence[Outgoing], problems: Mapping[int, Misfit]) -> None:
+        """One line a topic, however many records."""
+        texts = {records[place].topic: problem.text for place, problem in problems.items()}
+        for topic, count in Counter(records[place].topic for place in problems).items():
+            logger.warning("%d records are not sent as they are: %s", count, texts[topic])
+
+
+class FittingProducer:
+    """A producer whose records fit their topics, or become smaller; around another one, which it closes."""
+
+    def __init__(self, inner: Producer, fitter: Fitter) -> None:
+        self._inner = inner
+        self._fitter = fitter
+
+    def send(self, records: Sequence[Outgoing]) -> None:
+        self._write(self._fitter.fit(records), singly=False)
+
+    def send_singly(self, records: Sequence[Outgoing]) -> None:
+        self._write(self._fitter.fit(records), singly=True)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _write(self, records: Sequence[Outgoing], *, singly: bool, rounds: int = 0) -> None:
+        """Write records that fit as far as is known; what takes the place of those refused is written after them."""
+        if rounds == ROUNDS_MAX:
+            raise SendFailed(f"{records[0].topic} refuses whatever is sent in place of a record")
+        together, apart = ((), records) if singly else self._split(records)
+        for part, send, alone in ((together, self._inner.send, False), (apart, self._inner.send_singly, True)):
+            if not part:
+                continue
+            try:
+                send(part)
+            except RecordsRefused as refusal:
+                again, instead = self._after(part, refusal, alone=alone)
+                if again:
+                    self._write(again, singly=True, rounds=rounds + 1)
+                if instead:
+                    self._write(instead, singly=False, rounds=rounds + 1)
+
+    def _split(self, records: Sequence[Outgoing]) -> tuple[Sequence[Outgoing], Sequence[Outgoing]]:
+        """The records that may share a batch, and those of topics that take less than one."""
+        tight = {topic for topic in {record.topic for record in records} if self._fitter.is_tight(topic)}
+        if not tight:
+            return records, ()
+        return [r for r in records if r.topic not in tight], [r for r in records if r.topic in tight]
+
+    def _after(
+        self, records: Sequence[Outgoing], refusal: RecordsRefused, *, alone: bool
+    ) -> tuple[list[Outgoing], list[Outgoing]]:
+        """After a refusal: the records to be written again, alone, and what is written in place of others."""
+        self._fitter.look_again({records[place].topic for place in refusal.refused})
+        again: list[Outgoing] = []
+        faulty: list[tuple[Outgoing, Misfit]] = []
+        for place, why in refusal.refused.items():
+            record = records[place]
+            problem = self._fitter.problem(record)
+            if problem is None and why.together and not alone and record.topic != IN_ORDER:
+                again.append(record)
+            else:
+                faulty.append((record, problem or _said(why)))
+        problems = {place: problem for place, (_, problem) in enumerate(faulty)}
+        return again, self._fitter.replaced([record for record, _ in faulty], problems)
+
+
+class FittingTransactions:
+    """A transactional producer whose records fit their topics, or become smaller; around another one."""
+
+    def __init__(self, inner: TransactionalProducer, fitter: Fitter) -> None:
+        self._inner = inner
+        self._fitter = fitter
+
+    def transact(
+        self, records: Sequence[Outgoing], member: GroupMetadata | None, offsets: Mapping[int, OffsetAndMetadata]
+    ) -> EndOffsets:
+        fitting = self._fitter.fit(records)
+        for _ in range(ROUNDS_MAX):
+            try:
+                return self._inner.transact(fitting, member, offsets)
+            except RecordsRefused as refusal:
+                fitting = self._after(fitting, refusal)
+        raise SendFailed("whatever is sent in place of a record is refused: start this worker again")
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _after(self, records: Sequence[Outgoing], refusal: RecordsRefused) -> list[Outgoing]:
+        """The records of the next attempt. Raises the refusal where a topic takes each record, and not all at once."""
+        self._fitter.look_again({records[place].topic for place in refusal.refused})
+        problems: dict[int, Misfit] = {}
+        for place, why in refusal.refused.items():
+            problem = self._fitter.problem(records[place])
+            if problem is None and why.together and why.too_large:
+                raise refusal
+            if problem is not None or not why.together:
+                problems[place] = problem or _said(why)
+        return self._fitter.replaced(records, problems)
+
+
+def _said(why: RefusedRecord) -> Misfit:
+    """The problem of a record that fits as far as is known, and was refused."""
+    return Misfit(Unfit.TOO_LARGE if why.too_large or why.together else Unfit.REFUSED, why.text)
+
+
+def _became(record: Outgoing, found: Sequence[Outgoing]) -> str:
+    """What is sent in place of a record, for a metric."""
+    if not found:
+        return "nothing"
+    if found[0].topic == record.topic:
+        return "smaller"
+    return "dead_letter" if found[0].topic == "dead-letters" else "error"
