@@ -50,7 +50,7 @@ TOO_LARGE_CODES = frozenset(
     }
 )
 
-TOGETHER_CODES = TOO_LARGE_CODES | {KafkaError._INVALID_DIFFERENT_RECORD}
+TOGETHER_CODES = TOO_LARGE_CODES | {KafkaError.INVALID_RECORD, KafkaError._INVALID_DIFFERENT_RECORD}
 """Said of all records of a batch, for the fault of one or of their sum."""
 
 REFUSED_CODES = (
@@ -59,7 +59,6 @@ REFUSED_CODES = (
     | {
         KafkaError._UNKNOWN_TOPIC,
         KafkaError._UNKNOWN_PARTITION,
-        KafkaError.INVALID_RECORD,
         KafkaError.INVALID_TIMESTAMP,
         KafkaError.POLICY_VIOLATION,
         KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,

@@ -169,8 +169,6 @@ class MemoryCluster:
             return RefusedRecord(f"{record.topic} has no partition {record.partition}")
         if topic.compacted and record.key is None:
             return RefusedRecord(f"{record.topic} refused a record: it is compacted, and the record has no key")
-        if any("\0" in name for name, _ in record.headers):
-            return RefusedRecord(f"{record.topic} refused a record: the name of a header holds a NUL")
         return None
 
     def _partition_of(self, record: Outgoing) -> int:

@@ -46,8 +46,6 @@ class Unfit(StrEnum):
     KEYLESS = "keyless"
     """The topic is compacted, and the record has no key."""
     TOO_LARGE = "too_large"
-    HEADERS = "headers"
-    """No producer can write the headers."""
     REFUSED = "refused"
     """The broker says so, and what is known of the topic does not tell why."""
 
@@ -166,6 +164,4 @@ def _problem_with(record: Outgoing, target: Target) -> Misfit | None:
     if size > target.bytes_max:
         text = f"a record of {size} bytes is more than topic {topic} takes ({target.bytes_max})"
         return Misfit(Unfit.TOO_LARGE, text, target.bytes_max)
-    if record.headers and any("\0" in name for name, _ in record.headers):
-        return Misfit(Unfit.HEADERS, "the name of a header holds a NUL", target.bytes_max)
     return None

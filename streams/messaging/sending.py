@@ -208,7 +208,7 @@ class FittingTransactions:
 
 def _said(why: RefusedRecord) -> Misfit:
     """The problem of a record that fits as far as is known, and was refused."""
-    return Misfit(Unfit.TOO_LARGE if why.too_large or why.together else Unfit.REFUSED, why.text)
+    return Misfit(Unfit.TOO_LARGE if why.too_large else Unfit.REFUSED, why.text)
 
 
 def _became(record: Outgoing, found: Sequence[Outgoing]) -> str:

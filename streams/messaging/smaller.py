@@ -29,6 +29,8 @@ from refrain.streams.messaging.routes import ShardRoute, decode_route
 
 MENDED_BY_NOTHING = frozenset({"documents", "policies", "control"})
 """State: without these records nothing that comes after them is right."""
+GONE = (Unfit.MISSING, Unfit.REFUSED)
+"""The journal itself is gone, or takes nothing."""
 BRIEF_CHARS = 100
 """An error's message that is not worth shortening."""
 CUT_CHARS = 1_000
@@ -51,7 +53,7 @@ def smaller(record: Outgoing, misfit: Misfit, processor: str) -> list[Outgoing] 
 
     None when nothing may stand in its place.
     """
-    if record.topic in MENDED_BY_NOTHING or (record.topic == "journal" and misfit.kind is Unfit.MISSING):
+    if record.topic in MENDED_BY_NOTHING or (record.topic == "journal" and misfit.kind in GONE):
         return None
     if record.topic == TOPIC:
         return _of_dead_letter(record, misfit)
@@ -91,7 +93,7 @@ def not_sent(record: Outgoing, misfit: Misfit, processor: str) -> Outgoing:
 
 def _of_response(record: Outgoing, misfit: Misfit, letter: Outgoing) -> list[Outgoing]:
     bare = record._replace(headers=())
-    if record.headers and (misfit.kind is Unfit.HEADERS or _fits(bare, misfit)):
+    if record.headers and (_fits(bare, misfit)):
         return [bare]
     told = _told(record) if _is_size(misfit) else None
     if told is None:
@@ -126,15 +128,13 @@ def _of_dead_letter(record: Outgoing, misfit: Misfit) -> list[Outgoing]:
 
 
 def _of_journal(record: Outgoing, misfit: Misfit, letter: Outgoing) -> list[Outgoing]:
-    if not _is_size(misfit):
-        return [letter]
     event = decode_event(record.value or b"")
     if isinstance(event, Asked):
-        message = f"with its escapes {misfit.text}: shorten the request"
-        refused = error_response(RefusalCode.TOO_LARGE, message, request_id=event.request_id, tenant=event.tenant)
-        return [respond(event.reply, refused)]
+        problem = _problem(misfit, "the question cannot be looked up; with its escapes")
+        return [_failed_directly(event.reply, problem, event.request_id, event.tenant, None)]
     if isinstance(event, Answered):
-        problem = Problem(code=RefusalCode.ANSWER_TOO_LARGE.value, message=misfit.text)
+        code = RefusalCode.ANSWER_TOO_LARGE if _is_size(misfit) else RefusalCode.NOT_SENT
+        problem = Problem(code=code.value, message=misfit.text)
         return [record._replace(value=AnswerFailed(forward_id=event.forward_id, error=problem).encode())]
     if isinstance(event, AnswerFailed) and len(event.error.message) > CUT_CHARS:
         return [record._replace(value=event.model_copy(update={"error": _cut(event.error)}).encode())]
@@ -147,16 +147,21 @@ def _of_forward(record: Outgoing, misfit: Misfit, letter: Outgoing) -> list[Outg
     if envelope is None:
         return [letter]
     route = decode_route(envelope.route, envelope.forward_id)
-    code = RefusalCode.TOO_LARGE if _is_size(misfit) else RefusalCode.UPSTREAM
-    problem = Problem(code=code.value, message=f"the question cannot be forwarded: {misfit.text}")
+    problem = _problem(misfit, "the question cannot be forwarded to a model;")
     if isinstance(route, ShardRoute):
         failed = AnswerFailed(forward_id=route.forward_id, error=problem)
         return [Outgoing("journal", route.forward_id.encode(), failed.encode(), partition=route.partition)]
     return [_failed_directly(route.reply, problem, route.request_id, route.tenant, route.decision)]
 
 
+def _problem(misfit: Misfit, what: str) -> Problem:
+    """The problem of a question that cannot be sent on."""
+    code, advice = (RefusalCode.TOO_LARGE, ": shorten it") if _is_size(misfit) else (RefusalCode.NOT_SENT, "")
+    return Problem(code=code.value, message=f"{what} {misfit.text}{advice}")
+
+
 def _failed_directly(
-    reply: Reply, problem: Problem, request_id: str | None, tenant: str, decision: DecisionSummary
+    reply: Reply, problem: Problem, request_id: str | None, tenant: str, decision: DecisionSummary | None
 ) -> Outgoing:
     response = error_response(problem.code, problem.message, request_id=request_id, tenant=tenant, decision=decision)
     return respond(reply, response)
@@ -203,7 +208,7 @@ _STEPS: Mapping[str, Callable[[Outgoing, Misfit, Outgoing], list[Outgoing]]] = {
 
 def _is_size(misfit: Misfit) -> bool:
     """Whether a smaller record may fit."""
-    return misfit.kind in (Unfit.TOO_LARGE, Unfit.HEADERS)
+    return misfit.kind is Unfit.TOO_LARGE
 
 
 def _fits(record: Outgoing, misfit: Misfit) -> bool:
