@@ -91,8 +91,9 @@ class Fitter:
         bytes_max = self._targets.bytes_max(topic)
         return bytes_max is not None and bytes_max < BATCH_BYTES_MAX
 
-    def _in_place_of(self, record: Outgoing, problem: Misfit) -> list[Outgoing]:
-        found = smaller(record, problem, self._processor)
+    def _in_place_of(self, record: Outgoing, problem: Misfit, first: Outgoing | None = None) -> list[Outgoing]:
+        first = record if first is None else first
+        found = smaller(record, problem, self._processor, first)
         if found is None:
             raise SendFailed(f"{problem.text}: nothing may stand in place of a record of {record.topic}")
         self._count(record, found)
@@ -100,7 +101,7 @@ class Fitter:
         out: list[Outgoing] = []
         for each in found:
             again = self._targets.problem(each)
-            out += [each] if again is None else self._in_place_of(each, again)
+            out += [each] if again is None else self._in_place_of(each, again, first)
         return out
 
     def _count(self, record: Outgoing, found: Sequence[Outgoing]) -> None:

@@ -32,7 +32,7 @@ MENDED_BY_NOTHING = frozenset({"documents", "policies", "control"})
 GONE = (Unfit.MISSING, Unfit.REFUSED)
 """The journal itself is gone, or takes nothing."""
 BRIEF_CHARS = 100
-"""An error's message that is not worth shortening."""
+"""An error's message that is shortened no more: what comes next is none."""
 CUT_CHARS = 1_000
 ID_BYTES_MAX = 300
 TARGET_CHARS_MAX = 260
@@ -48,16 +48,16 @@ class _Told(Part):
     decision: DecisionSummary | None = None
 
 
-def smaller(record: Outgoing, misfit: Misfit, processor: str) -> list[Outgoing] | None:
+def smaller(record: Outgoing, misfit: Misfit, processor: str, first: Outgoing) -> list[Outgoing] | None:
     """The records to send in place of one that its topic does not take: each may have to become smaller again.
 
-    None when nothing may stand in its place.
+    `first` is the record that was to be sent, of which a dead letter tells. None when nothing may stand in its place.
     """
     if record.topic in MENDED_BY_NOTHING or (record.topic == "journal" and misfit.kind in GONE):
         return None
     if record.topic == TOPIC:
         return _of_dead_letter(record, misfit)
-    letter = not_sent(record, misfit, processor)
+    letter = not_sent(first, misfit, processor)
     if record.topic == RESPONSES or record.topic not in BY_NAME:
         return _of_response(record, misfit, letter)
     if record.headers and _is_size(misfit):
@@ -105,9 +105,10 @@ def _of_response(record: Outgoing, misfit: Misfit, letter: Outgoing) -> list[Out
     if record.headers:
         return [bare]
     problem = told.error or Problem(code=RefusalCode.ANSWER_TOO_LARGE.value, message="")
-    if told.decision is not None or len(problem.message) > BRIEF_CHARS:
-        return [_error_in_place(record, told, problem.code, problem.message[:BRIEF_CHARS], None)]
-    return [letter]
+    if told.decision is None and problem.message == "":
+        return [letter]
+    is_brief = told.decision is None and len(problem.message) <= BRIEF_CHARS
+    return [_error_in_place(record, told, problem.code, "" if is_brief else problem.message[:BRIEF_CHARS], None)]
 
 
 def _error_in_place(

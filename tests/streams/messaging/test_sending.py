@@ -49,9 +49,16 @@ FAULTS = ("gone", "bytes_250", "bytes_3000", "keyless", "partition", "large_head
 
 
 class Silent(WrappedCluster):
-    """A cluster that does not tell what its topics take: all is left to the broker."""
+    """A cluster that does not tell what its topics take: all is left to the broker. `answers` lookups succeed first."""
+
+    def __init__(self, inner: MemoryCluster, answers: int = 0) -> None:
+        super().__init__(inner)
+        self._answers = answers
 
     def targets(self, topics: Collection[str]) -> Mapping[str, Target]:
+        self._answers -= 1
+        if self._answers >= 0:
+            return super().targets(topics)
         raise ClusterFailed("timed out")
 
 
