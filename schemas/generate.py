@@ -30,6 +30,7 @@ from refrain.schemas.documents import (
     Switched,
     TableMode,
     Tally,
+    TenantUse,
     Waiting,
     Withdrawal,
 )
@@ -64,6 +65,7 @@ MODELS: dict[str, type[Message]] = {
     "documents.judged": Judged,
     "documents.switched": Switched,
     "documents.tally": Tally,
+    "documents.tenant": TenantUse,
     "documents.doubt": Doubt,
     "documents.opinion": Opinion,
     "documents.meta": Meta,

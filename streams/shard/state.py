@@ -24,6 +24,7 @@ from refrain.streams.shard.columns import Change, Column
 from refrain.streams.shard.counters import Counters
 from refrain.streams.shard.in_flight import InFlight
 from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry
+from refrain.streams.shard.tenants import Tenants
 from refrain.streams.shard.verifications import PendingVerifications, VerificationScores
 from refrain.streams.store.interface import Checkpoint, Store
 
@@ -82,6 +83,7 @@ class Shard:
         self.pending_verifications = PendingVerifications()
         self.verification_scores = VerificationScores()
         self.counters = Counters()
+        self.tenants = Tenants()
         self._stored_answer: tuple[int, StoredAnswer] | None = None
         """The entry that was fetched last: guarded first, it is served next."""
         self.next_offset = 0

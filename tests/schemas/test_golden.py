@@ -74,6 +74,7 @@ MODELS: dict[str, type[Message]] = {
             documents.Banned,
             documents.Judged,
             documents.Switched,
+            documents.TenantUse,
             documents.Tally,
             documents.Doubt,
             documents.Opinion,
