@@ -60,14 +60,18 @@ HEADER_OVERHEAD_BYTES = 10
 
 def wire_bytes(record: Outgoing) -> int:
     """The size of a record on the wire (bytes, uncompressed), as brokers hold it against `max.message.bytes`."""
-    return BATCH_OVERHEAD_BYTES + len(record.key or b"") + len(record.value or b"") + header_bytes(record.headers)
+    size = BATCH_OVERHEAD_BYTES + len(record.key or b"") + len(record.value or b"")
+    return size + header_bytes(record.headers) if record.headers else size
 
 
 def header_bytes(headers: Headers) -> int:
     """The size of headers on the wire (bytes)."""
-    return sum(
-        HEADER_OVERHEAD_BYTES + len(name.encode("utf-8", "replace")) + len(value or b"") for name, value in headers
-    )
+    size = HEADER_OVERHEAD_BYTES * len(headers)
+    for name, value in headers:
+        size += len(name) if name.isascii() else len(name.encode("utf-8", "replace"))
+        if value is not None:
+            size += len(value)
+    return size
 
 
 class OffsetAndMetadata(NamedTuple):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from refrain.schemas.topics import BY_NAME
 from refrain.streams.errors import ClusterFailed
+from refrain.streams.kafka.config import BATCH_BYTES_MAX
 from refrain.streams.kafka.interface import Cluster, Outgoing, Target, wire_bytes
 from refrain.streams.lru import LruCache
 
@@ -26,6 +27,8 @@ REPLY_FRESH_S = 10.0
 """The same of a client's reply topic: it may be gone at any time, and what is sent then holds others up."""
 MISSING_S = 5.0
 """How long a topic is taken to be missing, and how long after a failed lookup the next one comes."""
+UNCHECKED = "documents"
+"""Most of what lookup writes: the fold bounds it, and lookup looks at the topic when it starts."""
 TOPICS_MAX = 1_000
 """Topics that are known; those named longest ago are forgotten."""
 REPLY_MARK = "/"
@@ -74,6 +77,8 @@ class Targets:
         self._refused: set[str] = set()
         """Topics of the table that the broker refused a record for: that they are missing is believed."""
         self._asked_again_s = float("-inf")
+        self.tight: set[str] = set()
+        """Topics that take less at once than a whole batch."""
 
     def look_up(self, topics: Collection[str]) -> None:
         """Look up those of the topics that are not known or are old. Does nothing while lookups fail."""
@@ -97,11 +102,6 @@ class Targets:
             return None
         return 0 if known.target is None else known.target.partitions
 
-    def bytes_max(self, topic: str) -> int | None:
-        """The largest record that the topic takes, None while nobody knows or when it is missing."""
-        known = self._known.get(topic)
-        return None if known is None or known.target is None else known.target.bytes_max
-
     def needs_key(self, topic: str) -> bool:
         """Whether the topic takes no record without a key, as far as is known."""
         known = self._known.get(topic)
@@ -109,20 +109,38 @@ class Targets:
 
     def problem(self, record: Outgoing) -> Misfit | None:
         """Why the record's topic does not take it, None when it does or nobody knows."""
-        topic = record.topic
-        if topic not in BY_NAME:
-            named = self._problem_of_name(topic)
-            if named is not None:
-                return named
-        known = self._known.get(topic)
-        if known is None:
+        return self.problems((record,)).get(0)
+
+    def problems(self, records: Sequence[Outgoing]) -> dict[int, Misfit]:
+        """Why topics do not take some of the records, by their place."""
+        found: dict[int, Misfit] = {}
+        views: dict[str, Target | Misfit | None] = {}
+        for place, record in enumerate(records):
+            topic = record.topic
+            if topic not in views:
+                views[topic] = self._view(topic)
+            view = views[topic]
+            if isinstance(view, Misfit):
+                found[place] = view
+            elif view is not None:
+                misfit = _problem_with(record, view)
+                if misfit is not None:
+                    found[place] = misfit
+        return found
+
+    def _view(self, topic: str) -> Target | Misfit | None:
+        """What the topic takes, or why it takes nothing; None while nobody knows."""
+        if topic == UNCHECKED:
             return None
-        target = known.target
-        if target is None:
-            if topic in BY_NAME and topic not in self._refused:
-                return None
-            return Misfit(Unfit.MISSING, f"topic {topic} does not exist, or is hidden from this user")
-        return _problem_with(record, target)
+        named = None if topic in BY_NAME else self._problem_of_name(topic)
+        if named is not None:
+            return named
+        known = self._known.get(topic)
+        if known is None or known.target is not None:
+            return None if known is None else known.target
+        if topic in BY_NAME and topic not in self._refused:
+            return None
+        return Misfit(Unfit.MISSING, f"topic {topic} does not exist, or is hidden from this user")
 
     def _problem_of_name(self, topic: str) -> Misfit | None:
         name = topic[1:]
@@ -152,15 +170,24 @@ class Targets:
             self._known.put(topic, _Known(target, now_s + (MISSING_S if target is None else fresh_s)))
             if target is not None:
                 self._refused.discard(topic)
+            self._note_tight(topic, target)
+
+    def _note_tight(self, topic: str, target: Target | None) -> None:
+        if target is None or target.bytes_max >= BATCH_BYTES_MAX:
+            self.tight.discard(topic)
+        else:
+            if len(self.tight) >= TOPICS_MAX:
+                # Some are not known any more; those that still are will be noted again.
+                self.tight.clear()
+            self.tight.add(topic)
 
 
 def _problem_with(record: Outgoing, target: Target) -> Misfit | None:
-    topic, partition = record.topic, record.partition
+    size, topic, partition = wire_bytes(record), record.topic, record.partition
     if partition is not None and not 0 <= partition < target.partitions:
         return Misfit(Unfit.PARTITION, f"topic {topic} has {target.partitions} partitions, no {partition}")
     if target.keyed and record.key is None:
         return Misfit(Unfit.KEYLESS, f"topic {topic} is compacted, and the record has no key")
-    size = wire_bytes(record)
     if size > target.bytes_max:
         text = f"a record of {size} bytes is more than topic {topic} takes ({target.bytes_max})"
         return Misfit(Unfit.TOO_LARGE, text, target.bytes_max)

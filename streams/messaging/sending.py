@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from refrain.streams.errors import RecordsRefused, RefusedRecord, SendFailed
-from refrain.streams.kafka.config import BATCH_BYTES_MAX
 from refrain.streams.kafka.interface import (
     Cluster,
     EndOffsets,
@@ -29,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 ROUNDS_MAX = 20
 """How often what is sent in place of a record may be refused in its turn; a record has fewer selves than that."""
-STATE = "documents"
-"""Not held against its topic: what the fold makes is bounded, and the topic is looked at when lookup starts."""
 IN_ORDER = "journal"
 """What is written here later than what follows it would be taken for a repeat."""
 
@@ -60,12 +57,7 @@ class Fitter:
     def fit(self, records: Sequence[Outgoing]) -> Sequence[Outgoing]:
         """The records, or what is sent in their place, in the same order. Raises SendFailed."""
         self._targets.look_up({record.topic for record in records})
-        problem_of = self._targets.problem
-        problems = {
-            place: problem
-            for place, record in enumerate(records)
-            if record.topic != STATE and (problem := problem_of(record)) is not None
-        }
+        problems = self._targets.problems(records)
         return self.replaced(records, problems) if problems else records
 
     def replaced(self, records: Sequence[Outgoing], problems: Mapping[int, Misfit]) -> list[Outgoing]:
@@ -86,10 +78,10 @@ class Fitter:
         """Why the record's topic does not take it, as far as is known."""
         return self._targets.problem(record)
 
-    def is_tight(self, topic: str) -> bool:
-        """Whether a topic takes less at once than a whole batch."""
-        bytes_max = self._targets.bytes_max(topic)
-        return bytes_max is not None and bytes_max < BATCH_BYTES_MAX
+    @property
+    def tight(self) -> Collection[str]:
+        """Topics that take less at once than a whole batch."""
+        return self._targets.tight
 
     def _in_place_of(self, record: Outgoing, problem: Misfit, first: Outgoing | None = None) -> list[Outgoing]:
         first = record if first is None else first
@@ -150,7 +142,7 @@ class FittingProducer:
 
     def _split(self, records: Sequence[Outgoing]) -> tuple[Sequence[Outgoing], Sequence[Outgoing]]:
         """The records that may share a batch, and those of topics that take less than one."""
-        tight = {topic for topic in {record.topic for record in records} if self._fitter.is_tight(topic)}
+        tight = self._fitter.tight
         if not tight:
             return records, ()
         return [r for r in records if r.topic not in tight], [r for r in records if r.topic in tight]

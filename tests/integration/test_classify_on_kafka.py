@@ -13,7 +13,6 @@ from refrain.schemas.control import POLICY_KEY, PolicyInForce
 from refrain.schemas.journal import Asked, Passed, decode_event
 from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.schemas.responses import Response
-from refrain.schemas.topics import BY_NAME
 from refrain.streams.classify.reply_topic import partitions_of
 from refrain.streams.classify.worker import run_classify
 from refrain.streams.errors import WrongSetup
@@ -25,6 +24,7 @@ from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.settings import Classify, Settings
 from tests.integration.make_topic import make_topic
 from tests.integration.processors import eventually
+from tests.integration.topics import create_table
 
 WAIT_S = 30.0
 POLICY = Policy(categories={"code": CategoryPolicy(), "uncategorised": CategoryPolicy()})
@@ -40,8 +40,7 @@ def outside(settings: Settings, admin: AdminClient) -> str:
 
 @pytest.fixture
 def cluster(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
-    for name in BY_NAME:
-        make_topic(admin, settings.prefix + name, 1)
+    create_table(admin, settings.prefix)
     with KafkaCluster(settings) as cluster:
         yield cluster
 

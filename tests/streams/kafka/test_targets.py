@@ -33,7 +33,7 @@ class World:
     """A cluster, what is known of its topics, and a clock (seconds)."""
 
     def __init__(self) -> None:
-        memory = MemoryCluster(lambda: 0, {"responses": 2, "journal": 2, "documents": 1})
+        memory = MemoryCluster(lambda: 0, {"responses": 2, "journal": 2, "documents": 1, "stats": 1})
         memory.create("/replies", 3, 2_000)
         memory.create("/kept", 1, compacted=True)
         self.cluster = Counting(memory)
@@ -67,7 +67,8 @@ def world() -> World:
         (Outgoing("/replies", b"k", b"v", (("", None),) * 200), Unfit.TOO_LARGE),
         (Outgoing("/kept", b"k", b"v"), None),
         (Outgoing("/kept", None, b"v"), Unfit.KEYLESS),
-        (Outgoing("documents", None, b"v"), Unfit.KEYLESS),
+        (Outgoing("stats", None, b"v"), Unfit.KEYLESS),
+        (Outgoing("documents", None, b"v" * 3_000_000), None),
         (Outgoing("/gone", b"k", b"v"), Unfit.MISSING),
         (Outgoing("/bad topic!", b"k", b"v"), Unfit.ILLEGAL),
         (Outgoing("/", b"k", b"v"), Unfit.ILLEGAL),
