@@ -19,6 +19,7 @@ from refrain.streams.kafka.interface import (
     Outgoing,
     Producer,
     TransactionalProducer,
+    wire_bytes,
 )
 from refrain.streams.kafka.targets import REPLY_MARK, Misfit, Targets, Unfit
 from refrain.streams.messaging.smaller import smaller
@@ -187,15 +188,20 @@ class FittingTransactions:
         self._inner.close()
 
     def _after(self, records: Sequence[Outgoing], refusal: RecordsRefused) -> list[Outgoing]:
-        """The records of the next attempt. Raises the refusal where a topic takes each record, and not all at once."""
+        """The records of the next attempt."""
         self._fitter.look_again({records[place].topic for place in refusal.refused})
         problems: dict[int, Misfit] = {}
+        unexplained: list[int] = []
         for place, why in refusal.refused.items():
             problem = self._fitter.problem(records[place])
-            if problem is None and why.together and why.too_large:
-                raise refusal
-            if problem is not None or not why.together:
+            if problem is None and why.together:
+                unexplained.append(place)
+            else:
                 problems[place] = problem or _said(why)
+        if not problems:
+            # Nobody knows how much the topic takes: most likely the largest is too large, and the others were with it.
+            largest = max(unexplained, key=lambda place: wire_bytes(records[place]))
+            problems[largest] = _said(refusal.refused[largest])
         return self._fitter.replaced(records, problems)
 
 

@@ -340,6 +340,37 @@ def test_a_transaction_is_done_without_what_does_not_fit(view: str) -> None:
     assert NotSent.decode(row.value or b"").topic == "stats"
 
 
+class Crowded:
+    """Transactions of a broker that refuses all records for one topic when one is too large, and does not say which."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.written: list[Outgoing] = []
+
+    def transact(
+        self, records: Sequence[Outgoing], member: object, offsets: Mapping[int, object]
+    ) -> dict[tuple[str, int], int]:
+        of_topic = {at: record for at, record in enumerate(records) if record.topic == "decisions"}
+        if max(wire_bytes(record) for record in of_topic.values()) > self.bytes_max:
+            raise RecordsRefused(dict.fromkeys(of_topic, RefusedRecord("too large", True, True)))
+        self.written += records
+        return {}
+
+    def close(self) -> None:
+        pass
+
+
+def test_where_nobody_knows_what_a_topic_takes_the_largest_record_becomes_smaller() -> None:
+    world = World("silent")
+    inner = Crowded(1_500)
+    transactions = fitting_transactions(inner, world.view, "refrain.", "lookup", world.metrics)
+    sent = [decision("short"), decision("x" * 2_000), good(1, "documents"), decision("x" * 5_000), decision("short")]
+    transactions.transact(sent, None, {})
+    assert [record for record in inner.written if record in sent] == [sent[0], sent[2], sent[4]]
+    bare = [Decision.decode(record.value or b"") for record in inner.written if record not in sent]
+    assert [each.depends for each in bare] == [None, None]
+
+
 def test_a_transaction_without_documents_fails() -> None:
     world = World()
     transactions = fitting_transactions(
