@@ -7,7 +7,6 @@ stays in use while a lookup fails; of what is not known, the broker decides.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
@@ -17,6 +16,7 @@ from refrain.schemas.topics import BY_NAME
 from refrain.streams.errors import ClusterFailed
 from refrain.streams.kafka.config import BATCH_BYTES_MAX
 from refrain.streams.kafka.interface import Cluster, Outgoing, Target, wire_bytes
+from refrain.streams.kafka.names import is_legal, is_own
 from refrain.streams.lru import LruCache
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ TOPICS_MAX = 1_000
 """Topics that are known; those named longest ago are forgotten."""
 REPLY_MARK = "/"
 """What a topic outside the table begins with: see `cluster_name`."""
-_LEGAL = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 class Unfit(StrEnum):
@@ -42,7 +41,7 @@ class Unfit(StrEnum):
     ILLEGAL = "illegal"
     """No topic can have that name."""
     OWN = "own"
-    """The name, which came with a message, is one of Refrain's own topics."""
+    """The name, which came with a message, is that of one of Refrain's own topics, or of the broker's."""
     MISSING = "missing"
     PARTITION = "partition"
     """There is no such partition."""
@@ -144,10 +143,10 @@ class Targets:
 
     def _problem_of_name(self, topic: str) -> Misfit | None:
         name = topic[1:]
-        if not topic.startswith(REPLY_MARK) or not _LEGAL.fullmatch(name) or name in (".", ".."):
+        if not topic.startswith(REPLY_MARK) or not is_legal(name):
             return Misfit(Unfit.ILLEGAL, f"{topic[:260]!r} is not the name of a topic")
-        if name.startswith(self._prefix) and name[len(self._prefix) :] in BY_NAME:
-            return Misfit(Unfit.OWN, f"{topic} is one of Refrain's own topics")
+        if is_own(name, self._prefix):
+            return Misfit(Unfit.OWN, f"{topic} is one of Refrain's own topics, or of the broker's")
         return None
 
     def _is_due(self, topic: str, now_s: float) -> bool:

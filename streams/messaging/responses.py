@@ -14,9 +14,6 @@ from refrain.streams.kafka.interface import Headers, Outgoing
 
 Body = dict[str, Any]
 
-RESPONSES = "responses"
-NOWHERE = "/"
-"""No topic can have that name: what is sent there becomes a dead letter."""
 NOT_IN_TIME = "more questions come than can be compared in time: ask again later, or without `only`"
 """The message to a request that wants no model to be called, and that there was no time to look up."""
 OF_CHOICE = frozenset({"index", "message", "finish_reason"})
@@ -57,12 +54,11 @@ def reply_of(topic: str, partition: int | None, key: bytes | None, headers: Head
 def respond(reply: Reply, response: Response) -> Outgoing:
     """The response as a record for the reply topic, whatever somebody wrote into the reply.
 
-    A key or header that is no base64 is left out; a reply topic that is one of Refrain's own, and not `responses`,
-    becomes `NOWHERE`.
+    A key or header that is no base64 is left out.
     """
     headers = ((header.name, _decoded(header.value)) for header in reply.headers)
     return Outgoing(
-        reply.topic if reply.topic == RESPONSES or reply.topic.startswith("/") else NOWHERE,
+        reply.topic,
         _decoded(reply.key),
         response.encode(),
         tuple(

@@ -24,7 +24,8 @@ from refrain.streams.kafka.interface import Outgoing, header_bytes, wire_bytes
 from refrain.streams.kafka.targets import Misfit, Unfit
 from refrain.streams.messaging.dead_letters import TOPIC
 from refrain.streams.messaging.decoding import envelope_of
-from refrain.streams.messaging.responses import RESPONSES, error_response, respond
+from refrain.streams.messaging.own_topics import RESPONSES
+from refrain.streams.messaging.responses import error_response, respond
 from refrain.streams.messaging.routes import ShardRoute, decode_route
 
 MENDED_BY_NOTHING = frozenset({"documents", "policies", "control"})

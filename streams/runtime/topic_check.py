@@ -12,13 +12,15 @@ KEY_BYTES_MAX = 1_000
 """More than the keys of Refrain's own topics take."""
 
 
-def require_topics(cluster: Cluster, processor: str) -> None:
+def require_topics(cluster: Cluster, processor: str, in_place: Mapping[str, str] | None = None) -> None:
     """Check the topics that a processor of the table reads, writes or describes, and name all that it lacks.
 
+    `in_place` names other topics that it uses in place of some of the table.
     Raises WrongSetup when topics do not exist; Forbidden, which is one, when all that is wrong is missing ACLs.
     """
     problems: dict[str, WrongSetup] = {}
-    for topic in needs(processor):
+    for named in needs(processor):
+        topic = (in_place or {}).get(named, named)
         try:
             cluster.partitions(topic)
         except WrongSetup as problem:

@@ -23,6 +23,7 @@ from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.settings import Classify, Embedding, Settings
 from tests.streams.messaging.test_sending import Silent, Stale
+from tests.streams.signed import SIGNED
 
 POLICY = Policy(categories={"chat": CategoryPolicy(), "uncategorised": CategoryPolicy()})
 NOW_MS = 5_000
@@ -74,7 +75,10 @@ class World:
     def run(self) -> None:
         """Work all requests."""
         settings = Settings(
-            prefix="refrain.", embedding=Embedding(backend="free"), classify=Classify(reply_topics=("*",))
+            prefix="refrain.",
+            routes=SIGNED,
+            embedding=Embedding(backend="free"),
+            classify=Classify(reply_topics=("*",)),
         )
 
         def done() -> bool:

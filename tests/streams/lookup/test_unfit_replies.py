@@ -31,12 +31,10 @@ BAD: Mapping[str, Reply] = {
     "a topic of 250 bytes": Reply(topic="/tiny", key=KEY),
     "partition 4711": Reply(topic="/replies", key=KEY, partition=4711),
     "partition 4711 of responses": Reply(topic="responses", key=KEY, partition=4711),
-    "no topic's name": Reply(topic="/bad topic!", key=KEY),
-    "no name": Reply(topic="/", key=KEY),
-    "an empty topic": Reply(topic="", key=KEY),
-    "an own topic": Reply(topic="control", key=KEY),
-    "an own topic by its whole name": Reply(topic="/refrain.policies", key=KEY),
-    "a topic of the state": Reply(topic="documents", key=KEY),
+    "no topic's name": Reply(topic="/..", key=KEY),
+    "an own topic": Reply(topic="/refrain.policies", key=KEY),
+    "a topic of a tenant's requests": Reply(topic="/refrain.requests.acme", key=KEY),
+    "a topic of the broker": Reply(topic="/__consumer_offsets", key=KEY),
 }
 """Replies that nothing can be sent to; those below reach the requester in some form."""
 ODD: Mapping[str, Reply] = {

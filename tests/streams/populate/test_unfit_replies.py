@@ -17,15 +17,19 @@ from refrain.schemas.policy import Cacheable, CategoryPolicy, Policy
 from refrain.schemas.responses import DecisionSummary, Problem, Response
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.kafka.memory import MemoryCluster
-from refrain.streams.messaging.routes import DirectRoute, ShardRoute, encode_route
+from refrain.streams.messaging.own_topics import is_reply_topic
+from refrain.streams.messaging.routes import DirectRoute, ShardRoute
 from refrain.streams.metrics import Metrics
 from refrain.streams.populate.worker import run_populate
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.settings import Settings
 from tests.streams.lookup.test_unfit_replies import BAD, GOOD, ODD, VIEWS
+from tests.streams.signed import PREFIX, SIGNED, signed_route
 
 POLICY = Policy(categories={"chat": CategoryPolicy(), "medical": CategoryPolicy(cache=Cacheable.NEVER)})
 REPLIES = {**GOOD, **BAD, **ODD}
+REFUSED = {name for name, reply in BAD.items() if not is_reply_topic(reply.topic, PREFIX)}
+"""Replies for which a route is not followed at all."""
 WAYS = ("direct", "withheld", "failed", "shard")
 SIZES = (300, 600_000)
 """Of answers; the larger one is more than a reply topic takes."""
@@ -61,9 +65,9 @@ class World:
         body = None if way == "failed" else {"text": "x" * size}
         error = Problem(code="upstream_failed", message="no") if way == "failed" else None
         status = Status.OK if body is not None else Status.FAILED
-        if size > 300 and len(encode_route(route)) > 1_000_000:
+        if size > 300 and len(signed_route(route)) > 1_000_000:
             body = None if body is None else {"text": ""}
-        whole = Completion(forward_id=id_, route=encode_route(route), status=status, body=body, error=error)
+        whole = Completion(forward_id=id_, route=signed_route(route), status=status, body=body, error=error)
         self.cluster.append([Outgoing("completions", id_.encode(), whole.encode(), (), 0)])
         return id_
 
@@ -74,7 +78,9 @@ class World:
             group = self.cluster.group("completions", "populate").offsets.get(0)
             return group is not None and group.next_offset == self.count
 
-        context = WorkerContext(Settings(), self.view, Metrics(), stop=done, ready=lambda: None, now_ms=lambda: 5)
+        context = WorkerContext(
+            Settings(routes=SIGNED), self.view, Metrics(), stop=done, ready=lambda: None, now_ms=lambda: 5
+        )
         run_populate(context)
 
     def told(self) -> Counter[str | None]:
@@ -100,15 +106,18 @@ def test_a_reply_that_cannot_be_sent_costs_that_reply(name: str, way: str, view:
     world.run()
     told = world.told()
     assert (told[before], told[after]) == (1, 1)
+    rows = world.cluster.records("dead-letters")
+    assert [world.cluster.records(topic) for topic in ("control", "documents")] == [[], []]
+    if name in REFUSED:
+        assert (told[bad], world.shard_told()[bad], len(rows)) == (0, 0, 1)
+        return
     assert world.shard_told()[bad] == (0 if way == "direct" else 1)
-    letters = [NotSent.decode(row.value or b"") for row in world.cluster.records("dead-letters")]
+    letters = [NotSent.decode(row.value or b"") for row in rows]
     if way in ("direct", "withheld"):
         assert told[bad] + len(letters) == 1
         assert name == "a topic of 250 bytes" or (told[bad] == 1) == (name in ODD)
     else:
         assert (told[bad], letters) == (0, []), "the shard tells the requester"
-    for topic in ("control", "documents"):
-        assert world.cluster.records(topic) == []
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
@@ -128,6 +137,6 @@ def test_every_good_completion_is_delivered_once_whatever_else_comes(
     world.run()
     told, shard_told = world.told(), world.shard_told()
     for name, way, id_ in sent:
-        assert shard_told[id_] == (0 if way == "direct" else 1)
+        assert shard_told[id_] == (0 if way == "direct" or name in REFUSED else 1)
         if name not in BAD:
             assert told[id_] == (1 if way in ("direct", "withheld") else 0)
