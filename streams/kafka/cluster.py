@@ -32,6 +32,7 @@ from refrain.streams.kafka.expiring_producer import ExpiringProducer
 from refrain.streams.kafka.faults import FORBIDDEN_CODES, MISSING_CODES, forbidden, raise_unless_transient
 from refrain.streams.kafka.interface import RebalanceListener, Record, Target, cluster_name
 from refrain.streams.kafka.producer import KafkaProducer, KafkaTransactionalProducer
+from refrain.streams.kafka.reader import NO_GROUP, KafkaReader
 from refrain.streams.settings import Settings
 
 
@@ -84,7 +85,7 @@ class KafkaCluster:
         consumer = ConfluentConsumer(
             {
                 **self._base,
-                "group.id": f"{self._settings.prefix}scan",
+                "group.id": self._settings.prefix + NO_GROUP,
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "error",
@@ -107,6 +108,9 @@ class KafkaCluster:
                     return
         finally:
             consumer.close()
+
+    def reader(self, topic: str) -> KafkaReader:
+        return KafkaReader(self._base, self._settings, topic)
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return self._ends(topic, list(range(self.partitions(topic))))

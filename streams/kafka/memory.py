@@ -115,6 +115,9 @@ class MemoryCluster:
                 return
             yield record
 
+    def reader(self, topic: str) -> MemoryReader:
+        return MemoryReader(self, topic)
+
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return {number: (0, len(records)) for number, records in enumerate(self.topic(topic).records)}
 
@@ -292,6 +295,20 @@ class MemoryConsumer:
                 self._paused.add(number)
         if self._listener is not None:
             self._listener.assigned(list(self._next))
+
+
+class MemoryReader:
+    """Reads a topic at any offset."""
+
+    def __init__(self, cluster: MemoryCluster, topic: str) -> None:
+        self._cluster = cluster
+        self._topic = topic
+
+    def read(self, partition: int, start: int, max_records: int) -> list[Record]:
+        return self._cluster.topic(self._topic).records[partition][start : start + max_records]
+
+    def close(self) -> None:
+        pass
 
 
 class MemoryProducer:

@@ -13,6 +13,7 @@ from refrain.streams.kafka.interface import (
     OffsetAndMetadata,
     Outgoing,
     Producer,
+    Reader,
     RebalanceListener,
     Record,
     Target,
@@ -56,6 +57,10 @@ class RecordingCluster:
     ) -> Iterator[Record]:
         self.scanned.add(topic)
         return self.inner.scan(topic, partition, start, stop=stop)
+
+    def reader(self, topic: str) -> Reader:
+        self.scanned.add(topic)
+        return self.inner.reader(topic)
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         self.described[topic] += 1

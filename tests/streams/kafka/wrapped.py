@@ -8,6 +8,7 @@ from refrain.streams.kafka.interface import (
     Cluster,
     Consumer,
     Producer,
+    Reader,
     RebalanceListener,
     Record,
     Target,
@@ -44,6 +45,9 @@ class WrappedCluster:
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
     ) -> Iterator[Record]:
         return self._inner.scan(topic, partition, start, stop=stop)
+
+    def reader(self, topic: str) -> Reader:
+        return self._inner.reader(topic)
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return self._inner.ends(topic)
