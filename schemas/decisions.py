@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from refrain.schemas.base import Dependence, Message, Micros, Millis, Part
+from refrain.schemas.base import AskerNames, Message, Micros, Millis, Part
 from refrain.schemas.policy import Guard
 from refrain.schemas.responses import Outcome
 
@@ -59,7 +59,7 @@ class Reason(StrEnum):
     CATEGORY_NEVER = "category_never"
     """The category's answers are never kept."""
     VOLATILE = "volatile"
-    """The answer depends on now, and the category keeps none that does; `depends` has the words."""
+    """The answer depends on now, and the category keeps none that does; `depends` of the response has the words."""
     PERSONAL = "personal"
     """The answer depends on who asks, and is not kept: never in this category, or nothing that it takes names them."""
     CATEGORY_UNKNOWN = "category_unknown"
@@ -112,10 +112,25 @@ class Guarded(Part):
     """The entry, or the forward of the question on its way."""
     guard: Guard
     verdict: Literal["passed", "weighed", "refused", "not_applicable"]
-    words: tuple[str, ...] = ()
-    """The words that decided it, of either question."""
+    own_words: Annotated[int, Field(ge=0)] = 0
+    """How many of the words that decided it are of the question that was asked."""
+    other_words: Annotated[int, Field(ge=0)] = 0
+    """How many are of the other question alone."""
     weight: Micros = 0.0
     """What a weighed difference takes off the similarity; 0: it does not count in texts worded so differently."""
+
+
+class CountedDependence(Part):
+    """What the answer depends on, as a decision tells it: by how many words, and not by which."""
+
+    rules: str
+    """The version of the rules, 8 hex digits."""
+    volatile_words: Annotated[int, Field(ge=0)] = 0
+    """Words by which the answer depends on now; 0: it does not."""
+    personal_words: Annotated[int, Field(ge=0)] = 0
+    """Words by which the answer depends on who asks; 0: it does not."""
+    named: tuple[AskerNames, ...] = ()
+    """What in the request names who asks, and is part of the context."""
 
 
 class Decision(Message):
@@ -176,8 +191,8 @@ class Decision(Message):
     """Identity of the model whose second opinion counted, with its `verifier_score`."""
     verifier_score: float | None = None
     differs: tuple[str, ...] = ()
-    depends: Dependence | None = None
-    """By what words the answer depends on now or on who asks; None when it does not."""
+    depends: CountedDependence | None = None
+    """By how many words the answer depends on now or on who asks; None when it does not."""
     changes: str = ""
     """Digest of the changes of state that the record caused, hex."""
     behaviour: str = ""

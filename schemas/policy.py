@@ -209,6 +209,9 @@ class CategoryPolicy(Strict):
     """Questions whose answer depends on who asks: kept like others, never, or where the request names the asker."""
     coalesce: bool = True
     slices: Annotated[int, Field(ge=1, le=1024)] = 1
+    show_similarity: bool = False
+    """Whether responses tell similarities and scores to all six digits; else to two, since they are of questions of
+    others. Decisions have them all."""
     tool_calls: bool = False
     """Whether answers that call tools may be kept."""
     leave_out: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = REQUEST_IDS

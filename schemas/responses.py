@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from refrain.schemas.base import Dependence, Message, Micros, Part
+from refrain.schemas.policy import Guard
 
 
 class Outcome(StrEnum):
@@ -27,8 +28,27 @@ class Problem(Part):
     message: str
 
 
+class GuardTold(Part):
+    """What a client is told of one guard: which of the words that decided are its own, and how many are not."""
+
+    entry_id: str
+    """The entry, or the forward of the question on its way."""
+    guard: Guard
+    verdict: Literal["passed", "weighed", "refused", "not_applicable"]
+    words: tuple[str, ...] = ()
+    """The words that decided it, of the question that was asked."""
+    other_words: Annotated[int, Field(ge=0)] = 0
+    """How many more did: of the other question, whose words are not told."""
+    weight: Micros = 0.0
+    """What a weighed difference takes off the similarity; 0: it does not count in texts worded so differently."""
+
+
 class DecisionSummary(Part):
-    """What a client is told of the decision; the whole of it is in `decisions` under `id`."""
+    """What a client is told of the decision; the whole of it is in `decisions` under `id`.
+
+    Similarities and scores have two digits unless the category's policy says `show_similarity`: each tells how near a
+    question of somebody else is. One that reaches the threshold is rounded up, any other one down.
+    """
 
     id: str
     partition: int | None = None
@@ -47,11 +67,11 @@ class DecisionSummary(Part):
     stale: bool = False
     """Whether the answer is beyond its lifetime; a new one is on its way."""
     head_weight: Micros | None = None
-    """What the category's trained head takes off the similarity, as in the decision."""
-    guards: tuple[dict[str, Any], ...] = ()
-    """What the guards said, as in the decision."""
+    """What the category's trained head takes off the similarity, to as many digits."""
+    guards: tuple[GuardTold, ...] = ()
+    """What the guards said, with the words of the asker's own question alone."""
     depends: Dependence | None = None
-    """By what words the answer depends on now or on who asks, as in the decision."""
+    """By what words of the question the answer depends on now or on who asks."""
     reason: str
 
 

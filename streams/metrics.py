@@ -5,6 +5,7 @@ The metrics of one processor stand in its folder, on the same registry: its /met
 
 from __future__ import annotations
 
+import re
 from collections import Counter as Counted
 from collections.abc import Iterable
 
@@ -14,6 +15,31 @@ from refrain.streams.kafka.interface import Outgoing
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120)
 """Buckets of durations."""
+
+
+LABEL_PATTERN = re.compile(r"[A-Za-z0-9._:/@+-]{1,64}")
+OTHER = "other"
+"""Label of what is not told by name."""
+
+
+class LabelValues:
+    """Values of a label that clients choose: the first `most` names by themselves, all else as `other`.
+
+    So no text of a client becomes a label, and no client makes more series than that.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: set[str] = set()
+
+    def of(self, value: str) -> str:
+        """The value as a label."""
+        if value in self._known:
+            return value
+        if len(self._known) >= self._most or not LABEL_PATTERN.fullmatch(value):
+            return OTHER
+        self._known.add(value)
+        return value
 
 
 class Metrics:

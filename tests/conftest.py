@@ -20,6 +20,7 @@ from hypothesis import settings as hypothesis_settings
 from infra.local.broker import broker
 from infra.local.jar_broker import BrokerFailed
 from refrain.streams.settings import Embedding, Settings, Upstream
+from tests.log_watch import watched_logs
 
 ADMIN_S = 15.0
 
@@ -46,6 +47,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left = [item for item in items if (item.get_closest_marker("simulation") is None) == (wanted == "without")]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(left)])
         items[:] = left
+
+
+@pytest.fixture(autouse=True)
+def no_text_in_logs() -> Iterator[None]:
+    """No log line of Refrain quotes a record of the test."""
+    with watched_logs() as watch:
+        yield
+    assert watch.leaks() == []
 
 
 @pytest.fixture(scope="session")

@@ -107,7 +107,7 @@ def table(asked: Sequence[AskedQuestion]) -> Table:
             Text(one.question.question),
             (decision.category if decision is not None else None) or "-",
             Text(one.outcome + ("" if good else " !"), style=COLOURS.get(one.outcome, "red") if good else "bold red"),
-            _number(decision.similarity if decision is not None else None, 3),
+            _number(decision.similarity if decision is not None else None, 2),
             _number(decision.threshold if decision is not None else None, 2),
             _number(one.reply.latency_ms, 1),
         )

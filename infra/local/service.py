@@ -17,6 +17,7 @@ from infra.local.broker import ROOT
 from infra.local.jar_broker import tail
 from infra.local.processes import child, run
 from refrain.ops.run.processors import NAMES
+from refrain.streams.store.private import private_opener
 
 REFRAIN = str(ROOT / ".venv/bin/refrain")
 SHARDS = 8
@@ -61,7 +62,7 @@ def service(environment: Mapping[str, str], state: Path, log: Path, progress: Pr
     log.parent.mkdir(parents=True, exist_ok=True)
     state.mkdir(parents=True, exist_ok=True)
     (state / "run.json").unlink(missing_ok=True)
-    with log.open("wb") as output:
+    with open(log, "wb", opener=private_opener) as output:
         create = [REFRAIN, "topics", "create", "--partitions-journal", str(SHARDS)]
         _step("topics create", run(create, environment, output), log)
         with child([REFRAIN, "run", "all", "--supervised"], environment, output) as process:

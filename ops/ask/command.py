@@ -110,9 +110,10 @@ def summary(reply: AskReply) -> str:
     if decision is not None:
         parts.append(decision.category or "no category")
         if decision.similarity is not None:
-            parts.append(f"similarity {decision.similarity:.4f} of {output.number(decision.threshold, 3)}")
+            near = output.similarity(decision.similarity)
+            parts.append(f"similarity {near} of {output.number(decision.threshold, 3)}")
         if decision.score is not None and decision.score != decision.similarity:
-            parts.append(f"score {decision.score:.4f}")
+            parts.append(f"score {output.similarity(decision.score)}")
         if decision.entry_age_ms is not None:
             parts.append(f"{output.span(decision.entry_age_ms)} old")
     parts.append(output.span(reply.latency_ms))
@@ -202,7 +203,7 @@ def _show_many(replies: Sequence[AskReply]) -> None:
                 question,
                 (decision.category if decision is not None else None) or "-",
                 "none" if reply.response is None else str(reply.response.outcome),
-                output.number(decision.similarity if decision is not None else None, 4),
+                output.similarity(decision.similarity if decision is not None else None),
                 output.number(decision.threshold if decision is not None else None, 3),
                 output.span(reply.latency_ms),
                 _why(reply),

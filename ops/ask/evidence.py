@@ -1,12 +1,13 @@
-"""Sentences of a decision's evidence: what each guard found, and what it weighs, for people."""
+"""Sentences of a decision's evidence: what each guard found, and what it weighs, for whoever asked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+
+from refrain.schemas.responses import GuardTold
 
 
-def sentences(guards: Sequence[Mapping[str, Any]], head_weight: float | None = None) -> Iterator[str]:
+def sentences(guards: Sequence[GuardTold], head_weight: float | None = None) -> Iterator[str]:
     """One sentence for each guard that found a difference or did not apply; one that passed has nothing to say.
 
     And one for what the trained head takes off, where the category has one that compared the texts.
@@ -14,7 +15,7 @@ def sentences(guards: Sequence[Mapping[str, Any]], head_weight: float | None = N
     for each in guards:
         said = _sentence(each)
         if said:
-            yield f"{each['guard']}: {said}"
+            yield f"{each.guard}: {said}"
     if head_weight is not None:
         yield f"head: {_head_sentence(head_weight)}"
 
@@ -23,15 +24,23 @@ def _head_sentence(weight: float) -> str:
     return f"it reads the texts as different by {weight:.3f}" if weight else "it reads the texts as asking the same"
 
 
-def _sentence(guard: Mapping[str, Any]) -> str:
-    words = ", ".join(guard.get("words", ()))
-    match guard["verdict"]:
+def _sentence(guard: GuardTold) -> str:
+    words = _words(guard)
+    match guard.verdict:
         case "refused":
             return f"the texts differ in {words}, which decides" if words else "the texts differ in what is not read"
-        case "weighed" if guard.get("weight"):
-            return f"the texts differ in {words}, which takes {guard['weight']:.3f} off"
+        case "weighed" if guard.weight:
+            return f"the texts differ in {words}, which takes {guard.weight:.3f} off"
         case "weighed":
             return f"the texts differ in {words}; they are worded too differently for it to count"
         case "not_applicable":
             return "it does not read the language of one of the texts"
-    return ""
+        case "passed":
+            return ""
+
+
+def _words(guard: GuardTold) -> str:
+    """The words of the question, and how many of the other one there are."""
+    others = guard.other_words
+    counted = (f"{others} word{'s' if others > 1 else ''} of the other question",) if others else ()
+    return ", ".join((*guard.words, *counted))

@@ -60,8 +60,9 @@ def judge(
     from refrain.schemas.control import Judge
 
     sought = sought_in(sys.stdin.read() if decision == "-" else decision)
-    client = ControlClient(settings_of(context))
-    found = find_decision(client.cluster, sought, lambda: time.time_ns() // 1_000_000)
+    settings = settings_of(context)
+    client = ControlClient(settings)
+    found = find_decision(client.cluster, sought, lambda: time.time_ns() // 1_000_000, settings.classify.topic)
     if found is None:
         output.hint(
             f"no decision {sought.id} is in `decisions`: ids stand in responses and in `refrain watch decisions`"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from refrain.ops.hits.texts import HitPair
+from refrain.streams import guards
 
 SAME, DIFFERENT, SKIP, QUIT, HELP = "y", "n", "s", "q", "?"
 KEYS = {
@@ -42,7 +43,16 @@ def show(pair: HitPair) -> str:
     """A pair for people."""
     decision = pair.decision
     said = f"{decision.category}, similarity {decision.similarity:.4f}, threshold {decision.threshold:g}"
-    return f"{said}, {decision.reason}\n  asked: {printable(pair.text_a)}\n  kept:  {printable(pair.text_b)}"
+    lines = [f"{said}, {decision.reason}", f"  asked: {printable(pair.text_a)}", f"  kept:  {printable(pair.text_b)}"]
+    return "\n".join([*lines, *(f"  {line}" for line in _differences(pair))])
+
+
+def _differences(pair: HitPair) -> Iterator[str]:
+    """The words in which guards see the texts differ, a line a guard: decisions only count them."""
+    found = guards.weigh(guards.GuardTerms(), guards.read(pair.text_a), guards.read(pair.text_b))
+    for verdict in found.verdicts:
+        if verdict.words:
+            yield f"{verdict.guard} differ in {', '.join(printable(word) for word in verdict.words)}"
 
 
 def printable(text: str) -> str:

@@ -23,6 +23,7 @@ from refrain.ops.data.lines import (
 from refrain.ops.hits.texts import HitPair
 from refrain.streams.errors import BadInput
 from refrain.streams.govern.decision_search import SoughtDecision
+from refrain.streams.store.private import private_opener
 
 Texts = tuple[str, str]
 
@@ -116,7 +117,7 @@ def add(path: Path, lines: Iterable[Row]) -> int:
     """Append lines to a file, each whole and at once; returns how many. Raises BadInput where it cannot be written."""
     count = 0
     try:
-        with path.open("a+b") as file:
+        with open(path, "a+b", opener=private_opener) as file:
             _end_last_line(file)
             for line in lines:
                 file.write((text_of(line) + "\n").encode())

@@ -29,7 +29,7 @@ def doctor(
     seconds: Annotated[float, typer.Option(min=0.5, max=600, help="With --cost: how long.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding, or a stage.")] = False,
 ) -> None:
-    """Look at broker, topics, models, disk, lag, policy, keys and workers; say what to do. Exit code 1 when one fails.
+    """Check broker, topics, models, disk, files, lag, policy, keys, workers; say what to do. Exit code 1 if one fails.
 
     [bold]Examples[/bold]
 
@@ -92,6 +92,7 @@ def examine(settings: Settings) -> list[Finding]:
         "categories": doctor_checks.categories,
         "verifier": doctor_checks.verifier,
         "disk": doctor_checks.disk,
+        "files": doctor_checks.files,
         "workers": doctor_checks.workers,
     }
     looks |= {name: partial(check, settings) for name, check in here.items()}

@@ -141,6 +141,17 @@ def disk(settings: Settings) -> list[Finding]:
     return [Finding("disk", "ok", seen)]
 
 
+def files(settings: Settings) -> list[Finding]:
+    """May the owner alone read what workers write?"""
+    from refrain.streams.store.private import exposed
+
+    found = exposed(settings.state_dir)
+    if found is None:
+        return [Finding("files", "ok", f"nobody else may read what is in {settings.state_dir}")]
+    do = f"stop the workers, run `chmod -R go-rwx {settings.state_dir}`, and start them again"
+    return [Finding("files", "warn", f"other users of this machine may read {found}", do)]
+
+
 def lag(admin: AdminClient, settings: Settings) -> list[Finding]:
     """Does each group keep up?"""
     from refrain.ops.cluster.lag import behind

@@ -157,6 +157,6 @@ def _columns(
     age_ms: int | None,
     rest: str,
 ) -> str:
-    near = "-" if similarity is None else f"{similarity:.4f}/{output.number(threshold, 3)}"
+    near = "-" if similarity is None else f"{output.similarity(similarity)}/{output.number(threshold, 3)}"
     age = "-" if age_ms is None else f"{output.span(age_ms)} old"
     return f"{outcome:<9}  {tenant or '-':<12}  {category or '-':<14}  {near:<13}  {age:<12}  {rest}"

@@ -50,8 +50,11 @@ def run(
 
     REFRAIN_HTTP__PORT=9100 refrain run lookup
     """
+    from refrain.streams.store.private import keep_private
+
     names = spelled_out(processors)
     settings = settings_of(context)
+    keep_private()
     options = options_of(context)
     if len(names) == 1:
         from refrain.ops.run.worker import run_worker

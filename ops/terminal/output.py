@@ -77,6 +77,11 @@ def number(value: float | None, places: int = 2) -> str:
     return "-" if value is None else f"{value:.{places}f}"
 
 
+def similarity(value: float | None) -> str:
+    """A similarity with the digits that it came with, two at least and four at most; a dash when there is none."""
+    return number(value, 2 if value is None or value == round(value, 2) else 4)
+
+
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """A count and its noun; the plural is made with an s where none is given."""
     return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"

@@ -22,8 +22,8 @@ def canonical(value: Any) -> bytes:
     """
     try:
         return _encode(_normalised(value, CANONICAL_DEPTH_MAX)).encode()
-    except UnicodeEncodeError as error:
-        raise Refusal(RefusalCode.BAD_FIELD, "a text holds half of a surrogate pair: send whole characters") from error
+    except UnicodeEncodeError:
+        raise Refusal(RefusalCode.BAD_FIELD, "a text holds half of a surrogate pair: send whole characters") from None
 
 
 def _normalised(value: Any, depth: int) -> Any:

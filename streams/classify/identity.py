@@ -266,8 +266,8 @@ def _compiled(patterns: tuple[str, ...]) -> tuple[LinearPattern, ...]:
 def _utf8(text: str) -> bytes:
     try:
         return text.encode()
-    except UnicodeEncodeError as error:
-        raise Refusal(RefusalCode.BAD_FIELD, "a text holds half of a surrogate pair: send whole characters") from error
+    except UnicodeEncodeError:
+        raise Refusal(RefusalCode.BAD_FIELD, "a text holds half of a surrogate pair: send whole characters") from None
 
 
 def _digest(data: bytes, size: int) -> str:

@@ -17,9 +17,7 @@ from pydantic import ValidationError
 from refrain.schemas.requests import Request
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.messaging.decoding import of_unknown_version, unknown_version
-
-PROBLEMS_MAX = 5
-"""Wrong fields that one refusal names."""
+from refrain.streams.messaging.validation import wrong_fields
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?+', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -74,17 +72,6 @@ def request_of(parsed: dict[str, Any]) -> Request:
     except ValidationError as error:
         # Not chained: the original error holds what the client wrote, and this one is logged and kept.
         raise Refusal(RefusalCode.BAD_FIELD, wrong_fields(error)) from None
-
-
-def wrong_fields(error: ValidationError) -> str:
-    """The fields that are wrong and why, without their values."""
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    named = [
-        f"{'.'.join(str(step) for step in problem['loc']) or 'message'}: {problem['msg']}"
-        for problem in problems[:PROBLEMS_MAX]
-    ]
-    more = len(problems) - PROBLEMS_MAX
-    return "; ".join(named) + (f"; and {more} more" if more > 0 else "")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import read
-from refrain.streams.metrics import Metrics
+from refrain.streams.metrics import LabelValues, Metrics
 from refrain.streams.models.embedder import Embedder
 from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.loading import find_model, load_embedder
@@ -35,6 +35,8 @@ SOURCE = "observations"
 TARGET = "comparisons"
 PARTS_MAX = 32
 """Windows of the embedder that one answer may fill; a longer one is not compared."""
+CATEGORY_LABELS_MAX = 1_000
+"""Categories that metrics count by themselves."""
 BATCH_MAX = 8
 """Observations taken together: all of the longest answers take a model on two cores some 12 s."""
 
@@ -60,6 +62,7 @@ class CompareMetrics:
             ["category", "equal"],
             registry=shared.registry,
         )
+        self.categories = LabelValues(CATEGORY_LABELS_MAX)
         self.embedding = EmbeddingMetrics(shared)
 
 
@@ -114,7 +117,8 @@ class CompareStep(Step):
             not_compared=found if isinstance(found, NotCompared) else None,
             embedder=self._loaded_cache().embedder.identity if embedded else None,
         )
-        self._metrics.comparisons.labels(seen.category, str(seen.equal).lower()).inc()
+        category = self._metrics.categories.of(seen.category)
+        self._metrics.comparisons.labels(category, str(seen.equal).lower()).inc()
         return Outgoing(TARGET, seen.decision_id.encode(), comparison.encode())
 
 

@@ -185,8 +185,9 @@ class Governor:
         for message in out:
             if message.topic == "dead-letters":
                 reason = dict(message.headers).get("refrain.dead.reason") or b""
-                logger.warning("command %d refused: %s", record.offset, reason.decode())
-                self._metrics.shared.refused.labels(NAME, reason.decode().partition(":")[0]).inc()
+                code = reason.decode().partition(":")[0]
+                logger.warning("command %d refused: %s", record.offset, code)
+                self._metrics.shared.refused.labels(NAME, code).inc()
         self._show_version()
 
     def _show_version(self) -> None:

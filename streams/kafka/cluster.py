@@ -115,6 +115,11 @@ class KafkaCluster:
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return self._ends(topic, list(range(self.partitions(topic))))
 
+    def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        ends = self.ends(topic)
+        found = self._offsets(topic, list(ends), OffsetSpec.for_timestamp(time_ms))
+        return {number: offset if offset >= 0 else ends[number][1] for number, offset in found.items()}
+
     def partitions(self, topic: str) -> int:
         return len(self._describe(topic).partitions)
 
@@ -143,7 +148,7 @@ class KafkaCluster:
         found: dict[str, Target] = {}
         for resource, future in self._admin.describe_configs(resources, request_timeout=TARGETS_TIMEOUT_S).items():
             name = str(resource.name)
-            found[names[name]] = _target(counts[name], _config_of(name, future))
+            found[names[name]] = _target(counts[name], _config_of(future))
         return found
 
     def _partition_counts(self, names: Sequence[str]) -> dict[str, int]:
@@ -156,7 +161,7 @@ class KafkaCluster:
             except KafkaException as problem:
                 error: KafkaError = problem.args[0]
                 if error.code() not in MISSING_CODES | FORBIDDEN_CODES:
-                    raise ClusterFailed(f"cannot describe topic {name}: {error.str()}") from problem
+                    raise ClusterFailed(f"cannot look up what topics take: {error.str()}") from problem
         return found
 
     def _describe(self, topic: str) -> Any:
@@ -178,23 +183,27 @@ class KafkaCluster:
                             f" {self._settings.kafka} reachable?") from problem  # fmt: skip
 
     def _ends(self, topic: str, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
+        first = self._offsets(topic, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        end = self._offsets(topic, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        return {partition: (first[partition], end[partition]) for partition in partitions}
+
+    def _offsets(self, topic: str, partitions: Sequence[int], spec: OffsetSpec) -> dict[int, int]:
         name = self.name(topic)
-        found: dict[int, list[int]] = {partition: [] for partition in partitions}
-        for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call]
-            asked = {TopicPartition(name, partition): spec for partition in partitions}
-            futures = self._admin.list_offsets(
-                asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ADMIN_TIMEOUT_S
-            )
-            for topic_partition, future in futures.items():
-                try:
-                    found[topic_partition.partition].append(future.result().offset)
-                except KafkaException as problem:
-                    self._describe(topic)
-                    raise ClusterFailed(f"cannot list the offsets of {name}: {problem.args[0].str()}") from problem
-        return {partition: (pair[0], pair[1]) for partition, pair in found.items()}
+        asked = {TopicPartition(name, partition): spec for partition in partitions}
+        futures = self._admin.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ADMIN_TIMEOUT_S
+        )
+        found = {}
+        for topic_partition, future in futures.items():
+            try:
+                found[topic_partition.partition] = int(future.result().offset)
+            except KafkaException as problem:
+                self._describe(topic)
+                raise ClusterFailed(f"cannot list the offsets of {name}: {problem.args[0].str()}") from problem
+        return found
 
 
-def _config_of(name: str, future: Future[Mapping[str, ConfigEntry]]) -> Mapping[str, ConfigEntry]:
+def _config_of(future: Future[Mapping[str, ConfigEntry]]) -> Mapping[str, ConfigEntry]:
     """The settings of a topic, none when this user may not read them. Raises ClusterFailed."""
     try:
         return future.result()
@@ -202,7 +211,7 @@ def _config_of(name: str, future: Future[Mapping[str, ConfigEntry]]) -> Mapping[
         error: KafkaError = problem.args[0]
         if error.code() in MISSING_CODES | FORBIDDEN_CODES:
             return {}
-        raise ClusterFailed(f"cannot read the settings of topic {name}: {error.str()}") from problem
+        raise ClusterFailed(f"cannot look up what topics take: {error.str()}") from problem
 
 
 def _target(partitions: int, config: Mapping[str, ConfigEntry]) -> Target:

@@ -224,6 +224,9 @@ class Cluster(Protocol):
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         """The first and the end offset of each partition, open transactions included."""
 
+    def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        """The offset of each partition's first record that is stamped `time_ms` or later; its end where none is."""
+
     def tombstones_ms(self, topic: str) -> int:
         """How long a compacted topic keeps tombstones (`delete.retention.ms`)."""
 

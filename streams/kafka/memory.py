@@ -121,6 +121,12 @@ class MemoryCluster:
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return {number: (0, len(records)) for number, records in enumerate(self.topic(topic).records)}
 
+    def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        return {
+            number: sum(record.timestamp_ms < time_ms for record in records)
+            for number, records in enumerate(self.topic(topic).records)
+        }
+
     def tombstones_ms(self, topic: str) -> int:
         known = BY_NAME.get(topic)
         return known.tombstones_ms or 0 if known else 0

@@ -41,6 +41,8 @@ class KafkaReader:
                 "fetch.wait.max.ms": 20,
                 "fetch.message.max.bytes": FETCH_BYTES,
                 "queued.min.messages": 1,
+                # What was fetched for one place fills that queue: the next place must not wait for its second.
+                "fetch.queue.backoff.ms": 1,
             }
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import assert_never
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -13,6 +13,7 @@ from refrain.schemas.decisions import Decision
 from refrain.schemas.responses import Outcome
 from refrain.schemas.stats import CategoryNow, ShardStats
 from refrain.streams.metrics import SECONDS, Metrics, policy_version
+from refrain.streams.shard.counters import UNKNOWN
 from refrain.streams.shard.counts import Counted
 from refrain.streams.shard.outcome import FoldResult
 
@@ -56,10 +57,14 @@ class LookupMetrics:
         self.policy_version = policy_version(shared)
 
 
-def count(metrics: LookupMetrics, folded: FoldResult) -> None:
-    """Count one folded record: its decisions, entries and effects."""
+def count(metrics: LookupMetrics, folded: FoldResult, known: Collection[str]) -> None:
+    """Count one folded record: its decisions, entries and effects.
+
+    `known` are the categories that the policy defines: clients may name any, and others are counted together.
+    """
     for decision in folded.decisions:
-        _count_decision(metrics, decision)
+        category = decision.category or ""
+        _count_decision(metrics, decision, category if not category or category in known else UNKNOWN)
     for kind, *labels in folded.counts:
         match kind:
             case Counted.ADMITTED:
@@ -105,8 +110,7 @@ def show(metrics: LookupMetrics, stats: Iterable[ShardStats]) -> None:
     _set(metrics.ttl, each(lambda known: max(_known(_seconds(now.ttl_ms) for now in known), default=None)))
 
 
-def _count_decision(metrics: LookupMetrics, decision: Decision) -> None:
-    category = decision.category or ""
+def _count_decision(metrics: LookupMetrics, decision: Decision, category: str) -> None:
     metrics.decisions.labels(category, decision.outcome.value, decision.reason.value).inc()
     if decision.outcome is Outcome.HIT and decision.load_only:
         metrics.load_only.labels(category).inc()

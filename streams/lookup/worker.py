@@ -252,8 +252,9 @@ class LookupWorker:
         shared.taken.labels(NAME, "journal").inc(len(records))
         metrics.behind.set(max(0, self._now_ms() - records[-1].timestamp_ms) / 1_000)
         shared.count_sent(NAME, effects)
+        known = {category for shard in self.shards.values() for category in shard.lives}
         for each in folded:
-            count(metrics, each)
+            count(metrics, each, known)
         for partition in {record.partition for record in records} & self.shards.keys():
             metrics.entries.labels(str(partition)).set(len(self.shards[partition].entries))
             metrics.waiting.labels(str(partition)).set(self.shards[partition].flights.waiting)

@@ -45,7 +45,7 @@ def dead_letter(record: Record, refusal: Refusal, processor: str, *, with_text: 
 
 
 def reject(record: Record, refusal: Refusal, processor: str, metrics: Metrics, *, with_text: bool = True) -> Outgoing:
-    """Reject a record: dead-letter it, count it and log it."""
-    logger.warning("%s[%d]@%d: %s", record.topic, record.partition, record.offset, refusal)
+    """Reject a record: dead-letter it, count it and log it; the log has the reason's code, the letter all of it."""
+    logger.warning("%s[%d]@%d: %s", record.topic, record.partition, record.offset, refusal.code.value)
     metrics.refused.labels(processor, refusal.code.value).inc()
     return dead_letter(record, refusal, processor, with_text=with_text)

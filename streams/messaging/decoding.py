@@ -9,12 +9,13 @@ from pydantic import Field, ValidationError
 
 from refrain.schemas.base import Part
 from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.messaging.validation import wrong_fields
 
 M = TypeVar("M")
 
 KNOWN_VERSION = 1
-PROBLEMS_MAX = 5
-"""Wrong fields that one refusal names."""
+VERSION_MAX = 1_000
+"""Larger numbers are not told."""
 
 
 class Envelope(Part):
@@ -70,12 +71,13 @@ def unknown_version_of(value: bytes) -> int | None:
 
 def of_unknown_version(version: int) -> Refusal:
     """The refusal of a message of a version that this worker does not read."""
-    return Refusal(RefusalCode.UNKNOWN_VERSION, f"version {version}: this worker reads {KNOWN_VERSION}")
+    # A larger number is no version, and may be anything.
+    named = f"version {version}" if 0 <= version < VERSION_MAX else "another version"
+    return Refusal(RefusalCode.UNKNOWN_VERSION, f"{named}: this worker reads {KNOWN_VERSION}")
 
 
 def _refusal(value: bytes, wrong: ValidationError) -> Refusal:
-    errors = wrong.errors(include_url=False, include_input=False)
-    first = errors[0]
+    first = wrong.errors(include_url=False, include_input=False)[0]
     if first["type"] == "json_invalid":
         if "recursion limit" in first["msg"]:
             return Refusal(RefusalCode.TOO_DEEP, "JSON is nested too deep to be read")
@@ -83,15 +85,4 @@ def _refusal(value: bytes, wrong: ValidationError) -> Refusal:
     version = unknown_version_of(value)
     if version is not None:
         return of_unknown_version(version)
-    named = [f"{_location(error['loc'])}: {_wrong(error['type'], error['msg'])}" for error in errors[:PROBLEMS_MAX]]
-    more = len(errors) - PROBLEMS_MAX
-    return Refusal(RefusalCode.BAD_FIELD, "; ".join(named) + (f"; and {more} more" if more > 0 else ""))
-
-
-def _location(loc: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in loc) or "message"
-
-
-def _wrong(kind: str, message: str) -> str:
-    # The one message of pydantic that quotes its input.
-    return "not one of the known kinds" if kind == "union_tag_invalid" else message
+    return Refusal(RefusalCode.BAD_FIELD, wrong_fields(wrong))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from refrain.schemas.responses import Problem
 from refrain.streams.errors import RefusalCode
+from refrain.streams.messaging.credentials import Credentials
 
 TRANSIENT = frozenset(
     {
@@ -36,6 +37,7 @@ TRANSIENT = frozenset(
 )
 """Codes in words that say the same as 429 and 5xx. `insufficient_quota` is none of them: trying again pays nothing."""
 _CODE = re.compile(r"[a-z0-9_.-]{1,64}")
+_CREDENTIALS = Credentials()
 _CODE_FIELDS = ("code", "status", "status_code", "type")
 
 
@@ -111,4 +113,4 @@ def _error(value: object) -> ModelError:
 
 def _codes(values: list[object]) -> tuple[str, ...]:
     words = [str(value).lower() for value in values if isinstance(value, str | int) and not isinstance(value, bool)]
-    return tuple(word for word in words if _CODE.fullmatch(word))
+    return tuple(word for word in words if _CODE.fullmatch(word) and _CREDENTIALS.strike(word) == word)

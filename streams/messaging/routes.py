@@ -67,5 +67,5 @@ def decode_route(text: str, forward_id: str) -> ShardRoute | DirectRoute:
     except (ValueError, binascii.Error, UnicodeEncodeError, ValidationError):
         raise Refusal(RefusalCode.NOT_ASKED, "the route is none that Refrain wrote") from None
     if route.forward_id != forward_id:
-        raise Refusal(RefusalCode.NOT_ASKED, f"the route belongs to {route.forward_id}, not to {forward_id}")
+        raise Refusal(RefusalCode.NOT_ASKED, "the route belongs to another forward")
     return route

@@ -102,10 +102,13 @@ class Fitter:
         self._metrics.unfit.labels(self._processor, topic, _became(record, found)).inc()
 
     def _log(self, records: Sequence[Outgoing], problems: Mapping[int, Misfit]) -> None:
-        """One line a topic, however many records."""
-        texts = {records[place].topic: problem.text for place, problem in problems.items()}
-        for topic, count in Counter(records[place].topic for place in problems).items():
-            logger.warning("%d records are not sent as they are: %s", count, texts[topic])
+        """One line a topic and reason, however many records; the names that clients give topics are not logged."""
+        kinds = Counter((self._shown(records[place].topic), problem.kind) for place, problem in problems.items())
+        for (topic, kind), count in kinds.items():
+            logger.warning("%d records for %s are not sent as they are: %s", count, topic, kind.value)
+
+    def _shown(self, topic: str) -> str:
+        return "a reply topic" if topic.startswith(REPLY_MARK) else topic
 
 
 class FittingProducer:

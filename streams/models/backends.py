@@ -12,13 +12,14 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from refrain.streams.errors import WrongSetup, install_hint
-from refrain.streams.models.files import ModelFolder
+from refrain.streams.models.files import ModelFolder, deciding_files
+from refrain.streams.models.sealed_folder import Hashes, hashes_of, seal, why_broken
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def load(kind: Kind, found: ModelFolder, backend: Backend, cache_dir: Path, thre
     """Load the model as an object of that class; `cache_dir` keeps its ONNX form."""
     with _quiet():
         if backend == "onnx":
-            return _load_onnx(kind, _exported(kind, found.folder, cache_dir / f"{found.name}-{found.tag}"), threads)
+            return _load_onnx(kind, exported(kind, found, cache_dir / f"{found.name}-{found.tag}"), threads)
         return _load_torch(kind, found.folder, threads, device)
 
 
@@ -89,16 +90,26 @@ def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def _exported(kind: Kind, folder: Path, target: Path) -> Path:
-    """Export the model's ONNX form to `target`, once. Written aside and renamed, so that it is whole or absent."""
-    if (target / "onnx" / "model.onnx").is_file():
+def exported(
+    kind: Kind, found: ModelFolder, target: Path, export: Callable[[Kind, Path, Path], None] | None = None
+) -> Path:
+    """Export the model's ONNX form to `target`, once, and again when it is not as it was made or the model is not.
+
+    Written aside, sealed and renamed, so that it is whole or absent.
+    """
+    source = {**hashes_of(found.folder, deciding_files(found.folder)), "weights": found.sha256}
+    why = why_broken(target, source) if target.exists() else None
+    if target.exists() and why is None:
         return target
+    if why is not None:
+        logger.warning("the ONNX form in %s is made again: %s", target, why)
     logger.info("exporting the model to ONNX, once: %s", target)
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".export-", dir=target.parent))
     try:
-        _export(kind, folder, aside)
-        _move(aside, target)
+        (export or _export)(kind, found.folder, aside)
+        seal(aside, source)
+        _move(aside, target, source)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return target
@@ -112,12 +123,16 @@ def _export(kind: Kind, folder: Path, aside: Path) -> None:
     gc.collect()
 
 
-def _move(aside: Path, target: Path) -> None:
+def _move(aside: Path, target: Path, source: Hashes) -> None:
+    if target.exists() and why_broken(target, source) is not None:
+        broken = Path(tempfile.mkdtemp(prefix=".broken-", dir=target.parent))
+        target.rename(broken / target.name)
+        shutil.rmtree(broken, ignore_errors=True)
     try:
         aside.rename(target)
     except OSError:
         # Another worker was first: what it wrote is the same.
-        if not (target / "onnx" / "model.onnx").is_file():
+        if why_broken(target, source) is not None:
             raise
 
 

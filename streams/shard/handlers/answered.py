@@ -70,10 +70,20 @@ def on_answered(shard: Shard, event: Answered, record: Record, out: FoldResult) 
 
 
 def on_failed(shard: Shard, event: AnswerFailed, record: Record, out: FoldResult) -> None:
-    """Fail a flight: an error to every waiting request; nothing is stored."""
-    if shard.flights.get(event.forward_id) is None:
+    """Fail a flight: an error to every waiting request; nothing is stored.
+
+    What the connector says may quote the question: who waits for it in other words is not told.
+    """
+    open_flight = shard.flights.get(event.forward_id)
+    if open_flight is None:
         return _unexpected(shard, event.forward_id, record, out)
-    return fail_all(shard, event.forward_id, event.error.code, event.error.message, out)
+    said, unsaid = event.error, (RefusalCode.UPSTREAM, "the model gave no answer to this question in other words")
+    out.effects += [
+        _error(each, *(unsaid if each.asked is not None else (said.code, said.message)))
+        for each in open_flight.waiting.values()
+    ]
+    shard.apply(_completed(open_flight))
+    return None
 
 
 def on_withheld(shard: Shard, event: AnswerWithheld, record: Record, out: FoldResult) -> None:

@@ -13,7 +13,7 @@ from refrain.schemas.doubts import DoubtRaised
 from refrain.schemas.journal import Asked
 from refrain.schemas.policy import Cacheable, Limits, Policy, TenantLimits
 from refrain.schemas.requests import CacheMode
-from refrain.schemas.responses import Outcome, Response
+from refrain.schemas.responses import DecisionSummary, Outcome, Response
 from refrain.streams.errors import ChangeTooLarge, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.forwards import deadline_at_ms as longest_wait
@@ -249,7 +249,7 @@ def _serve(
         tenant=asked.tenant,
         outcome=Outcome.HIT,
         body=body,
-        decision=summary(decision),
+        decision=_told(question, verdict, decision),
     )
     out.effects.append(respond(asked.reply, response))
     out.decisions.append(decision)
@@ -273,6 +273,7 @@ def _wait(
     shard, asked, record, out, first = context
     kept = None if verdict.serve is None else shard.stored_answer(verdict.serve)
     decision = _decision(context, question, verdict, outcome, forward_id, kept)
+    told = _told(question, verdict, decision)
     waiting = Waiting(
         id=asked.id,
         forward_id=forward_id,
@@ -280,7 +281,7 @@ def _wait(
         tenant=asked.tenant,
         category=asked.category,
         outcome=outcome,
-        decision=summary(decision).model_dump_json(),
+        decision=told.model_dump_json(),
         observed=None if verdict.serve is None else verdict.serve.id,
         observed_answer=decision.answer or "",
         reply=asked.reply,
@@ -290,7 +291,7 @@ def _wait(
     )
     changes: list[Change] = []
     if flight is not None:
-        out.effects.append(forward_of(shard, asked, flight, summary(decision)))
+        out.effects.append(forward_of(shard, asked, flight, told))
         changes.append(FLIGHTS.put(flight.forward_id, flight))
     shard.apply([*first, *changes, WAITING.put(waiting.id, waiting)])
     out.decisions.append(decision.model_copy(update={"changes": digest_of(shard.recent)}))
@@ -301,7 +302,11 @@ def _refuse(context: _Context, question: ShardQuestion, verdict: SearchResult, c
     context.shard.apply(context.first)
     decision = _decision(context, question, verdict, Outcome.ERROR, None)
     response = error_response(
-        code, message, request_id=asked.request_id, tenant=asked.tenant, decision=summary(decision)
+        code,
+        message,
+        request_id=asked.request_id,
+        tenant=asked.tenant,
+        decision=_told(question, verdict, decision),
     )
     context.out.effects.append(respond(asked.reply, response))
     context.out.decisions.append(decision)
@@ -329,7 +334,7 @@ def _pass_through(context: _Context, reason: Reason) -> None:
             NOT_IN_TIME if reason is Reason.OVERLOAD else not_kept,
             request_id=asked.request_id,
             tenant=asked.tenant,
-            decision=summary(decision),
+            decision=summary(decision, depends=asked.depends),
         )
         out.effects.append(respond(asked.reply, response))
         out.decisions.append(decision)
@@ -339,12 +344,22 @@ def _pass_through(context: _Context, reason: Reason) -> None:
         request_id=asked.request_id,
         tenant=asked.tenant,
         reply=asked.reply,
-        decision=summary(decision),
+        decision=summary(decision, depends=asked.depends),
     )
     limit = None if shard.policy is None else shard.policy.policy
     deadline = _deadline(shard, asked, limit)
     out.effects.append(forward_by(asked, encode_route(route), deadline))
     out.decisions.append(decision)
+
+
+def _told(question: ShardQuestion, verdict: SearchResult, decision: Decision) -> DecisionSummary:
+    """What the requester is told of the decision."""
+    return summary(
+        decision,
+        guards=verdict.guards,
+        depends=question.asked.depends,
+        show_similarity=question.policy.show_similarity,
+    )
 
 
 def _deadline(shard: Shard, asked: Asked, policy: Policy | None) -> int:
@@ -399,7 +414,7 @@ def _decision(
         saved_tokens=kept.tokens if hit and kept is not None and not verdict.stale else 0,
         forward_id=forward_id,
         candidates=verdict.candidates,
-        guards=verdict.guards,
+        guards=tuple([each.counted() for each in verdict.guards]),
         hit_head=None if question.head is None else question.head.version,
         head_weight=verdict.head_weight,
         verifier=None if opinion is None else opinion.verifier,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from refrain.schemas.decisions import Candidate, Guarded
+from refrain.schemas.decisions import Candidate
 from refrain.streams.guards import MICROS, Overlap
+from refrain.streams.shard.guard_words import GuardFinding
 from refrain.streams.shard.index.entries import IndexedEntry
 from refrain.streams.shard.removal import is_withdrawn
 from refrain.streams.shard.search.question import ShardQuestion
@@ -55,7 +56,7 @@ class Candidates:
         self._shard = shard
         self._question = question
         self.assessed: list[Assessed] = []
-        self.guarded: list[Guarded] = []
+        self.guarded: list[GuardFinding] = []
         """What the guards said, candidate after candidate."""
         self.doubt: Assessed | None = None
         """The first candidate that lacks only a verifier's score to be served."""

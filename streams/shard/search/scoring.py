@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from refrain.schemas.base import TextSide
-from refrain.schemas.decisions import Guarded
 from refrain.streams import guards
 from refrain.streams.guards import MICROS, Evidence, GuardTerms, Overlap
+from refrain.streams.shard.guard_words import GuardFinding
 from refrain.streams.shard.search.question import ShardQuestion
 
 GUARD, HEAD = "guard:", "head"
@@ -26,7 +26,7 @@ class Scored(NamedTuple):
 
     refusal: str | None
     score: float
-    guards: tuple[Guarded, ...] = ()
+    guards: tuple[GuardFinding, ...] = ()
     overlap: Overlap | None = None
     head_weight: float | None = None
 
@@ -40,17 +40,9 @@ def score(question: ShardQuestion, cached: CachedText, similarity: float) -> Sco
     policy = question.policy
     if not policy.guards:
         return Scored(None, similarity)
-    found = guards.weigh(GuardTerms.of(policy), guards.read(question.asked.question.data), guards.read(cached.text))
-    said = tuple(
-        Guarded(
-            entry_id=cached.id,
-            guard=v.guard,
-            verdict=v.verdict,
-            words=v.words,
-            weight=v.weight / MICROS,
-        )
-        for v in found.verdicts
-    )
+    asked = question.asked.question.data
+    found = guards.weigh(GuardTerms.of(policy), guards.read(asked), guards.read(cached.text))
+    said = tuple([GuardFinding.of(cached.id, verdict, asked, cached.text) for verdict in found.verdicts])
     if found.refused is not None:
         return Scored(GUARD + found.refused.value, 0.0, said, found.overlap)
     least = round(question.effective.threshold * MICROS)

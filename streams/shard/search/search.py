@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from refrain.schemas.decisions import Candidate, Guarded, Reason
+from refrain.schemas.decisions import Candidate, Reason
+from refrain.streams.shard.guard_words import GuardFinding
 from refrain.streams.shard.in_flight import OpenFlight
 from refrain.streams.shard.index.entries import IndexedEntry
 from refrain.streams.shard.index.vector_tables import QueryVector
@@ -17,6 +18,8 @@ from refrain.streams.shard.state import Shard
 
 DIFFERS_MAX = 8
 """Parts of a context named in a decision."""
+OTHER = "other"
+"""Parts of a context that are not named."""
 
 _REASONS = {
     candidates.EXPIRED: Reason.EXPIRED,
@@ -40,7 +43,7 @@ class SearchResult(NamedTuple):
     head_weight: float | None = None
     """What the trained head takes off it; of a miss, off the similarity of the first candidate that it compared."""
     candidates: tuple[Candidate, ...] = ()
-    guards: tuple[Guarded, ...] = ()
+    guards: tuple[GuardFinding, ...] = ()
     differs: tuple[str, ...] = ()
     load_only: bool = False
     """Whether nothing would have been served at load 0."""
@@ -137,7 +140,7 @@ class Join(NamedTuple):
     open_flight: OpenFlight
     similarity: float
     score: float
-    guards: tuple[Guarded, ...]
+    guards: tuple[GuardFinding, ...]
     head_weight: float | None = None
 
 
@@ -170,7 +173,10 @@ def _differs(shard: Shard, question: ShardQuestion) -> tuple[str, ...]:
     other = shard.entries.same_text(question.text)
     if other is None:
         return ()
-    theirs = shard.entry(other).fields
-    mine = question.asked.fields
-    names = sorted(name for name in theirs.keys() | mine.keys() if theirs.get(name) != mine.get(name))
-    return tuple(names[:DIFFERS_MAX])
+    entry, mine = shard.entry(other), question.asked.fields
+    theirs = entry.fields
+    names = {name for name in theirs.keys() | mine.keys() if theirs.get(name) != mine.get(name)}
+    if entry.tenant != question.asked.tenant and not names <= mine.keys():
+        # What a stranger calls the parts of its context is its own.
+        names = (names & mine.keys()) | {OTHER}
+    return tuple(sorted(names)[:DIFFERS_MAX])

@@ -43,7 +43,8 @@ MESSAGES: tuple[type[BaseModel], ...] = (
     requests.Request, base.Source, responses.Response, responses.Problem, responses.DecisionSummary, forwards.Forward,
     forwards.Completion, load.LoadSample, control.SetPolicy, control.ReportLoad, control.Invalidate, base.Near,
     control.Judge, control.Switch, acknowledgements.Acknowledgement, decisions.Decision, decisions.Candidate,
-    decisions.Guarded, base.Dependence, observations.Comparison, control.PolicyInForce, stats.ShardStats,
+    decisions.Guarded, decisions.CountedDependence, responses.GuardTold, base.Dependence, observations.Comparison,
+    control.PolicyInForce, stats.ShardStats,
     stats.CategoryNow, documents.Tally,
 )  # fmt: skip
 POLICY: tuple[type[BaseModel], ...] = (

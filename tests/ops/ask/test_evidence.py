@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from refrain.ops.ask.evidence import sentences
+from refrain.schemas.responses import GuardTold
 
-PASSED = {"guard": "numbers", "verdict": "passed", "words": []}
+PASSED = GuardTold.model_validate({"entry_id": "e", "guard": "numbers", "verdict": "passed"})
 
 
 @pytest.mark.parametrize(
@@ -16,6 +17,15 @@ PASSED = {"guard": "numbers", "verdict": "passed", "words": []}
             {"guard": "names", "verdict": "refused", "words": ["Harris"]},
             "names: the texts differ in Harris, which decides",
         ),
+        (
+            {"guard": "names", "verdict": "refused", "words": ["Harris"], "other_words": 2},
+            "names: the texts differ in Harris, 2 words of the other question, which decides",
+        ),
+        (
+            {"guard": "numbers", "verdict": "refused", "other_words": 1},
+            "numbers: the texts differ in 1 word of the other question, which decides",
+        ),
+        ({"guard": "words", "verdict": "refused"}, "words: the texts differ in what is not read"),
         (
             {"guard": "names", "verdict": "weighed", "words": ["tea", "milk"], "weight": 0.05},
             "names: the texts differ in tea, milk, which takes 0.050 off",
@@ -28,7 +38,7 @@ PASSED = {"guard": "numbers", "verdict": "passed", "words": []}
     ],
 )
 def test_a_guard_that_found_something_has_a_sentence(guard: dict[str, object], said: str) -> None:
-    assert list(sentences([PASSED, guard])) == [said]
+    assert list(sentences([PASSED, GuardTold.model_validate({"entry_id": "e", **guard})])) == [said]
 
 
 @pytest.mark.parametrize(

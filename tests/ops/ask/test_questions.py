@@ -51,7 +51,7 @@ def test_a_reply_in_one_line() -> None:
         id="1", category="code", similarity=0.93, threshold=0.9, entry_age_ms=5_120, reason="similar_text"
     )
     hit = AskReply(0, request_of("q", DEFAULTS), Response(outcome=Outcome.HIT, decision=decision), 4.2)
-    assert summary(hit) == "hit · code · similarity 0.9300 of 0.900 · 5.1 s old · 4 ms · similar_text"
+    assert summary(hit) == "hit · code · similarity 0.93 of 0.900 · 5.1 s old · 4 ms · similar_text"
     lost = AskReply(1, request_of("q", DEFAULTS), failure="no response within 1 s")
     assert summary(lost) == "no answer: no response within 1 s"
     assert totals([hit, lost]) == "2 questions: 1 hit (median 4 ms), 1 no answer"

@@ -29,7 +29,7 @@ def decision(id_: str, outcome: Outcome, **fields: Any) -> Decision:
 @pytest.fixture
 def cluster() -> MemoryCluster:
     """Shard 1: question 0-1 was forwarded, 0-2 joined it, its answer became entry 2, which served 0-3 and 0-5."""
-    cluster = MemoryCluster(lambda: 7, {"journal": 2, "decisions": 3})
+    cluster = MemoryCluster(lambda: 7, {"requests": 1, "journal": 2, "decisions": 2})
     answer = Sealed(data="{}")
     journal = [
         PolicySet(version=0, policy=Policy(categories={})),

@@ -43,6 +43,12 @@ def test_progress_similarity_threshold_and_reason_are_shown() -> None:
     assert "code, similarity 0.9100, threshold 0.9, similar_text" in said
 
 
+def test_the_words_in_which_guards_see_the_texts_differ_are_shown() -> None:
+    said = "\n".join(asked(["y"], "Who pays 1,500 to Harris?")[1])
+    assert "numbers differ in 1,500" in said
+    assert "names differ in Harris" in said
+
+
 def test_a_judgement_is_there_as_soon_as_it_is_made() -> None:
     keys: list[str] = ["y"]
     found = ask_labels([pair("a"), pair("b")], lambda: keys.pop(), lambda line: None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from refrain.ops.observe.doctor_checks import guarded, model, verifier
+from refrain.ops.observe.doctor_checks import files, guarded, model, verifier
 from refrain.streams.settings import Embedding, Settings, Verify
 
 
@@ -34,3 +34,14 @@ def test_the_doctor_asks_the_embeddings_endpoint() -> None:
     assert "cannot be reached" in gone.seen
     (unset,) = guarded("model", lambda: model(Settings(embedding=Embedding(backend="http"))))
     assert "embedding.identity" in unset.seen
+
+
+def test_the_doctor_tells_what_others_may_read(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    settings = Settings(state_dir=tmp_path)
+    (empty,) = guarded("files", lambda: files(settings))
+    assert empty.state == "ok"
+    (tmp_path / "open").write_text("x")
+    (tmp_path / "open").chmod(0o644)
+    (seen,) = guarded("files", lambda: files(settings))
+    assert (seen.state, str(tmp_path / "open") in seen.seen, "chmod" in seen.do) == ("warn", True, True)

@@ -277,6 +277,14 @@ class ClusterContract:
             taken.append(record)
         assert values(taken) == [b"0", b"1", b"2"]
 
+    def test_a_time_names_the_first_records_that_are_not_before_it(self, cluster: ClusterUnderTest, topic: str) -> None:
+        producer = cluster.cluster.producer()
+        producer.send(records_of(topic, 3))
+        last_ms = max(record.timestamp_ms for record in cluster.cluster.scan(topic, 0))
+        assert cluster.cluster.offsets_at(topic, 0) == {0: 0, 1: 0, 2: 0}
+        assert cluster.cluster.offsets_at(topic, last_ms)[0] < 3
+        assert cluster.cluster.offsets_at(topic, last_ms + 1) == {0: 3, 1: 0, 2: 0}
+
     def test_a_reader_reads_a_few_records_at_any_place(self, cluster: ClusterUnderTest, topic: str) -> None:
         cluster.cluster.producer().send([*records_of(topic, 10), *records_of(topic, 5, partition=1, first=50)])
         reader = cluster.cluster.reader(topic)
@@ -343,6 +351,7 @@ class ClusterContract:
             cluster.cluster.partitions,
             cluster.cluster.topic_id,
             cluster.cluster.ends,
+            lambda topic: cluster.cluster.offsets_at(topic, 0),
             lambda topic: list(cluster.cluster.scan(topic, 0)),
         ):
             with pytest.raises(WrongSetup, match="refrain topics create"):

@@ -66,6 +66,10 @@ class RecordingCluster:
         self.described[topic] += 1
         return self.inner.ends(topic)
 
+    def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        self.described[topic] += 1
+        return self.inner.offsets_at(topic, time_ms)
+
     def tombstones_ms(self, topic: str) -> int:
         self.configs_read.add(topic)
         return self.inner.tombstones_ms(topic)

@@ -52,6 +52,9 @@ class WrappedCluster:
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return self._inner.ends(topic)
 
+    def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        return self._inner.offsets_at(topic, time_ms)
+
     def tombstones_ms(self, topic: str) -> int:
         return self._inner.tombstones_ms(topic)
 

@@ -309,6 +309,16 @@ def test_decisions_stand_in_the_partition_of_their_shard_in_the_order_of_its_jou
         assert [each.offset for each in made] == sorted(each.offset for each in made)
 
 
+def test_a_commit_writes_to_the_partitions_of_the_shards_that_moved_and_to_no_other() -> None:
+    stage = Stage()
+    stage.journal(traffic(1))
+    stage.run(stage.worker())
+    for topic in ("documents", "decisions"):
+        quiet, moved = stage.cluster.topic(topic).records
+        assert quiet == []
+        assert moved
+
+
 def test_a_response_tells_where_its_decision_stands() -> None:
     stage = Stage()
     stage.journal(traffic(1))

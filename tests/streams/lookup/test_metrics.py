@@ -18,6 +18,8 @@ from refrain.streams.shard.admission import NotAdmitted
 from refrain.streams.shard.counts import Dropped, Evicted
 from refrain.streams.shard.outcome import FoldResult
 
+KNOWN = ("code", "docs")
+
 
 @pytest.fixture
 def metrics() -> LookupMetrics:
@@ -43,13 +45,21 @@ def decision(outcome: Outcome = Outcome.HIT, category: str | None = "code", **mo
     )
 
 
+def test_categories_that_no_policy_defines_make_one_series(metrics: LookupMetrics) -> None:
+    passed = [decision(Outcome.BYPASS, f"made-up-{number}") for number in range(3_000)]
+    count(metrics, FoldResult(decisions=[*passed, decision(Outcome.BYPASS, None), decision()]), KNOWN)
+    samples = next(each for each in metrics.decisions.collect()).samples
+    by_category = {each.labels["category"]: each.value for each in samples if each.name.endswith("_total")}
+    assert by_category == {"-": 3_000, "": 1, "code": 1}
+
+
 def test_hits_say_what_they_saved_and_what_allowed_them(metrics: LookupMetrics) -> None:
     hits = [
         decision(load_only=True, saved_ms=1_500, saved_tokens=40),
         decision(stale=True, saved_ms=250, saved_tokens=2),
         decision(),
     ]
-    count(metrics, FoldResult(decisions=hits))
+    count(metrics, FoldResult(decisions=hits), KNOWN)
     assert value(metrics, "refrain_hits_load_only_total", category="code") == 1
     assert value(metrics, "refrain_stale_served_total", category="code") == 1
     assert value(metrics, "refrain_saved_tokens_total", category="code") == 42
@@ -59,7 +69,11 @@ def test_hits_say_what_they_saved_and_what_allowed_them(metrics: LookupMetrics) 
 
 
 def test_what_was_not_served_is_no_hit_of_load(metrics: LookupMetrics) -> None:
-    count(metrics, FoldResult(decisions=[decision(Outcome.MISS, load_only=True, stale=True), decision(category=None)]))
+    count(
+        metrics,
+        FoldResult(decisions=[decision(Outcome.MISS, load_only=True, stale=True), decision(category=None)]),
+        KNOWN,
+    )
     assert value(metrics, "refrain_hits_load_only_total", category="code") is None
     assert value(metrics, "refrain_stale_served_total", category="code") is None
     assert value(metrics, "refrain_decisions_total", category="", outcome="hit", reason="similar_text") == 1
@@ -76,7 +90,7 @@ def test_entries_are_counted_as_they_come_and_leave(metrics: LookupMetrics) -> N
         counts.refused(RefusalCode.NOT_ASKED),
         counts.policy_set(7),
     ]
-    count(metrics, FoldResult(counts=[*left, *more]))
+    count(metrics, FoldResult(counts=[*left, *more]), KNOWN)
     for reason in ("replaced", "cap", "total", "expired", "withdrawn", "judged"):
         assert value(metrics, "refrain_entries_evicted_total", category="code", reason=reason) == 1
     assert value(metrics, "refrain_entries_admitted_total", category="code") == 1

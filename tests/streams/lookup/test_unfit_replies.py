@@ -156,13 +156,15 @@ def test_every_good_question_is_answered_once_whatever_else_is_asked(traffic: li
 
 def test_a_decision_that_is_too_large_is_recorded_without_what_explains_it() -> None:
     world = World()
-    depends = {"rules": "00000000", "volatile": ("x" * 1_200_000,)}
-    row = world.journal.ask("how", vector(1), depends=depends, reply=GOOD["responses"])
+    kept = world.journal.ask("how", vector(1), reply=GOOD["responses"])
+    world.journal.answer(json.loads(kept.value or b"")["id"])
+    fields = {"x" * 1_200_000: "bb"}
+    row = world.journal.ask("how", vector(1), context="c1", fields=fields, reply=GOOD["responses"])
     other = world.ask(GOOD["responses"], "answer")
     world.run()
-    first, second = (Decision.decode(kept.value or b"") for kept in world.stage.cluster.records("decisions"))
-    assert (first.id, second.id) == (json.loads(row.value or b"")["id"], other)
-    assert (first.depends, first.reason) == (None, Reason.NAMESPACE_EMPTY)
+    _, large, last = (Decision.decode(kept.value or b"") for kept in world.stage.cluster.records("decisions"))
+    assert (large.id, last.id) == (json.loads(row.value or b"")["id"], other)
+    assert (large.differs, large.reason) == ((), Reason.CONTEXT_DIFFERS)
 
 
 def test_a_forward_that_nobody_takes_ends_in_an_error_for_its_requester() -> None:

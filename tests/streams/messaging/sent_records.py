@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refrain.schemas.base import Dependence, Reply, Sealed
+from refrain.schemas.base import Reply, Sealed
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.doubts import DoubtRaised
 from refrain.schemas.forwards import Completion, Forward, Status
@@ -80,7 +80,7 @@ def decision(text: str = TEXT) -> Outgoing:
     """A decision with the words that explain it."""
     whole = Decision(
         id="0-7-tag", partition=0, offset=7, time_ms=1, tenant="acme", category="code", model="m",
-        outcome=Outcome.MISS, reason=Reason.BELOW_THRESHOLD, depends=Dependence(rules="00000000", volatile=(text,)),
+        outcome=Outcome.MISS, reason=Reason.BELOW_THRESHOLD, differs=(text,),
     )  # fmt: skip
     return Outgoing("decisions", b"0-7-tag", whole.encode())
 

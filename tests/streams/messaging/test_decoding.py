@@ -68,3 +68,10 @@ def test_the_address_is_found_when_the_rest_is_wrong() -> None:
     assert envelope_of(b'{"forward_id":""}') is None
     assert envelope_of(b"garbage") is None
     assert envelope_of(None) is None
+
+
+def test_a_version_that_cannot_be_one_is_not_quoted() -> None:
+    told = refused(b'{"v":4929123412341234}')
+    assert told.code is RefusalCode.UNKNOWN_VERSION
+    assert "4929" not in str(told)
+    assert "version 7" in str(refused(b'{"v":7}'))
