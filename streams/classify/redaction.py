@@ -28,6 +28,7 @@ PIECES_MAX = 5_000
 """Quoted pieces of what is no JSON, and texts of what is, that patterns are searched in."""
 ROUNDS_MAX = 4
 """How often text may be escaped: JSON in a string of JSON is twice."""
+UNIT_BYTES = {"utf-16": 2, "utf-32": 4}
 _ESCAPE = re.compile(r"\\(?:u\{?([0-9a-fA-F]{4,6})\}?|x([0-9a-fA-F]{2})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
 _SIGNS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _QUOTE = re.compile(r"[\"'`]")
@@ -124,9 +125,13 @@ def _strings(parsed: object) -> Iterator[str]:
 def _decoded(value: bytes) -> str | None:
     """The bytes as text, in the encoding of UTF-8, 16 or 32 that they begin in; None when they are not all of it.
 
-    They may be cut off within a character.
+    They may be cut off within a character of UTF-8. Of units of 16 or 32 bits an odd byte may be the first or the last:
+    then nothing tells where they begin.
     """
-    decoder = codecs.getincrementaldecoder(json.detect_encoding(value))()
+    encoding = json.detect_encoding(value)
+    if len(value) % UNIT_BYTES.get(encoding[:6], 1):
+        return None
+    decoder = codecs.getincrementaldecoder(encoding)()
     try:
         return decoder.decode(value, False).removeprefix("\ufeff")
     except UnicodeDecodeError:

@@ -15,8 +15,8 @@ from prometheus_client import Gauge
 from refrain.schemas.control import Given, PolicyInForce
 from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.decisions import Decision
-from refrain.streams.errors import Aborted, Refusal, WrongSetup
-from refrain.streams.govern.commands import NAME, command_of, decide, judged_by
+from refrain.streams.errors import Aborted, RecordsRefused, Refusal, WrongSetup
+from refrain.streams.govern.commands import NAME, command_of, decide, judged_by, refused_by_topic
 from refrain.streams.govern.decision_search import DecisionSearch, SoughtDecision
 from refrain.streams.kafka.interface import (
     Cluster,
@@ -154,10 +154,9 @@ class Governor:
             if wanted is not None and not self._search_further(wanted):
                 return
             judged: Decision | None = None if self._search is None else self._search.found
-            out, policy = decide(record, self._policy, self._shards, judged, command=command)
             try:
-                self._producer.transact(
-                    out, self._consumer.group_metadata(), {record.partition: OffsetAndMetadata(record.offset + 1)}
+                out, policy = self._carry_out(
+                    record, *decide(record, self._policy, self._shards, judged, command=command)
                 )
             except Aborted as aborted:
                 logger.info("command %d is tried again: %s", record.offset, aborted)
@@ -169,6 +168,21 @@ class Governor:
             self._count(record, out)
             if wanted is not None:
                 return
+
+    def _carry_out(
+        self, record: Record, out: Sequence[Outgoing], policy: PolicyInForce | None
+    ) -> tuple[Sequence[Outgoing], PolicyInForce | None]:
+        """Write what comes of a command, and that it is done, in one transaction; returns what was written and holds.
+
+        A command whose records a topic does not take is refused: it would not be taken later either.
+        """
+        done = {record.partition: OffsetAndMetadata(record.offset + 1)}
+        try:
+            self._producer.transact(out, self._consumer.group_metadata(), done)
+        except RecordsRefused as refused:
+            out, policy = refused_by_topic(record, refused), self._policy
+            self._producer.transact(out, self._consumer.group_metadata(), done)
+        return out, policy
 
     def close(self) -> None:
         """Close the producer; commands not applied are left to the next leader."""

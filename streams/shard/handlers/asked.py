@@ -14,7 +14,7 @@ from refrain.schemas.journal import Asked
 from refrain.schemas.policy import Cacheable, Limits, Policy, TenantLimits
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import DecisionSummary, Outcome, Response
-from refrain.streams.errors import RefusalCode
+from refrain.streams.errors import ChangeTooLarge, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.forwards import deadline_at_ms as longest_wait
 from refrain.streams.messaging.responses import NOT_IN_TIME, error_response, respond, served
@@ -102,6 +102,18 @@ def _observes(context: _Context, question: ShardQuestion) -> bool:
 
 
 def _decide(
+    context: _Context, question: ShardQuestion, deadline_at_ms: int, tenant_limits: TenantLimits | None
+) -> None:
+    """Decide a question; one of which more would have to be remembered than `documents` takes is passed through."""
+    mark = len(context.out.effects)
+    try:
+        _decide_remembering(context, question, deadline_at_ms, tenant_limits)
+    except ChangeTooLarge:
+        del context.out.effects[mark:]
+        _pass_through(context, Reason.TOO_LARGE)
+
+
+def _decide_remembering(
     context: _Context, question: ShardQuestion, deadline_at_ms: int, tenant_limits: TenantLimits | None
 ) -> None:
     shard, asked = context.shard, context.asked
