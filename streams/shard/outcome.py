@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refrain.schemas.base import Dependence
-from refrain.schemas.decisions import Decision
+from refrain.schemas.decisions import Decision, Guarded
 from refrain.schemas.journal import Asked, Passed
 from refrain.schemas.responses import DecisionSummary
 from refrain.streams.kafka.interface import Outgoing, Record
@@ -28,7 +28,7 @@ class FoldResult:
 
 def decided(shard: Shard, record: Record, event: Asked | Passed, **said: Any) -> Decision:
     """Decision record of an event: who asked what, where it was folded, and the other fields in `said`."""
-    return Decision(
+    return Decision.trusted(
         id=event.id,
         partition=record.partition,
         offset=record.offset,
@@ -56,7 +56,7 @@ def _depends(event: Asked | Passed) -> Dependence | None:
 
 def summary(decision: Decision) -> DecisionSummary:
     """Summary of a decision for the requester."""
-    return DecisionSummary(
+    return DecisionSummary.trusted(
         id=decision.id,
         category=decision.category,
         similarity=decision.similarity,
@@ -68,7 +68,18 @@ def summary(decision: Decision) -> DecisionSummary:
         entry_age_ms=decision.entry_age_ms,
         stale=decision.stale,
         head_weight=decision.head_weight,
-        guards=tuple(each.model_dump(mode="json") for each in decision.guards),
+        guards=tuple([_told(each) for each in decision.guards]),
         depends=decision.depends,
         reason=decision.reason.value,
     )
+
+
+def _told(guarded: Guarded) -> dict[str, Any]:
+    """What a guard said, as JSON has it."""
+    return {
+        "entry_id": guarded.entry_id,
+        "guard": guarded.guard.value,
+        "verdict": guarded.verdict,
+        "words": list(guarded.words),
+        "weight": guarded.weight,
+    }

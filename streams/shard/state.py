@@ -19,6 +19,7 @@ from refrain.streams.messaging import ids
 from refrain.streams.messaging.responses import digest_of_answer
 from refrain.streams.models.hit_head import PairHead
 from refrain.streams.shard import columns
+from refrain.streams.shard.adaptation import KnownTerms
 from refrain.streams.shard.columns import Change, Column
 from refrain.streams.shard.counters import Counters
 from refrain.streams.shard.in_flight import InFlight
@@ -80,6 +81,7 @@ class Shard:
         """What is switched off, with the version of the command: categories, or all."""
         self.pending_verifications = PendingVerifications()
         self.verification_scores = VerificationScores()
+        self.terms = KnownTerms()
         self.counters = Counters()
         self._stored_answer: tuple[int, StoredAnswer] | None = None
         """The entry that was fetched last: guarded first, it is served next."""

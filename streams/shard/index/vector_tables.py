@@ -179,7 +179,9 @@ class Tables:
         found: Floats = np.rint(vectors * np.sqrt(self._norms[rows]).astype(np.float32)[:, None])
         return found
 
-    def _ranked(self, rows: list[int], records: npt.NDArray[Any], query: QueryVector, floor: float) -> list[VectorMatch]:
+    def _ranked(
+        self, rows: list[int], records: npt.NDArray[Any], query: QueryVector, floor: float
+    ) -> list[VectorMatch]:
         # Products of int16 add up to less than 2**53: float64 sums them exactly in any order.
         dots: list[float] = (records.astype(np.float64) @ query.wide).tolist()
         norms: list[int] = self._norms[rows].tolist()

@@ -42,14 +42,16 @@ def score(question: ShardQuestion, cached: CachedText, similarity: float) -> Sco
         return Scored(None, similarity)
     found = guards.weigh(GuardTerms.of(policy), guards.read(question.asked.question.data), guards.read(cached.text))
     said = tuple(
-        Guarded(
-            entry_id=cached.id,
-            guard=v.guard,
-            verdict=v.verdict,
-            words=v.words,
-            weight=v.weight / MICROS,
-        )
-        for v in found.verdicts
+        [
+            Guarded.trusted(
+                entry_id=cached.id,
+                guard=v.guard,
+                verdict=v.verdict,
+                words=v.words,
+                weight=v.weight / MICROS,
+            )
+            for v in found.verdicts
+        ]
     )
     if found.refused is not None:
         return Scored(GUARD + found.refused.value, 0.0, said, found.overlap)
