@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION
-from refrain.streams.guards.item import WORDLY, Item, Said, Word
+from refrain.streams.guards.item import LOW, WORDLY, Item, Said, Word
 from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
 from refrain.streams.guards.roles import SYMMETRIC
 
@@ -66,8 +66,8 @@ _OPENERS = Phrases(_openers())
 def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
     """Extract all words of a text; `used` are items that are parts of numbers."""
     items, lows = said.items, said.lows
-    free = Said.of([item for at, item in enumerate(items) if at not in used]) if used else said
-    found = tuple(_words(free))
+    free = [item for at, item in enumerate(items) if at not in used] if used else items
+    found = tuple(_words(free, list(map(LOW, free)) if used else lows))
     return SmallWords(
         found,
         Counter(map(_KEY, found)),
@@ -81,14 +81,14 @@ def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
     )
 
 
-def _words(said: Said) -> list[Word]:
+def _words(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
     found: list[Word] = []
     done = 0
-    for start, end, meant in _OPENERS.spans(said.lows):
-        found += filter(None, map(_WORD, said.items[done:start]))
-        found += (Word(key, _NO_GROUPS, said.items[start].text, False) for key in meant)
+    for start, end, meant in _OPENERS.spans(lows):
+        found += filter(None, map(_WORD, items[done:start]))
+        found += (Word(key, _NO_GROUPS, items[start].text, False) for key in meant)
         done = end
-    found += filter(None, map(_WORD, said.items[done:]))
+    found += filter(None, map(_WORD, items[done:]))
     return found
 
 
