@@ -37,6 +37,8 @@ class SmallWords(NamedTuple):
     """All words of a text in their order, but for numbers, and what else of it is compared in a frame."""
 
     words: tuple[Word, ...]
+    keys: tuple[str, ...]
+    """By which they are the same."""
     counted: Counter[str]
     content: tuple[str, ...]
     """Keys of the words that are no little words, in the order of the alphabet."""
@@ -68,9 +70,11 @@ def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
     items, lows = said.items, said.lows
     free = [item for at, item in enumerate(items) if at not in used] if used else items
     found = tuple(_words(free, list(map(LOW, free)) if used else lows))
+    keys = tuple(map(_KEY, found))
     return SmallWords(
         found,
-        Counter(map(_KEY, found)),
+        keys,
+        Counter(keys),
         tuple(sorted([word.key for word in found if word.content])),
         _symbols(items) if "sign" in said.kinds else (),
         {} if _CASED.isdisjoint(lows) else _cased(items),
