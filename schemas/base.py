@@ -34,24 +34,23 @@ class Part(BaseModel):
         unknown.
         """
         blank = _blank(cls)
-        values = {**blank.values, **fields}
+        values = blank.values | fields
         if len(values) != len(blank.values) or not blank.required <= fields.keys():
-            raise TypeError(
-                f"{cls.__name__} of other fields: {sorted(values.keys() - blank.values.keys())} unknown,"
-                f" {sorted(blank.required - fields.keys())} missing"
-            )
+            unknown, missing = values.keys() - blank.values.keys(), blank.required - fields.keys()
+            raise TypeError(f"{cls.__name__}: unknown fields {sorted(unknown)}, missing ones {sorted(missing)}")
         made = cls.__new__(cls)
         _set(made, "__dict__", values)
-        _set(made, "__pydantic_fields_set__", set(fields))
+        _set(made, "__pydantic_fields_set__", blank.names)
         _set(made, "__pydantic_extra__", None)
         _set(made, "__pydantic_private__", None)
         return made
 
 
 class _Blank(NamedTuple):
-    """The fields of a part in their order, with their defaults, and those that have none."""
+    """The fields of a part in their order, with their defaults; their names; and those that have no default."""
 
     values: dict[str, Any]
+    names: set[str]
     required: frozenset[str]
 
 
@@ -63,7 +62,8 @@ def _blank(part: type[Part]) -> _Blank:
     # What a factory makes is not for two parts to share: such a field must be given.
     named = part.model_fields
     required = frozenset(name for name, field in named.items() if field.is_required() or field.default_factory)
-    return _Blank({name: None if name in required else field.default for name, field in named.items()}, required)
+    values = {name: None if name in required else field.default for name, field in named.items()}
+    return _Blank(values, set(values), required)
 
 
 class Message(Part):

@@ -105,9 +105,9 @@ class EntryIndex:
         tables, table = place
         if tables.dim != len(query.ints):
             raise ValueError(f"the vector has {len(query.ints)} dimensions, the table {tables.dim}")
-        found = [(each, self.at_row(each.row)) for each in tables.search(table, query, count, floor, ef)]
-        found.sort(key=lambda pair: (-pair[0].similarity, pair[1].id))
-        return table.search, found[:count]
+        found = tables.search(table, query, count, floor, ef)
+        found.sort(key=lambda each: (-each.similarity, self._ids.item(each.row)))
+        return table.search, [(each, self.at_row(each.row)) for each in found[:count]]
 
     def holds_any(self, space: bytes) -> bool:
         """Whether the namespace holds an entry."""

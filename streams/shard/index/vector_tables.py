@@ -185,15 +185,9 @@ class Tables:
         # Products of int16 add up to less than 2**53: float64 sums them exactly in any order.
         dots: list[float] = (records.astype(np.float64) @ query.wide).tolist()
         norms: list[int] = self._norms[rows].tolist()
-        found = [
-            VectorMatch(row, cosine(int(dot), norm, query.norm))
-            for row, dot, norm in zip(rows, dots, norms, strict=True)
-        ]
-        above = [each for each in found if each.similarity >= floor]
-        if above:
-            return above
-        best = max([each.similarity for each in found])
-        return [each for each in found if each.similarity == best]
+        found = [cosine(int(dot), norm, query.norm) for dot, norm in zip(dots, norms, strict=True)]
+        least = min(floor, max(found))
+        return [VectorMatch(row, each) for row, each in zip(rows, found, strict=True) if each >= least]
 
     def _append(self, table: Table, row: int, vector: Floats) -> None:
         block = table.block
