@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 from refrain.schemas.base import Part, Sealed, TextSide
@@ -24,6 +25,7 @@ from refrain.streams.shard.columns import Change, Column
 from refrain.streams.shard.counters import Counters
 from refrain.streams.shard.in_flight import InFlight
 from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry
+from refrain.streams.shard.index.vector_tables import Tables
 from refrain.streams.shard.verifications import PendingVerifications, VerificationScores
 from refrain.streams.store.interface import Checkpoint, Store
 
@@ -64,7 +66,7 @@ class Shard:
         self.shards = shards
         self.incarnation = incarnation
         self.store = store
-        self.entries = EntryIndex() if entries is None else entries
+        self.entries = EntryIndex(partial(Tables, folder=store.folder)) if entries is None else entries
         self.flights = InFlight()
         self.policy: ShardPolicy | None = None
         self.heads: dict[str, PairHead] = {}

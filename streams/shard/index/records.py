@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
+from pathlib import Path
 
 import numpy as np
 
@@ -21,20 +22,21 @@ _INT = np.dtype("<i2")
 class RecordFile:
     """Vectors of record (dim, int16) by row number."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, folder: Path | None = None) -> None:
+        """A new file in a folder; None: where temporary files go. Raises OSError when none can be made there."""
         self._size = dim * _INT.itemsize
         self._dim = dim
-        self._fd, name = tempfile.mkstemp(prefix="refrain-vectors-")
+        self._fd, name = tempfile.mkstemp(prefix="refrain-vectors-", dir=folder)
         os.unlink(name)
         # Its place on the disk is free when nobody holds it any more.
         weakref.finalize(self, os.close, self._fd)
 
     def put(self, row: int, vector: Ints) -> None:
-        """Write the vector of a row. Raises StoreDamaged when the disk does not take it."""
+        """Write the vector of a row. Raises OSError when the disk does not take it."""
         self._write(vector.astype(_INT, copy=False).tobytes(), row)
 
     def put_run(self, first: int, vectors: Ints) -> None:
-        """Write vectors (n, dim) of neighbouring rows, from `first` on. Raises StoreDamaged like `put`."""
+        """Write vectors (n, dim) of neighbouring rows, from `first` on. Raises OSError like `put`."""
         self._write(np.ascontiguousarray(vectors, dtype=_INT).tobytes(), first)
 
     def get(self, rows: list[int]) -> Ints:
@@ -50,9 +52,6 @@ class RecordFile:
 
     def _write(self, data: bytes, row: int) -> None:
         view, at = memoryview(data), row * self._size
-        try:
-            while view:
-                written = os.pwrite(self._fd, view, at)
-                view, at = view[written:], at + written
-        except OSError as error:
-            raise StoreDamaged(f"the vector of row {row} cannot be written: {error}") from error
+        while view:
+            written = os.pwrite(self._fd, view, at)
+            view, at = view[written:], at + written

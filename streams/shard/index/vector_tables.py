@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -76,8 +77,10 @@ class QueryVector(NamedTuple):
 class Tables:
     """Vector tables of one shard over one space of row numbers, which the caller gives out."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, folder: Path | None = None) -> None:
+        """`folder` is where the file of the vectors of record goes; None: where temporary files do."""
         self.dim = dim
+        self._folder = folder
         self.slab = Slab(dim)
         self._norms = np.zeros(16, dtype=np.int64)
         self._places = np.zeros(16, dtype=np.int32)
@@ -87,7 +90,7 @@ class Tables:
     @property
     def _records(self) -> RecordFile:
         if self._file is None:
-            self._file = RecordFile(self.dim)
+            self._file = RecordFile(self.dim, self._folder)
         return self._file
 
     def add(self, table: Table, row: int, query: QueryVector) -> None:

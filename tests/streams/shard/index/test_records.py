@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from refrain.streams.errors import StoreDamaged
 from refrain.streams.shard.index.records import RecordFile
+from refrain.streams.vectors import Ints
 
 DIM = 24
 
 
-def vectors(count: int, seed: int) -> np.ndarray:
+def vectors(count: int, seed: int) -> Ints:
     """Vectors of record (count, DIM) with the greatest numbers there are."""
-    found = np.random.default_rng(seed).integers(-32_768, 32_768, (count, DIM)).astype(np.int16)
+    found: Ints = np.random.default_rng(seed).integers(-32_768, 32_768, (count, DIM)).astype(np.int16)
     found[0, :2] = (-32_768, 32_767)
     return found
 
@@ -39,3 +42,15 @@ def test_a_row_that_was_never_written_is_damage_of_the_store() -> None:
     file.put(0, vectors(1, 3)[0])
     with pytest.raises(StoreDamaged):
         file.get([0, 1])
+
+
+def test_the_file_goes_into_the_folder_that_is_named_and_leaves_nothing_there(tmp_path: Path) -> None:
+    file, written = RecordFile(DIM, tmp_path), vectors(1, 4)
+    file.put(0, written[0])
+    assert np.array_equal(file.get([0]), written)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_takes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        RecordFile(DIM, tmp_path / "gone")
