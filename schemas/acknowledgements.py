@@ -16,3 +16,5 @@ class Acknowledgement(Message):
     worker: str
     version: int
     at_ms: Millis
+    route_keys: tuple[str, ...] = ()
+    """Ids of the keys of routes that the worker has, the signing one first; of classify and populate."""

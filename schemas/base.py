@@ -188,7 +188,8 @@ class Header(Part):
 class Reply(Part):
     """Where a response goes and what it must carry back of its request."""
 
-    topic: str
+    topic: Annotated[str, Field(pattern=r"^(responses|/[A-Za-z0-9._-]{1,249})$")]
+    """`responses`, or `/` and the whole name of a topic outside of Refrain: none of its own has a name here."""
     partition: Annotated[int, Field(ge=0)] | None = None
     key: str | None = None
     """The request's key, base64."""

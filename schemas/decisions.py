@@ -70,6 +70,8 @@ class Reason(StrEnum):
     """An operator switched the cache off, for the category or for all."""
     WAITING_FULL = "waiting_full"
     """Too many requests of the shard wait for a model; this one is not remembered."""
+    TENANT_LIMIT = "tenant_limit"
+    """The tenant asks more, or has more waiting, than the policy grants it in this shard; nothing is remembered."""
     OVERLOAD = "overload"
     """Questions come faster than they are embedded, or nothing embeds them: this one waited too long for its vector,
     and is not remembered."""

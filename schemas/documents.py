@@ -166,6 +166,15 @@ class Switched(Message):
     version: int
 
 
+class TenantUse(Message):
+    """What a tenant has used of this shard, where the policy limits it."""
+
+    question_due_us: int = 0
+    """When a further question is due (us since the epoch)."""
+    entry_due_us: int = 0
+    """The same of a further new entry."""
+
+
 class Tally(Message):
     """What came of a category's requests in this shard, since its journal began. Times are in milliseconds."""
 

@@ -29,6 +29,7 @@ from refrain.schemas.documents import (
     Switched,
     TableMode,
     Tally,
+    TenantUse,
     Waiting,
     Withdrawal,
 )
@@ -63,6 +64,7 @@ MODELS: dict[str, type[Message]] = {
     "documents.judged": Judged,
     "documents.switched": Switched,
     "documents.tally": Tally,
+    "documents.tenant": TenantUse,
     "documents.doubt": Doubt,
     "documents.opinion": Opinion,
     "documents.meta": Meta,

@@ -303,6 +303,8 @@ class Limits(Strict):
     candidates: Annotated[int, Field(ge=1, le=64)] = 8
     waiting_max: Annotated[int, Field(ge=1)] = 10_000
     """Requests of one shard that may wait for a model; more are passed through unremembered."""
+    waiting_bytes_max: Annotated[int, Field(ge=100_000)] = 67_108_864
+    """What they may take together with the questions that were forwarded for them; more are passed through."""
     answer_timeout_ms: Annotated[int, Field(ge=100)] = 120_000
     """How long a request waits when it names no deadline; longer deadlines are cut to this."""
     entry_bytes_max: Annotated[int, Field(ge=1_000)] = 262_144
@@ -319,6 +321,25 @@ class Limits(Strict):
     """What a hit saves, as eviction counts it: the model's time (ms) or its tokens."""
 
 
+EVERY_TENANT = "*"
+
+
+class TenantLimits(Strict):
+    """What one tenant may use of one shard. Absent: as much as there is."""
+
+    requests_per_s: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    """Questions that are looked up; one second's may come at once. More get what is kept for the same text, else pass
+    through."""
+    waiting: Annotated[int, Field(ge=1)] | None = None
+    """Requests that may wait for a model; more are passed through unremembered."""
+    waiting_bytes: Annotated[int, Field(ge=10_000)] | None = None
+    """What they may take together with the questions that were forwarded for them; more are passed through."""
+    entries_per_minute: Annotated[int, Field(ge=1, le=60_000_000)] | None = None
+    """Answers that are kept; one minute's may come at once. More are delivered and not kept."""
+    namespaces: Annotated[int, Field(ge=1)] | None = None
+    """Namespaces (category and context) that may hold entries; answers to more are delivered and not kept."""
+
+
 class Policy(Strict):
     """The whole policy document."""
 
@@ -328,6 +349,10 @@ class Policy(Strict):
     """A question less similar than this to every example is uncategorised."""
     models: dict[str, ModelPolicy] = Field(default_factory=dict)
     limits: Limits = Limits()
+    tenants: dict[Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]{1,64})$")], TenantLimits] = Field(
+        default_factory=dict
+    )
+    """What tenants may use of each shard, by name; `*` is for those without limits of their own."""
     hit_heads: Annotated[tuple[HitHead, ...], Field(max_length=HEADS_MAX)] = ()
     """The trained heads that categories name: they travel with the policy, so that a replay needs nothing else."""
 
@@ -339,6 +364,10 @@ class Policy(Strict):
     def of(self, category: str) -> CategoryPolicy | None:
         """The policy of a category, None when it has none."""
         return self.categories.get(category)
+
+    def limits_of(self, tenant: str) -> TenantLimits | None:
+        """What the tenant may use of a shard, None when nothing is set."""
+        return self.tenants.get(tenant) or self.tenants.get(EVERY_TENANT)
 
     def head_of(self, category: CategoryPolicy) -> HitHead | None:
         """The trained head of one of its categories, None where it has none."""

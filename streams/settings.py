@@ -74,6 +74,28 @@ class Classify(SettingsGroup):
     """Topics (whole names, or ending in `*`) that a request may name in `reply-to`, beside `responses`."""
     categories: Path | None = None
     """The artefact of `refrain categories train` that tells categories; absent: the nearest example of the policy."""
+    topic: Annotated[str, Field(pattern=r"^requests(\.[A-Za-z0-9._-]{1,64})?$")] = "requests"
+    """The request topic that a worker reads, without the prefix: `requests`, or `requests.TENANT` of one tenant."""
+    tenants: Literal["request", "topic", "key", "header"] = "request"
+    """What tells whose a request is: its own field, its topic, its record's key, or a header that an edge signs."""
+
+
+class Routes(SettingsGroup):
+    """Signatures of the routes by which completions come back; classify and lookup sign, populate verifies."""
+
+    keys: SecretStr | None = None
+    """Keys, one a line of at least 64 hex digits: the first signs, each verifies. Absent: one in the state folder."""
+    unsigned: Literal["refuse", "accept"] = "refuse"
+    """What becomes of completions without a signature: `accept` while forwards of an older version are on their way."""
+
+
+class Tenants(SettingsGroup):
+    """Signatures of the edge that tells whose requests are (`classify.tenants = "header"`)."""
+
+    keys: SecretStr | None = None
+    """Keys, one a line of at least 64 hex digits; each verifies."""
+    valid_ms: Annotated[int, Field(ge=1_000)] = 60_000
+    """How far apart the edge's signature of a request and the broker's stamp of it may be."""
 
 
 class Lookup(SettingsGroup):
@@ -156,6 +178,8 @@ class Settings(SettingsGroup):
     http: Http = Http()
     embedding: Embedding = Embedding()
     classify: Classify = Classify()
+    routes: Routes = Routes()
+    tenants: Tenants = Tenants()
     lookup: Lookup = Lookup()
     upstream: Upstream = Upstream()
     adapt: Adapt = Adapt()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from pydantic import ValidationError
 
+from refrain.ops.ask.sender import Sender
 from refrain.ops.cluster.connection import client, create_client, missing, unreachable
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
@@ -64,7 +65,8 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         """Connect, and assign the end of `responses`. Raises Unreachable, ClusterFailed or WrongSetup."""
         self._settings = settings
-        self._requests = settings.prefix + "requests"
+        self._requests = settings.prefix + settings.classify.topic
+        self._sender = Sender(settings, lambda: time.time_ns() // 1_000_000)
         self._responses = settings.prefix + "responses"
         self._me = uuid.uuid4().hex[:16]
         self._closed = False
@@ -164,11 +166,11 @@ class Client:
             if error is not None:
                 self._refused.append((ask_id, f"not sent: {error.str()}"))
 
+        value = request.encode()
+        key, headers = self._sender.addressed(request, ask_id, [(HEADER, ask_id)], value)
         while True:
             try:
-                self._producer.produce(
-                    self._requests, request.encode(), ask_id, headers=[(HEADER, ask_id)], on_delivery=reported
-                )
+                self._producer.produce(self._requests, value, key, headers=list(headers), on_delivery=reported)
                 return
             except BufferError:
                 self._producer.poll(WAIT_S_MAX)

@@ -29,7 +29,7 @@ def doctor(
     seconds: Annotated[float, typer.Option(min=0.5, max=600, help="With --cost: how long.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding, or a stage.")] = False,
 ) -> None:
-    """Look at broker, topics, models, disk, lag, policy and workers; say what to do. Exit code 1 when one fails.
+    """Look at broker, topics, models, disk, lag, policy, keys and workers; say what to do. Exit code 1 when one fails.
 
     [bold]Examples[/bold]
 
@@ -71,6 +71,7 @@ def examine(settings: Settings) -> list[Finding]:
     """Run every check; those that need a broker are left out when none answers."""
     from refrain.ops.cluster.connection import reach
     from refrain.ops.observe import doctor_checks
+    from refrain.ops.observe.route_keys import routes
 
     out: list[Finding] = []
     try:
@@ -84,6 +85,7 @@ def examine(settings: Settings) -> list[Finding]:
             "topics": partial(doctor_checks.topics, admin, settings),
             "policy": partial(doctor_checks.policy, settings),
             "lag": partial(doctor_checks.lag, admin, settings),
+            "routes": partial(routes, admin, settings),
         }
     here = {
         "model": doctor_checks.model,

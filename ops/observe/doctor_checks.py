@@ -147,7 +147,8 @@ def lag(admin: AdminClient, settings: Settings) -> list[Finding]:
     from refrain.schemas.topics import GROUPS
 
     rows = []
-    for group, topic in GROUPS.items():
+    for group, shared in GROUPS.items():
+        topic = settings.classify.topic if group == "classify" else shared
         found = behind(admin, settings, group, topic)
         seen = f"{group}: {output.counted(found.records, 'record')} behind, {output.counted(found.members, 'member')}"
         if found.records and not found.members:

@@ -14,6 +14,7 @@ from refrain.ops.policies.heads import resolve_heads
 from refrain.schemas.hit_heads import HitHead
 from refrain.schemas.policy import CategoryPolicy, Limits, Match, ModelPolicy, Policy, Quota, Rule
 from refrain.streams.errors import BadInput
+from refrain.streams.linear_pattern import pattern_flaws
 
 KEYS: dict[str, type[BaseModel]] = {
     "": Policy, "categories": CategoryPolicy, "quota": Quota, "rules": Rule, "when": Match,
@@ -42,6 +43,7 @@ def read_policy(text: str, source: str, known: Iterable[HitHead] = ()) -> Policy
     problems = [*_twice(node), *((line_of(node, place), f"{'.'.join(place)}: {why}") for place, why in named.problems)]
     try:
         policy = Policy.model_validate(named.data)
+        problems += [(line_of(node, flaw.place), f"{_name(flaw.place)}: {flaw.why}") for flaw in pattern_flaws(policy)]
     except ValidationError as error:
         problems += [_problem_line(issue, node) for issue in error.errors(include_url=False)]
     if problems:

@@ -14,6 +14,7 @@ from refrain.ops.terminal.options import settings_of
 if TYPE_CHECKING:
     from refrain.ops.topics.acl_formats import Strimzi
     from refrain.ops.topics.acls import Grant
+    from refrain.streams.settings import Settings
 
 
 class Format(StrEnum):
@@ -62,7 +63,10 @@ def acls(
         Authentication, typer.Option(help="Of Strimzi: how the users log in.")
     ] = Authentication.SCRAM,
     api: Annotated[Api, typer.Option(help="Of Strimzi: v1beta2 before its release 0.49.")] = Api.V1,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an ACL.")] = False,
+    why: Annotated[
+        bool, typer.Option("--why", help="The rights on topics instead, why, and what a hostile holder could do.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an ACL, or a right.")] = False,
 ) -> None:
     """Print the ACLs that each role needs and no more, for a cluster that denies the rest. Asks no broker.
 
@@ -77,6 +81,8 @@ def acls(
     refrain topics acls --role clients --principal clients=shop
 
     refrain topics acls --format strimzi --cluster my-cluster | kubectl apply -f -
+
+    refrain topics acls --why --role connectors
     """
     from refrain.ops.topics.acl_formats import Strimzi, to_json
     from refrain.ops.topics.acls import grants
@@ -87,6 +93,8 @@ def acls(
     if cluster is not None and not strimzi:
         raise typer.BadParameter("it names the Kafka resource of --format strimzi alone", param_hint="--cluster")
     settings = settings_of(context)
+    if why:
+        return _print_rights(settings, _roles(role or ()), as_json)
     granted = grants(settings, _roles(role or ()), _principals(principal or ()))
     if as_json:
         for row in to_json(granted):
@@ -96,6 +104,21 @@ def acls(
         _print_strimzi(granted, Strimzi(cluster, login, api.value))
     else:
         _print_kafka_acls(granted, bootstrap_server or settings.kafka, command_config)
+    return None
+
+
+def _print_rights(settings: Settings, roles: list[str], as_json: bool) -> None:
+    from refrain.ops.topics.rights import rights_of
+
+    rows = [(*right, [settings.prefix + topic for topic in right.topics]) for right in rights_of(roles)]
+    if as_json:
+        for role, operation, _, why, hostile, topics in rows:
+            output.emit({"role": role, "operation": operation, "topics": topics, "why": why, "hostile": hostile})
+        return
+    output.table(
+        ("role", "right", "topics", "why", "if hostile"),
+        [(role, operation, " ".join(topics), why, hostile) for role, operation, _, why, hostile, topics in rows],
+    )
 
 
 def _roles(wanted: Sequence[str]) -> list[str]:

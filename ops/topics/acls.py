@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from refrain.ops.topics.table import topics_of
 from refrain.schemas.topics import (
     AUDITORS,
     CLIENTS,
@@ -16,7 +17,6 @@ from refrain.schemas.topics import (
     OPERATORS,
     PROCESSORS,
     ROLES,
-    TOPICS,
     Topic,
     reads,
 )
@@ -60,7 +60,7 @@ class Grant(NamedTuple):
 def acls_of(role: str, settings: Settings) -> list[Acl]:
     """The ACLs of one role under the settings' prefix: topics, groups, transactional ids."""
     prefix = settings.prefix
-    found = [*_topics(role, prefix), *_groups(role, prefix)]
+    found = [*_topics(role, settings), *_groups(role, prefix)]
     if role in ANSWERING:
         found += [_reply_topic(name) for name in settings.classify.reply_topics]
     if role in TRANSACTIONAL:
@@ -110,11 +110,11 @@ def principal_names(pairs: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _topics(role: str, prefix: str) -> Iterator[Acl]:
-    for topic in TOPICS:
+def _topics(role: str, settings: Settings) -> Iterator[Acl]:
+    for topic in topics_of(settings):
         operations = _on_topic(role, topic)
         if operations:
-            yield Acl("topic", prefix + topic.name, "literal", operations)
+            yield Acl("topic", settings.prefix + topic.name, "literal", operations)
 
 
 def _on_topic(role: str, topic: Topic) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from refrain.ops.cluster.connection import unreachable
-from refrain.schemas.topics import TOPICS, Topic
+from refrain.ops.topics.table import topics_of
+from refrain.schemas.topics import Topic
 from refrain.streams.errors import ClusterFailed, Forbidden, WrongSetup
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def planned(settings: Settings, partitions_journal: int | None = None) -> list[N
             replication_factor=settings.replication,
             config={**topic.config(), "min.insync.replicas": str(settings.min_insync)},
         )
-        for topic in TOPICS
+        for topic in topics_of(settings)
     ]
 
 
@@ -86,7 +87,7 @@ def create_missing(admin: AdminClient, settings: Settings, partitions_journal: i
 
 def describe(admin: AdminClient, settings: Settings) -> dict[str, TopicState]:
     """Describe every topic of the table, by its name in the table. Raises ClusterFailed."""
-    names = {settings.prefix + topic.name: topic.name for topic in TOPICS}
+    names = {settings.prefix + topic.name: topic.name for topic in topics_of(settings)}
     found: dict[str, TopicState] = {}
     try:
         for name, future in admin.describe_topics(TopicCollection(list(names)), request_timeout=ADMIN_S).items():
@@ -110,7 +111,7 @@ def describe(admin: AdminClient, settings: Settings) -> dict[str, TopicState]:
 def compare(found: Mapping[str, TopicState], settings: Settings) -> list[Mismatch]:
     """Compare topics with the table: mismatches in the order of the table. Pure."""
     findings: list[Mismatch] = []
-    for topic in TOPICS:
+    for topic in topics_of(settings):
         row = found.get(topic.name, TopicState(settings.prefix + topic.name))
         if not row.partitions:
             findings.append(Mismatch(row.name, "missing", "run `refrain topics create`"))

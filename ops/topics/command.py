@@ -77,11 +77,12 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 
     refrain topics list --json
     """
-    from refrain.schemas.topics import TOPICS
+    from refrain.ops.topics.table import topics_of
 
     settings = settings_of(context)
+    topics = topics_of(settings)
     if as_json:
-        for topic in TOPICS:
+        for topic in topics:
             output.emit(
                 {
                     "topic": settings.prefix + topic.name,
@@ -108,7 +109,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
                 " ".join(t.writers),
                 " ".join(t.readers),
             )
-            for t in TOPICS
+            for t in topics
         ],
     )
 

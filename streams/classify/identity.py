@@ -9,7 +9,6 @@ is `unread` inside it.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from refrain.streams.classify.chat_form import chat_form, tools_form
 from refrain.streams.classify.exact_form import exact_form
 from refrain.streams.classify.framing import FramedQuestion
 from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.linear_pattern import LinearPattern, linear_or_none
 
 Body = Mapping[str, Any]
 
@@ -242,25 +242,25 @@ def _masked(message: Mapping[str, Any], patterns: tuple[str, ...]) -> bytes:
     return b"masked" + canonical([at, {**message, "content": marked}]) if at else canonical(message)
 
 
-def _cut(text: str, masks: Sequence[re.Pattern[str]]) -> list[str]:
+def _cut(text: str, masks: Sequence[LinearPattern]) -> list[str]:
     pieces = [text]
     for mask in masks:
         pieces = [kept for piece in pieces for kept in _cut_by(piece, mask)]
     return pieces
 
 
-def _cut_by(text: str, mask: re.Pattern[str]) -> list[str]:
+def _cut_by(text: str, mask: LinearPattern) -> list[str]:
     kept, start = [], 0
-    for match in mask.finditer(text):
-        if match.end() > match.start():
-            kept.append(text[start : match.start()])
-            start = match.end()
+    for begin, end in mask.spans(text):
+        kept.append(text[start:begin])
+        start = end
     return [*kept, text[start:]]
 
 
 @lru_cache(maxsize=256)
-def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(pattern) for pattern in patterns)
+def _compiled(patterns: tuple[str, ...]) -> tuple[LinearPattern, ...]:
+    """The masks; one that is not taken hides nothing, so that more questions are told apart."""
+    return tuple(mask for mask in map(linear_or_none, patterns) if mask is not None)
 
 
 def _utf8(text: str) -> bytes:

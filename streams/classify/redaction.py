@@ -13,12 +13,22 @@ from refrain.streams.classify.routing import Router, RoutingInput, all_text
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
-def may_be_uncacheable(router: Router | None, value: bytes, parsed: dict[str, Any] | None) -> bool:
-    """Whether to redact the text. `parsed` is None when `value` is not JSON; without a policy it always is."""
+def may_be_uncacheable(
+    router: Router | None, value: bytes, parsed: dict[str, Any] | None, tenant: str | None = None
+) -> bool:
+    """Whether to redact the text. `parsed` is None when `value` is not JSON; without a policy it always is.
+
+    `tenant` is the one that the record is bound to, None where the request's own field counts.
+    """
     if router is None:
         return True
     request = None if parsed is None else _routing_input(parsed)
-    return router.looks_uncacheable(_searchable(value)) if request is None else router.may_be_uncacheable(request)
+    if request is None:
+        bound = "" if tenant is None else f' "{tenant}"'
+        return router.looks_uncacheable(_searchable(value) + bound)
+    if tenant is not None and router.may_be_uncacheable(request._replace(tenant=tenant)):
+        return True
+    return router.may_be_uncacheable(request)
 
 
 def _routing_input(parsed: dict[str, Any]) -> RoutingInput | None:

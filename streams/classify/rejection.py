@@ -9,6 +9,7 @@ from refrain.streams.classify.parsing import parse
 from refrain.streams.classify.redaction import may_be_uncacheable
 from refrain.streams.classify.reply_topic import DEFAULT, ReplyTopics
 from refrain.streams.classify.routing import Router
+from refrain.streams.classify.tenants import Tenants, returned
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.messaging.dead_letters import dead_letter
@@ -27,9 +28,10 @@ TENANT_CHARS_MAX = 64
 class Rejections:
     """Rejects requests: dead letters, redacted where they may be `never` traffic, and error responses."""
 
-    def __init__(self, settings: Classify, reply_to: ReplyTopics, metrics: Metrics) -> None:
+    def __init__(self, settings: Classify, reply_to: ReplyTopics, tenants: Tenants, metrics: Metrics) -> None:
         self._settings = settings
         self._reply_to = reply_to
+        self._tenants = tenants
         self._metrics = metrics
 
     def reject(self, record: Record, refusal: Refusal, router: Router | None) -> list[Outgoing]:
@@ -41,15 +43,19 @@ class Rejections:
             parsed = parse(value, bytes_max=NO_LIMIT, depth_max=self._settings.depth_max)
         except Refusal:
             parsed = None
-        letter = dead_letter(record, refusal, NAME, with_text=not may_be_uncacheable(router, value, parsed))
-        return [letter, self._response(record, refusal, parsed or {})]
+        # Of a request that nobody answers for, nobody knows whose text it is.
+        foreign, tenant = refusal.code is RefusalCode.TENANT_NOT_YOURS, self._tenants.of(record)
+        redacted = foreign or may_be_uncacheable(router, value, parsed, tenant)
+        letter = dead_letter(record, refusal, NAME, with_text=not redacted)
+        named = {} if tenant is None else {"tenant": tenant}
+        return [letter, self._response(record, refusal, named | (parsed or {}))]
 
     def _response(self, record: Record, refusal: Refusal, parsed: Mapping[str, object]) -> Outgoing:
         try:
             target = self._reply_to.target(record.headers)
         except Refusal:
             target = DEFAULT
-        key, headers = _fitting(record, self._settings.header_bytes_max)
+        key, headers = _fitting(record.key, returned(record.headers), self._settings.header_bytes_max)
         response = error_response(
             refusal.code.value,
             str(refusal.args[0]),
@@ -77,14 +83,14 @@ def _carried_bytes(headers: Headers) -> int:
     return sum(len(name.encode()) + len(value or b"") for name, value in headers)
 
 
-def _fitting(record: Record, bytes_max: int) -> tuple[bytes | None, Headers]:
+def _fitting(key: bytes | None, headers: Headers, bytes_max: int) -> tuple[bytes | None, Headers]:
     """As much of key and headers as is within the limit, the key first."""
-    key = record.key if len(record.key or b"") <= bytes_max else None
-    left = bytes_max - len(key or b"")
+    fitting = key if len(key or b"") <= bytes_max else None
+    left = bytes_max - len(fitting or b"")
     kept = []
-    for header in record.headers:
+    for header in headers:
         left -= _carried_bytes((header,))
         if left < 0:
             break
         kept.append(header)
-    return key, tuple(kept)
+    return fitting, tuple(kept)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from refrain.schemas.topics import BY_NAME
 from refrain.streams.errors import Refusal, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Cluster, Headers
 from refrain.streams.lru import LruCache
+from refrain.streams.messaging.own_topics import RESPONSES, is_legal, is_own
 
-RESPONSES = "responses"
 TOPIC_HEADERS = ("reply-to", "kafka_replyTopic")
 """The first that a request carries counts; of one name the last, as Spring reads them."""
 PARTITION_HEADER = "kafka_replyPartition"
@@ -20,7 +18,6 @@ FRESH_MS = 60_000
 MISSING_MS = 5_000
 """How long a topic is taken to be missing."""
 TOPICS_MAX = 1_000
-_LEGAL = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 class ReplyTarget(NamedTuple):
@@ -69,15 +66,12 @@ class ReplyTopics:
         name = "" if raw is None else raw.decode("ascii", "replace")
         if name in (RESPONSES, self._prefix + RESPONSES):
             return RESPONSES
-        if not _LEGAL.fullmatch(name) or name in (".", ".."):
+        if not is_legal(name):
             raise _bad("the reply topic is not a name that a topic can have")
-        if self._is_own(name) or not (name in self._names or name.startswith(self._beginnings)):
+        # A client must not write into Refrain's own topics, however wide the allowed list is.
+        if is_own(name, self._prefix) or not (name in self._names or name.startswith(self._beginnings)):
             raise _bad("the reply topic is not allowed: use responses, or have it added to classify.reply_topics")
         return f"/{name}"
-
-    def _is_own(self, name: str) -> bool:
-        # A client must not write into Refrain's own topics, however wide the allowed list is.
-        return name.startswith(self._prefix) and name[len(self._prefix) :] in BY_NAME
 
     def _count(self, topic: str) -> int:
         now_ms = self._now_ms()

@@ -8,7 +8,7 @@ categories; else `uncategorised`.
 from __future__ import annotations
 
 import hashlib
-import re
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,9 +18,12 @@ import numpy.typing as npt
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.journal import Seen
 from refrain.schemas.policy import UNCATEGORISED, Cacheable, CategoryPolicy, Match, Policy
+from refrain.streams.linear_pattern import LinearPattern, linear_or_none, pattern_flaws
 from refrain.streams.messaging.privacy import is_uncacheable
 from refrain.streams.models.category_classifier import CategoryClassifier
 from refrain.streams.vectors import Ints, cosine, squared_norm
+
+logger = logging.getLogger(__name__)
 
 Embed = Callable[[Sequence[str]], list[Ints | None]]
 
@@ -62,11 +65,16 @@ class _Rule(NamedTuple):
     number: int
     category: str
     when: Match
-    pattern: re.Pattern[str] | None
+    pattern: LinearPattern | None
+    taken: bool
+    """Whether the policy's expression can be matched at all; one that cannot is met by every question."""
 
 
 class Router:
     """Routes by one policy: its patterns are compiled, its examples embedded in one call.
+
+    An expression that cannot be matched in linear time, of a policy that was set by an older version, errs on the safe
+    side: every question meets it in a rule into a `never` category, and none in another.
 
     `embed` gives vectors of record and is called only when the policy has examples. The `trained` classifier
     takes the place of the examples, but for those of `never` categories.
@@ -77,9 +85,14 @@ class Router:
     ) -> None:
         policy = self.policy = in_force.policy
         self.version = in_force.version
+        for flaw in pattern_flaws(policy):
+            place = ".".join(map(str, flaw.place))
+            logger.error(
+                "policy %d: %s cannot be matched: %s; apply a policy without it", self.version, place, flaw.why
+            )
         rules = [_rule_of(number, policy) for number in range(len(policy.rules))]
         self._never = [rule for rule in rules if is_uncacheable(policy, rule.category)]
-        self._others = [rule for rule in rules if not is_uncacheable(policy, rule.category)]
+        self._others = [rule for rule in rules if rule.taken and not is_uncacheable(policy, rule.category)]
         self._terms = {name: CategoryTerms(of, _seen_terms(self.version, of)) for name, of in policy.categories.items()}
         self._examples = Examples(policy, embed)
         self._by_example = f"examples:{hashlib.sha256(embedder.encode()).hexdigest()[:12]}@v{self.version}"
@@ -135,7 +148,7 @@ class Router:
         """Whether bytes that could not be read look like `never` traffic: a rule's pattern or name is in them."""
         named = {name for name in self.policy.categories if is_uncacheable(self.policy, name)}
         for rule in self._never:
-            if rule.pattern is not None and rule.pattern.search(text):
+            if not rule.taken or (rule.pattern is not None and rule.pattern.is_in(text)):
                 return True
             named |= {name for name in (rule.when.tenant, rule.when.model, rule.when.tag) if name}
         return any(f'"{name}"' in text for name in named)
@@ -201,8 +214,8 @@ def _texts_of(message: Mapping[str, Any]) -> Iterator[str]:
 
 def _rule_of(number: int, policy: Policy) -> _Rule:
     rule = policy.rules[number]
-    pattern = None if rule.when.pattern is None else re.compile(rule.when.pattern)
-    return _Rule(number, rule.category, rule.when, pattern)
+    pattern = None if rule.when.pattern is None else linear_or_none(rule.when.pattern)
+    return _Rule(number, rule.category, rule.when, pattern, rule.when.pattern is None or pattern is not None)
 
 
 def _matches(rule: _Rule, request: RoutingInput, text: str) -> bool:
@@ -211,7 +224,7 @@ def _matches(rule: _Rule, request: RoutingInput, text: str) -> bool:
         (when.tenant is None or when.tenant == request.tenant)
         and (when.model is None or when.model == request.model)
         and (when.tag is None or when.tag in request.tags)
-        and (rule.pattern is None or rule.pattern.search(text) is not None)
+        and (rule.pattern is None or rule.pattern.is_in(text))
     )
 
 

@@ -28,14 +28,17 @@ from refrain.streams.classify.parsing import parse, request_of
 from refrain.streams.classify.rejection import NAME, Rejections, check_carried
 from refrain.streams.classify.reply_topic import ReplyTopics, partitions_of
 from refrain.streams.classify.routing import CategoryMatch, Router, RoutingInput
+from refrain.streams.classify.tenants import BY_REQUEST, Tenants, returned, tenants_of
 from refrain.streams.classify.text_sides import Sides, TextSides, Wanted
 from refrain.streams.errors import ModelUnavailable, RefrainError, Refusal, RefusalCode
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.messaging.forwards import unstreamed
 from refrain.streams.messaging.ids import decision_id, decision_tag
+from refrain.streams.messaging.key_file import route_signer
 from refrain.streams.messaging.privacy import has_uncacheable
 from refrain.streams.messaging.responses import NOT_IN_TIME, reply_of
 from refrain.streams.messaging.shards import shards_of
+from refrain.streams.messaging.signed_routes import SigningProducer
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.category_classifier import CategoryClassifier, load_category_classifier
 from refrain.streams.models.embedder import Embedder
@@ -50,6 +53,7 @@ from refrain.streams.settings import Classify
 from refrain.streams.vectors import Ints, encode
 
 SOURCE = "requests"
+"""The request topic of the table; `classify.topic` may name a tenant's in its place."""
 MODEL_PAUSE_S = 5.0
 """How long a model that did not answer is not asked again: each try may take long, and everybody waits for it."""
 NEVER_AWAY = float("-inf")
@@ -113,14 +117,16 @@ class ClassifyStep(Step):
         metrics: Metrics,
         trained: CategoryClassifier | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        tenants: Tenants = BY_REQUEST,
     ) -> None:
         self._settings = settings
+        self._tenants = tenants
         self._incarnations = incarnations
         self._tag = decision_tag(incarnations.requests, incarnations.journal)
         self._embedding_cache = embedding_cache
         self._embedder = embedding_cache.embedder
         self._reply_to = reply_to
-        self._rejections = Rejections(settings, reply_to, metrics)
+        self._rejections = Rejections(settings, reply_to, tenants, metrics)
         self._metrics = metrics
         self._trained = trained
         self._clock = clock
@@ -212,11 +218,11 @@ class ClassifyStep(Step):
         settings = self._settings
         check_carried(record, settings.header_bytes_max)
         parsed = parse(record.value, bytes_max=settings.request_bytes_max, depth_max=settings.depth_max)
-        request = request_of(parsed)
+        request = self._tenants.bind(record, request_of(parsed))
         question = question_of(request.body)
         check_length(question, settings.question_chars_max)
         target = self._reply_to.target(record.headers)
-        reply = reply_of(target.topic, target.partition, record.key, record.headers)
+        reply = reply_of(target.topic, target.partition, record.key, returned(record.headers))
         match = self._router.match(_routing_input(request, question)) if self._router else None
         item = PendingRequest(record, request, reply, question, match, None)
         reason = self._bypass_reason(item)
@@ -337,7 +343,7 @@ class ClassifyStep(Step):
 
     def _origin(self, record: Record) -> Origin:
         return Origin(
-            topic=SOURCE,
+            topic=record.topic,
             topic_id=self._incarnations.requests,
             partition=record.partition,
             offset=record.offset,
@@ -351,7 +357,8 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     broker fails.
     """
     settings, cluster = context.settings, context.cluster
-    incarnations = check_topics(cluster)
+    topic, tenants = settings.classify.topic, tenants_of(settings)
+    incarnations = check_topics(cluster, topic)
     model = embedder or load_embedder(settings.embedding, settings.state_dir / "models")
     path = settings.classify.categories
     trained = None if path is None else load_category_classifier(path, model.identity)
@@ -359,20 +366,24 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     model.embed(["What is ready now?"])
     embedding_cache = EmbeddingCache(model, settings.embedding.remembered, EmbeddingMetrics(context.metrics))
     reply_to = ReplyTopics(settings.prefix, settings.classify.reply_topics, partitions_of(cluster), context.now_ms)
-    step = ClassifyStep(settings.classify, incarnations, embedding_cache, reply_to, context.metrics, trained)
-    with policy_session(NAME, context) as session:
-        consumer, producer = (
-            cluster.consumer(SOURCE, NAME),
-            cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)),
-        )
+    step = ClassifyStep(
+        settings.classify, incarnations, embedding_cache, reply_to, context.metrics, trained, tenants=tenants
+    )
+    routes = route_signer(settings)
+    with policy_session(NAME, context, routes.keys.ids) as session:
+        consumer = cluster.consumer(topic, NAME)
+        producer = SigningProducer(cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)), routes)
         run_stateless(NAME, consumer, producer, step, context, batch_max=settings.classify.batch_max, session=session)
 
 
-def check_topics(cluster: Cluster) -> Incarnations:
-    """Check the topics and return their incarnations. Raises WrongSetup when one is missing or they do not fit."""
-    require_topics(cluster, NAME)
+def check_topics(cluster: Cluster, source: str = SOURCE) -> Incarnations:
+    """Check the topics and return their incarnations; `source` is the request topic.
+
+    Raises WrongSetup when one is missing or they do not fit.
+    """
+    require_topics(cluster, NAME, {SOURCE: source})
     shards_of(cluster)
-    return Incarnations(cluster.topic_id(SOURCE), cluster.topic_id("journal"))
+    return Incarnations(cluster.topic_id(source), cluster.topic_id("journal"))
 
 
 def _texts(taken: Sequence[Taken]) -> list[str]:

@@ -18,6 +18,7 @@ from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.linear_pattern import pattern_flaws
 from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import read
 from refrain.streams.models.hit_head_artifact import version_of
@@ -80,7 +81,7 @@ def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | Non
     """Put a policy in force, where `policy` was before.
 
     Raises Refusal: STALE_COMMAND when it replaces another version, BAD_FIELD for a trained head that is not the one of
-    its version, TOO_LARGE.
+    its version or an expression that cannot be matched in linear time, TOO_LARGE.
     """
     version = None if policy is None else policy.version
     if command.expected_version is not None and command.expected_version != version:
@@ -91,6 +92,8 @@ def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | Non
     for head in command.policy.hit_heads:
         if version_of(head) != head.version:
             raise Refusal(RefusalCode.BAD_FIELD, f"hit_heads: the content of {head.version} is not of that version")
+    for flaw in pattern_flaws(command.policy):
+        raise Refusal(RefusalCode.BAD_FIELD, f"{'.'.join(map(str, flaw.place))}: {flaw.why}")
     after = PolicyInForce(
         version=record.offset,
         who=command.who,

@@ -3,7 +3,7 @@
 The commit, for all partitions of the worker together:
 
 1. fold a batch over the uncommitted changes; collect effects and changes;
-2. produce the effects and check every delivery report: clients have their answers here;
+2. produce the effects, forwards with signed routes, and check every delivery report: clients have their answers here;
 3. every `commit_interval_ms`, in one transaction, while folding goes on: changes and `meta` to `documents`, the
    decisions, and the offsets with the group's metadata, which fences a worker that has lost its partitions. This is
    the commit (`commit`);
@@ -30,7 +30,10 @@ from refrain.streams.lookup.commit import Commits
 from refrain.streams.lookup.metrics import LookupMetrics, count
 from refrain.streams.lookup.reports import CommitReports
 from refrain.streams.lookup.restore import OpenStore, Restorer
+from refrain.streams.messaging.key_file import route_signer
+from refrain.streams.messaging.own_topics import without_own
 from refrain.streams.messaging.shards import shards_of
+from refrain.streams.messaging.signed_routes import RouteSigner, SigningProducer
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
@@ -63,12 +66,14 @@ class LookupWorker:
         metrics: Metrics,
         open_store: OpenStore,
         name: str,
+        routes: RouteSigner,
         now_ms: Callable[[], int],
         elapsed_s: Callable[[], float] = time.monotonic,
         background: Executor | None = None,
     ) -> None:
         """`background` runs the transactions. Raises WrongSetup when topics are missing or do not fit together."""
         self._settings = settings.lookup
+        self._prefix = settings.prefix
         self._metrics = LookupMetrics(metrics)
         self._now_ms = now_ms
         self._elapsed_s = elapsed_s
@@ -81,7 +86,7 @@ class LookupWorker:
         self._commit_due = elapsed_s()
         self._since_commit = 0
         """Records folded since the last commit began."""
-        self._producer = cluster.producer()
+        self._producer = SigningProducer(cluster.producer(), routes)
         self._transactions = cluster.transactional(f"{NAME}-{name}")
         self._consumer = cluster.consumer("journal", NAME, self, from_start=False)
         self._background = background or ThreadPoolExecutor(1, thread_name_prefix="commit")
@@ -199,7 +204,8 @@ class LookupWorker:
 
     def _send(self, effects: Sequence[Outgoing]) -> None:
         if effects:
-            self._producer.send(effects)
+            # The fold knows no prefix, and what it folds may name any reply topic.
+            self._producer.send(without_own(effects, self._prefix))
 
     def _tick(self) -> None:
         """Append a Tick to each shard whose next timer is due, unless one is on its way."""
@@ -263,7 +269,8 @@ def run_lookup(context: WorkerContext) -> None:
         return open_partition_store(folder, partition)
 
     try:
-        worker = LookupWorker(settings, cluster, context.metrics, open_store, directory.name, context.now_ms)
+        routes = route_signer(settings)
+        worker = LookupWorker(settings, cluster, context.metrics, open_store, directory.name, routes, context.now_ms)
         while not context.stop():
             worker.turn()
             if worker.ready:

@@ -99,6 +99,10 @@ class Delivery:
         """Dead-letter a completion that nobody waits for, with its text unless some category is `never`."""
         return self._dead_letter(record, refusal, with_text=not has_uncacheable(self.policy))
 
+    def refuse_route(self, record: Record, refusal: Refusal) -> Outgoing:
+        """Dead-letter a completion whose route is not followed, without its text: nobody knows what it is of."""
+        return self._dead_letter(record, refusal, with_text=False)
+
     def _may_store(self, route: ShardRoute) -> bool:
         """Whether an answer of this route may be stored."""
         return route.category is None or may_store(self.policy, route.category)

@@ -1,21 +1,24 @@
 """populate: delivers each completion to the shard or the requester that waits for it.
 
 `completions` -> `journal` (a shard remembers who waits), or straight to the requester (nothing is remembered).
+Only routes that Refrain signed are followed: whoever may write completions answers what was forwarded, nothing else.
 An answer to a question of a category that has become `never` meanwhile goes to its requester, and the shard learns
 only that it came.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.forwards import Completion
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
-from refrain.streams.messaging.decoding import Envelope, envelope_of, read
-from refrain.streams.messaging.routes import DirectRoute, ShardRoute, decode_route
+from refrain.streams.messaging.decoding import envelope_of, read
+from refrain.streams.messaging.key_file import route_signer
 from refrain.streams.messaging.shards import Shards
+from refrain.streams.messaging.signed_routes import RouteSigner
 from refrain.streams.metrics import Metrics
 from refrain.streams.populate.delivery import NAME, Delivery
 from refrain.streams.runtime.context import WorkerContext
@@ -23,6 +26,8 @@ from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
 from refrain.streams.runtime.policy_session import policy_session
 from refrain.streams.runtime.stateless import Step, run_stateless
 from refrain.streams.runtime.topic_check import require_topics
+
+logger = logging.getLogger(__name__)
 
 SOURCE = "completions"
 BATCH_MAX = 500
@@ -34,8 +39,12 @@ def run_populate(context: WorkerContext) -> None:
     """Run until `stop`. Raises WrongSetup for missing topics, ClusterFailed when the broker fails."""
     cluster = context.cluster
     require_topics(cluster, NAME)
-    step = PopulateStep(Shards(cluster.partitions("journal"), cluster.topic_id("journal")), context.metrics)
-    with policy_session(NAME, context) as session:
+    routes = route_signer(context.settings)
+    if context.settings.routes.unsigned == "accept":
+        logger.warning("unsigned routes are accepted: whoever writes completions may answer for the model, and others")
+    journal = Shards(cluster.partitions("journal"), cluster.topic_id("journal"))
+    step = PopulateStep(journal, routes, context.metrics)
+    with policy_session(NAME, context, routes.keys.ids) as session:
         consumer = _DeliveredHistory(cluster, step).consumer
         producer = cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(context.settings))
         run_stateless(NAME, consumer, producer, step, context, batch_max=BATCH_MAX, session=session)
@@ -47,7 +56,8 @@ class PopulateStep(Step):
     An answer for another journal was not asked here.
     """
 
-    def __init__(self, journal: Shards, metrics: Metrics) -> None:
+    def __init__(self, journal: Shards, routes: RouteSigner, metrics: Metrics) -> None:
+        self._routes = routes
         self._delivery = Delivery(journal, metrics)
 
     def follow(self, policy: PolicyInForce | None) -> None:
@@ -64,9 +74,13 @@ class PopulateStep(Step):
     def remember(self, record: Record) -> None:
         """Remember a completion that an earlier worker delivered."""
         envelope = envelope_of(record.value)
-        route = None if envelope is None else _route_of(envelope)
-        if route is not None:
-            self._delivery.remember(route)
+        if envelope is None:
+            return
+        try:
+            self._delivery.remember(self._routes.open(envelope.route, envelope.forward_id))
+        except Refusal:
+            # Nobody was answered by it.
+            return
 
     def _deliver(self, record: Record) -> list[Outgoing]:
         try:
@@ -74,17 +88,20 @@ class PopulateStep(Step):
         except Refusal as refusal:
             return self._unreadable(record, refusal)
         try:
-            route = decode_route(completion.route, completion.forward_id)
+            route = self._routes.open(completion.route, completion.forward_id)
         except Refusal as refusal:
-            return [self._delivery.dead_letter(record, refusal)]
+            return [self._delivery.refuse_route(record, refusal)]
         return self._delivery.deliver(record, route, completion)
 
     def _unreadable(self, record: Record, refusal: Refusal) -> list[Outgoing]:
         """Dead-letter the record; when its envelope can be read, a failure goes to whoever waits."""
         envelope = envelope_of(record.value)
-        route = None if envelope is None else _route_of(envelope)
-        if envelope is None or route is None:
+        if envelope is None:
             return [self._delivery.dead_letter(record, refusal)]
+        try:
+            route = self._routes.open(envelope.route, envelope.forward_id)
+        except Refusal as forged:
+            return [self._delivery.refuse_route(record, forged)]
         return self._delivery.deliver_unreadable(record, refusal, envelope, route)
 
 
@@ -109,10 +126,3 @@ class _DeliveredHistory:
 
     def lost(self, partitions: Sequence[int]) -> None:
         """Do nothing: nothing is kept a partition."""
-
-
-def _route_of(envelope: Envelope) -> ShardRoute | DirectRoute | None:
-    try:
-        return decode_route(envelope.route, envelope.forward_id)
-    except Refusal:
-        return None

@@ -7,7 +7,7 @@ and wakes does not send what it made of an old policy: its lease on it has run o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from refrain.schemas.acknowledgements import Acknowledgement
@@ -25,8 +25,12 @@ class PolicySession:
     `policy` changes only when a method is called, never while a batch is processed.
     """
 
-    def __init__(self, processor: str, policies: PolicyFollower, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, processor: str, policies: PolicyFollower, now_ms: Callable[[], int], route_keys: Sequence[str] = ()
+    ) -> None:
+        """`route_keys` are the ids of the keys by which this worker signs or verifies routes."""
         self._processor = processor
+        self._route_keys = tuple(route_keys)
         self._policies = policies
         self._now_ms = now_ms
         self._leased: LeasedPolicy = policies.last
@@ -49,7 +53,7 @@ class PolicySession:
         if policy is None or not member or self._acknowledged == (member, policy.version):
             return []
         self._acknowledged = (member, policy.version)
-        return [acknowledgement(self._processor, member, policy.version, self._now_ms())]
+        return [acknowledgement(self._processor, member, policy.version, self._now_ms(), self._route_keys)]
 
     def refresh(self, member: str) -> None:
         """Adopt the policy in force for a batch. Raises ClusterFailed when it cannot be known.
@@ -69,17 +73,20 @@ class PolicySession:
 
 
 @contextmanager
-def policy_session(processor: str, context: WorkerContext) -> Iterator[PolicySession]:
+def policy_session(processor: str, context: WorkerContext, route_keys: Sequence[str] = ()) -> Iterator[PolicySession]:
     """A policy session of a worker: the policy is read on entry and followed until exit.
 
+    Its acknowledgements tell `route_keys`, the ids of the worker's keys of routes, so that others can compare them.
     Raises WrongSetup for a missing topic, ClusterFailed when the broker does not say.
     """
     lease_s = lease_s_of(context.settings)
     with PolicyFollower(context.cluster, context.metrics, processor, lease_s=lease_s) as policies:
-        yield PolicySession(processor, policies, context.now_ms)
+        yield PolicySession(processor, policies, context.now_ms, route_keys)
 
 
-def acknowledgement(processor: str, worker: str, version: int, at_ms: int) -> Outgoing:
+def acknowledgement(processor: str, worker: str, version: int, at_ms: int, route_keys: Sequence[str] = ()) -> Outgoing:
     """The acknowledgement of a policy version by a worker, as a record."""
-    said = Acknowledgement(processor=processor, worker=worker, version=version, at_ms=at_ms)
+    said = Acknowledgement(
+        processor=processor, worker=worker, version=version, at_ms=at_ms, route_keys=tuple(route_keys)
+    )
     return Outgoing(TOPIC, f"{processor}/{worker}".encode(), said.encode())

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from refrain.schemas.topics import needs
 from refrain.streams.errors import Forbidden, WrongSetup
 from refrain.streams.kafka.interface import Cluster
 
 
-def require_topics(cluster: Cluster, processor: str) -> None:
+def require_topics(cluster: Cluster, processor: str, in_place: Mapping[str, str] | None = None) -> None:
     """Check the topics that a processor of the table reads, writes or describes, and name all that it lacks.
 
+    `in_place` names other topics that it uses in place of some of the table.
     Raises WrongSetup when topics do not exist; Forbidden, which is one, when all that is wrong is missing ACLs.
     """
     problems: dict[str, WrongSetup] = {}
-    for topic in needs(processor):
+    for named in needs(processor):
+        topic = (in_place or {}).get(named, named)
         try:
             cluster.partitions(topic)
         except WrongSetup as problem:

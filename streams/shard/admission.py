@@ -32,6 +32,8 @@ class NotAdmitted(StrEnum):
     """The same answer was judged wrong before."""
     SUPERSEDED = "superseded"
     """A newer question has brought a newer answer to the same text."""
+    TENANT_LIMIT = "tenant_limit"
+    """The tenant has as many new entries, or namespaces, as the policy grants it."""
     NO_ROOM = "no_room"
     """The shard is full of what others are guaranteed."""
 

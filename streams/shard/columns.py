@@ -25,6 +25,7 @@ from refrain.schemas.documents import (
     Switched,
     TableMode,
     Tally,
+    TenantUse,
     Waiting,
     Withdrawal,
 )
@@ -32,6 +33,7 @@ from refrain.streams.errors import StoreDamaged
 from refrain.streams.messaging.ids import column_id, parse_ban_id, parse_column_id
 from refrain.streams.models.heads_in_force import heads_of
 from refrain.streams.shard.adaptation import lifetime_max
+from refrain.streams.shard.index.entries import namespace_of
 
 if TYPE_CHECKING:
     from refrain.streams.shard.state import Shard
@@ -127,6 +129,11 @@ def digest_of(changes: dict[bytes, bytes | None]) -> str:
 
 def _add_entry(shard: Shard, _: str, entry: Entry) -> None:
     shard.entries.add(entry)
+    shard.tenants.enter(entry.tenant, _namespace_of(entry))
+
+
+def _namespace_of(entry: Entry) -> bytes:
+    return namespace_of(entry.space, entry.category, entry.embedder, entry.context)
 
 
 def _remove_entry(shard: Shard, id_: str) -> None:
@@ -134,7 +141,9 @@ def _remove_entry(shard: Shard, id_: str) -> None:
     found = shard.document(ENTRIES, id_)
     if indexed is None or found is None:
         raise StoreDamaged(f"entry {int(id_)} of shard {shard.partition} is not there to be removed")
-    shard.entries.remove(indexed, Entry.decode(found))
+    entry = Entry.decode(found)
+    shard.entries.remove(indexed, entry)
+    shard.tenants.leave(entry.tenant, _namespace_of(entry))
 
 
 def _use_entry(shard: Shard, id_: str, stats: EntryStats) -> None:
@@ -213,6 +222,14 @@ def _set_tally(shard: Shard, id_: str, tally: Tally) -> None:
     shard.counters.restore(id_, tally)
 
 
+def _set_use(shard: Shard, id_: str, use: TenantUse) -> None:
+    shard.tenants.use(id_, use)
+
+
+def _drop_use(shard: Shard, id_: str) -> None:
+    shard.tenants.forget(id_)
+
+
 def _open_flight(shard: Shard, _: str, flight: Flight) -> None:
     shard.flights.open(flight)
 
@@ -244,6 +261,7 @@ SWITCHES = Column(name="switches", message=Switched, index=_switch_off, unindex=
 DOUBTS = Column(name="doubts", message=Doubt, index=_put_doubt, unindex=_end_doubt)
 OPINIONS = Column(name="opinions", message=Opinion, index=_put_opinion, unindex=_drop_opinion, written_once=True)
 TALLIES = Column(name="tallies", message=Tally, index=_set_tally, unindex=None)
+TENANTS = Column(name="tenants", message=TenantUse, index=_set_use, unindex=_drop_use)
 FLIGHTS = Column(
     name="flights",
     message=Flight,
@@ -263,6 +281,6 @@ WAITING = Column(
 
 COLUMNS: tuple[Column[Any], ...] = (
     TABLES, STATS, ENTRIES, POLICIES, AGING, LOADS, WITHDRAWALS, BANNED, JUDGED, SWITCHES, DOUBTS, OPINIONS, TALLIES,
-    FLIGHTS, WAITING,
+    TENANTS, FLIGHTS, WAITING,
 )  # fmt: skip
 """All columns in the order in which a shard is restored: entries before what refers to them, flights before waiting."""

@@ -36,6 +36,7 @@ from refrain.streams.messaging.ids import topic_partition_key
 from refrain.streams.messaging.privacy import may_store
 from refrain.streams.messaging.responses import error_response, respond
 from refrain.streams.shard import counts
+from refrain.streams.shard.columns import TENANTS
 from refrain.streams.shard.counts import Dropped, Evicted
 from refrain.streams.shard.handlers import answered, asked, invalidated, verified
 from refrain.streams.shard.handlers.commands import on_cache_switched, on_hit_judged, on_load_changed, on_policy_set
@@ -45,6 +46,8 @@ from refrain.streams.shard.search.question import VerificationState
 from refrain.streams.shard.state import Shard
 from refrain.streams.shard.stats import CONTROL
 
+IDLE_MAX = 1_000
+"""Tenants whose use one tick may drop."""
 TIMERS_MAX = 100
 """Timers that one record may fire; the next records fire the rest."""
 
@@ -199,8 +202,12 @@ def _on_verified(shard: Shard, event: Verified, record: Record, out: FoldResult)
 
 
 def _on_tick(shard: Shard, event: Tick, record: Record, out: FoldResult) -> None:
-    """Sweep: withdrawn and expired entries leave with ticks alone; timers fire with every record."""
+    """Sweep: withdrawn and expired entries, and the use of idle tenants, leave with ticks alone.
+
+    Timers fire with every record.
+    """
     out.more |= invalidated.sweep(shard, out)
+    shard.apply([TENANTS.delete(tenant) for tenant in shard.tenants.idle(shard.time_ms, IDLE_MAX)])
 
 
 _HANDLERS: dict[type, Callable[[Shard, Any, Record, FoldResult], None]] = {

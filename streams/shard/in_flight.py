@@ -11,6 +11,8 @@ from refrain.streams.shard.index.vector_tables import QueryVector, Table, Tables
 from refrain.streams.vectors import decode
 
 EF = 64
+RECORD_BYTES = 500
+"""What a record takes beside the texts that clients choose the length of."""
 
 
 class OpenFlight:
@@ -38,6 +40,10 @@ class InFlight:
         self._tables: dict[int, Tables] = {}
         self._by_space: dict[bytes, tuple[Tables, Table]] = {}
         self._waiting: dict[str, OpenFlight] = {}
+        self._loads: dict[str, list[int]] = {}
+        """By tenant: how many requests wait, and what they and its open flights take (bytes)."""
+        self.waiting_bytes = 0
+        """What the waiting requests and the open flights take."""
         self._timers: list[tuple[int, str, str]] = []
 
     def __len__(self) -> int:
@@ -47,6 +53,11 @@ class InFlight:
     def waiting(self) -> int:
         """Number of waiting requests."""
         return len(self._waiting)
+
+    def waiting_of(self, tenant: str) -> tuple[int, int]:
+        """Number of the tenant's waiting requests, and what they and its open flights take (bytes)."""
+        number, size = self._loads.get(tenant, (0, 0))
+        return number, size
 
     def get(self, forward_id: str) -> OpenFlight | None:
         """The flight of that id."""
@@ -107,6 +118,7 @@ class InFlight:
         """Open a flight: a question was forwarded."""
         row = self._free.pop() if self._free else len(self._rows)
         open_flight = OpenFlight(flight, row)
+        self._load(flight.tenant, 0, size_of_flight(flight))
         self._by_id[flight.forward_id] = open_flight
         self._rows[row] = open_flight
         self._by_text.setdefault((open_flight.space, open_flight.text), []).append(open_flight)
@@ -122,8 +134,10 @@ class InFlight:
     def complete(self, forward_id: str) -> None:
         """Complete a flight; its waiting requests were answered."""
         open_flight = self._by_id.pop(forward_id)
-        for id_ in open_flight.waiting:
+        self._load(open_flight.flight.tenant, 0, -size_of_flight(open_flight.flight))
+        for id_, waiting in open_flight.waiting.items():
             del self._waiting[id_]
+            self._load(waiting.tenant, -1, -size_of_waiting(waiting))
         same = self._by_text[(open_flight.space, open_flight.text)]
         same.remove(open_flight)
         if not same:
@@ -142,19 +156,44 @@ class InFlight:
         id_ = waiting_id(waiting.id, again=waiting.again)
         open_flight.waiting[id_] = waiting
         self._waiting[id_] = open_flight
+        self._load(waiting.tenant, 1, size_of_waiting(waiting))
         heapq.heappush(self._timers, (waiting.deadline_at_ms, "waiting", id_))
 
     def leave(self, id_: str) -> None:
         """Remove a waiting request."""
         open_flight = self._waiting.pop(id_, None)
         if open_flight is not None:
-            del open_flight.waiting[id_]
+            waiting = open_flight.waiting.pop(id_)
+            self._load(waiting.tenant, -1, -size_of_waiting(waiting))
 
     def waits(self, id_: str) -> Waiting | None:
         """The request of that id, if it waits."""
         open_flight = self._waiting.get(id_)
         return None if open_flight is None else open_flight.waiting[id_]
 
+    def _load(self, tenant: str, number: int, size: int) -> None:
+        load = self._loads.setdefault(tenant, [0, 0])
+        load[0] += number
+        load[1] += size
+        self.waiting_bytes += size
+        if load == [0, 0]:
+            del self._loads[tenant]
+
     def _is_armed(self, timer: tuple[int, str, str]) -> bool:
         _, kind, id_ = timer
         return id_ in (self._waiting if kind == "waiting" else self._by_id)
+
+
+def size_of_waiting(waiting: Waiting) -> int:
+    """What a waiting request takes (bytes), about: what its client chose the length of, and a constant."""
+    reply = waiting.reply
+    headers = sum(len(header.name) + len(header.value or "") + RECORD_BYTES // 4 for header in reply.headers)
+    texts = len(waiting.asked or "") + len(waiting.request_id or "") + len(reply.key or "") + len(waiting.decision)
+    return RECORD_BYTES + headers + texts
+
+
+def size_of_flight(flight: Flight) -> int:
+    """What a forwarded question takes (bytes), about."""
+    side = 0 if flight.text_side is None else len(flight.text_side.tokens)
+    named = sum(map(len, flight.tags)) + sum(len(source.id) + len(source.version) for source in flight.sources)
+    return RECORD_BYTES + len(flight.question.data) + len(flight.vector or "") + side + named

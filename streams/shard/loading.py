@@ -67,6 +67,7 @@ def _restore_entries(shard: Shard, threads: int) -> None:
     large: dict[bytes, tuple[list[int], list[Ints]]] = {}
     for id_, entry in _rows(shard.store, columns.ENTRIES):
         space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
+        shard.tenants.enter(entry.tenant, space)
         ann = entry.vector is not None and shard.entries.mode(space) == "ann"
         row = shard.entries.add(entry, stats.get(id_), into_table=not ann)
         if ann and entry.vector is not None:

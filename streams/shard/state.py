@@ -26,10 +26,11 @@ from refrain.streams.shard.counters import Counters
 from refrain.streams.shard.in_flight import InFlight
 from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry
 from refrain.streams.shard.index.vector_tables import Tables
+from refrain.streams.shard.tenants import Tenants
 from refrain.streams.shard.verifications import PendingVerifications, VerificationScores
 from refrain.streams.store.interface import Checkpoint, Store
 
-BEHAVIOUR = f"fold-6/{guards.DIGEST}"
+BEHAVIOUR = f"fold-7/{guards.DIGEST}"
 """The version of fold and guards; a change that decides otherwise needs another."""
 
 
@@ -85,6 +86,7 @@ class Shard:
         self.verification_scores = VerificationScores()
         self.terms = KnownTerms()
         self.counters = Counters()
+        self.tenants = Tenants()
         self._stored_answer: tuple[int, StoredAnswer] | None = None
         """The entry that was fetched last: guarded first, it is served next."""
         self.next_offset = 0

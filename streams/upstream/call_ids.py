@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from refrain.streams.errors import Refusal
 from refrain.streams.messaging.routes import DirectRoute, decode_route
 
 
 def call_id(forward_id: str, route: str) -> str:
-    """The id by which a forward, or its completion, is known again.
+    """The id by which a forward, or its completion, is known again: its forward id and its whole route.
 
-    One request that is read again, under another policy, may be forwarded by the shard and by classify, under one id:
-    both wait for an answer, by routes of their own.
+    A route is signed, so nobody can write a completion beforehand by which a forward would count as answered. One
+    request that is read again, under another policy, may be forwarded by the shard and by classify, under one forward
+    id: both wait for an answer, by routes of their own.
     """
-    return f"{forward_id}/direct" if is_direct(route, forward_id) else forward_id
+    return f"{forward_id}/{hashlib.blake2b(route.encode('utf-8', 'replace'), digest_size=12).hexdigest()}"
 
 
 def is_direct(route: str, forward_id: str) -> bool:

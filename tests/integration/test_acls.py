@@ -6,15 +6,14 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, nullcontext, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclBinding,
     AclOperation,
@@ -32,24 +31,40 @@ from refrain.ops.ask.questions import Defaults, request_of
 from refrain.ops.cli import main
 from refrain.ops.run.processors import NAMES, processor
 from refrain.ops.topics.acls import default_name
-from refrain.schemas.decisions import Reason
+from refrain.schemas.base import Reply
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.forwards import Completion, Forward, Status
 from refrain.schemas.journal import LoadChanged, decode_event
 from refrain.schemas.load import LoadSample
 from refrain.schemas.observations import Comparison
 from refrain.schemas.requests import CacheMode, Request
-from refrain.schemas.responses import Response
-from refrain.schemas.topics import AUDITORS, BY_NAME, CLIENTS, CONNECTORS, OPERATORS, ROLES, reads, writes
+from refrain.schemas.responses import DecisionSummary, Response
+from refrain.schemas.topics import AUDITORS, BY_NAME, CLIENTS, CONNECTORS, OPERATORS, PROCESSORS, ROLES, reads, writes
 from refrain.streams.errors import Forbidden
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.messaging.routes import DirectRoute, encode_route
+from refrain.streams.messaging.signed_routes import RouteSigner
+from refrain.streams.messaging.signing import SigningKeys
 from refrain.streams.settings import Adapt, Embedding, Settings, Upstream, Verify
-from tests.integration.processors import WAIT_S, Running, eventually
+from tests.integration.attempts import (
+    DENIED,
+    NOBODY,
+    REFRAIN,
+    Attempt,
+    errors_of_reading,
+    errors_of_writing,
+    table,
+    told,
+)
+from tests.integration.processors import Running, eventually
 from tests.integration.walled_broker import ROOT, WalledBroker, walled_broker
 
 SHARDS = 2
 STRICT = {"threshold": 0.6, "guards": [], "verify": 0.9}
 REVERSE = "How do I reverse a list in Python?"
 REWORDED = "How can I reverse the list in Python?"
+TENANT = "acme"
 ADMIN_S = 15.0
 KINDS = {
     "topic": ResourceType.TOPIC,
@@ -100,8 +115,12 @@ class World:
     def log_of(self, role: str) -> KafkaCluster:
         return KafkaCluster(self.settings_of(role))
 
-    def refrain(self, *arguments: str, role: str = OPERATORS) -> Told:
-        """Run a command as the user of a role."""
+    def connection_of(self, role: str) -> dict[str, str]:
+        """librdkafka's properties to be the user of a role."""
+        return self.broker.connection(default_name(role, self._settings))
+
+    def refrain(self, *arguments: str, role: str = OPERATORS, env: Mapping[str, str] | None = None) -> Told:
+        """Run a command as the user of a role; `env` sets more."""
         settings = self.settings_of(role)
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch:
@@ -112,18 +131,20 @@ class World:
             patch.setenv("REFRAIN_CONNECTION", json.dumps(connection))
             patch.setenv("REFRAIN_STATE_DIR", str(settings.state_dir))
             patch.setenv("REFRAIN_EMBEDDING__BACKEND", "free")
+            for name, value in (env or {}).items():
+                patch.setenv(name, value)
             with redirect_stdout(out), redirect_stderr(err):
                 code = main(arguments)
         return Told(code, out.getvalue(), err.getvalue())
 
-    def done(self, *arguments: str, role: str = OPERATORS) -> Told:
+    def done(self, *arguments: str, role: str = OPERATORS, env: Mapping[str, str] | None = None) -> Told:
         """Run a command that must succeed."""
-        told = self.refrain(*arguments, role=role)
+        told = self.refrain(*arguments, role=role, env=env)
         assert told.code == 0, (arguments, told)
         return told
 
 
-def applied(world: World) -> None:
+def applied(world: World, *arguments: str, env: Mapping[str, str] | None = None) -> None:
     """Give every role the ACLs that the command prints, and wait until the broker knows them."""
     bindings = [
         AclBinding(
@@ -135,7 +156,7 @@ def applied(world: World) -> None:
             OPERATIONS[operation],
             AclPermissionType.ALLOW,
         )
-        for row in world.done("topics", "acls", "--json").rows
+        for row in world.done("topics", "acls", "--json", *arguments, env=env).rows
         for operation in row["operations"]
     ]
     admin = AdminClient({"bootstrap.servers": world.broker.address, **world.broker.connection(ROOT)})
@@ -148,7 +169,7 @@ def broker() -> Iterator[WalledBroker]:
     home = LOCAL / "kafka"
     home.mkdir(parents=True, exist_ok=True)
     try:
-        with walled_broker(home, [default_name(role, Settings()) for role in ROLES]) as walled:
+        with walled_broker(home, [TENANT, *(default_name(role, Settings()) for role in ROLES)]) as walled:
             yield walled
     except BrokerFailed as problem:
         if os.environ.get("CI"):
@@ -292,8 +313,10 @@ def test_an_operator_looks_at_everything(world: World, client: Client) -> None:
         assert world.done("watch", topic, "--from-start", "--count", "1", "--json").rows
     eventually(lambda: world.refrain("stats", "--json").code == 0)
     findings = world.refrain("doctor", "--json").rows
-    asked = [each for each in findings if each["check"] in ("broker", "topics", "policy", "lag")]
-    assert {each["check"] for each in asked} == {"broker", "topics", "policy", "lag"}
+    looked_at = {"broker", "topics", "policy", "lag", "routes"}
+    asked = [each for each in findings if each["check"] in looked_at]
+    assert {each["check"] for each in asked} == looked_at
+    assert any("verified by 1 populate worker" in each["seen"] for each in asked)
     assert [each for each in asked if each["state"] == "fail"] == []
     assert all("1 member" in each["seen"] for each in asked if each["check"] == "lag")
 
@@ -301,62 +324,159 @@ def test_an_operator_looks_at_everything(world: World, client: Client) -> None:
 # -- what is denied
 
 
-def error_of_reading(world: World, role: str, topic: str) -> int | None:
-    """What the broker says to somebody who reads a topic in spite of all; None when it gives records or an end."""
+@pytest.fixture(scope="module")
+def attempts(request: pytest.FixtureRequest) -> Iterator[list[Attempt]]:
+    """What was tried; it is printed at the end."""
+    tried: list[Attempt] = []
+    yield tried
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
+        print("", "| role | tries to | refused by | how |", "|---|---|---|---|", *table(tried), sep="\n")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nobody_reads_more_than_the_table_says(world: World, attempts: list[Attempt], role: str) -> None:
     settings = world.settings_of(role)
-    name = settings.prefix + topic
-    base = {"bootstrap.servers": settings.kafka, **world.broker.connection(default_name(role, settings))}
-    consumer = Consumer({**base, "group.id": f"{settings.prefix}{role}-x", "enable.partition.eof": True})
-    try:
-        error = consumer.list_topics(name, timeout=WAIT_S).topics[name].error
-        if error is None:
-            consumer.assign([TopicPartition(name, 0, OFFSET_BEGINNING)])
-            error = first_of(consumer).error()
-        code: int | None = None if error is None else error.code()
-        return None if code == KafkaError._PARTITION_EOF else code
-    finally:
-        consumer.close()
+    group = role if role in PROCESSORS else f"{role}-x"
+    found = errors_of_reading(world.connection_of(role), settings, list(BY_NAME), group)
+    assert {topic for topic, code in found.items() if code is None} == set(reads(role))
+    closed = {topic: code for topic, code in found.items() if topic not in reads(role)}
+    assert closed == dict.fromkeys(closed, DENIED)
+    attempts += told(role, "read", closed)
 
 
-def first_of(consumer: Consumer) -> Message:
-    """The first record, or error, that a consumer gets."""
-    until = time.monotonic() + WAIT_S
-    while time.monotonic() < until:
-        message = consumer.poll(0.2)
-        if message is not None:
-            return message
-    raise AssertionError("the broker says nothing")
-
-
-def error_of_writing(world: World, role: str, topic: str) -> int | None:
-    """What the broker says to somebody who writes to a topic in spite of all; None when it takes the record."""
-    settings = world.settings_of(role)
-    base = {"bootstrap.servers": settings.kafka, **world.broker.connection(default_name(role, settings))}
-    codes: list[int | None] = []
-
-    def reported(error: KafkaError | None, message: Message) -> None:
-        codes.append(None if error is None else error.code())
-
-    producer = Producer({**base, "enable.idempotence": False})
-    producer.produce(settings.prefix + topic, b"junk", on_delivery=reported)
-    producer.flush(WAIT_S)
-    return codes[0]
-
-
-DENIED = KafkaError.TOPIC_AUTHORIZATION_FAILED
-
-
-@pytest.mark.parametrize("role", [CLIENTS, CONNECTORS, AUDITORS])
-def test_nobody_outside_reads_more_than_the_table_says(world: World, role: str) -> None:
-    assert {topic for topic in BY_NAME if error_of_reading(world, role, topic) is None} == set(reads(role))
-    assert error_of_reading(world, role, "journal") == DENIED
-
-
-@pytest.mark.parametrize("role", [CLIENTS, CONNECTORS, OPERATORS, AUDITORS])
-def test_nobody_outside_writes_what_is_not_theirs(world: World, role: str) -> None:
+@pytest.mark.parametrize("role", ROLES)
+def test_nobody_writes_what_is_not_theirs(world: World, attempts: list[Attempt], role: str) -> None:
     closed = [topic for topic in BY_NAME if topic not in writes(role)]
-    assert "journal" in closed
-    assert {topic: error_of_writing(world, role, topic) for topic in closed} == dict.fromkeys(closed, DENIED)
+    found = errors_of_writing(world.connection_of(role), world.settings_of(role), closed)
+    attempts += told(role, "write", found)
+    assert found == dict.fromkeys(closed, DENIED)
+
+
+MARK = "forged by a connector"
+
+
+def signed_forward(world: World, client: Client, question: str) -> Forward:
+    """The forward of a question that was asked and answered."""
+    ask(client, question, mode=CacheMode.REFRESH)
+    for partition in range(world.root.partitions("forwards")):
+        for record in world.root.scan("forwards", partition):
+            if question.encode() in (record.value or b""):
+                return Forward.decode(record.value or b"")
+    raise AssertionError("nothing was forwarded")
+
+
+def forged(world: World, client: Client) -> dict[str, tuple[str, str]]:
+    """Completions by who may write nothing but them: forward id and route, by what is tried."""
+    mine, other = (signed_forward(world, client, f"How do I forge {name}?") for name in ("this", "that"))
+    unsigned = mine.route.partition(".")[0]
+    tried = {
+        "answer a question by an unsigned route": (mine.forward_id, unsigned),
+        "answer a question by the route of another": (mine.forward_id, other.route),
+        "answer a question by a signature of its own": (mine.forward_id, made_up(unsigned, mine.forward_id)),
+    }
+    for topic in ("/refrain.control", "/refrain.policies", "/refrain.documents", "/__consumer_offsets"):
+        decision = DecisionSummary(id="f", reason="bypass_asked")
+        route = encode_route(DirectRoute(forward_id="f", tenant="t", reply=Reply(topic=topic), decision=decision))
+        tried[f"answer into {topic[1:]} by an unsigned route"] = ("f", route)
+        tried[f"answer into {topic[1:]} by a signature of its own"] = ("f", made_up(route, "f"))
+    return tried
+
+
+def made_up(route: str, forward_id: str) -> str:
+    return RouteSigner(SigningKeys([b"of nobody that Refrain has heard"]), "refrain.").sign(route, forward_id)
+
+
+def reasons_of(world: World, processor: str) -> list[str]:
+    """Reasons of its dead letters."""
+    letters = [dict(letter.headers) for letter in world.root.scan("dead-letters", 0)]
+    return [
+        (each["refrain.dead.reason"] or b"").decode().partition(":")[0]
+        for each in letters
+        if each["refrain.dead.processor"] == processor.encode()
+    ]
+
+
+def test_who_may_write_completions_answers_for_nobody_and_reaches_no_other_topic(
+    world: World, client: Client, attempts: list[Attempt]
+) -> None:
+    tried = forged(world, client)
+    before = len(reasons_of(world, "populate"))
+    producer = world.log_of(CONNECTORS).producer()
+    for number, (forward_id, route) in enumerate(tried.values(), 1):
+        body = {"choices": [{"index": 0, "message": {"content": MARK}}]}
+        value = Completion(forward_id=forward_id, route=route, status=Status.OK, body=body).encode()
+        producer.send([Outgoing("completions", forward_id.encode(), value)])
+        eventually(lambda number=number: len(reasons_of(world, "populate")) == before + number)  # type: ignore[misc]
+    reasons = reasons_of(world, "populate")[before:]
+    attempts += [
+        Attempt(CONNECTORS, what, REFRAIN if how.startswith("route_") else NOBODY, how)
+        for what, how in zip(tried, reasons, strict=True)
+    ]
+    assert set(reasons) == {"route_unsigned", "route_forged"}
+    found = {
+        topic
+        for topic in BY_NAME
+        for partition in range(world.root.partitions(topic))
+        if any(MARK.encode() in (record.value or b"") for record in world.root.scan(topic, partition))
+    }
+    assert found == {"completions"}
+
+
+def test_a_client_names_no_reply_topic_of_refrains_own(world: World, attempts: list[Attempt]) -> None:
+    producer = world.log_of(CLIENTS).producer()
+    value = request_of("Where does it go?", Defaults("demo", "strict")).encode()
+    topics = ("control", "policies", "journal", "documents")
+    before = len(reasons_of(world, "classify"))
+    for topic in topics:
+        producer.send([Outgoing("requests", b"k", value, (("reply-to", f"refrain.{topic}".encode()),))])
+    eventually(lambda: len(reasons_of(world, "classify")) == before + len(topics))
+    reasons = reasons_of(world, "classify")[before:]
+    attempts += [
+        Attempt(CLIENTS, f"hear answers on {topic}", REFRAIN if how == "bad_reply_to" else NOBODY, how)
+        for topic, how in zip(topics, reasons, strict=True)
+    ]
+    assert set(reasons) == {"bad_reply_to"}
+
+
+def test_a_tenant_with_a_topic_of_its_own_is_nobody_else(world: World, attempts: list[Attempt]) -> None:
+    of_acme = {"REFRAIN_CLASSIFY__TOPIC": f"requests.{TENANT}"}
+    applied(world, "--principal", f"{CLIENTS}={TENANT}", env=of_acme)
+    eventually(lambda: world.refrain("topics", "create", env=of_acme).code == 0)
+    classify = world.settings_of("classify")
+    bound = classify.classify.model_copy(update={"topic": f"requests.{TENANT}", "tenants": "topic"})
+    one = Running(processor("classify"), classify.model_copy(update={"classify": bound}))
+    one.wait_until_ready()
+    mine = world.broker.settings_of(TENANT, world.settings_of(CLIENTS))
+    connection = world.broker.connection(TENANT)
+    own = f"requests.{TENANT}"
+    before = len(reasons_of(world, "classify"))
+    bodies = {tenant: request_of("Whose is it?", Defaults("demo", "strict")) for tenant in ("globex", TENANT)}
+    for tenant, request in bodies.items():
+        value = request.model_copy(update={"tenant": tenant}).encode()
+        KafkaCluster(mine).producer().send([Outgoing(own, b"k", value)])
+    eventually(lambda: len(reasons_of(world, "classify")) == before + 1)
+    (how,) = reasons_of(world, "classify")[before:]
+    attempts.append(Attempt(f"the client {TENANT}", "ask for another tenant", REFRAIN, how))
+    assert how == "tenant_not_yours"
+    eventually(lambda: TENANT in tenants_decided(world))
+    assert "globex" not in tenants_decided(world)
+    for who, its, topic in (
+        (f"the client {TENANT}", connection, "requests"),
+        (CLIENTS, world.connection_of(CLIENTS), own),
+    ):
+        found = errors_of_writing(its, world.settings_of(CLIENTS), [topic])
+        attempts += told(who, "write", found)
+        assert found == {topic: DENIED}
+    one.end()
+
+
+def tenants_decided(world: World) -> set[str]:
+    return {
+        Decision.decode(record.value or b"").tenant
+        for partition in range(world.root.partitions("decisions"))
+        for record in world.root.scan("decisions", partition)
+    }
 
 
 def test_a_processor_of_another_user_says_which_acls_it_lacks(world: World) -> None:

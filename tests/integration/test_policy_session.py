@@ -19,11 +19,13 @@ from refrain.streams.classify.worker import run_classify
 from refrain.streams.govern.worker import run_govern
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing
-from refrain.streams.messaging.routes import ShardRoute, encode_route
+from refrain.streams.messaging.key_file import route_signer
+from refrain.streams.messaging.routes import ShardRoute
 from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Settings
 from tests.integration.processors import Running, eventually, running
 from tests.integration.topics import create_table
+from tests.streams.signed import signed_route
 
 OPEN = Policy(categories={"medical": CategoryPolicy()})
 SHUT = Policy(categories={"medical": CategoryPolicy(cache=Cacheable.NEVER)})
@@ -92,9 +94,8 @@ def test_a_category_that_becomes_never_reaches_the_journal_no_more(cluster: Kafk
             reply=Reply(topic="responses"),
             decision=DecisionSummary(id=forward_id, reason="below_threshold"),
         )
-        completion = Completion(
-            forward_id=forward_id, route=encode_route(route), status=Status.OK, body={"text": SECRET}
-        )
+        signed = signed_route(route, route_signer(settings))
+        completion = Completion(forward_id=forward_id, route=signed, status=Status.OK, body={"text": SECRET})
         put(cluster, "completions", completion.encode())
 
     def journal() -> list[object]:

@@ -72,6 +72,7 @@ MODELS: dict[str, type[Message]] = {
             documents.Banned,
             documents.Judged,
             documents.Switched,
+            documents.TenantUse,
             documents.Tally,
             documents.Doubt,
             documents.Opinion,

@@ -32,7 +32,7 @@ from refrain.streams.govern.worker import run_govern
 from refrain.streams.kafka.interface import Cluster, Outgoing
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.lookup.worker import run_lookup
-from refrain.streams.messaging.routes import DirectRoute, ShardRoute, encode_route
+from refrain.streams.messaging.routes import DirectRoute, ShardRoute
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from refrain.streams.models.verifier import SharedWordsVerifier
@@ -46,6 +46,7 @@ from refrain.streams.verify.worker import run_verify
 from tests.streams.adapt.fake_faust_app import App
 from tests.streams.kafka.recording import RecordingCluster
 from tests.streams.shard.journal import Journal, near, vector
+from tests.streams.signed import SIGNED, signed_route
 
 WAIT_S = 20.0
 NOW_MS = 1_000_000
@@ -68,6 +69,7 @@ class World:
         self.seen = RecordingCluster(self.cluster)
         self.settings = Settings(
             state_dir=state_dir,
+            routes=SIGNED,
             embedding=Embedding(backend="free"),
             adapt=Adapt(interval_ms=100),
             upstream=Upstream(connector="simulated", load_interval_ms=100),
@@ -136,7 +138,7 @@ def populate(world: World) -> None:
     world.put_in_force()
     for route in routes:
         done = Completion(
-            forward_id=route.forward_id, route=encode_route(route), status=Status.OK, body={"a": 1}, latency_ms=1
+            forward_id=route.forward_id, route=signed_route(route), status=Status.OK, body={"a": 1}, latency_ms=1
         )
         world.give("completions", done.encode())
     world.give("completions", JUNK)
@@ -146,7 +148,7 @@ def populate(world: World) -> None:
 
 
 def upstream(world: World) -> None:
-    route = encode_route(ShardRoute(forward_id="f", incarnation="i", partition=0))
+    route = signed_route(ShardRoute(forward_id="f", incarnation="i", partition=0))
     forward = Forward(forward_id="f", model="m", body={"q": 1}, deadline_at_ms=10**12, route=route)
     world.give("forwards", forward.encode(), JUNK)
     world.give("completions", JUNK)

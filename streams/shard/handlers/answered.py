@@ -28,7 +28,7 @@ from refrain.streams.messaging.responses import (
 )
 from refrain.streams.shard import counts
 from refrain.streams.shard.admission import NotAdmitted, not_admitted_reason, says_sorry
-from refrain.streams.shard.columns import ENTRIES, FLIGHTS, TABLES, WAITING, Change, entry_id
+from refrain.streams.shard.columns import ENTRIES, FLIGHTS, TABLES, TENANTS, WAITING, Change, entry_id
 from refrain.streams.shard.counts import Count, Dropped
 from refrain.streams.shard.handlers.apart import ForwardedApart, forward_apart
 from refrain.streams.shard.handlers.room import evict_for
@@ -205,11 +205,17 @@ def _admit(
         return [], [counts.not_admitted(NotAdmitted.TOO_LARGE)]
     if entry.answer_digest in shard.banned.get(open_flight.space.hex(), ()):
         return [], [counts.not_admitted(NotAdmitted.JUDGED_WRONG)]
+    tenant = shard.policy.policy.limits_of(flight.tenant)
+    use = None if tenant is None else shard.tenants.after_entry(flight.tenant, tenant, shard.time_ms)
+    if tenant is not None and (use is None or not shard.tenants.may_enter(flight.tenant, open_flight.space, tenant)):
+        return [], [counts.not_admitted(NotAdmitted.TENANT_LIMIT)]
     fits, counted = evict_for(shard, open_flight, shard.policy.policy)
     if not fits:
         return [], [counts.not_admitted(NotAdmitted.NO_ROOM)]
     entry = entry.model_copy(update={"value": shard.entries.value_if_admitted(entry)})
     changes = [ENTRIES.put(entry_id(entry.id), entry)]
+    if tenant is not None and tenant.entries_per_minute is not None and use is not None:
+        changes.append(TENANTS.put(flight.tenant, use))
     counted.append(counts.admitted(flight.category))
     scans = entry.vector is not None and shard.entries.mode(open_flight.space) == "exact"
     if scans and shard.entries.table_size(open_flight.space) + 1 >= limits.hnsw_from:

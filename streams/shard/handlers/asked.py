@@ -11,7 +11,7 @@ from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.documents import Doubt, EntryStats, Flight, Waiting
 from refrain.schemas.doubts import DoubtRaised
 from refrain.schemas.journal import Asked
-from refrain.schemas.policy import Cacheable, Limits, Policy
+from refrain.schemas.policy import Cacheable, Limits, Policy, TenantLimits
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome, Response
 from refrain.streams.errors import RefusalCode
@@ -19,7 +19,7 @@ from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.forwards import deadline_at_ms as longest_wait
 from refrain.streams.messaging.responses import NOT_IN_TIME, error_response, respond, served
 from refrain.streams.messaging.routes import DirectRoute, encode_route
-from refrain.streams.shard.columns import DOUBTS, FLIGHTS, STATS, WAITING, Change, digest_of, entry_id
+from refrain.streams.shard.columns import DOUBTS, FLIGHTS, STATS, TENANTS, WAITING, Change, digest_of, entry_id
 from refrain.streams.shard.dependence import not_kept_reason, shortened
 from refrain.streams.shard.handlers.forwarding import flight_of, forward_by, forward_of
 from refrain.streams.shard.index.entries import IndexedEntry
@@ -36,6 +36,8 @@ class _Context(NamedTuple):
     asked: Asked
     record: Record
     out: FoldResult
+    first: tuple[Change, ...] = ()
+    """What is to be written whatever is decided."""
 
 
 NOT_VERIFIED = VerificationState()
@@ -75,14 +77,41 @@ def on_asked(
         return _refuse(
             context, question, SearchResult(Reason.DEADLINE_PASSED), RefusalCode.DEADLINE, "the deadline is over"
         )
-    return _decide(context, question, deadline_at_ms)
+    return _within_limits(context, question, deadline_at_ms)
 
 
-def _decide(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> None:
+def _within_limits(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> None:
+    """Decide a question as far as its tenant may ask it."""
     shard, asked = context.shard, context.asked
-    observing = CacheMode.OBSERVE is asked.mode or Cacheable.OBSERVE in (question.policy.cache, asked.seen.cache)
+    limits = None if shard.policy is None else shard.policy.policy.limits_of(asked.tenant)
+    if limits is None or question.verification.rounds:
+        return _decide(context, question, deadline_at_ms, limits)
+    use = shard.tenants.after_question(asked.tenant, limits, shard.time_ms)
+    if use is not None:
+        counted = () if limits.requests_per_s is None else (TENANTS.put(asked.tenant, use),)
+        return _decide(context._replace(first=counted), question, deadline_at_ms, limits)
+    # What is kept for the same text costs next to nothing; a search by meaning is what others wait for.
+    verdict = look_up(shard, question._replace(query=None))
+    if verdict.serve is None or verdict.stale or asked.mode is CacheMode.REFRESH or _observes(context, question):
+        return _pass_through(context, Reason.TENANT_LIMIT)
+    return _serve(context, question, verdict)
+
+
+def _observes(context: _Context, question: ShardQuestion) -> bool:
+    asked = context.asked
+    return CacheMode.OBSERVE is asked.mode or Cacheable.OBSERVE in (question.policy.cache, asked.seen.cache)
+
+
+def _decide(
+    context: _Context, question: ShardQuestion, deadline_at_ms: int, tenant_limits: TenantLimits | None
+) -> None:
+    shard, asked = context.shard, context.asked
+    observing = _observes(context, question)
     refreshing = asked.mode is CacheMode.REFRESH
     verdict = SearchResult(Reason.REFRESH_ASKED) if refreshing else look_up(shard, question)
+    full = _full(shard, asked, question, tenant_limits)
+    if verdict.doubt is not None and full is not None:
+        return _pass_through(context, full)
     if verdict.doubt is not None:
         return _raise_doubt(context, question, verdict.doubt, deadline_at_ms)
     if verdict.stale and (asked.mode is CacheMode.ONLY or asked.overload):
@@ -102,8 +131,8 @@ def _decide(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> 
             RefusalCode.NOT_CACHED,
             "nothing is cached for this question, and the request wants no model to be called",
         )
-    if shard.flights.waiting >= question.limits.waiting_max:
-        return _pass_through(context, Reason.WAITING_FULL)
+    if full is not None:
+        return _pass_through(context, full)
     join = None if observing or refreshing else coalesce_with(shard, question, deadline_at_ms)
     if join is not None:
         return _coalesce(context, question, verdict, join, deadline_at_ms)
@@ -112,6 +141,20 @@ def _decide(context: _Context, question: ShardQuestion, deadline_at_ms: int) -> 
         return _pass_through(context, Reason.OVERLOAD)
     flight = flight_of(shard, asked, question.space, context.record, deadline_at_ms, question.limits)
     return _wait(context, question, verdict, Outcome.MISS, flight.forward_id, deadline_at_ms, flight)
+
+
+def _full(shard: Shard, asked: Asked, question: ShardQuestion, tenant: TenantLimits | None) -> Reason | None:
+    """Why no more requests may wait: too many of the tenant do, or of all; None when this one may."""
+    limits, flights = question.limits, shard.flights
+    number, size = flights.waiting_of(asked.tenant)
+    if tenant is not None and tenant.waiting is not None and number >= tenant.waiting:
+        return Reason.TENANT_LIMIT
+    if tenant is not None and tenant.waiting_bytes is not None and size >= tenant.waiting_bytes:
+        return Reason.TENANT_LIMIT
+    waiting = flights.waiting + len(shard.pending_verifications)
+    if waiting >= limits.waiting_max or flights.waiting_bytes >= limits.waiting_bytes_max:
+        return Reason.WAITING_FULL
+    return None
 
 
 def _coalesce(
@@ -131,7 +174,7 @@ def _coalesce(
 
 def _raise_doubt(context: _Context, question: ShardQuestion, indexed: IndexedEntry, deadline_at_ms: int) -> None:
     """Request a verification; the question is decided when its score comes, or without it after a timeout."""
-    shard, asked, record, out = context
+    shard, asked, record, out, first = context
     wait_ms = question.limits.verify_timeout_ms
     # Half of what is left is the model's, if no opinion comes.
     due_at_ms = shard.time_ms + min(wait_ms, max(1, (deadline_at_ms - shard.time_ms) // 2))
@@ -152,7 +195,7 @@ def _raise_doubt(context: _Context, question: ShardQuestion, indexed: IndexedEnt
         due_at_ms=due_at_ms,
         rounds=question.verification.rounds + 1,
     )
-    shard.apply([DOUBTS.put(asked.id, waits)])
+    shard.apply([*first, DOUBTS.put(asked.id, waits)])
     out.effects.append(Outgoing("doubts", asked.id.encode(), raised.encode()))
 
 
@@ -162,7 +205,7 @@ def _serve_stale(context: _Context, question: ShardQuestion, verdict: SearchResu
     join = coalesce_with(context.shard, question, deadline_at_ms)
     if join is not None:
         return _serve(context, question, verdict, join.open_flight.flight.forward_id)
-    shard, asked, record, _ = context
+    shard, asked, record = context.shard, context.asked, context.record
     flight = flight_of(shard, asked, question.space, record, deadline_at_ms, question.limits)
     _serve(context, question, verdict, flight.forward_id, [FLIGHTS.put(flight.forward_id, flight)])
     context.out.effects.append(forward_of(shard, asked, flight, None))
@@ -176,7 +219,7 @@ def _serve(
     forward_id: str | None = None,
     changes: Sequence[Change] = (),
 ) -> None:
-    shard, asked, record, out = context
+    shard, asked, record, out, first = context
     indexed = verdict.serve
     if indexed is None:
         raise ValueError("a verdict without an entry cannot be served")
@@ -188,7 +231,7 @@ def _serve(
         value=shard.entries.value_if_used(indexed),
         stale_served=verdict.stale or indexed.stale_served,
     )
-    shard.apply([*changes, STATS.put(entry_id(indexed.id), used)])
+    shard.apply([*first, *changes, STATS.put(entry_id(indexed.id), used)])
     decision = _decision(context, question, verdict, Outcome.HIT, forward_id, kept)
     response = Response.trusted(
         request_id=asked.request_id,
@@ -216,7 +259,7 @@ def _wait(
 
     Who asked `in_other_words` than the flight keeps the question, to be forwarded if the answer cannot be shared.
     """
-    shard, asked, record, out = context
+    shard, asked, record, out, first = context
     kept = None if verdict.serve is None else shard.stored_answer(verdict.serve)
     decision = _decision(context, question, verdict, outcome, forward_id, kept)
     waiting = Waiting.trusted(
@@ -238,12 +281,13 @@ def _wait(
     if flight is not None:
         out.effects.append(forward_of(shard, asked, flight, summary(decision)))
         changes.append(FLIGHTS.put(flight.forward_id, flight))
-    shard.apply([*changes, WAITING.put(waiting.id, waiting)])
+    shard.apply([*first, *changes, WAITING.put(waiting.id, waiting)])
     out.decisions.append(decision.model_copy(update={"changes": digest_of(shard.recent)}))
 
 
 def _refuse(context: _Context, question: ShardQuestion, verdict: SearchResult, code: RefusalCode, message: str) -> None:
     asked = context.asked
+    context.shard.apply(context.first)
     decision = _decision(context, question, verdict, Outcome.ERROR, None)
     response = error_response(
         code, message, request_id=asked.request_id, tenant=asked.tenant, decision=summary(decision)
@@ -254,7 +298,8 @@ def _refuse(context: _Context, question: ShardQuestion, verdict: SearchResult, c
 
 def _pass_through(context: _Context, reason: Reason) -> None:
     """Bypass: forward the question and store nothing of it; the answer goes straight to the requester."""
-    shard, asked, record, out = context
+    shard, asked, record, out, first = context
+    shard.apply(first)
     decision = decided(
         shard,
         record,
@@ -314,7 +359,7 @@ def _decision(
     kept: StoredAnswer | None = None,
 ) -> Decision:
     """Decision record; `kept` is the stored answer of the entry that is served, or would be."""
-    shard, asked, record, _ = context
+    shard, asked, record = context.shard, context.asked, context.record
     indexed, now, hit = verdict.serve, question.effective, outcome is Outcome.HIT
     strict = question.policy.verify is not None and verdict.by_meaning
     opinion = shard.opinion(indexed.id, asked.text_digest) if indexed is not None and strict else None

@@ -83,6 +83,7 @@ def test_a_policy_written_out_reads_back_as_the_same() -> None:
         ("cache: never", "cache: sometimes", "5: categories.medical.cache: input should be 'allow', 'observe' or"),
         ("  code:", "  my code:", "2: categories.my code: string should match pattern"),
         ("(?i)patient", "(patient", "7: rules[0].when.pattern: not a regular expression"),
+        ("(?i)patient", "patient(?! care)", "7: rules[0].when.pattern: needs what linear matching lacks"),
         ("    category: medical", "", "7: rules[0].category: is missing"),
         (
             "    category: medical",

@@ -31,6 +31,7 @@ from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.messaging.ids import decision_id, decision_tag
 from refrain.streams.messaging.routes import DirectRoute, decode_route
+from refrain.streams.messaging.signed_routes import RouteSigner
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.category_artifact import encode_artefact
 from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
@@ -39,6 +40,7 @@ from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.settings import Classify, Embedding, Settings
 from refrain.streams.vectors import Floats, decode, quantise
 from tests.streams.models.made_categories import artefact
+from tests.streams.signed import ROUTES, SIGNED
 
 NOW_MS = 1_000_000
 SECRET = "my secret diagnosis"
@@ -566,7 +568,7 @@ def test_arbitrary_json_is_answered_asked_or_passed(value: dict[str, Any]) -> No
 
 
 def settings_of() -> Settings:
-    return Settings(prefix="", embedding=Embedding(backend="free"))
+    return Settings(prefix="", embedding=Embedding(backend="free"), routes=SIGNED)
 
 
 def run(cluster: MemoryCluster, settings: Settings | None = None) -> None:
@@ -592,10 +594,12 @@ def test_the_processor_follows_the_policies_topic_and_works_the_requests() -> No
     run(cluster)
     kinds = [type(decode_event(kept.value or b"")) for kept in cluster.records("journal")]
     assert sorted(kind.__name__ for kind in kinds) == ["Asked", "Passed"]
-    assert len(cluster.records("forwards")) == 1
+    (forwarded,) = cluster.records("forwards")
+    forward = Forward.decode(forwarded.value or b"")
+    assert isinstance(RouteSigner(ROUTES.keys, "").open(forward.route, forward.forward_id), DirectRoute)
     (said,) = cluster.records("acknowledgements")
     assert Acknowledgement.decode(said.value or b"") == Acknowledgement(
-        processor="classify", worker="classify-1", version=4, at_ms=NOW_MS
+        processor="classify", worker="classify-1", version=4, at_ms=NOW_MS, route_keys=ROUTES.keys.ids
     )
     run(cluster)
     assert len(cluster.records("journal")) == 2

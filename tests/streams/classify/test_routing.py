@@ -242,3 +242,19 @@ def test_where_training_might_say_never_a_question_that_nobody_places_may_be_nev
     assert not by_training(OF_THREE).may_be_uncacheable(ask(" "))
     assert not by_training(OF_THREE).may_be_uncacheable(ask(category="code"))
     assert not by_training(policy(chat=CategoryPolicy())).may_be_uncacheable(ask())
+
+
+def test_an_expression_that_cannot_be_matched_errs_on_the_safe_side(caplog: pytest.LogCaptureFixture) -> None:
+    old = policy(rule("code", pattern="a(?!b)"), rule("medical", pattern=r"(.)\1", tenant="clinic"), medical=NEVER)
+    assert chosen(old, ask("aa"))[0] == "uncategorised"
+    assert chosen(old, ask("x", tenant="clinic"))[0] == "medical"
+    assert router(old).looks_uncacheable("x")
+    assert "policy 12: rules.0.when.pattern cannot be matched" in caplog.text
+
+
+@pytest.mark.timeout(30)
+def test_no_expression_holds_up_routing() -> None:
+    slow = policy(rule("code", pattern=r"^(\w+\s?)*:$"))
+    assert (
+        chosen(slow, ask("one ordinary question of some words that ends in nothing like a colon at all"))[0] != "code"
+    )

@@ -13,7 +13,7 @@ from refrain.schemas.control import Invalidate, Judge, PolicyInForce, SetPolicy,
 from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, decode_event
-from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.schemas.policy import CategoryPolicy, Match, Policy, Rule
 from refrain.schemas.responses import Outcome
 from refrain.streams.govern.commands import decide, judged_by
 from refrain.streams.kafka.interface import Outgoing, Record
@@ -137,6 +137,13 @@ def test_a_policy_with_a_head_whose_content_is_another_is_refused() -> None:
         assert (after is not POLICY) == taken
         if not taken:
             assert reason_of(out) == f"bad_field: hit_heads: the content of {head.version} is not of that version"
+
+
+def test_a_policy_with_an_expression_that_is_not_linear_is_refused() -> None:
+    rules = (Rule(when=Match(pattern="a(?!b)"), category="chat"),)
+    command = SetPolicy(who="me", policy=Policy(categories={"chat": CategoryPolicy()}, rules=rules))
+    said = refused(command, policy=None)
+    assert said.startswith("bad_field: rules.0.when.pattern: needs what linear matching lacks")
 
 
 def test_a_policy_too_large_for_its_topic_is_refused() -> None:

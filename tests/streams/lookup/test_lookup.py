@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from refrain.schemas.acknowledgements import Acknowledgement
-from refrain.schemas.base import Message
+from refrain.schemas.base import Message, Reply
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Meta
+from refrain.schemas.forwards import Forward
 from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
 from refrain.schemas.policy import Cacheable
+from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.stats import ShardStats
 from refrain.streams.errors import Rebalanced, SendFailed, WrongSetup
@@ -31,6 +33,7 @@ from refrain.streams.kafka.interface import (
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.lookup.restore import OpenStore, PendingRestore, restore
 from refrain.streams.lookup.worker import LookupWorker
+from refrain.streams.messaging.routes import decode_route
 from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Lookup, Settings
 from refrain.streams.shard.columns import META_KEY
@@ -39,7 +42,8 @@ from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint, Store, digest
 from refrain.streams.store.memory import MemoryStore
 from tests.streams.kafka.wrapped import WrappedCluster
-from tests.streams.shard.journal import JOURNAL_ID, Journal, near, policy, vector
+from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, fold_all, near, new_shard, policy, vector
+from tests.streams.signed import ROUTES
 
 PARTITIONS = {
     "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "decisions": 1, "acknowledgements": 1, "stats": 1,
@@ -156,6 +160,7 @@ class Stage:
             Metrics(),
             self.open_store,
             "w",
+            ROUTES,
             self.clock,
             lambda: next(seconds),
             AtOnce(),
@@ -436,6 +441,32 @@ def test_one_partition_that_waits_for_an_upgrade_does_not_stop_the_others() -> N
         worker.commit()
     assert stage.decisions() == decided
     assert not worker.ready
+
+
+def test_forwards_are_signed_on_their_way_and_not_in_the_fold() -> None:
+    stage, journal = Stage(), Journal()
+    journal.policy()
+    journal.ask("how?", vector(1))
+    stage.journal(journal)
+    stage.run(stage.worker())
+    (sent,) = stage.cluster.records("forwards")
+    (folded,) = effects(fold_all(new_shard(), stage_records(stage, 0).records), "forwards")
+    forward = Forward.decode(sent.value or b"")
+    assert ROUTES.open(forward.route, forward.forward_id) == decode_route(forward.route, forward.forward_id)
+    assert forward.route.partition(".")[0] == Forward.decode(folded.value or b"").route
+
+
+@pytest.mark.parametrize("topic", ["/refrain.documents", "/refrain.policies", "/__consumer_offsets"])
+def test_a_reply_topic_of_our_own_gets_nothing_and_holds_nobody_up(topic: str) -> None:
+    stage, journal = Stage(), Journal()
+    stage.cluster.create(topic, 1)
+    journal.policy()
+    journal.ask("how?", vector(1), reply=Reply(topic=topic), mode=CacheMode.ONLY)
+    journal.ask("how else?", vector(0, 1), mode=CacheMode.ONLY)
+    stage.journal(journal)
+    stage.run(stage.worker())
+    assert stage.cluster.records(topic) == []
+    assert len(stage.cluster.records("responses")) == 1
 
 
 def test_effects_that_the_broker_refuses_stop_the_worker() -> None:

@@ -37,12 +37,14 @@ def policy(**category: Any) -> Policy:
     Without guards, unless they are given: most tests speak of vectors and not of words.
     """
     limits, heads = category.pop("limits", {}), category.pop("hit_heads", ())
+    tenants = category.pop("tenants", {})
     return Policy(
         categories={
             "code": CategoryPolicy(**{"threshold": 0.9, "guards": (), "quota": Quota(cap=1_000), **category}),
             "secret": CategoryPolicy(cache=Cacheable.NEVER),
         },
         limits=Limits(**{"answer_timeout_ms": 10_000, **limits}),
+        tenants=tenants,
         hit_heads=heads,
     )
 

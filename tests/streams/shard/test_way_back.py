@@ -16,6 +16,7 @@ from refrain.streams.metrics import Metrics
 from refrain.streams.populate.worker import PopulateStep
 from refrain.streams.shard.fold import fold
 from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, fold_all, new_shard, policy, remembered, responses
+from tests.streams.signed import ROUTES
 
 BODY: dict[str, Any] = {
     "object": "chat.completion",
@@ -27,9 +28,10 @@ BODY: dict[str, Any] = {
 def carried(forward: Outgoing, in_force: Policy) -> list[Outgoing]:
     """What populate makes of the model's answer under a policy."""
     asked = Forward.decode(forward.value or b"")
-    completion = Completion(forward_id=asked.forward_id, route=asked.route, status=Status.OK, body=BODY)
+    route = ROUTES.sign(asked.route, asked.forward_id)
+    completion = Completion(forward_id=asked.forward_id, route=route, status=Status.OK, body=BODY)
     known = PolicyInForce(version=1, who="w", at_ms=0, policy=in_force)
-    populate = PopulateStep(Shards(32, JOURNAL_ID), Metrics())
+    populate = PopulateStep(Shards(32, JOURNAL_ID), ROUTES, Metrics())
     populate.follow(known)
     return populate.process([Record("completions", 0, 0, 1_000_100, None, completion.encode())])
 
