@@ -15,6 +15,7 @@ import typer
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from refrain.ops.ask import command as ask
+from refrain.ops.audit import command as audit
 from refrain.ops.bench import command as bench
 from refrain.ops.categories import command as categories
 from refrain.ops.control import invalidate, judge, switch
@@ -53,6 +54,7 @@ for part in (
     calibrate,
     hits,
     doctor,
+    audit,
 ):
     part.register(app)
 app.add_typer(bench.app, name="bench")

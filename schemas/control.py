@@ -69,6 +69,10 @@ class Judge(Command):
 
     kind: Literal["Judge"] = "Judge"
     decision_id: Annotated[str, Field(min_length=1, max_length=128)]
+    partition: Annotated[int, Field(ge=0)] | None = None
+    """With `offset` the decision's place in the journal, as its response tells it: it is found at once by that, else
+    looked for."""
+    offset: Annotated[int, Field(ge=0)] | None = None
     correct: bool
 
 

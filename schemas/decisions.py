@@ -117,9 +117,14 @@ class Guarded(Part):
 
 
 class Decision(Message):
-    """One decision. `time_ms` is the shard's time, `offset` the journal record that was folded."""
+    """One decision, in the partition of `decisions` with the number of its shard: there offsets never fall.
+
+    `time_ms` is the shard's time; `journal`, `partition` and `offset` are the journal record that was folded.
+    """
 
     id: str
+    journal: str = ""
+    """The topic id of the journal; another one after it was recreated."""
     partition: int
     offset: int
     time_ms: Millis

@@ -31,6 +31,10 @@ class DecisionSummary(Part):
     """What a client is told of the decision; the whole of it is in `decisions` under `id`."""
 
     id: str
+    partition: int | None = None
+    """The shard, with `offset` the place of the decision in the journal, as in the decision; None where the request
+    passed the cache by before the journal had it."""
+    offset: int | None = None
     category: str | None = None
     similarity: Micros | None = None
     score: Micros | None = None

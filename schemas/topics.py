@@ -12,7 +12,9 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 YEAR_MS = 365 * DAY_MS
 SHARDS = 32
-"""Partitions of `journal` and of `documents`: the number of shards of a cluster, fixed at creation."""
+"""Partitions of each topic of `SHARDED`: the number of shards of a cluster, fixed at creation."""
+SHARDED = ("journal", "documents", "decisions")
+"""Topics with a partition a shard, of the same number in each: the count of the first is that of all."""
 MESSAGE_BYTES_MAX = 1_048_576
 RECORD_BYTES_MAX = 2 * MESSAGE_BYTES_MAX
 """`journal` and `documents` wrap what clients and models wrote, and need room for it."""
@@ -75,8 +77,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic("documents", "COLUMN/ID", "documents.*", SHARDS, "compact", None,
           ("lookup",), ("lookup", "operators"), describers=("classify",), config_readers=("lookup",),
           max_bytes=RECORD_BYTES_MAX, tombstones_ms=DAY_MS),
-    Topic("decisions", "decision id", "Decision", 8, "delete", YEAR_MS,
-          ("lookup",), ("govern", "operators", "auditors")),
+    Topic("decisions", "decision id", "Decision", SHARDS, "delete", YEAR_MS,
+          ("lookup",), ("govern", "operators", "auditors"), describers=("classify",)),
     Topic("forwards", "forward id", "Forward", 8, "delete", DAY_MS,
           ("classify", "lookup"), ("upstream", "connectors", "operators"), "upstream", max_bytes=RECORD_BYTES_MAX),
     Topic("completions", "forward id", "Completion", 8, "delete", DAY_MS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +25,9 @@ def register(app: typer.Typer) -> None:
 
 def judge(
     context: typer.Context,
-    decision: Annotated[str, typer.Argument(help="The id of a decision: every response names its own.")],
+    decision: Annotated[
+        str, typer.Argument(help="The id of a decision: every response names its own. - reads a response from stdin.")
+    ],
     correct: Annotated[
         bool | None, typer.Option("--right/--wrong", help="Whether the answer was right.", show_default=False)
     ] = None,
@@ -44,28 +47,41 @@ def judge(
     refrain judge 3-1204-8f0a61c2d93b --wrong --why "that endpoint was removed"
 
     refrain judge 3-1204-8f0a61c2d93b --right
+
+    refrain ask "How do I reverse a list in Python?" --json | refrain judge - --right
     """
     if correct is None:
         raise typer.BadParameter("say --right or --wrong", param_hint="--right/--wrong")
     if not correct and not why:
         raise typer.BadParameter("say why the answer is wrong", param_hint="--why")
+    from refrain.ops.cluster.decisions import find_decision, sought_in
     from refrain.ops.control.client import ControlClient
-    from refrain.ops.control.same_answer import answer_of, find_decision, requests_served
+    from refrain.ops.control.same_answer import answer_of, requests_served
     from refrain.schemas.control import Judge
 
-    client = ControlClient(settings_of(context))
-    found = find_decision(client.cluster, decision, lambda: time.time_ns() // 1_000_000)
+    sought = sought_in(sys.stdin.read() if decision == "-" else decision)
+    settings = settings_of(context)
+    client = ControlClient(settings)
+    found = find_decision(client.cluster, sought, lambda: time.time_ns() // 1_000_000, settings.classify.topic)
     if found is None:
         output.hint(
-            f"no decision {decision} is in `decisions`: ids stand in responses and in `refrain watch decisions`"
+            f"no decision {sought.id} is in `decisions`: ids stand in responses and in `refrain watch decisions`"
         )
         raise typer.Exit(exit_codes.FAILED)
     answer = answer_of(client.cluster, found)
     if answer.entry_id is None and answer.forward_id is None:
-        output.hint(f"the request of {decision} was answered past the cache ({found.outcome}, {found.reason}): nothing"
+        output.hint(f"the request of {sought.id} was answered past the cache ({found.outcome}, {found.reason}): nothing"
                     " of it is kept, so there is nothing to judge")  # fmt: skip
         raise typer.Exit(exit_codes.FAILED)
-    version = send_and_wait(client, Judge(who=name(who), why=why, decision_id=decision, correct=correct), timeout)
+    command = Judge(
+        who=name(who),
+        why=why,
+        decision_id=found.id,
+        partition=found.partition,
+        offset=found.offset,
+        correct=correct,
+    )
+    version = send_and_wait(client, command, timeout)
     requests = requests_served(client.cluster, answer)
     if as_json:
         output.emit(_to_json(version, correct, answer, requests))

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from refrain.ops.cluster.decisions import decision_of
 from refrain.ops.cluster.scan import records
 from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import Answered, decode_event
 from refrain.schemas.responses import Outcome
-from refrain.streams.govern.decision_search import DecisionSearch
 from refrain.streams.kafka.interface import Cluster, Record
 from refrain.streams.messaging.ids import parse_entry_id, wire_id
 
 DECISIONS = "decisions"
 JOURNAL = "journal"
-LOOK_S = 0.02
 WAITED = frozenset({Outcome.MISS, Outcome.COALESCED})
 
 
@@ -33,17 +31,6 @@ class ServedAnswer(NamedTuple):
         if decision.outcome is Outcome.HIT:
             return self.entry_id is not None and decision.entry_id == self.entry_id
         return decision.outcome in WAITED and self.forward_id is not None and decision.forward_id == self.forward_id
-
-
-def find_decision(cluster: Cluster, decision_id: str, now_ms: Callable[[], int]) -> Decision | None:
-    """Find a decision by id, None when there is none: by the search of govern, with the same result.
-
-    Waits a moment for one that was answered and is not recorded yet.
-    """
-    search = DecisionSearch(cluster, decision_id, now_ms)
-    while not search.search_chunk():
-        time.sleep(LOOK_S)
-    return search.found
 
 
 def answer_of(cluster: Cluster, decision: Decision) -> ServedAnswer:
@@ -65,7 +52,7 @@ def requests_served(cluster: Cluster, answer: ServedAnswer) -> list[Decision]:
     found = (
         decision
         for record in (records(cluster, DECISIONS, "looking for requests with the same answer") if wanted else ())
-        if any(id_ in (record.value or b"") for id_ in wanted) and (decision := _decision(record)) is not None
+        if any(id_ in (record.value or b"") for id_ in wanted) and (decision := decision_of(record)) is not None
     )
     return by_time(decision for decision in found if answer.was_given_by(decision))
 
@@ -107,10 +94,3 @@ def _answered(record: Record) -> Answered | None:
     except ValidationError:
         return None
     return event if isinstance(event, Answered) else None
-
-
-def _decision(record: Record) -> Decision | None:
-    try:
-        return Decision.decode(record.value or b"")
-    except ValidationError:
-        return None

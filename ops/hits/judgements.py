@@ -22,11 +22,18 @@ class Sent(NamedTuple):
 
 def judgements(pairs: Sequence[LabelledPair], verdicts: Mapping[str, bool], who: str) -> list[Judge]:
     """A judgement for each served hit among the pairs that has none yet, or the other one. The last label counts."""
-    labels = {pair.hit: pair.same for pair in pairs if pair.hit is not None}
+    labels = {hit.id: (hit, pair.same) for pair in pairs if (hit := pair.hit) is not None}
     return [
-        Judge(who=who, why="" if same else WHY, decision_id=decision, correct=same)
-        for decision, same in labels.items()
-        if verdicts.get(decision) is not same
+        Judge(
+            who=who,
+            why="" if same else WHY,
+            decision_id=hit.id,
+            partition=hit.partition,
+            offset=hit.offset,
+            correct=same,
+        )
+        for hit, same in labels.values()
+        if verdicts.get(hit.id) is not same
     ]
 
 

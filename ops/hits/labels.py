@@ -22,6 +22,7 @@ from refrain.ops.data.lines import (
 )
 from refrain.ops.hits.texts import HitPair
 from refrain.streams.errors import BadInput
+from refrain.streams.govern.decision_search import SoughtDecision
 
 Texts = tuple[str, str]
 
@@ -40,10 +41,12 @@ class LabelledPair(NamedTuple):
         return self.text_a, self.text_b
 
     @property
-    def hit(self) -> str | None:
+    def hit(self) -> SoughtDecision | None:
         """The decision that served the one text's answer for the other; None where it did not, or is not told."""
         decision = self.row.get("decision")
-        return decision if isinstance(decision, str) and self.row.get("was_hit") is True else None
+        if not isinstance(decision, str) or self.row.get("was_hit") is not True:
+            return None
+        return SoughtDecision(decision, _number(self.row, "partition"), _number(self.row, "offset"))
 
 
 class Labels(NamedTuple):
@@ -65,6 +68,8 @@ def line_of(pair: HitPair, same: bool | None) -> dict[str, Any]:
         "similarity": decision.similarity,
         "threshold": decision.threshold,
         "decision": decision.id,
+        "partition": decision.partition,
+        "offset": decision.offset,
         "reason": decision.reason,
         "was_hit": decision.was_hit,
     }
@@ -120,6 +125,12 @@ def add(path: Path, lines: Iterable[Row]) -> int:
     except OSError as error:
         raise BadInput(f"{path} cannot be written: {error.strerror or error}") from error
     return count
+
+
+def _number(row: Row, name: str) -> int | None:
+    """The number of that name, of a place; None where it is none."""
+    found = row.get(name)
+    return found if type(found) is int and found >= 0 else None
 
 
 def _end_last_line(file: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 
 from refrain.ops.cluster.connection import unreachable
 from refrain.ops.topics.table import topics_of
-from refrain.schemas.topics import Topic
+from refrain.schemas.topics import SHARDED, Topic
 from refrain.streams.errors import ClusterFailed, Forbidden, WrongSetup
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 ADMIN_S = 15.0
 SEEN_S = 15.0
 """How long a topic that was just made may take to be known everywhere."""
-SHARDED = ("journal", "documents")
 COMPARED = ("cleanup.policy", "retention.ms", "max.message.bytes", "message.timestamp.type", "delete.retention.ms")
 
 
@@ -59,18 +58,18 @@ def planned(settings: Settings, partitions_journal: int | None = None) -> list[N
 
 
 def count_of(topic: Topic, partitions_journal: int | None) -> int:
-    """Partition count of a new topic; journal and documents always the same number."""
+    """Partition count of a new topic; those of a shard always the same number."""
     return partitions_journal if partitions_journal and topic.name in SHARDED else topic.partitions
 
 
 def create_missing(admin: AdminClient, settings: Settings, partitions_journal: int | None = None) -> dict[str, bool]:
     """Create missing topics; returns of each whether it was created now. Raises WrongSetup or ClusterFailed.
 
-    When only one of journal and documents exists, the other gets its number of partitions.
+    Those of a shard get as many partitions as the first of them that exists (`SHARDED`).
     """
     there = describe(admin, settings)
-    fixed = max(there[name].partitions for name in SHARDED)
-    wanted = planned(settings, fixed or partitions_journal)
+    fixed = next((there[name].partitions for name in SHARDED if there[name].partitions), partitions_journal)
+    wanted = planned(settings, fixed)
     made: dict[str, bool] = {}
     for name, future in admin.create_topics(wanted, operation_timeout=ADMIN_S, request_timeout=ADMIN_S).items():
         try:
@@ -117,10 +116,7 @@ def compare(found: Mapping[str, TopicState], settings: Settings) -> list[Mismatc
             findings.append(Mismatch(row.name, "missing", "run `refrain topics create`"))
             continue
         findings += _compare_one(topic, row, settings)
-    journal, documents = (found.get(name) for name in SHARDED)
-    if journal and documents and journal.partitions and documents.partitions:
-        findings += _compare_shards(journal, documents)
-    return findings
+    return [*findings, *_compare_shards(found)]
 
 
 def _compare_one(topic: Topic, row: TopicState, settings: Settings) -> Iterable[Mismatch]:
@@ -146,14 +142,33 @@ def _compare_one(topic: Topic, row: TopicState, settings: Settings) -> Iterable[
                       "its order is lost: delete it and run `refrain topics create`")  # fmt: skip
 
 
-def _compare_shards(journal: TopicState, documents: TopicState) -> Iterable[Mismatch]:
-    if journal.partitions != documents.partitions:
+def _compare_shards(found: Mapping[str, TopicState]) -> Iterator[Mismatch]:
+    """Compare the counts of partitions of the topics of a shard, as far as there are any."""
+    there = {name: found[name] for name in SHARDED if name in found and found[name].partitions}
+    journal, documents, decisions = (there.get(name) for name in SHARDED)
+    if journal and documents and journal.partitions != documents.partitions:
         yield Mismatch(
             journal.name,
             f"{journal.partitions} partitions, but {documents.name} has {documents.partitions}",
             "both must have the same number: delete both (the cache starts empty) and run"
             " `refrain topics create --partitions-journal N`",
         )
+    if journal and decisions and journal.partitions != decisions.partitions:
+        yield Mismatch(
+            decisions.name,
+            f"{decisions.partitions} partitions, but {journal.name} has {journal.partitions}",
+            _as_many(decisions, journal.partitions),
+        )
+
+
+def _as_many(decisions: TopicState, shards: int) -> str:
+    """How `decisions` gets a partition a shard: some are added; they cannot be taken away."""
+    if decisions.partitions < shards:
+        return f"add some, nothing is lost: kafka-topics.sh --alter --topic {decisions.name} --partitions {shards}"
+    return (
+        "partitions cannot be taken away: save what it holds"
+        " (`refrain watch decisions --from-start --json`), delete it and run `refrain topics create`"
+    )
 
 
 def _configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -25,7 +25,7 @@ def create(
     context: typer.Context,
     partitions_journal: Annotated[
         int | None,
-        typer.Option(min=1, max=4096, help="Partitions of journal and documents; counts only when they are created."),
+        typer.Option(min=1, max=4096, help="Partitions of journal, documents and decisions: fixed at creation."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -40,7 +40,8 @@ def create(
     REFRAIN_REPLICATION=3 REFRAIN_MIN_INSYNC=2 refrain topics create
     """
     from refrain.ops.cluster.connection import reach
-    from refrain.ops.topics.admin import SHARDED, compare, create_missing, describe
+    from refrain.ops.topics.admin import compare, create_missing, describe
+    from refrain.schemas.topics import SHARDED
 
     settings = settings_of(context)
     admin = reach(settings)
@@ -118,7 +119,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 def check(context: typer.Context, as_json: Json = False) -> None:
     """Compare the topics of the cluster with the table. Exit code 1 when something is wrong.
 
-    Compared are partitions (journal and documents have the same number), cleanup, retention, size limit,
+    Compared are partitions (journal, documents and decisions have the same number), cleanup, retention, size limit,
     timestamps and replicas.
 
     [bold]Example[/bold]

@@ -17,6 +17,7 @@ from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.govern.decision_search import SoughtDecision
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.linear_pattern import pattern_flaws
 from refrain.streams.messaging.dead_letters import dead_letter
@@ -35,13 +36,15 @@ JUDGED = frozenset({Outcome.HIT, Outcome.MISS, Outcome.COALESCED})
 ShardEvent = PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched
 
 
-def judged_by(record: Record) -> str | None:
-    """The id of the decision that a command judges; None for any other record."""
+def judged_by(record: Record) -> SoughtDecision | None:
+    """The decision that a command judges; None for any other record."""
     try:
         command = read(record.value, decode_command)
     except Refusal:
         return None
-    return command.decision_id if isinstance(command, Judge) else None
+    if not isinstance(command, Judge):
+        return None
+    return SoughtDecision(command.decision_id, command.partition, command.offset)
 
 
 def decide(

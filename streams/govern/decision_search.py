@@ -1,4 +1,4 @@
-"""Searches `decisions` for one decision: in the partition of its id, from the end backwards, chunk by chunk."""
+"""Searches `decisions` for one: by a seek where its place in the journal is known, else by a scan for its id."""
 
 from __future__ import annotations
 
@@ -7,48 +7,43 @@ from typing import NamedTuple
 
 from refrain.schemas.decisions import Decision
 from refrain.streams.errors import Refusal
+from refrain.streams.govern.decision_seek import DecisionSeek, JournalPlace
+from refrain.streams.govern.id_scan import CHUNKS, TOPIC, Chunks, IdScan
 from refrain.streams.kafka.interface import Cluster, Record
-from refrain.streams.kafka.partitioner import partition_of
 from refrain.streams.messaging.decoding import read
 
-TOPIC = "decisions"
-FIRST_CHUNK = 20_000
-"""Offsets that are looked at first; each further chunk is three times as large, up to `CHUNK_MAX`."""
-CHUNK_GROWTH = 3
-CHUNK_MAX = 500_000
-LOOKED_AT_MAX = 5_000_000
-"""Offsets of the partition that are looked at: what is older is not found."""
+JOURNAL = "journal"
 SETTLE_MS = 1_000
 """How long a decision that was told may take to be recorded: it is committed after its response was sent."""
 
 
-class Chunks(NamedTuple):
-    """The sizes of a search, in offsets: its first chunk, its largest one, and all that it looks at."""
+class SoughtDecision(NamedTuple):
+    """What is known of a decision: its id, and its place in the journal where its response is at hand."""
 
-    first: int = FIRST_CHUNK
-    max: int = CHUNK_MAX
-    looked_at_max: int = LOOKED_AT_MAX
-
-
-CHUNKS = Chunks()
+    id: str
+    partition: int | None = None
+    offset: int | None = None
 
 
 class DecisionSearch:
-    """The search for one decision, chunk by chunk, so that whoever searches can do other work in between."""
+    """The search for one decision, step by step, so that whoever searches can do other work in between.
 
-    def __init__(self, cluster: Cluster, decision_id: str, now_ms: Callable[[], int], chunks: Chunks = CHUNKS) -> None:
-        self.decision_id = decision_id
+    A place that is wrong costs time alone: what does not stand there is looked for by its id.
+    """
+
+    def __init__(
+        self, cluster: Cluster, sought: SoughtDecision, now_ms: Callable[[], int], chunks: Chunks = CHUNKS
+    ) -> None:
+        self.sought = sought
         self.found: Decision | None = None
-        self._cluster = cluster
-        self._key = decision_id.encode()
         self._now_ms = now_ms
         self._settled_at_ms = now_ms() + SETTLE_MS
-        self._partition = partition_of(self._key, cluster.partitions(TOPIC))
-        self._first, self._end = cluster.ends(TOPIC)[self._partition]
-        self._first = max(self._first, self._end - chunks.looked_at_max)
-        self._start = self._end
-        """From here on everything was looked at, up to `_end`."""
-        self._chunk, self._chunk_max = chunks.first, chunks.max
+        ends = cluster.ends(TOPIC)
+        self._scan = IdScan(cluster, sought.id, ends, chunks)
+        self._seek: DecisionSeek | None = None
+        if sought.partition in ends and sought.offset is not None:
+            place = JournalPlace(cluster.topic_id(JOURNAL), sought.partition, sought.offset)
+            self._seek = DecisionSeek(cluster, place, ends[sought.partition][0])
         self._done = False
 
     def search_chunk(self) -> bool:
@@ -57,34 +52,41 @@ class DecisionSearch:
         Raises ClusterFailed when the broker does not answer.
         """
         if not self._done:
-            self._done = self._search_backwards() if self._start > self._first else self._search_new()
+            self._done = self._seek_step() if self._seek is not None else self._scan_step()
         return self._done
 
-    def _search_backwards(self) -> bool:
-        end, self._start = self._start, max(self._first, self._start - self._chunk)
-        self._chunk = min(self._chunk_max, CHUNK_GROWTH * self._chunk)
-        return self._scan(self._start, end)
+    def close(self) -> None:
+        """End the search before it is over. A second call does nothing."""
+        self._done = True
+        self._end_seek()
 
-    def _search_new(self) -> bool:
-        """Search what came since the search began; over when a decision that was told must be there."""
-        settled = self._now_ms() >= self._settled_at_ms
-        start, self._end = self._end, self._cluster.ends(TOPIC)[self._partition][1]
-        return self._scan(start, self._end) or settled
-
-    def _scan(self, start: int, end: int) -> bool:
-        if start >= end:
+    def _seek_step(self) -> bool:
+        """Seek what is there by now. Over when the decision is found: what a seek does not find is scanned for."""
+        seek, settled = self._seek, self._now_ms() >= self._settled_at_ms
+        if seek is None:
             return False
-        for record in self._cluster.scan(TOPIC, self._partition, start):
-            if record.offset >= end:
-                break
-            if record.key == self._key:
-                self.found = _decision(record)
-                return True
-        return False
+        there = next((record for record in seek.records() if record.key == self.sought.id.encode()), None)
+        if there is not None or settled or seek.passed:
+            self._end_seek()
+        return self._found(there)
 
+    def _scan_step(self) -> bool:
+        """Scan the next chunk backwards, then what came since. Over when what was told must be there."""
+        if not self._scan.exhausted:
+            return self._found(self._scan.look_back())
+        settled = self._now_ms() >= self._settled_at_ms
+        return self._found(self._scan.look_ahead()) or settled
 
-def _decision(record: Record) -> Decision | None:
-    try:
-        return read(record.value, Decision.decode)
-    except Refusal:
-        return None
+    def _found(self, record: Record | None) -> bool:
+        if record is None:
+            return False
+        try:
+            self.found = read(record.value, Decision.decode)
+        except Refusal:
+            self.found = None
+        return True
+
+    def _end_seek(self) -> None:
+        if self._seek is not None:
+            self._seek.close()
+        self._seek = None

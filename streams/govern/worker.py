@@ -15,7 +15,7 @@ from prometheus_client import Gauge
 from refrain.schemas.decisions import Decision
 from refrain.streams.errors import Rebalanced, WrongSetup
 from refrain.streams.govern.commands import NAME, decide, judged_by
-from refrain.streams.govern.decision_search import DecisionSearch
+from refrain.streams.govern.decision_search import DecisionSearch, SoughtDecision
 from refrain.streams.kafka.interface import (
     Cluster,
     Consumer,
@@ -145,7 +145,7 @@ class Governor:
                 logger.info("command %d is tried again: %s", record.offset, rebalance)
                 return
             self._commands.popleft()
-            self._search = None
+            self._end_search()
             self._policy = policy
             self._count(record, out)
             if wanted is not None:
@@ -153,12 +153,18 @@ class Governor:
 
     def close(self) -> None:
         """Close the producer; commands not applied are left to the next leader."""
+        self._end_search()
         self._producer.close()
 
-    def _search_further(self, decision_id: str) -> bool:
+    def _search_further(self, sought: SoughtDecision) -> bool:
         if self._search is None:
-            self._search = DecisionSearch(self._cluster, decision_id, self._now_ms)
+            self._search = DecisionSearch(self._cluster, sought, self._now_ms)
         return self._search.search_chunk()
+
+    def _end_search(self) -> None:
+        if self._search is not None:
+            self._search.close()
+        self._search = None
 
     def _count(self, record: Record, out: Sequence[Outgoing]) -> None:
         self._metrics.shared.taken.labels(NAME, record.topic).inc()

@@ -30,6 +30,7 @@ from refrain.streams.kafka.expiring_producer import ExpiringProducer
 from refrain.streams.kafka.faults import MISSING_CODES, forbidden, raise_unless_transient
 from refrain.streams.kafka.interface import RebalanceListener, Record, cluster_name
 from refrain.streams.kafka.producer import KafkaProducer, KafkaTransactionalProducer
+from refrain.streams.kafka.reader import NO_GROUP, KafkaReader
 from refrain.streams.settings import Settings
 
 
@@ -82,7 +83,7 @@ class KafkaCluster:
         consumer = ConfluentConsumer(
             {
                 **self._base,
-                "group.id": f"{self._settings.prefix}scan",
+                "group.id": self._settings.prefix + NO_GROUP,
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "error",
@@ -106,8 +107,16 @@ class KafkaCluster:
         finally:
             consumer.close()
 
+    def reader(self, topic: str) -> KafkaReader:
+        return KafkaReader(self._base, self._settings, topic)
+
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return self._ends(topic, list(range(self.partitions(topic))))
+
+    def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        ends = self.ends(topic)
+        found = self._offsets(topic, list(ends), OffsetSpec.for_timestamp(time_ms))
+        return {number: offset if offset >= 0 else ends[number][1] for number, offset in found.items()}
 
     def partitions(self, topic: str) -> int:
         return len(self._describe(topic).partitions)
@@ -145,17 +154,21 @@ class KafkaCluster:
                             f" {self._settings.kafka} reachable?") from problem  # fmt: skip
 
     def _ends(self, topic: str, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
+        first = self._offsets(topic, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        end = self._offsets(topic, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        return {partition: (first[partition], end[partition]) for partition in partitions}
+
+    def _offsets(self, topic: str, partitions: Sequence[int], spec: OffsetSpec) -> dict[int, int]:
         name = self.name(topic)
-        found: dict[int, list[int]] = {partition: [] for partition in partitions}
-        for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call]
-            asked = {TopicPartition(name, partition): spec for partition in partitions}
-            futures = self._admin.list_offsets(
-                asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ADMIN_TIMEOUT_S
-            )
-            for topic_partition, future in futures.items():
-                try:
-                    found[topic_partition.partition].append(future.result().offset)
-                except KafkaException as problem:
-                    self._describe(topic)
-                    raise ClusterFailed(f"cannot list the offsets of {name}: {problem.args[0].str()}") from problem
-        return {partition: (pair[0], pair[1]) for partition, pair in found.items()}
+        asked = {TopicPartition(name, partition): spec for partition in partitions}
+        futures = self._admin.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ADMIN_TIMEOUT_S
+        )
+        found = {}
+        for topic_partition, future in futures.items():
+            try:
+                found[topic_partition.partition] = int(future.result().offset)
+            except KafkaException as problem:
+                self._describe(topic)
+                raise ClusterFailed(f"cannot list the offsets of {name}: {problem.args[0].str()}") from problem
+        return found

@@ -135,6 +135,19 @@ class TransactionalProducer(Protocol):
         """Give the connection back. A second call does nothing."""
 
 
+class Reader(Protocol):
+    """Reads one topic at any offset, without a group, by one connection: for a search. Reads only what is committed."""
+
+    def read(self, partition: int, start: int, max_records: int) -> list[Record]:
+        """The first records at or after `start`: at least one when there is any, and at most `max_records`.
+
+        Waits for no open transaction. Raises ClusterFailed when the broker does not answer.
+        """
+
+    def close(self) -> None:
+        """Give the connection back. A second call does nothing."""
+
+
 class Cluster(Protocol):
     """A Kafka cluster. Topic names are the table's; the implementation adds the prefix."""
 
@@ -165,8 +178,14 @@ class Cluster(Protocol):
         Waits for transactions that were open then. Ends early when `stop` says so.
         """
 
+    def reader(self, topic: str) -> Reader:
+        """A reader of single places of a topic; `scan` is for what is read from one end to the other."""
+
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         """The first and the end offset of each partition, open transactions included."""
+
+    def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        """The offset of each partition's first record that is stamped `time_ms` or later; its end where none is."""
 
     def tombstones_ms(self, topic: str) -> int:
         """How long a compacted topic keeps tombstones (`delete.retention.ms`)."""

@@ -95,8 +95,17 @@ class MemoryCluster:
                 return
             yield record
 
+    def reader(self, topic: str) -> MemoryReader:
+        return MemoryReader(self, topic)
+
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return {number: (0, len(records)) for number, records in enumerate(self.topic(topic).records)}
+
+    def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        return {
+            number: sum(record.timestamp_ms < time_ms for record in records)
+            for number, records in enumerate(self.topic(topic).records)
+        }
 
     def tombstones_ms(self, topic: str) -> int:
         known = BY_NAME.get(topic)
@@ -271,6 +280,20 @@ class MemoryConsumer:
                 self._paused.add(number)
         if self._listener is not None:
             self._listener.assigned(list(self._next))
+
+
+class MemoryReader:
+    """Reads a topic at any offset."""
+
+    def __init__(self, cluster: MemoryCluster, topic: str) -> None:
+        self._cluster = cluster
+        self._topic = topic
+
+    def read(self, partition: int, start: int, max_records: int) -> list[Record]:
+        return self._cluster.topic(self._topic).records[partition][start : start + max_records]
+
+    def close(self) -> None:
+        pass
 
 
 class MemoryProducer:

@@ -106,8 +106,8 @@ class Commits:
                 for key, value in rows.items()
             ]
             records += [
-                Outgoing("decisions", decision.id.encode(), decision.encode())
-                for part in parts.values()
+                Outgoing("decisions", decision.id.encode(), decision.encode(), (), partition)
+                for partition, part in parts.items()
                 for decision in part.decisions
             ]
             records += [record for part in parts.values() for record in part.report.records]

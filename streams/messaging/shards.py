@@ -1,9 +1,10 @@
-"""The shards: one a partition of `journal`, and as many partitions of `documents`."""
+"""The shards: one a partition of `journal`, and as many partitions of `documents` and of `decisions`."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from refrain.schemas.topics import SHARDED
 from refrain.streams.errors import Refusal, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Cluster
 
@@ -26,10 +27,11 @@ class Shards(NamedTuple):
 
 def shards_of(cluster: Cluster) -> int:
     """The number of shards. Raises WrongSetup when a topic is missing or their partitions differ."""
-    journal, documents = cluster.partitions("journal"), cluster.partitions("documents")
-    if journal != documents:
-        raise WrongSetup(
-            f"journal has {journal} partitions and documents {documents}: a shard is one of each, so they must be the"
-            " same. Delete the one that is wrong and run `refrain topics create`"
-        )
-    return journal
+    journal, *others = ((topic, cluster.partitions(topic)) for topic in SHARDED)
+    for topic, partitions in others:
+        if partitions != journal[1]:
+            raise WrongSetup(
+                f"{journal[0]} has {journal[1]} partitions and {topic} {partitions}: a shard has one of each, so they"
+                " must be the same: `refrain topics check` says what to do"
+            )
+    return journal[1]

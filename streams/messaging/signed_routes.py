@@ -24,6 +24,14 @@ _FIELD = b'"route":"'
 _END = b'"}'
 
 
+def unsigned(forward: bytes) -> bytes:
+    """A forward as the fold wrote it: without the signature of its route, if it has one."""
+    head, field, tail = forward.rpartition(_FIELD)
+    if not field or not tail.endswith(_END):
+        return forward
+    return b"".join((head, field, tail.removesuffix(_END).partition(b".")[0], _END))
+
+
 class RouteSigner:
     """Signs the routes of forwards and opens those of completions, of the Refrain under one prefix."""
 

@@ -30,6 +30,7 @@ def decided(shard: Shard, record: Record, event: Asked | Passed, **said: Any) ->
     """Decision record of an event: who asked what, where it was folded, and the other fields in `said`."""
     return Decision.trusted(
         id=event.id,
+        journal=shard.incarnation,
         partition=record.partition,
         offset=record.offset,
         time_ms=shard.time_ms,
@@ -58,6 +59,8 @@ def summary(decision: Decision) -> DecisionSummary:
     """Summary of a decision for the requester."""
     return DecisionSummary.trusted(
         id=decision.id,
+        partition=decision.partition,
+        offset=decision.offset,
         category=decision.category,
         similarity=decision.similarity,
         score=decision.score,

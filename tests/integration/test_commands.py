@@ -22,7 +22,7 @@ from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.documents import Entry, Tally
 from refrain.schemas.journal import Answered
 from refrain.schemas.policy import CategoryPolicy, Policy
-from refrain.schemas.responses import Outcome
+from refrain.schemas.responses import DecisionSummary, Outcome, Response
 from refrain.schemas.stats import CategoryNow, ShardStats
 from refrain.streams.errors import ClusterFailed, CommandRefused, Refusal, RefusalCode
 from refrain.streams.kafka.cluster import KafkaCluster
@@ -332,9 +332,23 @@ def test_a_judgement_lists_every_request_that_got_the_answer(
     assert [line.split("\t")[3] for line in shown.out.splitlines()[1:]] == ["0-1-x", "0-2-x", "0-3-x"]
     assert "counted as right, since version 1; 3 requests got this answer:" in shown.err
     assert commands(cluster) == [
-        Judge(who="ana", why="removed", decision_id="0-3-x", correct=False),
-        Judge(who="ana", decision_id="0-1-x", correct=True),
+        Judge(who="ana", why="removed", decision_id="0-3-x", partition=0, offset=0, correct=False),
+        Judge(who="ana", decision_id="0-1-x", partition=0, offset=0, correct=True),
     ]
+
+
+def test_a_judgement_takes_a_response_from_standard_input(
+    cluster: KafkaCluster, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = cluster.topic_id("journal")
+    made = [decision(f"0-{n}-x", Outcome.MISS, n, forward_id=f"0-{n}-x", journal=journal) for n in range(3)]
+    write(cluster, *(each._replace(partition=0) for each in made))
+    summary = DecisionSummary(id="0-1-x", partition=0, offset=0, reason="exact_text")
+    response = Response(outcome=Outcome.MISS, body={}, decision=summary)
+    monkeypatch.setattr("sys.stdin", io.StringIO(response.encode().decode()))
+    with acknowledging(settings, ALL):
+        assert main(["judge", "-", "--right", "--who", "ana"]) == 0
+    assert commands(cluster) == [Judge(who="ana", decision_id="0-1-x", partition=0, offset=0, correct=True)]
 
 
 def test_an_unknown_decision_and_one_past_the_cache_are_not_judged(cluster: KafkaCluster, capsys: Out) -> None:

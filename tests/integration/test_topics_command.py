@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 from refrain.ops.cli import main
-from refrain.schemas.topics import TOPICS
+from refrain.schemas.topics import SHARDED, TOPICS
 from refrain.streams.settings import Settings
 
 
@@ -27,7 +27,7 @@ def test_topics_are_created_once_and_then_found_right(capsys: pytest.CaptureFixt
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {row["state"] for row in rows} == {"created"}
     counts = {row["topic"].rpartition(".")[2]: row["partitions"] for row in rows}
-    assert counts == {t.name: 3 if t.name in ("journal", "documents") else t.partitions for t in TOPICS}
+    assert counts == {t.name: 3 if t.name in SHARDED else t.partitions for t in TOPICS}
     assert main(["topics", "create"]) == 0
     assert f"0 created, {len(TOPICS)} existed already" in capsys.readouterr().err
     assert main(["topics", "check"]) == 0
@@ -43,15 +43,18 @@ def test_the_number_of_shards_is_fixed_at_creation(
     for future in admin.create_partitions([NewPartitions(f"{prefix}journal", 4)]).values():
         future.result()
     assert main(["topics", "check"]) == 1
-    assert f"4 partitions, but {prefix}documents has 2" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"4 partitions, but {prefix}documents has 2" in said
+    assert f"kafka-topics.sh --alter --topic {prefix}decisions --partitions 4" in said
 
 
 @pytest.mark.usefixtures("environ")
-def test_when_one_of_the_two_is_lost_it_comes_back_with_the_number_of_the_other(
-    admin: AdminClient, prefix: str
+@pytest.mark.parametrize("lost", [["journal"], ["documents"], ["decisions"], ["documents", "decisions"]])
+def test_what_a_shard_has_lost_comes_back_with_the_number_of_the_others(
+    admin: AdminClient, prefix: str, lost: list[str]
 ) -> None:
     assert main(["topics", "create", "--partitions-journal", "2"]) == 0
-    for future in admin.delete_topics([f"{prefix}documents"]).values():
+    for future in admin.delete_topics([prefix + topic for topic in lost]).values():
         future.result()
     assert main(["topics", "create"]) == 0
     assert main(["topics", "check"]) == 0

@@ -71,6 +71,7 @@ def decided(report: Report, recorded: Recorded) -> None:
     twice = [id_ for id_, found in recorded.decisions.items() if len(found) > 1]
     report.expect("one decision a request: none twice", twice)
     report.expect("no decision without a request", recorded.decisions.keys() - recorded.asked.keys())
+    report.expect("decisions stand as the journal had them, each in its shard's partition", recorded.misplaced)
     report.expect("response and decision agree", _disagreeing(recorded))
     reasons = Counter(Decision.decode(found[0]).reason.value for found in recorded.decisions.values())
     report.figures["reasons"] = dict(sorted(reasons.items()))
@@ -87,6 +88,14 @@ def _disagreeing(recorded: Recorded) -> Iterable[str]:
             yield f"{id_}: decided {decision.outcome}, answered {response.outcome}"
         elif told is None or (told.id, told.reason) != (id_, decision.reason.value):
             yield f"{id_}: {decision.reason} decided, {told} told"
+        elif (told.partition, told.offset) not in _places(decision):
+            yield f"{id_}: of {decision.partition} at {decision.offset}, {told} told"
+
+
+def _places(decision: Decision) -> list[tuple[int | None, int | None]]:
+    """What a response may tell of a decision's place: none, where the request passed by before the journal had it."""
+    place = (decision.partition, decision.offset)
+    return [place, (None, None)] if decision.namespace is None else [place]
 
 
 def called(report: Report, calls: Counter[str], forwards: Counter[str]) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from refrain.schemas.control import Given, Invalidate, Judge, SetPolicy, Switch
 from refrain.schemas.policy import Cacheable, Policy
-from refrain.schemas.responses import Outcome, Response
+from refrain.schemas.responses import DecisionSummary, Outcome, Response
 from refrain.streams.kafka.interface import Outgoing, Producer
 from tests.simulation import traffic
 
@@ -67,14 +67,14 @@ class Operator:
     def __init__(self, producer: Producer) -> None:
         self._producer = producer
         self._lock = threading.Lock()
-        self._hit: str | None = None
+        self._hit: DecisionSummary | None = None
         self.given = 0
 
     def saw(self, response: Response) -> None:
         """A requester has this response."""
         if response.outcome is Outcome.HIT and response.decision is not None:
             with self._lock:
-                self._hit = response.decision.id
+                self._hit = response.decision
 
     def act(self, step: Step) -> Callable[[], None]:
         """Gives the command of a step; a judgement without a hit to judge is left out."""
@@ -84,9 +84,13 @@ class Operator:
             if command is None:
                 with self._lock:
                     hit, self._hit = self._hit, None
-                command = None if hit is None else Judge(**WHO, decision_id=hit, correct=False)
+                command = None if hit is None else _judge(hit)
             if command is not None:
                 self._producer.send([Outgoing("control", None, command.encode(), (), 0)])
                 self.given += 1
 
         return give
+
+
+def _judge(hit: DecisionSummary) -> Judge:
+    return Judge(**WHO, decision_id=hit.id, partition=hit.partition, offset=hit.offset, correct=False)

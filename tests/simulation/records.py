@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from refrain.ops.ask.client import HEADER
 from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_PROCESSOR, HEADER_REASON, HEADER_TOPIC
+from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Cluster, Headers, Record
@@ -37,6 +38,8 @@ class Recorded:
     """All responses by ask id."""
     decisions: dict[str, list[bytes]]
     """All decisions by id, committed ones only."""
+    misplaced: list[str]
+    """Decisions that stand in another partition than their shard's, or after one of a later journal record."""
     forwards: Counter[str]
     """How often each forward was written."""
     dead: Counter[str]
@@ -70,11 +73,25 @@ def recorded(log: KafkaCluster) -> Recorded:
     responses: dict[bytes, list[bytes]] = {}
     for record in records(log, "responses"):
         responses.setdefault(header(record.headers, HEADER) or b"", []).append(record.value or b"")
+    decided = records(log, "decisions")
     decisions: dict[str, list[bytes]] = {}
-    for record in records(log, "decisions"):
+    for record in decided:
         decisions.setdefault((record.key or b"").decode(), []).append(record.value or b"")
     forwards = Counter((record.key or b"").decode() for record in records(log, "forwards"))
-    return Recorded(asked, requests, responses, decisions, forwards, dead_letters(log))
+    misplaced = list(_misplaced(decided, log.topic_id("journal")))
+    return Recorded(asked, requests, responses, decisions, misplaced, forwards, dead_letters(log))
+
+
+def _misplaced(decided: Iterable[Record], journal: str) -> Iterator[str]:
+    """What does not stand in `decisions` as the journal had it. `decided` goes partition by partition."""
+    highest: dict[int, int] = {}
+    for record in decided:
+        each = Decision.decode(record.value or b"")
+        if (each.journal, each.partition) != (journal, record.partition) or each.offset < highest.get(
+            record.partition, 0
+        ):
+            yield f"{each.id}: {record.partition} at {record.offset}, of journal {each.partition} at {each.offset}"
+        highest[record.partition] = max(each.offset, highest.get(record.partition, 0))
 
 
 def dead_letters(log: Cluster) -> Counter[str]:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from refrain.ops.control.same_answer import ServedAnswer, answer_of, find_decision, requests_served
+from refrain.ops.cluster.decisions import find_decision
+from refrain.ops.control.same_answer import ServedAnswer, answer_of, requests_served
 from refrain.schemas.base import Sealed
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.journal import Answered, PolicySet, Tick
 from refrain.schemas.policy import Policy
 from refrain.schemas.responses import Outcome
+from refrain.streams.govern.decision_search import SoughtDecision
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.messaging.ids import wire_id
@@ -27,7 +29,7 @@ def decision(id_: str, outcome: Outcome, **fields: Any) -> Decision:
 @pytest.fixture
 def cluster() -> MemoryCluster:
     """Shard 1: question 0-1 was forwarded, 0-2 joined it, its answer became entry 2, which served 0-3 and 0-5."""
-    cluster = MemoryCluster(lambda: 7, {"journal": 2, "decisions": 3})
+    cluster = MemoryCluster(lambda: 7, {"requests": 1, "journal": 2, "decisions": 2})
     answer = Sealed(data="{}")
     journal = [
         PolicySet(version=0, policy=Policy(categories={})),
@@ -57,14 +59,14 @@ def seconds() -> Callable[[], int]:
 
 
 def ids(cluster: MemoryCluster, of: str) -> list[str]:
-    found = find_decision(cluster, of, seconds())
+    found = find_decision(cluster, SoughtDecision(of), seconds())
     assert found is not None
     return [each.id for each in requests_served(cluster, answer_of(cluster, found))]
 
 
 def test_a_decision_is_found_by_its_id(cluster: MemoryCluster) -> None:
-    assert find_decision(cluster, "0-9-x", seconds()) is None
-    found = find_decision(cluster, "0-4-x", seconds())
+    assert find_decision(cluster, SoughtDecision("0-9-x"), seconds()) is None
+    found = find_decision(cluster, SoughtDecision("0-4-x"), seconds())
     assert found is not None
     assert found.time_ms == 40
 
@@ -79,14 +81,14 @@ def test_what_would_have_been_served_was_not_and_a_refresh_is_another_answer(clu
 
 
 def test_an_answer_that_never_came_was_waited_for_all_the_same(cluster: MemoryCluster) -> None:
-    found = find_decision(cluster, "0-7-x", seconds())
+    found = find_decision(cluster, SoughtDecision("0-7-x"), seconds())
     assert found is not None
     assert answer_of(cluster, found) == ServedAnswer(None, "0-7-x")
     assert ids(cluster, "0-7-x") == ["0-7-x"]
 
 
 def test_what_went_past_the_cache_has_no_answer_to_judge(cluster: MemoryCluster) -> None:
-    found = find_decision(cluster, "0-6-x", seconds())
+    found = find_decision(cluster, SoughtDecision("0-6-x"), seconds())
     assert found is not None
     assert answer_of(cluster, found) == ServedAnswer(None, None)
     assert requests_served(cluster, ServedAnswer(None, None)) == []

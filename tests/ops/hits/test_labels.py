@@ -36,7 +36,7 @@ def test_lines_are_those_that_calibrate_and_evaluate_read(file: Path) -> None:
     assert bad == []
     assert json.loads(file.read_text().splitlines()[0]) == {
         "text_a": "a", "text_b": "kept ü", "label": 1, "category": "code", "similarity": 0.91, "threshold": 0.9,
-        "decision": "0-1-x", "reason": "similar_text", "was_hit": True,
+        "decision": "0-1-x", "partition": 0, "offset": 1, "reason": "similar_text", "was_hit": True,
     }  # fmt: skip
 
 
@@ -98,9 +98,18 @@ def test_served_hits_are_judged_by_their_last_label_and_only_where_it_is_news(fi
         {"text_a": "g", "text_b": "h", "label": 0},
     )
     assert judgements(pairs, {"0-4-x": True, "0-2-x": True}, "ana") == [
-        Judge(who="ana", decision_id="0-1-x", correct=True),
-        Judge(who="ana", why=WHY, decision_id="0-2-x", correct=False),
-        Judge(who="ana", why=WHY, decision_id="0-5-x", correct=False),
+        Judge(who="ana", decision_id="0-1-x", partition=0, offset=1, correct=True),
+        Judge(who="ana", why=WHY, decision_id="0-2-x", partition=0, offset=1, correct=False),
+        Judge(who="ana", why=WHY, decision_id="0-5-x", partition=0, offset=1, correct=False),
+    ]
+
+
+@pytest.mark.parametrize("edited", [{}, {"partition": None, "offset": "930"}, {"partition": True, "offset": -1}])
+def test_a_line_without_the_place_of_its_decision_is_judged_by_the_id(file: Path, edited: dict[str, object]) -> None:
+    whole = line("a", True)
+    del whole["partition"], whole["offset"]
+    assert judgements(pairs_of(file, whole | edited), {}, "ana") == [
+        Judge(who="ana", decision_id="0-1-x", correct=True)
     ]
 
 

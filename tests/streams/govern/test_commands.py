@@ -16,6 +16,7 @@ from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged
 from refrain.schemas.policy import CategoryPolicy, Match, Policy, Rule
 from refrain.schemas.responses import Outcome
 from refrain.streams.govern.commands import decide, judged_by
+from refrain.streams.govern.decision_search import SoughtDecision
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.vectors import encode, quantise
 from tests.streams.models.made_hit_heads import strict_head
@@ -106,7 +107,8 @@ def test_a_decision_that_is_not_recorded_cannot_be_judged() -> None:
 
 
 def test_only_a_judgement_asks_for_a_decision() -> None:
-    assert judged_by(record(JUDGE)) == "d"
+    assert judged_by(record(JUDGE)) == SoughtDecision("d")
+    assert judged_by(record(JUDGE.model_copy(update={"partition": 3, "offset": 7}))) == SoughtDecision("d", 3, 7)
     assert judged_by(record(Switch(who="me", on=True))) is None
     assert judged_by(record(b"junk")) is None
 

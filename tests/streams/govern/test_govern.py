@@ -197,6 +197,20 @@ def test_a_judgement_of_a_decision_that_is_recorded_a_little_later_is_carried_ou
     assert reasons(cluster) == ["bad_field"], "there is no policy that names the model of the load"
 
 
+def test_a_judgement_that_names_the_place_of_its_decision_needs_no_scan() -> None:
+    cluster = Failing(lambda: 77)
+    cluster.decisions_are_away = True
+    journal = cluster.topic_id("journal")
+    for offset in range(400):
+        made = DECISION.model_copy(update={"id": f"0-{offset}-tag", "journal": journal, "offset": offset})
+        cluster.append([Outgoing("decisions", made.id.encode(), made.encode(), (), made.partition)])
+    give(cluster, JUDGE.model_copy(update={"decision_id": "0-123-tag", "partition": 1, "offset": 123}))
+    run_through(cluster)
+    judged = decode_event(cluster.records("journal")[0].value or b"")
+    assert isinstance(judged, HitJudged)
+    assert judged.decision_id == "0-123-tag"
+
+
 class Failing(MemoryCluster):
     """Fails as brokers do, as long as a test wants it to."""
 
@@ -248,6 +262,6 @@ def test_a_second_worker_takes_the_name_and_goes_on(cluster: MemoryCluster) -> N
 
 
 def test_a_control_topic_with_more_partitions_stops_the_start() -> None:
-    cluster = MemoryCluster(lambda: 0, {"control": 2, "policies": 1, "journal": 4, "decisions": 1, "dead-letters": 1})
+    cluster = MemoryCluster(lambda: 0, {"control": 2, "policies": 1, "journal": 4, "decisions": 4, "dead-letters": 1})
     with pytest.raises(WrongSetup, match="one partition"):
         govern(cluster, lambda: True)

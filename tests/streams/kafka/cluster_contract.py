@@ -269,6 +269,51 @@ class ClusterContract:
             taken.append(record)
         assert values(taken) == [b"0", b"1", b"2"]
 
+    def test_a_time_names_the_first_records_that_are_not_before_it(self, cluster: ClusterUnderTest, topic: str) -> None:
+        producer = cluster.cluster.producer()
+        producer.send(records_of(topic, 3))
+        last_ms = max(record.timestamp_ms for record in cluster.cluster.scan(topic, 0))
+        assert cluster.cluster.offsets_at(topic, 0) == {0: 0, 1: 0, 2: 0}
+        assert cluster.cluster.offsets_at(topic, last_ms)[0] < 3
+        assert cluster.cluster.offsets_at(topic, last_ms + 1) == {0: 3, 1: 0, 2: 0}
+
+    def test_a_reader_reads_a_few_records_at_any_place(self, cluster: ClusterUnderTest, topic: str) -> None:
+        cluster.cluster.producer().send([*records_of(topic, 10), *records_of(topic, 5, partition=1, first=50)])
+        reader = cluster.cluster.reader(topic)
+        for partition, start in ((0, 0), (0, 9), (1, 3), (0, 4), (0, 4), (1, 0)):
+            records = reader.read(partition, start, 3)
+            assert 1 <= len(records) <= 3
+            assert [(record.topic, record.partition) for record in records] == [(topic, partition)] * len(records)
+            assert [record.offset for record in records] == list(range(start, start + len(records)))
+            assert values(records)[0] == str(start + 50 * partition).encode()
+        assert len(reader.read(0, 5, 1)) == 1
+        assert reader.read(0, 10, 3) == reader.read(2, 0, 3) == []
+        reader.close()
+        reader.close()
+
+    def test_a_reader_finds_what_came_since(self, cluster: ClusterUnderTest, topic: str) -> None:
+        reader = cluster.cluster.reader(topic)
+        assert reader.read(0, 0, 1) == []
+        cluster.cluster.producer().send(records_of(topic, 2))
+        assert values(reader.read(0, 1, 1)) == [b"1"]
+        reader.close()
+
+    def test_a_reader_reads_what_is_committed_alone(self, cluster: ClusterUnderTest, topic: str) -> None:
+        transactional = cluster.cluster.transactional("t")
+        transactional.transact(records_of(topic, 2), None, {})
+        with pytest.raises(SendFailed):
+            transactional.transact([*records_of(topic, 3, first=100), Outgoing(topic, b"k", b"v", (), 7)], None, {})
+        transactional = cluster.cluster.transactional("t")
+        transactional.transact(records_of(topic, 1, first=2), None, {})
+        reader = cluster.cluster.reader(topic)
+        committed = list(cluster.cluster.scan(topic, 0))
+        assert values(committed) == [b"0", b"1", b"2"]
+        last = committed[-1]
+        for start in range(committed[1].offset + 1, last.offset + 1):
+            assert reader.read(0, start, 5) == [last]
+        assert reader.read(0, last.offset + 1, 5) == []
+        reader.close()
+
     def test_a_record_for_a_missing_topic_or_partition_is_refused(self, cluster: ClusterUnderTest, topic: str) -> None:
         producer = cluster.cluster.producer()
         with pytest.raises(SendFailed, match="no-such-topic"):
@@ -298,6 +343,7 @@ class ClusterContract:
             cluster.cluster.partitions,
             cluster.cluster.topic_id,
             cluster.cluster.ends,
+            lambda topic: cluster.cluster.offsets_at(topic, 0),
             lambda topic: list(cluster.cluster.scan(topic, 0)),
         ):
             with pytest.raises(WrongSetup, match="refrain topics create"):

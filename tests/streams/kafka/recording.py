@@ -13,6 +13,7 @@ from refrain.streams.kafka.interface import (
     OffsetAndMetadata,
     Outgoing,
     Producer,
+    Reader,
     RebalanceListener,
     Record,
     TransactionalProducer,
@@ -56,9 +57,17 @@ class RecordingCluster:
         self.scanned.add(topic)
         return self.inner.scan(topic, partition, start, stop=stop)
 
+    def reader(self, topic: str) -> Reader:
+        self.scanned.add(topic)
+        return self.inner.reader(topic)
+
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         self.described[topic] += 1
         return self.inner.ends(topic)
+
+    def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        self.described[topic] += 1
+        return self.inner.offsets_at(topic, time_ms)
 
     def tombstones_ms(self, topic: str) -> int:
         self.configs_read.add(topic)

@@ -8,6 +8,7 @@ from refrain.streams.kafka.interface import (
     Cluster,
     Consumer,
     Producer,
+    Reader,
     RebalanceListener,
     Record,
     TransactionalProducer,
@@ -44,8 +45,14 @@ class WrappedCluster:
     ) -> Iterator[Record]:
         return self._inner.scan(topic, partition, start, stop=stop)
 
+    def reader(self, topic: str) -> Reader:
+        return self._inner.reader(topic)
+
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return self._inner.ends(topic)
+
+    def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
+        return self._inner.offsets_at(topic, time_ms)
 
     def tombstones_ms(self, topic: str) -> int:
         return self._inner.tombstones_ms(topic)

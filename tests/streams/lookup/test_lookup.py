@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from refrain.ops.cluster.decisions import decisions_at
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.base import Message, Reply
 from refrain.schemas.decisions import Decision
@@ -46,7 +47,7 @@ from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, fold_all, 
 from tests.streams.signed import ROUTES
 
 PARTITIONS = {
-    "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "decisions": 1, "acknowledgements": 1, "stats": 1,
+    "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "decisions": 2, "acknowledgements": 1, "stats": 1,
     "doubts": 1, "observations": 1, "dead-letters": 1,
 }  # fmt: skip
 
@@ -290,6 +291,50 @@ def test_a_crash_after_any_step_loses_nothing_and_decides_nothing_twice(
     shard.begin_commit()
     shard.finish_commit(Checkpoint(1, 1))
     assert dict(shard.store.scan()) == stage.documents(0)
+
+
+def test_decisions_stand_in_the_partition_of_their_shard_in_the_order_of_its_journal() -> None:
+    stage = Stage()
+    for partition in range(2):
+        stage.journal(traffic(partition))
+    stage.run(stage.worker())
+    for partition in range(2):
+        rows = stage.cluster.topic("decisions").records[partition]
+        made = [Decision.decode(row.value or b"") for row in rows]
+        assert len(made) > 8
+        assert {(each.journal, each.partition) for each in made} == {(JOURNAL_ID, partition)}
+        assert [each.offset for each in made] == sorted(each.offset for each in made)
+
+
+def test_a_commit_writes_to_the_partitions_of_the_shards_that_moved_and_to_no_other() -> None:
+    stage = Stage()
+    stage.journal(traffic(1))
+    stage.run(stage.worker())
+    for topic in ("documents", "decisions"):
+        quiet, moved = stage.cluster.topic(topic).records
+        assert quiet == []
+        assert moved
+
+
+def test_a_response_tells_where_its_decision_stands() -> None:
+    stage = Stage()
+    stage.journal(traffic(1))
+    stage.run(stage.worker())
+    told = [Response.decode(each).decision for each in stage.responses()]
+    assert told
+    for each in told:
+        assert each is not None
+        assert each.partition == 1
+        assert each.offset is not None
+        assert each.id in [found.id for found in decisions_at(stage.cluster, 1, each.offset)]
+
+
+@pytest.mark.parametrize("topic", ["documents", "decisions"])
+def test_topics_that_do_not_fit_the_journal_stop_the_worker_at_its_start(topic: str) -> None:
+    stage = Stage()
+    stage.cluster.create(topic, 3)
+    with pytest.raises(WrongSetup, match=f"journal has 2 partitions and {topic} 3"):
+        stage.worker()
 
 
 @pytest.mark.parametrize("lost", [True, False])

@@ -1,0 +1,102 @@
+"""Reads what a shard published in step with its journal: decisions and commits, each at the offset that they name.
+
+Both stand in the partition of the journal's number and in its order, so nothing is read twice and little is held.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from refrain.schemas.decisions import Decision
+from refrain.schemas.documents import Meta
+from refrain.streams.kafka.interface import Cluster, Record
+from refrain.streams.shard.columns import META_KEY
+
+TAIL = 256
+"""Records behind which the last commit of a partition is sought first."""
+
+
+class PublishedDecision(NamedTuple):
+    """A record of `decisions`: where in the journal it says that it was decided, and its bytes."""
+
+    offset: int
+    record: Record
+
+
+class Decisions:
+    """Published decisions of one partition, handed out by the journal offset that they name."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._records = iter(records)
+        self._next = self._read()
+        self.first = None if self._next is None else self._next.offset
+        """The journal offset of the first that is still there; None without any."""
+
+    def up_to(self, offset: int) -> list[PublishedDecision]:
+        """The next decisions that name this journal offset, or one before it: those stand where they should not."""
+        out = []
+        while self._next is not None and self._next.offset <= offset:
+            out.append(self._next)
+            self._next = self._read()
+        return out
+
+    def _read(self) -> PublishedDecision | None:
+        record = next(self._records, None)
+        return None if record is None else PublishedDecision(_journal_offset(record.value), record)
+
+
+class Commit(NamedTuple):
+    """A commit of `documents`, or several that compaction has made one."""
+
+    next_offset: int
+    """The journal offset up to which the shard had folded."""
+    changes: dict[bytes, Record]
+    """The last record of each key, `meta` included."""
+
+
+def commits(records: Iterable[Record]) -> Iterator[Commit]:
+    """The commits of one partition of `documents`, each ended by its `meta`; what no `meta` follows is left out."""
+    changes: dict[bytes, Record] = {}
+    for record in records:
+        changes[record.key or b""] = record
+        if record.key == META_KEY and record.value is not None:
+            yield Commit(Meta.decode(record.value).next_offset, changes)
+            changes = {}
+
+
+def committed_offset(cluster: Cluster, partition: int) -> int:
+    """The journal offset up to which the shard has committed, by its last `meta`; 0 without any."""
+    first, end = cluster.ends("documents")[partition]
+    reach = TAIL
+    while end > first:
+        start = max(first, end - reach)
+        last = 0
+        for record in cluster.scan("documents", partition, start):
+            if record.key == META_KEY and record.value is not None:
+                last = Meta.decode(record.value).next_offset
+        if last or start == first:
+            return last
+        reach *= 8
+    return 0
+
+
+def decoded(published: Iterable[PublishedDecision]) -> list[Decision]:
+    """The decisions that can be read."""
+    out = []
+    for each in published:
+        try:
+            out.append(Decision.decode(each.record.value or b""))
+        except ValueError:
+            continue
+    return out
+
+
+def _journal_offset(value: bytes | None) -> int:
+    """The journal offset that a decision names; -1 for bytes that are none."""
+    try:
+        found = json.loads(value or b"")["offset"]
+    except (ValueError, KeyError, TypeError):
+        return -1
+    return found if isinstance(found, int) else -1

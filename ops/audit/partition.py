@@ -1,0 +1,187 @@
+"""Audits one partition: folds its journal again, in step with what its shard published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from refrain.ops.audit.documents import Documents
+from refrain.ops.audit.effects import Effects
+from refrain.ops.audit.findings import Findings, Kind
+from refrain.ops.audit.lockstep import Commit, Decisions, PublishedDecision, commits, committed_offset, decoded
+from refrain.ops.audit.refold import PartitionFold
+from refrain.schemas.documents import Meta
+from refrain.schemas.journal import AnswerWithheld
+from refrain.schemas.responses import Outcome
+from refrain.streams.errors import JournalUnreadable, ShardBroken, StoreDamaged
+from refrain.streams.kafka.interface import Cluster, Record
+from refrain.streams.shard.columns import META_KEY
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.state import BEHAVIOUR
+
+
+class Asked(NamedTuple):
+    """What is audited: what lies outside is folded, and not compared."""
+
+    from_ms: int = 0
+    to_ms: int | None = None
+    category: str | None = None
+
+    def holds(self, time_ms: int) -> bool:
+        """Whether a journal record of that time is audited."""
+        return self.from_ms <= time_ms and (self.to_ms is None or time_ms < self.to_ms)
+
+
+@dataclass(frozen=True)
+class Audited:
+    """Result of auditing one partition."""
+
+    findings: Findings
+    first: int
+    """The journal's first offset."""
+    end: int
+    """The journal offset up to which the shard has committed, and the audit has folded."""
+    state: str
+    """Digest of the state there."""
+    other_version: str = ""
+    """The version of fold, guards or rules that decided from `other_version_from` on, where it is not this one."""
+    other_version_from: int = 0
+    """The journal offset from which on nothing is compared: another version gives another state."""
+    index_searched: int = 0
+    index_missed: int = 0
+    index_lesser: int = 0
+
+
+class PartitionAudit:
+    """Audit of one partition."""
+
+    def __init__(self, cluster: Cluster, partition: int, effects: Effects | None, findings: Findings) -> None:
+        self._cluster = cluster
+        self._partition = partition
+        self._effects = effects
+        self._findings = findings
+        self._documents = Documents(findings)
+        self._other_version = ""
+        self._other_version_from = 0
+        self._compared_to = 0
+        """The journal offset of the last commit that was compared."""
+
+    def run(self, asked: Asked, progressed: Callable[[int], None] = lambda _: None) -> Audited:
+        """Fold and compare from the first record to the last that the shard has committed.
+
+        `progressed` is called with each offset. A journal whose first records are gone cannot be folded: then
+        `first` says where it begins, and nothing is compared.
+        """
+        cluster, partition = self._cluster, self._partition
+        first, end = cluster.ends("journal")[partition][0], committed_offset(cluster, partition)
+        fold = PartitionFold(partition, cluster.partitions("journal"), cluster.topic_id("journal"))
+        if first == 0:
+            self._all(fold, asked, end, progressed)
+        return Audited(
+            self._findings,
+            first,
+            end,
+            fold.digest(),
+            self._other_version,
+            self._other_version_from,
+            fold.index.searched,
+            fold.index.missed,
+            fold.index.lesser,
+        )
+
+    def _all(self, fold: PartitionFold, asked: Asked, end: int, progressed: Callable[[int], None]) -> None:
+        cluster, partition = self._cluster, self._partition
+        decisions = Decisions(cluster.scan("decisions", partition))
+        ends = _ahead(commits(cluster.scan("documents", partition)), end)
+        due = next(ends, None)
+        for record in cluster.scan("journal", partition):
+            if due is not None and record.offset >= due.next_offset:
+                self._compare_commit(due, fold)
+                due = next(ends, None)
+            if record.offset >= end:
+                break
+            if not self._one(fold, record, decisions, asked):
+                return
+            progressed(record.offset)
+        while due is not None:
+            self._compare_commit(due, fold)
+            due = next(ends, None)
+        compared = end if not self._other_version else self._other_version_from
+        if not self._other_version:
+            self._documents.finish(end, fold)
+        if self._effects is not None:
+            self._effects.finish(0, compared)
+        for wrong in fold.index.wrong:
+            self._findings.add(Kind.CANDIDATE_WRONG, -1, wrong)
+
+    def _one(self, fold: PartitionFold, record: Record, decisions: Decisions, asked: Asked) -> bool:
+        """Fold and compare one record. Returns whether the fold can go on."""
+        published = decisions.up_to(record.offset)
+        try:
+            folded = fold.fold(record, decoded(published))
+        except (JournalUnreadable, ShardBroken, StoreDamaged) as error:
+            self._findings.add(Kind.CANNOT_FOLD, record.offset, str(error))
+            return False
+        self._findings.counts["records"] += 1
+        self._note_version(published, record.offset)
+        judged = asked.holds(record.timestamp_ms) and not self._other_version
+        gone = decisions.first is None or record.offset < decisions.first
+        if judged:
+            self._compare_decisions(published, folded, record.offset, asked.category, gone=gone)
+        if self._effects is not None:
+            self._compare_effects(self._effects, folded, record, judged=judged)
+        return True
+
+    def _compare_decisions(
+        self, published: list[PublishedDecision], folded: FoldResult, offset: int, category: str | None, *, gone: bool
+    ) -> None:
+        live = {(each.record.key or b"").decode("utf-8", "replace"): each for each in published}
+        if len(live) < len(published):
+            self._findings.add(Kind.DECISION_INSERTED, offset, "a decision stands twice")
+        for decision in folded.decisions:
+            if category is not None and decision.category != category:
+                live.pop(decision.id, None)
+                continue
+            found = live.pop(decision.id, None)
+            if found is None and gone:
+                self._findings.counts["decisions_gone"] += 1
+            elif found is None:
+                self._findings.add(Kind.DECISION_MISSING, offset, decision.id)
+            else:
+                self._findings.counts["decisions"] += 1
+                mine = decision.encode()
+                if found.record.value != mine or found.offset != offset:
+                    self._findings.add(Kind.DECISION_DIFFERS, offset, decision.id, found.record.value or b"", mine)
+        for id_, found in live.items():
+            if category is None:
+                self._findings.add(Kind.DECISION_INSERTED, found.offset, id_)
+
+    def _note_version(self, published: list[PublishedDecision], offset: int) -> None:
+        other = [each.behaviour for each in decoded(published) if not each.behaviour.startswith(BEHAVIOUR)]
+        if other and not self._other_version:
+            self._other_version, self._other_version_from = other[0], offset
+
+    def _compare_commit(self, commit: Commit, fold: PartitionFold) -> None:
+        version = Meta.decode(commit.changes[META_KEY].value or b"").behaviour
+        if version != BEHAVIOUR and not self._other_version:
+            # All since the commit before it may be of that version.
+            self._other_version, self._other_version_from = version, self._compared_to
+        if not self._other_version:
+            self._documents.compare(commit, fold)
+            self._compared_to = commit.next_offset
+
+    def _compare_effects(self, effects: Effects, folded: FoldResult, record: Record, *, judged: bool) -> None:
+        for effect in folded.effects:
+            effects.compare(effect, record, judged=judged)
+        for decision in folded.decisions:
+            if decision.outcome is Outcome.BYPASS:
+                effects.explain(decision.id)
+        value = record.value or b""
+        if b'"kind":"AnswerWithheld"' in value:
+            effects.explain(AnswerWithheld.decode(value).forward_id)
+
+
+def _ahead(found: Iterator[Commit], end: int) -> Iterator[Commit]:
+    """The commits up to the journal offset `end`: what came since the audit began is not compared."""
+    return (each for each in found if each.next_offset <= end)

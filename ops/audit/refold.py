@@ -1,0 +1,46 @@
+"""Folds a partition of the journal again, in memory: the one fold of audit, replay and what-if."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from refrain.ops.audit.confirming import ConfirmingIndex, IndexFindings
+from refrain.schemas.decisions import Decision
+from refrain.streams.kafka.interface import Record
+from refrain.streams.shard.fold import fold
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.state import Shard
+from refrain.streams.store.interface import Checkpoint, digest
+from refrain.streams.store.memory import MemoryStore
+
+
+class PartitionFold:
+    """Fold of one partition from its first record on. Its shard is that of the live worker at the same offset."""
+
+    def __init__(self, partition: int, shards: int, incarnation: str) -> None:
+        """An empty shard. `incarnation` is the topic id of the journal, `shards` its count of partitions."""
+        self.index = IndexFindings()
+        self._confirming = ConfirmingIndex(self.index)
+        self.shard = self._confirming.shard = Shard(partition, shards, incarnation, MemoryStore(), self._confirming)
+
+    def fold(self, record: Record, published: Sequence[Decision] = ()) -> FoldResult:
+        """Fold a record; `published` are the decisions that it brought about live, as far as they are known.
+
+        Raises JournalUnreadable for a record of an unknown version, ShardBroken or StoreDamaged for a defect of ours.
+        """
+        self._confirming.published = published
+        return fold(self.shard, record)
+
+    def commit(self) -> dict[bytes, bytes | None]:
+        """Commit what was folded since the last call: the changes by key, as live ones are written."""
+        changes = dict(self.shard.begin_commit())
+        self.shard.finish_commit(Checkpoint(self.shard.next_offset, self.shard.time_ms))
+        return changes
+
+    def committed(self) -> dict[bytes, bytes]:
+        """The whole state as of the last commit."""
+        return dict(self.shard.store.scan())
+
+    def digest(self) -> str:
+        """Digest (hex) of the state as of the last commit: that of a local store of the same state."""
+        return digest(self.shard.store.scan())

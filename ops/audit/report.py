@@ -1,0 +1,127 @@
+"""Report of an audit: JSON for programs, tables and sentences for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from refrain.ops.audit.findings import Finding, Kind
+from refrain.ops.audit.partition import Audited
+from refrain.ops.audit.whole import Audit
+from refrain.ops.terminal import output
+from refrain.streams.shard.state import BEHAVIOUR
+
+SHOWN_MAX = 20
+COMPARED = ("records", "decisions", "responses", "forwards", "documents")
+GONE = ("decisions_gone", "responses_gone", "forwards_gone")
+
+
+def to_json(audit: Audit) -> dict[str, Any]:
+    """The whole report as one object."""
+    audited = audit.partitions
+    counts = _counts(audited)
+    return {
+        "ok": is_ok(audit),
+        **{name: counts[name] for name in (*COMPARED, *GONE)},
+        "index": {
+            "searched": sum(each.index_searched for each in audited),
+            "missed": sum(each.index_missed for each in audited),
+            "lesser": sum(each.index_lesser for each in audited),
+        },
+        "partitions": [
+            {
+                "partition": each.findings.partition,
+                "first": each.first,
+                "end": each.end,
+                "state": each.state,
+                "records": each.findings.counts["records"],
+                "other_version": each.other_version or None,
+                "other_version_from": each.other_version_from if each.other_version else None,
+            }
+            for each in audited
+        ],
+        "findings": [_finding(one) for one in _found(audit)],
+    }
+
+
+def is_ok(audit: Audit) -> bool:
+    """Whether all was audited, and nothing differs."""
+    return not _found(audit) and not any(each.first > 0 or each.other_version for each in audit.partitions)
+
+
+def show(audit: Audit) -> None:
+    """Print the report for people."""
+    audited = audit.partitions
+    output.table(
+        ("partition", "offsets", "records", "decisions", "responses", "forwards", "documents", "state"),
+        [_row(each) for each in audited if each.end or each.first],
+    )
+    counts, searched = _counts(audited), sum(each.index_searched for each in audited)
+    for each in audited:
+        if each.first > 0:
+            output.say(
+                f"partition {each.findings.partition}: its journal begins at {each.first}; without what came before"
+                " nothing of it can be folded"
+            )
+    for name in GONE:
+        if counts[name]:
+            output.say(f"{counts[name]} {name.removesuffix('_gone')} were gone by retention, and are not compared")
+    for each in audited:
+        if each.other_version:
+            output.say(
+                f"partition {each.findings.partition}: from offset {each.other_version_from} on {each.other_version}"
+                f" decided, and this is {BEHAVIOUR}: nothing there is compared; audit it by the version that decided"
+            )
+    if searched:
+        missed, lesser = (sum(getattr(each, name) for each in audited) for name in ("index_missed", "index_lesser"))
+        output.say(
+            f"of {searched} searches of an approximate index, {missed} missed an entry above the threshold,"
+            f" {lesser} found a lesser one"
+        )
+    found = _found(audit)
+    for one in found[:SHOWN_MAX]:
+        _say(one)
+    if len(found) > SHOWN_MAX:
+        output.say(f"and {len(found) - SHOWN_MAX} more: --json has them")
+    if is_ok(audit):
+        output.say("every record is as a fold gives it")
+    elif found:
+        output.say(f"{output.counted(_broken(audit), 'record')} not as a fold gives them")
+
+
+def _found(audit: Audit) -> list[Finding]:
+    return [*audit.strange.found, *(one for each in audit.partitions for one in each.findings.found)]
+
+
+def _broken(audit: Audit) -> int:
+    counts = _counts(audit.partitions) + audit.strange.counts
+    return sum(counts[kind.value] for kind in Kind)
+
+
+def _row(each: Audited) -> tuple[object, ...]:
+    counts = each.findings.counts
+    return each.findings.partition, f"{each.first}-{each.end}", *(counts[name] for name in COMPARED), each.state[:12]
+
+
+def _say(one: Finding) -> None:
+    output.say(f"{one.kind.value}: journal[{one.partition}] offset {one.offset}, {one.what}")
+    for each in one.differences:
+        output.say(f"  {each.field or 'whole'}: published {each.published}, folded {each.folded}")
+
+
+def _finding(one: Finding) -> dict[str, Any]:
+    return {
+        "kind": one.kind.value,
+        "partition": one.partition,
+        "offset": one.offset,
+        "what": one.what,
+        "differences": [each._asdict() for each in one.differences],
+    }
+
+
+def _counts(audited: Sequence[Audited]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for each in audited:
+        counts += each.findings.counts
+    return counts

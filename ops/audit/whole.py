@@ -1,0 +1,185 @@
+"""Audits several partitions, each in a process of its own, beside a live system and touching nothing of it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from ctypes import c_longlong
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from refrain.ops.audit.effects import KINDS, NO_SHARD, Effects, PublishedEffects, as_folded, effect_of
+from refrain.ops.audit.findings import Findings
+from refrain.ops.audit.partition import Asked, Audited, PartitionAudit
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.interface import Cluster
+from refrain.streams.settings import Settings
+
+POLL_S = 0.2
+NICENESS = 10
+"""Those who answer questions go first."""
+PACED = 100
+"""Records after which a limited rate is kept."""
+
+Progress = Callable[[int], None]
+"""Told how many records have been folded so far, by all together."""
+
+
+class Job(NamedTuple):
+    """One partition to audit."""
+
+    partition: int
+    asked: Asked
+    folder: Path
+    """Where the published effects of each shard are, by number."""
+    kept_from_ms: dict[str, int]
+    rate: float | None
+    """Records a second, None: as many as it can."""
+
+
+class Audit(NamedTuple):
+    """Result of an audit."""
+
+    partitions: list[Audited]
+    """In the order in which they were asked for."""
+    strange: Findings
+    """What was published and cannot be read, so that it is of no partition."""
+
+
+def audit_all(
+    settings: Settings,
+    partitions: Sequence[int],
+    asked: Asked,
+    *,
+    processes: int,
+    rate: float | None,
+    progress: Progress = lambda _: None,
+) -> Audit:
+    """Audit the partitions."""
+    with tempfile.TemporaryDirectory(prefix="refrain-audit-") as made, KafkaCluster(settings) as cluster:
+        folder = Path(made)
+        laid = lay_out(cluster, partitions, folder)
+        jobs = [Job(partition, asked, folder, laid.kept_from_ms, rate) for partition in partitions]
+        if processes == 1:
+            counted = _Counted(progress)
+            audited = [_audited(cluster, job, counted) for job in jobs]
+        else:
+            audited = _in_processes(settings, jobs, processes, progress)
+        return Audit(audited, laid.strange)
+
+
+class LaidOut(NamedTuple):
+    """What was published, laid into stores."""
+
+    kept_from_ms: dict[str, int]
+    """By topic from when on (ms) all that was published is still there."""
+    strange: Findings
+    """What nobody of Refrain's wrote: it cannot be read."""
+
+
+def lay_out(cluster: Cluster, partitions: Sequence[int], folder: Path) -> LaidOut:
+    """Lay the published effects of each partition into a store in the folder."""
+    stores = {number: PublishedEffects(folder / str(number)) for number in partitions}
+    kept_from_ms, strange = dict.fromkeys(KINDS, 0), Findings(NO_SHARD)
+    try:
+        for topic in KINDS:
+            for partition, (first, _) in cluster.ends(topic).items():
+                for at, record in enumerate(cluster.scan(topic, partition)):
+                    if at == 0 and first > 0:
+                        kept_from_ms[topic] = max(kept_from_ms[topic], record.timestamp_ms)
+                    effect = effect_of(record)
+                    if effect is None:
+                        continue
+                    if effect.shard == NO_SHARD:
+                        strange.add(KINDS[topic][2], -1, effect.id)
+                    elif effect.shard in stores:
+                        stores[effect.shard].put(effect, as_folded(record))
+    finally:
+        for store in stores.values():
+            store.flush()
+            store.close()
+    return LaidOut(kept_from_ms, strange)
+
+
+class _Counted:
+    """Counts the records of one partition after another."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._done = 0
+
+    def __call__(self, _: int) -> None:
+        self._done += 1
+        if self._done % PACED == 0:
+            self._progress(self._done)
+
+
+def _audited(cluster: Cluster, job: Job, progressed: Callable[[int], None]) -> Audited:
+    """Audit one partition."""
+    findings = Findings(job.partition)
+    published = PublishedEffects(job.folder / str(job.partition))
+    try:
+        effects = Effects(published, job.kept_from_ms, findings)
+        audit = PartitionAudit(cluster, job.partition, effects, findings)
+        return audit.run(job.asked, _paced(progressed, job.rate))
+    finally:
+        published.close()
+
+
+def _paced(progressed: Callable[[int], None], rate: float | None) -> Callable[[int], None]:
+    """The same, sleeping so that no more records a second are folded."""
+    if rate is None:
+        return progressed
+    started, done = time.monotonic(), 0
+
+    def paced(offset: int) -> None:
+        nonlocal done
+        done += 1
+        progressed(offset)
+        early_s = started + done / rate - time.monotonic() if done % PACED == 0 else 0.0
+        if early_s > 0:
+            time.sleep(early_s)
+
+    return paced
+
+
+_SHARED: list[tuple[Cluster, Any]] = []
+"""In a process of the pool: its cluster, and the counter of each partition's records that all processes share."""
+
+
+def _begin(settings: Settings, counters: Any) -> None:
+    _SHARED.append((KafkaCluster(settings), counters))
+    os.nice(NICENESS)
+
+
+def _one(place: int, job: Job) -> Audited:
+    ((cluster, counters),) = _SHARED
+
+    def progressed(_: int) -> None:
+        counters[place] += 1
+
+    return _audited(cluster, job, progressed)
+
+
+def _in_processes(settings: Settings, jobs: Sequence[Job], processes: int, progress: Progress) -> list[Audited]:
+    """Audit in processes that share nothing but the counters."""
+    context = multiprocessing.get_context("spawn")
+    counters = context.Array(c_longlong, len(jobs))
+    with ProcessPoolExecutor(processes, context, _begin, (settings, counters)) as pool:
+        futures = [pool.submit(_one, place, job) for place, job in enumerate(jobs)]
+        for _ in _until_done(futures):
+            progress(sum(counters[:]))
+        return [future.result() for future in futures]
+
+
+def _until_done(futures: Sequence[Future[Audited]]) -> Iterator[None]:
+    """Until all are done, or one has failed: now and then."""
+    while True:
+        done, waiting = wait(futures, POLL_S)
+        yield
+        if not waiting or any(future.exception() for future in done):
+            return
