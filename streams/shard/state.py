@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 from refrain.schemas.base import Part, Sealed, TextSide
@@ -20,10 +21,12 @@ from refrain.streams.messaging import ids
 from refrain.streams.messaging.responses import digest_of_answer
 from refrain.streams.models.hit_head import PairHead
 from refrain.streams.shard import columns
+from refrain.streams.shard.adaptation import KnownTerms
 from refrain.streams.shard.columns import Change, Column
 from refrain.streams.shard.counters import Counters
 from refrain.streams.shard.in_flight import InFlight
 from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry
+from refrain.streams.shard.index.vector_tables import Tables
 from refrain.streams.shard.tenants import Tenants
 from refrain.streams.shard.verifications import PendingVerifications, VerificationScores
 from refrain.streams.store.interface import Checkpoint, Store
@@ -67,7 +70,7 @@ class Shard:
         self.shards = shards
         self.incarnation = incarnation
         self.store = store
-        self.entries = EntryIndex() if entries is None else entries
+        self.entries = EntryIndex(partial(Tables, folder=store.folder)) if entries is None else entries
         self.flights = InFlight()
         self.policy: ShardPolicy | None = None
         self.heads: dict[str, PairHead] = {}
@@ -84,6 +87,7 @@ class Shard:
         """What is switched off, with the version of the command: categories, or all."""
         self.pending_verifications = PendingVerifications()
         self.verification_scores = VerificationScores()
+        self.terms = KnownTerms()
         self.counters = Counters()
         self.tenants = Tenants()
         self._stored_answer: tuple[int, StoredAnswer] | None = None
