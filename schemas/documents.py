@@ -206,7 +206,7 @@ class Skip(Message):
     """`questions`: those among them went straight to the model, while the shard was stopped, or were decided before it
     began anew. `records`: whatever they are, they were set aside."""
     why: str
-    """A reason of `stopped` in `stats`, or `quarantined`."""
+    """A reason of `stopped` in `stats`, `quarantined`, or `empty` for what was asked before a shard began anew."""
     highwater: dict[str, int] = Field(default_factory=dict)
     """Of questions: the highest offset passed of each partition of requests, as in `meta`."""
 

@@ -15,8 +15,8 @@ from prometheus_client import Gauge
 from refrain.schemas.control import Given, PolicyInForce
 from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.decisions import Decision
-from refrain.streams.errors import Aborted, Refusal, WrongSetup
-from refrain.streams.govern.commands import NAME, command_of, decide, judged_by
+from refrain.streams.errors import Aborted, RecordsRefused, Refusal, WrongSetup
+from refrain.streams.govern.commands import NAME, command_of, decide, judged_by, refused_by_topic
 from refrain.streams.govern.decision_search import DecisionSearch, SoughtDecision
 from refrain.streams.kafka.interface import (
     Cluster,
@@ -181,11 +181,9 @@ class Governor:
         return self._write(record, out, policy) and wanted is None
 
     def _write(self, record: Record, out: Sequence[Outgoing], policy: PolicyInForce | None) -> bool:
-        """Write what a command becomes, in one transaction. False when it is to be tried again."""
+        """Write what a command becomes. False when it is to be tried again."""
         try:
-            self._producer.transact(
-                out, self._consumer.group_metadata(), {record.partition: OffsetAndMetadata(record.offset + 1)}
-            )
+            out, policy = self._carry_out(record, out, policy)
         except Aborted as aborted:
             logger.info("command %d is tried again: %s", record.offset, aborted)
             return False
@@ -195,6 +193,21 @@ class Governor:
         self._policy = policy
         self._count(record, out)
         return True
+
+    def _carry_out(
+        self, record: Record, out: Sequence[Outgoing], policy: PolicyInForce | None
+    ) -> tuple[Sequence[Outgoing], PolicyInForce | None]:
+        """Write what comes of a command, and that it is done, in one transaction; returns what was written and holds.
+
+        A command whose records a topic does not take is refused: it would not be taken later either.
+        """
+        done = {record.partition: OffsetAndMetadata(record.offset + 1)}
+        try:
+            self._producer.transact(out, self._consumer.group_metadata(), done)
+        except RecordsRefused as refused:
+            out, policy = refused_by_topic(record, refused), self._policy
+            self._producer.transact(out, self._consumer.group_metadata(), done)
+        return out, policy
 
     def close(self) -> None:
         """Close the producer; commands not applied are left to the next leader."""

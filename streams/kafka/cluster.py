@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, Self
 
 from confluent_kafka import (
@@ -18,17 +19,24 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
+    ConfigEntry,
     ConfigResource,
     ResourceType,
 )
 
 from refrain.streams.errors import ClusterFailed, Forbidden, WrongSetup
-from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, ANSWER_TIMEOUT_S, connection
+from refrain.streams.kafka.config import (
+    ADMIN_TIMEOUT_S,
+    ANSWER_TIMEOUT_S,
+    PRODUCE_BYTES_MAX,
+    TARGETS_TIMEOUT_S,
+    connection,
+)
 from refrain.streams.kafka.consumer import KafkaConsumer
 from refrain.streams.kafka.convert import int_of, record_of
 from refrain.streams.kafka.expiring_producer import ExpiringProducer
-from refrain.streams.kafka.faults import MISSING_CODES, failure_of, forbidden, raise_unless_recovering
-from refrain.streams.kafka.interface import RebalanceListener, Record, cluster_name
+from refrain.streams.kafka.faults import FORBIDDEN_CODES, MISSING_CODES, failure_of, forbidden, raise_unless_recovering
+from refrain.streams.kafka.interface import RebalanceListener, Record, Target, cluster_name
 from refrain.streams.kafka.offsets import known_offset
 from refrain.streams.kafka.outages import Outages
 from refrain.streams.kafka.producer import KafkaProducer, KafkaTransactionalProducer
@@ -167,6 +175,33 @@ class KafkaCluster:
         except KafkaException as problem:
             raise failure_of(problem.args[0], f"asking for the settings of topic {self.name(topic)}") from problem
 
+    def targets(self, topics: Collection[str]) -> dict[str, Target]:
+        names = {self.name(topic): topic for topic in topics}
+        if not names:
+            return {}
+        counts = self._partition_counts(list(names))
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in counts]
+        if not resources:
+            return {}
+        found: dict[str, Target] = {}
+        for resource, future in self._admin.describe_configs(resources, request_timeout=TARGETS_TIMEOUT_S).items():
+            name = str(resource.name)
+            found[names[name]] = _target(counts[name], _config_of(future))
+        return found
+
+    def _partition_counts(self, names: Sequence[str]) -> dict[str, int]:
+        """The number of partitions of each topic that is there and visible, by its name on the cluster."""
+        found: dict[str, int] = {}
+        asked = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=TARGETS_TIMEOUT_S)
+        for name, future in asked.items():
+            try:
+                found[name] = len(future.result().partitions)
+            except KafkaException as problem:
+                error: KafkaError = problem.args[0]
+                if error.code() not in MISSING_CODES | FORBIDDEN_CODES:
+                    raise ClusterFailed(f"cannot look up what topics take: {error.str()}") from problem
+        return found
+
     def _describe(self, topic: str) -> Any:
         name = self.name(topic)
         future = self._admin.describe_topics(TopicCollection([name]), request_timeout=ADMIN_TIMEOUT_S)[name]
@@ -206,3 +241,21 @@ class KafkaCluster:
 
     def _reading(self) -> dict[str, Any]:
         return {**self._base, "group.id": self._settings.prefix + NO_GROUP, "enable.auto.commit": False}
+
+
+def _config_of(future: Future[Mapping[str, ConfigEntry]]) -> Mapping[str, ConfigEntry]:
+    """The settings of a topic, none when this user may not read them. Raises ClusterFailed."""
+    try:
+        return future.result()
+    except KafkaException as problem:
+        error: KafkaError = problem.args[0]
+        if error.code() in MISSING_CODES | FORBIDDEN_CODES:
+            return {}
+        raise ClusterFailed(f"cannot look up what topics take: {error.str()}") from problem
+
+
+def _target(partitions: int, config: Mapping[str, ConfigEntry]) -> Target:
+    if not config:
+        return Target(partitions, PRODUCE_BYTES_MAX)
+    bytes_max = min(PRODUCE_BYTES_MAX, int(str(config["max.message.bytes"].value)))
+    return Target(partitions, bytes_max, "compact" in str(config["cleanup.policy"].value).split(","))

@@ -7,7 +7,16 @@ import logging
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as ConfluentProducer
 
-from refrain.streams.errors import Aborted, ClusterFailed, Fenced, Forbidden, OffsetLost, Rebalanced, Unanswered
+from refrain.streams.errors import (
+    Aborted,
+    ClusterFailed,
+    Fenced,
+    Forbidden,
+    OffsetLost,
+    Rebalanced,
+    RefusedRecord,
+    Unanswered,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +67,33 @@ FORBIDDEN_CODES = frozenset(
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     }
 )
+
+TOO_LARGE_CODES = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_MSG_SIZE,
+    }
+)
+
+TOGETHER_CODES = TOO_LARGE_CODES | {KafkaError.INVALID_RECORD, KafkaError._INVALID_DIFFERENT_RECORD}
+"""Said of all records of a batch, for the fault of one or of their sum."""
+
+REFUSED_CODES = (
+    TOGETHER_CODES
+    | MISSING_CODES
+    | {
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+    }
+)
+"""A record that is taken at no later time either, for what it is or where it goes; others are."""
+
+EXPIRED_CODES = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+"""A record that was not written in time, and never is."""
 
 RECOVERING_CODES = frozenset({KafkaError._MAX_POLL_EXCEEDED, KafkaError._PARTITION_EOF, KafkaError._AUTHENTICATION})
 """What a consumer tells and recovers from by itself, beside outages and rebalances."""
@@ -121,6 +157,19 @@ def forbidden(error: KafkaError, doing: str) -> Forbidden | None:
         f"{doing}: {error.name()}: this user may not, or nothing of that name is there: grant it what"
         " `refrain topics acls` prints for its role, and run `refrain topics create`"
     )
+
+
+def refused(error: KafkaError, topic: str, where: str) -> RefusedRecord | None:
+    """Why a record for `topic` (an `Outgoing` names it so) is never taken; None where the failure is not its own.
+
+    That this user may not write is the record's own failure where a client named the topic. `where` is for the text.
+    """
+    code = error.code()
+    hidden = code == KafkaError.TOPIC_AUTHORIZATION_FAILED and topic.startswith("/")
+    if code not in REFUSED_CODES and not hidden:
+        return None
+    text = f"{where} refused a record: {error.name()}: {error.str()}"
+    return RefusedRecord(text, too_large=code in TOO_LARGE_CODES, together=code in TOGETHER_CODES)
 
 
 def flush(producer: ConfluentProducer, timeout_s: float) -> None:

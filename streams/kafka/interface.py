@@ -6,7 +6,7 @@ tests and for trying policies without a broker).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -55,6 +55,38 @@ class Outgoing(NamedTuple):
     value: bytes | None
     headers: Headers = ()
     partition: int | None = None
+
+
+class Target(NamedTuple):
+    """What a topic takes, by its own settings on the cluster."""
+
+    partitions: int
+    bytes_max: int
+    """The largest record with its key, its headers and what the wire adds (`max.message.bytes`)."""
+    keyed: bool = False
+    """Whether each record needs a key: the topic is compacted."""
+
+
+BATCH_OVERHEAD_BYTES = 90
+"""What a record takes on the wire beside key, value and headers: the header of its batch, and its own."""
+HEADER_OVERHEAD_BYTES = 10
+"""What a header takes on the wire beside name and value."""
+
+
+def wire_bytes(record: Outgoing) -> int:
+    """The size of a record on the wire (bytes, uncompressed), as brokers hold it against `max.message.bytes`."""
+    size = BATCH_OVERHEAD_BYTES + len(record.key or b"") + len(record.value or b"")
+    return size + wire_header_bytes(record.headers) if record.headers else size
+
+
+def wire_header_bytes(headers: Headers) -> int:
+    """The size of headers on the wire (bytes)."""
+    size = HEADER_OVERHEAD_BYTES * len(headers)
+    for name, value in headers:
+        size += len(name) if name.isascii() else len(name.encode("utf-8", "replace"))
+        if value is not None:
+            size += len(value)
+    return size
 
 
 class OffsetAndMetadata(NamedTuple):
@@ -130,9 +162,16 @@ class Producer(Protocol):
     """An idempotent producer: per partition, records arrive once and in order."""
 
     def send(self, records: Sequence[Outgoing]) -> None:
-        """Produce and wait until each record is acknowledged. Raises SendFailed naming the first that was not.
+        """Produce and wait until each record is acknowledged. Raises SendFailed when that does not come.
 
-        A producer with a delivery timeout raises DeliveryExpired when nothing of what is missing will be written.
+        RecordsRefused when the broker never takes some of them, and has all others; a producer with a delivery timeout
+        raises DeliveryExpired when nothing of what is missing will be written.
+        """
+
+    def send_singly(self, records: Sequence[Outgoing]) -> None:
+        """The same, with each record in a batch of its own: a topic may take no more at once than one of them.
+
+        What `send` writes may come before or after it.
         """
 
     def close(self) -> None:
@@ -147,8 +186,9 @@ class TransactionalProducer(Protocol):
     ) -> EndOffsets:
         """Commit one transaction: the records, and the offsets of the member's group. Returns the end offsets.
 
-        Raises Aborted (call again, after a rebalance, Rebalanced, when the next poll is over), Fenced, or SendFailed
-        (aborted; stop). Unanswered says that nobody knows what came of it: stop.
+        Raises Aborted (call again, after a rebalance, Rebalanced, when the next poll is over), Fenced, RecordsRefused
+        (aborted; call again without them), or SendFailed (aborted; stop). Unanswered says that nobody knows what came
+        of it: stop.
         """
 
     def close(self) -> None:
@@ -213,6 +253,12 @@ class Cluster(Protocol):
 
     def tombstones_ms(self, topic: str) -> int:
         """How long a compacted topic keeps tombstones (`delete.retention.ms`)."""
+
+    def targets(self, topics: Collection[str]) -> Mapping[str, Target]:
+        """What each of the topics takes; those that are missing or hidden from this user are absent.
+
+        A topic whose settings this user may not read takes what the producer takes. Raises ClusterFailed.
+        """
 
     def partitions(self, topic: str) -> int:
         """The number of partitions of the topic. Raises WrongSetup when it is missing, Unanswered for an outage."""

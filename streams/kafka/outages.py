@@ -11,7 +11,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random
@@ -24,6 +24,7 @@ from refrain.streams.kafka.interface import (
     Reader,
     RebalanceListener,
     Record,
+    Target,
     TransactionalProducer,
 )
 
@@ -247,6 +248,10 @@ class PatientCluster:
 
     def tombstones_ms(self, topic: str) -> int:
         return self._outages.ask_again(f"the settings of {topic}", lambda: self.inner.tombstones_ms(topic))
+
+    def targets(self, topics: Collection[str]) -> Mapping[str, Target]:
+        """As every cluster's, and asked once: who sends goes on with what he knows."""
+        return self.inner.targets(topics)
 
     def partitions(self, topic: str) -> int:
         return self._outages.ask_again(f"the partitions of {topic}", lambda: self.inner.partitions(topic))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as ConfluentProducer
 
-from refrain.streams.errors import Aborted, ClusterFailed, Fenced, Forbidden, SendFailed, Unanswered
+from refrain.streams.errors import Aborted, ClusterFailed, Forbidden, RecordsRefused, SendFailed, Unanswered
 from refrain.streams.kafka.bounded_call import StuckCall, bounded
 from refrain.streams.kafka.closing import ClosesProducer
 from refrain.streams.kafka.config import flushed_producer_config
-from refrain.streams.kafka.convert import KafkaGroupMetadata, int_of, topic_partitions
+from refrain.streams.kafka.convert import KafkaGroupMetadata, topic_partitions
+from refrain.streams.kafka.delivery import PARTITION_BY_KEY, UNWRITABLE, DeliveryReports
 from refrain.streams.kafka.faults import (
     FORGOTTEN_CODES,
     TAKEN_OVER_CODES,
@@ -22,7 +25,7 @@ from refrain.streams.kafka.faults import (
     forbidden,
     is_unanswered,
 )
-from refrain.streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing, cluster_name
+from refrain.streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing
 from refrain.streams.kafka.outages import STOP_WAIT_S, Outages, Waiting, pauses
 from refrain.streams.settings import Settings
 
@@ -32,10 +35,10 @@ STUCK_S = TRANSACTION_STEP_S + 8.0
 """How long one call may take, whatever its timeout: with a coordinator away the client may never come back from it."""
 COMMIT_S_MAX = 600.0
 """How long a commit may take until the worker gives up finding out what came of it, and restores."""
+REFUSAL_WAIT_S = 2.0
+"""How long a transaction that is aborted for a refused record waits for others that are refused too."""
 MISSING_TOPIC_MS = 5_000
 """How long a topic may be unknown to the broker before what is sent to it is refused."""
-PARTITION_BY_KEY = -1
-"""For librdkafka: the partition that the key belongs to."""
 FLUSH_S = 0.5
 FULL_S = 0.05
 """How long is waited for room in the client's queue, until it is looked at again."""
@@ -48,21 +51,28 @@ class KafkaProducer(ClosesProducer):
         self._prefix = settings.prefix
         self._told_after_s = settings.send_timeout_ms / 1_000
         self._outages = outages
-        self._producer = ConfluentProducer(
-            {
-                **flushed_producer_config(base),
-                "enable.idempotence": True,
-                "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
-                # Never give up on one record while later ones of its partition succeed: that would be a gap.
-                "message.timeout.ms": 0,
-            }
-        )
+        self._config = {
+            **flushed_producer_config(base),
+            "enable.idempotence": True,
+            "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
+            # Never give up on one record while later ones of its partition succeed: that would be a gap.
+            "message.timeout.ms": 0,
+        }
+        self._producer = ConfluentProducer(self._config)
 
     def send(self, records: Sequence[Outgoing]) -> None:
         """Produce and wait, as long as an outage lasts: the client goes on trying, in order and without repeats.
 
-        Raises SendFailed for a refused record, and when patience is over or the worker is to stop.
+        Raises RecordsRefused for those that the broker never takes, when all others are written, and SendFailed when
+        patience is over or the worker is to stop.
         """
+        self._send(self._producer, records)
+
+    def send_singly(self, records: Sequence[Outgoing]) -> None:
+        """Send in batches of one record."""
+        self._send(self._single_client(self._config), records)
+
+    def _send(self, client: ConfluentProducer, records: Sequence[Outgoing]) -> None:
         with self._outages.waiting("acknowledgements") as wait:
 
             def go_on(missing: int) -> None:
@@ -73,7 +83,7 @@ class KafkaProducer(ClosesProducer):
                     wait.failed(f"{missing} records are not acknowledged after {wait.lasted_s:.0f} s")
 
             try:
-                produce_and_wait(self._producer, self._prefix, records, go_on)
+                produce_and_wait(client, self._prefix, records, go_on)
             except Unanswered as problem:
                 raise SendFailed(str(problem)) from problem
 
@@ -134,7 +144,9 @@ class KafkaTransactionalProducer(ClosesProducer):
         """Put records and offsets into the transaction. Raises Aborted when the cluster does not take them in time."""
         producer = self._producer
         try:
-            ends = produce_and_wait(producer, self._prefix, records, lambda missing: self._go_on(missing, wait))
+            ends = produce_and_wait(
+                producer, self._prefix, records, lambda missing: self._go_on(missing, wait), REFUSAL_WAIT_S
+            )
             if group is not None:
                 committed, metadata = topic_partitions(group.name, offsets), group.metadata
                 self._step(
@@ -228,81 +240,62 @@ class KafkaTransactionalProducer(ClosesProducer):
 
 
 def produce_and_wait(
-    producer: ConfluentProducer, prefix: str, records: Sequence[Outgoing], go_on: Callable[[int], None]
+    producer: ConfluentProducer,
+    prefix: str,
+    records: Sequence[Outgoing],
+    go_on: Callable[[int], None],
+    refusal_wait_s: float | None = None,
 ) -> EndOffsets:
     """Produce the records and wait for each delivery report. Returns the end offsets, as far as the broker told them.
 
-    `go_on` is called again and again with the number that is missing, and ends the wait by raising. Raises SendFailed,
-    Unanswered, Fenced or Forbidden too.
+    `go_on` is called again and again with the number that is missing, and ends the wait by raising. When some are
+    refused, the others are waited for `refusal_wait_s` at most (None: as long as ever). Raises RecordsRefused,
+    SendFailed, Unanswered, Fenced or Forbidden too.
     """
-    reports = _DeliveryReports()
-    for record in records:
-        name = cluster_name(prefix, record.topic)
-        partition = PARTITION_BY_KEY if record.partition is None else record.partition
-        while True:
-            try:
-                producer.produce(
-                    name,
-                    record.value,
-                    record.key,
-                    partition,
-                    headers=list(record.headers),
-                    on_delivery=reports.take,
-                )
-                break
-            except BufferError:
-                producer.poll(FULL_S)
-                go_on(len(records))
-            except KafkaException as problem:
-                raise _not_taken(problem.args[0], name) from problem
-    while reports.count < len(records) and reports.failure is None:
+    reports = DeliveryReports(prefix, records)
+    for place in range(len(records)):
+        _produce(producer, reports, place, go_on)
+    refused_until_s = math.inf
+    while reports.missing:
         try:
             flush(producer, FLUSH_S)
         except KafkaException as problem:
             # A producer that may write nothing at all fails as a whole.
             raise failure_of(problem.args[0], "producing") from problem
-        if reports.count < len(records):
-            go_on(len(records) - reports.count)
-    if reports.failure is not None:
-        error, where = reports.failure
-        raise _refused(error, where)
-    return {(topic.removeprefix(prefix), partition): end for (topic, partition), end in reports.ends.items()}
+        reports.raise_failure()
+        if reports.refused and refusal_wait_s is not None:
+            refused_until_s = min(refused_until_s, time.monotonic() + refusal_wait_s)
+            if time.monotonic() >= refused_until_s:
+                break
+        if reports.missing:
+            go_on(reports.missing)
+    reports.raise_failure()
+    if reports.refused:
+        raise RecordsRefused(reports.refused)
+    return reports.ends()
 
 
-class _DeliveryReports:
-    """Delivery reports of the records of one call: how many came, the ends that they tell, and the first failure."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.ends: dict[tuple[str, int], int] = {}
-        self.failure: tuple[KafkaError, str] | None = None
-
-    def take(self, error: KafkaError | None, message: Message) -> None:
-        self.count += 1
-        if error is None:
-            offset = int_of(message.offset())
-            # Of a record that was known to the broker already it may not tell the offset.
-            if offset >= 0:
-                partition = (message.topic() or "", int_of(message.partition()))
-                self.ends[partition] = max(self.ends.get(partition, 0), offset + 1)
-        elif self.failure is None:
-            self.failure = (error, f"{message.topic()}[{message.partition()}]")
-
-
-def _not_taken(error: KafkaError, name: str) -> ClusterFailed | Forbidden:
-    """The error to raise for a record that the client does not take."""
-    if error.fatal() or error.code() == KafkaError._FATAL:
-        return failure_of(error, f"producing to {name}")
-    return forbidden(error, f"producing to {name}") or SendFailed(f"cannot produce to {name}: {error.str()}")
-
-
-def _refused(error: KafkaError, where: str) -> ClusterFailed | Forbidden:
-    """The error to raise for a record that was not written."""
-    if error.code() in TAKEN_OVER_CODES:
-        return Fenced(f"{where}: {error.str()}: another worker took over; start this one again")
-    denied = forbidden(error, f"producing to {where}")
-    if denied is not None:
-        return denied
-    if is_unanswered(error):
-        return Unanswered(f"{where}: not written in time ({error.str()})")
-    return SendFailed(f"{where} refused a record: {error.str()}")
+def _produce(producer: ConfluentProducer, reports: DeliveryReports, place: int, go_on: Callable[[int], None]) -> None:
+    """Hand a record to the client, when its queue has room. One that the client does not take is refused."""
+    record, name = reports.records[place], reports.name(place)
+    partition = PARTITION_BY_KEY if record.partition is None else record.partition
+    take = partial(reports.take, place)
+    while True:
+        try:
+            producer.produce(name, record.value, record.key, partition, headers=list(record.headers), on_delivery=take)
+            return
+        except BufferError:
+            producer.poll(FULL_S)
+            go_on(reports.missing)
+        except KafkaException as problem:
+            error: KafkaError = problem.args[0]
+            if error.fatal() or error.code() == KafkaError._FATAL:
+                raise failure_of(error, f"producing to {name}") from problem
+            if not reports.refuse(place, error):
+                raise forbidden(error, f"producing to {name}") or SendFailed(
+                    f"cannot produce to {name}: {error.str()}"
+                ) from problem
+            return
+        except UNWRITABLE as problem:
+            reports.refuse_unwritable(place, problem)
+            return

@@ -21,6 +21,7 @@ from refrain.streams.kafka.outages import Outages, pauses
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import check_size
 from refrain.streams.messaging.quarantine import quarantined
+from refrain.streams.messaging.sending import fitting_producer
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.barrier import Barrier, passes
 from refrain.streams.runtime.context import WorkerContext
@@ -89,6 +90,7 @@ def run_stateless(
     producer are closed at the end.
     """
     metrics = context.metrics
+    producer = fitting_producer(producer, context.cluster, context.settings.prefix, name, metrics)
     progress: Progress | None = None
     batches = _BatchProcessor(name, metrics, step, consumer, producer, session, context.outages)
     pending: dict[int, OffsetAndMetadata] = {}

@@ -55,7 +55,7 @@ class RocksStore:
 
         Raises WrongSetup for a store that is open elsewhere.
         """
-        self.path = path
+        self.folder = path
         self._make_folder()
         self._db = self._open()
 
@@ -63,7 +63,7 @@ class RocksStore:
         try:
             found: bytes | None = self._db.get(key)
         except Exception as error:  # rocksdict raises Exception itself
-            raise _failure(self.path, error) from error
+            raise _failure(self.folder, error) from error
         return found
 
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
@@ -77,7 +77,7 @@ class RocksStore:
         try:
             self._db.write(batch)
         except Exception as error:  # rocksdict raises Exception itself
-            raise _failure(self.path, error) from error
+            raise _failure(self.folder, error) from error
 
     def checkpoint(self) -> Checkpoint:
         found = self.get(_CHECKPOINT)
@@ -87,7 +87,7 @@ class RocksStore:
             next_offset, written_at_ms = found.decode().split()
             return Checkpoint(int(next_offset), int(written_at_ms))
         except ValueError as error:
-            raise StoreDamaged(f"the store {self.path} has a checkpoint that cannot be read") from error
+            raise StoreDamaged(f"the store {self.folder} has a checkpoint that cannot be read") from error
 
     def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         # A scan reads everything once: it must not push out what decisions read again and again.
@@ -104,7 +104,7 @@ class RocksStore:
                 yield key, value
             self._check_end(behind, reading)
         except Exception as error:  # rocksdict raises Exception itself
-            raise _failure(self.path, error) from error
+            raise _failure(self.folder, error) from error
         finally:
             # What holds rows keeps the folder locked, and this frame may live as long as an error that passed through.
             rows = None
@@ -119,14 +119,14 @@ class RocksStore:
         finally:
             del rest
         if goes_on:
-            raise StoreDamaged(f"the store {self.path} cannot be read to its end")
+            raise StoreDamaged(f"the store {self.folder} cannot be read to its end")
 
     def wipe(self) -> None:
         self.close()
         try:
-            shutil.rmtree(self.path)
+            shutil.rmtree(self.folder)
         except OSError as error:
-            raise StoreUnusable(f"the store {self.path} cannot be deleted: {error.strerror}") from error
+            raise StoreUnusable(f"the store {self.folder} cannot be deleted: {error.strerror}") from error
         self._make_folder()
         self._db = self._open()
 
@@ -137,17 +137,17 @@ class RocksStore:
 
     def _make_folder(self) -> None:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreUnusable(f"the store {self.path} cannot be made: {error.strerror}") from error
+            raise StoreUnusable(f"the store {self.folder} cannot be made: {error.strerror}") from error
 
     def _open(self) -> Rdict:
         try:
-            return Rdict(str(self.path), _options(), access_type=AccessType.read_write())
+            return Rdict(str(self.folder), _options(), access_type=AccessType.read_write())
         except Exception as error:  # rocksdict raises Exception itself
-            failure = _failure(self.path, error)
+            failure = _failure(self.folder, error)
             if isinstance(failure, StoreDamaged) and any(said in str(error) for said in _FOREIGN):
-                raise WrongSetup(f"{self.path} is open in another worker: give each its own state_dir") from error
+                raise WrongSetup(f"{self.folder} is open in another worker: give each its own state_dir") from error
             raise failure from error
 
 

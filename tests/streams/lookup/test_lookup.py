@@ -23,7 +23,7 @@ from refrain.schemas.policy import Cacheable
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.stats import ShardStats
-from refrain.streams.errors import Aborted, Rebalanced, SendFailed, WrongSetup
+from refrain.streams.errors import Aborted, Rebalanced, RefrainError, WrongSetup
 from refrain.streams.kafka.interface import (
     Cluster,
     EndOffsets,
@@ -82,6 +82,9 @@ class CrashingWriter:
         if self._after < 0:
             raise Crash
         self._inner.send(records)
+
+    def send_singly(self, records: Sequence[Outgoing]) -> None:
+        self.send(records)
 
     def close(self) -> None:
         self._inner.close()
@@ -592,13 +595,24 @@ def test_a_reply_topic_of_our_own_gets_nothing_and_holds_nobody_up(topic: str) -
     assert len(stage.cluster.records("responses")) == 1
 
 
-def test_effects_that_the_broker_refuses_stop_the_worker() -> None:
-    stage, journal = Stage(), traffic()
-    stage.journal(journal)
+@pytest.mark.parametrize("topic", ["journal", "documents"])
+def test_a_topic_of_the_state_that_is_gone_stops_the_worker(topic: str) -> None:
+    stage = Stage()
+    stage.journal(traffic())
     worker = stage.worker()
-    stage.cluster.delete("forwards")
-    with pytest.raises(SendFailed):
+    stage.fold_some(worker)
+    stage.cluster.delete(topic)
+    with pytest.raises(RefrainError):
         stage.run(worker)
+
+
+def test_a_topic_of_the_state_that_takes_too_little_stops_the_worker_at_start_by_name() -> None:
+    for topic, other in (("documents", "journal"), ("journal", "decisions")):
+        stage = Stage()
+        stage.cluster.configure(topic, max_bytes=900_000)
+        with pytest.raises(WrongSetup, match=f"max.message.bytes of {topic} 900000") as raised:
+            stage.worker()
+        assert other not in str(raised.value)
 
 
 def test_topics_that_do_not_fit_together_stop_the_worker_at_start() -> None:

@@ -113,6 +113,9 @@ class Hooked:
         self._inner.send(records)
         self._after(records)
 
+    def send_singly(self, records: Sequence[Outgoing]) -> None:
+        self.send(records)
+
     def close(self) -> None:
         self._inner.close()
 
