@@ -34,7 +34,7 @@ class Copies(Step):
             if record.value == POISON:
                 self._ended.append(record.offset)
                 raise Killed
-        return [Outgoing("out", None, record.value, (), 0) for record in batch]
+        return [Outgoing("comparisons", None, record.value, (), 0) for record in batch]
 
 
 def life(cluster: MemoryCluster, folder: Path, batch_max: int, ended: list[int]) -> bool:
@@ -50,7 +50,7 @@ def life(cluster: MemoryCluster, folder: Path, batch_max: int, ended: list[int])
         progress=lambda group, topic: progress_of(folder, group, cluster.topic_id(topic), cluster.partitions(topic)),
     )
     try:
-        run_stateless("copy", cluster.consumer("in", "copy"), cluster.producer(), Copies(ended), context,
+        run_stateless("copy", cluster.consumer("observations", "copy"), cluster.producer(), Copies(ended), context,
                       batch_max=batch_max)  # fmt: skip
     except Killed:
         return False
@@ -62,13 +62,13 @@ def life(cluster: MemoryCluster, folder: Path, batch_max: int, ended: list[int])
 def test_a_poisoned_record_ends_two_workers_and_is_set_aside(
     tmp_path: Path, batch_max: int, poison: tuple[int, ...]
 ) -> None:
-    cluster = MemoryCluster(lambda: 1, {"in": 1, "out": 1, "dead-letters": 1})
+    cluster = MemoryCluster(lambda: 1, {"observations": 1, "comparisons": 1, "dead-letters": 1})
     values = [POISON if number in poison else b"%d" % number for number in range(12)]
-    cluster.append([Outgoing("in", None, value, (), 0) for value in values])
+    cluster.append([Outgoing("observations", None, value, (), 0) for value in values])
     ended: list[int] = []
     while not life(cluster, tmp_path, batch_max, ended):
         assert len(ended) <= 2 * len(poison)
-    assert {record.value for record in cluster.records("out")} == set(values) - {POISON}
+    assert {record.value for record in cluster.records("comparisons")} == set(values) - {POISON}
     letters = cluster.records("dead-letters")
     assert {int(dict(each.headers)["refrain.dead.offset"] or b"") for each in letters} == set(poison)
     assert all((dict(each.headers)["refrain.dead.reason"] or b"").startswith(b"quarantined: ") for each in letters)
