@@ -69,6 +69,9 @@ TIMERS_EVERY_MS = 10
 """How often the timers of the shards are looked at."""
 TICK_AGAIN_MS = 1_000
 """A tick that was not folded by then is sent again."""
+TICK_ANYWAY_MS = 3_600_000
+"""How often a shard gets a tick that it does not need. The end of a transaction takes an offset and is no record: a
+shard that stands before one, when retention takes it, could not tell it from a record that is gone."""
 SWITCH_S = 0.0005
 NAME = "lookup"
 ROOM = {
@@ -115,6 +118,7 @@ class LookupWorker:
         self._unreadable: dict[int, int] = {}
         """By partition: the offset of a journal record of an unknown version."""
         self._ticked: dict[int, int] = {}
+        self._ticked_anyway: dict[int, int] = {}
         self._timers_due_ms = 0
         self.joined = False
         self._commit_due = elapsed_s()
@@ -398,7 +402,11 @@ class LookupWorker:
         due = []
         for partition, shard in self.shards.items():
             timer = next_timer_ms(shard)
-            if timer is not None and timer <= now_ms and now_ms - self._ticked.get(partition, 0) >= TICK_AGAIN_MS:
+            anyway = now_ms - self._ticked_anyway.setdefault(partition, now_ms) >= TICK_ANYWAY_MS
+            needed = timer is not None and timer <= now_ms
+            if anyway or (needed and now_ms - self._ticked.get(partition, 0) >= TICK_AGAIN_MS):
+                if anyway:
+                    self._ticked_anyway[partition] = now_ms
                 due.append(Outgoing("journal", None, Tick().encode(), (), partition))
                 self._ticked[partition] = now_ms
         self._send(due)

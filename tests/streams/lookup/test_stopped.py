@@ -19,7 +19,7 @@ from refrain.schemas.stats import ShardStats, Stopped, StopReason
 from refrain.streams.errors import StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.lookup.restore import read_skips
-from refrain.streams.lookup.worker import LookupWorker
+from refrain.streams.lookup.worker import TICK_ANYWAY_MS, LookupWorker
 from refrain.streams.messaging.routes import DirectRoute, decode_route
 from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Lookup, Settings
@@ -383,6 +383,19 @@ def test_a_store_that_the_disk_does_not_take_is_tried_again_by_itself(stage: Sta
     run(worker)
     assert worker.ready
     assert all(len(each) == 1 for each in decisions(stage).values())
+
+
+def test_a_shard_without_traffic_gets_a_tick_from_time_to_time(stage: Stage, shards: tuple[Asking, Asking]) -> None:
+    worker = worker_of(stage)
+    run(worker)
+    stage.clock.now_ms += 1_000
+    run(worker)
+    ends = stage.cluster.ends("journal")
+    for _ in range(3):
+        stage.clock.now_ms += TICK_ANYWAY_MS
+        run(worker)
+    assert stage.cluster.ends("journal") == {partition: (0, end + 3) for partition, (_, end) in ends.items()}
+    assert [shard.next_offset for _, shard in sorted(worker.shards.items())] == [end + 3 for _, end in ends.values()]
 
 
 def test_another_owner_knows_what_was_passed(stage: Stage, shards: tuple[Asking, Asking]) -> None:
