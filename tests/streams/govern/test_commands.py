@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refrain.schemas.base import Message, Near
-from refrain.schemas.control import Invalidate, Judge, PolicyInForce, SetPolicy, Switch
+from refrain.schemas.base import Message, Near, RecoveryWay
+from refrain.schemas.control import Invalidate, Judge, PolicyInForce, RecoverShard, SetPolicy, Switch
 from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.decisions import Decision, Reason
-from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, decode_event
+from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, RecoveryOrdered, decode_event
 from refrain.schemas.policy import CategoryPolicy, Match, Policy, Rule
 from refrain.schemas.responses import Outcome
 from refrain.streams.govern.commands import command_of, decide, judged_by
@@ -152,3 +152,17 @@ def test_a_policy_with_an_expression_that_is_not_linear_is_refused() -> None:
 def test_a_policy_too_large_for_its_topic_is_refused() -> None:
     categories = {f"c{n}": CategoryPolicy(examples=("x" * 2_000,) * 10) for n in range(60)}
     assert refused(SetPolicy(who="me", policy=Policy(categories=categories)), policy=None).startswith("too_large")
+
+
+@pytest.mark.parametrize("how", RecoveryWay)
+def test_an_order_to_recover_goes_to_its_shard_alone(how: RecoveryWay) -> None:
+    given = record(RecoverShard(who="w", partition=1, how=how, position=12))
+    out, after = decide(given, POLICY, 2)
+    (only,) = out
+    assert (only.topic, only.partition, after) == ("journal", 1, POLICY)
+    assert decode_event(only.value or b"") == RecoveryOrdered(version=given.offset, how=how, position=12)
+
+
+def test_an_order_for_a_shard_that_is_not_there_is_refused() -> None:
+    out, _ = decide(record(RecoverShard(who="w", partition=2, how=RecoveryWay.EMPTY, position=0)), POLICY, 2)
+    assert "the journal has 2" in reason_of(out)
