@@ -15,7 +15,7 @@ from refrain.streams.errors import ChangelogDamaged, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Cluster, Consumer, Outgoing
 from refrain.streams.lookup.metrics import LookupMetrics
 from refrain.streams.lookup.restore import Restorer, ShardFailure
-from refrain.streams.lookup.stopped import StoppedShard, StoppedShards, remedy, stats_of_stopped
+from refrain.streams.lookup.stopped import PassedPart, StoppedShard, StoppedShards, remedy, stats_of_stopped
 from refrain.streams.shard.skips import Skips
 from refrain.streams.shard.state import Shard
 
@@ -72,8 +72,14 @@ class Stopping:
     def stop(self, shard: Shard, reason: StopReason, position: int) -> None:
         """Stop one shard, which has committed up to `position`; the others go on."""
         told = Stopped(reason=reason, position=position, offset=shard.next_offset, since_ms=self._now_ms())
+        before = self.forget(shard.partition)
+        for first, skip in [] if before is None else before.skips.rows():
+            shard.skips.put(first, skip)
         # What it has folded since is answered, and is folded again when it goes on.
         self.shards.add(shard.partition, told, shard.skips, shard.highwater, shard.next_offset)
+        if before is not None:
+            # It was stopped for another reason, and what was passed then is not committed yet.
+            self.shards.give_back(shard.partition, PassedPart(position, before.rows, before.decisions))
         self._tell(shard.partition, told)
 
     def stop_without_state(self, partition: int, failure: ShardFailure, skips: Skips) -> None:

@@ -398,6 +398,37 @@ def test_a_shard_without_traffic_gets_a_tick_from_time_to_time(stage: Stage, sha
     assert [shard.next_offset for _, shard in sorted(worker.shards.items())] == [end + 3 for _, end in ends.values()]
 
 
+def test_a_shard_that_is_stopped_for_another_reason_loses_nothing_that_was_passed(stage: Stage) -> None:
+    failing = True
+    fails = (StoreUnusable("No space left") if failing else None for _ in itertools.count())
+    stage.open_store = lambda partition: stage.stores.setdefault(
+        partition, Faulty(fails, True) if partition == 0 else MemoryStore()
+    )
+    asking = Asking(stage, 0)
+    Asking(stage, 1)
+    asking.remember(2)
+    worker = worker_of(stage)
+    run(worker)
+    stage.clock.now_ms += PASS_AFTER_MS
+    passed = [asking.ask(f"q{number}", number) for number in range(3)]
+    run(worker)
+    found = worker.stopped.told()[0]
+    assert found.reason is StopReason.STORE_UNUSABLE
+    asked = asking.ask("q9", 9)
+    stage.cluster.delete_records("journal", 0, found.position + 1)
+    failing = False
+    stage.clock.now_ms += 60_000
+    run(worker)
+    assert worker.stopped.told()[0].reason is StopReason.JOURNAL_CUT
+    stage.clock.now_ms += PASS_AFTER_MS
+    run(worker)
+    asking.order(RecoveryWay.WATERMARK, worker.stopped.told()[0].position)
+    run(worker)
+    assert worker.ready
+    assert sorted(direct_forwards(stage)) == sorted([*passed, asked])
+    assert all(len(each) == 1 for each in decisions(stage).values())
+
+
 def test_another_owner_knows_what_was_passed(stage: Stage, shards: tuple[Asking, Asking]) -> None:
     worker, _, position = stop_by_hole(stage, shards[0])
     stage.clock.now_ms += PASS_AFTER_MS
