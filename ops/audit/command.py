@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +15,12 @@ from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
+    from refrain.ops.audit.seal.model import Seal
+    from refrain.ops.audit.whole import Audit
     from refrain.streams.kafka.interface import Cluster
+    from refrain.streams.settings import Settings
+
+_PROOF: dict[str, Any] = {"rich_help_panel": "Proof"}
 
 
 def register(app: typer.Typer) -> None:
@@ -51,6 +58,24 @@ def audit(
         float | None,
         typer.Option(min=1, help="Records a second of each process (else all it can).", show_default=False),
     ] = None,
+    seal: Annotated[
+        Path | None,
+        typer.Option(help="Write a proof of what stands in the logs to this file.", show_default=False, **_PROOF),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Sign it with this Ed25519 key.", show_default=False, **_PROOF)
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Compare the logs with such a file: nothing is folded.", show_default=False, **_PROOF),
+    ] = None,
+    public_key: Annotated[
+        Path | None, typer.Option(help="Take it only when it is signed by this key.", show_default=False, **_PROOF)
+    ] = None,
+    make_key: Annotated[
+        Path | None,
+        typer.Option(help="Make a key in this file, and beside it FILE.pub.", show_default=False, **_PROOF),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Fold the journal again and compare what comes of it with what was published. Nothing live is touched.
@@ -60,39 +85,165 @@ def audit(
     approximate index missed is counted. Compared is what retention has kept; what was gone is told. Exit code 1 when
     anything differs.
 
+    A seal holds digests of journal, control and decisions. --against says from where on a log is another one: deleted,
+    inserted, changed and reordered records, a cut end, a topic that was made again.
+
     [bold]Examples[/bold]
 
     refrain audit
 
     refrain audit --from 2026-03-01 --partition 3 --json
+
+    refrain audit --make-key audit.key
+
+    refrain audit --seal 2026-03-01.seal --key audit.key
+
+    refrain audit --against 2026-03-01.seal --public-key audit.key.pub
     """
+    _check_together(
+        {"--seal": seal, "--against": against, "--make-key": make_key},
+        {"--key": (key, seal), "--public-key": (public_key, against)},
+        {"--from": since, "--to": to, "--category": category, "--processes": processes, "--rate": rate},
+    )
+    if make_key is not None:
+        _make_key(make_key)
+        return
+    settings = settings_of(context)
+    if against is not None:
+        ok = _against(settings, against, public_key, partition, as_json=as_json)
+    else:
+        asked = _moment(since) or 0, _moment(to), category
+        ok = _audit(settings, asked, partition, processes, rate, seal, key, as_json=as_json)
+    if not ok:
+        raise typer.Exit(exit_codes.FAILED)
+
+
+def _check_together(
+    modes: dict[str, Path | None],
+    belongs: dict[str, tuple[Path | None, Path | None]],
+    folding: dict[str, object],
+) -> None:
+    """Raises typer.BadParameter for options that do not go together."""
+    given = [name for name, value in modes.items() if value is not None]
+    if len(given) > 1:
+        raise typer.BadParameter(f"{' and '.join(given)} do not go together")
+    for name, (value, owner) in belongs.items():
+        if value is not None and owner is None:
+            raise typer.BadParameter(f"goes with {'--seal' if name == '--key' else '--against'} only", param_hint=name)
+    useless = [name for name, value in folding.items() if value is not None]
+    if useless and modes["--seal"] is None and given:
+        raise typer.BadParameter(f"does not go with {given[0]}, which folds nothing", param_hint=useless[0])
+
+
+def _make_key(path: Path) -> None:
+    from refrain.ops.audit.seal import keys
+
+    public = keys.make_key(path)
+    output.say(f"{path} signs: keep it away from those who can write to the cluster")
+    output.say(f"{public} checks: give it to whoever audits")
+
+
+def _against(
+    settings: Settings, path: Path, public_key: Path | None, wanted: Sequence[int] | None, *, as_json: bool
+) -> bool:
+    """Compare with a seal. Returns whether the logs are those that were sealed."""
+    from refrain.ops.audit.seal import file, keys, report
+    from refrain.ops.audit.seal.against import prove_all
+    from refrain.ops.cluster.connection import reach
+    from refrain.streams.kafka.cluster import KafkaCluster
+
+    seal = file.read(path, None if public_key is None else keys.read_public(public_key))
+    _check_sealed(seal, wanted)
+    reach(settings)
+    with KafkaCluster(settings) as cluster, _progress(sum(log.records for log in seal.logs), "reading") as progress:
+        proof = prove_all(cluster, seal, wanted, progress)
+    if as_json:
+        output.emit(report.to_json(proof))
+    else:
+        report.show(proof, key_given=public_key is not None)
+    return proof.is_ok
+
+
+def _check_sealed(seal: Seal, wanted: Sequence[int] | None) -> None:
+    """Raises typer.BadParameter for a partition that the seal does not hold."""
+    known = {each.journal.partition for each in seal.partitions}
+    for number in wanted or ():
+        if number not in known:
+            raise typer.BadParameter(f"the seal holds nothing of partition {number}", param_hint="--partition")
+
+
+def _audit(
+    settings: Settings,
+    limits: tuple[int, int | None, str | None],
+    wanted: Sequence[int] | None,
+    processes: int | None,
+    rate: float | None,
+    seal: Path | None,
+    key: Path | None,
+    *,
+    as_json: bool,
+) -> bool:
+    """Audit, and seal what was read when a file is given. Returns whether nothing differs."""
     from refrain.ops.audit import report
     from refrain.ops.audit.partition import Asked
     from refrain.ops.audit.whole import audit_all
     from refrain.ops.cluster.connection import reach
     from refrain.streams.kafka.cluster import KafkaCluster
 
-    settings = settings_of(context)
+    sealer = None if seal is None else _Sealer(seal, key)
     reach(settings)
-    asked = Asked(_moment(since) or 0, _moment(to), category)
     with KafkaCluster(settings) as cluster:
-        partitions = _partitions(cluster, partition)
+        partitions = _partitions(cluster, wanted)
         total = sum(end for number, (_, end) in cluster.ends("journal").items() if number in partitions)
-    with _progress(total) as progress:
-        audited = audit_all(
-            settings,
-            partitions,
-            asked,
-            processes=min(processes or os.cpu_count() or 1, len(partitions)),
-            rate=rate,
-            progress=progress,
-        )
+        if sealer is not None:
+            sealer.begin(cluster)
+        with _progress(total, "folding the journal again") as progress:
+            audited = audit_all(
+                settings,
+                partitions,
+                Asked(*limits),
+                processes=min(processes or os.cpu_count() or 1, len(partitions)),
+                rate=rate,
+                seal=sealer is not None,
+                progress=progress,
+            )
+        if sealer is not None:
+            sealer.finish(cluster, audited)
     if as_json:
         output.emit(report.to_json(audited))
     else:
         report.show(audited)
-    if not report.is_ok(audited):
-        raise typer.Exit(exit_codes.FAILED)
+    return report.is_ok(audited)
+
+
+class _Sealer:
+    """Seals what an audit has read. What is wrong with its files is told before the audit, not after it."""
+
+    def __init__(self, path: Path, key: Path | None) -> None:
+        """Raises BadInput for a file that exists, and for a key that cannot be read."""
+        from refrain.ops.audit.seal import file, keys
+
+        file.check_free(path)
+        self._path, self._key = path, None if key is None else keys.read_private(key)
+
+    def begin(self, cluster: Cluster) -> None:
+        """Note which topics they are."""
+        from refrain.ops.audit.seal.sealing import sealed_topics
+
+        self._topics = sealed_topics(cluster)
+
+    def finish(self, cluster: Cluster, audited: Audit) -> None:
+        """Write the seal. Raises BadInput when that is not possible."""
+        from refrain.ops.audit import report
+        from refrain.ops.audit.seal import file
+        from refrain.ops.audit.seal.sealing import seal_all
+        from refrain.streams.shard.state import BEHAVIOUR
+
+        sealed = [each.sealed for each in audited.partitions if each.sealed is not None]
+        found, now_ms = report.broken(audited), int(time.time() * 1_000)
+        seal = seal_all(cluster, self._topics, sealed, fold=BEHAVIOUR, findings=found, now_ms=now_ms)
+        file.write(self._path, seal, self._key)
+        output.hint(f"{self._path} seals {output.counted(sum(log.records for log in seal.logs), 'record')}")
 
 
 def _partitions(cluster: Cluster, wanted: Sequence[int] | None) -> list[int]:
@@ -105,12 +256,12 @@ def _partitions(cluster: Cluster, wanted: Sequence[int] | None) -> list[int]:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
+def _progress(total: int, doing: str) -> Iterator[Callable[[int], None]]:
     """A progress bar with the time left, on a terminal."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     shown = output.console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=shown, disable=not shown.is_terminal, transient=True) as progress:
-        task = progress.add_task("folding the journal again", total=total)
+        task = progress.add_task(doing, total=total)
         yield lambda done: progress.update(task, completed=done)

@@ -11,6 +11,8 @@ from refrain.ops.audit.effects import Effects
 from refrain.ops.audit.findings import Findings, Kind
 from refrain.ops.audit.lockstep import Commit, Decisions, PublishedDecision, commits, committed_offset, decoded
 from refrain.ops.audit.refold import PartitionFold
+from refrain.ops.audit.seal.model import SealedPartition, SealedState
+from refrain.ops.audit.seal.sealing import LogSealing
 from refrain.schemas.documents import Meta
 from refrain.schemas.journal import AnswerWithheld
 from refrain.schemas.responses import Outcome
@@ -52,12 +54,17 @@ class Audited:
     index_searched: int = 0
     index_missed: int = 0
     index_lesser: int = 0
+    sealed: SealedPartition | None = None
+    """What stands in journal and decisions, when it was asked for."""
 
 
 class PartitionAudit:
     """Audit of one partition."""
 
-    def __init__(self, cluster: Cluster, partition: int, effects: Effects | None, findings: Findings) -> None:
+    def __init__(
+        self, cluster: Cluster, partition: int, effects: Effects | None, findings: Findings, *, seal: bool = False
+    ) -> None:
+        """With `seal` what is read is sealed too, to the end of both logs."""
         self._cluster = cluster
         self._partition = partition
         self._effects = effects
@@ -67,6 +74,12 @@ class PartitionAudit:
         self._other_version_from = 0
         self._compared_to = 0
         """The journal offset of the last commit that was compared."""
+        self._journal = cluster.scan("journal", partition)
+        self._decisions = cluster.scan("decisions", partition)
+        self._sealing = (LogSealing("journal", partition), LogSealing("decisions", partition)) if seal else None
+        if self._sealing is not None:
+            self._journal = self._sealing[0].watch(self._journal)
+            self._decisions = self._sealing[1].watch(self._decisions)
 
     def run(self, asked: Asked, progressed: Callable[[int], None] = lambda _: None) -> Audited:
         """Fold and compare from the first record to the last that the shard has committed.
@@ -78,8 +91,9 @@ class PartitionAudit:
         first, end = cluster.ends("journal")[partition][0], committed_offset(cluster, partition)
         skips = read_skips(cluster, partition)
         fold = PartitionFold(partition, cluster.partitions("journal"), cluster.topic_id("journal"), skips)
-        if first == 0:
-            self._all(fold, asked, end, progressed)
+        folded = first == 0 and self._all(fold, asked, end, progressed)
+        whole = folded and not self._other_version
+        state = SealedState(offset=end, digest=fold.digest()) if whole else None
         return Audited(
             self._findings,
             first,
@@ -90,21 +104,33 @@ class PartitionAudit:
             fold.index.searched,
             fold.index.missed,
             fold.index.lesser,
+            self._sealed(state, progressed),
         )
 
-    def _all(self, fold: PartitionFold, asked: Asked, end: int, progressed: Callable[[int], None]) -> None:
-        cluster, partition = self._cluster, self._partition
-        decisions = Decisions(cluster.scan("decisions", partition))
-        ends = _ahead(commits(cluster.scan("documents", partition)), end)
+    def _sealed(self, state: SealedState | None, progressed: Callable[[int], None]) -> SealedPartition | None:
+        """The seal of both logs, when what the fold did not need of them has been read too."""
+        if self._sealing is None:
+            return None
+        for record in self._journal:
+            progressed(record.offset)
+        for _ in self._decisions:
+            pass
+        journal, decisions = self._sealing
+        return SealedPartition(journal=journal.finish(), decisions=decisions.finish(), state=state)
+
+    def _all(self, fold: PartitionFold, asked: Asked, end: int, progressed: Callable[[int], None]) -> bool:
+        """Fold and compare all. Returns whether every record could be folded."""
+        decisions = Decisions(self._decisions)
+        ends = _ahead(commits(self._cluster.scan("documents", self._partition)), end)
         due = next(ends, None)
-        for record in cluster.scan("journal", partition):
+        for record in self._journal:
             while due is not None and record.offset >= due.next_offset:
                 self._compare_commit(due, fold)
                 due = next(ends, None)
             if record.offset >= end:
                 break
             if not self._one(fold, record, decisions, asked):
-                return
+                return False
             progressed(record.offset)
         while due is not None:
             self._compare_commit(due, fold)
@@ -116,6 +142,7 @@ class PartitionAudit:
             self._effects.finish(0, compared)
         for wrong in fold.index.wrong:
             self._findings.add(Kind.CANDIDATE_WRONG, -1, wrong)
+        return True
 
     def _one(self, fold: PartitionFold, record: Record, decisions: Decisions, asked: Asked) -> bool:
         """Fold and compare one record. Returns whether the fold can go on."""

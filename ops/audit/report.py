@@ -87,14 +87,15 @@ def show(audit: Audit) -> None:
     if is_ok(audit):
         output.say("every record is as a fold gives it")
     elif found:
-        output.say(f"{output.counted(_broken(audit), 'record')} not as a fold gives them")
+        output.say(f"{output.counted(broken(audit), 'record')} not as a fold gives them")
 
 
 def _found(audit: Audit) -> list[Finding]:
     return [*audit.strange.found, *(one for each in audit.partitions for one in each.findings.found)]
 
 
-def _broken(audit: Audit) -> int:
+def broken(audit: Audit) -> int:
+    """How many findings there are."""
     counts = _counts(audit.partitions) + audit.strange.counts
     return sum(counts[kind.value] for kind in Kind)
 

@@ -39,6 +39,7 @@ class Job(NamedTuple):
     kept_from_ms: dict[str, int]
     rate: float | None
     """Records a second, None: as many as it can."""
+    seal: bool = False
 
 
 class Audit(NamedTuple):
@@ -57,13 +58,14 @@ def audit_all(
     *,
     processes: int,
     rate: float | None,
+    seal: bool = False,
     progress: Progress = lambda _: None,
 ) -> Audit:
-    """Audit the partitions."""
+    """Audit the partitions, and seal their logs when `seal` asks for it."""
     with tempfile.TemporaryDirectory(prefix="refrain-audit-") as made, KafkaCluster(settings) as cluster:
         folder = Path(made)
         laid = lay_out(cluster, partitions, folder)
-        jobs = [Job(partition, asked, folder, laid.kept_from_ms, rate) for partition in partitions]
+        jobs = [Job(partition, asked, folder, laid.kept_from_ms, rate, seal) for partition in partitions]
         if processes == 1:
             counted = _Counted(progress)
             audited = [_audited(cluster, job, counted) for job in jobs]
@@ -124,7 +126,7 @@ def _audited(cluster: Cluster, job: Job, progressed: Callable[[int], None]) -> A
     published = PublishedEffects(job.folder / str(job.partition))
     try:
         effects = Effects(published, job.kept_from_ms, findings)
-        audit = PartitionAudit(cluster, job.partition, effects, findings)
+        audit = PartitionAudit(cluster, job.partition, effects, findings, seal=job.seal)
         return audit.run(job.asked, _paced(progressed, job.rate))
     finally:
         published.close()

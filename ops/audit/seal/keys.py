@@ -1,0 +1,89 @@
+"""Ed25519 keys of seals: made, read from PEM files, and what a seal is signed with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from refrain.streams.errors import BadInput
+
+MODE = 0o600
+PUBLIC_SUFFIX = ".pub"
+_RAW = serialization.Encoding.Raw, serialization.PublicFormat.Raw
+
+
+def make_key(path: Path) -> Path:
+    """Make a private key, for its owner's eyes alone, and beside it the public one. Returns the latter's path.
+
+    Raises BadInput when one of the files exists or cannot be made.
+    """
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    beside = path.with_name(path.name + PUBLIC_SUFFIX)
+    if beside.exists():
+        raise BadInput(f"{beside} exists: name another file")
+    _write(path, private, MODE)
+    _write(beside, public, 0o644)
+    return beside
+
+
+def read_private(path: Path) -> Ed25519PrivateKey:
+    """Read a private key. Raises BadInput for what is none, is locked by a passphrase, or is open to others."""
+    data = _read(path)
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise BadInput(f"{path} may be read by others: chmod 600 it, or make another key")
+    try:
+        key = serialization.load_pem_private_key(data, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise BadInput(f"{path} holds no private key without a passphrase (PEM): {error}") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise BadInput(f"{path} is no Ed25519 key: `refrain audit --make-key FILE` makes one")
+    return key
+
+
+def read_public(path: Path) -> str:
+    """Read a public key: raw, in hex. Raises BadInput for what is none."""
+    data = _read(path)
+    try:
+        key = serialization.load_pem_public_key(data)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise BadInput(f"{path} holds no public key (PEM): give the file that ends with {PUBLIC_SUFFIX}") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise BadInput(f"{path} is no Ed25519 key")
+    return key.public_bytes(*_RAW).hex()
+
+
+def public_of(key: Ed25519PrivateKey) -> str:
+    """The public key of a private one: raw, in hex."""
+    return key.public_key().public_bytes(*_RAW).hex()
+
+
+def is_signed(public_key: str, signature: bytes, data: bytes) -> bool:
+    """Whether the signature is one of these bytes by the key (raw, in hex)."""
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(signature, data)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be made: {error.strerror}") from error
