@@ -13,6 +13,7 @@ from types import FrameType
 
 from refrain.ops.config.settings import load_settings
 from refrain.ops.run.worker import now_ms
+from refrain.schemas.topics import BY_NAME
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.metrics import Metrics
@@ -53,6 +54,8 @@ def main(source: str, target: str) -> None:
     name = f"echo-{source}"
     cluster = KafkaCluster(settings)
     context = WorkerContext(settings, cluster, Metrics(), lambda: ended, ready, now_ms)
+    # A topic that is not of the table goes by its whole name.
+    target = target if target in BY_NAME else f"/{settings.prefix}{target}"
     run_stateless(name, cluster.consumer(source, name), cluster.producer(), Echo(target), context, batch_max=BATCH)
 
 
