@@ -150,7 +150,7 @@ class ClassifyStep(Step):
 
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         taken = [self._or_reject(record, None, self._take, record) for record in batch]
-        new = {text for text in _texts(taken) if text not in self._embedding_cache}
+        taken, new = self._pass_by(taken, {text for text in _texts(taken) if text not in self._embedding_cache})
         started = self._clock()
         taken, vectors = self._embed(taken, new)
         matched = [
@@ -201,6 +201,24 @@ class ClassifyStep(Step):
         without = [self._without(item, new) if isinstance(item, PendingRequest) else item for item in taken]
         return without, self._vectors(_texts(without))
 
+    def _pass_by(self, taken: list[Taken], new: set[str]) -> tuple[list[Taken], set[str]]:
+        """The requests, late ones without a vector where their text is `new`; and the texts that are left to embed."""
+        asking = [
+            (item.record, item.request.tenant)
+            for item in taken
+            if isinstance(item, PendingRequest) and item.text in new
+        ]
+        passing = self._pace.passing(asking)
+        if not passing:
+            return taken, new
+        left = [
+            self._without(item, new)
+            if isinstance(item, PendingRequest) and (item.record.partition, item.record.offset) in passing
+            else item
+            for item in taken
+        ]
+        return left, new.intersection(_texts(left))
+
     def _without(self, item: PendingRequest, new: Collection[str]) -> PendingRequest:
         """The request without a vector, for an exact match at best, where its text is `new`."""
         if item.text not in new:
@@ -249,15 +267,7 @@ class ClassifyStep(Step):
         if reason is not None:
             return self._bypass(item, match, reason)
         wanted = question.comparable or (match is None and question.text.strip() != "")
-        return self._framed(item) if wanted else item
-
-    def _framed(self, item: PendingRequest) -> PendingRequest:
-        """The request with what is to be embedded of it, unless it waited too long and the vector is not remembered."""
-        framed = frame(item.question.text, self._embedder)
-        overload = self._pace.is_late(item.record) and framed.head not in self._embedding_cache
-        if overload:
-            self._pace.passed_by()
-        return item._replace(framed=framed, overload=overload)
+        return item._replace(framed=frame(question.text, self._embedder)) if wanted else item
 
     def _bypass_reason(self, item: PendingRequest) -> Reason | None:
         """The reason to bypass the cache, as far as it is known without a vector."""
