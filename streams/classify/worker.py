@@ -17,7 +17,7 @@ from refrain.schemas.base import Reply, Sealed, TextSide
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.decisions import Reason
 from refrain.schemas.journal import Asked, Origin
-from refrain.schemas.policy import Limits
+from refrain.schemas.policy import CategoryPolicy, Limits
 from refrain.schemas.requests import CacheMode, Request
 from refrain.streams.classify.bypass import Bypass
 from refrain.streams.classify.dependence import dependence_of
@@ -42,7 +42,7 @@ from refrain.streams.messaging.signed_routes import SigningProducer
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.category_classifier import CategoryClassifier, load_category_classifier
 from refrain.streams.models.embedder import Embedder
-from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
+from refrain.streams.models.embedding_cache import Embedded, EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.loading import load_embedder
 from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.runtime.context import WorkerContext
@@ -66,7 +66,6 @@ _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", "
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Vectors = Mapping[str, Ints | None]
 
 
 class Incarnations(NamedTuple):
@@ -152,14 +151,15 @@ class ClassifyStep(Step):
         taken = [self._or_reject(record, None, self._take, record) for record in batch]
         taken, new = self._pass_by(taken, {text for text in _texts(taken) if text not in self._embedding_cache})
         started = self._clock()
-        taken, vectors = self._embed(taken, new)
+        taken, embedded = self._embed(taken, new)
         matched = [
-            self._or_reject(item.record, item.parsed, self._match, item, vectors)
+            self._or_reject(item.record, item.parsed, self._match, item, embedded.vectors)
             if isinstance(item, PendingRequest)
             else item
             for item in taken
         ]
-        sides = self._text_sides.make([item.side for item in matched if isinstance(item, PendingRequest) and item.side])
+        wanted = [item.side for item in matched if isinstance(item, PendingRequest) and item.side]
+        sides = self._text_sides.make(wanted, embedded.tokens)
         self._pace.embedded(len(new), self._clock() - started)
         out: list[Outgoing] = []
         for item in matched:
@@ -181,14 +181,14 @@ class ClassifyStep(Step):
         self._router = None if policy is None else Router(policy, embed, identity, self._trained)
         self._in_force = policy
 
-    def _embed(self, taken: list[Taken], new: Collection[str]) -> tuple[list[Taken], Vectors]:
+    def _embed(self, taken: list[Taken], new: Collection[str]) -> tuple[list[Taken], Embedded]:
         """The vectors of the texts. While the model is away, only of those not `new`; the others pass by the cache."""
         if not new:
-            return taken, self._vectors(_texts(taken))
+            return taken, self._embedded(taken)
         if self._clock() >= self._model_asked_again_s:
             was_away = self._model_asked_again_s > NEVER_AWAY
             try:
-                vectors = self._vectors(_texts(taken))
+                embedded = self._embedded(taken)
             except ModelUnavailable as away:
                 self._model_asked_again_s = self._clock() + MODEL_PAUSE_S
                 if not was_away:
@@ -197,9 +197,9 @@ class ClassifyStep(Step):
                 self._model_asked_again_s = NEVER_AWAY
                 if was_away:
                     logger.info("the embedding model answers again")
-                return taken, vectors
+                return taken, embedded
         without = [self._without(item, new) if isinstance(item, PendingRequest) else item for item in taken]
-        return without, self._vectors(_texts(without))
+        return without, self._embedded(without)
 
     def _pass_by(self, taken: list[Taken], new: set[str]) -> tuple[list[Taken], set[str]]:
         """The requests, late ones without a vector where their text is `new`; and the texts that are left to embed."""
@@ -226,8 +226,11 @@ class ClassifyStep(Step):
         self._pace.passed_by()
         return item._replace(overload=True)
 
-    def _vectors(self, texts: Sequence[str]) -> Vectors:
-        return dict(zip(texts, self._embedding_cache.vectors(texts), strict=True)) if texts else {}
+    def _embedded(self, taken: Sequence[Taken]) -> Embedded:
+        """Vectors of the texts, and token vectors of new ones where a trained head may read one of them."""
+        items = [item for item in taken if isinstance(item, PendingRequest) and item.text is not None]
+        with_tokens = any(self._text_sides.may_read(_category_of(item)) for item in items)
+        return self._embedding_cache.embed(_texts(items), with_tokens=with_tokens)
 
     def _or_reject(
         self,
@@ -302,7 +305,7 @@ class ClassifyStep(Step):
         limits = Limits() if self._in_force is None else self._in_force.policy.limits
         return _bounded(bypass.forward(limits))
 
-    def _match(self, item: PendingRequest, vectors: Vectors) -> PendingRequest | list[Outgoing]:
+    def _match(self, item: PendingRequest, vectors: Mapping[str, Ints | None]) -> PendingRequest | list[Outgoing]:
         """Match the category by now at the latest; a question whose answer is not kept bypasses the cache."""
         assert self._router is not None, "without a policy nothing is left open"
         vector = None if item.text is None else vectors[item.text]
@@ -419,6 +422,11 @@ def check_topics(cluster: Cluster, source: str = SOURCE) -> Incarnations:
 def _texts(taken: Sequence[Taken]) -> list[str]:
     """The texts to embed."""
     return [item.text for item in taken if isinstance(item, PendingRequest) and item.text is not None]
+
+
+def _category_of(item: PendingRequest) -> CategoryPolicy | None:
+    """The category of a request, None while only its vector tells it."""
+    return None if item.match is None or item.match.terms is None else item.match.terms.policy
 
 
 def _routing_input(request: Request, question: Question) -> RoutingInput:

@@ -48,11 +48,19 @@ class LightEmbedder:
 
     def embed_tokens(self, texts: Sequence[str]) -> list[Floats]:
         """Token vectors of each text; they are computed by all of the text that is inside the window."""
-        special = [np.asarray(self._window.special_tokens(text), dtype=bool) for text in texts]
-        found: list[Floats] = [np.zeros((0, self.dim), dtype=np.float32)] * len(texts)
+        found = self._no_tokens(texts)
         for place, states in self._run(self._ids(texts)):
-            found[place] = unit_rows(states[~special[place]][:TOKENS_MAX])
+            found[place] = self._own_rows(texts[place], states)
         return found
+
+    def embed_both(self, texts: Sequence[str]) -> tuple[Floats, list[Floats]]:
+        """Unit vectors (n, dim) and token vectors of n texts, each read once."""
+        rows: Floats = np.zeros((len(texts), self.dim), dtype=np.float32)
+        found = self._no_tokens(texts)
+        for place, states in self._run(self._ids(texts)):
+            rows[place] = states.mean(axis=0)
+            found[place] = self._own_rows(texts[place], states)
+        return unit_rows(rows), found
 
     def fits(self, text: str) -> bool:
         return self._window.fits(text)
@@ -62,6 +70,14 @@ class LightEmbedder:
 
     def unread(self, text: str) -> tuple[str, ...]:
         return self._window.unread(text)
+
+    def _no_tokens(self, texts: Sequence[str]) -> list[Floats]:
+        return [np.zeros((0, self.dim), dtype=np.float32)] * len(texts)
+
+    def _own_rows(self, text: str, states: Floats) -> Floats:
+        """The unit rows of the text's own tokens, of all that the model read for it."""
+        special = np.asarray(self._window.special_tokens(text), dtype=bool)
+        return unit_rows(states[~special][:TOKENS_MAX])
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         return self._tokenizer.ids(texts, self._tokens_max)

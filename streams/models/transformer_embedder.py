@@ -72,6 +72,20 @@ class TransformerEmbedder:
             return [rows for text in texts for rows in self.embed_tokens([text])]
         return [self._own_rows(text, each.cpu().numpy()) for text, each in zip(texts, rows, strict=True)]
 
+    def embed_both(self, texts: Sequence[str]) -> tuple[Floats, list[Floats]]:
+        """Vectors (n, dim) and token vectors of n texts by one run; by two where the model fails on one of them."""
+        if not texts:
+            return self.embed(texts), []
+        try:
+            found = self._model.encode(
+                list(texts), batch_size=BATCH, show_progress_bar=False, output_value=None, convert_to_numpy=False
+            )
+        except self._failures:
+            return self.embed(texts), self.embed_tokens(texts)
+        rows = np.stack([_array(each["sentence_embedding"]) for each in found]).astype(np.float32)
+        tokens = [_read_rows(_array(each["token_embeddings"]), _array(each["attention_mask"])) for each in found]
+        return rows, [self._own_rows(text, each) for text, each in zip(texts, tokens, strict=True)]
+
     def fits(self, text: str) -> bool:
         return self._window.fits(text)
 
@@ -92,6 +106,17 @@ class TransformerEmbedder:
         rows = self._model.encode(list(texts), batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True)
         vectors: Floats = np.asarray(rows, dtype=np.float32)
         return vectors
+
+
+def _array(tensor: Any) -> Any:
+    """A tensor of the model as an array; numpy has no type for some that models compute with."""
+    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
+
+
+def _read_rows(rows: Floats, mask: Any) -> Floats:
+    """The rows (tokens, width) up to the last that the model read; those behind it are padding."""
+    read = np.flatnonzero(mask)
+    return rows[: int(read[-1]) + 1] if len(read) else rows[:0]
 
 
 def _prompt(model: Any) -> str:
