@@ -44,6 +44,7 @@ from refrain.streams.models.category_classifier import CategoryClassifier, load_
 from refrain.streams.models.embedder import Embedder
 from refrain.streams.models.embedding_cache import Embedded, EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.loading import load_embedder
+from refrain.streams.models.threads import local_threads_of
 from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
@@ -397,7 +398,8 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     trained = None if path is None else load_category_classifier(path, model.identity)
     # The first call of a model is slow; nobody should wait for it.
     model.embed(["What is ready now?"])
-    embedding_cache = EmbeddingCache(model, settings.embedding.remembered, EmbeddingMetrics(context.metrics))
+    embedding_metrics = EmbeddingMetrics(context.metrics, local_threads_of(settings.embedding))
+    embedding_cache = EmbeddingCache(model, settings.embedding.remembered, embedding_metrics)
     reply_to = ReplyTopics(settings.prefix, settings.classify.reply_topics, partitions_of(cluster), context.now_ms)
     step = ClassifyStep(
         settings.classify, incarnations, embedding_cache, reply_to, context.metrics, trained, tenants=tenants

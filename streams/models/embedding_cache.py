@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from refrain.streams.lru import LruCache
 from refrain.streams.metrics import SECONDS, Metrics
@@ -17,7 +17,8 @@ from refrain.streams.vectors import Floats, Ints
 class EmbeddingMetrics:
     """The metrics of a processor that embeds texts, on the registry of those that all workers have."""
 
-    def __init__(self, shared: Metrics) -> None:
+    def __init__(self, shared: Metrics, threads: int = 0) -> None:
+        """`threads` are those that the model takes of this machine."""
         self.embedded = Counter(
             "refrain_texts_embedded", "Texts embedded, and remembered", ["how"], registry=shared.registry
         )
@@ -26,6 +27,9 @@ class EmbeddingMetrics:
             "Time of a call of the embedding model",
             buckets=SECONDS,
             registry=shared.registry,
+        )
+        Gauge("refrain_embedding_threads", "Processor threads of the embedding model", registry=shared.registry).set(
+            threads
         )
 
 

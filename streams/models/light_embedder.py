@@ -13,6 +13,7 @@ from refrain.streams.models.ctranslate2_encoder import ENGINE, CTranslate2Encode
 from refrain.streams.models.embedder import TOKENS_MAX, unit_rows
 from refrain.streams.models.fast_tokenizer import FastTokenizer
 from refrain.streams.models.light_files import LightModel, find_light_model
+from refrain.streams.models.threads import threads_of
 from refrain.streams.models.token_window import TokenWindow
 from refrain.streams.settings import Embedding
 from refrain.streams.vectors import Floats
@@ -108,7 +109,7 @@ def load_light_embedder(settings: Embedding) -> LightEmbedder:
         weights = _read_weights(found)
         if tokenizer.tokens > len(weights.words.rows) or found.tokens_max > len(weights.positions):
             raise ValueError("its tokenizer has more tokens, or its window is longer, than its weights are for")
-        encoder = CTranslate2Encoder(weights, settings.threads)
+        encoder = CTranslate2Encoder(weights, threads_of(settings))
     except (ValueError, RuntimeError) as error:
         raise WrongSetup(f"the light embedder cannot run {found.name}: {error}") from error
     return LightEmbedder(encoder, tokenizer, found.tokens_max, f"{found.name}@{found.tag}/{ENGINE}")

@@ -18,6 +18,7 @@ from refrain.streams.models.backends import Backend, choose_backend, choose_devi
 from refrain.streams.models.embedder import TOKENS_MAX, unit_rows
 from refrain.streams.models.files import ModelFolder, ModelSource
 from refrain.streams.models.light_files import DEFAULT_MODEL, TOKENIZER_SHA256, check_tokenizer, is_default
+from refrain.streams.models.threads import threads_of
 from refrain.streams.models.token_window import TokenWindow
 from refrain.streams.settings import Embedding
 from refrain.streams.vectors import Floats
@@ -130,7 +131,7 @@ def load_transformer_embedder(settings: Embedding, cache_dir: Path) -> Transform
     backend = _backend(settings)
     found = _find(settings)
     device = choose_device(settings.device, backend, "embedding")
-    model = load("SentenceTransformer", found, backend, cache_dir, settings.threads, device)
+    model = load("SentenceTransformer", found, backend, cache_dir, threads_of(settings), device)
     # A GPU adds in another order than a CPU.
     engine = backend if device == "cpu" else f"{backend}-{device}"
     return TransformerEmbedder(model, f"{found.name}@{found.tag}/{engine}", backend)
