@@ -1,9 +1,12 @@
 """`dead-letters`: records that were refused, as they came. Value, key and headers are the original's.
 
 Where that would be too large, headers are left out first, then key and value, and `HEADER_LEFT_OUT` says what was.
+What could not be sent stands there by its digests (`NotSent`), with the topic that did not take it in `HEADER_TARGET`.
 """
 
 from __future__ import annotations
+
+from refrain.schemas.base import Message
 
 HEADER_TOPIC = "refrain.dead.topic"
 HEADER_PARTITION = "refrain.dead.partition"
@@ -15,3 +18,22 @@ HEADERS = (HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET, HEADER_REASON, HEADER_
 """The headers that every dead letter has."""
 HEADER_LEFT_OUT = "refrain.dead.left_out"
 """What of the original was too large or unreadable: `headers`, or `headers, key, value` with size and digest."""
+HEADER_TARGET = "refrain.dead.target"
+"""The topic that did not take what was to be sent there; such a letter has none of topic, partition and offset."""
+
+
+class NotSent(Message):
+    """What is left of a record that could not be sent: sizes in bytes, digests (SHA-256, hex) and ids, no text."""
+
+    topic: str
+    partition: int | None = None
+    key_bytes: int | None = None
+    key_sha256: str | None = None
+    value_bytes: int | None = None
+    value_sha256: str | None = None
+    headers: int = 0
+    """The number of headers."""
+    headers_bytes: int = 0
+    id: str | None = None
+    """The decision of a response; of any other record its key, where that is an id of Refrain's own."""
+    request_id: str | None = None

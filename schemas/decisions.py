@@ -72,6 +72,8 @@ class Reason(StrEnum):
     """An operator switched the cache off, for the category or for all."""
     WAITING_FULL = "waiting_full"
     """Too many requests of the shard wait for a model; this one is not remembered."""
+    TOO_LARGE = "too_large"
+    """What the shard would remember of the question is larger than `documents` takes."""
     TENANT_LIMIT = "tenant_limit"
     """The tenant asks more, or has more waiting, than the policy grants it in this shard; nothing is remembered."""
     OVERLOAD = "overload"

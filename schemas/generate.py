@@ -13,6 +13,7 @@ from refrain.schemas import control, journal
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.base import Message
 from refrain.schemas.control import PolicyInForce
+from refrain.schemas.dead_letters import NotSent
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import (
     Aging,
@@ -73,6 +74,7 @@ MODELS: dict[str, type[Message]] = {
     "observation": Observation,
     "comparison": Comparison,
     "stats": ShardStats,
+    "not-sent": NotSent,
 }
 """File name and model; `journal` and `control` are unions and stand beside them."""
 

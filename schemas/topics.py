@@ -18,8 +18,12 @@ SHARDED = ("journal", "documents", "decisions")
 MESSAGE_BYTES_MAX = 1_048_576
 RECORD_BYTES_MAX = 2 * MESSAGE_BYTES_MAX
 """`journal` and `documents` wrap what clients and models wrote, and need room for it."""
+JOURNAL_BYTES_MAX = DOCUMENT_BYTES_MAX = 2_000_000
+"""The largest value that Refrain writes to `journal`, and to `documents`: what is larger is not asked, or not kept."""
 PROCESSORS = ("classify", "lookup", "populate", "upstream", "govern", "adapt", "compare", "verify")
 CLIENTS, CONNECTORS, OPERATORS, AUDITORS = "clients", "connectors", "operators", "auditors"
+FITTING = ("classify", "lookup", "populate", "upstream", "compare", "verify")
+"""Processors that hold what they send against the settings of its topic, and so read those of topics they write to."""
 OUTSIDE = (CLIENTS, CONNECTORS, OPERATORS, AUDITORS)
 """No processors: those who ask, people's own `upstream`, those who run `refrain` commands, those who look back."""
 ROLES = (*PROCESSORS, *OUTSIDE)
@@ -45,12 +49,16 @@ class Topic:
     describers: tuple[str, ...] = ()
     """Who neither writes nor reads it, and looks at its partitions."""
     config_readers: tuple[str, ...] = ()
-    """Who reads its settings on the broker."""
+    """Who reads its settings on the broker, beside the writers that are `FITTING`."""
     max_bytes: int = MESSAGE_BYTES_MAX
     append_time: bool = False
     """Stamped by the broker, so that no client's clock counts."""
     tombstones_ms: int | None = None
     """How long a compacted topic keeps deletions (`delete.retention.ms`)."""
+
+    def shows_config_to(self, role: str) -> bool:
+        """Whether the role reads the topic's settings on the broker."""
+        return role in self.config_readers or (role in FITTING and role in self.writers)
 
     def config(self) -> dict[str, str]:
         """The topic's settings as the broker names them, without replication."""

@@ -8,12 +8,16 @@ RefrainError
 ├── BadInput              a file that was given to a command cannot be taken
 ├── CommandRefused        govern did not take a command
 ├── ClusterFailed         the broker did not take or give what it should
-│   ├── Unreachable       no broker answers at the address
+│   ├── Unanswered        a broker, coordinator or controller does not answer for now: ask again
+│   │   └── Unreachable   no broker answers at the address
 │   ├── SendFailed        a record was not acknowledged
-│   │   └── DeliveryExpired   records were not written in time, and will not be: they are made again
-│   ├── Rebalanced        a commit met a rebalance: abort, keep the uncommitted changes, retry after it
+│   │   ├── DeliveryExpired   records were not written in time, and will not be: they are made again
+│   │   └── RecordsRefused    the broker takes some records never: something smaller is sent in their place
+│   ├── Aborted           a transaction was aborted, or a commit not made: keep the uncommitted changes, try again
+│   │   └── Rebalanced    it met a rebalance: try again after it
 │   ├── Fenced            another worker owns what this one held
 │   └── OffsetLost        the record to go on from is not in the topic any more
+├── ChangeTooLarge        `documents` does not take a change of a shard: the record is decided without it
 ├── ShardBroken           a decided change could not be applied: the worker stops and restores the shard
 ├── StoreDamaged          a local store cannot be read: it is deleted and restored
 └── JournalUnreadable     a journal record of an unknown version: its partition halts until an upgrade
@@ -21,8 +25,9 @@ RefrainError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 DISTRIBUTION = "refrain-cache"
 """The name under which Refrain is installed; that of the command, `refrain`, is another's among Python packages."""
@@ -61,6 +66,8 @@ class RefusalCode(StrEnum):
     TENANT_NOT_YOURS = "tenant_not_yours"
     """A request for a tenant that is not the one it is bound to."""
     ANSWER_TOO_LARGE = "answer_too_large"
+    NOT_SENT = "not_sent"
+    """A topic does not take the record that was to go there: it is missing, closed, or its settings leave it out."""
     WITHHELD = "answer_withheld"
     """The category may not be kept any more, so an answer that several wait for reaches one of them only."""
     UNKNOWN_DECISION = "unknown_decision"
@@ -112,7 +119,11 @@ class ClusterFailed(RefrainError):
     """The broker did not take or give what it should: check that it is reachable, and start again."""
 
 
-class Unreachable(ClusterFailed):
+class Unanswered(ClusterFailed):
+    """A broker, coordinator or controller does not answer for now: nothing is wrong with what was asked; ask again."""
+
+
+class Unreachable(Unanswered):
     """No broker answers: start one, or name another with REFRAIN_KAFKA."""
 
 
@@ -124,7 +135,32 @@ class DeliveryExpired(SendFailed):
     """Records were not written in time and are dropped: their batch is processed again, by the policy now."""
 
 
-class Rebalanced(ClusterFailed):
+class Aborted(ClusterFailed):
+    """A transaction was aborted or a commit not made, by an outage: what was to be committed is committed later."""
+
+
+class RefusedRecord(NamedTuple):
+    """Why the broker does not take one record: for people in `text`."""
+
+    text: str
+    too_large: bool = False
+    together: bool = False
+    """Whether it may be the fault of those that were sent together with it."""
+
+
+class RecordsRefused(SendFailed):
+    """The broker never takes some records of a call, for what they are or where they go: send others in their place.
+
+    `refused` has them by their place in the call. A producer has written all others; of a transaction nothing is
+    written.
+    """
+
+    def __init__(self, refused: Mapping[int, RefusedRecord]) -> None:
+        super().__init__(next(iter(refused.values())).text)
+        self.refused = refused
+
+
+class Rebalanced(Aborted):
     """A commit met a rebalance: it was aborted, and is retried after the rebalance."""
 
 
@@ -134,6 +170,10 @@ class Fenced(ClusterFailed):
 
 class OffsetLost(ClusterFailed):
     """The record to go on from is gone from the topic (retention): delete the group's state or raise it."""
+
+
+class ChangeTooLarge(RefrainError):
+    """A change of a shard is larger than `documents` takes: nothing has changed, and nothing of it is kept."""
 
 
 class ShardBroken(RefrainError):

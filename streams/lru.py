@@ -1,4 +1,4 @@
-"""Least-recently-used caches: of values by key, and of ids."""
+"""Least-recently-used caches: of values by key, of what texts come to, and of ids."""
 
 from __future__ import annotations
 
@@ -45,6 +45,36 @@ class LruCache(Generic[K, V]):
     def clear(self) -> None:
         """Remove every key."""
         self._values.clear()
+
+
+class TextCache(Generic[V]):
+    """An LRU cache of what texts come to, of at most `chars_max` characters of text together.
+
+    A text that is longer by itself takes the place of all others until the next one.
+    """
+
+    def __init__(self, chars_max: int) -> None:
+        self._values: OrderedDict[str, V] = OrderedDict()
+        self._chars_max = chars_max
+        self.chars = 0
+        """Characters of all texts that are cached."""
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, text: str) -> V | None:
+        """The cached value of a text, None without one; the text is used now."""
+        found = self._values.get(text)
+        if found is not None:
+            self._values.move_to_end(text)
+        return found
+
+    def put(self, text: str, value: V) -> None:
+        """Cache the value of a text that has none; evicts the least recently used ones until there is room."""
+        self._values[text] = value
+        self.chars += len(text)
+        while self.chars > self._chars_max and len(self._values) > 1:
+            self.chars -= len(self._values.popitem(last=False)[0])
 
 
 class RecentIds:

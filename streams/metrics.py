@@ -58,6 +58,12 @@ class Metrics:
             ["processor", "reason"],
             registry=r,
         )
+        self.unfit = Counter(
+            "refrain_records_unfit",
+            "Records that their topic did not take, by what took their place",
+            ["processor", "topic", "became"],
+            registry=r,
+        )
         self.lag = Gauge("refrain_lag", "Records not read yet", ["processor", "partition"], registry=r)
         self.batch = Histogram(
             "refrain_batch_seconds",

@@ -73,6 +73,8 @@ class Classify(SettingsGroup):
     """All headers of a request together: they are carried back."""
     reply_topics: tuple[str, ...] = ()
     """Topics (whole names, or ending in `*`) that a request may name in `reply-to`, beside `responses`."""
+    policy_hold_ms: Annotated[int, Field(ge=0)] = 10_000
+    """How long questions are held when the policy in force cannot be read, before they pass through to the model."""
     categories: Path | None = None
     """The artefact of `refrain categories train` that tells categories; absent: the nearest example of the policy."""
     topic: Annotated[str, Field(pattern=r"^requests(\.[A-Za-z0-9._-]{1,64})?$")] = "requests"
@@ -170,8 +172,8 @@ class Settings(SettingsGroup):
     """How long a command waits for the broker to answer."""
     session_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
     transaction_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
-    send_timeout_ms: Annotated[int, Field(ge=1_000)] = 60_000
-    """How long a worker waits for acknowledgements before it stops."""
+    send_timeout_ms: Annotated[int, Field(ge=1_000)] = 5_000
+    """How long acknowledgements may take before a worker tells of an outage and is not ready; it waits on."""
     replication: Annotated[int, Field(ge=1)] = 1
     """Replicas of the topics that `topics create` makes."""
     min_insync: Annotated[int, Field(ge=1)] = 1

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from infra.local import docker_broker, jar_broker
+from infra.local import docker_broker, jar_broker, jar_cluster
 from infra.local.jar_broker import BrokerFailed, Say
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +52,28 @@ def choose_kind(
 
 
 @contextmanager
+def brokers(count: int, *, keep: bool = False, local: Path = LOCAL, say: Say | None = None) -> Iterator[str]:
+    """Yield the bootstrap servers of so many brokers, as `broker` does of one; several run from jars.
+
+    Raises BrokerFailed.
+    """
+    if count == 1:
+        with broker(keep=keep, local=local, say=say) as bootstrap:
+            yield bootstrap
+        return
+    tell = say or _to_stderr
+    home = local / "kafka"
+    home.mkdir(parents=True, exist_ok=True)
+    lack = jar_broker.missing_tool(home / "libs")
+    if lack is not None or os.environ.get("REFRAIN_KAFKA", "").strip():
+        raise BrokerFailed(f"several brokers run from jars: {lack or 'unset REFRAIN_KAFKA, which names your own'}")
+    with ended_by_signals():
+        tell(f"broker: {count} of Apache Kafka from its jars on a local Java, under .local/kafka")
+        with jar_cluster.cluster(home, count, keep, tell) as running:
+            yield running.servers
+
+
+@contextmanager
 def broker(*, keep: bool = False, local: Path = LOCAL, say: Say | None = None) -> Iterator[str]:
     """Yield the bootstrap servers of a broker that answers; end what was started, also on SIGTERM and Ctrl-C.
 
@@ -61,7 +83,7 @@ def broker(*, keep: bool = False, local: Path = LOCAL, say: Say | None = None) -
     home = local / "kafka"
     home.mkdir(parents=True, exist_ok=True)
     way = choose_kind(os.environ, docker_broker.runs, lambda: jar_broker.missing_tool(home / "libs"))
-    with _ended_by_signals():
+    with ended_by_signals():
         if way is BrokerKind.OWN:
             own = os.environ["REFRAIN_KAFKA"].strip()
             tell(f"broker: REFRAIN_KAFKA, {own}")
@@ -79,7 +101,7 @@ def broker(*, keep: bool = False, local: Path = LOCAL, say: Say | None = None) -
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
+def ended_by_signals() -> Iterator[None]:
     """SIGTERM and SIGHUP unwind the stack, as Ctrl-C does, so that nothing is left running."""
 
     def end(_number: int, _frame: FrameType | None) -> None:

@@ -181,6 +181,7 @@ def sweep(home: Path) -> None:
         broker, folder = int(numbers[1]), note.parent
         if str(folder / "server.properties") in _command(broker):
             os.kill(broker, signal.SIGTERM)
+            os.kill(broker, signal.SIGCONT)
             deadline = time.monotonic() + STOP_S
             while is_alive(broker) and time.monotonic() < deadline:
                 time.sleep(0.1)
@@ -249,9 +250,9 @@ def _start(libs: Path, folder: Path, further: str) -> tuple[subprocess.Popen[byt
     # It may hold passwords, and is the broker's alone.
     settings.touch(mode=0o600)
     settings.write_text((PROPERTIES + further).format(port=port, controller=controller, data=data))
-    java = ["java", "-Xmx512m", f"-Dlog4j2.configurationFile={FILES / 'log4j2.properties'}", "-cp", f"{libs}/*"]
+    java = java_command(libs)
     if not (data / "meta.properties").exists():
-        _format(java, settings)
+        format_storage(java, settings, cluster_id())
     with (folder / "kafka.log").open("wb") as log:
         process = subprocess.Popen(
             [*java, "kafka.Kafka", str(settings)],
@@ -266,8 +267,24 @@ def _start(libs: Path, folder: Path, further: str) -> tuple[subprocess.Popen[byt
     return process, f"127.0.0.1:{port}"
 
 
-def _format(java: list[str], settings: Path) -> None:
-    cluster = base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).rstrip(b"=").decode()
+def java_command(libs: Path, heap_mb: int = 512) -> list[str]:
+    """The command that runs a class of the jars."""
+    return [
+        "java",
+        f"-Xmx{heap_mb}m",
+        f"-Dlog4j2.configurationFile={FILES / 'log4j2.properties'}",
+        "-cp",
+        f"{libs}/*",
+    ]
+
+
+def cluster_id() -> str:
+    """A new id of a cluster."""
+    return base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).rstrip(b"=").decode()
+
+
+def format_storage(java: list[str], settings: Path, cluster: str) -> None:
+    """Format the storage of a broker of these settings, in the cluster of this id. Raises BrokerFailed."""
     command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_S, check=False)
     if done.returncode != 0:

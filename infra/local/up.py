@@ -16,8 +16,9 @@ from rich.console import Console
 
 from infra.demo.run import run_demo
 from infra.demo.script import FILE, read_demo
-from infra.local.broker import LOCAL, ROOT, broker
+from infra.local.broker import LOCAL, ROOT, broker, brokers
 from infra.local.jar_broker import BrokerFailed
+from infra.local.jar_cluster import MIN_INSYNC, REPLICATION
 from infra.local.service import Service, ServiceFailed, service
 from refrain.ops.config.settings import load_settings
 from refrain.streams.errors import RefrainError
@@ -36,6 +37,8 @@ Start a broker, the topics, all processors and the default policy (infra/policie
                    What is cached survives a restart.
   infra/up demo    starts empty, asks the questions of infra/demo/demo.yaml, shows and checks what comes of them,
                    and stops everything. Exit code 0 only when all is as it must be.
+  infra/up --brokers 3
+                   on three brokers, of which any one may be stopped.
 
 The broker: REFRAIN_KAFKA=host:9092 (your own), else a Docker engine, else Apache Kafka's jars on a local Java.
 The model: simulated; your own with REFRAIN_UPSTREAM__BASE_URL=http://127.0.0.1:8000/v1 (an OpenAI-compatible server).
@@ -45,13 +48,13 @@ Data and logs lie in .local/, which may be deleted while nothing runs.
 notes = Console(stderr=True)
 
 
-def serve() -> None:
-    """Run the service until Ctrl-C."""
+def serve(count: int = 1) -> None:
+    """Run the service until Ctrl-C, on so many brokers."""
     state, log = LOCAL / "state", LOCAL / "logs" / "service.log"
     config = " --config .local/refrain.toml" if (ROOT / "refrain.toml").exists() else ""
     with (
-        broker(keep=True) as bootstrap,
-        _notes_for_others(bootstrap, state) as environment,
+        brokers(count, keep=True) as bootstrap,
+        _notes_for_others(bootstrap, state, count) as environment,
         _service(environment, state, log) as running,
     ):
         notes.print("ready; ask from a second terminal:", markup=False)
@@ -127,7 +130,7 @@ def _service(environment: Mapping[str, str], state: Path, log: Path) -> Iterator
 
 
 @contextmanager
-def _notes_for_others(bootstrap: str, state: Path) -> Iterator[dict[str, str]]:
+def _notes_for_others(bootstrap: str, state: Path, count: int) -> Iterator[dict[str, str]]:
     """Tell a second terminal's `refrain` where the service is, while it runs."""
     environment = _environment(bootstrap, state)
     config, run = LOCAL / "refrain.toml", LOCAL / "run" / "kafka"
@@ -135,6 +138,9 @@ def _notes_for_others(bootstrap: str, state: Path) -> Iterator[dict[str, str]]:
     lines = [f'kafka = "{bootstrap}"', f'state_dir = "{state}"']
     if "REFRAIN_PREFIX" in os.environ:
         lines.append(f'prefix = "{os.environ["REFRAIN_PREFIX"]}"')
+    if count > 1:
+        environment |= {"REFRAIN_REPLICATION": str(REPLICATION), "REFRAIN_MIN_INSYNC": str(MIN_INSYNC)}
+        lines += [f"replication = {REPLICATION}", f"min_insync = {MIN_INSYNC}"]
     config.write_text("# Written by infra/up while it runs.\n" + "\n".join(lines) + "\n")
     run.write_text(bootstrap + "\n")
     try:
@@ -148,6 +154,7 @@ def main(arguments: list[str]) -> int:
     """The command; its exit code."""
     parser = argparse.ArgumentParser("infra/up", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=["demo"], help="leave it out to run the service")
+    parser.add_argument("--brokers", type=int, default=1, help="of the service: 3 or more keep each record on three")
     parser.add_argument("--questions", type=Path, default=FILE, help="of the demo; as infra/demo/demo.yaml")
     chosen = parser.parse_args(arguments)
     questions = chosen.questions.resolve()
@@ -155,7 +162,7 @@ def main(arguments: list[str]) -> int:
     try:
         if chosen.what == "demo":
             return demo(questions)
-        serve()
+        serve(chosen.brokers)
     except BrokerFailed as problem:
         notes.print(f"error: {problem}", markup=False, highlight=False, soft_wrap=True)
         return EXIT_NO_BROKER

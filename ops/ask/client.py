@@ -23,6 +23,7 @@ from refrain.ops.cluster.connection import client, create_client, missing, unrea
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
 from refrain.streams.kafka.config import producer_config
+from refrain.streams.kafka.offsets import known_offset
 
 if TYPE_CHECKING:
     from refrain.streams.settings import Settings
@@ -237,8 +238,9 @@ class Client:
                     raise missing(self._settings, name)
             places = [TopicPartition(self._responses, number) for number in sorted(topics[self._responses].partitions)]
             return [
-                TopicPartition(p.topic, p.partition, self._consumer.get_watermark_offsets(p, timeout_s)[1])
+                TopicPartition(p.topic, p.partition, known_offset(end, f"{p.topic}[{p.partition}]"))
                 for p in places
+                for _, end in [self._consumer.get_watermark_offsets(p, timeout_s)]
             ]
         except KafkaException as problem:
             raise unreachable(self._settings, problem) from problem

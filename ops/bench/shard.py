@@ -7,6 +7,7 @@ another question under all guards.
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -30,6 +31,7 @@ from refrain.schemas.responses import Outcome
 from refrain.streams.guards import GuardTerms, read, weigh
 from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.ids import decision_id
+from refrain.streams.messaging.responses import compact, digest_of_answer
 from refrain.streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.index.entries import namespace_of
@@ -116,6 +118,9 @@ def _in_fresh_process(folder: Path, layout: Layout, queries: int, seed: int) -> 
     shard = load_shard(0, 1, INCARNATION, store, THREADS)
     restore_s = time.perf_counter() - started
     rss = _rss() - before
+    # As a lookup worker does with what it has restored.
+    gc.collect()
+    gc.freeze()
     units: Floats = np.load(folder / "units.npy", mmap_mode="r")
     times, right = _queries(shard, units, layout, queries, seed)
     folds, raws, guarded = times
@@ -262,7 +267,8 @@ def _entry(number: int, unit: Floats, layout: Layout) -> Entry:
         text_digest=f"{number:032x}",
         vector=encode(quantise(unit)),
         question=Sealed(data=_wording(number, "How do I")),
-        answer=Sealed(data=json.dumps(answer)),
+        answer=Sealed(data=compact(answer)),
+        answer_digest=digest_of_answer(answer),
         admitted_at_ms=1_000,
     )
 

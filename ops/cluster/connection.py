@@ -32,11 +32,14 @@ def create_client(make: Callable[[dict[str, Any]], C], properties: dict[str, Any
         raise WrongSetup(f"the connection settings are not taken: {problem.args[0].str()}") from problem
 
 
-def reach(settings: Settings) -> AdminClient:
-    """Admin client of a cluster that answers. Raises Unreachable or WrongSetup."""
+def reach(settings: Settings, within_s: float | None = None) -> AdminClient:
+    """Admin client of a cluster that answers within `within_s` (seconds; else `connect_timeout_ms`).
+
+    Raises Unreachable or WrongSetup.
+    """
     admin = create_client(AdminClient, client(settings))
     try:
-        admin.list_topics(timeout=settings.connect_timeout_ms / 1_000)
+        admin.list_topics(timeout=settings.connect_timeout_ms / 1_000 if within_s is None else within_s)
     except KafkaException as problem:
         raise unreachable(settings, problem) from problem
     return admin

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
 from refrain.ops.cluster.connection import client, create_client, missing, unreachable
+from refrain.streams.kafka.offsets import known_offset
 
 if TYPE_CHECKING:
     from refrain.streams.settings import Settings
 
 ADMIN_S = 10.0
+OFFSETS_S = 4.0
+"""How long a partition's leader may take to tell its offsets."""
 CLOSE = 100
 """Offsets behind from which on transactions' ends, which take an offset and are no records, do not matter."""
 READ_S = 5.0
@@ -36,8 +39,7 @@ def behind(admin: AdminClient, settings: Settings, group: str, topic: str) -> Be
         if found.error is not None:
             raise missing(settings, name, found.error)
         places = [TopicPartition(name, number) for number in found.partitions]
-        first = _offsets(admin, places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-        end = _offsets(admin, places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        first, end = _offsets(settings, places)
         positions = _positions(admin, group_id, places)
         starts = {n: max(positions.get(n, first[n]), first[n]) for n in end}
         gaps = {n: end[n] - start for n, start in starts.items() if end[n] > start}
@@ -94,9 +96,18 @@ def _count(settings: Settings, places: list[TopicPartition]) -> dict[int, int]:
     return read
 
 
-def _offsets(admin: AdminClient, places: list[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
-    futures = admin.list_offsets(dict.fromkeys(places, spec), request_timeout=ADMIN_S)
-    return {place.partition: future.result().offset for place, future in futures.items()}
+def _offsets(settings: Settings, places: list[TopicPartition]) -> tuple[dict[int, int], dict[int, int]]:
+    """The first and the end offsets by partition. Raises Unanswered when a leader does not tell."""
+    consumer = create_client(Consumer, {**client(settings), "group.id": f"{settings.prefix}lag"})
+    first, end = {}, {}
+    try:
+        for place in places:
+            low, high = consumer.get_watermark_offsets(place, OFFSETS_S)
+            where = f"{place.topic}[{place.partition}]"
+            first[place.partition], end[place.partition] = known_offset(low, where), known_offset(high, where)
+    finally:
+        consumer.close()
+    return first, end
 
 
 def _positions(admin: AdminClient, group_id: str, places: list[TopicPartition]) -> dict[int, int]:

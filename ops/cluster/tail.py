@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from refrain.ops.cluster.connection import client, create_client, missing, unreachable
+from refrain.streams.kafka.offsets import known_offset
 
 if TYPE_CHECKING:
     from refrain.streams.settings import Settings
@@ -42,6 +43,10 @@ def follow(
         consumer.close()
 
 
+def _end(consumer: Consumer, place: TopicPartition) -> int:
+    return known_offset(consumer.get_watermark_offsets(place, CONNECT_S)[1], f"{place.topic}[{place.partition}]")
+
+
 def _places(consumer: Consumer, settings: Settings, name: str, from_start: bool) -> list[TopicPartition]:
     try:
         found = consumer.list_topics(name, timeout=CONNECT_S).topics[name]
@@ -49,7 +54,7 @@ def _places(consumer: Consumer, settings: Settings, name: str, from_start: bool)
             raise missing(settings, name, found.error)
         places = [TopicPartition(name, number) for number in sorted(found.partitions)]
         for place in places:
-            place.offset = OFFSET_BEGINNING if from_start else consumer.get_watermark_offsets(place, CONNECT_S)[1]
+            place.offset = OFFSET_BEGINNING if from_start else _end(consumer, place)
         return places
     except KafkaException as problem:
         raise unreachable(settings, problem) from problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,13 @@ from refrain.streams.errors import RefrainError
 if TYPE_CHECKING:
     from refrain.ops.observe.doctor_checks import Finding
     from refrain.streams.settings import Settings
+
+REACH_S = 2.5
+"""How long the first broker may take to answer."""
+CLUSTER_S = 3.5
+"""How long the checks may take that ask the cluster, once a broker answers."""
+EXAMINE_S = 8.0
+"""How long all checks may take together."""
 
 
 def register(app: typer.Typer) -> None:
@@ -68,25 +76,9 @@ def _cost(settings: Settings, seconds: float, as_json: bool) -> None:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Run every check; those that need a broker are left out when none answers."""
-    from refrain.ops.cluster.connection import reach
+    """Run every check, all at the same time, in `EXAMINE_S` at most; without a broker only those that need none."""
     from refrain.ops.observe import doctor_checks
-    from refrain.ops.observe.route_keys import routes
 
-    out: list[Finding] = []
-    try:
-        admin = reach(settings)
-    except RefrainError as error:
-        out.append(doctor_checks.Finding("broker", "fail", str(error)))
-        looks = {}
-    else:
-        looks = {
-            "broker": partial(doctor_checks.broker, admin, settings),
-            "topics": partial(doctor_checks.topics, admin, settings),
-            "policy": partial(doctor_checks.policy, settings),
-            "lag": partial(doctor_checks.lag, admin, settings),
-            "routes": partial(routes, admin, settings),
-        }
     here = {
         "model": doctor_checks.model,
         "categories": doctor_checks.categories,
@@ -95,7 +87,42 @@ def examine(settings: Settings) -> list[Finding]:
         "files": doctor_checks.files,
         "workers": doctor_checks.workers,
     }
+    looks: dict[str, Callable[[], list[Finding]]] = {"cluster": partial(_examine_cluster, settings)}
     looks |= {name: partial(check, settings) for name, check in here.items()}
-    for name, look in looks.items():
-        out += doctor_checks.guarded(name, look)
-    return out
+    return doctor_checks.together(looks, EXAMINE_S, _late)
+
+
+def _examine_cluster(settings: Settings) -> list[Finding]:
+    from refrain.ops.cluster.connection import reach
+    from refrain.ops.observe import doctor_checks, doctor_cluster
+    from refrain.ops.observe.route_keys import routes
+    from refrain.schemas.topics import GROUPS
+
+    try:
+        admin = reach(settings, min(REACH_S, settings.connect_timeout_ms / 1_000))
+        brokers = doctor_cluster.ask_brokers(admin, settings)
+    except RefrainError as error:
+        return [doctor_checks.Finding("broker", "fail", str(error))]
+    looks: dict[str, Callable[[], list[Finding]]] = {
+        "broker": partial(doctor_cluster.broker, brokers, settings),
+        "controller": partial(doctor_cluster.controller, admin, settings),
+        "replicas": partial(doctor_cluster.replicas, brokers, settings),
+        "topics": partial(doctor_cluster.topics, admin, brokers, settings),
+        "policy": partial(doctor_cluster.policy, settings),
+        "routes": partial(routes, admin, settings),
+    }
+    looks |= {
+        f"lag of {group}": partial(
+            doctor_cluster.lag, admin, settings, group, settings.classify.topic if group == "classify" else topic
+        )
+        for group, topic in GROUPS.items()
+    }
+    return doctor_checks.together(looks, CLUSTER_S, _late)
+
+
+def _late(check: str) -> Finding:
+    from refrain.ops.observe.doctor_checks import Finding
+
+    name, _, group = check.partition(" of ")
+    seen = f"{group}: not known" if group else "not known"
+    return Finding(name, "fail", f"{seen}: nobody answered in time", "look at the brokers first")

@@ -1,12 +1,17 @@
-"""Checks of `refrain doctor`. Each gives findings: a name, ok, warn or fail, what was seen, what to do."""
+"""Checks of `refrain doctor` that need no cluster, and how checks run.
+
+Each gives findings: a name, ok, warn or fail, what was seen, what to do.
+"""
 
 from __future__ import annotations
 
 import shutil
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,14 +19,10 @@ from refrain.ops.terminal import output
 from refrain.streams.errors import RefrainError
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
-
     from refrain.streams.settings import Settings
 
 FREE_BYTES_WARN = 5_000_000_000
 FREE_BYTES_FAIL = 500_000_000
-BROKER_MS_WARN = 500.0
-LAG_WARN = 1_000
 PROBE_S = 2.0
 
 
@@ -39,39 +40,35 @@ class Finding:
         return asdict(self)
 
 
+def together(
+    looks: Mapping[str, Callable[[], list[Finding]]], within_s: float, late: Callable[[str], Finding]
+) -> list[Finding]:
+    """Run checks at the same time; what one finds, in their order. One that takes longer than `within_s` is `late`.
+
+    It goes on without anyone to hear it: a question to a cluster that is away cannot be taken back.
+    """
+    found: dict[str, list[Finding]] = {}
+    threads = []
+    for name, look in looks.items():
+        work = partial(_keep, found, name, look)
+        threads.append(threading.Thread(target=work, name=f"check {name}", daemon=True))
+        threads[-1].start()
+    until_s = time.monotonic() + within_s
+    for thread in threads:
+        thread.join(max(0.0, until_s - time.monotonic()))
+    return [each for name in looks for each in found.get(name) or [late(name)]]
+
+
+def _keep(found: dict[str, list[Finding]], name: str, look: Callable[[], list[Finding]]) -> None:
+    found[name] = guarded(name, look)
+
+
 def guarded(check: str, look: Callable[[], list[Finding]]) -> list[Finding]:
     """Run a check; one that cannot be carried out is a finding itself."""
     try:
         return look()
     except RefrainError as error:
         return [Finding(check, "fail", str(error))]
-
-
-def broker(admin: AdminClient, settings: Settings) -> list[Finding]:
-    """Is there a broker, how fast does it answer, how many are there?"""
-    started = time.perf_counter()
-    found = admin.list_topics(timeout=PROBE_S)
-    took_ms = (time.perf_counter() - started) * 1_000
-    nodes = len(found.brokers)
-    seen = f"{settings.kafka}: {output.counted(nodes, 'broker')}, answers in {took_ms:.1f} ms"
-    if nodes < settings.replication:
-        return [Finding("broker", "fail", seen, f"setting `replication` is {settings.replication}: lower it")]
-    if took_ms > BROKER_MS_WARN:
-        return [Finding("broker", "warn", seen, "every hop takes at least this long: move the workers nearer to it")]
-    return [Finding("broker", "ok", seen)]
-
-
-def topics(admin: AdminClient, settings: Settings) -> list[Finding]:
-    """Are the topics as the table wants them?"""
-    from refrain.ops.topics.admin import compare, describe
-
-    found = describe(admin, settings)
-    findings = compare(found, settings)
-    if all(not row.partitions for row in found.values()):
-        return [Finding("topics", "fail", f"none exists under the prefix {settings.prefix!r}",
-                     "run `refrain topics create`, or set REFRAIN_PREFIX")]  # fmt: skip
-    rows = [Finding("topics", "fail" if f.serious else "warn", f"{f.topic}: {f.problem}", f.remedy) for f in findings]
-    return rows or [Finding("topics", "ok", f"{len(found)} topics, {found['journal'].partitions} shards")]
 
 
 def model(settings: Settings) -> list[Finding]:
@@ -152,38 +149,6 @@ def files(settings: Settings) -> list[Finding]:
     return [Finding("files", "warn", f"other users of this machine may read {found}", do)]
 
 
-def lag(admin: AdminClient, settings: Settings) -> list[Finding]:
-    """Does each group keep up?"""
-    from refrain.ops.cluster.lag import behind
-    from refrain.schemas.topics import GROUPS
-
-    rows = []
-    for group, shared in GROUPS.items():
-        topic = settings.classify.topic if group == "classify" else shared
-        found = behind(admin, settings, group, topic)
-        seen = f"{group}: {output.counted(found.records, 'record')} behind, {output.counted(found.members, 'member')}"
-        if found.records and not found.members:
-            rows.append(Finding("lag", "warn", seen, f"nobody works on {topic}: start `refrain run {group}`"))
-        elif found.records > LAG_WARN:
-            rows.append(Finding("lag", "warn", seen, f"start more workers: `refrain run {group} {group}`"))
-        else:
-            rows.append(Finding("lag", "ok", seen))
-    return rows
-
-
-def policy(settings: Settings) -> list[Finding]:
-    """Is a policy in force?"""
-    from refrain.streams.kafka.cluster import KafkaCluster
-    from refrain.streams.runtime.policy_follower import PolicyWatch
-
-    found = PolicyWatch(KafkaCluster(settings)).latest()
-    if found is None:
-        return [
-            Finding("policy", "warn", "none is in force, so nothing is cached", "run `refrain policies apply FILE`")
-        ]
-    return [Finding("policy", "ok", f"version {found.version} with {len(found.policy.categories)} categories")]
-
-
 def workers(settings: Settings) -> list[Finding]:
     """Do the workers of run.json live, and are they ready?"""
     from refrain.ops.run.supervisor import is_alive, read_run
@@ -194,19 +159,27 @@ def workers(settings: Settings) -> list[Finding]:
                      "`refrain run all` starts them here; those of other machines are not seen")]  # fmt: skip
     if not is_alive(int(run["pid"])):
         return [Finding("workers", "fail", f"the supervisor, process {run['pid']}, is gone", "start `refrain run all`")]
-    return [_worker(row, settings.http.host, is_alive(int(row["pid"]))) for row in run["workers"]]
+    rows: list[dict[str, Any]] = run["workers"]
+    looks = {
+        str(at): partial(_worker, row, settings.http.host, is_alive(int(row["pid"]))) for at, row in enumerate(rows)
+    }
+    return together(looks, PROBE_S + 1.0, lambda at: _silent(rows[int(at)]))
 
 
-def _worker(row: dict[str, Any], host: str, lives: bool) -> Finding:
+def _silent(row: dict[str, Any]) -> Finding:
+    return Finding("workers", "fail", f"{row['name']}, process {row['pid']}, does not answer", "look at its log")
+
+
+def _worker(row: dict[str, Any], host: str, lives: bool) -> list[Finding]:
     name = f"{row['name']}, process {row['pid']}"
     if not lives:
-        return Finding("workers", "fail", f"{name} is gone", "the supervisor starts it again; look at its log")
+        return [Finding("workers", "fail", f"{name} is gone", "the supervisor starts it again; look at its log")]
     if row["port"] is None:
-        return Finding("workers", "warn", f"{name} has not told its health port yet", "wait a moment; look at its log")
+        return [Finding("workers", "warn", f"{name} has not told its health port yet", "wait; then look at its log")]
     answer = _probe(f"http://{host}:{row['port']}/readyz")
     if answer == "ready":
-        return Finding("workers", "ok", f"{name} is ready")
-    return Finding("workers", "fail", f"{name}: {answer}", "look at its log; it may still start or restore")
+        return [Finding("workers", "ok", f"{name} is ready")]
+    return [Finding("workers", "fail", f"{name}: {answer}", "look at its log; it may still start or restore")]
 
 
 def _probe(url: str) -> str:

@@ -2,10 +2,14 @@
 
 A worker that ends with 78 (wrong setup) stops all: starting it again would not help. Any other failure is
 answered by a new process after a pause that doubles from 0.2 s to 5 s and starts over after 30 s of work.
+
+A worker is judged by what it does: one whose main loop stands still for longer than its group waits for a poll is asked
+to stop, killed when it does not, and started again.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import os
@@ -24,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from refrain.ops.run import logs
 from refrain.ops.run.worker import write_whole
 from refrain.ops.terminal import exit_codes
+from refrain.streams.kafka.config import max_poll_interval_ms
 from refrain.streams.models.threads import threads_of
 
 if TYPE_CHECKING:
@@ -37,6 +42,14 @@ PAUSE_S_MAX = 5.0
 STEADY_S = 30.0
 DRAIN_S = 15.0
 ROUND_S = 0.1
+START_S = 300.0
+"""How long a worker may take to the first round of its main loop: it may have to load a model."""
+STILL_S = 90.0
+"""How long a main loop may stand still, with the shortest `max.poll.interval.ms`: that, and a margin."""
+STILL_MARGIN_S = 30.0
+END_S = 10.0
+"""How long one that stands still has to stop by itself."""
+PROBE_S = 2.0
 RUN_FILE = "run.json"
 EMBEDS = "classify"
 """The processor whose workers embed every new question."""
@@ -57,6 +70,12 @@ class WorkerProcess:
     due_s: float = 0.0
     pause_s: float = PAUSE_S_MIN
     done: bool = False
+    turns: int | None = None
+    """Rounds of its main loop, as last seen; None before it told any."""
+    moved_s: float = 0.0
+    """When they were last seen to move."""
+    kill_due_s: float | None = None
+    """When it is killed, if it was asked to stop because it stood still."""
 
     @property
     def pid(self) -> int | None:
@@ -75,6 +94,9 @@ class Supervisor:
     state_dir: Path
     clock: Callable[[], float] = time.monotonic
     drain_s: float = DRAIN_S
+    still_s: float = STILL_S
+    start_s: float = START_S
+    end_s: float = END_S
     signals: SimpleQueue[int] = field(default_factory=SimpleQueue)
     """Safe to put into from a signal handler, which an Event is not."""
 
@@ -98,12 +120,14 @@ class Supervisor:
         return exit_codes.OK if self._failed is None else self._failed
 
     def round(self) -> None:
-        """Poll every worker once: start what is due, take note of what ended."""
+        """Poll every worker once: start what is due, take note of what ended, end what stands still."""
         for worker in self.workers:
             if worker.process is not None:
                 code = worker.process.poll()
                 if code is not None:
                     self._ended(worker, code)
+                else:
+                    self._look_after(worker)
             elif not worker.done and self.clock() >= worker.due_s:
                 self._start(worker)
         self._write_run_file()
@@ -118,8 +142,30 @@ class Supervisor:
 
     def _start(self, worker: WorkerProcess) -> None:
         worker.process = self.spawn(worker.name, worker.place)
-        worker.started_s = self.clock()
+        worker.started_s = worker.moved_s = self.clock()
+        worker.turns = worker.kill_due_s = None
         logger.info("started %s, process %d", worker.name, worker.process.pid)
+
+    def _look_after(self, worker: WorkerProcess) -> None:
+        """Ask a worker to stop whose main loop stands still, and kill it when it does not."""
+        now_s = self.clock()
+        if worker.kill_due_s is not None:
+            if now_s >= worker.kill_due_s:
+                _send(worker, signal.SIGKILL)
+            return
+        told = _json(_health_file(self.state_dir, worker.name, worker.pid)) or {}
+        turns = told.get("turns")
+        if turns != worker.turns:
+            worker.turns, worker.moved_s = turns, now_s
+        still_s = now_s - worker.moved_s
+        if still_s <= (self.still_s if worker.turns else self.start_s):
+            return
+        if _says_alive(told):
+            worker.moved_s = now_s
+            return
+        logger.error("%s, process %s, has stood still for %.0f s: ended", worker.name, worker.pid, still_s)
+        worker.kill_due_s = now_s + self.end_s
+        _send(worker, signal.SIGTERM)
 
     def _ended(self, worker: WorkerProcess, code: int) -> None:
         pid, how = worker.pid, f"signal {-code}" if code < 0 else f"exit code {code}"
@@ -179,8 +225,9 @@ def supervise(names: Sequence[str], settings: Settings, options: Options) -> int
     other = read_run(settings.state_dir)
     if other is not None and is_alive(int(other["pid"])):
         logger.warning("process %s also runs workers with the state folder %s", other["pid"], settings.state_dir)
+    still_s = max_poll_interval_ms(settings) / 1_000 + STILL_MARGIN_S
     spawn = spawner(settings.http.port, options, shared_out(names, settings))
-    supervisor = Supervisor(names, spawn, settings.state_dir)
+    supervisor = Supervisor(names, spawn, settings.state_dir, still_s=still_s)
     with _signals(supervisor):
         logger.info("process %d runs %s; broker %s", os.getpid(), ", ".join(names), settings.kafka)
         return supervisor.run()
@@ -236,6 +283,19 @@ def _json(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _says_alive(told: Mapping[str, Any]) -> bool:
+    """Whether a worker says at its port that its main loop comes round: on a full disk its file stays as it was."""
+    try:
+        asked = http.client.HTTPConnection(told["host"], told["port"], timeout=PROBE_S)
+        try:
+            asked.request("GET", "/healthz")
+            return asked.getresponse().status == 200
+        finally:
+            asked.close()
+    except (KeyError, OSError, http.client.HTTPException):
+        return False
 
 
 def _health_file(state_dir: Path, name: str, pid: int | None) -> Path:

@@ -22,6 +22,7 @@ from refrain.ops.run.processors import Processor, processor
 from refrain.ops.terminal import exit_codes
 from refrain.streams.errors import RefrainError
 from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.outages import Outages, PatientCluster
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.health import HealthServer, Liveness
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from refrain.streams.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+
+BEAT_S = 2.0
+"""How often the health file says how far the main loop is."""
 
 
 class Stopping:
@@ -49,8 +54,9 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> in
             watch_supervisor()
         logger.info("starts, process %d, broker %s, prefix %r", os.getpid(), settings.kafka, settings.prefix)
         try:
-            with KafkaCluster(settings) as cluster:
-                serve(name, processor(name), settings, cluster, stopping, liveness)
+            outages = outages_of(stopping, liveness)
+            with KafkaCluster(settings, outages) as cluster:
+                serve(name, processor(name), settings, PatientCluster(cluster, outages), outages, liveness)
         except RefrainError as error:
             logger.error("ends: %s", logs.error_line(error))
             logger.debug("%s", logs.trail(error))
@@ -64,15 +70,16 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> in
 
 
 def serve(
-    name: str, work: Processor, settings: Settings, cluster: Cluster, stopping: Stopping, liveness: Liveness
+    name: str, work: Processor, settings: Settings, cluster: Cluster, outages: Outages, liveness: Liveness
 ) -> None:
     """Run `work` with a health server beside it until stopping was asked for."""
     metrics = Metrics()
     ProcessCollector(registry=metrics.registry)
     with HealthServer(settings.http, liveness, metrics.registry) as server:
         logger.info("health at http://%s:%d/healthz", settings.http.host, server.port)
-        with health_file(settings.state_dir, name, settings.http.host, server.port):
-            work(WorkerContext(settings, cluster, metrics, _beating(stopping, liveness), _once(name, liveness), now_ms))
+        with health_file(settings.state_dir, name, settings.http.host, server.port, liveness):
+            ready = _once(name, liveness)
+            work(WorkerContext(settings, cluster, metrics, outages.stopping, ready, now_ms, outages))
 
 
 def now_ms() -> int:
@@ -81,13 +88,38 @@ def now_ms() -> int:
 
 
 @contextmanager
-def health_file(state_dir: Path, name: str, serve: str, port: int) -> Iterator[Path]:
-    """The worker's health port, in a file of `health/` in the state folder while it runs."""
+def health_file(
+    state_dir: Path, name: str, serve: str, port: int, liveness: Liveness, beat_s: float = BEAT_S
+) -> Iterator[Path]:
+    """A file of `health/` in the state folder while the worker runs: its port, and how far its main loop is.
+
+    `turns` counts the rounds of the loop, and `turned_at_ms` is the time of day at which it was last seen to move. A
+    supervisor that sees them stand still ends the worker.
+    """
     path = state_dir / "health" / f"{name}-{os.getpid()}.json"
-    write_whole(path, {"name": name, "pid": os.getpid(), "host": serve, "port": port})
+    told: dict[str, object] = {"name": name, "pid": os.getpid(), "host": serve, "port": port}
+    done = threading.Event()
+
+    def tell() -> None:
+        write_whole(path, {**told, "turns": liveness.turns, "turned_at_ms": now_ms()})
+
+    def follow() -> None:
+        turns = liveness.turns
+        while not done.wait(beat_s):
+            if liveness.turns != turns:
+                turns = liveness.turns
+                # On a full disk it says nothing new, and the supervisor asks the port.
+                with suppress(OSError):
+                    tell()
+
+    tell()
+    thread = threading.Thread(target=follow, name="health file", daemon=True)
+    thread.start()
     try:
         yield path
     finally:
+        done.set()
+        thread.join()
         with suppress(FileNotFoundError):
             path.unlink()
 
@@ -100,16 +132,22 @@ def write_whole(path: Path, value: object) -> None:
     os.replace(beside, path)
 
 
-def _beating(stopping: Stopping, liveness: Liveness) -> Callable[[], bool]:
-    """`stop` for the processor. Its main loop asks at every round, which is a sign of life."""
+def outages_of(stopping: Stopping, liveness: Liveness) -> Outages:
+    """The outages of a worker whose main loop runs on this thread.
+
+    Its `stopping` is `stop` for the processor: asked at every round, and while the cluster is waited for, which is a
+    sign of life.
+    """
     main = threading.get_ident()
 
     def stop() -> bool:
         if threading.get_ident() == main:
             liveness.beat()
+            outages.settle()
         return stopping.asked
 
-    return stop
+    outages = Outages(stop, changed=liveness.outage)
+    return outages
 
 
 def _once(name: str, liveness: Liveness) -> Callable[[], None]:

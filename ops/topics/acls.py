@@ -125,7 +125,7 @@ def _on_topic(role: str, topic: Topic) -> tuple[str, ...]:
         operations.append("Write")
     if operations or role in topic.describers or role == OPERATORS:
         operations.append("Describe")
-    if role in topic.config_readers or role == OPERATORS:
+    if topic.shows_config_to(role) or role == OPERATORS:
         operations.append("DescribeConfigs")
     if role == OPERATORS:
         operations.append("Create")
@@ -152,7 +152,7 @@ def _groups(role: str, prefix: str) -> Iterator[Acl]:
 
 
 def _reply_topic(name: str) -> Acl:
-    operations = ("Write", "Describe")
+    operations = ("Write", "Describe", "DescribeConfigs")
     if name == ANY or not name.endswith(ANY):
         return Acl("topic", name, "literal", operations)
     return Acl("topic", name.removesuffix(ANY), "prefixed", operations)

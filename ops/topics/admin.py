@@ -134,7 +134,7 @@ def _compare_one(topic: Topic, row: TopicState, settings: Settings) -> Iterable[
         yield Mismatch(
             row.name,
             f"{row.replication} replicas, not {settings.replication}",
-            "reassign its partitions (kafka-reassign-partitions.sh), or lower the setting `replication`",
+            "give its partitions more replicas (kafka-reassign-partitions.sh)",
             serious=False,
         )
     if topic.partitions == 1 and row.partitions != 1:
@@ -199,7 +199,8 @@ def _is_served(admin: AdminClient, names: Sequence[str]) -> bool:
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     try:
         for future in admin.list_offsets(dict.fromkeys(places, latest), request_timeout=ADMIN_S).values():
-            future.result()
+            if future.result().offset < 0:
+                return False
     except KafkaException:
         return False
     return True
@@ -208,7 +209,9 @@ def _is_served(admin: AdminClient, names: Sequence[str]) -> bool:
 def _refused(name: str, settings: Settings, problem: KafkaException) -> Exception:
     error: KafkaError = problem.args[0]
     if error.code() in (KafkaError.INVALID_REPLICATION_FACTOR, KafkaError.POLICY_VIOLATION):
-        return WrongSetup(f"{name} cannot be created: {error.str()}: lower the setting `replication` or add brokers")
+        return WrongSetup(
+            f"{name} cannot be created: {error.str()}: start or add brokers, as many as `replication` says"
+        )
     if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
         return Forbidden(
             f"{name} cannot be created: this user may not: grant what `refrain topics acls --role operators` prints,"

@@ -31,9 +31,11 @@ def faust_app(settings: Settings, name: str) -> Any:
 
     To be called in the event loop that runs it. Raises WrongSetup for connection settings that Faust cannot take.
     """
-    for noisy in ("faust", "mode", "aiokafka"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     read_leniently()
+    for noisy in ("faust", "mode"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    # Of a broker that is away it tells several times a second; a worker tells of an outage itself.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     # Faust makes its folder there, though nothing is ever put into it.
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     session_s = settings.session_timeout_ms / 1_000
@@ -56,6 +58,13 @@ def faust_app(settings: Settings, name: str) -> Any:
         key_serializer="raw",
         value_serializer="raw",
     )
+
+
+def is_member(app: Any) -> bool:
+    """Whether the app's consumer is a member of its group: an app may live on without one."""
+    consumer = getattr(getattr(getattr(app, "consumer", None), "_thread", None), "_consumer", None)
+    coordinator = getattr(consumer, "_coordinator", None)
+    return coordinator is not None and coordinator.generation > 0
 
 
 def credentials_of(settings: Settings) -> SSLCredentials | SASLCredentials | None:

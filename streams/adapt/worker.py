@@ -17,11 +17,12 @@ from prometheus_client import Gauge
 from refrain.schemas.control import ReportLoad
 from refrain.schemas.load import LoadSample
 from refrain.schemas.policy import ModelPolicy
-from refrain.streams.adapt.faust_app import faust_app
+from refrain.streams.adapt.faust_app import faust_app, is_member
 from refrain.streams.adapt.lenient_records import UNREADABLE
 from refrain.streams.adapt.load_window import LoadReports, LoadWindow, load_of
-from refrain.streams.errors import ClusterFailed, RefrainError, Refusal
+from refrain.streams.errors import ClusterFailed, RefrainError, Refusal, Unanswered
 from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.outages import Waiting, asked_once, pauses
 from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import read
 from refrain.streams.metrics import Metrics
@@ -39,6 +40,15 @@ STOP_CHECK_S = 0.05
 SAMPLE_BYTES_MAX = 10_000
 LETTER_BYTES_MAX = 500_000
 """The largest dead letter: aiokafka's producer takes less than the others."""
+STOP_S = 10.0
+"""How long an app may take to stop."""
+MEMBERLESS_S = 75.0
+"""How long an app may be no member of its group: longer than a rebalance takes."""
+FAILURES_MAX = 5
+"""Apps in a row that fail without ever having been assigned partitions, though the cluster answers."""
+FAILING_S = 180.0
+"""How long they fail until the process ends: what is wrong may be of this process."""
+CLUSTER_ERRORS = (KafkaError, ConnectionError)
 
 
 class AdaptMetrics:
@@ -103,72 +113,146 @@ class LoadController:
 
 
 MakeApp = Callable[[Settings, str], Any]
+IsMember = Callable[[Any], bool]
 
 
-def run_adapt(context: WorkerContext, make_app: MakeApp = faust_app) -> None:
+def run_adapt(context: WorkerContext, make_app: MakeApp = faust_app, is_member: IsMember = is_member) -> None:
     """Run until `stop`. The cluster must be that of the settings: the app that `make_app` makes connects by itself.
 
-    Raises WrongSetup for missing topics or a connection that Faust cannot make, ClusterFailed when the broker fails.
+    An app that the cluster fails, or that is no member of its group any more (`is_member`), is followed by a new one.
+    Raises WrongSetup for missing topics or a connection that Faust cannot make, ClusterFailed when one app after
+    another fails though the cluster answers.
     """
     require_topics(context.cluster, NAME)
     controller = LoadController(context.settings.adapt, AdaptMetrics(context.metrics))
-    asyncio.run(_serve(context, make_app, controller, PolicyWatch(context.cluster)))
+    watch = PolicyWatch(asked_once(context.cluster))
+    with context.outages.waiting(f"the app of {NAME}") as wait:
+        term = _Term(context, make_app, is_member, controller, watch, wait)
+        pause = pauses()
+        while not context.stop():
+            try:
+                asyncio.run(term.serve())
+                return
+            except ClusterFailed as problem:
+                wait.failed(problem)
+                term.check_failures(problem)
+            context.outages.pause(next(pause))
+            # Before a new app is made, somebody must be there to take it.
+            context.cluster.partitions(SOURCE)
 
 
-async def _serve(context: WorkerContext, make_app: MakeApp, controller: LoadController, watch: PolicyWatch) -> None:
-    settings, now_ms = context.settings, context.now_ms
-    app = make_app(settings, NAME)
-    topics = {name: _topic(app, settings, name) for name in (SOURCE, "control", "dead-letters")}
+class _Term:
+    """Runs one app after another, on what the controller has seen so far."""
 
-    barrier = Barrier(NAME, context.metrics)
+    def __init__(
+        self,
+        context: WorkerContext,
+        make_app: MakeApp,
+        is_member: IsMember,
+        controller: LoadController,
+        watch: PolicyWatch,
+        wait: Waiting,
+    ) -> None:
+        self._context = context
+        self._make_app = make_app
+        self._is_member = is_member
+        self._controller = controller
+        self._watch = watch
+        self._wait = wait
+        self._failures = 0
+        """Apps that failed since the last one that was assigned partitions."""
+        self._failing_since_s = 0.0
 
-    async def send(record: Outgoing) -> None:
-        headers = [(name, value or b"") for name, value in record.headers]
-        # aiokafka takes no record that has neither key nor value.
-        value = b"" if record.key is None and record.value is None else record.value
-        sent = await topics[record.topic].send(key=record.key, value=value, partition=record.partition, headers=headers)
-        await sent
-        context.metrics.sent.labels(NAME, record.topic).inc()
+    def check_failures(self, problem: ClusterFailed) -> None:
+        """Count an app that failed. Raises what it failed of when too many did for too long."""
+        now_s = self._context.outages.clock()
+        self._failing_since_s = self._failing_since_s if self._failures else now_s
+        self._failures += 1
+        if self._failures >= FAILURES_MAX and now_s - self._failing_since_s >= FAILING_S:
+            raise problem
 
-    def taken(record: Record) -> list[Outgoing]:
-        letter = controller.take(record, now_ms())
-        return [] if letter is None else [letter]
+    async def serve(self) -> None:
+        """Run an app until `stop`. Raises ClusterFailed when the cluster fails it, and what else it crashed of."""
+        context = self._context
+        settings, controller, now_ms = context.settings, self._controller, context.now_ms
+        barrier = Barrier(NAME, context.metrics)
+        app = self._make_app(settings, NAME)
+        topics = {name: _topic(app, settings, name) for name in (SOURCE, "control", "dead-letters")}
 
-    async def take(samples: Any) -> None:
-        async for event in samples.events():
-            for letter in barrier.take(_record(event.message), taken):
-                await send(letter)
+        async def send(record: Outgoing) -> None:
+            headers = [(name, value or b"") for name, value in record.headers]
+            # aiokafka takes no record that has neither key nor value.
+            value = b"" if record.key is None and record.value is None else record.value
+            sent = await topics[record.topic].send(
+                key=record.key, value=value, partition=record.partition, headers=headers
+            )
+            await sent
+            context.metrics.sent.labels(NAME, record.topic).inc()
 
-    async def report() -> None:
-        policy = await asyncio.get_running_loop().run_in_executor(None, watch.latest)
-        controller.set_targets(None if policy is None else policy.policy.models)
-        for command in controller.commands(now_ms()):
-            await send(command)
+        def taken(record: Record) -> list[Outgoing]:
+            letter = controller.take(record, now_ms())
+            return [] if letter is None else [letter]
 
-    async def assigned(*_: Any, **__: Any) -> None:
-        context.ready()
+        async def take(samples: Any) -> None:
+            async for event in samples.events():
+                for letter in barrier.take(_record(event.message), taken):
+                    await send(letter)
 
-    app.agent(topics[SOURCE], name=NAME)(take)
-    app.timer(settings.adapt.interval_ms / 1_000, name="report")(report)
-    app.on_partitions_assigned.connect(assigned, weak=False)
-    await _run(app, context.stop)
+        async def report() -> None:
+            try:
+                policy = await asyncio.get_running_loop().run_in_executor(None, self._watch.latest)
+            except Unanswered:
+                # The next look tells; loads that were reported run out by themselves.
+                return
+            controller.set_targets(None if policy is None else policy.policy.models)
+            for command in controller.commands(now_ms()):
+                await send(command)
 
+        async def assigned(*_: Any, **__: Any) -> None:
+            self._failures = 0
+            self._wait.answered()
+            context.ready()
 
-async def _run(app: Any, stop: Callable[[], bool]) -> None:
-    """Run the app until `stop`. Faust's own worker would take over signals and logging."""
-    try:
-        await app.start()
-        while not stop() and not app.should_stop:
+        app.agent(topics[SOURCE], name=NAME)(take)
+        app.timer(settings.adapt.interval_ms / 1_000, name="report")(report)
+        app.on_partitions_assigned.connect(assigned, weak=False)
+        await self._run(app)
+
+    async def _run(self, app: Any) -> None:
+        """Run the app until `stop`. Faust's own worker would take over signals and logging."""
+        try:
+            await app.start()
+            await self._until_it_ends(app)
+        except CLUSTER_ERRORS as problem:
+            raise ClusterFailed(f"Faust cannot reach the cluster ({problem}): check that it is up") from problem
+        finally:
+            await _stopped(app)
+        crash = app.crash_reason
+        if isinstance(crash, RefrainError):
+            raise crash
+        if crash is not None:
+            raise ClusterFailed(f"Faust stopped ({type(crash).__name__}: {crash}): start this worker again") from crash
+
+    async def _until_it_ends(self, app: Any) -> None:
+        """Until the worker is to stop or the app does. Raises ClusterFailed when it is no member of its group."""
+        clock = self._context.outages.clock
+        member_s = clock()
+        while not self._context.stop() and not app.should_stop and app.crash_reason is None:
             await asyncio.sleep(STOP_CHECK_S)
-    except KafkaError as problem:
-        raise ClusterFailed(f"Faust cannot reach the cluster ({problem}): check that it is up") from problem
-    finally:
-        await app.stop()
-    crash = app.crash_reason
-    if isinstance(crash, RefrainError):
-        raise crash
-    if crash is not None:
-        raise ClusterFailed(f"Faust stopped ({type(crash).__name__}: {crash}): start this worker again") from crash
+            if self._is_member(app):
+                member_s = clock()
+            elif clock() - member_s > MEMBERLESS_S:
+                raise ClusterFailed(f"{NAME} has not been a member of its group for {MEMBERLESS_S:.0f} s")
+
+
+async def _stopped(app: Any) -> None:
+    """Stop the app; one that does not is left behind."""
+    try:
+        await asyncio.wait_for(app.stop(), STOP_S)
+    except TimeoutError:
+        logger.warning("Faust did not stop within %.0f s: it is left behind", STOP_S)
+    except CLUSTER_ERRORS as problem:
+        logger.debug("Faust did not stop in order: %s", problem)
 
 
 def _topic(app: Any, settings: Settings, name: str) -> Any:

@@ -28,6 +28,8 @@ PIECES_MAX = 5_000
 """Quoted pieces of what is no JSON, and texts of what is, that patterns are searched in."""
 ROUNDS_MAX = 4
 """How often text may be escaped: JSON in a string of JSON is twice."""
+WIDE = (("utf-16-le", 2), ("utf-16-be", 2), ("utf-32-le", 4), ("utf-32-be", 4))
+"""Encodings of units of several bytes, whose text is another one when it is read from a byte too late."""
 _ESCAPE = re.compile(r"\\(?:u\{?([0-9a-fA-F]{4,6})\}?|x([0-9a-fA-F]{2})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
 _SIGNS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _QUOTE = re.compile(r"[\"'`]")
@@ -73,6 +75,8 @@ def _of_bytes(router: Router, value: bytes) -> bool:
     if router.never_by_meaning or text is None or not text.lstrip().startswith("{"):
         return True
     if _CONTROLS.search(text) or _OPAQUE.search(text):
+        return True
+    if b"\0" in value and any(map(router.looks_uncacheable, _wide_readings(value))):
         return True
     # Quotes that are escaped end a piece too: there may be JSON in a string.
     pieces = {text, *_BARE_QUOTE.split(text), *(piece.rstrip("\\") for piece in _QUOTE.split(text))}
@@ -131,6 +135,13 @@ def _decoded(value: bytes) -> str | None:
         return decoder.decode(value, False).removeprefix("\ufeff")
     except UnicodeDecodeError:
         return None
+
+
+def _wide_readings(value: bytes) -> Iterator[str]:
+    """The bytes read as each wide encoding, from each byte that a unit may begin with."""
+    for encoding, unit in WIDE:
+        for start in range(unit):
+            yield value[start:].decode(encoding, "replace")
 
 
 def _spellings(text: str) -> Iterator[str | None]:

@@ -49,11 +49,11 @@ class Rejections:
 
     def respond(self, record: Record, refusal: Refusal, parsed: Mapping[str, Any] | None = None) -> Outgoing:
         """The error response to a record that is refused, with as much of key and headers as is carried back."""
+        key, headers = _fitting(record.key, returned(record.headers), self._settings.header_bytes_max)
         try:
-            target = self._reply_to.target(record.headers)
+            target = self._reply_to.target(record.headers, key)
         except Refusal:
             target = DEFAULT
-        key, headers = _fitting(record.key, returned(record.headers), self._settings.header_bytes_max)
         tenant = self._tenants.of(record)
         known: dict[str, Any] = {} if tenant is None else {"tenant": tenant}
         known |= _named_in(record.value) if parsed is None and refusal.code is RefusalCode.TOO_LARGE else parsed or {}

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from refrain.streams.errors import Refusal, RefusalCode, WrongSetup
-from refrain.streams.kafka.interface import Cluster, Headers
+from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.kafka.interface import Headers
+from refrain.streams.kafka.names import is_legal, is_own
+from refrain.streams.kafka.targets import Targets
 from refrain.streams.lru import LruCache
-from refrain.streams.messaging.own_topics import RESPONSES, is_legal, is_own
+from refrain.streams.messaging.own_topics import RESPONSES
 
 TOPIC_HEADERS = ("reply-to", "kafka_replyTopic")
 """The first that a request carries counts; of one name the last, as Spring reads them."""
@@ -18,6 +20,8 @@ FRESH_MS = 60_000
 MISSING_MS = 5_000
 """How long a topic is taken to be missing."""
 TOPICS_MAX = 1_000
+UNKNOWN = 1 << 31
+"""The partition count of a topic while the cluster does not tell: what is sent there is looked at again then."""
 
 
 class ReplyTarget(NamedTuple):
@@ -31,7 +35,8 @@ DEFAULT = ReplyTarget(RESPONSES)
 
 
 class ReplyTopics:
-    """Finds the reply topic in headers. `partitions` gives a topic's count, or None for a topic that is not there."""
+    """Finds the reply topic in headers. `partitions` gives a topic's count, or None for a topic that is not there;
+    `needs_key` tells a compacted one."""
 
     def __init__(
         self,
@@ -39,22 +44,29 @@ class ReplyTopics:
         allowed: Sequence[str],
         partitions: Callable[[str], int | None],
         now_ms: Callable[[], int],
+        needs_key: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._prefix = prefix
         self._names = frozenset(name for name in allowed if not name.endswith("*"))
         self._beginnings = tuple(name[:-1] for name in allowed if name.endswith("*"))
         self._partitions = partitions
         self._now_ms = now_ms
+        self._needs_key = needs_key
         self._known: LruCache[str, tuple[int, int | None]] = LruCache(TOPICS_MAX)
 
-    def target(self, headers: Headers) -> ReplyTarget:
-        """The reply topic that the headers name, else `responses`. Raises Refusal(BAD_REPLY_TO)."""
+    def target(self, headers: Headers, key: bytes | None = None) -> ReplyTarget:
+        """The reply topic that the headers name, else `responses`; `key` is the response's.
+
+        Raises Refusal(BAD_REPLY_TO).
+        """
         found = {name: value for name, value in headers if name in TOPIC_HEADERS or name == PARTITION_HEADER}
         if not found:
             return DEFAULT
         named = next((found[name] for name in TOPIC_HEADERS if name in found), RESPONSES.encode())
         topic = self._topic(named)
         count = self._count(topic)
+        if key is None and self._needs_key(topic):
+            raise _bad("the reply topic is compacted, and the request has no key: give it one")
         if PARTITION_HEADER not in found:
             return ReplyTarget(topic)
         partition = _partition_of(found[PARTITION_HEADER])
@@ -86,16 +98,25 @@ class ReplyTopics:
         return count
 
 
-def partitions_of(cluster: Cluster) -> Callable[[str], int | None]:
-    """A function that asks the cluster for a topic's partition count; None when it is missing."""
+def partitions_of(targets: Targets) -> Callable[[str], int | None]:
+    """A function that tells a topic's partition count; None when it is missing, `UNKNOWN` while nobody knows."""
 
     def count(topic: str) -> int | None:
-        try:
-            return cluster.partitions(topic)
-        except WrongSetup:
-            return None
+        targets.look_up((topic,))
+        known = targets.partitions(topic)
+        return UNKNOWN if known is None else known or None
 
     return count
+
+
+def needs_key(targets: Targets) -> Callable[[str], bool]:
+    """A function that tells whether a topic takes no record without a key, as far as is known."""
+
+    def needs(topic: str) -> bool:
+        targets.look_up((topic,))
+        return targets.needs_key(topic)
+
+    return needs
 
 
 def _partition_of(raw: bytes | None) -> int:

@@ -13,7 +13,7 @@ from refrain.schemas.requests import Request
 from refrain.streams.classify.tenant_header import HEADER, tenant_of
 from refrain.streams.errors import Refusal, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Headers, Record
-from refrain.streams.messaging.own_topics import TENANT_TOPICS
+from refrain.streams.kafka.names import TENANT_TOPICS
 from refrain.streams.messaging.signing import parse_keys
 from refrain.streams.settings import Settings
 

@@ -19,6 +19,7 @@ from refrain.schemas.decisions import Reason
 from refrain.schemas.journal import Asked, Origin
 from refrain.schemas.policy import CategoryPolicy, Limits
 from refrain.schemas.requests import CacheMode, Request
+from refrain.schemas.topics import JOURNAL_BYTES_MAX
 from refrain.streams.classify.bypass import Bypass
 from refrain.streams.classify.dependence import dependence_of
 from refrain.streams.classify.framing import FramedQuestion, frame
@@ -26,12 +27,13 @@ from refrain.streams.classify.identity import Question, check_length, identify, 
 from refrain.streams.classify.pace import Pace
 from refrain.streams.classify.parsing import parse, request_of
 from refrain.streams.classify.rejection import NAME, Rejections, check_carried
-from refrain.streams.classify.reply_topic import ReplyTopics, partitions_of
+from refrain.streams.classify.reply_topic import ReplyTopics, needs_key, partitions_of
 from refrain.streams.classify.routing import CategoryMatch, Router, RoutingInput
 from refrain.streams.classify.tenants import BY_REQUEST, Tenants, returned, tenants_of
 from refrain.streams.classify.text_sides import Sides, TextSides, Wanted
 from refrain.streams.errors import ModelUnavailable, Refusal, RefusalCode
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
+from refrain.streams.kafka.targets import Targets
 from refrain.streams.messaging.forwards import unstreamed
 from refrain.streams.messaging.ids import decision_id, decision_tag
 from refrain.streams.messaging.key_file import route_signer
@@ -50,7 +52,7 @@ from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
 from refrain.streams.runtime.policy_session import policy_session
 from refrain.streams.runtime.stateless import Behind, Step, run_stateless
-from refrain.streams.runtime.topic_check import require_topics
+from refrain.streams.runtime.topic_check import require_room, require_topics
 from refrain.streams.settings import Classify
 from refrain.streams.vectors import Ints, encode
 
@@ -59,7 +61,7 @@ SOURCE = "requests"
 MODEL_PAUSE_S = 5.0
 """How long a model that did not answer is not asked again: each try may take long, and everybody waits for it."""
 NEVER_AWAY = float("-inf")
-OUT_BYTES_MAX = 2_000_000
+OUT_BYTES_MAX = JOURNAL_BYTES_MAX
 """The largest record to `journal` or `forwards`: text is escaped twice there. Below the topics' own limit."""
 
 logger = logging.getLogger(__name__)
@@ -263,7 +265,7 @@ class ClassifyStep(Step):
         request = self._tenants.bind(record, request_of(parsed))
         question = question_of(request.body)
         check_length(question, settings.question_chars_max)
-        target = self._reply_to.target(record.headers)
+        target = self._reply_to.target(record.headers, record.key)
         reply = reply_of(target.topic, target.partition, record.key, returned(record.headers))
         match = self._router.match(_routing_input(request, question)) if self._router else None
         item = PendingRequest(record, parsed, request, reply, question, match, None)
@@ -400,12 +402,19 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     model.embed(["What is ready now?"])
     embedding_metrics = EmbeddingMetrics(context.metrics, local_threads_of(settings.embedding))
     embedding_cache = EmbeddingCache(model, settings.embedding.remembered, embedding_metrics)
-    reply_to = ReplyTopics(settings.prefix, settings.classify.reply_topics, partitions_of(cluster), context.now_ms)
+    targets = Targets(cluster, settings.prefix)
+    reply_to = ReplyTopics(
+        settings.prefix,
+        settings.classify.reply_topics,
+        partitions_of(targets),
+        context.now_ms,
+        needs_key(targets),
+    )
     step = ClassifyStep(
         settings.classify, incarnations, embedding_cache, reply_to, context.metrics, trained, tenants=tenants
     )
-    routes = route_signer(settings)
-    with policy_session(NAME, context, routes.keys.ids) as session:
+    routes, hold_s = route_signer(settings), settings.classify.policy_hold_ms / 1_000
+    with policy_session(NAME, context, routes.keys.ids, hold_s=hold_s) as session:
         consumer = cluster.consumer(topic, NAME)
         producer = SigningProducer(cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)), routes)
         run_stateless(NAME, consumer, producer, step, context, batch_max=settings.classify.batch_max, session=session)
@@ -417,6 +426,7 @@ def check_topics(cluster: Cluster, source: str = SOURCE) -> Incarnations:
     Raises WrongSetup when one is missing or they do not fit.
     """
     require_topics(cluster, NAME, {SOURCE: source})
+    require_room(cluster, NAME, {"journal": JOURNAL_BYTES_MAX})
     shards_of(cluster)
     return Incarnations(cluster.topic_id(source), cluster.topic_id("journal"))
 

@@ -16,7 +16,7 @@ from refrain.schemas.control import (
 from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet
 from refrain.schemas.responses import Outcome
-from refrain.streams.errors import Refusal, RefusalCode
+from refrain.streams.errors import RecordsRefused, Refusal, RefusalCode
 from refrain.streams.govern.decision_search import SoughtDecision
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.linear_pattern import pattern_flaws
@@ -90,6 +90,14 @@ def _decided(
         event = PolicySet(version=record.offset, policy=command.policy)
         return [first, *_to_every_shard(event, shards)], after
     return _to_every_shard(_event(record, command, policy, judged), shards), policy
+
+
+def refused_by_topic(record: Record, refused: RecordsRefused) -> list[Outgoing]:
+    """The dead letter of a command whose records are too large for their topics. Raises `refused` for other reasons."""
+    too_large = [why for why in refused.refused.values() if why.too_large]
+    if not too_large:
+        raise refused
+    return [dead_letter(record, Refusal(RefusalCode.TOO_LARGE, too_large[0].text), NAME)]
 
 
 def _event(record: Record, command: Given, policy: PolicyInForce | None, judged: Decision | None) -> ShardEvent:

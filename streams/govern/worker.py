@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import Gauge
 
-from refrain.schemas.control import Given
+from refrain.schemas.control import Given, PolicyInForce
 from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.decisions import Decision
-from refrain.streams.errors import Rebalanced, Refusal, WrongSetup
-from refrain.streams.govern.commands import NAME, command_of, decide, judged_by
+from refrain.streams.errors import Aborted, RecordsRefused, Refusal, WrongSetup
+from refrain.streams.govern.commands import NAME, command_of, decide, judged_by, refused_by_topic
 from refrain.streams.govern.decision_search import DecisionSearch, SoughtDecision
 from refrain.streams.kafka.interface import (
     Cluster,
@@ -108,8 +108,8 @@ class _Leadership:
 class Governor:
     """Governs for one term of leadership: from the assignment of `control` until its revocation.
 
-    Its producer is new and fences the earlier leader's at once: an open transaction of that one ends before the policy
-    in force is read.
+    Its producer is new and fences the earlier leader's before anything else: an open transaction of that one
+    ends before the policy in force is read.
     """
 
     def __init__(self, cluster: Cluster, consumer: Consumer, metrics: GovernMetrics, now_ms: Callable[[], int]) -> None:
@@ -123,32 +123,43 @@ class Governor:
         self._command: Given | Refusal | None = None
         """What the first of them says, once it is read."""
         self._producer: TransactionalProducer = cluster.transactional(NAME)
-        self._producer.transact([], None, {})
-        self._policy = PolicyWatch(cluster).latest()
-        self._show_version()
+        self._policy: PolicyInForce | None = None
+        self._begun = False
 
     @property
     def waiting(self) -> int:
         """The number of commands taken and not yet applied."""
         return len(self._commands)
 
+    def _begin(self) -> bool:
+        """Fence the earlier leader and read the policy in force. False when the cluster does not let it: call again."""
+        if not self._begun:
+            try:
+                self._producer.transact([], None, {})
+            except Aborted as aborted:
+                logger.info("the term begins later: %s", aborted)
+                return False
+            self._policy = PolicyWatch(self._cluster).latest()
+            self._show_version()
+            self._begun = True
+        return True
+
     def take(self, batch: Sequence[Record]) -> None:
-        """Apply commands in order. The next call goes on where a rebalance or an unfinished search stopped this one."""
+        """Apply commands in order. The next call goes on where an abort or an unfinished search stopped this one."""
         self._commands.extend(batch)
-        while self._commands:
+        while self._begin() and self._commands:
             record = self._commands[0]
             command = self._command = command_of(record) if self._command is None else self._command
             wanted = judged_by(command)
             if wanted is not None and not self._search_further(wanted):
                 return
             judged: Decision | None = None if self._search is None else self._search.found
-            out, policy = decide(record, self._policy, self._shards, judged, command=command)
             try:
-                self._producer.transact(
-                    out, self._consumer.group_metadata(), {record.partition: OffsetAndMetadata(record.offset + 1)}
+                out, policy = self._carry_out(
+                    record, *decide(record, self._policy, self._shards, judged, command=command)
                 )
-            except Rebalanced as rebalance:
-                logger.info("command %d is tried again: %s", record.offset, rebalance)
+            except Aborted as aborted:
+                logger.info("command %d is tried again: %s", record.offset, aborted)
                 return
             self._commands.popleft()
             self._command = None
@@ -157,6 +168,21 @@ class Governor:
             self._count(record, out)
             if wanted is not None:
                 return
+
+    def _carry_out(
+        self, record: Record, out: Sequence[Outgoing], policy: PolicyInForce | None
+    ) -> tuple[Sequence[Outgoing], PolicyInForce | None]:
+        """Write what comes of a command, and that it is done, in one transaction; returns what was written and holds.
+
+        A command whose records a topic does not take is refused: it would not be taken later either.
+        """
+        done = {record.partition: OffsetAndMetadata(record.offset + 1)}
+        try:
+            self._producer.transact(out, self._consumer.group_metadata(), done)
+        except RecordsRefused as refused:
+            out, policy = refused_by_topic(record, refused), self._policy
+            self._producer.transact(out, self._consumer.group_metadata(), done)
+        return out, policy
 
     def close(self) -> None:
         """Close the producer; commands not applied are left to the next leader."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate, chain
 from operator import attrgetter
@@ -195,15 +194,8 @@ def _item(low: str, text: str, kind: str, initial: bool) -> Item:
         # To be is grammar: no word says the same for it.
         lines = _GROUPS.get(root, _NO_GROUPS) if root != "be" else _NO_GROUPS
     bare = Item(low, root, lines, text, kind, initial)
-    return replace(
-        bare,
-        is_salient=is_salient(bare),
-        is_name=is_name(bare),
-        is_code=is_code(bare),
-        may_turn=may_turn(bare),
-        may_count=may_count(bare),
-        word=word_of(bare),
-    )
+    known = (is_salient(bare), is_name(bare), is_code(bare), may_turn(bare), may_count(bare), word_of(bare))
+    return Item(low, root, lines, text, kind, initial, *known)
 
 
 _remembered = lru_cache(maxsize=REMEMBERED)(_item)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from refrain.streams.guards.code import Code, read_code
 from refrain.streams.guards.content_words import read_content
@@ -19,9 +18,10 @@ from refrain.streams.guards.question import Kind, read_kind
 from refrain.streams.guards.roles import Roles, read_roles
 from refrain.streams.guards.sentences import read_sentences
 from refrain.streams.guards.small_words import SmallWords, read_small_words
+from refrain.streams.lru import TextCache
 
-REMEMBERED = 16_384
-"""Texts whose reading is cached."""
+REMEMBERED_CHARS = 500_000
+"""Characters of the texts whose readings are cached: a reading takes about 160 bytes a character."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,8 +44,19 @@ class Reading:
     instructions: Instructions
 
 
-@lru_cache(maxsize=REMEMBERED)
+_readings: TextCache[Reading] = TextCache(REMEMBERED_CHARS)
+
+
 def read(text: str) -> Reading:
+    """The reading of a text, parsed unless it is cached; never raises."""
+    found = _readings.get(text)
+    if found is None:
+        found = parse(text)
+        _readings.put(text, found)
+    return found
+
+
+def parse(text: str) -> Reading:
     """Parse a text; never raises."""
     said, end = items(text)
     quantities = read_quantities(said.items)

@@ -138,4 +138,4 @@ def _parts(items: Sequence[Item]) -> list[tuple[list[str], Words]]:
             parts.append([])
         else:
             parts[-1].append(item)
-    return [(list(map(LOW, part)), tuple(words_of(Said.of(part)))) for part in parts if part]
+    return [(lows, tuple(words_of(part, lows))) for part in parts if part for lows in (list(map(LOW, part)),)]

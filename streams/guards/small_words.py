@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION
-from refrain.streams.guards.item import WORDLY, Item, Said, Word
+from refrain.streams.guards.item import LOW, WORDLY, Item, Said, Word
 from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
 from refrain.streams.guards.roles import SYMMETRIC
 
@@ -37,6 +37,8 @@ class SmallWords(NamedTuple):
     """All words of a text in their order, but for numbers, and what else of it is compared in a frame."""
 
     words: tuple[Word, ...]
+    keys: tuple[str, ...]
+    """By which they are the same."""
     counted: Counter[str]
     content: tuple[str, ...]
     """Keys of the words that are no little words, in the order of the alphabet."""
@@ -66,11 +68,13 @@ _OPENERS = Phrases(_openers())
 def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
     """Extract all words of a text; `used` are items that are parts of numbers."""
     items, lows = said.items, said.lows
-    free = Said.of([item for at, item in enumerate(items) if at not in used]) if used else said
-    found = tuple(words_of(free))
+    free = [item for at, item in enumerate(items) if at not in used] if used else items
+    found = tuple(words_of(free, list(map(LOW, free)) if used else lows))
+    keys = tuple(map(_KEY, found))
     return SmallWords(
         found,
-        Counter(map(_KEY, found)),
+        keys,
+        Counter(keys),
         tuple(sorted([word.key for word in found if word.content])),
         _symbols(items) if "sign" in said.kinds else (),
         {} if _CASED.isdisjoint(lows) else _cased(items),
@@ -81,14 +85,15 @@ def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
     )
 
 
-def words_of(said: Said) -> list[Word]:
+def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
+    """The words of items in their order, openings that ask the same as one; `lows` are their folded forms."""
     found: list[Word] = []
     done = 0
-    for start, end, meant in _OPENERS.spans(said.lows):
-        found += filter(None, map(_WORD, said.items[done:start]))
-        found += (Word(key, _NO_GROUPS, said.items[start].text, False) for key in meant)
+    for start, end, meant in _OPENERS.spans(lows):
+        found += filter(None, map(_WORD, items[done:start]))
+        found += (Word(key, _NO_GROUPS, items[start].text, False) for key in meant)
         done = end
-    found += filter(None, map(_WORD, said.items[done:]))
+    found += filter(None, map(_WORD, items[done:]))
     return found
 
 

@@ -60,8 +60,11 @@ def is_frame(a: SmallWords, b: SmallWords) -> bool:
 
 def edits(a: SmallWords, b: SmallWords) -> Edits:
     """Compare the words of two texts that share a frame. Symmetric in effect."""
+    if a.keys == b.keys:
+        # Neither lacks a word of the other, and none has moved: only how they are written may differ.
+        return Edits((*_capitals(a, b), *_tenses(a, b)))
     mine, theirs = _left(a, b), _left(b, a)
-    changed = _changes(a.words, b.words, mine, theirs)
+    changed = _changes(a, b, mine, theirs)
     harmful = [word.text for m, t in changed for word in _harmful(m, t)]
     harmful += _capitals(a, b) + _exchanged(a, b) + _tenses(a, b)
     extra = [w.text for m, t in changed for w in (*m, *t) if w.content] if a.request or b.request else []
@@ -100,20 +103,20 @@ Change = tuple[list[Word], list[Word]]
 Neighbours = dict[tuple[str, str], tuple[str, ...]]
 
 
-def _changes(a: Sequence[Word], b: Sequence[Word], mine: frozenset[str], theirs: frozenset[str]) -> list[Change]:
+def _changes(a: SmallWords, b: SmallWords, mine: frozenset[str], theirs: frozenset[str]) -> list[Change]:
     """Places at which the texts differ, with the words of each that the other lacks; moved words are not told."""
     if not mine and not theirs:
         return []
     # Of two alignments of the same length difflib takes one by the order of its arguments: they get one order.
-    if [word.key for word in a] > [word.key for word in b]:
+    if a.keys > b.keys:
         return [(m, t) for t, m in _places(b, a, theirs, mine)]
     return list(_places(a, b, mine, theirs))
 
 
-def _places(a: Sequence[Word], b: Sequence[Word], mine: frozenset[str], theirs: frozenset[str]) -> Iterator[Change]:
-    for i, j, k, n in _apart([word.key for word in a], [word.key for word in b]):
-        m = [word for word in a[i:j] if word.key in mine]
-        t = [word for word in b[k:n] if word.key in theirs]
+def _places(a: SmallWords, b: SmallWords, mine: frozenset[str], theirs: frozenset[str]) -> Iterator[Change]:
+    for i, j, k, n in _apart(a.keys, b.keys):
+        m = [word for word in a.words[i:j] if word.key in mine]
+        t = [word for word in b.words[k:n] if word.key in theirs]
         if len(m) == len(t) == 1 and max(j - i, n - k) <= _EDIT_MAX:
             yield m, t
         else:
@@ -121,7 +124,7 @@ def _places(a: Sequence[Word], b: Sequence[Word], mine: frozenset[str], theirs: 
             yield from (([], [word]) for word in t)
 
 
-def _apart(a: list[str], b: list[str]) -> list[tuple[int, int, int, int]]:
+def _apart(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int, int, int]]:
     """Where an alignment of two lists differs, each place as (start, end) in the one and in the other."""
     start = next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     i, j = len(a), len(b)

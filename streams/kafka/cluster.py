@@ -2,46 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, Self
 
 from confluent_kafka import (
-    Consumer as ConfluentConsumer,
-)
-from confluent_kafka import (
-    IsolationLevel,
+    OFFSET_END,
     KafkaError,
     KafkaException,
     TopicCollection,
     TopicPartition,
 )
+from confluent_kafka import (
+    Consumer as ConfluentConsumer,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
+    ConfigEntry,
     ConfigResource,
-    OffsetSpec,
     ResourceType,
 )
 
-from refrain.streams.errors import ClusterFailed, WrongSetup
-from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, connection
+from refrain.streams.errors import ClusterFailed, Forbidden, WrongSetup
+from refrain.streams.kafka.config import (
+    ADMIN_TIMEOUT_S,
+    ANSWER_TIMEOUT_S,
+    PRODUCE_BYTES_MAX,
+    TARGETS_TIMEOUT_S,
+    connection,
+)
 from refrain.streams.kafka.consumer import KafkaConsumer
 from refrain.streams.kafka.convert import int_of, record_of
 from refrain.streams.kafka.expiring_producer import ExpiringProducer
-from refrain.streams.kafka.faults import MISSING_CODES, forbidden, raise_unless_transient
-from refrain.streams.kafka.interface import RebalanceListener, Record, cluster_name
+from refrain.streams.kafka.faults import FORBIDDEN_CODES, MISSING_CODES, failure_of, forbidden, raise_unless_recovering
+from refrain.streams.kafka.interface import RebalanceListener, Record, Target, cluster_name
+from refrain.streams.kafka.offsets import known_offset
+from refrain.streams.kafka.outages import Outages
 from refrain.streams.kafka.producer import KafkaProducer, KafkaTransactionalProducer
 from refrain.streams.kafka.reader import NO_GROUP, KafkaReader
 from refrain.streams.settings import Settings
 
+PATIENCE_S = 60.0
+"""How long who is no worker waits for the cluster."""
+MISSING_HERE_CODES = MISSING_CODES | {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+
 
 class KafkaCluster:
-    """A Kafka cluster, as the settings name it: every topic, group and transactional id begins with their prefix."""
+    """A Kafka cluster, as the settings name it: every topic, group and transactional id begins with their prefix.
 
-    def __init__(self, settings: Settings) -> None:
+    Consumers and producers wait as `outages` says: a worker's for ever, a command's for `PATIENCE_S`. Questions are
+    asked once and raise Unanswered (see `PatientCluster`).
+    """
+
+    def __init__(self, settings: Settings, outages: Outages | None = None) -> None:
         self._settings = settings
+        self._outages = outages or Outages(patience_s=PATIENCE_S)
         self._base = connection(settings)
         # What it cannot do raises and is told there: between its calls it has nothing to say of a broker that is away.
         self._admin = AdminClient({**self._base, "log_level": 0})
+        self._asking: ConfluentConsumer | None = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -53,6 +74,10 @@ class KafkaCluster:
         """Close the admin client; twice is once. Consumers and producers have connections of their own."""
         # It has no `close`: what is not referred to has no threads any more.
         vars(self).pop("_admin", None)
+        with self._lock:
+            asking, self._asking = self._asking, None
+        if asking is not None:
+            asking.close()
 
     def name(self, topic: str) -> str:
         """The topic's name on the cluster."""
@@ -60,31 +85,27 @@ class KafkaCluster:
 
     def producer(self, *, delivery_timeout_ms: int | None = None) -> KafkaProducer | ExpiringProducer:
         if delivery_timeout_ms is None:
-            return KafkaProducer(self._base, self._settings)
-        return ExpiringProducer(
-            self._base, self._settings.prefix, delivery_timeout_ms, self._settings.send_timeout_ms / 1_000
-        )
+            return KafkaProducer(self._base, self._settings, self._outages)
+        return ExpiringProducer(self._base, self._settings.prefix, delivery_timeout_ms, self._outages)
 
     def transactional(self, name: str) -> KafkaTransactionalProducer:
-        return KafkaTransactionalProducer(self._base, self._settings, self._settings.prefix + name)
+        return KafkaTransactionalProducer(self._base, self._settings, self._settings.prefix + name, self._outages)
 
     def consumer(
         self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
     ) -> KafkaConsumer:
-        return KafkaConsumer(self._base, self._settings, topic, group, listener, from_start)
+        return KafkaConsumer(self._base, self._settings, topic, group, listener, from_start, self._outages)
 
     def scan(
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
     ) -> Iterator[Record]:
-        first, end = self._ends(topic, [partition])[partition]
+        first, end = self._ends_of(topic, partition)
         offset = max(start, first)
         if offset >= end:
             return
         consumer = ConfluentConsumer(
             {
-                **self._base,
-                "group.id": self._settings.prefix + NO_GROUP,
-                "enable.auto.commit": False,
+                **self._reading(),
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "error",
                 "enable.partition.eof": True,
@@ -101,7 +122,7 @@ class KafkaCluster:
                             return
                         yield record_of(topic, message)
                     elif error.code() != KafkaError._PARTITION_EOF:
-                        raise_unless_transient(error, f"reading {self.name(topic)}[{partition}]")
+                        raise_unless_recovering(error, f"reading {self.name(topic)}[{partition}]")
                 if consumer.position([TopicPartition(self.name(topic), partition)])[0].offset >= end:
                     return
         finally:
@@ -111,15 +132,36 @@ class KafkaCluster:
         return KafkaReader(self._base, self._settings, topic)
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
-        return self._ends(topic, list(range(self.partitions(topic))))
+        return {partition: self._ends_of(topic, partition) for partition in range(self.partitions(topic))}
 
     def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
-        ends = self.ends(topic)
-        found = self._offsets(topic, list(ends), OffsetSpec.for_timestamp(time_ms))
-        return {number: offset if offset >= 0 else ends[number][1] for number, offset in found.items()}
+        name, ends = self.name(topic), self.ends(topic)
+        asked = [TopicPartition(name, partition, time_ms) for partition in ends]
+        try:
+            found = self._asker().offsets_for_times(asked, ANSWER_TIMEOUT_S)
+        except KafkaException as problem:
+            raise self._failed(problem.args[0], topic, "asking for the offsets of") from problem
+        for each in found:
+            if each.error is not None:
+                raise self._failed(each.error, topic, "asking for the offsets of")
+        # Where no record is as late the client says that it is the end.
+        return {
+            each.partition: ends[each.partition][1]
+            if each.offset == OFFSET_END
+            else known_offset(each.offset, f"{name}[{each.partition}]")
+            for each in found
+        }
 
     def partitions(self, topic: str) -> int:
-        return len(self._describe(topic).partitions)
+        # Any broker tells it, where describing a topic needs the controller.
+        name = self.name(topic)
+        try:
+            found = self._asker().list_topics(name, ANSWER_TIMEOUT_S).topics[name]
+        except KafkaException as problem:
+            raise self._failed(problem.args[0], topic, "asking for the partitions of") from problem
+        if found.error is not None:
+            raise self._failed(found.error, topic, "asking for the partitions of")
+        return len(found.partitions)
 
     def topic_id(self, topic: str) -> str:
         # As Kafka's own tools write it: safe in file names and in ids.
@@ -131,9 +173,34 @@ class KafkaCluster:
         try:
             return int(future.result()["delete.retention.ms"].value)
         except KafkaException as problem:
-            raise ClusterFailed(
-                f"cannot read the settings of topic {self.name(topic)}: {problem.args[0].str()}"
-            ) from problem
+            raise failure_of(problem.args[0], f"asking for the settings of topic {self.name(topic)}") from problem
+
+    def targets(self, topics: Collection[str]) -> dict[str, Target]:
+        names = {self.name(topic): topic for topic in topics}
+        if not names:
+            return {}
+        counts = self._partition_counts(list(names))
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in counts]
+        if not resources:
+            return {}
+        found: dict[str, Target] = {}
+        for resource, future in self._admin.describe_configs(resources, request_timeout=TARGETS_TIMEOUT_S).items():
+            name = str(resource.name)
+            found[names[name]] = _target(counts[name], _config_of(future))
+        return found
+
+    def _partition_counts(self, names: Sequence[str]) -> dict[str, int]:
+        """The number of partitions of each topic that is there and visible, by its name on the cluster."""
+        found: dict[str, int] = {}
+        asked = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=TARGETS_TIMEOUT_S)
+        for name, future in asked.items():
+            try:
+                found[name] = len(future.result().partitions)
+            except KafkaException as problem:
+                error: KafkaError = problem.args[0]
+                if error.code() not in MISSING_CODES | FORBIDDEN_CODES:
+                    raise ClusterFailed(f"cannot look up what topics take: {error.str()}") from problem
+        return found
 
     def _describe(self, topic: str) -> Any:
         name = self.name(topic)
@@ -141,34 +208,54 @@ class KafkaCluster:
         try:
             return future.result()
         except KafkaException as problem:
-            error: KafkaError = problem.args[0]
-            denied = forbidden(error, f"describing topic {name}")
-            if denied is not None:
-                raise denied from problem
-            if error.code() in MISSING_CODES:
-                raise WrongSetup(
-                    f"topic {name} does not exist ({error.name()}): run `refrain topics create`"
-                    f" (prefix {self._settings.prefix!r})"
-                ) from problem
-            raise ClusterFailed(f"cannot describe topic {name}: {error.str()}: is the broker at"
-                            f" {self._settings.kafka} reachable?") from problem  # fmt: skip
+            raise self._failed(problem.args[0], topic, "describing") from problem
 
-    def _ends(self, topic: str, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
-        first = self._offsets(topic, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-        end = self._offsets(topic, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-        return {partition: (first[partition], end[partition]) for partition in partitions}
-
-    def _offsets(self, topic: str, partitions: Sequence[int], spec: OffsetSpec) -> dict[int, int]:
+    def _ends_of(self, topic: str, partition: int) -> tuple[int, int]:
         name = self.name(topic)
-        asked = {TopicPartition(name, partition): spec for partition in partitions}
-        futures = self._admin.list_offsets(
-            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ADMIN_TIMEOUT_S
-        )
-        found = {}
-        for topic_partition, future in futures.items():
-            try:
-                found[topic_partition.partition] = int(future.result().offset)
-            except KafkaException as problem:
-                self._describe(topic)
-                raise ClusterFailed(f"cannot list the offsets of {name}: {problem.args[0].str()}") from problem
-        return found
+        try:
+            # A question by the admin client makes it try a dead leader again and again, at the cost of a core.
+            first, end = self._asker().get_watermark_offsets(TopicPartition(name, partition), ANSWER_TIMEOUT_S)
+        except KafkaException as problem:
+            raise self._failed(problem.args[0], topic, "asking for the offsets of") from problem
+        where = f"{name}[{partition}]"
+        return known_offset(first, where), known_offset(end, where)
+
+    def _failed(self, error: KafkaError, topic: str, doing: str) -> ClusterFailed | Forbidden | WrongSetup:
+        name = self.name(topic)
+        denied = forbidden(error, f"{doing} topic {name}")
+        if denied is None and error.code() in MISSING_HERE_CODES:
+            return WrongSetup(
+                f"topic {name} does not exist ({error.name()}): run `refrain topics create`"
+                f" (prefix {self._settings.prefix!r})"
+            )
+        return denied or failure_of(error, f"{doing} topic {name} at {self._settings.kafka}")
+
+    def _asker(self) -> ConfluentConsumer:
+        """The client that asks for metadata and offsets, on any thread; it reads nothing and joins no group."""
+        with self._lock:
+            if self._asking is None:
+                self._asking = ConfluentConsumer(
+                    {**self._reading(), "isolation.level": "read_uncommitted", "log_level": 0}
+                )
+            return self._asking
+
+    def _reading(self) -> dict[str, Any]:
+        return {**self._base, "group.id": self._settings.prefix + NO_GROUP, "enable.auto.commit": False}
+
+
+def _config_of(future: Future[Mapping[str, ConfigEntry]]) -> Mapping[str, ConfigEntry]:
+    """The settings of a topic, none when this user may not read them. Raises ClusterFailed."""
+    try:
+        return future.result()
+    except KafkaException as problem:
+        error: KafkaError = problem.args[0]
+        if error.code() in MISSING_CODES | FORBIDDEN_CODES:
+            return {}
+        raise ClusterFailed(f"cannot look up what topics take: {error.str()}") from problem
+
+
+def _target(partitions: int, config: Mapping[str, ConfigEntry]) -> Target:
+    if not config:
+        return Target(partitions, PRODUCE_BYTES_MAX)
+    bytes_max = min(PRODUCE_BYTES_MAX, int(str(config["max.message.bytes"].value)))
+    return Target(partitions, bytes_max, "compact" in str(config["cleanup.policy"].value).split(","))

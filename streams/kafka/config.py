@@ -9,10 +9,21 @@ from refrain.streams.settings import Settings
 
 ADMIN_TIMEOUT_S = 15.0
 """How long one call that administers or describes may take."""
+ANSWER_TIMEOUT_S = 5.0
+"""How long a broker may take to tell of partitions, and a leader to tell its offsets."""
+TARGETS_TIMEOUT_S = 3.0
+"""How long looking up what topics take may last: it is done again later, and somebody may wait for it."""
 LINGER_MS = 50
 """Longer than it takes to hand over the records of a batch."""
+BATCH_BYTES_MAX = 1_000_000
+"""The largest batch of more than one record. A topic that takes less at once refuses such a batch whole."""
 PRODUCE_BYTES_MAX = 2_200_000
 """The largest message of any topic, with its headers and the overhead of its batch."""
+
+
+def max_poll_interval_ms(settings: Settings) -> int:
+    """How long a consumer may go without a poll until its group takes it for stuck (milliseconds)."""
+    return max(60_000, settings.session_timeout_ms)
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -23,7 +34,8 @@ def connection(settings: Settings) -> dict[str, Any]:
         "reconnect.backoff.max.ms": 1_000,
         "retry.backoff.ms": 2,
         "retry.backoff.max.ms": 100,
-        "log_level": 3,
+        # Of a broker that is away it would tell several times a second; a worker tells of an outage itself.
+        "log_level": 2,
         **{key: value.get_secret_value() for key, value in settings.connection.items()},
     }
 
@@ -47,4 +59,5 @@ def producer_config(base: Mapping[str, Any]) -> dict[str, Any]:
         "linger.ms": 0,
         "partitioner": "murmur2_random",
         "message.max.bytes": PRODUCE_BYTES_MAX,
+        "batch.size": BATCH_BYTES_MAX,
     }

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Consumer as ConfluentConsumer
 
-from refrain.streams.errors import Rebalanced
-from refrain.streams.kafka.config import ADMIN_TIMEOUT_S
+from refrain.streams.errors import Rebalanced, Unanswered
+from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, max_poll_interval_ms
 from refrain.streams.kafka.convert import KafkaGroupMetadata, record_of, topic_partitions
-from refrain.streams.kafka.faults import failure_of, raise_unless_transient
+from refrain.streams.kafka.faults import failure_of, raise_unless_recovering
 from refrain.streams.kafka.interface import OffsetAndMetadata, RebalanceListener, Record
+from refrain.streams.kafka.outages import Outages
 from refrain.streams.settings import Settings
+
+PROBE_S = 0.1
+"""How long a broker may take to show that it is back, while none answers."""
+PROBE_EVERY_S = 1.0
 
 
 class KafkaConsumer:
@@ -27,11 +32,17 @@ class KafkaConsumer:
         group: str,
         listener: RebalanceListener | None,
         from_start: bool,
+        outages: Outages,
     ) -> None:
         self._topic = topic
         self._name = settings.prefix + topic
         self._listener = listener
         self._from_start = from_start
+        self._outages = outages
+        self._away = outages.waiting(f"reading {self._name}")
+        self._is_away = False
+        self._committing = outages.waiting(f"committing offsets of {self._name}")
+        self._probe_due_s = 0.0
         self.consumer = ConfluentConsumer(
             {
                 **base,
@@ -43,7 +54,7 @@ class KafkaConsumer:
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": settings.session_timeout_ms,
                 "heartbeat.interval.ms": max(100, settings.session_timeout_ms // 6),
-                "max.poll.interval.ms": max(60_000, settings.session_timeout_ms),
+                "max.poll.interval.ms": max_poll_interval_ms(settings),
                 # The broker answers as soon as there is anything: what is idle asks it twice a second.
                 "fetch.wait.max.ms": 500,
                 "fetch.error.backoff.ms": 20,
@@ -61,6 +72,8 @@ class KafkaConsumer:
         try:
             first = self.consumer.poll(timeout_s)
             if first is None:
+                if self._is_away:
+                    self._probe()
                 return []
             messages = [first]
             if max_records > 1:
@@ -73,12 +86,40 @@ class KafkaConsumer:
             if error is None:
                 records.append(record_of(self._topic, message))
             else:
-                raise_unless_transient(error, f"reading {self._name}")
+                self._told(error)
         return records
+
+    def _told(self, error: KafkaError) -> None:
+        """Note an error of a poll. Raises it when it is not one that the client recovers from by itself."""
+        raise_unless_recovering(error, f"reading {self._name}")
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._is_away = True
+            self._away.failed(error.str())
+
+    def _probe(self) -> None:
+        """Find out whether a broker is back, where none was: a topic without new records tells nothing of it."""
+        now_s = self._outages.clock()
+        if now_s < self._probe_due_s:
+            return
+        self._probe_due_s = now_s + PROBE_EVERY_S
+        try:
+            self.consumer.list_topics(self._name, PROBE_S)
+        except KafkaException:
+            return
+        self._is_away = False
+        self._away.answered()
 
     def commit(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
         if not offsets:
             return
+        try:
+            self._commit(offsets)
+        except Unanswered as problem:
+            self._committing.failed(problem)
+            raise
+        self._committing.answered()
+
+    def _commit(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
         try:
             done = self.consumer.commit(offsets=topic_partitions(self._name, offsets), asynchronous=False)
         except KafkaException as problem:
@@ -88,6 +129,9 @@ class KafkaConsumer:
                 raise failure_of(each.error, f"committing the offset of {self._name}[{each.partition}]")
 
     def committed(self, partitions: Sequence[int]) -> dict[int, OffsetAndMetadata]:
+        return self._outages.ask_again(f"the committed offsets of {self._name}", lambda: self._committed(partitions))
+
+    def _committed(self, partitions: Sequence[int]) -> dict[int, OffsetAndMetadata]:
         asked = [TopicPartition(self._name, partition) for partition in partitions]
         try:
             found = self.consumer.committed(asked, timeout=ADMIN_TIMEOUT_S)
@@ -124,6 +168,8 @@ class KafkaConsumer:
         return behind
 
     def close(self) -> None:
+        for wait in (self._away, self._committing):
+            wait.answered()
         self.consumer.close()
 
     def group_metadata(self) -> KafkaGroupMetadata:

@@ -9,121 +9,136 @@ shard knows repeats by the highest offset it has seen, and a gap in the middle w
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as ConfluentProducer
 
-from refrain.streams.errors import DeliveryExpired, SendFailed
+from refrain.streams.errors import DeliveryExpired, RecordsRefused, SendFailed, Unanswered
 from refrain.streams.kafka.closing import ClosesProducer
 from refrain.streams.kafka.config import flushed_producer_config
-from refrain.streams.kafka.faults import flush, forbidden
-from refrain.streams.kafka.interface import Outgoing, cluster_name
+from refrain.streams.kafka.delivery import PARTITION_BY_KEY, UNWRITABLE, DeliveryReports
+from refrain.streams.kafka.faults import EXPIRED_CODES, flush, forbidden
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.kafka.outages import STOP_WAIT_S, Outages
 
-EXPIRED_CODES = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 FLUSH_S = 0.5
-PARTITION_BY_KEY = -1
-"""For librdkafka: the partition that the key belongs to."""
 
 
 class ExpiringProducer(ClosesProducer):
     """An idempotent producer that waits for acknowledgements and drops records older than `delivery_timeout_ms`."""
 
-    def __init__(self, base: Mapping[str, Any], prefix: str, delivery_timeout_ms: int, wait_s: float) -> None:
+    def __init__(self, base: Mapping[str, Any], prefix: str, delivery_timeout_ms: int, outages: Outages) -> None:
         self._prefix = prefix
-        self._wait_s = wait_s
-        self._producer = ConfluentProducer(
-            {
-                **flushed_producer_config(base),
-                "enable.idempotence": True,
-                "message.timeout.ms": delivery_timeout_ms,
-                # A missing topic is said to be missing, before its records expire.
-                "topic.metadata.propagation.max.ms": delivery_timeout_ms // 2,
-            }
-        )
+        self._outages = outages
+        self._config = {
+            **flushed_producer_config(base),
+            "enable.idempotence": True,
+            "message.timeout.ms": delivery_timeout_ms,
+            # A missing topic is said to be missing, before its records expire.
+            "topic.metadata.propagation.max.ms": delivery_timeout_ms // 2,
+        }
+        self._producer = ConfluentProducer(self._config)
 
     def send(self, records: Sequence[Outgoing]) -> None:
         """Write and wait until each record is acknowledged.
 
-        Raises DeliveryExpired when some were not written in time and never will be, SendFailed as every producer does.
+        Raises DeliveryExpired when some were not written in time and never will be, RecordsRefused and SendFailed as
+        every producer does.
         """
-        reports = _DeliveryReports()
-        by_partition: dict[tuple[str, int], list[Outgoing]] = {}
-        for record in records:
+        self._send(self._producer, records)
+
+    def send_singly(self, records: Sequence[Outgoing]) -> None:
+        self._send(self._single_client(self._config), records)
+
+    def _send(self, client: ConfluentProducer, records: Sequence[Outgoing]) -> None:
+        reports = DeliveryReports(self._prefix, records)
+        by_partition: dict[tuple[str, int], list[int]] = {}
+        for place, record in enumerate(records):
             partition = PARTITION_BY_KEY if record.partition is None else record.partition
-            by_partition.setdefault((cluster_name(self._prefix, record.topic), partition), []).append(record)
-        for (name, partition), group in by_partition.items():
-            self._produce(name, partition, group, reports)
-        self._await_reports(reports, len(records))
+            by_partition.setdefault((reports.name(place), partition), []).append(place)
+        for (name, partition), places in by_partition.items():
+            _produce(client, name, partition, places, reports)
+        self._await_reports(client, reports)
 
-    def _produce(self, name: str, partition: int, group: Sequence[Outgoing], reports: _DeliveryReports) -> None:
-        try:
-            if any(record.headers for record in group):
-                for record in group:
-                    self._producer.produce(
-                        name,
-                        record.value,
-                        record.key,
-                        partition,
-                        headers=list(record.headers),
-                        on_delivery=reports.take,
-                    )
-            else:
-                self._produce_batch(name, partition, group, reports)
-        except (BufferError, KafkaException) as problem:
-            self._purge_queued()
-            raise SendFailed(f"cannot produce to {name}: {problem}") from problem
-
-    def _produce_batch(self, name: str, partition: int, group: Sequence[Outgoing], reports: _DeliveryReports) -> None:
-        """Produce a group in one call, with one deadline. It takes no headers; a shard's records have none."""
-        messages: list[dict[str, Any]] = [{"value": record.value, "key": record.key} for record in group]
-        self._producer.produce_batch(name, messages, partition=partition, on_delivery=reports.take)
-        for message in messages:
-            if "_error" in message:
-                self._purge_queued()
-                raise SendFailed(f"cannot produce to {name}[{partition}]: {message['_error']}")
-
-    def _purge_queued(self) -> None:
-        # With nothing in it a queue is purged a little later: of what the next call hands over.
-        if len(self._producer) > 0:
-            self._producer.purge(in_flight=False)
-
-    def _await_reports(self, reports: _DeliveryReports, count: int) -> None:
-        deadline = time.monotonic() + self._wait_s
+    def _await_reports(self, client: ConfluentProducer, reports: DeliveryReports) -> None:
         purged = False
-        while reports.count < count:
-            try:
-                flush(self._producer, FLUSH_S)
-            except KafkaException as problem:
-                # A producer that may write nothing at all fails as a whole.
-                error: KafkaError = problem.args[0]
-                raise forbidden(error, "producing") or SendFailed(f"cannot produce: {error.str()}") from problem
-            if reports.failure is not None and not purged:
-                self._purge_queued()
-                purged = True
-            if time.monotonic() > deadline:
-                missing = count - reports.count
-                raise SendFailed(
-                    f"{missing} records were not acknowledged within {self._wait_s:.0f} s: is the broker up?"
-                )
+        with self._outages.waiting("acknowledgements") as wait:
+            while reports.missing:
+                try:
+                    flush(client, FLUSH_S)
+                except KafkaException as problem:
+                    # A producer that may write nothing at all fails as a whole.
+                    error: KafkaError = problem.args[0]
+                    raise forbidden(error, "producing") or SendFailed(f"cannot produce: {error.str()}") from problem
+                if reports.failure is not None and not purged:
+                    _purge_queued(client)
+                    purged = True
+                # All of them expire soon: a report is only late when the process stood still.
+                if reports.missing and wait.is_over(STOP_WAIT_S):
+                    raise SendFailed(f"{reports.missing} records were not acknowledged within"
+                                     f" {wait.lasted_s:.0f} s: is the broker up?")  # fmt: skip
         if reports.failure is not None:
             error, where = reports.failure
             if error.code() in EXPIRED_CODES:
                 raise DeliveryExpired(f"{where}: not written in time ({error.str()})")
-            raise forbidden(error, f"producing to {where}") or SendFailed(f"{where} refused a record: {error.str()}")
+            try:
+                reports.raise_failure()
+            except Unanswered as problem:
+                raise SendFailed(str(problem)) from problem
+        if reports.refused:
+            raise RecordsRefused(reports.refused)
 
 
-class _DeliveryReports:
-    """Delivery reports of the records of one call: how many came, and the failure to raise."""
+def _produce(
+    client: ConfluentProducer, name: str, partition: int, places: Sequence[int], reports: DeliveryReports
+) -> None:
+    """Hand the records of one partition to the client. Those that it does not take by themselves are refused."""
+    try:
+        if any(reports.records[place].headers for place in places):
+            for place in places:
+                _produce_one(client, name, partition, place, reports)
+        else:
+            _produce_batch(client, name, partition, places, reports)
+    except (BufferError, KafkaException) as problem:
+        _purge_queued(client)
+        raise SendFailed(f"cannot produce to {name}: {problem}") from problem
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.failure: tuple[KafkaError, str] | None = None
 
-    def take(self, error: KafkaError | None, message: Message) -> None:
-        self.count += 1
-        # A record that was refused says more than those that expired behind it.
-        if error is not None and (self.failure is None or self.failure[0].code() in EXPIRED_CODES):
-            self.failure = (error, f"{message.topic()}[{message.partition()}]")
+def _produce_one(client: ConfluentProducer, name: str, partition: int, place: int, reports: DeliveryReports) -> None:
+    record = reports.records[place]
+    take = partial(reports.take, place)
+    try:
+        client.produce(name, record.value, record.key, partition, headers=list(record.headers), on_delivery=take)
+    except KafkaException as problem:
+        if not reports.refuse(place, problem.args[0]):
+            raise
+    except UNWRITABLE as problem:
+        reports.refuse_unwritable(place, problem)
+
+
+def _produce_batch(
+    client: ConfluentProducer, name: str, partition: int, places: Sequence[int], reports: DeliveryReports
+) -> None:
+    """Produce a group in one call, with one deadline. It takes no headers; a shard's records have none."""
+    messages: list[dict[str, Any]] = [
+        {
+            "value": reports.records[place].value,
+            "key": reports.records[place].key,
+            "callback": partial(reports.take, place),
+        }
+        for place in places
+    ]
+    client.produce_batch(name, messages, partition=partition)
+    for place, message in zip(places, messages, strict=True):
+        error = message.get("_error")
+        if error is not None and not reports.refuse(place, error):
+            raise KafkaException(error)
+
+
+def _purge_queued(client: ConfluentProducer) -> None:
+    # With nothing in it a queue is purged a little later: of what the next call hands over.
+    if len(client) > 0:
+        client.purge(in_flight=False)

@@ -6,7 +6,7 @@ tests and for trying policies without a broker).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -57,6 +57,38 @@ class Outgoing(NamedTuple):
     partition: int | None = None
 
 
+class Target(NamedTuple):
+    """What a topic takes, by its own settings on the cluster."""
+
+    partitions: int
+    bytes_max: int
+    """The largest record with its key, its headers and what the wire adds (`max.message.bytes`)."""
+    keyed: bool = False
+    """Whether each record needs a key: the topic is compacted."""
+
+
+BATCH_OVERHEAD_BYTES = 90
+"""What a record takes on the wire beside key, value and headers: the header of its batch, and its own."""
+HEADER_OVERHEAD_BYTES = 10
+"""What a header takes on the wire beside name and value."""
+
+
+def wire_bytes(record: Outgoing) -> int:
+    """The size of a record on the wire (bytes, uncompressed), as brokers hold it against `max.message.bytes`."""
+    size = BATCH_OVERHEAD_BYTES + len(record.key or b"") + len(record.value or b"")
+    return size + wire_header_bytes(record.headers) if record.headers else size
+
+
+def wire_header_bytes(headers: Headers) -> int:
+    """The size of headers on the wire (bytes)."""
+    size = HEADER_OVERHEAD_BYTES * len(headers)
+    for name, value in headers:
+        size += len(name) if name.isascii() else len(name.encode("utf-8", "replace"))
+        if value is not None:
+            size += len(value)
+    return size
+
+
 class OffsetAndMetadata(NamedTuple):
     """A committed offset: the next one that a group reads; `metadata` is kept with it (at most 4,000 characters)."""
 
@@ -97,7 +129,10 @@ class Consumer(Protocol):
         """
 
     def commit(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
-        """Commit the group's offsets. Raises Rebalanced or Fenced when the partitions are not ours."""
+        """Commit the group's offsets. Raises Rebalanced or Fenced when the partitions are not ours.
+
+        Unanswered when nobody took them: commit them later.
+        """
 
     def committed(self, partitions: Sequence[int]) -> dict[int, OffsetAndMetadata]:
         """The group's committed offsets; partitions without one are absent."""
@@ -126,9 +161,16 @@ class Producer(Protocol):
     """An idempotent producer: per partition, records arrive once and in order."""
 
     def send(self, records: Sequence[Outgoing]) -> None:
-        """Produce and wait until each record is acknowledged. Raises SendFailed naming the first that was not.
+        """Produce and wait until each record is acknowledged. Raises SendFailed when that does not come.
 
-        A producer with a delivery timeout raises DeliveryExpired when nothing of what is missing will be written.
+        RecordsRefused when the broker never takes some of them, and has all others; a producer with a delivery timeout
+        raises DeliveryExpired when nothing of what is missing will be written.
+        """
+
+    def send_singly(self, records: Sequence[Outgoing]) -> None:
+        """The same, with each record in a batch of its own: a topic may take no more at once than one of them.
+
+        What `send` writes may come before or after it.
         """
 
     def close(self) -> None:
@@ -143,7 +185,9 @@ class TransactionalProducer(Protocol):
     ) -> EndOffsets:
         """Commit one transaction: the records, and the offsets of the member's group. Returns the end offsets.
 
-        Raises Rebalanced (aborted; call again after a poll), Fenced, or SendFailed (aborted; stop).
+        Raises Aborted (call again, after a rebalance, Rebalanced, when the next poll is over), Fenced, RecordsRefused
+        (aborted; call again without them), or SendFailed (aborted; stop). Unanswered says that nobody knows what came
+        of it: stop.
         """
 
     def close(self) -> None:
@@ -190,14 +234,18 @@ class Cluster(Protocol):
     ) -> Iterator[Record]:
         """Scan the committed records from `start` to the end as it was when the scan began.
 
-        Waits for transactions that were open then. Ends early when `stop` says so.
+        Waits for transactions that were open then. Ends early when `stop` says so. Raises Unanswered when the
+        partition's leader does not tell its end.
         """
 
     def reader(self, topic: str) -> Reader:
         """A reader of single places of a topic; `scan` is for what is read from one end to the other."""
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
-        """The first and the end offset of each partition, open transactions included."""
+        """The first and the end offset of each partition, open transactions included.
+
+        Raises Unanswered when a leader does not tell: no offset is ever below 0.
+        """
 
     def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
         """The offset of each partition's first record that is stamped `time_ms` or later; its end where none is."""
@@ -205,8 +253,14 @@ class Cluster(Protocol):
     def tombstones_ms(self, topic: str) -> int:
         """How long a compacted topic keeps tombstones (`delete.retention.ms`)."""
 
+    def targets(self, topics: Collection[str]) -> Mapping[str, Target]:
+        """What each of the topics takes; those that are missing or hidden from this user are absent.
+
+        A topic whose settings this user may not read takes what the producer takes. Raises ClusterFailed.
+        """
+
     def partitions(self, topic: str) -> int:
-        """The number of partitions of the topic. Raises WrongSetup when it is missing."""
+        """The number of partitions of the topic. Raises WrongSetup when it is missing, Unanswered for an outage."""
 
     def topic_id(self, topic: str) -> str:
         """The topic id: it names this incarnation of the topic. Raises WrongSetup when it is missing."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from refrain.schemas.topics import BY_NAME, MESSAGE_BYTES_MAX
-from refrain.streams.errors import Fenced, OffsetLost, SendFailed, WrongSetup
+from refrain.streams.errors import Fenced, OffsetLost, RecordsRefused, RefusedRecord, WrongSetup
 from refrain.streams.kafka.interface import (
     EndOffsets,
     GroupMetadata,
@@ -19,6 +19,8 @@ from refrain.streams.kafka.interface import (
     Outgoing,
     RebalanceListener,
     Record,
+    Target,
+    wire_bytes,
 )
 from refrain.streams.kafka.partitioner import partition_of
 
@@ -37,6 +39,7 @@ class _Topic:
     id: str
     records: list[list[Record]]
     max_bytes: int
+    compacted: bool = False
 
 
 @dataclass
@@ -69,11 +72,28 @@ class MemoryCluster:
         for name, count in counts.items():
             self.create(name, count, topic_id=(topic_ids or {}).get(name))
 
-    def create(self, topic: str, partitions: int, max_bytes: int | None = None, *, topic_id: str | None = None) -> None:
-        """Create a topic, or a new incarnation of it; it draws an id of its own where none is given."""
+    def create(
+        self,
+        topic: str,
+        partitions: int,
+        max_bytes: int | None = None,
+        *,
+        topic_id: str | None = None,
+        compacted: bool | None = None,
+    ) -> None:
+        """Create a topic, or a new incarnation of it; it draws an id of its own where none is given.
+
+        What it takes is as the table has it, unless `max_bytes` or `compacted` say otherwise. Nothing is compacted.
+        """
         known = BY_NAME.get(topic)
         limit = max_bytes or (known.max_bytes if known else MESSAGE_BYTES_MAX)
-        self._topics[topic] = _Topic(topic_id or _topic_id(next(self._ids)), [[] for _ in range(partitions)], limit)
+        keyed = known is not None and known.cleanup == "compact" if compacted is None else compacted
+        id_ = topic_id or _topic_id(next(self._ids))
+        self._topics[topic] = _Topic(id_, [[] for _ in range(partitions)], limit, keyed)
+
+    def configure(self, topic: str, *, max_bytes: int) -> None:
+        """Set how large a record the topic takes from now on. Raises WrongSetup when it is missing."""
+        self.topic(topic).max_bytes = max_bytes
 
     def delete(self, topic: str) -> None:
         """Delete a topic with all that is in it. Raises WrongSetup when it is missing."""
@@ -115,6 +135,10 @@ class MemoryCluster:
         known = BY_NAME.get(topic)
         return known.tombstones_ms or 0 if known else 0
 
+    def targets(self, topics: Collection[str]) -> dict[str, Target]:
+        there = {name: self._topics[name] for name in topics if name in self._topics}
+        return {name: Target(len(topic.records), topic.max_bytes, topic.compacted) for name, topic in there.items()}
+
     def partitions(self, topic: str) -> int:
         return len(self.topic(topic).records)
 
@@ -132,31 +156,18 @@ class MemoryCluster:
         return [record for partition in self.topic(name).records for record in partition]
 
     def append(self, records: Sequence[Outgoing]) -> EndOffsets:
-        """Append all or, when one is refused, none. Raises SendFailed.
+        """Append all or, when some are refused, none. Raises RecordsRefused.
 
         A header's name with bytes escaped by `surrogateescape` is one that is not UTF-8: it is read as on a broker.
         """
         ends: dict[tuple[str, int], int] = {}
         with self._lock:
-            placed: list[tuple[list[Record], int, Outgoing]] = []
+            refused = {at: why for at, record in enumerate(records) if (why := self._refusal(record)) is not None}
+            if refused:
+                raise RecordsRefused(refused)
             for record in records:
-                try:
-                    topic = self.topic(record.topic)
-                except WrongSetup as missing:
-                    raise SendFailed(str(missing)) from missing
-                if len(record.value or b"") + len(record.key or b"") > topic.max_bytes:
-                    raise SendFailed(f"{record.topic} refused a record: larger than {topic.max_bytes} bytes")
-                count = len(topic.records)
-                if record.partition is not None:
-                    number = record.partition
-                    if not 0 <= number < count:
-                        raise SendFailed(f"{record.topic} has no partition {number}")
-                elif record.key is None:
-                    number = next(self._spread) % count
-                else:
-                    number = partition_of(record.key, count)
-                placed.append((topic.records[number], number, record))
-            for rows, number, record in placed:
+                number = self._partition_of(record)
+                rows = self._topics[record.topic].records[number]
                 stamp = max(self._now_ms(), rows[-1].timestamp_ms if rows else 0)
                 unreadable = not all(_is_utf8(name) for name, _ in record.headers)
                 rows.append(
@@ -173,6 +184,25 @@ class MemoryCluster:
                 )
                 ends[(record.topic, number)] = len(rows)
         return ends
+
+    def _refusal(self, record: Outgoing) -> RefusedRecord | None:
+        """Why a broker would not take the record, None when it would."""
+        topic = self._topics.get(record.topic)
+        if topic is None:
+            return RefusedRecord(f"topic {record.topic} does not exist")
+        if wire_bytes(record) > topic.max_bytes:
+            return RefusedRecord(f"{record.topic} refused a record: larger than {topic.max_bytes} bytes", True)
+        if record.partition is not None and not 0 <= record.partition < len(topic.records):
+            return RefusedRecord(f"{record.topic} has no partition {record.partition}")
+        if topic.compacted and record.key is None:
+            return RefusedRecord(f"{record.topic} refused a record: it is compacted, and the record has no key")
+        return None
+
+    def _partition_of(self, record: Outgoing) -> int:
+        count = len(self._topics[record.topic].records)
+        if record.partition is not None:
+            return record.partition
+        return next(self._spread) % count if record.key is None else partition_of(record.key, count)
 
     def group(self, topic: str, name: str) -> _Group:
         """The state of a consumer group."""
@@ -312,9 +342,17 @@ class MemoryProducer:
         self._cluster = cluster
 
     def send(self, records: Sequence[Outgoing]) -> None:
-        # As on a broker, what came before a refused record stays.
-        for record in records:
-            self._cluster.append([record])
+        refused: dict[int, RefusedRecord] = {}
+        for at, record in enumerate(records):
+            try:
+                self._cluster.append([record])
+            except RecordsRefused as refusal:
+                refused[at] = refusal.refused[0]
+        if refused:
+            raise RecordsRefused(refused)
+
+    def send_singly(self, records: Sequence[Outgoing]) -> None:
+        self.send(records)
 
     def close(self) -> None:
         pass

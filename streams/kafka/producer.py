@@ -2,171 +2,300 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as ConfluentProducer
 
-from refrain.streams.errors import Fenced, Forbidden, SendFailed
+from refrain.streams.errors import Aborted, ClusterFailed, Forbidden, RecordsRefused, SendFailed, Unanswered
+from refrain.streams.kafka.bounded_call import StuckCall, bounded
 from refrain.streams.kafka.closing import ClosesProducer
-from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, flushed_producer_config
-from refrain.streams.kafka.convert import KafkaGroupMetadata, int_of, topic_partitions
-from refrain.streams.kafka.faults import FENCED_CODES, failure_of, flush, forbidden
-from refrain.streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing, cluster_name
+from refrain.streams.kafka.config import flushed_producer_config
+from refrain.streams.kafka.convert import KafkaGroupMetadata, topic_partitions
+from refrain.streams.kafka.delivery import PARTITION_BY_KEY, UNWRITABLE, DeliveryReports
+from refrain.streams.kafka.faults import (
+    FORGOTTEN_CODES,
+    TAKEN_OVER_CODES,
+    failure_of,
+    flush,
+    forbidden,
+    is_unanswered,
+)
+from refrain.streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing
+from refrain.streams.kafka.outages import STOP_WAIT_S, Outages, Waiting, pauses
 from refrain.streams.settings import Settings
 
-TRANSACTION_STEP_S = 10.0
-"""How long one call of a transaction may take before it is tried again."""
+TRANSACTION_STEP_S = 2.0
+"""How long one call of a transaction may take before it is tried again; the client goes on where it was."""
+STUCK_S = TRANSACTION_STEP_S + 8.0
+"""How long one call may take, whatever its timeout: with a coordinator away the client may never come back from it."""
+COMMIT_S_MAX = 600.0
+"""How long a commit may take until the worker gives up finding out what came of it, and restores."""
+REFUSAL_WAIT_S = 2.0
+"""How long a transaction that is aborted for a refused record waits for others that are refused too."""
 MISSING_TOPIC_MS = 5_000
 """How long a topic may be unknown to the broker before what is sent to it is refused."""
+FLUSH_S = 0.5
+FULL_S = 0.05
+"""How long is waited for room in the client's queue, until it is looked at again."""
 
 
 class KafkaProducer(ClosesProducer):
     """An idempotent producer: `send` waits until every record is acknowledged by all replicas."""
 
-    def __init__(self, base: Mapping[str, Any], settings: Settings) -> None:
+    def __init__(self, base: Mapping[str, Any], settings: Settings, outages: Outages) -> None:
         self._prefix = settings.prefix
-        self._wait_s = settings.send_timeout_ms / 1_000
-        self._producer = ConfluentProducer(
-            {
-                **flushed_producer_config(base),
-                "enable.idempotence": True,
-                "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
-                # Never give up on one record while later ones of its partition succeed: that would be a gap.
-                "message.timeout.ms": 0,
-            }
-        )
+        self._told_after_s = settings.send_timeout_ms / 1_000
+        self._outages = outages
+        self._config = {
+            **flushed_producer_config(base),
+            "enable.idempotence": True,
+            "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
+            # Never give up on one record while later ones of its partition succeed: that would be a gap.
+            "message.timeout.ms": 0,
+        }
+        self._producer = ConfluentProducer(self._config)
 
     def send(self, records: Sequence[Outgoing]) -> None:
-        produce_and_wait(self._producer, self._prefix, records, self._wait_s)
+        """Produce and wait, as long as an outage lasts: the client goes on trying, in order and without repeats.
+
+        Raises RecordsRefused for those that the broker never takes, when all others are written, and SendFailed when
+        patience is over or the worker is to stop.
+        """
+        self._send(self._producer, records)
+
+    def send_singly(self, records: Sequence[Outgoing]) -> None:
+        """Send in batches of one record."""
+        self._send(self._single_client(self._config), records)
+
+    def _send(self, client: ConfluentProducer, records: Sequence[Outgoing]) -> None:
+        with self._outages.waiting("acknowledgements") as wait:
+
+            def go_on(missing: int) -> None:
+                if wait.is_over(STOP_WAIT_S):
+                    raise SendFailed(f"{missing} records were not acknowledged within {wait.lasted_s:.0f} s: is the"
+                                     " broker up?")  # fmt: skip
+                if wait.lasted_s >= self._told_after_s:
+                    wait.failed(f"{missing} records are not acknowledged after {wait.lasted_s:.0f} s")
+
+            try:
+                produce_and_wait(client, self._prefix, records, go_on)
+            except Unanswered as problem:
+                raise SendFailed(str(problem)) from problem
 
 
 class KafkaTransactionalProducer(ClosesProducer):
-    """A transactional producer; its first transaction initialises it and so fences others of its transactional id."""
+    """A transactional producer; its first transaction initialises it and so fences others of its transactional id.
 
-    def __init__(self, base: Mapping[str, Any], settings: Settings, name: str) -> None:
+    Each step is tried again while the cluster does not answer. What cannot be completed is aborted, and raises Aborted:
+    the same can be committed by another call.
+    """
+
+    def __init__(self, base: Mapping[str, Any], settings: Settings, name: str, outages: Outages) -> None:
         self._prefix = settings.prefix
-        self._wait_s = settings.transaction_timeout_ms / 1_000
+        self._outages = outages
+        self._timeout_s = settings.transaction_timeout_ms / 1_000
+        self._told_after_s = settings.send_timeout_ms / 1_000
+        self._config = {
+            **flushed_producer_config(base),
+            "transactional.id": name,
+            "transaction.timeout.ms": settings.transaction_timeout_ms,
+            "message.timeout.ms": settings.transaction_timeout_ms,
+            "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
+        }
         self._ready = False
-        self._producer = ConfluentProducer(
-            {
-                **flushed_producer_config(base),
-                "transactional.id": name,
-                "transaction.timeout.ms": settings.transaction_timeout_ms,
-                "message.timeout.ms": settings.transaction_timeout_ms,
-                "topic.metadata.propagation.max.ms": MISSING_TOPIC_MS,
-            }
-        )
+        self._producer = ConfluentProducer(self._config)
 
     def transact(
         self, records: Sequence[Outgoing], member: GroupMetadata | None, offsets: Mapping[int, OffsetAndMetadata]
     ) -> EndOffsets:
-        producer = self._producer
         group = cast(KafkaGroupMetadata, member) if member is not None and offsets else None
+        with self._outages.waiting("a transaction") as wait:
+            try:
+                self._begin(wait)
+                ends = self._prepare(records, group, offsets, wait)
+                self._commit(wait)
+                return ends
+            except KafkaException as problem:
+                raise self._failed(problem.args[0], wait) from problem
+
+    def _begin(self, wait: Waiting) -> None:
+        producer = self._producer
+        if not self._ready:
+            try:
+                self._step(lambda: producer.init_transactions(TRANSACTION_STEP_S), wait)
+            except Unanswered as problem:
+                raise Aborted(str(problem)) from problem
+            self._ready = True
+            wait.answered()
+        producer.begin_transaction()
+
+    def _prepare(
+        self,
+        records: Sequence[Outgoing],
+        group: KafkaGroupMetadata | None,
+        offsets: Mapping[int, OffsetAndMetadata],
+        wait: Waiting,
+    ) -> EndOffsets:
+        """Put records and offsets into the transaction. Raises Aborted when the cluster does not take them in time."""
+        producer = self._producer
         try:
-            if not self._ready:
-                retry_transactional(lambda: producer.init_transactions(ADMIN_TIMEOUT_S))
-                self._ready = True
-            producer.begin_transaction()
-        except KafkaException as problem:
-            raise failure_of(problem.args[0], "beginning a transaction") from problem
-        try:
-            ends = produce_and_wait(producer, self._prefix, records, self._wait_s)
+            ends = produce_and_wait(
+                producer, self._prefix, records, lambda missing: self._go_on(missing, wait), REFUSAL_WAIT_S
+            )
             if group is not None:
                 committed, metadata = topic_partitions(group.name, offsets), group.metadata
-                retry_transactional(
-                    lambda: producer.send_offsets_to_transaction(committed, metadata, TRANSACTION_STEP_S)
+                self._step(
+                    lambda: producer.send_offsets_to_transaction(committed, metadata, TRANSACTION_STEP_S),
+                    wait,
+                    self._timeout_s,
                 )
-            retry_transactional(lambda: producer.commit_transaction(TRANSACTION_STEP_S))
+        except Unanswered as problem:
+            if producer is self._producer:
+                self._abort(wait)
+            raise Aborted(str(problem)) from problem
         except (SendFailed, Forbidden):
-            self._abort()
+            self._abort(wait)
             raise
         except KafkaException as problem:
-            error: KafkaError = problem.args[0]
-            if error.txn_requires_abort():
-                self._abort()
-            raise failure_of(error, "committing a transaction") from problem
+            if problem.args[0].txn_requires_abort():
+                self._abort(wait)
+            raise
         return ends
 
-    def _abort(self) -> None:
+    def _commit(self, wait: Waiting) -> None:
+        """Commit. Raises Unanswered when nobody says in time what came of it, or the worker is to stop."""
+        producer = self._producer
         try:
-            retry_transactional(lambda: self._producer.abort_transaction(TRANSACTION_STEP_S))
+            self._step(lambda: producer.commit_transaction(TRANSACTION_STEP_S), wait, COMMIT_S_MAX)
+        except Unanswered:
+            self._replace()
+            raise
         except KafkaException as problem:
-            raise failure_of(problem.args[0], "aborting a transaction") from problem
+            if problem.args[0].txn_requires_abort():
+                self._abort(wait)
+            raise
+
+    def _go_on(self, missing: int, wait: Waiting) -> None:
+        if wait.lasted_s > 2 * self._timeout_s or wait.is_over(STOP_WAIT_S):
+            raise Unanswered(f"{missing} records of a transaction were not acknowledged in {wait.lasted_s:.0f} s")
+        if wait.lasted_s >= self._told_after_s:
+            wait.failed(f"{missing} records of a transaction are not acknowledged")
+
+    def _step(self, step: Callable[[], Any], wait: Waiting, within_s: float = math.inf) -> None:
+        """Carry out one step, again while its error is one that passes. Raises the KafkaException otherwise.
+
+        Raises Unanswered when it is not done `within_s`, patience is over or the worker is to stop.
+        """
+        pause, until_s = pauses(), self._outages.clock() + within_s
+        while True:
+            try:
+                bounded(step, STUCK_S)
+                return
+            except StuckCall as stuck:
+                wait.failed(stuck)
+                self._replace()
+                raise Unanswered(f"a transaction waits for the cluster: {stuck}") from stuck
+            except KafkaException as problem:
+                error: KafkaError = problem.args[0]
+                if error.fatal() or error.txn_requires_abort() or not is_unanswered(error):
+                    raise
+                if wait.is_over(STOP_WAIT_S) or self._outages.clock() >= until_s:
+                    raise Unanswered(f"a transaction waits for the cluster: {error.str()}") from problem
+                if wait.lasted_s >= self._told_after_s:
+                    wait.failed(error.str())
+            self._outages.pause(next(pause), whole=True)
+
+    def _abort(self, wait: Waiting) -> None:
+        producer = self._producer
+        try:
+            self._step(lambda: producer.abort_transaction(TRANSACTION_STEP_S), wait, self._timeout_s)
+        except Unanswered:
+            # The broker aborts it when its time is over, at the latest when another client is initialised.
+            if producer is self._producer:
+                self._replace()
+        except KafkaException as problem:
+            raise self._failed(problem.args[0], wait) from problem
+
+    def _failed(self, error: KafkaError, wait: Waiting) -> ClusterFailed | Forbidden:
+        """The error to raise. A client that can do no more because of an outage is replaced by a new one."""
+        text = f"a transaction: {error.name()}: {error.str()}"
+        forgotten = error.code() in FORGOTTEN_CODES
+        # One that was open for longer than its timeout was ended by the broker: nobody took over.
+        expired = error.code() in TAKEN_OVER_CODES and wait.lasted_s >= self._timeout_s
+        if forgotten or expired:
+            self._replace()
+            return Aborted(f"{text}: the broker ended it")
+        if is_unanswered(error) and not error.fatal():
+            return Aborted(text)
+        return failure_of(error, "a transaction")
+
+    def _replace(self) -> None:
+        self._producer = ConfluentProducer(self._config)
+        self._ready = False
 
 
 def produce_and_wait(
-    producer: ConfluentProducer, prefix: str, records: Sequence[Outgoing], wait_s: float
+    producer: ConfluentProducer,
+    prefix: str,
+    records: Sequence[Outgoing],
+    go_on: Callable[[int], None],
+    refusal_wait_s: float | None = None,
 ) -> EndOffsets:
-    """Produce the records and wait for each delivery report. Returns the end offsets.
+    """Produce the records and wait for each delivery report. Returns the end offsets, as far as the broker told them.
 
-    Raises SendFailed, Fenced or Forbidden.
+    `go_on` is called again and again with the number that is missing, and ends the wait by raising. When some are
+    refused, the others are waited for `refusal_wait_s` at most (None: as long as ever). Raises RecordsRefused,
+    SendFailed, Unanswered, Fenced or Forbidden too.
     """
-    delivered = 0
-    reached: dict[tuple[str, int], int] = {}
-    failure: list[tuple[KafkaError, str]] = []
-
-    def reported(error: KafkaError | None, message: Message) -> None:
-        nonlocal delivered
-        delivered += 1
-        if error is None:
-            partition = (message.topic() or "", int_of(message.partition()))
-            reached[partition] = max(reached.get(partition, 0), int_of(message.offset()) + 1)
-        elif not failure:
-            failure.append((error, f"{message.topic()}[{message.partition()}]"))
-
-    deadline = time.monotonic() + wait_s
-    for record in records:
-        name = cluster_name(prefix, record.topic)
-        while True:
-            try:
-                producer.produce(
-                    name,
-                    record.value,
-                    record.key,
-                    -1 if record.partition is None else record.partition,
-                    headers=list(record.headers),
-                    on_delivery=reported,
-                )
-                break
-            except BufferError:
-                producer.poll(0.05)
-                if time.monotonic() > deadline:
-                    raise SendFailed(f"the broker took no record for {wait_s:.0f} s: is it reachable?") from None
-            except KafkaException as problem:
-                error = problem.args[0]
-                if error.fatal() or error.code() == KafkaError._FATAL:
-                    raise failure_of(error, f"producing to {name}") from problem
-                raise forbidden(error, f"producing to {name}") or SendFailed(
-                    f"cannot produce to {name}: {error.str()}"
-                ) from problem
-    while delivered < len(records) and not failure:
+    reports = DeliveryReports(prefix, records)
+    for place in range(len(records)):
+        _produce(producer, reports, place, go_on)
+    refused_until_s = math.inf
+    while reports.missing:
         try:
-            flush(producer, 0.5)
+            flush(producer, FLUSH_S)
         except KafkaException as problem:
             # A producer that may write nothing at all fails as a whole.
             raise failure_of(problem.args[0], "producing") from problem
-        if time.monotonic() > deadline:
-            missing = len(records) - delivered
-            raise SendFailed(f"{missing} records were not acknowledged within {wait_s:.0f} s: is the broker up?")
-    if failure:
-        error, where = failure[0]
-        if error.code() in FENCED_CODES:
-            raise Fenced(f"{where}: {error.str()}: another worker took over; start this one again")
-        raise forbidden(error, f"producing to {where}") or SendFailed(f"{where} refused a record: {error.str()}")
-    return {(topic.removeprefix(prefix), partition): end for (topic, partition), end in reached.items()}
+        reports.raise_failure()
+        if reports.refused and refusal_wait_s is not None:
+            refused_until_s = min(refused_until_s, time.monotonic() + refusal_wait_s)
+            if time.monotonic() >= refused_until_s:
+                break
+        if reports.missing:
+            go_on(reports.missing)
+    reports.raise_failure()
+    if reports.refused:
+        raise RecordsRefused(reports.refused)
+    return reports.ends()
 
 
-def retry_transactional(step: Callable[[], Any], attempts: int = 20) -> None:
-    """Retry a transactional call while librdkafka calls its error retriable. Raises the KafkaException otherwise."""
-    for attempt in range(attempts):
+def _produce(producer: ConfluentProducer, reports: DeliveryReports, place: int, go_on: Callable[[int], None]) -> None:
+    """Hand a record to the client, when its queue has room. One that the client does not take is refused."""
+    record, name = reports.records[place], reports.name(place)
+    partition = PARTITION_BY_KEY if record.partition is None else record.partition
+    take = partial(reports.take, place)
+    while True:
         try:
-            step()
+            producer.produce(name, record.value, record.key, partition, headers=list(record.headers), on_delivery=take)
             return
+        except BufferError:
+            producer.poll(FULL_S)
+            go_on(reports.missing)
         except KafkaException as problem:
             error: KafkaError = problem.args[0]
-            if not error.retriable() or error.txn_requires_abort() or attempt == attempts - 1:
-                raise
-            time.sleep(0.02)
+            if error.fatal() or error.code() == KafkaError._FATAL:
+                raise failure_of(error, f"producing to {name}") from problem
+            if not reports.refuse(place, error):
+                raise forbidden(error, f"producing to {name}") or SendFailed(
+                    f"cannot produce to {name}: {error.str()}"
+                ) from problem
+            return
+        except UNWRITABLE as problem:
+            reports.refuse_unwritable(place, problem)
+            return

@@ -9,10 +9,10 @@ from typing import Any
 from confluent_kafka import Consumer as ConfluentConsumer
 from confluent_kafka import KafkaError, Message, TopicPartition
 
-from refrain.streams.errors import ClusterFailed
+from refrain.streams.errors import Unanswered
 from refrain.streams.kafka.config import ADMIN_TIMEOUT_S
 from refrain.streams.kafka.convert import record_of
-from refrain.streams.kafka.faults import raise_unless_transient
+from refrain.streams.kafka.faults import raise_unless_recovering
 from refrain.streams.kafka.interface import Record, cluster_name
 from refrain.streams.settings import Settings
 
@@ -70,5 +70,5 @@ class KafkaReader:
                 return message
             if error.code() == KafkaError._PARTITION_EOF:
                 return None
-            raise_unless_transient(error, f"reading {self._name}[{partition}]")
-        raise ClusterFailed(f"cannot read {self._name}[{partition}]: the broker has not answered in time")
+            raise_unless_recovering(error, f"reading {self._name}[{partition}]")
+        raise Unanswered(f"cannot read {self._name}[{partition}]: the broker has not answered in time")

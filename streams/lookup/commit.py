@@ -9,10 +9,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
+from concurrent.futures import wait as wait_for
 from typing import NamedTuple
 
 from refrain.schemas.decisions import Decision
-from refrain.streams.errors import Rebalanced
+from refrain.streams.errors import Aborted, Rebalanced
 from refrain.streams.kafka.interface import Consumer, EndOffsets, OffsetAndMetadata, Outgoing, TransactionalProducer
 from refrain.streams.lookup.metrics import LookupMetrics, show
 from refrain.streams.lookup.reports import CommitReports, ShardReport
@@ -20,6 +21,9 @@ from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Checkpoint
 
 logger = logging.getLogger(__name__)
+
+BEAT_S = 1.0
+"""How often a worker shows that it is alive while it waits for a transaction."""
 
 
 class _Part(NamedTuple):
@@ -50,13 +54,16 @@ class Commits:
         metrics: LookupMetrics,
         now_ms: Callable[[], int],
         reports: CommitReports,
+        alive: Callable[[], object] = lambda: None,
     ) -> None:
+        """`alive` is called every second while a transaction is waited for."""
         self._producer = producer
         self._consumer = consumer
         self._executor = executor
         self._metrics = metrics
         self._now_ms = now_ms
         self._reports = reports
+        self._alive = alive
         self._open: _OpenTransaction | None = None
         self._committed: dict[int, int] = {}
         self.decisions: dict[int, list[Decision]] = {}
@@ -118,15 +125,16 @@ class Commits:
     def settle(self, *, wait: bool) -> None:
         """Finish with step 4 when the transaction is over (with `wait`: wait for it).
 
-        After a rebalance it was aborted, and its part goes into the next one. Raises what stops a worker.
+        One that was aborted, by a rebalance or an outage, goes into the next one. While it is waited for, the worker
+        shows that it is alive. Raises what stops a worker.
         """
         if self._open is None or not (wait or self._open.ends.done()):
             return
         parts, ends, started_s = self._open
         try:
-            end_offsets = ends.result()
-        except Rebalanced as rebalance:
-            logger.info("commit kept for after the rebalance: %s", rebalance)
+            end_offsets = self._result(ends)
+        except Aborted as aborted:
+            logger.info("commit kept for the next one: %s", aborted)
             self._open = None
             for partition, part in parts.items():
                 part.shard.abort_commit()
@@ -134,9 +142,17 @@ class Commits:
             return
         self._open = None
         for partition, part in parts.items():
-            part.shard.finish_commit(Checkpoint(end_offsets[("documents", partition)], self._now_ms()))  # step 4
+            # Where the broker did not tell the end, the store reads a little of `documents` again: it is the same.
+            known = part.shard.store.checkpoint().next_offset
+            reached = end_offsets.get(("documents", partition), known)
+            part.shard.finish_commit(Checkpoint(reached, self._now_ms()))  # step 4
             self._committed[partition] = part.next_offset
             self._reports.committed(part.shard, part.next_offset, part.report)
         if any(part.report.stats is not None for part in parts.values()):
             show(self._metrics, self._reports.latest.values())
         self._metrics.commit.observe(time.perf_counter() - started_s)
+
+    def _result(self, ends: Future[EndOffsets]) -> EndOffsets:
+        while not wait_for([ends], timeout=BEAT_S).done:
+            self._alive()
+        return ends.result()

@@ -24,19 +24,21 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 from refrain.schemas.journal import Tick
+from refrain.schemas.topics import DOCUMENT_BYTES_MAX, JOURNAL_BYTES_MAX
 from refrain.streams.errors import JournalUnreadable
+from refrain.streams.kafka.config import BATCH_BYTES_MAX
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.lookup.commit import Commits
 from refrain.streams.lookup.metrics import LookupMetrics, count
 from refrain.streams.lookup.reports import CommitReports
 from refrain.streams.lookup.restore import OpenStore, Restorer
 from refrain.streams.messaging.key_file import route_signer
-from refrain.streams.messaging.own_topics import without_own
+from refrain.streams.messaging.sending import fitting_producer, fitting_transactions
 from refrain.streams.messaging.shards import shards_of
 from refrain.streams.messaging.signed_routes import RouteSigner, SigningProducer
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
-from refrain.streams.runtime.topic_check import require_topics
+from refrain.streams.runtime.topic_check import require_room, require_topics
 from refrain.streams.settings import Settings
 from refrain.streams.shard.fold import fold, next_timer_ms
 from refrain.streams.shard.outcome import FoldResult
@@ -54,6 +56,12 @@ TICK_AGAIN_MS = 1_000
 """A tick that was not folded by then is sent again."""
 SWITCH_S = 0.0005
 NAME = "lookup"
+ROOM = {
+    "journal": JOURNAL_BYTES_MAX,
+    "documents": DOCUMENT_BYTES_MAX,
+    **dict.fromkeys(("decisions", "acknowledgements", "stats"), BATCH_BYTES_MAX),
+}
+"""What topics must take at once (bytes): the largest records of the state, and whole batches of a transaction."""
 
 
 class LookupWorker:
@@ -70,10 +78,13 @@ class LookupWorker:
         now_ms: Callable[[], int],
         elapsed_s: Callable[[], float] = time.monotonic,
         background: Executor | None = None,
+        alive: Callable[[], object] = lambda: None,
     ) -> None:
-        """`background` runs the transactions. Raises WrongSetup when topics are missing or do not fit together."""
+        """`background` runs the transactions; `alive` is called while one is waited for.
+
+        Raises WrongSetup when topics are missing or do not fit together.
+        """
         self._settings = settings.lookup
-        self._prefix = settings.prefix
         self._metrics = LookupMetrics(metrics)
         self._now_ms = now_ms
         self._elapsed_s = elapsed_s
@@ -86,13 +97,16 @@ class LookupWorker:
         self._commit_due = elapsed_s()
         self._since_commit = 0
         """Records folded since the last commit began."""
-        self._producer = SigningProducer(cluster.producer(), routes)
-        self._transactions = cluster.transactional(f"{NAME}-{name}")
+        signing = SigningProducer(cluster.producer(), routes)
+        self._producer = fitting_producer(signing, cluster, settings.prefix, NAME, metrics)
+        self._transactions = fitting_transactions(
+            cluster.transactional(f"{NAME}-{name}"), cluster, settings.prefix, NAME, metrics
+        )
         self._consumer = cluster.consumer("journal", NAME, self, from_start=False)
         self._background = background or ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._reports = CommitReports(now_ms, elapsed_s)
         self._commits = Commits(
-            self._transactions, self._consumer, self._background, self._metrics, now_ms, self._reports
+            self._transactions, self._consumer, self._background, self._metrics, now_ms, self._reports, alive
         )
 
     @property
@@ -205,7 +219,7 @@ class LookupWorker:
     def _send(self, effects: Sequence[Outgoing]) -> None:
         if effects:
             # The fold knows no prefix, and what it folds may name any reply topic.
-            self._producer.send(without_own(effects, self._prefix))
+            self._producer.send(effects)
 
     def _tick(self) -> None:
         """Append a Tick to each shard whose next timer is due, unless one is on its way."""
@@ -253,6 +267,7 @@ class LookupWorker:
 def check_journal(cluster: Cluster) -> str:
     """Check the topics; returns the journal's incarnation (its topic id). Raises WrongSetup when they do not fit."""
     require_topics(cluster, NAME)
+    require_room(cluster, NAME, ROOM)
     shards_of(cluster)
     return cluster.topic_id("journal")
 
@@ -271,7 +286,9 @@ def run_lookup(context: WorkerContext) -> None:
 
     try:
         routes = route_signer(settings)
-        worker = LookupWorker(settings, cluster, context.metrics, open_store, directory.name, routes, context.now_ms)
+        worker = LookupWorker(
+            settings, cluster, context.metrics, open_store, directory.name, routes, context.now_ms, alive=context.stop
+        )
         while not context.stop():
             worker.turn()
             if worker.ready:

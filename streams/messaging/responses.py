@@ -52,14 +52,30 @@ def reply_of(topic: str, partition: int | None, key: bytes | None, headers: Head
 
 
 def respond(reply: Reply, response: Response) -> Outgoing:
-    """The response as a record for the reply topic."""
+    """The response as a record for the reply topic, whatever somebody wrote into the reply.
+
+    A key or header that is no base64 is left out.
+    """
+    headers = ((header.name, _decoded(header.value)) for header in reply.headers)
     return Outgoing(
         reply.topic,
-        None if reply.key is None else base64.b64decode(reply.key),
+        _decoded(reply.key),
         response.encode(),
-        tuple((h.name, None if h.value is None else base64.b64decode(h.value)) for h in reply.headers),
+        tuple(
+            (name, value)
+            for (name, value), header in zip(headers, reply.headers, strict=True)
+            if value is not None or header.value is None
+        ),
         reply.partition,
     )
+
+
+def _decoded(text: str | None) -> bytes | None:
+    """The bytes of a base64 text, None for one that is none."""
+    try:
+        return None if text is None else base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
 
 
 def error_response(

@@ -100,8 +100,15 @@ class SigningProducer:
 
     def send(self, records: Sequence[Outgoing]) -> None:
         """Send as the producer does, with signed routes."""
-        self._producer.send([self._signer.sign_forward(r) if r.topic == FORWARDS else r for r in records])
+        self._producer.send(self._signed(records))
+
+    def send_singly(self, records: Sequence[Outgoing]) -> None:
+        """The same, with each record in a batch of its own."""
+        self._producer.send_singly(self._signed(records))
 
     def close(self) -> None:
         """Close the producer."""
         self._producer.close()
+
+    def _signed(self, records: Sequence[Outgoing]) -> list[Outgoing]:
+        return [self._signer.sign_forward(r) if r.topic == FORWARDS else r for r in records]

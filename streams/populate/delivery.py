@@ -14,6 +14,7 @@ from refrain.schemas.forwards import Completion, Status
 from refrain.schemas.journal import Answered, AnswerFailed, AnswerWithheld
 from refrain.schemas.policy import Policy
 from refrain.schemas.responses import Outcome, Problem, Response
+from refrain.schemas.topics import JOURNAL_BYTES_MAX
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.lru import RecentIds
@@ -30,7 +31,7 @@ from refrain.streams.metrics import Metrics
 NAME = "populate"
 ANSWER_BYTES_MAX = 1_000_000
 """The largest body that is carried to the journal or to a requester."""
-ANSWERED_BYTES_MAX = 2_000_000
+ANSWERED_BYTES_MAX = JOURNAL_BYTES_MAX
 """The largest journal record that holds one: text is escaped twice there. Below the topic's own limit."""
 SEEN_BEFORE = "seen"
 LATE_MS = 5_000

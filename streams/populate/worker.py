@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.forwards import Completion
+from refrain.schemas.topics import JOURNAL_BYTES_MAX
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.messaging.decoding import envelope_of, is_too_large, read
@@ -26,7 +27,7 @@ from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
 from refrain.streams.runtime.policy_session import policy_session
 from refrain.streams.runtime.stateless import Step, run_stateless
-from refrain.streams.runtime.topic_check import require_topics
+from refrain.streams.runtime.topic_check import require_room, require_topics
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def run_populate(context: WorkerContext) -> None:
     """Run until `stop`. Raises WrongSetup for missing topics, ClusterFailed when the broker fails."""
     cluster = context.cluster
     require_topics(cluster, NAME)
+    require_room(cluster, NAME, {"journal": JOURNAL_BYTES_MAX})
     routes = route_signer(context.settings)
     if context.settings.routes.unsigned == "accept":
         logger.warning("unsigned routes are accepted: whoever writes completions may answer for the model, and others")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from refrain.streams.kafka.interface import Cluster
+from refrain.streams.kafka.outages import Outages
 from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Settings
 
@@ -15,7 +16,8 @@ class WorkerContext:
     """What one worker runs with: settings, cluster, metrics, clock, and how it is stopped.
 
     A processor works until `stop` says so, asked at every round of its main loop, and calls `ready` whenever it is
-    able to work. `now_ms` is the time of day (milliseconds). On the registry of `metrics` it registers its own.
+    able to work. `now_ms` is the time of day (milliseconds). On the registry of `metrics` it registers its own. It
+    tells `outages` what it waits for while the cluster does not answer.
     """
 
     settings: Settings
@@ -24,3 +26,4 @@ class WorkerContext:
     stop: Callable[[], bool]
     ready: Callable[[], None]
     now_ms: Callable[[], int]
+    outages: Outages = field(default_factory=Outages)

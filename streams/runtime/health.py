@@ -39,9 +39,13 @@ class Liveness:
         self._due = clock() + start_s_max
         self._ready = False
         self._stopping = False
+        self._outage = False
+        self.turns = 0
+        """How often the main loop has come round: whoever sees it stand still knows that the loop does."""
 
     def beat(self) -> None:
         """Report a heartbeat: the main loop came round."""
+        self.turns += 1
         self._due = self._clock() + self._silent_s_max
 
     def ready(self) -> None:
@@ -53,13 +57,21 @@ class Liveness:
         """Report that the worker drains: it takes no new work and is not ready."""
         self._stopping = True
 
+    def outage(self, lasting: bool) -> None:
+        """Report that the cluster does not answer, or does again: a worker that waits for it is not ready."""
+        self._outage = lasting
+
     def is_alive(self) -> bool:
         """Whether the last heartbeat is recent enough."""
         return self._clock() <= self._due
 
     def is_ready(self) -> bool:
-        """Whether the worker is alive, able to work and not draining."""
-        return self._ready and not self._stopping and self.is_alive()
+        """Whether the worker is alive, able to work, and neither drains nor waits for the cluster."""
+        return self._ready and not self._stopping and not self._outage and self.is_alive()
+
+    def why_not_ready(self) -> str:
+        """Why the worker is not ready, in words."""
+        return "not ready: the cluster does not answer" if self._outage else "not ready"
 
 
 class HealthServer:
@@ -107,7 +119,7 @@ def _handler(liveness: Liveness, registry: CollectorRegistry) -> type[BaseHTTPRe
             if path == "/healthz":
                 self._send_status(liveness.is_alive(), "alive", "the main loop is stuck")
             elif path == "/readyz":
-                self._send_status(liveness.is_ready(), "ready", "not ready")
+                self._send_status(liveness.is_ready(), "ready", liveness.why_not_ready())
             elif path == "/metrics":
                 encode, kind = choose_encoder(self.headers.get("Accept", ""))
                 self._send(200, kind, encode(registry))

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from refrain.schemas.control import POLICY_KEY, PolicyInForce
-from refrain.streams.errors import ClusterFailed, Refusal, RefusalCode, WrongSetup
+from refrain.streams.errors import ClusterFailed, Refusal, RefusalCode, Unanswered, WrongSetup
 from refrain.streams.kafka.interface import Cluster, Record
+from refrain.streams.kafka.outages import Outages, asked_once, pauses
 from refrain.streams.messaging.decoding import check_size, read
 from refrain.streams.metrics import Metrics, policy_version
 from refrain.streams.settings import Settings
@@ -58,8 +59,8 @@ class PolicyWatch:
     def latest(self, stop: Callable[[], bool] = lambda: False) -> PolicyInForce | None:
         """The latest committed policy, None before the first.
 
-        Raises WrongSetup for a missing topic or a record of a newer version, ClusterFailed for the broker or when
-        `stop` ended the look early.
+        Raises WrongSetup for a missing topic or a record of a newer version, Unanswered for the broker or
+        when `stop` ended the look early.
         """
         _, end = self._cluster.ends(TOPIC).get(0, (0, 0))
         if end == self._end:
@@ -69,7 +70,7 @@ class PolicyWatch:
             self._take(record)
             self._next = record.offset + 1
         if stop():
-            raise ClusterFailed(f"topic {TOPIC} was not read to its end: is the broker reachable?")
+            raise Unanswered(f"topic {TOPIC} was not read to its end: is the broker reachable?")
         self._end = end
         return self._latest
 
@@ -93,7 +94,8 @@ class LeasedPolicy(NamedTuple):
 class PolicyFollower:
     """Follows the policy in force. Use it as a context: read on entry, followed until exit.
 
-    `clock` gives seconds, never runs backwards, and goes on while the process is stopped.
+    `clock` gives seconds, never runs backwards, and goes on while the process is stopped. `outages` hears when the
+    policy cannot be read.
     """
 
     def __init__(
@@ -105,8 +107,11 @@ class PolicyFollower:
         interval_s: float = INTERVAL_S,
         lease_s: float = LEASE_S,
         clock: Callable[[], float] = time.monotonic,
+        outages: Outages | None = None,
     ) -> None:
-        self._watch = PolicyWatch(cluster, self._keep_last)
+        # Whoever needs the policy decides how long to wait for it.
+        self._watch = PolicyWatch(asked_once(cluster), self._keep_last)
+        self._outages = outages or Outages()
         self._metrics = metrics
         self._version = policy_version(metrics)
         self._processor = processor
@@ -138,11 +143,11 @@ class PolicyFollower:
         return self._clock() < leased.until_s
 
     def read(self) -> LeasedPolicy:
-        """Read the policy now. Raises WrongSetup for a missing topic, ClusterFailed when the broker does not answer."""
+        """Read the policy now. Raises WrongSetup for a missing topic, Unanswered when the broker does not answer."""
         return self._read_if(lambda: True)
 
     def __enter__(self) -> PolicyFollower:
-        self.read()
+        self._outages.ask_again("the policy in force", self.read)
         self._thread.start()
         return self
 
@@ -160,15 +165,17 @@ class PolicyFollower:
             return self._last
 
     def _follow(self) -> None:
-        failing = False
-        while not self._done.wait(self._interval_s):
-            try:
-                self.read()
-                failing = False
-            except ClusterFailed as problem:
-                if not failing and not self._done.is_set():
-                    logger.warning("cannot follow %s: %s", TOPIC, problem)
-                failing = True
+        pause_s, longer = self._interval_s, pauses()
+        with self._outages.waiting(f"following {TOPIC}") as wait:
+            while not self._done.wait(pause_s):
+                try:
+                    self.read()
+                    wait.answered()
+                    pause_s, longer = self._interval_s, pauses()
+                except ClusterFailed as problem:
+                    if not self._done.is_set():
+                        wait.failed(problem)
+                    pause_s = max(self._interval_s, next(longer))
 
     def _log_change(self, policy: PolicyInForce | None) -> None:
         if policy is not None and policy is not self._last.policy:

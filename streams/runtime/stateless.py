@@ -15,10 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from refrain.schemas.control import PolicyInForce
-from refrain.streams.errors import DeliveryExpired, Rebalanced, Refusal
+from refrain.streams.errors import DeliveryExpired, Rebalanced, Refusal, Unanswered
 from refrain.streams.kafka.interface import Consumer, OffsetAndMetadata, Outgoing, Producer, Record
+from refrain.streams.kafka.outages import Outages, pauses
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import check_size
+from refrain.streams.messaging.sending import fitting_producer
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.barrier import Barrier, passes
 from refrain.streams.runtime.context import WorkerContext
@@ -28,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.1
 COMMIT_INTERVAL_S = 0.1
-ATTEMPTS_MAX = 10
-"""How often a batch is processed whose outcome expires before delivery, until the worker stops."""
+COMMIT_AGAIN_S = 1.0
+"""How soon offsets are committed again that could not be."""
 
 
 Behind = Callable[[], Mapping[int, int]]
@@ -86,7 +88,8 @@ def run_stateless(
     producer are closed at the end.
     """
     metrics = context.metrics
-    batches = _BatchProcessor(name, metrics, step, consumer, producer, session)
+    producer = fitting_producer(producer, context.cluster, context.settings.prefix, name, metrics)
+    batches = _BatchProcessor(name, metrics, step, consumer, producer, session, context.outages)
     pending: dict[int, OffsetAndMetadata] = {}
     due = time.monotonic()
     try:
@@ -104,7 +107,7 @@ def run_stateless(
                     pending[record.partition] = OffsetAndMetadata(record.offset + 1)
             if pending and time.monotonic() >= due:
                 pending = commit_owned(consumer, pending)
-                due = time.monotonic() + COMMIT_INTERVAL_S
+                due = time.monotonic() + (COMMIT_AGAIN_S if pending else COMMIT_INTERVAL_S)
                 for partition, behind in consumer.lag().items():
                     metrics.lag.labels(name, str(partition)).set(behind)
         if pending:
@@ -133,6 +136,7 @@ class _BatchProcessor:
         consumer: Consumer,
         producer: Producer,
         session: PolicySession | None,
+        outages: Outages,
     ) -> None:
         self._name = name
         self._metrics = metrics
@@ -141,6 +145,7 @@ class _BatchProcessor:
         self._consumer = consumer
         self._producer = producer
         self._session = session
+        self._outages = outages
 
     def before_poll(self) -> None:
         """Adopt the policy seen last and acknowledge it. Call it when all that was produced is acknowledged."""
@@ -148,10 +153,8 @@ class _BatchProcessor:
             return
         self._step.follow(self._session.adopt())
         acknowledgements = self._session.acknowledgements(self._consumer.member_id())
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            # It is as true later: what expired on its way is sent again.
-            if self._send(acknowledgements, attempt):
-                return
+        # It is as true later: what expired on its way is sent again.
+        self._send(lambda: acknowledgements)
 
     def run(self, batch: Sequence[Record]) -> Sequence[Outgoing]:
         """Process the batch and send the outcome. Where that fails, each record is worked alone, in their order."""
@@ -161,7 +164,7 @@ class _BatchProcessor:
         except _StepFailed as failed:
             kind = type(failed.error).__name__
             logger.warning("a batch of %d records is worked one at a time: %s", len(read), kind)
-        self._send_until_written(lambda: aside)
+        self._send(lambda: aside)
         return [*aside, *(out for record in read for out in self._run_alone(record))]
 
     def _run_alone(self, record: Record) -> Sequence[Outgoing]:
@@ -170,12 +173,12 @@ class _BatchProcessor:
             return self._run([record], [])
         except _StepFailed as failed:
             out = self._barrier.outcome_of(record, failed.error)
-        self._send_until_written(lambda: out)
+        self._send(lambda: out)
         return out
 
     def _run(self, batch: Sequence[Record], aside: Sequence[Outgoing]) -> Sequence[Outgoing]:
         """Process the batch and send the outcome, with that of the records that were set aside."""
-        out = self._send_until_written(lambda: [*aside, *self._process(batch)] if batch else aside)
+        out = self._send(lambda: [*aside, *self._process(batch)] if batch else aside)
         self._step.sent()
         return out
 
@@ -194,14 +197,6 @@ class _BatchProcessor:
     def _set_aside(self, record: Record, refusal: Refusal) -> list[Outgoing]:
         told = self._step.tell(record, refusal)
         return [reject(record, refusal, self._name, self._metrics, with_text=False), *told]
-
-    def _send_until_written(self, make: Callable[[], Sequence[Outgoing]]) -> Sequence[Outgoing]:
-        """Send what `make` makes, and returns it; what expired on its way is made again."""
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            out = make()
-            if self._send(out, attempt):
-                break
-        return out
 
     def _process(self, batch: Sequence[Record]) -> Sequence[Outgoing]:
         """The outcome of the batch by a policy that is still in force when the batch is processed."""
@@ -224,26 +219,36 @@ class _BatchProcessor:
                 raise
             raise _StepFailed(error) from error
 
-    def _send(self, out: Sequence[Outgoing], attempt: int) -> bool:
-        """Send the records; False when they expired. Raises DeliveryExpired at the last attempt."""
-        try:
-            self._producer.send(out)
-        except DeliveryExpired as expired:
-            if attempt == ATTEMPTS_MAX:
-                raise
-            logger.warning("made or sent again, attempt %d: %s", attempt + 1, expired)
-            return False
-        return True
+    def _send(self, make: Callable[[], Sequence[Outgoing]]) -> Sequence[Outgoing]:
+        """Send what `make` gives, made and sent again while it expires on its way; returns what was sent.
+
+        Raises DeliveryExpired when the worker is to stop before anything was written.
+        """
+        with self._outages.waiting("acknowledgements") as wait:
+            pause = pauses()
+            while True:
+                out = make()
+                try:
+                    self._producer.send(out)
+                    return out
+                except DeliveryExpired as expired:
+                    wait.failed(expired)
+                    if wait.is_over():
+                        raise
+                self._outages.pause(next(pause))
 
 
 def commit_owned(consumer: Consumer, pending: dict[int, OffsetAndMetadata]) -> dict[int, OffsetAndMetadata]:
-    """Commit the offsets of partitions still owned; returns what is left to commit later."""
+    """Commit the offsets of partitions still owned; returns what a rebalance or an outage leaves to commit later."""
     owned = set(consumer.assignment())
     mine = {partition: offset for partition, offset in pending.items() if partition in owned}
     try:
         consumer.commit(mine)
     except Rebalanced as rebalance:
         logger.info("offsets are committed later: %s", rebalance)
+        return mine
+    except Unanswered as problem:
+        logger.debug("offsets are committed later: %s", problem)
         return mine
     return {}
 

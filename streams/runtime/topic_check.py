@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 from refrain.schemas.topics import needs
 from refrain.streams.errors import Forbidden, WrongSetup
-from refrain.streams.kafka.interface import Cluster
+from refrain.streams.kafka.interface import BATCH_OVERHEAD_BYTES, Cluster
+
+KEY_BYTES_MAX = 1_000
+"""More than the keys of Refrain's own topics take."""
 
 
 def require_topics(cluster: Cluster, processor: str, in_place: Mapping[str, str] | None = None) -> None:
@@ -26,6 +29,22 @@ def require_topics(cluster: Cluster, processor: str, in_place: Mapping[str, str]
         raise next(iter(problems.values()))
     if problems:
         raise _together(processor, problems)
+
+
+def require_room(cluster: Cluster, processor: str, room: Mapping[str, int]) -> None:
+    """Check that topics take records, or batches, of so many bytes with their overhead; `room` has them by topic.
+
+    Raises WrongSetup naming all that take less. Of a topic whose settings this user may not read the broker decides.
+    """
+    targets = cluster.targets(tuple(room))
+    needed = {topic: size + BATCH_OVERHEAD_BYTES + KEY_BYTES_MAX for topic, size in room.items()}
+    short = {topic: needed[topic] for topic in room if topic in targets and targets[topic].bytes_max < needed[topic]}
+    if short:
+        listed = ", ".join(f"{topic} {targets[topic].bytes_max}, needed {size}" for topic, size in short.items())
+        raise WrongSetup(
+            f"{processor} writes larger records than topics take (max.message.bytes of {listed}): raise it, as"
+            " `refrain topics list` has it"
+        )
 
 
 def _together(processor: str, problems: dict[str, WrongSetup]) -> WrongSetup:

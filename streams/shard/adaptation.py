@@ -94,10 +94,28 @@ def terms(policy: CategoryPolicy, judged: str, load: float, classified: Seen | N
     """
     policy = tightened(policy, judged)
     relaxed = relaxation(judged, policy.false_hit_bound)
-    now, base = adapted(policy, load, relaxed), adapted(policy, 0.0)
-    if classified is not None:
-        now, base = _stricter(now, classified), _stricter(base, classified)
-    return TermsInForce(policy, now, base, relaxed)
+    return _under(TermsInForce(policy, adapted(policy, load, relaxed), adapted(policy, 0.0), relaxed), classified)
+
+
+class KnownTerms:
+    """The terms of each category as they were asked for last: they change with policies, judgements and loads alone."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[CategoryPolicy, str, float, TermsInForce]] = {}
+
+    def of(self, name: str, policy: CategoryPolicy, judged: str, load: float, classified: Seen | None) -> TermsInForce:
+        """`terms` of the category of that name."""
+        known = self._known.get(name)
+        if known is None or known[0] is not policy or known[1] != judged or known[2] != load:
+            known = self._known[name] = (policy, judged, load, terms(policy, judged, load))
+        return _under(known[3], classified)
+
+
+def _under(in_force: TermsInForce, classified: Seen | None) -> TermsInForce:
+    if classified is None:
+        return in_force
+    now, base = _stricter(in_force.now, classified), _stricter(in_force.base, classified)
+    return in_force._replace(now=now, base=base)
 
 
 def _stricter(mine: Adapted, classified: Seen) -> Adapted:

@@ -35,7 +35,7 @@ class GuardFinding(NamedTuple):
     def counted(self) -> Guarded:
         """What a decision says of it."""
         verdict = self.verdict
-        return Guarded(
+        return Guarded.trusted(
             entry_id=self.id,
             guard=verdict.guard,
             verdict=verdict.verdict,
@@ -47,7 +47,7 @@ class GuardFinding(NamedTuple):
     def told(self) -> GuardTold:
         """What the asker is told of it."""
         verdict = self.verdict
-        return GuardTold(
+        return GuardTold.trusted(
             entry_id=self.id,
             guard=verdict.guard,
             verdict=verdict.verdict,

@@ -19,7 +19,8 @@ from refrain.streams.store.interface import Store
 from refrain.streams.vectors import Ints, decode
 
 M = TypeVar("M", bound=Message)
-BUILD_BATCH = 4_096
+BUILD_BATCH = 512
+"""Vectors added to an HNSW at a time: what is made of a batch on the way is memory that the process keeps."""
 
 
 def load_shard(partition: int, shards: int, incarnation: str, store: Store, threads: int = 1) -> Shard:
@@ -65,7 +66,6 @@ def _restore_entries(shard: Shard, threads: int) -> None:
     stats = dict(_rows(shard.store, columns.STATS))
     _restore(shard, columns.TABLES)
     large: dict[bytes, tuple[list[int], list[Ints]]] = {}
-    """Vectors added to an HNSW at a time: all at once would take the memory of another shard."""
     for id_, entry in _rows(shard.store, columns.ENTRIES):
         space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
         shard.tenants.enter(entry.tenant, space)

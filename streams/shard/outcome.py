@@ -37,7 +37,7 @@ class FoldResult:
 
 def decided(shard: Shard, record: Record, event: Asked | Passed, **said: Any) -> Decision:
     """Decision record of an event: who asked what, where it was folded, and the other fields in `said`."""
-    return Decision(
+    return Decision.trusted(
         id=event.id,
         journal=shard.incarnation,
         partition=record.partition,
@@ -88,7 +88,7 @@ def summary(
     `guards` are those of the decision; similarities have two digits unless `show_similarity`.
     """
     digits = _all_digits if show_similarity else _two_digits
-    return DecisionSummary(
+    return DecisionSummary.trusted(
         id=decision.id,
         partition=decision.partition,
         offset=decision.offset,

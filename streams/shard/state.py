@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 from refrain.schemas.base import Part, Sealed, TextSide
 from refrain.schemas.documents import Entry, Meta, Opinion, ShardLoad, ShardPolicy, Withdrawal
 from refrain.schemas.policy import CategoryPolicy
+from refrain.schemas.topics import DOCUMENT_BYTES_MAX
 from refrain.streams import guards
-from refrain.streams.errors import ShardBroken, StoreDamaged
+from refrain.streams.errors import ChangeTooLarge, ShardBroken, StoreDamaged
 from refrain.streams.messaging import ids
 from refrain.streams.messaging.responses import digest_of_answer
 from refrain.streams.models.hit_head import PairHead
 from refrain.streams.shard import columns
+from refrain.streams.shard.adaptation import KnownTerms
 from refrain.streams.shard.columns import Change, Column
 from refrain.streams.shard.counters import Counters
 from refrain.streams.shard.in_flight import InFlight
 from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry
+from refrain.streams.shard.index.vector_tables import Tables
 from refrain.streams.shard.tenants import Tenants
 from refrain.streams.shard.verifications import PendingVerifications, VerificationScores
 from refrain.streams.store.interface import Checkpoint, Store
@@ -66,7 +70,7 @@ class Shard:
         self.shards = shards
         self.incarnation = incarnation
         self.store = store
-        self.entries = EntryIndex() if entries is None else entries
+        self.entries = EntryIndex(partial(Tables, folder=store.folder)) if entries is None else entries
         self.flights = InFlight()
         self.policy: ShardPolicy | None = None
         self.heads: dict[str, PairHead] = {}
@@ -83,6 +87,7 @@ class Shard:
         """What is switched off, with the version of the command: categories, or all."""
         self.pending_verifications = PendingVerifications()
         self.verification_scores = VerificationScores()
+        self.terms = KnownTerms()
         self.counters = Counters()
         self.tenants = Tenants()
         self._stored_answer: tuple[int, StoredAnswer] | None = None
@@ -174,15 +179,18 @@ class Shard:
     def apply(self, changes: Iterable[Change]) -> None:
         """Apply changes to the indexes and `uncommitted`. Raises ShardBroken; then the shard must not be used again.
 
-        What cannot be written raises before anything is changed.
+        Raises ChangeTooLarge, before anything has changed, when `documents` does not take one of them.
         """
         encoded = [(change, None if change.message is None else change.message.encode()) for change in changes]
         for change, value in encoded:
-            key = change.key
+            if value is not None and len(value) > DOCUMENT_BYTES_MAX:
+                raise ChangeTooLarge(f"a record of {change.column.name} takes {len(value)} bytes")
+        for change, value in encoded:
             try:
                 change.column.apply(self, change.id, change.message)
             except Exception as error:
-                raise ShardBroken(f"shard {self.partition}: {key.decode()}: {error!r}") from error
+                raise ShardBroken(f"shard {self.partition}: {change.key.decode()}: {error!r}") from error
+            key = change.key
             self.recent[key] = value
             if value is None and change.column.written_once and self.uncommitted.get(key) is not None:
                 # It came and went between two commits: neither store nor `documents` need hear of it.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 Changes = Mapping[bytes, bytes | None]
@@ -22,6 +23,10 @@ class Checkpoint(NamedTuple):
 
 class Store(Protocol):
     """A sorted key-value store, written in atomic batches."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it lies on the disk, None in memory: files of the process that belong to it go there too."""
 
     def get(self, key: bytes) -> bytes | None: ...
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:

@@ -10,6 +10,8 @@ from refrain.streams.store.interface import Changes, Checkpoint
 class MemoryStore:
     """A store in memory; nothing of it outlives the object."""
 
+    folder = None
+
     def __init__(self) -> None:
         self._rows: dict[bytes, bytes] = {}
         self._checkpoint = Checkpoint(0, 0)

@@ -40,7 +40,7 @@ class RocksStore:
 
     def __init__(self, path: Path) -> None:
         """Open or create it. Raises StoreDamaged for one that cannot be opened, WrongSetup for one open elsewhere."""
-        self.path = path
+        self.folder = path
         path.mkdir(parents=True, exist_ok=True)
         self._db = self._open()
 
@@ -66,7 +66,7 @@ class RocksStore:
             next_offset, written_at_ms = found.decode().split()
             return Checkpoint(int(next_offset), int(written_at_ms))
         except ValueError as error:
-            raise StoreDamaged(f"{self.path} has a checkpoint that cannot be read") from error
+            raise StoreDamaged(f"{self.folder} has a checkpoint that cannot be read") from error
 
     def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         # A scan reads everything once: it must not push out what decisions read again and again.
@@ -80,15 +80,15 @@ class RocksStore:
             except StopIteration:
                 return
             except Exception as error:  # rocksdict raises Exception itself
-                raise StoreDamaged(f"{self.path} cannot be read: {error}") from error
+                raise StoreDamaged(f"{self.folder} cannot be read: {error}") from error
             if not key.startswith(prefix):
                 return
             yield key, value
 
     def wipe(self) -> None:
         self._db.close()
-        shutil.rmtree(self.path)
-        self.path.mkdir(parents=True)
+        shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True)
         self._db = self._open()
 
     def close(self) -> None:
@@ -96,11 +96,11 @@ class RocksStore:
 
     def _open(self) -> Rdict:
         try:
-            return Rdict(str(self.path), _options(), access_type=AccessType.read_write())
+            return Rdict(str(self.folder), _options(), access_type=AccessType.read_write())
         except Exception as error:  # rocksdict raises Exception itself
             if "lock hold" in str(error) or "While lock file" in str(error):
-                raise WrongSetup(f"{self.path} is open in another worker: give each its own state_dir") from error
-            raise StoreDamaged(f"{self.path} cannot be opened: {error}") from error
+                raise WrongSetup(f"{self.folder} is open in another worker: give each its own state_dir") from error
+            raise StoreDamaged(f"{self.folder} cannot be opened: {error}") from error
 
 
 def open_or_replace(path: Path) -> tuple[RocksStore, str | None]:

@@ -112,5 +112,5 @@ async def _answer(model: Model, forward: Forward) -> Answer:
         if passes(error):
             raise
         refusal = unforeseen(error)
-        logger.warning("a call of the model failed: %s", refusal)
+        logger.warning("a call of the model failed: %s; its completion tells where", refusal.code.value)
         return failed_answer(refusal.code, str(refusal.args[0]))

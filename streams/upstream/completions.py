@@ -35,7 +35,7 @@ def completed(called: CallResult) -> list[Outgoing]:
         if passes(error):
             raise
         refusal = unforeseen(error)
-        logger.warning("the answer to %s cannot be written: %s", called.id, refusal)
+        logger.warning("the answer to %s cannot be written: %s", called.id, refusal.code.value)
         return [_completed(called._replace(answer=failed_answer(refusal.code, str(refusal.args[0]))))]
 
 

@@ -12,7 +12,7 @@ import logging
 import zlib
 from collections.abc import Callable, Collection, Iterable
 
-from refrain.streams.errors import Rebalanced
+from refrain.streams.errors import Rebalanced, Unanswered
 from refrain.streams.kafka.interface import Consumer, OffsetAndMetadata
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class OffsetTracker:
         return set(self._partitions)
 
     def commit(self, partitions: Collection[int]) -> None:
-        """Commit the offsets of these partitions that have moved; after a rebalance a later call does."""
+        """Commit the offsets of these partitions that have moved; in a rebalance or an outage a later call does."""
         to_commit = {p: self._partitions[p].to_commit() for p in partitions if p in self._partitions}
         moved = {p: offset for p, offset in to_commit.items() if self._committed.get(p) != offset}
         if not moved:
@@ -117,6 +117,9 @@ class OffsetTracker:
             self._consumer.commit(moved)
         except Rebalanced as rebalance:
             logger.info("offsets are committed later: %s", rebalance)
+            return
+        except Unanswered as problem:
+            logger.debug("offsets are committed later: %s", problem)
             return
         self._committed.update(moved)
 

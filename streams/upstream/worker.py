@@ -17,6 +17,7 @@ from refrain.streams.errors import WrongSetup
 from refrain.streams.kafka.interface import Record
 from refrain.streams.lru import RecentIds
 from refrain.streams.messaging.decoding import check_size, read
+from refrain.streams.messaging.sending import fitting_producer
 from refrain.streams.runtime.barrier import Barrier
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
@@ -117,7 +118,10 @@ class UpstreamWorker:
         self._meter = LoadMeter(self._settings.replica)
         self._commit_due = self._load_due = time.monotonic()
         self.joined = False
-        self._outbox: Outbox[CallResult | tuple[int, int]] = Outbox(self._cluster.producer())
+        producer = fitting_producer(
+            self._cluster.producer(), self._cluster, context.settings.prefix, NAME, context.metrics
+        )
+        self._outbox: Outbox[CallResult | tuple[int, int]] = Outbox(producer)
         self._calls = Calls(
             make_model, self._settings.concurrency, self._start_call, self._queue_completion, self._now_ms
         )

@@ -13,17 +13,18 @@ from refrain.schemas.control import POLICY_KEY, PolicyInForce
 from refrain.schemas.journal import Asked, Passed, decode_event
 from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.schemas.responses import Response
-from refrain.schemas.topics import BY_NAME
 from refrain.streams.classify.reply_topic import partitions_of
 from refrain.streams.classify.worker import run_classify
 from refrain.streams.errors import WrongSetup
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Headers, Outgoing, Record
+from refrain.streams.kafka.targets import Targets
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.settings import Classify, Settings
 from tests.integration.make_topic import make_topic
 from tests.integration.processors import eventually
+from tests.integration.topics import create_table
 
 WAIT_S = 30.0
 POLICY = Policy(categories={"code": CategoryPolicy(), "uncategorised": CategoryPolicy()})
@@ -39,8 +40,7 @@ def outside(settings: Settings, admin: AdminClient) -> str:
 
 @pytest.fixture
 def cluster(settings: Settings, admin: AdminClient) -> Iterator[KafkaCluster]:
-    for name in BY_NAME:
-        make_topic(admin, settings.prefix + name, 1)
+    create_table(admin, settings.prefix)
     with KafkaCluster(settings) as cluster:
         yield cluster
 
@@ -112,7 +112,7 @@ def test_an_error_goes_to_the_allowed_topic_outside_the_prefix(
 
 
 def test_a_reply_topic_that_is_missing_or_impossible_has_no_partitions(cluster: KafkaCluster, outside: str) -> None:
-    count = partitions_of(cluster)
+    count = partitions_of(Targets(cluster, "refrain."))
     assert (count(f"/{outside}"), count(f"/{outside}-other"), count("/not a name!")) == (2, None, None)
 
 

@@ -29,4 +29,13 @@ class TestKafkaLog(ClusterContract):
                 return
             create(topic, partitions)
 
-        return ClusterUnderTest(KafkaCluster(settings), create, recreate)
+        def create_other(topic: str, partitions: int, max_bytes: int, compacted: bool) -> None:
+            policy = "compact" if compacted else "delete"
+            name = settings.prefix + topic
+            make_topic(admin, name, partitions, max_message_bytes=str(max_bytes), cleanup_policy=policy)
+
+        def delete(topic: str) -> None:
+            name = settings.prefix + topic
+            admin.delete_topics([name])[name].result(ADMIN_S)
+
+        return ClusterUnderTest(KafkaCluster(settings), create, recreate, create_other, delete)

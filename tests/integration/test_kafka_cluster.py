@@ -14,6 +14,7 @@ from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.config import connection
 from refrain.streams.kafka.consumer import KafkaConsumer
 from refrain.streams.kafka.interface import Consumer, OffsetAndMetadata, Outgoing
+from refrain.streams.kafka.outages import Outages
 from refrain.streams.settings import Settings
 from tests.integration.make_topic import ADMIN_S, make_topic
 from tests.streams.kafka.cluster_contract import Remembering, join, poll_until, records_of, values
@@ -143,7 +144,7 @@ def test_a_transaction_that_meets_a_rebalance_succeeds_when_it_is_called_again(c
 def test_a_transaction_of_a_reader_that_left_its_group_is_kept_for_later(
     cluster: KafkaCluster, settings: Settings
 ) -> None:
-    consumer = KafkaConsumer(connection(settings), settings, TOPIC, "group", None, True)
+    consumer = KafkaConsumer(connection(settings), settings, TOPIC, "group", None, True, Outages())
     join(consumer)
     consumer.consumer.unsubscribe()
     for _ in range(300):

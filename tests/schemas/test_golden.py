@@ -12,6 +12,7 @@ from refrain.schemas import control, documents, journal
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.base import Message
 from refrain.schemas.control import PolicyInForce
+from refrain.schemas.dead_letters import NotSent
 from refrain.schemas.decisions import Decision
 from refrain.schemas.doubts import DoubtRaised
 from refrain.schemas.forwards import Completion, Forward
@@ -35,6 +36,7 @@ MODELS: dict[str, type[Message]] = {
     "Observation": Observation,
     "Comparison": Comparison,
     "ShardStats": ShardStats,
+    "NotSent": NotSent,
     "control.PolicySet": control.SetPolicy,
     "control.LoadChanged": control.ReportLoad,
     "control.Invalidate": control.Invalidate,

@@ -11,7 +11,7 @@ from tests.streams.worker_metrics import registered
 
 SHARED = {
     "refrain_records_taken", "refrain_records_sent", "refrain_refused", "refrain_dropped", "refrain_lag",
-    "refrain_batch_seconds",
+    "refrain_batch_seconds", "refrain_records_unfit",
 }  # fmt: skip
 OWN = {
     "classify": {

@@ -221,7 +221,7 @@ def test_a_processor_reads_and_writes_what_the_table_says_and_nothing_else(world
     # Once each is described by the check at the start.
     again = {topic for topic, times in seen.described.items() if times > 1}
     assert again - seen.read - seen.written == {topic.name for topic in TOPICS if name in topic.describers}
-    assert seen.configs_read == {topic.name for topic in TOPICS if name in topic.config_readers}
+    assert seen.configs_read == {topic.name for topic in TOPICS if topic.shows_config_to(name)}
     assert seen.groups == {name: GROUPS[name]}
     may = [acl for acl in acls_of(name, world.settings) if acl.resource == "transactional-id"]
     assert len(may) == len(seen.transactional_ids)

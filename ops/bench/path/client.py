@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from refrain.streams.errors import ClusterFailed
 from refrain.streams.kafka.config import connection, producer_config
+from refrain.streams.kafka.offsets import known_offset
 from refrain.streams.settings import Settings
 
 HEADER = "bench-id"
@@ -45,7 +46,8 @@ class BenchClient:
         topic = settings.prefix + "responses"
         places = [TopicPartition(topic, n) for n in self._consumer.list_topics(topic).topics[topic].partitions]
         for place in places:
-            place.offset = self._consumer.get_watermark_offsets(place)[1]
+            _, end = self._consumer.get_watermark_offsets(place)
+            place.offset = known_offset(end, f"{topic}[{place.partition}]")
         self._consumer.assign(places)
         self._run = 0
 

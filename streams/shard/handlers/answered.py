@@ -6,12 +6,15 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from pydantic import ValidationError
+
 from refrain.schemas.base import Reply, Sealed
 from refrain.schemas.documents import Entry, Flight, TableMode, Waiting
 from refrain.schemas.journal import Answered, AnswerFailed, AnswerWithheld
 from refrain.schemas.observations import Observation
 from refrain.schemas.policy import Cacheable, Limits
 from refrain.schemas.responses import DecisionSummary, Outcome, Response
+from refrain.schemas.topics import DOCUMENT_BYTES_MAX
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.dead_letters import dead_letter
@@ -40,6 +43,8 @@ from refrain.streams.shard.state import Shard
 
 OBSERVATION_BYTES_MAX = 2_000_000
 """The largest observation, below the topic's own limit; a larger one leaves out what the model said."""
+ENTRY_BYTES_MAX = DOCUMENT_BYTES_MAX - 1_000
+"""The largest entry before it is valued. Nothing is evicted for one that `documents` does not take."""
 NOT_CACHED_ANY_MORE = "the category is not cached any more, and the answer went to another requester: ask again"
 Body = dict[str, Any]
 
@@ -174,7 +179,7 @@ def _answer(shard: Shard, waiting: Waiting, body: Body, limits: Limits | None) -
         tenant=waiting.tenant,
         outcome=waiting.outcome,
         body=body if own else served(project(body), waiting.id, shard.time_ms),
-        decision=DecisionSummary.model_validate_json(waiting.decision),
+        decision=_summary_of(waiting),
     )
     records = told(waiting.reply, lambda: response)
     if not records:
@@ -193,7 +198,7 @@ def _projects(body: Body) -> bool:
 
 def _error(waiting: Waiting, code: str, message: str) -> list[Outgoing]:
     def response() -> Response:
-        decision = DecisionSummary.model_validate_json(waiting.decision)
+        decision = _summary_of(waiting)
         return error_response(code, message, request_id=waiting.request_id, tenant=waiting.tenant, decision=decision)
 
     return told(waiting.reply, response)
@@ -213,6 +218,14 @@ def told(reply: Reply, make: Callable[[], Response]) -> list[Outgoing]:
         return []
 
 
+def _summary_of(waiting: Waiting) -> DecisionSummary | None:
+    """What a requester is told of the decision; None where it cannot be read, so that all else is told."""
+    try:
+        return DecisionSummary.model_validate_json(waiting.decision)
+    except ValidationError:
+        return None
+
+
 def _admit(
     shard: Shard, open_flight: OpenFlight, body: Body, event: Answered, record: Record
 ) -> tuple[list[Change], list[Count]]:
@@ -226,7 +239,8 @@ def _admit(
         return [], [counts.not_admitted(reason)]
     expires_at_ms = shard.time_ms + policy.apology_ttl_ms if says_sorry(body) else None
     entry = _entry(flight, body, event, record, shard.time_ms, expires_at_ms)
-    if len(entry.answer.data.encode()) + len(flight.question.data.encode()) > limits.entry_bytes_max:
+    texts = len(entry.answer.data.encode()) + len(flight.question.data.encode())
+    if texts > limits.entry_bytes_max or len(entry.encode()) > ENTRY_BYTES_MAX:
         return [], [counts.not_admitted(NotAdmitted.TOO_LARGE)]
     if entry.answer_digest in shard.banned.get(open_flight.space.hex(), ()):
         return [], [counts.not_admitted(NotAdmitted.JUDGED_WRONG)]

@@ -14,12 +14,11 @@ from refrain.schemas.journal import Asked
 from refrain.schemas.policy import Cacheable, Limits, Policy, TenantLimits
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import DecisionSummary, Outcome, Response
-from refrain.streams.errors import RefusalCode
+from refrain.streams.errors import ChangeTooLarge, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.forwards import deadline_at_ms as longest_wait
 from refrain.streams.messaging.responses import NOT_IN_TIME, error_response, respond, served
 from refrain.streams.messaging.routes import DirectRoute, encode_route
-from refrain.streams.shard.adaptation import terms
 from refrain.streams.shard.columns import DOUBTS, FLIGHTS, STATS, TENANTS, WAITING, Change, digest_of, entry_id
 from refrain.streams.shard.dependence import not_kept_reason, shortened
 from refrain.streams.shard.handlers.forwarding import flight_of, forward_by, forward_of
@@ -68,10 +67,12 @@ def on_asked(
     deadline_at_ms = _deadline(shard, asked, policy)
     seen = None if asked.seen.policy_version == shard.policy.version else asked.seen
     judged = shard.judged.get(asked.category, "")
-    in_force = shortened(terms(category, judged, shard.load_of(asked.model), seen), asked.depends)
+    in_force = shortened(
+        shard.terms.of(asked.category, category, judged, shard.load_of(asked.model), seen), asked.depends
+    )
     head = shard.head_of(category)
     question = ShardQuestion.of(asked, in_force, policy.limits, verification, head)
-    _check_dimensions(shard, question)
+    _check(shard, question)
     if deadline_at_ms <= shard.time_ms:
         return _refuse(
             context, question, SearchResult(Reason.DEADLINE_PASSED), RefusalCode.DEADLINE, "the deadline is over"
@@ -102,6 +103,18 @@ def _observes(context: _Context, question: ShardQuestion) -> bool:
 
 
 def _decide(
+    context: _Context, question: ShardQuestion, deadline_at_ms: int, tenant_limits: TenantLimits | None
+) -> None:
+    """Decide a question; one of which more would have to be remembered than `documents` takes is passed through."""
+    mark = len(context.out.effects)
+    try:
+        _decide_remembering(context, question, deadline_at_ms, tenant_limits)
+    except ChangeTooLarge:
+        del context.out.effects[mark:]
+        _pass_through(context, Reason.TOO_LARGE)
+
+
+def _decide_remembering(
     context: _Context, question: ShardQuestion, deadline_at_ms: int, tenant_limits: TenantLimits | None
 ) -> None:
     shard, asked = context.shard, context.asked
@@ -224,7 +237,7 @@ def _serve(
         raise ValueError("a verdict without an entry cannot be served")
     kept = shard.stored_answer(indexed)
     body = served(json.loads(kept.text), asked.id, shard.time_ms)
-    used = EntryStats(
+    used = EntryStats.trusted(
         hits=indexed.hits + 1,
         last_offset=record.offset,
         value=shard.entries.value_if_used(indexed),
@@ -232,7 +245,7 @@ def _serve(
     )
     shard.apply([*first, *changes, STATS.put(entry_id(indexed.id), used)])
     decision = _decision(context, question, verdict, Outcome.HIT, forward_id, kept)
-    response = Response(
+    response = Response.trusted(
         request_id=asked.request_id,
         tenant=asked.tenant,
         outcome=Outcome.HIT,
@@ -262,7 +275,7 @@ def _wait(
     kept = None if verdict.serve is None else shard.stored_answer(verdict.serve)
     decision = _decision(context, question, verdict, outcome, forward_id, kept)
     told = _told(question, verdict, decision)
-    waiting = Waiting(
+    waiting = Waiting.trusted(
         id=asked.id,
         forward_id=forward_id,
         request_id=asked.request_id,
@@ -354,7 +367,9 @@ def _deadline(shard: Shard, asked: Asked, policy: Policy | None) -> int:
     return longest_wait(shard.time_ms, asked.deadline_at_ms, Limits() if policy is None else policy.limits)
 
 
-def _check_dimensions(shard: Shard, question: ShardQuestion) -> None:
+def _check(shard: Shard, question: ShardQuestion) -> None:
+    if question.effective.threshold > 1.0:
+        raise ValueError(f"a threshold of {question.effective.threshold} is no similarity")
     if question.query is None:
         return
     for known in (shard.entries.dimensions(question.namespace), shard.flights.dimensions(question.namespace)):

@@ -17,7 +17,7 @@ from refrain.streams.shard.state import Shard
 
 def flight_of(shard: Shard, asked: Asked, space: str, record: Record, deadline_at_ms: int, limits: Limits) -> Flight:
     """The flight of a question that is forwarded with `record`; `space` is whose entries may serve."""
-    return Flight(
+    return Flight.trusted(
         **asked.question_key() | {"space": space},
         forward_id=asked.id,
         offset=record.offset,
@@ -29,7 +29,7 @@ def flight_of(shard: Shard, asked: Asked, space: str, record: Record, deadline_a
 
 def forward_of(shard: Shard, asked: Asked, flight: Flight, told: DecisionSummary | None) -> Outgoing:
     """Forward of the question; `told` goes to its requester with the answer, None when nobody waits for it."""
-    route = ShardRoute(
+    route = ShardRoute.trusted(
         forward_id=flight.forward_id,
         incarnation=shard.incarnation,
         partition=shard.partition,

@@ -16,6 +16,7 @@ from refrain.schemas.documents import Aging, Entry, EntryStats
 from refrain.schemas.policy import Policy
 from refrain.streams.shard.eviction.expiry import Deadlines, ExpiryQueues
 from refrain.streams.shard.eviction.quotas import Admissions, QuotaBucket, Quotas
+from refrain.streams.shard.index.rows import RowsById, RowsByText
 from refrain.streams.shard.index.vector_tables import QueryVector, Search, Table, Tables, VectorMatch
 from refrain.streams.vectors import decode
 
@@ -57,8 +58,7 @@ class EntryIndex:
     def __init__(self, tables: Callable[[int], Tables] = Tables) -> None:
         """Make an empty index; `tables` makes the vector tables of so many dimensions."""
         self._tables_of = tables
-        self._rows: dict[int, int] = {}
-        """Row by id."""
+        self._rows = RowsById()
         self._ids = np.full(16, -1, dtype=np.int64)
         self._admitted = np.zeros(16, dtype=np.int64)
         self._stale = np.zeros(16, dtype=np.bool_)
@@ -72,7 +72,7 @@ class EntryIndex:
         self._space_counts: list[int] = []
         self._free_spaces: list[int] = []
         self._space_of = np.zeros(16, dtype=np.int32)
-        self._texts: dict[bytes, int | tuple[int, ...]] = {}
+        self._texts = RowsByText()
         self._free: list[int] = []
         self._used = 0
         self._tables: dict[int, Tables] = {}
@@ -87,15 +87,13 @@ class EntryIndex:
     def exact(self, space: bytes, text: bytes) -> IndexedEntry | None:
         """The entry of the same text in the namespace."""
         number = self._space_numbers.get(space)
-        for row in self._rows_of_text(text):
-            if self._space_of[row] == number:
-                return self.at_row(row)
-        return None
+        rows = [row for row in self._texts.rows(text) if self._space_of.item(row) == number]
+        return self.at_row(min(rows, key=self._ids.item)) if rows else None
 
     def same_text(self, text: bytes) -> IndexedEntry | None:
         """The newest entry of the same text in any namespace of the category."""
-        rows = self._rows_of_text(text)
-        return self.at_row(max(rows, key=lambda row: int(self._ids[row]))) if rows else None
+        rows = self._texts.rows(text)
+        return self.at_row(max(rows, key=self._ids.item)) if rows else None
 
     def nearest(
         self, space: bytes, query: QueryVector, count: int, floor: float, ef: int
@@ -107,9 +105,9 @@ class EntryIndex:
         tables, table = place
         if tables.dim != len(query.ints):
             raise ValueError(f"the vector has {len(query.ints)} dimensions, the table {tables.dim}")
-        found = [(each, self.at_row(each.row)) for each in tables.search(table, query, count, floor, ef)]
-        found.sort(key=lambda pair: (-pair[0].similarity, pair[1].id))
-        return table.search, found[:count]
+        found = tables.search(table, query, count, floor, ef)
+        found.sort(key=lambda each: (-each.similarity, self._ids.item(each.row)))
+        return table.search, [(each, self.at_row(each.row)) for each in found[:count]]
 
     def holds_any(self, space: bytes) -> bool:
         """Whether the namespace holds an entry."""
@@ -141,8 +139,9 @@ class EntryIndex:
 
     def at_row(self, row: int) -> IndexedEntry:
         """The entry of a row."""
-        hits = int(self._quotas.usage.hits[row])
-        return IndexedEntry(row, int(self._ids[row]), int(self._admitted[row]), hits, bool(self._stale[row]))
+        # `item` gives a number of the interpreter at once: by an index alone it costs twice as much.
+        hits: int = self._quotas.usage.hits.item(row)
+        return IndexedEntry(row, self._ids.item(row), self._admitted.item(row), hits, self._stale.item(row))
 
     def stats(self, indexed: IndexedEntry) -> EntryStats:
         """The use of an entry; before its first use `last_offset` is that of its admission."""
@@ -169,7 +168,7 @@ class EntryIndex:
     def take_due(self, time_ms: int, most: int) -> list[IndexedEntry]:
         """Up to `most` entries whose own deadline is over, each once: the caller removes them."""
         due = self._deadlines.take_due(time_ms, most, self._admitted_at)
-        return [self.at_row(self._rows[id_]) for id_ in due]
+        return [found for id_ in due if (found := self.by_id(id_)) is not None]
 
     def next_deadline_ms(self) -> int | None:
         """When the next entry leaves by its own deadline (ms), None when none does."""
@@ -237,7 +236,7 @@ class EntryIndex:
     def add(self, entry: Entry, stats: EntryStats | None = None, *, into_table: bool = True) -> int:
         """Add an entry; returns its row. Without `into_table` the caller builds the table later."""
         row = self._take_row()
-        self._rows[entry.id] = row
+        self._rows.put(entry.id, row)
         self._ids[row] = entry.id
         self._admitted[row] = entry.admitted_at_ms
         self._stale[row] = stats is not None and stats.stale_served
@@ -250,8 +249,7 @@ class EntryIndex:
         self._space_of[row] = number
         self._space_counts[number] += 1
         text = text_key(entry.space, entry.category, entry.text_digest)
-        rows = self._rows_of_text(text)
-        self._texts[text] = (*rows, row) if rows else row
+        self._texts.add(text, row)
         self._quotas.enter(row, entry, stats)
         if entry.vector is not None and into_table:
             self.add_vector(space, row, QueryVector.of(decode(entry.vector)))
@@ -272,13 +270,9 @@ class EntryIndex:
                 # A restored shard has no table either where only entries without a vector are left.
                 del self._by_space[int(self._space_of[row])]
         text = text_key(entry.space, entry.category, entry.text_digest)
-        rest = tuple(each for each in self._rows_of_text(text) if each != row)
-        if not rest:
-            del self._texts[text]
-        else:
-            self._texts[text] = rest[0] if len(rest) == 1 else rest
+        self._texts.remove(text, row)
         self._quotas.leave(row)
-        del self._rows[indexed.id]
+        self._rows.drop(indexed.id)
         self._ids[row] = -1
         self._free.append(row)
         self.expiry.leave(entry.category, self._admitted_at)
@@ -310,10 +304,6 @@ class EntryIndex:
         tables.build(table, rows, ints, threads)
 
     # -- inside ---------------------------------------------------------------------------------------
-
-    def _rows_of_text(self, text: bytes) -> tuple[int, ...]:
-        rows = self._texts.get(text, ())
-        return (rows,) if isinstance(rows, int) else rows
 
     def _place(self, space: bytes) -> tuple[Tables, Table] | None:
         number = self._space_numbers.get(space)

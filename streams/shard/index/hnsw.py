@@ -27,7 +27,7 @@ MOVED_PER_ADD = 4
 LEAST = 16
 GONE = -1
 _OWNER_BITS = 32
-_OWNER_MASK = (1 << _OWNER_BITS) - 1
+_OWNER_BITS_SET = np.uint64((1 << _OWNER_BITS) - 1)
 
 
 class HnswIndex:
@@ -84,7 +84,7 @@ class HnswIndex:
                 # hnswlib raises when it finds fewer than k alive: ask for fewer.
                 count //= 2
                 continue
-            return [int(label) & _OWNER_MASK for label in labels[0]], (1.0 - distances[0]).tolist()
+            return (labels[0] & _OWNER_BITS_SET).tolist(), (1.0 - distances[0]).tolist()
         return [], []
 
     def vectors(self, owners: list[int]) -> Floats:

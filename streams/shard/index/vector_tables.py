@@ -2,18 +2,22 @@
 
 A table scans its block of the slab while small. When it becomes `ann` its vectors move into an HNSW,
 a few with each addition, so that no decision waits for a build; until then it goes on scanning.
-Candidates are found in float32 and ranked by the integer similarity of the vectors of record.
+Candidates are found in float32 and ranked by the integer similarity of the vectors of record, which for an HNSW
+stand in a file.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from refrain.streams.shard.index.hnsw import HnswIndex
+from refrain.streams.shard.index.records import RecordFile
 from refrain.streams.shard.index.slab import Block, Slab
 from refrain.streams.vectors import Floats, Ints, cosine
 
@@ -73,17 +77,28 @@ class QueryVector(NamedTuple):
 class Tables:
     """Vector tables of one shard over one space of row numbers, which the caller gives out."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, folder: Path | None = None) -> None:
+        """`folder` is where the file of the vectors of record goes; None: where temporary files do."""
         self.dim = dim
+        self._folder = folder
         self.slab = Slab(dim)
         self._norms = np.zeros(16, dtype=np.int64)
         self._places = np.zeros(16, dtype=np.int32)
+        self._file: RecordFile | None = None
+        """The vectors of record that an HNSW holds; None before the first."""
+
+    @property
+    def _records(self) -> RecordFile:
+        if self._file is None:
+            self._file = RecordFile(self.dim, self._folder)
+        return self._file
 
     def add(self, table: Table, row: int, query: QueryVector) -> None:
         """Put a vector under a row number that is free."""
         self._reserve(row)
         self._norms[row] = query.norm
         if table.hnsw is not None and table.block is None:
+            self._records.put(row, query.ints)
             table.hnsw.add(row, query.unit)
             return
         self._append(table, row, query.unit)
@@ -108,7 +123,7 @@ class Tables:
             owners[place] = mover
             self._places[mover] = place
             if table.hnsw is not None and place < table.moved <= last:
-                table.hnsw.add(mover, vectors[place])
+                self._enter(table.hnsw, mover, vectors[place])
         table.count = last
         table.moved = min(table.moved, last)
         if table.count == 0 and table.hnsw is None:
@@ -129,6 +144,8 @@ class Tables:
         norms = np.einsum("ij,ij->i", ints, ints, dtype=np.int64)
         self._norms[rows] = norms
         units: Floats = (ints / np.sqrt(norms)[:, None]).astype(np.float32)
+        for first, last in _runs(rows):
+            self._records.put_run(int(rows[first]), ints[first:last])
         table.hnsw.add_many(rows, units, threads)
 
     def search(self, table: Table, query: QueryVector, count: int, floor: float, ef: int) -> list[VectorMatch]:
@@ -147,7 +164,7 @@ class Tables:
             kth = np.partition(rough[near], len(near) - count)[len(near) - count]
             near = near[rough[near] >= kth - MARGIN]
         rows = self.slab.owners(table.block, table.count)[near].tolist()
-        return self._ranked(rows, vectors[near], query, floor)
+        return self._ranked(rows, self._recorded(rows, vectors[near]), query, floor)
 
     def _search_hnsw(self, table: Table, query: QueryVector, count: int, floor: float, ef: int) -> list[VectorMatch]:
         if table.hnsw is None:
@@ -156,21 +173,24 @@ class Tables:
         if not rows:
             return []
         least = min(floor, rough[0]) - MARGIN
-        near = [row for row, similarity in zip(rows, rough, strict=True) if similarity >= least]
-        return self._ranked(near, table.hnsw.vectors(near), query, floor)
+        if rough[-1] < least:
+            rows = [row for row, similarity in zip(rows, rough, strict=True) if similarity >= least]
+        return self._ranked(rows, self._records.get(rows), query, floor)
 
-    def _ranked(self, rows: list[int], vectors: Floats, query: QueryVector, floor: float) -> list[VectorMatch]:
-        norms = self._norms[rows]
-        records = np.rint(vectors * np.sqrt(norms).astype(np.float32)[:, None])
+    def _recorded(self, rows: list[int], vectors: Floats) -> Floats:
+        """The vectors of record (n, dim) of which these are the unit vectors."""
+        found: Floats = np.rint(vectors * np.sqrt(self._norms[rows]).astype(np.float32)[:, None])
+        return found
+
+    def _ranked(
+        self, rows: list[int], records: npt.NDArray[Any], query: QueryVector, floor: float
+    ) -> list[VectorMatch]:
         # Products of int16 add up to less than 2**53: float64 sums them exactly in any order.
-        dots = records.astype(np.float64) @ query.wide
-        found = [
-            VectorMatch(row, cosine(int(dot), norm, query.norm))
-            for row, dot, norm in zip(rows, dots.tolist(), norms.tolist(), strict=True)
-        ]
-        above = [each for each in found if each.similarity >= floor]
-        best = max(each.similarity for each in found)
-        return above or [each for each in found if each.similarity == best]
+        dots: list[float] = (records.astype(np.float64) @ query.wide).tolist()
+        norms: list[int] = self._norms[rows].tolist()
+        found = [cosine(int(dot), norm, query.norm) for dot, norm in zip(dots, norms, strict=True)]
+        least = min(floor, max(found))
+        return [VectorMatch(row, each) for row, each in zip(rows, found, strict=True) if each >= least]
 
     def _append(self, table: Table, row: int, vector: Floats) -> None:
         block = table.block
@@ -186,14 +206,19 @@ class Tables:
         self._places[row] = table.count
         table.count += 1
 
+    def _enter(self, hnsw: HnswIndex, row: int, vector: Floats) -> None:
+        self._records.put(row, self._recorded([row], vector[None])[0].astype(np.int16))
+        hnsw.add(row, vector)
+
     def _move(self, table: Table, number: int) -> None:
         if table.hnsw is None or table.block is None:
             return
         vectors = self.slab.vectors(table.block, table.count)
         owners = self.slab.owners(table.block, table.count)
-        for place in range(table.moved, min(table.count, table.moved + number)):
-            table.hnsw.add(int(owners[place]), vectors[place])
-        table.moved = min(table.count, table.moved + number)
+        end = min(table.count, table.moved + number)
+        for place in range(table.moved, end):
+            self._enter(table.hnsw, int(owners[place]), vectors[place])
+        table.moved = end
         if table.moved == table.count:
             self.slab.give_back(table.block)
             table.block = None
@@ -204,3 +229,10 @@ class Tables:
             more = max(row + 1, len(self._norms) * 2)
             self._norms = np.resize(self._norms, more)
             self._places = np.resize(self._places, more)
+
+
+def _runs(rows: npt.NDArray[np.int32]) -> list[tuple[int, int]]:
+    """Where neighbouring rows stand one after the other, as (first, end)."""
+    cuts = np.flatnonzero(np.diff(rows) != 1) + 1
+    bounds = [0, *cuts.tolist(), len(rows)]
+    return list(pairwise(bounds))

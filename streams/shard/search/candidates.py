@@ -139,17 +139,19 @@ class Candidates:
     def listed(self, chosen: Assessed | None = None) -> tuple[Candidate, ...]:
         """Candidates as decision records list them."""
         return tuple(
-            Candidate(
-                entry_id=self._shard.wire_id(each.entry.id),
-                similarity=each.similarity,
-                score=None if each.scored is None else each.scored.score,
-                letters=None if each.overlap is None else each.overlap.letters,
-                stems=None if each.overlap is None else each.overlap.words,
-                head_weight=None if each.scored is None else each.scored.head_weight,
-                age_ms=each.age_ms,
-                verdict="served" if each is chosen else "not_needed" if each.verdict == FRESH else each.verdict,
-            )
-            for each in self.assessed
+            [
+                Candidate.trusted(
+                    entry_id=self._shard.wire_id(each.entry.id),
+                    similarity=each.similarity,
+                    score=None if each.scored is None else each.scored.score,
+                    letters=None if each.overlap is None else each.overlap.letters,
+                    stems=None if each.overlap is None else each.overlap.words,
+                    head_weight=None if each.scored is None else each.scored.head_weight,
+                    age_ms=each.age_ms,
+                    verdict="served" if each is chosen else "not_needed" if each.verdict == FRESH else each.verdict,
+                )
+                for each in self.assessed
+            ]
         )
 
     def _guard(self, each: Assessed) -> str | None:

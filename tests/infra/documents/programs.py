@@ -11,12 +11,13 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.local import broker_faults
 from infra.local.up import main as up_main
 from tests.fuzz.__main__ import main as fuzz_main
 from tests.infra.documents import command_line
@@ -83,6 +84,8 @@ def script_problem(script: str, arguments: list[str], config: pytest.Config) -> 
         case "infra/bench":
             return command_line.loose_problem(["bench", *arguments])
         case "infra/faults":
+            if "--brokers" in arguments:
+                return _broker_faults_problem(arguments)
             return command_line.taken_by(faults_main, arguments, script)
         case "infra/up":
             return _up_problem(arguments)
@@ -96,8 +99,18 @@ def _up_problem(arguments: list[str]) -> str | None:
     with redirect_stdout(usage), suppress(SystemExit):
         up_main(["--help"])
     known = set(re.findall(r"--[a-z-]+|\bdemo\b", usage.getvalue()))
-    wrong = [word for word in arguments if word not in known and not word.endswith(".yaml")]
+    wrong = [word for word in arguments if word not in known and not word.endswith(".yaml") and not word.isdecimal()]
     return f"infra/up takes no {wrong[0]}" if wrong else None
+
+
+def _broker_faults_problem(arguments: list[str]) -> str | None:
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            broker_faults.parser().parse_args(arguments)
+    except SystemExit:
+        return said.getvalue().splitlines()[-1]
+    return None
 
 
 def _pytest_problem(arguments: list[str], config: pytest.Config) -> str | None:

@@ -15,9 +15,22 @@ from typing import Any
 
 import pytest
 
-from refrain.ops.run.supervisor import PAUSE_S_MAX, STEADY_S, Spawn, Supervisor, is_alive, shared_out, spawner
+from refrain.ops.run.supervisor import (
+    END_S,
+    PAUSE_S_MAX,
+    START_S,
+    STEADY_S,
+    STILL_S,
+    Spawn,
+    Supervisor,
+    is_alive,
+    shared_out,
+    spawner,
+)
 from refrain.ops.terminal.options import Options
-from refrain.streams.settings import Embedding, Settings
+from refrain.streams.metrics import Metrics
+from refrain.streams.runtime.health import HealthServer, Liveness
+from refrain.streams.settings import Embedding, Http, Settings
 
 WAIT_S = 20.0
 STAY = (
@@ -169,6 +182,27 @@ def test_the_run_file_tells_the_workers_and_their_ports(start: Start, tmp_path: 
     assert list((tmp_path / "health").iterdir()) == []
 
 
+STANDING = """
+import json, os, pathlib, signal, sys
+signal.signal(signal.SIGTERM, signal.{on_term})
+folder = pathlib.Path({folder!r}); folder.mkdir(parents=True, exist_ok=True)
+(folder / f"a-{{os.getpid()}}.json").write_text(json.dumps({{"host": "127.0.0.1", "port": 1, "turns": 7}}))
+print('up', flush=True)
+while True: signal.pause()
+"""
+
+
+@pytest.mark.parametrize(("on_term", "code"), [("SIG_DFL", -signal.SIGTERM), ("SIG_IGN", -signal.SIGKILL)])
+def test_a_worker_whose_loop_stands_still_is_ended_and_started_again(
+    start: Start, tmp_path: Path, on_term: str, code: int
+) -> None:
+    program = STANDING.format(folder=str(tmp_path / "health"), on_term=on_term)
+    _, children, _, _ = start({"a": program, "b": STAY}, still_s=0.5, end_s=0.3)
+    children.wait_for("a", 2)
+    assert children.of("a")[0].returncode == code
+    assert len(children.of("b")) == 1, "one that has told nothing yet may take longer"
+
+
 class Ended:
     """A process that ends when the test says so."""
 
@@ -244,6 +278,74 @@ def _is_zombie(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return False
+
+
+class Standing(Ended):
+    """A process that writes down the signals it is sent."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(pid)
+        self.signals: list[int] = []
+
+    def send_signal(self, number: int) -> None:
+        self.signals.append(number)
+
+
+class Looked:
+    """A supervisor of one worker in virtual time, and the worker's health file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = 0.0
+        self.worker = Standing(4_711)
+        self._file = folder / "health" / "a-4711.json"
+        self._file.parent.mkdir()
+        spawn: Any = lambda name, place: self.worker  # noqa: E731 - the type of a spawn is a process's
+        self._supervisor = Supervisor(["a"], spawn, folder, clock=lambda: self.now)
+        self._supervisor.round()
+
+    def tell(self, **told: object) -> None:
+        self._file.write_text(json.dumps({"host": "127.0.0.1", "port": 1, **told}))
+
+    def after(self, seconds: float) -> list[int]:
+        """The signals that the worker was sent until then."""
+        self.now += seconds
+        self._supervisor.round()
+        return self.worker.signals
+
+
+def test_a_worker_that_moves_is_left_alone(tmp_path: Path) -> None:
+    looked = Looked(tmp_path)
+    for turns in range(1, 40):
+        looked.tell(turns=turns)
+        assert looked.after(STILL_S - 1) == []
+
+
+def test_a_worker_may_take_long_to_its_first_round(tmp_path: Path) -> None:
+    looked = Looked(tmp_path)
+    looked.tell(turns=0)
+    looked.after(0)
+    assert looked.after(START_S - 1) == []
+    assert looked.after(2) == [signal.SIGTERM]
+
+
+def test_a_worker_that_stands_still_is_asked_to_stop_and_then_killed(tmp_path: Path) -> None:
+    looked = Looked(tmp_path)
+    looked.tell(turns=3)
+    looked.after(1)
+    assert looked.after(STILL_S - 1) == []
+    assert looked.after(2) == [signal.SIGTERM]
+    assert looked.after(END_S - 1) == [signal.SIGTERM]
+    assert looked.after(2)[-1] == signal.SIGKILL
+
+
+def test_a_worker_whose_file_cannot_be_written_is_asked_at_its_port(tmp_path: Path) -> None:
+    liveness = Liveness()
+    with HealthServer(Http(), liveness, Metrics().registry) as server:
+        looked = Looked(tmp_path)
+        looked.tell(turns=3, port=server.port)
+        looked.after(1)
+        assert looked.after(STILL_S + 1) == [], "its loop comes round, as it says itself"
+    assert looked.after(STILL_S + 1) == [signal.SIGTERM]
 
 
 def test_workers_that_embed_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,9 +81,9 @@ def test_reply_topics_are_written_by_those_who_answer() -> None:
     for role in ("classify", "lookup", "populate"):
         found = {acl for acl in acls_of(role, settings) if acl.resource == "topic" and "Write" in acl.operations}
         assert {
-            Acl("topic", "team.", "prefixed", ("Write", "Describe")),
-            Acl("topic", "other.replies", "literal", ("Write", "Describe")),
-            Acl("topic", "*", "literal", ("Write", "Describe")),
+            Acl("topic", "team.", "prefixed", ("Write", "Describe", "DescribeConfigs")),
+            Acl("topic", "other.replies", "literal", ("Write", "Describe", "DescribeConfigs")),
+            Acl("topic", "*", "literal", ("Write", "Describe", "DescribeConfigs")),
         } <= found
     assert not any(acl.name == "team." for role in ("upstream", "clients") for acl in acls_of(role, settings))
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import pytest
 
-from refrain.streams.classify.reply_topic import FRESH_MS, MISSING_MS, ReplyTarget, ReplyTopics, partitions_of
-from refrain.streams.errors import Refusal, RefusalCode
-from refrain.streams.kafka.interface import Headers
+from refrain.streams.classify.reply_topic import (
+    FRESH_MS,
+    MISSING_MS,
+    ReplyTarget,
+    ReplyTopics,
+    needs_key,
+    partitions_of,
+)
+from refrain.streams.errors import ClusterFailed, Refusal, RefusalCode
+from refrain.streams.kafka.interface import Headers, Target
 from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.kafka.targets import Targets
+from tests.streams.kafka.wrapped import WrappedCluster
 
 COUNTS = {"responses": 8, "/team.replies": 3, "/app-7.answers": 1}
 
@@ -91,5 +102,31 @@ def test_the_cluster_is_asked_once_in_a_while() -> None:
 
 
 def test_a_missing_topic_has_no_partitions() -> None:
-    count = partitions_of(MemoryCluster(lambda: 0, {"responses": 2}))
+    count = partitions_of(Targets(MemoryCluster(lambda: 0, {"responses": 2}), "refrain."))
     assert (count("responses"), count("/elsewhere")) == (2, None)
+
+
+def test_a_compacted_topic_is_taken_from_requests_with_a_key_alone() -> None:
+    cluster = MemoryCluster(lambda: 0, {})
+    cluster.create("/kept", 1, compacted=True)
+    cluster.create("/a", 1)
+    targets = Targets(cluster, "refrain.")
+    topics = ReplyTopics("refrain.", ("*",), partitions_of(targets), lambda: 0, needs_key(targets))
+    headers = (("reply-to", b"kept"),)
+    assert topics.target(headers, b"key").topic == "/kept"
+    assert topics.target((("reply-to", b"a"),)).topic == "/a"
+    with pytest.raises(Refusal, match="compacted"):
+        topics.target(headers)
+
+
+def test_while_the_cluster_does_not_tell_any_partition_is_taken() -> None:
+    targets = Targets(Silent(MemoryCluster(lambda: 0, {"/a": 1})), "refrain.")
+    topics = ReplyTopics("refrain.", ("*",), partitions_of(targets), lambda: 0, needs_key(targets))
+    assert topics.target((("reply-to", b"a"), ("kafka_replyPartition", b"7"))).partition == 7
+
+
+class Silent(WrappedCluster):
+    """A cluster that does not tell what topics take."""
+
+    def targets(self, topics: Collection[str]) -> Mapping[str, Target]:
+        raise ClusterFailed("timed out")

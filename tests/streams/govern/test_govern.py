@@ -265,3 +265,34 @@ def test_a_control_topic_with_more_partitions_stops_the_start() -> None:
     cluster = MemoryCluster(lambda: 0, {"control": 2, "policies": 1, "journal": 4, "decisions": 4, "dead-letters": 1})
     with pytest.raises(WrongSetup, match="one partition"):
         govern(cluster, lambda: True)
+
+
+@pytest.mark.parametrize("topic", ["policies", "journal"])
+def test_a_command_that_a_topic_does_not_take_is_refused_and_the_next_one_carried_out(
+    cluster: MemoryCluster, topic: str
+) -> None:
+    large = SET.model_copy(
+        update={"policy": POLICY.model_copy(update={"models": {f"m{n}": ModelPolicy() for n in range(99)}})}
+    )
+    give(cluster, SET, large, LOAD)
+    cluster.configure(topic, max_bytes=8_000)
+    metrics = run_through(cluster)
+    assert reasons(cluster) == ["too_large"]
+    assert len([r for r in cluster.records("journal") if b"LoadChanged" in (r.value or b"")]) == 32
+    assert metrics.registry.get_sample_value("refrain_policy_version") == 0
+
+
+def test_without_a_topic_no_command_is_refused_and_the_worker_ends(cluster: MemoryCluster) -> None:
+    give(cluster, SET)
+
+    def until() -> bool:
+        if committed_offset(cluster) == 1 and not gone:
+            gone.append(True)
+            cluster.delete("journal")
+            give(cluster, LOAD)
+        return False
+
+    gone: list[bool] = []
+    with pytest.raises(SendFailed, match="journal"):
+        govern(cluster, until)
+    assert reasons(cluster) == []

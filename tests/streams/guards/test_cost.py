@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from refrain.streams.guards import GuardTerms, weigh
-from refrain.streams.guards.reading import read as remembered
+from refrain.streams.guards.reading import parse as read
 
-read = remembered.__wrapped__
 SHORT, TIMES = 60, 4
 GROWTH_MAX = 1.5 * TIMES
 READ_STEPS_MAX = 11_000

@@ -38,6 +38,10 @@ def test_other_numbers_and_units_are_refused(a: str, b: str) -> None:
     [
         ("two eggs", "2 eggs"),
         ("1,000 users", "1000 users"),
+        ("007 agents", "7 agents"),
+        ("٣ apples", "3 apples"),
+        ("3.0 litres", "3 litres"),
+        ("0.5 km by bus", "500 m by bus"),
         ("two hundred and five", "205"),
         ("twenty-one days", "21 days"),
         ("1.5 million", "1500000"),

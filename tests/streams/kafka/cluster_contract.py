@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from refrain.streams.errors import Fenced, SendFailed, WrongSetup
-from refrain.streams.kafka.interface import Cluster, Consumer, OffsetAndMetadata, Outgoing, Record
+from refrain.streams.errors import Fenced, RecordsRefused, SendFailed, WrongSetup
+from refrain.streams.kafka.interface import Cluster, Consumer, OffsetAndMetadata, Outgoing, Record, Target, wire_bytes
 from refrain.streams.kafka.partitioner import partition_of
 
 GROUP = "group"
@@ -20,11 +20,19 @@ class ClusterUnderTest:
     """A log under test, and the means to make and remake its topics."""
 
     def __init__(
-        self, cluster: Cluster, create: Callable[[str, int], None], recreate: Callable[[str, int], None]
+        self,
+        cluster: Cluster,
+        create: Callable[[str, int], None],
+        recreate: Callable[[str, int], None],
+        create_other: Callable[[str, int, int, bool], None],
+        delete: Callable[[str], None],
     ) -> None:
+        """`create_other` makes a topic of so many partitions that takes so many bytes, compacted or not."""
         self.cluster = cluster
         self.create = create
         self.recreate = recreate
+        self.create_other = create_other
+        self.delete = delete
 
 
 class Remembering:
@@ -366,3 +374,92 @@ class ClusterContract:
             producer.send([Outgoing(topic, b"k", b"x" * size, (), 0)])
         producer.send(records_of(topic, 2))
         assert values(list(cluster.cluster.scan(topic, 0))) == [b"0", b"1"]
+
+    def test_no_offset_that_is_told_is_below_0(self, cluster: ClusterUnderTest, topic: str) -> None:
+        producer = cluster.cluster.transactional("one")
+        ends = producer.transact([*records_of(topic, 3), *records_of(topic, 1, partition=2)], None, {})
+        assert ends[(topic, 0)] == 3
+        assert ends[(topic, 2)] == 1
+        told = [offset for pair in cluster.cluster.ends(topic).values() for offset in pair]
+        assert min(told) == 0
+        assert len(told) == 6
+
+    def test_what_topics_take_is_told_of_all_that_are_there(self, cluster: ClusterUnderTest, topic: str) -> None:
+        cluster.create_other("kept-" + topic, 1, 5_000, True)
+        asked = [topic, "kept-" + topic, "no-such-topic"]
+        assert cluster.cluster.targets(asked) == {
+            topic: Target(3, 100_000, keyed=False),
+            "kept-" + topic: Target(1, 5_000, keyed=True),
+        }
+        assert cluster.cluster.targets([]) == {}
+
+    @pytest.mark.parametrize("expiring", [False, True])
+    @pytest.mark.parametrize("headers", [(), (("h", b"1"),)])
+    def test_the_refused_records_of_a_call_are_named_and_all_others_written(
+        self, cluster: ClusterUnderTest, topic: str, expiring: bool, headers: tuple[tuple[str, bytes], ...]
+    ) -> None:
+        cluster.create_other("kept-" + topic, 1, 100_000, True)
+        producer = cluster.cluster.producer(delivery_timeout_ms=8_000 if expiring else None)
+        good = [Outgoing(topic, b"k", str(n).encode(), headers, 0) for n in range(4)]
+        bad = [
+            Outgoing(topic, b"k", b"x" * 150_000, headers, 1),
+            Outgoing(topic, b"k", b"v", headers, 7),
+            Outgoing("kept-" + topic, None, b"v", headers, 0),
+            Outgoing("no-such-topic", b"k", b"v", headers),
+            Outgoing(topic, b"k", b"x" * 3_000_000, headers, 1),
+        ]
+        sent = [good[0], *bad[:3], good[1], good[2], *bad[3:], good[3]]
+        with pytest.raises(RecordsRefused) as raised:
+            producer.send(sent)
+        assert [sent[place] for place in sorted(raised.value.refused)] == bad
+        assert {sent[place] for place, why in raised.value.refused.items() if why.too_large} == {bad[0], bad[4]}
+        assert values(list(cluster.cluster.scan(topic, 0))) == [b"0", b"1", b"2", b"3"]
+        assert list(cluster.cluster.scan(topic, 1)) == []
+        producer.send_singly([good[0], good[1]])
+        producer.send(good[2:])
+        assert values(list(cluster.cluster.scan(topic, 0)))[4:] in ([b"0", b"1", b"2", b"3"], [b"2", b"3", b"0", b"1"])
+        producer.close()
+
+    def test_records_that_fit_by_themselves_are_taken_singly(self, cluster: ClusterUnderTest, topic: str) -> None:
+        cluster.create_other("small-" + topic, 1, 2_000, False)
+        producer = cluster.cluster.producer()
+        sent = [Outgoing("small-" + topic, b"k", bytes([65 + n]) * 1_500, (), 0) for n in range(5)]
+        producer.send_singly(sent)
+        assert values(list(cluster.cluster.scan("small-" + topic, 0))) == [record.value for record in sent]
+
+    def test_a_record_as_large_as_its_topic_takes_is_taken(self, cluster: ClusterUnderTest, topic: str) -> None:
+        headers = tuple((f"header-{n}", b"v" * n) for n in range(100))
+        record = Outgoing(topic, b"key", b"", headers, 0)
+        record = record._replace(value=b"x" * (100_000 - wire_bytes(record)))
+        assert wire_bytes(record) == 100_000
+        cluster.cluster.producer().send([record])
+        assert values(list(cluster.cluster.scan(topic, 0))) == [record.value]
+
+    def test_a_topic_that_is_deleted_refuses_its_records_and_no_others(
+        self, cluster: ClusterUnderTest, topic: str
+    ) -> None:
+        cluster.create_other("gone-" + topic, 1, 100_000, False)
+        producer = cluster.cluster.producer()
+        producer.send([Outgoing("gone-" + topic, b"k", b"v"), *records_of(topic, 1)])
+        cluster.delete("gone-" + topic)
+        with pytest.raises(RecordsRefused) as raised:
+            producer.send([Outgoing("gone-" + topic, b"k", b"v"), *records_of(topic, 1, first=1)])
+        assert list(raised.value.refused) == [0]
+        assert values(list(cluster.cluster.scan(topic, 0))) == [b"0", b"1"]
+
+    def test_a_transaction_names_a_refused_record_and_is_done_without_it(
+        self, cluster: ClusterUnderTest, topic: str
+    ) -> None:
+        producer = cluster.cluster.transactional("one")
+        good = records_of(topic, 3)
+        for bad in (
+            Outgoing(topic, b"k", b"x" * 150_000, (), 1),
+            Outgoing(topic, b"k", b"x" * 3_000_000, (), 1),
+            Outgoing("no-such-topic", b"k", b"v"),
+        ):
+            with pytest.raises(RecordsRefused) as raised:
+                producer.transact([*good[:2], bad, good[2]], None, {})
+            assert list(raised.value.refused) == [2]
+        producer.transact(good, None, {})
+        assert values(list(cluster.cluster.scan(topic, 0))) == [b"0", b"1", b"2"]
+        assert list(cluster.cluster.scan(topic, 1)) == []

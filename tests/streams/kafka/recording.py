@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from refrain.streams.kafka.interface import (
     Cluster,
@@ -16,6 +16,7 @@ from refrain.streams.kafka.interface import (
     Reader,
     RebalanceListener,
     Record,
+    Target,
     TransactionalProducer,
 )
 
@@ -73,6 +74,10 @@ class RecordingCluster:
         self.configs_read.add(topic)
         return self.inner.tombstones_ms(topic)
 
+    def targets(self, topics: Collection[str]) -> Mapping[str, Target]:
+        self.configs_read.update(topic for topic in topics if not topic.startswith("/"))
+        return self.inner.targets(topics)
+
     def partitions(self, topic: str) -> int:
         self.described[topic] += 1
         return self.inner.partitions(topic)
@@ -95,6 +100,10 @@ class RecordingProducer:
     def send(self, records: Sequence[Outgoing]) -> None:
         self._cluster.note_written(records)
         self._inner.send(records)
+
+    def send_singly(self, records: Sequence[Outgoing]) -> None:
+        self._cluster.note_written(records)
+        self._inner.send_singly(records)
 
     def close(self) -> None:
         self._inner.close()

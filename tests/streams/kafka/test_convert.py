@@ -10,6 +10,7 @@ from refrain.streams.kafka.config import connection
 from refrain.streams.kafka.consumer import KafkaConsumer
 from refrain.streams.kafka.interface import HEADER_BYTES, Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.kafka.outages import Outages
 from refrain.streams.settings import Settings
 from tests.streams.kafka.raw_records import GZIP, Raw, batch_of, broker_of, produce
 
@@ -24,7 +25,7 @@ def address() -> Iterator[str]:
 
 def read_all(address: str, count: int) -> list[Record]:
     settings = Settings(kafka=address, prefix="")
-    consumer = KafkaConsumer(connection(settings), settings, TOPIC, "g", None, from_start=True)
+    consumer = KafkaConsumer(connection(settings), settings, TOPIC, "g", None, from_start=True, outages=Outages())
     found: list[Record] = []
     for _ in range(200):
         found += consumer.poll(100, 0.1)

@@ -21,7 +21,10 @@ class TestMemoryLog(ClusterContract):
         def create(topic: str, partitions: int) -> None:
             cluster.create(topic, partitions, max_bytes=100_000)
 
-        return ClusterUnderTest(cluster, create, create)
+        def create_other(topic: str, partitions: int, max_bytes: int, compacted: bool) -> None:
+            cluster.create(topic, partitions, max_bytes, compacted=compacted)
+
+        return ClusterUnderTest(cluster, create, create, create_other, cluster.delete)
 
 
 def test_stamps_never_run_backwards_in_a_partition() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from refrain.streams.kafka.interface import (
     Cluster,
@@ -11,6 +11,7 @@ from refrain.streams.kafka.interface import (
     Reader,
     RebalanceListener,
     Record,
+    Target,
     TransactionalProducer,
 )
 
@@ -56,6 +57,9 @@ class WrappedCluster:
 
     def tombstones_ms(self, topic: str) -> int:
         return self._inner.tombstones_ms(topic)
+
+    def targets(self, topics: Collection[str]) -> Mapping[str, Target]:
+        return self._inner.targets(topics)
 
     def partitions(self, topic: str) -> int:
         return self._inner.partitions(topic)

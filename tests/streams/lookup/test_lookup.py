@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ from refrain.schemas.policy import Cacheable
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.stats import ShardStats
-from refrain.streams.errors import Rebalanced, SendFailed, WrongSetup
+from refrain.streams.errors import Aborted, Rebalanced, RefrainError, WrongSetup
 from refrain.streams.kafka.interface import (
     Cluster,
     EndOffsets,
@@ -81,6 +83,9 @@ class CrashingWriter:
             raise Crash
         self._inner.send(records)
 
+    def send_singly(self, records: Sequence[Outgoing]) -> None:
+        self.send(records)
+
     def close(self) -> None:
         self._inner.close()
 
@@ -106,19 +111,36 @@ class CrashingCommits:
         self._inner.close()
 
 
-class RebalancedOnce:
-    """Meets a rebalance at the first transaction."""
+class AbortsOnce:
+    """Aborts the first transaction, because of a rebalance unless another error is given."""
 
-    def __init__(self, inner: TransactionalProducer) -> None:
+    def __init__(self, inner: TransactionalProducer, error: Aborted | None = None) -> None:
         self._inner, self._met = inner, False
+        self._error = error or Rebalanced("ILLEGAL_GENERATION")
 
     def transact(
         self, records: Sequence[Outgoing], member: GroupMetadata | None, positions: Mapping[int, OffsetAndMetadata]
     ) -> EndOffsets:
         if not self._met:
             self._met = True
-            raise Rebalanced("ILLEGAL_GENERATION")
+            raise self._error
         return self._inner.transact(records, member, positions)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class ForgetsEnds:
+    """Commits, and does not know where the topics end then."""
+
+    def __init__(self, inner: TransactionalProducer) -> None:
+        self._inner = inner
+
+    def transact(
+        self, records: Sequence[Outgoing], member: GroupMetadata | None, offsets: Mapping[int, OffsetAndMetadata]
+    ) -> EndOffsets:
+        self._inner.transact(records, member, offsets)
+        return {}
 
     def close(self) -> None:
         self._inner.close()
@@ -360,11 +382,70 @@ def test_the_next_worker_answers_like_the_one_that_died(lost: bool) -> None:
 def test_a_commit_that_meets_a_rebalance_is_made_after_it() -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
-    worker = stage.worker(NEVER_MS, WrappedCluster(stage.cluster, transactional=RebalancedOnce))
+    worker = stage.worker(NEVER_MS, WrappedCluster(stage.cluster, transactional=AbortsOnce))
     stage.fold_some(worker)
     assert stage.decisions() == []
     stage.run(worker)
     assert stage.decisions() == expected(stage_records(stage, 0))[1]
+
+
+def test_a_commit_that_an_outage_aborts_goes_into_the_next_one() -> None:
+    stage, journal = Stage(), traffic()
+    stage.journal(journal)
+    aborting = partial(AbortsOnce, error=Aborted("not enough replicas"))
+    worker = stage.worker(NEVER_MS, WrappedCluster(stage.cluster, transactional=aborting))
+    stage.fold_some(worker)
+    assert stage.decisions() == []
+    stage.run(worker)
+    assert stage.decisions() == expected(stage_records(stage, 0))[1]
+    assert dict(stage.stores[0].scan()) == stage.documents(0)
+
+
+def test_a_store_whose_end_was_not_told_reads_on_from_where_it_knows() -> None:
+    stage, journal = Stage(), traffic()
+    stage.journal(journal)
+    stage.run(stage.worker(1, WrappedCluster(stage.cluster, transactional=ForgetsEnds)))
+    assert stage.stores[0].checkpoint().next_offset == 0
+    assert dict(stage.stores[0].scan()) == stage.documents(0)
+    stage.run(stage.worker())
+    assert stage.decisions() == expected(stage_records(stage, 0))[1]
+    assert dict(stage.stores[0].scan()) == stage.documents(0)
+
+
+def test_a_worker_shows_that_it_is_alive_while_it_waits_for_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refrain.streams.lookup.commit.BEAT_S", 0.001)
+    going, beats = threading.Event(), itertools.count()
+
+    class Waits:
+        """Commits when it may."""
+
+        def __init__(self, inner: TransactionalProducer) -> None:
+            self._inner = inner
+
+        def transact(
+            self, records: Sequence[Outgoing], member: GroupMetadata | None, offsets: Mapping[int, OffsetAndMetadata]
+        ) -> EndOffsets:
+            assert going.wait(20)
+            return self._inner.transact(records, member, offsets)
+
+        def close(self) -> None:
+            self._inner.close()
+
+    def beat() -> None:
+        if next(beats) >= 3:
+            going.set()
+
+    stage = Stage()
+    stage.journal(traffic())
+    with ThreadPoolExecutor(1) as background:
+        worker = LookupWorker(
+            Settings(), WrappedCluster(stage.cluster, transactional=Waits), Metrics(), stage.open_store, "w",
+            ROUTES, stage.clock, background=background, alive=beat,
+        )  # fmt: skip
+        stage.fold_some(worker)
+        worker.commit()
+    assert next(beats) >= 4
+    assert stage.decisions() != []
 
 
 def test_a_command_is_acknowledged_at_once_and_decisions_wait_for_their_time() -> None:
@@ -514,13 +595,24 @@ def test_a_reply_topic_of_our_own_gets_nothing_and_holds_nobody_up(topic: str) -
     assert len(stage.cluster.records("responses")) == 1
 
 
-def test_effects_that_the_broker_refuses_stop_the_worker() -> None:
-    stage, journal = Stage(), traffic()
-    stage.journal(journal)
+@pytest.mark.parametrize("topic", ["journal", "documents"])
+def test_a_topic_of_the_state_that_is_gone_stops_the_worker(topic: str) -> None:
+    stage = Stage()
+    stage.journal(traffic())
     worker = stage.worker()
-    stage.cluster.delete("forwards")
-    with pytest.raises(SendFailed):
+    stage.fold_some(worker)
+    stage.cluster.delete(topic)
+    with pytest.raises(RefrainError):
         stage.run(worker)
+
+
+def test_a_topic_of_the_state_that_takes_too_little_stops_the_worker_at_start_by_name() -> None:
+    for topic, other in (("documents", "journal"), ("journal", "decisions")):
+        stage = Stage()
+        stage.cluster.configure(topic, max_bytes=900_000)
+        with pytest.raises(WrongSetup, match=f"max.message.bytes of {topic} 900000") as raised:
+            stage.worker()
+        assert other not in str(raised.value)
 
 
 def test_topics_that_do_not_fit_together_stop_the_worker_at_start() -> None:

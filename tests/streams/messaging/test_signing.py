@@ -115,6 +115,9 @@ class Sent:
     def send(self, records: Sequence[Outgoing]) -> None:
         self.records += records
 
+    def send_singly(self, records: Sequence[Outgoing]) -> None:
+        self.send(records)
+
     def close(self) -> None:
         self.records.clear()
 

@@ -83,6 +83,27 @@ def test_a_worker_that_drains_is_alive_and_not_ready(liveness: Liveness) -> None
     assert not liveness.is_ready()
 
 
+def test_a_worker_that_waits_for_the_cluster_is_alive_and_not_ready(get: httpx.Client, liveness: Liveness) -> None:
+    liveness.ready()
+    liveness.outage(True)
+    assert get.get("/healthz").status_code == 200
+    answer = get.get("/readyz")
+    assert answer.status_code == 503
+    assert "the cluster does not answer" in answer.text
+    liveness.outage(False)
+    assert get.get("/readyz").status_code == 200
+
+
+def test_the_rounds_of_the_main_loop_are_counted(liveness: Liveness) -> None:
+    assert liveness.turns == 0
+    liveness.beat()
+    liveness.ready()
+    assert liveness.turns == 2
+    liveness.outage(True)
+    liveness.stop()
+    assert liveness.turns == 2
+
+
 def test_metrics_are_told_as_prometheus_reads_them(get: httpx.Client, metrics: Metrics) -> None:
     metrics.dropped.labels("lookup", "seen").inc(3)
     answer = get.get("/metrics")

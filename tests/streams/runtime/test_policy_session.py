@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -9,14 +10,15 @@ import pytest
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.control import POLICY_KEY, PolicyInForce
 from refrain.schemas.policy import CategoryPolicy, Policy
-from refrain.streams.errors import DeliveryExpired
+from refrain.streams.errors import DeliveryExpired, Unanswered
 from refrain.streams.kafka.interface import Outgoing, Producer, Record
 from refrain.streams.kafka.memory import MemoryCluster
+from refrain.streams.kafka.outages import Outages
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import LEASE_S, PolicyFollower
 from refrain.streams.runtime.policy_session import PolicySession
-from refrain.streams.runtime.stateless import ATTEMPTS_MAX, Step, run_stateless
+from refrain.streams.runtime.stateless import Step, run_stateless
 from refrain.streams.settings import Settings
 
 NOW_MS = 12
@@ -25,13 +27,24 @@ NOW_MS = 12
 class World:
     """A log with a policy topic, a clock, and a processor that acts by the policy."""
 
-    def __init__(self) -> None:
+    def __init__(self, cluster: MemoryCluster | None = None, hold_s: float = math.inf) -> None:
         self.now_s = 0.0
-        self.cluster = MemoryCluster(lambda: NOW_MS)
+        self.sleep = self.pass_s
+        self.cluster = cluster or MemoryCluster(lambda: NOW_MS)
         self.policies = PolicyFollower(self.cluster, Metrics(), "p", clock=lambda: self.now_s)
         self.publish(1)
         self.policies.read()
-        self.session = PolicySession("p", self.policies, lambda: NOW_MS)
+        self.outages = Outages(
+            lambda: self.stopped, clock=lambda: self.now_s, sleep=lambda seconds: self.sleep(seconds)
+        )
+        self.session = PolicySession("p", self.policies, lambda: NOW_MS, outages=self.outages, hold_s=hold_s)
+        self.stopped = False
+
+    def stop(self, stopped: bool) -> None:
+        self.stopped = stopped
+
+    def pass_s(self, seconds: float) -> None:
+        self.now_s += seconds
 
     def publish(self, version: int) -> None:
         policy = PolicyInForce(version=version, who="w", at_ms=0, policy=Policy(categories={"code": CategoryPolicy()}))
@@ -57,6 +70,7 @@ class World:
             stop=lambda: next(left) == rounds,
             ready=lambda: None,
             now_ms=lambda: NOW_MS,
+            outages=self.outages,
         )
         consumer, producer = self.cluster.consumer("requests", "p"), producer or self.cluster.producer()
         run_stateless("p", consumer, producer, step, context, batch_max=10, session=self.session)
@@ -98,6 +112,9 @@ class Hooked:
         self._before(records)
         self._inner.send(records)
         self._after(records)
+
+    def send_singly(self, records: Sequence[Outgoing]) -> None:
+        self.send(records)
 
     def close(self) -> None:
         self._inner.close()
@@ -240,15 +257,114 @@ def test_an_acknowledgement_that_lapsed_is_sent_again(world: World) -> None:
     assert [record.value is not None for record in world.cluster.records("acknowledgements")] == [True]
 
 
-def test_what_lapses_again_and_again_stops_the_worker(world: World) -> None:
+def test_what_lapses_again_and_again_is_made_again_until_the_worker_is_to_stop(world: World) -> None:
     world.cluster.append([Outgoing("requests", b"k", b"x")])
 
     def expire(records: Sequence[Outgoing]) -> None:
         if any(record.topic == "responses" for record in records):
             raise DeliveryExpired("not written in time")
 
-    step = Telling()
+    step = Telling(lambda batches: world.stop(batches >= 30))
     with pytest.raises(DeliveryExpired):
         world.run(step, rounds=9, producer=Hooked(world.cluster.producer(), before=expire))
-    assert len(step.made) == ATTEMPTS_MAX
+    assert len(step.made) == 30
     assert step.acknowledged == 0
+    assert not world.cluster.records("responses")
+
+
+class Unreadable(MemoryCluster):
+    """A cluster in memory whose topic of policies nobody can read while it is `away`."""
+
+    away = False
+
+    def ends(self, topic: str) -> dict[int, tuple[int, int]]:
+        if self.away:
+            raise Unanswered("the leader of policies is away")
+        return super().ends(topic)
+
+
+def world_that_holds(hold_s: float, back_at_s: float) -> World:
+    """A world whose policies can be read again from `back_at_s` on."""
+    world = World(Unreadable(lambda: NOW_MS), hold_s)
+    cluster = world.cluster
+    assert isinstance(cluster, Unreadable)
+    cluster.away = True
+    passes = world.pass_s
+
+    def pass_s(seconds: float) -> None:
+        passes(seconds)
+        cluster.away = world.now_s < back_at_s
+
+    world.sleep = pass_s
+    return world
+
+
+def test_questions_are_held_until_the_policy_can_be_read_again() -> None:
+    world = world_that_holds(hold_s=1_000, back_at_s=90)
+    world.publish(2)
+    world.now_s += LEASE_S
+    world.session.refresh("me")
+    assert world.version() == 2
+    assert 90 <= world.now_s < 95
+
+
+def test_questions_pass_through_without_a_policy_when_they_were_held_for_long_enough() -> None:
+    world = world_that_holds(hold_s=10, back_at_s=90)
+    world.now_s += LEASE_S
+    world.session.refresh("me")
+    assert world.session.policy is None
+    assert world.now_s == pytest.approx(LEASE_S + 10)
+    assert world.session.still_in_force(), "it is no policy that could change"
+    before_s = world.now_s
+    world.session.refresh("me")
+    world.session.adopt()
+    assert world.session.policy is None
+    assert world.now_s == before_s, "the next ones are not held again"
+    assert world.session.acknowledgements("me") == [], "what is not known is not acknowledged"
+
+
+def test_the_policy_is_acted_by_again_when_somebody_has_read_it() -> None:
+    world = world_that_holds(hold_s=10, back_at_s=90)
+    world.session.refresh("me")
+    world.now_s += LEASE_S
+    world.session.refresh("me")
+    assert world.session.policy is None
+    world.sleep(100)
+    world.publish(2)
+    world.policies.read()
+    assert world.session.adopt() is not None
+    world.session.refresh("me")
+    assert world.version() == 2
+
+
+def test_what_was_made_by_a_policy_that_cannot_be_looked_up_is_made_again_without_one() -> None:
+    world = world_that_holds(hold_s=10, back_at_s=10**9)
+    world.cluster.append([Outgoing("requests", b"k", b"x")])
+
+    def outlived(batches: int) -> None:
+        if batches == 1:
+            world.now_s += LEASE_S
+
+    cluster = world.cluster
+    assert isinstance(cluster, Unreadable)
+    cluster.away = False
+    world.session.refresh("p-1")
+    cluster.away = True
+    step = Telling(outlived)
+    world.run(step, rounds=2)
+    assert [record.value for record in world.cluster.records("responses")] == [b"0"]
+
+
+def test_a_worker_that_is_to_stop_holds_nothing_any_longer() -> None:
+    world = world_that_holds(hold_s=10**9, back_at_s=10**9)
+    world.now_s += LEASE_S
+    passes = world.sleep
+
+    def pass_s(seconds: float) -> None:
+        passes(seconds)
+        world.stop(world.now_s > 50)
+
+    world.sleep = pass_s
+    with pytest.raises(Unanswered):
+        world.session.refresh("me")
+    assert world.now_s < 51

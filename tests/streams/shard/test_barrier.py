@@ -7,7 +7,6 @@ import json
 import pytest
 
 from refrain.schemas.base import Header, Reply, Sealed
-from refrain.schemas.decisions import Reason
 from refrain.schemas.journal import Answered, PolicySet
 from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.schemas.responses import Outcome
@@ -16,7 +15,7 @@ from refrain.streams.messaging.decoding import RECORD_BYTES_MAX
 from refrain.streams.shard.fold import fold
 from tests.streams.shard.journal import Journal, effects, forward_id, new_shard, remembered, responses, vector
 
-NOWHERE = [
+UNTELLABLE = [
     Reply(topic="responses", key="not base64!"),
     Reply(topic="responses", headers=(Header(name="a", value="é"),)),
 ]
@@ -28,44 +27,39 @@ def journal() -> Journal:
     return Journal()
 
 
-@pytest.mark.parametrize("reply", NOWHERE, ids=["key", "header"])
-def test_a_requester_who_cannot_be_addressed_costs_those_who_wait_with_him_nothing(
-    journal: Journal, reply: Reply
-) -> None:
+@pytest.mark.parametrize("reply", UNTELLABLE, ids=["key", "header"])
+def test_a_key_or_header_that_is_none_costs_nobody_who_waits_an_answer(journal: Journal, reply: Reply) -> None:
     shard = new_shard()
     fold(shard, journal.policy())
     asked = fold(shard, journal.ask("how?", vector(1)))
     fold(shard, journal.ask("how?", vector(1), reply=reply))
     fold(shard, journal.ask("how?", vector(1)))
     answered = fold(shard, journal.answer(forward_id(asked), "so"))
-    assert [each.request_id for each in responses(answered)] == ["r0", "r2"]
+    assert [each.request_id for each in responses(answered)] == ["r0", "r1", "r2"]
     assert effects(answered, "dead-letters") == []
     assert (len(shard.entries), shard.flights.waiting, len(shard.flights)) == (1, 0, 0)
 
 
-@pytest.mark.parametrize("reply", NOWHERE, ids=["key", "header"])
-def test_a_deadline_of_one_who_cannot_be_addressed_passes_like_any_other(journal: Journal, reply: Reply) -> None:
+@pytest.mark.parametrize("reply", UNTELLABLE, ids=["key", "header"])
+def test_a_deadline_is_told_without_a_key_or_header_that_is_none(journal: Journal, reply: Reply) -> None:
     shard = new_shard()
     fold(shard, journal.policy())
     fold(shard, journal.ask("how?", vector(1), reply=reply))
     fold(shard, journal.ask("how?", vector(1)))
-    assert [each.request_id for each in responses(fold(shard, journal.tick(after_ms=10_000)))] == ["r1"]
+    assert [each.request_id for each in responses(fold(shard, journal.tick(after_ms=10_000)))] == ["r0", "r1"]
     assert shard.flights.waiting == 0
     assert responses(fold(shard, journal.tick(after_ms=1))) == []
 
 
-@pytest.mark.parametrize("reply", NOWHERE, ids=["key", "header"])
-def test_a_hit_of_one_who_cannot_be_addressed_is_a_dead_letter_with_its_decision(
-    journal: Journal, reply: Reply
-) -> None:
+@pytest.mark.parametrize("reply", UNTELLABLE, ids=["key", "header"])
+def test_a_hit_is_told_without_a_key_or_header_that_is_none(journal: Journal, reply: Reply) -> None:
     shard = new_shard()
     fold(shard, journal.policy())
     remembered(journal, shard, "how?", vector(1))
     folded = fold(shard, journal.ask("how?", vector(1), reply=reply))
-    assert [each.reason for each in folded.decisions] == [Reason.FOLD_FAILED]
-    assert len(effects(folded, "dead-letters")) == 1
-    assert responses(folded) == []
-    assert fold(shard, journal.ask("how?", vector(1))).decisions[0].outcome is Outcome.HIT
+    assert [each.outcome for each in folded.decisions] == [Outcome.HIT]
+    (told,) = effects(folded, "responses")
+    assert (told.key, told.headers) == (None, ())
 
 
 def test_an_answer_that_cannot_be_written_is_an_error_to_all_who_wait_and_changes_nothing_else(

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from refrain.schemas import documents
-from refrain.schemas.base import Message
-from refrain.streams.errors import ShardBroken
-from refrain.streams.shard.columns import COLUMNS, META_KEY, Column
+from refrain.schemas.base import Message, Reply
+from refrain.schemas.documents import Judged, Waiting
+from refrain.schemas.responses import Outcome
+from refrain.schemas.topics import DOCUMENT_BYTES_MAX
+from refrain.streams.errors import ChangeTooLarge, ShardBroken
+from refrain.streams.shard.columns import COLUMNS, JUDGED, META_KEY, WAITING, Column
 from tests.streams.shard.journal import new_shard
 
 NEVER_DELETED = {"tables", "policies", "aging", "loads", "banned", "judged", "tallies"}
@@ -33,3 +36,14 @@ def test_what_is_never_deleted_breaks_the_shard_when_it_is(column: Column[Any]) 
     if column.unindex is None:
         with pytest.raises(ShardBroken, match=rf"{column.name}/x.*never deleted"):
             new_shard().apply([column.delete("x")])
+
+
+def test_nothing_is_changed_when_one_of_several_changes_is_too_large_for_documents() -> None:
+    shard = new_shard()
+    large = Waiting(
+        id="w", forward_id="f", tenant="t", category="c", outcome=Outcome.MISS, decision="{}",
+        reply=Reply(topic="responses"), deadline_at_ms=1, offset=1, asked="x" * DOCUMENT_BYTES_MAX,
+    )  # fmt: skip
+    with pytest.raises(ChangeTooLarge, match="waiting takes 2000"):
+        shard.apply([JUDGED.put("c", Judged(recent="1")), WAITING.put("w", large)])
+    assert (shard.judged, shard.uncommitted, shard.uncommitted_bytes) == ({}, {}, 0)

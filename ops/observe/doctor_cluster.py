@@ -1,0 +1,176 @@
+"""Checks of `refrain doctor` that ask the cluster: brokers, controller, replicas, topics, policy, lag.
+
+None of them says that all is well while replicas are short, nor advises to ask for fewer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
+
+from refrain.ops.cluster.connection import AWAY, reach, unreachable
+from refrain.ops.observe.doctor_checks import Finding
+from refrain.ops.observe.replicas import partitions_of, summarise
+from refrain.ops.terminal import output
+from refrain.streams.errors import RefrainError
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient, BrokerMetadata, ClusterMetadata  # type: ignore[attr-defined]
+
+    from refrain.ops.observe.replicas import ReplicaState
+    from refrain.streams.settings import Settings
+
+BROKER_MS_WARN = 500.0
+LAG_WARN = 1_000
+BROKER_S = 1.5
+"""How long a broker may take to show that it is there."""
+ASK_S = 3.0
+"""How long one question may take."""
+START_BROKERS = "start the brokers that are missing; until then a further loss stops every write"
+
+
+@dataclass(frozen=True)
+class Brokers:
+    """The brokers that the cluster tells of, and those of them that answer by themselves."""
+
+    metadata: ClusterMetadata
+    answering: frozenset[int]
+    took_ms: float
+    """How long the first answer took."""
+
+    @property
+    def known(self) -> frozenset[int]:
+        """Ids of all brokers that are known of."""
+        return frozenset(self.metadata.brokers)
+
+
+def ask_brokers(admin: AdminClient, settings: Settings) -> Brokers:
+    """Ask every broker whether it is there: without a controller the others go on telling of one that is not.
+
+    Raises ClusterFailed.
+    """
+    started = time.perf_counter()
+    found = _metadata(admin, settings)
+    took_ms = (time.perf_counter() - started) * 1_000
+    answering: set[int] = set()
+    threads = [
+        threading.Thread(target=_ask_broker, args=(settings, one, answering), daemon=True)
+        for one in found.brokers.values()
+    ]
+    for thread in threads:
+        thread.start()
+    until_s = time.monotonic() + BROKER_S + 0.5
+    for thread in threads:
+        thread.join(max(0.0, until_s - time.monotonic()))
+    return Brokers(found, frozenset(answering), took_ms)
+
+
+def _ask_broker(settings: Settings, broker: BrokerMetadata, answering: set[int]) -> None:
+    try:
+        reach(settings.model_copy(update={"kafka": f"{broker.host}:{broker.port}"}), BROKER_S)
+    except RefrainError:
+        return
+    answering.add(broker.id)
+
+
+def broker(brokers: Brokers, settings: Settings) -> list[Finding]:
+    """Are the brokers there, and how fast does one answer?"""
+    away = sorted((brokers.known | set(replicas_of(brokers, settings).missing)) - brokers.answering)
+    count = output.counted(len(brokers.answering), "broker")
+    seen = f"{settings.kafka}: {count}, answers in {brokers.took_ms:.1f} ms"
+    if away:
+        names = ", ".join(f"broker {number}" for number in away)
+        few = len(brokers.answering) < settings.min_insync
+        return [Finding("broker", "fail" if few else "warn", f"{seen}; away: {names}", START_BROKERS)]
+    if len(brokers.answering) < settings.replication:
+        wanted = f"`replication` keeps each record on {settings.replication}: start or add as many brokers"
+        return [Finding("broker", "fail", seen, wanted)]
+    if brokers.took_ms > BROKER_MS_WARN:
+        return [Finding("broker", "warn", seen, "every hop takes at least this long: move the workers nearer to it")]
+    return [Finding("broker", "ok", seen)]
+
+
+def controller(admin: AdminClient, settings: Settings) -> list[Finding]:
+    """Does an active controller answer? It is asked whether a topic could be made: whatever it says will do."""
+    asked = NewTopic(settings.prefix + "journal", num_partitions=1, replication_factor=1)
+    try:
+        [answer] = admin.create_topics([asked], validate_only=True, request_timeout=ASK_S).values()
+        answer.result()
+    except KafkaException as problem:
+        if problem.args[0].code() in AWAY:
+            return [Finding("controller", "fail", f"none is active ({problem.args[0].str()})",
+                         "start the controllers that are missing: without most of them no leader moves")]  # fmt: skip
+    return [Finding("controller", "ok", "one is active")]
+
+
+def replicas(brokers: Brokers, settings: Settings) -> list[Finding]:
+    """Has every partition all its replicas?"""
+    state = replicas_of(brokers, settings)
+    if not state.partitions:
+        return []
+    if state.leaderless or state.below_minimum:
+        return [Finding("replicas", "fail", str(state), "start the brokers that are missing")]
+    if state.is_short:
+        return [Finding("replicas", "warn", str(state), START_BROKERS)]
+    return [Finding("replicas", "ok", f"all {state.partitions} partitions have theirs in sync")]
+
+
+def topics(admin: AdminClient, brokers: Brokers, settings: Settings) -> list[Finding]:
+    """Are the topics as the table wants them?"""
+    from refrain.ops.topics.admin import compare, describe
+
+    found = describe(admin, settings)
+    findings = compare(found, settings)
+    if all(not row.partitions for row in found.values()):
+        return [Finding("topics", "fail", f"none exists under the prefix {settings.prefix!r}",
+                     "run `refrain topics create`, or set REFRAIN_PREFIX")]  # fmt: skip
+    rows = [Finding("topics", "fail" if f.serious else "warn", f"{f.topic}: {f.problem}", f.remedy) for f in findings]
+    if rows:
+        return rows
+    seen = f"{len(found)} topics, {found['journal'].partitions} shards"
+    if replicas_of(brokers, settings).is_short:
+        return [Finding("topics", "warn", f"{seen}, short of replicas", START_BROKERS)]
+    return [Finding("topics", "ok", seen)]
+
+
+def policy(settings: Settings) -> list[Finding]:
+    """Is a policy in force?"""
+    from refrain.streams.kafka.cluster import KafkaCluster
+    from refrain.streams.runtime.policy_follower import PolicyWatch
+
+    found = PolicyWatch(KafkaCluster(settings)).latest()
+    if found is None:
+        return [
+            Finding("policy", "warn", "none is in force, so nothing is cached", "run `refrain policies apply FILE`")
+        ]
+    return [Finding("policy", "ok", f"version {found.version} with {len(found.policy.categories)} categories")]
+
+
+def lag(admin: AdminClient, settings: Settings, group: str, topic: str) -> list[Finding]:
+    """Does a group keep up with its topic?"""
+    from refrain.ops.cluster.lag import behind
+
+    found = behind(admin, settings, group, topic)
+    seen = f"{group}: {output.counted(found.records, 'record')} behind, {output.counted(found.members, 'member')}"
+    if found.records and not found.members:
+        return [Finding("lag", "warn", seen, f"nobody works on {topic}: start `refrain run {group}`")]
+    if found.records > LAG_WARN:
+        return [Finding("lag", "warn", seen, f"start more workers: `refrain run {group} {group}`")]
+    return [Finding("lag", "ok", seen)]
+
+
+def _metadata(admin: AdminClient, settings: Settings) -> ClusterMetadata:
+    try:
+        return admin.list_topics(timeout=ASK_S)
+    except KafkaException as problem:
+        raise unreachable(settings, problem) from problem
+
+
+def replicas_of(brokers: Brokers, settings: Settings) -> ReplicaState:
+    """The replicas of all partitions, by the brokers that answer."""
+    return summarise(partitions_of(brokers.metadata, settings), brokers.answering, settings.min_insync)
