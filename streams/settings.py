@@ -36,7 +36,8 @@ class Embedding(SettingsGroup):
     """Whether a model that is nowhere on this machine may be fetched from the hub."""
     remembered: Annotated[int, Field(ge=0)] = 10_000
     """Vectors of recent texts kept, so that a repeated text is not embedded again."""
-    threads: Annotated[int, Field(ge=1)] = 2
+    threads: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Of the model; auto: the cores of this machine, divided by the classify workers that a supervisor starts on it."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where PyTorch runs; auto: a GPU that it finds, else the CPU. Other backends run on the CPU."""
     url: str | None = None

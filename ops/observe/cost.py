@@ -37,6 +37,8 @@ class WorkerSample(NamedTuple):
     embedding_s: float = 0
     """Seconds in the embedding model."""
     resident_bytes: float = 0
+    threads: float = 0
+    """Of the embedding model."""
 
 
 class StageCost(NamedTuple):
@@ -57,6 +59,8 @@ class StageCost(NamedTuple):
     embedding: float
     """Share of the time in the embedding model, a worker."""
     resident_mb: float
+    threads: int
+    """Of the embedding models, together."""
 
     def to_json(self) -> dict[str, Any]:
         """For JSON."""
@@ -77,6 +81,7 @@ def sample_of(stage: str, text: str) -> WorkerSample:
         sums.get("refrain_batch_seconds_sum", 0.0),
         sums.get("refrain_embedding_seconds_sum", 0.0),
         sums.get("process_resident_memory_bytes", 0.0),
+        sums.get("refrain_embedding_threads", 0.0),
     )
 
 
@@ -100,6 +105,14 @@ def advice(stage: str) -> str:
     return ADVICE.get(stage, OTHERS)
 
 
+def crowded(found: Iterable[StageCost], cores: int) -> str | None:
+    """What to do where embedding models have more threads together than the machine has cores; None elsewhere."""
+    threads = sum(each.threads for each in found)
+    if threads <= cores:
+        return None
+    return f"embedding models have {threads} threads and this machine {cores} cores: set embedding.threads to auto"
+
+
 def _moved(before: WorkerSample, now: WorkerSample) -> WorkerSample:
     return WorkerSample(
         now.stage,
@@ -109,6 +122,7 @@ def _moved(before: WorkerSample, now: WorkerSample) -> WorkerSample:
         now.busy_s - before.busy_s,
         now.embedding_s - before.embedding_s,
         now.resident_bytes,
+        now.threads,
     )
 
 
@@ -125,4 +139,5 @@ def _cost(stage: str, workers: Sequence[WorkerSample], elapsed_s: float) -> Stag
         round(sum(each.busy_s for each in workers) / all_s, 3),
         round(sum(each.embedding_s for each in workers) / all_s, 3),
         round(sum(each.resident_bytes for each in workers) / MEGABYTE, 1),
+        int(sum(each.threads for each in workers)),
     )

@@ -10,10 +10,11 @@ import httpx
 import psutil
 
 from refrain.ops.cluster.broker_process import broker_process, cpu_s
-from refrain.ops.observe.cost import BROKER, StageCost, WorkerSample, advice, bottleneck, costs, sample_of
+from refrain.ops.observe.cost import BROKER, StageCost, WorkerSample, advice, bottleneck, costs, crowded, sample_of
 from refrain.ops.run.supervisor import read_run
 from refrain.ops.terminal import output
 from refrain.streams.errors import WrongSetup
+from refrain.streams.models.threads import cores
 from refrain.streams.settings import Settings
 
 PROBE_S = 2.0
@@ -36,7 +37,7 @@ def measure(settings: Settings, seconds: float) -> list[StageCost]:
 def show(found: Sequence[StageCost]) -> None:
     """Show the table, and what to do about the bottleneck."""
     output.table(
-        ("stage", "workers", "records/s", "CPU ms each", "cores", "batch", "busy", "embedding", "MB"),
+        ("stage", "workers", "records/s", "CPU ms each", "cores", "batch", "busy", "embedding", "threads", "MB"),
         [
             (
                 each.stage,
@@ -47,11 +48,15 @@ def show(found: Sequence[StageCost]) -> None:
                 "-" if each.batch is None else f"{each.batch:g}",
                 f"{each.busy:.0%}",
                 f"{each.embedding:.0%}",
+                each.threads or "-",
                 f"{each.resident_mb:.0f}",
             )
             for each in found
         ],
     )
+    too_many = crowded(found, cores())
+    if too_many is not None:
+        output.hint(too_many)
     narrow = bottleneck(found)
     if narrow is None:
         output.hint("no stage is busy all the time: there is room for more requests")

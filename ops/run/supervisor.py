@@ -29,6 +29,7 @@ from refrain.ops.run import logs
 from refrain.ops.run.worker import write_whole
 from refrain.ops.terminal import exit_codes
 from refrain.streams.kafka.config import max_poll_interval_ms
+from refrain.streams.models.threads import threads_of
 
 if TYPE_CHECKING:
     from refrain.ops.terminal.options import Options
@@ -50,6 +51,9 @@ END_S = 10.0
 """How long one that stands still has to stop by itself."""
 PROBE_S = 2.0
 RUN_FILE = "run.json"
+EMBEDS = "classify"
+"""The processor whose workers embed every new question."""
+THREADS_VARIABLE = "REFRAIN_EMBEDDING__THREADS"
 
 Spawn = Callable[[str, int], "subprocess.Popen[bytes]"]
 """Starts the worker of that name, which stands at that place in the list."""
@@ -222,20 +226,28 @@ def supervise(names: Sequence[str], settings: Settings, options: Options) -> int
     if other is not None and is_alive(int(other["pid"])):
         logger.warning("process %s also runs workers with the state folder %s", other["pid"], settings.state_dir)
     still_s = max_poll_interval_ms(settings) / 1_000 + STILL_MARGIN_S
-    supervisor = Supervisor(names, spawner(settings.http.port, options), settings.state_dir, still_s=still_s)
+    spawn = spawner(settings.http.port, options, shared_out(names, settings))
+    supervisor = Supervisor(names, spawn, settings.state_dir, still_s=still_s)
     with _signals(supervisor):
         logger.info("process %d runs %s; broker %s", os.getpid(), ", ".join(names), settings.kafka)
         return supervisor.run()
 
 
-def spawner(port: int, options: Options) -> Spawn:
-    """Starts `refrain run NAME` with this Python; a fixed health port P becomes P + place."""
+def shared_out(names: Sequence[str], settings: Settings) -> dict[str, str]:
+    """Variables by which workers of those names share the cores of this machine."""
+    if settings.embedding.threads != "auto":
+        return {}
+    return {THREADS_VARIABLE: str(threads_of(settings.embedding, list(names).count(EMBEDS)))}
+
+
+def spawner(port: int, options: Options, variables: Mapping[str, str]) -> Spawn:
+    """Starts `refrain run NAME` with this Python and these variables; a fixed health port P becomes P + place."""
 
     def spawn(name: str, place: int) -> subprocess.Popen[bytes]:
         before = ["--config", str(options.config)] if options.config is not None else []
         # -P keeps the current folder out of the import path: it may hold an `ops` of its own.
         command = [sys.executable, "-P", "-m", "refrain.ops.cli", *before, "run", name, "--supervised"]
-        environ = dict(os.environ)
+        environ = {**os.environ, **variables}
         if port:
             environ["REFRAIN_HTTP__PORT"] = str(port + place)
         return subprocess.Popen(command, stdin=subprocess.PIPE, env=environ)

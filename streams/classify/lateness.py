@@ -20,7 +20,8 @@ class Lateness:
 
     def __init__(self, wait_max_ms: int) -> None:
         self._max_ms = wait_max_ms
-        self._resumes_ms = wait_max_ms * RESUMES
+        self.resumes_ms = wait_max_ms * RESUMES
+        """The wait to which the queue is shortened."""
         self._passing: set[int] = set()
         self.ahead = 0
         """How many of the questions to be taken next are late as well, as far as the last batch tells."""
@@ -39,11 +40,11 @@ class Lateness:
     def _is_late(self, partition: int, wait_ms: int) -> bool:
         if 0 < self._max_ms < wait_ms:
             self._passing.add(partition)
-        elif wait_ms <= self._resumes_ms:
+        elif wait_ms <= self.resumes_ms:
             self._passing.discard(partition)
         return partition in self._passing
 
     def _left(self, waits_ms: Sequence[int]) -> int:
         """How many come before one that is in time, if they are as close to each other as those of the batch."""
         span_ms = max(waits_ms) - min(waits_ms)
-        return 0 if span_ms == 0 else int((waits_ms[-1] - self._resumes_ms) * (len(waits_ms) - 1) / span_ms)
+        return 0 if span_ms == 0 else int((waits_ms[-1] - self.resumes_ms) * (len(waits_ms) - 1) / span_ms)

@@ -17,7 +17,7 @@ from refrain.schemas.base import Reply, Sealed, TextSide
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.decisions import Reason
 from refrain.schemas.journal import Asked, Origin
-from refrain.schemas.policy import Limits
+from refrain.schemas.policy import CategoryPolicy, Limits
 from refrain.schemas.requests import CacheMode, Request
 from refrain.schemas.topics import JOURNAL_BYTES_MAX
 from refrain.streams.classify.bypass import Bypass
@@ -44,8 +44,9 @@ from refrain.streams.messaging.signed_routes import SigningProducer
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.category_classifier import CategoryClassifier, load_category_classifier
 from refrain.streams.models.embedder import Embedder
-from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
+from refrain.streams.models.embedding_cache import Embedded, EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.loading import load_embedder
+from refrain.streams.models.threads import local_threads_of
 from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
@@ -68,7 +69,6 @@ _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", "
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Vectors = Mapping[str, Ints | None]
 
 
 class Incarnations(NamedTuple):
@@ -152,16 +152,17 @@ class ClassifyStep(Step):
 
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         taken = [self._or_reject(record, None, self._take, record) for record in batch]
-        new = {text for text in _texts(taken) if text not in self._embedding_cache}
+        taken, new = self._pass_by(taken, {text for text in _texts(taken) if text not in self._embedding_cache})
         started = self._clock()
-        taken, vectors = self._embed(taken, new)
+        taken, embedded = self._embed(taken, new)
         matched = [
-            self._or_reject(item.record, item.parsed, self._match, item, vectors)
+            self._or_reject(item.record, item.parsed, self._match, item, embedded.vectors)
             if isinstance(item, PendingRequest)
             else item
             for item in taken
         ]
-        sides = self._text_sides.make([item.side for item in matched if isinstance(item, PendingRequest) and item.side])
+        wanted = [item.side for item in matched if isinstance(item, PendingRequest) and item.side]
+        sides = self._text_sides.make(wanted, embedded.tokens)
         self._pace.embedded(len(new), self._clock() - started)
         out: list[Outgoing] = []
         for item in matched:
@@ -183,14 +184,14 @@ class ClassifyStep(Step):
         self._router = None if policy is None else Router(policy, embed, identity, self._trained)
         self._in_force = policy
 
-    def _embed(self, taken: list[Taken], new: Collection[str]) -> tuple[list[Taken], Vectors]:
+    def _embed(self, taken: list[Taken], new: Collection[str]) -> tuple[list[Taken], Embedded]:
         """The vectors of the texts. While the model is away, only of those not `new`; the others pass by the cache."""
         if not new:
-            return taken, self._vectors(_texts(taken))
+            return taken, self._embedded(taken)
         if self._clock() >= self._model_asked_again_s:
             was_away = self._model_asked_again_s > NEVER_AWAY
             try:
-                vectors = self._vectors(_texts(taken))
+                embedded = self._embedded(taken)
             except ModelUnavailable as away:
                 self._model_asked_again_s = self._clock() + MODEL_PAUSE_S
                 if not was_away:
@@ -199,9 +200,27 @@ class ClassifyStep(Step):
                 self._model_asked_again_s = NEVER_AWAY
                 if was_away:
                     logger.info("the embedding model answers again")
-                return taken, vectors
+                return taken, embedded
         without = [self._without(item, new) if isinstance(item, PendingRequest) else item for item in taken]
-        return without, self._vectors(_texts(without))
+        return without, self._embedded(without)
+
+    def _pass_by(self, taken: list[Taken], new: set[str]) -> tuple[list[Taken], set[str]]:
+        """The requests, late ones without a vector where their text is `new`; and the texts that are left to embed."""
+        asking = [
+            (item.record, item.request.tenant)
+            for item in taken
+            if isinstance(item, PendingRequest) and item.text in new
+        ]
+        passing = self._pace.passing(asking)
+        if not passing:
+            return taken, new
+        left = [
+            self._without(item, new)
+            if isinstance(item, PendingRequest) and (item.record.partition, item.record.offset) in passing
+            else item
+            for item in taken
+        ]
+        return left, new.intersection(_texts(left))
 
     def _without(self, item: PendingRequest, new: Collection[str]) -> PendingRequest:
         """The request without a vector, for an exact match at best, where its text is `new`."""
@@ -210,8 +229,11 @@ class ClassifyStep(Step):
         self._pace.passed_by()
         return item._replace(overload=True)
 
-    def _vectors(self, texts: Sequence[str]) -> Vectors:
-        return dict(zip(texts, self._embedding_cache.vectors(texts), strict=True)) if texts else {}
+    def _embedded(self, taken: Sequence[Taken]) -> Embedded:
+        """Vectors of the texts, and token vectors of new ones where a trained head may read one of them."""
+        items = [item for item in taken if isinstance(item, PendingRequest) and item.text is not None]
+        with_tokens = any(self._text_sides.may_read(_category_of(item)) for item in items)
+        return self._embedding_cache.embed(_texts(items), with_tokens=with_tokens)
 
     def _or_reject(
         self,
@@ -251,15 +273,7 @@ class ClassifyStep(Step):
         if reason is not None:
             return self._bypass(item, match, reason)
         wanted = question.comparable or (match is None and question.text.strip() != "")
-        return self._framed(item) if wanted else item
-
-    def _framed(self, item: PendingRequest) -> PendingRequest:
-        """The request with what is to be embedded of it, unless it waited too long and the vector is not remembered."""
-        framed = frame(item.question.text, self._embedder)
-        overload = self._pace.is_late(item.record) and framed.head not in self._embedding_cache
-        if overload:
-            self._pace.passed_by()
-        return item._replace(framed=framed, overload=overload)
+        return item._replace(framed=frame(question.text, self._embedder)) if wanted else item
 
     def _bypass_reason(self, item: PendingRequest) -> Reason | None:
         """The reason to bypass the cache, as far as it is known without a vector."""
@@ -294,7 +308,7 @@ class ClassifyStep(Step):
         limits = Limits() if self._in_force is None else self._in_force.policy.limits
         return _bounded(bypass.forward(limits))
 
-    def _match(self, item: PendingRequest, vectors: Vectors) -> PendingRequest | list[Outgoing]:
+    def _match(self, item: PendingRequest, vectors: Mapping[str, Ints | None]) -> PendingRequest | list[Outgoing]:
         """Match the category by now at the latest; a question whose answer is not kept bypasses the cache."""
         assert self._router is not None, "without a policy nothing is left open"
         vector = None if item.text is None else vectors[item.text]
@@ -386,7 +400,8 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     trained = None if path is None else load_category_classifier(path, model.identity)
     # The first call of a model is slow; nobody should wait for it.
     model.embed(["What is ready now?"])
-    embedding_cache = EmbeddingCache(model, settings.embedding.remembered, EmbeddingMetrics(context.metrics))
+    embedding_metrics = EmbeddingMetrics(context.metrics, local_threads_of(settings.embedding))
+    embedding_cache = EmbeddingCache(model, settings.embedding.remembered, embedding_metrics)
     targets = Targets(cluster, settings.prefix)
     reply_to = ReplyTopics(
         settings.prefix,
@@ -419,6 +434,11 @@ def check_topics(cluster: Cluster, source: str = SOURCE) -> Incarnations:
 def _texts(taken: Sequence[Taken]) -> list[str]:
     """The texts to embed."""
     return [item.text for item in taken if isinstance(item, PendingRequest) and item.text is not None]
+
+
+def _category_of(item: PendingRequest) -> CategoryPolicy | None:
+    """The category of a request, None while only its vector tells it."""
+    return None if item.match is None or item.match.terms is None else item.match.terms.policy
 
 
 def _routing_input(request: Request, question: Question) -> RoutingInput:

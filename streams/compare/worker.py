@@ -23,6 +23,7 @@ from refrain.streams.metrics import LabelValues, Metrics
 from refrain.streams.models.embedder import Embedder
 from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.loading import find_model, load_embedder
+from refrain.streams.models.threads import local_threads_of
 from refrain.streams.runtime.background import load_in_background
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.stateless import Step, run_stateless
@@ -52,9 +53,12 @@ class PendingComparison(NamedTuple):
 
 
 class CompareMetrics:
-    """The metrics of this processor, on the registry of those that all workers have (`shared`)."""
+    """The metrics of this processor, on the registry of those that all workers have (`shared`).
 
-    def __init__(self, shared: Metrics) -> None:
+    `threads` are those of the embedding model.
+    """
+
+    def __init__(self, shared: Metrics, threads: int = 0) -> None:
         self.shared = shared
         self.comparisons = Counter(
             "refrain_comparisons",
@@ -63,7 +67,7 @@ class CompareMetrics:
             registry=shared.registry,
         )
         self.categories = LabelValues(CATEGORY_LABELS_MAX)
-        self.embedding = EmbeddingMetrics(shared)
+        self.embedding = EmbeddingMetrics(shared, threads)
 
 
 class CompareStep(Step):
@@ -141,7 +145,8 @@ def run_compare(
             return embedder
         return load_in_background(lambda: load_model(settings.embedding, settings.state_dir / "models"), context.stop)
 
-    step = CompareStep(load, settings.embedding.remembered, CompareMetrics(context.metrics))
+    metrics = CompareMetrics(context.metrics, local_threads_of(settings.embedding))
+    step = CompareStep(load, settings.embedding.remembered, metrics)
     run_stateless(NAME, cluster.consumer(SOURCE, NAME), cluster.producer(), step, context, batch_max=BATCH_MAX)
 
 

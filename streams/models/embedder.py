@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -42,6 +42,21 @@ class Embedder(Protocol):
 
     def unread(self, text: str) -> tuple[str, ...]:
         """Pieces of a text that fits which are not in its vector: texts that differ in them alone have the same one."""
+
+
+@runtime_checkable
+class BothEmbedder(Protocol):
+    """An embedder that gives both kinds of vectors by one run of its model."""
+
+    def embed_both(self, texts: Sequence[str]) -> tuple[Floats, list[Floats]]:
+        """What `embed` and `embed_tokens` give for the texts, to the last bit."""
+
+
+def embed_both(embedder: Embedder, texts: Sequence[str]) -> tuple[Floats, list[Floats]]:
+    """Vectors (n, dim) and token vectors of n texts, by one run of the model where the embedder can."""
+    if isinstance(embedder, BothEmbedder):
+        return embedder.embed_both(texts)
+    return embedder.embed(texts), embedder.embed_tokens(texts)
 
 
 def unit_rows(rows: Floats) -> Floats:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from refrain.streams.lru import LruCache
 from refrain.streams.metrics import SECONDS, Metrics
-from refrain.streams.models.embedder import Embedder, vector_of_record
-from refrain.streams.vectors import Ints
+from refrain.streams.models.embedder import Embedder, embed_both, vector_of_record
+from refrain.streams.vectors import Floats, Ints
 
 
 class EmbeddingMetrics:
     """The metrics of a processor that embeds texts, on the registry of those that all workers have."""
 
-    def __init__(self, shared: Metrics) -> None:
+    def __init__(self, shared: Metrics, threads: int = 0) -> None:
+        """`threads` are those that the model takes of this machine."""
         self.embedded = Counter(
             "refrain_texts_embedded", "Texts embedded, and remembered", ["how"], registry=shared.registry
         )
@@ -26,6 +28,18 @@ class EmbeddingMetrics:
             buckets=SECONDS,
             registry=shared.registry,
         )
+        Gauge("refrain_embedding_threads", "Processor threads of the embedding model", registry=shared.registry).set(
+            threads
+        )
+
+
+class Embedded(NamedTuple):
+    """What is known of the texts of a batch."""
+
+    vectors: Mapping[str, Ints | None]
+    """Vectors of record, None for a text without one."""
+    tokens: Mapping[str, Floats]
+    """Token vectors of the texts that the model has just read for them."""
 
 
 class EmbeddingCache:
@@ -48,19 +62,25 @@ class EmbeddingCache:
 
     def vectors(self, texts: Sequence[str]) -> list[Ints | None]:
         """The vectors of record of the texts, None for a text without one; one model call for those not cached."""
-        keys = [_key(text) for text in texts]
-        found: dict[bytes, Ints | None] = {}
-        missing: dict[bytes, str] = {}
-        for key, text in zip(keys, texts, strict=True):
-            if key in self._kept:
-                found[key] = self._kept.get(key)
-            else:
-                missing[key] = text
-        self._known.inc(len(keys) - len(missing))
+        found = self.embed(texts).vectors
+        return [found[text] for text in texts]
+
+    def embed(self, texts: Sequence[str], *, with_tokens: bool = False) -> Embedded:
+        """The vectors of the texts; one model call for those not cached, which gives their token vectors too if wanted.
+
+        Token vectors are large and not kept.
+        """
+        keys = {text: _key(text) for text in texts}
+        vectors = {text: self._kept.get(key) for text, key in keys.items() if key in self._kept}
+        missing = [text for text in keys if text not in vectors]
+        self._known.inc(len(texts) - len(missing))
         self._new.inc(len(missing))
-        if missing:
-            found |= self._embed(missing)
-        return [found[key] for key in keys]
+        if not missing:
+            return Embedded(vectors, {})
+        fresh, tokens = self._run(missing, with_tokens)
+        for text, vector in fresh.items():
+            self._kept.put(keys[text], vector)
+        return Embedded(vectors | fresh, tokens)
 
     def forget(self, texts: Sequence[str]) -> None:
         """Drop the cached vectors of the texts."""
@@ -71,13 +91,15 @@ class EmbeddingCache:
         """Drop every cached vector."""
         self._kept.clear()
 
-    def _embed(self, missing: dict[bytes, str]) -> dict[bytes, Ints | None]:
+    def _run(self, missing: list[str], with_tokens: bool) -> tuple[dict[str, Ints | None], dict[str, Floats]]:
+        tokens: list[Floats] = []
         with self.metrics.seconds.time():
-            rows = self.embedder.embed(list(missing.values()))
-        fresh = {key: vector_of_record(row) for key, row in zip(missing, rows, strict=True)}
-        for key, vector in fresh.items():
-            self._kept.put(key, vector)
-        return fresh
+            if with_tokens:
+                rows, tokens = embed_both(self.embedder, missing)
+            else:
+                rows = self.embedder.embed(missing)
+        vectors = {text: vector_of_record(row) for text, row in zip(missing, rows, strict=True)}
+        return vectors, dict(zip(missing, tokens, strict=True)) if tokens else {}
 
 
 def _key(text: str) -> bytes:

@@ -13,6 +13,7 @@ from refrain.streams.models.ctranslate2_encoder import ENGINE, CTranslate2Encode
 from refrain.streams.models.embedder import TOKENS_MAX, unit_rows
 from refrain.streams.models.fast_tokenizer import FastTokenizer
 from refrain.streams.models.light_files import LightModel, find_light_model
+from refrain.streams.models.threads import threads_of
 from refrain.streams.models.token_window import TokenWindow
 from refrain.streams.settings import Embedding
 from refrain.streams.vectors import Floats
@@ -48,11 +49,19 @@ class LightEmbedder:
 
     def embed_tokens(self, texts: Sequence[str]) -> list[Floats]:
         """Token vectors of each text; they are computed by all of the text that is inside the window."""
-        special = [np.asarray(self._window.special_tokens(text), dtype=bool) for text in texts]
-        found: list[Floats] = [np.zeros((0, self.dim), dtype=np.float32)] * len(texts)
+        found = self._no_tokens(texts)
         for place, states in self._run(self._ids(texts)):
-            found[place] = unit_rows(states[~special[place]][:TOKENS_MAX])
+            found[place] = self._own_rows(texts[place], states)
         return found
+
+    def embed_both(self, texts: Sequence[str]) -> tuple[Floats, list[Floats]]:
+        """Unit vectors (n, dim) and token vectors of n texts, each read once."""
+        rows: Floats = np.zeros((len(texts), self.dim), dtype=np.float32)
+        found = self._no_tokens(texts)
+        for place, states in self._run(self._ids(texts)):
+            rows[place] = states.mean(axis=0)
+            found[place] = self._own_rows(texts[place], states)
+        return unit_rows(rows), found
 
     def fits(self, text: str) -> bool:
         return self._window.fits(text)
@@ -62,6 +71,14 @@ class LightEmbedder:
 
     def unread(self, text: str) -> tuple[str, ...]:
         return self._window.unread(text)
+
+    def _no_tokens(self, texts: Sequence[str]) -> list[Floats]:
+        return [np.zeros((0, self.dim), dtype=np.float32)] * len(texts)
+
+    def _own_rows(self, text: str, states: Floats) -> Floats:
+        """The unit rows of the text's own tokens, of all that the model read for it."""
+        special = np.asarray(self._window.special_tokens(text), dtype=bool)
+        return unit_rows(states[~special][:TOKENS_MAX])
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         return self._tokenizer.ids(texts, self._tokens_max)
@@ -92,7 +109,7 @@ def load_light_embedder(settings: Embedding) -> LightEmbedder:
         weights = _read_weights(found)
         if tokenizer.tokens > len(weights.words.rows) or found.tokens_max > len(weights.positions):
             raise ValueError("its tokenizer has more tokens, or its window is longer, than its weights are for")
-        encoder = CTranslate2Encoder(weights, settings.threads)
+        encoder = CTranslate2Encoder(weights, threads_of(settings))
     except (ValueError, RuntimeError) as error:
         raise WrongSetup(f"the light embedder cannot run {found.name}: {error}") from error
     return LightEmbedder(encoder, tokenizer, found.tokens_max, f"{found.name}@{found.tag}/{ENGINE}")

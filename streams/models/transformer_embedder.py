@@ -18,6 +18,7 @@ from refrain.streams.models.backends import Backend, choose_backend, choose_devi
 from refrain.streams.models.embedder import TOKENS_MAX, unit_rows
 from refrain.streams.models.files import ModelFolder, ModelSource
 from refrain.streams.models.light_files import DEFAULT_MODEL, TOKENIZER_SHA256, check_tokenizer, is_default
+from refrain.streams.models.threads import threads_of
 from refrain.streams.models.token_window import TokenWindow
 from refrain.streams.settings import Embedding
 from refrain.streams.vectors import Floats
@@ -72,6 +73,20 @@ class TransformerEmbedder:
             return [rows for text in texts for rows in self.embed_tokens([text])]
         return [self._own_rows(text, each.cpu().numpy()) for text, each in zip(texts, rows, strict=True)]
 
+    def embed_both(self, texts: Sequence[str]) -> tuple[Floats, list[Floats]]:
+        """Vectors (n, dim) and token vectors of n texts by one run; by two where the model fails on one of them."""
+        if not texts:
+            return self.embed(texts), []
+        try:
+            found = self._model.encode(
+                list(texts), batch_size=BATCH, show_progress_bar=False, output_value=None, convert_to_numpy=False
+            )
+        except self._failures:
+            return self.embed(texts), self.embed_tokens(texts)
+        rows = np.stack([_array(each["sentence_embedding"]) for each in found]).astype(np.float32)
+        tokens = [_read_rows(_array(each["token_embeddings"]), _array(each["attention_mask"])) for each in found]
+        return rows, [self._own_rows(text, each) for text, each in zip(texts, tokens, strict=True)]
+
     def fits(self, text: str) -> bool:
         return self._window.fits(text)
 
@@ -94,6 +109,17 @@ class TransformerEmbedder:
         return vectors
 
 
+def _array(tensor: Any) -> Any:
+    """A tensor of the model as an array; numpy has no type for some that models compute with."""
+    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
+
+
+def _read_rows(rows: Floats, mask: Any) -> Floats:
+    """The rows (tokens, width) up to the last that the model read; those behind it are padding."""
+    read = np.flatnonzero(mask)
+    return rows[: int(read[-1]) + 1] if len(read) else rows[:0]
+
+
 def _prompt(model: Any) -> str:
     """The prompt that the model puts before every text by itself."""
     name = getattr(model, "default_prompt_name", None)
@@ -105,7 +131,7 @@ def load_transformer_embedder(settings: Embedding, cache_dir: Path) -> Transform
     backend = _backend(settings)
     found = _find(settings)
     device = choose_device(settings.device, backend, "embedding")
-    model = load("SentenceTransformer", found, backend, cache_dir, settings.threads, device)
+    model = load("SentenceTransformer", found, backend, cache_dir, threads_of(settings), device)
     # A GPU adds in another order than a CPU.
     engine = backend if device == "cpu" else f"{backend}-{device}"
     return TransformerEmbedder(model, f"{found.name}@{found.tag}/{engine}", backend)

@@ -17,6 +17,7 @@ OWN = {
     "classify": {
         "refrain_policy_version", "refrain_texts_embedded", "refrain_question_wait_seconds",
         "refrain_questions_overload", "refrain_texts_together", "refrain_text_seconds", "refrain_embedding_seconds",
+        "refrain_embedding_threads",
     },
     "lookup": {
         "refrain_policy_version", "refrain_decisions", "refrain_entries_admitted", "refrain_entries_not_admitted",
@@ -29,7 +30,9 @@ OWN = {
     "upstream": {"refrain_model_calls", "refrain_model_call_seconds", "refrain_model_calls_open"},
     "govern": {"refrain_policy_version"},
     "adapt": {"refrain_model_load"},
-    "compare": {"refrain_comparisons", "refrain_texts_embedded", "refrain_embedding_seconds"},
+    "compare": {
+        "refrain_comparisons", "refrain_texts_embedded", "refrain_embedding_seconds", "refrain_embedding_threads",
+    },
     "verify": {"refrain_doubts", "refrain_verify_seconds"},
 }  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from refrain.ops.observe.cost import BROKER, WorkerSample, advice, bottleneck, costs, sample_of
+from refrain.ops.observe.cost import BROKER, WorkerSample, advice, bottleneck, costs, crowded, sample_of
 from refrain.streams.metrics import Metrics
 
 
@@ -51,6 +51,15 @@ def test_the_stage_that_is_busy_nearly_all_the_time_is_the_bottleneck(busy_s: fl
     found = costs({1: idle, 2: busy}, {1: idle._replace(busy_s=7.0), 2: busy._replace(busy_s=busy_s)}, 10.0)
     named = bottleneck(found)
     assert (None if named is None else named.stage) == narrow
+
+
+def test_threads_of_the_models_are_told_and_more_than_there_are_cores_are_too_many() -> None:
+    text = told({}, {}) + "refrain_embedding_threads 3.0\n"
+    samples = {1: sample_of("classify", text), 2: sample_of("classify", text), 3: sample_of("lookup", told({}, {}))}
+    found = costs(samples, samples, 1.0)
+    assert [(each.stage, each.threads) for each in found] == [("classify", 6), ("lookup", 0)]
+    assert crowded(found, 6) is None
+    assert "6 threads" in (crowded(found, 5) or "")
 
 
 def test_every_stage_has_advice() -> None:

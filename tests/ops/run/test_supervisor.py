@@ -24,10 +24,13 @@ from refrain.ops.run.supervisor import (
     Spawn,
     Supervisor,
     is_alive,
+    shared_out,
+    spawner,
 )
+from refrain.ops.terminal.options import Options
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.health import HealthServer, Liveness
-from refrain.streams.settings import Http
+from refrain.streams.settings import Embedding, Http, Settings
 
 WAIT_S = 20.0
 STAY = (
@@ -343,3 +346,18 @@ def test_a_worker_whose_file_cannot_be_written_is_asked_at_its_port(tmp_path: Pa
         looked.after(1)
         assert looked.after(STILL_S + 1) == [], "its loop comes round, as it says itself"
     assert looked.after(STILL_S + 1) == [signal.SIGTERM]
+
+
+def test_workers_that_embed_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refrain.streams.models.threads.cores", lambda: 6)
+    for names, threads in ((["classify", "lookup"], "6"), (["classify"] * 3, "2"), (["classify"] * 9, "1")):
+        assert shared_out(names, Settings()) == {"REFRAIN_EMBEDDING__THREADS": threads}
+    assert shared_out(["classify"] * 3, Settings(embedding=Embedding(threads=4))) == {}
+
+
+def test_a_worker_is_started_with_the_variables_of_all_and_a_port_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda command, stdin, env: started.append(env))
+    spawner(9_100, Options(), {"REFRAIN_EMBEDDING__THREADS": "3"})("classify", 2)
+    assert (started[0]["REFRAIN_EMBEDDING__THREADS"], started[0]["REFRAIN_HTTP__PORT"]) == ("3", "9102")
+    assert started[0]["PATH"] == os.environ["PATH"]

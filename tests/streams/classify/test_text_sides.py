@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import pytest
 
+from refrain.schemas.control import PolicyInForce
 from refrain.schemas.hit_heads import HitHead
 from refrain.schemas.policy import CategoryPolicy, Match, Policy, Rule
 from refrain.schemas.requests import CacheMode
+from refrain.streams.classify.reply_topic import ReplyTopics
+from refrain.streams.classify.worker import ClassifyStep, Incarnations
+from refrain.streams.metrics import Metrics
+from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.hashing_embedder import DIM, HashingEmbedder
 from refrain.streams.models.hit_head import PairHead
+from refrain.streams.settings import Classify
+from refrain.streams.vectors import Floats
 from tests.streams.classify.test_classify import Entrance, ask, asked_of
 from tests.streams.models.made_hit_heads import strict_head
 
@@ -61,6 +69,79 @@ def test_a_batch_is_read_in_one_call_and_repeated_texts_once() -> None:
     assert calls == [[TEXT, "What is a tuple?"]]
     entrance(ask(TEXT, 9, category="code"))
     assert len(calls) == 1
+
+
+class OneRun(HashingEmbedder):
+    """Gives both kinds of vectors by one run, and counts all texts that it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: list[tuple[str, list[str]]] = []
+
+    def embed(self, texts: Sequence[str]) -> Floats:
+        self.runs.append(("vectors", list(texts)))
+        return super().embed(texts)
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[Floats]:
+        self.runs.append(("tokens", list(texts)))
+        return super().embed_tokens(texts)
+
+    def embed_both(self, texts: Sequence[str]) -> tuple[Floats, list[Floats]]:
+        self.runs.append(("both", list(texts)))
+        return super().embed(texts), super().embed_tokens(texts)
+
+
+def one_run(policy: Policy) -> tuple[ClassifyStep, OneRun]:
+    """A classifier whose model gives both kinds of vectors by one run; runs of the policy's examples do not count."""
+    embedder, metrics = OneRun(), Metrics()
+    step = ClassifyStep(
+        Classify(),
+        Incarnations("requests-id", "journal-id"),
+        EmbeddingCache(embedder, 100, EmbeddingMetrics(metrics)),
+        ReplyTopics("", (), lambda topic: None, lambda: 0),
+        metrics,
+    )
+    step.follow(PolicyInForce(version=4, who="w", at_ms=0, policy=policy))
+    embedder.runs.clear()
+    return step, embedder
+
+
+def by_meaning() -> Policy:
+    known = policy().categories
+    return policy().model_copy(
+        update={
+            "categories": {
+                **known,
+                "code": CategoryPolicy(hit_head=HEAD.version, examples=(TEXT,)),
+                "uncategorised": CategoryPolicy(),
+            }
+        }
+    )
+
+
+@pytest.mark.parametrize("category", ["code", None], ids=["named by the client", "told by the vector"])
+def test_a_new_text_is_read_by_the_model_once(category: str | None) -> None:
+    step, embedder = one_run(by_meaning())
+    asked = [asked_of([out]) for out in step.process([ask(f"{TEXT} {n}", n, category=category) for n in range(3)])]
+    assert embedder.runs == [("both", [f"{TEXT} {n}" for n in range(3)])]
+    usual = Entrance(by_meaning())
+    assert asked == [asked_of(usual(ask(f"{TEXT} {n}", n, category=category))) for n in range(3)]
+    assert {event.category for event in asked} == {"code"}
+    assert all(event.text_side is not None for event in asked)
+
+
+def test_where_no_head_can_read_it_no_token_vectors_are_made() -> None:
+    step, embedder = one_run(policy())
+    step.process([ask(TEXT, category="plain")])
+    assert embedder.runs == [("vectors", [TEXT])]
+
+
+def test_a_text_whose_vector_is_remembered_is_read_for_its_tokens_alone() -> None:
+    step, embedder = one_run(policy())
+    step.process([ask(TEXT, 0, category="plain")])
+    embedder.runs.clear()
+    step.process([ask(TEXT, 1, category="code"), ask("And a tuple?", 2, category="code")])
+    assert embedder.runs == [("both", ["And a tuple?"]), ("tokens", [TEXT])]
 
 
 def test_a_text_that_is_too_long_for_the_head_has_none_and_keeps_its_vector() -> None:

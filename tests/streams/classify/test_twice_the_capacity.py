@@ -42,6 +42,7 @@ class Asking(NamedTuple):
     arrived_ms: int
     told_ms: int
     passed_by: bool
+    tenant: str = "default"
 
     @property
     def took_ms(self) -> int:
@@ -63,8 +64,12 @@ class SlowEmbedder(HashingEmbedder):
 class Simulation:
     """A classify worker whose clock is `ahead_ms` ahead of the broker's, and questions that arrive at given times."""
 
-    def __init__(self, arrivals: Sequence[int], limits: Classify, ahead_ms: int = 0) -> None:
+    def __init__(
+        self, arrivals: Sequence[int], limits: Classify, ahead_ms: int = 0, tenants: Sequence[str] = ()
+    ) -> None:
+        """`tenants` are those of the questions, in their order; without them one asks all."""
         self.now_ms = START_MS
+        self._tenants = tenants
         self._arrivals = list(arrivals)
         self._arrived = 0
         self._stamp_ms: int | None = None
@@ -96,7 +101,7 @@ class Simulation:
         run_stateless("classify", self._consumer, producer, self._step, self._context, batch_max=self._batch_max)
         told = [(record.timestamp_ms, decode_event(record.value or b"")) for record in self._cluster.records("journal")]
         return sorted(
-            Asking(self._arrivals[event.origin.offset], at, event.overload)
+            Asking(self._arrivals[event.origin.offset], at, event.overload, event.tenant)
             for at, event in told
             if isinstance(event, Asked)
         )
@@ -120,16 +125,17 @@ class Simulation:
             self.now_ms = max(self.now_ms, self._arrivals[self._arrived])
         while self._arrived < len(self._arrivals) and self._arrivals[self._arrived] <= self.now_ms:
             self._stamp_ms = self._arrivals[self._arrived]
-            self._cluster.append([Outgoing("requests", b"k", question(self._arrived))])
+            tenant = self._tenants[self._arrived] if self._tenants else "default"
+            self._cluster.append([Outgoing("requests", b"k", question(self._arrived, tenant))])
             self._arrived += 1
         self._stamp_ms = None
         joined = bool(self._consumer.assignment())
         return joined and self._arrived == len(self._arrivals) and not any(self._consumer.lag().values())
 
 
-def question(number: int) -> bytes:
+def question(number: int, tenant: str) -> bytes:
     body = {"model": "m", "messages": [{"role": "user", "content": f"What is the number {number}?"}]}
-    return json.dumps({"v": 1, "category": "code", "body": body}).encode()
+    return json.dumps({"v": 1, "tenant": tenant, "category": "code", "body": body}).encode()
 
 
 def arrivals(until_ms: int, per_s: float, since_ms: int = START_MS) -> list[int]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ import numpy as np
 import pytest
 
 from refrain.streams.errors import WrongSetup
+from refrain.streams.models.ctranslate2_encoder import CTranslate2Encoder
 from refrain.streams.models.embedder import TOKENS_MAX as ROWS_MAX
-from refrain.streams.models.embedder import Embedder
+from refrain.streams.models.embedder import Embedder, embed_both
 from refrain.streams.models.light_embedder import BATCH_TOKENS, batches
 from refrain.streams.models.light_files import DEFAULT_MODEL, WEIGHTS_SHA256, check_tokenizer
 from refrain.streams.models.loading import find_model, load_embedder
 from refrain.streams.models.transformer_embedder import KNOWN_SHA256
 from refrain.streams.settings import Embedding
-from refrain.streams.vectors import quantise
+from refrain.streams.vectors import Floats, quantise
 from tests.streams.models.tiny_bert import (
     POSITIONS,
     TOKENS_MAX,
@@ -106,7 +108,7 @@ def test_it_loads_without_the_libraries_of_training_and_gives_the_same_vectors_i
         "import json, sys; from pathlib import Path\n"
         "from refrain.streams.models.loading import load_embedder\n"
         "from refrain.streams.settings import Embedding\n"
-        "from refrain.streams.vectors import quantise\n"
+        "from refrain.streams.vectors import Floats, quantise\n"
         "embedder = load_embedder(Embedding(model=sys.argv[1]), Path(sys.argv[1]))\n"
         "vectors = [quantise(row).tolist() for row in embedder.embed(json.loads(sys.argv[2])[:3])]\n"
         "print(json.dumps([embedder.identity, vectors, sorted(sys.modules)]))\n"
@@ -230,3 +232,21 @@ def test_long_texts_of_the_default_model_are_read_as_far_as_its_window_goes(defa
     assert default.fits("word " * 254)
     assert not default.fits("word " * 255)
     assert default.embed_tokens(["word " * 300])[0].shape == (ROWS_MAX, 384)
+
+
+def test_one_run_gives_both_kinds_of_vectors_to_the_last_bit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = loaded(folder)
+    rows, tokens = embedder.embed(TEXTS), embedder.embed_tokens(TEXTS)
+    read: list[int] = []
+    last_layer = CTranslate2Encoder.last_layer
+
+    def counted(encoder: CTranslate2Encoder, ids: Sequence[Sequence[int]]) -> list[Floats]:
+        read.append(len(ids))
+        return last_layer(encoder, ids)
+
+    monkeypatch.setattr(CTranslate2Encoder, "last_layer", counted)
+    both_rows, both_tokens = embed_both(embedder, TEXTS)
+    assert sum(read) == len(TEXTS), "each text is read once"
+    assert np.array_equal(both_rows, rows)
+    assert all(np.array_equal(a, b) for a, b in zip(both_tokens, tokens, strict=True))
+    assert embed_both(embedder, [])[1] == []

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from refrain.streams.errors import WrongSetup
-from refrain.streams.models.embedder import TOKENS_MAX, Embedder
+from refrain.streams.models.embedder import TOKENS_MAX, Embedder, embed_both
 from refrain.streams.models.files import packaged
 from refrain.streams.models.loading import load_embedder
 from refrain.streams.models.transformer_embedder import KNOWN_SHA256, PACKAGES, TransformerEmbedder
@@ -52,6 +52,15 @@ def test_each_token_of_a_text_has_a_vector_whatever_stands_beside_the_text(embed
     assert np.allclose(np.linalg.norm(short, axis=1), 1.0, atol=1e-6)
     assert np.allclose(short, embedder.embed_tokens(["reset the password"])[0], atol=1e-5)
     assert embedder.embed_tokens([]) == []
+
+
+@pytest.mark.model
+def test_one_run_gives_the_vectors_and_token_vectors_of_two(embedder: Embedder) -> None:
+    texts = ["reset the password", "", "word " * 300, "Où est la gare ?", *(f"number {n}" for n in range(40))]
+    rows, tokens = embed_both(embedder, texts)
+    assert np.array_equal(rows, embedder.embed(texts))
+    assert all(np.array_equal(a, b) for a, b in zip(tokens, embedder.embed_tokens(texts), strict=True))
+    assert embed_both(embedder, [])[0].shape == (0, 384)
 
 
 @pytest.mark.model
@@ -170,3 +179,9 @@ def test_a_text_that_the_model_fails_on_has_no_token_vectors_and_others_do() -> 
     a, bad, ccc = TransformerEmbedder(Moody(), "moody").embed_tokens(["a", "bad", "ccc"])
     assert (a.shape, bad.shape, ccc.shape) == ((1, 2), (0, 2), (3, 2))
     assert np.allclose(ccc, [[0.6, 0.8]] * 3)
+
+
+def test_where_one_run_fails_each_text_has_what_the_model_gives_for_it() -> None:
+    rows, (a, bad, ccc) = embed_both(TransformerEmbedder(Moody(), "moody"), ["a", "bad", "ccc"])
+    assert np.isnan(rows).any(axis=1).tolist() == [False, True, False]
+    assert (a.shape, bad.shape, ccc.shape) == ((1, 2), (0, 2), (3, 2))
