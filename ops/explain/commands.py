@@ -1,4 +1,4 @@
-"""Reads the history of commands from `control`: who gave each, when, why, what it changed, and whether it was refused."""
+"""Reads the history of commands from `control`: who gave each, when, why, what it changed, and why it was refused."""
 
 from __future__ import annotations
 

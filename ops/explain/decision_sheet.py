@@ -156,7 +156,7 @@ def _terms(facts: DecisionFacts) -> list[Row]:
 def _named(facts: DecisionFacts) -> list[tuple[str, ...]]:
     """The candidates; of a hit on the same text, which lists none, the entry that served."""
     decision = facts.decision
-    named = [
+    named: list[tuple[str, ...]] = [
         (
             each.entry_id,
             digits(each.similarity),

@@ -14,6 +14,7 @@ from refrain.ops.explain.journal import TOPIC as JOURNAL
 from refrain.ops.explain.journal import Admission, JournalReader, event_of
 from refrain.ops.explain.lines import ago, moment, quoted, safe
 from refrain.ops.explain.sheet import Row, Section, Sheet
+from refrain.schemas.documents import Withdrawal
 from refrain.schemas.journal import EntriesInvalidated, HitJudged
 from refrain.streams.errors import BadInput, WrongSetup
 from refrain.streams.kafka.interface import Cluster, Record
@@ -63,7 +64,9 @@ def gather_life(
     """Gather the life of an entry. Raises BadInput for one that was never admitted."""
     missing: list[str] = []
     most = None if scan_all else LOOKED
-    admission, orders, complete = None, (), True
+    admission: Admission | None = None
+    orders: tuple[LifeEvent, ...] = ()
+    complete = True
     try:
         admission = _admission(cluster, id_, place)
         orders, complete = _orders(cluster, id_, place, admission, most)
@@ -190,7 +193,8 @@ def _orders(
     cluster: Cluster, id_: str, place: EntryId, admission: Admission | None, most: int | None
 ) -> tuple[tuple[LifeEvent, ...], bool]:
     records = cluster.scan(JOURNAL, place.partition, place.offset + 1)
-    out, seen = [], 0
+    out: list[LifeEvent] = []
+    seen = 0
     for record in records if most is None else islice(records, most):
         seen += 1
         if any(sign in (record.value or b"") for sign in SIGNS):
@@ -212,7 +216,7 @@ def _ordered(record: Record, id_: str, admission: Admission | None) -> Iterator[
             yield LifeEvent(record.timestamp_ms, WITHDRAWN, f"command {event.version} of `control`")
 
 
-def _rule(event: EntriesInvalidated, record: Record) -> Any:
+def _rule(event: EntriesInvalidated, record: Record) -> Withdrawal:
     return ordered(event, record.offset, record.timestamp_ms)
 
 

@@ -17,8 +17,8 @@ from refrain.ops.terminal.options import settings_of
 from refrain.schemas.decisions import Decision
 
 FIELDS = (
-    "time_ms", "decision_id", "request_id", "tenant", "category", "model", "outcome", "reason", "entry_id", "forward_id",
-    "similarity", "threshold", "policy_version",
+    "time_ms", "decision_id", "request_id", "tenant", "category", "model", "outcome", "reason", "entry_id",
+    "forward_id", "similarity", "threshold", "policy_version",
 )  # fmt: skip
 COLUMNS = ("time", "decision", "request", "tenant", "category", "outcome", "reason", "from", "similarity", "policy")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -1,4 +1,4 @@
-"""Derives how the threshold in force came about: what the policy says, what judgements made of it, what load did. Pure."""
+"""Derives how the threshold in force came about: by the policy, by judgements, by load. Pure."""
 
 from __future__ import annotations
 
