@@ -14,7 +14,6 @@ from refrain.ops.explain.journal import TOPIC as JOURNAL
 from refrain.ops.explain.journal import Admission, JournalReader, event_of
 from refrain.ops.explain.lines import ago, moment, quoted, safe
 from refrain.ops.explain.sheet import Row, Section, Sheet
-from refrain.schemas.documents import Withdrawal
 from refrain.schemas.journal import EntriesInvalidated, HitJudged
 from refrain.streams.errors import BadInput, WrongSetup
 from refrain.streams.kafka.interface import Cluster, Record
@@ -69,11 +68,13 @@ def gather_life(
     complete = True
     try:
         admission = _admission(cluster, id_, place)
-        orders, complete = _orders(cluster, id_, place, admission, most)
     except WrongSetup as refused:
         missing.append(f"its question, judgements and withdrawals: the journal may not be read ({refused})")
     since_ms = 0 if admission is None else admission.time_ms
     served = served_from(cluster, place.partition, id_, since_ms, most)
+    if not missing:
+        answers = frozenset((each.namespace, each.answer) for each in served.decisions if each.answer)
+        orders, complete = _orders(cluster, _Entry(id_, place, admission, answers), most)
     kept, left_at_ms = None, None
     try:
         kept, left_at_ms = _kept(cluster, place, since_ms, most)
@@ -147,18 +148,21 @@ def entry_json(facts: EntryFacts) -> dict[str, Any]:
     }
 
 
+UNTOLD = "`documents` tells nothing of it: it was not kept, is gone for long, or is not committed yet"
+
+
 def said_of(facts: EntryFacts) -> str:
     """What a person would say of it."""
     text, times = facts.text(), len(facts.served.decisions)
     what = "an answer" if text is None else f"the answer to {quoted(text)}"
     since = "" if facts.admission is None else f", admitted {moment(facts.admission.time_ms)}"
-    state = {True: "it is kept", False: f"it is gone: {_cause(facts)}", None: "nothing tells whether it is kept"}
+    state = {True: "it is kept", False: f"it is gone: {_cause(facts)}", None: UNTOLD}
     return f"{what}{since}, served {times} {'time' if times == 1 else 'times'}; {state[facts.kept]}"
 
 
 def _cause(facts: EntryFacts) -> str:
     """Why it left, by what was ordered and how long it lived."""
-    ending = next((each for each in facts.orders if each.what in (WITHDRAWN, JUDGED_WRONG)), None)
+    ending = next((each for each in facts.orders if each.what in ENDINGS), None)
     if ending is not None:
         return f"{ending.what} by {ending.by}"
     admission, left_ms = facts.admission, facts.left_at_ms
@@ -170,7 +174,33 @@ def _cause(facts: EntryFacts) -> str:
     return "evicted for room, or replaced by a newer answer: nothing withdrew it, and its lifetime was not over"
 
 
-WITHDRAWN, JUDGED_WRONG = "withdrawn", "judged wrong"
+WITHDRAWN, JUDGED_WRONG, ANSWER_WRONG = "withdrawn", "judged wrong", "the same answer judged wrong elsewhere"
+ENDINGS = (WITHDRAWN, JUDGED_WRONG, ANSWER_WRONG)
+
+
+class _Entry(NamedTuple):
+    """What tells which orders concern an entry."""
+
+    id: str
+    place: EntryId
+    admission: Admission | None
+    answers: frozenset[tuple[str | None, str | None]]
+    """Namespace and digest of its answer, as far as decisions tell them."""
+
+    def judged(self, event: HitJudged) -> str | None:
+        """What a judgement says of it; None for one of something else."""
+        brought = None if self.admission is None else self.admission.forward_id
+        if event.entry_id == self.id or (brought is not None and brought in (event.forward_id, event.decision_id)):
+            return "judged right" if event.correct else JUDGED_WRONG
+        alike = event.answer is not None and (event.namespace, event.answer) in self.answers
+        return ANSWER_WRONG if alike and not event.correct else None
+
+    def withdrawn(self, event: EntriesInvalidated, record: Record) -> bool:
+        """Whether a withdrawal takes it; without its question only one that names it can be told."""
+        entry = None if self.admission is None else self.admission.entry()
+        if entry is None:
+            return event.entry_id == self.id
+        return matches(ordered(event, record.offset, record.timestamp_ms), entry, self.id)
 
 
 def _admission(cluster: Cluster, id_: str, place: EntryId) -> Admission | None:
@@ -189,35 +219,25 @@ def _admission(cluster: Cluster, id_: str, place: EntryId) -> Admission | None:
     )
 
 
-def _orders(
-    cluster: Cluster, id_: str, place: EntryId, admission: Admission | None, most: int | None
-) -> tuple[tuple[LifeEvent, ...], bool]:
-    records = cluster.scan(JOURNAL, place.partition, place.offset + 1)
+def _orders(cluster: Cluster, entry: _Entry, most: int | None) -> tuple[tuple[LifeEvent, ...], bool]:
+    records = cluster.scan(JOURNAL, entry.place.partition, entry.place.offset + 1)
     out: list[LifeEvent] = []
     seen = 0
     for record in records if most is None else islice(records, most):
         seen += 1
         if any(sign in (record.value or b"") for sign in SIGNS):
-            out += _ordered(record, id_, admission)
+            out += _ordered(record, entry)
     return tuple(out), most is None or seen < most
 
 
-def _ordered(record: Record, id_: str, admission: Admission | None) -> Iterator[LifeEvent]:
+def _ordered(record: Record, entry: _Entry) -> Iterator[LifeEvent]:
     event = event_of(record)
     if isinstance(event, HitJudged):
-        brought = None if admission is None else admission.forward_id
-        if event.entry_id == id_ or (brought is not None and brought in (event.forward_id, event.decision_id)):
-            what = "judged right" if event.correct else JUDGED_WRONG
+        what = entry.judged(event)
+        if what is not None:
             yield LifeEvent(record.timestamp_ms, what, f"{event.who} (command {event.version})", event.why)
-    elif isinstance(event, EntriesInvalidated):
-        entry = None if admission is None else admission.entry()
-        named = event.entry_id == id_ if entry is None else matches(_rule(event, record), entry, id_)
-        if named:
-            yield LifeEvent(record.timestamp_ms, WITHDRAWN, f"command {event.version} of `control`")
-
-
-def _rule(event: EntriesInvalidated, record: Record) -> Withdrawal:
-    return ordered(event, record.offset, record.timestamp_ms)
+    elif isinstance(event, EntriesInvalidated) and entry.withdrawn(event, record):
+        yield LifeEvent(record.timestamp_ms, WITHDRAWN, f"command {event.version} of `control`")
 
 
 def _kept(cluster: Cluster, place: EntryId, since_ms: int, most: int | None) -> tuple[bool | None, int | None]:

@@ -34,7 +34,9 @@ def _age(facts: DecisionFacts) -> str:
 
 def _to(facts: DecisionFacts, entry_id: str | None) -> str:
     text = facts.text_of(entry_id)
-    return f"another question ({entry_id})" if text is None else quoted(text)
+    if text is not None:
+        return quoted(text)
+    return "another question" if entry_id is None else f"another question ({entry_id})"
 
 
 def _against(facts: DecisionFacts) -> str:
@@ -172,7 +174,9 @@ def _by_threshold(facts: DecisionFacts, best: Candidate) -> str:
     left = best.similarity if left is None else min(left, best.similarity)
     if left < THRESHOLD_LEAST:
         return f"no threshold: the nearest comes to {digits(left)}, and policies take none below {THRESHOLD_LEAST}"
-    asked = "" if weighed is not None or best.score is not None else ", if no guard refuses it"
+    policy = facts.category
+    told = weighed is not None or best.score is not None or (policy is not None and not policy.guards)
+    asked = "" if told else ", if no guard refuses it"
     return f"a hit at a threshold of {digits(left)}{asked}"
 
 
