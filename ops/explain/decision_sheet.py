@@ -92,7 +92,7 @@ def _request(facts: DecisionFacts) -> list[Row]:
     rows += [
         Row("outcome", f"{decision.outcome.value}: {decision.reason.value}"),
         Row("request", safe(decision.request_id or "-")),
-        Row("tenant", decision.tenant),
+        Row("tenant", safe(decision.tenant)),
         Row("model", safe(decision.model)),
         Row("journal", f"partition {decision.partition}, offset {decision.offset}"),
         Row("namespace", decision.namespace or "-"),
@@ -216,7 +216,8 @@ def _served(facts: DecisionFacts) -> Section:
     if not served.complete:
         notes.append("later decisions were not looked through: --who does")
     rows = [
-        [moment(each.time_ms), each.tenant, safe(each.request_id or "-"), each.id, each.reason.value] for each in shown
+        [moment(each.time_ms), safe(each.tenant), safe(each.request_id or "-"), each.id, each.reason.value]
+        for each in shown
     ]
     return Section(
         "Served from the same entry",

@@ -14,17 +14,30 @@ from refrain.ops.explain.journal import Admission, JournalReader, Question
 from refrain.ops.explain.policies import AppliedPolicy, chosen_by, policy_of
 from refrain.ops.explain.subject import TOPIC, known_id
 from refrain.ops.explain.words import WeighedAgain, guards_in_the_way, weigh_again
-from refrain.schemas.decisions import Candidate, Decision
+from refrain.schemas.decisions import Candidate, Decision, Reason
 from refrain.schemas.policy import CategoryPolicy, Guard
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import WrongSetup
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.messaging.ids import parse_entry_id
+from refrain.streams.shard.state import BEHAVIOUR
 
 CANDIDATES = 4
 """Candidates, the best ones, whose questions are read."""
 WHO_RECORDS = 20_000
 """Decisions of the entry's partition that are looked through for who else was served, from its admission on."""
+
+VERDICTS = {
+    Reason.GUARD_REFUSED: "guard:",
+    Reason.EXPIRED: "expired",
+    Reason.WITHDRAWN: "withdrawn",
+    Reason.AMBIGUOUS: "ambiguous",
+    Reason.UNCORROBORATED: "uncorroborated",
+    Reason.VERIFIER_REFUSED: "verifier",
+    Reason.VERIFIER_SILENT: "verifier",
+    Reason.HEAD_REFUSED: "head",
+}
+"""How the verdict on the candidate begins that a reason speaks of."""
 
 
 class Served(NamedTuple):
@@ -57,9 +70,12 @@ class DecisionFacts:
 
     @property
     def best(self) -> Candidate | None:
-        """The candidate that came nearest to serving: one that similarity did not rule out, else the most similar."""
-        able = [each for each in self.decision.candidates if each.verdict not in ("below_threshold", "not_needed")]
-        return max(able or self.decision.candidates, key=lambda each: each.similarity, default=None)
+        """The candidate that the reason speaks of; else one that similarity did not rule out, else the most similar."""
+        listed = self.decision.candidates
+        sign = VERDICTS.get(self.decision.reason)
+        meant = [each for each in listed if sign is not None and each.verdict.startswith(sign)]
+        able = [each for each in listed if each.verdict not in ("below_threshold", "not_needed")]
+        return max(meant or able or listed, key=lambda each: each.similarity, default=None)
 
     def text(self) -> str | None:
         """The question's text, where it is known and may be shown."""
@@ -104,6 +120,8 @@ def gather(cluster: Cluster, decision: Decision, *, with_text: bool = True, who:
     missing: list[str] = []
     question, admissions = _from_journal(cluster, decision, missing)
     policy, chosen = _from_control(cluster, decision, missing)
+    if decision.behaviour not in ("", BEHAVIOUR):
+        missing.append(f"the guards that decided: {decision.behaviour} did, and {BEHAVIOUR} weighs the texts here")
     return DecisionFacts(
         decision=decision,
         question=question,

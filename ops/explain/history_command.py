@@ -54,8 +54,11 @@ def history(
         else:
             output.table(("version", "when", "kind", "who", "what", "why", "refused"), map(_row, found))
         begins = cluster.ends(CONTROL)[0][0]
+        letters_gone = any(first > 0 for first, _ in cluster.ends(LETTERS).values())
     if begins:
         output.hint(f"`control` begins at offset {begins}: what is older is gone")
+    if letters_gone:
+        output.hint("retention took the oldest dead letters: commands of that time are told as carried out")
 
 
 def commands(cluster: Cluster, kinds: frozenset[CommandKind], when: Between) -> Iterable[GivenCommand]:

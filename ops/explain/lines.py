@@ -24,8 +24,11 @@ def quoted(text: str) -> str:
 
 
 def moment(ms: int) -> str:
-    """A time (ms since the epoch) in UTC, to the second."""
-    return datetime.fromtimestamp(ms / 1_000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    """A time (ms since the epoch) in UTC, to the second; one that no calendar holds as it is."""
+    try:
+        return datetime.fromtimestamp(ms / 1_000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return f"{ms} ms"
 
 
 def digits(value: float | None) -> str:

@@ -114,7 +114,11 @@ def entry_sheet(facts: EntryFacts) -> Sheet:
     rows = [] if text is None else [Row("question", safe(text))]
     if admission is not None and admission.question is not None:
         asked = admission.question.asked
-        rows += [Row("category", safe(asked.category)), Row("tenant", asked.tenant), Row("model", safe(asked.model))]
+        rows += [
+            Row("category", safe(asked.category)),
+            Row("tenant", safe(asked.tenant)),
+            Row("model", safe(asked.model)),
+        ]
         if asked.sources:
             rows.append(Row("sources", safe(", ".join(f"{each.id} {each.version}".strip() for each in asked.sources))))
     # Why somebody judged or withdrew may tell what was asked.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from refrain.ops.explain.gather import DecisionFacts
-from refrain.ops.explain.lines import against, ago, digits, quoted
+from refrain.ops.explain.lines import against, ago, digits, quoted, safe
 from refrain.schemas.decisions import Candidate, Reason
 from refrain.schemas.responses import Outcome
 
@@ -16,7 +16,8 @@ Say = Callable[[DecisionFacts], str]
 
 def sentence(facts: DecisionFacts) -> str:
     """What a person would say of the decision."""
-    return SENTENCES[facts.decision.reason](facts)
+    # What differs is told by names of body fields, which clients choose.
+    return safe(SENTENCES[facts.decision.reason](facts))
 
 
 def remedy(facts: DecisionFacts) -> str | None:
@@ -24,7 +25,7 @@ def remedy(facts: DecisionFacts) -> str | None:
     decision = facts.decision
     if decision.outcome in (Outcome.HIT, Outcome.COALESCED):
         return None
-    return REMEDIES[decision.reason](facts)
+    return safe(REMEDIES[decision.reason](facts))
 
 
 def _age(facts: DecisionFacts) -> str:
@@ -79,7 +80,8 @@ def _guarded(facts: DecisionFacts) -> str:
     best = facts.best
     guard = "" if best is None else best.verdict.removeprefix("guard:")
     weighed = None if best is None or not facts.with_text else facts.weighed(best.entry_id)
-    words = () if weighed is None else next((f.verdict.words for f in weighed.findings if f.verdict.guard == guard), ())
+    said = [each for each in facts.decision.guards if best and (each.entry_id, each.guard) == (best.entry_id, guard)]
+    words = weighed.words_of(said[0]) if weighed is not None and said else ()
     shown = f" ({', '.join(quoted(word) for word in words)})" if words else ""
     return f"{_how(facts)}: the guard {guard or 'of the category'}{shown} decided against it; {_nearest(facts)}"
 

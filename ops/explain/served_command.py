@@ -57,6 +57,8 @@ def served(
 
     if as_json and as_csv:
         raise typer.BadParameter("give --json or --csv, not both")
+    if source is None and entry is None and policy is None and category is None:
+        raise typer.BadParameter("nothing is asked for: give --source, --entry, --policy or --category")
     settings, wanted = settings_of(context), Wanted(source, entry, policy, category, between(since, to))
     reach(settings)
     with KafkaCluster(settings) as cluster:
@@ -91,6 +93,6 @@ def _cell(value: Any) -> Any:
 def _row(each: Decision) -> tuple[object, ...]:
     drawn = each.entry_id or each.forward_id or ""
     return (
-        moment(each.time_ms), each.id, safe(each.request_id or ""), each.tenant, safe(each.category or ""),
+        moment(each.time_ms), each.id, safe(each.request_id or ""), safe(each.tenant), safe(each.category or ""),
         each.outcome.value, each.reason.value, drawn, digits(each.similarity), each.policy_version,
     )  # fmt: skip

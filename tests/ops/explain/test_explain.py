@@ -262,3 +262,36 @@ def test_a_page_holds_nothing_that_leaves_it_and_takes_no_text_for_html() -> Non
 
 def test_an_empty_sheet_is_a_page() -> None:
     assert "<h1>t</h1>" in page(Sheet("t", "s"))
+
+
+def test_the_entry_that_a_reason_speaks_of_is_told_though_another_is_more_similar() -> None:
+    listed = [
+        {"entry_id": "0-1-x", "similarity": 0.99, "age_ms": 90_000, "verdict": "expired"},
+        {"entry_id": "0-2-x", "similarity": 0.95, "age_ms": 5, "verdict": "guard:names"},
+    ]
+    decision = Decision.model_validate(
+        {
+            "id": "0-0-x", "partition": 0, "offset": 0, "time_ms": 0, "tenant": "a", "category": None, "model": "m",
+            "outcome": "miss", "reason": "guard_refused", "threshold": 0.9, "candidates": listed,
+        }
+    )  # fmt: skip
+    assert "the guard names decided" in sentence(DecisionFacts(decision=decision))
+    expired = decision.model_copy(update={"reason": Reason.EXPIRED})
+    assert "it is 1 minute old" in sentence(DecisionFacts(decision=expired))
+
+
+def test_names_that_clients_choose_move_no_cursor() -> None:
+    decision = Decision(
+        id="0-0-x", partition=0, offset=0, time_ms=10**17, tenant="a", category=None, model="m",
+        outcome=Outcome.MISS, reason=Reason.CONTEXT_DIFFERS, differs=("\x1b[2J",),
+    )  # fmt: skip
+    assert "\x1b" not in sentence(DecisionFacts(decision=decision)) + (remedy(DecisionFacts(decision=decision)) or "")
+
+
+def test_a_decision_of_another_version_says_whose_guards_weigh_here() -> None:
+    run = guarded()
+    refused = run.run()[-1]
+    rows = run.cluster.topic("decisions").records[0]
+    altered = refused.model_copy(update={"behaviour": "fold-1/0000"})
+    rows[-1] = rows[-1]._replace(value=altered.encode())
+    assert "fold-1/0000 did" in " ".join(section(explained(run.cluster, refused.id), "Not to be seen").notes)
