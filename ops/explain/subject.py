@@ -10,6 +10,7 @@ from refrain.ops.cluster.decisions import REQUESTS, decision_of, find_decision, 
 from refrain.schemas.decisions import Decision
 from refrain.streams.errors import BadInput, WrongSetup
 from refrain.streams.govern.decision_search import JOURNAL, SoughtDecision
+from refrain.streams.govern.id_scan import Chunks
 from refrain.streams.kafka.interface import Cluster, Reader, Record
 from refrain.streams.messaging.ids import TAG_CHARS, EntryId, decision_tag, parse_entry_id, parse_request_id
 
@@ -17,7 +18,8 @@ TOPIC = "decisions"
 CHUNK_FIRST, CHUNK = 16, 1_000
 """Records that the first read of a search takes, and any read at most."""
 SEARCHED = 100_000
-"""Records of all partitions, the last ones, among which a client's request id is looked for."""
+"""Records of all partitions, the last ones, among which an id is looked for that does not tell where it stands."""
+LAST = f" (what is not near its request was looked for among the last {SEARCHED} decisions: --scan looks through all)"
 FORMS = (
     "the id of a decision or forward (PARTITION-OFFSET-TAG with a tag of 12 hex digits), the id of an entry"
     " (PARTITION-OFFSET-TAG with a tag of 8 characters), a client's request id, or `-` for JSON on standard input"
@@ -47,9 +49,10 @@ def decision_in(cluster: Cluster, text: str, now_ms: Callable[[], int], *, scan_
     named = parse_request_id(sought.id)
     if named is None:
         return _of_request(cluster, sought.id, scan_all=scan_all)
-    found = _found(cluster, sought, now_ms)
+    most = sum(end for _, end in cluster.ends(TOPIC).values()) if scan_all else SEARCHED
+    found = _found(cluster, sought, now_ms, max(1, most))
     if found is None:
-        raise BadInput(_why_missing(cluster, sought.id, named.tag))
+        raise BadInput(_why_missing(cluster, sought.id, named.tag) + ("" if scan_all else LAST))
     return found
 
 
@@ -79,11 +82,11 @@ def _between(reader: Reader, partition: int, start: int, end: int) -> Iterator[R
         start = records[-1].offset + 1
 
 
-def _found(cluster: Cluster, sought: SoughtDecision, now_ms: Callable[[], int]) -> Decision | None:
+def _found(cluster: Cluster, sought: SoughtDecision, now_ms: Callable[[], int], most: int) -> Decision | None:
     if sought.offset is not None and known_id(cluster, JOURNAL) is None:
         # Its place is told by the journal's topic id, which is not for this user to see.
         sought = SoughtDecision(sought.id)
-    return find_decision(cluster, sought, now_ms)
+    return find_decision(cluster, sought, now_ms, chunks=Chunks(looked_at_max=most))
 
 
 def _of_request(cluster: Cluster, request_id: str, *, scan_all: bool) -> Decision:

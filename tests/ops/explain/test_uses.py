@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import typer
 
+from refrain.ops.cli import main
 from refrain.ops.cluster.scan import records
 from refrain.ops.explain.commands import CommandKind, GivenCommand
 from refrain.ops.explain.history_command import commands
 from refrain.ops.explain.moments import Between, between
 from refrain.ops.explain.served_command import FIELDS, write_csv
 from refrain.ops.explain.uses import Wanted, uses
+from refrain.ops.terminal import exit_codes
 from refrain.schemas.control import Command, Invalidate, Judge, ReportLoad, SetPolicy, Switch
 from refrain.streams.errors import BadInput, Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing
@@ -151,3 +153,18 @@ def test_kinds_and_moments_narrow_the_history(run: Recording) -> None:
     assert [each.version for each in listed(run, frozenset({CommandKind.SWITCH}))] == [1]
     assert [each.version for each in listed(run, when=Between(0, 9_000_000))] == [0]
     assert [each.version for each in listed(run, when=Between(9_000_000, None))] == [1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["served"],
+        ["served", "--policy", "1", "--json", "--csv"],
+        ["served", "--category", "c", "--from", "2026-03-02", "--to", "2026-03-01"],
+        ["history", "--from", "2026-03-02", "--to", "2026-03-01"],
+        ["history", "--kind", "rumour"],
+        ["explain"],
+    ],
+)
+def test_a_wrong_command_line_ends_before_any_broker_is_asked(arguments: list[str]) -> None:
+    assert main(arguments) == exit_codes.USAGE
