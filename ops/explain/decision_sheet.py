@@ -210,7 +210,7 @@ def _served(facts: DecisionFacts) -> Section:
         return Section("Served from the same entry")
     others = [each for each in served.decisions if each.id != facts.decision.id]
     shown = others[:SERVED_SHOWN]
-    notes = [f"{len(others)} others"]
+    notes = [f"{len(others)} others" if served.complete else f"at least {len(others)} others"]
     if len(others) > len(shown):
         notes.append(f"the first {len(shown)} are listed; `refrain served --entry {facts.decision.entry_id}` lists all")
     if not served.complete:

@@ -22,6 +22,8 @@ from refrain.streams.kafka.interface import Cluster
 from refrain.streams.messaging.ids import parse_entry_id
 from refrain.streams.shard.state import BEHAVIOUR
 
+WHO_HITS = 200
+"""Hits of it after which no more are looked for."""
 CANDIDATES = 4
 """Candidates, the best ones, whose questions are read."""
 WHO_RECORDS = 20_000
@@ -134,8 +136,13 @@ def gather(cluster: Cluster, decision: Decision, *, with_text: bool = True, who:
     )
 
 
-def served_from(cluster: Cluster, partition: int, entry_id: str, since_ms: int, most: int | None) -> Served:
-    """The hits of an entry among the decisions of its partition since a time; `most` records are looked at."""
+def served_from(
+    cluster: Cluster, partition: int, entry_id: str, since_ms: int, most: int | None, hits: int | None = None
+) -> Served:
+    """The hits of an entry among the decisions of its partition since a time.
+
+    `most` records are looked at, and no more after that many `hits`; None: all.
+    """
     if partition not in cluster.ends(TOPIC):
         return Served((), True)
     start = cluster.offsets_at(TOPIC, max(0, since_ms - CLOCKS_MS)).get(partition, 0)
@@ -147,6 +154,8 @@ def served_from(cluster: Cluster, partition: int, entry_id: str, since_ms: int, 
         decision = decision_of(record) if sign in (record.value or b"") else None
         if decision is not None and decision.entry_id == entry_id and decision.outcome is Outcome.HIT:
             found.append(decision)
+            if len(found) == hits:
+                return Served(tuple(found), False)
     return Served(tuple(found), most is None or seen < most)
 
 
@@ -154,7 +163,8 @@ def _served(cluster: Cluster, decision: Decision, who: bool) -> Served | None:
     if decision.entry_id is None:
         return None
     admitted_ms = decision.time_ms - (decision.entry_age_ms or 0)
-    return served_from(cluster, decision.partition, decision.entry_id, admitted_ms, None if who else WHO_RECORDS)
+    most, hits = (None, None) if who else (WHO_RECORDS, WHO_HITS)
+    return served_from(cluster, decision.partition, decision.entry_id, admitted_ms, most, hits)
 
 
 def _from_journal(

@@ -295,3 +295,15 @@ def test_a_decision_of_another_version_says_whose_guards_weigh_here() -> None:
     altered = refused.model_copy(update={"behaviour": "fold-1/0000"})
     rows[-1] = rows[-1]._replace(value=altered.encode())
     assert "fold-1/0000 did" in " ".join(section(explained(run.cluster, refused.id), "Not to be seen").notes)
+
+
+def test_of_an_entry_that_serves_often_the_first_hits_are_listed_unless_all_are_asked_for() -> None:
+    run = Recording()
+    run.ask("a", vector(1.0), "so")
+    hits = [run.ask("a", vector(1.0)) for _ in range(230)]
+    run.run()
+    some = explained(run.cluster, hits[0])
+    assert (some.json["served"]["complete"], len(some.json["served"]["decisions"])) == (False, 200)
+    assert section(some, "Served from").notes[0] == "at least 199 others"
+    every = explained(run.cluster, hits[0], who=True)
+    assert [each["decision_id"] for each in every.json["served"]["decisions"]] == hits
