@@ -19,6 +19,8 @@ from refrain.ops.audit import command as audit
 from refrain.ops.bench import command as bench
 from refrain.ops.categories import command as categories
 from refrain.ops.control import invalidate, judge, switch
+from refrain.ops.explain import command as explain
+from refrain.ops.explain import history_command, served_command
 from refrain.ops.hits import command as hits
 from refrain.ops.observe import doctor, stats, watch
 from refrain.ops.policies import command as policies
@@ -57,6 +59,9 @@ for part in (
     shards,
     doctor,
     audit,
+    explain,
+    served_command,
+    history_command,
 ):
     part.register(app)
 app.add_typer(bench.app, name="bench")

@@ -14,6 +14,7 @@ from refrain.schemas.decisions import Decision
 from refrain.streams.errors import BadInput, WrongSetup
 from refrain.streams.govern.decision_search import JOURNAL, DecisionSearch, SoughtDecision
 from refrain.streams.govern.decision_seek import TOPIC, DecisionSeek, JournalPlace
+from refrain.streams.govern.id_scan import CHUNKS, Chunks
 from refrain.streams.kafka.interface import Cluster, Record
 from refrain.streams.messaging.ids import decision_tag, parse_request_id
 
@@ -62,18 +63,23 @@ def sought_in(text: str) -> SoughtDecision:
 
 
 def find_decision(
-    cluster: Cluster, sought: SoughtDecision, now_ms: Callable[[], int], requests: str = REQUESTS
+    cluster: Cluster,
+    sought: SoughtDecision,
+    now_ms: Callable[[], int],
+    requests: str = REQUESTS,
+    chunks: Chunks = CHUNKS,
 ) -> Decision | None:
     """Find a decision, None when there is none: near its request in time, else by the search of govern.
 
     An id tells the time of its request as far as that is in the topic `requests` of this incarnation and may be read.
-    Waits a moment for one that was answered and is not recorded yet. Raises ClusterFailed or WrongSetup.
+    `chunks` bound that search where the decision's place is not known. Waits a moment for one that was answered and is
+    not recorded yet. Raises ClusterFailed or WrongSetup.
     """
     if sought.partition is None or sought.offset is None:
         near = _near_its_request(cluster, sought.id, requests)
         if near is not None:
             return near
-    with closing(DecisionSearch(cluster, sought, now_ms)) as search:
+    with closing(DecisionSearch(cluster, sought, now_ms, chunks)) as search:
         while not search.search_chunk():
             time.sleep(LOOK_S)
         return search.found

@@ -1,0 +1,75 @@
+"""Reads the policy that decided, and the lines of it that applied: a category's terms, and the rule that chose it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import ValidationError
+
+from refrain.schemas.control import SetPolicy, decode_command
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.streams.kafka.interface import Cluster
+
+CONTROL = "control"
+_CHOSEN = re.compile(r"(?P<by>[a-z]+)(?::(?P<what>[^@]+))?@v(?P<version>[0-9]+)")
+
+
+class Chosen(NamedTuple):
+    """What chose a category: `request`, `rule`, `examples`, `trained` or `none`, and in which policy version."""
+
+    by: str
+    what: str | None
+    version: int
+
+
+class AppliedPolicy(NamedTuple):
+    """A policy by its version: the offset of its command in `control`."""
+
+    version: int
+    who: str
+    why: str
+    at_ms: int
+    policy: Policy
+
+
+def policy_of(cluster: Cluster, version: int) -> AppliedPolicy | None:
+    """The policy of a version by one read; None where retention took it. Raises WrongSetup or ClusterFailed."""
+    with closing(cluster.reader(CONTROL)) as reader:
+        found = reader.read(0, version, 1)
+    if not found or found[0].offset != version:
+        return None
+    try:
+        command = decode_command(found[0].value or b"")
+    except ValidationError:
+        return None
+    if not isinstance(command, SetPolicy):
+        return None
+    return AppliedPolicy(version, command.who, command.why, found[0].timestamp_ms, command.policy)
+
+
+def chosen_by(classifier: str | None) -> Chosen | None:
+    """What a decision's `classifier` says; None for a text of another form."""
+    found = _CHOSEN.fullmatch(classifier or "")
+    return None if found is None else Chosen(found["by"], found["what"], int(found["version"]))
+
+
+def category_lines(name: str, policy: CategoryPolicy) -> str:
+    """The category as YAML of a policy file. Its examples are questions, and are counted."""
+    plain = policy.model_dump(mode="json", exclude_none=True)
+    examples = plain.pop("examples", [])
+    note = f"  # and {len(examples)} examples\n" if examples else ""
+    return _yaml({name: plain}) + note
+
+
+def rule_lines(number: int, policy: Policy) -> str | None:
+    """The rule of that number as YAML; None where the policy has none."""
+    if number >= len(policy.rules):
+        return None
+    return _yaml([policy.rules[number].model_dump(mode="json", exclude_none=True)])
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=False)
