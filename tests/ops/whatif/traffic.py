@@ -1,0 +1,38 @@
+"""Scripts of traffic for what-ifs, by a seed: repeats, rewordings and other questions in several categories."""
+
+from __future__ import annotations
+
+import random
+
+from refrain.schemas.policy import CategoryPolicy, Limits, Policy, Quota
+from tests.ops.whatif.service import Ask, Give
+
+WORDS = (
+    "sort", "list", "python", "reverse", "string", "index", "table", "join", "query", "cache", "shard", "kafka",
+    "topic", "offset", "commit", "merge", "branch", "vector", "matrix", "graph",
+)  # fmt: skip
+START_MS = 1_000_000
+
+
+def script(seed: int, count: int = 400) -> list[Ask | Give]:
+    """Questions of three categories, some asked again in the same words, some in others."""
+    chosen = random.Random(seed)
+    subjects = [" ".join(chosen.sample(WORDS, 4)) for _ in range(25)]
+    out: list[Ask | Give] = []
+    at_ms = START_MS
+    for _ in range(count):
+        at_ms += 2 * chosen.randint(1, 900)
+        subject = chosen.choice(subjects[: 5 + len(subjects) // 2] if chosen.random() < 0.7 else subjects)
+        text = f"How do I {subject}"
+        if chosen.random() < 0.5:
+            text += " " + " ".join(chosen.sample(WORDS, chosen.randint(1, 2)))
+        category = chosen.choice(["code", "code", "chat", None])
+        out.append(Ask(at_ms, text, category))
+    return out
+
+
+def policy(limits: Limits | None = None, **of_all: object) -> Policy:
+    """A policy with the categories code, chat and uncategorised, all as given, without guards."""
+    fields = {"threshold": 0.9, "guards": (), "quota": Quota(cap=1_000), "volatile": "allow", **of_all}
+    categories = {name: CategoryPolicy.model_validate(fields) for name in ("code", "chat", "uncategorised")}
+    return Policy(categories=categories, limits=limits or Limits(answer_timeout_ms=10_000))
