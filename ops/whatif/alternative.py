@@ -52,6 +52,7 @@ FATES_MAX = 10_000
 """Questions of which it is remembered what they got live until they are forwarded here."""
 
 Answer = Answered | AnswerFailed | AnswerWithheld
+Command = LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched
 
 
 class Made(NamedTuple):
@@ -328,21 +329,22 @@ class Alternative:
             if doubt is not None and entry is not None and doubt.entry == entry:
                 self._fold(shard, event.model_copy(update={"entry": entry}), record.timestamp_ms, out)
 
-    def _command(
-        self, event: LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched, home: _Shard, time_ms: int, out: Step
-    ) -> None:
+    def _command(self, event: Command, home: _Shard, time_ms: int, out: Step) -> None:
         """A command, as it would have been given here; one that would not have been is left out."""
-        made = event.model_copy(update={"version": 2 * event.version + 2})
-        if isinstance(made, HitJudged):
-            made = self._judgement(made)
-        elif isinstance(made, EntriesInvalidated) and made.entry_id is not None:
-            entry_id = self._entry_here(made.entry_id)
-            made = None if entry_id is None else made.model_copy(update={"entry_id": entry_id})
-        elif isinstance(made, LoadChanged) and made.model not in home.models():
-            # govern takes loads of models alone that the policy in force names.
-            made = None
+        made = self._command_here(event, home)
         if made is not None:
-            self._fold(home, made, time_ms, out)
+            self._fold(home, made.model_copy(update={"version": 2 * event.version + 2}), time_ms, out)
+
+    def _command_here(self, event: Command, home: _Shard) -> Command | None:
+        if isinstance(event, HitJudged):
+            return self._judgement(event)
+        if isinstance(event, EntriesInvalidated) and event.entry_id is not None:
+            entry_id = self._entry_here(event.entry_id)
+            return None if entry_id is None else event.model_copy(update={"entry_id": entry_id})
+        if isinstance(event, LoadChanged) and event.model not in home.models():
+            # govern takes loads of models alone that the policy in force names.
+            return None
+        return event
 
     def _entry_here(self, entry_id: str) -> str | None:
         """The id that the answer of a recorded entry has here, None where it is not kept."""

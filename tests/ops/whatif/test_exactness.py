@@ -26,7 +26,7 @@ from refrain.schemas.policy import (
 from refrain.streams.models.embedder import vector_of_record
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from tests.ops.whatif.service import Ask, Give, Given, Service, given
-from tests.ops.whatif.traffic import START_MS, policy, script
+from tests.ops.whatif.traffic import policy, script
 
 RECORDED = policy()
 EMBEDDER = HashingEmbedder()
@@ -105,7 +105,9 @@ def test_loads_withdrawals_and_judgements_are_folded_as_they_came() -> None:
         Give(middle + 100_000, Invalidate(who="w", tag="t1")),
         Give(middle + 2_000, Judge(who="w", decision_id="-", correct=False), again),
     ]
-    recorded, really = (Service(each).run(sorted([*tagged, *commands], key=lambda x: x.at_ms)) for each in (before, other))
+    recorded, really = (
+        Service(each).run(sorted([*tagged, *commands], key=lambda x: x.at_ms)) for each in (before, other)
+    )
     assert recorded.given() != really.given()
     assert told(whatif(recorded, other)) == really.given()
 
