@@ -19,6 +19,7 @@ from refrain.ops.audit.refold import PartitionFold
 from refrain.ops.whatif.recorded import COMMIT_RECORDS, Live, Recorded, entries_of, forwards_of
 from refrain.ops.whatif.recording import Survey
 from refrain.ops.whatif.redo import Redo
+from refrain.ops.whatif.totals import Usage
 from refrain.schemas.base import Message, Sealed
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.journal import (
@@ -251,7 +252,13 @@ class Alternative:
             body = _unknown(forward_id, decision.model)
         else:
             body = served(json.loads(fate.kept.text), forward_id, time_ms)
-            body["usage"] = {"total_tokens": fate.kept.tokens}
+            known = None if fate.source is None else self._recorded.answers.get(fate.source)
+            used = Usage() if known is None else known.usage
+            body["usage"] = {
+                "prompt_tokens": used.input,
+                "completion_tokens": used.output,
+                "total_tokens": fate.kept.tokens,
+            }
         answer = Answered(
             forward_id=forward_id,
             body=Sealed(data=json.dumps(body, ensure_ascii=False)),

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from refrain.ops.whatif.alternative import Made
-from refrain.ops.whatif.totals import BUCKETS, Tally, Usage, hundredths
+from refrain.ops.whatif.totals import BUCKETS, Tally, hundredths
 from refrain.schemas.decisions import Decision
-from refrain.schemas.journal import Answered
 from refrain.schemas.responses import Outcome
-from refrain.streams.messaging.responses import Body, digest_of_answer, project
 
 RECORDED = "recorded"
 OF_MODEL = (Outcome.MISS, Outcome.COALESCED)
@@ -94,16 +91,10 @@ class Ledger:
             request.made[place] = made
             self._settle(made.decision.id, request)
 
-    def answered_live(self, category: str, model: str, event: Answered, *, counted: bool) -> None:
-        """A recorded answer; it is `counted` where it came in the time that is told."""
-        body = json.loads(event.body.data)
-        if counted:
-            self._recorded.answered(category, model, usage_of(body))
-        digest = digest_in(body)
-        if digest is None:
-            return
-        self._answers[event.forward_id] = bytes.fromhex(digest)
-        for each in self._awaited.pop(event.forward_id, ()):
+    def answered_live(self, forward_id: str, digest: str) -> None:
+        """A recorded answer, by its digest."""
+        self._answers[forward_id] = bytes.fromhex(digest)
+        for each in self._awaited.pop(forward_id, ()):
             self._compared(each, digest)
 
     def finish(self) -> None:
@@ -185,27 +176,6 @@ class Ledger:
     def _gained_unsure(self, hit: _Awaited) -> None:
         key = (hit.decision.category or "-", hit.text, hit.decision.answer or "")
         hit.tally.gained_pairs[key] += 1
-
-
-def usage_of(body: Body) -> Usage:
-    """The tokens of an answer; where only their sum is told, it counts as input, the cheaper."""
-    usage = body.get("usage") if isinstance(body, dict) else None
-    if not isinstance(usage, dict):
-        return Usage()
-    given, made, total = (_count_of(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
-    return Usage(given, made) if given or made else Usage(total, 0)
-
-
-def digest_in(body: Body) -> str | None:
-    """Digest of the answer in a completion; None where it has no one choice."""
-    try:
-        return digest_of_answer(project(body))
-    except (KeyError, TypeError, IndexError):
-        return None
-
-
-def _count_of(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _differs(live: Made, made: Made) -> bool:

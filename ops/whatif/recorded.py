@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from refrain.ops.audit.refold import PartitionFold
+from refrain.ops.whatif.totals import Usage, usage_of
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Flight
 from refrain.schemas.journal import Answered, Event, Passed
 from refrain.schemas.responses import Outcome
 from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.ids import parse_entry_id
+from refrain.streams.messaging.responses import digest_of_answer, project
 from refrain.streams.shard.counts import Counted, Dropped
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.state import Shard, StoredAnswer
@@ -38,6 +41,14 @@ class Forwarded(NamedTuple):
     """What the shard keeps of it; None where its answer goes straight to the requester."""
 
 
+class KnownAnswer(NamedTuple):
+    """What is remembered of an answer."""
+
+    digest: str | None
+    """Of what would be kept of it; None where it has no one choice."""
+    usage: Usage
+
+
 class Taken(NamedTuple):
     """What a record brought about."""
 
@@ -56,6 +67,8 @@ class Recorded:
         self.folds: dict[int, PartitionFold] = {}
         self.sources: dict[tuple[int, int], str] = {}
         """By partition and offset of an answer: the forward that it was to."""
+        self.answers: dict[str, KnownAnswer] = {}
+        """By their forwards."""
         self._folded = 0
 
     def take(self, record: Record, event: Event | None) -> Taken:
@@ -65,6 +78,7 @@ class Recorded:
             fold = self.folds[record.partition] = PartitionFold(record.partition, self.shards, self.incarnation)
         if isinstance(event, Answered):
             self.sources[record.partition, record.offset] = event.forward_id
+            self.answers[event.forward_id] = known_answer(event)
         result = fold.fold(record)
         live = [self._live(fold, decision) for decision in result.decisions]
         self._folded += 1
@@ -94,6 +108,16 @@ class Recorded:
         indexed = None if place is None else fold.shard.entries.by_id(place.offset)
         kept = None if indexed is None else fold.shard.stored_answer(indexed)
         return Live(decision, self.source_of(decision.entry_id), kept)
+
+
+def known_answer(event: Answered) -> KnownAnswer:
+    """What is remembered of an answer."""
+    body = json.loads(event.body.data)
+    try:
+        digest = digest_of_answer(project(body))
+    except (KeyError, TypeError, IndexError):
+        digest = None
+    return KnownAnswer(digest, usage_of(body))
 
 
 def forwards_of(shard: Shard, event: object, result: FoldResult) -> list[Forwarded]:

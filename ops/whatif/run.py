@@ -9,11 +9,11 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from refrain.ops.whatif.alternative import Alternative, Made
-from refrain.ops.whatif.ledger import RECORDED, Ledger, Row, Span, usage_of
+from refrain.ops.whatif.ledger import RECORDED, Ledger, Row, Span
 from refrain.ops.whatif.recorded import Live, Recorded
 from refrain.ops.whatif.recording import Recording, Survey
 from refrain.ops.whatif.redo import Meaning, Redo
-from refrain.ops.whatif.totals import Tally
+from refrain.ops.whatif.totals import Tally, usage_of
 from refrain.schemas.journal import Answered, Asked, Event, HitJudged, decode_event
 from refrain.schemas.policy import Policy
 from refrain.streams.kafka.interface import Record
@@ -98,12 +98,13 @@ class _Pass:
         if bucket != self._bucket:
             self._sample()
             self._bucket = bucket
-        if isinstance(event, Answered):
-            self._answered_live(record, event)
+        awaited = self._asked_of(record, event) if isinstance(event, Answered) else None
         taken = self._recorded.take(record, event)
         if event is None or taken.repeated:
             return
         live = taken.live
+        if isinstance(event, Answered) and awaited is not None:
+            self._answered(record, event, *awaited)
         if isinstance(event, Asked):
             self._ledger.asked(event.id, event.text_digest, judged=event.id in self._survey.judged)
         for each in live:
@@ -137,13 +138,18 @@ class _Pass:
             for category in categories:
                 tally.of(category).forwards += 1
 
-    def _answered_live(self, record: Record, event: Answered) -> None:
+    def _asked_of(self, record: Record, event: Answered) -> tuple[str, str] | None:
+        """Category and model of the forward that a recorded answer is to, None where nobody waits for it."""
         fold = self._recorded.folds.get(record.partition)
         flight = None if fold is None else fold.shard.flights.get(event.forward_id)
-        if flight is not None:
-            self._ledger.answered_live(
-                flight.flight.category, flight.flight.model, event, counted=self._is_told(record)
-            )
+        return None if flight is None else (flight.flight.category, flight.flight.model)
+
+    def _answered(self, record: Record, event: Answered, category: str, model: str) -> None:
+        known = self._recorded.answers[event.forward_id]
+        if self._is_told(record):
+            self.live.answered(category, model, known.usage)
+        if known.digest is not None:
+            self._ledger.answered_live(event.forward_id, known.digest)
 
     def _is_told(self, record: Record) -> bool:
         return self._span.first_ms <= record.timestamp_ms

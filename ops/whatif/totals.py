@@ -89,6 +89,19 @@ class Usage(NamedTuple):
         return Usage(self.input + other.input, self.output + other.output)
 
 
+def usage_of(body: object) -> Usage:
+    """The tokens of an answer; where only their sum is told, it counts as input, the cheaper."""
+    usage = body.get("usage") if isinstance(body, dict) else None
+    if not isinstance(usage, dict):
+        return Usage()
+    given, made, total = (_count_of(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+    return Usage(given, made) if given or made else Usage(total, 0)
+
+
+def _count_of(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
 @dataclass
 class Tally:
     """Totals of one policy, as they grow."""
