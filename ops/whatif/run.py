@@ -65,7 +65,7 @@ def run(
         if number % PROGRESS_RECORDS == 0:
             progress(number)
     pass_.finish()
-    return WhatIf(pass_.live, tallies, span, survey, [*survey.told, *_told(recording, survey, folded)])
+    return WhatIf(pass_.live, tallies, span, survey, [*survey.told, *_told(recording, survey, folded, tallies)])
 
 
 class _Pass:
@@ -169,23 +169,22 @@ def _event(record: Record) -> Event | None:
         return None
 
 
-def _told(recording: Recording, survey: Survey, alternatives: list[Alternative]) -> list[str]:
+def _told(recording: Recording, survey: Survey, alternatives: list[Alternative], tallies: list[Tally]) -> list[str]:
     out = []
     passed = sum(survey.passed.values())
     if passed:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(survey.passed.items()))
         out.append(f"{passed} requests went past the cache without their text in the journal ({reasons}): they stay so")
-    for each in alternatives:
-        out += [f"{each.name}: {said}" for said in _told_of(each, survey)]
+    for each, tally in zip(alternatives, tallies, strict=True):
+        out += [f"{each.name}: {said}" for said in _told_of(each, tally, survey)]
     if not recording.whole and any(each.redo.moves for each in alternatives):
         out.append("questions may come to shards of which nothing is folded here: run it over all partitions")
     return out
 
 
-def _told_of(alternative: Alternative, survey: Survey) -> list[str]:
+def _told_of(alternative: Alternative, tally: Tally, survey: Survey) -> list[str]:
     redone, policy = alternative.redo.counts, alternative.policy
-    held = {*survey.asked, *(name for name in policy.categories if redone["category"])}
-    absent = sorted(name for name in policy.categories if name not in held)
+    absent = sorted(name for name in policy.categories if not tally.of(name).asked)
     gone = sorted(name for name in survey.asked if policy.of(name) is None)
     said = {
         f"nothing was asked of {', '.join(absent)}": bool(absent),

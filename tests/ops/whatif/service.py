@@ -5,6 +5,7 @@ The same script runs under any policy, so that a what-if can be held against wha
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import itertools
 import json
@@ -15,9 +16,9 @@ from refrain.schemas.base import Sealed
 from refrain.schemas.control import Command, PolicyInForce, SetPolicy
 from refrain.schemas.decisions import Decision
 from refrain.schemas.forwards import Forward
-from refrain.schemas.journal import Answered
+from refrain.schemas.journal import Answered, AnswerFailed
 from refrain.schemas.policy import Policy
-from refrain.schemas.responses import Outcome
+from refrain.schemas.responses import Outcome, Problem
 from refrain.streams.classify.reply_topic import ReplyTopics
 from refrain.streams.classify.worker import ClassifyStep, Incarnations
 from refrain.streams.govern.commands import decide
@@ -68,8 +69,11 @@ class Given(NamedTuple):
 class Service:
     """A service under one policy."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, *, repeats: bool = False, moody: bool = False) -> None:
+        """`repeats`: classify sends everything twice, as after a crash. `moody`: the model fails and breaks off."""
         self.policy = policy
+        self._repeats = repeats
+        self._moody = moody
         self.stage = Stage()
         self._worker = self.stage.worker(NEVER_MS)
         self._classify = classify_step()
@@ -123,11 +127,13 @@ class Service:
 
     def _ask(self, ask: Ask) -> None:
         messages = [*ask.earlier, {"role": "user", "content": ask.text}]
-        request = {"v": 1, "category": ask.category, "tenant": "acme", **ask.fields}
+        request = {"v": 1, "category": ask.category, **ask.fields}
         value = json.dumps({**request, "body": {"model": "m", **ask.body, "messages": messages}}).encode()
         record = Record("requests", 0, next(self._requests), self.stage.clock.now_ms, None, value)
         out = self._classify.process([record])
         self.cluster.append([ROUTES.sign_forward(each) if each.topic == "forwards" else each for each in out])
+        if self._repeats:
+            self.cluster.append([each for each in out if each.topic == "journal"])
         self.ids += [json.loads(each.value or b"")["id"] for each in out if each.topic == "journal"]
         self._work()
 
@@ -158,7 +164,7 @@ class Service:
             route = ROUTES.open(forward.route, forward.forward_id)
             if isinstance(route, ShardRoute):
                 due_ms = self.stage.clock.now_ms + LATENCY_MS
-                heapq.heappush(self._due, (due_ms, next(self._number), answer_of(forward, route)))
+                heapq.heappush(self._due, (due_ms, next(self._number), answer_of(forward, route, moody=self._moody)))
         self._answered = len(forwards)
 
 
@@ -170,14 +176,23 @@ def classify_step() -> ClassifyStep:
     return ClassifyStep(Classify(), Incarnations("requests-id", "journal-id"), cache, replies, metrics)
 
 
-def answer_of(forward: Forward, route: ShardRoute) -> Outgoing:
-    """The answer of the model, which says the same to the same text."""
+def answer_text(text: str) -> str:
+    """The answer to a text. All are of one size: eviction goes by it, and that of an assumed answer is not known."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def answer_of(forward: Forward, route: ShardRoute, *, moody: bool) -> Outgoing:
+    """The answer of the model, which says the same to the same text; a moody one fails at some."""
     text = forward.body["messages"][-1]["content"]
-    message = {"role": "assistant", "content": f"the answer to {text}"}
+    if moody and "offset" in text:
+        failed = AnswerFailed(forward_id=forward.forward_id, error=Problem(code="upstream_failed", message="no"))
+        return Outgoing("journal", None, failed.encode(), (), route.partition)
+    finish = "length" if moody and "graph" in text else "stop"
+    message = {"role": "assistant", "content": f"the answer is {answer_text(text)}"}
     body = {
         "model": "m",
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 10, "completion_tokens": len(text), "total_tokens": 10 + len(text)},
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30},
     }
     event = Answered(forward_id=forward.forward_id, body=Sealed(data=json.dumps(body)), latency_ms=700)
     return Outgoing("journal", None, event.encode(), (), route.partition)

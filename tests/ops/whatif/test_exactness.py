@@ -10,23 +10,25 @@ from refrain.ops.whatif.alternative import Made
 from refrain.ops.whatif.recording import Recording
 from refrain.ops.whatif.redo import Meaning
 from refrain.ops.whatif.run import run
-from refrain.schemas.control import Invalidate, Judge, ReportLoad
+from refrain.schemas.control import Invalidate, Judge, ReportLoad, SetPolicy
 from refrain.schemas.policy import (
     REQUEST_IDS,
     Cacheable,
     CategoryPolicy,
     Eviction,
+    Guard,
     Limits,
     Match,
     ModelPolicy,
     Policy,
     Quota,
     Rule,
+    TenantLimits,
 )
 from refrain.streams.models.embedder import vector_of_record
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from tests.ops.whatif.service import Ask, Give, Given, Service, given
-from tests.ops.whatif.traffic import policy, script
+from tests.ops.whatif.traffic import mixed, policy, script
 
 RECORDED = policy()
 EMBEDDER = HashingEmbedder()
@@ -61,6 +63,11 @@ def told(made: Mapping[str, Made]) -> dict[str, Given]:
 
 
 @pytest.fixture(scope="module")
+def repeated() -> Service:
+    return Service(RECORDED, repeats=True, moody=True).run(mixed(6))
+
+
+@pytest.fixture(scope="module")
 def recorded() -> Service:
     return Service(RECORDED).run(script(1))
 
@@ -71,6 +78,43 @@ def test_the_whatif_is_what_really_comes_of_a_policy(name: str, recorded: Servic
     made = whatif(recorded, MANY[name])
     assert told(made) == really
     assert sum(each.outcome == "hit" for each in really.values()) > 20
+
+
+NEARER = {
+    "the same": RECORDED,
+    "nearer": policy(threshold=0.75),
+    "guarded": policy(threshold=0.75, guards=tuple(Guard)),
+    "apart": policy(threshold=0.8, volatile={"ttl_ms": 600_000}, personal={"require": ["user"]}),
+    "never": policy(threshold=0.8, volatile="never", personal="never"),
+    "limited": policy(threshold=0.8).model_copy(update={"tenants": {"*": TenantLimits(requests_per_s=8)}}),
+}
+
+
+@pytest.mark.parametrize("name", NEARER)
+def test_modes_failures_dependence_and_repeats_are_what_they_really_are(name: str, repeated: Service) -> None:
+    really = Service(NEARER[name], moody=True).run(mixed(6)).given()
+    assert told(whatif(repeated, NEARER[name])) == really
+    outcomes = {each.outcome for each in really.values()}
+    assert {"hit", "miss", "coalesced", "error"} <= outcomes
+
+
+def test_a_recording_under_several_policies_is_folded_under_one() -> None:
+    first, second = policy(threshold=0.95, mask=(r"day \d+",)), policy(threshold=0.85, quota=Quota(cap=5))
+    asked = script(7, 300)
+    changes = Give(asked[150].at_ms + 1, SetPolicy(who="w", policy=second))
+    recorded = Service(first).run(sorted([*asked, changes], key=lambda each: each.at_ms))
+    other = policy(threshold=0.8)
+    assert told(whatif(recorded, other)) == Service(other).run(asked).given()
+
+
+def test_questions_that_passed_the_cache_by_live_are_looked_up_with_answers_that_are_unknown() -> None:
+    limited = RECORDED.model_copy(update={"tenants": {"*": TenantLimits(requests_per_s=0.5)}})
+    recorded, really = Service(limited).run(script(8, 200)), Service(RECORDED).run(script(8, 200))
+    made = whatif(recorded, RECORDED)
+    passed = {id_ for id_, each in recorded.given().items() if each.outcome == "bypass"}
+    assert len(passed) > 20
+    assert told(made) == really.given()
+    assert all(made[id_].assumed for id_ in passed if made[id_].decision.outcome.value == "miss")
 
 
 def test_under_the_recorded_policy_nothing_changes(recorded: Service) -> None:
@@ -93,11 +137,11 @@ def test_loads_withdrawals_and_judgements_are_folded_as_they_came() -> None:
     before = policy(threshold_floor=0.7).model_copy(update={"models": models})
     other = policy(threshold=0.85, threshold_floor=0.8, false_hit_bound=0.2).model_copy(update={"models": models})
     asked = [each for each in script(2, 200) if isinstance(each, Ask)]
-    tagged = [each._replace(fields={"tags": [f"t{number % 5}"]}) for number, each in enumerate(asked)]
+    tagged = [each._replace(fields={**each.fields, "tags": [f"t{number % 5}"]}) for number, each in enumerate(asked)]
     again = next(
         number
-        for number, each in enumerate(tagged)
-        if number > 60 and any(each.text == one.text and each.category == one.category for one in tagged[40:number])
+        for number, each in enumerate(asked)
+        if number > 60 and any(one._replace(at_ms=each.at_ms) == each for one in asked[40:number])
     )
     middle = tagged[100].at_ms + 1
     commands = [
@@ -134,7 +178,7 @@ def test_what_a_policy_leaves_out_and_masks_is_done_again() -> None:
         each._replace(
             body={"metadata": {"n": number % 7}},
             earlier=[{"role": "system", "content": f"Today is day {number % 9} of May"}],
-            fields={"vary": {"locale": ("de", "en")[number % 2]}},
+            fields={**each.fields, "vary": {"locale": ("de", "en")[number % 2]}},
         )
         for number, each in enumerate(script(4, 300))
         if isinstance(each, Ask)
@@ -175,7 +219,7 @@ def test_known_answers_are_compared_with_those_of_the_model(recorded: Service) -
     whole = result.alternatives[0].whole()
     live = {id_: each for id_, each in recorded.decisions().items() if each.outcome.value != "hit"}
     made = whatif(recorded, MANY["nearer"])
-    texts = {id_: f"the answer to {ask.text}" for id_, ask in zip(recorded.ids, asks(1), strict=True)}
+    texts = {id_: ask.text for id_, ask in zip(recorded.ids, asks(1), strict=True)}
     gained = [each for id_, each in made.items() if each.decision.outcome.value == "hit" and id_ in live]
     other_words = [each for each in gained if texts[each.decision.id] != texts[each.source or ""]]
     assert whole.gained == len(gained) > 20

@@ -27,7 +27,21 @@ def script(seed: int, count: int = 400) -> list[Ask | Give]:
         if chosen.random() < 0.5:
             text += " " + " ".join(chosen.sample(WORDS, chosen.randint(1, 2)))
         category = chosen.choice(["code", "code", "chat", None])
-        out.append(Ask(at_ms, text, category))
+        out.append(Ask(at_ms, text, category, {"tenant": chosen.choice(["acme", "acme", "initech"])}))
+    return out
+
+
+def mixed(seed: int, count: int = 300) -> list[Ask | Give]:
+    """Quicker ones, of which some depend on now or on who asks, or want the cache used otherwise."""
+    chosen = random.Random(seed + 1_000)
+    out: list[Ask | Give] = []
+    for each in script(seed, count):
+        assert isinstance(each, Ask)
+        end = chosen.choice(["", "", "", "", " today", " in my account"])
+        mode = chosen.choice(["use"] * 8 + ["observe", "refresh", "only"])
+        user = {"user": chosen.choice(["ann", "ben"])} if chosen.random() < 0.5 else {}
+        at_ms = START_MS + (each.at_ms - START_MS) // 16 * 2
+        out.append(Ask(at_ms, each.text + end, each.category, {**each.fields, "cache": mode}, user))
     return out
 
 
