@@ -8,17 +8,19 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from refrain.ops.terminal import output
 from refrain.ops.whatif.alternative import Alternative, Made
 from refrain.ops.whatif.ledger import RECORDED, Ledger, Row, Span
 from refrain.ops.whatif.recorded import Live, Recorded
 from refrain.ops.whatif.recording import Recording, Survey
 from refrain.ops.whatif.redo import Meaning, Redo
-from refrain.ops.whatif.totals import Tally, usage_of
+from refrain.ops.whatif.totals import Tally, Totals, usage_of
 from refrain.schemas.journal import Answered, Asked, Event, HitJudged, decode_event
 from refrain.schemas.policy import Policy
 from refrain.streams.kafka.interface import Record
 
 PROGRESS_RECORDS = 100
+NOTHING = Totals()
 
 
 class WhatIf(NamedTuple):
@@ -118,9 +120,6 @@ class _Pass:
     def finish(self) -> None:
         self._sample()
         self._ledger.finish()
-        for tally, alternative in zip(self._tallies, self._alternatives, strict=True):
-            tally.not_judged = alternative.unjudged
-            tally.redone = alternative.redo.counts
 
     def _step(self, place: int, alternative: Alternative, record: Record, event: Event, live: list[Live]) -> None:
         step = alternative.step(record, event, live)
@@ -177,30 +176,31 @@ def _told(recording: Recording, survey: Survey, alternatives: list[Alternative],
         out.append(f"{passed} requests went past the cache without their text in the journal ({reasons}): they stay so")
     for each, tally in zip(alternatives, tallies, strict=True):
         out += [f"{each.name}: {said}" for said in _told_of(each, tally, survey)]
+    if not any(tally.whole().asked for tally in tallies):
+        out.append("nothing was asked in this time")
     if not recording.whole and any(each.redo.moves for each in alternatives):
         out.append("questions may come to shards of which nothing is folded here: run it over all partitions")
     return out
 
 
 def _told_of(alternative: Alternative, tally: Tally, survey: Survey) -> list[str]:
-    redone, policy = alternative.redo.counts, alternative.policy
-    absent = sorted(name for name in policy.categories if not tally.of(name).asked)
+    policy, redone = alternative.policy, alternative.redo.counts
+    absent = sorted(name for name in policy.categories if not tally.by_category.get(name, NOTHING).asked)
     gone = sorted(name for name in survey.asked if policy.of(name) is None)
-    said = {
-        f"nothing was asked of {', '.join(absent)}": bool(absent),
-        f"does not define {', '.join(gone)}, of which questions were asked: they go past the cache": bool(gone),
-        "questions of several partitions meet in one shard here; between partitions their order is that of the"
-        " brokers' clocks": redone["shard"] > 0,
-        f"{redone['category_kept']} questions keep their recorded category: no vector of theirs can be compared with"
-        " the examples": redone["category_kept"] > 0,
-        f"{redone['context_kept']} questions keep their recorded context: not all of it is in the record": redone[
-            "context_kept"
-        ]
-        > 0,
-        f"{redone['side']} questions have no text side for the trained head: it does not read them": redone["side"] > 0,
-        f"{alternative.unanswered} second opinions were wanted that nobody gave live: those questions are forwarded"
-        " here, and might be hits": alternative.unanswered > 0,
-        f"{alternative.unjudged} judgements do not apply, since the question got another answer": alternative.unjudged
-        > 0,
-    }
-    return [text for text, applies in said.items() if applies]
+    out = []
+    if absent:
+        out.append(f"nothing was asked of {', '.join(absent)}")
+    if gone:
+        out.append(f"questions of {', '.join(gone)}, which it does not define, go past the cache if they name it")
+    counted = (
+        (redone["shard"], "come to another shard: among those of other partitions their order is the brokers' clocks'"),
+        (redone["category_kept"], "keep their recorded category: no vector of theirs can be compared with examples"),
+        (redone["context_kept"], "keep their recorded context: not all of it is in the record"),
+        (redone["side"], "have no text side for the trained head: it does not read them"),
+        (alternative.unanswered, "wanted a second opinion that nobody gave live: here misses, they might be hits"),
+    )
+    out += [f"{output.counted(count, 'question')}: {said}" for count, said in counted if count]
+    if alternative.unjudged:
+        unjudged = output.counted(alternative.unjudged, "judgement")
+        out.append(f"{unjudged} without effect here, where the question got another answer")
+    return out

@@ -124,9 +124,6 @@ class Tally:
     """Model time (ms) that hits saved, by their similarity in hundredths."""
     false_from: Counter[int] = field(default_factory=Counter)
     """Hits with another answer than the model gave to the same question, by their similarity in hundredths."""
-    not_judged: int = 0
-    no_opinion: int = 0
-    redone: Counter[str] = field(default_factory=Counter)
 
     def of(self, category: str | None) -> Totals:
         """The totals of a category."""

@@ -195,7 +195,7 @@ def test_second_opinions_that_were_given_live_are_taken_and_others_are_told() ->
     recorded = Service(policy(threshold=0.8)).run(script(5, 200))
     result = run(Recording(recorded.cluster), {"verified": policy(threshold=0.8, verify=0.5)})
     assert result.alternatives[0].whole().hits < result.recorded.whole().hits
-    assert any("second opinions" in each for each in result.told)
+    assert any("second opinion" in each for each in result.told)
 
 
 def test_a_policy_that_comes_later_leaves_what_was_before(recorded: Service) -> None:
