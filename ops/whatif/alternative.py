@@ -140,8 +140,10 @@ class Alternative:
         """By forward: the shard that waits for its answer."""
         self._assumed: set[str] = set()
         """Forwards whose answers are assumed."""
-        self._early: dict[str, Answer] = {}
-        """Recorded answers to questions that have not been forwarded yet."""
+        self._early: dict[str, tuple[Answer, int]] = {}
+        """Recorded answers to questions that have not been forwarded yet, and when they came."""
+        self._later_ms: dict[str, int] = {}
+        """By forward: how much later than live it was forwarded, so that its answer comes later too."""
         self._joined: dict[str, list[str]] = {}
         """By forward: those here whose questions waited for it live."""
         self._undecided: dict[str, tuple[_Shard, int]] = {}
@@ -155,13 +157,18 @@ class Alternative:
         """Entries by category."""
         return entries_of(each.fold.shard for each in self._shards.values())
 
+    def advance(self, time_ms: int) -> Step:
+        """Let time pass up to the next record, which the recorded shards have not taken yet: answers come."""
+        out = Step([], [], [])
+        while self._due and self._due[0][0] <= time_ms:
+            due_ms, _, answer = heapq.heappop(self._due)
+            self._answer(answer, due_ms, out)
+        return out
+
     def step(self, record: Record, event: Event, live: list[Live]) -> Step:
         """Take one record of the journal, with the decisions that it brought about live."""
         out = Step([], [], [])
         time_ms = record.timestamp_ms
-        while self._due and self._due[0][0] <= time_ms:
-            due_ms, _, answer = heapq.heappop(self._due)
-            self._answer(answer, due_ms, out)
         for each in live:
             self._remember(each, time_ms)
         home = self._shard_of(record.partition, time_ms, out)
@@ -229,9 +236,12 @@ class Alternative:
         """A question was forwarded by a shard, which waits for its answer: see to it that one comes."""
         self._homes[forward_id] = shard
         early = self._early.pop(forward_id, None)
+        later_ms = time_ms - self._recorded.forwarded_at_ms.get(forward_id, time_ms)
         if early is not None:
-            wait_ms = early.latency_ms if isinstance(early, Answered) else 0
-            self._schedule(early, time_ms + wait_ms)
+            answer, came_ms = early
+            self._schedule(answer, came_ms + later_ms)
+        elif later_ms > 0 and self._recorded.is_open(forward_id):
+            self._later_ms[forward_id] = later_ms
         elif not self._recorded.is_open(forward_id):
             fate = self._fates.pop(forward_id, None)
             self._assumed.add(forward_id)
@@ -281,10 +291,13 @@ class Alternative:
     def _answered(self, event: Answer, time_ms: int, out: Step) -> None:
         """A recorded answer: to a question that was forwarded here too, or to one that may yet be; else it is none."""
         id_ = event.forward_id
-        if id_ in self._homes:
+        later_ms = self._later_ms.pop(id_, 0)
+        if id_ in self._homes and later_ms:
+            self._schedule(event, time_ms + later_ms)
+        elif id_ in self._homes:
             self._answer(event, time_ms, out)
         elif self._may_be_forwarded(id_):
-            self._early[id_] = event
+            self._early[id_] = event, time_ms
         for joined in self._joined.pop(id_, ()):
             if self._recorded.is_open(joined):
                 # Live it was forwarded apart by this answer: its own will come.

@@ -69,6 +69,8 @@ class Recorded:
         """By partition and offset of an answer: the forward that it was to."""
         self.answers: dict[str, KnownAnswer] = {}
         """By their forwards."""
+        self.forwarded_at_ms: dict[str, int] = {}
+        """By forward: when the shard that waits for its answer forwarded it."""
         self._folded = 0
 
     def take(self, record: Record, event: Event | None) -> Taken:
@@ -83,10 +85,14 @@ class Recorded:
         live = [self._live(fold, decision) for decision in result.decisions]
         self._folded += 1
         if self._folded % COMMIT_RECORDS == 0:
-            for each in self.folds.values():
-                each.commit()
+            for one in self.folds.values():
+                one.commit()
+        forwards = forwards_of(fold.shard, event, result)
+        for each in forwards:
+            if each.flight is not None:
+                self.forwarded_at_ms[each.id] = fold.shard.time_ms
         repeated = (Counted.DROPPED, Dropped.REPEATED.value) in result.counts
-        return Taken(live, [] if repeated else forwards_of(fold.shard, event, result), repeated)
+        return Taken(live, forwards, repeated)
 
     def entries(self) -> dict[str, int]:
         """Entries by category."""

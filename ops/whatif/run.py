@@ -9,9 +9,9 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from refrain.ops.terminal import output
-from refrain.ops.whatif.alternative import Alternative, Made
+from refrain.ops.whatif.alternative import Alternative, Made, Step
 from refrain.ops.whatif.ledger import RECORDED, Ledger, Row, Span
-from refrain.ops.whatif.recorded import Live, Recorded
+from refrain.ops.whatif.recorded import Recorded
 from refrain.ops.whatif.recording import Recording, Survey
 from refrain.ops.whatif.redo import Meaning, Redo
 from refrain.ops.whatif.totals import Tally, Totals, usage_of
@@ -100,6 +100,8 @@ class _Pass:
         if bucket != self._bucket:
             self._sample()
             self._bucket = bucket
+        for place, alternative in enumerate(self._alternatives):
+            self._note(place, record, alternative.advance(record.timestamp_ms))
         awaited = self._asked_of(record, event) if isinstance(event, Answered) else None
         taken = self._recorded.take(record, event)
         if event is None or taken.repeated:
@@ -115,14 +117,14 @@ class _Pass:
             self._ledger.judged(event.decision_id, event.answer, correct=event.correct)
         self._count_forwards(self.live, record, [each.category for each in taken.forwards])
         for place, alternative in enumerate(self._alternatives):
-            self._step(place, alternative, record, event, live)
+            self._note(place, record, alternative.step(record, event, live))
 
     def finish(self) -> None:
         self._sample()
         self._ledger.finish()
 
-    def _step(self, place: int, alternative: Alternative, record: Record, event: Event, live: list[Live]) -> None:
-        step = alternative.step(record, event, live)
+    def _note(self, place: int, record: Record, step: Step) -> None:
+        """Note what came of a record, or of the time before it, under the alternative of that place."""
         tally = self._tallies[place]
         for made in step.made:
             self._ledger.decided(place, made)
