@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 
 import pytest
@@ -28,7 +29,7 @@ from refrain.schemas.policy import (
 from refrain.streams.models.embedder import vector_of_record
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 from tests.ops.whatif.service import Ask, Give, Given, Service, given
-from tests.ops.whatif.traffic import mixed, policy, script
+from tests.ops.whatif.traffic import any_policy, mixed, policy, script
 
 RECORDED = policy()
 EMBEDDER = HashingEmbedder()
@@ -96,6 +97,19 @@ def test_modes_failures_dependence_and_repeats_are_what_they_really_are(name: st
     assert told(whatif(repeated, NEARER[name])) == really
     outcomes = {each.outcome for each in really.values()}
     assert {"hit", "miss", "coalesced", "error"} <= outcomes
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_between_any_two_policies_nothing_differs_until_an_answer_is_assumed(seed: int) -> None:
+    chosen = random.Random(seed)
+    before, after = any_policy(chosen), any_policy(chosen)
+    recorded, really = (Service(each, moody=True).run(mixed(seed, 160)) for each in (before, after))
+    made = whatif(recorded, after)
+    first = next((number for number, id_ in enumerate(recorded.ids) if made[id_].assumed), len(recorded.ids))
+    known = set(recorded.ids[: first + 1])
+    assert {id_: each for id_, each in told(made).items() if id_ in known} == {
+        id_: each for id_, each in really.given().items() if id_ in known
+    }
 
 
 def test_a_recording_under_several_policies_is_folded_under_one() -> None:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import random
 
-from refrain.schemas.policy import CategoryPolicy, Limits, Policy, Quota
+from refrain.schemas.policy import (
+    REQUEST_IDS,
+    CategoryPolicy,
+    Eviction,
+    Guard,
+    Limits,
+    Match,
+    Policy,
+    Quota,
+    Rule,
+)
 from tests.ops.whatif.service import Ask, Give
 
 WORDS = (
@@ -50,3 +60,23 @@ def policy(limits: Limits | None = None, **of_all: object) -> Policy:
     fields = {"threshold": 0.9, "guards": (), "quota": Quota(cap=1_000), "volatile": "allow", **of_all}
     categories = {name: CategoryPolicy.model_validate(fields) for name in ("code", "chat", "uncategorised")}
     return Policy(categories=categories, limits=limits or Limits(answer_timeout_ms=10_000))
+
+
+def any_policy(chosen: random.Random) -> Policy:
+    """A policy by chance, of what changes where a question goes and what it meets."""
+    made = policy(
+        Limits(answer_timeout_ms=10_000, eviction=chosen.choice(list(Eviction))),
+        threshold=chosen.choice([0.75, 0.8, 0.85, 0.9, 0.95]),
+        ttl_ms=chosen.choice([20_000, 60_000, 86_400_000]),
+        stale_while_revalidate_ms=chosen.choice([0, 0, 30_000]),
+        quota=Quota(cap=chosen.choice([4, 8, 1_000])),
+        coalesce=chosen.random() < 0.8,
+        scope=chosen.choice(["tenant", "shared"]),
+        slices=chosen.choice([1, 1, 3]),
+        guards=chosen.choice([(), tuple(Guard)]),
+        volatile=chosen.choice(["allow", "never", {"ttl_ms": 30_000}]),
+        personal=chosen.choice(["allow", "never", {"require": ["user"]}]),
+        leave_out=chosen.choice([REQUEST_IDS, (*REQUEST_IDS, "user")]),
+    )
+    rules = (Rule(when=Match(pattern="kafka"), category="chat"),) if chosen.random() < 0.3 else ()
+    return made.model_copy(update={"rules": rules})
