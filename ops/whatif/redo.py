@@ -235,10 +235,10 @@ def _vary(asked: Asked, body: Mapping[str, Any]) -> dict[str, Any]:
     return {"digest": asked.fields["vary"]} if "vary" in asked.fields and not is_field else {}
 
 
-def _framed(asked: Asked) -> FramedQuestion | None:
+def _framed(asked: Asked) -> FramedQuestion:
     """A stand-in for what of the text the vector does not show, by its digests."""
-    unread = asked.fields.get("unread")
-    return FramedQuestion("", asked.fields.get("beyond", ""), () if unread is None else (unread,))
+    unread, hidden = ((asked.fields[name],) if name in asked.fields else () for name in ("unread", "hidden"))
+    return FramedQuestion("", asked.fields.get("beyond", ""), unread, hidden)
 
 
 def _identity(

@@ -190,6 +190,7 @@ def test_questions_are_routed_again_by_rules_and_by_meaning() -> None:
 def test_what_a_policy_leaves_out_and_masks_is_done_again() -> None:
     asked = [
         each._replace(
+            text=each.text + "\u200b" * (number % 4 == 0),
             body={"metadata": {"n": number % 7}},
             earlier=[{"role": "system", "content": f"Today is day {number % 9} of May"}],
             fields={**each.fields, "vary": {"locale": ("de", "en")[number % 2]}},
