@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from refrain.ops.audit.refold import PartitionFold
@@ -17,6 +17,7 @@ from refrain.streams.messaging.ids import parse_entry_id
 from refrain.streams.messaging.responses import digest_of_answer, project
 from refrain.streams.shard.counts import Counted, Dropped
 from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.skips import Skips
 from refrain.streams.shard.state import Shard, StoredAnswer
 
 COMMIT_RECORDS = 5_000
@@ -61,7 +62,9 @@ class Taken(NamedTuple):
 class Recorded:
     """The shards as they were. Their offsets are those of the journal."""
 
-    def __init__(self, shards: int, incarnation: str) -> None:
+    def __init__(self, shards: int, incarnation: str, skips: Mapping[int, Skips]) -> None:
+        """`skips` are those of the live shards, by partition."""
+        self._skips = skips
         self.shards = shards
         self.incarnation = incarnation
         self.folds: dict[int, PartitionFold] = {}
@@ -77,7 +80,9 @@ class Recorded:
         """Fold a record. Raises JournalUnreadable for one of an unknown version."""
         fold = self.folds.get(record.partition)
         if fold is None:
-            fold = self.folds[record.partition] = PartitionFold(record.partition, self.shards, self.incarnation)
+            skips = self._skips.get(record.partition)
+            fold = PartitionFold(record.partition, self.shards, self.incarnation, skips)
+            self.folds[record.partition] = fold
         if isinstance(event, Answered):
             self.sources[record.partition, record.offset] = event.forward_id
             self.answers[event.forward_id] = known_answer(event)
@@ -93,6 +98,11 @@ class Recorded:
                 self.forwarded_at_ms[each.id] = fold.shard.time_ms
         repeated = (Counted.DROPPED, Dropped.REPEATED.value) in result.counts
         return Taken(live, forwards, repeated)
+
+    def was_left_out(self, record: Record) -> bool:
+        """Whether a live shard was told to leave the record out, whatever it is."""
+        skips = self._skips.get(record.partition)
+        return skips is not None and skips.of(record.offset) == "records"
 
     def entries(self) -> dict[str, int]:
         """Entries by category."""

@@ -16,6 +16,7 @@ from refrain.schemas.journal import PolicySet
 from refrain.schemas.policy import Policy
 from refrain.streams.errors import BadInput
 from refrain.streams.kafka.interface import Cluster, Record
+from refrain.streams.lookup.restore import read_skips
 from refrain.streams.shard.state import BEHAVIOUR
 
 OPEN_MAX = 100_000
@@ -88,6 +89,8 @@ class Recording:
         ]
         self.whole = len(wanted) == self.shards and not self.told
         self._ends = {number: ends[number][1] for number in wanted if ends[number][0] == 0}
+        self.skips = {number: read_skips(cluster, number) for number in self._ends}
+        """What live shards were told to leave out, by partition."""
         if not self._ends:
             raise BadInput("no partition of the journal can be folded:\n" + "\n".join(self.told))
 

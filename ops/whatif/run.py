@@ -53,7 +53,7 @@ def run(
     Raises BadInput where the recording cannot be used, JournalUnreadable for a record of an unknown version.
     """
     survey = recording.survey() if survey is None else survey
-    recorded = Recorded(recording.shards, recording.incarnation)
+    recorded = Recorded(recording.shards, recording.incarnation, recording.skips)
     folded = [
         Alternative(name, policy, Redo(policy, survey.policies, recording.shards, meaning), recorded, survey, from_ms)
         for name, policy in policies.items()
@@ -104,7 +104,7 @@ class _Pass:
             self._note(place, record, alternative.advance(record.timestamp_ms))
         awaited = self._asked_of(record, event) if isinstance(event, Answered) else None
         taken = self._recorded.take(record, event)
-        if event is None or taken.repeated:
+        if event is None or taken.repeated or self._recorded.was_left_out(record):
             return
         live = taken.live
         if isinstance(event, Answered) and awaited is not None:
