@@ -30,6 +30,7 @@ from refrain.ops.shards import command as shards
 from refrain.ops.terminal import exit_codes
 from refrain.ops.terminal.options import Options
 from refrain.ops.topics import command as topics
+from refrain.ops.whatif import command as whatif
 from refrain.streams.errors import DISTRIBUTION, RefrainError
 
 EXITS = "\n\n".join(f"{code}  {meaning}" for code, meaning in exit_codes.TABLE)
@@ -62,6 +63,7 @@ for part in (
     explain,
     served_command,
     history_command,
+    whatif,
 ):
     part.register(app)
 app.add_typer(bench.app, name="bench")

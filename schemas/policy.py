@@ -292,14 +292,25 @@ class Rule(Strict):
     category: Name
 
 
+class Prices(Strict):
+    """What a model's tokens cost, in any one currency."""
+
+    input_per_million: Annotated[float, Field(ge=0)] = 0.0
+    """A million tokens of questions."""
+    output_per_million: Annotated[float, Field(ge=0)] = 0.0
+    """A million tokens of answers."""
+
+
 class ModelPolicy(Strict):
-    """When a model counts as overloaded. The weights of latency and queue add up to 1."""
+    """When a model counts as overloaded, and what it costs. The weights of latency and queue add up to 1."""
 
     latency_target_ms: Annotated[float, Field(gt=0)] = 2_000.0
     queue_target: Annotated[float, Field(gt=0)] = 16.0
     latency_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
     saturation: Annotated[float, Field(gt=1)] = 2.0
     """The pressure at which load reaches 1."""
+    prices: Prices | None = None
+    """What its tokens cost: a what-if tells money by it. Absent: it tells none."""
 
 
 class Limits(Strict):

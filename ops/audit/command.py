@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
+from refrain.ops.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
     from refrain.ops.audit.seal.model import Seal
@@ -155,7 +155,8 @@ def _against(
     seal = file.read(path, None if public_key is None else keys.read_public(public_key))
     _check_sealed(seal, wanted)
     reach(settings)
-    with KafkaCluster(settings) as cluster, _progress(sum(log.records for log in seal.logs), "reading") as progress:
+    records = sum(log.records for log in seal.logs)
+    with KafkaCluster(settings) as cluster, progress_bar("reading", records) as progress:
         proof = prove_all(cluster, seal, wanted, progress)
     if as_json:
         output.emit(report.to_json(proof))
@@ -197,7 +198,7 @@ def _audit(
         total = sum(end for number, (_, end) in cluster.ends("journal").items() if number in partitions)
         if sealer is not None:
             sealer.begin(cluster)
-        with _progress(total, "folding the journal again") as progress:
+        with progress_bar("folding the journal again", total) as progress:
             audited = audit_all(
                 settings,
                 partitions,
@@ -253,15 +254,3 @@ def _partitions(cluster: Cluster, wanted: Sequence[int] | None) -> list[int]:
     if wrong:
         raise typer.BadParameter(f"journal has the partitions 0 to {known[-1]}", param_hint="--partition")
     return sorted(set(wanted)) if wanted else list(known)
-
-
-@contextmanager
-def _progress(total: int, doing: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar with the time left, on a terminal."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    shown = output.console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=shown, disable=not shown.is_terminal, transient=True) as progress:
-        task = progress.add_task(doing, total=total)
-        yield lambda done: progress.update(task, completed=done)

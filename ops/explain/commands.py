@@ -11,7 +11,16 @@ from pydantic import ValidationError
 from refrain.ops.explain.lines import ago, digits
 from refrain.ops.explain.moments import Between
 from refrain.ops.policies.diff import brief, changes
-from refrain.schemas.control import Given, Invalidate, Judge, ReportLoad, SetPolicy, Switch, decode_command
+from refrain.schemas.control import (
+    Given,
+    Invalidate,
+    Judge,
+    RecoverShard,
+    ReportLoad,
+    SetPolicy,
+    Switch,
+    decode_command,
+)
 from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_REASON, HEADER_TOPIC
 from refrain.schemas.policy import Policy
 from refrain.streams.kafka.interface import Record
@@ -27,6 +36,7 @@ class CommandKind(StrEnum):
     JUDGEMENT = "judgement"
     SWITCH = "switch"
     LOAD = "load"
+    RECOVERY = "recovery"
     UNREADABLE = "unreadable"
 
 
@@ -36,6 +46,7 @@ KINDS: Mapping[type[Given], CommandKind] = {
     Judge: CommandKind.JUDGEMENT,
     Switch: CommandKind.SWITCH,
     ReportLoad: CommandKind.LOAD,
+    RecoverShard: CommandKind.RECOVERY,
 }
 
 
@@ -100,6 +111,8 @@ def described(command: Given, before: Policy | None) -> str:
             return f"switch the cache {'on' if command.on else 'off'}{of}"
         case ReportLoad():
             return f"load of {command.model}: {command.load:g}"
+        case RecoverShard():
+            return f"shard {command.partition} goes on, stopped at {command.position} ({command.how.value})"
 
 
 def _selected(command: Invalidate) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refrain.ops.control.options import Timeout, Who, Why, Yes, confirm, name, send_and_wait, wait_in_force
+from refrain.ops.policies import gate
 from refrain.ops.policies.init import init
 from refrain.ops.policies.views import diff, history, show, stamp, text_of
 from refrain.ops.terminal import output
@@ -43,6 +44,16 @@ def apply(
     why: Why = "",
     timeout: Timeout = 30.0,
     no_wait: NoWait = False,
+    after_whatif: Annotated[
+        bool,
+        typer.Option("--after-whatif", help="Fold recorded traffic under it first; what breaks a bound is refused."),
+    ] = False,
+    max_lost_hits: Annotated[
+        str | None, typer.Option(help="Recorded hits that it may lose: 5%, or 12.", show_default=False)
+    ] = None,
+    max_judged_wrong: Annotated[
+        int | None, typer.Option(min=0, help="Hits judged wrong that it may serve.", show_default=False)
+    ] = None,
 ) -> None:
     """Check a policy as a whole, show what it changes, and put it in force. Prints its version.
 
@@ -54,14 +65,22 @@ def apply(
     refrain policies apply policy.yaml
 
     refrain policies apply policy.yaml --yes --why "finance answers live 5 minutes"
+
+    refrain policies apply policy.yaml --after-whatif --max-lost-hits 5% --max-judged-wrong 0
     """
     from refrain.ops.control.client import ControlClient
     from refrain.ops.policies.file import read_policy
 
+    limits = gate.Limits(max_lost_hits, max_judged_wrong)
+    if limits != gate.Limits() and not after_whatif:
+        raise typer.BadParameter("bounds are told by a what-if: give --after-whatif too")
     text = text_of(file)
-    client = ControlClient(settings_of(context))
+    settings = settings_of(context)
+    client = ControlClient(settings)
     before = client.in_force()
     policy = read_policy(text, file, () if before is None else before.policy.hit_heads)
+    if after_whatif:
+        gate.check_on_recorded(settings, policy, limits)
     _put(client, policy, before, yes, name(who), why, None if no_wait else timeout)
 
 

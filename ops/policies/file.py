@@ -12,13 +12,13 @@ from pydantic import BaseModel, ValidationError
 
 from refrain.ops.policies.heads import resolve_heads
 from refrain.schemas.hit_heads import HitHead
-from refrain.schemas.policy import CategoryPolicy, Limits, Match, ModelPolicy, Policy, Quota, Rule
+from refrain.schemas.policy import CategoryPolicy, Limits, Match, ModelPolicy, Policy, Prices, Quota, Rule
 from refrain.streams.errors import BadInput
 from refrain.streams.linear_pattern import pattern_flaws
 
 KEYS: dict[str, type[BaseModel]] = {
     "": Policy, "categories": CategoryPolicy, "quota": Quota, "rules": Rule, "when": Match,
-    "models": ModelPolicy, "limits": Limits,
+    "models": ModelPolicy, "prices": Prices, "limits": Limits,
 }  # fmt: skip
 """The model that a part of the file is read into, by the name of the part."""
 

@@ -49,7 +49,7 @@ MESSAGES: tuple[type[BaseModel], ...] = (
 )  # fmt: skip
 POLICY: tuple[type[BaseModel], ...] = (
     policy.Policy, policy.CategoryPolicy, policy.ShortLived, policy.Required, policy.Quota,
-    policy.Rule, policy.Match, policy.ModelPolicy, policy.Limits,
+    policy.Rule, policy.Match, policy.ModelPolicy, policy.Prices, policy.Limits,
 )  # fmt: skip
 LIMITS = ("maxLength", "maxItems", "maximum", "exclusiveMaximum")
 WORDS_MAX = 8

@@ -1,0 +1,408 @@
+"""An alternative: the recorded questions and answers, folded under a policy that was not in force.
+
+Each of its shards is folded by the one fold; the records are numbered anew, since other answers come than came live.
+Where a question is forwarded that was forwarded live, its recorded answer comes when it came. Where it was not, its
+answer is assumed: what it got live, after the median time of its category; where even that is not recorded, a text that
+is nobody else's. What an assumed answer serves later is known to be so (`Made.assumed`).
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+from collections import OrderedDict
+from collections.abc import Collection
+from typing import NamedTuple
+
+from refrain.ops.audit.refold import PartitionFold
+from refrain.ops.whatif.recorded import COMMIT_RECORDS, Live, Recorded, entries_of, forwards_of
+from refrain.ops.whatif.recording import Survey
+from refrain.ops.whatif.redo import Redo
+from refrain.ops.whatif.totals import Usage
+from refrain.schemas.base import Message, Sealed
+from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.journal import (
+    Answered,
+    AnswerFailed,
+    AnswerWithheld,
+    Asked,
+    CacheSwitched,
+    EntriesInvalidated,
+    Event,
+    HitJudged,
+    LoadChanged,
+    Origin,
+    Passed,
+    PolicySet,
+    Tick,
+    Verified,
+)
+from refrain.schemas.policy import Policy
+from refrain.schemas.responses import Outcome
+from refrain.streams.kafka.interface import Record
+from refrain.streams.messaging.ids import parse_entry_id, wire_id
+from refrain.streams.messaging.responses import served
+from refrain.streams.shard.fold import next_timer_ms
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.stats import CONTROL
+
+TICK_AFTER_MS = 1_000
+"""How long after a timer is due, and no record came, a tick fires it."""
+FATES_MAX = 10_000
+"""Questions of which it is remembered what they got live until they are forwarded here."""
+
+Answer = Answered | AnswerFailed | AnswerWithheld
+Command = LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched
+
+
+class Made(NamedTuple):
+    """A decision of an alternative."""
+
+    decision: Decision
+    source: str | None
+    """The forward that brought the entry that it serves."""
+    assumed: bool
+    """Whether the answer that it gives is assumed."""
+
+
+class Step(NamedTuple):
+    """What one record brought about: decisions, the categories of forwards, and answers by their forwards."""
+
+    made: list[Made]
+    forwards: list[str]
+    answers: list[tuple[str, str, Answered]]
+    """Category and model of a forward, and its answer."""
+
+
+class _Shard:
+    """A shard with numbers of its own for its records."""
+
+    def __init__(self, number: int, shards: int, incarnation: str) -> None:
+        self.number = number
+        self.fold = PartitionFold(number, shards, incarnation)
+        self.sources: dict[int, str] = {}
+        """By the number of an answer: the forward that it was to."""
+        self.in_force = False
+        """Whether the alternative's policy is."""
+        self._next = itertools.count()
+        self._asked = itertools.count()
+
+    def take(self, event: Message, time_ms: int) -> FoldResult:
+        if isinstance(event, Asked | Passed):
+            # Repeats were told apart by their places in the recorded journal; here questions of several partitions
+            # may come in another order than they stood in `requests`.
+            place = Origin(topic="requests", topic_id="", partition=0, offset=next(self._asked))
+            event = event.model_copy(update={"origin": place})
+        number = next(self._next)
+        if isinstance(event, Answered):
+            self.sources[number] = event.forward_id
+        record = Record("journal", self.number, number, time_ms, None, event.encode())
+        result = self.fold.fold(record)
+        if number % COMMIT_RECORDS == COMMIT_RECORDS - 1:
+            self.fold.commit()
+        return result
+
+    def next_version(self) -> int:
+        return self.fold.shard.highwater.get(CONTROL, -1) + 1
+
+    def models(self) -> Collection[str]:
+        """The models that the policy in force names."""
+        policy = self.fold.shard.policy
+        return () if policy is None else policy.policy.models
+
+    def entry_of(self, forward_id: str) -> int | None:
+        """The number of the entry that a forward brought, None where there is none."""
+        shard = self.fold.shard
+        alike = shard.entries.brought_by(forward_id)
+        return next((each.id for each in alike if self.sources.get(each.id) == forward_id), None)
+
+
+class Alternative:
+    """The recorded traffic under another policy."""
+
+    def __init__(
+        self, name: str, policy: Policy, redo: Redo, recorded: Recorded, survey: Survey, from_ms: int = 0
+    ) -> None:
+        """`from_ms`: from when on the policy is in force; before, those that were."""
+        self.name = name
+        self.policy = policy
+        self.redo = redo
+        self.unanswered = 0
+        """Second opinions that were wanted, and that nobody gave live."""
+        self.unjudged = 0
+        """Judgements that do not apply: the question got another answer here."""
+        self._from_ms = from_ms
+        self._recorded = recorded
+        self._survey = survey
+        self._shards: dict[int, _Shard] = {}
+        self._homes: dict[str, _Shard] = {}
+        """By forward: the shard that waits for its answer."""
+        self._assumed: set[str] = set()
+        """Forwards whose answers are assumed."""
+        self._early: dict[str, tuple[Answer, int]] = {}
+        """Recorded answers to questions that have not been forwarded yet, and when they came."""
+        self._later_ms: dict[str, int] = {}
+        """By forward: how much later than live it was forwarded, so that its answer comes later too."""
+        self._joined: dict[str, list[str]] = {}
+        """By forward: those here whose questions waited for it live."""
+        self._undecided: dict[str, tuple[_Shard, int]] = {}
+        """Forwards whose questions are not decided live yet."""
+        self._fates: OrderedDict[str, Live] = OrderedDict()
+        self._judged: dict[str, Made] = {}
+        self._due: list[tuple[int, int, Answer]] = []
+        self._number = itertools.count()
+
+    def entries(self) -> dict[str, int]:
+        """Entries by category."""
+        return entries_of(each.fold.shard for each in self._shards.values())
+
+    def advance(self, time_ms: int) -> Step:
+        """Let time pass up to the next record, which the recorded shards have not taken yet: answers come."""
+        out = Step([], [], [])
+        while self._due and self._due[0][0] <= time_ms:
+            due_ms, _, answer = heapq.heappop(self._due)
+            self._answer(answer, due_ms, out)
+        return out
+
+    def step(self, record: Record, event: Event, live: list[Live]) -> Step:
+        """Take one record of the journal, with the decisions that it brought about live."""
+        out = Step([], [], [])
+        time_ms = record.timestamp_ms
+        for each in live:
+            self._remember(each, time_ms)
+        home = self._shard_of(record.partition, time_ms, out)
+        match event:
+            case Asked():
+                self._ask(event, record, out)
+            case Answered() | AnswerFailed() | AnswerWithheld():
+                self._answered(event, time_ms, out)
+            case Verified():
+                self._verified(event, record, out)
+            case PolicySet():
+                if not home.in_force:
+                    self._fold(home, event.model_copy(update={"version": 2 * event.version + 2}), time_ms, out)
+            case LoadChanged() | EntriesInvalidated() | HitJudged() | CacheSwitched():
+                self._command(event, home, time_ms, out)
+            case Passed() | Tick():
+                self._fold(home, event, time_ms, out)
+        return out
+
+    # -- shards -------------------------------------------------------------------------------------------
+
+    def _shard_of(self, number: int, time_ms: int, out: Step) -> _Shard:
+        """The shard, under the policy that is to be in force."""
+        shard = self._shards.get(number)
+        if shard is None:
+            shard = self._shards[number] = _Shard(number, self._recorded.shards, self._recorded.incarnation)
+        if not shard.in_force and time_ms >= self._from_ms:
+            shard.in_force = True
+            self._fold(shard, PolicySet(version=shard.next_version(), policy=self.policy), time_ms, out)
+        return shard
+
+    def _fold(self, shard: _Shard, event: Message, time_ms: int, out: Step) -> None:
+        """Fold an event, after the ticks that a worker would have sent before it."""
+        while (timer := next_timer_ms(shard.fold.shard)) is not None:
+            tick_ms = max(timer, shard.fold.shard.time_ms) + TICK_AFTER_MS
+            if tick_ms >= time_ms:
+                break
+            self._take(shard, Tick(), tick_ms, out)
+        self._take(shard, event, time_ms, out)
+
+    def _take(self, shard: _Shard, event: Message, time_ms: int, out: Step) -> None:
+        result = shard.take(event, time_ms)
+        for forwarded in forwards_of(shard.fold.shard, event, result):
+            out.forwards.append(forwarded.category)
+            if forwarded.flight is not None:
+                self._forwarded(shard, forwarded.id, time_ms)
+        for decision in result.decisions:
+            out.made.append(self._made(shard, decision))
+
+    def _made(self, shard: _Shard, decision: Decision) -> Made:
+        source = None
+        self.unanswered += decision.reason is Reason.VERIFIER_SILENT
+        if decision.outcome is Outcome.HIT and decision.entry_id is not None:
+            place = parse_entry_id(decision.entry_id)
+            source = None if place is None else shard.sources.get(place.offset)
+        given = source if decision.outcome is Outcome.HIT else decision.forward_id
+        made = Made(decision, source, given in self._assumed)
+        if decision.id in self._survey.judged:
+            self._judged[decision.id] = made
+        return made
+
+    # -- answers ------------------------------------------------------------------------------------------
+
+    def _forwarded(self, shard: _Shard, forward_id: str, time_ms: int) -> None:
+        """A question was forwarded by a shard, which waits for its answer: see to it that one comes."""
+        self._homes[forward_id] = shard
+        early = self._early.pop(forward_id, None)
+        later_ms = time_ms - self._recorded.forwarded_at_ms.get(forward_id, time_ms)
+        if early is not None:
+            answer, came_ms = early
+            self._schedule(answer, came_ms + later_ms)
+        elif later_ms > 0 and self._recorded.is_open(forward_id):
+            self._later_ms[forward_id] = later_ms
+        elif not self._recorded.is_open(forward_id):
+            fate = self._fates.pop(forward_id, None)
+            self._assumed.add(forward_id)
+            if fate is None:
+                self._undecided[forward_id] = shard, time_ms
+            else:
+                self._assume(forward_id, fate, time_ms)
+
+    def _assume(self, forward_id: str, fate: Live, time_ms: int) -> None:
+        """Assume the answer to a question that got another kind of answer live."""
+        decision = fate.decision
+        live_forward = decision.forward_id
+        if decision.outcome is Outcome.COALESCED and live_forward and self._recorded.is_open(live_forward):
+            self._joined.setdefault(live_forward, []).append(forward_id)
+            return
+        latency = self._survey.latency(decision.category or "-", decision.model)
+        if fate.kept is None:
+            body = _unknown(forward_id, decision.model)
+        else:
+            body = served(json.loads(fate.kept.text), forward_id, time_ms)
+            known = None if fate.source is None else self._recorded.answers.get(fate.source)
+            used = Usage() if known is None else known.usage
+            body["usage"] = {
+                "prompt_tokens": used.input,
+                "completion_tokens": used.output,
+                "total_tokens": fate.kept.tokens,
+            }
+        answer = Answered(
+            forward_id=forward_id,
+            body=Sealed(data=json.dumps(body, ensure_ascii=False)),
+            latency_ms=latency.model_ms,
+        )
+        self._schedule(answer, time_ms + latency.wait_ms)
+
+    def _schedule(self, answer: Answer, due_ms: int) -> None:
+        heapq.heappush(self._due, (due_ms, next(self._number), answer))
+
+    def _answer(self, answer: Answer, time_ms: int, out: Step) -> None:
+        shard = self._homes.pop(answer.forward_id, None)
+        if shard is None:
+            return
+        flight = shard.fold.shard.flights.get(answer.forward_id)
+        if flight is not None and isinstance(answer, Answered):
+            out.answers.append((flight.flight.category, flight.flight.model, answer))
+        self._fold(shard, answer, time_ms, out)
+
+    def _answered(self, event: Answer, time_ms: int, out: Step) -> None:
+        """A recorded answer: to a question that was forwarded here too, or to one that may yet be; else it is none."""
+        id_ = event.forward_id
+        later_ms = self._later_ms.pop(id_, 0)
+        if id_ in self._homes and later_ms:
+            self._schedule(event, time_ms + later_ms)
+        elif id_ in self._homes:
+            self._answer(event, time_ms, out)
+        elif self._may_be_forwarded(id_):
+            self._early[id_] = event, time_ms
+        for joined in self._joined.pop(id_, ()):
+            if self._recorded.is_open(joined):
+                # Live it was forwarded apart by this answer: its own will come.
+                self._assumed.discard(joined)
+            else:
+                self._answer(event.model_copy(update={"forward_id": joined}), time_ms, out)
+
+    def _may_be_forwarded(self, id_: str) -> bool:
+        shards = (each.fold.shard for each in self._shards.values())
+        return any(each.pending_verifications.get(id_) or each.flights.waits(id_) for each in shards)
+
+    def _remember(self, live: Live, time_ms: int) -> None:
+        """Remember what a question got live, until it is forwarded here; or answer it, where it has been."""
+        id_ = live.decision.id
+        waiting = self._undecided.pop(id_, None)
+        if waiting is None:
+            self._fates[id_] = live
+            if len(self._fates) > FATES_MAX:
+                self._fates.popitem(last=False)
+        elif self._recorded.is_open(id_):
+            self._assumed.discard(id_)
+        else:
+            self._assume(id_, live, time_ms)
+
+    # -- events -------------------------------------------------------------------------------------------
+
+    def _ask(self, asked: Asked, record: Record, out: Step) -> None:
+        time_ms = record.timestamp_ms
+        home = self._shards[record.partition]
+        if not home.in_force:
+            seen = asked.seen.model_copy(update={"policy_version": 2 * asked.seen.policy_version + 2})
+            return self._fold(home, asked.model_copy(update={"seen": seen}), time_ms, out)
+        redone = self.redo.redo(asked, record.partition)
+        shard = self._shard_of(redone.partition, time_ms, out)
+        event, in_force = redone.event, shard.fold.shard.policy
+        version = None if in_force is None else in_force.version
+        if isinstance(event, Asked):
+            event = event.model_copy(update={"seen": event.seen.model_copy(update={"policy_version": version or 0})})
+        else:
+            event = event.model_copy(update={"policy_version": version})
+        return self._fold(shard, event, time_ms, out)
+
+    def _verified(self, event: Verified, record: Record, out: Step) -> None:
+        """A second opinion, where the same one is waited for here."""
+        source = self._recorded.sources.get((record.partition, event.entry))
+        for shard in self._shards.values():
+            doubt = shard.fold.shard.pending_verifications.get(event.id)
+            entry = None if doubt is None or source is None else shard.entry_of(source)
+            if doubt is not None and entry is not None and doubt.entry == entry:
+                self._fold(shard, event.model_copy(update={"entry": entry}), record.timestamp_ms, out)
+
+    def _command(self, event: Command, home: _Shard, time_ms: int, out: Step) -> None:
+        """A command, as it would have been given here; one that would not have been is left out."""
+        made = self._command_here(event, home)
+        if made is not None:
+            self._fold(home, made.model_copy(update={"version": 2 * event.version + 2}), time_ms, out)
+
+    def _command_here(self, event: Command, home: _Shard) -> Command | None:
+        if isinstance(event, HitJudged):
+            return self._judgement(event)
+        if isinstance(event, EntriesInvalidated) and event.entry_id is not None:
+            entry_id = self._entry_here(event.entry_id)
+            return None if entry_id is None else event.model_copy(update={"entry_id": entry_id})
+        if isinstance(event, LoadChanged) and event.model not in home.models():
+            # govern takes loads of models alone that the policy in force names.
+            return None
+        return event
+
+    def _entry_here(self, entry_id: str) -> str | None:
+        """The id that the answer of a recorded entry has here, None where it is not kept."""
+        source = self._recorded.source_of(entry_id)
+        for shard in self._shards.values():
+            number = None if source is None else shard.entry_of(source)
+            if number is not None:
+                return wire_id(shard.number, number, self._recorded.incarnation)
+        return None
+
+    def _judgement(self, event: HitJudged) -> HitJudged | None:
+        """The judgement of what the decision gave here, None where that was another answer than the judged one."""
+        made = self._judged.get(event.decision_id)
+        decision = None if made is None else made.decision
+        if decision is None:
+            return None
+        hit = event.entry_id is not None
+        same = (
+            decision.outcome is Outcome.HIT and decision.answer == event.answer
+            if hit
+            else decision.outcome in (Outcome.MISS, Outcome.COALESCED) and decision.forward_id == event.forward_id
+        )
+        if not same:
+            self.unjudged += 1
+            return None
+        return event.model_copy(
+            update={
+                "partition": decision.partition,
+                "category": decision.category,
+                "namespace": decision.namespace,
+                "entry_id": decision.entry_id if hit else None,
+                "load": decision.load,
+            }
+        )
+
+
+def _unknown(forward_id: str, model: str) -> dict[str, object]:
+    """A stand-in for an answer of which nothing is known: no other question has the same."""
+    message = {"role": "assistant", "content": f"the answer to {forward_id}, which is not recorded"}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return {"object": "chat.completion", "model": model, "choices": [choice]}
