@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from refrain.streams.kafka.config import connection
+from refrain.streams.kafka.convert import record_of
 from refrain.streams.settings import Settings
 
 READ_S = 10.0
+"""Longest wait for anything at all."""
+WAIT_S = 0.2
 
 
 def topics_with(settings: Settings, texts: Iterable[str]) -> dict[str, set[str]]:
@@ -54,7 +57,8 @@ def _parts(message: Message) -> Iterator[bytes]:
     for part in (message.value(), message.key()):
         if isinstance(part, bytes):
             yield part
-    for _, value in cast("list[tuple[str, bytes | None]]", message.headers() or []):
+    for name, value in record_of("", message).headers:
+        yield name.encode()
         if value is not None:
             yield value
 
@@ -79,9 +83,12 @@ def _all_records(settings: Settings) -> Iterator[Message]:
         ]
         consumer.assign(places)
         at_end: set[tuple[str | None, int | None]] = set()
+        until = time.monotonic() + READ_S
         while len(at_end) < len(places):
-            batch = consumer.consume(1_000, READ_S)
-            if not batch:
+            # A batch that does not fill waits for as long as it may.
+            batch = consumer.consume(1_000, WAIT_S)
+            until = time.monotonic() + READ_S if batch else until
+            if time.monotonic() > until:
                 raise KafkaException(f"the topics under {settings.prefix} could not be read to their ends")
             for message in batch:
                 if message.error() is None:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from pydantic import ValidationError
@@ -23,6 +23,7 @@ from refrain.ops.cluster.connection import client, create_client, missing, unrea
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
 from refrain.streams.kafka.config import producer_config
+from refrain.streams.kafka.convert import record_of
 from refrain.streams.kafka.offsets import known_offset
 
 if TYPE_CHECKING:
@@ -290,5 +291,5 @@ class RequestBatch:
 
 
 def _ask_id(message: Message) -> bytes | None:
-    headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
-    return next((value for name, value in headers if name == HEADER), None)
+    # Names of headers that are no UTF-8 are somebody else's.
+    return next((value for name, value in record_of("responses", message).headers if name == HEADER), None)

@@ -19,6 +19,7 @@ import pytest
 
 from infra.local import broker_faults
 from infra.local.up import main as up_main
+from tests.attack.__main__ import main as attack_main
 from tests.fuzz.__main__ import main as fuzz_main
 from tests.infra.documents import command_line
 from tests.infra.documents.documents import CHECKED, ROOT, defined
@@ -41,7 +42,11 @@ ELSEWHERE = frozenset(
     }
 )
 """Programs that are none of this repository's; the paths that they are given are looked at."""
-MAINS: dict[str, Callable[..., Any]] = {"tests.simulation": faults_main, "tests.fuzz": fuzz_main}
+MAINS: dict[str, Callable[..., Any]] = {
+    "tests.simulation": faults_main,
+    "tests.fuzz": fuzz_main,
+    "tests.attack": attack_main,
+}
 PYTHONS = frozenset({"python", "python3", "python3.11", "python3.12"})
 
 
@@ -87,6 +92,8 @@ def script_problem(script: str, arguments: list[str], config: pytest.Config) -> 
             if "--brokers" in arguments:
                 return _broker_faults_problem(arguments)
             return command_line.taken_by(faults_main, arguments, script)
+        case "infra/attack":
+            return command_line.taken_by(attack_main, arguments, script)
         case "infra/up":
             return _up_problem(arguments)
         case "infra/test":

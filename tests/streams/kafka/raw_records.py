@@ -59,8 +59,16 @@ def broker_of(topic: str) -> Iterator[str]:
     producer.flush(1)
 
 
-def produce(address: str, topic: str, batch: bytes) -> None:
-    """Write a batch to partition 0."""
+class NotTaken(Exception):
+    """The broker did not take a batch; `code` is Kafka's."""
+
+    def __init__(self, topic: str, code: int) -> None:
+        super().__init__(f"{topic}: the broker says {code}")
+        self.code = code
+
+
+def produce(address: str, topic: str, batch: bytes) -> int:
+    """Write a batch to partition 0; the offset of its first record. Raises NotTaken."""
     host, _, port = address.rpartition(":")
     data = struct.pack(">hhi", -1, -1, _TIMEOUT_MS) + struct.pack(">i", 1) + _text(topic)
     data += struct.pack(">iii", 1, 0, len(batch)) + batch
@@ -68,8 +76,10 @@ def produce(address: str, topic: str, batch: bytes) -> None:
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)
         answer = _received(connection, struct.unpack(">i", _received(connection, 4))[0])
-    (error,) = struct.unpack_from(">h", answer, 4 + 4 + len(_text(topic)) + 4 + 4)
-    assert error == 0
+    error, offset = struct.unpack_from(">hq", answer, 4 + 4 + len(_text(topic)) + 4 + 4)
+    if error != 0:
+        raise NotTaken(topic, error)
+    return int(offset)
 
 
 def _named(name: bytes) -> _Name:
