@@ -22,6 +22,7 @@ from refrain.schemas.requests import CacheMode, Request
 from refrain.schemas.topics import JOURNAL_BYTES_MAX
 from refrain.streams.classify.bypass import Bypass
 from refrain.streams.classify.dependence import dependence_of
+from refrain.streams.classify.forwards_first import ForwardsFirst
 from refrain.streams.classify.framing import FramedQuestion, frame
 from refrain.streams.classify.identity import Question, check_length, identify, question_of
 from refrain.streams.classify.pace import Pace
@@ -416,7 +417,8 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     routes, hold_s = route_signer(settings), settings.classify.policy_hold_ms / 1_000
     with policy_session(NAME, context, routes.keys.ids, hold_s=hold_s) as session:
         consumer = cluster.consumer(topic, NAME)
-        producer = SigningProducer(cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)), routes)
+        signing = SigningProducer(cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)), routes)
+        producer = ForwardsFirst(signing, settings.session_timeout_ms / 20_000)
         run_stateless(NAME, consumer, producer, step, context, batch_max=settings.classify.batch_max, session=session)
 
 
