@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from refrain.schemas.decisions import Candidate, Decision
 from refrain.streams.messaging.ids import parse_entry_id
 from refrain.streams.shard.columns import ENTRIES, entry_id
-from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry, namespace_of
+from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry, namespace_of_key
 from refrain.streams.shard.index.vector_tables import QueryVector, Search, Table, Tables, VectorMatch
 from refrain.streams.shard.state import Shard
 from refrain.streams.vectors import cosine, decode
@@ -91,7 +91,7 @@ class ConfirmingIndex(EntryIndex):
         if indexed is None or self.shard.document(ENTRIES, entry_id(place.offset)) is None:
             return " is not alive", None
         entry = self.shard.entry(indexed)
-        if entry.vector is None or namespace_of(entry.space, entry.category, entry.embedder, entry.context) != space:
+        if entry.vector is None or namespace_of_key(entry) != space:
             return " is of another namespace", None
         theirs = QueryVector.of(decode(entry.vector))
         similarity = cosine(int(theirs.wide @ query.wide), theirs.norm, query.norm)

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 
 from refrain.streams.errors import DeliveryExpired, RecordsRefused, RefusedRecord
 from refrain.streams.kafka.interface import Outgoing, Producer
-
-FORWARDS = "forwards"
+from refrain.streams.messaging.signed_routes import FORWARDS
 
 
 class ForwardsFirst:

@@ -34,7 +34,7 @@ from refrain.streams.errors import StoreDamaged
 from refrain.streams.messaging.ids import column_id, parse_ban_id, parse_column_id
 from refrain.streams.models.heads_in_force import heads_of
 from refrain.streams.shard.adaptation import lifetime_max
-from refrain.streams.shard.index.entries import namespace_of
+from refrain.streams.shard.index.entries import namespace_of_key
 from refrain.streams.shard.skips import first_of
 
 if TYPE_CHECKING:
@@ -131,11 +131,7 @@ def digest_of(changes: dict[bytes, bytes | None]) -> str:
 
 def _add_entry(shard: Shard, _: str, entry: Entry) -> None:
     shard.entries.add(entry)
-    shard.tenants.enter(entry.tenant, _namespace_of(entry))
-
-
-def _namespace_of(entry: Entry) -> bytes:
-    return namespace_of(entry.space, entry.category, entry.embedder, entry.context)
+    shard.tenants.enter(entry.tenant, namespace_of_key(entry))
 
 
 def _remove_entry(shard: Shard, id_: str) -> None:
@@ -145,7 +141,7 @@ def _remove_entry(shard: Shard, id_: str) -> None:
         raise StoreDamaged(f"entry {int(id_)} of shard {shard.partition} is not there to be removed")
     entry = Entry.decode(found)
     shard.entries.remove(indexed, entry)
-    shard.tenants.leave(entry.tenant, _namespace_of(entry))
+    shard.tenants.leave(entry.tenant, namespace_of_key(entry))
 
 
 def _use_entry(shard: Shard, id_: str, stats: EntryStats) -> None:

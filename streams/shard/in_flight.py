@@ -6,7 +6,7 @@ import heapq
 
 from refrain.schemas.documents import Flight, Waiting
 from refrain.streams.messaging.ids import waiting_id
-from refrain.streams.shard.index.entries import namespace_of, text_key
+from refrain.streams.shard.index.entries import namespace_of_key, text_key
 from refrain.streams.shard.index.vector_tables import QueryVector, Table, Tables
 from refrain.streams.vectors import decode
 
@@ -23,7 +23,7 @@ class OpenFlight:
     def __init__(self, flight: Flight, row: int) -> None:
         self.flight = flight
         self.row = row
-        self.space = namespace_of(flight.space, flight.category, flight.embedder, flight.context)
+        self.space = namespace_of_key(flight)
         self.text = text_key(flight.space, flight.category, flight.text_digest)
         self.waiting: dict[str, Waiting] = {}
         """By their ids in the column."""

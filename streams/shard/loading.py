@@ -12,7 +12,7 @@ from refrain.schemas.documents import Meta
 from refrain.streams.errors import RowDamaged, StoreDamaged
 from refrain.streams.shard import columns
 from refrain.streams.shard.columns import Column
-from refrain.streams.shard.index.entries import namespace_of
+from refrain.streams.shard.index.entries import namespace_of_key
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Store
 from refrain.streams.vectors import Ints, decode
@@ -103,7 +103,7 @@ def _restore_entries(shard: Shard, threads: int) -> None:
     _restore(shard, columns.TABLES)
     large: dict[bytes, tuple[list[int], list[Ints]]] = {}
     for id_, entry in _rows(shard.store, columns.ENTRIES):
-        space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
+        space = namespace_of_key(entry)
         shard.tenants.enter(entry.tenant, space)
         ann = entry.vector is not None and shard.entries.mode(space) == "ann"
         row = shard.entries.add(entry, stats.get(id_), into_table=not ann)

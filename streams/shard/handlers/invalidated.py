@@ -13,7 +13,7 @@ from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.ids import ban_id, column_id, parse_entry_id
 from refrain.streams.shard.columns import BANNED, WITHDRAWALS, Change
 from refrain.streams.shard.counts import Evicted
-from refrain.streams.shard.index.entries import IndexedEntry, namespace_of
+from refrain.streams.shard.index.entries import IndexedEntry, namespace_of_key
 from refrain.streams.shard.invalidation import matches, ordered
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.removal import remove
@@ -51,7 +51,7 @@ def withdraw_judged(shard: Shard, event: HitJudged, record: Record, out: FoldRes
     if indexed is not None:
         # At once, and not with a tick: the same answer may come again before, and would take this entry's place.
         entry = shard.entry(indexed)
-        space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
+        space = namespace_of_key(entry)
         shard.apply([ban(space.hex(), entry.answer_digest, event.version)])
         remove(shard, [indexed], Evicted.JUDGED, out)
     elif event.forward_id is not None and shard.flights.get(event.forward_id) is not None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from refrain.schemas.base import QuestionKey
 from refrain.schemas.documents import Aging, Entry, EntryStats
 from refrain.schemas.policy import Policy
 from refrain.streams.shard.eviction.expiry import Deadlines, ExpiryQueues
@@ -27,6 +28,11 @@ EF_AT_FIRST = 64
 def namespace_of(space: str, category: str, embedder: str, context: str) -> bytes:
     """The digest (16 bytes) of all that must be the same for two questions to be compared."""
     return hashlib.blake2b("\x00".join((space, category, embedder, context)).encode(), digest_size=16).digest()
+
+
+def namespace_of_key(key: QuestionKey) -> bytes:
+    """The namespace of what is kept, or on its way, under this key."""
+    return namespace_of(key.space, key.category, key.embedder, key.context)
 
 
 def text_key(space: str, category: str, text_digest: str) -> bytes:
@@ -244,7 +250,7 @@ class EntryIndex:
         self.expiry.enter(entry.category, entry.id)
         if entry.expires_at_ms is not None:
             self._deadlines.enter(entry.id, entry.expires_at_ms)
-        space = namespace_of(entry.space, entry.category, entry.embedder, entry.context)
+        space = namespace_of_key(entry)
         number = self._space_number(space)
         self._space_of[row] = number
         self._space_counts[number] += 1
