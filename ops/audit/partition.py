@@ -13,6 +13,7 @@ from refrain.ops.audit.lockstep import Commit, Decisions, PublishedDecision, com
 from refrain.ops.audit.refold import PartitionFold
 from refrain.ops.audit.seal.model import SealedPartition, SealedState
 from refrain.ops.audit.seal.sealing import LogSealing
+from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Meta
 from refrain.schemas.journal import AnswerWithheld
 from refrain.schemas.responses import Outcome
@@ -147,13 +148,14 @@ class PartitionAudit:
     def _one(self, fold: PartitionFold, record: Record, decisions: Decisions, asked: Asked) -> bool:
         """Fold and compare one record. Returns whether the fold can go on."""
         published = decisions.up_to(record.offset)
+        read = decoded(published)
         try:
-            folded = fold.fold(record, decoded(published))
+            folded = fold.fold(record, read)
         except (JournalUnreadable, ShardBroken, StoreDamaged) as error:
             self._findings.add(Kind.CANNOT_FOLD, record.offset, str(error))
             return False
         self._findings.counts["records"] += 1
-        self._note_version(published, record.offset)
+        self._note_version(read, record.offset)
         judged = asked.holds(record.timestamp_ms) and not self._other_version
         gone = decisions.first is None or record.offset < decisions.first
         if judged:
@@ -186,8 +188,8 @@ class PartitionAudit:
             if category is None:
                 self._findings.add(Kind.DECISION_INSERTED, found.offset, id_)
 
-    def _note_version(self, published: list[PublishedDecision], offset: int) -> None:
-        other = [each.behaviour for each in decoded(published) if not each.behaviour.startswith(BEHAVIOUR)]
+    def _note_version(self, published: list[Decision], offset: int) -> None:
+        other = [each.behaviour for each in published if not each.behaviour.startswith(BEHAVIOUR)]
         if other and not self._other_version:
             self._other_version, self._other_version_from = other[0], offset
 
