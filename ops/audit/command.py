@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from refrain.ops.terminal import exit_codes, output
-from refrain.ops.terminal.options import settings_of
+from refrain.ops.terminal.durations import read_moment_ms
+from refrain.ops.terminal.options import read_option, settings_of
 from refrain.ops.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -26,15 +27,6 @@ _PROOF: dict[str, Any] = {"rich_help_panel": "Proof"}
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(audit)
-
-
-def _moment(text: str | None) -> int | None:
-    from refrain.ops.terminal.durations import read_moment_ms
-
-    try:
-        return None if text is None else read_moment_ms(text)
-    except ValueError as wrong:
-        raise typer.BadParameter(str(wrong)) from wrong
 
 
 def audit(
@@ -112,7 +104,7 @@ def audit(
     if against is not None:
         ok = _against(settings, against, public_key, partition, as_json=as_json)
     else:
-        asked = _moment(since) or 0, _moment(to), category
+        asked = read_option(read_moment_ms, since) or 0, read_option(read_moment_ms, to), category
         ok = _audit(settings, asked, partition, processes, rate, seal, key, as_json=as_json)
     if not ok:
         raise typer.Exit(exit_codes.FAILED)

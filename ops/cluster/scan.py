@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from refrain.ops.terminal import output
+from refrain.ops.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
     from refrain.streams.kafka.interface import Cluster, Record
@@ -23,21 +23,16 @@ def records(
     starts: Mapping[int, int] | None = None,
 ) -> Iterator[Record]:
     """All committed records of the partitions (else of all), from `starts` (else the first), one after another."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
     ends = cluster.ends(topic)
     numbers = sorted(ends) if partitions is None else list(partitions)
     first = {number: max((starts or {}).get(number, 0), ends[number][0]) for number in numbers}
     total = sum(max(0, ends[number][1] - first[number]) for number in numbers)
-    shown = output.console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=shown, disable=not shown.is_terminal, transient=True) as progress:
-        task = progress.add_task(doing, total=total)
+    with progress_bar(doing, total) as progress:
         done = 0
         for number in numbers:
             for record in cluster.scan(topic, number, first[number]):
                 if record.offset % STEP == 0:
-                    progress.update(task, completed=done + record.offset - first[number])
+                    progress(done + record.offset - first[number])
                 yield record
             done += max(0, ends[number][1] - first[number])
-            progress.update(task, completed=done)
+            progress(done)

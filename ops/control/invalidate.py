@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from refrain.ops.control.options import Timeout, Who, Why, Yes, confirm, name, send_and_wait
 from refrain.ops.terminal import output
-from refrain.ops.terminal.options import settings_of
+from refrain.ops.terminal.options import read_option, settings_of
 
 if TYPE_CHECKING:
     from refrain.ops.control.matching import MatchingEntry
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from refrain.streams.kafka.interface import Cluster
     from refrain.streams.settings import Settings
 
-T = TypeVar("T")
 SHOWN_MAX = 10
 """Ids that a dry run lists; all with --json."""
 
@@ -95,8 +94,8 @@ def invalidate(
     fields: dict[str, object] = {
         "entry_id": entry, "tag": tag, "source_id": source, "keep_version": keep, "tenant": tenant,
         "category": category, "model": model, "all": everything,
-        "before_ms": _read(read_moment_ms, before, "--before"),
-        "older_than_ms": _read(read_span_ms, older_than, "--older-than"),
+        "before_ms": read_option(read_moment_ms, before, "--before"),
+        "older_than_ms": read_option(read_span_ms, older_than, "--older-than"),
         # The model is loaded when all else is right and the broker answers.
         "near": None if near is None else {"embedder": "", "vector": "", "similarity": similarity},
     }  # fmt: skip
@@ -129,13 +128,6 @@ def _command(**fields: object) -> Invalidate:
         first = error.errors(include_url=False)[0]
         where = "".join(f"{part}: " for part in first["loc"])
         raise typer.BadParameter(where + first["msg"].removeprefix("Value error, ")) from error
-
-
-def _read(reader: Callable[[str], T], text: str | None, option: str) -> T | None:
-    try:
-        return None if text is None else reader(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from error
 
 
 def _near(settings: Settings, text: str, similarity: float) -> Near:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import typer
 
 from refrain.ops.terminal.durations import read_moment_ms
+from refrain.ops.terminal.options import read_option
 
 
 class Between(NamedTuple):
@@ -22,14 +23,7 @@ class Between(NamedTuple):
 
 def between(since: str | None, to: str | None) -> Between:
     """The moments of `--from` and `--to`. Raises typer.BadParameter for what is none, or for one after the other."""
-    found = Between(_moment(since, "--from") or 0, _moment(to, "--to"))
+    found = Between(read_option(read_moment_ms, since, "--from") or 0, read_option(read_moment_ms, to, "--to"))
     if found.to_ms is not None and found.from_ms >= found.to_ms:
         raise typer.BadParameter(f"{since or '1970'} is not before --to, which is {to}", param_hint="--from")
     return found
-
-
-def _moment(text: str | None, option: str) -> int | None:
-    try:
-        return None if text is None else read_moment_ms(text)
-    except ValueError as wrong:
-        raise typer.BadParameter(str(wrong), param_hint=option) from wrong

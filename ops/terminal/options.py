@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from refrain.streams.settings import Settings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -32,3 +36,11 @@ def settings_of(context: typer.Context) -> Settings:
     from refrain.ops.config.settings import load_settings
 
     return load_settings(os.environ, options_of(context).config)
+
+
+def read_option(reader: Callable[[str], T], text: str | None, option: str | None = None) -> T | None:
+    """Read the text of an option, None where it was not given. Raises typer.BadParameter for what `reader` refuses."""
+    try:
+        return None if text is None else reader(text)
+    except ValueError as wrong:
+        raise typer.BadParameter(str(wrong), param_hint=option) from wrong

@@ -11,7 +11,8 @@ import typer
 
 from refrain.ops.policies import gate
 from refrain.ops.terminal import output
-from refrain.ops.terminal.options import settings_of
+from refrain.ops.terminal.durations import read_moment_ms
+from refrain.ops.terminal.options import read_option, settings_of
 from refrain.ops.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -29,15 +30,6 @@ def register(app: typer.Typer) -> None:
     """Add the command, and let `policies apply` ask for it."""
     app.command()(whatif)
     gate.set_check(check)
-
-
-def _moment(text: str | None) -> int | None:
-    from refrain.ops.terminal.durations import read_moment_ms
-
-    try:
-        return None if text is None else read_moment_ms(text)
-    except ValueError as wrong:
-        raise typer.BadParameter(str(wrong)) from wrong
 
 
 def whatif(
@@ -88,14 +80,15 @@ def whatif(
         from refrain.ops.terminal.figures import check_plot
 
         check_plot()
+    from_ms, to_ms = read_option(read_moment_ms, since) or 0, read_option(read_moment_ms, to)
     settings = settings_of(context)
     reach(settings)
     with KafkaCluster(settings) as cluster:
-        recording = Recording(cluster, partition, _moment(to))
+        recording = Recording(cluster, partition, to_ms)
         survey = recording.survey()
         policies = _singles(survey) if uniform else _read(files or [], survey)
         with _rows(changed) as on_changed:
-            found = _folded(settings, recording, survey, policies, _moment(since) or 0, on_changed)
+            found = _folded(settings, recording, survey, policies, from_ms, on_changed)
     best = None
     if uniform:
         mine, *others = found.alternatives
