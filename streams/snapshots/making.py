@@ -1,0 +1,195 @@
+"""Makes a snapshot of a shard from `documents` alone: the one before it, and what was committed since.
+
+No worker is asked and no store of one is touched: a snapshot is made beside the service, by whoever may read
+`documents`, and costs the worker that answers nothing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from refrain.schemas.documents import Meta
+from refrain.streams.errors import SnapshotUnusable
+from refrain.streams.kafka.interface import Cluster
+from refrain.streams.shard.index.hnsw import SavedGraph, graph_format
+from refrain.streams.shard.loading import load_shard
+from refrain.streams.shard.state import Shard
+from refrain.streams.snapshots.changelog import check_incarnation, last_commit, replay_changelog
+from refrain.streams.snapshots.filling import fill_newest
+from refrain.streams.snapshots.location import CHUNK_BYTES, Location
+from refrain.streams.snapshots.manifest import File, Graph, Manifest, Topics
+from refrain.streams.snapshots.rows import RowsWritten
+from refrain.streams.snapshots.shelf import Shelf, usable
+from refrain.streams.snapshots.snapshot import ID, Place, Snapshot, place_of
+from refrain.streams.store.interface import Store
+from refrain.streams.store.rocksdb import RocksStore
+
+ROWS = "rows.zst"
+SETTLED = 10_000
+"""So few records may be written while the last ones are read."""
+PASSES_MAX = 20
+FRESH_SHARE = 0.3
+"""A snapshot of the same state is not made again before so much of the time that deletions are kept has passed."""
+
+
+class Outcome(NamedTuple):
+    """What came of making a snapshot of a shard."""
+
+    partition: int
+    snapshot: Snapshot | None
+    """The newest that verifies; None of a shard that has committed nothing."""
+    is_new: bool
+    gone: list[str]
+    """What was deleted for it."""
+
+    @property
+    def text(self) -> str:
+        """It in words."""
+        if self.snapshot is None:
+            return f"shard {self.partition}: nothing is committed, so there is nothing to keep"
+        known = self.snapshot.manifest
+        at = f"{known.entries} entries at journal offset {known.journal_offset}"
+        if not self.is_new:
+            return f"shard {self.partition}: snapshot {self.snapshot.name} has all of it ({at})"
+        gone = f"; {len(self.gone)} older deleted" if self.gone else ""
+        return f"shard {self.partition}: snapshot {self.snapshot.name} is made: {at}, {known.total_bytes} bytes{gone}"
+
+
+def make_snapshot(
+    cluster: Cluster,
+    shelf: Shelf,
+    partition: int,
+    now_ms: Callable[[], int],
+    *,
+    keep: int,
+    keep_ms: int,
+    stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Make, verify and keep a snapshot of a shard, then delete what is not to be kept any longer.
+
+    Nothing is made of a shard that has committed nothing, nor again of a state that has a fresh one. Raises
+    SnapshotUnusable when the location does not take it, StoreDamaged for rows in `documents` that do not make a shard,
+    and WrongSetup when `documents` is of another journal.
+    """
+    place = place_of(cluster, partition, now_ms())
+    with tempfile.TemporaryDirectory(prefix="refrain-snapshot-") as made, _store_in(Path(made)) as store:
+        folder = Path(made)
+        base = fill_newest(shelf, partition, store, usable(place))
+        reached_ms = follow(cluster, partition, store, now_ms, stop)
+        meta = check_incarnation(store, partition, place.shards, place.journal)
+        if meta is None:
+            return Outcome(partition, None, False, [])
+        if base is not None and _is_fresh(base, store, place):
+            return Outcome(partition, base, False, [])
+        snapshot = _Maker(shelf, place, folder, store, meta, reached_ms).make(base)
+    return Outcome(partition, snapshot, True, shelf.retire(snapshot, keep, keep_ms, now_ms()))
+
+
+def follow(cluster: Cluster, partition: int, store: Store, now_ms: Callable[[], int], stop: Callable[[], bool]) -> int:
+    """Read `documents` into a store up to the end of a commit. Returns when (ms) the last records were looked for.
+
+    In several passes: compaction may take a record away before it is read, but not its later one, which stands before
+    the end of the next pass. What the last pass reads is so new that no compaction touches it.
+    """
+    for _ in range(PASSES_MAX):
+        reached_ms = now_ms()
+        reach = last_commit(cluster, partition)
+        read = replay_changelog(cluster, partition, store, now_ms, stop, reach)
+        if read <= SETTLED:
+            break
+    return reached_ms
+
+
+def _is_fresh(base: Snapshot, store: Store, place: Place) -> bool:
+    same = store.checkpoint().next_offset == base.manifest.documents_offset
+    return same and place.now_ms - base.manifest.made_ms < FRESH_SHARE * place.tombstones_ms
+
+
+@contextmanager
+def _store_in(folder: Path) -> Iterator[RocksStore]:
+    store = RocksStore(folder / "store")
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+class _Maker:
+    """Writes one snapshot."""
+
+    def __init__(self, shelf: Shelf, place: Place, folder: Path, store: Store, meta: Meta, reached_ms: int) -> None:
+        self._shelf, self._place, self._folder, self._store = shelf, place, folder, store
+        self._meta, self._reached_ms = meta, reached_ms
+        self._target = shelf.begin(place.partition, reached_ms, meta.next_offset)
+
+    def make(self, base: Snapshot | None) -> Snapshot:
+        """Write it whole and verify it, or leave nothing of it."""
+        try:
+            snapshot = self._shelf.finish(self._target, self._written(base))
+            snapshot.verify()
+        except BaseException:
+            with suppress(SnapshotUnusable):
+                self._shelf.location.remove(*self._target)
+            raise
+        return snapshot
+
+    def _written(self, base: Snapshot | None) -> Manifest:
+        shard = self._load(base)
+        graphs = [self._graph(shard, number, space) for number, space in enumerate(sorted(shard.entries.graphs()))]
+        rows = RowsWritten()
+        with self._location.writing(*self._target, ROWS) as file:
+            for block in rows.blocks(self._store.scan()):
+                file.write(block)
+        return Manifest(
+            made_ms=self._reached_ms,
+            partition=self._place.partition,
+            shards=self._place.shards,
+            topics=Topics(journal=self._place.journal, documents=self._place.documents),
+            behaviour=self._meta.behaviour,
+            journal_offset=self._meta.next_offset,
+            documents_offset=self._store.checkpoint().next_offset,
+            entries=len(shard.entries),
+            row_count=rows.count,
+            state=rows.state,
+            rows=File(name=ROWS, bytes=file.size, sha256=file.sha256),
+            graph_format=graph_format(),
+            graphs=tuple(graphs),
+        )
+
+    @property
+    def _location(self) -> Location:
+        return self._shelf.location
+
+    def _load(self, base: Snapshot | None) -> Shard:
+        """The shard, with the graphs of the snapshot before it; one through which too much has gone is built anew."""
+        with ExitStack() as stack:
+            graphs = {} if base is None else stack.enter_context(base.graphs(self._folder))
+            shard = self._shard(graphs)
+            worn = [space for space in graphs if shard.entries.is_worn(space)]
+            if worn:
+                shard = self._shard({space: graph for space, graph in graphs.items() if space not in worn})
+        return shard
+
+    def _shard(self, graphs: dict[bytes, SavedGraph]) -> Shard:
+        place = self._place
+        return load_shard(place.partition, place.shards, place.journal, self._store, graphs=graphs)
+
+    def _graph(self, shard: Shard, number: int, space: bytes) -> Graph:
+        path = self._folder / f"graph-{number}.hnsw"
+        saved = shard.entries.save_graph(space, path)
+        with path.open("rb") as local, self._location.writing(*self._target, path.name) as graph:
+            while chunk := local.read(CHUNK_BYTES):
+                graph.write(chunk)
+        path.unlink()
+        with self._location.writing(*self._target, f"graph-{number}.ids") as ids:
+            ids.write(saved.ids.astype(ID).tobytes())
+        return Graph(
+            namespace=space.hex(),
+            dim=saved.dim,
+            graph=File(name=f"graph-{number}.hnsw", bytes=graph.size, sha256=graph.sha256),
+            ids=File(name=f"graph-{number}.ids", bytes=ids.size, sha256=ids.sha256),
+        )
