@@ -130,7 +130,7 @@ class Location:
     def _create(self, *path: str) -> IO[bytes]:
         whole = self._path(*path)
         if self.is_local:
-            Path(whole).parent.mkdir(mode=0o777 & ~OTHERS, parents=True, exist_ok=True)
+            _make_folders(Path(whole).parent)
             return open(whole, "wb", opener=private_opener)
         self._fs.makedirs(whole.rpartition("/")[0], exist_ok=True)
         file: IO[bytes] = self._fs.open(whole, "wb")
@@ -180,6 +180,13 @@ class Hashed:
     def _passed(self, data: bytes) -> None:
         self._running.update(data)
         self.size += len(data)
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder and those above it that are missing, each its owner's alone."""
+    for each in (*reversed(folder.parents), folder):
+        if not each.is_dir():
+            each.mkdir(mode=0o777 & ~OTHERS, exist_ok=True)
 
 
 def _reason(error: Exception) -> str:

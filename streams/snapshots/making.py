@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from refrain.schemas.documents import Meta
 from refrain.streams.errors import SnapshotUnusable
@@ -19,7 +19,7 @@ from refrain.streams.shard.index.hnsw import SavedGraph, graph_format
 from refrain.streams.shard.loading import load_shard
 from refrain.streams.shard.state import Shard
 from refrain.streams.snapshots.changelog import check_incarnation, last_commit, replay_changelog
-from refrain.streams.snapshots.filling import fill_newest
+from refrain.streams.snapshots.filling import fill_newest, newest_graphs
 from refrain.streams.snapshots.location import CHUNK_BYTES, Location
 from refrain.streams.snapshots.manifest import File, Graph, Manifest, Topics
 from refrain.streams.snapshots.rows import RowsWritten
@@ -45,6 +45,21 @@ class Outcome(NamedTuple):
     is_new: bool
     gone: list[str]
     """What was deleted for it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For JSON."""
+        known = None if self.snapshot is None else self.snapshot.manifest
+        return {
+            "partition": self.partition,
+            "name": None if self.snapshot is None else self.snapshot.name,
+            "made": self.is_new,
+            "entries": 0 if known is None else known.entries,
+            "journal_offset": None if known is None else known.journal_offset,
+            "documents_offset": None if known is None else known.documents_offset,
+            "state": None if known is None else known.state,
+            "bytes": 0 if known is None else known.total_bytes,
+            "deleted": self.gone,
+        }
 
     @property
     def text(self) -> str:
@@ -167,7 +182,9 @@ class _Maker:
     def _load(self, base: Snapshot | None) -> Shard:
         """The shard, with the graphs of the snapshot before it; one through which too much has gone is built anew."""
         with ExitStack() as stack:
-            graphs = {} if base is None else stack.enter_context(base.graphs(self._folder))
+            place, folder = self._place, self._folder
+            saved = newest_graphs(self._shelf, place.partition, place, folder) if base is None else base.graphs(folder)
+            graphs = stack.enter_context(saved)
             shard = self._shard(graphs)
             worn = [space for space in graphs if shard.entries.is_worn(space)]
             if worn:

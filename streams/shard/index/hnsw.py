@@ -158,30 +158,36 @@ class _Index:
     """
 
     def __init__(self, dim: int, capacity: int) -> None:
-        self.index: Any = hnswlib.Index(space="ip", dim=dim)
+        self._take(hnswlib.Index(space="ip", dim=dim), max(capacity, LEAST))
         self.index.init_index(max_elements=max(capacity, LEAST), M=M, ef_construction=EF_CONSTRUCTION, random_seed=SEED)
         self.index.set_num_threads(1)
+
+    def _take(self, index: Any, room: int) -> None:
+        self.index = index
         self.count = 0
         self.removed = 0
         self._added = 0
         """The next label."""
-        self._labels: npt.NDArray[np.int32] = np.full(max(capacity, LEAST), GONE, dtype=np.int32)
-        self._owners: npt.NDArray[np.int32] = np.full(max(capacity, LEAST), GONE, dtype=np.int32)
+        self._labels: npt.NDArray[np.int32] = np.full(room, GONE, dtype=np.int32)
+        self._owners: npt.NDArray[np.int32] = np.full(room, GONE, dtype=np.int32)
 
     @classmethod
     def load(cls, graph: SavedGraph) -> _Index:
-        made = cls(graph.dim, LEAST)
         size = len(graph.ids)
+        room = int(ROOM * size) + LEAST
+        index = hnswlib.Index(space="ip", dim=graph.dim)
         try:
-            made.index.load_index(str(graph.path), max_elements=int(ROOM * size) + LEAST)
+            index.load_index(str(graph.path), max_elements=room)
         except RuntimeError as error:
             raise ValueError(f"the graph {graph.path.name} cannot be loaded: {error}") from error
-        if made.index.get_current_count() != size:
-            raise ValueError(f"the graph {graph.path.name} has {made.index.get_current_count()} vectors, not {size}")
-        made.index.set_num_threads(1)
+        if index.get_current_count() != size:
+            raise ValueError(f"the graph {graph.path.name} has {index.get_current_count()} vectors, not {size}")
+        index.set_num_threads(1)
+        # hnswlib has begun none of its own: what it loads takes the place of it.
+        made = cls.__new__(cls)
+        made._take(index, room)
         made.removed = int(np.count_nonzero(graph.ids == GONE))
         made._added = size
-        made._owners = np.full(int(ROOM * size) + LEAST, GONE, dtype=np.int32)
         return made
 
     def adopt(self, labels: npt.NDArray[np.int64], owners: npt.NDArray[np.int32]) -> None:
