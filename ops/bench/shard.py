@@ -28,6 +28,7 @@ from refrain.schemas.documents import Entry, Meta, ShardPolicy, TableMode
 from refrain.schemas.journal import Asked, Origin, Seen
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Guard, Limits, Policy, Quota
 from refrain.schemas.responses import Outcome
+from refrain.streams.errors import StoreDamaged
 from refrain.streams.guards import GuardTerms, read, weigh
 from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.ids import decision_id
@@ -38,6 +39,11 @@ from refrain.streams.shard.index.entries import namespace_of
 from refrain.streams.shard.index.hnsw import EF_CONSTRUCTION, SEED, M
 from refrain.streams.shard.loading import load_shard
 from refrain.streams.shard.state import BEHAVIOUR, Shard
+from refrain.streams.snapshots.filling import fill_newest
+from refrain.streams.snapshots.location import Location
+from refrain.streams.snapshots.making import write_snapshot
+from refrain.streams.snapshots.shelf import Shelf
+from refrain.streams.snapshots.snapshot import Place, Snapshot
 from refrain.streams.store.interface import Checkpoint
 from refrain.streams.store.rocksdb import RocksStore
 from refrain.streams.vectors import Floats, encode, quantise
@@ -79,8 +85,14 @@ def measure(units: Floats, layout: Layout, queries: int, seed: int, tell: Callab
         np.save(folder / "units.npy", units)
         tell("restoring and folding")
         # A fresh process: its memory is the shard's, not that of the vectors it was filled from.
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            return pool.apply(_in_fresh_process, (folder, layout, queries, seed))
+        spawn = multiprocessing.get_context("spawn")
+        with spawn.Pool(1) as pool:
+            figures: dict[str, Any] = pool.apply(_in_fresh_process, (folder, layout, queries, seed))
+        tell("restoring from a snapshot")
+        with spawn.Pool(1) as pool:
+            restore_s = pool.apply(_from_snapshot, (folder,))
+        ratio = round(restore_s / figures["restore_s"], 3) if figures["restore_s"] else None
+        return {**figures, "snapshot_restore_s": restore_s, "snapshot_ratio": ratio}
     finally:
         shutil.rmtree(folder)
 
@@ -121,6 +133,7 @@ def _in_fresh_process(folder: Path, layout: Layout, queries: int, seed: int) -> 
     # As a lookup worker does with what it has restored.
     gc.collect()
     gc.freeze()
+    snapshot = _snapshot(shard, folder)
     units: Floats = np.load(folder / "units.npy", mmap_mode="r")
     times, right = _queries(shard, units, layout, queries, seed)
     folds, raws, guarded = times
@@ -132,11 +145,34 @@ def _in_fresh_process(folder: Path, layout: Layout, queries: int, seed: int) -> 
         **_guards(layout, queries),
         "ratio": round(float(np.percentile(folds, 50) / np.percentile(raws, 50)), 2),
         "recall_at_1": round(float(np.mean(right)), 4),
-        "restore_s": round(restore_s, 1),
+        "restore_s": round(restore_s, 2),
+        "snapshot_bytes_per_entry": round(snapshot.manifest.total_bytes / layout.entries),
         "rss_bytes_per_entry": round(rss / layout.entries),
     }
     store.close()
     return figures
+
+
+def _snapshot(shard: Shard, folder: Path) -> Snapshot:
+    meta = Meta.decode(shard.store.get(META_KEY) or b"")
+    place = Place(0, 1, INCARNATION, "documents", (0, meta.next_offset), (0, 1), 1, 1)
+    return write_snapshot(Shelf(Location(str(folder / "snapshots"))), place, shard, meta, 1, folder)
+
+
+def _from_snapshot(folder: Path) -> float:
+    """Seconds in which a shard whose store is lost is restored from the snapshot."""
+    _warm(folder)
+    shelf = Shelf(Location(str(folder / "snapshots")))
+    store = RocksStore(folder / "restored")
+    started = time.perf_counter()
+    snapshot = fill_newest(shelf, 0, store, lambda _: None)
+    if snapshot is None:
+        raise StoreDamaged("the snapshot that was just made is not used")
+    with snapshot.graphs(folder) as graphs:
+        load_shard(0, 1, INCARNATION, store, THREADS, graphs=graphs)
+    restore_s = time.perf_counter() - started
+    store.close()
+    return round(restore_s, 2)
 
 
 def _queries(
@@ -292,6 +328,7 @@ def policy_of(layout: Layout, guards: tuple[Guard, ...] = ()) -> Policy:
 
 
 def _warm(folder: Path) -> None:
+    shutil.rmtree(folder / "warm", ignore_errors=True)
     units = np.random.default_rng(1).normal(size=(32, 384)).astype(np.float32)
     layout = Layout(1, len(units), 16)
     fill(folder / "warm", units, layout)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from refrain.schemas.documents import Meta
 from refrain.streams.errors import SnapshotUnusable
 from refrain.streams.kafka.interface import Cluster
-from refrain.streams.shard.index.hnsw import SavedGraph, graph_format
+from refrain.streams.shard.index.hnsw import graph_format
 from refrain.streams.shard.loading import load_shard
 from refrain.streams.shard.state import Shard
 from refrain.streams.snapshots.changelog import check_incarnation, last_commit, replay_changelog
@@ -100,7 +100,8 @@ def make_snapshot(
             return Outcome(partition, None, False, [])
         if base is not None and _is_fresh(base, store, place):
             return Outcome(partition, base, False, [])
-        snapshot = _Maker(shelf, place, folder, store, meta, reached_ms).make(base)
+        shard = _load(shelf, place, folder, store, base)
+        snapshot = write_snapshot(shelf, place, shard, meta, reached_ms, folder)
     return Outcome(partition, snapshot, True, shelf.retire(snapshot, keep, keep_ms, now_ms()))
 
 
@@ -133,80 +134,81 @@ def _store_in(folder: Path) -> Iterator[RocksStore]:
         store.close()
 
 
-class _Maker:
-    """Writes one snapshot."""
+def write_snapshot(shelf: Shelf, place: Place, shard: Shard, meta: Meta, reached_ms: int, folder: Path) -> Snapshot:
+    """Write what the store of a loaded shard holds, with its graphs, and verify it; or leave nothing of it.
 
-    def __init__(self, shelf: Shelf, place: Place, folder: Path, store: Store, meta: Meta, reached_ms: int) -> None:
-        self._shelf, self._place, self._folder, self._store = shelf, place, folder, store
-        self._meta, self._reached_ms = meta, reached_ms
-        self._target = shelf.begin(place.partition, reached_ms, meta.next_offset)
+    `reached_ms` is when the store's place in `documents` was reached; `folder` is for a file at a time. Raises
+    SnapshotUnusable.
+    """
+    target = shelf.begin(place.partition, reached_ms, meta.next_offset)
+    try:
+        snapshot = shelf.finish(target, _written(shelf.location, target, place, shard, meta, reached_ms, folder))
+        snapshot.verify()
+    except BaseException:
+        with suppress(SnapshotUnusable):
+            shelf.location.remove(*target)
+        raise
+    return snapshot
 
-    def make(self, base: Snapshot | None) -> Snapshot:
-        """Write it whole and verify it, or leave nothing of it."""
-        try:
-            snapshot = self._shelf.finish(self._target, self._written(base))
-            snapshot.verify()
-        except BaseException:
-            with suppress(SnapshotUnusable):
-                self._shelf.location.remove(*self._target)
-            raise
-        return snapshot
 
-    def _written(self, base: Snapshot | None) -> Manifest:
-        shard = self._load(base)
-        graphs = [self._graph(shard, number, space) for number, space in enumerate(sorted(shard.entries.graphs()))]
-        rows = RowsWritten()
-        with self._location.writing(*self._target, ROWS) as file:
-            for block in rows.blocks(self._store.scan()):
-                file.write(block)
-        return Manifest(
-            made_ms=self._reached_ms,
-            partition=self._place.partition,
-            shards=self._place.shards,
-            topics=Topics(journal=self._place.journal, documents=self._place.documents),
-            behaviour=self._meta.behaviour,
-            journal_offset=self._meta.next_offset,
-            documents_offset=self._store.checkpoint().next_offset,
-            entries=len(shard.entries),
-            row_count=rows.count,
-            state=rows.state,
-            rows=File(name=ROWS, bytes=file.size, sha256=file.sha256),
-            graph_format=graph_format(),
-            graphs=tuple(graphs),
-        )
+def _written(
+    location: Location,
+    target: tuple[str, ...],
+    place: Place,
+    shard: Shard,
+    meta: Meta,
+    reached_ms: int,
+    folder: Path,
+) -> Manifest:
+    """Write all but the manifest, and return that."""
+    spaces = sorted(shard.entries.graphs())
+    graphs = [_graph(location, target, shard, number, space, folder) for number, space in enumerate(spaces)]
+    rows = RowsWritten()
+    with location.writing(*target, ROWS) as file:
+        for block in rows.blocks(shard.store.scan()):
+            file.write(block)
+    return Manifest(
+        made_ms=reached_ms,
+        partition=place.partition,
+        shards=place.shards,
+        topics=Topics(journal=place.journal, documents=place.documents),
+        behaviour=meta.behaviour,
+        journal_offset=meta.next_offset,
+        documents_offset=shard.store.checkpoint().next_offset,
+        entries=len(shard.entries),
+        row_count=rows.count,
+        state=rows.state,
+        rows=File(name=ROWS, bytes=file.size, sha256=file.sha256),
+        graph_format=graph_format(),
+        graphs=tuple(graphs),
+    )
 
-    @property
-    def _location(self) -> Location:
-        return self._shelf.location
 
-    def _load(self, base: Snapshot | None) -> Shard:
-        """The shard, with the graphs of the snapshot before it; one through which too much has gone is built anew."""
-        with ExitStack() as stack:
-            place, folder = self._place, self._folder
-            saved = newest_graphs(self._shelf, place.partition, place, folder) if base is None else base.graphs(folder)
-            graphs = stack.enter_context(saved)
-            shard = self._shard(graphs)
-            worn = [space for space in graphs if shard.entries.is_worn(space)]
-            if worn:
-                shard = self._shard({space: graph for space, graph in graphs.items() if space not in worn})
-        return shard
+def _graph(location: Location, target: tuple[str, ...], shard: Shard, number: int, space: bytes, folder: Path) -> Graph:
+    """Write the graph of a namespace."""
+    path = folder / f"graph-{number}.hnsw"
+    saved = shard.entries.save_graph(space, path)
+    with path.open("rb") as local, location.writing(*target, path.name) as graph:
+        while chunk := local.read(CHUNK_BYTES):
+            graph.write(chunk)
+    path.unlink()
+    with location.writing(*target, f"graph-{number}.ids") as ids:
+        ids.write(saved.ids.astype(ID).tobytes())
+    return Graph(
+        namespace=space.hex(),
+        dim=saved.dim,
+        graph=File(name=path.name, bytes=graph.size, sha256=graph.sha256),
+        ids=File(name=f"graph-{number}.ids", bytes=ids.size, sha256=ids.sha256),
+    )
 
-    def _shard(self, graphs: dict[bytes, SavedGraph]) -> Shard:
-        place = self._place
-        return load_shard(place.partition, place.shards, place.journal, self._store, graphs=graphs)
 
-    def _graph(self, shard: Shard, number: int, space: bytes) -> Graph:
-        path = self._folder / f"graph-{number}.hnsw"
-        saved = shard.entries.save_graph(space, path)
-        with path.open("rb") as local, self._location.writing(*self._target, path.name) as graph:
-            while chunk := local.read(CHUNK_BYTES):
-                graph.write(chunk)
-        path.unlink()
-        with self._location.writing(*self._target, f"graph-{number}.ids") as ids:
-            ids.write(saved.ids.astype(ID).tobytes())
-        return Graph(
-            namespace=space.hex(),
-            dim=saved.dim,
-            graph=File(name=f"graph-{number}.hnsw", bytes=graph.size, sha256=graph.sha256),
-            ids=File(name=f"graph-{number}.ids", bytes=ids.size, sha256=ids.sha256),
-        )
+def _load(shelf: Shelf, place: Place, folder: Path, store: Store, base: Snapshot | None) -> Shard:
+    """Load the shard, with the graphs of the snapshot before it; one through which too much has gone is built anew."""
+    saved = newest_graphs(shelf, place.partition, place, folder) if base is None else base.graphs(folder)
+    with saved as graphs:
+        shard = load_shard(place.partition, place.shards, place.journal, store, graphs=graphs)
+        worn = [space for space in graphs if shard.entries.is_worn(space)]
+        if worn:
+            rest = {space: graph for space, graph in graphs.items() if space not in worn}
+            shard = load_shard(place.partition, place.shards, place.journal, store, graphs=rest)
+    return shard

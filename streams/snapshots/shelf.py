@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 UNFINISHED_MS = 86_400_000
 """After so long a snapshot without a manifest is not one that is being made."""
+PASSED_OVER = ""
+"""The reason of a snapshot that is not wrong: it is not the one that is sought."""
 _SHARD = re.compile(r"shard-(\d{1,9})", re.ASCII)
 _NAME = re.compile(r"(\d{8}T\d{9})Z-(\d{1,20})", re.ASCII)
 _TIME = "%Y%m%dT%H%M%S%f"
@@ -34,7 +36,12 @@ class Listed(NamedTuple):
 
 def location_of(settings: Settings) -> Location:
     """The location of the settings. Raises WrongSetup for one that nothing here can read."""
-    return Location(settings.snapshots.location or str(settings.state_dir.absolute() / "snapshots"))
+    return Location(url_of(settings))
+
+
+def url_of(settings: Settings) -> str:
+    """The folder or URL of the settings: that of `state_dir` where none is named."""
+    return settings.snapshots.location or str(settings.state_dir.absolute() / "snapshots")
 
 
 class Shelf:
@@ -73,7 +80,7 @@ class Shelf:
     def suited(self, partition: int, why_not: Callable[[Snapshot], str | None]) -> Iterator[Snapshot]:
         """The snapshots of a shard that suit, the newest first. Each other one is told, with its file and the reason.
 
-        A location that cannot be read has none, and is told.
+        Nothing is said of those that are `PASSED_OVER`. A location that cannot be read has none, and is told.
         """
         try:
             names = self.names(partition)
@@ -88,7 +95,7 @@ class Shelf:
                 why = str(damage)
             if why is None:
                 yield snapshot
-            else:
+            elif why != PASSED_OVER:
                 refuse(partition, f"{_shard(partition)}/{name}", why)
 
     def begin(self, partition: int, made_ms: int, journal_offset: int) -> tuple[str, ...]:

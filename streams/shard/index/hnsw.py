@@ -55,9 +55,13 @@ class SavedGraph(NamedTuple):
 class HnswIndex:
     """HNSW index of vectors (dim) by owner: approximate nearest neighbours by inner product."""
 
-    def __init__(self, dim: int, capacity: int, ef: int) -> None:
+    def __init__(self, dim: int, capacity: int, ef: int, graph: SavedGraph | None = None) -> None:
+        """An empty index with room for `capacity`, or that of a saved graph: nobody owns its vectors until `adopt`.
+
+        Raises ValueError for a file that is no such graph.
+        """
         self._dim = dim
-        self._now = _Index(dim, capacity)
+        self._now = _Index.empty(dim, capacity) if graph is None else _Index.load(graph)
         self._now.index.set_ef(ef)
         self._ef = ef
         self._next: _Index | None = None
@@ -86,7 +90,7 @@ class HnswIndex:
         elif self.is_worn:
             self._to_move = self._now.owners()
             # Large enough to its end: an index that is resized is copied, and whoever asks waits.
-            self._next = _Index(self._dim, int((1 + SUCCEED_FROM + 2 / MOVED_PER_ADD) * len(self._to_move)))
+            self._next = _Index.empty(self._dim, int((1 + SUCCEED_FROM + 2 / MOVED_PER_ADD) * len(self._to_move)))
 
     def add_many(self, owners: npt.NDArray[np.int32], vectors: Floats, threads: int) -> None:
         """Add vectors (n, dim) at once, on several threads: for a restore, where nobody waits."""
@@ -96,14 +100,6 @@ class HnswIndex:
         """Write the graph into a file. Returns the owner of each label, `GONE` for one that was removed."""
         self._now.index.save_index(str(path))
         return self._now.owner_of_labels()
-
-    @classmethod
-    def load(cls, graph: SavedGraph, ef: int) -> HnswIndex:
-        """Load a saved graph: nobody owns its vectors until `adopt`. Raises ValueError for a file that is none."""
-        made = cls(graph.dim, LEAST, ef)
-        made._now = _Index.load(graph)
-        made._now.index.set_ef(ef)
-        return made
 
     def adopt(self, labels: npt.NDArray[np.int64], owners: npt.NDArray[np.int32]) -> None:
         """Give vectors of a loaded graph to their owners, by label (both n)."""
@@ -157,22 +153,28 @@ class _Index:
     Owners are row numbers of the shard: small and used again. Labels count what was added.
     """
 
-    def __init__(self, dim: int, capacity: int) -> None:
-        self._take(hnswlib.Index(space="ip", dim=dim), max(capacity, LEAST))
-        self.index.init_index(max_elements=max(capacity, LEAST), M=M, ef_construction=EF_CONSTRUCTION, random_seed=SEED)
-        self.index.set_num_threads(1)
-
-    def _take(self, index: Any, room: int) -> None:
+    def __init__(self, index: Any, room: int, added: int = 0, removed: int = 0) -> None:
+        """An index of hnswlib with room for so many; nobody owns what was added to it so far."""
+        index.set_num_threads(1)
         self.index = index
         self.count = 0
-        self.removed = 0
-        self._added = 0
+        self.removed = removed
+        self._added = added
         """The next label."""
         self._labels: npt.NDArray[np.int32] = np.full(room, GONE, dtype=np.int32)
         self._owners: npt.NDArray[np.int32] = np.full(room, GONE, dtype=np.int32)
 
     @classmethod
+    def empty(cls, dim: int, capacity: int) -> _Index:
+        """A new one."""
+        room = max(capacity, LEAST)
+        index = hnswlib.Index(space="ip", dim=dim)
+        index.init_index(max_elements=room, M=M, ef_construction=EF_CONSTRUCTION, random_seed=SEED)
+        return cls(index, room)
+
+    @classmethod
     def load(cls, graph: SavedGraph) -> _Index:
+        """One from a file. Raises ValueError."""
         size = len(graph.ids)
         room = int(ROOM * size) + LEAST
         index = hnswlib.Index(space="ip", dim=graph.dim)
@@ -182,13 +184,7 @@ class _Index:
             raise ValueError(f"the graph {graph.path.name} cannot be loaded: {error}") from error
         if index.get_current_count() != size:
             raise ValueError(f"the graph {graph.path.name} has {index.get_current_count()} vectors, not {size}")
-        index.set_num_threads(1)
-        # hnswlib has begun none of its own: what it loads takes the place of it.
-        made = cls.__new__(cls)
-        made._take(index, room)
-        made.removed = int(np.count_nonzero(graph.ids == GONE))
-        made._added = size
-        return made
+        return cls(index, room, size, int(np.count_nonzero(graph.ids == GONE)))
 
     def adopt(self, labels: npt.NDArray[np.int64], owners: npt.NDArray[np.int32]) -> None:
         self._reserve(int(owners.max()))

@@ -149,7 +149,7 @@ class Tables:
 
         Raises ValueError for a file that is no such graph.
         """
-        table.hnsw = HnswIndex.load(graph, ef)
+        table.hnsw = HnswIndex(graph.dim, 0, ef, graph)
 
     def adopt(
         self,
