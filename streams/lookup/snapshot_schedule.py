@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from multiprocessing.connection import Connection
 from typing import NamedTuple, Protocol
 
-from refrain.streams.errors import RefrainError
+from refrain.streams.errors import RefrainError, SnapshotUnusable, StoreDamaged
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.settings import Settings
 from refrain.streams.snapshots.making import make_snapshot
@@ -39,6 +39,9 @@ class Making(Protocol):
     @property
     def is_over(self) -> bool:
         """Whether nothing more comes."""
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until it is over, at most so long."""
 
     def close(self) -> None:
         """End it; what is not finished is nothing."""
@@ -107,6 +110,10 @@ class _Process:
     def is_over(self) -> bool:
         return not self._process.is_alive()
 
+    def wait(self, timeout_s: float) -> None:
+        """Wait until it is over, at most so long."""
+        self._process.join(timeout_s)
+
     def close(self) -> None:
         self._process.terminate()
         self._process.join(STOP_S)
@@ -123,15 +130,19 @@ def begin_snapshots(settings: Settings, partitions: Sequence[int]) -> Making:
 
 def _make_all(settings: Settings, partitions: Sequence[int], telling: Connection) -> None:
     os.nice(NICENESS)
-    shelf, kept = Shelf(location_of(settings)), settings.snapshots
-    with KafkaCluster(settings) as cluster:
-        for partition in partitions:
-            try:
-                made = make_snapshot(cluster, shelf, partition, _now_ms, keep=kept.keep, keep_ms=kept.keep_ms)
-            except RefrainError as error:
-                telling.send((f"shard {partition}: no snapshot was made: {error}", True))
-            else:
-                telling.send((made.text, False))
+    kept = settings.snapshots
+    try:
+        shelf = Shelf(location_of(settings))
+        with KafkaCluster(settings) as cluster:
+            for partition in partitions:
+                try:
+                    made = make_snapshot(cluster, shelf, partition, _now_ms, keep=kept.keep, keep_ms=kept.keep_ms)
+                except (SnapshotUnusable, StoreDamaged) as error:
+                    telling.send((f"shard {partition}: no snapshot was made: {error}", True))
+                else:
+                    telling.send((made.text, False))
+    except RefrainError as error:
+        telling.send((f"no snapshots are made now: {error}", True))
 
 
 def _now_ms() -> int:

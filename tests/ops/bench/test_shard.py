@@ -25,6 +25,9 @@ LAYOUT = {
     "ratio",
     "recall_at_1",
     "restore_s",
+    "snapshot_bytes_per_entry",
+    "snapshot_ratio",
+    "snapshot_restore_s",
     "rss_bytes_per_entry",
 }
 SMALL = ["bench", "shard", "--entries", "1000", "--namespaces", "50", "--queries", "100"]
@@ -48,6 +51,8 @@ def check(figures: dict[str, Any]) -> None:
     # A thousand entries are scanned: the nearest is always found.
     assert figures["recall_at_1"] == 1
     assert figures["restore_s"] >= 0
+    assert figures["snapshot_restore_s"] >= 0
+    assert figures["snapshot_bytes_per_entry"] > 100
 
 
 def test_both_layouts_are_told_on_one_json_line(capsys: Out) -> None:
