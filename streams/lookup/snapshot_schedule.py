@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from refrain.streams.errors import RefrainError, SnapshotUnusable, StoreDamaged
@@ -15,6 +18,7 @@ from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.settings import Settings
 from refrain.streams.snapshots.making import make_snapshot
 from refrain.streams.snapshots.shelf import Shelf, location_of
+from refrain.streams.store.private import make_private
 
 logger = logging.getLogger(__name__)
 
@@ -89,11 +93,11 @@ class SnapshotSchedule:
 class _Process:
     """A process that makes the snapshots of some partitions."""
 
-    def __init__(self, settings: Settings, partitions: Sequence[int]) -> None:
+    def __init__(self, settings: Settings, work: Path, partitions: Sequence[int]) -> None:
         # No fork: it would take over the threads and the connections of the worker.
         context = multiprocessing.get_context("spawn")
         self._receiving, sending = context.Pipe(duplex=False)
-        self._process = context.Process(target=_make_all, args=(settings, partitions, sending), daemon=True)
+        self._process = context.Process(target=_make_all, args=(settings, work, partitions, sending), daemon=True)
         self._process.start()
         sending.close()
 
@@ -123,25 +127,32 @@ class _Process:
         self._receiving.close()
 
 
-def begin_snapshots(settings: Settings, partitions: Sequence[int]) -> Making:
-    """Begin to make the snapshots of some partitions in a process beside this one."""
-    return _Process(settings, partitions)
+def begin_snapshots(settings: Settings, work: Path, partitions: Sequence[int]) -> Making:
+    """Begin to make the snapshots of some partitions in a process beside this one, with its files in a folder."""
+    return _Process(settings, work, partitions)
 
 
-def _make_all(settings: Settings, partitions: Sequence[int], telling: Connection) -> None:
+def _make_all(settings: Settings, work: Path, partitions: Sequence[int], telling: Connection) -> None:
     os.nice(NICENESS)
+    # It leaves as from an error, so that nothing of what is half made stays.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # That is for the worker to hear, who ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     kept = settings.snapshots
     try:
+        make_private(work)
         shelf = Shelf(location_of(settings))
         with KafkaCluster(settings) as cluster:
             for partition in partitions:
                 try:
-                    made = make_snapshot(cluster, shelf, partition, _now_ms, keep=kept.keep, keep_ms=kept.keep_ms)
+                    made = make_snapshot(
+                        cluster, shelf, partition, _now_ms, keep=kept.keep, keep_ms=kept.keep_ms, work=work
+                    )
                 except (SnapshotUnusable, StoreDamaged) as error:
                     telling.send((f"shard {partition}: no snapshot was made: {error}", True))
                 else:
                     telling.send((made.text, False))
-    except RefrainError as error:
+    except (RefrainError, OSError) as error:
         telling.send((f"no snapshots are made now: {error}", True))
 
 

@@ -457,11 +457,13 @@ def run_lookup(context: WorkerContext) -> None:
     settings, cluster = context.settings, context.cluster
     incarnation = f"{check_journal(cluster)}.{cluster.topic_id('documents')}"
     shelf = Shelf(location_of(settings))
-    snapshots = SnapshotSchedule(settings.lookup.snapshot_every_ms, partial(begin_snapshots, settings))
     # The commit's thread must not keep the folding one waiting for the interpreter (by default up to 5 ms).
     sys.setswitchinterval(SWITCH_S)
     directory = lock_state_directory(settings.state_dir)
     folder = directory.folder(incarnation)
+    # Not kept from one process to the next: what a killed one leaves there is deleted with other incarnations.
+    work = directory.path / "snapshot-work"
+    snapshots = SnapshotSchedule(settings.lookup.snapshot_every_ms, partial(begin_snapshots, settings, work))
 
     def open_store(partition: int) -> Store:
         return open_partition_store(folder, partition)

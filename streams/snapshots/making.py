@@ -82,19 +82,20 @@ def make_snapshot(
     *,
     keep: int,
     keep_ms: int,
-    stop: Callable[[], bool] = lambda: False,
+    work: Path | None = None,
 ) -> Outcome:
     """Make, verify and keep a snapshot of a shard, then delete what is not to be kept any longer.
 
-    Nothing is made of a shard that has committed nothing, nor again of a state that has a fresh one. Raises
-    SnapshotUnusable when the location does not take it, StoreDamaged for rows in `documents` that do not make a shard,
-    and WrongSetup when `documents` is of another journal.
+    Nothing is made of a shard that has committed nothing, nor again of a state that has a fresh one. `work` is the
+    folder for a store while it lasts; None: where temporary files go. Raises SnapshotUnusable when the location does
+    not take it, StoreDamaged for rows in `documents` that do not make a shard, and WrongSetup when `documents` is of
+    another journal.
     """
     place = place_of(cluster, partition, now_ms())
-    with tempfile.TemporaryDirectory(prefix="refrain-snapshot-") as made, _store_in(Path(made)) as store:
+    with tempfile.TemporaryDirectory(prefix="refrain-snapshot-", dir=work) as made, _store_in(Path(made)) as store:
         folder = Path(made)
         base = fill_newest(shelf, partition, store, usable(place))
-        reached_ms = follow(cluster, partition, store, now_ms, stop)
+        reached_ms = follow(cluster, partition, store, now_ms)
         meta = check_incarnation(store, partition, place.shards, place.journal)
         if meta is None:
             return Outcome(partition, None, False, [])
@@ -105,7 +106,7 @@ def make_snapshot(
     return Outcome(partition, snapshot, True, shelf.retire(snapshot, keep, keep_ms, now_ms()))
 
 
-def follow(cluster: Cluster, partition: int, store: Store, now_ms: Callable[[], int], stop: Callable[[], bool]) -> int:
+def follow(cluster: Cluster, partition: int, store: Store, now_ms: Callable[[], int]) -> int:
     """Read `documents` into a store up to the end of a commit. Returns when (ms) the last records were looked for.
 
     In several passes: compaction may take a record away before it is read, but not its later one, which stands before
@@ -114,7 +115,7 @@ def follow(cluster: Cluster, partition: int, store: Store, now_ms: Callable[[], 
     for _ in range(PASSES_MAX):
         reached_ms = now_ms()
         reach = last_commit(cluster, partition)
-        read = replay_changelog(cluster, partition, store, now_ms, stop, reach)
+        read = replay_changelog(cluster, partition, store, now_ms, lambda: False, reach)
         if read <= SETTLED:
             break
     return reached_ms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -93,9 +94,9 @@ def test_a_worker_that_ends_ends_what_is_being_made() -> None:
     assert play.begun[0].is_closed
 
 
-def test_a_process_that_cannot_do_it_says_so() -> None:
+def test_a_process_that_cannot_do_it_says_so(tmp_path: Path) -> None:
     settings = Settings(snapshots=Snapshots(location="xyz://nowhere"))
-    making = begin_snapshots(settings, [0])
+    making = begin_snapshots(settings, tmp_path / "work", [0])
     try:
         making.wait(60)
         assert making.is_over

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from refrain.schemas.documents import Meta
 from refrain.streams.errors import SnapshotUnusable, WrongSetup
-from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.lookup.restore import restore
 from refrain.streams.shard.columns import META_KEY
 from refrain.streams.shard.fold import fold
@@ -27,6 +28,8 @@ from refrain.streams.snapshots.snapshot import Snapshot
 from refrain.streams.store.interface import Store, digest
 from refrain.streams.store.memory import MemoryStore
 from refrain.streams.store.rocksdb import RocksStore
+from refrain.streams.vectors import Floats
+from tests.streams.kafka.wrapped import WrappedCluster
 from tests.streams.lookup.test_lookup import Stage, moving, traffic
 from tests.streams.shard.journal import JOURNAL_ID, Journal, policy, vector
 
@@ -61,6 +64,21 @@ class Kept(Stage):
 
     def restored(self, store: Store | None = None) -> Shard:
         return restore(self.cluster, 0, JOURNAL_ID, store or MemoryStore(), self.clock, lambda: False, shelf=self.shelf)
+
+
+class Watched(WrappedCluster):
+    """A cluster that notes from where on `documents` is read."""
+
+    def __init__(self, inner: Cluster) -> None:
+        super().__init__(inner)
+        self.starts: list[int] = []
+
+    def scan(
+        self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Record]:
+        if topic == "documents":
+            self.starts.append(start)
+        return super().scan(topic, partition, start, stop=stop)
 
 
 def more(count: int = 3) -> Journal:
@@ -113,16 +131,12 @@ def test_a_snapshot_holds_the_state_that_was_committed(journal: Callable[[], Jou
 def test_a_lost_store_is_restored_from_the_snapshot_and_the_changelog_since(stage: Kept, caplog: Log) -> None:
     stage.made()
     stage.play(more())
-    scanned = []
-    scan = stage.cluster.scan
-    stage.cluster.scan = lambda topic, partition, start=0, **rest: (  # type: ignore[method-assign]
-        scanned.append((topic, start)) or scan(topic, partition, start, **rest)
-    )
+    watched = Watched(stage.cluster)
     store = MemoryStore()
     with caplog.at_level(logging.INFO):
-        stage.restored(store)
+        restore(watched, 0, JOURNAL_ID, store, stage.clock, lambda: False, shelf=stage.shelf)
     assert dict(store.scan()) == stage.documents(0)
-    assert min(start for topic, start in scanned if topic == "documents") > 0
+    assert min(watched.starts) > 0
     assert "begins from snapshot shard-0000/" in caplog.text
 
 
@@ -431,7 +445,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     add_many = HnswIndex.add_many
 
-    def counting(self: HnswIndex, owners: np.ndarray, vectors: np.ndarray, threads: int) -> None:  # type: ignore[type-arg]
+    def counting(self: HnswIndex, owners: npt.NDArray[np.int32], vectors: Floats, threads: int) -> None:
         counts.append(len(owners))
         add_many(self, owners, vectors, threads)
 
