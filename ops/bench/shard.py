@@ -90,9 +90,10 @@ def measure(units: Floats, layout: Layout, queries: int, seed: int, tell: Callab
             figures: dict[str, Any] = pool.apply(_in_fresh_process, (folder, layout, queries, seed))
         tell("restoring from a snapshot")
         with spawn.Pool(1) as pool:
-            restore_s = pool.apply(_from_snapshot, (folder,))
-        ratio = round(restore_s / figures["restore_s"], 3) if figures["restore_s"] else None
-        return {**figures, "snapshot_restore_s": restore_s, "snapshot_ratio": ratio}
+            restored: dict[str, Any] = pool.apply(_from_snapshot, (folder,))
+        cpu_s = figures["restore_cpu_s"]
+        ratio = round(restored["snapshot_restore_cpu_s"] / cpu_s, 3) if cpu_s else None
+        return {**figures, **restored, "snapshot_ratio": ratio}
     finally:
         shutil.rmtree(folder)
 
@@ -126,9 +127,9 @@ def _in_fresh_process(folder: Path, layout: Layout, queries: int, seed: int) -> 
     _warm(folder)
     store = RocksStore(folder / "store")
     before = _rss()
-    started = time.perf_counter()
+    started, cpu_s = time.perf_counter(), time.process_time()
     shard = load_shard(0, 1, INCARNATION, store, THREADS)
-    restore_s = time.perf_counter() - started
+    restore_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_s
     rss = _rss() - before
     # As a lookup worker does with what it has restored.
     gc.collect()
@@ -146,6 +147,7 @@ def _in_fresh_process(folder: Path, layout: Layout, queries: int, seed: int) -> 
         "ratio": round(float(np.percentile(folds, 50) / np.percentile(raws, 50)), 2),
         "recall_at_1": round(float(np.mean(right)), 4),
         "restore_s": round(restore_s, 2),
+        "restore_cpu_s": round(cpu_s, 2),
         "snapshot_bytes_per_entry": round(snapshot.manifest.total_bytes / layout.entries),
         "rss_bytes_per_entry": round(rss / layout.entries),
     }
@@ -159,20 +161,27 @@ def _snapshot(shard: Shard, folder: Path) -> Snapshot:
     return write_snapshot(Shelf(Location(str(folder / "snapshots"))), place, shard, meta, 1, folder)
 
 
-def _from_snapshot(folder: Path) -> float:
-    """Seconds in which a shard whose store is lost is restored from the snapshot."""
+def _from_snapshot(folder: Path) -> dict[str, Any]:
+    """Seconds in which a shard whose store is lost is restored from the snapshot, and its memory."""
     _warm(folder)
     shelf = Shelf(Location(str(folder / "snapshots")))
     store = RocksStore(folder / "restored")
-    started = time.perf_counter()
+    before = _rss()
+    started, cpu_s = time.perf_counter(), time.process_time()
     snapshot = fill_newest(shelf, 0, store, lambda _: None)
     if snapshot is None:
         raise StoreDamaged("the snapshot that was just made is not used")
     with snapshot.graphs(folder) as graphs:
-        load_shard(0, 1, INCARNATION, store, THREADS, graphs=graphs)
-    restore_s = time.perf_counter() - started
+        shard = load_shard(0, 1, INCARNATION, store, THREADS, graphs=graphs)
+    restore_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_s
+    rss = _rss() - before
+    figures = {
+        "snapshot_restore_s": round(restore_s, 2),
+        "snapshot_restore_cpu_s": round(cpu_s, 2),
+        "snapshot_rss_bytes_per_entry": round(rss / len(shard.entries)),
+    }
     store.close()
-    return round(restore_s, 2)
+    return figures
 
 
 def _queries(

@@ -155,10 +155,10 @@ class _LargeTable:
             self._flush()
 
     def finish(self) -> None:
-        """Take in what is left, and leave out of the graph what is no entry any more."""
+        """Take in what waits, and leave out of the graph what is not an entry."""
         self._flush()
         if self._graph is not None:
-            self._entries.drop_orphans(self._space, self._graph.orphans())
+            self._entries.drop_orphans(self._space, self._graph.orphans(), BUILD_BATCH, self._threads)
 
     def _flush(self) -> None:
         if not self._rows:

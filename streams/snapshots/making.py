@@ -204,12 +204,7 @@ def _graph(location: Location, target: tuple[str, ...], shard: Shard, number: in
 
 
 def _load(shelf: Shelf, place: Place, folder: Path, store: Store, base: Snapshot | None) -> Shard:
-    """Load the shard, with the graphs of the snapshot before it; one through which too much has gone is built anew."""
+    """Load the shard, with the graphs of the snapshot before it."""
     saved = newest_graphs(shelf, place.partition, place, folder) if base is None else base.graphs(folder)
     with saved as graphs:
-        shard = load_shard(place.partition, place.shards, place.journal, store, graphs=graphs)
-        worn = [space for space in graphs if shard.entries.is_worn(space)]
-        if worn:
-            rest = {space: graph for space, graph in graphs.items() if space not in worn}
-            shard = load_shard(place.partition, place.shards, place.journal, store, graphs=rest)
-    return shard
+        return load_shard(place.partition, place.shards, place.journal, store, graphs=graphs)

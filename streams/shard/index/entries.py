@@ -327,11 +327,21 @@ class EntryIndex:
         tables, table = self._table(space, ints.shape[1])
         tables.adopt(table, rows, ints, labels)
 
-    def drop_orphans(self, space: bytes, labels: Sequence[int]) -> None:
-        """Remove what nobody has adopted from the loaded graph of a namespace."""
+    def drop_orphans(self, space: bytes, labels: Sequence[int], batch: int, threads: int) -> None:
+        """Remove what nobody has adopted from the loaded graph of a namespace.
+
+        Where that is so much that a new graph is better, it is built from the entries in the order of their ids.
+        """
         place = self._place(space)
-        if place is not None and place[1].hnsw is not None:
-            place[1].hnsw.drop_orphans(labels)
+        if place is None:
+            return
+        tables, table = place
+        if table.hnsw is None:
+            return
+        table.hnsw.drop_orphans(labels)
+        if table.hnsw.is_worn:
+            rows = np.array(table.hnsw.owners(), dtype=np.int32)
+            tables.renew(table, rows[np.argsort(self._ids[rows])], EF_AT_FIRST, batch, threads)
 
     def graphs(self) -> Iterator[bytes]:
         """The namespaces that an HNSW holds whole: those whose graphs can be saved."""
@@ -339,11 +349,6 @@ class EntryIndex:
             place = self._by_space.get(number)
             if place is not None and place[1].hnsw is not None and place[1].block is None:
                 yield space
-
-    def is_worn(self, space: bytes) -> bool:
-        """Whether so much has left the graph of a namespace that a new one is better."""
-        place = self._place(space)
-        return place is not None and place[1].hnsw is not None and place[1].hnsw.is_worn
 
     def save_graph(self, space: bytes, path: Path) -> SavedGraph:
         """Save the graph of a namespace into a file. Raises LookupError for a namespace that has none."""

@@ -115,6 +115,10 @@ class HnswIndex:
         if self._next is not None and self._next.holds(owner):
             self._next.remove(owner)
 
+    def owners(self) -> list[int]:
+        """The owners of all vectors."""
+        return self._now.owners()
+
     def nearest(self, query: Floats, count: int, ef: int) -> tuple[list[int], list[float]]:
         """Up to `count` owners with their similarities, nearest first; fewer when fewer are found."""
         if ef != self._ef:

@@ -164,6 +164,13 @@ class Tables:
         self._record(rows, ints)
         table.hnsw.adopt(labels, rows)
 
+    def renew(self, table: Table, rows: npt.NDArray[np.int32], ef: int, batch: int, threads: int) -> None:
+        """Build the HNSW of an ann table anew from the vectors of record of its rows, so many at a time."""
+        table.hnsw = HnswIndex(self.dim, len(rows), ef)
+        for start in range(0, len(rows), batch):
+            some = rows[start : start + batch]
+            self.build(table, some, self._records.get(some.tolist()), threads)
+
     def _record(self, rows: npt.NDArray[np.int32], ints: npt.NDArray[np.int16]) -> None:
         """Keep vectors of record (n, dim) in the file."""
         self._reserve(int(rows.max()))

@@ -24,10 +24,13 @@ LAYOUT = {
     "guards_weigh_us_p50",
     "ratio",
     "recall_at_1",
+    "restore_cpu_s",
     "restore_s",
     "snapshot_bytes_per_entry",
     "snapshot_ratio",
+    "snapshot_restore_cpu_s",
     "snapshot_restore_s",
+    "snapshot_rss_bytes_per_entry",
     "rss_bytes_per_entry",
 }
 SMALL = ["bench", "shard", "--entries", "1000", "--namespaces", "50", "--queries", "100"]
