@@ -20,6 +20,7 @@ from refrain.schemas.journal import Asked, Origin
 from refrain.schemas.policy import CategoryPolicy, Limits
 from refrain.schemas.requests import CacheMode, Request
 from refrain.schemas.topics import JOURNAL_BYTES_MAX
+from refrain.streams.classify.attempts import JOURNAL, Attempts, Passage
 from refrain.streams.classify.bypass import Bypass
 from refrain.streams.classify.dependence import dependence_of
 from refrain.streams.classify.forwards_first import ForwardsFirst
@@ -124,6 +125,7 @@ class ClassifyStep(Step):
         trained: CategoryClassifier | None = None,
         clock: Callable[[], float] = time.perf_counter,
         tenants: Tenants = BY_REQUEST,
+        shards: int = 1,
     ) -> None:
         self._settings = settings
         self._tenants = tenants
@@ -141,6 +143,9 @@ class ClassifyStep(Step):
         self._text_sides = TextSides(self._embedder, embedding_cache.capacity, embedding_cache.metrics)
         self._in_force: PolicyInForce | None = None
         self._router: Router | None = None
+        self._attempts = Attempts(shards)
+        self.sending = self._attempts.sending
+        """Call it when what `process` made of a batch is about to be sent."""
 
     def wanted(self, batch_max: int) -> int:
         return self._pace.wanted(batch_max)
@@ -151,7 +156,14 @@ class ClassifyStep(Step):
     def tell(self, record: Record, refusal: Refusal) -> list[Outgoing]:
         return [self._rejections.respond(record, refusal)]
 
+    def committed(self, offsets: Mapping[int, int]) -> None:
+        self._attempts.committed(offsets)
+
+    def in_doubt(self, batch: Sequence[Record]) -> bool:
+        return any(map(self._attempts.asked, batch))
+
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
+        self._attempts.begin()
         taken = [self._or_reject(record, None, self._take, record) for record in batch]
         taken, new = self._pass_by(taken, {text for text in _texts(taken) if text not in self._embedding_cache})
         started = self._clock()
@@ -171,7 +183,7 @@ class ClassifyStep(Step):
                 out += self._or_reject(item.record, item.parsed, self._ask, item, sides)
             else:
                 out += item
-        return out
+        return self._attempts.addressed(out)
 
     def follow(self, policy: PolicyInForce | None) -> None:
         if policy is self._in_force:
@@ -268,6 +280,9 @@ class ClassifyStep(Step):
         check_length(question, settings.question_chars_max)
         target = self._reply_to.target(record.headers, record.key)
         reply = reply_of(target.topic, target.partition, record.key, returned(record.headers))
+        before = self._attempts.passage(record)
+        if before is not None:
+            return self._pass(PendingRequest(record, parsed, request, reply, question, None, None), before)
         match = self._router.match(_routing_input(request, question)) if self._router else None
         item = PendingRequest(record, parsed, request, reply, question, match, None)
         reason = self._bypass_reason(item)
@@ -290,22 +305,33 @@ class ClassifyStep(Step):
         return Reason.CATEGORY_UNKNOWN if match is not None and match.terms is None else None
 
     def _bypass(self, item: PendingRequest, match: CategoryMatch | None, reason: Reason) -> list[Outgoing]:
+        category = None if match is None else match.category
+        return self._pass(item, Passage(reason, category, None if self._in_force is None else self._in_force.version))
+
+    def _pass(self, item: PendingRequest, passage: Passage) -> list[Outgoing]:
+        """The outcome of a request that passes by the cache; its shard is the one that may have the request."""
+        out = self._passed(item, passage)
+        return [self._attempts.make(item.record, each, passage) if each.topic == JOURNAL else each for each in out]
+
+    def _passed(self, item: PendingRequest, passage: Passage) -> list[Outgoing]:
+        reason = passage.reason
         bypass = Bypass(
             id=self._id(item.record),
             origin=self._origin(item.record),
             request=item.request,
             reply=item.reply,
             asked_at_ms=item.record.timestamp_ms,
-            category=None if match is None else match.category,
+            category=passage.category,
             reason=reason,
-            policy_version=None if self._in_force is None else self._in_force.version,
+            policy_version=passage.policy_version,
         )
         if reason is Reason.DEADLINE_PASSED:
             self._metrics.refused.labels(NAME, RefusalCode.DEADLINE.value).inc()
             return bypass.refuse(RefusalCode.DEADLINE, "the deadline was over when the request arrived")
         if item.request.cache is CacheMode.ONLY:
             not_kept = "answers to this question are not kept: ask without `only`"
-            return bypass.refuse(RefusalCode.NOT_CACHED, NOT_IN_TIME if reason is Reason.OVERLOAD else not_kept)
+            in_time = reason not in (Reason.OVERLOAD, Reason.READ_AGAIN)
+            return bypass.refuse(RefusalCode.NOT_CACHED, not_kept if in_time else NOT_IN_TIME)
         limits = Limits() if self._in_force is None else self._in_force.policy.limits
         return _bounded(bypass.forward(limits))
 
@@ -324,8 +350,12 @@ class ClassifyStep(Step):
         return item._replace(match=match, vector=vector, side=side)
 
     def _ask(self, item: PendingRequest, sides: Sides) -> list[Outgoing]:
-        """Ask the shard."""
-        return _bounded([self._asked(item, None if item.side is None else sides[item.side])])
+        """Ask the shard. Where another one may have the request already, the request bypasses the cache there."""
+        asked = self._asked(item, None if item.side is None else sides[item.side])
+        if self._attempts.elsewhere(item.record, asked.key or b"") is not None:
+            return self._bypass(item, item.match, Reason.READ_AGAIN)
+        _bounded([asked])
+        return [self._attempts.make(item.record, asked, None)]
 
     def _asked(self, item: PendingRequest, side: TextSide | None) -> Outgoing:
         match = item.match
@@ -412,13 +442,20 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
         needs_key(targets),
     )
     step = ClassifyStep(
-        settings.classify, incarnations, embedding_cache, reply_to, context.metrics, trained, tenants=tenants
+        settings.classify,
+        incarnations,
+        embedding_cache,
+        reply_to,
+        context.metrics,
+        trained,
+        tenants=tenants,
+        shards=shards_of(cluster),
     )
     routes, hold_s = route_signer(settings), settings.classify.policy_hold_ms / 1_000
     with policy_session(NAME, context, routes.keys.ids, hold_s=hold_s) as session:
         consumer = cluster.consumer(topic, NAME)
         signing = SigningProducer(cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)), routes)
-        producer = ForwardsFirst(signing, settings.session_timeout_ms / 20_000)
+        producer = ForwardsFirst(signing, settings.session_timeout_ms / 20_000, step.sending)
         run_stateless(NAME, consumer, producer, step, context, batch_max=settings.classify.batch_max, session=session)
 
 

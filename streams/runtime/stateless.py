@@ -73,6 +73,17 @@ class Step(Protocol):
         """The outcome of the last batch is acknowledged by the broker: it will not be processed again."""
         return
 
+    def in_doubt(self, batch: Sequence[Record]) -> bool:
+        """Whether what was made of the batch before, and may be written, must not be made without a policy now.
+
+        The policy is then waited for, however long.
+        """
+        return False
+
+    def committed(self, offsets: Mapping[int, int]) -> None:
+        """Records below these offsets, by partition, are committed: nobody reads them again."""
+        return
+
 
 def run_stateless(
     name: str,
@@ -114,12 +125,12 @@ def run_stateless(
                     for record in run:
                         pending[record.partition] = OffsetAndMetadata(record.offset + 1)
             if pending and time.monotonic() >= due:
-                pending = commit_owned(consumer, pending)
+                pending = _commit(consumer, pending, step)
                 due = time.monotonic() + (COMMIT_AGAIN_S if pending else COMMIT_INTERVAL_S)
                 for partition, behind in consumer.lag().items():
                     metrics.lag.labels(name, str(partition)).set(behind)
         if pending:
-            commit_owned(consumer, pending)
+            _commit(consumer, pending, step)
     finally:
         consumer.close()
         producer.close()
@@ -215,11 +226,12 @@ class _BatchProcessor:
         session = self._session
         if session is None:
             return self._made_of(batch)
-        session.refresh(self._consumer.member_id())
+        in_doubt = self._step.in_doubt(batch)
+        session.refresh(self._consumer.member_id(), for_ever=in_doubt)
         while True:
             self._step.follow(session.policy)
             out = self._made_of(batch)
-            if session.still_in_force():
+            if session.still_in_force(for_ever=in_doubt):
                 return out
 
     def _made_of(self, batch: Sequence[Record]) -> Sequence[Outgoing]:
@@ -248,6 +260,14 @@ class _BatchProcessor:
                     if wait.is_over():
                         raise
                 self._outages.pause(next(pause))
+
+
+def _commit(consumer: Consumer, pending: dict[int, OffsetAndMetadata], step: Step) -> dict[int, OffsetAndMetadata]:
+    """Commit as `commit_owned` does, and tell the step of what is committed."""
+    owned = set(consumer.assignment())
+    later = commit_owned(consumer, pending)
+    step.committed({at: one.next_offset for at, one in pending.items() if at in owned and at not in later})
+    return later
 
 
 def commit_owned(consumer: Consumer, pending: dict[int, OffsetAndMetadata]) -> dict[int, OffsetAndMetadata]:
