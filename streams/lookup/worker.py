@@ -54,7 +54,7 @@ from refrain.streams.runtime.progress import Progress
 from refrain.streams.runtime.topic_check import require_room, require_topics
 from refrain.streams.settings import Settings
 from refrain.streams.shard.columns import SKIPS
-from refrain.streams.shard.fold import fold, next_timer_ms
+from refrain.streams.shard.fold import fold, next_timer_ms, readable
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.skips import skip_id
 from refrain.streams.shard.state import Shard
@@ -286,12 +286,25 @@ class LookupWorker:
             shard.next_offset = first
         for offset in self._progress.set_aside(partition):
             if offset >= shard.next_offset and shard.skips.of(offset) != "records":
-                aside = Skip(to_offset=offset + 1, what="records", why=RefusalCode.QUARANTINED.value)
+                tells = self._may_be_read(partition, offset)
+                aside = Skip(to_offset=offset + 1, what="records", why=RefusalCode.QUARANTINED.value, tells=tells)
                 shard.apply([SKIPS.put(skip_id(offset, "records"), aside)])
         self._consumer.seek(partition, shard.next_offset)
         self._consumer.resume([partition])
         logger.info("shard %d folds on from offset %d", partition, shard.next_offset)
         return None
+
+    def _may_be_read(self, partition: int, offset: int) -> bool:
+        """Read a record that is set aside once; whether it was read without harm, so that every fold may read it."""
+        reader = self._cluster.reader("journal")
+        try:
+            found = [each for each in reader.read(partition, offset, 1) if each.offset == offset]
+        finally:
+            reader.close()
+        if not found:
+            return False
+        with self._progress.telling(found[0]) as may_be_read:
+            return may_be_read and readable(found[0]) is not None
 
     # -- shards that cannot go on -----------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from refrain.streams.kafka.interface import Consumer, OffsetAndMetadata, Outgoin
 from refrain.streams.kafka.outages import Outages, pauses
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import check_size
-from refrain.streams.messaging.quarantine import quarantined
+from refrain.streams.messaging.quarantine import quarantined, refusal_of_quarantined
 from refrain.streams.messaging.sending import fitting_producer
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.barrier import Barrier, passes
@@ -208,7 +208,7 @@ class _BatchProcessor:
         for record in batch:
             if progress.is_set_aside(record):
                 self._metrics.refused.labels(self._name, RefusalCode.QUARANTINED.value).inc()
-                aside.append(quarantined(record, self._name))
+                aside += self._quarantined(record, progress)
                 continue
             try:
                 check_size(record)
@@ -216,6 +216,18 @@ class _BatchProcessor:
             except Refusal as refusal:
                 aside += self._barrier.outcome_of(record, refusal)
         return read, aside
+
+    def _quarantined(self, record: Record, progress: Progress) -> list[Outgoing]:
+        """Dead-letter a record that has ended its worker twice, and tell whoever waits for it."""
+        letter = quarantined(record, self._name)
+        with progress.telling(record) as may_be_read:
+            try:
+                return [letter, *(self._step.tell(record, refusal_of_quarantined()) if may_be_read else ())]
+            except Exception as error:
+                if passes(error):
+                    raise
+                # Nothing tells who waits.
+                return [letter]
 
     def _set_aside(self, record: Record, refusal: Refusal) -> list[Outgoing]:
         told = self._step.tell(record, refusal)
