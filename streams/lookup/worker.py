@@ -58,6 +58,7 @@ from refrain.streams.shard.fold import fold, next_timer_ms, readable
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.skips import skip_id
 from refrain.streams.shard.state import Shard
+from refrain.streams.spans import has_passed, is_due
 from refrain.streams.store.interface import Store
 from refrain.streams.store.rocksdb import open_or_replace
 from refrain.streams.store.state_directory import lock_state_directory
@@ -120,6 +121,8 @@ class LookupWorker:
         self._ticked: dict[int, int] = {}
         self._ticked_anyway: dict[int, int] = {}
         self._timers_due_ms = 0
+        self._moved: dict[int, tuple[int, float]] = {}
+        """Shards whose time is ahead of this clock: their time, and when it was first seen."""
         self.joined = False
         self._commit_due = elapsed_s()
         self._since_commit = 0
@@ -248,6 +251,7 @@ class LookupWorker:
             self._unreadable.pop(partition, None)
             self._commits.remove(partition)
             self._ticked.pop(partition, None)
+            self._moved.pop(partition, None)
             shard = self.shards.pop(partition, None)
             if shard is not None:
                 shard.store.close()
@@ -409,20 +413,31 @@ class LookupWorker:
     def _tick(self) -> None:
         """Append a Tick to each shard whose next timer is due, unless one is on its way."""
         now_ms = self._now_ms()
-        if now_ms < self._timers_due_ms:
+        if not is_due(self._timers_due_ms, now_ms, TIMERS_EVERY_MS):
             return
         self._timers_due_ms = now_ms + TIMERS_EVERY_MS
         due = []
         for partition, shard in self.shards.items():
             timer = next_timer_ms(shard)
-            anyway = now_ms - self._ticked_anyway.setdefault(partition, now_ms) >= TICK_ANYWAY_MS
-            needed = timer is not None and timer <= now_ms
-            if anyway or (needed and now_ms - self._ticked.get(partition, 0) >= TICK_AGAIN_MS):
+            anyway = has_passed(self._ticked_anyway.setdefault(partition, now_ms), TICK_ANYWAY_MS, now_ms)
+            needed = timer is not None and timer <= self._now_of(shard, now_ms)
+            if anyway or (needed and has_passed(self._ticked.get(partition, 0), TICK_AGAIN_MS, now_ms)):
                 if anyway:
                     self._ticked_anyway[partition] = now_ms
                 due.append(Outgoing("journal", None, Tick().encode(), (), partition))
                 self._ticked[partition] = now_ms
         self._send(due)
+
+    def _now_of(self, shard: Shard, now_ms: int) -> int:
+        """The time of day for a shard's timers, which go by the broker's clock, where this one is behind it."""
+        if now_ms >= shard.time_ms:
+            self._moved.pop(shard.partition, None)
+            return now_ms
+        elapsed_s = self._elapsed_s()
+        time_ms, moved_s = self._moved.get(shard.partition, (0, 0.0))
+        if time_ms != shard.time_ms:
+            self._moved[shard.partition] = time_ms, moved_s = shard.time_ms, elapsed_s
+        return time_ms + int((elapsed_s - moved_s) * 1_000)
 
     def _is_commit_due(self, folded: Collection[int]) -> bool:
         """Whether to commit: by time, by what was folded since, or because somebody waits for an acknowledgement."""
