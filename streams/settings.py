@@ -79,8 +79,15 @@ class Classify(SettingsGroup):
     """The artefact of `refrain categories train` that tells categories; absent: the nearest example of the policy."""
     topic: Annotated[str, Field(pattern=r"^requests(\.[A-Za-z0-9._-]{1,64})?$")] = "requests"
     """The request topic that a worker reads, without the prefix: `requests`, or `requests.TENANT` of one tenant."""
+    topics: tuple[Annotated[str, Field(pattern=r"^requests(\.[A-Za-z0-9._-]{1,64})?$")], ...] = ()
+    """Several request topics that one worker reads, in place of `topic`; a loop reads each, and all share one model."""
     tenants: Literal["request", "topic", "key", "header"] = "request"
     """What tells whose a request is: its own field, its topic, its record's key, or a header that an edge signs."""
+
+    @property
+    def request_topics(self) -> tuple[str, ...]:
+        """The request topics that a worker reads, each once."""
+        return tuple(dict.fromkeys(self.topics)) or (self.topic,)
 
 
 class Routes(SettingsGroup):

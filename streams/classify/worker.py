@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -26,7 +27,7 @@ from refrain.streams.classify.dependence import dependence_of
 from refrain.streams.classify.forwards_first import ForwardsFirst
 from refrain.streams.classify.framing import FramedQuestion, frame
 from refrain.streams.classify.identity import Question, check_length, identify, question_of
-from refrain.streams.classify.pace import Pace
+from refrain.streams.classify.pace import Pace, PaceMetrics
 from refrain.streams.classify.parsing import parse, request_of
 from refrain.streams.classify.rejection import NAME, Rejections, check_carried
 from refrain.streams.classify.reply_topic import ReplyTopics, needs_key, partitions_of
@@ -52,14 +53,15 @@ from refrain.streams.models.threads import local_threads_of
 from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
-from refrain.streams.runtime.policy_session import policy_session
+from refrain.streams.runtime.policy_session import PolicySession, policy_sessions
 from refrain.streams.runtime.stateless import Behind, Step, run_stateless
+from refrain.streams.runtime.together import Loop, run_together
 from refrain.streams.runtime.topic_check import require_room, require_topics
 from refrain.streams.settings import Classify
 from refrain.streams.vectors import Ints, encode
 
 SOURCE = "requests"
-"""The request topic of the table; `classify.topic` may name a tenant's in its place."""
+"""The request topic of the table; `classify.topic` and `classify.topics` may name tenants' in its place."""
 MODEL_PAUSE_S = 5.0
 """How long a model that did not answer is not asked again: each try may take long, and everybody waits for it."""
 NEVER_AWAY = float("-inf")
@@ -126,6 +128,7 @@ class ClassifyStep(Step):
         clock: Callable[[], float] = time.perf_counter,
         tenants: Tenants = BY_REQUEST,
         shards: int = 1,
+        pace: PaceMetrics | None = None,
     ) -> None:
         self._settings = settings
         self._tenants = tenants
@@ -138,7 +141,7 @@ class ClassifyStep(Step):
         self._metrics = metrics
         self._trained = trained
         self._clock = clock
-        self._pace = Pace(settings, metrics)
+        self._pace = Pace(settings, PaceMetrics(metrics) if pace is None else pace)
         self._model_asked_again_s = NEVER_AWAY
         self._text_sides = TextSides(self._embedder, embedding_cache.capacity, embedding_cache.metrics)
         self._in_force: PolicyInForce | None = None
@@ -420,43 +423,87 @@ class ClassifyStep(Step):
 def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> None:
     """Run until `stop`. Without an `embedder` the one of the settings is loaded.
 
+    Of several request topics each is read by a loop of its own, and they share the model and take turns at it.
     Raises WrongSetup for topics, a model or an artefact of categories that are not as needed, ClusterFailed when the
     broker fails.
     """
     settings, cluster = context.settings, context.cluster
-    topic, tenants = settings.classify.topic, tenants_of(settings)
-    incarnations = check_topics(cluster, topic)
+    topics, tenants = settings.classify.request_topics, tenants_of(settings)
+    incarnations = {topic: check_topics(cluster, topic) for topic in topics}
     model = embedder or load_embedder(settings.embedding, settings.state_dir / "models")
     path = settings.classify.categories
     trained = None if path is None else load_category_classifier(path, model.identity)
     # The first call of a model is slow; nobody should wait for it.
     model.embed(["What is ready now?"])
     embedding_metrics = EmbeddingMetrics(context.metrics, local_threads_of(settings.embedding))
-    embedding_cache = EmbeddingCache(model, settings.embedding.remembered, embedding_metrics)
-    targets = Targets(cluster, settings.prefix)
-    reply_to = ReplyTopics(
-        settings.prefix,
-        settings.classify.reply_topics,
-        partitions_of(targets),
-        context.now_ms,
-        needs_key(targets),
-    )
-    step = ClassifyStep(
-        settings.classify,
-        incarnations,
-        embedding_cache,
-        reply_to,
-        context.metrics,
-        trained,
-        tenants=tenants,
-        shards=shards_of(cluster),
-    )
+    pace, remembered = PaceMetrics(context.metrics), max(1, settings.embedding.remembered // len(topics))
     routes, hold_s = route_signer(settings), settings.classify.policy_hold_ms / 1_000
-    with policy_session(NAME, context, routes.keys.ids, hold_s=hold_s) as session:
-        consumer = cluster.consumer(topic, NAME)
-        signing = SigningProducer(cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)), routes)
-        producer = ForwardsFirst(signing, settings.session_timeout_ms / 20_000, step.sending)
-        run_stateless(NAME, consumer, producer, step, context, batch_max=settings.classify.batch_max, session=session)
+    turn = threading.Lock()
+
+    def step_of(topic: str) -> ClassifyStep:
+        targets = Targets(cluster, settings.prefix)
+        reply_to = ReplyTopics(
+            settings.prefix,
+            settings.classify.reply_topics,
+            partitions_of(targets),
+            context.now_ms,
+            needs_key(targets),
+        )
+        return ClassifyStep(
+            settings.classify,
+            incarnations[topic],
+            EmbeddingCache(model, remembered, embedding_metrics),
+            reply_to,
+            context.metrics,
+            trained,
+            tenants=tenants,
+            shards=shards_of(cluster),
+            pace=pace,
+        )
+
+    def loop_of(topic: str, session: PolicySession) -> Loop:
+        def loop(seat: WorkerContext) -> None:
+            step = step_of(topic)
+            consumer = cluster.consumer(topic, NAME)
+            signing = SigningProducer(cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)), routes)
+            producer = ForwardsFirst(signing, settings.session_timeout_ms / 20_000, step.sending)
+            run_stateless(
+                NAME,
+                consumer,
+                producer,
+                step if len(topics) == 1 else InTurn(step, turn),
+                seat,
+                batch_max=settings.classify.batch_max,
+                session=session,
+                place=str if len(topics) == 1 else lambda partition: f"{topic}[{partition}]",
+            )
+
+        return loop
+
+    with policy_sessions(NAME, context, len(topics), routes.keys.ids, hold_s=hold_s) as sessions:
+        loops = [loop_of(topic, session) for topic, session in zip(topics, sessions, strict=True)]
+        if len(loops) == 1:
+            loops[0](context)
+        else:
+            run_together(context, loops)
+
+
+class InTurn(Step):
+    """A step that works while it has its turn: several share a model."""
+
+    def __init__(self, step: Step, turn: threading.Lock) -> None:
+        self._step = step
+        self._turn = turn
+        self.wanted, self.polled, self.tell = step.wanted, step.polled, step.tell
+        self.sent, self.in_doubt, self.committed = step.sent, step.in_doubt, step.committed
+
+    def follow(self, policy: PolicyInForce | None) -> None:
+        with self._turn:
+            self._step.follow(policy)
+
+    def process(self, batch: Sequence[Record]) -> Sequence[Outgoing]:
+        with self._turn:
+            return self._step.process(batch)
 
 
 def check_topics(cluster: Cluster, source: str = SOURCE) -> Incarnations:

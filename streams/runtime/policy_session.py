@@ -124,10 +124,21 @@ def policy_session(
     Its acknowledgements tell `route_keys`, the ids of the worker's keys of routes, so that others can compare them. A
     policy that cannot be read later is waited for `hold_s`. Raises WrongSetup for a missing topic.
     """
-    lease_s = lease_s_of(context.settings)
-    outages = context.outages
+    with policy_sessions(processor, context, 1, route_keys, hold_s=hold_s) as sessions:
+        yield sessions[0]
+
+
+@contextmanager
+def policy_sessions(
+    processor: str, context: WorkerContext, count: int, route_keys: Sequence[str] = (), *, hold_s: float = math.inf
+) -> Iterator[list[PolicySession]]:
+    """So many policy sessions of a worker, for members of their own of its group; as `policy_session` is one."""
+    lease_s, outages = lease_s_of(context.settings), context.outages
     with PolicyFollower(context.cluster, context.metrics, processor, lease_s=lease_s, outages=outages) as policies:
-        yield PolicySession(processor, policies, context.now_ms, route_keys, outages=outages, hold_s=hold_s)
+        yield [
+            PolicySession(processor, policies, context.now_ms, route_keys, outages=outages, hold_s=hold_s)
+            for _ in range(count)
+        ]
 
 
 def acknowledgement(processor: str, worker: str, version: int, at_ms: int, route_keys: Sequence[str] = ()) -> Outgoing:

@@ -94,8 +94,11 @@ def run_stateless(
     *,
     batch_max: int,
     session: PolicySession | None = None,
+    place: Callable[[int], str] = str,
 ) -> None:
     """Run until the context's `stop`. A batch's outcome is acknowledged before its offsets are committed.
+
+    `place` names a partition in metrics, where a worker reads several topics.
 
     A crash repeats at most what came since the last commit; the shard knows repeats by their ids. Consumer and
     producer are closed at the end.
@@ -128,7 +131,7 @@ def run_stateless(
                 pending = _commit(consumer, pending, step)
                 due = time.monotonic() + (COMMIT_AGAIN_S if pending else COMMIT_INTERVAL_S)
                 for partition, behind in consumer.lag().items():
-                    metrics.lag.labels(name, str(partition)).set(behind)
+                    metrics.lag.labels(name, place(partition)).set(behind)
         if pending:
             _commit(consumer, pending, step)
     finally:
