@@ -27,11 +27,13 @@ from refrain.streams.classify.dependence import dependence_of
 from refrain.streams.classify.forwards_first import ForwardsFirst
 from refrain.streams.classify.framing import FramedQuestion, frame
 from refrain.streams.classify.identity import Question, check_length, identify, question_of
+from refrain.streams.classify.in_turn import InTurn
 from refrain.streams.classify.pace import Pace, PaceMetrics
 from refrain.streams.classify.parsing import parse, request_of
 from refrain.streams.classify.rejection import NAME, Rejections, check_carried
 from refrain.streams.classify.reply_topic import ReplyTopics, needs_key, partitions_of
 from refrain.streams.classify.routing import CategoryMatch, Router, RoutingInput
+from refrain.streams.classify.same_topic import SameTopic
 from refrain.streams.classify.tenants import BY_REQUEST, Tenants, returned, tenants_of
 from refrain.streams.classify.text_sides import Sides, TextSides, Wanted
 from refrain.streams.errors import ModelUnavailable, Refusal, RefusalCode
@@ -464,7 +466,7 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     def loop_of(topic: str, session: PolicySession) -> Loop:
         def loop(seat: WorkerContext) -> None:
             step = step_of(topic)
-            consumer = cluster.consumer(topic, NAME)
+            consumer = SameTopic(cluster.consumer(topic, NAME), cluster, topic, incarnations[topic].requests)
             signing = SigningProducer(cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)), routes)
             producer = ForwardsFirst(signing, settings.session_timeout_ms / 20_000, step.sending)
             run_stateless(
@@ -486,24 +488,6 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
             loops[0](context)
         else:
             run_together(context, loops)
-
-
-class InTurn(Step):
-    """A step that works while it has its turn: several share a model."""
-
-    def __init__(self, step: Step, turn: threading.Lock) -> None:
-        self._step = step
-        self._turn = turn
-        self.wanted, self.polled, self.tell = step.wanted, step.polled, step.tell
-        self.sent, self.in_doubt, self.committed = step.sent, step.in_doubt, step.committed
-
-    def follow(self, policy: PolicyInForce | None) -> None:
-        with self._turn:
-            self._step.follow(policy)
-
-    def process(self, batch: Sequence[Record]) -> Sequence[Outgoing]:
-        with self._turn:
-            return self._step.process(batch)
 
 
 def check_topics(cluster: Cluster, source: str = SOURCE) -> Incarnations:
