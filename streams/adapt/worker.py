@@ -26,6 +26,7 @@ from refrain.streams.kafka.outages import Waiting, asked_once, pauses
 from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import read
 from refrain.streams.messaging.quarantine import quarantined
+from refrain.streams.messaging.validation import without_quotes
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.barrier import Barrier
 from refrain.streams.runtime.context import WorkerContext
@@ -246,7 +247,8 @@ class _Term:
         if isinstance(crash, RefrainError):
             raise crash
         if crash is not None:
-            raise ClusterFailed(f"Faust stopped ({type(crash).__name__}: {crash}): start this worker again") from crash
+            # Not what it says: that may quote a record.
+            raise ClusterFailed(f"Faust stopped ({without_quotes(crash)}): start this worker again") from crash
 
     async def _until_it_ends(self, app: Any) -> None:
         """Until the worker is to stop or the app does. Raises ClusterFailed when it is no member of its group."""
