@@ -125,7 +125,7 @@ def test_apps_that_fail_again_and_again_though_the_cluster_answers_end_the_worke
     world = World(lambda number: RuntimeError("a bug"))
     passes = world.pass_s
     world.pass_s = lambda seconds: passes(60)  # type: ignore[method-assign]
-    with pytest.raises(ClusterFailed, match="RuntimeError: start|RuntimeError\\)"):
+    with pytest.raises(ClusterFailed, match="RuntimeError"):
         world.run()
     assert len(world.apps) == FAILURES_MAX
 
