@@ -26,7 +26,7 @@ from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.topics import BY_NAME
 from refrain.streams.classify.reply_topic import ReplyTopics
 from refrain.streams.classify.worker import OUT_BYTES_MAX, ClassifyStep, Incarnations, check_topics, run_classify
-from refrain.streams.errors import ClusterFailed, RefusalCode, WrongSetup
+from refrain.streams.errors import ClusterFailed, Refusal, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.messaging.ids import decision_id, decision_tag
@@ -683,3 +683,12 @@ def test_an_artefact_of_categories_for_another_embedder_stops_the_worker_at_star
     settings = settings_of().model_copy(update={"classify": Classify(categories=path)})
     with pytest.raises(WrongSetup, match="vectors of made-1, the embedder here is free-1"):
         run(MemoryCluster(lambda: 0), settings)
+
+
+def test_who_sent_a_request_that_is_set_aside_is_told_by_what_stands_beside_it_and_its_id_alone() -> None:
+    sent = ask("What is a list?", 3, (("reply-to", b"team.replies"), ("correlation", b"c")))
+    (told,) = Entrance().classifier.tell(sent, Refusal(RefusalCode.QUARANTINED, "set aside"))
+    response = Response.decode(told.value or b"")
+    assert (told.topic, told.key, dict(told.headers)["correlation"]) == ("/team.replies", b"k", b"c")
+    assert response.error is not None
+    assert (response.error.code, response.request_id) == ("quarantined", "r3")
