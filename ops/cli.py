@@ -27,6 +27,7 @@ from refrain.ops.policies import command as policies
 from refrain.ops.quality import calibrate, evaluate
 from refrain.ops.run import command as run
 from refrain.ops.shards import command as shards
+from refrain.ops.snapshots import command as snapshots
 from refrain.ops.terminal import exit_codes
 from refrain.ops.terminal.options import Options
 from refrain.ops.topics import command as topics
@@ -58,6 +59,7 @@ for part in (
     calibrate,
     hits,
     shards,
+    snapshots,
     doctor,
     audit,
     explain,

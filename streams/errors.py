@@ -22,6 +22,7 @@ RefrainError
 ├── StoreDamaged          a local store cannot be read: it is deleted and restored
 │   └── RowDamaged        a row that the store read well is no record of its column
 ├── StoreUnusable         the disk does not take a local store: full, read-only, or not this user's
+├── SnapshotUnusable      a snapshot cannot be read or written, or is of something else: the one before it is taken
 ├── ChangelogDamaged      a record of `documents` cannot be read: the shard stops alone
 └── JournalUnreadable     a journal record of an unknown version: its shard stops alone until an upgrade
 """
@@ -206,6 +207,10 @@ class RowDamaged(StoreDamaged):
 
 class StoreUnusable(RefrainError):
     """The disk does not take a local store: make room, or make `state_dir` writable; it is tried again by itself."""
+
+
+class SnapshotUnusable(RefrainError):
+    """A snapshot cannot be read or written, or is not what it says: the one before it is taken, else `documents`."""
 
 
 class ChangelogDamaged(RefrainError):

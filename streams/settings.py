@@ -120,6 +120,19 @@ class Lookup(SettingsGroup):
     """Changes waiting for a commit; more commit sooner."""
     stopped_pass_after_ms: Annotated[int, Field(ge=0)] = 5_000
     """How long a shard is stopped before its questions go straight to the model; 0: they never do."""
+    snapshot_every_ms: Annotated[int, Field(ge=0)] = 0
+    """How often a snapshot of each shard is made, by a process beside the worker; 0: never."""
+
+
+class Snapshots(SettingsGroup):
+    """Where snapshots of shards lie, and which of them are kept."""
+
+    location: str | None = None
+    """A folder, or a URL that fsspec knows, such as s3://bucket/refrain; absent: `snapshots` in `state_dir`."""
+    keep: Annotated[int, Field(ge=1)] = 3
+    """How many of each shard are kept; a new one takes the place of the oldest."""
+    keep_ms: Annotated[int, Field(ge=0)] = 604_800_000
+    """After how long one goes, were it the second; 0: of any age. The newest that verifies always stays."""
 
 
 class Upstream(SettingsGroup):
@@ -193,6 +206,7 @@ class Settings(SettingsGroup):
     routes: Routes = Routes()
     tenants: Tenants = Tenants()
     lookup: Lookup = Lookup()
+    snapshots: Snapshots = Snapshots()
     upstream: Upstream = Upstream()
     adapt: Adapt = Adapt()
     verify: Verify = Verify()

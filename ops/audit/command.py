@@ -50,6 +50,16 @@ def audit(
         float | None,
         typer.Option(min=1, help="Records a second of each process (else all it can).", show_default=False),
     ] = None,
+    from_snapshot: Annotated[
+        bool,
+        typer.Option(
+            "--from-snapshot", help="Begin from the newest snapshot that verifies, of before --from where given."
+        ),
+    ] = False,
+    snapshots: Annotated[
+        str | None,
+        typer.Option(help="Where snapshots are (else snapshots.location).", metavar="LOCATION", show_default=False),
+    ] = None,
     seal: Annotated[
         Path | None,
         typer.Option(help="Write a proof of what stands in the logs to this file.", show_default=False, **_PROOF),
@@ -86,12 +96,15 @@ def audit(
 
     refrain audit --from 2026-03-01 --partition 3 --json
 
+    refrain audit --from 2026-03-01 --from-snapshot
+
     refrain audit --make-key audit.key
 
     refrain audit --seal 2026-03-01.seal --key audit.key
 
     refrain audit --against 2026-03-01.seal --public-key audit.key.pub
     """
+    _check_snapshots(from_snapshot, snapshots, seal, against, make_key)
     _check_together(
         {"--seal": seal, "--against": against, "--make-key": make_key},
         {"--key": (key, seal), "--public-key": (public_key, against)},
@@ -101,11 +114,12 @@ def audit(
         _make_key(make_key)
         return
     settings = settings_of(context)
+    begin = _location(settings, snapshots) if from_snapshot else None
     if against is not None:
         ok = _against(settings, against, public_key, partition, as_json=as_json)
     else:
         asked = read_option(read_moment_ms, since) or 0, read_option(read_moment_ms, to), category
-        ok = _audit(settings, asked, partition, processes, rate, seal, key, as_json=as_json)
+        ok = _audit(settings, asked, partition, processes, rate, seal, key, begin, as_json=as_json)
     if not ok:
         raise typer.Exit(exit_codes.FAILED)
 
@@ -125,6 +139,28 @@ def _check_together(
     useless = [name for name, value in folding.items() if value is not None]
     if useless and modes["--seal"] is None and given:
         raise typer.BadParameter(f"does not go with {given[0]}, which folds nothing", param_hint=useless[0])
+
+
+def _check_snapshots(
+    from_snapshot: bool, location: str | None, seal: Path | None, against: Path | None, make_key: Path | None
+) -> None:
+    """Raises typer.BadParameter where a snapshot is named and not used, or used where all must be read."""
+    if location is not None and not from_snapshot:
+        raise typer.BadParameter("goes with --from-snapshot only", param_hint="--snapshots")
+    if from_snapshot and (seal or against or make_key) is not None:
+        raise typer.BadParameter(
+            "does not go with --seal, --against and --make-key: a seal is of whole logs", param_hint="--from-snapshot"
+        )
+
+
+def _location(settings: Settings, given: str | None) -> str:
+    """The location of snapshots. Raises WrongSetup for one that nothing here can read."""
+    from refrain.streams.snapshots.location import Location
+    from refrain.streams.snapshots.shelf import url_of
+
+    found = given or url_of(settings)
+    Location(found)
+    return found
 
 
 def _make_key(path: Path) -> None:
@@ -173,6 +209,7 @@ def _audit(
     rate: float | None,
     seal: Path | None,
     key: Path | None,
+    snapshots: str | None,
     *,
     as_json: bool,
 ) -> bool:
@@ -198,6 +235,7 @@ def _audit(
                 processes=min(processes or os.cpu_count() or 1, len(partitions)),
                 rate=rate,
                 seal=sealer is not None,
+                snapshots=snapshots,
                 progress=progress,
             )
         if sealer is not None:

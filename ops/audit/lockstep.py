@@ -28,10 +28,12 @@ class PublishedDecision(NamedTuple):
 class Decisions:
     """Published decisions of one partition, handed out by the journal offset that they name."""
 
-    def __init__(self, records: Iterable[Record]) -> None:
+    def __init__(self, records: Iterable[Record], kept_from: int | None = None) -> None:
+        """`kept_from` is a journal offset from which on all are surely there; None: from the first of the records."""
         self._records = iter(records)
         self._next = self._read()
-        self.first = None if self._next is None else self._next.offset
+        first = None if self._next is None else self._next.offset
+        self.first = first if kept_from is None else kept_from
         """The journal offset of the first that is still there; None without any."""
 
     def up_to(self, offset: int) -> list[PublishedDecision]:

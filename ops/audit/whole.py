@@ -18,6 +18,8 @@ from refrain.ops.audit.partition import Asked, Audited, PartitionAudit
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.settings import Settings
+from refrain.streams.snapshots.location import Location
+from refrain.streams.snapshots.shelf import Shelf
 
 POLL_S = 0.2
 NICENESS = 10
@@ -40,6 +42,8 @@ class Job(NamedTuple):
     rate: float | None
     """Records a second, None: as many as it can."""
     seal: bool = False
+    snapshots: str | None = None
+    """The location of snapshots to begin from; None: it begins at the first record."""
 
 
 class Audit(NamedTuple):
@@ -59,13 +63,14 @@ def audit_all(
     processes: int,
     rate: float | None,
     seal: bool = False,
+    snapshots: str | None = None,
     progress: Progress = lambda _: None,
 ) -> Audit:
-    """Audit the partitions, and seal their logs when `seal` asks for it."""
+    """Audit the partitions, and seal their logs when `seal` asks for it. They begin from `snapshots` where given."""
     with tempfile.TemporaryDirectory(prefix="refrain-audit-") as made, KafkaCluster(settings) as cluster:
         folder = Path(made)
         laid = lay_out(cluster, partitions, folder)
-        jobs = [Job(partition, asked, folder, laid.kept_from_ms, rate, seal) for partition in partitions]
+        jobs = [Job(partition, asked, folder, laid.kept_from_ms, rate, seal, snapshots) for partition in partitions]
         if processes == 1:
             counted = _Counted(progress)
             audited = [_audited(cluster, job, counted) for job in jobs]
@@ -126,7 +131,9 @@ def _audited(cluster: Cluster, job: Job, progressed: Callable[[int], None]) -> A
     published = PublishedEffects(job.folder / str(job.partition))
     try:
         effects = Effects(published, job.kept_from_ms, findings)
-        audit = PartitionAudit(cluster, job.partition, effects, findings, seal=job.seal)
+        shelf = None if job.snapshots is None else Shelf(Location(job.snapshots))
+        from_ms = job.asked.from_ms
+        audit = PartitionAudit(cluster, job.partition, effects, findings, seal=job.seal, shelf=shelf, from_ms=from_ms)
         return audit.run(job.asked, _paced(progressed, job.rate))
     finally:
         published.close()

@@ -14,7 +14,7 @@ from refrain.schemas.stats import Stopped, StopReason
 from refrain.streams.errors import ChangelogDamaged, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Cluster, Consumer, Outgoing
 from refrain.streams.lookup.metrics import LookupMetrics
-from refrain.streams.lookup.restore import Restorer, ShardFailure
+from refrain.streams.lookup.restore import Beginning, Restorer, ShardFailure
 from refrain.streams.lookup.stopped import PassedPart, StoppedShard, StoppedShards, remedy, stats_of_stopped
 from refrain.streams.shard.skips import Skips
 from refrain.streams.shard.state import Shard
@@ -89,7 +89,7 @@ class Stopping:
             # It was tried again; questions are passed as before.
             return None
         if isinstance(failure, StoreDamaged) and self.tries_at(partition, -1) <= RESTORES_MAX:
-            return self._restorer.begin(partition, fresh=True)
+            return self._restorer.begin(partition, Beginning(is_fresh=True))
         committed = self._consumer.committed([partition]).get(partition)
         position = 0 if committed is None else committed.next_offset
         reason, offset = StopReason.STORE_DAMAGED, position
@@ -154,5 +154,7 @@ class Stopping:
         self._obeyed[partition] = order.version
         self._tries.pop(partition, None)
         logger.warning("shard %d recovers: %s", partition, order.how.value)
+        from_documents = order.how is RecoveryWay.DOCUMENTS
         empty_at = order.position if order.how is RecoveryWay.EMPTY else None
-        self._restorer.begin(partition, fresh=order.how is RecoveryWay.DOCUMENTS, empty_at=empty_at)
+        how = Beginning(is_fresh=from_documents, may_use_snapshots=not from_documents, empty_at=empty_at)
+        self._restorer.begin(partition, how)

@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from refrain.schemas.base import RecoveryWay
@@ -41,7 +42,8 @@ from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.lookup.commit import Commits
 from refrain.streams.lookup.metrics import LookupMetrics, count
 from refrain.streams.lookup.reports import CommitReports
-from refrain.streams.lookup.restore import OpenStore, Restorer
+from refrain.streams.lookup.restore import Beginning, OpenStore, Restorer
+from refrain.streams.lookup.snapshot_schedule import SnapshotSchedule, begin_snapshots
 from refrain.streams.lookup.stopped import StoppedShards
 from refrain.streams.lookup.stopping import RESTORES_MAX, Stopping
 from refrain.streams.messaging.key_file import route_signer
@@ -58,6 +60,7 @@ from refrain.streams.shard.fold import fold, next_timer_ms, readable
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.skips import skip_id
 from refrain.streams.shard.state import Shard
+from refrain.streams.snapshots.shelf import Shelf, location_of
 from refrain.streams.spans import has_passed, is_due
 from refrain.streams.store.interface import Store
 from refrain.streams.store.rocksdb import open_or_replace
@@ -99,11 +102,12 @@ class LookupWorker:
         background: Executor | None = None,
         alive: Callable[[], object] = lambda: None,
         progress: Progress | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         """`background` runs the transactions; `alive` is called while one is waited for.
 
-        `progress` finds records that have ended a worker twice. Raises WrongSetup when topics are missing or do not fit
-        together.
+        `progress` finds records that have ended a worker twice, `shelf` has the snapshots of shards. Raises WrongSetup
+        when topics are missing or do not fit together.
         """
         self._settings = settings.lookup
         self._metrics = LookupMetrics(metrics)
@@ -112,7 +116,7 @@ class LookupWorker:
         incarnation = check_journal(cluster)
         shards = cluster.partitions("journal")
         self._cluster = cluster
-        self._restorer = Restorer(cluster, incarnation, open_store, self._metrics, now_ms)
+        self._restorer = Restorer(cluster, incarnation, open_store, self._metrics, now_ms, shelf)
         self.shards: dict[int, Shard] = {}
         self.stopped = StoppedShards(shards, incarnation, self._settings.stopped_pass_after_ms, now_ms)
         self._progress = progress or Progress(None, shards)
@@ -357,7 +361,7 @@ class LookupWorker:
         if isinstance(cause, StoreUnusable):
             reason = StopReason.STORE_UNUSABLE
         elif self._stopping.tries_at(partition, shard.next_offset) <= RESTORES_MAX:
-            return self._restorer.begin(partition, fresh=isinstance(cause, StoreDamaged))
+            return self._restorer.begin(partition, Beginning(is_fresh=isinstance(cause, StoreDamaged)))
         else:
             reason = StopReason.STORE_DAMAGED if isinstance(cause, StoreDamaged) else StopReason.STATE_BROKEN
         known = self._consumer.committed([partition]).get(partition)
@@ -480,10 +484,14 @@ def run_lookup(context: WorkerContext) -> None:
     """Run a lookup worker until `stop`, with its stores under `state_dir`."""
     settings, cluster = context.settings, context.cluster
     incarnation = f"{check_journal(cluster)}.{cluster.topic_id('documents')}"
+    shelf = Shelf(location_of(settings))
     # The commit's thread must not keep the folding one waiting for the interpreter (by default up to 5 ms).
     sys.setswitchinterval(SWITCH_S)
     directory = lock_state_directory(settings.state_dir)
     folder = directory.folder(incarnation)
+    # Not kept from one process to the next: what a killed one leaves there is deleted with other incarnations.
+    work = directory.path / "snapshot-work"
+    snapshots = SnapshotSchedule(settings.lookup.snapshot_every_ms, partial(begin_snapshots, settings, work))
 
     def open_store(partition: int) -> Store:
         return open_partition_store(folder, partition)
@@ -500,14 +508,17 @@ def run_lookup(context: WorkerContext) -> None:
             context.now_ms,
             alive=context.stop,
             progress=context.progress(NAME, "journal"),
+            shelf=shelf,
         )
         while not context.stop():
             worker.turn()
+            snapshots.turn(worker.shards)
             context.trouble(worker.trouble)
             if worker.joined and not worker.restoring:
                 context.ready()
         worker.close()
     finally:
+        snapshots.close()
         directory.release()
 
 
