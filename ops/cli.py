@@ -25,6 +25,8 @@ from refrain.ops.hits import command as hits
 from refrain.ops.observe import doctor, stats, watch
 from refrain.ops.policies import command as policies
 from refrain.ops.quality import calibrate, evaluate
+from refrain.ops.replay import command as replay
+from refrain.ops.replay import state_command
 from refrain.ops.run import command as run
 from refrain.ops.shards import command as shards
 from refrain.ops.terminal import exit_codes
@@ -64,6 +66,8 @@ for part in (
     served_command,
     history_command,
     whatif,
+    replay,
+    state_command,
 ):
     part.register(app)
 app.add_typer(bench.app, name="bench")
@@ -88,6 +92,9 @@ def refrain(
             show_default=False,
         ),
     ] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="The prefix of the topics, in place of the setting.", show_default=False)
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (or REFRAIN_DEBUG=1).")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
@@ -110,7 +117,7 @@ def refrain(
 
     refrain ask "How do I reverse a list in Python?"
     """
-    context.obj = Options(config, debug or _debug_wanted())
+    context.obj = Options(config, debug or _debug_wanted(), prefix)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

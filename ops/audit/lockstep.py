@@ -66,20 +66,28 @@ def commits(records: Iterable[Record]) -> Iterator[Commit]:
             changes = {}
 
 
-def committed_offset(cluster: Cluster, partition: int) -> int:
-    """The journal offset up to which the shard has committed, by its last `meta`; 0 without any."""
+def last_meta(cluster: Cluster, partition: int) -> Meta | None:
+    """What the shard's last commit says of itself; None before the first."""
     first, end = cluster.ends("documents")[partition]
     reach = TAIL
     while end > first:
         start = max(first, end - reach)
-        last = 0
+        last = None
         for record in cluster.scan("documents", partition, start):
             if record.key == META_KEY and record.value is not None:
-                last = Meta.decode(record.value).next_offset
-        if last or start == first:
-            return last
+                last = record.value
+        if last is not None or start == first:
+            return None if last is None else Meta.decode(last)
         reach *= 8
-    return 0
+    return None
+
+
+def journal_id(cluster: Cluster, meta: Meta | None) -> str:
+    """The topic id of the journal that a shard folded, by its last commit; else that of the journal that is there.
+
+    They are two where the journal is a copy, made by a replay: ids of decisions and entries name the recorded one.
+    """
+    return cluster.topic_id("journal") if meta is None else meta.incarnation
 
 
 def decoded(published: Iterable[PublishedDecision]) -> list[Decision]:

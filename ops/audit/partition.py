@@ -9,7 +9,7 @@ from typing import NamedTuple
 from refrain.ops.audit.documents import Documents
 from refrain.ops.audit.effects import Effects
 from refrain.ops.audit.findings import Findings, Kind
-from refrain.ops.audit.lockstep import Commit, Decisions, PublishedDecision, commits, committed_offset, decoded
+from refrain.ops.audit.lockstep import Commit, Decisions, PublishedDecision, commits, decoded, journal_id, last_meta
 from refrain.ops.audit.refold import PartitionFold
 from refrain.ops.audit.seal.model import SealedPartition, SealedState
 from refrain.ops.audit.seal.sealing import LogSealing
@@ -57,6 +57,8 @@ class Audited:
     index_lesser: int = 0
     sealed: SealedPartition | None = None
     """What stands in journal and decisions, when it was asked for."""
+    copy_of: str = ""
+    """The topic id of the journal that the shard folded, where this one is another: a copy of it."""
 
 
 class PartitionAudit:
@@ -89,9 +91,10 @@ class PartitionAudit:
         `first` says where it begins, and nothing is compared.
         """
         cluster, partition = self._cluster, self._partition
-        first, end = cluster.ends("journal")[partition][0], committed_offset(cluster, partition)
-        skips = read_skips(cluster, partition)
-        fold = PartitionFold(partition, cluster.partitions("journal"), cluster.topic_id("journal"), skips)
+        meta = last_meta(cluster, partition)
+        first, end = cluster.ends("journal")[partition][0], 0 if meta is None else meta.next_offset
+        skips, folds = read_skips(cluster, partition), journal_id(cluster, meta)
+        fold = PartitionFold(partition, cluster.partitions("journal"), folds, skips)
         folded = first == 0 and self._all(fold, asked, end, progressed)
         whole = folded and not self._other_version
         state = SealedState(offset=end, digest=fold.digest()) if whole else None
@@ -106,6 +109,7 @@ class PartitionAudit:
             fold.index.missed,
             fold.index.lesser,
             self._sealed(state, progressed),
+            "" if folds == cluster.topic_id("journal") else folds,
         )
 
     def _sealed(self, state: SealedState | None, progressed: Callable[[int], None]) -> SealedPartition | None:
