@@ -32,6 +32,7 @@ from refrain.ops.shards import command as shards
 from refrain.ops.terminal import exit_codes
 from refrain.ops.terminal.options import Options
 from refrain.ops.topics import command as topics
+from refrain.ops.transfer import export_command, import_command
 from refrain.ops.whatif import command as whatif
 from refrain.streams.errors import DISTRIBUTION, RefrainError
 
@@ -68,6 +69,8 @@ for part in (
     whatif,
     replay,
     state_command,
+    export_command,
+    import_command,
 ):
     part.register(app)
 app.add_typer(bench.app, name="bench")
