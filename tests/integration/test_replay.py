@@ -1,4 +1,4 @@
-"""A recorded run on a broker, replayed into another prefix: the copy is audited, and nothing live is touched."""
+"""A recorded run on a broker: replayed into another prefix, audited there, and its entries kept by another Refrain."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from refrain.streams.lookup.worker import run_lookup
 from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Settings, Upstream
 from refrain.streams.upstream.worker import run_upstream
-from tests.conftest import remove_topics
+from tests.conftest import remove_groups, remove_topics
 from tests.integration.processors import eventually, running
 from tests.integration.test_operators import POLICY, ask
 from tests.integration.topics import PARTITIONS_MAX, create_table
@@ -41,6 +41,16 @@ def copy(admin: AdminClient, prefix: str) -> Iterator[str]:
     mine = f"copy-{prefix}"
     yield mine
     remove_topics(admin, mine)
+
+
+@pytest.fixture
+def other(admin: AdminClient, settings: Settings, tmp_path: Path) -> Iterator[Settings]:
+    """Settings of another Refrain, with topics of its own."""
+    mine = f"other-{settings.prefix}"
+    create_table(admin, mine)
+    yield settings.model_copy(update={"prefix": mine, "state_dir": tmp_path / "other"})
+    remove_topics(admin, mine)
+    remove_groups(admin, mine)
 
 
 def ends(settings: Settings) -> dict[str, dict[int, tuple[int, int]]]:
@@ -87,8 +97,42 @@ def leave_a_gap(settings: Settings) -> None:
             producer.send([Outgoing("journal", None, Tick().encode(), (), 1)])
 
 
-def test_a_copy_of_a_recorded_run_is_audited_like_the_run(
-    settings: Settings, admin: AdminClient, copy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Out
+def warm(other: Settings, file: str, capsys: Out) -> None:
+    """Import the entries of the run into another Refrain, which then answers from them."""
+    with ExitStack() as stack:
+        for processor in (run_govern, run_lookup, run_classify):
+            stack.enter_context(running(processor, other))
+        named = ("--prefix", other.prefix)
+        assert main([*named, "policies", "apply", "p.yaml", "--yes", "--who", "ana"]) == 0
+        (dry,) = told(*named, "import", file, "--dry-run", capsys=capsys)
+        assert (dry["sent"], dry["would_be_sent"]) == (0, 3)
+        (done,) = told(*named, "import", file, "--yes", "--who", "ana", "--keep-age", capsys=capsys)
+        assert (done["sent"], done["kept"], done["refused"]) == (3, 3, {})
+        (again,) = told(*named, "import", file, "--yes", "--who", "ana", capsys=capsys)
+        assert (again["sent"], again["kept_already"]) == (0, 3)
+        client = stack.enter_context(Client(other))
+        hit = ask(client, QUESTIONS[0])
+        assert hit.outcome == "hit"
+        assert hit.decision is not None
+        assert hit.decision.entry_id is not None
+        (life,) = told(*named, "explain", hit.decision.entry_id, capsys=capsys)
+        assert life["life"][0]["what"] == "imported"
+        assert life["question"] == QUESTIONS[0]
+        history = told(*named, "history", "--kind", "import", capsys=capsys)
+        assert [(each["who"], each["refused"]) for each in history] == [("ana", None)] * 3
+        eventually(lambda: told(*named, "audit", "--processes", "1", capsys=capsys)[0]["decisions"] == 1)
+        (audited,) = told(*named, "audit", "--processes", "1", capsys=capsys)
+        assert audited["ok"]
+
+
+def test_a_recorded_run_is_copied_audited_and_warms_another(
+    settings: Settings,
+    admin: AdminClient,
+    copy: str,
+    other: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: Out,
 ) -> None:
     create_table(admin, settings.prefix)
     monkeypatch.setenv("REFRAIN_KAFKA", settings.kafka)
@@ -125,4 +169,11 @@ def test_a_copy_of_a_recorded_run_is_audited_like_the_run(
     assert "a replay begins in empty topics" in capsys.readouterr().err
     assert main(["replay", "--into", settings.prefix]) == 1
     assert "is the live prefix" in capsys.readouterr().err
+    assert ends(settings) == before
+
+    assert main(["export", "entries", "e.jsonl.zst", "--tenant", "acme"]) == 0
+    assert main(["export", "journal", "j.gz", "--partition", "1", "--redact"]) == 0
+    assert main(["export", "entries", "e.jsonl.zst"]) == 1
+    assert "e.jsonl.zst exists" in capsys.readouterr().err
+    warm(other, "e.jsonl.zst", capsys)
     assert ends(settings) == before

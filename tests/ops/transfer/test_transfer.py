@@ -42,7 +42,9 @@ def kept() -> Journal:
             "sources": ({"id": f"doc {number}"},),
         }
         where = vector(*[0.0] * number, 1.0)
-        asked = journal.ask(f"{SECRET} {number}", where, request_id=f"mine {number}", **fields)
+        asked = journal.ask(
+            f"{SECRET} {number}", where, request_id=f"mine {number}", tenant=tenant, space=tenant, **fields
+        )
         journal.answer(asked_id(asked), f"answer {number}")
     journal.ask(f"{SECRET} 0", vector(1.0))
     journal.add(EntriesInvalidated(version=1, tag="tag 1"))
