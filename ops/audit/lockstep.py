@@ -11,11 +11,8 @@ from typing import NamedTuple
 
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Meta
-from refrain.streams.kafka.interface import Cluster, Record
+from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.columns import META_KEY
-
-TAIL = 256
-"""Records behind which the last commit of a partition is sought first."""
 
 
 class PublishedDecision(NamedTuple):
@@ -64,30 +61,6 @@ def commits(records: Iterable[Record]) -> Iterator[Commit]:
         if record.key == META_KEY and record.value is not None:
             yield Commit(Meta.decode(record.value).next_offset, changes)
             changes = {}
-
-
-def last_meta(cluster: Cluster, partition: int) -> Meta | None:
-    """What the shard's last commit says of itself; None before the first."""
-    first, end = cluster.ends("documents")[partition]
-    reach = TAIL
-    while end > first:
-        start = max(first, end - reach)
-        last = None
-        for record in cluster.scan("documents", partition, start):
-            if record.key == META_KEY and record.value is not None:
-                last = record.value
-        if last is not None or start == first:
-            return None if last is None else Meta.decode(last)
-        reach *= 8
-    return None
-
-
-def journal_id(cluster: Cluster, meta: Meta | None) -> str:
-    """The topic id of the journal that a shard folded, by its last commit; else that of the journal that is there.
-
-    They are two where the journal is a copy, made by a replay: ids of decisions and entries name the recorded one.
-    """
-    return cluster.topic_id("journal") if meta is None else meta.incarnation
 
 
 def decoded(published: Iterable[PublishedDecision]) -> list[Decision]:

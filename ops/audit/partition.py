@@ -9,10 +9,11 @@ from typing import NamedTuple
 from refrain.ops.audit.documents import Documents
 from refrain.ops.audit.effects import Effects
 from refrain.ops.audit.findings import Findings, Kind
-from refrain.ops.audit.lockstep import Commit, Decisions, PublishedDecision, commits, decoded, journal_id, last_meta
+from refrain.ops.audit.lockstep import Commit, Decisions, PublishedDecision, commits, decoded
 from refrain.ops.audit.refold import PartitionFold
 from refrain.ops.audit.seal.model import SealedPartition, SealedState
 from refrain.ops.audit.seal.sealing import LogSealing
+from refrain.ops.cluster.last_commit import journal_id, last_meta
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Meta
 from refrain.schemas.journal import AnswerWithheld

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from refrain.ops.audit.lockstep import Decisions, decoded, journal_id, last_meta
+from refrain.ops.audit.lockstep import Decisions, decoded
 from refrain.ops.audit.refold import PartitionFold
+from refrain.ops.cluster.last_commit import journal_id, last_meta
 from refrain.ops.replay.target import Target
 from refrain.schemas.decisions import Decision
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record

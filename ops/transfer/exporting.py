@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from refrain.ops.audit.lockstep import journal_id, last_meta
+from refrain.ops.cluster.last_commit import journal_id, last_meta
 from refrain.ops.terminal.points import Point
 from refrain.ops.transfer.file import ExportWriter, Header
 from refrain.ops.transfer.redaction import Redaction

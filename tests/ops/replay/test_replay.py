@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from refrain.ops.audit.lockstep import journal_id, last_meta
+from refrain.ops.cluster.last_commit import journal_id, last_meta, recorded_journal_id
 from refrain.ops.replay.run import Pace, replay
 from refrain.ops.replay.stretch import Stretch
 from refrain.ops.replay.target import check_empty, check_prefix
@@ -77,7 +77,7 @@ def test_a_copy_can_be_replayed_again() -> None:
     once = replay(stage.cluster, target, Stretch(stage.cluster))
     second, target = copy_of()
     assert replay(first, target, Stretch(first)) == once
-    assert journal_id(second, last_meta(second, 0)) == JOURNAL_ID
+    assert journal_id(second, last_meta(second, 0)) == recorded_journal_id(second) == JOURNAL_ID
 
 
 def test_one_altered_decision_of_the_copy_is_named(tmp_path: Path) -> None:
