@@ -25,12 +25,15 @@ from refrain.ops.hits import command as hits
 from refrain.ops.observe import doctor, stats, watch
 from refrain.ops.policies import command as policies
 from refrain.ops.quality import calibrate, evaluate
+from refrain.ops.replay import command as replay
+from refrain.ops.replay import state_command
 from refrain.ops.run import command as run
 from refrain.ops.shards import command as shards
 from refrain.ops.snapshots import command as snapshots
 from refrain.ops.terminal import exit_codes
 from refrain.ops.terminal.options import Options
 from refrain.ops.topics import command as topics
+from refrain.ops.transfer import export_command, import_command
 from refrain.ops.whatif import command as whatif
 from refrain.streams.errors import DISTRIBUTION, RefrainError
 
@@ -66,6 +69,10 @@ for part in (
     served_command,
     history_command,
     whatif,
+    replay,
+    state_command,
+    export_command,
+    import_command,
 ):
     part.register(app)
 app.add_typer(bench.app, name="bench")
@@ -90,6 +97,9 @@ def refrain(
             show_default=False,
         ),
     ] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="The prefix of the topics, in place of the setting.", show_default=False)
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (or REFRAIN_DEBUG=1).")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
@@ -112,7 +122,7 @@ def refrain(
 
     refrain ask "How do I reverse a list in Python?"
     """
-    context.obj = Options(config, debug or _debug_wanted())
+    context.obj = Options(config, debug or _debug_wanted(), prefix)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

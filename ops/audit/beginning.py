@@ -6,6 +6,7 @@ import time
 from typing import NamedTuple
 
 from refrain.ops.audit.refold import PartitionFold
+from refrain.ops.cluster.last_commit import journal_id, last_meta
 from refrain.streams.errors import SnapshotUnusable, StoreDamaged
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.lookup.restore import read_skips
@@ -36,7 +37,8 @@ def begin_at(cluster: Cluster, partition: int, shelf: Shelf | None, from_ms: int
 
     Each that is not used is told. Without one the fold begins with nothing.
     """
-    shards, journal, skips = cluster.partitions("journal"), cluster.topic_id("journal"), read_skips(cluster, partition)
+    shards, skips = cluster.partitions("journal"), read_skips(cluster, partition)
+    journal = journal_id(cluster, last_meta(cluster, partition))
     if shelf is None:
         return Beginning(PartitionFold(partition, shards, journal, skips), None)
     latest = cluster.offsets_at("journal", from_ms)[partition] if from_ms else None

@@ -11,11 +11,8 @@ from typing import NamedTuple
 
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Meta
-from refrain.streams.kafka.interface import Cluster, Record
+from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.columns import META_KEY
-
-TAIL = 256
-"""Records behind which the last commit of a partition is sought first."""
 
 
 class PublishedDecision(NamedTuple):
@@ -66,22 +63,6 @@ def commits(records: Iterable[Record]) -> Iterator[Commit]:
         if record.key == META_KEY and record.value is not None:
             yield Commit(Meta.decode(record.value).next_offset, changes)
             changes = {}
-
-
-def committed_offset(cluster: Cluster, partition: int) -> int:
-    """The journal offset up to which the shard has committed, by its last `meta`; 0 without any."""
-    first, end = cluster.ends("documents")[partition]
-    reach = TAIL
-    while end > first:
-        start = max(first, end - reach)
-        last = 0
-        for record in cluster.scan("documents", partition, start):
-            if record.key == META_KEY and record.value is not None:
-                last = Meta.decode(record.value).next_offset
-        if last or start == first:
-            return last
-        reach *= 8
-    return 0
 
 
 def decoded(published: Iterable[PublishedDecision]) -> list[Decision]:

@@ -10,10 +10,11 @@ from refrain.ops.audit.beginning import begin_at, first_decision
 from refrain.ops.audit.documents import Documents
 from refrain.ops.audit.effects import Effects
 from refrain.ops.audit.findings import Findings, Kind
-from refrain.ops.audit.lockstep import Commit, Decisions, PublishedDecision, commits, committed_offset, decoded
+from refrain.ops.audit.lockstep import Commit, Decisions, PublishedDecision, commits, decoded
 from refrain.ops.audit.refold import PartitionFold
 from refrain.ops.audit.seal.model import SealedPartition, SealedState
 from refrain.ops.audit.seal.sealing import LogSealing
+from refrain.ops.cluster.last_commit import journal_id, last_meta
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Meta
 from refrain.schemas.journal import AnswerWithheld
@@ -62,6 +63,9 @@ class Audited:
     """The journal offset at which the fold began."""
     snapshot: str = ""
     """The snapshot that it began from; empty: it began with nothing."""
+
+    copy_of: str = ""
+    """The topic id of the journal that the shard folded, where this one is another: a copy of it."""
 
     @property
     def is_cut(self) -> bool:
@@ -113,8 +117,9 @@ class PartitionAudit:
         snapshot: then `first` says where it begins, and nothing is compared.
         """
         cluster, partition = self._cluster, self._partition
-        first, end = cluster.ends("journal")[partition][0], committed_offset(cluster, partition)
-        fold = self._beginning.fold
+        meta = last_meta(cluster, partition)
+        first, end = cluster.ends("journal")[partition][0], 0 if meta is None else meta.next_offset
+        folds, fold = journal_id(cluster, meta), self._beginning.fold
         folded = first <= fold.begun_at and self._all(fold, asked, end, progressed)
         whole = folded and not self._other_version
         state = SealedState(offset=end, digest=fold.digest()) if whole else None
@@ -131,6 +136,7 @@ class PartitionAudit:
             self._sealed(state, progressed),
             fold.begun_at,
             self._beginning.name,
+            "" if folds == cluster.topic_id("journal") else folds,
         )
 
     def _sealed(self, state: SealedState | None, progressed: Callable[[int], None]) -> SealedPartition | None:

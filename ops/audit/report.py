@@ -39,6 +39,7 @@ def to_json(audit: Audit) -> dict[str, Any]:
                 "state": each.state,
                 "records": each.findings.counts["records"],
                 "other_version": each.other_version or None,
+                "copy_of": each.copy_of or None,
                 "other_version_from": each.other_version_from if each.other_version else None,
             }
             for each in audited
@@ -77,6 +78,8 @@ def show(audit: Audit) -> None:
                 f"partition {each.findings.partition}: from offset {each.other_version_from} on {each.other_version}"
                 f" decided, and this is {BEHAVIOUR}: nothing there is compared; audit it by the version that decided"
             )
+    for id_ in sorted({each.copy_of for each in audited if each.copy_of}):
+        output.say(f"this journal is a copy of the one with the topic id {id_}: what is published here names that one")
     if searched:
         missed, lesser = (sum(getattr(each, name) for each in audited) for name in ("index_missed", "index_lesser"))
         output.say(

@@ -44,7 +44,7 @@ from refrain.streams.messaging.ids import decision_id, decision_tag
 from refrain.streams.messaging.key_file import route_signer
 from refrain.streams.messaging.privacy import has_uncacheable
 from refrain.streams.messaging.responses import NOT_IN_TIME, reply_of
-from refrain.streams.messaging.shards import shards_of
+from refrain.streams.messaging.shards import shard_key, shards_of
 from refrain.streams.messaging.signed_routes import SigningProducer
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.category_classifier import CategoryClassifier, load_category_classifier
@@ -407,8 +407,8 @@ class ClassifyStep(Step):
             depends=depends,
             overload=item.overload,
         )
-        shard = int(identity.context, 16) % policy.slices
-        return Outgoing("journal", f"{space}/{match.category}/{shard}".encode(), asked.encode())
+        key = shard_key(space, match.category, identity.context, policy.slices)
+        return Outgoing("journal", key, asked.encode())
 
     def _id(self, record: Record) -> str:
         return decision_id(record.partition, record.offset, self._tag)

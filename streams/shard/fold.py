@@ -18,6 +18,7 @@ from refrain.schemas.journal import (
     Asked,
     CacheSwitched,
     EntriesInvalidated,
+    EntryImported,
     Event,
     HitJudged,
     LoadChanged,
@@ -41,7 +42,7 @@ from refrain.streams.messaging.validation import wrong_fields
 from refrain.streams.shard import counts
 from refrain.streams.shard.columns import TENANTS
 from refrain.streams.shard.counts import Dropped, Evicted
-from refrain.streams.shard.handlers import answered, asked, invalidated, recovered, verified
+from refrain.streams.shard.handlers import answered, asked, imported, invalidated, recovered, verified
 from refrain.streams.shard.handlers.commands import on_cache_switched, on_hit_judged, on_load_changed, on_policy_set
 from refrain.streams.shard.outcome import NOT_OF_A_RECORD, FoldResult, decided, summary
 from refrain.streams.shard.removal import remove
@@ -50,6 +51,10 @@ from refrain.streams.shard.state import Shard
 from refrain.streams.shard.stats import CONTROL
 
 NOT_FOLDED = "the question could not be looked up; it is in dead-letters"
+_COMMANDED = (
+    PolicySet, LoadChanged, EntriesInvalidated, HitJudged, CacheSwitched, RecoveryOrdered, EntryImported
+)  # fmt: skip
+"""Events that come of commands."""
 IDLE_MAX = 1_000
 """Tenants whose use one tick may drop."""
 TIMERS_MAX = 100
@@ -175,7 +180,7 @@ def _is_repeat(shard: Shard, event: Event, out: FoldResult) -> bool:
     """Deduplicate by position: what classify and govern repeat after a crash was folded already."""
     if isinstance(event, Asked | Passed):
         place, offset = topic_partition_key(event.origin.topic_id, event.origin.partition), event.origin.offset
-    elif isinstance(event, PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched | RecoveryOrdered):
+    elif isinstance(event, _COMMANDED):
         place, offset = CONTROL, event.version
     else:
         return False
@@ -214,7 +219,7 @@ def _tell(shard: Shard, event: Event, record: Record, refusal: Refusal, out: Fol
 def _may_lie_anywhere(shard: Shard, event: Event) -> bool:
     """Whether the text of an event, if it has any, may be kept in dead-letters."""
     category = None
-    if isinstance(event, Asked):
+    if isinstance(event, Asked | EntryImported):
         category = event.category
     elif isinstance(event, Answered) and (open_flight := shard.flights.get(event.forward_id)) is not None:
         category = open_flight.flight.category
@@ -258,5 +263,6 @@ _HANDLERS: dict[type, Callable[[Shard, Any, Record, FoldResult], None]] = {
     HitJudged: on_hit_judged,
     CacheSwitched: on_cache_switched,
     RecoveryOrdered: recovered.on_recovery_ordered,
+    EntryImported: imported.on_imported,
     Tick: _on_tick,
 }

@@ -59,6 +59,12 @@ def _no_settings_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ["explain"],
         ["served"],
         ["history"],
+        ["replay"],
+        ["state"],
+        ["import"],
+        ["export"],
+        ["export", "entries"],
+        ["export", "journal"],
         ["bench"],
         ["bench", "load"],
     ],
@@ -76,6 +82,7 @@ def test_every_command_explains_itself(command: list[str]) -> None:
         ["evaluate"],
         ["hits"],
         ["bench"],
+        ["export"],
     ):
         assert "Example" in result.output
 
