@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from refrain.ops.audit.documents import Documents
 from refrain.ops.audit.effects import Effects
 from refrain.ops.audit.findings import Findings, Kind
-from refrain.ops.audit.lockstep import Commit, Decisions, PublishedDecision, commits, committed_offset, decoded
+from refrain.ops.audit.limits import Asked
+from refrain.ops.audit.lockstep import (
+    Commit,
+    Decisions,
+    PublishedDecision,
+    commits,
+    committed_offset,
+    decoded,
+    merged,
+)
 from refrain.ops.audit.refold import PartitionFold
+from refrain.ops.audit.sampling import Sample
 from refrain.ops.audit.seal.model import SealedPartition, SealedState
 from refrain.ops.audit.seal.sealing import LogSealing
-from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Meta
 from refrain.schemas.journal import AnswerWithheld
 from refrain.schemas.responses import Outcome
@@ -23,18 +31,6 @@ from refrain.streams.lookup.restore import read_skips
 from refrain.streams.shard.columns import META_KEY
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.state import BEHAVIOUR
-
-
-class Asked(NamedTuple):
-    """What is audited: what lies outside is folded, and not compared."""
-
-    from_ms: int = 0
-    to_ms: int | None = None
-    category: str | None = None
-
-    def holds(self, time_ms: int) -> bool:
-        """Whether a journal record of that time is audited."""
-        return self.from_ms <= time_ms and (self.to_ms is None or time_ms < self.to_ms)
 
 
 @dataclass(frozen=True)
@@ -59,14 +55,29 @@ class Audited:
     """What stands in journal and decisions, when it was asked for."""
 
 
+SAMPLE_COMMIT_RECORDS = 5_000
+"""Beside a sample, changes of `documents` are compared as of every so many journal records, not of every commit."""
+
+
 class PartitionAudit:
     """Audit of one partition."""
 
     def __init__(
-        self, cluster: Cluster, partition: int, effects: Effects | None, findings: Findings, *, seal: bool = False
+        self,
+        cluster: Cluster,
+        partition: int,
+        effects: Effects | None,
+        findings: Findings,
+        *,
+        sample: Sample | None = None,
+        seal: bool = False,
     ) -> None:
-        """With `seal` what is read is sealed too, to the end of both logs."""
+        """Of a `sample` alone decisions are compared. With `seal` what is read is sealed too, to the end of both logs.
+
+        `effects` are of the same sample.
+        """
         self._cluster = cluster
+        self._sample = sample
         self._partition = partition
         self._effects = effects
         self._findings = findings
@@ -91,7 +102,8 @@ class PartitionAudit:
         cluster, partition = self._cluster, self._partition
         first, end = cluster.ends("journal")[partition][0], committed_offset(cluster, partition)
         skips = read_skips(cluster, partition)
-        fold = PartitionFold(partition, cluster.partitions("journal"), cluster.topic_id("journal"), skips)
+        shards, incarnation = cluster.partitions("journal"), cluster.topic_id("journal")
+        fold = PartitionFold(partition, shards, incarnation, skips, self._sample)
         folded = first == 0 and self._all(fold, asked, end, progressed)
         whole = folded and not self._other_version
         state = SealedState(offset=end, digest=fold.digest()) if whole else None
@@ -123,6 +135,8 @@ class PartitionAudit:
         """Fold and compare all. Returns whether every record could be folded."""
         decisions = Decisions(self._decisions)
         ends = _ahead(commits(self._cluster.scan("documents", self._partition)), end)
+        if self._sample is not None:
+            ends = merged(ends, SAMPLE_COMMIT_RECORDS)
         due = next(ends, None)
         for record in self._journal:
             while due is not None and record.offset >= due.next_offset:
@@ -148,14 +162,13 @@ class PartitionAudit:
     def _one(self, fold: PartitionFold, record: Record, decisions: Decisions, asked: Asked) -> bool:
         """Fold and compare one record. Returns whether the fold can go on."""
         published = decisions.up_to(record.offset)
-        read = decoded(published)
         try:
-            folded = fold.fold(record, read)
+            folded = fold.fold(record, decoded(each for each in published if each.approximate))
         except (JournalUnreadable, ShardBroken, StoreDamaged) as error:
             self._findings.add(Kind.CANNOT_FOLD, record.offset, str(error))
             return False
         self._findings.counts["records"] += 1
-        self._note_version(read, record.offset)
+        self._note_version(published, record.offset)
         judged = asked.holds(record.timestamp_ms) and not self._other_version
         gone = decisions.first is None or record.offset < decisions.first
         if judged:
@@ -167,10 +180,14 @@ class PartitionAudit:
     def _compare_decisions(
         self, published: list[PublishedDecision], folded: FoldResult, offset: int, category: str | None, *, gone: bool
     ) -> None:
-        live = {(each.record.key or b"").decode("utf-8", "replace"): each for each in published}
+        if self._sample is not None:
+            published = [each for each in published if self._sample.holds(_id_of(each))]
+        live = {_id_of(each): each for each in published}
         if len(live) < len(published):
             self._findings.add(Kind.DECISION_INSERTED, offset, "a decision stands twice")
         for decision in folded.decisions:
+            if self._sample is not None and not self._sample.holds(decision.id):
+                continue
             if category is not None and decision.category != category:
                 live.pop(decision.id, None)
                 continue
@@ -188,8 +205,9 @@ class PartitionAudit:
             if category is None:
                 self._findings.add(Kind.DECISION_INSERTED, found.offset, id_)
 
-    def _note_version(self, published: list[Decision], offset: int) -> None:
-        other = [each.behaviour for each in published if not each.behaviour.startswith(BEHAVIOUR)]
+    def _note_version(self, published: list[PublishedDecision], offset: int) -> None:
+        told = [each.behaviour for each in published if each.behaviour is not None]
+        other = [behaviour for behaviour in told if not behaviour.startswith(BEHAVIOUR)]
         if other and not self._other_version:
             self._other_version, self._other_version_from = other[0], offset
 
@@ -211,6 +229,10 @@ class PartitionAudit:
         value = record.value or b""
         if b'"kind":"AnswerWithheld"' in value:
             effects.explain(AnswerWithheld.decode(value).forward_id)
+
+
+def _id_of(published: PublishedDecision) -> str:
+    return (published.record.key or b"").decode("utf-8", "replace")
 
 
 def _ahead(found: Iterator[Commit], end: int) -> Iterator[Commit]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from refrain.ops.audit.confirming import ConfirmingIndex, IndexFindings
+from refrain.ops.audit.sampling import Sample
 from refrain.schemas.decisions import Decision
+from refrain.schemas.journal import Event
 from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.outcome import FoldResult
@@ -19,24 +21,34 @@ from refrain.streams.store.memory import MemoryStore
 class PartitionFold:
     """Fold of one partition from its first record on. Its shard is that of the live worker at the same offset."""
 
-    def __init__(self, partition: int, shards: int, incarnation: str, skips: Skips | None = None) -> None:
+    def __init__(
+        self,
+        partition: int,
+        shards: int,
+        incarnation: str,
+        skips: Skips | None = None,
+        sample: Sample | None = None,
+    ) -> None:
         """An empty shard. `incarnation` is the topic id of the journal, `shards` its count of partitions.
 
-        `skips` are those of the live shard: what it does not fold, this one does not either.
+        `skips` are those of the live shard: what it does not fold, this one does not either. With a `sample` only its
+        decisions have what an approximate index did not find counted.
         """
         self.index = IndexFindings()
-        self._confirming = ConfirmingIndex(self.index)
+        self._confirming = ConfirmingIndex(self.index, sample)
         self.shard = self._confirming.shard = Shard(partition, shards, incarnation, MemoryStore(), self._confirming)
         self.shard.skips = skips or Skips()
         self._passed = StatelessShard(partition, shards, incarnation, {})
 
-    def fold(self, record: Record, published: Sequence[Decision] = ()) -> FoldResult:
+    def fold(self, record: Record, published: Sequence[Decision] = (), event: Event | None = None) -> FoldResult:
         """Fold a record; `published` are the decisions that it brought about live, as far as they are known.
+
+        `event` is what the record holds, where it has been read already.
 
         Raises JournalUnreadable for a record of an unknown version, ShardBroken or StoreDamaged for a defect of ours.
         """
         self._confirming.published = published
-        folded = fold(self.shard, record)
+        folded = fold(self.shard, record, event)
         if self.shard.skips.of(record.offset) == "questions":
             passed = self._passed.take(record).result
             folded.effects += passed.effects
