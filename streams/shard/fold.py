@@ -61,8 +61,10 @@ TIMERS_MAX = 100
 """Timers that one record may fire; the next records fire the rest."""
 
 
-def fold(shard: Shard, record: Record) -> FoldResult:
+def fold(shard: Shard, record: Record, known: Event | None = None) -> FoldResult:
     """Fold one journal record into the shard; returns effects, decisions and counts.
+
+    `known` is the event of the record, where it has been read already.
 
     A record that cannot be folded changes nothing but the shard's time and offset, and becomes a dead
     letter. Raises JournalUnreadable, with the shard unchanged, for a record of an unknown version; and ShardBroken,
@@ -70,7 +72,7 @@ def fold(shard: Shard, record: Record) -> FoldResult:
     """
     out = FoldResult()
     skipped = shard.skips.of(record.offset)
-    event = None if skipped == "records" else _read(shard, record, out)
+    event = None if skipped == "records" else _read(shard, record, out, known)
     aside = _set_aside(shard, record, out) if skipped == "records" else None
     shard.next_offset = record.offset + 1
     shard.time_ms = max(shard.time_ms, record.timestamp_ms)
@@ -135,11 +137,11 @@ def next_timer_ms(shard: Shard) -> int | None:
     return min((at for at in timers if at is not None), default=None)
 
 
-def _read(shard: Shard, record: Record, out: FoldResult) -> Event | None:
+def _read(shard: Shard, record: Record, out: FoldResult, known: Event | None) -> Event | None:
     """The event of a record; None, with its dead letter, where it has none or is too large to be read."""
     try:
         check_size(record)
-        return decode_event(record.value or b"")
+        return decode_event(record.value or b"") if known is None else known
     except Refusal as too_large:
         refusal = too_large
     except ValidationError as error:

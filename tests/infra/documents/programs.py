@@ -37,7 +37,11 @@ ELSEWHERE = frozenset(
         "docker",
         "kubectl",
         "less",
+        "grep",
+        "sort",
+        "uniq",
         "kafka-acls.sh",
+        "kafka-consumer-groups.sh",
         "kafka-topics.sh",
     }
 )
