@@ -58,7 +58,9 @@ def test_its_topics_have_the_settings_of_the_table() -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_its_rights_are_those_that_the_role_needs(role: str) -> None:
     told = load("roles.yaml")[role]
-    with_prefix = [{**acl, "name": f"shop.{acl['name']}", "operations": tuple(acl["operations"])} for acl in told["acls"]]
+    with_prefix = [
+        {**acl, "name": f"shop.{acl['name']}", "operations": tuple(acl["operations"])} for acl in told["acls"]
+    ]
     assert with_prefix == [acl._asdict() for acl in acls_of(role, Settings(prefix="shop."))]
     assert told["topic"] == GROUPS.get(role)
 
