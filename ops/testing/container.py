@@ -30,7 +30,15 @@ HTTP_PORT = 9100
 READY_S = 180.0
 POLL_S = 0.5
 LOG_LINES = 25
-_START = 'refrain topics create --partitions-journal "$SHARDS" && exec refrain run all'
+_START = """\
+code=75
+while [ "$code" = 75 ]; do
+  refrain topics create --partitions-journal "$SHARDS" && exec refrain run all || code=$?
+  sleep 1
+done
+exit "$code"
+"""
+"""A broker that has just started may not serve at once what it made: 75 asks for another try."""
 _READY = (
     "import urllib.request\n"
     f"for port in range({HTTP_PORT}, {HTTP_PORT + len(NAMES)}):\n"
@@ -67,7 +75,7 @@ class RefrainContainer:
         self._network = _network()
         self._broker = _broker(self._network, self._port)
         self._refrain = _container(image, self._network)
-        self._refrain.with_kwargs(entrypoint=["sh"], read_only=True).with_command(["-euc", _START])
+        self._refrain.with_kwargs(entrypoint=["sh"], read_only=True).with_command(["-uc", _START])
         self._refrain.tmpfs = {"/tmp": ""}
         model = {} if environment and "REFRAIN_UPSTREAM__BASE_URL" in environment else _SIMULATED
         self._refrain.with_envs(**_SETTINGS, **model, **(environment or {}), SHARDS=str(shards))
