@@ -18,6 +18,7 @@ from refrain.ops.ask import command as ask
 from refrain.ops.audit import command as audit
 from refrain.ops.bench import command as bench
 from refrain.ops.categories import command as categories
+from refrain.ops.contract import command as contract
 from refrain.ops.control import invalidate, judge, switch
 from refrain.ops.explain import command as explain
 from refrain.ops.explain import history_command, served_command
@@ -73,6 +74,7 @@ for part in (
     state_command,
     export_command,
     import_command,
+    contract,
 ):
     part.register(app)
 app.add_typer(bench.app, name="bench")

@@ -58,6 +58,10 @@ def _no_settings_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ["doctor"],
         ["explain"],
         ["served"],
+        ["schemas"],
+        ["schemas", "list"],
+        ["schemas", "show"],
+        ["schemas", "export"],
         ["history"],
         ["replay"],
         ["state"],
@@ -77,6 +81,7 @@ def test_every_command_explains_itself(command: list[str]) -> None:
     if len(command) == 2 or command not in (
         [],
         ["topics"],
+        ["schemas"],
         ["policies"],
         ["categories"],
         ["evaluate"],
