@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from refrain.ops.observe.findings import Finding
 from refrain.ops.terminal import output
 from refrain.streams.errors import RefrainError
 
@@ -24,20 +24,6 @@ if TYPE_CHECKING:
 FREE_BYTES_WARN = 5_000_000_000
 FREE_BYTES_FAIL = 500_000_000
 PROBE_S = 2.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Finding: one line of the doctor's report."""
-
-    check: str
-    state: Literal["ok", "warn", "fail"]
-    seen: str
-    do: str = ""
-
-    def to_json(self) -> dict[str, str]:
-        """For JSON."""
-        return asdict(self)
 
 
 def together(

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from refrain.ops.cluster.connection import AWAY, reach, unreachable
-from refrain.ops.observe.doctor_checks import Finding
+from refrain.ops.observe.findings import Finding
 from refrain.ops.observe.replicas import partitions_of, summarise
 from refrain.ops.terminal import output
 from refrain.streams.errors import RefrainError
@@ -178,6 +178,15 @@ def shards(settings: Settings) -> list[Finding]:
         for partition, told in sorted((p, each.stopped) for p, each in reports.items() if each.stopped is not None)
     ]  # fmt: skip
     return rows or [Finding("shards", "ok", "none is stopped")]
+
+
+def model_calls(settings: Settings) -> list[Finding]:
+    """Do calls of the models fail?"""
+    from refrain.ops.observe.model_calls import findings_of, read_calls
+    from refrain.streams.kafka.cluster import KafkaCluster
+
+    with KafkaCluster(settings) as cluster:
+        return findings_of(read_calls(cluster, time.time_ns() // 1_000_000))
 
 
 def _metadata(admin: AdminClient, settings: Settings) -> ClusterMetadata:

@@ -76,10 +76,11 @@ class StatsReports:
 
     def summary(self, category: str | None) -> Summary:
         """Summary of the latest reports of all shards. Raises WrongSetup or ClusterFailed."""
+        from refrain.ops.observe.model_calls import read_calls
         from refrain.ops.observe.stats_totals import summarise
 
         self._read()
-        return summarise(self._latest.values(), range(self._shards), category)
+        return summarise(self._latest.values(), range(self._shards), category, read_calls(self._cluster, _now_ms()))
 
     def reports(self) -> dict[int, ShardStats]:
         """The latest report of each shard that has reported. Raises WrongSetup or ClusterFailed."""
