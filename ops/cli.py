@@ -22,6 +22,7 @@ from refrain.ops.control import invalidate, judge, switch
 from refrain.ops.explain import command as explain
 from refrain.ops.explain import history_command, served_command
 from refrain.ops.hits import command as hits
+from refrain.ops.letters import command as letters
 from refrain.ops.observe import doctor, stats, watch
 from refrain.ops.policies import command as policies
 from refrain.ops.quality import calibrate, evaluate
@@ -58,6 +59,7 @@ for part in (
     calibrate,
     hits,
     shards,
+    letters,
     doctor,
     audit,
     explain,

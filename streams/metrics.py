@@ -64,6 +64,12 @@ class Metrics:
             ["processor", "topic", "became"],
             registry=r,
         )
+        self.restarts = Gauge(
+            "refrain_worker_restarts",
+            "How often its supervisor has started the worker again",
+            ["processor"],
+            registry=r,
+        )
         self.lag = Gauge("refrain_lag", "Records not read yet", ["processor", "partition"], registry=r)
         self.batch = Histogram(
             "refrain_batch_seconds",

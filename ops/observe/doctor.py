@@ -78,7 +78,7 @@ def _cost(settings: Settings, seconds: float, as_json: bool) -> None:
 
 def examine(settings: Settings, *, call_model: bool = True) -> list[Finding]:
     """Run every check, all at the same time, in `EXAMINE_S` at most; without a broker only those that need none."""
-    from refrain.ops.observe import doctor_checks, doctor_upstream
+    from refrain.ops.observe import doctor_checks, doctor_upstream, doctor_workers
 
     here = {
         "model": doctor_checks.model,
@@ -86,7 +86,7 @@ def examine(settings: Settings, *, call_model: bool = True) -> list[Finding]:
         "verifier": doctor_checks.verifier,
         "disk": doctor_checks.disk,
         "files": doctor_checks.files,
-        "workers": doctor_checks.workers,
+        "workers": doctor_workers.workers,
     }
     looks: dict[str, Callable[[], list[Finding]]] = {"cluster": partial(_examine_cluster, settings)}
     looks |= {name: partial(check, settings) for name, check in here.items()}
@@ -115,6 +115,7 @@ def _examine_cluster(settings: Settings) -> list[Finding]:
         "policy": partial(doctor_cluster.policy, settings),
         "shards": partial(doctor_cluster.shards, settings),
         "routes": partial(routes, admin, settings),
+        "dead letters": partial(doctor_cluster.dead_letters, settings),
         "model calls": partial(doctor_cluster.model_calls, settings),
     }
     looks |= {

@@ -35,6 +35,7 @@ def run(
         list[str], typer.Argument(help=f"{', '.join(NAMES)}, or all.", callback=_known, metavar="PROCESSOR...")
     ],
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
+    restarts: Annotated[int, typer.Option("--restarts", hidden=True)] = 0,
 ) -> None:
     """Run processors until SIGTERM or Ctrl-C; then they drain, commit and leave.
 
@@ -59,7 +60,7 @@ def run(
     if len(names) == 1:
         from refrain.ops.run.worker import run_worker
 
-        raise typer.Exit(run_worker(names[0], settings, supervised=supervised))
+        raise typer.Exit(run_worker(names[0], settings, supervised=supervised, restarts=restarts))
     from refrain.ops.run.supervisor import supervise
 
     if supervised:

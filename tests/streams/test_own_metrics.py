@@ -11,7 +11,7 @@ from tests.streams.worker_metrics import registered
 
 SHARED = {
     "refrain_records_taken", "refrain_records_sent", "refrain_refused", "refrain_dropped", "refrain_lag",
-    "refrain_batch_seconds", "refrain_records_unfit",
+    "refrain_batch_seconds", "refrain_records_unfit", "refrain_worker_restarts",
 }  # fmt: skip
 OWN = {
     "classify": {

@@ -15,8 +15,8 @@ from confluent_kafka import KafkaError
 from refrain.ops.observe import doctor_cluster
 from refrain.ops.observe.doctor import EXAMINE_S, examine
 from refrain.ops.observe.doctor_checks import together
-from refrain.ops.observe.findings import Finding
 from refrain.ops.observe.doctor_cluster import Brokers
+from refrain.ops.observe.findings import Finding
 from refrain.ops.topics.admin import TopicState, compare
 from refrain.schemas.topics import TOPICS
 from refrain.streams.settings import Embedding, Settings
