@@ -85,3 +85,6 @@ class Response(Message):
     error: Problem | None = None
     decision: DecisionSummary | None = Field(default=None)
     """None when the request could not be read far enough to decide anything."""
+    warnings: Annotated[tuple[str, ...], Bounded, Field(exclude_if=lambda warnings: not warnings)] = ()
+    """What was taken and is probably not meant: a field or a category that does not exist, with the nearest that does.
+    Absent where there is nothing to say."""

@@ -184,6 +184,8 @@ def _show_one(reply: AskReply) -> None:
     elif response is not None:
         output.say(answer_of(response.body))
     output.hint(summary(reply))
+    for warning in response.warnings if response is not None else ():
+        output.hint(f"warning: {warning}")
     if response is not None and response.decision is not None:
         for sentence in sentences(response.decision.guards, response.decision.head_weight):
             output.hint(sentence)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,12 +56,31 @@ def doctor(
         for finding in findings:
             output.emit(finding.to_json())
     else:
-        output.table(("check", "state", "seen", "what to do"), [(f.check, f.state, f.seen, f.do) for f in findings])
+        _show(findings)
     failed = sum(f.state == "fail" for f in findings)
     if failed:
         output.hint(f"{failed} of {len(findings)} checks failed")
         raise typer.Exit(exit_codes.FAILED)
     return None
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    """A table for programs; on a terminal a line a finding, and below it what to do."""
+    if not sys.stdout.isatty():
+        output.table(("check", "state", "seen", "what to do"), [(f.check, f.state, f.seen, f.do) for f in findings])
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table.grid(padding=(0, 2, 0, 0))
+    for name in ("state", "check"):
+        shown.add_column(name, no_wrap=True)
+    shown.add_column("seen", overflow="fold")
+    for f in findings:
+        shown.add_row(Text(f.state, style=output.STYLES[f.state]), f.check, Text(f.seen))
+        if f.do:
+            shown.add_row("", "", Text(f"-> {f.do}"))
+    output.console().print(shown, soft_wrap=False)
 
 
 def _cost(settings: Settings, seconds: float, as_json: bool) -> None:

@@ -150,7 +150,8 @@ def _render(found: Summary, seen: Rates) -> RenderableType:
 
     from refrain.ops.observe.stats_view import about, tables
 
-    drawn = [output.rich_table(columns, cells) for columns, cells in tables(found, seen)]
+    width = output.console().width
+    drawn = [part for columns, cells in tables(found, seen) for part in output.rich_tables(columns, cells, width)]
     return Group(*drawn, *about(found, _now_ms()))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from refrain.ops.observe.model_calls import WINDOW_MS, failed
 from refrain.ops.terminal import output
+from refrain.streams.shard.counters import UNKNOWN
 
 if TYPE_CHECKING:
     from refrain.ops.observe.model_calls import ModelCalls
@@ -42,7 +43,13 @@ def tables(found: Summary, seen: Rates) -> list[tuple[tuple[str, ...], list[tupl
 
 def about(found: Summary, now_ms: int) -> list[str]:
     """Lines below the tables: loads, policy, and the shards that reported."""
-    lines = [f"load of {model}: {load:.2f}" for model, load in found.loads.items()]
+    lines = [
+        f"{output.counted(row.tally.asked, 'request')} of no category that the policy defines (row {UNKNOWN}):"
+        " see `refrain watch decisions --reason category_unknown`"
+        for row in found.rows
+        if row.category == UNKNOWN and row.tally.asked
+    ]
+    lines += [f"load of {model}: {load:.2f}" for model, load in found.loads.items()]
     lines += [
         f"{failed(calls)} in the last {output.span(WINDOW_MS)}" for calls in found.calls.values() if calls.failures
     ]

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import typer
 
+from refrain.streams.nearest import nearest
+
 NAMED_MAX = 12
 """Values that a refusal lists where none is near."""
-CUTOFF = 0.5
 Given = TypeVar("Given", str, "str | None", "list[str]", "list[str] | None")
-
-
-def nearest(value: str, known: Iterable[str]) -> str | None:
-    """The known value that was probably meant; None where none is near."""
-    names = sorted(set(known))
-    folded = {name.lower(): name for name in names}
-    if value.lower() in folded:
-        return folded[value.lower()]
-    close = difflib.get_close_matches(value.lower(), list(folded), n=1, cutoff=CUTOFF)
-    return folded[close[0]] if close else None
 
 
 def suggestion(value: str, known: Iterable[str]) -> str:
     """The nearest known value, or those there are, as the end of a sentence; empty where there is none at all."""
     names = sorted(set(known))
-    meant = nearest(value, names)
+    meant = nearest(value, tuple(names))
     if meant is not None:
         return f"did you mean {meant!r}?"
     shown = ", ".join(names[:NAMED_MAX]) + (", …" if len(names) > NAMED_MAX else "")

@@ -26,7 +26,9 @@ def test_a_child_process_writes_and_a_full_log_is_put_aside_between_lines(tmp_pa
         subprocess.run([sys.executable, "-S", "-c", program], stdout=output, stderr=subprocess.STDOUT, check=True)
     aside = path.with_name("service.log.1")
     assert aside.exists()
-    parts = [part for part in (*(path.with_name(f"service.log.{n}") for n in range(KEPT, 0, -1)), path) if part.exists()]
+    parts = [
+        part for part in (*(path.with_name(f"service.log.{n}") for n in range(KEPT, 0, -1)), path) if part.exists()
+    ]
     lines = [line for part in parts for line in part.read_text().splitlines()]
     assert lines == [f"line {n}" for n in range(30)][-len(lines) :]
     assert all(part.read_text().endswith("\n") for part in parts if part.stat().st_size)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import typer
 
-from refrain.ops.terminal.choices import NAMED_MAX, check_choice, nearest, one_of, suggestion
+from refrain.ops.terminal.choices import NAMED_MAX, check_choice, one_of, suggestion
+from refrain.streams.nearest import nearest
 
 KNOWN = ("code", "chat", "medical")
 
