@@ -64,7 +64,7 @@ def serve(count: int = 1) -> None:
     config = " --config .local/refrain.toml" if (ROOT / "refrain.toml").exists() else ""
     with (
         brokers(count, keep=True) as bootstrap,
-        _notes_for_others(bootstrap, state, count) as environment,
+        notes_for_others(bootstrap, state, count) as environment,
         _service(environment, state, log) as running,
     ):
         for line in addresses(bootstrap, state, log, running.policy):
@@ -165,7 +165,7 @@ def _service(environment: Mapping[str, str], state: Path, log: Path) -> Iterator
 
 
 @contextmanager
-def _notes_for_others(bootstrap: str, state: Path, count: int) -> Iterator[dict[str, str]]:
+def notes_for_others(bootstrap: str, state: Path, count: int) -> Iterator[dict[str, str]]:
     """Tell a second terminal's `refrain` where the service is, while it runs."""
     environment = _environment(bootstrap, state)
     settings = load_settings(environment)

@@ -49,11 +49,14 @@ def stats(
     refrain stats --watch
     """
     from refrain.ops.cluster.connection import reach
+    from refrain.ops.control.known_names import check_category
     from refrain.streams.kafka.cluster import KafkaCluster
 
     settings = settings_of(context)
     reach(settings)
-    reports = StatsReports(KafkaCluster(settings))
+    cluster = KafkaCluster(settings)
+    check_category(cluster, category)
+    reports = StatsReports(cluster)
     if watch:
         _watch(reports, category, as_json)
         return

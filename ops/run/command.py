@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from refrain.ops.run.processors import NAMES
+from refrain.ops.terminal.choices import check_choice
 from refrain.ops.terminal.options import options_of, settings_of
 
 ALL = "all"
@@ -19,8 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def _known(names: list[str]) -> list[str]:
     for name in names:
-        if name not in (*NAMES, ALL):
-            raise typer.BadParameter(f"{name!r} is no processor: choose from {', '.join(NAMES)}, or all")
+        check_choice(name, (*NAMES, ALL), "processor")
     return names
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
 import typer
@@ -24,10 +24,11 @@ def suggestion(value: str, known: Iterable[str]) -> str:
     return f"choose from {shown}" if names else ""
 
 
-def check_choice(value: str, known: Sequence[str], what: str = "value") -> None:
+def check_choice(value: str, known: Collection[str], what: str = "value", option: str | None = None) -> None:
     """Raises typer.BadParameter for a value that is not known, saying which was probably meant."""
     if value not in known:
-        raise typer.BadParameter(f"{value!r} is no {what}: {suggestion(value, known)}")
+        meant = suggestion(value, known)
+        raise typer.BadParameter(f"{value!r} is no {what}{': ' + meant if meant else ''}", param_hint=option)
 
 
 def one_of(known: Sequence[str], what: str = "value of this option") -> Callable[[Given], Given]:

@@ -70,7 +70,7 @@ def test_a_second_terminal_knows_the_model_and_the_ports_are_kept(
     monkeypatch.setenv("REFRAIN_UPSTREAM__BASE_URL", "http://127.0.0.1:8000/v1")
     ports: list[Any] = []
     for _ in range(2):
-        with up._notes_for_others("127.0.0.1:9092", tmp_path / "state", 1) as environment:
+        with up.notes_for_others("127.0.0.1:9092", tmp_path / "state", 1) as environment:
             from refrain.ops.config.settings import load_settings
 
             ports.append(environment["REFRAIN_HTTP__PORT"])

@@ -651,7 +651,7 @@ def test_a_request_with_an_unknown_field_or_category_is_answered_and_told_so() -
     entrance = Entrance()
     forward, passed = passed_of(entrance(ask(category="cod", catgory="code")))
     assert passed.reason == Reason.CATEGORY_UNKNOWN
-    route = decode_route(forward.route)
+    route = decode_route(forward.route, forward.forward_id)
     assert isinstance(route, DirectRoute)
     warnings = [base64.b64decode(header.value or "").decode() for header in route.reply.headers]
     assert warnings == [
