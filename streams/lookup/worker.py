@@ -41,6 +41,7 @@ from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.lookup.commit import Commits
 from refrain.streams.lookup.metrics import LookupMetrics, count
 from refrain.streams.lookup.reports import CommitReports
+from refrain.streams.lookup.request_times import RequestTimes
 from refrain.streams.lookup.restore import OpenStore, Restorer
 from refrain.streams.lookup.stopped import StoppedShards
 from refrain.streams.lookup.stopping import RESTORES_MAX, Stopping
@@ -106,6 +107,7 @@ class LookupWorker:
         """
         self._settings = settings.lookup
         self._metrics = LookupMetrics(metrics)
+        self._request_times = RequestTimes(self._metrics.request_seconds)
         self._now_ms = now_ms
         self._elapsed_s = elapsed_s
         incarnation = check_journal(cluster)
@@ -432,6 +434,7 @@ class LookupWorker:
         shared.taken.labels(NAME, "journal").inc(len(records))
         metrics.behind.set(max(0, self._now_ms() - records[-1].timestamp_ms) / 1_000)
         shared.count_sent(NAME, effects)
+        self._request_times.take(folded, effects, self._now_ms())
         known = {category for shard in self.shards.values() for category in shard.lives}
         for each in folded:
             count(metrics, each, known)
