@@ -180,6 +180,7 @@ class Settings(SettingsGroup):
     """Replicas of the topics that `topics create` makes."""
     min_insync: Annotated[int, Field(ge=1)] = 1
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
     http: Http = Http()
     embedding: Embedding = Embedding()
     classify: Classify = Classify()

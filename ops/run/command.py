@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from refrain.ops.run.processors import NAMES
-from refrain.ops.terminal.choices import check_choice
+from refrain.ops.terminal.choices import check_choice, one_of
 from refrain.ops.terminal.options import options_of, settings_of
 
 ALL = "all"
+FORMATS = ("text", "json")
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +35,12 @@ def run(
     processors: Annotated[
         list[str], typer.Argument(help=f"{', '.join(NAMES)}, or all.", callback=_known, metavar="PROCESSOR...")
     ],
+    log_format: Annotated[
+        str | None,
+        typer.Option(
+            help="text or json; else the setting log_format.", show_default=False, callback=one_of(FORMATS, "format")
+        ),
+    ] = None,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
     restarts: Annotated[int, typer.Option("--restarts", hidden=True)] = 0,
 ) -> None:
@@ -49,12 +56,16 @@ def run(
 
     refrain run lookup lookup classify
 
+    refrain run all --log-format json
+
     REFRAIN_HTTP__PORT=9100 refrain run lookup
     """
     from refrain.streams.store.private import keep_private
 
     names = spelled_out(processors)
     settings = settings_of(context)
+    if log_format is not None:
+        settings = settings.model_copy(update={"log_format": log_format})
     keep_private()
     options = options_of(context)
     if len(names) == 1:

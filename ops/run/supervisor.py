@@ -56,6 +56,7 @@ RUN_FILE = "run.json"
 EMBEDS = "classify"
 """The processor whose workers embed every new question."""
 THREADS_VARIABLE = "REFRAIN_EMBEDDING__THREADS"
+FORMAT_VARIABLE = "REFRAIN_LOG_FORMAT"
 
 Spawn = Callable[[str, int, int], "subprocess.Popen[bytes]"]
 """Starts the worker of that name, which stands at that place in the list and was started again so often."""
@@ -246,12 +247,13 @@ class Supervisor:
 
 def supervise(names: Sequence[str], settings: Settings, options: Options) -> int:
     """Run workers of those names until SIGTERM or Ctrl-C; returns the exit code."""
-    logs.set_up("supervisor", settings.log_level)
+    logs.set_up("supervisor", settings.log_level, form=settings.log_format)
     other = read_run(settings.state_dir)
     if other is not None and is_alive(int(other["pid"])):
         logger.warning("process %s also runs workers with the state folder %s", other["pid"], settings.state_dir)
     still_s = max_poll_interval_ms(settings) / 1_000 + STILL_MARGIN_S
-    spawn = spawner(settings.http.port, options, shared_out(names, settings))
+    variables = {**shared_out(names, settings), FORMAT_VARIABLE: settings.log_format}
+    spawn = spawner(settings.http.port, options, variables)
     supervisor = Supervisor(names, spawn, settings.state_dir, still_s=still_s, about=whose(settings))
     with _signals(supervisor):
         logger.info("process %d runs %s; broker %s", os.getpid(), ", ".join(names), settings.kafka)

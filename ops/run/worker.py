@@ -50,7 +50,7 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False, resta
 
     `restarts` says how often a supervisor started it again.
     """
-    logs.set_up(name, settings.log_level)
+    logs.set_up(name, settings.log_level, form=settings.log_format)
     stopping = Stopping()
     liveness = Liveness()
     with _signals(stopping, liveness, ignore_interrupt=supervised):
