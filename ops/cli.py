@@ -23,6 +23,7 @@ from refrain.ops.control import invalidate, judge, switch
 from refrain.ops.explain import command as explain
 from refrain.ops.explain import history_command, served_command
 from refrain.ops.hits import command as hits
+from refrain.ops.letters import command as letters
 from refrain.ops.observe import doctor, stats, watch
 from refrain.ops.policies import command as policies
 from refrain.ops.quality import calibrate, evaluate
@@ -64,6 +65,7 @@ for part in (
     hits,
     shards,
     snapshots,
+    letters,
     doctor,
     audit,
     explain,

@@ -236,6 +236,8 @@ class Settings(SettingsGroup):
     """`min.insync.replicas` of the topics that `topics create` makes."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least level that is logged."""
+    log_format: Literal["text", "json"] = "text"
+    """How lines are logged: for people, or an object a line."""
     http: Http = Http()
     """Health and metrics of a worker."""
     embedding: Embedding = Embedding()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from refrain.ops.control.known_names import check_names
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.durations import read_moment_ms
 from refrain.ops.terminal.options import read_option, settings_of
@@ -134,6 +135,7 @@ def audit(
         ok = _against(settings, against, public_key, partition, as_json=as_json)
     else:
         asked = read_option(read_moment_ms, since) or 0, read_option(read_moment_ms, to), category
+        check_names(settings, category=category)
         sampling = None if sample is None else (sample, secrets.randbelow(SEEDS) if seed is None else seed)
         ok = _audit(settings, asked, partition, processes, rate, sampling, seal, key, begin, as_json=as_json)
     if not ok:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def show(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="The record as it is, on one line.")] = False,
-    as_yaml: Annotated[bool, typer.Option("--yaml", help="The policy as `policies apply` takes it.")] = False,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="The whole policy as `policies apply` takes it.")] = False,
 ) -> None:
     """Show the policy in force. Exit code 1 when there is none.
 
@@ -39,7 +39,7 @@ def show(
     if as_json:
         output.say(found.encode().decode())
     elif as_yaml:
-        output.say(write_policy(found.policy).rstrip())
+        output.say(write_policy(found.policy, complete=True).rstrip())
     else:
         _show(found)
 

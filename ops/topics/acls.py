@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from refrain.ops.terminal.choices import suggestion
 from refrain.ops.topics.table import topics_of
 from refrain.schemas.topics import (
     AUDITORS,
@@ -105,7 +106,7 @@ def chosen_roles(wanted: Sequence[str]) -> list[str]:
     """The roles wanted (all when none is named), each once, in the order of the table. Raises ValueError."""
     for role in wanted:
         if role not in ROLES:
-            raise ValueError(f"{role!r} is no role: choose from {', '.join(ROLES)}")
+            raise ValueError(f"{role!r} is no role: {suggestion(role, ROLES)}")
     return [role for role in ROLES if not wanted or role in wanted]
 
 

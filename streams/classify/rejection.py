@@ -14,6 +14,7 @@ from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Headers, Outgoing, Record, headers_bytes
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.responses import error_response, reply_of, respond
+from refrain.streams.messaging.warnings import warned, warnings_of
 from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Classify
 
@@ -65,6 +66,7 @@ class Rejections:
             request_id=_bounded_text(known.get("request_id"), REQUEST_ID_CHARS_MAX),
             tenant=_bounded_text(known.get("tenant", "default"), TENANT_CHARS_MAX),
         )
+        headers = warned(headers, warnings_of(parsed or {}, None, None))
         return respond(reply_of(target.topic, target.partition, key, headers), response)
 
 

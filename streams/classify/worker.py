@@ -46,6 +46,7 @@ from refrain.streams.messaging.privacy import has_uncacheable
 from refrain.streams.messaging.responses import NOT_IN_TIME, reply_of
 from refrain.streams.messaging.shards import shard_key, shards_of
 from refrain.streams.messaging.signed_routes import SigningProducer
+from refrain.streams.messaging.warnings import warned, warnings_of
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.category_classifier import CategoryClassifier, load_category_classifier
 from refrain.streams.models.embedder import Embedder
@@ -284,7 +285,9 @@ class ClassifyStep(Step):
         question = question_of(request.body)
         check_length(question, settings.question_chars_max)
         target = self._reply_to.target(record.headers, record.key)
-        reply = reply_of(target.topic, target.partition, record.key, returned(record.headers))
+        known = None if self._router is None else self._router.policy.categories
+        headers = warned(returned(record.headers), warnings_of(parsed, request.category, known))
+        reply = reply_of(target.topic, target.partition, record.key, headers)
         before = self._attempts.passage(record)
         if before is not None:
             return self._pass(PendingRequest(record, parsed, request, reply, question, None, None), before)

@@ -42,6 +42,7 @@ from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.lookup.commit import Commits
 from refrain.streams.lookup.metrics import LookupMetrics, count
 from refrain.streams.lookup.reports import CommitReports
+from refrain.streams.lookup.request_times import RequestTimes
 from refrain.streams.lookup.restore import Beginning, OpenStore, Restorer
 from refrain.streams.lookup.snapshot_schedule import SnapshotSchedule, begin_snapshots
 from refrain.streams.lookup.stopped import StoppedShards
@@ -111,6 +112,7 @@ class LookupWorker:
         """
         self._settings = settings.lookup
         self._metrics = LookupMetrics(metrics)
+        self._request_times = RequestTimes(self._metrics.request_seconds)
         self._now_ms = now_ms
         self._elapsed_s = elapsed_s
         incarnation = check_journal(cluster)
@@ -464,6 +466,7 @@ class LookupWorker:
         shared.taken.labels(NAME, "journal").inc(len(records))
         metrics.behind.set(max(0, self._now_ms() - records[-1].timestamp_ms) / 1_000)
         shared.count_sent(NAME, effects)
+        self._request_times.take(folded, effects, self._now_ms())
         known = {category for shard in self.shards.values() for category in shard.lives}
         for each in folded:
             count(metrics, each, known)

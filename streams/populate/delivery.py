@@ -26,7 +26,7 @@ from refrain.streams.messaging.privacy import has_uncacheable, may_store
 from refrain.streams.messaging.responses import error_response, respond
 from refrain.streams.messaging.routes import DirectRoute, ShardRoute
 from refrain.streams.messaging.shards import Shards
-from refrain.streams.metrics import Metrics
+from refrain.streams.metrics import Metrics, request_seconds
 
 NAME = "populate"
 ANSWER_BYTES_MAX = 1_000_000
@@ -53,6 +53,7 @@ class Delivery:
     def __init__(self, journal: Shards, metrics: Metrics) -> None:
         self._journal = journal
         self._metrics = metrics
+        self._request_seconds = request_seconds(metrics)
         self.policy: Policy | None = None
         self._answered = RecentIds()
         self._answering: set[str] = set()
@@ -143,6 +144,11 @@ class Delivery:
         if self._seen(route.forward_id):
             return self._drop()
         out = self._answer_of(record, route, completion)
+        if route.asked_at_ms is not None:
+            answered = completion.body is not None and completion.status is not Status.FAILED
+            outcome = Outcome.BYPASS if answered else Outcome.ERROR
+            seconds = max(0, record.timestamp_ms - route.asked_at_ms) / 1_000
+            self._request_seconds.labels(outcome.value).observe(seconds)
         self._told_directly.add(route.forward_id)
         self._answering.add(route.forward_id)
         return out

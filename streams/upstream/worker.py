@@ -27,6 +27,7 @@ from refrain.streams.upstream.call_ids import call_id
 from refrain.streams.upstream.call_steps import Stepped
 from refrain.streams.upstream.calls import CallResult, Calls
 from refrain.streams.upstream.completions import SOURCE, completed, read_completed, reject_forward, tell_of
+from refrain.streams.upstream.failures import FailureLog, failure_of
 from refrain.streams.upstream.http_model import HttpModel
 from refrain.streams.upstream.load_meter import LoadMeter, to_topic
 from refrain.streams.upstream.metrics import NAME, UpstreamMetrics
@@ -120,6 +121,7 @@ class UpstreamWorker:
         self._open: dict[str, _OpenForward] = {}
         self._answered = RecentIds()
         self._meter = LoadMeter(self._settings.replica)
+        self._failures = FailureLog()
         self._commit_due = self._load_due = time.monotonic()
         self.joined = False
         producer = fitting_producer(
@@ -154,6 +156,7 @@ class UpstreamWorker:
                 for record in run:
                     self._take(record)
         self._settle()
+        self._failures.warn()
         self._check()
         self._throttle()
         if time.monotonic() >= self._commit_due:
@@ -284,7 +287,9 @@ class UpstreamWorker:
     def _done(self, called: CallResult) -> None:
         self._metrics.count(called)
         if called.called:
-            self._meter.add(called.forward.model, called.latency_ms, self._now_ms())
+            failure = failure_of(called.answer)
+            self._meter.add(called.forward.model, called.latency_ms, self._now_ms(), failure)
+            self._failures.add(called.forward.model, failure)
         self._answered.add(called.id)
         under_way = self._open.pop(called.id, None)
         if under_way is not None:

@@ -692,3 +692,25 @@ def test_who_sent_a_request_that_is_set_aside_is_told_by_what_stands_beside_it_a
     assert (told.topic, told.key, dict(told.headers)["correlation"]) == ("/team.replies", b"k", b"c")
     assert response.error is not None
     assert (response.error.code, response.request_id) == ("quarantined", "r3")
+
+
+def test_a_request_with_an_unknown_field_or_category_is_answered_and_told_so() -> None:
+    entrance = Entrance()
+    forward, passed = passed_of(entrance(ask(category="cod", catgory="code")))
+    assert passed.reason == Reason.CATEGORY_UNKNOWN
+    route = decode_route(forward.route, forward.forward_id)
+    assert isinstance(route, DirectRoute)
+    warnings = [base64.b64decode(header.value or "").decode() for header in route.reply.headers]
+    assert warnings == [
+        "the policy has no category 'cod': did you mean 'code'?",
+        "the request has no field 'catgory', it was ignored: did you mean 'category'?",
+    ]
+    asked = asked_of(entrance(ask(category="code", catgory="code", offset=1)))
+    assert [header.name for header in asked.reply.headers] == ["refrain.warning"]
+    (plain,) = entrance(ask(category="code", offset=2))
+    assert b"refrain.warning" not in (plain.value or b"")
+
+
+def test_a_request_that_is_refused_is_told_of_unknown_fields_as_well() -> None:
+    _, answer = refused_of(Entrance()(record(b'{"v": 1, "bdy": {}}')))
+    assert answer.warnings == ("the request has no field 'bdy', it was ignored: did you mean 'body'?",)
