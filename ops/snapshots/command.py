@@ -50,7 +50,7 @@ def snapshot(
     refrain snapshot --partition 3 --location s3://backups/refrain
     """
     from refrain.ops.cluster.connection import reach
-    from refrain.streams.errors import SnapshotUnusable, StoreDamaged
+    from refrain.streams.errors import SnapshotUnusable, StoreDamaged, StoreUnusable
     from refrain.streams.kafka.cluster import KafkaCluster
     from refrain.streams.snapshots.making import make_snapshot
     from refrain.streams.store.private import keep_private
@@ -68,7 +68,7 @@ def snapshot(
                 keep = settings.snapshots
                 try:
                     made = make_snapshot(cluster, shelf, number, _now_ms, keep=keep.keep, keep_ms=keep.keep_ms)
-                except (SnapshotUnusable, StoreDamaged) as error:
+                except (SnapshotUnusable, StoreDamaged, StoreUnusable) as error:
                     failed = True
                     output.hint(f"shard {number}: no snapshot was made: {error}")
                     continue

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from refrain.streams.errors import RefrainError, SnapshotUnusable, StoreDamaged
+from refrain.streams.errors import RefrainError, SnapshotUnusable, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.settings import Settings
 from refrain.streams.snapshots.making import make_snapshot
@@ -108,6 +108,8 @@ class _Process:
                 out.append(Told(*self._receiving.recv()))
         except EOFError:
             pass
+        if self._process.exitcode:
+            out.append(Told(f"the process that makes snapshots ended with {self._process.exitcode}", True))
         return out
 
     @property
@@ -148,7 +150,7 @@ def _make_all(settings: Settings, work: Path, partitions: Sequence[int], telling
                     made = make_snapshot(
                         cluster, shelf, partition, _now_ms, keep=kept.keep, keep_ms=kept.keep_ms, work=work
                     )
-                except (SnapshotUnusable, StoreDamaged) as error:
+                except (SnapshotUnusable, StoreDamaged, StoreUnusable) as error:
                     telling.send((f"shard {partition}: no snapshot was made: {error}", True))
                 else:
                     telling.send((made.text, False))

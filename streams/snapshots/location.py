@@ -102,20 +102,20 @@ class Location:
                 self._fs.mv(self._path(*partial), self._path(*path))
 
     @contextmanager
-    def local_copy(self, folder: Path, *path: str) -> Iterator[tuple[Path, str]]:
-        """A file as one of this machine, with its sha256 (hex); what was copied into `folder` for it goes again."""
+    def local_copy(self, folder: Path, *path: str) -> Iterator[tuple[Path, Hashed]]:
+        """A file as one of this machine, and what was read of it; what was copied into `folder` for it goes again."""
         with self.reading(*path) as file:
             if self.is_local:
                 while file.read(CHUNK_BYTES):
                     continue
-                yield Path(self._path(*path)), file.sha256
+                yield Path(self._path(*path)), file
                 return
             copy = folder / path[-1]
             try:
-                with open(copy, "wb", opener=private_opener) as local:
+                with self._telling(f"copied to {folder}", *path), open(copy, "wb", opener=private_opener) as local:
                     while chunk := file.read(CHUNK_BYTES):
                         local.write(chunk)
-                yield copy, file.sha256
+                yield copy, file
             finally:
                 copy.unlink(missing_ok=True)
 
@@ -146,6 +146,8 @@ class Location:
     def _telling(self, what: str, *path: str) -> Iterator[None]:
         try:
             yield
+        except SnapshotUnusable:
+            raise
         except Exception as error:  # each file system raises what it likes
             raise SnapshotUnusable(f"{self._told(*path)} cannot be {what}: {_reason(error)}") from error
 

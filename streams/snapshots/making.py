@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from refrain.schemas.documents import Meta
-from refrain.streams.errors import SnapshotUnusable
+from refrain.streams.errors import SnapshotUnusable, StoreUnusable
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.shard.index.hnsw import graph_format
 from refrain.streams.shard.loading import load_shard
@@ -88,12 +88,11 @@ def make_snapshot(
 
     Nothing is made of a shard that has committed nothing, nor again of a state that has a fresh one. `work` is the
     folder for a store while it lasts; None: where temporary files go. Raises SnapshotUnusable when the location does
-    not take it, StoreDamaged for rows in `documents` that do not make a shard, and WrongSetup when `documents` is of
-    another journal.
+    not take it, StoreUnusable where `work` does not, StoreDamaged for rows in `documents` that do not make a shard, and
+    WrongSetup when `documents` is of another journal.
     """
     place = place_of(cluster, partition, now_ms())
-    with tempfile.TemporaryDirectory(prefix="refrain-snapshot-", dir=work) as made, _store_in(Path(made)) as store:
-        folder = Path(made)
+    with _folder_in(work) as folder, _store_in(folder) as store:
         base = fill_newest(shelf, partition, store, usable(place))
         reached_ms = follow(cluster, partition, store, now_ms)
         meta = check_incarnation(store, partition, place.shards, place.journal)
@@ -124,6 +123,17 @@ def follow(cluster: Cluster, partition: int, store: Store, now_ms: Callable[[], 
 def _is_fresh(base: Snapshot, store: Store, place: Place) -> bool:
     same = store.checkpoint().next_offset == base.manifest.documents_offset
     return same and place.now_ms - base.manifest.made_ms < FRESH_SHARE * place.tombstones_ms
+
+
+@contextmanager
+def _folder_in(work: Path | None) -> Iterator[Path]:
+    """A folder that goes again with all in it."""
+    try:
+        made = tempfile.TemporaryDirectory(prefix="refrain-snapshot-", dir=work, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise StoreUnusable(f"no folder for a store can be made in {error.filename}: {error.strerror}") from error
+    with made as name:
+        yield Path(name)
 
 
 @contextmanager
@@ -188,11 +198,14 @@ def _written(
 def _graph(location: Location, target: tuple[str, ...], shard: Shard, number: int, space: bytes, folder: Path) -> Graph:
     """Write the graph of a namespace."""
     path = folder / f"graph-{number}.hnsw"
-    saved = shard.entries.save_graph(space, path)
-    with path.open("rb") as local, location.writing(*target, path.name) as graph:
-        while chunk := local.read(CHUNK_BYTES):
-            graph.write(chunk)
-    path.unlink()
+    try:
+        saved = shard.entries.save_graph(space, path)
+        with path.open("rb") as local, location.writing(*target, path.name) as graph:
+            while chunk := local.read(CHUNK_BYTES):
+                graph.write(chunk)
+        path.unlink()
+    except OSError as error:
+        raise SnapshotUnusable(f"{path} cannot be written: {error.strerror}") from error
     with location.writing(*target, f"graph-{number}.ids") as ids:
         ids.write(saved.ids.astype(ID).tobytes())
     return Graph(

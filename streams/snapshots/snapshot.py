@@ -191,8 +191,8 @@ class Snapshot:
         data = self._location.read(*self._folder, graph.ids.name, bytes_max=graph.ids.bytes)
         _check(graph.ids, len(data), hashlib.sha256(data).hexdigest())
         copy = self._location.local_copy(folder, *self._folder, graph.graph.name)
-        path, sha256 = stack.enter_context(copy)
-        _check(graph.graph, path.stat().st_size, sha256)
+        path, read = stack.enter_context(copy)
+        _check(graph.graph, read.size, read.sha256)
         return SavedGraph(path, graph.dim, np.frombuffer(data, dtype=ID).astype(np.int64))
 
 

@@ -37,7 +37,7 @@ def test_a_lost_store_is_restored_from_what_verifies(
     often = Lookup(commit_interval_ms=50, snapshot_every_ms=300)
     scheduled = settings.model_copy(update={"lookup": often, "snapshots": Snapshots(keep=100)})
     journal = remember(cluster, 0)
-    asked = 0
+    asked = 1
 
     def serves(of: Settings) -> bool:
         """Whether a worker serves what is kept."""
@@ -50,7 +50,7 @@ def test_a_lost_store_is_restored_from_what_verifies(
 
     with running(run_lookup, scheduled):
         eventually(lambda: len(finished(settings)) >= 1)
-        id_ = ask(cluster, journal, 1_000)
+        id_ = ask(cluster, journal, asked)
         eventually(lambda: outcome(cluster, id_) is Outcome.HIT)
         known = len(finished(settings))
         eventually(lambda: len(finished(settings)) > known)

@@ -351,7 +351,10 @@ class EntryIndex:
                 yield space
 
     def save_graph(self, space: bytes, path: Path) -> SavedGraph:
-        """Save the graph of a namespace into a file. Raises LookupError for a namespace that has none."""
+        """Save the graph of a namespace into a file.
+
+        Raises LookupError for a namespace that has none, and OSError when the disk does not take it.
+        """
         place = self._place(space)
         if place is None or place[1].hnsw is None:
             raise LookupError("the namespace has no graph")

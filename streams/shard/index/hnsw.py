@@ -11,6 +11,8 @@ of its labels is of.
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 import sys
 from collections.abc import Sequence
@@ -97,8 +99,14 @@ class HnswIndex:
         self._now.add_many(owners, vectors, threads)
 
     def save(self, path: Path) -> npt.NDArray[np.int32]:
-        """Write the graph into a file. Returns the owner of each label, `GONE` for one that was removed."""
+        """Write the graph into a file. Returns the owner of each label, `GONE` for one that was removed.
+
+        Raises OSError when the disk does not take it.
+        """
         self._now.index.save_index(str(path))
+        # hnswlib says nothing of a disk that is full.
+        if path.stat().st_size != self._now.index.index_file_size():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         return self._now.owner_of_labels()
 
     def adopt(self, labels: npt.NDArray[np.int64], owners: npt.NDArray[np.int32]) -> None:

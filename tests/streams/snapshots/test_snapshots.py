@@ -14,11 +14,13 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from refrain.schemas.documents import Meta
-from refrain.streams.errors import SnapshotUnusable, WrongSetup
+from refrain.streams.errors import SnapshotUnusable, StoreUnusable, WrongSetup
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.lookup.restore import restore
 from refrain.streams.shard.columns import META_KEY
 from refrain.streams.shard.fold import fold
+from refrain.streams.shard.index.entries import EntryIndex
+from refrain.streams.shard.index.hnsw import HnswIndex, SavedGraph
 from refrain.streams.shard.state import BEHAVIOUR, Shard
 from refrain.streams.snapshots import manifest as manifests
 from refrain.streams.snapshots.location import Location
@@ -440,8 +442,6 @@ def with_graph(tmp_path: Path) -> Kept:
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many vectors are added to an HNSW that is built."""
-    from refrain.streams.shard.index.hnsw import HnswIndex
-
     counts: list[int] = []
     add_many = HnswIndex.add_many
 
@@ -517,6 +517,28 @@ def test_graphs_of_another_library_are_not_read(
     with_graph.restored()
     assert sum(built) == 50
     assert "hnswlib-0.1/big/32" in caplog.text
+
+
+def test_a_graph_that_the_disk_takes_in_part_makes_no_snapshot(
+    with_graph: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_graph.made()
+    with_graph.play(large(10, 60))
+    save = EntryIndex.save_graph
+
+    def full(self: EntryIndex, space: bytes, path: Path) -> SavedGraph:
+        path.symlink_to("/dev/null")
+        return save(self, space, path)
+
+    monkeypatch.setattr(EntryIndex, "save_graph", full)
+    with pytest.raises(SnapshotUnusable, match=r"graph-0.hnsw cannot be written: No space left"):
+        with_graph.snapshot()
+    assert len(with_graph.shelf.names(0)) == 1
+
+
+def test_a_folder_for_the_store_that_is_not_there_is_named(stage: Kept, tmp_path: Path) -> None:
+    with pytest.raises(StoreUnusable, match="no folder for a store can be made"):
+        make_snapshot(stage.cluster, stage.shelf, 0, stage.clock, keep=KEEP, keep_ms=KEEP_MS, work=tmp_path / "missing")
 
 
 def test_policies_stand_in_a_snapshot(with_graph: Kept) -> None:
