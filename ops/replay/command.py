@@ -122,16 +122,18 @@ def _replayed(
 
 def _prepared(settings: Settings, cluster: Cluster, into: str) -> Settings:
     """Make the topics; returns the settings of the copy. Raises BadInput where the prefix will not do."""
-    from refrain.ops.cluster.connection import reach
-    from refrain.ops.replay.target import CHANGED, check_empty, check_prefix
+    from refrain.ops.cluster.connection import reach, topic_names
+    from refrain.ops.replay.target import CHANGED, check_empty, check_prefix, check_stamps
     from refrain.ops.topics.admin import create_like, describe
     from refrain.streams.kafka.cluster import KafkaCluster
 
     admin = reach(settings)
-    check_prefix(into, settings.prefix, list(admin.list_topics(timeout=settings.connect_timeout_ms / 1_000).topics))
+    check_prefix(into, settings.prefix, topic_names(admin, settings))
     theirs = settings.model_copy(update={"prefix": into})
     live = {topic: row.partitions for topic, row in describe(admin, settings).items() if row.partitions}
-    there = {topic for topic, row in describe(admin, theirs).items() if row.partitions}
+    there = {topic: row for topic, row in describe(admin, theirs).items() if row.partitions}
+    if "journal" in there:
+        check_stamps(there["journal"].config, into)
     with KafkaCluster(theirs) as copy:
         check_empty(copy, {topic: count for topic, count in live.items() if topic in there}, into)
         create_like(admin, settings, into, CHANGED)

@@ -14,7 +14,8 @@ from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.kafka.targets import REPLY_MARK
 from refrain.streams.lookup.restore import read_skips
 from refrain.streams.shard.columns import SKIPS
-from refrain.streams.shard.skips import Skips, skip_id
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.skips import skip_id
 from refrain.streams.shard.state import BEHAVIOUR
 
 RECORDS_MAX = 2_000
@@ -40,10 +41,28 @@ class Replayed:
     """The version that decided live, where it is another one."""
 
 
-def new_fold(cluster: Cluster, partition: int, skips: Skips) -> PartitionFold:
-    """The fold of a recorded partition from its first record on, under the ids of the recorded journal."""
-    id_ = journal_id(cluster, last_meta(cluster, partition))
-    return PartitionFold(partition, cluster.partitions("journal"), id_, skips)
+class RecordedFold:
+    """Folds a recorded partition from its first record on, under the ids of the recorded journal.
+
+    What an approximate index found live, which depends on how it grew, is taken from the published decisions.
+    """
+
+    def __init__(self, cluster: Cluster, partition: int) -> None:
+        id_ = journal_id(cluster, last_meta(cluster, partition))
+        self.skips = read_skips(cluster, partition)
+        self.fold = PartitionFold(partition, cluster.partitions("journal"), id_, self.skips)
+        self.other_version = ""
+        """The version that decided live, where it is another one."""
+        self._published = Decisions(cluster.scan("decisions", partition))
+
+    def take(self, record: Record) -> FoldResult:
+        """Fold the next record. Raises JournalUnreadable for one of an unknown version."""
+        published = decoded(self._published.up_to(record.offset))
+        folded = self.fold.fold(record, published)
+        if not self.other_version:
+            other = (each.behaviour for each in published if not each.behaviour.startswith(BEHAVIOUR))
+            self.other_version = next(other, "")
+        return folded
 
 
 class PartitionReplay:
@@ -52,12 +71,11 @@ class PartitionReplay:
     def __init__(self, source: Cluster, target: Target, partition: int) -> None:
         self._target = target
         self._partition = partition
-        skips = read_skips(source, partition)
-        self._fold = new_fold(source, partition, skips)
-        self._published = Decisions(source.scan("decisions", partition))
+        self._recorded = RecordedFold(source, partition)
+        self._fold = self._recorded.fold
         self._rows = [
             Outgoing("documents", SKIPS.key(skip_id(first, skip.what)), skip.encode(), (), partition)
-            for first, skip in skips.rows()
+            for first, skip in self._recorded.skips.rows()
         ]
         """Rows of the state that no record of the journal says, to be written first."""
         self._records: list[Record] = []
@@ -70,9 +88,7 @@ class PartitionReplay:
 
         Raises JournalUnreadable for a record of an unknown version.
         """
-        published = decoded(self._published.up_to(record.offset))
-        folded = self._fold.fold(record, published)
-        self._note_version(published)
+        folded = self._recorded.take(record)
         self._records.append(record)
         if publish:
             self._decisions += folded.decisions
@@ -99,6 +115,7 @@ class PartitionReplay:
         self.write()
         self._target.journal.finish(self._partition)
         self.replayed.state = self._fold.digest()
+        self.replayed.other_version = self._recorded.other_version
         return self.replayed
 
     def _send(self) -> None:
@@ -114,7 +131,3 @@ class PartitionReplay:
 
     def _of(self, decision: Decision) -> Outgoing:
         return Outgoing("decisions", decision.id.encode(), decision.encode(), (), self._partition)
-
-    def _note_version(self, published: list[Decision]) -> None:
-        other = next((each.behaviour for each in published if not each.behaviour.startswith(BEHAVIOUR)), "")
-        self.replayed.other_version = self.replayed.other_version or other

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from refrain.ops.audit.refold import PartitionFold
-from refrain.ops.replay.partition import new_fold
+from refrain.ops.replay.partition import RecordedFold
 from refrain.ops.replay.stretch import Stretch
 from refrain.schemas.base import QuestionKey
 from refrain.schemas.documents import Entry, Waiting
 from refrain.schemas.stats import ShardStats
 from refrain.streams.errors import BadInput
 from refrain.streams.kafka.interface import Cluster
-from refrain.streams.lookup.restore import read_skips
 from refrain.streams.shard.adaptation import terms
 from refrain.streams.shard.columns import ENTRIES, FLIGHTS, WAITING, Column
 from refrain.streams.shard.index.entries import IndexedEntry, namespace_of_key
@@ -77,6 +76,8 @@ class KnownState(NamedTuple):
     entries: list[KnownEntry]
     waiting: list[WaitingRequest]
     digest: str
+    other_version: str = ""
+    """The version that decided live, where it is another one."""
 
 
 def state_at(
@@ -90,14 +91,14 @@ def state_at(
     known, done = wanted.category is None and wanted.tenant is None, 0
     categories: set[str] = set()
     for partition in stretch.partitions:
-        fold = new_fold(cluster, partition, read_skips(cluster, partition))
+        recorded = RecordedFold(cluster, partition)
         for _, record in stretch.of(partition):
-            fold.fold(record)
+            recorded.take(record)
             done += 1
             if done % STEP == 0:
                 progress(done)
-        found = known_state(fold, wanted)
-        categories |= fold.shard.lives.keys()
+        found = known_state(recorded.fold, wanted)._replace(other_version=recorded.other_version)
+        categories |= recorded.fold.shard.lives.keys()
         known |= bool(found.entries or found.waiting)
         yield found
     if not known and (wanted.tenant is not None or wanted.category not in categories):

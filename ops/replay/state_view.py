@@ -29,6 +29,7 @@ def to_json(state: KnownState) -> dict[str, Any]:
         ],
         "requests_waiting": [each._asdict() for each in state.waiting],
         "digest": state.digest,
+        "other_version": state.other_version or None,
     }
 
 
@@ -38,6 +39,12 @@ def show(states: Sequence[KnownState]) -> None:
         ("partition", "offset", "time", "policy", "entries", "flights", "waiting", "withdrawing", "loads", "digest"),
         [_shard(each) for each in states if each.offset],
     )
+    for each in states:
+        if each.other_version:
+            output.hint(
+                f"partition {each.stats.partition}: {each.other_version} decided live, and this version may decide"
+                " otherwise: what was known live may be another"
+            )
     off = sorted({name for each in states for name in each.switched_off})
     if off:
         output.say("switched off: " + ", ".join("everything" if name == "*" else name for name in off))

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 NAME = "replay"
 PREFIX_CHARS_MAX = 64
-CHANGED = {"journal": {"message.timestamp.type": "CreateTime"}}
+STAMPS, CREATE_TIME = "message.timestamp.type", "CreateTime"
+CHANGED = {"journal": {STAMPS: CREATE_TIME}}
 """What is set otherwise than in the live topics: the copy's records keep the timestamps of the recorded ones."""
 
 
@@ -58,6 +59,16 @@ def check_prefix(into: str, live: str, there: Sequence[str]) -> None:
     begun = [name for name in (*own, *(live + topic for topic in (*BY_NAME, TENANT_TOPICS))) if into.startswith(name)]
     if begun:
         raise BadInput(f"{into!r} begins with the name of the live topic {begun[0]}: give another to --into")
+
+
+def check_stamps(settings_there: Mapping[str, str], into: str) -> None:
+    """Raises BadInput where the journal of the target, by its settings, would not keep the recorded timestamps."""
+    stamps = settings_there.get(STAMPS, CREATE_TIME)
+    if stamps != CREATE_TIME:
+        raise BadInput(
+            f"{into}journal has {STAMPS}={stamps}: the recorded times would be lost; delete its topics, a replay makes"
+            " them itself"
+        )
 
 
 def check_empty(cluster: Cluster, topics: Mapping[str, int], into: str) -> None:

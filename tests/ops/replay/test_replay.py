@@ -11,9 +11,10 @@ import pytest
 from refrain.ops.cluster.last_commit import journal_id, last_meta, recorded_journal_id
 from refrain.ops.replay.run import Pace, replay
 from refrain.ops.replay.stretch import Stretch
-from refrain.ops.replay.target import check_empty, check_prefix
+from refrain.ops.replay.target import check_empty, check_prefix, check_stamps
 from refrain.ops.terminal.points import Point, read_point
 from refrain.schemas.documents import Skip
+from refrain.schemas.topics import BY_NAME
 from refrain.streams.errors import BadInput, JournalUnreadable
 from refrain.streams.kafka.interface import Record
 from refrain.streams.kafka.memory import MemoryCluster
@@ -223,6 +224,12 @@ def test_a_prefix_that_names_live_topics_is_refused(into: str, live: str, there:
 @pytest.mark.parametrize("into", ["copy.", "refrain.copy.", "refrain", "refrain-2026-03-01."])
 def test_other_prefixes_are_taken(into: str) -> None:
     check_prefix(into, "refrain.", ["refrain.journal", "refrain.requests.acme", "__consumer_offsets", "other"])
+
+
+def test_a_journal_that_stamps_its_records_itself_is_refused() -> None:
+    check_stamps({"message.timestamp.type": "CreateTime"}, "copy.")
+    with pytest.raises(BadInput, match=r"copy\.journal has message\.timestamp\.type=LogAppendTime"):
+        check_stamps(BY_NAME["journal"].config(), "copy.")
 
 
 def test_topics_that_hold_something_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from refrain.ops.replay import state_view
@@ -13,10 +14,10 @@ from refrain.ops.terminal.points import Point
 from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, LoadChanged
 from refrain.streams.errors import BadInput
 from refrain.streams.store.interface import digest
-from tests.ops.audit.test_partition import recorded
+from tests.ops.audit.test_partition import recorded, rewrite, rows
 from tests.ops.replay.copying import asked_id, run
 from tests.streams.lookup.test_lookup import Stage
-from tests.streams.shard.journal import Journal, vector
+from tests.streams.shard.journal import DIM, Journal, vector
 
 
 def known(stage: Stage, point: Point | None = None, wanted: Wanted = Wanted()) -> KnownState:  # noqa: B008
@@ -44,6 +45,23 @@ def test_the_state_at_the_end_is_that_of_the_worker() -> None:
     assert [first.digest, second.digest] == [digest(stage.stores[number].scan()) for number in range(2)]
     held = [key for key, _ in stage.stores[0].scan(b"entries/")]
     assert len(first.entries) == len(held) == first.stats.entries > 0
+
+
+def test_what_an_approximate_index_did_not_find_live_is_not_known_either() -> None:
+    journal = Journal()
+    journal.policy(limits={"hnsw_from": 16})
+    where = [vector(*row) for row in np.random.default_rng(7).normal(size=(20, DIM))]
+    for number, each in enumerate(where):
+        journal.answer(asked_id(journal.ask(f"q{number}", each)), f"a{number}")
+    journal.ask("in other words", where[3])
+    stage = recorded(journal)
+    decisions = [json.loads(record.value or b"") for record in rows(stage, "decisions")]
+    (at,) = (n for n, each in enumerate(decisions) if each["outcome"] == "hit")
+    assert decisions[at]["search"] == "ann"
+    whole = known(stage)
+    assert whole.digest == digest(stage.stores[0].scan())
+    rewrite(stage, "decisions", at, lambda value: value.update(candidates=[]))
+    assert known(stage).digest != whole.digest
 
 
 def test_entries_waiting_loads_and_counters_are_told() -> None:
