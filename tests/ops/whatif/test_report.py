@@ -277,9 +277,7 @@ def test_a_later_policy_takes_the_place_of_the_recorded_one() -> None:
     assert found.alternatives[0].whole().hits < found.recorded.whole().hits
 
 
-@pytest.mark.parametrize(
-    ("seconds", "unit"), [(20, "seconds"), (300, "minutes"), (10_000, "hours"), (900_000, "days")]
-)
+@pytest.mark.parametrize(("seconds", "unit"), [(20, "seconds"), (300, "minutes"), (10_000, "hours"), (900_000, "days")])
 def test_a_plot_tells_time_in_a_unit_that_fits(found: WhatIf, seconds: int, unit: str) -> None:
     span = found.span._replace(last_ms=found.span.first_ms + seconds * 1_000)
     assert f"{unit} since its start" in page.page(found._replace(span=span))
