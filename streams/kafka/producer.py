@@ -23,6 +23,7 @@ from refrain.streams.kafka.faults import (
     failure_of,
     flush,
     forbidden,
+    is_nameless,
     is_unanswered,
 )
 from refrain.streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing
@@ -163,6 +164,11 @@ class KafkaTransactionalProducer(ClosesProducer):
             raise
         except KafkaException as problem:
             if problem.args[0].txn_requires_abort():
+                self._abort(wait)
+            raise
+        except ClusterFailed as problem:
+            # Of a fatal error whose name the client lost, the abort raises the name.
+            if is_nameless(problem.__cause__):
                 self._abort(wait)
             raise
         return ends

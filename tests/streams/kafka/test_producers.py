@@ -186,6 +186,13 @@ def test_a_transaction_that_the_broker_ended_is_nobodys_take_over(clients: Clien
     assert clients[1].calls[0] == "init_transactions", "a new client takes the place of the one that can do no more"
 
 
+def test_a_transaction_whose_client_lost_the_name_of_its_fatal_error_asks_for_it(clients: Clients, time: Time) -> None:
+    lost = SystemError("flush returned NULL without setting an exception")
+    clients[0].failures = {"flush": [lost], "abort_transaction": [FENCED]}
+    with pytest.raises(Fenced):
+        transacting(time).transact(records_of("things", 1), None, {})
+
+
 def test_a_transaction_that_is_fenced_at_once_was_taken_over(clients: Clients, time: Time) -> None:
     clients[0].failures = {"commit_transaction": [FENCED]}
     with pytest.raises(Fenced, match="another worker took over"):
