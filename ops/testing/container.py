@@ -27,18 +27,18 @@ INSIDE = "kafka:29092"
 PORT_SETTING = "${KAFKA_PORT:-9092}"
 HTTP_PORT = 9100
 """Where the first processor serves its health; those behind it follow."""
-READY_S = 180.0
+READY_S = 300.0
 POLL_S = 0.5
 LOG_LINES = 25
 _START = """\
 code=75
-while [ "$code" = 75 ]; do
+while [ "$code" = 75 ] || [ "$code" = 69 ]; do
   refrain topics create --partitions-journal "$SHARDS" && exec refrain run all || code=$?
   sleep 1
 done
 exit "$code"
 """
-"""A broker that has just started may not serve at once what it made: 75 asks for another try."""
+"""A broker that has just started may not answer yet (69), nor serve at once what it made (75)."""
 _READY = (
     "import urllib.request\n"
     f"for port in range({HTTP_PORT}, {HTTP_PORT + len(NAMES)}):\n"

@@ -128,10 +128,15 @@ def rights(users: Iterable[Any]) -> dict[str, tuple[str, list[str]]]:
 
 
 @with_helm
-def test_strimzis_users_are_those_that_the_command_prints() -> None:
-    settings = Settings.model_validate({"prefix": "shop.", "classify": {"reply_topics": ("answers.*",)}})
+@pytest.mark.parametrize("topic", ["requests", "requests.acme"])
+def test_strimzis_users_are_those_that_the_command_prints(topic: str) -> None:
+    settings = Settings.model_validate(
+        {"prefix": "shop.", "classify": {"reply_topics": ("answers.*",), "topic": topic}}
+    )
     wanted = yaml.safe_load_all(strimzi(grants(settings, ROLES, {}), Strimzi("main", "scram-sha-512", "v1")))
-    assert rights(of_kind(objects(STRIMZI), "KafkaUser")) == rights(wanted)
+    made = objects([*STRIMZI, f"settings.classify.topic={topic}"])
+    assert rights(of_kind(made, "KafkaUser")) == rights(wanted)
+    assert f"shop.{topic}" in [each["spec"]["topicName"] for each in of_kind(made, "KafkaTopic")]
 
 
 @with_helm

@@ -61,6 +61,11 @@ def test_prometheus_asks_every_processor_at_the_port_that_it_has() -> None:
     assert found == {name: [f"refrain:{9100 + place}"] for place, name in enumerate(NAMES)}
 
 
+def test_prometheus_takes_the_alert_rules_beside_the_dashboard() -> None:
+    mounts = dict(mount.split(":")[:2] for mount in read(WHOLE)["services"]["prometheus"]["volumes"])
+    assert read(MONITORING / "prometheus.yml")["rule_files"] == [f"{mounts['./dashboards']}/*.yaml"]
+
+
 def test_grafana_is_given_the_dashboard_and_the_prometheus_beside_it() -> None:
     mounts = dict(mount.split(":")[:2] for mount in read(WHOLE)["services"]["grafana"]["volumes"])
     [provider] = read(MONITORING / "grafana/dashboards/refrain.yaml")["providers"]

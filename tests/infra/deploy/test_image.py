@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,10 +27,12 @@ docker = pytest.mark.docker
 slow = pytest.mark.timeout(BUILD_S)
 
 
-@pytest.mark.skipif(shutil.which("hadolint") is None, reason="no hadolint")
+HADOLINT = Path(sys.executable).parent / "hadolint"
+
+
 def test_hadolint_finds_nothing_wrong_with_the_dockerfile() -> None:
     # Versions of the packages that build are those of the base image's distribution.
-    command = ["hadolint", "--ignore", "DL3008", str(DOCKERFILE)]
+    command = [str(HADOLINT), "--ignore", "DL3008", str(DOCKERFILE)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_S, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
@@ -54,7 +56,8 @@ def image() -> str:
 
 @pytest.fixture(scope="module")
 def refrain(image: str) -> Iterator[RefrainContainer]:
-    with RefrainContainer(image) as running:
+    # On a machine that others use, too: no question may wait too long to be embedded.
+    with RefrainContainer(image, environment={"REFRAIN_CLASSIFY__WAIT_MAX_MS": "0"}) as running:
         yield running
 
 
@@ -76,13 +79,13 @@ def test_others_ask_it_in_their_tests(refrain: RefrainContainer) -> None:
     outcomes = [ask(refrain.bootstrap_servers, body)["outcome"] for _ in range(2)]
     assert outcomes == ["miss", "hit"]
     told = json.loads(refrain.run("ask", "--json", "--model", "demo", "Reversing a list in Python - how?"))
-    assert told["outcome"] == "hit"
+    assert told["response"]["outcome"] == "hit"
 
 
 @docker
 @slow
 def test_a_command_that_fails_says_why(refrain: RefrainContainer) -> None:
-    with pytest.raises(ContainerFailed, match="did you mean policies"):
+    with pytest.raises(ContainerFailed, match="polices"):
         refrain.run("polices")
 
 

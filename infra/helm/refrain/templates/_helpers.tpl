@@ -25,6 +25,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if $stem }}{{ $stem }}-{{ end }}{{ index . 1 }}
 {{- end }}
 
+{{/* The whole name of a topic, of which that of requests may be another: (list root name). */}}
+{{- define "refrain.topic" -}}
+{{- $root := index . 0 -}}
+{{- $name := index . 1 -}}
+{{- if eq $name "requests" }}{{ $name = dig "classify" "topic" "requests" $root.Values.settings }}{{ end -}}
+{{ $root.Values.prefix }}{{ $name }}
+{{- end }}
+
 {{- define "refrain.checked" -}}
 {{- $_ := required "kafka.bootstrapServers: name the brokers, such as my-cluster-kafka-bootstrap:9093" .Values.kafka.bootstrapServers -}}
 {{- $_ := required "routes.keysSecret.name: name the Secret with the keys of routes, the same for every worker" .Values.routes.keysSecret.name -}}
@@ -120,6 +128,8 @@ runAsNonRoot: true
 runAsUser: 10001
 runAsGroup: 10001
 fsGroup: 10001
+# What lookup has written stays its own alone.
+fsGroupChangePolicy: OnRootMismatch
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
