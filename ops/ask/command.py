@@ -11,7 +11,7 @@ import typer
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.choices import one_of
 from refrain.ops.terminal.options import settings_of
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import FileUnreadable
 
 if TYPE_CHECKING:
     from refrain.ops.ask.client import AskReply, Client
@@ -190,7 +190,7 @@ def _lines(file: str) -> list[str]:
             return opened.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise BadInput(f"{file} cannot be read: {why}") from error
+        raise FileUnreadable(f"{file} cannot be read: {why}") from error
 
 
 def _with_progress(
