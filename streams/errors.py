@@ -6,6 +6,7 @@ RefrainError
 │   └── Forbidden         the cluster's ACLs do not allow it: grant what `refrain topics acls` prints
 ├── ModelUnavailable      an embeddings endpoint does not answer for now: wait, and embed the texts again
 ├── BadInput              a file that was given to a command cannot be taken
+│   └── FileUnreadable    it is not there, or not for this user to read
 ├── CommandRefused        govern did not take a command
 ├── ClusterFailed         the broker did not take or give what it should
 │   ├── Unanswered        a broker, coordinator or controller does not answer for now: ask again
@@ -35,7 +36,7 @@ from typing import Literal, NamedTuple
 
 DISTRIBUTION = "refrain-cache"
 """The name under which Refrain is installed; that of the command, `refrain`, is another's among Python packages."""
-Extra = Literal["light", "embed", "weights", "plot", "learn"]
+Extra = Literal["light", "embed", "weights", "plot", "learn", "testing"]
 """What is installed only where it is asked for."""
 
 
@@ -117,6 +118,10 @@ class ModelUnavailable(RefrainError):
 
 class BadInput(RefrainError):
     """A file that was given to a command cannot be taken: mend the lines that the text names."""
+
+
+class FileUnreadable(BadInput):
+    """A file that a command line names is not there, or cannot be read: name another one."""
 
 
 class CommandRefused(RefrainError):

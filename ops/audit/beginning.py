@@ -6,6 +6,8 @@ import time
 from typing import NamedTuple
 
 from refrain.ops.audit.refold import PartitionFold
+from refrain.ops.audit.sampling import Sample
+from refrain.ops.cluster.last_commit import journal_id, last_meta
 from refrain.streams.errors import SnapshotUnusable, StoreDamaged
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.lookup.restore import read_skips
@@ -31,14 +33,17 @@ class Beginning(NamedTuple):
         return 0 if self.snapshot is None else self.snapshot.manifest.documents_offset
 
 
-def begin_at(cluster: Cluster, partition: int, shelf: Shelf | None, from_ms: int) -> Beginning:
+def begin_at(
+    cluster: Cluster, partition: int, shelf: Shelf | None, from_ms: int, sample: Sample | None = None
+) -> Beginning:
     """Begin from the newest snapshot of the shelf that suits and verifies, made no later than `from_ms` (0: ever).
 
     Each that is not used is told. Without one the fold begins with nothing.
     """
-    shards, journal, skips = cluster.partitions("journal"), cluster.topic_id("journal"), read_skips(cluster, partition)
+    shards, skips = cluster.partitions("journal"), read_skips(cluster, partition)
+    journal = journal_id(cluster, last_meta(cluster, partition))
     if shelf is None:
-        return Beginning(PartitionFold(partition, shards, journal, skips), None)
+        return Beginning(PartitionFold(partition, shards, journal, skips, None, sample), None)
     latest = cluster.offsets_at("journal", from_ms)[partition] if from_ms else None
     place = place_of(cluster, partition, int(time.time() * 1_000))
 
@@ -48,10 +53,10 @@ def begin_at(cluster: Cluster, partition: int, shelf: Shelf | None, from_ms: int
 
     for snapshot in shelf.suited(partition, why_not):
         try:
-            return Beginning(PartitionFold(partition, shards, journal, skips, snapshot), snapshot)
+            return Beginning(PartitionFold(partition, shards, journal, skips, snapshot, sample), snapshot)
         except (SnapshotUnusable, StoreDamaged) as damage:
             refuse(partition, snapshot.name, str(damage))
-    return Beginning(PartitionFold(partition, shards, journal, skips), None)
+    return Beginning(PartitionFold(partition, shards, journal, skips, None, sample), None)
 
 
 def first_decision(cluster: Cluster, partition: int, journal_offset: int) -> int:

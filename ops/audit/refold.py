@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from refrain.ops.audit.confirming import ConfirmingIndex, IndexFindings
+from refrain.ops.audit.sampling import Sample
 from refrain.schemas.decisions import Decision
+from refrain.schemas.journal import Event
 from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.loading import load_shard
@@ -31,14 +33,16 @@ class PartitionFold:
         incarnation: str,
         skips: Skips | None = None,
         snapshot: Snapshot | None = None,
+        sample: Sample | None = None,
     ) -> None:
         """An empty shard, or that of a snapshot. `incarnation` is the journal's topic id, `shards` its partitions.
 
-        `skips` are those of the live shard: what it does not fold, this one does not either. Raises SnapshotUnusable
-        for a snapshot that is damaged.
+        `skips` are those of the live shard: what it does not fold, this one does not either. With a `sample` only its
+        decisions have what an approximate index did not find counted. Raises SnapshotUnusable for a snapshot that is
+        damaged.
         """
         self.index = IndexFindings()
-        self._confirming = ConfirmingIndex(self.index)
+        self._confirming = ConfirmingIndex(self.index, sample)
         store = MemoryStore()
         if snapshot is None:
             self.shard = Shard(partition, shards, incarnation, store, self._confirming)
@@ -52,13 +56,15 @@ class PartitionFold:
             self.shard.skips = skips
         self._passed = StatelessShard(partition, shards, incarnation, {})
 
-    def fold(self, record: Record, published: Sequence[Decision] = ()) -> FoldResult:
+    def fold(self, record: Record, published: Sequence[Decision] = (), event: Event | None = None) -> FoldResult:
         """Fold a record; `published` are the decisions that it brought about live, as far as they are known.
+
+        `event` is what the record holds, where it has been read already.
 
         Raises JournalUnreadable for a record of an unknown version, ShardBroken or StoreDamaged for a defect of ours.
         """
         self._confirming.published = published
-        folded = fold(self.shard, record)
+        folded = fold(self.shard, record, event)
         if self.shard.skips.of(record.offset) == "questions":
             passed = self._passed.take(record).result
             folded.effects += passed.effects

@@ -233,9 +233,9 @@ def _guards(layout: Layout, queries: int) -> dict[str, float]:
     terms = GuardTerms.of(policy_of(layout, tuple(Guard)).categories["code"])
     # Numbers that no entry has: the texts are new to the guards.
     for number in range(layout.entries, layout.entries + queries):
-        cached = read(_wording(number, "How do I"))
+        cached = read(wording(number, "How do I"))
         started = time.perf_counter()
-        asked = read(_wording(number, "How can I"))
+        asked = read(wording(number, "How can I"))
         read_at = time.perf_counter()
         weigh(terms, asked, cached)
         reads.append((read_at - started) * 1e6)
@@ -276,7 +276,7 @@ def _is_nearest(decision: Decision, units: Floats, question: Floats, target: int
 
 
 def _asked(number: int, question: Floats, target: int, layout: Layout) -> Record:
-    text = _wording(target, "How can I")
+    text = wording(target, "How can I")
     asked = Asked(
         id=decision_id(0, number, "feedfeedfeed"),
         origin=Origin(topic="requests", topic_id="r", partition=0, offset=number),
@@ -311,14 +311,14 @@ def _entry(number: int, unit: Floats, layout: Layout) -> Entry:
         fields={"model": "00000000"},
         text_digest=f"{number:032x}",
         vector=encode(quantise(unit)),
-        question=Sealed(data=_wording(number, "How do I")),
+        question=Sealed(data=wording(number, "How do I")),
         answer=Sealed(data=compact(answer)),
         answer_digest=digest_of_answer(answer),
         admitted_at_ms=1_000,
     )
 
 
-def _wording(number: int, opening: str) -> str:
+def wording(number: int, opening: str) -> str:
     """The question of an entry; another opening asks the same."""
     verb, thing, place = (words[number // 7**at % len(words)] for at, words in enumerate((VERBS, THINGS, PLACES)))
     return f"{opening} {verb} the {thing} number {number} from {place} before the end of the month?"

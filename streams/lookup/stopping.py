@@ -18,6 +18,7 @@ from refrain.streams.lookup.restore import Beginning, Restorer, ShardFailure
 from refrain.streams.lookup.stopped import PassedPart, StoppedShard, StoppedShards, remedy, stats_of_stopped
 from refrain.streams.shard.skips import Skips
 from refrain.streams.shard.state import Shard
+from refrain.streams.spans import is_due
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ class Stopping:
         told = self.shards.told()
         for partition in self.shards.due():
             self.read(partition, told[partition].position)
-        if self._now_ms() < self._retry_ms:
+        if not is_due(self._retry_ms, self._now_ms(), RETRY_MS):
             return
         self._retry_ms = self._now_ms() + RETRY_MS
         self._send([stats_of_stopped(partition, one, self._now_ms()) for partition, one in told.items()])

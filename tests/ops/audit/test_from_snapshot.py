@@ -8,7 +8,8 @@ import pytest
 
 from refrain.ops.audit.effects import Effects, PublishedEffects
 from refrain.ops.audit.findings import Findings, Kind
-from refrain.ops.audit.partition import Asked, Audited, PartitionAudit
+from refrain.ops.audit.limits import Asked
+from refrain.ops.audit.partition import Audited, PartitionAudit
 from refrain.ops.audit.whole import lay_out
 from refrain.streams.store.interface import digest
 from tests.ops.audit.test_partition import kinds, rewrite, rows
