@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from refrain.ops.control.known_names import check_names
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.durations import read_moment_ms
 from refrain.ops.terminal.options import read_option, settings_of
@@ -53,6 +54,16 @@ def audit(
     rate: Annotated[
         float | None,
         typer.Option(min=1, help="Records a second of each process (else all it can).", show_default=False),
+    ] = None,
+    from_snapshot: Annotated[
+        bool,
+        typer.Option(
+            "--from-snapshot", help="Begin from the newest snapshot that verifies, of before --from where given."
+        ),
+    ] = False,
+    snapshots: Annotated[
+        str | None,
+        typer.Option(help="Where snapshots are (else snapshots.location).", metavar="LOCATION", show_default=False),
     ] = None,
     sample: Annotated[
         int | None, typer.Option(min=1, help="Compare only so many decisions, drawn by --seed.", show_default=False)
@@ -99,6 +110,7 @@ def audit(
 
     refrain audit --from 2026-03-01 --partition 3 --json
 
+    refrain audit --from 2026-03-01 --from-snapshot
     refrain audit --sample 1000 --seed 7
 
     refrain audit --make-key audit.key
@@ -107,6 +119,7 @@ def audit(
 
     refrain audit --against 2026-03-01.seal --public-key audit.key.pub
     """
+    _check_snapshots(from_snapshot, snapshots, seal, against, make_key)
     _check_together(
         {"--seal": seal, "--against": against, "--make-key": make_key},
         {"--key": (key, seal), "--public-key": (public_key, against), "--seed": (seed, sample)},
@@ -117,12 +130,14 @@ def audit(
         _make_key(make_key)
         return
     settings = settings_of(context)
+    begin = _location(settings, snapshots) if from_snapshot else None
     if against is not None:
         ok = _against(settings, against, public_key, partition, as_json=as_json)
     else:
         asked = read_option(read_moment_ms, since) or 0, read_option(read_moment_ms, to), category
+        check_names(settings, category=category)
         sampling = None if sample is None else (sample, secrets.randbelow(SEEDS) if seed is None else seed)
-        ok = _audit(settings, asked, partition, processes, rate, sampling, seal, key, as_json=as_json)
+        ok = _audit(settings, asked, partition, processes, rate, sampling, seal, key, begin, as_json=as_json)
     if not ok:
         raise typer.Exit(exit_codes.FAILED)
 
@@ -144,6 +159,28 @@ def _check_together(
     useless = [name for name, value in folding.items() if value is not None]
     if useless and modes["--seal"] is None and given:
         raise typer.BadParameter(f"does not go with {given[0]}, which folds nothing", param_hint=useless[0])
+
+
+def _check_snapshots(
+    from_snapshot: bool, location: str | None, seal: Path | None, against: Path | None, make_key: Path | None
+) -> None:
+    """Raises typer.BadParameter where a snapshot is named and not used, or used where all must be read."""
+    if location is not None and not from_snapshot:
+        raise typer.BadParameter("goes with --from-snapshot only", param_hint="--snapshots")
+    if from_snapshot and (seal or against or make_key) is not None:
+        raise typer.BadParameter(
+            "does not go with --seal, --against and --make-key: a seal is of whole logs", param_hint="--from-snapshot"
+        )
+
+
+def _location(settings: Settings, given: str | None) -> str:
+    """The location of snapshots. Raises WrongSetup for one that nothing here can read."""
+    from refrain.streams.snapshots.location import Location
+    from refrain.streams.snapshots.shelf import url_of
+
+    found = given or url_of(settings)
+    Location(found)
+    return found
 
 
 def _make_key(path: Path) -> None:
@@ -193,6 +230,7 @@ def _audit(
     sampling: tuple[int, int] | None,
     seal: Path | None,
     key: Path | None,
+    snapshots: str | None,
     *,
     as_json: bool,
 ) -> bool:
@@ -219,6 +257,7 @@ def _audit(
                 rate=rate,
                 sampling=None if sampling is None else Sampling(*sampling),
                 seal=sealer is not None,
+                snapshots=snapshots,
                 progress=progress,
             )
         if sealer is not None:

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from refrain.ops.audit.sampling import Sample
 from refrain.schemas.decisions import Candidate, Decision
 from refrain.streams.messaging.ids import parse_entry_id
@@ -41,6 +44,10 @@ class ScanningTables(Tables):
 
     def become_ann(self, table: Table, ef: int) -> None:
         table.search = "ann"
+
+    def build(self, table: Table, rows: npt.NDArray[np.int32], ints: npt.NDArray[np.int16], threads: int) -> None:
+        for row, vector in zip(rows.tolist(), ints, strict=True):
+            self.add(table, row, QueryVector.of(vector))
 
 
 class ConfirmingIndex(EntryIndex):

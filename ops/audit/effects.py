@@ -195,9 +195,12 @@ class Effects:
         self._published.take("responses", id_)
 
     def finish(self, first: int, end: int) -> None:
-        """Note what was published for journal offsets from `first` to before `end` and no fold gives."""
+        """Note what was published for journal offsets from `first` to before `end` and no fold gives.
+
+        What names no offset is noted by a fold of the whole journal only: it may be of what came before.
+        """
         for topic, id_, offset in self._published.left():
-            if first <= offset < end or offset < 0:
+            if first <= offset < end or offset < 0 == first:
                 self._findings.add(KINDS[topic][2], offset, id_)
 
 

@@ -11,11 +11,8 @@ from typing import Any, NamedTuple
 from refrain.schemas.base import Part
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Meta
-from refrain.streams.kafka.interface import Cluster, Record
+from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.columns import META_KEY
-
-TAIL = 256
-"""Records behind which the last commit of a partition is sought first."""
 
 
 class _Said(Part):
@@ -41,10 +38,12 @@ class PublishedDecision(NamedTuple):
 class Decisions:
     """Published decisions of one partition, handed out by the journal offset that they name."""
 
-    def __init__(self, records: Iterable[Record]) -> None:
+    def __init__(self, records: Iterable[Record], kept_from: int | None = None) -> None:
+        """`kept_from` is a journal offset from which on all are surely there; None: from the first of the records."""
         self._records = iter(records)
         self._next = self._read()
-        self.first = None if self._next is None else self._next.offset
+        first = None if self._next is None else self._next.offset
+        self.first = first if kept_from is None else kept_from
         """The journal offset of the first that is still there; None without any."""
 
     def up_to(self, offset: int) -> list[PublishedDecision]:
@@ -90,22 +89,6 @@ def merged(found: Iterable[Commit], records: int) -> Iterator[Commit]:
             first, changes = last, {}
     if changes:
         yield Commit(last, changes)
-
-
-def committed_offset(cluster: Cluster, partition: int) -> int:
-    """The journal offset up to which the shard has committed, by its last `meta`; 0 without any."""
-    first, end = cluster.ends("documents")[partition]
-    reach = TAIL
-    while end > first:
-        start = max(first, end - reach)
-        last = 0
-        for record in cluster.scan("documents", partition, start):
-            if record.key == META_KEY and record.value is not None:
-                last = Meta.decode(record.value).next_offset
-        if last or start == first:
-            return last
-        reach *= 8
-    return 0
 
 
 def decoded(published: Iterable[PublishedDecision]) -> list[Decision]:

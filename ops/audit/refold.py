@@ -1,4 +1,7 @@
-"""Folds a partition of the journal again, in memory: the one fold of audit, replay and what-if."""
+"""Folds a partition of the journal again, in memory: the one fold of audit, replay and what-if.
+
+It begins with nothing at the journal's first record, or from a snapshot at the offset of that.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,12 @@ from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import Event
 from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.fold import fold
+from refrain.streams.shard.loading import load_shard
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.skips import Skips
 from refrain.streams.shard.state import Shard
 from refrain.streams.shard.without_state import StatelessShard
+from refrain.streams.snapshots.snapshot import Snapshot
 from refrain.streams.store.interface import Checkpoint, digest
 from refrain.streams.store.memory import MemoryStore
 
@@ -27,17 +32,28 @@ class PartitionFold:
         shards: int,
         incarnation: str,
         skips: Skips | None = None,
+        snapshot: Snapshot | None = None,
         sample: Sample | None = None,
     ) -> None:
-        """An empty shard. `incarnation` is the topic id of the journal, `shards` its count of partitions.
+        """An empty shard, or that of a snapshot. `incarnation` is the journal's topic id, `shards` its partitions.
 
         `skips` are those of the live shard: what it does not fold, this one does not either. With a `sample` only its
-        decisions have what an approximate index did not find counted.
+        decisions have what an approximate index did not find counted. Raises SnapshotUnusable for a snapshot that is
+        damaged.
         """
         self.index = IndexFindings()
         self._confirming = ConfirmingIndex(self.index, sample)
-        self.shard = self._confirming.shard = Shard(partition, shards, incarnation, MemoryStore(), self._confirming)
-        self.shard.skips = skips or Skips()
+        store = MemoryStore()
+        if snapshot is None:
+            self.shard = Shard(partition, shards, incarnation, store, self._confirming)
+        else:
+            snapshot.fill(store)
+            self.shard = load_shard(partition, shards, incarnation, store, entries=self._confirming)
+        self._confirming.shard = self.shard
+        self.begun_at = self.shard.next_offset
+        """The journal offset from which on it folds."""
+        if skips is not None:
+            self.shard.skips = skips
         self._passed = StatelessShard(partition, shards, incarnation, {})
 
     def fold(self, record: Record, published: Sequence[Decision] = (), event: Event | None = None) -> FoldResult:

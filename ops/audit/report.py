@@ -35,10 +35,13 @@ def to_json(audit: Audit) -> dict[str, Any]:
             {
                 "partition": each.findings.partition,
                 "first": each.first,
+                "begun_at": each.begun_at,
+                "snapshot": each.snapshot or None,
                 "end": each.end,
                 "state": each.state,
                 "records": each.findings.counts["records"],
                 "other_version": each.other_version or None,
+                "copy_of": each.copy_of or None,
                 "other_version_from": each.other_version_from if each.other_version else None,
             }
             for each in audited
@@ -49,7 +52,7 @@ def to_json(audit: Audit) -> dict[str, Any]:
 
 def is_ok(audit: Audit) -> bool:
     """Whether all was audited, and nothing differs."""
-    return not _found(audit) and not any(each.first > 0 or each.other_version for each in audit.partitions)
+    return not _found(audit) and not any(each.is_cut or each.other_version for each in audit.partitions)
 
 
 def show(audit: Audit) -> None:
@@ -61,11 +64,13 @@ def show(audit: Audit) -> None:
     )
     counts, searched = _counts(audited), sum(each.index_searched for each in audited)
     for each in audited:
-        if each.first > 0:
+        if each.is_cut:
             output.say(
-                f"partition {each.findings.partition}: its journal begins at {each.first}; without what came before"
-                " nothing of it can be folded"
+                f"partition {each.findings.partition}: its journal begins at {each.first}; without what came before,"
+                " or a snapshot (--from-snapshot), nothing of it can be folded"
             )
+        elif each.snapshot:
+            output.say(f"partition {each.findings.partition}: begins at {each.begun_at}, from snapshot {each.snapshot}")
     for name in GONE:
         if counts[name]:
             output.say(f"{counts[name]} {name.removesuffix('_gone')} were gone by retention, and are not compared")
@@ -75,6 +80,8 @@ def show(audit: Audit) -> None:
                 f"partition {each.findings.partition}: from offset {each.other_version_from} on {each.other_version}"
                 f" decided, and this is {BEHAVIOUR}: nothing there is compared; audit it by the version that decided"
             )
+    for id_ in sorted({each.copy_of for each in audited if each.copy_of}):
+        output.say(f"this journal is a copy of the one with the topic id {id_}: what is published here names that one")
     if searched:
         missed, lesser = (sum(getattr(each, name) for each in audited) for name in ("index_missed", "index_lesser"))
         output.say(
@@ -129,8 +136,8 @@ def broken(audit: Audit) -> int:
 
 
 def _row(each: Audited) -> tuple[object, ...]:
-    counts = each.findings.counts
-    return each.findings.partition, f"{each.first}-{each.end}", *(counts[name] for name in COMPARED), each.state[:12]
+    counts, offsets = each.findings.counts, f"{max(each.first, each.begun_at)}-{each.end}"
+    return each.findings.partition, offsets, *(counts[name] for name in COMPARED), each.state[:12]
 
 
 def _say(one: Finding) -> None:

@@ -20,6 +20,8 @@ from refrain.ops.audit.sampling import Sample, draw_published
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.settings import Settings
+from refrain.streams.snapshots.location import Location
+from refrain.streams.snapshots.shelf import Shelf
 
 POLL_S = 0.2
 NICENESS = 10
@@ -51,6 +53,8 @@ class Job(NamedTuple):
     sample: Sample | None = None
     """The decisions to compare, None: all."""
     seal: bool = False
+    snapshots: str | None = None
+    """The location of snapshots to begin from; None: it begins at the first record."""
 
 
 class Audit(NamedTuple):
@@ -72,14 +76,17 @@ def audit_all(
     rate: float | None,
     sampling: Sampling | None = None,
     seal: bool = False,
+    snapshots: str | None = None,
     progress: Progress = lambda _: None,
 ) -> Audit:
-    """Audit the partitions, and seal their logs when `seal` asks for it."""
+    """Audit the partitions, and seal their logs when `seal` asks for it. They begin from `snapshots` where given."""
     with tempfile.TemporaryDirectory(prefix="refrain-audit-") as made, KafkaCluster(settings) as cluster:
         folder = Path(made)
         sample = None if sampling is None else draw_published(cluster, partitions, asked, *sampling)
         laid = lay_out(cluster, partitions, folder, sample)
-        jobs = [Job(partition, asked, folder, laid.kept_from_ms, rate, sample, seal) for partition in partitions]
+        jobs = [
+            Job(partition, asked, folder, laid.kept_from_ms, rate, sample, seal, snapshots) for partition in partitions
+        ]
         if processes == 1:
             counted = _Counted(progress)
             audited = [_audited(cluster, job, counted) for job in jobs]
@@ -140,7 +147,11 @@ def _audited(cluster: Cluster, job: Job, progressed: Callable[[int], None]) -> A
     published = PublishedEffects(job.folder / str(job.partition))
     try:
         effects = Effects(published, job.kept_from_ms, findings, job.sample)
-        audit = PartitionAudit(cluster, job.partition, effects, findings, sample=job.sample, seal=job.seal)
+        shelf = None if job.snapshots is None else Shelf(Location(job.snapshots))
+        sample, from_ms = job.sample, job.asked.from_ms
+        audit = PartitionAudit(
+            cluster, job.partition, effects, findings, sample=sample, seal=job.seal, shelf=shelf, from_ms=from_ms
+        )
         return audit.run(job.asked, _paced(progressed, job.rate))
     finally:
         published.close()

@@ -158,7 +158,7 @@ def shard(
     switch: Annotated[bool, typer.Option("--switch", help="Measure where a scan is slower than an HNSW.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
 ) -> None:
-    """One shard without a broker: time of a fold beside a bare hnswlib query, recall, restore, memory."""
+    """One shard without a broker: a fold beside a bare hnswlib query, recall, memory, restores, also of a snapshot."""
     from refrain.ops.bench.shard import Layout, measure, sweep
     from refrain.ops.bench.vectors import question_vectors
     from refrain.schemas.policy import Limits

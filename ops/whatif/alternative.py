@@ -29,6 +29,7 @@ from refrain.schemas.journal import (
     Asked,
     CacheSwitched,
     EntriesInvalidated,
+    EntryImported,
     Event,
     HitJudged,
     LoadChanged,
@@ -41,8 +42,10 @@ from refrain.schemas.journal import (
 from refrain.schemas.policy import Policy
 from refrain.schemas.responses import Outcome
 from refrain.streams.kafka.interface import Record
+from refrain.streams.kafka.partitioner import partition_of
 from refrain.streams.messaging.ids import parse_entry_id, wire_id
 from refrain.streams.messaging.responses import served
+from refrain.streams.messaging.shards import shard_key, space_of
 from refrain.streams.shard.fold import next_timer_ms
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.stats import CONTROL
@@ -53,7 +56,7 @@ FATES_MAX = 10_000
 """Questions of which it is remembered what they got live until they are forwarded here."""
 
 Answer = Answered | AnswerFailed | AnswerWithheld
-Command = LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched
+Command = LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched | EntryImported
 
 
 class Made(NamedTuple):
@@ -184,6 +187,8 @@ class Alternative:
                     self._fold(home, event.model_copy(update={"version": 2 * event.version + 2}), time_ms, out)
             case LoadChanged() | EntriesInvalidated() | HitJudged() | CacheSwitched():
                 self._command(event, home, time_ms, out)
+            case EntryImported():
+                self._imported(event, home, time_ms, out)
             case Passed() | Tick():
                 self._fold(home, event, time_ms, out)
         return out
@@ -354,6 +359,16 @@ class Alternative:
         made = self._command_here(event, home)
         if made is not None:
             self._fold(home, made.model_copy(update={"version": 2 * event.version + 2}), time_ms, out)
+
+    def _imported(self, event: EntryImported, home: _Shard, time_ms: int, out: Step) -> None:
+        """An imported entry, in the shard to which govern would have given it here."""
+        policy = home.fold.shard.policy
+        category = None if policy is None else policy.policy.of(event.category)
+        shard = home
+        if home.in_force and category is not None:
+            key = shard_key(space_of(event, category), event.category, event.context, category.slices)
+            shard = self._shard_of(partition_of(key, self._recorded.shards), time_ms, out)
+        self._command(event, shard, time_ms, out)
 
     def _command_here(self, event: Command, home: _Shard) -> Command | None:
         if isinstance(event, HitJudged):

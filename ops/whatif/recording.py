@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from refrain.ops.audit.lockstep import Decisions
+from refrain.ops.cluster.last_commit import recorded_journal_id
 from refrain.schemas.journal import PolicySet
 from refrain.schemas.policy import Policy
 from refrain.streams.errors import BadInput
@@ -74,7 +75,7 @@ class Recording:
         """
         self.cluster = cluster
         self.shards = cluster.partitions("journal")
-        self.incarnation = cluster.topic_id("journal")
+        self.incarnation = recorded_journal_id(cluster)
         self._to_ms = to_ms
         wanted = sorted(set(range(self.shards) if partitions is None else partitions))
         wrong = [number for number in wanted if not 0 <= number < self.shards]

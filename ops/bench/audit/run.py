@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from refrain.ops.audit.lockstep import committed_offset
 from refrain.ops.bench.audit.commands import Spent, spent_by
 from refrain.ops.bench.audit.traffic import CATEGORY, TrafficPlan, policy_of_traffic, traffic
 from refrain.ops.bench.path.usage import meter_of
 from refrain.ops.bench.path.workers import refrain
 from refrain.ops.cluster.connection import reach
+from refrain.ops.cluster.last_commit import committed_offset
 from refrain.ops.policies.file import write_policy
 from refrain.ops.topics.admin import create_missing
 from refrain.streams.errors import ClusterFailed

@@ -36,6 +36,8 @@ ELSEWHERE = frozenset(
         "kcat",
         "docker",
         "kubectl",
+        "helm",
+        "npm",
         "less",
         "grep",
         "sort",
