@@ -38,7 +38,7 @@ def an_import() -> ImportEntry:
     ids=["the same", "in slices", "the same words", "short lives"],
 )
 def test_a_whatif_has_what_was_imported(other: Policy, outcomes: list[str]) -> None:
-    script = [
+    script: list[Ask | Give] = [
         Give(START_MS, an_import()),
         Ask(START_MS + 30_000, QUESTION, "code"),
         Ask(START_MS + 60_000, QUESTION + " please", "code"),
