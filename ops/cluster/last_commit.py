@@ -26,6 +26,12 @@ def last_meta(cluster: Cluster, partition: int) -> Meta | None:
     return None
 
 
+def committed_offset(cluster: Cluster, partition: int) -> int:
+    """The journal offset up to which the shard has committed; 0 before its first commit."""
+    meta = last_meta(cluster, partition)
+    return 0 if meta is None else meta.next_offset
+
+
 def journal_id(cluster: Cluster, meta: Meta | None) -> str:
     """The topic id of the journal that a shard folded, by its last commit; else that of the journal that is there.
 

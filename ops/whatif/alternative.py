@@ -20,7 +20,7 @@ from refrain.ops.whatif.recorded import COMMIT_RECORDS, Live, Recorded, entries_
 from refrain.ops.whatif.recording import Survey
 from refrain.ops.whatif.redo import Redo
 from refrain.ops.whatif.totals import Usage
-from refrain.schemas.base import Message, Sealed
+from refrain.schemas.base import Sealed
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.journal import (
     Answered,
@@ -91,7 +91,7 @@ class _Shard:
         self._next = itertools.count()
         self._asked = itertools.count()
 
-    def take(self, event: Message, time_ms: int) -> FoldResult:
+    def take(self, event: Event, time_ms: int) -> FoldResult:
         if isinstance(event, Asked | Passed):
             # Repeats were told apart by their places in the recorded journal; here questions of several partitions
             # may come in another order than they stood in `requests`.
@@ -100,8 +100,8 @@ class _Shard:
         number = next(self._next)
         if isinstance(event, Answered):
             self.sources[number] = event.forward_id
-        record = Record("journal", self.number, number, time_ms, None, event.encode())
-        result = self.fold.fold(record)
+        # Made here: there are no bytes to be read.
+        result = self.fold.fold(Record("journal", self.number, number, time_ms, None, None), event=event)
         if number % COMMIT_RECORDS == COMMIT_RECORDS - 1:
             self.fold.commit()
         return result
@@ -205,7 +205,7 @@ class Alternative:
             self._fold(shard, PolicySet(version=shard.next_version(), policy=self.policy), time_ms, out)
         return shard
 
-    def _fold(self, shard: _Shard, event: Message, time_ms: int, out: Step) -> None:
+    def _fold(self, shard: _Shard, event: Event, time_ms: int, out: Step) -> None:
         """Fold an event, after the ticks that a worker would have sent before it."""
         while (timer := next_timer_ms(shard.fold.shard)) is not None:
             tick_ms = max(timer, shard.fold.shard.time_ms) + TICK_AFTER_MS
@@ -214,7 +214,7 @@ class Alternative:
             self._take(shard, Tick(), tick_ms, out)
         self._take(shard, event, time_ms, out)
 
-    def _take(self, shard: _Shard, event: Message, time_ms: int, out: Step) -> None:
+    def _take(self, shard: _Shard, event: Event, time_ms: int, out: Step) -> None:
         result = shard.take(event, time_ms)
         for forwarded in forwards_of(shard.fold.shard, event, result):
             out.forwards.append(forwarded.category)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
-from refrain.ops.audit.lockstep import Decisions, decoded
+from refrain.ops.audit.lockstep import Decisions
 from refrain.ops.cluster.last_commit import recorded_journal_id
 from refrain.schemas.journal import PolicySet
 from refrain.schemas.policy import Policy
@@ -133,8 +133,8 @@ class Recording:
     def _other_versions(self) -> Iterator[str]:
         for partition in self._ends:
             published = Decisions(islice(self.cluster.scan("decisions", partition), FIRST_DECISIONS))
-            for each in decoded(published.up_to(self._ends[partition])):
-                if not each.behaviour.startswith(BEHAVIOUR):
+            for each in published.up_to(self._ends[partition]):
+                if each.behaviour is not None and not each.behaviour.startswith(BEHAVIOUR):
                     yield (
                         f"partition {partition}: at offset {each.offset} {each.behaviour} decided, and this is"
                         f" {BEHAVIOUR}: `recorded` is what this version would have decided"

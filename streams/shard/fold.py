@@ -36,7 +36,7 @@ from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import check_size, unknown_version_of
 from refrain.streams.messaging.ids import topic_partition_key
 from refrain.streams.messaging.privacy import has_uncacheable, may_store
-from refrain.streams.messaging.quarantine import quarantined
+from refrain.streams.messaging.quarantine import TOLD, quarantined, refusal_of_quarantined
 from refrain.streams.messaging.responses import error_response
 from refrain.streams.messaging.validation import wrong_fields
 from refrain.streams.shard import counts
@@ -50,6 +50,7 @@ from refrain.streams.shard.search.question import VerificationState
 from refrain.streams.shard.state import Shard
 from refrain.streams.shard.stats import CONTROL
 
+NOT_FOLDED = "the question could not be looked up; it is in dead-letters"
 _COMMANDED = (
     PolicySet, LoadChanged, EntriesInvalidated, HitJudged, CacheSwitched, RecoveryOrdered, EntryImported
 )  # fmt: skip
@@ -60,8 +61,10 @@ TIMERS_MAX = 100
 """Timers that one record may fire; the next records fire the rest."""
 
 
-def fold(shard: Shard, record: Record) -> FoldResult:
+def fold(shard: Shard, record: Record, known: Event | None = None) -> FoldResult:
     """Fold one journal record into the shard; returns effects, decisions and counts.
+
+    `known` is the event of the record, where it has been read already.
 
     A record that cannot be folded changes nothing but the shard's time and offset, and becomes a dead
     letter. Raises JournalUnreadable, with the shard unchanged, for a record of an unknown version; and ShardBroken,
@@ -69,9 +72,8 @@ def fold(shard: Shard, record: Record) -> FoldResult:
     """
     out = FoldResult()
     skipped = shard.skips.of(record.offset)
-    event = None if skipped == "records" else _read(shard, record, out)
-    if skipped == "records":
-        _set_aside(record, out)
+    event = None if skipped == "records" else _read(shard, record, out, known)
+    aside = _set_aside(shard, record, out) if skipped == "records" else None
     shard.next_offset = record.offset + 1
     shard.time_ms = max(shard.time_ms, record.timestamp_ms)
     shard.recent = {}
@@ -81,6 +83,8 @@ def fold(shard: Shard, record: Record) -> FoldResult:
             out.counts.append(counts.dropped(Dropped.PASSED_THROUGH))
         else:
             _dispatch(shard, event, record, out)
+    if aside is not None and not _is_repeat(shard, aside, out):
+        _tell(shard, aside, record, refusal_of_quarantined(), out)
     invalidated.finish(shard)
     shard.counters.count(out.decisions, out.counts, shard.lives)
     return out
@@ -104,10 +108,22 @@ def _dispatch(
         _failed(shard, event, record, error, out)
 
 
-def _set_aside(record: Record, out: FoldResult) -> None:
-    """Dead-letter a record that no fold reads."""
+def _set_aside(shard: Shard, record: Record, out: FoldResult) -> Asked | Answered | None:
+    """Dead-letter a record that no fold decides; its event, where somebody waits for it and it may be read for him."""
     out.effects.append(quarantined(record, "lookup"))
     out.counts.append(counts.refused(RefusalCode.QUARANTINED))
+    row = shard.skips.row(record.offset, "records")
+    event = readable(record) if row is not None and row.tells else None
+    return event if isinstance(event, Asked | Answered) else None
+
+
+def readable(record: Record) -> Event | None:
+    """The event of a record; None where it has none that this worker reads."""
+    try:
+        check_size(record)
+        return decode_event(record.value or b"")
+    except (Refusal, ValidationError):
+        return None
 
 
 def next_timer_ms(shard: Shard) -> int | None:
@@ -121,11 +137,11 @@ def next_timer_ms(shard: Shard) -> int | None:
     return min((at for at in timers if at is not None), default=None)
 
 
-def _read(shard: Shard, record: Record, out: FoldResult) -> Event | None:
+def _read(shard: Shard, record: Record, out: FoldResult, known: Event | None) -> Event | None:
     """The event of a record; None, with its dead letter, where it has none or is too large to be read."""
     try:
         check_size(record)
-        return decode_event(record.value or b"")
+        return decode_event(record.value or b"") if known is None else known
     except Refusal as too_large:
         refusal = too_large
     except ValidationError as error:
@@ -182,12 +198,17 @@ def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: F
     refusal = Refusal(RefusalCode.FOLD_FAILED, f"{type(error).__name__} of {type(event).__name__}")
     out.effects.append(dead_letter(record, refusal, "lookup", with_text=_may_lie_anywhere(shard, event)))
     out.counts.append(counts.refused(refusal.code))
+    _tell(shard, event, record, refusal, out)
+
+
+def _tell(shard: Shard, event: Event, record: Record, refusal: Refusal, out: FoldResult) -> None:
+    """Tell whoever waits for an event that it is not folded."""
     if isinstance(event, Asked):
         decision = decided(shard, record, event, outcome=Outcome.ERROR, reason=Reason.FOLD_FAILED)
         out.decisions.append(decision)
         response = error_response(
             refusal.code,
-            "the question could not be looked up; it is in dead-letters",
+            TOLD if refusal.code is RefusalCode.QUARANTINED else NOT_FOLDED,
             request_id=event.request_id,
             tenant=event.tenant,
             decision=summary(decision, depends=event.depends),
