@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from refrain.schemas.base import Message, Millis, Name, RecoveryWay, Selection
+from refrain.schemas.base import Message, Millis, Name, QuestionKey, RecoveryWay, Sealed, Selection
 from refrain.schemas.policy import Policy
 
 
@@ -103,7 +103,30 @@ class RecoverShard(Command):
     """The journal offset at which it is stopped."""
 
 
-Given = SetPolicy | ReportLoad | Invalidate | Judge | Switch | RecoverShard
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{1,128}$")]
+
+
+class ImportEntry(QuestionKey, Command):
+    """Keep an answer that another cache has kept, unless the same text is kept already."""
+
+    kind: Literal["ImportEntry"] = "ImportEntry"
+    tenant: Name
+    space: Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]{1,64})$")]
+    category: Name
+    context: Hex
+    text_digest: Hex
+    vector: Annotated[str, Field(max_length=100_000)] | None
+    answer: Sealed
+    """The projection of the answer, as JSON, as `documents` holds it."""
+    admitted_at_ms: Millis | None = None
+    """When it was admitted there, so that it keeps its age; None: its lifetime begins anew."""
+    latency_ms: Millis = 0
+    tokens: Annotated[int, Field(ge=0)] = 0
+    origin: Annotated[str, Field(max_length=256)] = ""
+    """Its id there."""
+
+
+Given = SetPolicy | ReportLoad | Invalidate | Judge | Switch | RecoverShard | ImportEntry
 AnyCommand = Annotated[Given, Field(discriminator="kind")]
 COMMANDS: TypeAdapter[Given] = TypeAdapter(AnyCommand)
 

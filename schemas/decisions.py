@@ -79,6 +79,9 @@ class Reason(StrEnum):
     OVERLOAD = "overload"
     """Questions come faster than they are embedded, or nothing embeds them: this one waited too long for its vector,
     and is not remembered."""
+    READ_AGAIN = "read_again"
+    """What was made of it before was perhaps written, for another shard than it would go to by the policy in force:
+    an outage lies between. Nothing was looked up, nothing is kept, so that it has one decision."""
     SHARD_STOPPED = "shard_stopped"
     """The shard that was to decide is stopped: see `refrain shards list`. Nothing was looked up, nothing is kept."""
     # errors

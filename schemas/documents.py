@@ -232,6 +232,8 @@ class Skip(Message):
     began anew. `records`: whatever they are, they were set aside."""
     why: str
     """A reason of `stopped` in `stats`, `quarantined`, or `empty` for what was asked before a shard began anew."""
+    tells: bool = False
+    """Of one record: its worker has read it without harm, so that every fold may, and tells whoever waits for it."""
     highwater: dict[str, int] = Field(default_factory=dict)
     """Of questions: the highest offset passed of each partition of requests, as in `meta`."""
 

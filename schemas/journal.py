@@ -214,6 +214,21 @@ class RecoveryOrdered(Message):
     """The journal offset at which the shard is stopped."""
 
 
+class EntryImported(QuestionKey, Message):
+    """An answer that another cache has kept is to be kept here, unless the same text is kept already."""
+
+    kind: Literal["EntryImported"] = "EntryImported"
+    version: int
+    answer: Sealed
+    """The projection of the answer, as JSON, as `documents` holds it."""
+    admitted_at_ms: Millis | None = None
+    """When it was admitted there; None: its lifetime begins with this record."""
+    latency_ms: Millis = 0
+    tokens: Annotated[int, Field(ge=0)] = 0
+    origin: str = ""
+    """Its id there."""
+
+
 class Tick(Message):
     """Time passed and nothing else came: timers due by the record's timestamp fire."""
 
@@ -233,6 +248,7 @@ Event = (
     | HitJudged
     | CacheSwitched
     | RecoveryOrdered
+    | EntryImported
     | Tick
 )
 AnyEvent = Annotated[Event, Field(discriminator="kind")]

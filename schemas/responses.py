@@ -98,3 +98,6 @@ class Response(Message):
     """Why there is no answer; null when there is one."""
     decision: DecisionSummary | None = Field(default=None)
     """None when the request could not be read far enough to decide anything."""
+    warnings: Annotated[tuple[str, ...], Bounded, Field(exclude_if=lambda warnings: not warnings)] = ()
+    """What was taken and is probably not meant: a field or a category that does not exist, with the nearest that does.
+    Absent where there is nothing to say."""

@@ -89,8 +89,15 @@ class Classify(SettingsGroup):
     """The artefact of `refrain categories train` that tells categories; absent: the nearest example of the policy."""
     topic: Annotated[str, Field(pattern=r"^requests(\.[A-Za-z0-9._-]{1,64})?$")] = "requests"
     """The request topic that a worker reads, without the prefix: `requests`, or `requests.TENANT` of one tenant."""
+    topics: tuple[Annotated[str, Field(pattern=r"^requests(\.[A-Za-z0-9._-]{1,64})?$")], ...] = ()
+    """Several request topics that one worker reads, in place of `topic`; a loop reads each, and all share one model."""
     tenants: Literal["request", "topic", "key", "header"] = "request"
     """What tells whose a request is: its own field, its topic, its record's key, or a header that an edge signs."""
+
+    @property
+    def request_topics(self) -> tuple[str, ...]:
+        """The request topics that a worker reads, each once."""
+        return tuple(dict.fromkeys(self.topics)) or (self.topic,)
 
 
 class Routes(SettingsGroup):
@@ -124,6 +131,19 @@ class Lookup(SettingsGroup):
     """Changes waiting for a commit; more commit sooner."""
     stopped_pass_after_ms: Annotated[int, Field(ge=0)] = 5_000
     """How long a shard is stopped before its questions go straight to the model; 0: they never do."""
+    snapshot_every_ms: Annotated[int, Field(ge=0)] = 0
+    """How often a snapshot of each shard is made, by a process beside the worker; 0: never."""
+
+
+class Snapshots(SettingsGroup):
+    """Where snapshots of shards lie, and which of them are kept."""
+
+    location: str | None = None
+    """A folder, or a URL that fsspec knows, such as s3://bucket/refrain; absent: `snapshots` in `state_dir`."""
+    keep: Annotated[int, Field(ge=1)] = 3
+    """How many of each shard are kept; a new one takes the place of the oldest."""
+    keep_ms: Annotated[int, Field(ge=0)] = 604_800_000
+    """After how long one goes, were it the second; 0: of any age. The newest that verifies always stays."""
 
 
 class Upstream(SettingsGroup):
@@ -216,6 +236,8 @@ class Settings(SettingsGroup):
     """`min.insync.replicas` of the topics that `topics create` makes."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least level that is logged."""
+    log_format: Literal["text", "json"] = "text"
+    """How lines are logged: for people, or an object a line."""
     http: Http = Http()
     """Health and metrics of a worker."""
     embedding: Embedding = Embedding()
@@ -228,6 +250,8 @@ class Settings(SettingsGroup):
     """Signatures of the edge."""
     lookup: Lookup = Lookup()
     """Batches and commits of `lookup`."""
+    snapshots: Snapshots = Snapshots()
+    """Where snapshots are, and how many."""
     upstream: Upstream = Upstream()
     """The connector to the models."""
     adapt: Adapt = Adapt()

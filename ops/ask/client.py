@@ -64,9 +64,13 @@ class Client:
     byte-identical to the first, `late` the first ones that came after the question was given up.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Connect, and assign the end of `responses`. Raises Unreachable, ClusterFailed or WrongSetup."""
+    def __init__(self, settings: Settings, headers: Sequence[tuple[str, bytes]] = ()) -> None:
+        """Connect, and assign the end of `responses`; `headers` go with every request.
+
+        Raises Unreachable, ClusterFailed or WrongSetup.
+        """
         self._settings = settings
+        self._headers = tuple(headers)
         self._requests = settings.prefix + settings.classify.topic
         self._sender = Sender(settings, lambda: time.time_ns() // 1_000_000)
         self._responses = settings.prefix + "responses"
@@ -169,7 +173,7 @@ class Client:
                 self._refused.append((ask_id, f"not sent: {error.str()}"))
 
         value = request.encode()
-        key, headers = self._sender.addressed(request, ask_id, [(HEADER, ask_id)], value)
+        key, headers = self._sender.addressed(request, ask_id, [(HEADER, ask_id), *self._headers], value)
         while True:
             try:
                 self._producer.produce(self._requests, value, key, headers=list(headers), on_delivery=reported)

@@ -45,6 +45,7 @@ class Bypass(NamedTuple):
                     tenant=request.tenant,
                     reply=self.reply,
                     decision=self._summary(),
+                    asked_at_ms=self.asked_at_ms,
                 )
             ),
         )

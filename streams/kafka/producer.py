@@ -297,6 +297,9 @@ def _produce(producer: ConfluentProducer, reports: DeliveryReports, place: int, 
             error: KafkaError = problem.args[0]
             if error.fatal() or error.code() == KafkaError._FATAL:
                 raise failure_of(error, f"producing to {name}") from problem
+            if error.code() == KafkaError._STATE:
+                # Said by a transaction of which a record timed out: it takes no more until it is aborted.
+                raise Unanswered(f"the transaction takes no more records: {error.str()}") from problem
             if not reports.refuse(place, error):
                 raise forbidden(error, f"producing to {name}") or SendFailed(
                     f"cannot produce to {name}: {error.str()}"

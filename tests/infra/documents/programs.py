@@ -39,7 +39,11 @@ ELSEWHERE = frozenset(
         "helm",
         "npm",
         "less",
+        "grep",
+        "sort",
+        "uniq",
         "kafka-acls.sh",
+        "kafka-consumer-groups.sh",
         "kafka-topics.sh",
     }
 )
