@@ -19,6 +19,7 @@ from refrain.ops.ask import command as ask
 from refrain.ops.audit import command as audit
 from refrain.ops.bench import command as bench
 from refrain.ops.categories import command as categories
+from refrain.ops.contract import command as contract
 from refrain.ops.control import invalidate, judge, switch
 from refrain.ops.explain import command as explain
 from refrain.ops.explain import history_command, served_command
@@ -27,12 +28,16 @@ from refrain.ops.letters import command as letters
 from refrain.ops.observe import doctor, stats, watch
 from refrain.ops.policies import command as policies
 from refrain.ops.quality import calibrate, evaluate
+from refrain.ops.replay import command as replay
+from refrain.ops.replay import state_command
 from refrain.ops.run import command as run
 from refrain.ops.shards import command as shards
+from refrain.ops.snapshots import command as snapshots
 from refrain.ops.terminal import exit_codes
 from refrain.ops.terminal.flags import plain_flags
 from refrain.ops.terminal.options import Options
 from refrain.ops.topics import command as topics
+from refrain.ops.transfer import export_command, import_command
 from refrain.ops.whatif import command as whatif
 from refrain.streams.errors import RefrainError
 
@@ -61,6 +66,7 @@ for part in (
     calibrate,
     hits,
     shards,
+    snapshots,
     letters,
     doctor,
     audit,
@@ -68,6 +74,11 @@ for part in (
     served_command,
     history_command,
     whatif,
+    replay,
+    state_command,
+    export_command,
+    import_command,
+    contract,
 ):
     part.register(app)
 app.add_typer(bench.app, name="bench")
@@ -92,6 +103,9 @@ def refrain(
             show_default=False,
         ),
     ] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="The prefix of the topics, in place of the setting.", show_default=False)
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (or REFRAIN_DEBUG=1).")] = False,
     version: Annotated[
         bool, typer.Option("--version", "-V", help="Print the version and leave.", callback=_version, is_eager=True)
@@ -114,7 +128,7 @@ def refrain(
 
     refrain ask "How do I reverse a list in Python?"
     """
-    context.obj = Options(config, debug or _debug_wanted())
+    context.obj = Options(config, debug or _debug_wanted(), prefix)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

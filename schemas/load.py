@@ -19,9 +19,13 @@ class LoadSample(Message):
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
     replica: Annotated[str, Field(min_length=1, max_length=256)]
+    """Which replica of the model was measured."""
     latency_p95_ms: Annotated[float, Field(ge=0, le=LATENCY_MS_MAX)]
+    """The latency that 95 % of its answers keep within, in milliseconds."""
     queue_depth: Annotated[float, Field(ge=0, le=QUEUE_MAX)]
+    """How many requests wait for it."""
     at_ms: Millis
+    """When it was measured."""
     calls: Annotated[int, Field(ge=0)] = 0
     """Calls that ended since the last sample."""
     failures: Annotated[int, Field(ge=0)] = 0

@@ -23,6 +23,7 @@ RefrainError
 ├── StoreDamaged          a local store cannot be read: it is deleted and restored
 │   └── RowDamaged        a row that the store read well is no record of its column
 ├── StoreUnusable         the disk does not take a local store: full, read-only, or not this user's
+├── SnapshotUnusable      a snapshot cannot be read or written, or is of something else: the one before it is taken
 ├── ChangelogDamaged      a record of `documents` cannot be read: the shard stops alone
 └── JournalUnreadable     a journal record of an unknown version: its shard stops alone until an upgrade
 """
@@ -35,7 +36,7 @@ from typing import Literal, NamedTuple
 
 DISTRIBUTION = "refrain-cache"
 """The name under which Refrain is installed; that of the command, `refrain`, is another's among Python packages."""
-Extra = Literal["light", "embed", "weights", "plot", "learn"]
+Extra = Literal["light", "embed", "weights", "plot", "learn", "testing"]
 """What is installed only where it is asked for."""
 
 
@@ -211,6 +212,10 @@ class RowDamaged(StoreDamaged):
 
 class StoreUnusable(RefrainError):
     """The disk does not take a local store: make room, or make `state_dir` writable; it is tried again by itself."""
+
+
+class SnapshotUnusable(RefrainError):
+    """A snapshot cannot be read or written, or is not what it says: the one before it is taken, else `documents`."""
 
 
 class ChangelogDamaged(RefrainError):

@@ -140,10 +140,12 @@ def _examine_cluster(settings: Settings) -> list[Finding]:
         "model calls": partial(doctor_cluster.model_calls, settings),
     }
     looks |= {
-        f"lag of {group}": partial(
-            doctor_cluster.lag, admin, settings, group, settings.classify.topic if group == "classify" else topic
+        f"lag of {group}" + ("" if len(topics) == 1 else f", {topic}"): partial(
+            doctor_cluster.lag, admin, settings, group, topic
         )
-        for group, topic in GROUPS.items()
+        for group, named in GROUPS.items()
+        for topics in [settings.classify.request_topics if group == "classify" else (named,)]
+        for topic in topics
     }
     return doctor_checks.together(looks, CLUSTER_S, _late)
 

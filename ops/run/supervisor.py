@@ -272,6 +272,7 @@ def spawner(port: int, options: Options, variables: Mapping[str, str]) -> Spawn:
 
     def spawn(name: str, place: int, restarts: int) -> subprocess.Popen[bytes]:
         before = ["--config", str(options.config)] if options.config is not None else []
+        before += ["--prefix", options.prefix] if options.prefix is not None else []
         # -P keeps the current folder out of the import path: it may hold an `ops` of its own.
         command = [sys.executable, "-P", "-m", "refrain.ops.cli", *before, "run", name, "--supervised"]
         command += ["--restarts", str(restarts)]

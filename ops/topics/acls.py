@@ -21,6 +21,7 @@ from refrain.schemas.topics import (
     Topic,
     reads,
 )
+from refrain.streams.kafka.names import TENANT_TOPICS
 from refrain.streams.settings import Settings
 
 Resource = Literal["topic", "group", "transactional-id"]
@@ -76,8 +77,23 @@ def grants(settings: Settings, roles: Sequence[str], names: Mapping[str, str]) -
     for role in roles:
         by_name.setdefault(names.get(role, default_name(role, settings)), []).append(role)
     return [
-        Grant(name, tuple(held), tuple(_merged(acl for role in held for acl in acls_of(role, settings))))
+        Grant(name + suffix, tuple(held), tuple(_merged(acl for role in held for acl in acls_of(role, seen))))
         for name, held in by_name.items()
+        for suffix, seen in (_by_tenant(settings) if held == [CLIENTS] else [("", settings)])
+    ]
+
+
+def _by_tenant(settings: Settings) -> list[tuple[str, Settings]]:
+    """What follows the name of a principal of clients, and what it may see: one a tenant where topics tell them."""
+    topics = settings.classify.request_topics
+    if settings.classify.tenants != "topic" or len(topics) == 1:
+        return [("", settings)]
+    return [
+        (
+            "-" + topic.removeprefix(TENANT_TOPICS),
+            settings.model_copy(update={"classify": settings.classify.model_copy(update={"topics": (topic,)})}),
+        )
+        for topic in topics
     ]
 
 

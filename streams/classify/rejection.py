@@ -23,6 +23,8 @@ REQUEST_ID_CHARS_MAX = 256
 TENANT_CHARS_MAX = 64
 PEEK_BYTES = 4_096
 """How much of a request's beginning and end is looked at for its id, where it is too large to be parsed."""
+UNPARSED = frozenset({RefusalCode.TOO_LARGE, RefusalCode.QUARANTINED})
+"""Why a request is refused without being parsed."""
 _NAMED = re.compile(rb'(?<!\\)"(request_id|tenant)"\s{0,8}:\s{0,8}"([^"\\]{1,256})"')
 
 
@@ -57,7 +59,7 @@ class Rejections:
             target = DEFAULT
         tenant = self._tenants.of(record)
         known: dict[str, Any] = {} if tenant is None else {"tenant": tenant}
-        known |= _named_in(record.value) if parsed is None and refusal.code is RefusalCode.TOO_LARGE else parsed or {}
+        known |= _named_in(record.value) if parsed is None and refusal.code in UNPARSED else parsed or {}
         response = error_response(
             refusal.code.value,
             str(refusal.args[0]),
@@ -81,7 +83,7 @@ def check_carried(record: Record, bytes_max: int) -> None:
 
 
 def _named_in(value: bytes | None) -> dict[str, str]:
-    """Id and tenant of a request that is too large to be parsed, by what stands at its beginning or its end."""
+    """Id and tenant of a request that is not to be parsed, by what stands at its beginning or its end."""
     value = value or b""
     edges = value[:PEEK_BYTES], value[max(PEEK_BYTES, len(value) - PEEK_BYTES) :]
     found = [pair for edge in edges for pair in _NAMED.findall(edge)]

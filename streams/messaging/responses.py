@@ -113,6 +113,17 @@ def project(body: Body) -> Body:
     return answer | {name: fields for name, fields in others.items() if fields}
 
 
+def whole(answer: Body) -> Body:
+    """The chat.completion that a projected answer is of. Raises ValueError for what is no projection."""
+    if not isinstance(answer, dict) or not isinstance(answer.get("message"), dict):
+        raise ValueError("the answer is no projection of a chat.completion")
+    choice = {"message": answer["message"], "finish_reason": answer.get("finish_reason")}
+    others = [answer.get(name, {}) for name in ("choice", "beside")]
+    if not all(isinstance(other, dict) for other in others):
+        raise ValueError("the answer is no projection of a chat.completion")
+    return {**others[1], "choices": [{**others[0], **choice}]}
+
+
 def digest_of_answer(answer: Body) -> str:
     """Digest (hex) of a projected answer: of its text, or of its whole message when it says more than text."""
     message = answer["message"]

@@ -103,9 +103,15 @@ class Delivery:
         """Dead-letter a completion that cannot be decoded, and tell whoever waits that it failed."""
         with_text = isinstance(route, ShardRoute) and self._may_store(route)
         letter = self._dead_letter(record, refusal, with_text=with_text)
+        return [letter, *self.deliver_failed(record, refusal, envelope, route)]
+
+    def deliver_failed(
+        self, record: Record, refusal: Refusal, envelope: Envelope, route: ShardRoute | DirectRoute
+    ) -> list[Outgoing]:
+        """Tell whoever waits for a completion that it cannot be taken; nobody where it is of no shard of these."""
         if isinstance(route, ShardRoute) and self._journal.wrong_shard(route.incarnation, route.partition) is not None:
-            return [letter]
-        return [letter, *self.deliver(record, route, failed_completion(envelope, refusal))]
+            return []
+        return self.deliver(record, route, failed_completion(envelope, refusal))
 
     def dead_letter(self, record: Record, refusal: Refusal) -> Outgoing:
         """Dead-letter a completion that nobody waits for, with its text unless some category is `never`."""

@@ -8,29 +8,30 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode, WrongSetup
-from refrain.streams.kafka.interface import Record
+from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.lru import RecentIds
 from refrain.streams.messaging.decoding import check_size, read
-from refrain.streams.messaging.quarantine import quarantined
+from refrain.streams.messaging.quarantine import quarantined, refusal_of_quarantined
 from refrain.streams.messaging.sending import fitting_producer
 from refrain.streams.runtime.barrier import Barrier
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Settings
 from refrain.streams.upstream.call_ids import call_id
+from refrain.streams.upstream.call_steps import Stepped
 from refrain.streams.upstream.calls import CallResult, Calls
-from refrain.streams.upstream.completions import SOURCE, completed, read_completed, reject_forward
+from refrain.streams.upstream.completions import SOURCE, completed, read_completed, reject_forward, tell_of
 from refrain.streams.upstream.failures import FailureLog, failure_of
 from refrain.streams.upstream.http_model import HttpModel
 from refrain.streams.upstream.load_meter import LoadMeter, to_topic
 from refrain.streams.upstream.metrics import NAME, UpstreamMetrics
-from refrain.streams.upstream.model import Model
+from refrain.streams.upstream.model import Answer, Model
 from refrain.streams.upstream.offset_tracker import SPAN_MAX, OffsetTracker
 from refrain.streams.upstream.outbox import Outbox
 from refrain.streams.upstream.simulated.model import SimulatedModel
@@ -111,6 +112,7 @@ class UpstreamWorker:
         )
         self._now_ms = context.now_ms
         self._progress = context.progress(NAME, SOURCE)
+        self._calling = context.progress(f"{NAME}.calls", SOURCE)
         self._bounds = bounds
         self._newly_assigned: set[int] = set()
         self._paused: set[int] = set()
@@ -127,7 +129,12 @@ class UpstreamWorker:
         )
         self._outbox: Outbox[CallResult | tuple[int, int]] = Outbox(producer)
         self._calls = Calls(
-            make_model, self._settings.concurrency, self._start_call, self._queue_completion, self._now_ms
+            make_model,
+            self._settings.concurrency,
+            self._start_call,
+            self._queue_completion,
+            self._now_ms,
+            self._step_by_step,
         )
         self._consumer = self._cluster.consumer(SOURCE, NAME, self)
         self._offsets = OffsetTracker(self._consumer)
@@ -143,6 +150,7 @@ class UpstreamWorker:
         mine = [record for record in batch if record.partition in owned]
         if mine:
             self._progress.follow(owned)
+            self._calling.follow(owned)
         for run in self._progress.runs(mine):
             with self._progress.in_hand(run):
                 for record in run:
@@ -211,9 +219,10 @@ class UpstreamWorker:
         source = (record.partition, record.offset)
         if not self._offsets.take(*source):
             return
-        if self._progress.is_set_aside(record):
+        if self._progress.is_set_aside(record) or self._calling.is_set_aside(record):
             shared.refused.labels(NAME, RefusalCode.QUARANTINED.value).inc()
-            self._outbox.put(lambda: [quarantined(record, NAME)], source)
+            told = self._told(record)
+            self._outbox.put(lambda: [quarantined(record, NAME), *told], source)
             return
         try:
             check_size(record)
@@ -234,6 +243,11 @@ class UpstreamWorker:
             self._open[id_] = _OpenForward(forward.model, [source])
             self._calls.start(id_, forward)
 
+    def _told(self, record: Record) -> list[Outgoing]:
+        """The failed completion of a forward that has ended its worker twice, if it may be read for that."""
+        with self._progress.telling(record) as may_be_read:
+            return tell_of(record, refusal_of_quarantined()) if may_be_read else []
+
     # --- in the loop that calls the model
 
     def _start_call(self, id_: str) -> bool:
@@ -242,6 +256,12 @@ class UpstreamWorker:
             return False
         under_way.started = True
         return True
+
+    def _step_by_step(self, id_: str, call: Coroutine[Any, Any, Answer]) -> Awaitable[Answer]:
+        under_way = self._open.get(id_)
+        if under_way is None or not under_way.sources:
+            return call
+        return Stepped(call, self._calling, *under_way.sources[0])
 
     def _queue_completion(self, called: CallResult) -> None:
         self._outbox.put(lambda: completed(called), called)
@@ -288,6 +308,7 @@ class UpstreamWorker:
 
     def _forget(self, partitions: Sequence[int]) -> None:
         self._offsets.forget(partitions)
+        self._calling.released(partitions)
         self._newly_assigned.difference_update(partitions)
         self._paused.difference_update(partitions)
         self._forget_open(set(partitions), only_queued=False)

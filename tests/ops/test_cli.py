@@ -67,7 +67,17 @@ def _no_settings_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ["doctor"],
         ["explain"],
         ["served"],
+        ["schemas"],
+        ["schemas", "list"],
+        ["schemas", "show"],
+        ["schemas", "export"],
         ["history"],
+        ["replay"],
+        ["state"],
+        ["import"],
+        ["export"],
+        ["export", "entries"],
+        ["export", "journal"],
         ["bench"],
         ["bench", "load"],
     ],
@@ -80,11 +90,13 @@ def test_every_command_explains_itself(command: list[str]) -> None:
     if len(command) == 2 or command not in (
         [],
         ["topics"],
+        ["schemas"],
         ["policies"],
         ["categories"],
         ["evaluate"],
         ["hits"],
         ["bench"],
+        ["export"],
     ):
         assert "Example" in result.output
 
@@ -202,6 +214,39 @@ def test_every_processor_of_the_table_can_be_loaded() -> None:
     assert set(PLACES) == set(NAMES)
     for name in NAMES:
         assert callable(processor(name))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["replay", "--into", "copy.", "--speed", "0"], "no speed: write max, or a number above 0"),
+        (["replay", "--into", "copy.", "--speed", "fast"], "no speed: write max, or a number above 0"),
+        (["replay", "--into", "copy.", "--until", "yesterday"], "or an offset (digits alone)"),
+        (["replay"], "--into"),
+        (["state", "--at", "-1"], "or an offset (digits alone)"),
+        (["export", "entries", "e", "--keep-vectors"], "goes with --redact only"),
+        (["export", "journal", "e", "--from", "x"], "or an offset (digits alone)"),
+        (["export", "entries", "e", "--compress", "rar"], "none"),
+        (["import", "-"], "say --yes"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_a_command_does_not_take_is_refused_before_a_broker_is_asked(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRAIN_KAFKA", NOWHERE)
+    assert main(arguments) == exit_codes.USAGE
+    assert said in capsys.readouterr().err
+
+
+def test_the_prefix_before_a_command_wins_and_must_be_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRAIN_PREFIX", "live.")
+    assert main(["--prefix", "copy.", "topics", "list", "--json"]) == exit_codes.OK
+    assert capsys.readouterr().out.startswith('{"topic":"copy.requests"')
+    assert main(["--prefix", "a b", "topics", "list"]) == exit_codes.WRONG_SETUP
+    assert "REFRAIN_PREFIX" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [[], ["ask"], ["watch"], ["policies", "apply"], ["run"]], ids=" ".join)

@@ -42,7 +42,8 @@ HANDBOOK = read_paper(ROOT / "ops/README.md")
 MESSAGES: tuple[type[BaseModel], ...] = (
     requests.Request, base.Source, responses.Response, responses.Problem, responses.DecisionSummary, forwards.Forward,
     forwards.Completion, load.LoadSample, control.SetPolicy, control.ReportLoad, control.Invalidate, base.Near,
-    control.Judge, control.Switch, acknowledgements.Acknowledgement, decisions.Decision, decisions.Candidate,
+    control.Judge, control.Switch, control.ImportEntry, acknowledgements.Acknowledgement, decisions.Decision,
+    decisions.Candidate,
     decisions.Guarded, decisions.CountedDependence, responses.GuardTold, base.Dependence, observations.Comparison,
     control.PolicyInForce, stats.ShardStats,
     stats.CategoryNow, documents.Tally,
