@@ -122,6 +122,7 @@ class ImportEntry(QuestionKey, Command):
     """When it was admitted there, so that it keeps its age; None: its lifetime begins anew."""
     latency_ms: Millis = 0
     tokens: Annotated[int, Field(ge=0)] = 0
+    """What the model counted for question and answer."""
     origin: Annotated[str, Field(max_length=256)] = ""
     """Its id there."""
 

@@ -225,6 +225,7 @@ class EntryImported(QuestionKey, Message):
     """When it was admitted there; None: its lifetime begins with this record."""
     latency_ms: Millis = 0
     tokens: Annotated[int, Field(ge=0)] = 0
+    """What the model counted for question and answer."""
     origin: str = ""
     """Its id there."""
 
