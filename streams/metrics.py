@@ -16,7 +16,7 @@ from refrain.streams.errors import DISTRIBUTION
 from refrain.streams.kafka.interface import Outgoing
 
 # A time of creation beside each series doubles what is stored, and nobody asks for it.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120)
 """Buckets of durations."""

@@ -41,7 +41,8 @@ def kept_block(file: Path, usual: int, count: int) -> int:
 
     Kept in `file`. Raises OSError where no such block is free.
     """
-    for first in (*_read(file)[:1], *range(usual, usual + BLOCKS_MAX * count, count)):
+    candidates: list[int] = [*_read(file)[:1], *range(usual, usual + BLOCKS_MAX * count, count)]
+    for first in candidates:
         if all(is_free(port) for port in range(first, first + count)):
             _write(file, [first])
             return first

@@ -135,8 +135,8 @@ def retry(
             records.append(letter.original())
         except BadInput as problem:
             problems.append(str(problem))
-    for problem in problems:
-        output.hint(f"left out: {problem}")
+    for told in problems:
+        output.hint(f"left out: {told}")
     if records:
         confirm(f"Send {output.counted(len(records), 'record')} again?", yes)
         send_again(cluster, records)

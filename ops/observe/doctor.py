@@ -119,6 +119,7 @@ def examine(settings: Settings, *, call_model: bool = True) -> list[Finding]:
 def _examine_cluster(settings: Settings) -> list[Finding]:
     from refrain.ops.cluster.connection import reach
     from refrain.ops.observe import doctor_checks, doctor_cluster
+    from refrain.ops.observe.findings import Finding
     from refrain.ops.observe.route_keys import routes
     from refrain.schemas.topics import GROUPS
 
@@ -126,7 +127,7 @@ def _examine_cluster(settings: Settings) -> list[Finding]:
         admin = reach(settings, min(REACH_S, settings.connect_timeout_ms / 1_000))
         brokers = doctor_cluster.ask_brokers(admin, settings)
     except RefrainError as error:
-        return [doctor_checks.Finding("broker", "fail", str(error))]
+        return [Finding("broker", "fail", str(error))]
     looks: dict[str, Callable[[], list[Finding]]] = {
         "broker": partial(doctor_cluster.broker, brokers, settings),
         "controller": partial(doctor_cluster.controller, admin, settings),

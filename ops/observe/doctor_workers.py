@@ -75,6 +75,9 @@ def _supervised(run: Row) -> list[Finding]:
 
 
 def _probed(rows: Sequence[Row], host: str) -> list[Finding]:
+    # Here, once: what loading it takes is no worker's delay.
+    import httpx  # noqa: F401
+
     looks: dict[str, Callable[[], list[Finding]]] = {
         str(at): partial(_worker, row, row.get("host", host), is_alive(int(row["pid"]))) for at, row in enumerate(rows)
     }

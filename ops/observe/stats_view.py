@@ -25,7 +25,8 @@ Rates = Mapping[str, tuple[float, float | None]]
 
 def tables(found: Summary, seen: Rates) -> list[tuple[tuple[str, ...], list[tuple[object, ...]]]]:
     """Tables of outcomes, holdings and calls of models: column names and rows. With rates two columns more."""
-    done, columns = [_done(row) for row in found.rows], DONE
+    columns: tuple[str, ...] = DONE
+    done = [_done(row) for row in found.rows]
     if seen:
         now = [_rate(seen.get(row.category)) for row in found.rows]
         done, columns = (

@@ -72,7 +72,7 @@ def rich_tables(
 
     cells = _texts(rows)
     natural = [max(len(name), *(len(line[at]) for line in cells), 0) for at, name in enumerate(columns)]
-    made = []
+    made: list[Table] = []
     for group in column_groups(natural, width):
         part = Table(title=title if not made else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         for at in group:

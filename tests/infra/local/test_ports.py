@@ -54,7 +54,12 @@ def test_a_block_of_ports_moves_behind_one_that_is_taken_and_stays_there(tmp_pat
 
 def test_where_no_block_is_free_that_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr("infra.local.ports.is_free", lambda port: bool(asked.append(port)))
+
+    def taken_by_others(port: int) -> bool:
+        asked.append(port)
+        return False
+
+    monkeypatch.setattr("infra.local.ports.is_free", taken_by_others)
     with pytest.raises(OSError, match=r"set http\.port"):
         kept_block(tmp_path / "ports.json", 20_000, 2)
     assert len(asked) == BLOCKS_MAX

@@ -33,7 +33,7 @@ def settings_of(folder: Path, **changed: Any) -> Settings:
     return Settings(**{"kafka": NOWHERE, "prefix": "a.", "state_dir": folder, **changed})
 
 
-def tell(folder: Path, rows: list[dict[str, Any]], down: list[dict[str, Any]] | None = None, **about: Any) -> None:
+def tell(folder: Path, rows: list[dict[str, Any]], down: Any = None, **about: Any) -> None:
     """Write run.json as a supervisor does that is this process."""
     told = {"pid": os.getpid(), "kafka": NOWHERE, "prefix": "a.", "workers": rows, "down": down or [], **about}
     (folder / "run.json").write_text(json.dumps(told))
