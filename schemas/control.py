@@ -121,7 +121,9 @@ class ImportEntry(QuestionKey, Command):
     admitted_at_ms: Millis | None = None
     """When it was admitted there, so that it keeps its age; None: its lifetime begins anew."""
     latency_ms: Millis = 0
+    """How long the model took there."""
     tokens: Annotated[int, Field(ge=0)] = 0
+    """What the model counted for question and answer: the tokens that each hit saves."""
     origin: Annotated[str, Field(max_length=256)] = ""
     """Its id there."""
 

@@ -224,7 +224,9 @@ class EntryImported(QuestionKey, Message):
     admitted_at_ms: Millis | None = None
     """When it was admitted there; None: its lifetime begins with this record."""
     latency_ms: Millis = 0
+    """How long the model took there."""
     tokens: Annotated[int, Field(ge=0)] = 0
+    """What the model counted for question and answer: the tokens that each hit saves."""
     origin: str = ""
     """Its id there."""
 

@@ -111,6 +111,7 @@ def audit(
     refrain audit --from 2026-03-01 --partition 3 --json
 
     refrain audit --from 2026-03-01 --from-snapshot
+
     refrain audit --sample 1000 --seed 7
 
     refrain audit --make-key audit.key

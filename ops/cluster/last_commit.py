@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from refrain.schemas.documents import Meta
 from refrain.streams.kafka.interface import Cluster
-from refrain.streams.shard.columns import META_KEY
-
-TAIL = 256
-"""Records behind which the last commit of a partition is sought first."""
+from refrain.streams.snapshots.changelog import last_commit
 
 
 def last_meta(cluster: Cluster, partition: int) -> Meta | None:
     """What the shard's last commit says of itself; None before the first."""
-    first, end = cluster.ends("documents")[partition]
-    reach = TAIL
-    while end > first:
-        start = max(first, end - reach)
-        last = None
-        for record in cluster.scan("documents", partition, start):
-            if record.key == META_KEY and record.value is not None:
-                last = record.value
-        if last is not None or start == first:
-            return None if last is None else Meta.decode(last)
-        reach *= 8
-    return None
+    found = last_commit(cluster, partition)
+    return None if found is None else found.progress
 
 
 def committed_offset(cluster: Cluster, partition: int) -> int:

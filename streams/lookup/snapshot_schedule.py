@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from refrain.streams.errors import RefrainError, SnapshotUnusable, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.interface import Cluster
 from refrain.streams.settings import Settings
 from refrain.streams.snapshots.making import make_snapshot
 from refrain.streams.snapshots.shelf import Shelf, location_of
@@ -31,7 +32,8 @@ class Told(NamedTuple):
     """What a process tells of one shard."""
 
     text: str
-    is_failure: bool
+    level: int
+    """Of the log."""
 
 
 class Making(Protocol):
@@ -83,8 +85,8 @@ class SnapshotSchedule:
 
     def _look_at(self, making: Making) -> None:
         over = making.is_over
-        for text, is_failure in making.told():
-            logger.log(logging.ERROR if is_failure else logging.INFO, "%s", text)
+        for text, level in making.told():
+            logger.log(level, "%s", text)
         if over:
             making.close()
             self._making = None
@@ -109,7 +111,7 @@ class _Process:
         except EOFError:
             pass
         if self._process.exitcode:
-            out.append(Told(f"the process that makes snapshots ended with {self._process.exitcode}", True))
+            out.append(Told(f"the process that makes snapshots ended with {self._process.exitcode}", logging.ERROR))
         return out
 
     @property
@@ -140,22 +142,42 @@ def _make_all(settings: Settings, work: Path, partitions: Sequence[int], telling
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # That is for the worker to hear, who ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    kept = settings.snapshots
+    ours = logging.getLogger("refrain")
+    ours.addHandler(_Telling(telling))
+    ours.setLevel(logging.INFO)
     try:
         make_private(work)
         shelf = Shelf(location_of(settings))
         with KafkaCluster(settings) as cluster:
             for partition in partitions:
-                try:
-                    made = make_snapshot(
-                        cluster, shelf, partition, _now_ms, keep=kept.keep, keep_ms=kept.keep_ms, work=work
-                    )
-                except (SnapshotUnusable, StoreDamaged, StoreUnusable) as error:
-                    telling.send((f"shard {partition}: no snapshot was made: {error}", True))
-                else:
-                    telling.send((made.text, False))
+                _make_one(settings, cluster, shelf, partition, work)
     except (RefrainError, OSError) as error:
-        telling.send((f"no snapshots are made now: {error}", True))
+        logger.error("no snapshots are made now: %s", error)
+
+
+def _make_one(settings: Settings, cluster: Cluster, shelf: Shelf, partition: int, work: Path) -> None:
+    kept = settings.snapshots
+    try:
+        made = make_snapshot(cluster, shelf, partition, _now_ms, keep=kept.keep, keep_ms=kept.keep_ms, work=work)
+    except (SnapshotUnusable, StoreDamaged, StoreUnusable) as error:
+        logger.error("shard %d: no snapshot was made: %s", partition, error)
+    else:
+        logger.info("%s", made.text)
+
+
+class _Telling(logging.Handler):
+    """Hands log lines of a process to the worker, whose log they belong into."""
+
+    def __init__(self, telling: Connection) -> None:
+        super().__init__()
+        self._telling = telling
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._telling.send((record.getMessage(), record.levelno))
+        except OSError:
+            # The worker has gone: nobody is left to tell.
+            sys.exit(0)
 
 
 def _now_ms() -> int:

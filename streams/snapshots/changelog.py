@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from refrain.schemas.documents import Meta
 from refrain.streams.errors import WrongSetup
@@ -50,26 +51,32 @@ def replay_changelog(
     return count
 
 
-def last_commit(cluster: Cluster, partition: int) -> int:
-    """The offset behind the last commit of a shard in `documents`; 0 without any.
+class LastCommit(NamedTuple):
+    """The last commit of a shard in `documents`."""
 
-    What stands behind it may be the beginning of a transaction.
-    """
+    end: int
+    """The offset behind it. What stands there may be the beginning of a transaction."""
+    meta: bytes
+
+    @property
+    def progress(self) -> Meta:
+        """What it says of itself."""
+        return Meta.decode(self.meta)
+
+
+def last_commit(cluster: Cluster, partition: int) -> LastCommit | None:
+    """The last commit of a shard in `documents`, sought from the end; None before the first."""
     first, end = cluster.ends("documents")[partition]
     reach = TAIL
     while end > first:
-        start = max(first, end - reach)
-        ends = [
-            each.offset + 1 for each in cluster.scan("documents", partition, start) if _is_meta(each.key, each.value)
-        ]
-        if ends or start == first:
-            return ends[-1] if ends else 0
+        start, last = max(first, end - reach), None
+        for record in cluster.scan("documents", partition, start):
+            if record.key == META_KEY and record.value is not None:
+                last = LastCommit(record.offset + 1, record.value)
+        if last is not None or start == first:
+            return last
         reach *= 8
-    return 0
-
-
-def _is_meta(key: bytes | None, value: bytes | None) -> bool:
-    return key == META_KEY and value is not None
+    return None
 
 
 def check_incarnation(store: Store, partition: int, shards: int, incarnation: str) -> Meta | None:

@@ -168,8 +168,13 @@ class Hashed:
 
     def read(self, size: int) -> bytes:
         """So many bytes, fewer only at the end."""
+        parts: list[bytes] = []
         with self._telling():
-            data = bytes(self._file.read(size))
+            # Some file systems give less than was asked for before the end.
+            while size > 0 and (part := self._file.read(size)):
+                parts.append(part)
+                size -= len(part)
+        data = b"".join(parts)
         self._passed(data)
         return data
 

@@ -113,7 +113,8 @@ def follow(cluster: Cluster, partition: int, store: Store, now_ms: Callable[[], 
     """
     for _ in range(PASSES_MAX):
         reached_ms = now_ms()
-        reach = last_commit(cluster, partition)
+        last = last_commit(cluster, partition)
+        reach = 0 if last is None else last.end
         read = replay_changelog(cluster, partition, store, now_ms, lambda: False, reach)
         if read <= SETTLED:
             break

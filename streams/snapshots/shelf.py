@@ -111,16 +111,21 @@ class Shelf:
     def retire(self, kept: Snapshot, keep: int, keep_ms: int, now_ms: int) -> list[str]:
         """Delete what is older than the newest `keep`, or than `keep_ms` (0: of any age), of the shard of `kept`.
 
-        `kept` is the newest that verifies, and stays. Returns the names of those that are gone.
+        `kept` is the newest that verifies, and stays; so do those of other topics, which may be another cluster's.
+        Returns the names of those that are gone.
         """
-        partition = kept.manifest.partition
+        partition, topics = kept.manifest.partition, kept.manifest.topics
         gone, finished = [], 0
-        for name in self.names(partition):
+        for _, name, snapshot, _ in self.listed(partition):
             folder = (_shard(partition), name)
             age_ms = now_ms - _made_ms(name)
-            whole = self.location.has(*folder, MANIFEST)
-            finished += whole
-            leaves = (finished > keep or 0 < keep_ms < age_ms) if whole else age_ms > UNFINISHED_MS
+            if self.location.has(*folder, MANIFEST):
+                if snapshot is not None and snapshot.manifest.topics != topics:
+                    continue
+                finished += 1
+                leaves = finished > keep or 0 < keep_ms < age_ms
+            else:
+                leaves = age_ms > UNFINISHED_MS
             if leaves and "/".join(folder) != kept.name:
                 self.location.remove(*folder)
                 gone.append(name)

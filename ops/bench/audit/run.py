@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from confluent_kafka.admin import AdminClient
-
 from refrain.ops.bench.audit.commands import Spent, spent_by
 from refrain.ops.bench.audit.traffic import CATEGORY, TrafficPlan, policy_of_traffic, traffic
 from refrain.ops.bench.path.usage import meter_of
@@ -49,8 +47,7 @@ def run(settings: Settings, plan: TrafficPlan, tell: Tell) -> dict[str, Any]:
 
     Raises Unreachable when no broker answers, WrongSetup when an audit finds anything.
     """
-    admin = reach(settings)
-    with _topics(settings, admin, plan.partitions) as mine:
+    with _topics(settings, plan.partitions) as mine:
         tell(f"folding a journal of {plan.records} records live")
         live = _live(mine, plan)
         audits = {}
@@ -82,8 +79,9 @@ def _figures(plan: TrafficPlan, live: Spent, audits: dict[int, Spent], sample: S
 
 
 @contextmanager
-def _topics(settings: Settings, admin: AdminClient, partitions: int) -> Iterator[Settings]:
-    """Topics under a prefix of their own, removed afterwards, and the settings for them."""
+def _topics(settings: Settings, partitions: int) -> Iterator[Settings]:
+    """Topics under a prefix of their own, removed afterwards, and the settings for them. Raises Unreachable."""
+    admin = reach(settings)
     prefix = f"bench-audit-{time.time_ns() // 1_000_000:x}."
     folder = settings.state_dir.absolute() / prefix.strip(".")
     folder.mkdir(parents=True, exist_ok=True)

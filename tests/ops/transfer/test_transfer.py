@@ -21,7 +21,7 @@ from refrain.ops.transfer.streams import Compression, compression_of, rereadable
 from refrain.schemas.journal import EntriesInvalidated, EntryImported
 from refrain.schemas.policy import Policy
 from refrain.streams.errors import BadInput
-from tests.ops.audit.test_partition import recorded, rows
+from tests.ops.audit.test_partition import audited, recorded, rows
 from tests.ops.replay.copying import asked_id
 from tests.streams.lookup.test_lookup import Stage
 from tests.streams.shard.journal import Journal, policy, vector
@@ -42,9 +42,7 @@ def kept() -> Journal:
             "sources": ({"id": f"doc {number}"},),
         }
         where = vector(*[0.0] * number, 1.0)
-        asked = journal.ask(
-            f"{SECRET} {number}", where, request_id=f"mine {number}", tenant=tenant, space=tenant, **fields
-        )
+        asked = journal.ask(f"{SECRET} {number}", where, request_id=f"mine {number}", **fields)
         journal.answer(asked_id(asked), f"answer {number}")
     journal.ask(f"{SECRET} 0", vector(1.0))
     journal.add(EntriesInvalidated(version=1, tag="tag 1"))
@@ -285,6 +283,7 @@ def test_an_imported_entry_gives_a_hit_to_its_tenant_alone(stage: Stage, tmp_pat
     other = recorded(journal)
     outcomes = [json.loads(record.value or b"")["outcome"] for record in rows(other, "decisions")]
     assert outcomes == ["miss", "hit"]
+    assert audited(other.cluster, tmp_path / "audit").findings.found == []
 
 
 def test_what_is_kept_is_not_sent_again(stage: Stage, tmp_path: Path) -> None:

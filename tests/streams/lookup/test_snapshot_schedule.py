@@ -77,7 +77,10 @@ def test_a_worker_without_shards_makes_none() -> None:
 def test_what_comes_of_them_is_told(caplog: pytest.LogCaptureFixture) -> None:
     play = Play(1_000)
     play.turn(1, 0)
-    play.begun[0].news = [Told("shard 0: snapshot a is made", False), Told("shard 1: no snapshot was made", True)]
+    play.begun[0].news = [
+        Told("shard 0: snapshot a is made", logging.INFO),
+        Told("shard 1: no snapshot was made", logging.ERROR),
+    ]
     with caplog.at_level(logging.INFO):
         play.turn(1.1, 0)
     assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
@@ -101,7 +104,7 @@ def test_a_process_that_cannot_do_it_says_so(tmp_path: Path) -> None:
         making.wait(60)
         assert making.is_over
         (told,) = making.told()
-        assert told.is_failure
+        assert told.level == logging.ERROR
         assert "xyz://nowhere" in told.text
     finally:
         making.close()

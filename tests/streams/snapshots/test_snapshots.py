@@ -265,6 +265,17 @@ def test_old_ones_go_and_the_newest_that_verifies_stays(stage: Kept) -> None:
     assert len(stage.shelf.names(0)) == 1
 
 
+def test_those_of_another_cluster_are_left_alone(stage: Kept, tmp_path: Path) -> None:
+    other = stage.made()
+    altered(other, tmp_path / "shelf", topics={"journal": "another", "documents": "another"})
+    for number in range(3):
+        stage.play(more(number + 1))
+        stage.made(keep=1, keep_ms=1)
+    newest, left = stage.shelf.names(0)
+    assert f"shard-0000/{left}" == other.name
+    assert newest > left
+
+
 def test_what_was_never_finished_goes_after_a_day(stage: Kept, tmp_path: Path) -> None:
     unfinished = file_of(stage.made(), "manifest.json", tmp_path / "shelf")
     unfinished.unlink()
