@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -26,28 +27,16 @@ from refrain.schemas.stats import ShardStats
 
 EXAMPLES = Path(__file__).parent / "examples"
 
+
+def _by_kind(topic: str, union: UnionType) -> Mapping[str, type[Message]]:
+    """The messages of a union by the topic and their `kind`."""
+    return {f"{topic}.{model.model_fields['kind'].default}": model for model in get_args(union)}
+
+
 BY_TOPIC: Mapping[str, Mapping[str, type[Message]]] = {
     "requests": {"request": Request},
     "responses": {"response": Response},
-    "journal": {
-        f"journal.{model.__name__}": model
-        for model in (
-            journal.Asked,
-            journal.Passed,
-            journal.Answered,
-            journal.AnswerFailed,
-            journal.AnswerWithheld,
-            journal.Verified,
-            journal.PolicySet,
-            journal.LoadChanged,
-            journal.EntriesInvalidated,
-            journal.EntryImported,
-            journal.HitJudged,
-            journal.CacheSwitched,
-            journal.RecoveryOrdered,
-            journal.Tick,
-        )
-    },
+    "journal": _by_kind("journal", journal.Event),
     "documents": {
         "documents.entry": documents.Entry,
         "documents.stats": documents.EntryStats,
@@ -72,15 +61,7 @@ BY_TOPIC: Mapping[str, Mapping[str, type[Message]]] = {
     "forwards": {"forward": Forward},
     "completions": {"completion": Completion},
     "load": {"load": LoadSample},
-    "control": {
-        "control.PolicySet": control.SetPolicy,
-        "control.LoadChanged": control.ReportLoad,
-        "control.Invalidate": control.Invalidate,
-        "control.Judge": control.Judge,
-        "control.Switch": control.Switch,
-        "control.RecoverShard": control.RecoverShard,
-        "control.ImportEntry": control.ImportEntry,
-    },
+    "control": _by_kind("control", control.Given),
     "policies": {"policy-in-force": PolicyInForce},
     "acknowledgements": {"acknowledgement": Acknowledgement},
     "stats": {"stats": ShardStats},
