@@ -19,6 +19,7 @@ from refrain.ops.audit import command as audit
 from refrain.ops.bench import command as bench
 from refrain.ops.categories import command as categories
 from refrain.ops.control import invalidate, judge, switch
+from refrain.ops.edge import command as edge
 from refrain.ops.explain import command as explain
 from refrain.ops.explain import history_command, served_command
 from refrain.ops.hits import command as hits
@@ -67,6 +68,7 @@ for part in (
 ):
     part.register(app)
 app.add_typer(bench.app, name="bench")
+app.add_typer(edge.app, name="edge")
 
 
 def _version(wanted: bool) -> None:

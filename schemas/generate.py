@@ -38,6 +38,7 @@ from refrain.schemas.doubts import DoubtRaised
 from refrain.schemas.forwards import Completion, Forward
 from refrain.schemas.load import LoadSample
 from refrain.schemas.observations import Comparison, Observation
+from refrain.schemas.progress import Progress
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
 from refrain.schemas.stats import ShardStats
@@ -49,6 +50,7 @@ MODELS: dict[str, type[Message]] = {
     "response": Response,
     "forward": Forward,
     "completion": Completion,
+    "progress": Progress,
     "decision": Decision,
     "load": LoadSample,
     "policy-in-force": PolicyInForce,

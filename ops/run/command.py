@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refrain.ops.run.processors import NAMES
+from refrain.ops.run.processors import NAMES, all_of
 from refrain.ops.terminal.options import options_of, settings_of
+
+if TYPE_CHECKING:
+    from refrain.streams.settings import Settings
 
 ALL = "all"
 
@@ -24,9 +27,9 @@ def _known(names: list[str]) -> list[str]:
     return names
 
 
-def spelled_out(names: list[str]) -> list[str]:
-    """The processors of a command line; `all` stands for each of them."""
-    return [each for name in names for each in (NAMES if name == ALL else (name,))]
+def spelled_out(names: list[str], settings: Settings) -> list[str]:
+    """The processors of a command line; `all` stands for each of them, for `edge` where the settings enable it."""
+    return [each for name in names for each in (all_of(settings) if name == ALL else (name,))]
 
 
 def run(
@@ -52,8 +55,8 @@ def run(
     """
     from refrain.streams.store.private import keep_private
 
-    names = spelled_out(processors)
     settings = settings_of(context)
+    names = spelled_out(processors, settings)
     keep_private()
     options = options_of(context)
     if len(names) == 1:

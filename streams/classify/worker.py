@@ -28,7 +28,7 @@ from refrain.streams.classify.identity import Question, check_length, identify, 
 from refrain.streams.classify.pace import Pace
 from refrain.streams.classify.parsing import parse, request_of
 from refrain.streams.classify.rejection import NAME, Rejections, check_carried
-from refrain.streams.classify.reply_topic import ReplyTopics, needs_key, partitions_of
+from refrain.streams.classify.reply_topic import UNKNOWN, ReplyTopics, needs_key, partitions_of
 from refrain.streams.classify.routing import CategoryMatch, Router, RoutingInput
 from refrain.streams.classify.tenants import BY_REQUEST, Tenants, returned, tenants_of
 from refrain.streams.classify.text_sides import Sides, TextSides, Wanted
@@ -39,6 +39,8 @@ from refrain.streams.messaging.forwards import unstreamed
 from refrain.streams.messaging.ids import decision_id, decision_tag
 from refrain.streams.messaging.key_file import route_signer
 from refrain.streams.messaging.privacy import has_uncacheable
+from refrain.streams.messaging.progress import TOPIC as PROGRESS
+from refrain.streams.messaging.progress import check_progress
 from refrain.streams.messaging.responses import NOT_IN_TIME, reply_of
 from refrain.streams.messaging.shards import shards_of
 from refrain.streams.messaging.signed_routes import SigningProducer
@@ -124,8 +126,10 @@ class ClassifyStep(Step):
         trained: CategoryClassifier | None = None,
         clock: Callable[[], float] = time.perf_counter,
         tenants: Tenants = BY_REQUEST,
+        progress_partitions: int = UNKNOWN,
     ) -> None:
         self._settings = settings
+        self._progress_partitions = progress_partitions
         self._tenants = tenants
         self._incarnations = incarnations
         self._tag = decision_tag(incarnations.requests, incarnations.journal)
@@ -267,6 +271,7 @@ class ClassifyStep(Step):
         question = question_of(request.body)
         check_length(question, settings.question_chars_max)
         target = self._reply_to.target(record.headers, record.key)
+        check_progress(record.headers, self._progress_partitions)
         reply = reply_of(target.topic, target.partition, record.key, returned(record.headers))
         match = self._router.match(_routing_input(request, question)) if self._router else None
         item = PendingRequest(record, parsed, request, reply, question, match, None)
@@ -412,7 +417,14 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
         needs_key(targets),
     )
     step = ClassifyStep(
-        settings.classify, incarnations, embedding_cache, reply_to, context.metrics, trained, tenants=tenants
+        settings.classify,
+        incarnations,
+        embedding_cache,
+        reply_to,
+        context.metrics,
+        trained,
+        tenants=tenants,
+        progress_partitions=cluster.partitions(PROGRESS),
     )
     routes, hold_s = route_signer(settings), settings.classify.policy_hold_ms / 1_000
     with policy_session(NAME, context, routes.keys.ids, hold_s=hold_s) as session:

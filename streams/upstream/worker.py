@@ -10,13 +10,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from refrain.schemas.forwards import Forward
+from refrain.schemas.progress import ProgressPlace
 from refrain.streams.errors import RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Record
 from refrain.streams.lru import RecentIds
 from refrain.streams.messaging.decoding import check_size, read
+from refrain.streams.messaging.progress import TOPIC as PROGRESS
+from refrain.streams.messaging.progress import piece
 from refrain.streams.messaging.quarantine import quarantined
 from refrain.streams.messaging.sending import fitting_producer
 from refrain.streams.runtime.barrier import Barrier
@@ -27,6 +30,7 @@ from refrain.streams.upstream.call_ids import call_id
 from refrain.streams.upstream.calls import CallResult, Calls
 from refrain.streams.upstream.completions import SOURCE, completed, read_completed, reject_forward
 from refrain.streams.upstream.http_model import HttpModel
+from refrain.streams.upstream.live_answer import Relay, tell_nobody
 from refrain.streams.upstream.load_meter import LoadMeter, to_topic
 from refrain.streams.upstream.metrics import NAME, UpstreamMetrics
 from refrain.streams.upstream.model import Model
@@ -35,6 +39,8 @@ from refrain.streams.upstream.outbox import Outbox
 from refrain.streams.upstream.simulated.model import SimulatedModel
 
 POLL_S = 0.05
+PROGRESS_TIMEOUT_MS = 5_000
+"""A piece of an answer that the broker has not taken by then is not sent any more."""
 
 
 class Bounds(NamedTuple):
@@ -64,7 +70,7 @@ def run_upstream(
     WrongSetup for settings or topics that are not as needed, ClusterFailed when the broker fails.
     """
     require_topics(context.cluster, NAME)
-    worker = UpstreamWorker(context, make_model or model_of(context.settings, context.now_ms), bounds)
+    worker = UpstreamWorker(context, make_model, bounds)
     try:
         while not context.stop():
             worker.turn()
@@ -75,17 +81,17 @@ def run_upstream(
         worker.close()
 
 
-def model_of(settings: Settings, now_ms: Callable[[], int]) -> Callable[[], Model]:
-    """A factory of the model that the settings name. Raises WrongSetup."""
+def model_of(settings: Settings, now_ms: Callable[[], int], relay: Relay = tell_nobody) -> Callable[[], Model]:
+    """A factory of the model that the settings name; `relay` gets pieces of its answers. Raises WrongSetup."""
     chosen = settings.upstream
     if chosen.connector == "simulated":
-        return lambda: SimulatedModel(chosen)
+        return lambda: SimulatedModel(chosen, relay=relay)
     if chosen.base_url is None:
         raise WrongSetup(
             "upstream.base_url is not set: name an OpenAI-compatible server (such as http://127.0.0.1:8000/v1),"
             " or set upstream.connector to simulated"
         )
-    return lambda: HttpModel(chosen, now_ms)
+    return lambda: HttpModel(chosen, now_ms, relay=relay)
 
 
 @dataclass
@@ -101,7 +107,7 @@ class _OpenForward:
 class UpstreamWorker:
     """The connector, and its consumer's rebalance listener. All but what `Calls` calls runs on one thread."""
 
-    def __init__(self, context: WorkerContext, make_model: Callable[[], Model], bounds: Bounds) -> None:
+    def __init__(self, context: WorkerContext, make_model: Callable[[], Model] | None, bounds: Bounds) -> None:
         self._settings = context.settings.upstream
         self._cluster = context.cluster
         self._metrics = UpstreamMetrics(context.metrics)
@@ -124,8 +130,9 @@ class UpstreamWorker:
             self._cluster.producer(), self._cluster, context.settings.prefix, NAME, context.metrics
         )
         self._outbox: Outbox[CallResult | tuple[int, int]] = Outbox(producer)
+        self._progress_poster = self._cluster.poster(delivery_timeout_ms=PROGRESS_TIMEOUT_MS)
         self._calls = Calls(
-            make_model, self._settings.concurrency, self._start_call, self._queue_completion, self._now_ms
+            make_model or model_of(context.settings, context.now_ms, self._relay), self._settings.concurrency, self._start_call, self._queue_completion, self._now_ms
         )
         self._consumer = self._cluster.consumer(SOURCE, NAME, self)
         self._offsets = OffsetTracker(self._consumer)
@@ -147,6 +154,7 @@ class UpstreamWorker:
                     self._take(record)
         self._settle()
         self._check()
+        self._progress_poster.poll()
         self._throttle()
         if time.monotonic() >= self._commit_due:
             self._commit_due = time.monotonic() + self._settings.commit_interval_ms / 1_000
@@ -171,6 +179,7 @@ class UpstreamWorker:
         finally:
             self._calls.close()
             self._outbox.close()
+            self._progress_poster.close()
 
     # --- the rebalance listener
 
@@ -239,6 +248,11 @@ class UpstreamWorker:
             return False
         under_way.started = True
         return True
+
+    def _relay(self, place: ProgressPlace, chunk: dict[str, Any]) -> None:
+        self._metrics.shared.sent.labels(NAME, PROGRESS).inc()
+        # Nobody relies on a piece: the response has the whole answer.
+        self._progress_poster.post(piece(place, 1, chunk), lambda why: None)
 
     def _queue_completion(self, called: CallResult) -> None:
         self._outbox.put(lambda: completed(called), called)

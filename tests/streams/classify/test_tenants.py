@@ -16,7 +16,7 @@ from refrain.schemas.journal import Asked, decode_event
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
 from refrain.schemas.responses import Response
 from refrain.streams.classify.reply_topic import ReplyTopics
-from refrain.streams.classify.tenant_header import HEADER, sign_tenant
+from refrain.streams.messaging.tenant_header import HEADER, sign_tenant
 from refrain.streams.classify.tenants import tenants_of
 from refrain.streams.classify.worker import ClassifyStep, Incarnations, run_classify
 from refrain.streams.errors import WrongSetup
