@@ -52,6 +52,8 @@ class Topic:
     """Who neither writes nor reads it, and looks at its partitions."""
     config_readers: tuple[str, ...] = ()
     """Who reads its settings on the broker, beside the writers that are `FITTING`."""
+    posted_by: tuple[str, ...] = ()
+    """Writers that do not look at its settings, because nobody relies on what they write to it."""
     max_bytes: int = MESSAGE_BYTES_MAX
     append_time: bool = False
     """Stamped by the broker, so that no client's clock counts."""
@@ -60,7 +62,7 @@ class Topic:
 
     def shows_config_to(self, role: str) -> bool:
         """Whether the role reads the topic's settings on the broker."""
-        return role in self.config_readers or (role in FITTING and role in self.writers)
+        return role in self.config_readers or (role in FITTING and role in self.writers and role not in self.posted_by)
 
     def config(self) -> dict[str, str]:
         """The topic's settings as the broker names them, without replication."""
@@ -94,7 +96,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("completions", "forward id", "Completion", 8, "delete", DAY_MS,
           ("upstream", "connectors"), ("populate", "upstream", "operators"), "populate", max_bytes=RECORD_BYTES_MAX),
     Topic("progress", "none", "Progress", 8, "delete", HOUR_MS,
-          ("classify", "lookup", "upstream"), ("clients", "edge")),
+          ("classify", "lookup", "upstream"), ("clients", "edge", "operators"), posted_by=("upstream",)),
     Topic("load", "model", "LoadSample", 1, "delete", DAY_MS,
           ("upstream", "connectors"), ("adapt", "operators"), "adapt"),
     Topic("control", "none", "control.Command", 1, "delete", YEAR_MS,

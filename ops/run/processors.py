@@ -32,7 +32,6 @@ def all_of(settings: Settings) -> tuple[str, ...]:
     return tuple(name for name in NAMES if name not in ON_DEMAND or wanted[name])
 
 
-
 class Processor(Protocol):
     """Works until the context's `stop` says so, drains and returns; calls `ready` whenever it is able to work."""
 

@@ -99,7 +99,9 @@ class AsyncClient:
         """Connect. Raises WrongSetup for topics that are missing, Unanswered when no broker answers."""
         if self._exchange is None:
             settings, place = self._settings, self._place
-            self._exchange = await asyncio.to_thread(lambda: Exchange(settings, cluster_for(settings), place, progress=True))
+            self._exchange = await asyncio.to_thread(
+                lambda: Exchange(settings, cluster_for(settings), place, progress=True)
+            )
         return self
 
     async def close(self) -> None:
@@ -125,7 +127,8 @@ class AsyncClient:
     ) -> Pending:
         """Send a request, or a chat-completions body, and go on; `timeout_s` gives it its deadline.
 
-        With `progress` it is heard how the request was decided, and the model's answer piece by piece. Raises NotAnswered(CLOSED) when the client is not open, pydantic.ValidationError for a body that is none.
+        With `progress` it is heard how the request was decided, and the model's answer piece by piece. Raises
+        NotAnswered(CLOSED) when the client is not open, pydantic.ValidationError for a body that is none.
         """
         if self._exchange is None:
             raise NotAnswered(Failure.CLOSED, "the client is not open: `async with`, or `await client.open()`")
@@ -177,7 +180,7 @@ class AsyncClient:
     async def ask_all(
         self, asked: Iterable[Request | Body], *, timeout_s: float = 60.0, in_flight_max: int = 100
     ) -> list[Reply | NotAnswered]:
-        """Ask all, at most `in_flight_max` at a time, each for up to `timeout_s`; replies and failures in their order."""
+        """Ask all, at most `in_flight_max` at a time, each for up to `timeout_s`; what came of each, in order."""
         turns = asyncio.Semaphore(in_flight_max)
 
         async def one(each: Request | Body) -> Reply | NotAnswered:

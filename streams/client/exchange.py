@@ -51,7 +51,10 @@ class ReplyPlace(NamedTuple):
 
 
 class Listener(Protocol):
-    """Hears what becomes of one request: a reply or a failure, once, on the exchange's thread: it must be quick, and raise nothing."""
+    """Hears what becomes of one request: a reply or a failure, once.
+
+    It is called on the exchange's thread: it must be quick, and raise nothing.
+    """
 
     def replied(self, reply: Reply) -> None: ...
     def progressed(self, progress: Progress) -> None:
@@ -133,7 +136,8 @@ class Exchange:
     def send(self, request: Request, listener: Listener, headers: Headers = (), *, progress: bool = False) -> bytes:
         """Send a request with these headers beside the exchange's own; returns the id by which it can be forgotten.
 
-        With `progress` the listener hears of it before the response, if the exchange reads that. Raises NotAnswered(CLOSED) when the exchange has ended.
+        With `progress` the listener hears of it before the response, if the exchange reads that. Raises
+        NotAnswered(CLOSED) when the exchange has ended.
         """
         id_ = self._me + b"-%d" % next(self._numbers)
         value = request.encode()

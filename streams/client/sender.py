@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refrain.streams.messaging.tenant_header import HEADER, sign_tenant
 from refrain.streams.messaging.signing import SigningKeys, parse_keys
+from refrain.streams.messaging.tenant_header import HEADER, sign_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Callable

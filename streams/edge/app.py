@@ -116,7 +116,9 @@ class Endpoint:
         kind, _, shown = request.headers.get("authorization", "").partition(" ")
         shown = shown.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
         if not shown:
-            raise unauthorized("an API key is needed, as `Authorization: Bearer KEY`: `refrain edge keys add` makes one")
+            raise unauthorized(
+                "an API key is needed, as `Authorization: Bearer KEY`: `refrain edge keys add` makes one"
+            )
         key = self._keys.find(shown)
         if key is None:
             raise unauthorized("the API key is unknown or revoked")

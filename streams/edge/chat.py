@@ -190,7 +190,9 @@ class Chat:
         """The model's own response. Raises HttpProblem where the client wants none, or there is no server to ask."""
         if asked.wishes.cache is CacheMode.ONLY:
             text = "the cache does not answer, and the request wants no model to be called: ask again later"
-            raise HttpProblem(503, "cache_unavailable", text, headers={**told("error", None, reason), "retry-after": "1"})
+            raise HttpProblem(
+                503, "cache_unavailable", text, headers={**told("error", None, reason), "retry-after": "1"}
+            )
         self._metrics.direct.labels(reason if reason == SILENT else "failed").inc()
         headers = told("bypass", None, reason)
         http = asked.http

@@ -74,7 +74,7 @@ def new_key(pepper: SigningKeys, tenant: str, now_ms: int, note: str = "") -> tu
 
 
 def read_keys(path: Path) -> list[ApiKey]:
-    """The keys of a file, none where there is no file. Raises WrongSetup for one that others may read or that is torn."""
+    """The keys of a file, none where there is no file. Raises WrongSetup for one that others may read or is torn."""
     try:
         with path.open(encoding="utf-8") as file:
             if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:

@@ -14,10 +14,10 @@ class EdgeMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         r = metrics.registry
-        self.answered = Counter(
-            "refrain_edge_requests", "Requests answered over HTTP", ["route", "status"], registry=r
+        self.answered = Counter("refrain_edge_requests", "Requests answered over HTTP", ["route", "status"], registry=r)
+        self.outcomes = Counter(
+            "refrain_edge_outcomes", "Chat requests by what became of them", ["outcome"], registry=r
         )
-        self.outcomes = Counter("refrain_edge_outcomes", "Chat requests by what became of them", ["outcome"], registry=r)
         self.direct = Counter(
             "refrain_edge_direct", "Requests for which the model was called without the cache", ["reason"], registry=r
         )

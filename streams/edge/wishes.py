@@ -1,8 +1,8 @@
 """What a client wishes of the cache, by headers `x-refrain-*` of its request; and the decision, by headers back.
 
-    x-refrain-category: code          x-refrain-cache: use | observe | refresh | bypass | only
-    x-refrain-deadline-ms: 5000       x-refrain-vary: {"locale": "de"}
-    x-refrain-source: doc-7@3         x-refrain-tag: handbook
+x-refrain-category: code          x-refrain-cache: use | observe | refresh | bypass | only
+x-refrain-deadline-ms: 5000       x-refrain-vary: {"locale": "de"}
+x-refrain-source: doc-7@3         x-refrain-tag: handbook
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ def route_keys(settings: Settings) -> SigningKeys:
 def load_or_make(path: Path, setting: str = "routes.keys") -> SigningKeys:
     """Load a file of keys; where there is none it is made with one random key, for its owner's eyes alone.
 
-    `setting` is the one that may hold such keys instead. Processes that start together get the same key: a lock on the file keeps them apart. Raises WrongSetup.
+    `setting` is the one that may hold such keys instead. Processes that start together get the same key: a lock on the
+    file keeps them apart. Raises WrongSetup.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

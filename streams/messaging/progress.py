@@ -1,6 +1,6 @@
 """Progress of requests: who wants to be told of it, and the records that tell.
 
-    refrain-progress    PARTITION/ID    a partition of `progress`, and the id that its records there carry
+refrain-progress    PARTITION/ID    a partition of `progress`, and the id that its records there carry
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def progress_header(place: ProgressPlace) -> tuple[str, bytes]:
 
 
 def check_progress(headers: Headers, partitions: int) -> None:
-    """Check where the sender of a request with these headers wants to be told, if it does. Raises Refusal(BAD_REPLY_TO).
+    """Check where the sender of a request with these headers wants to be told. Raises Refusal(BAD_REPLY_TO).
 
     `partitions` is how many `progress` has.
     """

@@ -132,7 +132,11 @@ class UpstreamWorker:
         self._outbox: Outbox[CallResult | tuple[int, int]] = Outbox(producer)
         self._progress_poster = self._cluster.poster(delivery_timeout_ms=PROGRESS_TIMEOUT_MS)
         self._calls = Calls(
-            make_model or model_of(context.settings, context.now_ms, self._relay), self._settings.concurrency, self._start_call, self._queue_completion, self._now_ms
+            make_model or model_of(context.settings, context.now_ms, self._relay),
+            self._settings.concurrency,
+            self._start_call,
+            self._queue_completion,
+            self._now_ms,
         )
         self._consumer = self._cluster.consumer(SOURCE, NAME, self)
         self._offsets = OffsetTracker(self._consumer)

@@ -15,9 +15,9 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from pydantic import ValidationError
 
 from refrain.ops.ask.questions import Defaults, answer_of, request_of
-from refrain.streams.client.sender import Sender
 from refrain.ops.cluster.connection import client
 from refrain.schemas.responses import Outcome, Response
+from refrain.streams.client.sender import Sender
 from refrain.streams.kafka.config import producer_config
 from refrain.streams.kafka.convert import record_of
 from refrain.streams.settings import Settings

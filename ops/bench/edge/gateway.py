@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 
@@ -23,6 +25,13 @@ STOP_S = 10.0
 TAIL_CHARS = 600
 
 
+class Gateway(NamedTuple):
+    """A gateway: its base URL, and the headers by which it lets the bench in."""
+
+    base_url: str
+    headers: Mapping[str, str]
+
+
 def free_port() -> int:
     """A port that is free now."""
     with socket.socket() as one:
@@ -31,9 +40,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def litellm(command: Path, base_url: str) -> Iterator[str]:
-    """Run the proxy by its `command`; gives its base URL. Raises WrongSetup when it does not start."""
-    port = free_port()
+def litellm(command: Path, base_url: str) -> Iterator[Gateway]:
+    """Run the proxy by its `command`. Raises WrongSetup when it does not start."""
+    port, key = free_port(), f"sk-{secrets.token_hex(24)}"
     config = {
         "model_list": [
             {"model_name": MODEL, "litellm_params": {"model": f"openai/{MODEL}", "api_base": base_url, "api_key": "x"}}
@@ -45,7 +54,12 @@ def litellm(command: Path, base_url: str) -> Iterator[str]:
         (Path(folder) / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
         process = subprocess.Popen(
             [str(command), "--config", f"{folder}/config.yaml", "--host", "127.0.0.1", "--port", str(port)],
-            env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"},
+            env={
+                **os.environ,
+                "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+                "LITELLM_LOG": "ERROR",
+                "LITELLM_MASTER_KEY": key,
+            },
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -57,7 +71,7 @@ def litellm(command: Path, base_url: str) -> Iterator[str]:
                 output.seek(0)
                 said = output.read().decode("utf-8", "replace")[-TAIL_CHARS:]
                 raise WrongSetup(f"{command} did not start within {START_S:.0f} s:\n{said}")
-            yield f"http://127.0.0.1:{port}/v1"
+            yield Gateway(f"http://127.0.0.1:{port}/v1", {"Authorization": f"Bearer {key}"})
         finally:
             process.send_signal(signal.SIGTERM)
             try:

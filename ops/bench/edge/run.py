@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refrain.ops.bench.edge.gateway import free_port, litellm
+from refrain.ops.bench.edge.gateway import Gateway, free_port, litellm
 from refrain.ops.bench.edge.http_client import ask, first_pieces
 from refrain.ops.bench.path.client import BenchClient
 from refrain.ops.bench.path.clusters import model_server, running
@@ -64,7 +64,7 @@ def run(settings: Settings, plan: EdgePlan, tell: Callable[[str], None]) -> dict
             else:
                 tell("starting LiteLLM's proxy")
                 with litellm(plan.litellm, base_url) as gateway:
-                    asyncio.run(ask(gateway, known, plan.rate, {}))
+                    _by_gateway(gateway, known, plan.rate)
                     figures = _hits(client, edge, gateway, known, plan, draw, tell)
             tell(f"streaming {plan.streams} new questions, and as many straight from the model")
             figures |= _streams(edge, base_url, plan, draw)
@@ -74,7 +74,7 @@ def run(settings: Settings, plan: EdgePlan, tell: Callable[[str], None]) -> dict
 def _hits(
     client: BenchClient,
     edge: str,
-    gateway: str | None,
+    gateway: Gateway | None,
     known: Sequence[Body],
     plan: EdgePlan,
     draw: random.Random,
@@ -120,8 +120,8 @@ def _by_http(edge: str, bodies: Sequence[Body], rate: float) -> list[float]:
     return [each.latency_ms for each in told]
 
 
-def _by_gateway(gateway: str, bodies: Sequence[Body], rate: float) -> list[float]:
-    return [each.latency_ms for each in asyncio.run(ask(gateway, bodies, rate, {}))]
+def _by_gateway(gateway: Gateway, bodies: Sequence[Body], rate: float) -> list[float]:
+    return [each.latency_ms for each in asyncio.run(ask(gateway.base_url, bodies, rate, gateway.headers))]
 
 
 def _streams(edge: str, base_url: str, plan: EdgePlan, draw: random.Random) -> dict[str, Any]:
@@ -153,6 +153,8 @@ def _all_hits(outcomes: Sequence[str]) -> None:
 def _variables(base_url: str, port: int) -> dict[str, str]:
     return {
         "REFRAIN_EMBEDDING__BACKEND": "free",
+        # On a busy machine questions would pass by, and their answers not be kept.
+        "REFRAIN_CLASSIFY__WAIT_MAX_MS": "0",
         "REFRAIN_UPSTREAM__CONNECTOR": "http",
         "REFRAIN_UPSTREAM__BASE_URL": base_url,
         "REFRAIN_EDGE__AUTH": "none",

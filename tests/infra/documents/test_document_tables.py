@@ -42,7 +42,8 @@ HANDBOOK = read_paper(ROOT / "ops/README.md")
 
 MESSAGES: tuple[type[BaseModel], ...] = (
     requests.Request, base.Source, responses.Response, responses.Problem, responses.DecisionSummary, forwards.Forward,
-    forwards.Completion, progress.Progress, progress.ProgressPlace, load.LoadSample, control.SetPolicy, control.ReportLoad, control.Invalidate, base.Near,
+    forwards.Completion, progress.Progress, progress.ProgressPlace, load.LoadSample, control.SetPolicy,
+    control.ReportLoad, control.Invalidate, base.Near,
     control.Judge, control.Switch, acknowledgements.Acknowledgement, decisions.Decision, decisions.Candidate,
     decisions.Guarded, decisions.CountedDependence, responses.GuardTold, base.Dependence, observations.Comparison,
     control.PolicyInForce, stats.ShardStats,

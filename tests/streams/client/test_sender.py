@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from refrain.streams.client.sender import Sender
 from refrain.schemas.requests import Request
-from refrain.streams.messaging.tenant_header import HEADER
 from refrain.streams.classify.tenants import Tenants, tenants_of
+from refrain.streams.client.sender import Sender
 from refrain.streams.errors import WrongSetup
 from refrain.streams.kafka.interface import Headers, Record
+from refrain.streams.messaging.tenant_header import HEADER
 from refrain.streams.settings import Classify, Settings
 from refrain.streams.settings import Tenants as TenantKeys
 

@@ -1,4 +1,4 @@
-"""A whole Refrain in memory behind an endpoint: the processors in threads, and the application under httpx or a port."""
+"""A whole Refrain in memory behind an endpoint: the processors in threads, and the application under httpx."""
 
 from __future__ import annotations
 

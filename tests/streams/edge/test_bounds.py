@@ -1,4 +1,4 @@
-"""Bounds of the endpoint: keys, sizes, times, and how much is worked at once, on a port with nobody behind the topics."""
+"""Bounds of the endpoint: keys, sizes, times, how much is worked at once, with nobody behind the topics."""
 
 from __future__ import annotations
 

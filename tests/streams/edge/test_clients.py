@@ -73,9 +73,10 @@ def test_the_asyncio_client_asks_many_at_once(endpoint: tuple[Serving, str]) -> 
         async with openai.AsyncOpenAI(base_url=f"{one.url}/v1", api_key=key, max_retries=0) as client:
 
             async def each(number: int) -> str | None:
-                messages = [{"role": "user", "content": f"What is the number {number}?"}]
-                made = await client.chat.completions.create(model="m", messages=messages)  # type: ignore[call-overload]
-                return str(made.choices[0].message.content)
+                made = await client.chat.completions.create(
+                    model="m", messages=[{"role": "user", "content": f"What is the number {number}?"}]
+                )
+                return made.choices[0].message.content
 
             return await asyncio.gather(*(each(number) for number in range(20)))
 
@@ -93,7 +94,10 @@ def test_errors_are_those_that_the_client_knows(client: openai.OpenAI, endpoint:
         client.chat.completions.create(
             model="m", messages=[{"role": "user", "content": "never asked"}], extra_headers={"x-refrain-cache": "only"}
         )
-    with pytest.raises(openai.AuthenticationError), openai.OpenAI(
-        base_url=f"{endpoint[0].url}/v1", api_key="sk-refrain-00000000-" + "x" * 43, max_retries=0
-    ) as stranger:
+    with (
+        pytest.raises(openai.AuthenticationError),
+        openai.OpenAI(
+            base_url=f"{endpoint[0].url}/v1", api_key="sk-refrain-00000000-" + "x" * 43, max_retries=0
+        ) as stranger,
+    ):
         stranger.models.list()

@@ -188,4 +188,3 @@ def test_an_error_of_the_models_server_is_passed_back_as_it_is(settings: Setting
     response = asking(settings, ask)
     assert (response.status_code, response.headers["x-kind"]) == (418, "pot")
     assert response.json() == {"error": {"message": "a teapot"}}
-
