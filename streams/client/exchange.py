@@ -179,7 +179,8 @@ class Exchange:
             while not self._closing.is_set():
                 records = self._tail.poll(TAKE, POLL_S)
                 now_s = self._clock()
-                for record in records:
+                # What was said before a response is heard before it, though the topics know no common order.
+                for record in sorted(records, key=_is_response):
                     self._take(record, now_s)
                 self._poster.poll()
         except RefrainError as problem:
@@ -235,6 +236,10 @@ class Exchange:
             left, self._open = list(self._open.values()), {}
         for asked in left:
             asked.listener.failed(NotAnswered(Failure.CLOSED, why))
+
+
+def _is_response(record: Record) -> bool:
+    return record.topic != PROGRESS
 
 
 def _reply_headers(place: ReplyPlace) -> Headers:
