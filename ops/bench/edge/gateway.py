@@ -20,7 +20,7 @@ import httpx
 from refrain.ops.bench.path.questions import MODEL
 from refrain.streams.errors import WrongSetup
 
-START_S = 120.0
+START_S = 300.0
 STOP_S = 10.0
 TAIL_CHARS = 600
 

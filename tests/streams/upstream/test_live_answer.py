@@ -115,7 +115,14 @@ def test_a_try_is_made_again_before_the_first_chunk_only(server: SimulatedServer
 
 @pytest.mark.parametrize(
     "data",
-    [b"data: {\n\n", b"data: []\n\n", b'data: {"choices": [1]}\n\n', b"data: [DONE]\n\n", b"", b"data: " + b"x" * 1_100_000],
+    [
+        b"data: {\n\n",
+        b"data: []\n\n",
+        b'data: {"choices": [1]}\n\n',
+        b"data: [DONE]\n\n",
+        b"",
+        b"data: " + b"x" * 1_100_000,
+    ],
 )
 def test_a_stream_that_is_none_is_a_failure_that_does_not_quote_it(server: SimulatedServer, data: bytes) -> None:
     server.script.append(Scripted(200, data, EVENTS))
