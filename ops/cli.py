@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 # Before anything loads numpy: its products here are small, and threads that wait for the next one take the other
 # processors from the workers beside this one (a fold took 243 us of processor time with two, 130 us with one).
@@ -18,21 +19,28 @@ from refrain.ops.ask import command as ask
 from refrain.ops.audit import command as audit
 from refrain.ops.bench import command as bench
 from refrain.ops.categories import command as categories
+from refrain.ops.contract import command as contract
 from refrain.ops.control import invalidate, judge, switch
 from refrain.ops.edge import command as edge
 from refrain.ops.explain import command as explain
 from refrain.ops.explain import history_command, served_command
 from refrain.ops.hits import command as hits
+from refrain.ops.letters import command as letters
 from refrain.ops.observe import doctor, stats, watch
 from refrain.ops.policies import command as policies
 from refrain.ops.quality import calibrate, evaluate
+from refrain.ops.replay import command as replay
+from refrain.ops.replay import state_command
 from refrain.ops.run import command as run
 from refrain.ops.shards import command as shards
+from refrain.ops.snapshots import command as snapshots
 from refrain.ops.terminal import exit_codes
+from refrain.ops.terminal.flags import plain_flags
 from refrain.ops.terminal.options import Options
 from refrain.ops.topics import command as topics
+from refrain.ops.transfer import export_command, import_command
 from refrain.ops.whatif import command as whatif
-from refrain.streams.errors import DISTRIBUTION, RefrainError
+from refrain.streams.errors import RefrainError
 
 EXITS = "\n\n".join(f"{code}  {meaning}" for code, meaning in exit_codes.TABLE)
 
@@ -59,12 +67,19 @@ for part in (
     calibrate,
     hits,
     shards,
+    snapshots,
+    letters,
     doctor,
     audit,
     explain,
     served_command,
     history_command,
     whatif,
+    replay,
+    state_command,
+    export_command,
+    import_command,
+    contract,
 ):
     part.register(app)
 app.add_typer(bench.app, name="bench")
@@ -74,9 +89,9 @@ app.add_typer(edge.app, name="edge")
 def _version(wanted: bool) -> None:
     """Print the version and end, before a missing command is noticed."""
     if wanted:
-        from importlib.metadata import version
+        from refrain.streams.metrics import build_version
 
-        typer.echo(version(DISTRIBUTION))
+        typer.echo(build_version())
         raise typer.Exit
 
 
@@ -90,9 +105,12 @@ def refrain(
             show_default=False,
         ),
     ] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="The prefix of the topics, in place of the setting.", show_default=False)
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (or REFRAIN_DEBUG=1).")] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Print the version and leave.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """A semantic cache for LLM traffic, as a streaming service on Kafka.
@@ -112,7 +130,7 @@ def refrain(
 
     refrain ask "How do I reverse a list in Python?"
     """
-    context.obj = Options(config, debug or _debug_wanted())
+    context.obj = Options(config, debug or _debug_wanted(), prefix)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = _debug_wanted() or "--debug" in given
     try:
-        app(args=given, prog_name="refrain")
+        plain_flags(get_command(app))(args=given, prog_name="refrain")
     except SystemExit as leaving:
         return (
             leaving.code

@@ -13,8 +13,11 @@ class Acknowledgement(Message):
     """
 
     processor: str
+    """The processor that the worker runs."""
     worker: str
+    """The member id of a consumer group, or the number of a shard."""
     version: int
+    """The offset in `control` of the last command that it acts by."""
     at_ms: Millis
     route_keys: tuple[str, ...] = ()
     """Ids of the keys of routes that the worker has, the signing one first; of classify and populate."""

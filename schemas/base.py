@@ -92,7 +92,9 @@ class Sealed(Part):
     """
 
     key_id: str = "plain"
+    """The key that the text is sealed with."""
     data: str
+    """The text, sealed."""
 
 
 class RecoveryWay(StrEnum):
@@ -114,13 +116,16 @@ class Near(Part):
     vector: Annotated[str, Field(max_length=100_000)]
     """The vector of record, base64 of little-endian int16."""
     similarity: Annotated[float, Field(gt=0, le=1)]
+    """The least similarity to be near."""
 
 
 class Source(Part):
     """A document that an answer draws on, in one version."""
 
     id: Annotated[str, Field(min_length=1, max_length=256)]
+    """What names the document."""
     version: Annotated[str, Field(max_length=256)] = ""
+    """Answers drawn from another version never match."""
 
 
 class TextSide(Part):
@@ -150,6 +155,7 @@ class QuestionKey(Part):
     vector: str | None
     """The vector of record, base64 of little-endian int16; None: only an exact match may serve."""
     question: Sealed
+    """The text that is compared by meaning."""
     text_side: TextSide | None = None
     """None where the category has no trained head, or the text is too long for it."""
     tags: Annotated[tuple[str, ...], Bounded] = ()
@@ -179,14 +185,21 @@ class Selection(Part):
     before_ms: Millis | None = None
     """Entries admitted before this time."""
     entry_id: str | None = None
+    """The entry of this id."""
     tag: str | None = None
+    """Entries that have the tag."""
     source_id: str | None = None
+    """Entries that draw on the document."""
     keep_version: str | None = None
     """The current version of the source: entries that draw on any other one match, those that draw on it do not."""
     tenant: str | None = None
+    """Entries of the tenant."""
     category: str | None = None
+    """Entries of the category."""
     model: str | None = None
+    """Entries with answers of the model."""
     near: Near | None = None
+    """Entries whose question is near."""
 
     def selection(self) -> dict[str, Any]:
         """These fields by name, for another message about the same entries."""
@@ -197,7 +210,9 @@ class Header(Part):
     """One Kafka header; `value` is base64, None for a header without a value."""
 
     name: str
+    """The header's name."""
     value: str | None = None
+    """Its value in base64; null for a header without one."""
 
 
 class Reply(Part):
@@ -206,6 +221,8 @@ class Reply(Part):
     topic: Annotated[str, Field(pattern=r"^(responses|/[A-Za-z0-9._-]{1,249})$")]
     """`responses`, or `/` and the whole name of a topic outside of Refrain: none of its own has a name here."""
     partition: Annotated[int, Field(ge=0)] | None = None
+    """The partition to answer to; null: by the key."""
     key: str | None = None
     """The request's key, base64."""
     headers: Annotated[tuple[Header, ...], Bounded] = ()
+    """The request's headers, to be carried back."""

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from refrain.schemas.base import Message, Millis, Name, RecoveryWay, Selection
+from refrain.schemas.base import Message, Millis, Name, QuestionKey, RecoveryWay, Sealed, Selection
 from refrain.schemas.policy import Policy
 
 
@@ -25,7 +25,9 @@ class SetPolicy(Command):
 
     kind: Literal["PolicySet"] = "PolicySet"
     policy: Policy
+    """The policy to put in force, in place of the whole one before."""
     expected_version: int | None = None
+    """The version that it replaces; null: any, 0: none has been in force yet."""
 
 
 class ReportLoad(Command):
@@ -35,6 +37,7 @@ class ReportLoad(Command):
     model: str
     load: Annotated[float, Field(ge=0, le=1)]
     valid_until_ms: Millis
+    """When the load counts as 0 again unless it is told anew."""
 
 
 class Invalidate(Selection, Command):
@@ -50,6 +53,7 @@ class Invalidate(Selection, Command):
     older_than_ms: Annotated[int, Field(gt=0)] | None = None
     """Entries that are older than this at the command."""
     all: bool = False
+    """Needed to withdraw every entry: nothing else is given then."""
 
     @model_validator(mode="after")
     def _narrow(self) -> Invalidate:
@@ -73,7 +77,9 @@ class Judge(Command):
     """With `offset` the decision's place in the journal, as its response tells it: it is found at once by that, else
     looked for."""
     offset: Annotated[int, Field(ge=0)] | None = None
+    """The journal offset of the decision."""
     correct: bool
+    """Whether the answer was right."""
 
 
 class Switch(Command):
@@ -81,7 +87,9 @@ class Switch(Command):
 
     kind: Literal["Switch"] = "Switch"
     on: bool
+    """Whether the cache is on from here."""
     category: Name | None = None
+    """The category to switch; null: all."""
 
 
 class RecoverShard(Command):
@@ -90,11 +98,37 @@ class RecoverShard(Command):
     kind: Literal["RecoverShard"] = "RecoverShard"
     partition: Annotated[int, Field(ge=0)]
     how: RecoveryWay
+    """How it goes on."""
     position: Annotated[int, Field(ge=0)]
     """The journal offset at which it is stopped."""
 
 
-Given = SetPolicy | ReportLoad | Invalidate | Judge | Switch | RecoverShard
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{1,128}$")]
+
+
+class ImportEntry(QuestionKey, Command):
+    """Keep an answer that another cache has kept, unless the same text is kept already."""
+
+    kind: Literal["ImportEntry"] = "ImportEntry"
+    tenant: Name
+    space: Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]{1,64})$")]
+    category: Name
+    context: Hex
+    text_digest: Hex
+    vector: Annotated[str, Field(max_length=100_000)] | None
+    answer: Sealed
+    """The projection of the answer, as JSON, as `documents` holds it."""
+    admitted_at_ms: Millis | None = None
+    """When it was admitted there, so that it keeps its age; None: its lifetime begins anew."""
+    latency_ms: Millis = 0
+    """How long the model took there."""
+    tokens: Annotated[int, Field(ge=0)] = 0
+    """What the model counted for question and answer: the tokens that each hit saves."""
+    origin: Annotated[str, Field(max_length=256)] = ""
+    """Its id there."""
+
+
+Given = SetPolicy | ReportLoad | Invalidate | Judge | Switch | RecoverShard | ImportEntry
 AnyCommand = Annotated[Given, Field(discriminator="kind")]
 COMMANDS: TypeAdapter[Given] = TypeAdapter(AnyCommand)
 
@@ -111,12 +145,8 @@ class PolicyInForce(Message):
     who: str
     why: str = ""
     at_ms: Millis
+    """When it came into force."""
     policy: Policy
 
 
 POLICY_KEY = b"policy"
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of all commands."""
-    return COMMANDS.json_schema()

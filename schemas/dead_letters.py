@@ -26,14 +26,22 @@ class NotSent(Message):
     """What is left of a record that could not be sent: sizes in bytes, digests (SHA-256, hex) and ids, no text."""
 
     topic: str
+    """The topic that did not take it; one outside the prefix begins with `/`."""
     partition: int | None = None
+    """The partition, if one was asked for."""
     key_bytes: int | None = None
+    """The length of the key."""
     key_sha256: str | None = None
+    """Its SHA-256, hex."""
     value_bytes: int | None = None
+    """The length of the value."""
     value_sha256: str | None = None
+    """Its SHA-256, hex."""
     headers: int = 0
     """The number of headers."""
     headers_bytes: int = 0
+    """What the headers take."""
     id: str | None = None
     """The decision of a response; of any other record its key, where that is an id of Refrain's own."""
     request_id: str | None = None
+    """Of a response, the request's."""

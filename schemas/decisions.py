@@ -79,6 +79,9 @@ class Reason(StrEnum):
     OVERLOAD = "overload"
     """Questions come faster than they are embedded, or nothing embeds them: this one waited too long for its vector,
     and is not remembered."""
+    READ_AGAIN = "read_again"
+    """What was made of it before was perhaps written, for another shard than it would go to by the policy in force:
+    an outage lies between. Nothing was looked up, nothing is kept, so that it has one decision."""
     SHARD_STOPPED = "shard_stopped"
     """The shard that was to decide is stopped: see `refrain shards list`. Nothing was looked up, nothing is kept."""
     # errors
@@ -88,6 +91,14 @@ class Reason(StrEnum):
     """The request's deadline was over before it could be looked up."""
     FOLD_FAILED = "fold_failed"
     """The record could not be folded; it is in dead-letters."""
+
+
+_VERDICTS = (
+    "served", "not_needed", "below_threshold", "expired", "withdrawn", "ambiguous", "uncorroborated", "verifier",
+    "head",
+)  # fmt: skip
+VERDICT_PATTERN = f"^({'|'.join(_VERDICTS)}|guard:({'|'.join(Guard)}))$"
+"""For readers in other languages; no reader here is stopped by a verdict that it does not know."""
 
 
 class Candidate(Part):
@@ -104,7 +115,8 @@ class Candidate(Part):
     head_weight: Micros | None = None
     """What the category's trained head takes off the similarity; absent where none compared the texts."""
     age_ms: int
-    verdict: str
+    """How old it was."""
+    verdict: Annotated[str, Field(json_schema_extra={"pattern": VERDICT_PATTERN})]
     """`served`, `not_needed`, `below_threshold`, `expired`, `withdrawn`, `ambiguous`, `uncorroborated`,
     `verifier`, `head` or `guard:NAME`."""
 
@@ -144,24 +156,31 @@ class Decision(Message):
     """
 
     id: str
+    """The decision's id, `PARTITION-OFFSET-TAG` by the request's place."""
     journal: str = ""
     """The topic id of the journal; another one after it was recreated."""
     partition: int
     offset: int
+    """The journal record that was folded."""
     time_ms: Millis
     request_id: str | None = None
     tenant: str
     category: str | None
+    """The category that counted; null when none was told."""
     model: str
     outcome: Outcome
+    """How the request was answered."""
     reason: Reason
+    """Why so."""
     policy_version: int | None = None
     classifier: str | None = None
+    """What chose the category, and in which version."""
     namespace: str | None = None
     """Digest of tenant, category, embedder and context."""
     search: str = "none"
     """`exact`, `ann` or `none`: whether a miss may be an index miss."""
     similarity: Micros | None = None
+    """Of the best candidate, rounded to six places."""
     score: Micros | None = None
     """What the guards' evidence leaves of the similarity of what is served or joined by meaning."""
     threshold: Micros | None = None
@@ -170,7 +189,9 @@ class Decision(Message):
     base_ttl_ms: int | None = None
     load: float = 0.0
     entry_id: str | None = None
+    """The entry that was served."""
     entry_age_ms: int | None = None
+    """How old it was."""
     answer: str | None = None
     """Digest of the answer of `entry_id`."""
     load_only: bool = False
@@ -184,6 +205,7 @@ class Decision(Message):
     forward_id: str | None = None
     """The forward that this request waits on, when it was not answered at once."""
     candidates: tuple[Candidate, ...] = ()
+    """The entries that were considered, the best first."""
     guards: tuple[Guarded, ...] = ()
     """Of each candidate that was guarded, the guards up to the first that refused it."""
     hit_head: str | None = None
@@ -194,7 +216,9 @@ class Decision(Message):
     verifier: str | None = None
     """Identity of the model whose second opinion counted, with its `verifier_score`."""
     verifier_score: float | None = None
+    """1: surely the same question; null: no second opinion counted."""
     differs: tuple[str, ...] = ()
+    """The parts of the context by which the same text, kept under another one, differs."""
     depends: CountedDependence | None = None
     """By how many words the answer depends on now or on who asks; None when it does not."""
     changes: str = ""

@@ -22,9 +22,11 @@ class Entry(QuestionKey, Message):
     """An answer that is kept, with the question it answers. Immutable; `id` is the offset that admitted it."""
 
     id: int
+    """The journal offset that admitted it."""
     answer: Sealed
     """The projection of the answer that is served, as JSON."""
     admitted_at_ms: Millis
+    """When it was admitted, by the shard's time."""
     latency_ms: Millis = 0
     """What the model took: the time that each hit saves."""
     tokens: Annotated[int, Field(ge=0)] = 0
@@ -45,6 +47,7 @@ class EntryStats(Message):
     """How an entry is used."""
 
     hits: int
+    """How often it was served."""
     last_offset: int
     """The journal offset of the last use."""
     value: float = 0.0
@@ -58,19 +61,23 @@ class Flight(QuestionKey, Message):
 
     forward_id: str
     offset: int
+    """The journal offset of the question that was forwarded."""
     deadline_at_ms: Millis
     expires_at_ms: Millis
+    """Until when it is kept if no answer comes."""
 
 
 class Waiting(Message):
     """A request that waits for a flight."""
 
     id: str
+    """The decision that waits."""
     forward_id: str
     request_id: str | None = None
     tenant: str
     category: str
     outcome: Outcome
+    """What the request is answered as, when the answer comes."""
     decision: str
     """The DecisionSummary to answer with, as JSON."""
     observed: int | None = None
@@ -80,6 +87,7 @@ class Waiting(Message):
     reply: Reply
     deadline_at_ms: Millis
     offset: int
+    """The journal offset of its question."""
     asked: str | None = None
     """The journal record of its question, as JSON, where it waits for the answer to other words: an answer that is
     not kept is not for it, and the question is forwarded then."""
@@ -105,13 +113,16 @@ class Opinion(Message):
     """A second opinion that is remembered; the id is ENTRY.TEXT_DIGEST. It goes with its entry."""
 
     score: float | None
+    """1: surely the same question; null: the verifier could not tell."""
     verifier: str
+    """Identity of the model."""
 
 
 class TableMode(Message):
     """How a namespace is searched: `ann` from the moment it grew past the switch."""
 
     search: Literal["exact", "ann"]
+    """`exact` scans all vectors; `ann` searches an HNSW."""
 
 
 class ShardPolicy(Message):
@@ -127,12 +138,14 @@ class ShardLoad(Message):
     version: int
     load: float
     valid_until_ms: Millis
+    """When it counts as 0 again unless it is told anew."""
 
 
 class Aging(Message):
     """How far values have aged: in a room (`TENANT/CATEGORY`) by its cap, in the shard (`*`) by its total."""
 
     base: float
+    """What the value of a new entry starts from."""
     since: int = -1
     """Entries of the room last touched before this journal offset were valued anew there, from a base of 0."""
     priority: float = 1.0
@@ -145,6 +158,7 @@ class Withdrawal(Selection, Message):
     offset: int
     """The journal offset that ordered it: later entries stay."""
     forward_id: str | None = None
+    """The forward whose answer is withdrawn with them."""
     looked_at: int = -1
     """The highest entry number that was looked at."""
 
@@ -159,6 +173,7 @@ class Judged(Message):
     """The last judgements of a category's hits, oldest first: 1 right, 0 wrong."""
 
     recent: str
+    """One digit a judgement, 1 or 0."""
 
 
 class Switched(Message):
@@ -180,21 +195,31 @@ class Tally(Message):
     """What came of a category's requests in this shard, since its journal began. Times are in milliseconds."""
 
     asked: int = 0
+    """Requests that were decided."""
     hits: int = 0
+    """Served from the cache."""
     coalesced: int = 0
+    """Answered by an answer that was on its way."""
     forwarded: int = 0
+    """Sent to a model."""
     passed: int = 0
+    """Passed straight through."""
     errors: int = 0
+    """Without an answer."""
     observed: int = 0
     """Forwarded requests that would have been hits."""
     load_only: int = 0
     """Hits that only load allowed."""
     stale: int = 0
+    """Hits beyond their lifetime."""
     admitted: int = 0
+    """Answers that were kept."""
     left: dict[str, int] = Field(default_factory=dict)
     """Entries that left, by reason."""
     saved_ms: int = 0
+    """Time of models that hits saved."""
     saved_tokens: int = 0
+    """Tokens of models that hits saved."""
 
 
 class Skip(Message):
@@ -207,6 +232,8 @@ class Skip(Message):
     began anew. `records`: whatever they are, they were set aside."""
     why: str
     """A reason of `stopped` in `stats`, `quarantined`, or `empty` for what was asked before a shard began anew."""
+    tells: bool = False
+    """Of one record: its worker has read it without harm, so that every fold may, and tells whoever waits for it."""
     highwater: dict[str, int] = Field(default_factory=dict)
     """Of questions: the highest offset passed of each partition of requests, as in `meta`."""
 
@@ -223,5 +250,6 @@ class Meta(Message):
     """The journal offset to fold next."""
     time_ms: Millis
     behaviour: str
+    """Version of fold and guards."""
     highwater: dict[str, int] = Field(default_factory=dict)
     """The highest offset folded of each partition of requests (`TOPIC_ID/PARTITION`) and of `control`."""

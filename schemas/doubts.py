@@ -17,6 +17,8 @@ class DoubtRaised(Message):
     category: str
     entry: int
     question: Sealed
+    """The text that was asked."""
     cached: Sealed
+    """The text whose answer would serve it."""
     deadline_at_ms: Millis
     """When nobody waits for the opinion any more."""

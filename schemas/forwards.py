@@ -19,8 +19,10 @@ class Forward(Message):
     """A question for a model. The record's key is `forward_id`."""
 
     forward_id: Annotated[str, Field(min_length=1, max_length=128)]
+    """What tells it from others: the completion copies it, and the record's key is it."""
     model: str
     body: dict[str, Any]
+    """The request's body, with `stream` and `stream_options` taken out."""
     deadline_at_ms: Millis
     """After this moment nobody waits: a connector must not call the model any more."""
     progress: ProgressPlace | None = None
@@ -40,10 +42,15 @@ class Completion(Message):
     """A model's answer (`body`) or the reason why there is none (`error`)."""
 
     forward_id: Annotated[str, Field(min_length=1, max_length=128)]
+    """The forward's."""
     route: str
+    """The forward's, unchanged."""
     status: Status
+    """Whether the model answered."""
     body: dict[str, Any] | None = None
+    """The whole `chat.completion` object, where the status is `ok`."""
     error: Problem | None = None
+    """Why there is none, where the status is `failed`."""
     latency_ms: Millis = 0
 
     @model_validator(mode="after")

@@ -40,8 +40,11 @@ class HeldOutRecall(HeadPart):
     """The best recall at a precision on held-out pairs, its 95 % interval, and the threshold that gives it."""
 
     recall: Share
+    """The share of the pairs that ask the same which is served."""
     low: Share
+    """The lower end of its 95 % interval."""
     high: Share
+    """The upper end of its 95 % interval."""
     threshold: Share | None
     """None: no threshold reaches the precision."""
 
@@ -50,22 +53,28 @@ class Gain(HeadPart):
     """Held-out recall at a precision, of the rule alone and of the rule with a head."""
 
     precision: Share
+    """The share of what is served that asks the same."""
     rule: HeldOutRecall
+    """Of the rule alone."""
     head: HeldOutRecall
+    """Of the rule with the head."""
 
 
 class HeadTraining(HeadPart):
     """How a head was trained, and its figures on held-out pairs."""
 
     pairs: Count
+    """Pairs that it was trained on."""
     positives: Count
     """Pairs that ask the same."""
     pairs_sha256: str
+    """SHA-256 of the pairs, hex."""
     regularisation: Finite
     """Weight decay."""
     steps: Count = 0
     """How many batches of pairs it was fitted to: as many as were best for held-out pairs."""
     held_out: Annotated[tuple[Gain, ...], Field(min_length=1)]
+    """What it gains on pairs that it was not trained on, by precision."""
 
 
 class EvidenceTerms(HeadPart):
@@ -80,6 +89,7 @@ class EvidenceTerms(HeadPart):
     penalty: Term
     """Of what the guards take off, in millionths."""
     bias: Term
+    """Added to every sum."""
 
 
 class HitHead(HeadPart):
@@ -89,8 +99,11 @@ class HitHead(HeadPart):
     """
 
     kind: Literal["refrain.hits"] = "refrain.hits"
+    """What the file is."""
     v: Literal[1] = 1
+    """The version of the format."""
     version: Annotated[str, Field(pattern="^([0-9a-f]{12})?$")]
+    """The hash of all other fields, 12 hex digits."""
     embedder: Annotated[str, Field(min_length=1)]
     """Identity of the embedder whose token vectors it reads."""
     dim: Annotated[int, Field(ge=1, le=DIM_MAX)]
@@ -108,14 +121,17 @@ class HitHead(HeadPart):
     layer: str
     """Base64 of int8, (hidden, 4 * width): of a token, its alignment, their distance and their product."""
     layer_biases: tuple[HiddenBias, ...]
+    """Added to the sum of each unit."""
     output: tuple[OutputWeight, ...]
     """For the mean (hidden) and then the maximum (hidden) over tokens, both directions summed."""
     evidence: EvidenceTerms
+    """What the rule's own evidence adds."""
     shift: Annotated[int, Field(ge=0, le=40)]
     """The sum of output and evidence, divided by 2^shift, is what is taken off, in millionths."""
     cap: Annotated[int, Field(ge=0, le=CAP_MAX)]
     """The most that is taken off, in millionths."""
     made: HeadTraining
+    """How it was trained, and how good it is."""
 
     @model_validator(mode="after")
     def _check_shapes(self) -> Self:

@@ -5,7 +5,7 @@ The record's timestamp is the broker's (`LogAppendTime`) and is the shard's only
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -30,9 +30,13 @@ class Origin(Part):
     """Where a request stands: its coordinates make every id that derives from it."""
 
     topic: str
+    """The topic of the request, without the prefix."""
     topic_id: str
+    """Its id on the cluster: another one after it was made anew."""
     partition: int
+    """The partition of the request."""
     offset: int
+    """The offset of the request."""
 
 
 class Seen(Part):
@@ -40,8 +44,11 @@ class Seen(Part):
 
     policy_version: int
     cache: Cacheable
+    """Whether answers may be kept."""
     threshold: float
+    """The threshold of its policy."""
     ttl_ms: int
+    """The lifetime of its policy."""
 
 
 class Asked(QuestionKey, Message):
@@ -51,17 +58,20 @@ class Asked(QuestionKey, Message):
     id: str
     """The id of the decision to make, from the request's coordinates."""
     origin: Origin
+    """Where the request stands."""
     request_id: str | None = None
     tenant: Name
     category: Name
     classifier: str
     """What chose the category, and in which version."""
     mode: CacheMode = CacheMode.USE
+    """What the client wants of the cache."""
     body: Sealed
     """The request's body as JSON."""
     deadline_at_ms: Millis | None = None
     reply: Reply
     seen: Seen
+    """What classify's policy said of the category."""
     depends: Dependence | None = None
     """None in records of an older classify: nothing was looked for."""
     overload: bool = False
@@ -73,12 +83,15 @@ class Passed(Message):
 
     kind: Literal["Passed"] = "Passed"
     id: str
+    """The id of the decision to make, from the request's coordinates."""
     origin: Origin
+    """Where the request stands."""
     request_id: str | None = None
     tenant: str
     category: str | None
     model: str
     reason: str
+    """Why it passed the cache by: a reason of `decisions`."""
     policy_version: int | None = None
     outcome: Outcome = Outcome.BYPASS
     """`error` when no model was asked either."""
@@ -90,6 +103,7 @@ class Answered(Message):
     kind: Literal["Answered"] = "Answered"
     forward_id: str
     body: Sealed
+    """The whole `chat.completion` as JSON."""
     latency_ms: Millis = 0
 
 
@@ -118,6 +132,7 @@ class LoadChanged(Message):
     model: str
     load: Annotated[float, Field(ge=0, le=1)]
     valid_until_ms: Millis
+    """When the load counts as 0 again unless it is told anew."""
 
 
 class AnswerWithheld(Message):
@@ -160,6 +175,7 @@ class HitJudged(Message):
     version: int
     decision_id: str
     correct: bool
+    """Whether the answer was right."""
     who: str
     why: str = ""
     partition: int | None = None
@@ -173,6 +189,7 @@ class HitJudged(Message):
     forward_id: str | None = None
     """The forward whose answer was given, when it came from a model."""
     load: float = 0.0
+    """The load under which it was decided."""
 
 
 class CacheSwitched(Message):
@@ -181,7 +198,9 @@ class CacheSwitched(Message):
     kind: Literal["CacheSwitched"] = "CacheSwitched"
     version: int
     on: bool
+    """Whether the cache is on from here."""
     category: str | None = None
+    """The category that was switched; null: all."""
 
 
 class RecoveryOrdered(Message):
@@ -190,8 +209,26 @@ class RecoveryOrdered(Message):
     kind: Literal["RecoveryOrdered"] = "RecoveryOrdered"
     version: int
     how: RecoveryWay
+    """How it goes on."""
     position: int
     """The journal offset at which the shard is stopped."""
+
+
+class EntryImported(QuestionKey, Message):
+    """An answer that another cache has kept is to be kept here, unless the same text is kept already."""
+
+    kind: Literal["EntryImported"] = "EntryImported"
+    version: int
+    answer: Sealed
+    """The projection of the answer, as JSON, as `documents` holds it."""
+    admitted_at_ms: Millis | None = None
+    """When it was admitted there; None: its lifetime begins with this record."""
+    latency_ms: Millis = 0
+    """How long the model took there."""
+    tokens: Annotated[int, Field(ge=0)] = 0
+    """What the model counted for question and answer: the tokens that each hit saves."""
+    origin: str = ""
+    """Its id there."""
 
 
 class Tick(Message):
@@ -213,6 +250,7 @@ Event = (
     | HitJudged
     | CacheSwitched
     | RecoveryOrdered
+    | EntryImported
     | Tick
 )
 AnyEvent = Annotated[Event, Field(discriminator="kind")]
@@ -222,8 +260,3 @@ EVENTS: TypeAdapter[Event] = TypeAdapter(AnyEvent)
 def decode_event(data: bytes) -> Event:
     """Read a journal record by its `kind`. Raises pydantic.ValidationError."""
     return EVENTS.validate_json(data)
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of all journal records."""
-    return EVENTS.json_schema()

@@ -28,6 +28,7 @@ class Observation(Message):
     category: str
     model: str
     entry_id: str
+    """The entry that would have been served."""
     time_ms: Millis
     equal: bool
     """Whether both answers are the same, byte for byte."""
@@ -45,10 +46,13 @@ class Comparison(Message):
     category: str
     model: str
     entry_id: str
+    """The entry that would have been served."""
     time_ms: Millis
     equal: bool
+    """Whether both answers are the same, byte for byte."""
     similarity: Micros | None = None
     """Cosine similarity of the two answers by the embedder, 1 for equal ones; None: `not_compared` says why."""
     not_compared: NotCompared | None = None
+    """Why there is no similarity."""
     embedder: str | None = None
     """Identity of the embedder that compared them; None where none was needed."""

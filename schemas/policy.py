@@ -140,6 +140,7 @@ class Quota(Strict):
     guaranteed: Annotated[int, Field(ge=0)] = 0
     """Room of its own: nobody else's entries push these out."""
     cap: Annotated[int, Field(ge=1)] = 10_000
+    """The most entries."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Quota:
@@ -152,12 +153,14 @@ class ShortLived(Strict):
     """A lifetime of its own."""
 
     ttl_ms: Annotated[int, Field(gt=0)]
+    """How long such an answer is good."""
 
 
 class Required(Strict):
     """What a request must have of: one of them names who asks."""
 
     require: Annotated[tuple[AskerNames, ...], Field(min_length=1)]
+    """What names who asks: the body's `user`, the request's `vary`, or earlier turns."""
 
 
 _TABLES = {
@@ -170,10 +173,13 @@ class CategoryPolicy(Strict):
     """The policy of one category. `threshold` is a cosine similarity; times are in milliseconds."""
 
     cache: Cacheable = Cacheable.ALLOW
+    """Whether answers are kept and served."""
     threshold: Annotated[float, Field(ge=0.5, le=1.0)] = 0.92
+    """The score from which a question counts as asked before: similarity, less what guards take off."""
     threshold_floor: Annotated[float, Field(ge=0.5, le=1.0)] | None = None
     """How low load may push the threshold; absent: not at all."""
     ttl_ms: Annotated[int, Field(gt=0)] = 86_400_000
+    """How long an answer is good, in milliseconds."""
     ttl_cap_ms: Annotated[int, Field(gt=0)] | None = None
     """How long load may stretch the lifetime; absent: not at all."""
     stale_while_revalidate_ms: Annotated[int, Field(ge=0)] = 0
@@ -183,9 +189,11 @@ class CategoryPolicy(Strict):
     false_hit_bound: Annotated[float, Field(gt=0, le=1)] = 0.05
     """The share of judged hits that may be false; beyond it load relaxes this category less."""
     quota: Quota = Quota()
+    """The room of each tenant."""
     priority: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
     """What its entries are worth beside others'; another one takes effect with the next use of each entry."""
     scope: Literal["tenant", "shared"] = "tenant"
+    """Whether tenants have entries of their own, or share one another's."""
     guards: tuple[Guard, ...] = tuple(Guard)
     """What is checked between a question and the one whose answer would serve it; all by default."""
     strictness: Strictness = Strictness.NORMAL
@@ -213,7 +221,9 @@ class CategoryPolicy(Strict):
     personal: Literal["allow", "never"] | Required = "allow"
     """Questions whose answer depends on who asks: kept like others, never, or where the request names the asker."""
     coalesce: bool = True
+    """Whether a question waits for the answer to the same one that is on its way."""
     slices: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Over how many shard keys a tenant's questions are spread, by their context."""
     show_similarity: bool = False
     """Whether responses tell similarities and scores to all six digits; else to two, since they are of questions of
     others. Decisions have them all."""
@@ -269,9 +279,13 @@ class Match(Strict):
     """What a rule looks at; all that is given must match. `pattern` is searched in the question."""
 
     tenant: Name | None = None
+    """The request's tenant."""
     model: str | None = None
+    """The model that the request names."""
     tag: str | None = None
+    """One of the request's tags."""
     pattern: str | None = None
+    """A regular expression, searched in the question."""
 
     @field_validator("pattern")
     @classmethod
@@ -289,7 +303,9 @@ class Rule(Strict):
     """Requests that match belong to `category`. Rules into `never` categories win over everything."""
 
     when: Match
+    """What a request must be like."""
     category: Name
+    """The category that it then belongs to."""
 
 
 class Prices(Strict):
@@ -305,8 +321,11 @@ class ModelPolicy(Strict):
     """When a model counts as overloaded, and what it costs. The weights of latency and queue add up to 1."""
 
     latency_target_ms: Annotated[float, Field(gt=0)] = 2_000.0
+    """The 95th percentile of latency up to which there is no load."""
     queue_target: Annotated[float, Field(gt=0)] = 16.0
+    """The queue up to which there is no load."""
     latency_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """How much latency counts; the queue counts the rest."""
     saturation: Annotated[float, Field(gt=1)] = 2.0
     """The pressure at which load reaches 1."""
     prices: Prices | None = None
@@ -319,7 +338,9 @@ class Limits(Strict):
     hnsw_from: Annotated[int, Field(ge=16)] = 8_192
     """Entries of one namespace from which its table searches an HNSW instead of scanning."""
     ef: Annotated[int, Field(ge=8, le=4096)] = 64
+    """How many candidates an HNSW keeps while it searches: more find more, and take longer."""
     candidates: Annotated[int, Field(ge=1, le=64)] = 8
+    """How many nearest entries are looked at."""
     waiting_max: Annotated[int, Field(ge=1)] = 10_000
     """Requests of one shard that may wait for a model; more are passed through unremembered."""
     waiting_bytes_max: Annotated[int, Field(ge=100_000)] = 67_108_864
@@ -363,11 +384,15 @@ class Policy(Strict):
     """The whole policy document."""
 
     categories: dict[Name, CategoryPolicy]
+    """The policy of each category, by its name."""
     rules: tuple[Rule, ...] = ()
+    """What tells the category of a request that names none; the first that matches counts."""
     example_similarity: Annotated[float, Field(ge=0, le=1)] = 0.45
     """A question less similar than this to every example is uncategorised."""
     models: dict[str, ModelPolicy] = Field(default_factory=dict)
+    """The load targets and prices of each model, by its name."""
     limits: Limits = Limits()
+    """Bounds of every shard."""
     tenants: dict[Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]{1,64})$")], TenantLimits] = Field(
         default_factory=dict
     )

@@ -16,7 +16,9 @@ class ProgressPlace(Part):
     """Where a requester hears of its request before the response: a partition of `progress`, and an id of its own."""
 
     partition: Annotated[int, Field(ge=0, le=1_000_000)]
+    """Of `progress`."""
     id: Annotated[str, Field(pattern=ID_PATTERN)]
+    """What its records carry in the header `refrain-progress-id`."""
 
 
 class Progress(Message):
@@ -28,6 +30,7 @@ class Progress(Message):
     outcome: Outcome | None = None
     """`miss`, `coalesced` or `bypass`, with `decision`: what the response will say, if the model answers."""
     decision: DecisionSummary | None = None
+    """With `outcome`: as the response will have it."""
     attempt: Annotated[int, Field(ge=1)] = 1
     """Which try of the connector a piece is from: those of another try begin the answer anew."""
     chunk: dict[str, Any] | None = None

@@ -25,7 +25,9 @@ class Problem(Part):
     """Why there is no answer: `code` for programs, `message` for people, says what to do."""
 
     code: str
+    """For programs: one of the error codes, or what a connector of your own gives."""
     message: str
+    """For people: what happened and what to do."""
 
 
 class GuardTold(Part):
@@ -51,19 +53,25 @@ class DecisionSummary(Part):
     """
 
     id: str
+    """The decision's id, `PARTITION-OFFSET-TAG` by the request's place."""
     partition: int | None = None
     """The shard, with `offset` the place of the decision in the journal, as in the decision; None where the request
     passed the cache by before the journal had it."""
     offset: int | None = None
+    """The journal record that brought the decision about."""
     category: str | None = None
+    """The category that counted; null when none was told."""
     similarity: Micros | None = None
+    """Of the best candidate; to two digits unless the category's policy shows all."""
     score: Micros | None = None
     """What the guards' evidence leaves of the similarity."""
     threshold: Micros | None = None
     policy_version: int | None = None
     load: float = 0.0
     entry_id: str | None = None
+    """The entry that was served, `PARTITION-OFFSET-TAG`."""
     entry_age_ms: int | None = None
+    """How old it was."""
     stale: bool = False
     """Whether the answer is beyond its lifetime; a new one is on its way."""
     head_weight: Micros | None = None
@@ -73,15 +81,23 @@ class DecisionSummary(Part):
     depends: Dependence | None = None
     """By what words of the question the answer depends on now or on who asks."""
     reason: str
+    """Why the outcome is what it is: one of the reasons of `decisions`."""
 
 
 class Response(Message):
     """The answer to one request. `body` is a chat.completion object, None when `outcome` is error."""
 
     request_id: str | None = None
+    """The request's."""
     tenant: str | None = None
+    """The request's."""
     outcome: Outcome
     body: dict[str, Any] | None = None
+    """A `chat.completion` object; null when the outcome is `error`."""
     error: Problem | None = None
+    """Why there is no answer; null when there is one."""
     decision: DecisionSummary | None = Field(default=None)
     """None when the request could not be read far enough to decide anything."""
+    warnings: Annotated[tuple[str, ...], Bounded, Field(exclude_if=lambda warnings: not warnings)] = ()
+    """What was taken and is probably not meant: a field or a category that does not exist, with the nearest that does.
+    Absent where there is nothing to say."""

@@ -15,17 +15,21 @@ class CategoryNow(Part):
     """One category of one shard. Threshold and lifetime are those under the highest load of any model."""
 
     tally: Tally
+    """What came of its requests."""
     entries: int
     """Entries that it holds."""
     room: int
     """Entries that its tenants may hold here, all caps together."""
     threshold: float | None = None
+    """The threshold now."""
     base_threshold: float | None = None
     ttl_ms: int | None = None
+    """The lifetime now."""
     base_ttl_ms: int | None = None
     relaxation: float = 1.0
     """How far load may move it: 1 fully, less when judged false hits pass the category's bound."""
     off: bool = False
+    """Whether an operator switched it off."""
 
 
 class StopReason(StrEnum):
@@ -49,11 +53,13 @@ class Stopped(Part):
     """A shard that cannot go on; those beside it do."""
 
     reason: StopReason
+    """Why."""
     position: int
     """The journal offset to fold next."""
     offset: int
     """Where the trouble is: in `documents` for `documents_damaged` (-1: not known), else in `journal`."""
     since_ms: Millis
+    """Since when."""
     passed_to: int | None = None
     """Questions before this journal offset went straight to the model meanwhile."""
 
@@ -67,11 +73,14 @@ class ShardStats(Message):
     control: int
     """The highest command folded, -1 before the first."""
     entries: int
+    """Entries that it holds."""
     waiting: int
+    """Requests that wait for a model."""
     withdrawing: int
     """Withdrawals whose entries have not all left yet; none of them is served."""
     loads: Annotated[dict[str, float], Field(default_factory=dict)]
     """Load of each model in force now."""
     categories: dict[str, CategoryNow]
+    """What each category has done and holds."""
     stopped: Stopped | None = None
     """Why the shard does not go on, None while it does."""

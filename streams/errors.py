@@ -6,6 +6,7 @@ RefrainError
 │   └── Forbidden         the cluster's ACLs do not allow it: grant what `refrain topics acls` prints
 ├── ModelUnavailable      an embeddings endpoint does not answer for now: wait, and embed the texts again
 ├── BadInput              a file that was given to a command cannot be taken
+│   └── FileUnreadable    it is not there, or not for this user to read
 ├── CommandRefused        govern did not take a command
 ├── ClusterFailed         the broker did not take or give what it should
 │   ├── Unanswered        a broker, coordinator or controller does not answer for now: ask again
@@ -22,6 +23,7 @@ RefrainError
 ├── StoreDamaged          a local store cannot be read: it is deleted and restored
 │   └── RowDamaged        a row that the store read well is no record of its column
 ├── StoreUnusable         the disk does not take a local store: full, read-only, or not this user's
+├── SnapshotUnusable      a snapshot cannot be read or written, or is of something else: the one before it is taken
 ├── ChangelogDamaged      a record of `documents` cannot be read: the shard stops alone
 └── JournalUnreadable     a journal record of an unknown version: its shard stops alone until an upgrade
 """
@@ -34,7 +36,7 @@ from typing import Literal, NamedTuple
 
 DISTRIBUTION = "refrain-cache"
 """The name under which Refrain is installed; that of the command, `refrain`, is another's among Python packages."""
-Extra = Literal["light", "embed", "weights", "plot", "learn"]
+Extra = Literal["light", "embed", "weights", "plot", "learn", "testing"]
 """What is installed only where it is asked for."""
 
 
@@ -116,6 +118,10 @@ class ModelUnavailable(RefrainError):
 
 class BadInput(RefrainError):
     """A file that was given to a command cannot be taken: mend the lines that the text names."""
+
+
+class FileUnreadable(BadInput):
+    """A file that a command line names is not there, or cannot be read: name another one."""
 
 
 class CommandRefused(RefrainError):
@@ -206,6 +212,10 @@ class RowDamaged(StoreDamaged):
 
 class StoreUnusable(RefrainError):
     """The disk does not take a local store: make room, or make `state_dir` writable; it is tried again by itself."""
+
+
+class SnapshotUnusable(RefrainError):
+    """A snapshot cannot be read or written, or is not what it says: the one before it is taken, else `documents`."""
 
 
 class ChangelogDamaged(RefrainError):

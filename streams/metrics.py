@@ -8,10 +8,15 @@ from __future__ import annotations
 import re
 from collections import Counter as Counted
 from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from refrain.streams.errors import DISTRIBUTION
 from refrain.streams.kafka.interface import Outgoing
+
+# A time of creation beside each series doubles what is stored, and nobody asks for it.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120)
 """Buckets of durations."""
@@ -64,6 +69,14 @@ class Metrics:
             ["processor", "topic", "became"],
             registry=r,
         )
+        build = Gauge("refrain_build_info", "The version that runs, as a label", ["version"], registry=r)
+        build.labels(build_version()).set(1)
+        self.restarts = Gauge(
+            "refrain_worker_restarts",
+            "How often its supervisor has started the worker again",
+            ["processor"],
+            registry=r,
+        )
         self.lag = Gauge("refrain_lag", "Records not read yet", ["processor", "partition"], registry=r)
         self.batch = Histogram(
             "refrain_batch_seconds",
@@ -77,6 +90,25 @@ class Metrics:
         """Count the records that a processor has produced, topic by topic."""
         for topic, number in Counted(record.topic for record in records).items():
             self.sent.labels(processor, topic).inc(number)
+
+
+def build_version() -> str:
+    """The version of this package; `unknown` where it runs from a folder that is not installed."""
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def request_seconds(metrics: Metrics) -> Histogram:
+    """Register the histogram of how long requests take, for a processor that answers some."""
+    return Histogram(
+        "refrain_request_seconds",
+        "Time from a question's place in the log to its response",
+        ["outcome"],
+        buckets=SECONDS,
+        registry=metrics.registry,
+    )
 
 
 def policy_version(metrics: Metrics) -> Gauge:

@@ -18,7 +18,9 @@ class Http(SettingsGroup):
     """Where a worker serves /healthz, /readyz and /metrics. Port 0 takes a free one and logs it."""
 
     host: str = "127.0.0.1"
+    """Where /healthz, /readyz and /metrics are served."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """0 takes a free one and logs it."""
 
 
 class Embedding(SettingsGroup):
@@ -28,6 +30,7 @@ class Embedding(SettingsGroup):
     """
 
     backend: Literal["auto", "light", "onnx", "torch", "http", "free"] = "auto"
+    """What makes vectors: `auto` is `light` where that can run the model, else `onnx` when installed, else `torch`."""
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
     """A folder, a name in the hub's cache, or a name on the hub."""
     sha256: str | None = None
@@ -43,6 +46,7 @@ class Embedding(SettingsGroup):
     url: str | None = None
     """Of backend http: the root of an OpenAI-compatible API, such as http://127.0.0.1:8080/v1, or TEI's `/embed`."""
     api_key: SecretStr | None = None
+    """Of backend http: its key, sent as a bearer token."""
     identity: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@+-]{1,200}$")] | None = None
     """Of backend http: the name of what answers, such as `bge-small@2`. Another name where its vectors are others."""
     dimensions: Annotated[int, Field(ge=1, le=8_192)] | None = None
@@ -52,21 +56,27 @@ class Embedding(SettingsGroup):
     batch_max: Annotated[int, Field(ge=1, le=2_048)] = 32
     """Of backend http: texts in a request."""
     timeout_ms: Annotated[int, Field(ge=1)] = 10_000
+    """Of backend http: how long a try may take."""
     retries: Annotated[int, Field(ge=0, le=10)] = 3
+    """Of backend http: further tries after a failed one."""
     backoff_ms: Annotated[int, Field(ge=1)] = 100
+    """Of backend http: the first pause between tries, which grows."""
 
 
 class Classify(SettingsGroup):
     """Limits of the entrance."""
 
     batch_max: Annotated[int, Field(ge=1, le=4096)] = 256
+    """Requests that are embedded together."""
     batch_target_ms: Annotated[int, Field(ge=1)] = 100
     """How long embedding a batch may take: fewer requests are taken together when texts cost more."""
     wait_max_ms: Annotated[int, Field(ge=0)] = 500
     """How long a question may wait for its vector. One that waited longer gets none, nor do those behind it until the
     queue is half as long. 0: each gets one."""
     question_chars_max: Annotated[int, Field(ge=1)] = 100_000
+    """Characters of a question."""
     request_bytes_max: Annotated[int, Field(ge=1_000)] = 900_000
+    """Bytes of a request."""
     depth_max: Annotated[int, Field(ge=4, le=200)] = 64
     """How deep the JSON of a request may nest."""
     header_bytes_max: Annotated[int, Field(ge=0)] = 32_768
@@ -79,8 +89,15 @@ class Classify(SettingsGroup):
     """The artefact of `refrain categories train` that tells categories; absent: the nearest example of the policy."""
     topic: Annotated[str, Field(pattern=r"^requests(\.[A-Za-z0-9._-]{1,64})?$")] = "requests"
     """The request topic that a worker reads, without the prefix: `requests`, or `requests.TENANT` of one tenant."""
+    topics: tuple[Annotated[str, Field(pattern=r"^requests(\.[A-Za-z0-9._-]{1,64})?$")], ...] = ()
+    """Several request topics that one worker reads, in place of `topic`; a loop reads each, and all share one model."""
     tenants: Literal["request", "topic", "key", "header"] = "request"
     """What tells whose a request is: its own field, its topic, its record's key, or a header that an edge signs."""
+
+    @property
+    def request_topics(self) -> tuple[str, ...]:
+        """The request topics that a worker reads, each once."""
+        return tuple(dict.fromkeys(self.topics)) or (self.topic,)
 
 
 class Routes(SettingsGroup):
@@ -105,6 +122,7 @@ class Lookup(SettingsGroup):
     """Batches and commits of a lookup worker."""
 
     batch_max: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """Records that are folded together."""
     commit_interval_ms: Annotated[int, Field(ge=1)] = 500
     """A commit costs the broker a marker a partition, however little is in it; nobody's answer waits for it."""
     commit_records: Annotated[int, Field(ge=1)] = 2_000
@@ -113,37 +131,67 @@ class Lookup(SettingsGroup):
     """Changes waiting for a commit; more commit sooner."""
     stopped_pass_after_ms: Annotated[int, Field(ge=0)] = 5_000
     """How long a shard is stopped before its questions go straight to the model; 0: they never do."""
+    snapshot_every_ms: Annotated[int, Field(ge=0)] = 0
+    """How often a snapshot of each shard is made, by a process beside the worker; 0: never."""
+
+
+class Snapshots(SettingsGroup):
+    """Where snapshots of shards lie, and which of them are kept."""
+
+    location: str | None = None
+    """A folder, or a URL that fsspec knows, such as s3://bucket/refrain; absent: `snapshots` in `state_dir`."""
+    keep: Annotated[int, Field(ge=1)] = 3
+    """How many of each shard are kept; a new one takes the place of the oldest."""
+    keep_ms: Annotated[int, Field(ge=0)] = 604_800_000
+    """After how long one goes, were it the second; 0: of any age. The newest that verifies always stays."""
 
 
 class Upstream(SettingsGroup):
     """The connector to the models. Without a base URL the simulated model answers."""
 
     connector: Literal["http", "simulated"] = "http"
+    """`http`, or `simulated` (a model that is none)."""
     base_url: str | None = None
     """The server's root, such as http://127.0.0.1:8000/v1"""
     api_key: SecretStr | None = None
+    """Sent as a bearer token."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Calls at a time."""
     timeout_ms: Annotated[int, Field(ge=1)] = 60_000
+    """Of one try."""
     retries: Annotated[int, Field(ge=0, le=10)] = 3
+    """Further tries on 429, 5xx and broken connections, never past the deadline."""
     backoff_ms: Annotated[int, Field(ge=1)] = 250
+    """Pauses between tries are random up to this, doubled each time."""
     answer_bytes_max: Annotated[int, Field(ge=1_000)] = 900_000
+    """A larger answer becomes an error."""
     replica: str = "default"
+    """The name under which load is reported."""
     load_interval_ms: Annotated[int, Field(ge=100)] = 1_000
+    """How often load is reported."""
     commit_interval_ms: Annotated[int, Field(ge=1)] = 50
+    """How often positions are kept."""
     seed: int = 7
     """Of the simulated model's latencies and failures."""
     latency_median_ms: Annotated[float, Field(ge=0)] = 150.0
+    """Of the simulated model."""
     latency_sigma: Annotated[float, Field(ge=0, le=3)] = 0.4
+    """Of the simulated model, lognormal."""
     failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Of the simulated model."""
 
 
 class Adapt(SettingsGroup):
     """The window over which load is smoothed."""
 
     window_ms: Annotated[int, Field(ge=100)] = 10_000
+    """Over which load is smoothed."""
     interval_ms: Annotated[int, Field(ge=100)] = 1_000
+    """How often it is looked at."""
     valid_for_ms: Annotated[int, Field(ge=1_000)] = 30_000
+    """How long a load holds unless it is reported again."""
     step_min: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """A smaller change is not told."""
 
 
 class Verify(SettingsGroup):
@@ -160,6 +208,7 @@ class Verify(SettingsGroup):
     remembered: Annotated[int, Field(ge=0)] = 10_000
     """Scores of recent pairs kept, so that a repeated pair is not scored again."""
     threads: Annotated[int, Field(ge=1)] = 2
+    """Processor threads of the model."""
 
 
 class Edge(SettingsGroup):
@@ -168,6 +217,7 @@ class Edge(SettingsGroup):
     enabled: bool = False
     """Whether `refrain run all` starts it."""
     host: str = "127.0.0.1"
+    """Where it listens."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8_400
     """0 takes a free one and logs it."""
     auth: Literal["keys", "none"] = "keys"
@@ -190,6 +240,7 @@ class Edge(SettingsGroup):
     in_flight_max: Annotated[int, Field(ge=1)] = 1_000
     """Requests, streams too, that are worked at a time; more are told to come back."""
     body_bytes_max: Annotated[int, Field(ge=1_000)] = 900_000
+    """Bytes of a request."""
     read_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
     """How long a client may take to send a request."""
     write_timeout_ms: Annotated[int, Field(ge=1)] = 30_000
@@ -202,27 +253,48 @@ class Settings(SettingsGroup):
     """All settings. `connection` holds librdkafka properties (TLS, SASL) for every client."""
 
     kafka: str = "localhost:9092"
+    """Bootstrap servers, with commas between them."""
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=64)] = "refrain."
     """Prefix of topics, groups and transactional ids."""
     connection: dict[str, SecretStr] = Field(default_factory=dict)
+    """librdkafka's properties (TLS, SASL) for every client."""
     state_dir: Path = Path(".local/state")
+    """Local stores, models made ready, health files."""
     connect_timeout_ms: Annotated[int, Field(ge=100)] = 8_000
     """How long a command waits for the broker to answer."""
     session_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
+    """When a worker that is silent is taken for dead."""
     transaction_timeout_ms: Annotated[int, Field(ge=1_000)] = 10_000
+    """When the broker ends a dead worker's transaction."""
     send_timeout_ms: Annotated[int, Field(ge=1_000)] = 5_000
     """How long acknowledgements may take before a worker tells of an outage and is not ready; it waits on."""
     replication: Annotated[int, Field(ge=1)] = 1
     """Replicas of the topics that `topics create` makes."""
     min_insync: Annotated[int, Field(ge=1)] = 1
+    """`min.insync.replicas` of the topics that `topics create` makes."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least level that is logged."""
+    log_format: Literal["text", "json"] = "text"
+    """How lines are logged: for people, or an object a line."""
     http: Http = Http()
+    """Health and metrics of a worker."""
     embedding: Embedding = Embedding()
+    """The embedder."""
     classify: Classify = Classify()
+    """The entrance."""
     routes: Routes = Routes()
+    """Signatures of routes."""
     tenants: Tenants = Tenants()
+    """Signatures of the edge."""
     lookup: Lookup = Lookup()
+    """Batches and commits of `lookup`."""
+    snapshots: Snapshots = Snapshots()
+    """Where snapshots are, and how many."""
     upstream: Upstream = Upstream()
+    """The connector to the models."""
     adapt: Adapt = Adapt()
+    """How load is smoothed."""
     verify: Verify = Verify()
+    """The verifier, for second opinions."""
     edge: Edge = Edge()
+    """The OpenAI-compatible endpoint."""

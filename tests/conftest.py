@@ -36,12 +36,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fault-runs", choices=("with", "without", "alone"), default="with", help="Run them with all others or apart."
     )
+    parser.addoption("--docker", action="store_true", help="Run what builds and runs images (REFRAIN_TEST_DOCKER=1).")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
+        if item.get_closest_marker("docker") is not None and not config.getoption("--docker"):
+            item.add_marker(pytest.mark.skip(reason="builds and runs images: REFRAIN_TEST_DOCKER=1 infra/test"))
     wanted = config.getoption("--fault-runs")
     if wanted != "with":
         left = [item for item in items if (item.get_closest_marker("simulation") is None) == (wanted == "without")]

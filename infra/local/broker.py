@@ -92,7 +92,7 @@ def broker(*, keep: bool = False, local: Path = LOCAL, say: Say | None = None) -
             found: AbstractContextManager[str] = nullcontext(own)
         elif way is BrokerKind.DOCKER:
             tell(f"broker: Docker, {docker_broker.service(0)[0]}")
-            found = docker_broker.node(keep)
+            found = docker_broker.node(home, keep)
         else:
             tell("broker: Apache Kafka from its jars on a local Java, under .local/kafka")
             found = jar_broker.node(home, keep, tell)

@@ -1,7 +1,8 @@
-"""`infra/faults --brokers 3`: brokers that are killed, frozen and away while questions are asked; a table at the end.
+"""`infra/faults --brokers 3`: faults of brokers, disk, clock and topics while questions are asked; a table at the end.
 
-Standard output is one JSON line a fault. The exit code is 0 when every question had one answer, none was wrong, no
-worker ended, and none used more than a twentieth of a core while nobody answered.
+Standard output is one JSON line a fault. The exit code is 0 when every question had one answer or was told what the
+fault allows, none was wrong, no worker ended that need not, and none used more than a twentieth of a core while nobody
+answered.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -26,8 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.local.broker import LOCAL, ended_by_signals
+from infra.local.fault_kinds import FAULTS, NOTHING, Fault, Scene, clock_variables, small_disk
 from infra.local.jar_broker import tail
-from infra.local.jar_cluster import MIN_INSYNC, REPLICATION, JarCluster, Node, cluster
+from infra.local.jar_cluster import MIN_INSYNC, REPLICATION, JarCluster, cluster
 from infra.local.service import REFRAIN, service
 from refrain.ops.ask.client import Client
 from refrain.ops.ask.questions import answer_of
@@ -42,7 +45,7 @@ from refrain.streams.settings import Settings
 
 ARTICLES = 400
 """Different questions: some are asked again and are hits."""
-TIMEOUT_S = 180.0
+TIMEOUT_S = 120.0
 CORE_SHARE_MAX = 0.05
 """What a worker may use of a core while nobody answers."""
 SETTLE_S = 3.0
@@ -69,6 +72,7 @@ class Answers:
 
     asked: int = 0
     failed: list[str] = field(default_factory=list)
+    """What became of those without an answer: the code of the error they were told, or why nothing came."""
     wrong: int = 0
     slowest_s: float = 0.0
     at_s: list[float] = field(default_factory=list)
@@ -103,6 +107,12 @@ class FaultResult:
     silent_s: float
     """The longest time without an answer."""
     slowest_s: float
+    told: dict[str, int]
+    """How many had no answer, by the code of the error they were told; `nothing`: they heard nothing."""
+    allowed: tuple[str, ...]
+    """Codes that the fault allows."""
+    may_end: bool
+    """Whether workers may end, and be started again."""
     ended: dict[str, int]
     """Workers that ended, and how often."""
     core_share: dict[str, float]
@@ -113,11 +123,14 @@ class FaultResult:
     def broken(self) -> list[str]:
         """What is not as promised."""
         found = []
-        if self.answered < self.asked or self.wrong:
-            found.append(f"{self.asked - self.answered} unanswered, {self.wrong} wrong")
-        if self.undecided:
+        unanswered = sum(count for code, count in self.told.items() if code not in self.allowed)
+        if unanswered or self.wrong:
+            found.append(f"{unanswered} unanswered, {self.wrong} wrong: {self.told}")
+        # What is lost with a topic is decided by nobody.
+        lost = self.told.get(NOTHING, 0) if NOTHING in self.allowed else 0
+        if not -lost <= self.undecided <= 0:
             found.append(f"decisions differ from questions by {self.undecided}")
-        if self.ended:
+        if self.ended and not self.may_end:
             found.append(f"ended: {self.ended}")
         if self.doctor_s > DOCTOR_S_MAX:
             found.append(f"doctor took {self.doctor_s:.1f} s")
@@ -205,7 +218,8 @@ class Load:
             found.repeats, found.repeats_different = client.repeats, client.repeats_different
         for article, reply in zip(self._articles, replies, strict=True):
             if reply.response is None or reply.response.outcome is Outcome.ERROR:
-                found.failed.append(str(reply.failure or (reply.response and reply.response.error)))
+                error = None if reply.response is None else reply.response.error
+                found.failed.append(NOTHING if error is None else error.code)
             elif f"article {article}?" not in answer_of(reply.response.body):
                 found.wrong += 1
             found.slowest_s = max(found.slowest_s, (reply.latency_ms or 0.0) / 1_000)
@@ -215,40 +229,6 @@ def question(article: int) -> Request:
     """The question after one article: its number is in the answer of the simulated model."""
     text = f"What does the handbook say in article {article}?"
     return Request(body={"model": "default", "messages": [{"role": "user", "content": text}]})
-
-
-@dataclass(frozen=True)
-class BrokerFault:
-    """A fault of a cluster: how many brokers it takes away, how, and for how long."""
-
-    name: str
-    brokers: int
-    frozen: bool
-    seconds: float
-
-    @property
-    def nobody_answers(self) -> bool:
-        """Whether fewer brokers are left than must have a record."""
-        return REPLICATION - self.brokers < MIN_INSYNC
-
-    def begin(self, running: JarCluster, nodes: list[Node]) -> None:
-        """Take the brokers away."""
-        for node in nodes:
-            (running.freeze if self.frozen else running.kill)(node)
-
-    def end(self, running: JarCluster, nodes: list[Node]) -> None:
-        """Bring them back, and wait until they answer."""
-        for node in nodes:
-            (running.wake if self.frozen else running.start)(node)
-        running.await_answers(nodes)
-
-
-FAULTS = (
-    BrokerFault("one killed", 1, False, 20.0),
-    BrokerFault("one frozen for 20 s", 1, True, 20.0),
-    BrokerFault("two away for 30 s", 2, False, 30.0),
-    BrokerFault("all frozen for 30 s", 3, True, 30.0),
-)
 
 
 def decisions(settings: Settings, wanted: int) -> int:
@@ -263,24 +243,21 @@ def decisions(settings: Settings, wanted: int) -> int:
             time.sleep(0.5)
 
 
-def carry_out(
-    fault: BrokerFault, running: JarCluster, environment: Mapping[str, str], rate: float, seed: int
-) -> FaultResult:
-    """Carry out one fault under load. Brokers are taken in the order of a drawn shuffle."""
-    settings = load_settings(environment)
+def carry_out(fault: Fault, scene: Scene, rate: float, seed: int) -> FaultResult:
+    """Carry out one fault under load."""
+    environment, settings = scene.environment, scene.settings
     known = decisions(settings, 0)
-    nodes = random.Random(f"{seed}/{fault.name}").sample(running.nodes, fault.brokers)
     seconds = BEFORE_S + fault.seconds + AFTER_S
     with Workers(settings.state_dir) as workers, Load(settings, rate, seconds, seed) as load:
         time.sleep(BEFORE_S)
-        fault.begin(running, nodes)
+        fault.begin(scene, random.Random(f"{seed}/{fault.name}"))
         began_s = time.monotonic()
         time.sleep(SETTLE_S)
         doctor, doctor_s = _doctor(environment)
         before, at_s = workers.core_s(), time.monotonic()
         time.sleep(max(1.0, began_s + fault.seconds - time.monotonic()))
         after, for_s = workers.core_s(), time.monotonic() - at_s
-        fault.end(running, nodes)
+        fault.end(scene)
         back_s = time.monotonic()
     found = load.answers
     decided = decisions(settings, known + found.asked)
@@ -295,6 +272,9 @@ def carry_out(
         first_answer_s=_rounded(found.first_after(back_s)),
         silent_s=round(found.longest_silence_s(), 1),
         slowest_s=round(found.slowest_s, 1),
+        told=dict(Counter(found.failed)),
+        allowed=fault.allowed,
+        may_end=fault.may_end,
         ended=workers.ended(),
         core_share={name: round((after[name] - spent) / for_s, 3) for name, spent in before.items() if name in after},
         doctor_s=round(doctor_s, 1),
@@ -334,18 +314,19 @@ def await_whole(settings: Settings) -> None:
 
 def table_of(results: list[FaultResult]) -> Table:
     """The table of a run, a fault a row."""
-    table = Table(title="Brokers away, under load")
+    table = Table(title="Faults under load")
     for heading in (
-        "fault", "answered", "wrong", "repeats", "undecided", "silent s", "first answer after return s", "slowest s",
-        "workers ended", "core share of a worker", "doctor s", "doctor",
+        "fault", "answered", "told", "wrong", "repeats", "undecided", "silent s",
+        "first answer after return s", "slowest s", "workers ended", "core share of a worker", "doctor s", "doctor",
     ):  # fmt: skip
         table.add_column(heading)
     for each in results:
         ended = ", ".join(f"{name} {count}" for name, count in each.ended.items()) or "none"
         busiest = max(each.core_share.items(), key=lambda item: item[1], default=("", 0.0))
         table.add_row(
-            each.fault, f"{each.answered} of {each.asked}", str(each.wrong), str(each.repeats),
-            str(each.undecided), f"{each.silent_s:g}",
+            each.fault, f"{each.answered} of {each.asked}",
+            ", ".join(f"{code} {count}" for code, count in each.told.items()) or "none",
+            str(each.wrong), str(each.repeats), str(each.undecided), f"{each.silent_s:g}",
             "none" if each.first_answer_s is None else f"{each.first_answer_s:g}", f"{each.slowest_s:g}", ended,
             f"{busiest[1]:.1%} ({busiest[0]})", f"{each.doctor_s:g}", each.doctor,
         )  # fmt: skip
@@ -353,8 +334,8 @@ def table_of(results: list[FaultResult]) -> Table:
 
 
 @contextmanager
-def _served(running: JarCluster, folder: Path) -> Iterator[Mapping[str, str]]:
-    """The service on the cluster, with the embedder that needs no model; gives its settings as variables."""
+def _served(running: JarCluster, folder: Path) -> Iterator[Scene]:
+    """The service on the cluster, with the embedder that needs no model."""
     environment: Mapping[str, str] = {
         **os.environ,
         "REFRAIN_KAFKA": running.servers,
@@ -364,8 +345,9 @@ def _served(running: JarCluster, folder: Path) -> Iterator[Mapping[str, str]]:
         "REFRAIN_UPSTREAM__CONNECTOR": "simulated",
         "REFRAIN_EMBEDDING__BACKEND": "free",
     }
-    with service(environment, folder / "state", folder / "service.log", _say):
-        yield environment
+    environment = {**environment, **clock_variables(folder)}
+    with small_disk(folder / "state"), service(environment, folder / "state", folder / "service.log", _say):
+        yield Scene(running, environment, load_settings(environment), folder)
 
 
 def _say(line: str) -> None:
@@ -380,13 +362,17 @@ def run(brokers: int, rate: float, seed: int, wanted: list[str], keep: bool) -> 
     results: list[FaultResult] = []
     with ended_by_signals():
         try:
-            with cluster(home, brokers, False, _say) as running, _served(running, folder) as environment:
+            with cluster(home, brokers, False, _say) as running, _served(running, folder) as scene:
                 for fault in FAULTS:
                     if wanted and not any(fault.name.startswith(name) for name in wanted):
                         continue
-                    await_whole(load_settings(environment))
+                    missing = fault.missing(scene)
+                    if missing is not None:
+                        _say(f"not run: {fault.name}: {missing}")
+                        continue
+                    await_whole(scene.settings)
                     _say(f"fault: {fault.name}")
-                    results.append(carry_out(fault, running, environment, rate, seed))
+                    results.append(carry_out(fault, scene, rate, seed))
                     print(json.dumps(asdict(results[-1])), flush=True)
         finally:
             if results:

@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from infra.local.jar_broker import READY_S, BrokerFailed, answers, free_ports, tail
+from infra.local.jar_broker import READY_S, USUAL_PORTS, BrokerFailed, answers, free_ports, tail
+from infra.local.ports import kept_ports
 
 COMPOSE = Path(__file__).resolve().parents[1] / "kafka" / "compose.yaml"
 PORT_SETTING = "${KAFKA_PORT:-9092}"
@@ -41,12 +42,16 @@ def service(port: int) -> tuple[str, dict[str, str]]:
 
 
 @contextmanager
-def node(keep: bool) -> Iterator[str]:
-    """Run a container and yield its bootstrap address; with `keep` its data outlive it. Raises BrokerFailed."""
+def node(home: Path, keep: bool) -> Iterator[str]:
+    """Run a container and yield its bootstrap address; with `keep` its data outlive it, and its port is kept in `home`.
+
+    Raises BrokerFailed.
+    """
     from docker.errors import DockerException
     from testcontainers.core.container import DockerContainer
 
-    [port] = free_ports(1)
+    usual = (USUAL_PORTS[0],)
+    [port] = kept_ports(home / "docker-ports.json", usual, free_ports(1)) if keep else free_ports(1)
     image, environment = service(port)
     container: Any = DockerContainer(image).with_envs(**environment)
     container.ports[f"{port}/tcp"] = ("127.0.0.1", port)

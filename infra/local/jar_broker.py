@@ -23,7 +23,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
+from infra.local.log_file import log_file
+from infra.local.ports import kept_ports
 from refrain.ops.run.supervisor import is_alive
 
 FILES = Path(__file__).resolve().parents[1] / "kafka"
@@ -34,6 +37,8 @@ READY_S = 60.0
 STOP_S = 20.0
 ATTEMPTS = 3
 TAIL_LINES = 15
+USUAL_PORTS = (9092, 9093)
+"""Of the kept node and its controller, where they are free."""
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -141,18 +146,25 @@ def node(home: Path, keep: bool, say: Say, extra: NodeExtras = PLAIN) -> Iterato
     fetch(libs, say)
     sweep(home)
     folder = _folder(home, keep)
+    log_path = folder / "kafka.log"
     process: subprocess.Popen[bytes] | None = None
     try:
-        for attempt in range(1, ATTEMPTS + 1):
-            process, address = _start(libs, folder, extra.properties)
-            failure = _not_ready(process, address, extra.connection)
-            if failure is None:
-                break
-            stop(process)
-            log = (folder / "kafka.log").read_text(errors="replace")
-            if "Address already in use" not in log or attempt == ATTEMPTS:
-                raise BrokerFailed(f"the broker {failure}; the end of its log:\n{tail(log)}")
-        yield address
+        with log_file(log_path) as log:
+            for attempt in range(1, ATTEMPTS + 1):
+                before = log_path.stat().st_size
+                process, address = _start(libs, folder, extra.properties, keep, log)
+                failure = _not_ready(process, address, extra.connection)
+                if failure is None:
+                    break
+                stop(process)
+                told = log_path.read_bytes()[before:].decode(errors="replace")
+                if "Address already in use" not in told or attempt == ATTEMPTS:
+                    raise BrokerFailed(f"the broker {failure}; the end of its log:\n{tail(told)}")
+            try:
+                yield address
+            finally:
+                if process is not None:
+                    stop(process)
     finally:
         if process is not None:
             stop(process)
@@ -243,8 +255,8 @@ def _folder(home: Path, keep: bool) -> Path:
     return folder
 
 
-def _start(libs: Path, folder: Path, further: str) -> tuple[subprocess.Popen[bytes], str]:
-    port, controller = free_ports(2)
+def _start(libs: Path, folder: Path, further: str, keep: bool, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], str]:
+    port, controller = kept_ports(folder / "ports.json", USUAL_PORTS, free_ports(2)) if keep else free_ports(2)
     data = folder / "data"
     settings = folder / "server.properties"
     # It may hold passwords, and is the broker's alone.
@@ -253,16 +265,15 @@ def _start(libs: Path, folder: Path, further: str) -> tuple[subprocess.Popen[byt
     java = java_command(libs)
     if not (data / "meta.properties").exists():
         format_storage(java, settings, cluster_id())
-    with (folder / "kafka.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*java, "kafka.Kafka", str(settings)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C at the terminal is for us: the workers leave before the broker does.
-            start_new_session=True,
-            cwd=folder,
-        )
+    process = subprocess.Popen(
+        [*java, "kafka.Kafka", str(settings)],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        # Ctrl-C at the terminal is for us: the workers leave before the broker does.
+        start_new_session=True,
+        cwd=folder,
+    )
     (folder / "pid").write_text(f"{os.getpid()} {process.pid}\n")
     return process, f"127.0.0.1:{port}"
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from infra.local.jar_broker import (
     PROPERTIES,
     READY_S,
+    USUAL_PORTS,
     BrokerFailed,
     Say,
     answers,
@@ -32,6 +33,8 @@ from infra.local.jar_broker import (
     sweep,
     tail,
 )
+from infra.local.log_file import BYTES_MAX, rotate
+from infra.local.ports import kept_ports
 
 REPLICATION = 3
 MIN_INSYNC = 2
@@ -77,7 +80,10 @@ class JarCluster:
 
     def start(self, node: Node) -> None:
         """Start a broker that does not run; it may take some seconds until it answers."""
-        with (node.folder / "kafka.log").open("ab") as log:
+        path = node.folder / "kafka.log"
+        if path.exists() and path.stat().st_size > BYTES_MAX:
+            rotate(path)
+        with path.open("ab") as log:
             node.process = subprocess.Popen(
                 [*java_command(self._libs, HEAP_MB), "kafka.Kafka", str(node.folder / "server.properties")],
                 stdin=subprocess.DEVNULL,
@@ -137,7 +143,7 @@ def cluster(home: Path, count: int, keep: bool, say: Say) -> Iterator[JarCluster
     nodes = [_node(home, number, count, keep) for number in range(1, count + 1)]
     running = JarCluster(libs, nodes)
     try:
-        _configure(libs, nodes)
+        _configure(libs, nodes, home / f"ports-of-{count}.json" if keep else None)
         for node in nodes:
             running.start(node)
         running.await_answers()
@@ -160,14 +166,16 @@ def _node(home: Path, number: int, count: int, keep: bool) -> Node:
     return Node(number, folder, 0)
 
 
-def _configure(libs: Path, nodes: list[Node]) -> None:
-    """Write the settings of all brokers, on ports that are free now, and format what is new."""
+def _configure(libs: Path, nodes: list[Node], kept: Path | None = None) -> None:
+    """Write the settings of all brokers, on ports of the file `kept`, else free ones, and format what is new."""
     ports = free_ports(2 * len(nodes))
+    if kept is not None:
+        ports = kept_ports(kept, range(USUAL_PORTS[0], USUAL_PORTS[0] + len(ports)), ports)
     controllers = {node.number: ports.pop() for node in nodes}
     voters = ",".join(f"{number}@127.0.0.1:{port}" for number, port in controllers.items())
     name = _cluster_id(nodes)
     for node in nodes:
-        node.port = ports.pop()
+        node.port = ports.pop(0)
         data, settings = node.folder / "data", node.folder / "server.properties"
         further = FURTHER.format(number=node.number, voters=voters, replication=REPLICATION, min_insync=MIN_INSYNC)
         single = PROPERTIES.format(port=node.port, controller=controllers[node.number], data=data)

@@ -15,10 +15,13 @@ import httpx
 from infra.demo.script import POLICY
 from infra.local.broker import ROOT
 from infra.local.jar_broker import tail
+from infra.local.log_file import log_file
 from infra.local.processes import child, run
 from refrain.ops.config.settings import load_settings
 from refrain.ops.run.processors import all_of
-from refrain.streams.store.private import private_opener
+from refrain.schemas.control import PolicyInForce
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.runtime.policy_follower import PolicyWatch
 
 REFRAIN = str(ROOT / ".venv/bin/refrain")
 SHARDS = 8
@@ -43,6 +46,8 @@ class Service:
 
     process: Popen[bytes]
     log: Path
+    policy: PolicyInForce | None = None
+    """The policy that was in force before it started, and stays; None: the default one was applied."""
 
     def wait(self) -> None:
         """Until the service ends by itself, which is a failure. Raises ServiceFailed."""
@@ -56,23 +61,32 @@ class Service:
 
 @contextmanager
 def service(environment: Mapping[str, str], state: Path, log: Path, progress: Progress) -> Iterator[Service]:
-    """Create the topics, run all processors until the block ends, and put the default policy in force.
+    """Create the topics, run all processors until the block ends, and see to it that a policy is in force.
 
-    `environment` holds the settings; `state` is the folder that it names. Raises ServiceFailed.
+    `environment` holds the settings; `state` is the folder that it names. The default policy is applied where none is
+    in force: one that somebody chose stays. Raises ServiceFailed.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
     state.mkdir(parents=True, exist_ok=True)
     (state / "run.json").unlink(missing_ok=True)
-    with open(log, "wb", opener=private_opener) as output:
+    with log_file(log) as output:
         create = [REFRAIN, "topics", "create", "--partitions-journal", str(SHARDS)]
         _step("topics create", run(create, environment, output), log)
         with child([REFRAIN, "run", "all", "--supervised"], environment, output) as process:
             running = Service(process, log)
             _wait_until_ready(running, state, progress, all_of(load_settings(environment)))
-            progress("putting the policy in force")
-            apply = [REFRAIN, "policies", "apply", str(POLICY), "--yes", "--who", "infra/up", "--why", "default"]
-            _step("policies apply", run(apply, environment, output), log)
+            in_force = policy_in_force(environment)
+            if in_force is None:
+                progress("putting the policy in force")
+                apply = [REFRAIN, "policies", "apply", str(POLICY), "--yes", "--who", "infra/up", "--why", "default"]
+                _step("policies apply", run(apply, environment, output), log)
+            running = Service(process, log, in_force)
             yield running
+
+
+def policy_in_force(environment: Mapping[str, str]) -> PolicyInForce | None:
+    """The policy in force, None where there is none. Raises WrongSetup or ClusterFailed."""
+    with KafkaCluster(load_settings(environment)) as cluster:
+        return PolicyWatch(cluster).latest()
 
 
 def _step(name: str, code: int, log: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,22 +21,30 @@ from infra.demo.script import FILE, read_demo
 from infra.local.broker import LOCAL, ROOT, broker, brokers
 from infra.local.jar_broker import BrokerFailed
 from infra.local.jar_cluster import MIN_INSYNC, REPLICATION
+from infra.local.ports import kept_block
 from infra.local.service import Service, ServiceFailed, service
 from refrain.ops.config.settings import load_settings
+from refrain.ops.run.processors import NAMES
+from refrain.ops.run.supervisor import read_run
+from refrain.schemas.control import PolicyInForce
 from refrain.streams.errors import RefrainError
 from refrain.streams.settings import Settings
+from refrain.streams.store.private import private_opener
 
+METRICS_PORT = 9464
+"""The first of the workers' ports, where all of them are free."""
 NO_TERMINAL_COLUMNS = 120
 EXIT_FAILED = 1
 EXIT_NO_BROKER = 69
 EXIT_INTERRUPTED = 130
 
 HELP = """\
-Start a broker, the topics, all processors and the default policy (infra/policies/default.yaml).
+Start a broker, the topics and all processors; the default policy (infra/policies/default.yaml) where none is in force.
 
   infra/up         runs in the foreground until Ctrl-C; ask from a second terminal:
                    .venv/bin/refrain ask "How do I reverse a list in Python?"
-                   What is cached survives a restart.
+                   What is cached survives a restart, and so do the policy in force and the ports (the broker's is
+                   9092 where that is free, the workers' begin at 9464).
   infra/up demo    starts empty, asks the questions of infra/demo/demo.yaml, shows and checks what comes of them,
                    and stops everything. Exit code 0 only when all is as it must be.
   infra/up --brokers 3
@@ -42,7 +52,7 @@ Start a broker, the topics, all processors and the default policy (infra/policie
 
 The broker: REFRAIN_KAFKA=host:9092 (your own), else a Docker engine, else Apache Kafka's jars on a local Java.
 The model: simulated; your own with REFRAIN_UPSTREAM__BASE_URL=http://127.0.0.1:8000/v1 (an OpenAI-compatible server).
-Data and logs lie in .local/, which may be deleted while nothing runs.
+Logs are appended to, and rotated at 10 MB. Data and logs lie in .local/, which may be deleted while nothing runs.
 """
 
 notes = Console(stderr=True)
@@ -54,13 +64,31 @@ def serve(count: int = 1) -> None:
     config = " --config .local/refrain.toml" if (ROOT / "refrain.toml").exists() else ""
     with (
         brokers(count, keep=True) as bootstrap,
-        _notes_for_others(bootstrap, state, count) as environment,
+        notes_for_others(bootstrap, state, count) as environment,
         _service(environment, state, log) as running,
     ):
+        for line in addresses(bootstrap, state, log, running.policy):
+            notes.print(line, markup=False, highlight=False, soft_wrap=True)
         notes.print("ready; ask from a second terminal:", markup=False)
         notes.print(f'  .venv/bin/refrain{config} ask "How do I reverse a list in Python?"', markup=False)
-        notes.print(f"the workers' log: {log.relative_to(ROOT)}; Ctrl-C stops", markup=False)
+        notes.print("Ctrl-C stops", markup=False)
         running.wait()
+
+
+def addresses(bootstrap: str, state: Path, log: Path, policy: PolicyInForce | None) -> list[str]:
+    """Where everything is, a line each: broker, metrics of each worker, settings, logs; and the policy in force."""
+    rows = [("broker", bootstrap)]
+    for worker in (read_run(state) or {"workers": []})["workers"]:
+        if worker["port"] is not None:
+            rows.append((worker["name"], f"http://127.0.0.1:{worker['port']}/metrics (/healthz, /readyz)"))
+    rows.append(("settings", ".local/refrain.toml, for commands in this folder"))
+    rows.append(("log", str(log)))
+    if policy is None:
+        rows.append(("policy", "infra/policies/default.yaml was put in force: none was"))
+    else:
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(policy.at_ms / 1_000))
+        rows.append(("policy", f"version {policy.version} by {policy.who} of {since} stays in force"))
+    return [f"  {name:<10}{value}" for name, value in rows]
 
 
 def demo(questions: Path) -> int:
@@ -107,6 +135,13 @@ def remove_topics(settings: Settings) -> None:
 def _environment(bootstrap: str, state: Path) -> dict[str, str]:
     """The settings of the service: what the person has set, the broker, and the simulated model if none is named."""
     environment = {**os.environ, "REFRAIN_KAFKA": bootstrap, "REFRAIN_STATE_DIR": str(state)}
+    own = ROOT / "refrain.toml"
+    # Not what a running or a killed infra/up has noted for others.
+    if not own.exists():
+        own = LOCAL / "no-settings.toml"
+        own.parent.mkdir(exist_ok=True)
+        own.write_text("# Empty: infra/up was given no refrain.toml.\n")
+    environment.setdefault("REFRAIN_CONFIG", str(own))
     if load_settings(environment).upstream.base_url is None:
         environment["REFRAIN_UPSTREAM__CONNECTOR"] = "simulated"
     return environment
@@ -130,9 +165,13 @@ def _service(environment: Mapping[str, str], state: Path, log: Path) -> Iterator
 
 
 @contextmanager
-def _notes_for_others(bootstrap: str, state: Path, count: int) -> Iterator[dict[str, str]]:
+def notes_for_others(bootstrap: str, state: Path, count: int) -> Iterator[dict[str, str]]:
     """Tell a second terminal's `refrain` where the service is, while it runs."""
     environment = _environment(bootstrap, state)
+    settings = load_settings(environment)
+    if settings.http.port == 0:
+        # Whoever scrapes the workers finds them where they were.
+        environment["REFRAIN_HTTP__PORT"] = str(kept_block(LOCAL / "ports.json", METRICS_PORT, len(NAMES)))
     config, run = LOCAL / "refrain.toml", LOCAL / "run" / "kafka"
     run.parent.mkdir(parents=True, exist_ok=True)
     lines = [f'kafka = "{bootstrap}"', f'state_dir = "{state}"']
@@ -141,7 +180,12 @@ def _notes_for_others(bootstrap: str, state: Path, count: int) -> Iterator[dict[
     if count > 1:
         environment |= {"REFRAIN_REPLICATION": str(REPLICATION), "REFRAIN_MIN_INSYNC": str(MIN_INSYNC)}
         lines += [f"replication = {REPLICATION}", f"min_insync = {MIN_INSYNC}"]
-    config.write_text("# Written by infra/up while it runs.\n" + "\n".join(lines) + "\n")
+    lines += ["[upstream]", f'connector = "{settings.upstream.connector}"']
+    if settings.upstream.base_url is not None:
+        lines.append(f"base_url = {json.dumps(settings.upstream.base_url)}")
+    config.unlink(missing_ok=True)
+    with open(config, "w", opener=private_opener) as noted:
+        noted.write("# Written by infra/up while it runs.\n" + "\n".join(lines) + "\n")
     run.write_text(bootstrap + "\n")
     try:
         yield environment

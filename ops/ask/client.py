@@ -77,9 +77,13 @@ class Client:
     byte-identical to the first, `late` the first ones that came after the question was given up.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Connect, and read from the end of `responses`. Raises Unreachable, ClusterFailed or WrongSetup."""
+    def __init__(self, settings: Settings, headers: Sequence[tuple[str, bytes]] = ()) -> None:
+        """Connect, and read from the end of `responses`; `headers` go with every request.
+
+        Raises Unreachable, ClusterFailed or WrongSetup.
+        """
         reach(settings)
+        self._headers = tuple(headers)
         self.arrived: SimpleQueue[_Arrived | Extra] = SimpleQueue()
         self._asks = 0
         self._open: dict[tuple[int, int], bytes] = {}
@@ -151,7 +155,7 @@ class Client:
             run.order.append((key, now))
             request = run.requests[run.sent]
             run.sent += 1
-            self._open[key] = self._exchange.send(request, _Listener(self, key))
+            self._open[key] = self._exchange.send(request, _Listener(self, key), self._headers)
 
     def _take(self, run: RequestBatch, wait_s: float) -> None:
         try:

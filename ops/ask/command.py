@@ -9,26 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from refrain.ops.terminal import exit_codes, output
+from refrain.ops.terminal.choices import one_of
 from refrain.ops.terminal.options import settings_of
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import FileUnreadable
 
 if TYPE_CHECKING:
     from refrain.ops.ask.client import AskReply, Client
     from refrain.schemas.requests import Request
+    from refrain.schemas.responses import DecisionSummary
 
 MODES = ("use", "observe", "refresh", "bypass", "only")
 QUESTION_CHARS = 56
+GUARD_REFUSED = "guard_refused"
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(ask)
-
-
-def _mode(value: str) -> str:
-    if value not in MODES:
-        raise typer.BadParameter(f"choose from {', '.join(MODES)}")
-    return value
 
 
 def ask(
@@ -48,8 +45,30 @@ def ask(
     tenant: Annotated[str, typer.Option(help="Tenants never share answers.")] = "default",
     model: Annotated[str, typer.Option(help="The model to ask on a miss.")] = "default",
     system: Annotated[str | None, typer.Option(help="A system prompt.", show_default=False)] = None,
-    cache: Annotated[str, typer.Option(help=f"{' | '.join(MODES)}.", callback=_mode, metavar="MODE")] = "use",
+    cache: Annotated[
+        str, typer.Option(help=f"{' | '.join(MODES)}.", callback=one_of(MODES, "cache mode"), metavar="MODE")
+    ] = "use",
     tag: Annotated[list[str] | None, typer.Option(help="Repeat for more.", show_default=False)] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A document that the answer draws on; repeat for more.", show_default=False, metavar="ID[=VERSION]"
+        ),
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What the answer depends on and the body does not say; the value is JSON or a text.",
+            show_default=False,
+            metavar="NAME=VALUE",
+        ),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A header of the request; the response brings it back.", show_default=False, metavar="NAME=VALUE"
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each answer.")] = 60.0,
     rate: Annotated[
         float | None, typer.Option(min=0.01, help="Requests a second, for a file.", show_default=False)
@@ -65,6 +84,8 @@ def ask(
 
     refrain ask "And my blood pressure?" --category medical --tenant acme --json
 
+    refrain ask "What does the handbook say?" --source handbook=2026-03 --vary locale=de --header trace=t-17
+
     refrain ask --file questions.txt
 
     echo '{"question": "Hello?", "cache": "refresh"}' | refrain ask --file -
@@ -72,11 +93,15 @@ def ask(
     if (question is None) == (file is None):
         raise typer.BadParameter("give a question, or a file of them with --file", param_hint="QUESTION")
     from refrain.ops.ask.client import Client
+    from refrain.ops.ask.pairs import read_headers, read_sources, read_vary
     from refrain.ops.ask.questions import Defaults, read_questions, request_of
     from refrain.schemas.requests import CacheMode
 
     settings = settings_of(context)
-    defaults = Defaults(model, category, tenant, system, CacheMode(cache), tuple(tag or ()))
+    defaults = Defaults(
+        model, category, tenant, system, CacheMode(cache), tuple(tag or ()), read_sources(source), read_vary(vary)
+    )
+    headers = read_headers(header)
     if question is not None:
         try:
             requests = [request_of(question, defaults)]
@@ -84,7 +109,7 @@ def ask(
             raise _bad_option(error) from error
     else:
         requests = read_questions(_lines(str(file)), defaults, str(file))
-    with Client(settings) as client:
+    with Client(settings, headers) as client:
         if file is None or as_json:
             replies = client.ask(requests, timeout_s=timeout, rate=rate, in_flight_max=in_flight)
         else:
@@ -118,8 +143,20 @@ def summary(reply: AskReply) -> str:
             parts.append(f"{output.span(decision.entry_age_ms)} old")
     parts.append(output.span(reply.latency_ms))
     if decision is not None:
-        parts.append(decision.reason)
+        parts.append(_reason(decision))
     return " · ".join(parts)
+
+
+def _reason(decision: DecisionSummary) -> str:
+    """The reason, and of a refusal by guards each guard with the words that decided."""
+    refused = [f"{each.guard}{_quoted(each.words)}" for each in decision.guards if each.verdict == "refused"]
+    if decision.reason != GUARD_REFUSED or not refused:
+        return decision.reason
+    return f"{decision.reason} by {', '.join(refused)}"
+
+
+def _quoted(words: Sequence[str]) -> str:
+    return f" ({', '.join(words)})" if words else ""
 
 
 def totals(replies: Sequence[AskReply]) -> str:
@@ -153,7 +190,7 @@ def _lines(file: str) -> list[str]:
             return opened.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise BadInput(f"{file} cannot be read: {why}") from error
+        raise FileUnreadable(f"{file} cannot be read: {why}") from error
 
 
 def _with_progress(
@@ -184,6 +221,8 @@ def _show_one(reply: AskReply) -> None:
     elif response is not None:
         output.say(answer_of(response.body))
     output.hint(summary(reply))
+    for warning in response.warnings if response is not None else ():
+        output.hint(f"warning: {warning}")
     if response is not None and response.decision is not None:
         for sentence in sentences(response.decision.guards, response.decision.head_weight):
             output.hint(sentence)
@@ -218,7 +257,7 @@ def _why(reply: AskReply) -> str:
         return reply.failure or ""
     if reply.response.error is not None:
         return f"{reply.response.error.code}: {reply.response.error.message}"
-    return reply.response.decision.reason if reply.response.decision is not None else ""
+    return _reason(reply.response.decision) if reply.response.decision is not None else ""
 
 
 def _as_json(reply: AskReply) -> dict[str, Any]:

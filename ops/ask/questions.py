@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
+from refrain.schemas.base import Source
 from refrain.schemas.requests import CacheMode, Request
 from refrain.streams.errors import BadInput
 
@@ -23,6 +24,8 @@ class Defaults:
     system: str | None = None
     cache: CacheMode = CacheMode.USE
     tags: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+    vary: Mapping[str, Any] = field(default_factory=dict)
 
 
 def request_of(question: str, defaults: Defaults) -> Request:
@@ -34,6 +37,8 @@ def request_of(question: str, defaults: Defaults) -> Request:
         category=defaults.category,
         cache=defaults.cache,
         tags=defaults.tags,
+        sources=defaults.sources,
+        vary=dict(defaults.vary),
         body={"model": defaults.model, "messages": messages},
     )
 
@@ -86,5 +91,12 @@ def _from_json(text: str, defaults: Defaults) -> Request:
     if "question" in fields:
         base = request_of(str(fields.pop("question")), defaults).model_dump(mode="json", exclude={"v"})
         return Request.model_validate({**base, **fields})
-    given = {"tenant": defaults.tenant, "category": defaults.category, "cache": defaults.cache, "tags": defaults.tags}
+    given = {
+        "tenant": defaults.tenant,
+        "category": defaults.category,
+        "cache": defaults.cache,
+        "tags": defaults.tags,
+        "sources": defaults.sources,
+        "vary": dict(defaults.vary),
+    }
     return Request.model_validate({**given, **fields})

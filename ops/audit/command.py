@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from refrain.ops.control.known_names import check_names
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.durations import read_moment_ms
 from refrain.ops.terminal.options import read_option, settings_of
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from refrain.streams.kafka.interface import Cluster
     from refrain.streams.settings import Settings
 
+SEEDS = 1_000_000
+"""A seed is drawn when the audit begins: who altered a decision before could not know which ones it looks at."""
+_OWNERS = {"--key": "--seal", "--public-key": "--against", "--seed": "--sample"}
 _PROOF: dict[str, Any] = {"rich_help_panel": "Proof"}
 
 
@@ -50,6 +55,22 @@ def audit(
         float | None,
         typer.Option(min=1, help="Records a second of each process (else all it can).", show_default=False),
     ] = None,
+    from_snapshot: Annotated[
+        bool,
+        typer.Option(
+            "--from-snapshot", help="Begin from the newest snapshot that verifies, of before --from where given."
+        ),
+    ] = False,
+    snapshots: Annotated[
+        str | None,
+        typer.Option(help="Where snapshots are (else snapshots.location).", metavar="LOCATION", show_default=False),
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Compare only so many decisions, drawn by --seed.", show_default=False)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the sample, which it gives again (else drawn and told).", show_default=False)
+    ] = None,
     seal: Annotated[
         Path | None,
         typer.Option(help="Write a proof of what stands in the logs to this file.", show_default=False, **_PROOF),
@@ -77,6 +98,9 @@ def audit(
     approximate index missed is counted. Compared is what retention has kept; what was gone is told. Exit code 1 when
     anything differs.
 
+    A sample compares fewer decisions, with their responses and forwards, and changes of documents at longer intervals.
+    All is folded still; where tables are large, exact searches for the sample alone make it several times faster.
+
     A seal holds digests of journal, control and decisions. --against says from where on a log is another one: deleted,
     inserted, changed and reordered records, a cut end, a topic that was made again.
 
@@ -86,33 +110,42 @@ def audit(
 
     refrain audit --from 2026-03-01 --partition 3 --json
 
+    refrain audit --from 2026-03-01 --from-snapshot
+
+    refrain audit --sample 1000 --seed 7
+
     refrain audit --make-key audit.key
 
     refrain audit --seal 2026-03-01.seal --key audit.key
 
     refrain audit --against 2026-03-01.seal --public-key audit.key.pub
     """
+    _check_snapshots(from_snapshot, snapshots, seal, against, make_key)
     _check_together(
         {"--seal": seal, "--against": against, "--make-key": make_key},
-        {"--key": (key, seal), "--public-key": (public_key, against)},
-        {"--from": since, "--to": to, "--category": category, "--processes": processes, "--rate": rate},
-    )
+        {"--key": (key, seal), "--public-key": (public_key, against), "--seed": (seed, sample)},
+        {"--from": since, "--to": to, "--category": category, "--processes": processes, "--rate": rate,
+         "--sample": sample},
+    )  # fmt: skip
     if make_key is not None:
         _make_key(make_key)
         return
     settings = settings_of(context)
+    begin = _location(settings, snapshots) if from_snapshot else None
     if against is not None:
         ok = _against(settings, against, public_key, partition, as_json=as_json)
     else:
         asked = read_option(read_moment_ms, since) or 0, read_option(read_moment_ms, to), category
-        ok = _audit(settings, asked, partition, processes, rate, seal, key, as_json=as_json)
+        check_names(settings, category=category)
+        sampling = None if sample is None else (sample, secrets.randbelow(SEEDS) if seed is None else seed)
+        ok = _audit(settings, asked, partition, processes, rate, sampling, seal, key, begin, as_json=as_json)
     if not ok:
         raise typer.Exit(exit_codes.FAILED)
 
 
 def _check_together(
     modes: dict[str, Path | None],
-    belongs: dict[str, tuple[Path | None, Path | None]],
+    belongs: dict[str, tuple[object, object]],
     folding: dict[str, object],
 ) -> None:
     """Raises typer.BadParameter for options that do not go together."""
@@ -121,10 +154,34 @@ def _check_together(
         raise typer.BadParameter(f"{' and '.join(given)} do not go together")
     for name, (value, owner) in belongs.items():
         if value is not None and owner is None:
-            raise typer.BadParameter(f"goes with {'--seal' if name == '--key' else '--against'} only", param_hint=name)
+            raise typer.BadParameter(f"goes with {_OWNERS[name]} only", param_hint=name)
+    if modes["--seal"] is not None and folding["--sample"] is not None:
+        raise typer.BadParameter("a seal says that all was compared", param_hint="--sample")
     useless = [name for name, value in folding.items() if value is not None]
     if useless and modes["--seal"] is None and given:
         raise typer.BadParameter(f"does not go with {given[0]}, which folds nothing", param_hint=useless[0])
+
+
+def _check_snapshots(
+    from_snapshot: bool, location: str | None, seal: Path | None, against: Path | None, make_key: Path | None
+) -> None:
+    """Raises typer.BadParameter where a snapshot is named and not used, or used where all must be read."""
+    if location is not None and not from_snapshot:
+        raise typer.BadParameter("goes with --from-snapshot only", param_hint="--snapshots")
+    if from_snapshot and (seal or against or make_key) is not None:
+        raise typer.BadParameter(
+            "does not go with --seal, --against and --make-key: a seal is of whole logs", param_hint="--from-snapshot"
+        )
+
+
+def _location(settings: Settings, given: str | None) -> str:
+    """The location of snapshots. Raises WrongSetup for one that nothing here can read."""
+    from refrain.streams.snapshots.location import Location
+    from refrain.streams.snapshots.shelf import url_of
+
+    found = given or url_of(settings)
+    Location(found)
+    return found
 
 
 def _make_key(path: Path) -> None:
@@ -171,15 +228,17 @@ def _audit(
     wanted: Sequence[int] | None,
     processes: int | None,
     rate: float | None,
+    sampling: tuple[int, int] | None,
     seal: Path | None,
     key: Path | None,
+    snapshots: str | None,
     *,
     as_json: bool,
 ) -> bool:
     """Audit, and seal what was read when a file is given. Returns whether nothing differs."""
     from refrain.ops.audit import report
-    from refrain.ops.audit.partition import Asked
-    from refrain.ops.audit.whole import audit_all
+    from refrain.ops.audit.limits import Asked
+    from refrain.ops.audit.whole import Sampling, audit_all
     from refrain.ops.cluster.connection import reach
     from refrain.streams.kafka.cluster import KafkaCluster
 
@@ -197,7 +256,9 @@ def _audit(
                 Asked(*limits),
                 processes=min(processes or os.cpu_count() or 1, len(partitions)),
                 rate=rate,
+                sampling=None if sampling is None else Sampling(*sampling),
                 seal=sealer is not None,
+                snapshots=snapshots,
                 progress=progress,
             )
         if sealer is not None:

@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
+from refrain.ops.audit.sampling import Sample
 from refrain.schemas.decisions import Candidate, Decision
 from refrain.streams.messaging.ids import parse_entry_id
 from refrain.streams.shard.columns import ENTRIES, entry_id
@@ -41,6 +45,10 @@ class ScanningTables(Tables):
     def become_ann(self, table: Table, ef: int) -> None:
         table.search = "ann"
 
+    def build(self, table: Table, rows: npt.NDArray[np.int32], ints: npt.NDArray[np.int16], threads: int) -> None:
+        for row, vector in zip(rows.tolist(), ints, strict=True):
+            self.add(table, row, QueryVector.of(vector))
+
 
 class ConfirmingIndex(EntryIndex):
     """Index of a shard's entries, searched by what the published decisions say that they found."""
@@ -48,20 +56,23 @@ class ConfirmingIndex(EntryIndex):
     shard: Shard
     """The shard whose entries they are; it is set when the shard has been made."""
 
-    def __init__(self, findings: IndexFindings) -> None:
+    def __init__(self, findings: IndexFindings, sample: Sample | None = None) -> None:
+        """With a `sample`, only for its decisions all is scanned: that takes longest in a large namespace."""
         super().__init__(ScanningTables)
         self._findings = findings
+        self._sample = sample
         self.published: Sequence[Decision] = ()
         """The published decisions of the record that is being folded."""
 
     def nearest(self, space: bytes, query: QueryVector, count: int, floor: float, ef: int) -> Searched:
-        search, truth = super().nearest(space, query, count, floor, ef)
         namespace = space.hex()
         live = next((each for each in self.published if each.search == "ann" and each.namespace == namespace), None)
+        if live is not None and self._sample is not None and not self._sample.holds(live.id) and self._is_ann(space):
+            return "ann", self._all_confirmed(live, space, query)
+        search, truth = super().nearest(space, query, count, floor, ef)
         if search != "ann" or live is None:
             return search, truth
-        found = [self._confirmed(live, space, query, candidate) for candidate in live.candidates]
-        confirmed = [each for each in found if each is not None]
+        confirmed = self._all_confirmed(live, space, query)
         best = confirmed[0][0].similarity if confirmed else -1.0
         threshold = live.threshold or 0.0
         self._findings.searched += 1
@@ -71,6 +82,16 @@ class ConfirmingIndex(EntryIndex):
             else:
                 self._findings.missed += 1
         return search, confirmed
+
+    def _is_ann(self, space: bytes) -> bool:
+        place = self._place(space)
+        return place is not None and place[1].search == "ann"
+
+    def _all_confirmed(
+        self, live: Decision, space: bytes, query: QueryVector
+    ) -> list[tuple[VectorMatch, IndexedEntry]]:
+        found = [self._confirmed(live, space, query, candidate) for candidate in live.candidates]
+        return [each for each in found if each is not None]
 
     def _confirmed(
         self, live: Decision, space: bytes, query: QueryVector, candidate: Candidate

@@ -7,6 +7,8 @@ changed and that is missing there must come later, or have been overwritten: at 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from refrain.ops.audit.findings import Findings, Kind
 from refrain.ops.audit.lockstep import Commit
 from refrain.ops.audit.refold import PartitionFold
@@ -20,9 +22,10 @@ _SKIPS = SKIPS.key("")
 class Documents:
     """Comparison of one partition of `documents` with a fold, commit by commit."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Findings, begun: Iterable[bytes] = ()) -> None:
+        """`begun` are the keys of the state that the fold begins with."""
         self._findings = findings
-        self._live: set[bytes] = set()
+        self._live: set[bytes] = set(begun)
         """The keys that have a published value so far."""
         self._noted: set[bytes] = set()
 

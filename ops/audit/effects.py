@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from refrain.ops.audit.findings import Findings, Kind
+from refrain.ops.audit.sampling import Sample
+from refrain.schemas.base import Part
 from refrain.schemas.responses import Response
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Outgoing, Record
@@ -57,14 +59,34 @@ def as_folded(record: Record) -> bytes:
     return unsigned(value) if record.topic == "forwards" else value
 
 
+class _Place(Part):
+    id: str
+    partition: int
+    offset: int
+
+
+class _Placed(Part):
+    """What a response is read for where its bytes are compared as a whole."""
+
+    decision: _Place
+
+
 def _of_response(record: Record) -> Effect | None:
+    value = record.value or b""
     try:
-        told = Response.decode(record.value or b"").decision
+        place = _Placed.model_validate_json(value).decision
+    except ValueError:
+        return _of_another(record, value)
+    return Effect(place.partition, "responses", place.id, place.offset)
+
+
+def _of_another(record: Record, value: bytes) -> Effect | None:
+    """None for a response that no shard gave; of NO_SHARD, where it is none at all."""
+    try:
+        Response.decode(value)
     except ValueError:
         return _unreadable(record)
-    if told is None or told.partition is None or told.offset is None:
-        return None
-    return Effect(told.partition, "responses", told.id, told.offset)
+    return None
 
 
 def _of_forward(record: Record) -> Effect | None:
@@ -134,16 +156,26 @@ class PublishedEffects:
 class Effects:
     """Comparison of a shard's effects with those of a fold."""
 
-    def __init__(self, published: PublishedEffects, kept_from_ms: dict[str, int], findings: Findings) -> None:
-        """`kept_from_ms` says by topic from when on all that was published is still there."""
+    def __init__(
+        self,
+        published: PublishedEffects,
+        kept_from_ms: dict[str, int],
+        findings: Findings,
+        sample: Sample | None = None,
+    ) -> None:
+        """`kept_from_ms` says by topic from when on all that was published is still there.
+
+        With a `sample` the effects of its decisions alone are compared.
+        """
         self._published = published
+        self._sample = sample
         self._kept_from_ms = kept_from_ms
         self._findings = findings
 
     def compare(self, effect: Outgoing, record: Record, *, judged: bool) -> None:
         """Compare one effect of the fold of a journal record. Of those not `judged` nothing is noted."""
         id_ = _id_of(effect)
-        if id_ is None:
+        if id_ is None or (self._sample is not None and not self._sample.holds(id_)):
             return
         differs, missing, _ = KINDS[effect.topic]
         found = self._published.take(effect.topic, id_)
@@ -163,9 +195,12 @@ class Effects:
         self._published.take("responses", id_)
 
     def finish(self, first: int, end: int) -> None:
-        """Note what was published for journal offsets from `first` to before `end` and no fold gives."""
+        """Note what was published for journal offsets from `first` to before `end` and no fold gives.
+
+        What names no offset is noted by a fold of the whole journal only: it may be of what came before.
+        """
         for topic, id_, offset in self._published.left():
-            if first <= offset < end or offset < 0:
+            if first <= offset < end or offset < 0 == first:
                 self._findings.add(KINDS[topic][2], offset, id_)
 
 
@@ -173,6 +208,8 @@ def _id_of(effect: Outgoing) -> str | None:
     """The id under which an effect is published; None for one that is not compared (another topic)."""
     if effect.topic not in KINDS:
         return None
+    if effect.topic == "forwards":
+        return (effect.key or b"").decode()
     found = effect_of(Record(effect.topic, 0, 0, 0, effect.key, effect.value))
     return None if found is None or found.shard == NO_SHARD else found.id
 

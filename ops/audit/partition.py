@@ -4,37 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from refrain.ops.audit.beginning import begin_at, first_decision
 from refrain.ops.audit.documents import Documents
 from refrain.ops.audit.effects import Effects
 from refrain.ops.audit.findings import Findings, Kind
-from refrain.ops.audit.lockstep import Commit, Decisions, PublishedDecision, commits, committed_offset, decoded
+from refrain.ops.audit.limits import Asked
+from refrain.ops.audit.lockstep import Commit, Decisions, PublishedDecision, commits, decoded, merged
 from refrain.ops.audit.refold import PartitionFold
+from refrain.ops.audit.sampling import Sample
 from refrain.ops.audit.seal.model import SealedPartition, SealedState
 from refrain.ops.audit.seal.sealing import LogSealing
-from refrain.schemas.decisions import Decision
+from refrain.ops.cluster.last_commit import journal_id, last_meta
 from refrain.schemas.documents import Meta
 from refrain.schemas.journal import AnswerWithheld
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import JournalUnreadable, ShardBroken, StoreDamaged
 from refrain.streams.kafka.interface import Cluster, Record
-from refrain.streams.lookup.restore import read_skips
 from refrain.streams.shard.columns import META_KEY
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.state import BEHAVIOUR
-
-
-class Asked(NamedTuple):
-    """What is audited: what lies outside is folded, and not compared."""
-
-    from_ms: int = 0
-    to_ms: int | None = None
-    category: str | None = None
-
-    def holds(self, time_ms: int) -> bool:
-        """Whether a journal record of that time is audited."""
-        return self.from_ms <= time_ms and (self.to_ms is None or time_ms < self.to_ms)
+from refrain.streams.snapshots.shelf import Shelf
 
 
 @dataclass(frozen=True)
@@ -57,42 +47,75 @@ class Audited:
     index_lesser: int = 0
     sealed: SealedPartition | None = None
     """What stands in journal and decisions, when it was asked for."""
+    begun_at: int = 0
+    """The journal offset at which the fold began."""
+    snapshot: str = ""
+    """The snapshot that it began from; empty: it began with nothing."""
+
+    copy_of: str = ""
+    """The topic id of the journal that the shard folded, where this one is another: a copy of it."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the journal begins behind where the fold would have to: nothing is compared then."""
+        return self.first > self.begun_at
+
+
+SAMPLE_COMMIT_RECORDS = 5_000
+"""Beside a sample, changes of `documents` are compared as of every so many journal records, not of every commit."""
 
 
 class PartitionAudit:
     """Audit of one partition."""
 
     def __init__(
-        self, cluster: Cluster, partition: int, effects: Effects | None, findings: Findings, *, seal: bool = False
+        self,
+        cluster: Cluster,
+        partition: int,
+        effects: Effects | None,
+        findings: Findings,
+        *,
+        sample: Sample | None = None,
+        seal: bool = False,
+        shelf: Shelf | None = None,
+        from_ms: int = 0,
     ) -> None:
-        """With `seal` what is read is sealed too, to the end of both logs."""
+        """Of a `sample` alone decisions are compared. With `seal` what is read is sealed too, to the end of both logs.
+
+        `effects` are of the same sample. With a `shelf` it begins from the newest snapshot of the shard there, made no
+        later than `from_ms` (0: ever).
+        """
         self._cluster = cluster
+        self._sample = sample
         self._partition = partition
         self._effects = effects
         self._findings = findings
-        self._documents = Documents(findings)
+        self._beginning = begin_at(cluster, partition, shelf, from_ms, sample)
+        at = self._beginning.fold.begun_at
+        self._documents = Documents(findings, (key for key, _ in self._beginning.fold.shard.store.scan()))
         self._other_version = ""
         self._other_version_from = 0
-        self._compared_to = 0
+        self._compared_to = at
         """The journal offset of the last commit that was compared."""
-        self._journal = cluster.scan("journal", partition)
-        self._decisions = cluster.scan("decisions", partition)
+        self._decided_from = first_decision(cluster, partition, at)
+        self._journal = cluster.scan("journal", partition, at)
+        self._decisions = cluster.scan("decisions", partition, self._decided_from)
         self._sealing = (LogSealing("journal", partition), LogSealing("decisions", partition)) if seal else None
         if self._sealing is not None:
             self._journal = self._sealing[0].watch(self._journal)
             self._decisions = self._sealing[1].watch(self._decisions)
 
     def run(self, asked: Asked, progressed: Callable[[int], None] = lambda _: None) -> Audited:
-        """Fold and compare from the first record to the last that the shard has committed.
+        """Fold and compare from where it begins to the last record that the shard has committed.
 
-        `progressed` is called with each offset. A journal whose first records are gone cannot be folded: then
-        `first` says where it begins, and nothing is compared.
+        `progressed` is called with each offset. A journal whose first records are gone cannot be folded without a
+        snapshot: then `first` says where it begins, and nothing is compared.
         """
         cluster, partition = self._cluster, self._partition
-        first, end = cluster.ends("journal")[partition][0], committed_offset(cluster, partition)
-        skips = read_skips(cluster, partition)
-        fold = PartitionFold(partition, cluster.partitions("journal"), cluster.topic_id("journal"), skips)
-        folded = first == 0 and self._all(fold, asked, end, progressed)
+        meta = last_meta(cluster, partition)
+        first, end = cluster.ends("journal")[partition][0], 0 if meta is None else meta.next_offset
+        folds, fold = journal_id(cluster, meta), self._beginning.fold
+        folded = first <= fold.begun_at and self._all(fold, asked, end, progressed)
         whole = folded and not self._other_version
         state = SealedState(offset=end, digest=fold.digest()) if whole else None
         return Audited(
@@ -106,6 +129,9 @@ class PartitionAudit:
             fold.index.missed,
             fold.index.lesser,
             self._sealed(state, progressed),
+            fold.begun_at,
+            self._beginning.name,
+            "" if folds == cluster.topic_id("journal") else folds,
         )
 
     def _sealed(self, state: SealedState | None, progressed: Callable[[int], None]) -> SealedPartition | None:
@@ -121,8 +147,14 @@ class PartitionAudit:
 
     def _all(self, fold: PartitionFold, asked: Asked, end: int, progressed: Callable[[int], None]) -> bool:
         """Fold and compare all. Returns whether every record could be folded."""
-        decisions = Decisions(self._decisions)
-        ends = _ahead(commits(self._cluster.scan("documents", self._partition)), end)
+        whole = self._decided_from > self._cluster.ends("decisions")[self._partition][0]
+        decisions = Decisions(self._decisions, fold.begun_at if whole else None)
+        # Those of records before the beginning, which a seek does not leave out to the last.
+        decisions.up_to(fold.begun_at - 1)
+        documents = self._cluster.scan("documents", self._partition, self._beginning.documents_offset)
+        ends = _ahead(commits(documents), end)
+        if self._sample is not None:
+            ends = merged(ends, SAMPLE_COMMIT_RECORDS)
         due = next(ends, None)
         for record in self._journal:
             while due is not None and record.offset >= due.next_offset:
@@ -140,7 +172,7 @@ class PartitionAudit:
         if not self._other_version:
             self._documents.finish(end, fold)
         if self._effects is not None:
-            self._effects.finish(0, compared)
+            self._effects.finish(fold.begun_at, compared)
         for wrong in fold.index.wrong:
             self._findings.add(Kind.CANDIDATE_WRONG, -1, wrong)
         return True
@@ -148,14 +180,13 @@ class PartitionAudit:
     def _one(self, fold: PartitionFold, record: Record, decisions: Decisions, asked: Asked) -> bool:
         """Fold and compare one record. Returns whether the fold can go on."""
         published = decisions.up_to(record.offset)
-        read = decoded(published)
         try:
-            folded = fold.fold(record, read)
+            folded = fold.fold(record, decoded(each for each in published if each.approximate))
         except (JournalUnreadable, ShardBroken, StoreDamaged) as error:
             self._findings.add(Kind.CANNOT_FOLD, record.offset, str(error))
             return False
         self._findings.counts["records"] += 1
-        self._note_version(read, record.offset)
+        self._note_version(published, record.offset)
         judged = asked.holds(record.timestamp_ms) and not self._other_version
         gone = decisions.first is None or record.offset < decisions.first
         if judged:
@@ -167,10 +198,14 @@ class PartitionAudit:
     def _compare_decisions(
         self, published: list[PublishedDecision], folded: FoldResult, offset: int, category: str | None, *, gone: bool
     ) -> None:
-        live = {(each.record.key or b"").decode("utf-8", "replace"): each for each in published}
+        if self._sample is not None:
+            published = [each for each in published if self._sample.holds(_id_of(each))]
+        live = {_id_of(each): each for each in published}
         if len(live) < len(published):
             self._findings.add(Kind.DECISION_INSERTED, offset, "a decision stands twice")
         for decision in folded.decisions:
+            if self._sample is not None and not self._sample.holds(decision.id):
+                continue
             if category is not None and decision.category != category:
                 live.pop(decision.id, None)
                 continue
@@ -188,8 +223,9 @@ class PartitionAudit:
             if category is None:
                 self._findings.add(Kind.DECISION_INSERTED, found.offset, id_)
 
-    def _note_version(self, published: list[Decision], offset: int) -> None:
-        other = [each.behaviour for each in published if not each.behaviour.startswith(BEHAVIOUR)]
+    def _note_version(self, published: list[PublishedDecision], offset: int) -> None:
+        told = [each.behaviour for each in published if each.behaviour is not None]
+        other = [behaviour for behaviour in told if not behaviour.startswith(BEHAVIOUR)]
         if other and not self._other_version:
             self._other_version, self._other_version_from = other[0], offset
 
@@ -211,6 +247,10 @@ class PartitionAudit:
         value = record.value or b""
         if b'"kind":"AnswerWithheld"' in value:
             effects.explain(AnswerWithheld.decode(value).forward_id)
+
+
+def _id_of(published: PublishedDecision) -> str:
+    return (published.record.key or b"").decode("utf-8", "replace")
 
 
 def _ahead(found: Iterator[Commit], end: int) -> Iterator[Commit]:

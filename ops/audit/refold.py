@@ -1,17 +1,24 @@
-"""Folds a partition of the journal again, in memory: the one fold of audit, replay and what-if."""
+"""Folds a partition of the journal again, in memory: the one fold of audit, replay and what-if.
+
+It begins with nothing at the journal's first record, or from a snapshot at the offset of that.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from refrain.ops.audit.confirming import ConfirmingIndex, IndexFindings
+from refrain.ops.audit.sampling import Sample
 from refrain.schemas.decisions import Decision
+from refrain.schemas.journal import Event
 from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.fold import fold
+from refrain.streams.shard.loading import load_shard
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.skips import Skips
 from refrain.streams.shard.state import Shard
 from refrain.streams.shard.without_state import StatelessShard
+from refrain.streams.snapshots.snapshot import Snapshot
 from refrain.streams.store.interface import Checkpoint, digest
 from refrain.streams.store.memory import MemoryStore
 
@@ -19,24 +26,45 @@ from refrain.streams.store.memory import MemoryStore
 class PartitionFold:
     """Fold of one partition from its first record on. Its shard is that of the live worker at the same offset."""
 
-    def __init__(self, partition: int, shards: int, incarnation: str, skips: Skips | None = None) -> None:
-        """An empty shard. `incarnation` is the topic id of the journal, `shards` its count of partitions.
+    def __init__(
+        self,
+        partition: int,
+        shards: int,
+        incarnation: str,
+        skips: Skips | None = None,
+        snapshot: Snapshot | None = None,
+        sample: Sample | None = None,
+    ) -> None:
+        """An empty shard, or that of a snapshot. `incarnation` is the journal's topic id, `shards` its partitions.
 
-        `skips` are those of the live shard: what it does not fold, this one does not either.
+        `skips` are those of the live shard: what it does not fold, this one does not either. With a `sample` only its
+        decisions have what an approximate index did not find counted. Raises SnapshotUnusable for a snapshot that is
+        damaged.
         """
         self.index = IndexFindings()
-        self._confirming = ConfirmingIndex(self.index)
-        self.shard = self._confirming.shard = Shard(partition, shards, incarnation, MemoryStore(), self._confirming)
-        self.shard.skips = skips or Skips()
+        self._confirming = ConfirmingIndex(self.index, sample)
+        store = MemoryStore()
+        if snapshot is None:
+            self.shard = Shard(partition, shards, incarnation, store, self._confirming)
+        else:
+            snapshot.fill(store)
+            self.shard = load_shard(partition, shards, incarnation, store, entries=self._confirming)
+        self._confirming.shard = self.shard
+        self.begun_at = self.shard.next_offset
+        """The journal offset from which on it folds."""
+        if skips is not None:
+            self.shard.skips = skips
         self._passed = StatelessShard(partition, shards, incarnation, {})
 
-    def fold(self, record: Record, published: Sequence[Decision] = ()) -> FoldResult:
+    def fold(self, record: Record, published: Sequence[Decision] = (), event: Event | None = None) -> FoldResult:
         """Fold a record; `published` are the decisions that it brought about live, as far as they are known.
+
+        `event` is what the record holds, where it has been read already.
 
         Raises JournalUnreadable for a record of an unknown version, ShardBroken or StoreDamaged for a defect of ours.
         """
         self._confirming.published = published
-        folded = fold(self.shard, record)
+        folded = fold(self.shard, record, event)
         if self.shard.skips.of(record.offset) == "questions":
             passed = self._passed.take(record).result
             folded.effects += passed.effects

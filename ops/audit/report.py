@@ -8,6 +8,7 @@ from typing import Any
 
 from refrain.ops.audit.findings import Finding, Kind
 from refrain.ops.audit.partition import Audited
+from refrain.ops.audit.sampling import CONFIDENCE, Sample
 from refrain.ops.audit.whole import Audit
 from refrain.ops.terminal import output
 from refrain.streams.shard.state import BEHAVIOUR
@@ -29,14 +30,18 @@ def to_json(audit: Audit) -> dict[str, Any]:
             "missed": sum(each.index_missed for each in audited),
             "lesser": sum(each.index_lesser for each in audited),
         },
+        "sample": None if audit.sample is None else _sample(audit.sample),
         "partitions": [
             {
                 "partition": each.findings.partition,
                 "first": each.first,
+                "begun_at": each.begun_at,
+                "snapshot": each.snapshot or None,
                 "end": each.end,
                 "state": each.state,
                 "records": each.findings.counts["records"],
                 "other_version": each.other_version or None,
+                "copy_of": each.copy_of or None,
                 "other_version_from": each.other_version_from if each.other_version else None,
             }
             for each in audited
@@ -47,7 +52,7 @@ def to_json(audit: Audit) -> dict[str, Any]:
 
 def is_ok(audit: Audit) -> bool:
     """Whether all was audited, and nothing differs."""
-    return not _found(audit) and not any(each.first > 0 or each.other_version for each in audit.partitions)
+    return not _found(audit) and not any(each.is_cut or each.other_version for each in audit.partitions)
 
 
 def show(audit: Audit) -> None:
@@ -59,11 +64,13 @@ def show(audit: Audit) -> None:
     )
     counts, searched = _counts(audited), sum(each.index_searched for each in audited)
     for each in audited:
-        if each.first > 0:
+        if each.is_cut:
             output.say(
-                f"partition {each.findings.partition}: its journal begins at {each.first}; without what came before"
-                " nothing of it can be folded"
+                f"partition {each.findings.partition}: its journal begins at {each.first}; without what came before,"
+                " or a snapshot (--from-snapshot), nothing of it can be folded"
             )
+        elif each.snapshot:
+            output.say(f"partition {each.findings.partition}: begins at {each.begun_at}, from snapshot {each.snapshot}")
     for name in GONE:
         if counts[name]:
             output.say(f"{counts[name]} {name.removesuffix('_gone')} were gone by retention, and are not compared")
@@ -73,6 +80,8 @@ def show(audit: Audit) -> None:
                 f"partition {each.findings.partition}: from offset {each.other_version_from} on {each.other_version}"
                 f" decided, and this is {BEHAVIOUR}: nothing there is compared; audit it by the version that decided"
             )
+    for id_ in sorted({each.copy_of for each in audited if each.copy_of}):
+        output.say(f"this journal is a copy of the one with the topic id {id_}: what is published here names that one")
     if searched:
         missed, lesser = (sum(getattr(each, name) for each in audited) for name in ("index_missed", "index_lesser"))
         output.say(
@@ -84,10 +93,36 @@ def show(audit: Audit) -> None:
         _say(one)
     if len(found) > SHOWN_MAX:
         output.say(f"and {len(found) - SHOWN_MAX} more: --json has them")
-    if is_ok(audit):
+    if audit.sample is not None:
+        _say_sample(audit.sample, ok=is_ok(audit))
+    elif is_ok(audit):
         output.say("every record is as a fold gives it")
-    elif found:
+    if found:
         output.say(f"{output.counted(broken(audit), 'record')} not as a fold gives them")
+
+
+def _say_sample(sample: Sample, *, ok: bool) -> None:
+    """Say what the sample proves, and what it does not."""
+    drawn = f"compared {sample.size} of {output.counted(sample.of, 'decision')}, drawn by seed {sample.seed}"
+    if not ok:
+        output.say(drawn)
+    elif sample.size == sample.of:
+        output.say(f"{drawn}: all that there are, and each is as a fold gives it")
+    else:
+        output.say(
+            f"{drawn}: each is as a fold gives it. Fewer than {sample.share_at_most:.2%} of all differ, at a confidence"
+            f" of {CONFIDENCE:.0%}; one alone that was altered, only an audit of all is sure to find"
+        )
+
+
+def _sample(sample: Sample) -> dict[str, Any]:
+    return {
+        "size": sample.size,
+        "of": sample.of,
+        "seed": sample.seed,
+        "share_at_most": round(sample.share_at_most, 6),
+        "confidence": CONFIDENCE,
+    }
 
 
 def _found(audit: Audit) -> list[Finding]:
@@ -101,8 +136,8 @@ def broken(audit: Audit) -> int:
 
 
 def _row(each: Audited) -> tuple[object, ...]:
-    counts = each.findings.counts
-    return each.findings.partition, f"{each.first}-{each.end}", *(counts[name] for name in COMPARED), each.state[:12]
+    counts, offsets = each.findings.counts, f"{max(each.first, each.begun_at)}-{each.end}"
+    return each.findings.partition, offsets, *(counts[name] for name in COMPARED), each.state[:12]
 
 
 def _say(one: Finding) -> None:

@@ -14,10 +14,14 @@ from typing import Any, NamedTuple
 
 from refrain.ops.audit.effects import KINDS, NO_SHARD, Effects, PublishedEffects, as_folded, effect_of
 from refrain.ops.audit.findings import Findings
-from refrain.ops.audit.partition import Asked, Audited, PartitionAudit
+from refrain.ops.audit.limits import Asked
+from refrain.ops.audit.partition import Audited, PartitionAudit
+from refrain.ops.audit.sampling import Sample, draw_published
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.settings import Settings
+from refrain.streams.snapshots.location import Location
+from refrain.streams.snapshots.shelf import Shelf
 
 POLL_S = 0.2
 NICENESS = 10
@@ -27,6 +31,13 @@ PACED = 100
 
 Progress = Callable[[int], None]
 """Told how many records have been folded so far, by all together."""
+
+
+class Sampling(NamedTuple):
+    """How many decisions are sampled, and by which seed."""
+
+    count: int
+    seed: int
 
 
 class Job(NamedTuple):
@@ -39,7 +50,11 @@ class Job(NamedTuple):
     kept_from_ms: dict[str, int]
     rate: float | None
     """Records a second, None: as many as it can."""
+    sample: Sample | None = None
+    """The decisions to compare, None: all."""
     seal: bool = False
+    snapshots: str | None = None
+    """The location of snapshots to begin from; None: it begins at the first record."""
 
 
 class Audit(NamedTuple):
@@ -49,6 +64,7 @@ class Audit(NamedTuple):
     """In the order in which they were asked for."""
     strange: Findings
     """What was published and cannot be read, so that it is of no partition."""
+    sample: Sample | None = None
 
 
 def audit_all(
@@ -58,20 +74,25 @@ def audit_all(
     *,
     processes: int,
     rate: float | None,
+    sampling: Sampling | None = None,
     seal: bool = False,
+    snapshots: str | None = None,
     progress: Progress = lambda _: None,
 ) -> Audit:
-    """Audit the partitions, and seal their logs when `seal` asks for it."""
+    """Audit the partitions, and seal their logs when `seal` asks for it. They begin from `snapshots` where given."""
     with tempfile.TemporaryDirectory(prefix="refrain-audit-") as made, KafkaCluster(settings) as cluster:
         folder = Path(made)
-        laid = lay_out(cluster, partitions, folder)
-        jobs = [Job(partition, asked, folder, laid.kept_from_ms, rate, seal) for partition in partitions]
+        sample = None if sampling is None else draw_published(cluster, partitions, asked, *sampling)
+        laid = lay_out(cluster, partitions, folder, sample)
+        jobs = [
+            Job(partition, asked, folder, laid.kept_from_ms, rate, sample, seal, snapshots) for partition in partitions
+        ]
         if processes == 1:
             counted = _Counted(progress)
             audited = [_audited(cluster, job, counted) for job in jobs]
         else:
             audited = _in_processes(settings, jobs, processes, progress)
-        return Audit(audited, laid.strange)
+        return Audit(audited, laid.strange, sample)
 
 
 class LaidOut(NamedTuple):
@@ -83,8 +104,8 @@ class LaidOut(NamedTuple):
     """What nobody of Refrain's wrote: it cannot be read."""
 
 
-def lay_out(cluster: Cluster, partitions: Sequence[int], folder: Path) -> LaidOut:
-    """Lay the published effects of each partition into a store in the folder."""
+def lay_out(cluster: Cluster, partitions: Sequence[int], folder: Path, sample: Sample | None = None) -> LaidOut:
+    """Lay the published effects of each partition, or of the decisions of a sample, into a store in the folder."""
     stores = {number: PublishedEffects(folder / str(number)) for number in partitions}
     kept_from_ms, strange = dict.fromkeys(KINDS, 0), Findings(NO_SHARD)
     try:
@@ -98,7 +119,7 @@ def lay_out(cluster: Cluster, partitions: Sequence[int], folder: Path) -> LaidOu
                         continue
                     if effect.shard == NO_SHARD:
                         strange.add(KINDS[topic][2], -1, effect.id)
-                    elif effect.shard in stores:
+                    elif effect.shard in stores and (sample is None or sample.holds(effect.id)):
                         stores[effect.shard].put(effect, as_folded(record))
     finally:
         for store in stores.values():
@@ -125,8 +146,12 @@ def _audited(cluster: Cluster, job: Job, progressed: Callable[[int], None]) -> A
     findings = Findings(job.partition)
     published = PublishedEffects(job.folder / str(job.partition))
     try:
-        effects = Effects(published, job.kept_from_ms, findings)
-        audit = PartitionAudit(cluster, job.partition, effects, findings, seal=job.seal)
+        effects = Effects(published, job.kept_from_ms, findings, job.sample)
+        shelf = None if job.snapshots is None else Shelf(Location(job.snapshots))
+        sample, from_ms = job.sample, job.asked.from_ms
+        audit = PartitionAudit(
+            cluster, job.partition, effects, findings, sample=sample, seal=job.seal, shelf=shelf, from_ms=from_ms
+        )
         return audit.run(job.asked, _paced(progressed, job.rate))
     finally:
         published.close()

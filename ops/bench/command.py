@@ -1,4 +1,4 @@
-"""`refrain bench`: benchmarks of the whole path, one shard, eviction and load. Parts load when a bench starts."""
+"""`refrain bench`: benchmarks of the path, audits, one shard, eviction and load. Parts load when a bench starts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ app = typer.Typer(
     no_args_is_help=True, help="Measure the path through Kafka, or a shard and what it evicts without a broker."
 )
 
+AUDIT_EXAMPLES = """
+Examples:
+
+  refrain bench audit --json
+
+  refrain bench audit --entries 100000 --namespaces 50 --json
+
+  refrain bench audit --entries 20000 --namespaces 1
+"""
 SHARD_EXAMPLES = """
 Examples:
 
@@ -107,6 +116,23 @@ def edge(
     say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
 
 
+@app.command(epilog=AUDIT_EXAMPLES)
+def audit(
+    context: typer.Context,
+    entries: Annotated[int, typer.Option(min=100, help="Entries in all; the journal has three records each.")] = 5_000,
+    namespaces: Annotated[int, typer.Option(min=1, help="Namespaces of a partition.")] = 5,
+    partitions: Annotated[int, typer.Option(min=2, max=64, help="Partitions, audited side by side.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Of the questions asked.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
+) -> None:
+    """Audit and what-if of a journal on a broker, beside a worker that folds it live: records a second, memory."""
+    from refrain.ops.bench.audit.run import run
+    from refrain.ops.bench.audit.traffic import TrafficPlan
+
+    figures = run(options.settings_of(context), TrafficPlan(entries, namespaces, partitions, seed), hint)
+    say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
+
+
 EVICT_EXAMPLES = """
 Examples:
 
@@ -170,7 +196,7 @@ def shard(
     switch: Annotated[bool, typer.Option("--switch", help="Measure where a scan is slower than an HNSW.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
 ) -> None:
-    """One shard without a broker: time of a fold beside a bare hnswlib query, recall, restore, memory."""
+    """One shard without a broker: a fold beside a bare hnswlib query, recall, memory, restores, also of a snapshot."""
     from refrain.ops.bench.shard import Layout, measure, sweep
     from refrain.ops.bench.vectors import question_vectors
     from refrain.schemas.policy import Limits

@@ -28,6 +28,7 @@ from refrain.schemas.documents import Entry, Meta, ShardPolicy, TableMode
 from refrain.schemas.journal import Asked, Origin, Seen
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Guard, Limits, Policy, Quota
 from refrain.schemas.responses import Outcome
+from refrain.streams.errors import StoreDamaged
 from refrain.streams.guards import GuardTerms, read, weigh
 from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.ids import decision_id
@@ -38,6 +39,11 @@ from refrain.streams.shard.index.entries import namespace_of
 from refrain.streams.shard.index.hnsw import EF_CONSTRUCTION, SEED, M
 from refrain.streams.shard.loading import load_shard
 from refrain.streams.shard.state import BEHAVIOUR, Shard
+from refrain.streams.snapshots.filling import fill_newest
+from refrain.streams.snapshots.location import Location
+from refrain.streams.snapshots.making import write_snapshot
+from refrain.streams.snapshots.shelf import Shelf
+from refrain.streams.snapshots.snapshot import Place, Snapshot
 from refrain.streams.store.interface import Checkpoint
 from refrain.streams.store.rocksdb import RocksStore
 from refrain.streams.vectors import Floats, encode, quantise
@@ -79,8 +85,15 @@ def measure(units: Floats, layout: Layout, queries: int, seed: int, tell: Callab
         np.save(folder / "units.npy", units)
         tell("restoring and folding")
         # A fresh process: its memory is the shard's, not that of the vectors it was filled from.
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            return pool.apply(_in_fresh_process, (folder, layout, queries, seed))
+        spawn = multiprocessing.get_context("spawn")
+        with spawn.Pool(1) as pool:
+            figures: dict[str, Any] = pool.apply(_in_fresh_process, (folder, layout, queries, seed))
+        tell("restoring from a snapshot")
+        with spawn.Pool(1) as pool:
+            restored: dict[str, Any] = pool.apply(_from_snapshot, (folder,))
+        cpu_s = figures["restore_cpu_s"]
+        ratio = round(restored["snapshot_restore_cpu_s"] / cpu_s, 3) if cpu_s else None
+        return {**figures, **restored, "snapshot_ratio": ratio}
     finally:
         shutil.rmtree(folder)
 
@@ -114,13 +127,14 @@ def _in_fresh_process(folder: Path, layout: Layout, queries: int, seed: int) -> 
     _warm(folder)
     store = RocksStore(folder / "store")
     before = _rss()
-    started = time.perf_counter()
+    started, cpu_s = time.perf_counter(), time.process_time()
     shard = load_shard(0, 1, INCARNATION, store, THREADS)
-    restore_s = time.perf_counter() - started
+    restore_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_s
     rss = _rss() - before
     # As a lookup worker does with what it has restored.
     gc.collect()
     gc.freeze()
+    snapshot = _snapshot(shard, folder)
     units: Floats = np.load(folder / "units.npy", mmap_mode="r")
     times, right = _queries(shard, units, layout, queries, seed)
     folds, raws, guarded = times
@@ -132,8 +146,39 @@ def _in_fresh_process(folder: Path, layout: Layout, queries: int, seed: int) -> 
         **_guards(layout, queries),
         "ratio": round(float(np.percentile(folds, 50) / np.percentile(raws, 50)), 2),
         "recall_at_1": round(float(np.mean(right)), 4),
-        "restore_s": round(restore_s, 1),
+        "restore_s": round(restore_s, 2),
+        "restore_cpu_s": round(cpu_s, 2),
+        "snapshot_bytes_per_entry": round(snapshot.manifest.total_bytes / layout.entries),
         "rss_bytes_per_entry": round(rss / layout.entries),
+    }
+    store.close()
+    return figures
+
+
+def _snapshot(shard: Shard, folder: Path) -> Snapshot:
+    meta = Meta.decode(shard.store.get(META_KEY) or b"")
+    place = Place(0, 1, INCARNATION, "documents", (0, meta.next_offset), (0, 1), 1, 1)
+    return write_snapshot(Shelf(Location(str(folder / "snapshots"))), place, shard, meta, 1, folder)
+
+
+def _from_snapshot(folder: Path) -> dict[str, Any]:
+    """Seconds in which a shard whose store is lost is restored from the snapshot, and its memory."""
+    _warm(folder)
+    shelf = Shelf(Location(str(folder / "snapshots")))
+    store = RocksStore(folder / "restored")
+    before = _rss()
+    started, cpu_s = time.perf_counter(), time.process_time()
+    snapshot = fill_newest(shelf, 0, store, lambda _: None)
+    if snapshot is None:
+        raise StoreDamaged("the snapshot that was just made is not used")
+    with snapshot.graphs(folder) as graphs:
+        shard = load_shard(0, 1, INCARNATION, store, THREADS, graphs=graphs)
+    restore_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_s
+    rss = _rss() - before
+    figures = {
+        "snapshot_restore_s": round(restore_s, 2),
+        "snapshot_restore_cpu_s": round(cpu_s, 2),
+        "snapshot_rss_bytes_per_entry": round(rss / len(shard.entries)),
     }
     store.close()
     return figures
@@ -188,9 +233,9 @@ def _guards(layout: Layout, queries: int) -> dict[str, float]:
     terms = GuardTerms.of(policy_of(layout, tuple(Guard)).categories["code"])
     # Numbers that no entry has: the texts are new to the guards.
     for number in range(layout.entries, layout.entries + queries):
-        cached = read(_wording(number, "How do I"))
+        cached = read(wording(number, "How do I"))
         started = time.perf_counter()
-        asked = read(_wording(number, "How can I"))
+        asked = read(wording(number, "How can I"))
         read_at = time.perf_counter()
         weigh(terms, asked, cached)
         reads.append((read_at - started) * 1e6)
@@ -231,7 +276,7 @@ def _is_nearest(decision: Decision, units: Floats, question: Floats, target: int
 
 
 def _asked(number: int, question: Floats, target: int, layout: Layout) -> Record:
-    text = _wording(target, "How can I")
+    text = wording(target, "How can I")
     asked = Asked(
         id=decision_id(0, number, "feedfeedfeed"),
         origin=Origin(topic="requests", topic_id="r", partition=0, offset=number),
@@ -266,14 +311,14 @@ def _entry(number: int, unit: Floats, layout: Layout) -> Entry:
         fields={"model": "00000000"},
         text_digest=f"{number:032x}",
         vector=encode(quantise(unit)),
-        question=Sealed(data=_wording(number, "How do I")),
+        question=Sealed(data=wording(number, "How do I")),
         answer=Sealed(data=compact(answer)),
         answer_digest=digest_of_answer(answer),
         admitted_at_ms=1_000,
     )
 
 
-def _wording(number: int, opening: str) -> str:
+def wording(number: int, opening: str) -> str:
     """The question of an entry; another opening asks the same."""
     verb, thing, place = (words[number // 7**at % len(words)] for at, words in enumerate((VERBS, THINGS, PLACES)))
     return f"{opening} {verb} the {thing} number {number} from {place} before the end of the month?"
@@ -292,6 +337,7 @@ def policy_of(layout: Layout, guards: tuple[Guard, ...] = ()) -> Policy:
 
 
 def _warm(folder: Path) -> None:
+    shutil.rmtree(folder / "warm", ignore_errors=True)
     units = np.random.default_rng(1).normal(size=(32, 384)).astype(np.float32)
     layout = Layout(1, len(units), 16)
     fill(folder / "warm", units, layout)

@@ -110,7 +110,10 @@ def train(
 def measure(
     context: typer.Context,
     artefact: Annotated[
-        Path, typer.Option("--artefact", help="What `refrain categories train` wrote.", show_default=False)
+        Path,
+        typer.Option(
+            "--artefact", exists=True, dir_okay=False, help="What `refrain categories train` wrote.", show_default=False
+        ),
     ],
     examples: Examples,
     text: Text = "text",

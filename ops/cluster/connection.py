@@ -45,6 +45,14 @@ def reach(settings: Settings, within_s: float | None = None) -> AdminClient:
     return admin
 
 
+def topic_names(admin: AdminClient, settings: Settings) -> list[str]:
+    """The names of all topics of the cluster that this user may see. Raises ClusterFailed."""
+    try:
+        return list(admin.list_topics(timeout=settings.connect_timeout_ms / 1_000).topics)
+    except KafkaException as problem:
+        raise unreachable(settings, problem) from problem
+
+
 def missing(settings: Settings, topic: str, error: KafkaError | None = None) -> WrongSetup:
     """Error for a topic (its whole name) that the cluster does not show; `error` is the cluster's."""
     denied = None if error is None else forbidden(error, f"looking at topic {topic}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -13,6 +13,8 @@ from refrain.ops.cluster.connection import client, create_client, missing, unrea
 from refrain.streams.kafka.offsets import known_offset
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from confluent_kafka.admin import MemberDescription  # type: ignore[attr-defined]
 
     from refrain.streams.settings import Settings
@@ -23,6 +25,17 @@ OFFSETS_S = 4.0
 CLOSE = 100
 """Offsets behind from which on transactions' ends, which take an offset and are no records, do not matter."""
 READ_S = 5.0
+FETCH_BYTES = 65_536
+"""Of one partition at a time, where a single record is wanted."""
+
+
+class LostPosition(NamedTuple):
+    """A position of a group that its partition does not have: cut off, or of another topic of that name."""
+
+    partition: int
+    position: int
+    first: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,10 @@ class Behind:
 
     records: int
     members: int
+    oldest_ms: int | None = None
+    """When the oldest of them was written, of the partition that is the furthest behind; None without one."""
+    lost: tuple[LostPosition, ...] = ()
+    """Partitions whose next record is gone."""
 
 
 def behind(admin: AdminClient, settings: Settings, group: str, topic: str) -> Behind:
@@ -46,11 +63,30 @@ def behind(admin: AdminClient, settings: Settings, group: str, topic: str) -> Be
         starts = {n: max(positions.get(n, first[n]), first[n]) for n in end}
         gaps = {n: end[n] - start for n, start in starts.items() if end[n] > start}
         near = [TopicPartition(name, n, starts[n]) for n, gap in gaps.items() if gap <= CLOSE]
-        counted = _count(settings, near)
+        counted, oldest_ms = _count(settings, near)
+        far = [n for n, gap in gaps.items() if gap > CLOSE]
+        if far:
+            furthest = max(far, key=lambda n: gaps[n])
+            oldest_ms = _written_at_ms(settings, TopicPartition(name, furthest, starts[furthest]))
         records = sum(counted.get(n, gap) for n, gap in gaps.items())
-        return Behind(records, _members(admin, group_id))
+        lost = lost_positions(positions, first, end)
+        return Behind(records, _members(admin, group_id), oldest_ms, lost)
     except KafkaException as problem:
         raise unreachable(settings, problem) from problem
+
+
+def lost_positions(
+    positions: Mapping[int, int], first: Mapping[int, int], end: Mapping[int, int]
+) -> tuple[LostPosition, ...]:
+    """The positions that their partitions do not have. Pure.
+
+    A partition that was emptied behind a position at its end lost nothing: the last offset was a transaction's end.
+    """
+    return tuple(
+        LostPosition(n, at, first[n], end[n])
+        for n, at in sorted(positions.items())
+        if n in end and (at > end[n] or (at < first[n] and not (first[n] == end[n] == at + 1)))
+    )
 
 
 def group_position(admin: AdminClient, settings: Settings, group: str, topic: str) -> int | None:
@@ -86,13 +122,14 @@ def group_owners(admin: AdminClient, settings: Settings, group: str, topic: str)
     }
 
 
-def _count(settings: Settings, places: list[TopicPartition]) -> dict[int, int]:
-    """The committed records from these places to the ends: offsets count the ends of transactions too.
+def _count(settings: Settings, places: list[TopicPartition]) -> tuple[dict[int, int], int | None]:
+    """The committed records from these places to the ends, and when the oldest was written.
 
-    A partition that was not read to its end in `READ_S` is left out.
+    Offsets count the ends of transactions too. A partition that was not read to its end in `READ_S` is left out.
     """
     if not places:
-        return {}
+        return {}, None
+    oldest_ms: int | None = None
     counts = dict.fromkeys((place.partition for place in places), 0)
     read: dict[int, int] = {}
     consumer = create_client(
@@ -115,11 +152,39 @@ def _count(settings: Settings, places: list[TopicPartition]) -> dict[int, int]:
                 number, error = message.partition() or 0, message.error()
                 if error is None:
                     counts[number] += 1
+                    at_ms = message.timestamp()[1]
+                    oldest_ms = at_ms if oldest_ms is None else min(oldest_ms, at_ms)
                 elif error.code() == KafkaError._PARTITION_EOF:
                     read[number] = counts[number]
     finally:
         consumer.close()
-    return read
+    return read, oldest_ms
+
+
+def _written_at_ms(settings: Settings, place: TopicPartition) -> int | None:
+    """When the first committed record at or after a place was written; None where none was read in `READ_S`."""
+    consumer = create_client(
+        Consumer,
+        {
+            **client(settings),
+            "group.id": f"{settings.prefix}lag",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 20,
+            "fetch.message.max.bytes": FETCH_BYTES,
+        },
+    )
+    until = time.monotonic() + READ_S
+    try:
+        consumer.assign([place])
+        while time.monotonic() < until:
+            message = consumer.poll(0.1)
+            if message is not None and message.error() is None:
+                return int(message.timestamp()[1])
+    finally:
+        consumer.close()
+    return None
 
 
 def _offsets(settings: Settings, places: list[TopicPartition]) -> tuple[dict[int, int], dict[int, int]]:

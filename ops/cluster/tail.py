@@ -1,11 +1,12 @@
-"""Tails a topic without a consumer group: from its end or start, until stopped."""
+"""Tails a topic without a consumer group: from its end, its start or a time on, until a time, its end, or stopped."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from refrain.ops.cluster.connection import client, create_client, missing, unreachable
 from refrain.streams.kafka.offsets import known_offset
@@ -17,10 +18,28 @@ CONNECT_S = 10.0
 POLL_S = 0.2
 
 
+class Span(NamedTuple):
+    """What of a topic is read: from where on, and until when. Times are the records' (milliseconds)."""
+
+    from_start: bool = False
+    since_ms: int | None = None
+    """None: from the end, or the start."""
+    until_ms: int | None = None
+    """The first time that is not wanted any more; None: on and on."""
+    to_the_end: bool = False
+    """Whether reading ends where the topic does now."""
+
+
+NEW = Span()
+
+
 def follow(
-    settings: Settings, topic: str, *, from_start: bool = False, stop: Callable[[], bool] = lambda: False
+    settings: Settings, topic: str, span: Span = NEW, *, stop: Callable[[], bool] = lambda: False
 ) -> Iterator[Message]:
-    """Follow a topic: committed records as they come, until `stop`. Raises Unreachable, ClusterFailed or WrongSetup."""
+    """Follow a topic: committed records as they come, until `stop` or the end of the span.
+
+    Raises Unreachable, ClusterFailed or WrongSetup.
+    """
     name = settings.prefix + topic
     consumer = create_client(
         Consumer,
@@ -31,30 +50,64 @@ def follow(
             "isolation.level": "read_committed",
             "auto.offset.reset": "latest",
             "fetch.wait.max.ms": 50,
+            "enable.partition.eof": True,
         },
     )
     try:
-        consumer.assign(_places(consumer, settings, name, from_start))
-        while not stop():
+        places = _places(consumer, settings, name, span)
+        consumer.assign(places)
+        left = _Left({place.partition for place in places}, span, lambda: time.time_ns() // 1_000_000)
+        while left.partitions and not stop():
             message = consumer.poll(POLL_S)
-            if message is not None and message.error() is None:
+            if left.takes(message) and message is not None:
                 yield message
     finally:
         consumer.close()
+
+
+class _Left:
+    """The partitions that may still hold what is wanted."""
+
+    def __init__(self, partitions: set[int], span: Span, now_ms: Callable[[], int]) -> None:
+        self.partitions = partitions
+        self._at_end: set[int] = set()
+        self._span = span
+        self._now_ms = now_ms
+
+    def takes(self, message: Message | None) -> bool:
+        """Whether a polled message is a record that is wanted."""
+        until_ms = self._span.until_ms
+        taken = False
+        if message is not None:
+            number, error = message.partition() or 0, message.error()
+            if error is None:
+                self._at_end.discard(number)
+                over = until_ms is not None and message.timestamp()[1] >= until_ms
+                taken = not over and number in self.partitions
+                if over:
+                    self.partitions.discard(number)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._at_end.add(number)
+        if self._span.to_the_end or (until_ms is not None and self._now_ms() >= until_ms):
+            self.partitions -= self._at_end
+        return taken
 
 
 def _end(consumer: Consumer, place: TopicPartition) -> int:
     return known_offset(consumer.get_watermark_offsets(place, CONNECT_S)[1], f"{place.topic}[{place.partition}]")
 
 
-def _places(consumer: Consumer, settings: Settings, name: str, from_start: bool) -> list[TopicPartition]:
+def _places(consumer: Consumer, settings: Settings, name: str, span: Span) -> list[TopicPartition]:
     try:
         found = consumer.list_topics(name, timeout=CONNECT_S).topics[name]
         if found.error is not None:
             raise missing(settings, name, found.error)
         places = [TopicPartition(name, number) for number in sorted(found.partitions)]
+        if span.since_ms is not None:
+            asked = [TopicPartition(name, place.partition, span.since_ms) for place in places]
+            return list(consumer.offsets_for_times(asked, CONNECT_S))
         for place in places:
-            place.offset = OFFSET_BEGINNING if from_start else _end(consumer, place)
+            place.offset = OFFSET_BEGINNING if span.from_start else _end(consumer, place)
         return places
     except KafkaException as problem:
         raise unreachable(settings, problem) from problem

@@ -117,10 +117,13 @@ def _is_whole(path: Key) -> bool:
     )
 
 
+_LISTS = {"reply_topics": "'[\"answers.*\"]'", "topics": "'[\"requests.acme\"]'"}
+
+
 def _example(path: Key) -> str:
     if path == ("connection",):
         return '\'{"security.protocol": "SASL_SSL"}\''
-    return "'[\"answers.*\"]'" if path[-1] == "reply_topics" else "'{\"...\": ...}'"
+    return _LISTS.get(path[-1], "'{\"...\": ...}'")
 
 
 def _is_json(text: str) -> bool:

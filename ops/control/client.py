@@ -42,7 +42,7 @@ class ControlClient:
         self._settings = settings
         self._cluster = KafkaCluster(settings)
         self._watch = PolicyWatch(self._cluster)
-        self._topic_tails: dict[str, _Tail] = {}
+        self._topic_tails: dict[str, TopicTail] = {}
         self._offset = -1
         self._acknowledged = Acknowledged(0)
         self._policy_followers: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class ControlClient:
 
     def send(self, command: Given) -> int:
         """Send the command; returns its offset, which is its version. Raises SendFailed or WrongSetup."""
-        self._topic_tails = {topic: _Tail(self._cluster, topic) for topic in (DEAD_LETTERS, ACKNOWLEDGEMENTS)}
+        self._topic_tails = {topic: TopicTail(self._cluster, topic) for topic in (DEAD_LETTERS, ACKNOWLEDGEMENTS)}
         self._offset = _send(self._settings, command.encode())
         self._acknowledged = Acknowledged(self._offset)
         self._policy_followers = POLICY_FOLLOWERS if isinstance(command, SetPolicy) else ()
@@ -67,8 +67,8 @@ class ControlClient:
     def follow(self, version: int) -> None:
         """Follow a policy that was sent before: `wait` counts its acknowledgements from the start of the topic."""
         self._topic_tails = {
-            DEAD_LETTERS: _Tail(self._cluster, DEAD_LETTERS),
-            ACKNOWLEDGEMENTS: _Tail(self._cluster, ACKNOWLEDGEMENTS, from_start=True),
+            DEAD_LETTERS: TopicTail(self._cluster, DEAD_LETTERS),
+            ACKNOWLEDGEMENTS: TopicTail(self._cluster, ACKNOWLEDGEMENTS, from_start=True),
         }
         self._offset = version
         self._acknowledged = Acknowledged(version)
@@ -141,7 +141,7 @@ class ControlClient:
         return (group_position(self._admin, self._settings, "govern", CONTROL) or 0) > self._offset
 
 
-class _Tail:
+class TopicTail:
     """Tail of a topic: what was written since its creation here, or `from_start` on."""
 
     def __init__(self, cluster: KafkaCluster, topic: str, *, from_start: bool = False) -> None:

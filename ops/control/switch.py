@@ -8,6 +8,7 @@ import typer
 
 from refrain.ops.control.options import Timeout, Who, Why, name, send_and_wait
 from refrain.ops.terminal import output
+from refrain.ops.terminal.choices import check_choice
 from refrain.ops.terminal.options import settings_of
 from refrain.streams.errors import BadInput
 
@@ -72,8 +73,11 @@ def _switch(
 
 
 def _check_known(client: ControlClient, category: str) -> None:
-    """Raises BadInput for a category that the policy in force does not define: a slip would do nothing in silence."""
+    """Raises typer.BadParameter for a category that the policy in force has not: a slip would do nothing in silence.
+
+    Raises BadInput where none is in force.
+    """
     found = client.in_force()
-    known = [] if found is None else list(found.policy.categories)
-    if category not in known:
-        raise BadInput(f"the policy in force has no category {category!r}; it has {', '.join(known) or 'none'}")
+    if found is None:
+        raise BadInput("no policy is in force, so there is no category to switch: run `refrain policies apply FILE`")
+    check_choice(category, found.policy.categories, "category of the policy in force", "--category")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import BadInput, FileUnreadable
 
 BAD_SHOWN = 10
 GZIP = b"\x1f\x8b"
@@ -103,7 +103,7 @@ def lines_of(path: Path) -> Iterator[bytes]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise Unreadable(f"the packed file breaks off here ({error})") from error
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror or error}") from error
+        raise FileUnreadable(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def whole_lines_of(path: Path) -> Iterator[bytes]:

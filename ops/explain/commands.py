@@ -13,6 +13,7 @@ from refrain.ops.explain.moments import Between
 from refrain.ops.policies.diff import brief, changes
 from refrain.schemas.control import (
     Given,
+    ImportEntry,
     Invalidate,
     Judge,
     RecoverShard,
@@ -37,6 +38,7 @@ class CommandKind(StrEnum):
     SWITCH = "switch"
     LOAD = "load"
     RECOVERY = "recovery"
+    IMPORT = "import"
     UNREADABLE = "unreadable"
 
 
@@ -47,6 +49,7 @@ KINDS: Mapping[type[Given], CommandKind] = {
     Switch: CommandKind.SWITCH,
     ReportLoad: CommandKind.LOAD,
     RecoverShard: CommandKind.RECOVERY,
+    ImportEntry: CommandKind.IMPORT,
 }
 
 
@@ -113,6 +116,8 @@ def described(command: Given, before: Policy | None) -> str:
             return f"load of {command.model}: {command.load:g}"
         case RecoverShard():
             return f"shard {command.partition} goes on, stopped at {command.position} ({command.how.value})"
+        case ImportEntry():
+            return f"keep entry {command.origin or 'of another cache'} of {command.tenant} in {command.category}"
 
 
 def _selected(command: Invalidate) -> list[str]:

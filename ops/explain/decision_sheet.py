@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 from refrain.ops.explain.gather import DecisionFacts
@@ -25,7 +26,7 @@ def decision_sheet(facts: DecisionFacts) -> Sheet:
         Section("Category", _category(facts), lines=_rule(facts) or ""),
         Section("Threshold and lifetime", _terms(facts)),
         Section("Nearest that is kept", columns=CANDIDATES, table=[_candidate(facts, *each) for each in _named(facts)]),
-        Section("Guards", columns=GUARDS, table=[_guard(facts, said) for said in facts.decision.guards]),
+        Section("Guards", columns=GUARDS, table=_guards(facts)),
         Section("Second opinions", _opinions(facts.decision)),
         _served(facts),
         Section(_policy_heading(facts.policy), lines=_applied(facts) or ""),
@@ -184,6 +185,18 @@ def _words(facts: DecisionFacts, said: Guarded) -> list[str] | None:
     """The words that a guard weighed; None where texts are not read or not shown."""
     weighed = facts.weighed(said.entry_id) if facts.with_text else None
     return None if weighed is None else list(weighed.words_of(said))
+
+
+def _guards(facts: DecisionFacts) -> list[list[str]]:
+    """What the guards said of each entry: a row each of those that found something, and one of all that passed it."""
+    rows = []
+    for entry_id, of_entry in groupby(facts.decision.guards, lambda said: said.entry_id):
+        said = list(of_entry)
+        rows += [_guard(facts, each) for each in said if each.verdict != "passed"]
+        passed = ", ".join(each.guard.value for each in said if each.verdict == "passed")
+        if passed:
+            rows.append([entry_id, passed, "passed", "-", ""])
+    return rows
 
 
 def _guard(facts: DecisionFacts, said: Guarded) -> list[str]:

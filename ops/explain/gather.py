@@ -111,7 +111,7 @@ class DecisionFacts:
 
     def _kept(self, entry_id: str | None) -> str | None:
         found = self.admissions.get(entry_id or "")
-        return None if found is None or found.question is None else found.question.asked.question.data
+        return None if found is None or found.key is None else found.key.question.data
 
 
 def gather(cluster: Cluster, decision: Decision, *, with_text: bool = True, who: bool = False) -> DecisionFacts:

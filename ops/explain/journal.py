@@ -8,9 +8,9 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from refrain.ops.explain.subject import backwards
-from refrain.schemas.base import Sealed
+from refrain.schemas.base import QuestionKey, Sealed
 from refrain.schemas.documents import Entry
-from refrain.schemas.journal import Answered, Asked, Event, decode_event
+from refrain.schemas.journal import Answered, Asked, EntryImported, Event, decode_event
 from refrain.streams.kafka.interface import Cluster, Record
 
 TOPIC = "journal"
@@ -27,25 +27,33 @@ class Question(NamedTuple):
 
 
 class Admission(NamedTuple):
-    """The answer that brought an entry: its record, and the question that was forwarded for it, where it is there."""
+    """What brought an entry: an answer with the question that was forwarded for it, where it is there; or an import."""
 
     offset: int
     time_ms: int
     forward_id: str
+    """Empty for an import."""
     latency_ms: int
     question: Question | None
+    imported: EntryImported | None = None
+
+    @property
+    def key(self) -> QuestionKey | None:
+        """What the entry is kept under; None where retention took its question."""
+        return self.imported if self.question is None else self.question.asked
 
     def entry(self) -> Entry | None:
         """The entry as withdrawals look at it, without its answer; None without its question."""
-        if self.question is None:
+        if self.key is None:
             return None
+        since_ms = None if self.imported is None else self.imported.admitted_at_ms
         return Entry(
-            **self.question.asked.question_key(),
+            **self.key.question_key(),
             id=self.offset,
             answer=Sealed(data=""),
-            admitted_at_ms=self.time_ms,
-            forward_id=self.forward_id,
-            asked_offset=self.question.offset,
+            admitted_at_ms=self.time_ms if since_ms is None else min(since_ms, self.time_ms),
+            forward_id=self.forward_id or None,
+            asked_offset=0 if self.question is None else self.question.offset,
         )
 
 
@@ -94,9 +102,11 @@ class JournalReader:
         return None
 
     def admission(self, partition: int, offset: int) -> Admission | None:
-        """The answer at a place; None where none stands there."""
+        """The answer, or the import, at a place; None where none stands there."""
         record = self.record(partition, offset)
         event = None if record is None else event_of(record)
+        if record is not None and isinstance(event, EntryImported):
+            return Admission(offset, record.timestamp_ms, "", event.latency_ms, None, event)
         if record is None or not isinstance(event, Answered):
             return None
         question = self.question(partition, offset, event.forward_id)

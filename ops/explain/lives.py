@@ -53,8 +53,8 @@ class EntryFacts:
 
     def text(self) -> str | None:
         """The text of its question, where it is known and may be shown."""
-        question = None if self.admission is None else self.admission.question
-        return question.asked.question.data if question is not None and self.with_text else None
+        key = None if self.admission is None else self.admission.key
+        return key.question.data if key is not None and self.with_text else None
 
 
 def gather_life(
@@ -97,7 +97,7 @@ def life(facts: EntryFacts) -> list[LifeEvent]:
     """The events of its life, in their order. Its uses are counted as one."""
     out = list(facts.orders)
     if facts.admission is not None:
-        out.append(LifeEvent(facts.admission.time_ms, "admitted", f"the answer to {facts.admission.forward_id}"))
+        out.append(_entered(facts.admission))
     uses = facts.served.decisions
     if uses:
         out.append(LifeEvent(uses[0].time_ms, "served first", uses[0].id))
@@ -112,15 +112,15 @@ def entry_sheet(facts: EntryFacts) -> Sheet:
     """The sheet of an entry."""
     text, admission = facts.text(), facts.admission
     rows = [] if text is None else [Row("question", safe(text))]
-    if admission is not None and admission.question is not None:
-        asked = admission.question.asked
+    key = None if admission is None else admission.key
+    if key is not None:
         rows += [
-            Row("category", safe(asked.category)),
-            Row("tenant", safe(asked.tenant)),
-            Row("model", safe(asked.model)),
+            Row("category", safe(key.category)),
+            Row("tenant", safe(key.tenant)),
+            Row("model", safe(key.model)),
         ]
-        if asked.sources:
-            rows.append(Row("sources", safe(", ".join(f"{each.id} {each.version}".strip() for each in asked.sources))))
+        if key.sources:
+            rows.append(Row("sources", safe(", ".join(f"{each.id} {each.version}".strip() for each in key.sources))))
     # Why somebody judged or withdrew may tell what was asked.
     table = [
         [moment(each.time_ms), each.what, safe(each.by), safe(each.why) if facts.with_text else ""]
@@ -170,12 +170,22 @@ def _cause(facts: EntryFacts) -> str:
     if ending is not None:
         return f"{ending.what} by {ending.by}"
     admission, left_ms = facts.admission, facts.left_at_ms
+    if admission is not None and admission.imported is not None:
+        return "evicted for room, replaced by an answer of this cache, or over its lifetime"
     if admission is None or admission.question is None or left_ms is None:
         return "by what is not told"
     lifetime, lived = admission.question.asked.seen.ttl_ms, left_ms - admission.time_ms
     if lived >= lifetime:
         return f"over its lifetime of {ago(lifetime)}"
     return "evicted for room, or replaced by a newer answer: nothing withdrew it, and its lifetime was not over"
+
+
+def _entered(admission: Admission) -> LifeEvent:
+    """How it came in."""
+    if admission.imported is None:
+        return LifeEvent(admission.time_ms, "admitted", f"the answer to {admission.forward_id}")
+    origin = admission.imported.origin or "an entry of another cache"
+    return LifeEvent(admission.time_ms, "imported", f"{origin} (command {admission.imported.version})")
 
 
 WITHDRAWN, JUDGED_WRONG, ANSWER_WRONG = "withdrawn", "judged wrong", "the same answer judged wrong elsewhere"
@@ -193,7 +203,7 @@ class _Entry(NamedTuple):
 
     def judged(self, event: HitJudged) -> str | None:
         """What a judgement says of it; None for one of something else."""
-        brought = None if self.admission is None else self.admission.forward_id
+        brought = None if self.admission is None else self.admission.forward_id or None
         if event.entry_id == self.id or (brought is not None and brought in (event.forward_id, event.decision_id)):
             return "judged right" if event.correct else JUDGED_WRONG
         alike = event.answer is not None and (event.namespace, event.answer) in self.answers

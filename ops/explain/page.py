@@ -41,6 +41,7 @@ p.note { color: var(--dim); margin: .35rem 0; overflow-wrap: anywhere; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
   thead { display: none; } tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line); }
   td { display: flex; gap: 1rem; border: 0; padding: .1rem 0; overflow-wrap: anywhere; min-width: 0; }
+  td.none { display: none; }
   td::before { content: attr(data-name); color: var(--dim); flex: 0 0 6rem; }
 }
 </style>
@@ -59,8 +60,9 @@ p.note { color: var(--dim); margin: .35rem 0; overflow-wrap: anywhere; }
 {% if section.table %}<div class="wide"><table>
 <thead><tr>{% for column in section.columns %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
 <tbody>
-{% for line in section.table %}<tr>{% for cell in line %}<td data-name="{{ section.columns[loop.index0] }}"><span>\
-{{ cell }}</span></td>{% endfor %}</tr>
+{% for line in section.table %}<tr>\
+{% for cell in line %}<td data-name="{{ section.columns[loop.index0] }}"{{ ' class=none' if cell in ('', '-') }}>\
+<span>{{ cell }}</span></td>{% endfor %}</tr>
 {% endfor %}</tbody>
 </table></div>{% endif %}
 {% if section.lines %}<pre>{{ section.lines }}</pre>{% endif %}

@@ -53,6 +53,7 @@ def served(
     """
     from refrain.ops.cluster.connection import reach
     from refrain.ops.cluster.scan import records
+    from refrain.ops.control.known_names import check_category
     from refrain.streams.kafka.cluster import KafkaCluster
 
     if as_json and as_csv:
@@ -62,6 +63,7 @@ def served(
     settings, wanted = settings_of(context), Wanted(source, entry, policy, category, between(since, to))
     reach(settings)
     with KafkaCluster(settings) as cluster:
+        check_category(cluster, category)
         found = uses(cluster, wanted, records)
         if as_json:
             for each in found:

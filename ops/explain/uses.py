@@ -12,7 +12,7 @@ from refrain.ops.explain.journal import event_of
 from refrain.ops.explain.moments import Between
 from refrain.ops.explain.subject import TOPIC, entry_in
 from refrain.schemas.decisions import Decision
-from refrain.schemas.journal import Answered, Asked
+from refrain.schemas.journal import Answered, Asked, EntryImported
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import BadInput
 from refrain.streams.kafka.interface import Cluster, Record
@@ -70,7 +70,9 @@ def drawn_on(cluster: Cluster, source: str, scan: Scan) -> Drawn:
         event = event_of(record)
         if isinstance(event, Asked) and any(each.id == source for each in event.sources):
             forwards.add(event.id)
-        elif isinstance(event, Answered) and event.forward_id in forwards:
+        elif (isinstance(event, Answered) and event.forward_id in forwards) or (
+            isinstance(event, EntryImported) and any(each.id == source for each in event.sources)
+        ):
             entries.add(wire_id(record.partition, record.offset, incarnation))
     return Drawn(frozenset(entries), frozenset(forwards))
 

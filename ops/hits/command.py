@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refrain.ops.control.known_names import check_names
 from refrain.ops.control.options import Timeout, Who, name, send_and_wait
 from refrain.ops.hits import train_command
 from refrain.ops.terminal import exit_codes, output
@@ -121,6 +122,7 @@ def label(
         raise typer.BadParameter(f"{out} exists, and may hold labels: name another file", param_hint="--out")
     author = name(who) if send else ""
     known = labels.known_labels(file)
+    check_names(settings_of(context), category=category)
     wanted = Wanted(within, category)
     client = None if from_ is not None and not send else ControlClient(settings_of(context))
     if from_ is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from refrain.ops.terminal.options import settings_of
 from refrain.streams.errors import RefrainError
 
 if TYPE_CHECKING:
-    from refrain.ops.observe.doctor_checks import Finding
+    from refrain.ops.observe.findings import Finding
     from refrain.streams.settings import Settings
 
 REACH_S = 2.5
@@ -35,6 +36,7 @@ def doctor(
         bool, typer.Option("--cost", help="Measure what the workers of this machine use, and name the bottleneck.")
     ] = False,
     seconds: Annotated[float, typer.Option(min=0.5, max=600, help="With --cost: how long.")] = 5.0,
+    no_call: Annotated[bool, typer.Option("--no-call", help="Do not call the model: a call costs a token.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding, or a stage.")] = False,
 ) -> None:
     """Check broker, topics, models, disk, files, lag, policy, keys, workers; say what to do. Exit code 1 if one fails.
@@ -49,17 +51,36 @@ def doctor(
     """
     if cost:
         return _cost(settings_of(context), seconds, as_json)
-    findings = examine(settings_of(context))
+    findings = examine(settings_of(context), call_model=not no_call)
     if as_json:
         for finding in findings:
             output.emit(finding.to_json())
     else:
-        output.table(("check", "state", "seen", "what to do"), [(f.check, f.state, f.seen, f.do) for f in findings])
+        _show(findings)
     failed = sum(f.state == "fail" for f in findings)
     if failed:
         output.hint(f"{failed} of {len(findings)} checks failed")
         raise typer.Exit(exit_codes.FAILED)
     return None
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    """A table for programs; on a terminal a line a finding, and below it what to do."""
+    if not sys.stdout.isatty():
+        output.table(("check", "state", "seen", "what to do"), [(f.check, f.state, f.seen, f.do) for f in findings])
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table.grid(padding=(0, 2, 0, 0))
+    for name in ("state", "check"):
+        shown.add_column(name, no_wrap=True)
+    shown.add_column("seen", overflow="fold")
+    for f in findings:
+        shown.add_row(Text(f.state, style=output.STYLES[f.state]), f.check, Text(f.seen))
+        if f.do:
+            shown.add_row("", "", Text(f"-> {f.do}"))
+    output.console().print(shown, soft_wrap=False)
 
 
 def _cost(settings: Settings, seconds: float, as_json: bool) -> None:
@@ -75,9 +96,9 @@ def _cost(settings: Settings, seconds: float, as_json: bool) -> None:
     return None
 
 
-def examine(settings: Settings) -> list[Finding]:
+def examine(settings: Settings, *, call_model: bool = True) -> list[Finding]:
     """Run every check, all at the same time, in `EXAMINE_S` at most; without a broker only those that need none."""
-    from refrain.ops.observe import doctor_checks
+    from refrain.ops.observe import doctor_checks, doctor_upstream, doctor_workers
 
     here = {
         "model": doctor_checks.model,
@@ -85,16 +106,20 @@ def examine(settings: Settings) -> list[Finding]:
         "verifier": doctor_checks.verifier,
         "disk": doctor_checks.disk,
         "files": doctor_checks.files,
-        "workers": doctor_checks.workers,
+        "workers": doctor_workers.workers,
     }
     looks: dict[str, Callable[[], list[Finding]]] = {"cluster": partial(_examine_cluster, settings)}
     looks |= {name: partial(check, settings) for name, check in here.items()}
+    if call_model:
+        used = partial(doctor_upstream.used_models, settings)
+        looks[doctor_upstream.CHECK] = partial(doctor_upstream.upstream, settings, used)
     return doctor_checks.together(looks, EXAMINE_S, _late)
 
 
 def _examine_cluster(settings: Settings) -> list[Finding]:
     from refrain.ops.cluster.connection import reach
     from refrain.ops.observe import doctor_checks, doctor_cluster
+    from refrain.ops.observe.findings import Finding
     from refrain.ops.observe.route_keys import routes
     from refrain.schemas.topics import GROUPS
 
@@ -102,7 +127,7 @@ def _examine_cluster(settings: Settings) -> list[Finding]:
         admin = reach(settings, min(REACH_S, settings.connect_timeout_ms / 1_000))
         brokers = doctor_cluster.ask_brokers(admin, settings)
     except RefrainError as error:
-        return [doctor_checks.Finding("broker", "fail", str(error))]
+        return [Finding("broker", "fail", str(error))]
     looks: dict[str, Callable[[], list[Finding]]] = {
         "broker": partial(doctor_cluster.broker, brokers, settings),
         "controller": partial(doctor_cluster.controller, admin, settings),
@@ -111,18 +136,22 @@ def _examine_cluster(settings: Settings) -> list[Finding]:
         "policy": partial(doctor_cluster.policy, settings),
         "shards": partial(doctor_cluster.shards, settings),
         "routes": partial(routes, admin, settings),
+        "dead letters": partial(doctor_cluster.dead_letters, settings),
+        "model calls": partial(doctor_cluster.model_calls, settings),
     }
     looks |= {
-        f"lag of {group}": partial(
-            doctor_cluster.lag, admin, settings, group, settings.classify.topic if group == "classify" else topic
+        f"lag of {group}" + ("" if len(topics) == 1 else f", {topic}"): partial(
+            doctor_cluster.lag, admin, settings, group, topic
         )
-        for group, topic in GROUPS.items()
+        for group, named in GROUPS.items()
+        for topics in [settings.classify.request_topics if group == "classify" else (named,)]
+        for topic in topics
     }
     return doctor_checks.together(looks, CLUSTER_S, _late)
 
 
 def _late(check: str) -> Finding:
-    from refrain.ops.observe.doctor_checks import Finding
+    from refrain.ops.observe.findings import Finding
 
     name, _, group = check.partition(" of ")
     seen = f"{group}: not known" if group else "not known"

@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
+from refrain.ops.observe.findings import Finding
 from refrain.ops.terminal import output
 from refrain.streams.errors import RefrainError
 
@@ -24,20 +24,6 @@ if TYPE_CHECKING:
 FREE_BYTES_WARN = 5_000_000_000
 FREE_BYTES_FAIL = 500_000_000
 PROBE_S = 2.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Finding: one line of the doctor's report."""
-
-    check: str
-    state: Literal["ok", "warn", "fail"]
-    seen: str
-    do: str = ""
-
-    def to_json(self) -> dict[str, str]:
-        """For JSON."""
-        return asdict(self)
 
 
 def together(
@@ -147,48 +133,6 @@ def files(settings: Settings) -> list[Finding]:
         return [Finding("files", "ok", f"nobody else may read what is in {settings.state_dir}")]
     do = f"stop the workers, run `chmod -R go-rwx {settings.state_dir}`, and start them again"
     return [Finding("files", "warn", f"other users of this machine may read {found}", do)]
-
-
-def workers(settings: Settings) -> list[Finding]:
-    """Do the workers of run.json live, and are they ready?"""
-    from refrain.ops.run.supervisor import is_alive, read_run
-
-    run = read_run(settings.state_dir)
-    if run is None:
-        return [Finding("workers", "warn", f"no run.json in {settings.state_dir}",
-                     "`refrain run all` starts them here; those of other machines are not seen")]  # fmt: skip
-    if not is_alive(int(run["pid"])):
-        return [Finding("workers", "fail", f"the supervisor, process {run['pid']}, is gone", "start `refrain run all`")]
-    rows: list[dict[str, Any]] = run["workers"]
-    looks = {
-        str(at): partial(_worker, row, settings.http.host, is_alive(int(row["pid"]))) for at, row in enumerate(rows)
-    }
-    return together(looks, PROBE_S + 1.0, lambda at: _silent(rows[int(at)]))
-
-
-def _silent(row: dict[str, Any]) -> Finding:
-    return Finding("workers", "fail", f"{row['name']}, process {row['pid']}, does not answer", "look at its log")
-
-
-def _worker(row: dict[str, Any], host: str, lives: bool) -> list[Finding]:
-    name = f"{row['name']}, process {row['pid']}"
-    if not lives:
-        return [Finding("workers", "fail", f"{name} is gone", "the supervisor starts it again; look at its log")]
-    if row["port"] is None:
-        return [Finding("workers", "warn", f"{name} has not told its health port yet", "wait; then look at its log")]
-    answer = _probe(f"http://{host}:{row['port']}/readyz")
-    if answer == "ready":
-        return [Finding("workers", "ok", f"{name} is ready")]
-    return [Finding("workers", "fail", f"{name}: {answer}", "look at its log; it may still start or restore")]
-
-
-def _probe(url: str) -> str:
-    import httpx
-
-    try:
-        return httpx.get(url, timeout=PROBE_S, trust_env=False).text.strip()
-    except httpx.HTTPError as error:
-        return f"{url} does not answer ({type(error).__name__})"
 
 
 def _used_bytes(folder: Path) -> int:

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from refrain.ops.cluster.connection import AWAY, reach, unreachable
-from refrain.ops.observe.doctor_checks import Finding
+from refrain.ops.observe.findings import Finding
 from refrain.ops.observe.replicas import partitions_of, summarise
 from refrain.ops.terminal import output
 from refrain.streams.errors import RefrainError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from refrain.streams.settings import Settings
 
 BROKER_MS_WARN = 500.0
-LAG_WARN = 1_000
+LETTERS_MS = 3_600_000
 BROKER_S = 1.5
 """How long a broker may take to show that it is there."""
 ASK_S = 3.0
@@ -154,14 +154,9 @@ def policy(settings: Settings) -> list[Finding]:
 def lag(admin: AdminClient, settings: Settings, group: str, topic: str) -> list[Finding]:
     """Does a group keep up with its topic?"""
     from refrain.ops.cluster.lag import behind
+    from refrain.ops.observe.lag_findings import lag_findings
 
-    found = behind(admin, settings, group, topic)
-    seen = f"{group}: {output.counted(found.records, 'record')} behind, {output.counted(found.members, 'member')}"
-    if found.records and not found.members:
-        return [Finding("lag", "warn", seen, f"nobody works on {topic}: start `refrain run {group}`")]
-    if found.records > LAG_WARN:
-        return [Finding("lag", "warn", seen, f"start more workers: `refrain run {group} {group}`")]
-    return [Finding("lag", "ok", seen)]
+    return lag_findings(settings, group, topic, behind(admin, settings, group, topic), time.time_ns() // 1_000_000)
 
 
 def shards(settings: Settings) -> list[Finding]:
@@ -178,6 +173,30 @@ def shards(settings: Settings) -> list[Finding]:
         for partition, told in sorted((p, each.stopped) for p, each in reports.items() if each.stopped is not None)
     ]  # fmt: skip
     return rows or [Finding("shards", "ok", "none is stopped")]
+
+
+def model_calls(settings: Settings) -> list[Finding]:
+    """Do calls of the models fail?"""
+    from refrain.ops.observe.model_calls import findings_of, read_calls
+    from refrain.streams.kafka.cluster import KafkaCluster
+
+    with KafkaCluster(settings) as cluster:
+        return findings_of(read_calls(cluster, time.time_ns() // 1_000_000))
+
+
+def dead_letters(settings: Settings) -> list[Finding]:
+    """What could not be taken in the last hour?"""
+    from refrain.ops.letters.letter import count_codes
+    from refrain.ops.letters.topic import read_since
+    from refrain.streams.kafka.cluster import KafkaCluster
+
+    with KafkaCluster(settings) as cluster:
+        counts = count_codes(read_since(cluster, time.time_ns() // 1_000_000 - LETTERS_MS))
+    if not counts:
+        return [Finding("dead letters", "ok", f"none in the last {output.span(LETTERS_MS)}")]
+    told = ", ".join(f"{count} {code} by {by}" for (by, code), count in counts.items())
+    seen = f"{sum(counts.values())} in the last {output.span(LETTERS_MS)}: {told}"
+    return [Finding("dead letters", "warn", seen, "see `refrain dead-letters list`")]
 
 
 def _metadata(admin: AdminClient, settings: Settings) -> ClusterMetadata:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
-from refrain.ops.observe.doctor_checks import Finding
+from refrain.ops.observe.findings import Finding
 from refrain.ops.terminal.output import counted
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.streams.messaging.decoding import envelope_of

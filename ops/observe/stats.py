@@ -49,11 +49,14 @@ def stats(
     refrain stats --watch
     """
     from refrain.ops.cluster.connection import reach
+    from refrain.ops.control.known_names import check_category
     from refrain.streams.kafka.cluster import KafkaCluster
 
     settings = settings_of(context)
     reach(settings)
-    reports = StatsReports(KafkaCluster(settings))
+    cluster = KafkaCluster(settings)
+    check_category(cluster, category)
+    reports = StatsReports(cluster)
     if watch:
         _watch(reports, category, as_json)
         return
@@ -76,10 +79,11 @@ class StatsReports:
 
     def summary(self, category: str | None) -> Summary:
         """Summary of the latest reports of all shards. Raises WrongSetup or ClusterFailed."""
+        from refrain.ops.observe.model_calls import read_calls
         from refrain.ops.observe.stats_totals import summarise
 
         self._read()
-        return summarise(self._latest.values(), range(self._shards), category)
+        return summarise(self._latest.values(), range(self._shards), category, read_calls(self._cluster, _now_ms()))
 
     def reports(self) -> dict[int, ShardStats]:
         """The latest report of each shard that has reported. Raises WrongSetup or ClusterFailed."""
@@ -149,7 +153,8 @@ def _render(found: Summary, seen: Rates) -> RenderableType:
 
     from refrain.ops.observe.stats_view import about, tables
 
-    drawn = [output.rich_table(columns, cells) for columns, cells in tables(found, seen)]
+    width = output.console().width
+    drawn = [part for columns, cells in tables(found, seen) for part in output.rich_tables(columns, cells, width)]
     return Group(*drawn, *about(found, _now_ms()))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from refrain.ops.observe.model_calls import ModelCalls
 from refrain.schemas.documents import Tally
 from refrain.schemas.stats import CategoryNow, ShardStats, Stopped
 
@@ -59,9 +61,16 @@ class Summary(NamedTuple):
     withdrawing: int
     stopped: Mapping[int, Stopped]
     """Shards that cannot go on."""
+    calls: Mapping[str, ModelCalls] = MappingProxyType({})
+    """Calls of each model in the last minutes."""
 
 
-def summarise(reports: Iterable[ShardStats], partitions: Iterable[int], category: str | None = None) -> Summary:
+def summarise(
+    reports: Iterable[ShardStats],
+    partitions: Iterable[int],
+    category: str | None = None,
+    calls: Mapping[str, ModelCalls] = MappingProxyType({}),
+) -> Summary:
     """Summarise the latest report of each shard: one category, or all in the order of their names.
 
     Counts add up, what a shard acts by is given from the least to the most.
@@ -89,6 +98,7 @@ def summarise(reports: Iterable[ShardStats], partitions: Iterable[int], category
         waiting=sum(report.waiting for report in there),
         withdrawing=sum(report.withdrawing for report in there),
         stopped={report.partition: report.stopped for report in there if report.stopped is not None},
+        calls=calls,
     )
 
 
@@ -132,6 +142,7 @@ def to_json(summary: Summary, now_ms: int) -> dict[str, Any]:
         "withdrawing": summary.withdrawing,
         "stopped": {str(number): told.model_dump(mode="json") for number, told in summary.stopped.items()},
         "loads": dict(summary.loads),
+        "models": {name: calls.to_json() for name, calls in summary.calls.items()},
         "categories": {row.category: _plain_row(row) for row in summary.rows},
     }
 

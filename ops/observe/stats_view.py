@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from refrain.ops.observe.model_calls import WINDOW_MS, failed
 from refrain.ops.terminal import output
+from refrain.streams.shard.counters import UNKNOWN
 
 if TYPE_CHECKING:
+    from refrain.ops.observe.model_calls import ModelCalls
     from refrain.ops.observe.stats_totals import Row, Span, Summary
 
 NAMED_MAX = 12
@@ -15,23 +18,42 @@ NAMED_MAX = 12
 DONE = ("category", "asked", "hits", "hit rate", "coalesced", "forwarded", "passed", "errors", "observed", "by load",
         "stale", "saved", "tokens saved")  # fmt: skip
 HELD = ("category", "entries", "room", "left", "threshold", "lives", "relaxed", "state")
+MODELS = ("model", "calls", "failed", "the last failure")
 Rates = Mapping[str, tuple[float, float | None]]
 """Requests a second and the share of hits in them, by category."""
 
 
 def tables(found: Summary, seen: Rates) -> list[tuple[tuple[str, ...], list[tuple[object, ...]]]]:
-    """Tables of outcomes and of holdings: column names and rows. With rates two columns more."""
+    """Tables of outcomes, holdings and calls of models: column names and rows. With rates two columns more."""
+    columns: tuple[str, ...] = DONE
     done = [_done(row) for row in found.rows]
-    if not seen:
-        return [(DONE, done), (HELD, [_held(row) for row in found.rows])]
-    now = [_rate(seen.get(row.category)) for row in found.rows]
-    wide = [(*cells, *rate) for cells, rate in zip(done, now, strict=True)]
-    return [((*DONE, "a second", "hits now"), wide), (HELD, [_held(row) for row in found.rows])]
+    if seen:
+        now = [_rate(seen.get(row.category)) for row in found.rows]
+        done, columns = (
+            [(*cells, *rate) for cells, rate in zip(done, now, strict=True)],
+            (*DONE, "a second", "hits now"),
+        )
+    shown: list[tuple[tuple[str, ...], list[tuple[object, ...]]]] = [
+        (columns, done),
+        (HELD, [_held(row) for row in found.rows]),
+    ]
+    if found.calls:
+        shown.append((MODELS, [_called(calls) for calls in found.calls.values()]))
+    return shown
 
 
 def about(found: Summary, now_ms: int) -> list[str]:
     """Lines below the tables: loads, policy, and the shards that reported."""
-    lines = [f"load of {model}: {load:.2f}" for model, load in found.loads.items()]
+    lines = [
+        f"{output.counted(row.tally.asked, 'request')} of no category that the policy defines (row {UNKNOWN}):"
+        " see `refrain watch decisions --reason category_unknown`"
+        for row in found.rows
+        if row.category == UNKNOWN and row.tally.asked
+    ]
+    lines += [f"load of {model}: {load:.2f}" for model, load in found.loads.items()]
+    lines += [
+        f"{failed(calls)} in the last {output.span(WINDOW_MS)}" for calls in found.calls.values() if calls.failures
+    ]
     if found.oldest is not None:
         versions = " and ".join(map(str, found.policy_versions)) or "none"
         waiting = output.counted(found.waiting, "request")
@@ -59,6 +81,10 @@ def _done(row: Row) -> tuple[object, ...]:
         row.category, t.asked, t.hits, _percent(row.hit_rate), t.coalesced, t.forwarded, t.passed, t.errors,
         t.observed, t.load_only, t.stale, output.span(t.saved_ms), t.saved_tokens,
     )  # fmt: skip
+
+
+def _called(calls: ModelCalls) -> tuple[object, ...]:
+    return (calls.model, calls.calls, calls.failures, calls.last_failure or "-")
 
 
 def _held(row: Row) -> tuple[object, ...]:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from refrain.ops.terminal import output
-from refrain.ops.terminal.options import settings_of
+from refrain.ops.terminal.choices import check_choice, one_of
+from refrain.ops.terminal.durations import read_since_ms
+from refrain.ops.terminal.options import read_option, settings_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
+    from refrain.ops.cluster.tail import Span
     from refrain.schemas.decisions import Decision
     from refrain.schemas.observations import Comparison
     from refrain.schemas.responses import Response
 
 TOPICS = ("responses", "decisions", "comparisons")
+COMPARISONS = "comparisons"
+COMPARED = ("equal", "other")
+NOT_TOLD_OF_COMPARISONS = ("request", "reason")
+Name = Annotated[str | None, typer.Option(show_default=False)]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,38 +34,49 @@ def register(app: typer.Typer) -> None:
     app.command()(watch)
 
 
-def _topic(value: str) -> str:
-    if value not in TOPICS:
-        raise typer.BadParameter(f"choose from {', '.join(TOPICS)}")
-    return value
-
-
 @dataclass(frozen=True)
 class RecordFilter:
-    """Filter of records; None takes all."""
+    """Filter of records by what they tell; None takes all."""
 
     tenant: str | None = None
     category: str | None = None
     outcome: str | None = None
+    request: str | None = None
+    decision: str | None = None
+    entry: str | None = None
+    reason: str | None = None
 
-    def takes(self, tenant: str | None, category: str | None, outcome: str) -> bool:
-        """Whether a record of that kind is shown."""
-        pairs = ((self.tenant, tenant), (self.category, category), (self.outcome, outcome))
-        return all(want is None or want == have for want, have in pairs)
+    def takes(self, record: RecordFilter) -> bool:
+        """Whether a record that tells this is shown."""
+        return all(getattr(self, each.name) in (None, getattr(record, each.name)) for each in fields(self))
 
 
 def watch(
     context: typer.Context,
     topic: Annotated[
-        str, typer.Argument(help="responses, decisions or comparisons.", callback=_topic, metavar="TOPIC")
+        str,
+        typer.Argument(
+            help="responses, decisions or comparisons.", callback=one_of(TOPICS, "topic to watch"), metavar="TOPIC"
+        ),
     ],
     from_start: Annotated[bool, typer.Option("--from-start", help="From the oldest record that is kept.")] = False,
-    tenant: Annotated[str | None, typer.Option(show_default=False)] = None,
-    category: Annotated[str | None, typer.Option(show_default=False)] = None,
+    since: Annotated[
+        str | None, typer.Option(help="From a span back (10m, 2h) or a moment on.", show_default=False, metavar="TIME")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Before a span back or a moment.", show_default=False, metavar="TIME")
+    ] = None,
+    no_follow: Annotated[bool, typer.Option("--no-follow", help="Leave at the end, in the order of time.")] = False,
+    tenant: Name = None,
+    category: Name = None,
     outcome: Annotated[
         str | None,
         typer.Option(help="hit, miss, coalesced, bypass or error; of comparisons equal or other.", show_default=False),
     ] = None,
+    reason: Annotated[str | None, typer.Option(help="Such as below_threshold.", show_default=False)] = None,
+    request: Annotated[str | None, typer.Option(help="The client's request_id.", show_default=False)] = None,
+    decision: Annotated[str | None, typer.Option(help="The id of a decision.", show_default=False)] = None,
+    entry: Annotated[str | None, typer.Option(help="The id of the entry that served.", show_default=False)] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Leave after so many.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The records as they are, one a line.")] = False,
 ) -> None:
@@ -71,36 +90,71 @@ def watch(
 
     refrain watch decisions --outcome miss --category code --json
 
+    refrain watch decisions --since 2h --until 1h --no-follow --reason guard_refused
+
     refrain watch responses --from-start --count 10
 
     refrain watch comparisons --outcome other --category code
     """
     from refrain.ops.cluster.tail import follow
+    from refrain.ops.control.known_names import check_names
 
+    now_ms = time.time_ns() // 1_000_000
+    span = span_of(from_start, since, until, no_follow, now_ms)
+    wanted = RecordFilter(tenant, category, outcome, request, decision, entry, reason)
+    check_filter(topic, wanted)
     settings = settings_of(context)
-    record_filter = RecordFilter(tenant, category, outcome)
-    left = count
+    check_names(settings, category=category, tenant=tenant)
+    matching = (
+        (message.timestamp()[1], line)
+        for message in follow(settings, topic, span)
+        if (line := record_line(topic, message, wanted, as_json)) is not None
+    )
     try:
-        for message in follow(settings, topic, from_start=from_start):
-            line = record_line(topic, message, record_filter, as_json)
-            if line is None:
-                continue
+        for _, line in islice(sorted(matching) if no_follow else matching, count):
             output.say(line)
-            left = None if left is None else left - 1
-            if left == 0:
-                return
     except KeyboardInterrupt:
         return
 
 
-def record_line(topic: str, message: Message, record_filter: RecordFilter, as_json: bool) -> str | None:
+def span_of(from_start: bool, since: str | None, until: str | None, no_follow: bool, now_ms: int) -> Span:
+    """What of the topic is read. Raises typer.BadParameter for what says nothing, or contradicts itself."""
+    from refrain.ops.cluster.tail import Span
+
+    if from_start and since is not None:
+        raise typer.BadParameter("give --since or --from-start, not both", param_hint="--since")
+    since_ms = read_option(lambda text: read_since_ms(text, now_ms), since, "--since")
+    until_ms = read_option(lambda text: read_since_ms(text, now_ms), until, "--until")
+    if until_ms is not None and until_ms <= (since_ms or 0):
+        raise typer.BadParameter(f"{until} is not after --since, which is {since}", param_hint="--until")
+    if since is None and not from_start and (no_follow or (until_ms is not None and until_ms <= now_ms)):
+        raise typer.BadParameter("nothing new is waited for: say from when on with --since or --from-start")
+    return Span(from_start, since_ms, until_ms, no_follow)
+
+
+def check_filter(topic: str, wanted: RecordFilter) -> None:
+    """Raises typer.BadParameter for an outcome or reason that records of the topic never have."""
+    from refrain.schemas.decisions import Reason
+    from refrain.schemas.responses import Outcome
+
+    outcomes = COMPARED if topic == COMPARISONS else [each.value for each in Outcome]
+    if wanted.outcome is not None:
+        check_choice(wanted.outcome, outcomes, f"outcome of {topic}", "--outcome")
+    for name in NOT_TOLD_OF_COMPARISONS if topic == COMPARISONS else ():
+        if getattr(wanted, name) is not None:
+            raise typer.BadParameter(f"comparisons tell no {name}: give --decision or --entry", param_hint=f"--{name}")
+    if wanted.reason is not None:
+        check_choice(wanted.reason, [each.value for each in Reason], "reason", "--reason")
+
+
+def record_line(topic: str, message: Message, wanted: RecordFilter, as_json: bool) -> str | None:
     """The line for a record, None when it is not wanted."""
     from pydantic import ValidationError
 
     value = message.value() or b""
     stamp = time.strftime("%H:%M:%S", time.localtime(message.timestamp()[1] / 1_000))
     try:
-        takes, line = _read(topic, value, record_filter)
+        takes, line = _read(topic, value, wanted)
     except ValidationError:
         return None if as_json else f"{stamp}  unreadable record {message.partition()}-{message.offset()}"
     if not takes:
@@ -108,22 +162,26 @@ def record_line(topic: str, message: Message, record_filter: RecordFilter, as_js
     return value.decode("utf-8", "replace") if as_json else f"{stamp}  {line}"
 
 
-def _read(topic: str, value: bytes, record_filter: RecordFilter) -> tuple[bool, str]:
+def _read(topic: str, value: bytes, wanted: RecordFilter) -> tuple[bool, str]:
     """Whether the record is wanted, and its line. Raises pydantic.ValidationError."""
     from refrain.schemas.decisions import Decision
     from refrain.schemas.observations import Comparison
     from refrain.schemas.responses import Response
 
     if topic == "decisions":
-        decision = Decision.decode(value)
-        return record_filter.takes(decision.tenant, decision.category, decision.outcome), _decision(decision)
-    if topic == "comparisons":
-        comparison = Comparison.decode(value)
-        takes = record_filter.takes(comparison.tenant, comparison.category, _compared(comparison))
-        return takes, _comparison(comparison)
-    response = Response.decode(value)
-    category = response.decision.category if response.decision is not None else None
-    return record_filter.takes(response.tenant, category, response.outcome), _response(response)
+        d = Decision.decode(value)
+        told = RecordFilter(d.tenant, d.category, d.outcome, d.request_id, d.id, d.entry_id, d.reason)
+        return wanted.takes(told), _decision(d)
+    if topic == COMPARISONS:
+        c = Comparison.decode(value)
+        told = RecordFilter(c.tenant, c.category, _compared(c), None, c.decision_id, c.entry_id)
+        return wanted.takes(told), _comparison(c)
+    r = Response.decode(value)
+    told = RecordFilter(r.tenant, None, r.outcome, r.request_id)
+    if r.decision is not None:
+        d_ = r.decision
+        told = replace(told, category=d_.category, decision=d_.id, entry=d_.entry_id, reason=d_.reason)
+    return wanted.takes(told), _response(r)
 
 
 def _decision(d: Decision) -> str:

@@ -57,6 +57,7 @@ def apply(
 ) -> None:
     """Check a policy as a whole, show what it changes, and put it in force. Prints its version.
 
+    Where entries would go (of a category that is not kept any more, lives shorter, or has less room) it says how many.
     It is in force when every shard, and every worker of classify and populate, has acknowledged it. Exit code 1 when
     the file or govern refuses it, 75 when somebody has not acknowledged it in time: it stands, and is taken by and by.
 
@@ -142,6 +143,8 @@ def _put(
     output.hint(f"against version {before.version}:" if before is not None else "no policy is in force yet:")
     for line in lines:
         output.hint(f"  {line}")
+    for line in _departures(client, before, policy):
+        output.hint(line)
     confirm("Put it in force?", yes)
     command = SetPolicy(who=who, why=why, policy=policy, expected_version=None if before is None else before.version)
     if timeout is None:
@@ -154,9 +157,23 @@ def _put(
         raise _overtaken(client, refused) from refused
 
 
+def _departures(client: ControlClient, before: PolicyInForce | None, policy: Policy) -> list[str]:
+    """How many entries would go, in lines for people; none where the change lets all stay."""
+    from refrain.ops.cluster.scan import records
+    from refrain.ops.policies.departures import departures, may_lose, told
+
+    if not may_lose(None if before is None else before.policy, policy):
+        return []
+    return told(departures(records(client.cluster, "documents", "counting entries"), policy, _now_ms()))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _is_told(policy: PolicyInForce) -> bool:
     """Whether `acknowledgements` still holds all that was said of a policy."""
-    return time.time_ns() // 1_000_000 - policy.at_ms < TOLD_MS
+    return _now_ms() - policy.at_ms < TOLD_MS
 
 
 def _overtaken(client: ControlClient, refused: CommandRefused) -> CommandRefused:

@@ -52,9 +52,12 @@ def read_policy(text: str, source: str, known: Iterable[HitHead] = ()) -> Policy
     return policy
 
 
-def write_policy(policy: Policy) -> str:
-    """Write the policy as YAML that `read_policy` reads; what is at its default stays out, and so do trained heads."""
-    plain = policy.model_dump(mode="json", exclude_defaults=True, exclude={"hit_heads"})
+def write_policy(policy: Policy, *, complete: bool = False) -> str:
+    """Write the policy as YAML that `read_policy` reads; trained heads stay out, and are named by their versions.
+
+    What is at its default stays out as well, unless it is to be `complete`.
+    """
+    plain = policy.model_dump(mode="json", exclude_defaults=not complete, exclude={"hit_heads"})
     text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
     return text
 

@@ -9,7 +9,7 @@ import typer
 
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import BadInput, FileUnreadable
 
 if TYPE_CHECKING:
     from refrain.ops.control.client import ControlClient
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def show(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="The record as it is, on one line.")] = False,
-    as_yaml: Annotated[bool, typer.Option("--yaml", help="The policy as `policies apply` takes it.")] = False,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="The whole policy as `policies apply` takes it.")] = False,
 ) -> None:
     """Show the policy in force. Exit code 1 when there is none.
 
@@ -39,7 +39,7 @@ def show(
     if as_json:
         output.say(found.encode().decode())
     elif as_yaml:
-        output.say(write_policy(found.policy).rstrip())
+        output.say(write_policy(found.policy, complete=True).rstrip())
     else:
         _show(found)
 
@@ -67,6 +67,9 @@ def diff(
     from refrain.ops.control.client import ControlClient
     from refrain.ops.policies.diff import changes
 
+    for text in (first, second):
+        if text is not None and not text.isdecimal():
+            text_of(text)
     client = ControlClient(settings_of(context))
     try:
         named: list[tuple[str, Policy | None]] = [
@@ -175,10 +178,10 @@ def stamp(at_ms: int) -> str:
 
 
 def text_of(file: str) -> str:
-    """Read a text file. Raises BadInput."""
+    """Read a text file. Raises FileUnreadable."""
     try:
         with open(file, encoding="utf-8") as opened:
             return opened.read()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise BadInput(f"{file} cannot be read: {why}") from error
+        raise FileUnreadable(f"{file} cannot be read: {why}") from error

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refrain.ops.run.processors import NAMES, all_of
+from refrain.ops.terminal.choices import check_choice, one_of
 from refrain.ops.terminal.options import options_of, settings_of
 
 if TYPE_CHECKING:
     from refrain.streams.settings import Settings
 
 ALL = "all"
+FORMATS = ("text", "json")
 
 
 def register(app: typer.Typer) -> None:
@@ -22,8 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def _known(names: list[str]) -> list[str]:
     for name in names:
-        if name not in (*NAMES, ALL):
-            raise typer.BadParameter(f"{name!r} is no processor: choose from {', '.join(NAMES)}, or all")
+        check_choice(name, (*NAMES, ALL), "processor")
     return names
 
 
@@ -37,7 +38,14 @@ def run(
     processors: Annotated[
         list[str], typer.Argument(help=f"{', '.join(NAMES)}, or all.", callback=_known, metavar="PROCESSOR...")
     ],
+    log_format: Annotated[
+        str | None,
+        typer.Option(
+            help="text or json; else the setting log_format.", show_default=False, callback=one_of(FORMATS, "format")
+        ),
+    ] = None,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
+    restarts: Annotated[int, typer.Option("--restarts", hidden=True)] = 0,
 ) -> None:
     """Run processors until SIGTERM or Ctrl-C; then they drain, commit and leave.
 
@@ -51,18 +59,22 @@ def run(
 
     refrain run lookup lookup classify
 
+    refrain run all --log-format json
+
     REFRAIN_HTTP__PORT=9100 refrain run lookup
     """
     from refrain.streams.store.private import keep_private
 
     settings = settings_of(context)
+    if log_format is not None:
+        settings = settings.model_copy(update={"log_format": log_format})
     names = spelled_out(processors, settings)
     keep_private()
     options = options_of(context)
     if len(names) == 1:
         from refrain.ops.run.worker import run_worker
 
-        raise typer.Exit(run_worker(names[0], settings, supervised=supervised))
+        raise typer.Exit(run_worker(names[0], settings, supervised=supervised, restarts=restarts))
     from refrain.ops.run.supervisor import supervise
 
     if supervised:

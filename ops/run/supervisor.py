@@ -26,7 +26,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from refrain.ops.run import logs
-from refrain.ops.run.worker import write_whole
+from refrain.ops.run.worker import whose, write_whole
 from refrain.ops.terminal import exit_codes
 from refrain.streams.kafka.config import max_poll_interval_ms
 from refrain.streams.models.threads import threads_of
@@ -50,13 +50,16 @@ STILL_MARGIN_S = 30.0
 END_S = 10.0
 """How long one that stands still has to stop by itself."""
 PROBE_S = 2.0
+ENDS_MAX = 20
+"""Ends of one place that run.json tells of, the last ones."""
 RUN_FILE = "run.json"
 EMBEDS = "classify"
 """The processor whose workers embed every new question."""
 THREADS_VARIABLE = "REFRAIN_EMBEDDING__THREADS"
+FORMAT_VARIABLE = "REFRAIN_LOG_FORMAT"
 
-Spawn = Callable[[str, int], "subprocess.Popen[bytes]"]
-"""Starts the worker of that name, which stands at that place in the list."""
+Spawn = Callable[[str, int, int], "subprocess.Popen[bytes]"]
+"""Starts the worker of that name, which stands at that place in the list and was started again so often."""
 
 
 @dataclass
@@ -76,6 +79,12 @@ class WorkerProcess:
     """When they were last seen to move."""
     kill_due_s: float | None = None
     """When it is killed, if it was asked to stop because it stood still."""
+    restarts: int = 0
+    """How often another process took the place of one that had ended."""
+    ended: str = ""
+    """How the last one ended."""
+    ended_at_ms: list[int] = field(default_factory=list)
+    """When the last ones did."""
 
     @property
     def pid(self) -> int | None:
@@ -99,6 +108,9 @@ class Supervisor:
     end_s: float = END_S
     signals: SimpleQueue[int] = field(default_factory=SimpleQueue)
     """Safe to put into from a signal handler, which an Event is not."""
+
+    about: Mapping[str, str] = field(default_factory=dict)
+    """Further keys of run.json: whose workers these are."""
 
     def __post_init__(self) -> None:
         self.workers = [WorkerProcess(name, place) for place, name in enumerate(self.names)]
@@ -141,7 +153,7 @@ class Supervisor:
         self._stopping = True
 
     def _start(self, worker: WorkerProcess) -> None:
-        worker.process = self.spawn(worker.name, worker.place)
+        worker.process = self.spawn(worker.name, worker.place, worker.restarts)
         worker.started_s = worker.moved_s = self.clock()
         worker.turns = worker.kill_due_s = None
         logger.info("started %s, process %d", worker.name, worker.process.pid)
@@ -170,6 +182,8 @@ class Supervisor:
     def _ended(self, worker: WorkerProcess, code: int) -> None:
         pid, how = worker.pid, f"signal {-code}" if code < 0 else f"exit code {code}"
         _close(worker)
+        worker.ended = how
+        worker.ended_at_ms = [*worker.ended_at_ms, time.time_ns() // 1_000_000][-ENDS_MAX:]
         with suppress(FileNotFoundError):
             _health_file(self.state_dir, worker.name, pid).unlink()
         if code == exit_codes.OK:
@@ -184,19 +198,31 @@ class Supervisor:
             if self.clock() - worker.started_s >= STEADY_S:
                 worker.pause_s = PAUSE_S_MIN
             worker.due_s = self.clock() + worker.pause_s
+            worker.restarts += 1
             logger.warning("%s, process %s, ended with %s: again in %.1f s", worker.name, pid, how, worker.pause_s)
             worker.pause_s = min(PAUSE_S_MAX, worker.pause_s * 2)
 
     def _write_run_file(self) -> None:
         """Write run.json when something has changed."""
         rows = [
-            {"name": worker.name, "pid": worker.pid, "port": port_of(self.state_dir, worker.name, worker.pid)}
+            {
+                "name": worker.name,
+                "pid": worker.pid,
+                "port": port_of(self.state_dir, worker.name, worker.pid),
+                **_ends(worker),
+            }
             for worker in self.workers
             if worker.pid is not None
         ]
-        if rows != self._told:
-            write_whole(self.state_dir / RUN_FILE, {"pid": os.getpid(), "workers": rows})
-            self._told = rows
+        down = [
+            {"name": worker.name, "starts_again": not worker.done, **_ends(worker)}
+            for worker in self.workers
+            if worker.pid is None and worker.ended
+        ]
+        if (rows, down) != self._told:
+            told = {"pid": os.getpid(), **self.about, "workers": rows, "down": down}
+            write_whole(self.state_dir / RUN_FILE, told)
+            self._told = (rows, down)
 
     def _stop_all(self) -> None:
         running = [worker for worker in self.workers if worker.process is not None and worker.process.poll() is None]
@@ -221,13 +247,14 @@ class Supervisor:
 
 def supervise(names: Sequence[str], settings: Settings, options: Options) -> int:
     """Run workers of those names until SIGTERM or Ctrl-C; returns the exit code."""
-    logs.set_up("supervisor", settings.log_level)
+    logs.set_up("supervisor", settings.log_level, form=settings.log_format)
     other = read_run(settings.state_dir)
     if other is not None and is_alive(int(other["pid"])):
         logger.warning("process %s also runs workers with the state folder %s", other["pid"], settings.state_dir)
     still_s = max_poll_interval_ms(settings) / 1_000 + STILL_MARGIN_S
-    spawn = spawner(settings.http.port, options, shared_out(names, settings))
-    supervisor = Supervisor(names, spawn, settings.state_dir, still_s=still_s)
+    variables = {**shared_out(names, settings), FORMAT_VARIABLE: settings.log_format}
+    spawn = spawner(settings.http.port, options, variables)
+    supervisor = Supervisor(names, spawn, settings.state_dir, still_s=still_s, about=whose(settings))
     with _signals(supervisor):
         logger.info("process %d runs %s; broker %s", os.getpid(), ", ".join(names), settings.kafka)
         return supervisor.run()
@@ -243,16 +270,24 @@ def shared_out(names: Sequence[str], settings: Settings) -> dict[str, str]:
 def spawner(port: int, options: Options, variables: Mapping[str, str]) -> Spawn:
     """Starts `refrain run NAME` with this Python and these variables; a fixed health port P becomes P + place."""
 
-    def spawn(name: str, place: int) -> subprocess.Popen[bytes]:
+    def spawn(name: str, place: int, restarts: int) -> subprocess.Popen[bytes]:
         before = ["--config", str(options.config)] if options.config is not None else []
+        before += ["--prefix", options.prefix] if options.prefix is not None else []
         # -P keeps the current folder out of the import path: it may hold an `ops` of its own.
         command = [sys.executable, "-P", "-m", "refrain.ops.cli", *before, "run", name, "--supervised"]
+        command += ["--restarts", str(restarts)]
         environ = {**os.environ, **variables}
         if port:
             environ["REFRAIN_HTTP__PORT"] = str(port + place)
         return subprocess.Popen(command, stdin=subprocess.PIPE, env=environ)
 
     return spawn
+
+
+def read_workers(state_dir: Path) -> list[dict[str, Any]]:
+    """What the workers of this state folder publish of themselves in `health/`, also those that no supervisor runs."""
+    found = (_json(path) for path in sorted((state_dir / "health").glob("[!.]*.json")))
+    return [told for told in found if told is not None and isinstance(told.get("pid"), int)]
 
 
 def read_run(state_dir: Path) -> dict[str, Any] | None:
@@ -275,6 +310,11 @@ def is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _ends(worker: WorkerProcess) -> dict[str, Any]:
+    """How the processes that filled a worker's place ended."""
+    return {"restarts": worker.restarts, "ended": worker.ended, "ended_at_ms": worker.ended_at_ms}
 
 
 def _json(path: Path) -> dict[str, Any] | None:

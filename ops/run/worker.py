@@ -8,10 +8,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING
 
 from prometheus_client import ProcessCollector
@@ -45,9 +45,12 @@ class Stopping:
     asked = False
 
 
-def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> int:
-    """Run one processor until a signal; returns the exit code, which says whether to start it again."""
-    logs.set_up(name, settings.log_level)
+def run_worker(name: str, settings: Settings, *, supervised: bool = False, restarts: int = 0) -> int:
+    """Run one processor until a signal; returns the exit code, which says whether to start it again.
+
+    `restarts` says how often a supervisor started it again.
+    """
+    logs.set_up(name, settings.log_level, form=settings.log_format)
     stopping = Stopping()
     liveness = Liveness()
     with _signals(stopping, liveness, ignore_interrupt=supervised):
@@ -57,7 +60,8 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> in
         try:
             outages = outages_of(stopping, liveness)
             with KafkaCluster(settings, outages) as cluster:
-                serve(name, processor(name), settings, PatientCluster(cluster, outages), outages, liveness)
+                patient = PatientCluster(cluster, outages)
+                serve(name, processor(name), settings, patient, outages, liveness, restarts)
         except RefrainError as error:
             logger.error("ends: %s", logs.error_line(error))
             logger.debug("%s", logs.trail(error))
@@ -71,14 +75,21 @@ def run_worker(name: str, settings: Settings, *, supervised: bool = False) -> in
 
 
 def serve(
-    name: str, work: Processor, settings: Settings, cluster: Cluster, outages: Outages, liveness: Liveness
+    name: str,
+    work: Processor,
+    settings: Settings,
+    cluster: Cluster,
+    outages: Outages,
+    liveness: Liveness,
+    restarts: int = 0,
 ) -> None:
     """Run `work` with a health server beside it until stopping was asked for."""
     metrics = Metrics()
+    metrics.restarts.labels(name).set(restarts)
     ProcessCollector(registry=metrics.registry)
     with HealthServer(settings.http, liveness, metrics.registry) as server:
         logger.info("health at http://%s:%d/healthz", settings.http.host, server.port)
-        with health_file(settings.state_dir, name, settings.http.host, server.port, liveness):
+        with health_file(settings.state_dir, name, settings.http.host, server.port, liveness, about=whose(settings)):
             ready = _once(name, liveness)
 
             def progress(group: str, topic: str) -> Progress:
@@ -91,6 +102,11 @@ def serve(
             )
 
 
+def whose(settings: Settings) -> dict[str, str]:
+    """The service that a worker belongs to: broker and prefix, as the state folder's files name them."""
+    return {"kafka": settings.kafka, "prefix": settings.prefix}
+
+
 def now_ms() -> int:
     """The time of day (milliseconds)."""
     return time.time_ns() // 1_000_000
@@ -98,15 +114,21 @@ def now_ms() -> int:
 
 @contextmanager
 def health_file(
-    state_dir: Path, name: str, serve: str, port: int, liveness: Liveness, beat_s: float = BEAT_S
+    state_dir: Path,
+    name: str,
+    serve: str,
+    port: int,
+    liveness: Liveness,
+    beat_s: float = BEAT_S,
+    about: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Path]:
     """A file of `health/` in the state folder while the worker runs: its port, and how far its main loop is.
 
     `turns` counts the rounds of the loop, and `turned_at_ms` is the time of day at which it was last seen to move. A
-    supervisor that sees them stand still ends the worker.
+    supervisor that sees them stand still ends the worker. `about` are further keys.
     """
     path = state_dir / "health" / f"{name}-{os.getpid()}.json"
-    told: dict[str, object] = {"name": name, "pid": os.getpid(), "host": serve, "port": port}
+    told: dict[str, object] = {"name": name, "pid": os.getpid(), "host": serve, "port": port, **about}
     done = threading.Event()
 
     def tell() -> None:

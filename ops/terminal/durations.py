@@ -28,3 +28,13 @@ def read_moment_ms(text: str) -> int:
     if ms < 0:
         raise ValueError(f"{text!r} lies before 1970")
     return ms
+
+
+def read_since_ms(text: str, now_ms: int) -> int:
+    """Milliseconds since the epoch of an ISO 8601 moment, or of a span back from now. Raises ValueError."""
+    if _SPAN.fullmatch(text.strip().lower()):
+        return max(0, now_ms - read_span_ms(text))
+    try:
+        return read_moment_ms(text)
+    except ValueError as wrong:
+        raise ValueError(f"{wrong}, or a span back: 30s, 10m, 2h, 7d") from wrong

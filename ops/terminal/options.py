@@ -23,6 +23,8 @@ class Options:
 
     config: Path | None = None
     debug: bool = False
+    prefix: str | None = None
+    """In place of the setting."""
 
 
 def options_of(context: typer.Context) -> Options:
@@ -35,7 +37,9 @@ def settings_of(context: typer.Context) -> Settings:
     """Load the settings. Raises WrongSetup."""
     from refrain.ops.config.settings import load_settings
 
-    return load_settings(os.environ, options_of(context).config)
+    options = options_of(context)
+    given = {} if options.prefix is None else {"REFRAIN_PREFIX": options.prefix}
+    return load_settings({**os.environ, **given}, options.config)
 
 
 def read_option(reader: Callable[[str], T], text: str | None, option: str | None = None) -> T | None:

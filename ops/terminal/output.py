@@ -19,6 +19,9 @@ STYLES = {
     "fail": "red", "error": "red", "missing": "red", "none": "red",
 }  # fmt: skip
 """Words that stand for a state, and how a terminal shows them."""
+COLUMN_MIN = 22
+"""Characters to which a column of long texts may be folded; shorter ones are not folded at all."""
+COLUMN_GAP = 3
 
 
 def console(stderr: bool = False) -> Console:
@@ -46,26 +49,54 @@ def emit(value: Any) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Print a table on a terminal; elsewhere lines of tab-separated cells under a line of names."""
+    """Print a table on a terminal, in parts where that is narrow.
+
+    Elsewhere it is lines of tab-separated cells under a line of names.
+    """
     if not sys.stdout.isatty():
         for line in [list(columns), *_texts(rows)]:
             say("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in line))
         return
-    console().print(rich_table(columns, rows, title), soft_wrap=False)
+    shown = console()
+    for part in rich_tables(columns, rows, shown.width, title):
+        shown.print(part, soft_wrap=False)
 
 
-def rich_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> Table:
-    """Rich table for a terminal."""
+def rich_tables(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], width: int, title: str | None = None
+) -> list[Table]:
+    """Rich tables for a terminal of that width: one, or several below each other that begin with the same column."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    for line in _texts(rows):
-        made.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in line))
+    cells = _texts(rows)
+    natural = [max(len(name), *(len(line[at]) for line in cells), 0) for at, name in enumerate(columns)]
+    made: list[Table] = []
+    for group in column_groups(natural, width):
+        part = Table(title=title if not made else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        for at in group:
+            part.add_column(columns[at], overflow="fold", no_wrap=natural[at] <= COLUMN_MIN)
+        for line in cells:
+            part.add_row(*(Text(line[at], style=STYLES.get(line[at], "")) for at in group))
+        made.append(part)
     return made
+
+
+def column_groups(natural: Sequence[int], width: int) -> list[list[int]]:
+    """Which columns stand side by side where `width` characters are to be had; the first is in each group. Pure.
+
+    A column takes its `natural` width, or is folded to no less than `COLUMN_MIN`.
+    """
+    needed = [min(each, COLUMN_MIN) + COLUMN_GAP for each in natural]
+    groups, left = [[0]], width - needed[0]
+    for at in range(1, len(natural)):
+        if needed[at] > left and len(groups[-1]) > 1:
+            groups.append([0])
+            left = width - needed[0]
+        groups[-1].append(at)
+        left -= needed[at]
+    return groups
 
 
 def _texts(rows: Iterable[Sequence[object]]) -> list[list[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from refrain.ops.terminal.choices import suggestion
 from refrain.ops.topics.table import topics_of
 from refrain.schemas.topics import (
     AUDITORS,
@@ -20,6 +21,7 @@ from refrain.schemas.topics import (
     Topic,
     reads,
 )
+from refrain.streams.kafka.names import TENANT_TOPICS
 from refrain.streams.settings import Settings
 
 Resource = Literal["topic", "group", "transactional-id"]
@@ -75,8 +77,23 @@ def grants(settings: Settings, roles: Sequence[str], names: Mapping[str, str]) -
     for role in roles:
         by_name.setdefault(names.get(role, default_name(role, settings)), []).append(role)
     return [
-        Grant(name, tuple(held), tuple(_merged(acl for role in held for acl in acls_of(role, settings))))
+        Grant(name + suffix, tuple(held), tuple(_merged(acl for role in held for acl in acls_of(role, seen))))
         for name, held in by_name.items()
+        for suffix, seen in (_by_tenant(settings) if held == [CLIENTS] else [("", settings)])
+    ]
+
+
+def _by_tenant(settings: Settings) -> list[tuple[str, Settings]]:
+    """What follows the name of a principal of clients, and what it may see: one a tenant where topics tell them."""
+    topics = settings.classify.request_topics
+    if settings.classify.tenants != "topic" or len(topics) == 1:
+        return [("", settings)]
+    return [
+        (
+            "-" + topic.removeprefix(TENANT_TOPICS),
+            settings.model_copy(update={"classify": settings.classify.model_copy(update={"topics": (topic,)})}),
+        )
+        for topic in topics
     ]
 
 
@@ -89,7 +106,7 @@ def chosen_roles(wanted: Sequence[str]) -> list[str]:
     """The roles wanted (all when none is named), each once, in the order of the table. Raises ValueError."""
     for role in wanted:
         if role not in ROLES:
-            raise ValueError(f"{role!r} is no role: choose from {', '.join(ROLES)}")
+            raise ValueError(f"{role!r} is no role: {suggestion(role, ROLES)}")
     return [role for role in ROLES if not wanted or role in wanted]
 
 

@@ -23,6 +23,8 @@ SEEN_S = 15.0
 """How long a topic that was just made may take to be known everywhere."""
 COMPARED = ("cleanup.policy", "retention.ms", "max.message.bytes", "message.timestamp.type", "delete.retention.ms")
 
+COPIED = (*COMPARED, "min.insync.replicas")
+
 
 @dataclass(frozen=True)
 class TopicState:
@@ -82,6 +84,31 @@ def create_missing(admin: AdminClient, settings: Settings, partitions_journal: i
             made[name] = False
     await_served(admin, list(made))
     return made
+
+
+def create_like(admin: AdminClient, settings: Settings, prefix: str, changed: Mapping[str, Mapping[str, str]]) -> None:
+    """Create the topics of the table under another prefix, as they are under the prefix of the settings.
+
+    Those that are there already are left as they are. `changed` has by topic the settings that are to be others. Raises
+    ClusterFailed, Forbidden or WrongSetup.
+    """
+    wanted = [
+        NewTopic(
+            prefix + name,
+            num_partitions=row.partitions,
+            replication_factor=row.replication,
+            config={key: row.config[key] for key in COPIED if key in row.config} | dict(changed.get(name, {})),
+        )
+        for name, row in describe(admin, settings).items()
+        if row.partitions
+    ]
+    for name, future in admin.create_topics(wanted, operation_timeout=ADMIN_S, request_timeout=ADMIN_S).items():
+        try:
+            future.result()
+        except KafkaException as problem:
+            if problem.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise _refused(name, settings, problem) from problem
+    await_served(admin, [topic.topic for topic in wanted])
 
 
 def describe(admin: AdminClient, settings: Settings) -> dict[str, TopicState]:

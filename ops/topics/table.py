@@ -14,6 +14,10 @@ REQUESTS = "requests"
 
 
 def topics_of(settings: Settings) -> tuple[Topic, ...]:
-    """The topics of the table; the request topic is the one that `classify.topic` names."""
-    named = settings.classify.topic
-    return tuple(replace(topic, name=named) if topic.name == REQUESTS else topic for topic in TOPICS)
+    """The topics of the table; the request topics are those that `classify.topics` names, or `classify.topic`."""
+    requests = settings.classify.request_topics
+    return tuple(
+        replace(topic, name=name)
+        for topic in TOPICS
+        for name in (requests if topic.name == REQUESTS else (topic.name,))
+    )

@@ -20,7 +20,7 @@ from refrain.ops.whatif.recorded import COMMIT_RECORDS, Live, Recorded, entries_
 from refrain.ops.whatif.recording import Survey
 from refrain.ops.whatif.redo import Redo
 from refrain.ops.whatif.totals import Usage
-from refrain.schemas.base import Message, Sealed
+from refrain.schemas.base import Sealed
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.journal import (
     Answered,
@@ -29,6 +29,7 @@ from refrain.schemas.journal import (
     Asked,
     CacheSwitched,
     EntriesInvalidated,
+    EntryImported,
     Event,
     HitJudged,
     LoadChanged,
@@ -41,8 +42,10 @@ from refrain.schemas.journal import (
 from refrain.schemas.policy import Policy
 from refrain.schemas.responses import Outcome
 from refrain.streams.kafka.interface import Record
+from refrain.streams.kafka.partitioner import partition_of
 from refrain.streams.messaging.ids import parse_entry_id, wire_id
 from refrain.streams.messaging.responses import served
+from refrain.streams.messaging.shards import shard_key, space_of
 from refrain.streams.shard.fold import next_timer_ms
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.stats import CONTROL
@@ -53,7 +56,7 @@ FATES_MAX = 10_000
 """Questions of which it is remembered what they got live until they are forwarded here."""
 
 Answer = Answered | AnswerFailed | AnswerWithheld
-Command = LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched
+Command = LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched | EntryImported
 
 
 class Made(NamedTuple):
@@ -88,7 +91,7 @@ class _Shard:
         self._next = itertools.count()
         self._asked = itertools.count()
 
-    def take(self, event: Message, time_ms: int) -> FoldResult:
+    def take(self, event: Event, time_ms: int) -> FoldResult:
         if isinstance(event, Asked | Passed):
             # Repeats were told apart by their places in the recorded journal; here questions of several partitions
             # may come in another order than they stood in `requests`.
@@ -97,8 +100,8 @@ class _Shard:
         number = next(self._next)
         if isinstance(event, Answered):
             self.sources[number] = event.forward_id
-        record = Record("journal", self.number, number, time_ms, None, event.encode())
-        result = self.fold.fold(record)
+        # Made here: there are no bytes to be read.
+        result = self.fold.fold(Record("journal", self.number, number, time_ms, None, None), event=event)
         if number % COMMIT_RECORDS == COMMIT_RECORDS - 1:
             self.fold.commit()
         return result
@@ -184,6 +187,8 @@ class Alternative:
                     self._fold(home, event.model_copy(update={"version": 2 * event.version + 2}), time_ms, out)
             case LoadChanged() | EntriesInvalidated() | HitJudged() | CacheSwitched():
                 self._command(event, home, time_ms, out)
+            case EntryImported():
+                self._imported(event, home, time_ms, out)
             case Passed() | Tick():
                 self._fold(home, event, time_ms, out)
         return out
@@ -200,7 +205,7 @@ class Alternative:
             self._fold(shard, PolicySet(version=shard.next_version(), policy=self.policy), time_ms, out)
         return shard
 
-    def _fold(self, shard: _Shard, event: Message, time_ms: int, out: Step) -> None:
+    def _fold(self, shard: _Shard, event: Event, time_ms: int, out: Step) -> None:
         """Fold an event, after the ticks that a worker would have sent before it."""
         while (timer := next_timer_ms(shard.fold.shard)) is not None:
             tick_ms = max(timer, shard.fold.shard.time_ms) + TICK_AFTER_MS
@@ -209,7 +214,7 @@ class Alternative:
             self._take(shard, Tick(), tick_ms, out)
         self._take(shard, event, time_ms, out)
 
-    def _take(self, shard: _Shard, event: Message, time_ms: int, out: Step) -> None:
+    def _take(self, shard: _Shard, event: Event, time_ms: int, out: Step) -> None:
         result = shard.take(event, time_ms)
         for forwarded in forwards_of(shard.fold.shard, event, result):
             out.forwards.append(forwarded.category)
@@ -354,6 +359,16 @@ class Alternative:
         made = self._command_here(event, home)
         if made is not None:
             self._fold(home, made.model_copy(update={"version": 2 * event.version + 2}), time_ms, out)
+
+    def _imported(self, event: EntryImported, home: _Shard, time_ms: int, out: Step) -> None:
+        """An imported entry, in the shard to which govern would have given it here."""
+        policy = home.fold.shard.policy
+        category = None if policy is None else policy.policy.of(event.category)
+        shard = home
+        if home.in_force and category is not None:
+            key = shard_key(space_of(event, category), event.category, event.context, category.slices)
+            shard = self._shard_of(partition_of(key, self._recorded.shards), time_ms, out)
+        self._command(event, shard, time_ms, out)
 
     def _command_here(self, event: Command, home: _Shard) -> Command | None:
         if isinstance(event, HitJudged):

@@ -69,6 +69,7 @@ def whatif(
     refrain whatif --uniform
     """
     from refrain.ops.cluster.connection import reach
+    from refrain.ops.policies.views import text_of
     from refrain.ops.whatif import figures, report
     from refrain.ops.whatif import uniform as single
     from refrain.ops.whatif.recording import Recording
@@ -81,6 +82,9 @@ def whatif(
 
         check_plot()
     from_ms, to_ms = read_option(read_moment_ms, since) or 0, read_option(read_moment_ms, to)
+    for file in files or ():
+        # Before the broker is asked: a name that is mistyped is told at once.
+        text_of(file)
     settings = settings_of(context)
     reach(settings)
     with KafkaCluster(settings) as cluster:

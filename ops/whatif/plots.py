@@ -15,17 +15,23 @@ SIZE_INCHES = (5.0, 3.4)
 """Narrow, so that the letters can be read on a telephone."""
 LINES_MAX = 6
 """Policies that one plot shows."""
-HOUR_MS = 3_600_000
+UNITS_MS = (("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000))
+UNITS_LEAST = 2
+"""A time that is told in a unit lasts so many of it at least; a shorter one is told in seconds."""
+HEADROOM = 1.35
+"""Of the bars, for the legend above them."""
 
 
 def hits_over_time(found: WhatIf) -> str:
     """The share of hits in each part of the time, a line a policy."""
-    figure, axes = _axes("hits over time", "hours since its start", "share of hits")
-    width_h = max(1, found.span.last_ms - found.span.first_ms) / BUCKETS / HOUR_MS
-    for tally in _shown(found):
+    length_ms = max(1, found.span.last_ms - found.span.first_ms)
+    unit, unit_ms = _unit(length_ms)
+    figure, axes = _axes("hits over time", f"{unit} since its start", "share of hits")
+    width = length_ms / BUCKETS / unit_ms
+    for number, tally in enumerate(_shown(found)):
         places = [at for at in range(BUCKETS) if tally.asked_by_time[at]]
         shares = [tally.hits_by_time[at] / tally.asked_by_time[at] for at in places]
-        axes.plot([(at + 0.5) * width_h for at in places], shares, label=tally.name, linewidth=1.5)
+        axes.plot([(at + 0.5) * width for at in places], shares, label=tally.name, linewidth=1.5, color=f"C{number}")
     axes.set_ylim(0, 1)
     return _svg(figure, axes, "hits")
 
@@ -33,10 +39,12 @@ def hits_over_time(found: WhatIf) -> str:
 def saved_against_false(found: WhatIf) -> str:
     """Time that hits save against hits with another answer than the model's, by the similarity asked of them."""
     figure, axes = _axes("saved time against other answers", "hits with another answer", "models' time saved (s)")
-    for tally in found.alternatives[:LINES_MAX]:
+    # A policy has one colour in all plots; the first is of what was recorded.
+    for number, tally in enumerate(_shown(found)[1:], start=1):
         points = [tally.above(threshold) for threshold in GRID]
         used = sorted({(false, saved / 1_000) for saved, false in points})
-        axes.plot(*zip(*used, strict=True), label=tally.name, marker="o", markersize=3, linewidth=1.2)
+        line = {"label": tally.name, "color": f"C{number}"}
+        axes.plot(*zip(*used, strict=True), **line, marker="o", markersize=3, linewidth=1.2)
     return _svg(figure, axes, "saved")
 
 
@@ -52,11 +60,17 @@ def room_by_category(found: WhatIf) -> str:
             axes.bar(range(len(names)), counts, bottom=bottom, label=category, width=0.6)
         bottom = [below + count for below, count in zip(bottom, counts, strict=True)]
     axes.set_xticks(range(len(names)), names, rotation=20, ha="right")
+    axes.set_ylim(0, max(1, *bottom) * HEADROOM)
     return _svg(figure, axes, "room")
 
 
 def _shown(found: WhatIf) -> Sequence[Tally]:
     return [found.recorded, *found.alternatives][:LINES_MAX]
+
+
+def _unit(length_ms: float) -> tuple[str, int]:
+    """The unit in which a time of this length is told, and its milliseconds."""
+    return next(((name, ms) for name, ms in UNITS_MS if length_ms >= UNITS_LEAST * ms), ("seconds", 1_000))
 
 
 def _axes(title: str, x: str, y: str) -> tuple[Any, Any]:

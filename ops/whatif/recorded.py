@@ -86,7 +86,7 @@ class Recorded:
         if isinstance(event, Answered):
             self.sources[record.partition, record.offset] = event.forward_id
             self.answers[event.forward_id] = known_answer(event)
-        result = fold.fold(record)
+        result = fold.fold(record, event=event)
         live = [self._live(fold, decision) for decision in result.decisions]
         self._folded += 1
         if self._folded % COMMIT_RECORDS == 0:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
-from refrain.ops.audit.lockstep import Decisions, decoded
+from refrain.ops.audit.lockstep import Decisions
+from refrain.ops.cluster.last_commit import recorded_journal_id
 from refrain.schemas.journal import PolicySet
 from refrain.schemas.policy import Policy
 from refrain.streams.errors import BadInput
@@ -74,7 +75,7 @@ class Recording:
         """
         self.cluster = cluster
         self.shards = cluster.partitions("journal")
-        self.incarnation = cluster.topic_id("journal")
+        self.incarnation = recorded_journal_id(cluster)
         self._to_ms = to_ms
         wanted = sorted(set(range(self.shards) if partitions is None else partitions))
         wrong = [number for number in wanted if not 0 <= number < self.shards]
@@ -132,8 +133,8 @@ class Recording:
     def _other_versions(self) -> Iterator[str]:
         for partition in self._ends:
             published = Decisions(islice(self.cluster.scan("decisions", partition), FIRST_DECISIONS))
-            for each in decoded(published.up_to(self._ends[partition])):
-                if not each.behaviour.startswith(BEHAVIOUR):
+            for each in published.up_to(self._ends[partition]):
+                if each.behaviour is not None and not each.behaviour.startswith(BEHAVIOUR):
                     yield (
                         f"partition {partition}: at offset {each.offset} {each.behaviour} decided, and this is"
                         f" {BEHAVIOUR}: `recorded` is what this version would have decided"

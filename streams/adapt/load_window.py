@@ -78,7 +78,12 @@ class LoadWindow:
         """
         replicas: dict[str, list[Smoothed]] = {}
         for key in list(self._series):
-            kept = {at: taken for at, taken in self._series[key].items() if taken.counts_until_ms >= now_ms}
+            # Where the clock was set back, those from before are of a time that has not come.
+            kept = {
+                at: taken
+                for at, taken in self._series[key].items()
+                if now_ms <= taken.counts_until_ms <= now_ms + FUTURE_MAX_MS + self._window_ms
+            }
             if not kept:
                 del self._series[key]
                 continue
@@ -130,6 +135,9 @@ class LoadReports:
 
     def _report_of(self, model: str, load: float, now_ms: int) -> LoadReport | None:
         last = self._reported.get(model)
+        if last is not None and last.valid_until_ms - now_ms > self._valid_for_ms:
+            # The clock was set back: what was told then holds for longer than it is to.
+            last = None
         before = last.load if last is not None and last.valid_until_ms > now_ms else 0.0
         moved = abs(load - before)
         if (moved and load == 0) or (moved and round(moved, PLACES) >= self._step_min):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -20,11 +20,13 @@ from refrain.schemas.policy import ModelPolicy
 from refrain.streams.adapt.faust_app import faust_app, is_member
 from refrain.streams.adapt.lenient_records import UNREADABLE
 from refrain.streams.adapt.load_window import LoadReports, LoadWindow, load_of
-from refrain.streams.errors import ClusterFailed, RefrainError, Refusal, Unanswered
+from refrain.streams.errors import ClusterFailed, RefrainError, Refusal, RefusalCode, Unanswered
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.kafka.outages import Waiting, asked_once, pauses
 from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import read
+from refrain.streams.messaging.quarantine import quarantined
+from refrain.streams.messaging.validation import without_quotes
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.barrier import Barrier
 from refrain.streams.runtime.context import WorkerContext
@@ -176,6 +178,7 @@ class _Term:
         context = self._context
         settings, controller, now_ms = context.settings, self._controller, context.now_ms
         barrier = Barrier(NAME, context.metrics)
+        progress = context.progress(NAME, SOURCE)
         app = self._make_app(settings, NAME)
         topics = {name: _topic(app, settings, name) for name in (SOURCE, "control", "dead-letters")}
 
@@ -195,8 +198,18 @@ class _Term:
 
         async def take(samples: Any) -> None:
             async for event in samples.events():
-                for letter in barrier.take(_record(event.message), taken):
+                for letter in out_of(_record(event.message)):
                     await send(letter)
+
+        def out_of(record: Record) -> Sequence[Outgoing]:
+            if not progress.has(record.partition):
+                # Faust owns the consumer: that a partition is ours is seen by its first record.
+                progress.assigned([record.partition])
+            if progress.is_set_aside(record):
+                context.metrics.refused.labels(NAME, RefusalCode.QUARANTINED.value).inc()
+                return [quarantined(record, NAME)]
+            with progress.in_hand([record]):
+                return barrier.take(record, taken)
 
         async def report() -> None:
             try:
@@ -216,7 +229,10 @@ class _Term:
         app.agent(topics[SOURCE], name=NAME)(take)
         app.timer(settings.adapt.interval_ms / 1_000, name="report")(report)
         app.on_partitions_assigned.connect(assigned, weak=False)
-        await self._run(app)
+        try:
+            await self._run(app)
+        finally:
+            progress.close()
 
     async def _run(self, app: Any) -> None:
         """Run the app until `stop`. Faust's own worker would take over signals and logging."""
@@ -231,7 +247,8 @@ class _Term:
         if isinstance(crash, RefrainError):
             raise crash
         if crash is not None:
-            raise ClusterFailed(f"Faust stopped ({type(crash).__name__}: {crash}): start this worker again") from crash
+            # Not what it says: that may quote a record.
+            raise ClusterFailed(f"Faust stopped ({without_quotes(crash)}): start this worker again") from crash
 
     async def _until_it_ends(self, app: Any) -> None:
         """Until the worker is to stop or the app does. Raises ClusterFailed when it is no member of its group."""

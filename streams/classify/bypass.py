@@ -46,6 +46,7 @@ class Bypass(NamedTuple):
                     tenant=request.tenant,
                     reply=self.reply,
                     decision=self._summary(),
+                    asked_at_ms=self.asked_at_ms,
                 )
             ),
             progress=progress.place_of(self.reply),

@@ -14,13 +14,27 @@ from refrain.streams.kafka.interface import Outgoing, Producer
 from refrain.streams.messaging.signed_routes import FORWARDS
 
 
+def _nobody() -> None:
+    return
+
+
 class ForwardsFirst:
     """A producer that has forwards acknowledged before it sends the rest; around another one, which it closes."""
 
-    def __init__(self, producer: Producer, within_s: float, elapsed_s: Callable[[], float] = time.monotonic) -> None:
-        """`within_s` is how long forwards may take: later the rest may be of a policy that is not in force."""
+    def __init__(
+        self,
+        producer: Producer,
+        within_s: float,
+        sending: Callable[[], None] = _nobody,
+        elapsed_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`within_s` is how long forwards may take: later the rest may be of a policy that is not in force.
+
+        `sending` hears that records are about to be sent.
+        """
         self._producer = producer
         self._within_s = within_s
+        self._sending = sending
         self._elapsed_s = elapsed_s
 
     def send(self, records: Sequence[Outgoing]) -> None:
@@ -36,6 +50,7 @@ class ForwardsFirst:
         self._producer.close()
 
     def _send(self, records: Sequence[Outgoing], send: Callable[[Sequence[Outgoing]], None]) -> None:
+        self._sending()
         first = [place for place, record in enumerate(records) if record.topic == FORWARDS]
         rest = [place for place, record in enumerate(records) if record.topic != FORWARDS]
         if not first or not rest:

@@ -47,7 +47,7 @@ class PaceMetrics:
 class Pace:
     """The pace of the entrance. Unless it is told of polls, no question is late."""
 
-    def __init__(self, settings: Classify, metrics: Metrics) -> None:
+    def __init__(self, settings: Classify, metrics: PaceMetrics) -> None:
         self._waits = QueueWaits()
         self._lateness = Lateness(settings.wait_max_ms)
         self._spared_max_ms = SPARED_MAX * settings.wait_max_ms
@@ -61,7 +61,7 @@ class Pace:
         self._late: set[Place] = set()
         self._ahead = 0
         """How many of the questions to be taken next are late as well."""
-        self._metrics = PaceMetrics(metrics)
+        self._metrics = metrics
 
     def wanted(self, batch_max: int) -> int:
         """How many questions to take at once, at most `batch_max`: half of those that are late, which cost little."""

@@ -14,6 +14,7 @@ from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Headers, Outgoing, Record, headers_bytes
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.responses import error_response, reply_of, respond
+from refrain.streams.messaging.warnings import warned, warnings_of
 from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Classify
 
@@ -22,6 +23,8 @@ REQUEST_ID_CHARS_MAX = 256
 TENANT_CHARS_MAX = 64
 PEEK_BYTES = 4_096
 """How much of a request's beginning and end is looked at for its id, where it is too large to be parsed."""
+UNPARSED = frozenset({RefusalCode.TOO_LARGE, RefusalCode.QUARANTINED})
+"""Why a request is refused without being parsed."""
 _NAMED = re.compile(rb'(?<!\\)"(request_id|tenant)"\s{0,8}:\s{0,8}"([^"\\]{1,256})"')
 
 
@@ -56,13 +59,14 @@ class Rejections:
             target = DEFAULT
         tenant = self._tenants.of(record)
         known: dict[str, Any] = {} if tenant is None else {"tenant": tenant}
-        known |= _named_in(record.value) if parsed is None and refusal.code is RefusalCode.TOO_LARGE else parsed or {}
+        known |= _named_in(record.value) if parsed is None and refusal.code in UNPARSED else parsed or {}
         response = error_response(
             refusal.code.value,
             str(refusal.args[0]),
             request_id=_bounded_text(known.get("request_id"), REQUEST_ID_CHARS_MAX),
             tenant=_bounded_text(known.get("tenant", "default"), TENANT_CHARS_MAX),
         )
+        headers = warned(headers, warnings_of(parsed or {}, None, None))
         return respond(reply_of(target.topic, target.partition, key, headers), response)
 
 
@@ -79,7 +83,7 @@ def check_carried(record: Record, bytes_max: int) -> None:
 
 
 def _named_in(value: bytes | None) -> dict[str, str]:
-    """Id and tenant of a request that is too large to be parsed, by what stands at its beginning or its end."""
+    """Id and tenant of a request that is not to be parsed, by what stands at its beginning or its end."""
     value = value or b""
     edges = value[:PEEK_BYTES], value[max(PEEK_BYTES, len(value) - PEEK_BYTES) :]
     found = [pair for edge in edges for pair in _NAMED.findall(edge)]

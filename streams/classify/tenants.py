@@ -75,10 +75,11 @@ def tenants_of(settings: Settings) -> Tenants:
     if chosen == "key":
         return Tenants(by_key)
     if chosen == "topic":
-        if not settings.classify.topic.startswith(TENANT_TOPICS):
+        others = [topic for topic in settings.classify.request_topics if not topic.startswith(TENANT_TOPICS)]
+        if others:
             raise WrongSetup(
-                "classify.tenants is `topic`, and classify.topic is not the topic of a tenant: set it to"
-                f" {TENANT_TOPICS}TENANT, and run a classify worker for each tenant"
+                f"classify.tenants is `topic`, and {', '.join(others)} is not the topic of a tenant: name"
+                f" {TENANT_TOPICS}TENANT of each in classify.topics, or of one in classify.topic"
             )
         return Tenants(by_topic)
     if chosen == "header":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -20,16 +21,19 @@ from refrain.schemas.journal import Asked, Origin
 from refrain.schemas.policy import CategoryPolicy, Limits
 from refrain.schemas.requests import CacheMode, Request
 from refrain.schemas.topics import JOURNAL_BYTES_MAX
+from refrain.streams.classify.attempts import JOURNAL, Attempts, Passage
 from refrain.streams.classify.bypass import Bypass
 from refrain.streams.classify.dependence import dependence_of
 from refrain.streams.classify.forwards_first import ForwardsFirst
 from refrain.streams.classify.framing import FramedQuestion, frame
 from refrain.streams.classify.identity import Question, check_length, identify, question_of
-from refrain.streams.classify.pace import Pace
+from refrain.streams.classify.in_turn import InTurn
+from refrain.streams.classify.pace import Pace, PaceMetrics
 from refrain.streams.classify.parsing import parse, request_of
 from refrain.streams.classify.rejection import NAME, Rejections, check_carried
 from refrain.streams.classify.reply_topic import UNKNOWN, ReplyTopics, needs_key, partitions_of
 from refrain.streams.classify.routing import CategoryMatch, Router, RoutingInput
+from refrain.streams.classify.same_topic import SameTopic
 from refrain.streams.classify.tenants import BY_REQUEST, Tenants, returned, tenants_of
 from refrain.streams.classify.text_sides import Sides, TextSides, Wanted
 from refrain.streams.errors import ModelUnavailable, Refusal, RefusalCode
@@ -42,8 +46,9 @@ from refrain.streams.messaging.privacy import has_uncacheable
 from refrain.streams.messaging.progress import TOPIC as PROGRESS
 from refrain.streams.messaging.progress import check_progress
 from refrain.streams.messaging.responses import NOT_IN_TIME, reply_of
-from refrain.streams.messaging.shards import shards_of
+from refrain.streams.messaging.shards import shard_key, shards_of
 from refrain.streams.messaging.signed_routes import SigningProducer
+from refrain.streams.messaging.warnings import warned, warnings_of
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.category_classifier import CategoryClassifier, load_category_classifier
 from refrain.streams.models.embedder import Embedder
@@ -53,14 +58,15 @@ from refrain.streams.models.threads import local_threads_of
 from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
-from refrain.streams.runtime.policy_session import policy_session
+from refrain.streams.runtime.policy_session import PolicySession, policy_sessions
 from refrain.streams.runtime.stateless import Behind, Step, run_stateless
+from refrain.streams.runtime.together import Loop, run_together
 from refrain.streams.runtime.topic_check import require_room, require_topics
 from refrain.streams.settings import Classify
 from refrain.streams.vectors import Ints, encode
 
 SOURCE = "requests"
-"""The request topic of the table; `classify.topic` may name a tenant's in its place."""
+"""The request topic of the table; `classify.topic` and `classify.topics` may name tenants' in its place."""
 MODEL_PAUSE_S = 5.0
 """How long a model that did not answer is not asked again: each try may take long, and everybody waits for it."""
 NEVER_AWAY = float("-inf")
@@ -127,6 +133,8 @@ class ClassifyStep(Step):
         clock: Callable[[], float] = time.perf_counter,
         tenants: Tenants = BY_REQUEST,
         progress_partitions: int = UNKNOWN,
+        shards: int = 1,
+        pace: PaceMetrics | None = None,
     ) -> None:
         self._settings = settings
         self._progress_partitions = progress_partitions
@@ -140,11 +148,14 @@ class ClassifyStep(Step):
         self._metrics = metrics
         self._trained = trained
         self._clock = clock
-        self._pace = Pace(settings, metrics)
+        self._pace = Pace(settings, PaceMetrics(metrics) if pace is None else pace)
         self._model_asked_again_s = NEVER_AWAY
         self._text_sides = TextSides(self._embedder, embedding_cache.capacity, embedding_cache.metrics)
         self._in_force: PolicyInForce | None = None
         self._router: Router | None = None
+        self._attempts = Attempts(shards)
+        self.sending = self._attempts.sending
+        """Call it when what `process` made of a batch is about to be sent."""
 
     def wanted(self, batch_max: int) -> int:
         return self._pace.wanted(batch_max)
@@ -155,7 +166,14 @@ class ClassifyStep(Step):
     def tell(self, record: Record, refusal: Refusal) -> list[Outgoing]:
         return [self._rejections.respond(record, refusal)]
 
+    def committed(self, offsets: Mapping[int, int]) -> None:
+        self._attempts.committed(offsets)
+
+    def in_doubt(self, batch: Sequence[Record]) -> bool:
+        return any(map(self._attempts.asked, batch))
+
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
+        self._attempts.begin()
         taken = [self._or_reject(record, None, self._take, record) for record in batch]
         taken, new = self._pass_by(taken, {text for text in _texts(taken) if text not in self._embedding_cache})
         started = self._clock()
@@ -175,7 +193,7 @@ class ClassifyStep(Step):
                 out += self._or_reject(item.record, item.parsed, self._ask, item, sides)
             else:
                 out += item
-        return out
+        return self._attempts.addressed(out)
 
     def follow(self, policy: PolicyInForce | None) -> None:
         if policy is self._in_force:
@@ -272,7 +290,12 @@ class ClassifyStep(Step):
         check_length(question, settings.question_chars_max)
         target = self._reply_to.target(record.headers, record.key)
         check_progress(record.headers, self._progress_partitions)
-        reply = reply_of(target.topic, target.partition, record.key, returned(record.headers))
+        known = None if self._router is None else self._router.policy.categories
+        headers = warned(returned(record.headers), warnings_of(parsed, request.category, known))
+        reply = reply_of(target.topic, target.partition, record.key, headers)
+        before = self._attempts.passage(record)
+        if before is not None:
+            return self._pass(PendingRequest(record, parsed, request, reply, question, None, None), before)
         match = self._router.match(_routing_input(request, question)) if self._router else None
         item = PendingRequest(record, parsed, request, reply, question, match, None)
         reason = self._bypass_reason(item)
@@ -295,22 +318,33 @@ class ClassifyStep(Step):
         return Reason.CATEGORY_UNKNOWN if match is not None and match.terms is None else None
 
     def _bypass(self, item: PendingRequest, match: CategoryMatch | None, reason: Reason) -> list[Outgoing]:
+        category = None if match is None else match.category
+        return self._pass(item, Passage(reason, category, None if self._in_force is None else self._in_force.version))
+
+    def _pass(self, item: PendingRequest, passage: Passage) -> list[Outgoing]:
+        """The outcome of a request that passes by the cache; its shard is the one that may have the request."""
+        out = self._passed(item, passage)
+        return [self._attempts.make(item.record, each, passage) if each.topic == JOURNAL else each for each in out]
+
+    def _passed(self, item: PendingRequest, passage: Passage) -> list[Outgoing]:
+        reason = passage.reason
         bypass = Bypass(
             id=self._id(item.record),
             origin=self._origin(item.record),
             request=item.request,
             reply=item.reply,
             asked_at_ms=item.record.timestamp_ms,
-            category=None if match is None else match.category,
+            category=passage.category,
             reason=reason,
-            policy_version=None if self._in_force is None else self._in_force.version,
+            policy_version=passage.policy_version,
         )
         if reason is Reason.DEADLINE_PASSED:
             self._metrics.refused.labels(NAME, RefusalCode.DEADLINE.value).inc()
             return bypass.refuse(RefusalCode.DEADLINE, "the deadline was over when the request arrived")
         if item.request.cache is CacheMode.ONLY:
             not_kept = "answers to this question are not kept: ask without `only`"
-            return bypass.refuse(RefusalCode.NOT_CACHED, NOT_IN_TIME if reason is Reason.OVERLOAD else not_kept)
+            in_time = reason not in (Reason.OVERLOAD, Reason.READ_AGAIN)
+            return bypass.refuse(RefusalCode.NOT_CACHED, not_kept if in_time else NOT_IN_TIME)
         limits = Limits() if self._in_force is None else self._in_force.policy.limits
         return _bounded(bypass.forward(limits))
 
@@ -329,8 +363,12 @@ class ClassifyStep(Step):
         return item._replace(match=match, vector=vector, side=side)
 
     def _ask(self, item: PendingRequest, sides: Sides) -> list[Outgoing]:
-        """Ask the shard."""
-        return _bounded([self._asked(item, None if item.side is None else sides[item.side])])
+        """Ask the shard. Where another one may have the request already, the request bypasses the cache there."""
+        asked = self._asked(item, None if item.side is None else sides[item.side])
+        if self._attempts.elsewhere(item.record, asked.key or b"") is not None:
+            return self._bypass(item, item.match, Reason.READ_AGAIN)
+        _bounded([asked])
+        return [self._attempts.make(item.record, asked, None)]
 
     def _asked(self, item: PendingRequest, side: TextSide | None) -> Outgoing:
         match = item.match
@@ -377,8 +415,8 @@ class ClassifyStep(Step):
             depends=depends,
             overload=item.overload,
         )
-        shard = int(identity.context, 16) % policy.slices
-        return Outgoing("journal", f"{space}/{match.category}/{shard}".encode(), asked.encode())
+        key = shard_key(space, match.category, identity.context, policy.slices)
+        return Outgoing("journal", key, asked.encode())
 
     def _id(self, record: Record) -> str:
         return decision_id(record.partition, record.offset, self._tag)
@@ -395,43 +433,71 @@ class ClassifyStep(Step):
 def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> None:
     """Run until `stop`. Without an `embedder` the one of the settings is loaded.
 
+    Of several request topics each is read by a loop of its own, and they share the model and take turns at it.
     Raises WrongSetup for topics, a model or an artefact of categories that are not as needed, ClusterFailed when the
     broker fails.
     """
     settings, cluster = context.settings, context.cluster
-    topic, tenants = settings.classify.topic, tenants_of(settings)
-    incarnations = check_topics(cluster, topic)
+    topics, tenants = settings.classify.request_topics, tenants_of(settings)
+    incarnations = {topic: check_topics(cluster, topic) for topic in topics}
     model = embedder or load_embedder(settings.embedding, settings.state_dir / "models")
     path = settings.classify.categories
     trained = None if path is None else load_category_classifier(path, model.identity)
     # The first call of a model is slow; nobody should wait for it.
     model.embed(["What is ready now?"])
     embedding_metrics = EmbeddingMetrics(context.metrics, local_threads_of(settings.embedding))
-    embedding_cache = EmbeddingCache(model, settings.embedding.remembered, embedding_metrics)
-    targets = Targets(cluster, settings.prefix)
-    reply_to = ReplyTopics(
-        settings.prefix,
-        settings.classify.reply_topics,
-        partitions_of(targets),
-        context.now_ms,
-        needs_key(targets),
-    )
-    step = ClassifyStep(
-        settings.classify,
-        incarnations,
-        embedding_cache,
-        reply_to,
-        context.metrics,
-        trained,
-        tenants=tenants,
-        progress_partitions=cluster.partitions(PROGRESS),
-    )
+    progress_partitions = cluster.partitions(PROGRESS)
+    pace, remembered = PaceMetrics(context.metrics), max(1, settings.embedding.remembered // len(topics))
     routes, hold_s = route_signer(settings), settings.classify.policy_hold_ms / 1_000
-    with policy_session(NAME, context, routes.keys.ids, hold_s=hold_s) as session:
-        consumer = cluster.consumer(topic, NAME)
-        signing = SigningProducer(cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)), routes)
-        producer = ForwardsFirst(signing, settings.session_timeout_ms / 20_000)
-        run_stateless(NAME, consumer, producer, step, context, batch_max=settings.classify.batch_max, session=session)
+    turn = threading.Lock()
+
+    def step_of(topic: str) -> ClassifyStep:
+        targets = Targets(cluster, settings.prefix)
+        reply_to = ReplyTopics(
+            settings.prefix,
+            settings.classify.reply_topics,
+            partitions_of(targets),
+            context.now_ms,
+            needs_key(targets),
+        )
+        return ClassifyStep(
+            settings.classify,
+            incarnations[topic],
+            EmbeddingCache(model, remembered, embedding_metrics),
+            reply_to,
+            context.metrics,
+            trained,
+            tenants=tenants,
+            progress_partitions=progress_partitions,
+            shards=shards_of(cluster),
+            pace=pace,
+        )
+
+    def loop_of(topic: str, session: PolicySession) -> Loop:
+        def loop(seat: WorkerContext) -> None:
+            step = step_of(topic)
+            consumer = SameTopic(cluster.consumer(topic, NAME), cluster, topic, incarnations[topic].requests)
+            signing = SigningProducer(cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)), routes)
+            producer = ForwardsFirst(signing, settings.session_timeout_ms / 20_000, step.sending)
+            run_stateless(
+                NAME,
+                consumer,
+                producer,
+                step if len(topics) == 1 else InTurn(step, turn),
+                seat,
+                batch_max=settings.classify.batch_max,
+                session=session,
+                place=str if len(topics) == 1 else lambda partition: f"{topic}[{partition}]",
+            )
+
+        return loop
+
+    with policy_sessions(NAME, context, len(topics), routes.keys.ids, hold_s=hold_s) as sessions:
+        loops = [loop_of(topic, session) for topic, session in zip(topics, sessions, strict=True)]
+        if len(loops) == 1:
+            loops[0](context)
+        else:
+            run_together(context, loops)
 
 
 def check_topics(cluster: Cluster, source: str = SOURCE) -> Incarnations:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from refrain.schemas.control import (
     POLICY_KEY,
     Given,
+    ImportEntry,
     Invalidate,
     Judge,
     PolicyInForce,
@@ -18,18 +21,23 @@ from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import (
     CacheSwitched,
     EntriesInvalidated,
+    EntryImported,
     HitJudged,
     LoadChanged,
     PolicySet,
     RecoveryOrdered,
 )
+from refrain.schemas.policy import Cacheable
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import RecordsRefused, Refusal, RefusalCode
 from refrain.streams.govern.decision_search import SoughtDecision
 from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.partitioner import partition_of
 from refrain.streams.linear_pattern import pattern_flaws
 from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import check_size, read
+from refrain.streams.messaging.responses import whole
+from refrain.streams.messaging.shards import shard_key, space_of
 from refrain.streams.models.hit_head_artifact import version_of
 from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.vectors import decode, squared_norm
@@ -78,13 +86,17 @@ def decide(
     `judged` is the decision of `judged_by`, None when it is not recorded. `command` is what `command_of` gives, where
     the record was read before.
     """
+    if command is None:
+        command = command_of(record)
     try:
-        return _decided(record, command_of(record) if command is None else command, policy, shards, judged)
+        return _decided(record, command, policy, shards, judged)
     except Exception as error:
         if passes(error):
             raise
         refusal = error if isinstance(error, Refusal) else unforeseen(error)
-        return [dead_letter(record, refusal, NAME)], policy
+        # Whose text an entry is, and whether it may be kept, is not known when it is refused.
+        with_text = not isinstance(command, ImportEntry)
+        return [dead_letter(record, refusal, NAME, with_text=with_text)], policy
 
 
 def _decided(
@@ -99,6 +111,8 @@ def _decided(
         return [first, *_to_every_shard(event, shards)], after
     if isinstance(command, RecoverShard):
         return [_recovery_ordered(record, command, shards)], policy
+    if isinstance(command, ImportEntry):
+        return [_imported(record, command, policy, shards)], policy
     return _to_every_shard(_event(record, command, policy, judged), shards), policy
 
 
@@ -120,7 +134,7 @@ def _event(record: Record, command: Given, policy: PolicyInForce | None, judged:
             return _judged(record, command, judged)
         case Switch():
             return _switched(record, command, policy)
-        case SetPolicy() | RecoverShard():
+        case SetPolicy() | RecoverShard() | ImportEntry():
             raise TypeError("this command is more, or less, than an event for every shard")
 
 
@@ -219,6 +233,35 @@ def _switched(record: Record, command: Switch, policy: PolicyInForce | None) -> 
     if command.category is not None and (policy is None or policy.policy.of(command.category) is None):
         raise Refusal(RefusalCode.BAD_FIELD, "category: the policy in force does not define it")
     return CacheSwitched(version=record.offset, on=command.on, category=command.category)
+
+
+def _imported(record: Record, command: ImportEntry, policy: PolicyInForce | None, shards: int) -> Outgoing:
+    category = None if policy is None else policy.policy.of(command.category)
+    if category is None or category.cache is Cacheable.NEVER:
+        raise Refusal(RefusalCode.BAD_FIELD, "category: the policy in force does not define it, or keeps nothing of it")
+    if command.vector is not None and not _is_vector(command.vector):
+        raise Refusal(RefusalCode.BAD_FIELD, "vector: not a vector of record (base64 of little-endian int16, not zero)")
+    if not _is_answer(command.answer.data):
+        raise Refusal(RefusalCode.BAD_FIELD, "answer: not the projection of an answer")
+    space = space_of(command, category)
+    event = EntryImported(
+        **command.question_key() | {"space": space},
+        version=record.offset,
+        answer=command.answer,
+        admitted_at_ms=command.admitted_at_ms,
+        latency_ms=command.latency_ms,
+        tokens=command.tokens,
+        origin=command.origin,
+    )
+    key = shard_key(space, command.category, command.context, category.slices)
+    return Outgoing("journal", key, event.encode(), partition=partition_of(key, shards))
+
+
+def _is_answer(text: str) -> bool:
+    try:
+        return bool(whole(json.loads(text)))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _recovery_ordered(record: Record, command: RecoverShard, shards: int) -> Outgoing:

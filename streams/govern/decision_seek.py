@@ -63,6 +63,15 @@ class DecisionSeek:
                 out.append(record)
         return out
 
+    def begin(self) -> int:
+        """An offset of `decisions` before which all are of earlier journal records, near the first that is not.
+
+        Raises ClusterFailed when the broker does not answer.
+        """
+        self._reads_left = READS_MAX
+        self._bisect(self._cluster.ends(TOPIC)[self._place.partition][1])
+        return self._low
+
     def close(self) -> None:
         """Give the connection back. A second call does nothing."""
         self._reader.close()

@@ -78,7 +78,8 @@ class DeliveryReports:
         denied = forbidden(error, f"producing to {where}")
         if denied is not None:
             raise denied
-        if is_unanswered(error):
+        # A transaction that cannot go on drops what is queued behind what timed out.
+        if is_unanswered(error) or error.code() in EXPIRED_CODES:
             raise Unanswered(f"{where}: not written in time ({error.str()})")
         raise SendFailed(f"{where} refused a record: {error.str()}")
 

@@ -51,6 +51,9 @@ FORGOTTEN_CODES = frozenset(
 )
 """The broker knows nothing of this producer's transaction any more: nobody took it over."""
 
+LOST_EXCEPTION = "without setting an exception"
+"""What the interpreter says of a call that failed and left no exception behind."""
+
 MISSING_CODES = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -178,10 +181,20 @@ def flush(producer: ConfluentProducer, timeout_s: float) -> None:
         producer.flush(timeout_s)
     except SystemError as entangled:
         # The client raises a fatal error and still calls the delivery reports that wait. What the first of them calls
-        # into the client then ends in this one, and names the fatal error as its cause.
+        # into the client then ends in this one, and names the fatal error as its cause. Where a report clears it
+        # instead, the call ends in an error without an exception, and only another call tells which one it was.
         if isinstance(entangled.__cause__, KafkaException):
             raise entangled.__cause__ from None
+        if LOST_EXCEPTION in str(entangled):
+            raise KafkaException(
+                KafkaError(KafkaError._FATAL, "a fatal error whose name the client lost", True)
+            ) from None
         raise
+
+
+def is_nameless(problem: BaseException | None) -> bool:
+    """Whether it is a fatal error of the client of which is not known which one."""
+    return isinstance(problem, KafkaException) and problem.args[0].code() == KafkaError._FATAL
 
 
 def failure_of(error: KafkaError, doing: str) -> ClusterFailed | Forbidden:

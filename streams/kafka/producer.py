@@ -23,6 +23,7 @@ from refrain.streams.kafka.faults import (
     failure_of,
     flush,
     forbidden,
+    is_nameless,
     is_unanswered,
 )
 from refrain.streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing
@@ -165,6 +166,11 @@ class KafkaTransactionalProducer(ClosesProducer):
             if problem.args[0].txn_requires_abort():
                 self._abort(wait)
             raise
+        except ClusterFailed as problem:
+            # Of a fatal error whose name the client lost, the abort raises the name.
+            if is_nameless(problem.__cause__):
+                self._abort(wait)
+            raise
         return ends
 
     def _commit(self, wait: Waiting) -> None:
@@ -291,6 +297,9 @@ def _produce(producer: ConfluentProducer, reports: DeliveryReports, place: int, 
             error: KafkaError = problem.args[0]
             if error.fatal() or error.code() == KafkaError._FATAL:
                 raise failure_of(error, f"producing to {name}") from problem
+            if error.code() == KafkaError._STATE:
+                # Said by a transaction of which a record timed out: it takes no more until it is aborted.
+                raise Unanswered(f"the transaction takes no more records: {error.str()}") from problem
             if not reports.refuse(place, error):
                 raise forbidden(error, f"producing to {name}") or SendFailed(
                     f"cannot produce to {name}: {error.str()}"

@@ -9,10 +9,10 @@ from typing import assert_never
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from refrain.schemas.decisions import Decision
+from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.responses import Outcome
 from refrain.schemas.stats import CategoryNow, ShardStats
-from refrain.streams.metrics import SECONDS, Metrics, policy_version
+from refrain.streams.metrics import SECONDS, Metrics, policy_version, request_seconds
 from refrain.streams.shard.counters import UNKNOWN
 from refrain.streams.shard.counts import Counted
 from refrain.streams.shard.outcome import FoldResult
@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 NAME = "lookup"
 MS = 1_000
+SIMILARITIES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.84, 0.86, 0.88, 0.9, 0.92, 0.94, 0.96, 0.98, 0.99, 1.0)
+"""Buckets of similarities, finer where thresholds are."""
 
 
 class LookupMetrics:
@@ -56,6 +58,17 @@ class LookupMetrics:
         self.commit = Histogram("refrain_commit_seconds", "Time of a commit", buckets=SECONDS, registry=r)
         self.restore = Histogram("refrain_restore_seconds", "Time to restore a shard", buckets=SECONDS, registry=r)
         self.policy_version = policy_version(shared)
+        self.request_seconds = request_seconds(shared)
+        self.guard_refusals = Counter(
+            "refrain_guard_refusals", "Misses that a guard decided, by guard", ["guard"], registry=r
+        )
+        self.similarity = Histogram(
+            "refrain_similarity",
+            "Similarity of the best candidate, by what came of it",
+            ["outcome"],
+            buckets=SIMILARITIES,
+            registry=r,
+        )
 
 
 def count(metrics: LookupMetrics, folded: FoldResult, known: Collection[str]) -> None:
@@ -113,6 +126,11 @@ def show(metrics: LookupMetrics, stats: Iterable[ShardStats]) -> None:
 
 def _count_decision(metrics: LookupMetrics, decision: Decision, category: str) -> None:
     metrics.decisions.labels(category, decision.outcome.value, decision.reason.value).inc()
+    if decision.similarity is not None:
+        metrics.similarity.labels(decision.outcome.value).observe(decision.similarity)
+    if decision.reason is Reason.GUARD_REFUSED:
+        for guard in {each.guard for each in decision.guards if each.verdict == "refused"}:
+            metrics.guard_refusals.labels(guard).inc()
     if decision.outcome is Outcome.HIT and decision.load_only:
         metrics.load_only.labels(category).inc()
     if decision.outcome is Outcome.HIT and decision.stale:

@@ -1,4 +1,4 @@
-"""Restores a shard: from the local store, then the rest of the changelog `documents`, then builds the indexes.
+"""Restores a shard: from the local store, or a snapshot, then the rest of `documents`, then builds the indexes.
 
 `Restorer` does it on threads of its own for the partitions that a worker is assigned.
 """
@@ -9,26 +9,29 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from threading import Event, Lock
 from typing import NamedTuple
 
 from refrain.schemas.documents import Skip
-from refrain.streams.errors import ChangelogDamaged, RowDamaged, StoreDamaged, StoreUnusable, WrongSetup
+from refrain.streams.errors import ChangelogDamaged, RowDamaged, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.lookup.metrics import LookupMetrics
 from refrain.streams.shard.columns import META_KEY, SKIPS
-from refrain.streams.shard.loading import load_shard, read_meta
+from refrain.streams.shard.index.hnsw import SavedGraph
+from refrain.streams.shard.loading import load_shard
 from refrain.streams.shard.skips import Skips, first_of, skip_id
 from refrain.streams.shard.state import Shard
-from refrain.streams.store.interface import Checkpoint, Store
+from refrain.streams.snapshots.changelog import TOMBSTONE_SHARE, check_incarnation, replay_changelog
+from refrain.streams.snapshots.filling import fill_newest, newest_graphs, wipe_unfilled
+from refrain.streams.snapshots.shelf import Shelf, usable
+from refrain.streams.snapshots.snapshot import place_of
+from refrain.streams.store.interface import Store
 
 logger = logging.getLogger(__name__)
 
 RESTORES_AT_ONCE = 4
 CLOSE_WAIT_S = 10.0
-BATCH_BYTES = 8_000_000
-TOMBSTONE_SHARE = 0.9
-"""A store is too old when this share of the time that deletions are kept has passed."""
 OpenStore = Callable[[int], Store]
 
 
@@ -40,33 +43,55 @@ def restore(
     now_ms: Callable[[], int],
     stop: Callable[[], bool],
     threads: int = 1,
+    shelf: Shelf | None = None,
 ) -> Shard:
     """Restore the shard as of its last commit, wherever that was made. Ends early, unusable, when `stop` says so.
 
-    A store that cannot be read, or is older than the tombstones that `documents` still keeps, is wiped and
-    filled from the start. Raises ChangelogDamaged for a record of `documents` that cannot be read, StoreDamaged for a
-    store that cannot be read even then, StoreUnusable where the disk takes none, and WrongSetup when `documents`
-    belongs to another journal.
+    An empty store begins from the newest snapshot of the shelf that suits and verifies, and reads `documents` on from
+    there; its graphs spare building those of the index. A store that cannot be read, or is older than the tombstones
+    that `documents` still keeps, is wiped and filled anew. Raises ChangelogDamaged for a record of `documents` that
+    cannot be read, StoreDamaged for a store that cannot be read even then, StoreUnusable where the disk takes none, and
+    WrongSetup when `documents` belongs to another journal.
     """
 
-    def attempt() -> Shard:
-        replay_changelog(cluster, partition, store, now_ms, stop)
-        shards = cluster.partitions("journal")
-        _check_incarnation(store, partition, shards, incarnation)
-        return load_shard(partition, shards, incarnation, store, threads)
+    def attempt(shelf: Shelf | None) -> Shard:
+        wipe_unfilled(store)
+        with ExitStack() as stack:
+            graphs = {} if shelf is None else begin_from(shelf, cluster, partition, store, now_ms(), stack)
+            replay_changelog(cluster, partition, store, now_ms, stop)
+            shards = cluster.partitions("journal")
+            check_incarnation(store, partition, shards, incarnation)
+            return load_shard(partition, shards, incarnation, store, threads, graphs=graphs)
 
+    was_empty = False
     try:
         why = stale_reason(cluster, partition, store, now_ms())
+        was_empty = store.checkpoint().next_offset == 0
         if why is None:
-            return attempt()
+            return attempt(shelf)
     except StoreDamaged as damage:
         why = str(damage)
     logger.warning("shard %d: local store is deleted and restored: %s", partition, why)
     store.wipe()
     try:
-        return attempt()
+        # What a snapshot was filled into, and then could not be read, is not filled from it again.
+        return attempt(None if was_empty else shelf)
     except RowDamaged as damage:
         raise ChangelogDamaged(str(damage), _offset_of(cluster, partition, damage.key)) from None
+
+
+def begin_from(
+    shelf: Shelf, cluster: Cluster, partition: int, store: Store, now_ms: int, stack: ExitStack
+) -> dict[bytes, SavedGraph]:
+    """Fill a store that is empty from the newest snapshot that suits. Returns graphs for the index, until `stack` ends.
+
+    A store that is not empty is newer than any snapshot, and takes the graphs alone.
+    """
+    place = place_of(cluster, partition, now_ms)
+    if store.checkpoint().next_offset > 0:
+        return stack.enter_context(newest_graphs(shelf, partition, place, store.folder))
+    snapshot = fill_newest(shelf, partition, store, usable(place))
+    return {} if snapshot is None else stack.enter_context(snapshot.graphs(store.folder))
 
 
 def empty_shard(
@@ -121,43 +146,6 @@ def stale_reason(cluster: Cluster, partition: int, store: Store, now_ms: int) ->
     return None
 
 
-def replay_changelog(
-    cluster: Cluster, partition: int, store: Store, now_ms: Callable[[], int], stop: Callable[[], bool]
-) -> None:
-    """Replay the changelog `documents` from the store's checkpoint into the store."""
-    changes: dict[bytes, bytes | None] = {}
-    size = 0
-    next_offset = store.checkpoint().next_offset
-    for record in cluster.scan("documents", partition, next_offset, stop=stop):
-        if record.key is None:
-            continue
-        changes[record.key] = record.value
-        size += len(record.key) + len(record.value or b"")
-        next_offset = record.offset + 1
-        if size > BATCH_BYTES:
-            store.write(changes, Checkpoint(next_offset, now_ms()))
-            changes, size = {}, 0
-    if changes:
-        store.write(changes, Checkpoint(next_offset, now_ms()))
-
-
-def _check_incarnation(store: Store, partition: int, shards: int, incarnation: str) -> None:
-    found = store.get(META_KEY)
-    if found is None:
-        return
-    meta = read_meta(found)
-    if meta.incarnation != incarnation or meta.partition != partition:
-        raise WrongSetup(
-            f"documents[{partition}] belongs to another journal than the one that is there:"
-            " recreate `documents` too, or put the journal back"
-        )
-    if meta.shards != shards:
-        raise WrongSetup(
-            f"journal has {shards} partitions now and had {meta.shards}: keys would belong to other shards;"
-            " recreate `journal` and `documents`"
-        )
-
-
 ShardFailure = StoreDamaged | StoreUnusable | ChangelogDamaged
 """What keeps one shard from being restored, and no other."""
 
@@ -169,6 +157,20 @@ class Restored(NamedTuple):
     shard: Shard | None
     failure: ShardFailure | None
     skips: Skips
+
+
+class Beginning(NamedTuple):
+    """What a restore begins with."""
+
+    is_fresh: bool = False
+    """Whether the local store is deleted first."""
+    may_use_snapshots: bool = True
+    """Whether an empty store may begin from one; else all is read from `documents`."""
+    empty_at: int | None = None
+    """The shard is empty, and what was asked before this journal offset is decided; None: it is what was committed."""
+
+
+AS_IT_IS = Beginning()
 
 
 class PendingRestore:
@@ -210,13 +212,18 @@ class Restorer:
         open_store: OpenStore,
         metrics: LookupMetrics,
         now_ms: Callable[[], int],
+        shelf: Shelf | None = None,
     ) -> None:
-        """`incarnation` is the journal's; `open_store` gives the local store of a partition."""
+        """`incarnation` is the journal's; `open_store` gives the local store of a partition.
+
+        `shelf` has the snapshots that an empty store begins from.
+        """
         self._cluster = cluster
         self._incarnation = incarnation
         self._open_store = open_store
         self._metrics = metrics
         self._now_ms = now_ms
+        self._shelf = shelf
         self._restoring: dict[int, PendingRestore] = {}
         self._abandoned: dict[int, Future[Restored]] = {}
         self._pool = ThreadPoolExecutor(RESTORES_AT_ONCE, thread_name_prefix="restore")
@@ -229,15 +236,11 @@ class Restorer:
     def __contains__(self, partition: int) -> bool:
         return partition in self._restoring
 
-    def begin(self, partition: int, *, fresh: bool = False, empty_at: int | None = None) -> None:
-        """Begin to restore a partition, once an abandoned restore of it has closed the store.
-
-        A `fresh` restore deletes the local store first. With `empty_at` the shard is empty, and what was asked before
-        that journal offset is decided.
-        """
+    def begin(self, partition: int, how: Beginning = AS_IT_IS) -> None:
+        """Begin to restore a partition, once an abandoned restore of it has closed the store."""
         restoring = self._restoring[partition] = PendingRestore()
         before = self._abandoned.get(partition)
-        restoring.future = self._pool.submit(self._restore, partition, restoring, before, fresh, empty_at)
+        restoring.future = self._pool.submit(self._restore, partition, restoring, before, how)
 
     def abandon(self, partition: int) -> None:
         """Abandon the restore of a partition that another worker owns."""
@@ -269,15 +272,14 @@ class Restorer:
         partition: int,
         restoring: PendingRestore,
         before: Future[Restored] | None,
-        fresh: bool,
-        empty_at: int | None,
+        how: Beginning,
     ) -> Restored:
         if before is not None:
             wait([before])
         started = time.perf_counter()
         stop = restoring.cancelled.is_set
         try:
-            shard = self._restored(partition, stop, fresh, empty_at)
+            shard = self._restored(partition, stop, how)
         except (StoreDamaged, StoreUnusable, ChangelogDamaged) as failure:
             # What it passed through may hold rows of the store, and with them the lock of its folder.
             failure.__context__ = failure.__cause__ = None
@@ -287,14 +289,15 @@ class Restorer:
         self._metrics.restore.observe(time.perf_counter() - started)
         return Restored(partition, shard, None, shard.skips)
 
-    def _restored(self, partition: int, stop: Callable[[], bool], fresh: bool, empty_at: int | None) -> Shard:
+    def _restored(self, partition: int, stop: Callable[[], bool], how: Beginning) -> Shard:
         store = self._open_store(partition)
         try:
-            if fresh or empty_at is not None:
+            if how.is_fresh or how.empty_at is not None:
                 store.wipe()
-            if empty_at is not None:
-                return empty_shard(self._cluster, partition, self._incarnation, store, empty_at, stop)
-            return restore(self._cluster, partition, self._incarnation, store, self._now_ms, stop)
+            if how.empty_at is not None:
+                return empty_shard(self._cluster, partition, self._incarnation, store, how.empty_at, stop)
+            shelf = self._shelf if how.may_use_snapshots else None
+            return restore(self._cluster, partition, self._incarnation, store, self._now_ms, stop, shelf=shelf)
         except BaseException:
             store.close()
             raise

@@ -21,6 +21,7 @@ from refrain.streams.shard.columns import SKIPS
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.skips import Skips, skip_id, skips_of
 from refrain.streams.shard.without_state import StatelessShard
+from refrain.streams.spans import has_passed
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class StoppedShards:
             return []
         due = []
         for partition, one in self._stopped.items():
-            if not one.passing and self._now_ms() - one.told.since_ms >= self._pass_after_ms:
+            if not one.passing and has_passed(one.told.since_ms, self._pass_after_ms, self._now_ms()):
                 one.passing = True
                 due.append(partition)
                 logger.warning("shard %d: its questions go straight to the model", partition)

@@ -14,10 +14,11 @@ from refrain.schemas.stats import Stopped, StopReason
 from refrain.streams.errors import ChangelogDamaged, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Cluster, Consumer, Outgoing
 from refrain.streams.lookup.metrics import LookupMetrics
-from refrain.streams.lookup.restore import Restorer, ShardFailure
+from refrain.streams.lookup.restore import Beginning, Restorer, ShardFailure
 from refrain.streams.lookup.stopped import PassedPart, StoppedShard, StoppedShards, remedy, stats_of_stopped
 from refrain.streams.shard.skips import Skips
 from refrain.streams.shard.state import Shard
+from refrain.streams.spans import is_due
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Stopping:
             # It was tried again; questions are passed as before.
             return None
         if isinstance(failure, StoreDamaged) and self.tries_at(partition, -1) <= RESTORES_MAX:
-            return self._restorer.begin(partition, fresh=True)
+            return self._restorer.begin(partition, Beginning(is_fresh=True))
         committed = self._consumer.committed([partition]).get(partition)
         position = 0 if committed is None else committed.next_offset
         reason, offset = StopReason.STORE_DAMAGED, position
@@ -140,7 +141,7 @@ class Stopping:
         told = self.shards.told()
         for partition in self.shards.due():
             self.read(partition, told[partition].position)
-        if self._now_ms() < self._retry_ms:
+        if not is_due(self._retry_ms, self._now_ms(), RETRY_MS):
             return
         self._retry_ms = self._now_ms() + RETRY_MS
         self._send([stats_of_stopped(partition, one, self._now_ms()) for partition, one in told.items()])
@@ -153,5 +154,7 @@ class Stopping:
         self._obeyed[partition] = order.version
         self._tries.pop(partition, None)
         logger.warning("shard %d recovers: %s", partition, order.how.value)
+        from_documents = order.how is RecoveryWay.DOCUMENTS
         empty_at = order.position if order.how is RecoveryWay.EMPTY else None
-        self._restorer.begin(partition, fresh=order.how is RecoveryWay.DOCUMENTS, empty_at=empty_at)
+        how = Beginning(is_fresh=from_documents, may_use_snapshots=not from_documents, empty_at=empty_at)
+        self._restorer.begin(partition, how)

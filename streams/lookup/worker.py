@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from refrain.schemas.base import RecoveryWay
@@ -41,7 +42,9 @@ from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.lookup.commit import Commits
 from refrain.streams.lookup.metrics import LookupMetrics, count
 from refrain.streams.lookup.reports import CommitReports
-from refrain.streams.lookup.restore import OpenStore, Restorer
+from refrain.streams.lookup.request_times import RequestTimes
+from refrain.streams.lookup.restore import Beginning, OpenStore, Restorer
+from refrain.streams.lookup.snapshot_schedule import SnapshotSchedule, begin_snapshots
 from refrain.streams.lookup.stopped import StoppedShards
 from refrain.streams.lookup.stopping import RESTORES_MAX, Stopping
 from refrain.streams.messaging.key_file import route_signer
@@ -54,10 +57,12 @@ from refrain.streams.runtime.progress import Progress
 from refrain.streams.runtime.topic_check import require_room, require_topics
 from refrain.streams.settings import Settings
 from refrain.streams.shard.columns import SKIPS
-from refrain.streams.shard.fold import fold, next_timer_ms
+from refrain.streams.shard.fold import fold, next_timer_ms, readable
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.skips import skip_id
 from refrain.streams.shard.state import Shard
+from refrain.streams.snapshots.shelf import Shelf, location_of
+from refrain.streams.spans import has_passed, is_due
 from refrain.streams.store.interface import Store
 from refrain.streams.store.rocksdb import open_or_replace
 from refrain.streams.store.state_directory import lock_state_directory
@@ -98,20 +103,22 @@ class LookupWorker:
         background: Executor | None = None,
         alive: Callable[[], object] = lambda: None,
         progress: Progress | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         """`background` runs the transactions; `alive` is called while one is waited for.
 
-        `progress` finds records that have ended a worker twice. Raises WrongSetup when topics are missing or do not fit
-        together.
+        `progress` finds records that have ended a worker twice, `shelf` has the snapshots of shards. Raises WrongSetup
+        when topics are missing or do not fit together.
         """
         self._settings = settings.lookup
         self._metrics = LookupMetrics(metrics)
+        self._request_times = RequestTimes(self._metrics.request_seconds)
         self._now_ms = now_ms
         self._elapsed_s = elapsed_s
         incarnation = check_journal(cluster)
         shards = cluster.partitions("journal")
         self._cluster = cluster
-        self._restorer = Restorer(cluster, incarnation, open_store, self._metrics, now_ms)
+        self._restorer = Restorer(cluster, incarnation, open_store, self._metrics, now_ms, shelf)
         self.shards: dict[int, Shard] = {}
         self.stopped = StoppedShards(shards, incarnation, self._settings.stopped_pass_after_ms, now_ms)
         self._progress = progress or Progress(None, shards)
@@ -120,6 +127,8 @@ class LookupWorker:
         self._ticked: dict[int, int] = {}
         self._ticked_anyway: dict[int, int] = {}
         self._timers_due_ms = 0
+        self._moved: dict[int, tuple[int, float]] = {}
+        """Shards whose time is ahead of this clock: their time, and when it was first seen."""
         self.joined = False
         self._commit_due = elapsed_s()
         self._since_commit = 0
@@ -248,6 +257,7 @@ class LookupWorker:
             self._unreadable.pop(partition, None)
             self._commits.remove(partition)
             self._ticked.pop(partition, None)
+            self._moved.pop(partition, None)
             shard = self.shards.pop(partition, None)
             if shard is not None:
                 shard.store.close()
@@ -286,12 +296,25 @@ class LookupWorker:
             shard.next_offset = first
         for offset in self._progress.set_aside(partition):
             if offset >= shard.next_offset and shard.skips.of(offset) != "records":
-                aside = Skip(to_offset=offset + 1, what="records", why=RefusalCode.QUARANTINED.value)
+                tells = self._may_be_read(partition, offset)
+                aside = Skip(to_offset=offset + 1, what="records", why=RefusalCode.QUARANTINED.value, tells=tells)
                 shard.apply([SKIPS.put(skip_id(offset, "records"), aside)])
         self._consumer.seek(partition, shard.next_offset)
         self._consumer.resume([partition])
         logger.info("shard %d folds on from offset %d", partition, shard.next_offset)
         return None
+
+    def _may_be_read(self, partition: int, offset: int) -> bool:
+        """Read a record that is set aside once; whether it was read without harm, so that every fold may read it."""
+        reader = self._cluster.reader("journal")
+        try:
+            found = [each for each in reader.read(partition, offset, 1) if each.offset == offset]
+        finally:
+            reader.close()
+        if not found:
+            return False
+        with self._progress.telling(found[0]) as may_be_read:
+            return may_be_read and readable(found[0]) is not None
 
     # -- shards that cannot go on -----------------------------------------------------------------------
 
@@ -340,7 +363,7 @@ class LookupWorker:
         if isinstance(cause, StoreUnusable):
             reason = StopReason.STORE_UNUSABLE
         elif self._stopping.tries_at(partition, shard.next_offset) <= RESTORES_MAX:
-            return self._restorer.begin(partition, fresh=isinstance(cause, StoreDamaged))
+            return self._restorer.begin(partition, Beginning(is_fresh=isinstance(cause, StoreDamaged)))
         else:
             reason = StopReason.STORE_DAMAGED if isinstance(cause, StoreDamaged) else StopReason.STATE_BROKEN
         known = self._consumer.committed([partition]).get(partition)
@@ -396,20 +419,31 @@ class LookupWorker:
     def _tick(self) -> None:
         """Append a Tick to each shard whose next timer is due, unless one is on its way."""
         now_ms = self._now_ms()
-        if now_ms < self._timers_due_ms:
+        if not is_due(self._timers_due_ms, now_ms, TIMERS_EVERY_MS):
             return
         self._timers_due_ms = now_ms + TIMERS_EVERY_MS
         due = []
         for partition, shard in self.shards.items():
             timer = next_timer_ms(shard)
-            anyway = now_ms - self._ticked_anyway.setdefault(partition, now_ms) >= TICK_ANYWAY_MS
-            needed = timer is not None and timer <= now_ms
-            if anyway or (needed and now_ms - self._ticked.get(partition, 0) >= TICK_AGAIN_MS):
+            anyway = has_passed(self._ticked_anyway.setdefault(partition, now_ms), TICK_ANYWAY_MS, now_ms)
+            needed = timer is not None and timer <= self._now_of(shard, now_ms)
+            if anyway or (needed and has_passed(self._ticked.get(partition, 0), TICK_AGAIN_MS, now_ms)):
                 if anyway:
                     self._ticked_anyway[partition] = now_ms
                 due.append(Outgoing("journal", None, Tick().encode(), (), partition))
                 self._ticked[partition] = now_ms
         self._send(due)
+
+    def _now_of(self, shard: Shard, now_ms: int) -> int:
+        """The time of day for a shard's timers, which go by the broker's clock, where this one is behind it."""
+        if now_ms >= shard.time_ms:
+            self._moved.pop(shard.partition, None)
+            return now_ms
+        elapsed_s = self._elapsed_s()
+        time_ms, moved_s = self._moved.get(shard.partition, (0, 0.0))
+        if time_ms != shard.time_ms:
+            self._moved[shard.partition] = time_ms, moved_s = shard.time_ms, elapsed_s
+        return time_ms + int((elapsed_s - moved_s) * 1_000)
 
     def _is_commit_due(self, folded: Collection[int]) -> bool:
         """Whether to commit: by time, by what was folded since, or because somebody waits for an acknowledgement."""
@@ -432,6 +466,7 @@ class LookupWorker:
         shared.taken.labels(NAME, "journal").inc(len(records))
         metrics.behind.set(max(0, self._now_ms() - records[-1].timestamp_ms) / 1_000)
         shared.count_sent(NAME, effects)
+        self._request_times.take(folded, effects, self._now_ms())
         known = {category for shard in self.shards.values() for category in shard.lives}
         for each in folded:
             count(metrics, each, known)
@@ -452,10 +487,14 @@ def run_lookup(context: WorkerContext) -> None:
     """Run a lookup worker until `stop`, with its stores under `state_dir`."""
     settings, cluster = context.settings, context.cluster
     incarnation = f"{check_journal(cluster)}.{cluster.topic_id('documents')}"
+    shelf = Shelf(location_of(settings))
     # The commit's thread must not keep the folding one waiting for the interpreter (by default up to 5 ms).
     sys.setswitchinterval(SWITCH_S)
     directory = lock_state_directory(settings.state_dir)
     folder = directory.folder(incarnation)
+    # Not kept from one process to the next: what a killed one leaves there is deleted with other incarnations.
+    work = directory.path / "snapshot-work"
+    snapshots = SnapshotSchedule(settings.lookup.snapshot_every_ms, partial(begin_snapshots, settings, work))
 
     def open_store(partition: int) -> Store:
         return open_partition_store(folder, partition)
@@ -472,14 +511,17 @@ def run_lookup(context: WorkerContext) -> None:
             context.now_ms,
             alive=context.stop,
             progress=context.progress(NAME, "journal"),
+            shelf=shelf,
         )
         while not context.stop():
             worker.turn()
+            snapshots.turn(worker.shards)
             context.trouble(worker.trouble)
             if worker.joined and not worker.restoring:
                 context.ready()
         worker.close()
     finally:
+        snapshots.close()
         directory.release()
 
 

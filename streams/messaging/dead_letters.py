@@ -20,6 +20,7 @@ from refrain.schemas.dead_letters import (
 )
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Headers, Outgoing, Record, headers_bytes
+from refrain.streams.messaging.validation import refused_fields
 from refrain.streams.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -72,9 +73,13 @@ def reject(record: Record, refusal: Refusal, processor: str, metrics: Metrics, *
 
 
 def note(record: Record, refusal: Refusal, processor: str, metrics: Metrics) -> None:
-    """Count and log that a record was refused, by its place and the code: the reason may quote what was sent."""
-    code = refusal.code.value
-    logger.warning("%s[%d]@%d refused: %s", record.topic, record.partition, record.offset, code)
+    """Count and log that a record was refused, by its place, the code and the fields: the reason may quote."""
+    code, names = refusal.code.value, refused_fields(refusal)
+    told = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "code": code}
+    logger.warning(
+        "%s[%d]@%d refused: %s%s", *told.values(), f" ({', '.join(names)})" if names else "",
+        extra={"fields": {**told, "refused_fields": names}},
+    )  # fmt: skip
     metrics.refused.labels(processor, code).inc()
 
 

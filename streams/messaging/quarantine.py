@@ -8,6 +8,14 @@ from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.dead_letters import dead_letter
 
+TOLD = "it ended its worker twice and is set aside: ask in another way, and tell whoever runs this service"
+"""The message to whoever waits for the outcome of a quarantined record."""
+
+
+def refusal_of_quarantined() -> Refusal:
+    """The refusal that whoever waits for a quarantined record is told."""
+    return Refusal(RefusalCode.QUARANTINED, TOLD)
+
 
 def quarantined(record: Record, processor: str) -> Outgoing:
     """The dead letter of a quarantined record, with sizes and a digest by which whoever has it can tell it."""

@@ -11,6 +11,7 @@ from refrain.schemas.base import Header, Reply
 from refrain.schemas.responses import DecisionSummary, Outcome, Problem, Response
 from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Headers, Outgoing
+from refrain.streams.messaging.warnings import warnings_in
 
 Body = dict[str, Any]
 
@@ -54,20 +55,18 @@ def reply_of(topic: str, partition: int | None, key: bytes | None, headers: Head
 def respond(reply: Reply, response: Response) -> Outgoing:
     """The response as a record for the reply topic, whatever somebody wrote into the reply.
 
-    A key or header that is no base64 is left out.
+    A key or header that is no base64 is left out. Warnings among the headers are told in the response as well.
     """
-    headers = ((header.name, _decoded(header.value)) for header in reply.headers)
-    return Outgoing(
-        reply.topic,
-        _decoded(reply.key),
-        response.encode(),
-        tuple(
-            (name, value)
-            for (name, value), header in zip(headers, reply.headers, strict=True)
-            if value is not None or header.value is None
-        ),
-        reply.partition,
+    decoded = ((header.name, _decoded(header.value)) for header in reply.headers)
+    headers = tuple(
+        (name, value)
+        for (name, value), header in zip(decoded, reply.headers, strict=True)
+        if value is not None or header.value is None
     )
+    warnings = warnings_in(headers)
+    if warnings:
+        response = response.model_copy(update={"warnings": warnings})
+    return Outgoing(reply.topic, _decoded(reply.key), response.encode(), headers, reply.partition)
 
 
 def _decoded(text: str | None) -> bytes | None:
@@ -112,6 +111,17 @@ def project(body: Body) -> Body:
         "beside": {name: value for name, value in body.items() if name not in OF_CALL},
     }
     return answer | {name: fields for name, fields in others.items() if fields}
+
+
+def whole(answer: Body) -> Body:
+    """The chat.completion that a projected answer is of. Raises ValueError for what is no projection."""
+    if not isinstance(answer, dict) or not isinstance(answer.get("message"), dict):
+        raise ValueError("the answer is no projection of a chat.completion")
+    choice = {"message": answer["message"], "finish_reason": answer.get("finish_reason")}
+    others = [answer.get(name, {}) for name in ("choice", "beside")]
+    if not all(isinstance(other, dict) for other in others):
+        raise ValueError("the answer is no projection of a chat.completion")
+    return {**others[1], "choices": [{**others[0], **choice}]}
 
 
 def digest_of_answer(answer: Body) -> str:

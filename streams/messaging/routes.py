@@ -45,6 +45,8 @@ class DirectRoute(Part):
     tenant: str
     reply: Reply
     decision: DecisionSummary
+    asked_at_ms: Millis | None = None
+    """The broker's stamp of the request; None in routes of an older classify, and of a shard."""
 
 
 _ROUTES: TypeAdapter[ShardRoute | DirectRoute] = TypeAdapter(

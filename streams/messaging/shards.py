@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from refrain.schemas.base import QuestionKey
+from refrain.schemas.policy import CategoryPolicy
 from refrain.schemas.topics import SHARDED
 from refrain.streams.errors import Refusal, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Cluster
+
+
+def shard_key(space: str, category: str, context: str, slices: int) -> bytes:
+    """The key of `journal` by which the questions of a context (hex) come to their shard."""
+    return f"{space}/{category}/{int(context, 16) % slices}".encode()
+
+
+def space_of(key: QuestionKey, category: CategoryPolicy) -> str:
+    """Whose entries may serve where the entry is imported: all tenants only where both categories are shared."""
+    return "*" if category.scope == "shared" and key.space == "*" else key.tenant
 
 
 class Shards(NamedTuple):

@@ -27,9 +27,11 @@ _END = b'"}'
 def unsigned(forward: bytes) -> bytes:
     """A forward as the fold wrote it: without the signature of its route, if it has one."""
     head, field, tail = forward.rpartition(_FIELD)
-    if not field or not tail.endswith(_END):
+    route, _, signature = tail.removesuffix(_END).partition(b".")
+    if not field or not tail.endswith(_END) or b'"' in signature:
+        # A quote ends the signature: what follows it is no part of it, and somebody else put it there.
         return forward
-    return b"".join((head, field, tail.removesuffix(_END).partition(b".")[0], _END))
+    return b"".join((head, field, route, _END))
 
 
 class RouteSigner:

@@ -11,6 +11,8 @@ import traceback
 
 from pydantic import ValidationError
 
+from refrain.streams.errors import Refusal, RefusalCode
+
 PROBLEMS_MAX = 5
 """Wrong fields that one text names."""
 PROBLEMS_LISTED_MAX = 100
@@ -38,6 +40,14 @@ def wrong_fields(error: ValidationError) -> str:
     named = [f"{place(each['loc'])}: {_wrong(each['type'], each['msg'])}" for each in problems[:PROBLEMS_MAX]]
     more = count - PROBLEMS_MAX
     return "; ".join(named) + (f"; and {more} more" if more > 0 else "")
+
+
+def refused_fields(refusal: Refusal) -> list[str]:
+    """The fields that a refusal names, for logs: a reason of `bad_field` begins with each of them and a colon."""
+    if refusal.code is not RefusalCode.BAD_FIELD:
+        return []
+    heads = (part.partition(": ") for part in str(refusal.args[0]).split("; "))
+    return [head for head, colon, _ in heads if colon and _STEP.fullmatch(head)][:PROBLEMS_MAX]
 
 
 def place(loc: tuple[int | str, ...]) -> str:

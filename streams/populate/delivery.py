@@ -26,7 +26,7 @@ from refrain.streams.messaging.privacy import has_uncacheable, may_store
 from refrain.streams.messaging.responses import error_response, respond
 from refrain.streams.messaging.routes import DirectRoute, ShardRoute
 from refrain.streams.messaging.shards import Shards
-from refrain.streams.metrics import Metrics
+from refrain.streams.metrics import Metrics, request_seconds
 
 NAME = "populate"
 ANSWER_BYTES_MAX = 1_000_000
@@ -53,6 +53,7 @@ class Delivery:
     def __init__(self, journal: Shards, metrics: Metrics) -> None:
         self._journal = journal
         self._metrics = metrics
+        self._request_seconds = request_seconds(metrics)
         self.policy: Policy | None = None
         self._answered = RecentIds()
         self._answering: set[str] = set()
@@ -102,9 +103,15 @@ class Delivery:
         """Dead-letter a completion that cannot be decoded, and tell whoever waits that it failed."""
         with_text = isinstance(route, ShardRoute) and self._may_store(route)
         letter = self._dead_letter(record, refusal, with_text=with_text)
+        return [letter, *self.deliver_failed(record, refusal, envelope, route)]
+
+    def deliver_failed(
+        self, record: Record, refusal: Refusal, envelope: Envelope, route: ShardRoute | DirectRoute
+    ) -> list[Outgoing]:
+        """Tell whoever waits for a completion that it cannot be taken; nobody where it is of no shard of these."""
         if isinstance(route, ShardRoute) and self._journal.wrong_shard(route.incarnation, route.partition) is not None:
-            return [letter]
-        return [letter, *self.deliver(record, route, failed_completion(envelope, refusal))]
+            return []
+        return self.deliver(record, route, failed_completion(envelope, refusal))
 
     def dead_letter(self, record: Record, refusal: Refusal) -> Outgoing:
         """Dead-letter a completion that nobody waits for, with its text unless some category is `never`."""
@@ -137,6 +144,11 @@ class Delivery:
         if self._seen(route.forward_id):
             return self._drop()
         out = self._answer_of(record, route, completion)
+        if route.asked_at_ms is not None:
+            answered = completion.body is not None and completion.status is not Status.FAILED
+            outcome = Outcome.BYPASS if answered else Outcome.ERROR
+            seconds = max(0, record.timestamp_ms - route.asked_at_ms) / 1_000
+            self._request_seconds.labels(outcome.value).observe(seconds)
         self._told_directly.add(route.forward_id)
         self._answering.add(route.forward_id)
         return out

@@ -71,6 +71,17 @@ class PopulateStep(Step):
         self._delivery.begin()
         return [out for record in batch for out in self._barrier.take(record, self._deliver)]
 
+    def tell(self, record: Record, refusal: Refusal) -> list[Outgoing]:
+        """A failure for whoever waits for a completion that is set aside, where its envelope can be read."""
+        envelope = None if is_too_large(record) else envelope_of(record.value)
+        if envelope is None:
+            return []
+        try:
+            route = self._routes.open(envelope.route, envelope.forward_id)
+        except Refusal:
+            return []
+        return self._delivery.deliver_failed(record, refusal, envelope, route)
+
     def sent(self) -> None:
         """Remember who was answered: a repeated completion is not delivered to them again."""
         self._delivery.sent()

@@ -74,30 +74,32 @@ class PolicySession:
         self._acknowledged = (member, policy.version)
         return [acknowledgement(self._processor, member, policy.version, self._now_ms(), self._route_keys)]
 
-    def refresh(self, member: str) -> None:
+    def refresh(self, member: str, *, for_ever: bool = False) -> None:
         """Adopt the policy in force for a batch. Raises Unanswered when the worker is to stop before it is known.
 
-        A new member reads `policies` anew: before it was one, nobody waited for it to acknowledge anything.
+        A new member reads `policies` anew: before it was one, nobody waited for it to acknowledge anything. A batch
+        that must not be made without a policy waits `for_ever`.
         """
-        if self._is_away():
+        if self._is_away() and not for_ever:
             return
-        self._leased = self._held(self._policies.leased if member == self._member else self._policies.read)
+        read = self._policies.leased if member == self._member else self._policies.read
+        self._leased = self._held(read, math.inf if for_ever else self._hold_s)
         if self._leased is not NOT_KNOWN:
             self._member = member
 
-    def still_in_force(self) -> bool:
+    def still_in_force(self, *, for_ever: bool = False) -> bool:
         """Whether the outcome of the batch may be sent; if not, another policy was adopted: process it again."""
         before = self._leased
         if self._policies.lease_runs(before):
             return True
-        self._leased = self._held(self._policies.leased)
+        self._leased = self._held(self._policies.leased, math.inf if for_ever else self._hold_s)
         return self._leased.policy is before.policy
 
     def _is_away(self) -> bool:
         """Whether the policy is not known and nobody has read it since: reading it takes time until it fails."""
         return self._leased is NOT_KNOWN and not self._policies.lease_runs(self._policies.last)
 
-    def _held(self, read: Callable[[], LeasedPolicy]) -> LeasedPolicy:
+    def _held(self, read: Callable[[], LeasedPolicy], hold_s: float) -> LeasedPolicy:
         """The policy, read again until it can be; `NOT_KNOWN` when it was waited for long enough."""
         with self._outages.waiting("the policy in force") as wait:
             pause = pauses()
@@ -106,11 +108,11 @@ class PolicySession:
                     return read()
                 except Unanswered as problem:
                     wait.failed(problem)
-                    if wait.lasted_s >= self._hold_s:
+                    if wait.lasted_s >= hold_s:
                         return NOT_KNOWN
                     if wait.is_over():
                         raise
-                self._outages.pause(min(next(pause), max(0.0, self._hold_s - wait.lasted_s)))
+                self._outages.pause(min(next(pause), max(0.0, hold_s - wait.lasted_s)))
 
 
 @contextmanager
@@ -122,10 +124,21 @@ def policy_session(
     Its acknowledgements tell `route_keys`, the ids of the worker's keys of routes, so that others can compare them. A
     policy that cannot be read later is waited for `hold_s`. Raises WrongSetup for a missing topic.
     """
-    lease_s = lease_s_of(context.settings)
-    outages = context.outages
+    with policy_sessions(processor, context, 1, route_keys, hold_s=hold_s) as sessions:
+        yield sessions[0]
+
+
+@contextmanager
+def policy_sessions(
+    processor: str, context: WorkerContext, count: int, route_keys: Sequence[str] = (), *, hold_s: float = math.inf
+) -> Iterator[list[PolicySession]]:
+    """So many policy sessions of a worker, for members of their own of its group; as `policy_session` is one."""
+    lease_s, outages = lease_s_of(context.settings), context.outages
     with PolicyFollower(context.cluster, context.metrics, processor, lease_s=lease_s, outages=outages) as policies:
-        yield PolicySession(processor, policies, context.now_ms, route_keys, outages=outages, hold_s=hold_s)
+        yield [
+            PolicySession(processor, policies, context.now_ms, route_keys, outages=outages, hold_s=hold_s)
+            for _ in range(count)
+        ]
 
 
 def acknowledgement(processor: str, worker: str, version: int, at_ms: int, route_keys: Sequence[str] = ()) -> Outgoing:

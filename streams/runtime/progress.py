@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 SET_ASIDE_MAX = 16
 """How many offsets a partition remembers as set aside: those that no commit has passed yet."""
-_SLOT = struct.Struct(f"<q3q{SET_ASIDE_MAX}q")
+_SLOT = struct.Struct(f"<q3q{SET_ASIDE_MAX}qq")
 _SIZE = 256
 
 
@@ -39,6 +39,8 @@ class Stage(IntEnum):
     """A batch is in hand."""
     SINGLE = 2
     """One record is in hand, which was part of a batch that ended a worker."""
+    TELLING = 3
+    """A record that is set aside is read for whoever waits for it."""
 
 
 class _Slot(NamedTuple):
@@ -48,6 +50,8 @@ class _Slot(NamedTuple):
     careful_to: int
     """The offset behind the last record that is worked by itself."""
     set_aside: tuple[int, ...]
+    silent_to: int = 0
+    """The offset behind the last record that ended a worker even then: nobody is told of those below it."""
 
 
 _EMPTY = _Slot(Stage.IDLE, 0, 0, 0, ())
@@ -61,6 +65,7 @@ class Progress:
         self._memory = None if place is None else _mapped(place, partitions * _SIZE)
         self._careful_to: dict[int, int] = {}
         self._set_aside: dict[int, tuple[int, ...]] = {}
+        self._silent_to: dict[int, int] = {}
 
     def assigned(self, partitions: Sequence[int]) -> None:
         """Take over partitions: find what their last owners had in hand when they ended."""
@@ -78,8 +83,11 @@ class Progress:
                     slot.first,
                     slot.last,
                 )
+            if slot.stage == Stage.TELLING:
+                slot = slot._replace(silent_to=max(slot.silent_to, slot.first + 1))
             slot = slot._replace(stage=Stage.IDLE)
             self._write(partition, slot)
+            self._silent_to[partition] = slot.silent_to
             self._careful_to[partition] = slot.careful_to
             self._set_aside[partition] = slot.set_aside
 
@@ -88,6 +96,7 @@ class Progress:
         for partition in partitions:
             self._careful_to.pop(partition, None)
             self._set_aside.pop(partition, None)
+            self._silent_to.pop(partition, None)
 
     def follow(self, owned: Collection[int]) -> None:
         """Take over what is owned and was not, and give back what is owned no more: for who hears of no rebalance."""
@@ -96,6 +105,10 @@ class Progress:
             self.assigned(new)
         if len(self._careful_to) != len(owned):
             self.released([partition for partition in list(self._careful_to) if partition not in owned])
+
+    def has(self, partition: int) -> bool:
+        """Whether the partition was taken over, and not given back since."""
+        return partition in self._careful_to
 
     def set_aside(self, partition: int) -> tuple[int, ...]:
         """Offsets of records that have ended a worker twice."""
@@ -133,6 +146,41 @@ class Progress:
             raise
         self._take_back(noted)
 
+    @contextmanager
+    def telling(self, record: Record) -> Iterator[bool]:
+        """While a record that is set aside is read for whoever waits for it. False: it must not be.
+
+        One that ends its worker then as well is not read again, nor are those before it.
+        """
+        partition = record.partition
+        if self._memory is None or record.offset < self._silent_to.get(partition, 0):
+            yield self._memory is None
+            return
+        before = self._read(partition)
+        self._write(partition, self._slot_of(partition, record.offset)._replace(stage=Stage.TELLING))
+        yield True
+        self._write(partition, before)
+
+    def begin_step(self, partition: int, offset: int) -> None:
+        """Note that a step of a record's work runs; a record of which one ends the worker is worked a second time."""
+        if self.has(partition):
+            self._write(partition, self._slot_of(partition, offset))
+
+    def end_step(self, partition: int, offset: int) -> None:
+        """The step is over, and others follow."""
+        if self.has(partition):
+            self._write(partition, self._slot_of(partition, offset)._replace(stage=Stage.IDLE))
+
+    def end_steps(self, partition: int, offset: int) -> None:
+        """The last step of the record's work is over."""
+        if not self.has(partition):
+            return
+        slot = self._slot_of(partition, offset)
+        # Records end in any order: only the one at which a worker ended is past that.
+        past = offset == slot.careful_to - 1
+        self._careful_to[partition] = 0 if past else slot.careful_to
+        self._write(partition, slot._replace(stage=Stage.IDLE, careful_to=self._careful_to[partition]))
+
     def close(self) -> None:
         """Close the file."""
         if self._memory is not None:
@@ -144,11 +192,16 @@ class Progress:
         first = {record.partition: record.offset for record in reversed(batch)}
         noted: dict[int, _Slot] = {}
         for partition, offset in first.items():
-            careful_to = self._careful_to.get(partition, 0)
-            stage = Stage.SINGLE if offset < careful_to else Stage.BATCH
-            noted[partition] = _Slot(stage, offset, last[partition], careful_to, self.set_aside(partition))
+            noted[partition] = self._slot_of(partition, offset, last[partition])
             self._write(partition, noted[partition])
         return noted
+
+    def _slot_of(self, partition: int, first: int, last: int | None = None) -> _Slot:
+        """What is noted while the records from the offset `first` to `last` are in hand."""
+        careful_to = self._careful_to.get(partition, 0)
+        stage = Stage.SINGLE if first < careful_to else Stage.BATCH
+        end, silent_to = first if last is None else last, self._silent_to.get(partition, 0)
+        return _Slot(stage, first, end, careful_to, self.set_aside(partition), silent_to)
 
     def _take_back(self, noted: dict[int, _Slot]) -> None:
         for partition, slot in noted.items():
@@ -161,22 +214,22 @@ class Progress:
     def _is_careful(self, record: Record) -> bool:
         return record.offset < self._careful_to.get(record.partition, 0)
 
-    def _has(self, partition: int) -> bool:
+    def _has_slot(self, partition: int) -> bool:
         """Whether there is a slot: a topic may be given partitions while a worker runs."""
         return self._memory is not None and (partition + 1) * _SIZE <= len(self._memory)
 
     def _read(self, partition: int) -> _Slot:
-        if self._memory is None or not self._has(partition):
+        if self._memory is None or not self._has_slot(partition):
             return _EMPTY
-        stage, first, last, careful_to, *aside = _SLOT.unpack_from(self._memory, partition * _SIZE)
+        stage, first, last, careful_to, *aside, silent_to = _SLOT.unpack_from(self._memory, partition * _SIZE)
         # Offsets are kept one higher, so that a slot of zeros is an empty one.
-        return _Slot(stage, first, last, careful_to, tuple(each - 1 for each in aside if each))
+        return _Slot(stage, first, last, careful_to, tuple(each - 1 for each in aside if each), silent_to)
 
     def _write(self, partition: int, slot: _Slot) -> None:
-        if self._memory is None or not self._has(partition):
+        if self._memory is None or not self._has_slot(partition):
             return
         aside = [each + 1 for each in slot.set_aside] + [0] * (SET_ASIDE_MAX - len(slot.set_aside))
-        _SLOT.pack_into(self._memory, partition * _SIZE, *slot[:4], *aside)
+        _SLOT.pack_into(self._memory, partition * _SIZE, *slot[:4], *aside, slot.silent_to)
 
 
 def progress_of(state_dir: Path, group: str, topic_id: str, partitions: int) -> Progress:

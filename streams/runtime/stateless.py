@@ -20,7 +20,7 @@ from refrain.streams.kafka.interface import Consumer, OffsetAndMetadata, Outgoin
 from refrain.streams.kafka.outages import Outages, pauses
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import check_size
-from refrain.streams.messaging.quarantine import quarantined
+from refrain.streams.messaging.quarantine import quarantined, refusal_of_quarantined
 from refrain.streams.messaging.sending import fitting_producer
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.barrier import Barrier, passes
@@ -73,6 +73,17 @@ class Step(Protocol):
         """The outcome of the last batch is acknowledged by the broker: it will not be processed again."""
         return
 
+    def in_doubt(self, batch: Sequence[Record]) -> bool:
+        """Whether what was made of the batch before, and may be written, must not be made without a policy now.
+
+        The policy is then waited for, however long.
+        """
+        return False
+
+    def committed(self, offsets: Mapping[int, int]) -> None:
+        """Records below these offsets, by partition, are committed: nobody reads them again."""
+        return
+
 
 def run_stateless(
     name: str,
@@ -83,8 +94,11 @@ def run_stateless(
     *,
     batch_max: int,
     session: PolicySession | None = None,
+    place: Callable[[int], str] = str,
 ) -> None:
     """Run until the context's `stop`. A batch's outcome is acknowledged before its offsets are committed.
+
+    `place` names a partition in metrics, where a worker reads several topics.
 
     A crash repeats at most what came since the last commit; the shard knows repeats by their ids. Consumer and
     producer are closed at the end.
@@ -114,12 +128,12 @@ def run_stateless(
                     for record in run:
                         pending[record.partition] = OffsetAndMetadata(record.offset + 1)
             if pending and time.monotonic() >= due:
-                pending = commit_owned(consumer, pending)
+                pending = _commit(consumer, pending, step)
                 due = time.monotonic() + (COMMIT_AGAIN_S if pending else COMMIT_INTERVAL_S)
                 for partition, behind in consumer.lag().items():
-                    metrics.lag.labels(name, str(partition)).set(behind)
+                    metrics.lag.labels(name, place(partition)).set(behind)
         if pending:
-            commit_owned(consumer, pending)
+            _commit(consumer, pending, step)
     finally:
         consumer.close()
         producer.close()
@@ -197,7 +211,7 @@ class _BatchProcessor:
         for record in batch:
             if progress.is_set_aside(record):
                 self._metrics.refused.labels(self._name, RefusalCode.QUARANTINED.value).inc()
-                aside.append(quarantined(record, self._name))
+                aside += self._quarantined(record, progress)
                 continue
             try:
                 check_size(record)
@@ -205,6 +219,18 @@ class _BatchProcessor:
             except Refusal as refusal:
                 aside += self._barrier.outcome_of(record, refusal)
         return read, aside
+
+    def _quarantined(self, record: Record, progress: Progress) -> list[Outgoing]:
+        """Dead-letter a record that has ended its worker twice, and tell whoever waits for it."""
+        letter = quarantined(record, self._name)
+        with progress.telling(record) as may_be_read:
+            try:
+                return [letter, *(self._step.tell(record, refusal_of_quarantined()) if may_be_read else ())]
+            except Exception as error:
+                if passes(error):
+                    raise
+                # Nothing tells who waits.
+                return [letter]
 
     def _set_aside(self, record: Record, refusal: Refusal) -> list[Outgoing]:
         told = self._step.tell(record, refusal)
@@ -215,11 +241,12 @@ class _BatchProcessor:
         session = self._session
         if session is None:
             return self._made_of(batch)
-        session.refresh(self._consumer.member_id())
+        in_doubt = self._step.in_doubt(batch)
+        session.refresh(self._consumer.member_id(), for_ever=in_doubt)
         while True:
             self._step.follow(session.policy)
             out = self._made_of(batch)
-            if session.still_in_force():
+            if session.still_in_force(for_ever=in_doubt):
                 return out
 
     def _made_of(self, batch: Sequence[Record]) -> Sequence[Outgoing]:
@@ -248,6 +275,14 @@ class _BatchProcessor:
                     if wait.is_over():
                         raise
                 self._outages.pause(next(pause))
+
+
+def _commit(consumer: Consumer, pending: dict[int, OffsetAndMetadata], step: Step) -> dict[int, OffsetAndMetadata]:
+    """Commit as `commit_owned` does, and tell the step of what is committed."""
+    owned = set(consumer.assignment())
+    later = commit_owned(consumer, pending)
+    step.committed({at: one.next_offset for at, one in pending.items() if at in owned and at not in later})
+    return later
 
 
 def commit_owned(consumer: Consumer, pending: dict[int, OffsetAndMetadata]) -> dict[int, OffsetAndMetadata]:

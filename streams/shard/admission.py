@@ -34,6 +34,10 @@ class NotAdmitted(StrEnum):
     """A newer question has brought a newer answer to the same text."""
     TENANT_LIMIT = "tenant_limit"
     """The tenant has as many new entries, or namespaces, as the policy grants it."""
+    EXPIRED = "expired"
+    """Of an imported entry: its lifetime is over."""
+    KEPT_ALREADY = "kept_already"
+    """Of an imported entry: an answer to the same text is kept."""
     NO_ROOM = "no_room"
     """The shard is full of what others are guaranteed."""
 

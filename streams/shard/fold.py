@@ -18,6 +18,7 @@ from refrain.schemas.journal import (
     Asked,
     CacheSwitched,
     EntriesInvalidated,
+    EntryImported,
     Event,
     HitJudged,
     LoadChanged,
@@ -35,13 +36,13 @@ from refrain.streams.messaging.dead_letters import dead_letter
 from refrain.streams.messaging.decoding import check_size, unknown_version_of
 from refrain.streams.messaging.ids import topic_partition_key
 from refrain.streams.messaging.privacy import has_uncacheable, may_store
-from refrain.streams.messaging.quarantine import quarantined
+from refrain.streams.messaging.quarantine import TOLD, quarantined, refusal_of_quarantined
 from refrain.streams.messaging.responses import error_response
 from refrain.streams.messaging.validation import wrong_fields
 from refrain.streams.shard import counts
 from refrain.streams.shard.columns import TENANTS
 from refrain.streams.shard.counts import Dropped, Evicted
-from refrain.streams.shard.handlers import answered, asked, invalidated, recovered, verified
+from refrain.streams.shard.handlers import answered, asked, imported, invalidated, recovered, verified
 from refrain.streams.shard.handlers.commands import on_cache_switched, on_hit_judged, on_load_changed, on_policy_set
 from refrain.streams.shard.outcome import NOT_OF_A_RECORD, FoldResult, decided, summary
 from refrain.streams.shard.removal import remove
@@ -49,14 +50,21 @@ from refrain.streams.shard.search.question import VerificationState
 from refrain.streams.shard.state import Shard
 from refrain.streams.shard.stats import CONTROL
 
+NOT_FOLDED = "the question could not be looked up; it is in dead-letters"
+_COMMANDED = (
+    PolicySet, LoadChanged, EntriesInvalidated, HitJudged, CacheSwitched, RecoveryOrdered, EntryImported
+)  # fmt: skip
+"""Events that come of commands."""
 IDLE_MAX = 1_000
 """Tenants whose use one tick may drop."""
 TIMERS_MAX = 100
 """Timers that one record may fire; the next records fire the rest."""
 
 
-def fold(shard: Shard, record: Record) -> FoldResult:
+def fold(shard: Shard, record: Record, known: Event | None = None) -> FoldResult:
     """Fold one journal record into the shard; returns effects, decisions and counts.
+
+    `known` is the event of the record, where it has been read already.
 
     A record that cannot be folded changes nothing but the shard's time and offset, and becomes a dead
     letter. Raises JournalUnreadable, with the shard unchanged, for a record of an unknown version; and ShardBroken,
@@ -64,9 +72,8 @@ def fold(shard: Shard, record: Record) -> FoldResult:
     """
     out = FoldResult()
     skipped = shard.skips.of(record.offset)
-    event = None if skipped == "records" else _read(shard, record, out)
-    if skipped == "records":
-        _set_aside(record, out)
+    event = None if skipped == "records" else _read(shard, record, out, known)
+    aside = _set_aside(shard, record, out) if skipped == "records" else None
     shard.next_offset = record.offset + 1
     shard.time_ms = max(shard.time_ms, record.timestamp_ms)
     shard.recent = {}
@@ -76,6 +83,8 @@ def fold(shard: Shard, record: Record) -> FoldResult:
             out.counts.append(counts.dropped(Dropped.PASSED_THROUGH))
         else:
             _dispatch(shard, event, record, out)
+    if aside is not None and not _is_repeat(shard, aside, out):
+        _tell(shard, aside, record, refusal_of_quarantined(), out)
     invalidated.finish(shard)
     shard.counters.count(out.decisions, out.counts, shard.lives)
     return out
@@ -99,10 +108,22 @@ def _dispatch(
         _failed(shard, event, record, error, out)
 
 
-def _set_aside(record: Record, out: FoldResult) -> None:
-    """Dead-letter a record that no fold reads."""
+def _set_aside(shard: Shard, record: Record, out: FoldResult) -> Asked | Answered | None:
+    """Dead-letter a record that no fold decides; its event, where somebody waits for it and it may be read for him."""
     out.effects.append(quarantined(record, "lookup"))
     out.counts.append(counts.refused(RefusalCode.QUARANTINED))
+    row = shard.skips.row(record.offset, "records")
+    event = readable(record) if row is not None and row.tells else None
+    return event if isinstance(event, Asked | Answered) else None
+
+
+def readable(record: Record) -> Event | None:
+    """The event of a record; None where it has none that this worker reads."""
+    try:
+        check_size(record)
+        return decode_event(record.value or b"")
+    except (Refusal, ValidationError):
+        return None
 
 
 def next_timer_ms(shard: Shard) -> int | None:
@@ -116,11 +137,11 @@ def next_timer_ms(shard: Shard) -> int | None:
     return min((at for at in timers if at is not None), default=None)
 
 
-def _read(shard: Shard, record: Record, out: FoldResult) -> Event | None:
+def _read(shard: Shard, record: Record, out: FoldResult, known: Event | None) -> Event | None:
     """The event of a record; None, with its dead letter, where it has none or is too large to be read."""
     try:
         check_size(record)
-        return decode_event(record.value or b"")
+        return decode_event(record.value or b"") if known is None else known
     except Refusal as too_large:
         refusal = too_large
     except ValidationError as error:
@@ -161,7 +182,7 @@ def _is_repeat(shard: Shard, event: Event, out: FoldResult) -> bool:
     """Deduplicate by position: what classify and govern repeat after a crash was folded already."""
     if isinstance(event, Asked | Passed):
         place, offset = topic_partition_key(event.origin.topic_id, event.origin.partition), event.origin.offset
-    elif isinstance(event, PolicySet | LoadChanged | EntriesInvalidated | HitJudged | CacheSwitched | RecoveryOrdered):
+    elif isinstance(event, _COMMANDED):
         place, offset = CONTROL, event.version
     else:
         return False
@@ -177,12 +198,17 @@ def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: F
     refusal = Refusal(RefusalCode.FOLD_FAILED, f"{type(error).__name__} of {type(event).__name__}")
     out.effects.append(dead_letter(record, refusal, "lookup", with_text=_may_lie_anywhere(shard, event)))
     out.counts.append(counts.refused(refusal.code))
+    _tell(shard, event, record, refusal, out)
+
+
+def _tell(shard: Shard, event: Event, record: Record, refusal: Refusal, out: FoldResult) -> None:
+    """Tell whoever waits for an event that it is not folded."""
     if isinstance(event, Asked):
         decision = decided(shard, record, event, outcome=Outcome.ERROR, reason=Reason.FOLD_FAILED)
         out.decisions.append(decision)
         response = error_response(
             refusal.code,
-            "the question could not be looked up; it is in dead-letters",
+            TOLD if refusal.code is RefusalCode.QUARANTINED else NOT_FOLDED,
             request_id=event.request_id,
             tenant=event.tenant,
             decision=summary(decision, depends=event.depends),
@@ -195,7 +221,7 @@ def _failed(shard: Shard, event: Event, record: Record, error: Exception, out: F
 def _may_lie_anywhere(shard: Shard, event: Event) -> bool:
     """Whether the text of an event, if it has any, may be kept in dead-letters."""
     category = None
-    if isinstance(event, Asked):
+    if isinstance(event, Asked | EntryImported):
         category = event.category
     elif isinstance(event, Answered) and (open_flight := shard.flights.get(event.forward_id)) is not None:
         category = open_flight.flight.category
@@ -239,5 +265,6 @@ _HANDLERS: dict[type, Callable[[Shard, Any, Record, FoldResult], None]] = {
     HitJudged: on_hit_judged,
     CacheSwitched: on_cache_switched,
     RecoveryOrdered: recovered.on_recovery_ordered,
+    EntryImported: imported.on_imported,
     Tick: _on_tick,
 }

@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from refrain.schemas.base import Message
 from refrain.schemas.documents import Meta
 from refrain.streams.errors import RowDamaged, StoreDamaged
 from refrain.streams.shard import columns
 from refrain.streams.shard.columns import Column
-from refrain.streams.shard.index.entries import namespace_of_key
+from refrain.streams.shard.index.entries import EntryIndex, namespace_of_key
+from refrain.streams.shard.index.hnsw import GONE, SavedGraph
 from refrain.streams.shard.state import Shard
 from refrain.streams.store.interface import Store
 from refrain.streams.vectors import Ints, decode
+
+logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Message)
 BUILD_BATCH = 512
 """Vectors added to an HNSW at a time: what is made of a batch on the way is memory that the process keeps."""
 
 
-def load_shard(partition: int, shards: int, incarnation: str, store: Store, threads: int = 1) -> Shard:
+def load_shard(
+    partition: int,
+    shards: int,
+    incarnation: str,
+    store: Store,
+    threads: int = 1,
+    *,
+    graphs: Mapping[bytes, SavedGraph] | None = None,
+    entries: EntryIndex | None = None,
+) -> Shard:
     """Load a shard from its store: entries in the order of their ids, then all that refers to them.
 
-    Raises StoreDamaged when the store cannot be read, and RowDamaged for a row that is no record of its column.
+    `graphs` are saved ones by namespace: what they hold of its entries need not be built. `entries` is an empty index,
+    where it is to be another than the usual. Raises StoreDamaged when the store cannot be read, and RowDamaged for a
+    row that is no record of its column.
     """
-    shard = Shard(partition, shards, incarnation, store)
+    shard = Shard(partition, shards, incarnation, store, entries)
     _restore_meta(shard)
     try:
-        _restore_entries(shard, threads)
+        _restore_entries(shard, threads, graphs or {})
         for column in columns.COLUMNS:
             if not column.with_entries:
                 _restore(shard, column)
@@ -98,25 +114,87 @@ def _restore_meta(shard: Shard) -> None:
     shard.highwater = dict(meta.highwater)
 
 
-def _restore_entries(shard: Shard, threads: int) -> None:
+def _restore_entries(shard: Shard, threads: int, graphs: Mapping[bytes, SavedGraph]) -> None:
     stats = dict(_rows(shard.store, columns.STATS))
     _restore(shard, columns.TABLES)
-    large: dict[bytes, tuple[list[int], list[Ints]]] = {}
+    large: dict[bytes, _LargeTable] = {}
     for id_, entry in _rows(shard.store, columns.ENTRIES):
         space = namespace_of_key(entry)
         shard.tenants.enter(entry.tenant, space)
         ann = entry.vector is not None and shard.entries.mode(space) == "ann"
         row = shard.entries.add(entry, stats.get(id_), into_table=not ann)
         if ann and entry.vector is not None:
-            rows, vectors = large.setdefault(space, ([], []))
-            rows.append(row)
-            vectors.append(decode(entry.vector))
-            if len(rows) == BUILD_BATCH:
-                _build(shard, space, large.pop(space), threads)
-    for space, batch in large.items():
-        _build(shard, space, batch, threads)
+            if space not in large:
+                large[space] = _LargeTable(shard, space, graphs.get(space), threads)
+            large[space].add(entry.id, row, decode(entry.vector))
+    for table in large.values():
+        table.finish()
 
 
-def _build(shard: Shard, space: bytes, batch: tuple[list[int], list[Ints]], threads: int) -> None:
-    rows, vectors = batch
-    shard.entries.build(space, np.array(rows, dtype=np.int32), np.stack(vectors), threads)
+class _LargeTable:
+    """An HNSW that is filled in batches: what a saved graph has of its entries is taken from there, the rest built."""
+
+    def __init__(self, shard: Shard, space: bytes, graph: SavedGraph | None, threads: int) -> None:
+        self._entries, self._space, self._threads = shard.entries, space, threads
+        self._rows: list[int] = []
+        self._ids: list[int] = []
+        self._vectors: list[Ints] = []
+        self._graph = None if graph is None else _GraphInUse(graph)
+        if graph is not None:
+            try:
+                shard.entries.load_graph(space, graph)
+            except ValueError as error:
+                logger.warning("shard %d: %s: it is built anew", shard.partition, error)
+                self._graph = None
+
+    def add(self, id_: int, row: int, vector: Ints) -> None:
+        self._rows.append(row)
+        self._ids.append(id_)
+        self._vectors.append(vector)
+        if len(self._rows) == BUILD_BATCH:
+            self._flush()
+
+    def finish(self) -> None:
+        """Take in what waits, and leave out of the graph what is not an entry."""
+        self._flush()
+        if self._graph is not None:
+            self._entries.drop_orphans(self._space, self._graph.orphans(), BUILD_BATCH, self._threads)
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        rows, vectors = np.array(self._rows, dtype=np.int32), np.stack(self._vectors)
+        ids = np.array(self._ids, dtype=np.int64)
+        self._rows, self._ids, self._vectors = [], [], []
+        if self._graph is None:
+            self._entries.build(self._space, rows, vectors, self._threads)
+            return
+        labels = self._graph.take(ids)
+        there = labels != GONE
+        self._entries.adopt(self._space, rows[there], vectors[there], labels[there])
+        self._entries.build(self._space, rows[~there], vectors[~there], self._threads)
+
+
+class _GraphInUse:
+    """Which labels of a saved graph have found their entry."""
+
+    def __init__(self, graph: SavedGraph) -> None:
+        alive = np.flatnonzero(graph.ids != GONE)
+        self._labels = alive[np.argsort(graph.ids[alive], kind="stable")]
+        self._ids = graph.ids[self._labels]
+        self._taken = np.zeros(len(self._ids), dtype=np.bool_)
+
+    def take(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The label of each entry (n); `GONE` for one that the graph does not have."""
+        places = np.searchsorted(self._ids, ids)
+        there = places < len(self._ids)
+        there[there] = self._ids[places[there]] == ids[there]
+        self._taken[places[there]] = True
+        found = np.full(len(ids), GONE, dtype=np.int64)
+        found[there] = self._labels[places[there]]
+        return found
+
+    def orphans(self) -> list[int]:
+        """The labels of vectors that no entry has."""
+        found: list[int] = self._labels[~self._taken].tolist()
+        return found

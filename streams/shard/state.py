@@ -19,6 +19,7 @@ from refrain.streams import guards
 from refrain.streams.errors import ChangeTooLarge, ShardBroken, StoreDamaged
 from refrain.streams.messaging import ids
 from refrain.streams.messaging.responses import digest_of_answer
+from refrain.streams.messaging.validation import without_quotes
 from refrain.streams.models.hit_head import PairHead
 from refrain.streams.shard import columns
 from refrain.streams.shard.adaptation import KnownTerms
@@ -191,7 +192,9 @@ class Shard:
             try:
                 change.column.apply(self, change.id, change.message)
             except Exception as error:
-                raise ShardBroken(f"shard {self.partition}: {change.key.decode()}: {error!r}") from error
+                # Not what the error says: that may quote a record.
+                said = without_quotes(error)
+                raise ShardBroken(f"shard {self.partition}: {change.key.decode()}: {said}") from error
             key = change.key
             self.recent[key] = value
             if value is None and change.column.written_once and self.uncommitted.get(key) is not None:

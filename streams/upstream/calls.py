@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple
 
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode
@@ -30,12 +30,17 @@ class CallResult(NamedTuple):
     called: bool
 
 
+StepByStep = Callable[[str, Coroutine[Any, Any, Answer]], Awaitable[Answer]]
+"""Runs the call of the forward of that id."""
+
+
 class Calls:
     """Calls `make_model()`'s model for each forward, in order, `concurrency` at a time.
 
     `wanted` is asked at a forward's turn: one that nobody wants any more is left out. `finished` gets every other
-    one. Both are called in the loop's thread and must be quick. A call that raises costs its forward alone: that gets
-    a failed answer. A model that cannot be made ends the loop, and `problem` holds why.
+    one. Both are called in the loop's thread and must be quick; `step_by_step` runs each call there. A call that raises
+    costs its forward alone: that gets a failed answer. A model that cannot be made ends the loop, and `problem` holds
+    why.
     """
 
     def __init__(
@@ -45,7 +50,9 @@ class Calls:
         wanted: Callable[[str], bool],
         finished: Callable[[CallResult], None],
         now_ms: Callable[[], int],
+        step_by_step: StepByStep = lambda id_, call: call,
     ) -> None:
+        self._step_by_step = step_by_step
         self._make_model = make_model
         self._concurrency = concurrency
         self._wanted = wanted
@@ -100,7 +107,7 @@ class Calls:
             )
             return CallResult(id_, forward, late, 0.0, called=False)
         started = time.perf_counter()
-        answer = await _answer(model, forward)
+        answer = await self._step_by_step(id_, _answer(model, forward))
         return CallResult(id_, forward, answer, (time.perf_counter() - started) * 1_000, called=True)
 
 

@@ -10,7 +10,7 @@ from refrain.schemas.responses import Problem
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.messaging.dead_letters import reject
-from refrain.streams.messaging.decoding import envelope_of, is_too_large
+from refrain.streams.messaging.decoding import Envelope, envelope_of, is_too_large
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.upstream.call_ids import call_id, is_direct
@@ -50,11 +50,20 @@ def reject_forward(record: Record, refusal: Refusal, metrics: Metrics) -> list[O
     envelope = None if is_too_large(record) else envelope_of(record.value)
     if envelope is None:
         return [reject(record, refusal, NAME, metrics, with_text=not is_too_large(record))]
+    with_text = not is_direct(envelope.route, envelope.forward_id)
+    return [reject(record, refusal, NAME, metrics, with_text=with_text), _failed(envelope, refusal)]
+
+
+def tell_of(record: Record, refusal: Refusal) -> list[Outgoing]:
+    """The failed completion of a forward that is set aside, where its envelope can be read."""
+    envelope = None if is_too_large(record) else envelope_of(record.value)
+    return [] if envelope is None else [_failed(envelope, refusal)]
+
+
+def _failed(envelope: Envelope, refusal: Refusal) -> Outgoing:
     answer = Answer(problem=Problem(code=refusal.code.value, message=str(refusal.args[0])))
     completion = completion_of(envelope.forward_id, envelope.route, answer, 0)
-    completed_record = Outgoing(TARGET, envelope.forward_id.encode(), encode_completion(completion))
-    with_text = not is_direct(envelope.route, envelope.forward_id)
-    return [reject(record, refusal, NAME, metrics, with_text=with_text), completed_record]
+    return Outgoing(TARGET, envelope.forward_id.encode(), encode_completion(completion))
 
 
 def read_completed(cluster: Cluster, partitions: Sequence[int]) -> list[str]:

@@ -128,24 +128,27 @@ class HttpModel:
                         data = await _read_bounded(response, limit)
         except TimeoutError:
             return failed_answer(
-                RefusalCode.UPSTREAM, f"the server gave no answer within {self._settings.timeout_ms} ms"
+                RefusalCode.UPSTREAM, f"the server gave no answer within {self._settings.timeout_ms} ms", "timeout"
             )
         except (httpx.TransportError, httpx.DecodingError) as problem:
             text = f"the connection to the server failed ({type(problem).__name__}): is it up?"
-            failed = failed_answer(RefusalCode.UPSTREAM, text)
+            failed = failed_answer(RefusalCode.UPSTREAM, text, type(problem).__name__)
             if live is not None and live.relayed:
                 # Another try would begin another answer, where somebody reads the beginning of this one.
                 return failed
             raise _Retry(failed) from problem
         except BrokenStream as problem:
-            return failed_answer(RefusalCode.UPSTREAM, f"the server's stream cannot be read: {problem}")
+            return failed_answer(
+                RefusalCode.UPSTREAM, f"the server's stream cannot be read: {problem}", "broken stream"
+            )
         if response.is_success:
             found, transient = self._answer_or_error(response.status_code, data, body)
         else:
             if live is not None and response.status_code in NO_STREAM:
                 raise _NotStreamed
             text = self._with_excerpt(f"the server answered {response.status_code}", _message_in(data), body)
-            found, transient = failed_answer(RefusalCode.UPSTREAM, text), is_transient_status(response.status_code)
+            found = failed_answer(RefusalCode.UPSTREAM, text, f"HTTP {response.status_code}")
+            transient = is_transient_status(response.status_code)
         if transient:
             raise _Retry(found, _retry_after_s(response))
         return found
@@ -157,7 +160,8 @@ class HttpModel:
         if error is None:
             return answer, False
         head = " ".join(["the server answered", str(status), "with an error", *error.codes[:1]])
-        return failed_answer(RefusalCode.UPSTREAM, self._with_excerpt(head, error.message, asked)), error.is_transient
+        text, failure = self._with_excerpt(head, error.message, asked), ", ".join([f"HTTP {status}", *error.codes[:1]])
+        return failed_answer(RefusalCode.UPSTREAM, text, failure), error.is_transient
 
     def _with_excerpt(self, head: str, message: str, asked: dict[str, Any]) -> str:
         """The text with the beginning of the server's message behind it, unless that is empty or quotes the request.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from refrain.schemas.load import LoadSample
+from refrain.schemas.load import FAILURE_CHARS_MAX, LoadSample
 from refrain.streams.kafka.interface import Outgoing
 
 IDLE_MAX_MS = 60_000
@@ -23,11 +23,14 @@ class LoadMeter:
         self._latencies: dict[str, list[float]] = {}
         self._last_p95: dict[str, float] = {}
         self._used_at_ms: dict[str, int] = {}
+        self._failures: dict[str, list[str]] = {}
 
-    def add(self, model: str, latency_ms: float, now_ms: int) -> None:
-        """Add the latency of a finished call of `model`, failed or not."""
+    def add(self, model: str, latency_ms: float, now_ms: int, failure: str | None = None) -> None:
+        """Add the latency of a finished call of `model`; `failure` says what came of one that brought no answer."""
         if self._known(model, now_ms):
             self._latencies.setdefault(model, []).append(latency_ms)
+            if failure is not None:
+                self._failures.setdefault(model, []).append(failure[:FAILURE_CHARS_MAX])
 
     def samples(self, depths: Mapping[str, int], now_ms: int) -> list[LoadSample]:
         """Take one sample of each model in use; `depths` counts its calls queued or under way."""
@@ -39,7 +42,8 @@ class LoadMeter:
                 self._last_p95.pop(model, None)
         for model, latencies in self._latencies.items():
             self._last_p95[model] = p95(latencies)
-        self._latencies = {}
+        ended, failed = self._latencies, self._failures
+        self._latencies, self._failures = {}, {}
         return [
             LoadSample(
                 model=model,
@@ -47,6 +51,9 @@ class LoadMeter:
                 latency_p95_ms=self._last_p95.get(model, 0.0),
                 queue_depth=depths.get(model, 0),
                 at_ms=now_ms,
+                calls=len(ended.get(model, ())),
+                failures=len(failed.get(model, ())),
+                failure=failed[model][-1] if model in failed else None,
             )
             for model in sorted(self._used_at_ms)
         ]

@@ -6,8 +6,11 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from refrain.streams.metrics import SECONDS, LabelValues, Metrics
 from refrain.streams.upstream.calls import CallResult
+from refrain.streams.upstream.failures import failure_of
 
 NAME = "upstream"
+FAILURE_LABELS_MAX = 50
+"""Statuses and kinds of errors; those beyond this are counted as `other`."""
 MODEL_LABELS_MAX = 100
 """Clients name the models: metrics count those beyond this as `other`."""
 
@@ -23,7 +26,11 @@ class UpstreamMetrics:
             "refrain_model_call_seconds", "Time of a model call", ["model"], buckets=SECONDS, registry=r
         )
         self.open_calls = Gauge("refrain_model_calls_open", "Calls under way", registry=r)
+        self.failures = Counter(
+            "refrain_model_failures", "Calls of a model that failed, by what came", ["model", "failure"], registry=r
+        )
         self._models = LabelValues(MODEL_LABELS_MAX)
+        self._failures = LabelValues(FAILURE_LABELS_MAX)
 
     def count(self, called: CallResult) -> None:
         """Count a forward whose completion is acknowledged."""
@@ -32,5 +39,8 @@ class UpstreamMetrics:
             self.shared.dropped.labels(NAME, "deadline").inc()
             return
         model = self._models.of(called.forward.model)
+        failure = failure_of(called.answer)
+        if failure is not None:
+            self.failures.labels(model, self._failures.of(failure.replace(", ", ":").replace(" ", "_"))).inc()
         self.calls.labels(model, "ok" if called.answer.body is not None else "failed").inc()
         self.call_seconds.labels(model).observe(called.latency_ms / 1_000)

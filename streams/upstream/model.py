@@ -17,6 +17,8 @@ class Answer(NamedTuple):
 
     body: dict[str, Any] | None = None
     problem: Problem | None = None
+    failure: str | None = None
+    """What came in place of an answer, without the server's words: `HTTP 503`, `ConnectError`, `timeout`."""
 
 
 class Model(Protocol):
@@ -26,9 +28,9 @@ class Model(Protocol):
     async def close(self) -> None: ...
 
 
-def failed_answer(code: RefusalCode, message: str) -> Answer:
-    """An answer that is a problem."""
-    return Answer(problem=Problem(code=code.value, message=message))
+def failed_answer(code: RefusalCode, message: str, failure: str | None = None) -> Answer:
+    """An answer that is a problem; `failure` is short and without the server's words, else it is the code."""
+    return Answer(problem=Problem(code=code.value, message=message), failure=failure or code.value)
 
 
 def completion_of(forward_id: str, route: str, answer: Answer, latency_ms: int) -> Completion:

@@ -8,32 +8,34 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from refrain.schemas.forwards import Forward
 from refrain.schemas.progress import ProgressPlace
 from refrain.streams.errors import RefusalCode, WrongSetup
-from refrain.streams.kafka.interface import Record
+from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.lru import RecentIds
 from refrain.streams.messaging.decoding import check_size, read
 from refrain.streams.messaging.progress import TOPIC as PROGRESS
 from refrain.streams.messaging.progress import piece
-from refrain.streams.messaging.quarantine import quarantined
+from refrain.streams.messaging.quarantine import quarantined, refusal_of_quarantined
 from refrain.streams.messaging.sending import fitting_producer
 from refrain.streams.runtime.barrier import Barrier
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Settings
 from refrain.streams.upstream.call_ids import call_id
+from refrain.streams.upstream.call_steps import Stepped
 from refrain.streams.upstream.calls import CallResult, Calls
-from refrain.streams.upstream.completions import SOURCE, completed, read_completed, reject_forward
+from refrain.streams.upstream.completions import SOURCE, completed, read_completed, reject_forward, tell_of
+from refrain.streams.upstream.failures import FailureLog, failure_of
 from refrain.streams.upstream.http_model import HttpModel
 from refrain.streams.upstream.live_answer import Relay, tell_nobody
 from refrain.streams.upstream.load_meter import LoadMeter, to_topic
 from refrain.streams.upstream.metrics import NAME, UpstreamMetrics
-from refrain.streams.upstream.model import Model
+from refrain.streams.upstream.model import Answer, Model
 from refrain.streams.upstream.offset_tracker import SPAN_MAX, OffsetTracker
 from refrain.streams.upstream.outbox import Outbox
 from refrain.streams.upstream.simulated.model import SimulatedModel
@@ -116,6 +118,7 @@ class UpstreamWorker:
         )
         self._now_ms = context.now_ms
         self._progress = context.progress(NAME, SOURCE)
+        self._calling = context.progress(f"{NAME}.calls", SOURCE)
         self._bounds = bounds
         self._newly_assigned: set[int] = set()
         self._paused: set[int] = set()
@@ -124,6 +127,7 @@ class UpstreamWorker:
         self._open: dict[str, _OpenForward] = {}
         self._answered = RecentIds()
         self._meter = LoadMeter(self._settings.replica)
+        self._failures = FailureLog()
         self._commit_due = self._load_due = time.monotonic()
         self.joined = False
         producer = fitting_producer(
@@ -137,6 +141,7 @@ class UpstreamWorker:
             self._start_call,
             self._queue_completion,
             self._now_ms,
+            self._step_by_step,
         )
         self._consumer = self._cluster.consumer(SOURCE, NAME, self)
         self._offsets = OffsetTracker(self._consumer)
@@ -152,11 +157,13 @@ class UpstreamWorker:
         mine = [record for record in batch if record.partition in owned]
         if mine:
             self._progress.follow(owned)
+            self._calling.follow(owned)
         for run in self._progress.runs(mine):
             with self._progress.in_hand(run):
                 for record in run:
                     self._take(record)
         self._settle()
+        self._failures.warn()
         self._check()
         self._progress_poster.poll()
         self._throttle()
@@ -221,9 +228,10 @@ class UpstreamWorker:
         source = (record.partition, record.offset)
         if not self._offsets.take(*source):
             return
-        if self._progress.is_set_aside(record):
+        if self._progress.is_set_aside(record) or self._calling.is_set_aside(record):
             shared.refused.labels(NAME, RefusalCode.QUARANTINED.value).inc()
-            self._outbox.put(lambda: [quarantined(record, NAME)], source)
+            told = self._told(record)
+            self._outbox.put(lambda: [quarantined(record, NAME), *told], source)
             return
         try:
             check_size(record)
@@ -244,6 +252,11 @@ class UpstreamWorker:
             self._open[id_] = _OpenForward(forward.model, [source])
             self._calls.start(id_, forward)
 
+    def _told(self, record: Record) -> list[Outgoing]:
+        """The failed completion of a forward that has ended its worker twice, if it may be read for that."""
+        with self._progress.telling(record) as may_be_read:
+            return tell_of(record, refusal_of_quarantined()) if may_be_read else []
+
     # --- in the loop that calls the model
 
     def _start_call(self, id_: str) -> bool:
@@ -257,6 +270,12 @@ class UpstreamWorker:
         self._metrics.shared.sent.labels(NAME, PROGRESS).inc()
         # Nobody relies on a piece: the response has the whole answer.
         self._progress_poster.post(piece(place, 1, chunk), lambda why: None)
+
+    def _step_by_step(self, id_: str, call: Coroutine[Any, Any, Answer]) -> Awaitable[Answer]:
+        under_way = self._open.get(id_)
+        if under_way is None or not under_way.sources:
+            return call
+        return Stepped(call, self._calling, *under_way.sources[0])
 
     def _queue_completion(self, called: CallResult) -> None:
         self._outbox.put(lambda: completed(called), called)
@@ -282,7 +301,9 @@ class UpstreamWorker:
     def _done(self, called: CallResult) -> None:
         self._metrics.count(called)
         if called.called:
-            self._meter.add(called.forward.model, called.latency_ms, self._now_ms())
+            failure = failure_of(called.answer)
+            self._meter.add(called.forward.model, called.latency_ms, self._now_ms(), failure)
+            self._failures.add(called.forward.model, failure)
         self._answered.add(called.id)
         under_way = self._open.pop(called.id, None)
         if under_way is not None:
@@ -301,6 +322,7 @@ class UpstreamWorker:
 
     def _forget(self, partitions: Sequence[int]) -> None:
         self._offsets.forget(partitions)
+        self._calling.released(partitions)
         self._newly_assigned.difference_update(partitions)
         self._paused.difference_update(partitions)
         self._forget_open(set(partitions), only_queued=False)

@@ -68,6 +68,11 @@ def test_policies_and_dashboards_travel_as_they_are(site: Path, folder: str) -> 
     assert shipped(site, folder) == here != {}
 
 
+def test_the_broker_that_a_container_of_refrain_starts_travels(site: Path) -> None:
+    here = (ROOT / "infra/kafka/compose.yaml").read_text(encoding="utf-8")
+    assert shipped(site, "kafka") == {"compose.yaml": here}
+
+
 def test_it_holds_the_three_parts_whole_under_one_name_and_nothing_else(site: Path) -> None:
     """Word lists, JSON schemas and marks of types are files like modules."""
     parts = ("schemas", "streams", "ops")

@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from refrain.schemas.decisions import Decision
-from refrain.schemas.responses import Outcome
+from refrain.schemas.responses import Outcome, Response
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.settings import Settings
@@ -77,10 +77,10 @@ class Lives:
 def test_a_record_that_kills_its_worker_is_found_and_set_aside(cluster: KafkaCluster, settings: Settings) -> None:
     journal = Journal()
     journal.policy()
-    asked = []
+    asked, poisoned = [], ""
     for number in range(20):
         if number == 7:
-            journal.ask(POISON, vector(*[0.0] * 7, 1.0))
+            poisoned = json.loads(journal.ask(POISON, vector(*[0.0] * 7, 1.0)).value or b"")["id"]
         record = journal.ask(f"q{number % 5}", vector(*[0.0] * (number % 5), 1.0))
         asked.append(json.loads(record.value or b"")["id"])
         if number < 5:
@@ -101,7 +101,12 @@ def test_a_record_that_kills_its_worker_is_found_and_set_aside(cluster: KafkaClu
     finally:
         lives.end()
     assert lives.killed == 2
-    assert set(outcomes) == set(asked)
+    assert set(outcomes) == {*asked, poisoned}
+    assert outcomes[poisoned] == [Outcome.ERROR]
+    told = [
+        Response.decode(each.value or b"") for at in cluster.ends("responses") for each in cluster.scan("responses", at)
+    ]
+    assert {each.error.code for each in told if each.error is not None} == {"quarantined"}, "who asked it hears of it"
     assert [outcomes[id_] for id_ in asked] == [[Outcome.MISS]] * 5 + [[Outcome.HIT]] * 15
     (letter,) = cluster.scan("dead-letters", 0)
     assert letter.value is None

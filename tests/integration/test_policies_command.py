@@ -198,7 +198,8 @@ def test_a_policy_that_is_wrong_is_not_sent(capsys: Out) -> None:
 def test_the_doctor_looks_at_everything(settings: Settings, capsys: Out) -> None:
     seen = {finding.check: finding for finding in examine(settings)}
     of_the_cluster = {"broker", "controller", "replicas", "topics", "policy", "routes", "lag"}
-    assert set(seen) == of_the_cluster | {"model", "categories", "verifier", "disk", "files", "shards", "workers"}
+    of_the_cluster |= {"shards", "dead letters", "model calls"}
+    assert set(seen) == of_the_cluster | {"model", "categories", "verifier", "disk", "files", "workers", "upstream"}
     assert {seen[check].state for check in ("broker", "controller", "replicas", "topics")} == {"ok"}
     assert seen["policy"].do == "run `refrain policies apply FILE`"
     assert main(["doctor", "--json"]) in (0, 1)

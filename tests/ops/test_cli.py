@@ -10,7 +10,16 @@ from typer.testing import CliRunner
 from refrain.ops.cli import app, main
 from refrain.ops.run.processors import NAMES, PLACES
 from refrain.ops.terminal import exit_codes
-from refrain.streams.errors import Fenced, JournalUnreadable, Refusal, RefusalCode, Unreachable, WrongSetup
+from refrain.streams.errors import (
+    Fenced,
+    FileUnreadable,
+    JournalUnreadable,
+    Refusal,
+    RefusalCode,
+    Unreachable,
+    WrongSetup,
+)
+from refrain.streams.metrics import build_version
 
 NOWHERE = "127.0.0.1:1"
 
@@ -58,7 +67,17 @@ def _no_settings_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ["doctor"],
         ["explain"],
         ["served"],
+        ["schemas"],
+        ["schemas", "list"],
+        ["schemas", "show"],
+        ["schemas", "export"],
         ["history"],
+        ["replay"],
+        ["state"],
+        ["import"],
+        ["export"],
+        ["export", "entries"],
+        ["export", "journal"],
         ["bench"],
         ["bench", "load"],
     ],
@@ -71,11 +90,13 @@ def test_every_command_explains_itself(command: list[str]) -> None:
     if len(command) == 2 or command not in (
         [],
         ["topics"],
+        ["schemas"],
         ["policies"],
         ["categories"],
         ["evaluate"],
         ["hits"],
         ["bench"],
+        ["export"],
     ):
         assert "Example" in result.output
 
@@ -91,6 +112,7 @@ def test_each_error_ends_with_its_exit_code() -> None:
     assert exit_codes.code_of(JournalUnreadable("x")) == 78
     assert exit_codes.code_of(Unreachable("x")) == 69
     assert exit_codes.code_of(Fenced("x")) == 75
+    assert exit_codes.code_of(FileUnreadable("x")) == 2
     assert exit_codes.code_of(Refusal(RefusalCode.BAD_FIELD, "x")) == 1
 
 
@@ -192,3 +214,88 @@ def test_every_processor_of_the_table_can_be_loaded() -> None:
     assert set(PLACES) == set(NAMES)
     for name in NAMES:
         assert callable(processor(name))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["replay", "--into", "copy.", "--speed", "0"], "no speed: write max, or a number above 0"),
+        (["replay", "--into", "copy.", "--speed", "fast"], "no speed: write max, or a number above 0"),
+        (["replay", "--into", "copy.", "--until", "yesterday"], "or an offset (digits alone)"),
+        (["replay"], "--into"),
+        (["state", "--at", "-1"], "or an offset (digits alone)"),
+        (["export", "entries", "e", "--keep-vectors"], "goes with --redact only"),
+        (["export", "journal", "e", "--from", "x"], "or an offset (digits alone)"),
+        (["export", "entries", "e", "--compress", "rar"], "none"),
+        (["import", "-"], "say --yes"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_a_command_does_not_take_is_refused_before_a_broker_is_asked(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRAIN_KAFKA", NOWHERE)
+    assert main(arguments) == exit_codes.USAGE
+    assert said in capsys.readouterr().err
+
+
+def test_the_prefix_before_a_command_wins_and_must_be_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRAIN_PREFIX", "live.")
+    assert main(["--prefix", "copy.", "topics", "list", "--json"]) == exit_codes.OK
+    assert capsys.readouterr().out.startswith('{"topic":"copy.requests"')
+    assert main(["--prefix", "a b", "topics", "list"]) == exit_codes.WRONG_SETUP
+    assert "REFRAIN_PREFIX" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["ask"], ["watch"], ["policies", "apply"], ["run"]], ids=" ".join)
+def test_flags_look_like_flags_in_a_help_that_reads_at_80_columns(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "<bool>" not in text
+    assert "--help" in text
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_told(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([option]) == 0
+    assert capsys.readouterr().out.strip() == build_version()
+
+
+def test_the_same_mistake_ends_with_the_same_code_everywhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRAIN_KAFKA", NOWHERE)
+    monkeypatch.setenv("REFRAIN_CONNECT_TIMEOUT_MS", "500")
+    missing_files = (
+        ["ask", "--file", "none.txt"],
+        ["policies", "apply", "none.yaml"],
+        ["policies", "diff", "none.yaml"],
+        ["whatif", "none.yaml"],
+        ["calibrate", "--pairs", "none.jsonl"],
+        ["hits", "label", "--from", "none.jsonl"],
+        ["evaluate", "pairs", "none.jsonl"],
+        ["evaluate", "queries", "none.jsonl"],
+        ["categories", "train", "--examples", "none.jsonl", "--out", "c.json"],
+        ["categories", "test", "--artefact", "none.json", "--examples", "none.jsonl"],
+    )
+    codes = {" ".join(command): main(command) for command in missing_files}
+    assert set(codes.values()) == {exit_codes.USAGE}, codes
+    wrong_names = (
+        ["run", "lokup"],
+        ["ask", "x", "--cache", "maybe"],
+        ["watch", "decision"],
+        ["topics", "acls", "--role", "clasify"],
+        ["dead-letters", "list", "--code", "bad"],
+        ["history", "--kind", "polcy"],
+        ["policies", "init", "--example", "papr"],
+        ["watch", "decisions", "--outcome", "hitt"],
+        ["watch", "decisions", "--reason", "hitt"],
+    )
+    codes = {" ".join(command): main(command) for command in wrong_names}
+    assert set(codes.values()) == {exit_codes.USAGE}, codes

@@ -1,18 +1,26 @@
-"""The JSON Schema files that ship with the package."""
+"""The files of the contract that ship with the package are those of the models."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from refrain.schemas.generate import FOLDER, rendered, write
+from refrain.ops.config import settings_schema
+from refrain.schemas.generate import ASYNCAPI, FOLDER, SCHEMAS, rendered, write
 
 
-def test_the_schema_files_are_those_of_the_models() -> None:
-    on_disk = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")}
+def test_the_files_are_those_of_the_models() -> None:
+    places = [*SCHEMAS.glob("*.json"), ASYNCAPI]
+    on_disk = {path.relative_to(FOLDER): path.read_text(encoding="utf-8") for path in places}
     assert on_disk == rendered(), "run `python -m refrain.schemas.generate` and commit what it writes"
 
 
+def test_the_schema_of_the_settings_is_that_of_the_model() -> None:
+    on_disk = settings_schema.FILE.read_text(encoding="utf-8")
+    assert on_disk == settings_schema.rendered(), "run `python -m refrain.ops.config.settings_schema`"
+
+
 def test_writing_deletes_the_files_of_messages_that_are_no_more(tmp_path: Path) -> None:
-    (tmp_path / "gone.schema.json").write_text("{}")
+    (tmp_path / SCHEMAS.name).mkdir()
+    (tmp_path / SCHEMAS.name / "gone.schema.json").write_text("{}")
     write(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == set(rendered())
+    assert {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()} == set(rendered())

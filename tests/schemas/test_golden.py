@@ -45,6 +45,7 @@ MODELS: dict[str, type[Message]] = {
     "control.Judge": control.Judge,
     "control.Switch": control.Switch,
     "control.RecoverShard": control.RecoverShard,
+    "control.ImportEntry": control.ImportEntry,
     **{
         f"journal.{model.__name__}": model
         for model in (
@@ -60,6 +61,7 @@ MODELS: dict[str, type[Message]] = {
             journal.HitJudged,
             journal.CacheSwitched,
             journal.RecoveryOrdered,
+            journal.EntryImported,
             journal.Tick,
         )
     },

@@ -27,8 +27,10 @@ console = Console(stderr=True)
 
 def again(run: Run) -> str:
     """The one command that repeats a run."""
+    audit = " --audit" if run.audit else ""
     return (
-        f"infra/faults --requests {run.requests} --faults {run.faults} --seed {run.seed} --lookups {run.lookups} --keep"
+        f"infra/faults --requests {run.requests} --faults {run.faults} --seed {run.seed} --lookups {run.lookups}{audit}"
+        " --keep"
     )
 
 
@@ -62,6 +64,7 @@ def main(
     faults: Annotated[int, typer.Option(min=0, help="Kills and pauses on the way.")] = 50,
     seed: Annotated[int | None, typer.Option(help="Repeats a run; else drawn and printed.")] = None,
     lookups: Annotated[int, typer.Option(min=1, max=8, help="Lookup workers; more than 1 come and go.")] = 1,
+    audit: Annotated[bool, typer.Option("--audit", help="Run `refrain audit` over it in the end.")] = False,
     keep: Annotated[bool, typer.Option(help="Keep logs and local stores, and say where.")] = False,
 ) -> None:
     """Ask through workers that are killed and paused, and check every promise afterwards."""
@@ -69,7 +72,7 @@ def main(
     if not kafka:
         console.print("error: REFRAIN_KAFKA names no broker: run infra/faults, which starts one")
         raise typer.Exit(78)
-    run = Run(requests, faults, random.SystemRandom().randrange(10**6) if seed is None else seed, lookups)
+    run = Run(requests, faults, random.SystemRandom().randrange(10**6) if seed is None else seed, lookups, audit)
     console.print(f"seed {run.seed}; repeat with: {again(run)}", soft_wrap=True)
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     good = False

@@ -39,6 +39,8 @@ class Run:
     faults: int
     seed: int
     lookups: int = 1
+    audit: bool = False
+    """Whether `refrain audit` has its say in the end."""
 
     @property
     def shared(self) -> bool:

@@ -22,6 +22,7 @@ from refrain.schemas.policy import Policy
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
 from tests.simulation import checks, traffic
+from tests.simulation.audited import check_audits
 from tests.simulation.bench import SESSION_MS, Bench, Run, Step, opened, wait_until
 from tests.simulation.expiry import delete_stores, expire_tombstones, put_old_stores_back, set_stores_aside
 from tests.simulation.faults import PROCESSORS, plan
@@ -86,6 +87,8 @@ def _phases(bench: Bench) -> None:
     compare_stores(bench, "after_expiry")
     check_commands(bench)
     cluster.stop(*(name for name in PROCESSORS if name != "lookup"))
+    if run.audit:
+        check_audits(bench)
     report.figures["lookups"] = run.lookups
 
 

@@ -17,7 +17,7 @@ from tests.simulation.bench import Run
 pytestmark = pytest.mark.simulation
 
 PLAIN = Run(requests=2_000, faults=10, seed=3)
-SHARED = Run(requests=1_200, faults=4, seed=5, lookups=3)
+SHARED = Run(requests=1_200, faults=4, seed=5, lookups=3, audit=True)
 
 
 @pytest.mark.parametrize("run", [PLAIN, SHARED], ids=["one lookup worker", "lookup workers come and go"])
@@ -33,6 +33,7 @@ def test_every_promise_holds_while_workers_are_killed_and_paused(
     monkeypatch.setenv("REFRAIN_KAFKA", kafka)
     code = main(
         [f"--requests={run.requests}", f"--faults={run.faults}", f"--seed={run.seed}", f"--lookups={run.lookups}"]
+        + ["--audit"] * run.audit
     )
     said = capfd.readouterr()
 

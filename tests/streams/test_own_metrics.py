@@ -11,7 +11,8 @@ from tests.streams.worker_metrics import registered
 
 SHARED = {
     "refrain_records_taken", "refrain_records_sent", "refrain_refused", "refrain_dropped", "refrain_lag",
-    "refrain_batch_seconds", "refrain_records_unfit",
+    "refrain_batch_seconds", "refrain_records_unfit", "refrain_worker_restarts",
+    "refrain_build_info",
 }  # fmt: skip
 OWN = {
     "classify": {
@@ -25,9 +26,12 @@ OWN = {
         "refrain_saved_seconds", "refrain_threshold", "refrain_ttl_seconds", "refrain_room_entries",
         "refrain_room_cap", "refrain_switched_off", "refrain_withdrawing", "refrain_entries", "refrain_waiting",
         "refrain_behind_seconds", "refrain_commit_seconds", "refrain_restore_seconds", "refrain_shard_stopped",
+        "refrain_request_seconds", "refrain_guard_refusals", "refrain_similarity",
     },
-    "populate": {"refrain_policy_version"},
-    "upstream": {"refrain_model_calls", "refrain_model_call_seconds", "refrain_model_calls_open"},
+    "populate": {"refrain_policy_version", "refrain_request_seconds"},
+    "upstream": {
+        "refrain_model_failures", "refrain_model_calls", "refrain_model_call_seconds", "refrain_model_calls_open",
+    },
     "govern": {"refrain_policy_version"},
     "adapt": {"refrain_model_load"},
     "compare": {

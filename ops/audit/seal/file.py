@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from refrain.ops.audit.seal import keys
 from refrain.ops.audit.seal.model import Seal, canonical
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import BadInput, FileUnreadable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -59,7 +59,7 @@ def read(path: Path, public_key: str | None = None) -> Seal:
         seal = Seal.model_validate(found)
         signed = bytes.fromhex(signature or "")
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+        raise FileUnreadable(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         where = ".".join(str(each) for each in error.errors()[0]["loc"])
         raise BadInput(

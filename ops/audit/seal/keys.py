@@ -9,7 +9,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import BadInput, FileUnreadable
 
 MODE = 0o600
 PUBLIC_SUFFIX = ".pub"
@@ -78,7 +78,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+        raise FileUnreadable(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

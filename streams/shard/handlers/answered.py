@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from refrain.schemas.base import Reply, Sealed
-from refrain.schemas.documents import Entry, Flight, TableMode, Waiting
+from refrain.schemas.documents import Entry, Flight, Waiting
 from refrain.schemas.journal import Answered, AnswerFailed, AnswerWithheld
 from refrain.schemas.observations import Observation
 from refrain.schemas.policy import Cacheable, Limits
@@ -32,10 +32,10 @@ from refrain.streams.messaging.responses import (
 )
 from refrain.streams.shard import counts
 from refrain.streams.shard.admission import NotAdmitted, not_admitted_reason, says_sorry
-from refrain.streams.shard.columns import ENTRIES, FLIGHTS, TABLES, TENANTS, WAITING, Change, entry_id
+from refrain.streams.shard.columns import FLIGHTS, TENANTS, WAITING, Change
 from refrain.streams.shard.counts import Count, Dropped
 from refrain.streams.shard.handlers.apart import ForwardedApart, forward_apart
-from refrain.streams.shard.handlers.room import evict_for
+from refrain.streams.shard.handlers.room import entering, evict_for
 from refrain.streams.shard.in_flight import OpenFlight
 from refrain.streams.shard.outcome import NOT_OF_A_RECORD, FoldResult
 from refrain.streams.shard.removal import is_invalidated, is_withdrawn
@@ -239,8 +239,7 @@ def _admit(
         return [], [counts.not_admitted(reason)]
     expires_at_ms = shard.time_ms + policy.apology_ttl_ms if says_sorry(body) else None
     entry = _entry(flight, body, event, record, shard.time_ms, expires_at_ms)
-    texts = len(entry.answer.data.encode()) + len(flight.question.data.encode())
-    if texts > limits.entry_bytes_max or len(entry.encode()) > ENTRY_BYTES_MAX:
+    if is_too_large(entry, limits):
         return [], [counts.not_admitted(NotAdmitted.TOO_LARGE)]
     if entry.answer_digest in shard.banned.get(open_flight.space.hex(), ()):
         return [], [counts.not_admitted(NotAdmitted.JUDGED_WRONG)]
@@ -248,18 +247,20 @@ def _admit(
     use = None if tenant is None else shard.tenants.after_entry(flight.tenant, tenant, shard.time_ms)
     if tenant is not None and (use is None or not shard.tenants.may_enter(flight.tenant, open_flight.space, tenant)):
         return [], [counts.not_admitted(NotAdmitted.TENANT_LIMIT)]
-    fits, counted = evict_for(shard, open_flight, shard.policy.policy)
+    fits, counted = evict_for(shard, flight, shard.policy.policy)
     if not fits:
         return [], [counts.not_admitted(NotAdmitted.NO_ROOM)]
-    entry = entry.model_copy(update={"value": shard.entries.value_if_admitted(entry)})
-    changes = [ENTRIES.put(entry_id(entry.id), entry)]
+    changes = entering(shard, entry, shard.policy.policy)
     if tenant is not None and tenant.entries_per_minute is not None and use is not None:
         changes.append(TENANTS.put(flight.tenant, use))
     counted.append(counts.admitted(flight.category))
-    scans = entry.vector is not None and shard.entries.mode(open_flight.space) == "exact"
-    if scans and shard.entries.table_size(open_flight.space) + 1 >= limits.hnsw_from:
-        changes.append(TABLES.put(open_flight.space.hex(), TableMode(search="ann")))
     return changes, counted
+
+
+def is_too_large(entry: Entry, limits: Limits) -> bool:
+    """Whether the texts of an entry are more than the policy keeps, or all of it more than `documents` takes."""
+    texts = len(entry.answer.data.encode()) + len(entry.question.data.encode())
+    return texts > limits.entry_bytes_max or len(entry.encode()) > ENTRY_BYTES_MAX
 
 
 def _not_admitted_now(shard: Shard, open_flight: OpenFlight) -> NotAdmitted | None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from refrain.schemas.documents import Aging
+from refrain.schemas.base import QuestionKey
+from refrain.schemas.documents import Aging, Entry, TableMode
 from refrain.schemas.policy import Policy
-from refrain.streams.shard.columns import AGING, Change
+from refrain.streams.shard.columns import AGING, ENTRIES, TABLES, Change, entry_id
 from refrain.streams.shard.counts import Count, Evicted, evicted
 from refrain.streams.shard.eviction.quotas import WHOLE_SHARD
-from refrain.streams.shard.in_flight import OpenFlight
-from refrain.streams.shard.index.entries import IndexedEntry
+from refrain.streams.shard.index.entries import IndexedEntry, namespace_of_key, text_key
 from refrain.streams.shard.removal import departure
 from refrain.streams.shard.state import Shard
 
@@ -38,14 +38,14 @@ class _Evictions:
         self.shard.apply([*departure(self.shard, indexed), *([] if aged is None else [AGING.put(*aged)])])
 
 
-def evict_for(shard: Shard, open_flight: OpenFlight, policy: Policy) -> tuple[bool, list[Count]]:
-    """Evict for the flight's answer; returns whether it may be admitted, and what to count.
+def evict_for(shard: Shard, key: QuestionKey, policy: Policy) -> tuple[bool, list[Count]]:
+    """Evict for the answer to a question; returns whether it may be admitted, and what to count.
 
     Changes the shard: nothing that may fail should come after it. When it may not be admitted, nothing was evicted.
     """
-    tenant, category = open_flight.flight.tenant, open_flight.flight.category
+    tenant, category = key.tenant, key.category
     entries, evictions = shard.entries, _Evictions(shard)
-    same = entries.exact(open_flight.space, open_flight.text)
+    same = entries.exact(namespace_of_key(key), text_key(key.space, category, key.text_digest))
     if same is not None:
         evictions.evict(same, Evicted.REPLACED)
     known = policy.of(category)
@@ -66,6 +66,17 @@ def evict_for(shard: Shard, open_flight: OpenFlight, policy: Policy) -> tuple[bo
             return False, []
         evictions.evict(first, Evicted.TOTAL)
     return True, evictions.counted
+
+
+def entering(shard: Shard, entry: Entry, policy: Policy) -> list[Change]:
+    """The changes by which an entry enters, when others were evicted for it; a large namespace gets its HNSW."""
+    space = namespace_of_key(entry)
+    entry = entry.model_copy(update={"value": shard.entries.value_if_admitted(entry)})
+    changes = [ENTRIES.put(entry_id(entry.id), entry)]
+    scans = entry.vector is not None and shard.entries.mode(space) == "exact"
+    if scans and shard.entries.table_size(space) + 1 >= policy.limits.hnsw_from:
+        changes.append(TABLES.put(space.hex(), TableMode(search="ann")))
+    return changes
 
 
 def revaluation(shard: Shard, policy: Policy, offset: int) -> list[Change]:

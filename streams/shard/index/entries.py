@@ -6,7 +6,8 @@ Rows are numbers that are reused; columns of numbers take less memory than objec
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from refrain.schemas.documents import Aging, Entry, EntryStats
 from refrain.schemas.policy import Policy
 from refrain.streams.shard.eviction.expiry import Deadlines, ExpiryQueues
 from refrain.streams.shard.eviction.quotas import Admissions, QuotaBucket, Quotas
+from refrain.streams.shard.index.hnsw import GONE, SavedGraph
 from refrain.streams.shard.index.rows import RowsById, RowsByText
 from refrain.streams.shard.index.vector_tables import QueryVector, Search, Table, Tables, VectorMatch
 from refrain.streams.vectors import decode
@@ -308,6 +310,57 @@ class EntryIndex:
         """Build the HNSW of an ann namespace at once from the vectors of record (n, dim) of its rows."""
         tables, table = self._table(space, ints.shape[1])
         tables.build(table, rows, ints, threads)
+
+    def load_graph(self, space: bytes, graph: SavedGraph) -> None:
+        """Give an ann namespace that holds no vector yet a saved graph. Raises ValueError for a file that is none."""
+        tables, table = self._table(space, graph.dim)
+        tables.load(table, graph, EF_AT_FIRST)
+
+    def adopt(
+        self,
+        space: bytes,
+        rows: npt.NDArray[np.int32],
+        ints: npt.NDArray[np.int16],
+        labels: npt.NDArray[np.int64],
+    ) -> None:
+        """Give vectors of record (n, dim) that the namespace's loaded graph has, by label, to their rows."""
+        tables, table = self._table(space, ints.shape[1])
+        tables.adopt(table, rows, ints, labels)
+
+    def drop_orphans(self, space: bytes, labels: Sequence[int], batch: int, threads: int) -> None:
+        """Remove what nobody has adopted from the loaded graph of a namespace.
+
+        Where that is so much that a new graph is better, it is built from the entries in the order of their ids.
+        """
+        place = self._place(space)
+        if place is None:
+            return
+        tables, table = place
+        if table.hnsw is None:
+            return
+        table.hnsw.drop_orphans(labels)
+        if table.hnsw.is_worn:
+            rows = np.array(table.hnsw.owners(), dtype=np.int32)
+            tables.renew(table, rows[np.argsort(self._ids[rows])], EF_AT_FIRST, batch, threads)
+
+    def graphs(self) -> Iterator[bytes]:
+        """The namespaces that an HNSW holds whole: those whose graphs can be saved."""
+        for space, number in self._space_numbers.items():
+            place = self._by_space.get(number)
+            if place is not None and place[1].hnsw is not None and place[1].block is None:
+                yield space
+
+    def save_graph(self, space: bytes, path: Path) -> SavedGraph:
+        """Save the graph of a namespace into a file.
+
+        Raises LookupError for a namespace that has none, and OSError when the disk does not take it.
+        """
+        place = self._place(space)
+        if place is None or place[1].hnsw is None:
+            raise LookupError("the namespace has no graph")
+        owners = place[1].hnsw.save(path)
+        ids = np.where(owners == GONE, GONE, self._ids[owners])
+        return SavedGraph(path, place[0].dim, ids.astype(np.int64))
 
     # -- inside ---------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from refrain.streams.shard.index.hnsw import HnswIndex
+from refrain.streams.shard.index.hnsw import HnswIndex, SavedGraph
 from refrain.streams.shard.index.records import RecordFile
 from refrain.streams.shard.index.slab import Block, Slab
 from refrain.streams.vectors import Floats, Ints, cosine
@@ -140,13 +140,43 @@ class Tables:
         """Fill the HNSW of an ann table at once with vectors of record (n, dim): for a restore."""
         if table.hnsw is None or not len(rows):
             return
+        self._record(rows, ints)
+        units: Floats = (ints / np.sqrt(self._norms[rows])[:, None]).astype(np.float32)
+        table.hnsw.add_many(rows, units, threads)
+
+    def load(self, table: Table, graph: SavedGraph, ef: int) -> None:
+        """Give an ann table that holds nothing a saved graph for its HNSW, whose vectors nobody owns yet.
+
+        Raises ValueError for a file that is no such graph.
+        """
+        table.hnsw = HnswIndex(graph.dim, 0, ef, graph)
+
+    def adopt(
+        self,
+        table: Table,
+        rows: npt.NDArray[np.int32],
+        ints: npt.NDArray[np.int16],
+        labels: npt.NDArray[np.int64],
+    ) -> None:
+        """Give vectors of record (n, dim) that the table's loaded graph has, by label, to their rows."""
+        if table.hnsw is None or not len(rows):
+            return
+        self._record(rows, ints)
+        table.hnsw.adopt(labels, rows)
+
+    def renew(self, table: Table, rows: npt.NDArray[np.int32], ef: int, batch: int, threads: int) -> None:
+        """Build the HNSW of an ann table anew from the vectors of record of its rows, so many at a time."""
+        table.hnsw = HnswIndex(self.dim, len(rows), ef)
+        for start in range(0, len(rows), batch):
+            some = rows[start : start + batch]
+            self.build(table, some, self._records.get(some.tolist()), threads)
+
+    def _record(self, rows: npt.NDArray[np.int32], ints: npt.NDArray[np.int16]) -> None:
+        """Keep vectors of record (n, dim) in the file."""
         self._reserve(int(rows.max()))
-        norms = np.einsum("ij,ij->i", ints, ints, dtype=np.int64)
-        self._norms[rows] = norms
-        units: Floats = (ints / np.sqrt(norms)[:, None]).astype(np.float32)
+        self._norms[rows] = np.einsum("ij,ij->i", ints, ints, dtype=np.int64)
         for first, last in _runs(rows):
             self._records.put_run(int(rows[first]), ints[first:last])
-        table.hnsw.add_many(rows, units, threads)
 
     def search(self, table: Table, query: QueryVector, count: int, floor: float, ef: int) -> list[VectorMatch]:
         """The `count` nearest candidates at or above `floor`, more on a tie, in no order: the caller ranks by age.

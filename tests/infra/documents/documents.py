@@ -10,8 +10,8 @@ from typing import Any
 
 from refrain.ops.config.settings import CONFIG_VARIABLE, DEBUG_VARIABLE
 from refrain.ops.config.sources import FILE_ENDING, fields, is_secret, variables
-from refrain.schemas import generate
 from refrain.schemas.base import Part
+from refrain.schemas.messages import MESSAGES
 from refrain.schemas.policy import Strict
 from refrain.streams.settings import Settings
 from tests.infra.documents.markdown import Paper, read_paper
@@ -94,7 +94,7 @@ def with_secrets(tree: dict[str, Any]) -> dict[str, Any]:
 
 def messages() -> dict[str, type[Part]]:
     """Every message, and part of one, by its name."""
-    assert generate.MODELS, "importing it has loaded every message"
+    assert MESSAGES, "importing it has loaded every message"
     assert issubclass(Strict, Part)
     return {model.__name__: model for model in _below(Part)}
 

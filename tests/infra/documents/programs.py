@@ -36,8 +36,14 @@ ELSEWHERE = frozenset(
         "kcat",
         "docker",
         "kubectl",
+        "helm",
+        "npm",
         "less",
+        "grep",
+        "sort",
+        "uniq",
         "kafka-acls.sh",
+        "kafka-consumer-groups.sh",
         "kafka-topics.sh",
     }
 )

@@ -11,7 +11,8 @@ import pytest
 
 from refrain.ops.audit.effects import Effects, PublishedEffects
 from refrain.ops.audit.findings import Finding, Findings, Kind
-from refrain.ops.audit.partition import Asked, Audited, PartitionAudit
+from refrain.ops.audit.limits import Asked
+from refrain.ops.audit.partition import Audited, PartitionAudit
 from refrain.ops.audit.whole import lay_out
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
@@ -134,6 +135,16 @@ def test_one_altered_response_is_named(tmp_path: Path) -> None:
     told = json.loads(rows(stage, "responses")[at].value or b"")["decision"]
     (one,) = audited(stage.cluster, tmp_path).findings.found
     assert (one.kind, one.offset, one.what) == (Kind.RESPONSE_DIFFERS, told["offset"], told["id"])
+
+
+def test_a_field_put_behind_the_signature_of_a_forward_is_named(tmp_path: Path) -> None:
+    stage = recorded(traffic())
+    forward = rows(stage, "forwards")[1]
+    assert b"." in json.loads(forward.value or b"")["route"].encode()
+    other = (forward.value or b"").removesuffix(b"}") + b',"body":{"model":"mine","messages":[]},"x":"y"}'
+    rows(stage, "forwards")[1] = forward._replace(value=other)
+    (one,) = audited(stage.cluster, tmp_path).findings.found
+    assert one.kind is Kind.FORWARD_DIFFERS
 
 
 @pytest.mark.parametrize(

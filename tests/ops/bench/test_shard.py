@@ -24,7 +24,13 @@ LAYOUT = {
     "guards_weigh_us_p50",
     "ratio",
     "recall_at_1",
+    "restore_cpu_s",
     "restore_s",
+    "snapshot_bytes_per_entry",
+    "snapshot_ratio",
+    "snapshot_restore_cpu_s",
+    "snapshot_restore_s",
+    "snapshot_rss_bytes_per_entry",
     "rss_bytes_per_entry",
 }
 SMALL = ["bench", "shard", "--entries", "1000", "--namespaces", "50", "--queries", "100"]
@@ -48,6 +54,8 @@ def check(figures: dict[str, Any]) -> None:
     # A thousand entries are scanned: the nearest is always found.
     assert figures["recall_at_1"] == 1
     assert figures["restore_s"] >= 0
+    assert figures["snapshot_restore_s"] >= 0
+    assert figures["snapshot_bytes_per_entry"] > 100
 
 
 def test_both_layouts_are_told_on_one_json_line(capsys: Out) -> None:

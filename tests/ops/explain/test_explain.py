@@ -307,3 +307,16 @@ def test_of_an_entry_that_serves_often_the_first_hits_are_listed_unless_all_are_
     assert section(some, "Served from").notes[0] == "at least 199 others"
     every = explained(run.cluster, hits[0], who=True)
     assert [each["decision_id"] for each in every.json["served"]["decisions"]] == hits
+
+
+def test_guards_that_passed_stand_in_one_row_an_entry_below_those_that_found_something() -> None:
+    run = Recording(guards=(Guard.NEGATION, Guard.NUMBERS, Guard.CODE), threshold=0.6)
+    run.ask("How many legs have 8 birds of the wood in the winter?", vector(1.0), "16")
+    run.ask("How many legs have 9 birds of the wood in the winter?", near(0.97))
+    first, last = run.run()
+    shown = section(explained(run.cluster, last.id), "Guards").table
+    found, *passed = shown
+    assert (found[1], found[2]) == ("numbers", "refused")
+    assert [each[1:4] for each in passed] == [["negation", "passed", "-"]]
+    assert len({each[0] for each in shown}) == 1
+    assert first.id != last.id

@@ -11,6 +11,7 @@ from refrain.schemas.base import Message
 from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import EntriesInvalidated, HitJudged
 from tests.ops.explain.recording import Recording
+from tests.streams.shard.handlers.test_imported import imported
 from tests.streams.shard.journal import near, vector
 
 
@@ -32,6 +33,22 @@ def test_an_entry_that_serves_is_kept_and_its_uses_are_counted() -> None:
         ("admitted", f"the answer to {first}"),
         ("served first", hits[0]),
         ("served last, 3 times in all", hits[2]),
+    ]
+
+
+def test_an_imported_entry_says_where_it_came_from() -> None:
+    run = Recording()
+    imported(run.journal, 7, "the question of another cache", tags=("t",))
+    hit = run.ask("b", near(0.95), tags=("t",))
+    run.journal.add(EntriesInvalidated(version=8, tag="t"))
+    run.journal.tick()
+    said = told(run, hit)
+    assert said["question"] == "the question of another cache"
+    assert [(each["what"], each["by"]) for each in said["life"]] == [
+        ("imported", "3-7-abcdefgh (command 7)"),
+        ("served first", hit),
+        ("withdrawn", "command 8 of `control`"),
+        ("gone", "withdrawn by command 8 of `control`"),
     ]
 
 

@@ -22,6 +22,7 @@ from refrain.streams.errors import BadInput, Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging.dead_letters import dead_letter
 from tests.ops.explain.recording import Recording
+from tests.streams.shard.handlers.test_imported import imported
 from tests.streams.shard.journal import near, policy, vector
 
 ALWAYS = Between(0, None)
@@ -52,6 +53,14 @@ def test_what_drew_on_a_source_is_found_by_the_model_and_by_the_cache(run: Recor
     assert found(run, source="doc-7") == ids(run, 0, 1)
     assert found(run, source="doc-70") == ids(run, 2, 3)
     assert found(run, source="doc-8") == []
+
+
+def test_what_an_imported_entry_served_draws_on_its_sources() -> None:
+    run = Recording()
+    imported(run.journal, 7, sources=({"id": "doc-7"},))
+    hit = run.ask("b", near(0.95))
+    run.run()
+    assert found(run, source="doc-7") == [hit]
 
 
 def test_what_an_entry_served_is_found(run: Recording) -> None:

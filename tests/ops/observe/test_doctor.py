@@ -14,8 +14,9 @@ from confluent_kafka import KafkaError
 
 from refrain.ops.observe import doctor_cluster
 from refrain.ops.observe.doctor import EXAMINE_S, examine
-from refrain.ops.observe.doctor_checks import Finding, together
+from refrain.ops.observe.doctor_checks import together
 from refrain.ops.observe.doctor_cluster import Brokers
+from refrain.ops.observe.findings import Finding
 from refrain.ops.topics.admin import TopicState, compare
 from refrain.schemas.topics import TOPICS
 from refrain.streams.settings import Embedding, Settings
@@ -163,4 +164,5 @@ def test_a_broker_that_is_frozen_takes_no_longer_than_one_that_is_away(tmp_path:
         "disk",
         "files",
         "workers",
+        "upstream",
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from refrain.ops.observe.doctor_checks import Finding
+from refrain.ops.observe.findings import Finding
 from refrain.ops.observe.route_keys import WorkerKeys, compared, here, signing_key, told_keys
 from refrain.schemas.forwards import Forward
 from refrain.streams.kafka.interface import Record

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
-from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
+import typer
+from confluent_kafka import TIMESTAMP_CREATE_TIME, KafkaError, Message, TopicPartition
 
-from refrain.ops.observe.watch import RecordFilter, record_line
+from refrain.ops.cluster.tail import Span, follow
+from refrain.ops.observe.watch import RecordFilter, check_filter, record_line, span_of
+from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.observations import Comparison, NotCompared
+from refrain.schemas.responses import DecisionSummary, Outcome, Response
+from refrain.streams.settings import Settings
 
+GOLDEN = Path(__file__).parents[2] / "schemas" / "golden"
 ALL = RecordFilter()
 
 
@@ -59,3 +70,121 @@ def test_as_json_a_record_is_as_it_came() -> None:
     junk = message(b"junk")
     assert record_line("comparisons", junk, ALL, True) is None
     assert "unreadable record 3-17" in (record_line("comparisons", junk, ALL, False) or "")
+
+
+def decision(**changed: Any) -> Decision:
+    fields: dict[str, Any] = {
+        "id": "0-7-x", "partition": 0, "offset": 7, "tenant": "acme", "category": "code", "model": "m",
+        "outcome": Outcome.HIT, "reason": Reason.SIMILAR_TEXT, "entry_id": "0-1-x", "request_id": "r1",
+    }  # fmt: skip
+    golden = json.loads((GOLDEN / "Decision.v1.json").read_text())
+    return Decision.model_validate({**golden, **fields, **changed})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "takes"),
+    [
+        (RecordFilter(request="r1", decision="0-7-x", entry="0-1-x", reason="similar_text", tenant="acme"), True),
+        (RecordFilter(request="r2"), False),
+        (RecordFilter(decision="0-8-x"), False),
+        (RecordFilter(entry="0-2-x"), False),
+        (RecordFilter(reason="exact_text"), False),
+        (RecordFilter(tenant="other"), False),
+    ],
+)
+def test_decisions_and_responses_are_chosen_by_all_that_they_tell(wanted: RecordFilter, takes: bool) -> None:
+    one = decision()
+    assert (record_line("decisions", message(one.encode()), wanted, False) is not None) is takes
+    summary = DecisionSummary(id=one.id, category="code", entry_id=one.entry_id, reason=one.reason)
+    response = Response(request_id="r1", tenant="acme", outcome=Outcome.HIT, body={}, decision=summary)
+    assert (record_line("responses", message(response.encode()), wanted, False) is not None) is takes
+
+
+@pytest.mark.parametrize(
+    ("topic", "wanted", "said"),
+    [
+        ("decisions", RecordFilter(outcome="mis"), "did you mean 'miss'"),
+        ("comparisons", RecordFilter(outcome="hit"), "choose from equal, other"),
+        ("decisions", RecordFilter(reason="bellow_threshold"), "did you mean 'below_threshold'"),
+        ("comparisons", RecordFilter(reason="stale"), "comparisons tell no reason"),
+        ("comparisons", RecordFilter(request="r"), "comparisons tell no request"),
+    ],
+)
+def test_a_value_that_records_never_have_is_refused(topic: str, wanted: RecordFilter, said: str) -> None:
+    with pytest.raises(typer.BadParameter, match=said):
+        check_filter(topic, wanted)
+
+
+def test_a_span_is_read_and_one_that_holds_nothing_is_refused() -> None:
+    assert span_of(False, "1h", "30m", True, 7_200_000) == Span(False, 3_600_000, 5_400_000, True)
+    assert span_of(True, None, None, False, 9) == Span(True)
+    for from_start, since, until, no_follow in (
+        (True, "1h", None, False), (False, "1h", "2h", False), (False, None, None, True),
+        (False, None, "1h", False), (False, "soon", None, False),
+    ):  # fmt: skip
+        with pytest.raises(typer.BadParameter):
+            span_of(from_start, since, until, no_follow, 7_200_000_000)
+
+
+class Polls:
+    """A consumer that gives these messages, and then nothing."""
+
+    def __init__(self, *messages: Message) -> None:
+        self.messages = list(messages)
+        self.assigned: list[TopicPartition] = []
+        self.closed = False
+
+    def list_topics(self, name: str, timeout: float) -> Any:
+        found = SimpleNamespace(error=None, partitions={0: None, 1: None})
+        return SimpleNamespace(topics={name: found})
+
+    def offsets_for_times(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        return [TopicPartition(place.topic, place.partition, place.offset + 1) for place in places]
+
+    def get_watermark_offsets(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
+        return 0, 40
+
+    def assign(self, places: list[TopicPartition]) -> None:
+        self.assigned = places
+
+    def poll(self, timeout: float) -> Message | None:
+        return self.messages.pop(0) if self.messages else None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def at(partition: int, time_ms: int) -> Message:
+    return Message(partition=partition, offset=1, value=b"x", timestamp=(TIMESTAMP_CREATE_TIME, time_ms))
+
+
+def end_of(partition: int) -> Message:
+    return Message(partition=partition, offset=1, error=KafkaError(KafkaError._PARTITION_EOF))
+
+
+def followed(monkeypatch: pytest.MonkeyPatch, span: Span, *messages: Message) -> tuple[list[int], Polls]:
+    polls = Polls(*messages)
+    monkeypatch.setattr("refrain.ops.cluster.tail.create_client", lambda make, properties: polls)
+    monkeypatch.setattr("time.time_ns", lambda: 1_000_000_000)
+    found = follow(Settings(), "decisions", span, stop=lambda: not polls.messages)
+    return [each.timestamp()[1] for each in found], polls
+
+
+def test_without_following_each_partition_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    span = Span(since_ms=100, to_the_end=True)
+    times, polls = followed(monkeypatch, span, at(0, 1), end_of(0), at(1, 2), end_of(1), at(0, 9))
+    assert times == [1, 2]
+    assert [place.offset for place in polls.assigned] == [101, 101]
+    assert polls.closed
+
+
+def test_what_is_later_than_wanted_is_left_out_and_a_past_end_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    span = Span(from_start=True, until_ms=500)
+    times, _ = followed(monkeypatch, span, at(0, 1), at(0, 500), at(0, 2), at(1, 3), end_of(1), at(1, 4))
+    assert times == [1, 3]
+
+
+def test_what_is_followed_goes_on_behind_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    times, polls = followed(monkeypatch, Span(), at(0, 1), end_of(0), end_of(1), at(0, 2))
+    assert times == [1, 2]
+    assert [place.offset for place in polls.assigned] == [40, 40]

@@ -49,7 +49,7 @@ class Children:
         self.started: list[tuple[str, subprocess.Popen[bytes]]] = []
         self.counted = threading.Condition()
 
-    def spawn(self, name: str, place: int) -> subprocess.Popen[bytes]:
+    def spawn(self, name: str, place: int, restarts: int) -> subprocess.Popen[bytes]:
         child = subprocess.Popen(
             [sys.executable, "-S", "-c", self.programs[name]], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -171,7 +171,8 @@ def test_the_run_file_tells_the_workers_and_their_ports(start: Start, tmp_path: 
     told = tmp_path / "run.json"
     supervisor, children, thread, _ = start({"a": TELL.format(folder=str(tmp_path / "health"))})
     child = children.wait_for("a", 1)
-    expected = {"pid": os.getpid(), "workers": [{"name": "a", "pid": child.pid, "port": 4711}]}
+    worker = {"name": "a", "pid": child.pid, "port": 4711, "restarts": 0, "ended": "", "ended_at_ms": []}
+    expected = {"pid": os.getpid(), "workers": [worker], "down": []}
     deadline = time.monotonic() + WAIT_S
     while not told.exists() or json.loads(told.read_text()) != expected:
         assert time.monotonic() < deadline
@@ -219,7 +220,7 @@ def test_the_pause_before_a_restart_doubles_and_starts_over_after_steady_work(tm
     now = [0.0]
     spawned: list[Ended] = []
 
-    def spawn(name: str, place: int) -> Any:
+    def spawn(name: str, place: int, restarts: int) -> Any:
         spawned.append(Ended(len(spawned) + 1))
         return spawned[-1]
 
@@ -234,6 +235,11 @@ def test_the_pause_before_a_restart_doubles_and_starts_over_after_steady_work(tm
         now[0] = supervisor.workers[0].due_s
     assert pauses[:4] == pytest.approx([0.2, 0.4, 0.8, 1.6])
     assert pauses[-1] == PAUSE_S_MAX
+    told = json.loads((tmp_path / "run.json").read_text())
+    assert told["workers"] == []
+    (down,) = told["down"]
+    assert (down["name"], down["restarts"], down["ended"], down["starts_again"]) == ("a", 8, "exit code 1", True)
+    assert len(down["ended_at_ms"]) == 8
     supervisor.round()
     now[0] += STEADY_S
     spawned[-1].code = -9
@@ -299,7 +305,7 @@ class Looked:
         self.worker = Standing(4_711)
         self._file = folder / "health" / "a-4711.json"
         self._file.parent.mkdir()
-        spawn: Any = lambda name, place: self.worker  # noqa: E731 - the type of a spawn is a process's
+        spawn: Any = lambda name, place, restarts: self.worker  # noqa: E731 - the type of a spawn is a process's
         self._supervisor = Supervisor(["a"], spawn, folder, clock=lambda: self.now)
         self._supervisor.round()
 
@@ -357,7 +363,14 @@ def test_workers_that_embed_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_worker_is_started_with_the_variables_of_all_and_a_port_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[dict[str, str]] = []
-    monkeypatch.setattr(subprocess, "Popen", lambda command, stdin, env: started.append(env))
-    spawner(9_100, Options(), {"REFRAIN_EMBEDDING__THREADS": "3"})("classify", 2)
+    commands: list[list[str]] = []
+
+    def popen(command: list[str], stdin: int, env: dict[str, str]) -> None:
+        commands.append(command)
+        started.append(env)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    spawner(9_100, Options(), {"REFRAIN_EMBEDDING__THREADS": "3"})("classify", 2, 5)
+    assert commands[0][-5:] == ["run", "classify", "--supervised", "--restarts", "5"]
     assert (started[0]["REFRAIN_EMBEDDING__THREADS"], started[0]["REFRAIN_HTTP__PORT"]) == ("3", "9102")
     assert started[0]["PATH"] == os.environ["PATH"]

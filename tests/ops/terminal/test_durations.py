@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refrain.ops.terminal.durations import UNITS_MS, read_moment_ms, read_span_ms
+from refrain.ops.terminal.durations import UNITS_MS, read_moment_ms, read_since_ms, read_span_ms
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,11 @@ def test_a_moment_with_a_zone_is_the_same_everywhere() -> None:
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"no moment|before 1970"):
         read_moment_ms(text)
+
+
+def test_a_time_is_a_moment_or_a_span_back() -> None:
+    assert read_since_ms("10m", 700_000) == 100_000
+    assert read_since_ms("1h", 700_000) == 0
+    assert read_since_ms("1970-01-01T00:00:01+00:00", 9) == 1_000
+    with pytest.raises(ValueError, match="or a span back: 30s"):
+        read_since_ms("yesterday", 9)

@@ -88,6 +88,29 @@ def test_reply_topics_are_written_by_those_who_answer() -> None:
     assert not any(acl.name == "team." for role in ("upstream", "clients") for acl in acls_of(role, settings))
 
 
+TENANTS = Settings(classify=Classify(topics=("requests.acme", "requests.umbrella"), tenants="topic"))
+
+
+def test_where_one_worker_reads_the_topics_of_tenants_it_may_read_all_of_them() -> None:
+    for role, may in (("classify", ("Read", "Describe")), ("operators", None)):
+        found = on_topics(role, TENANTS)
+        assert {name for name in found if name.startswith("requests")} == {"requests.acme", "requests.umbrella"}
+        assert may is None or found["requests.acme"] == found["requests.umbrella"] == may
+
+
+def test_the_clients_of_each_tenant_are_a_principal_that_writes_to_its_topic_alone() -> None:
+    found = {
+        grant.name: [acl.name for acl in grant.acls if "Write" in acl.operations]
+        for grant in grants(TENANTS, ["clients"], {})
+    }
+    assert found == {
+        "refrain-clients-acme": ["refrain.requests.acme"],
+        "refrain-clients-umbrella": ["refrain.requests.umbrella"],
+    }
+    (alone,) = grants(Settings(classify=Classify(topic="requests.acme", tenants="topic")), ["clients"], {})
+    assert alone.name == "refrain-clients"
+
+
 def test_without_a_prefix_names_stand_alone() -> None:
     (grant,) = grants(Settings(prefix=""), ["govern"], {})
     assert grant.name == "govern"

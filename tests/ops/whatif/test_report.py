@@ -275,3 +275,15 @@ def test_a_later_policy_takes_the_place_of_the_recorded_one() -> None:
     found = run(Recording(recorded.cluster), {"far": policy(threshold=0.97)})
     assert found.recorded.policy.categories["code"].threshold == 0.8
     assert found.alternatives[0].whole().hits < found.recorded.whole().hits
+
+
+@pytest.mark.parametrize(("seconds", "unit"), [(20, "seconds"), (300, "minutes"), (10_000, "hours"), (900_000, "days")])
+def test_a_plot_tells_time_in_a_unit_that_fits(found: WhatIf, seconds: int, unit: str) -> None:
+    span = found.span._replace(last_ms=found.span.first_ms + seconds * 1_000)
+    assert f"{unit} since its start" in page.page(found._replace(span=span))
+
+
+def test_a_policy_has_one_colour_in_all_plots(found: WhatIf) -> None:
+    over_time, saved, _ = re.findall(r"<svg.*?</svg>", page.page(found), re.DOTALL)
+    drawn = [re.findall(r"stroke: (#[0-9a-f]{6}); stroke-width: 1\.[25]", plot) for plot in (over_time, saved)]
+    assert set(drawn[1]) < set(drawn[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +18,12 @@ from refrain.streams.adapt import worker as adapt
 from refrain.streams.adapt.faust_app import is_member
 from refrain.streams.adapt.worker import FAILURES_MAX, run_adapt
 from refrain.streams.errors import ClusterFailed, Unanswered
-from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.kafka.outages import Outages
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.progress import Progress, progress_of
 from refrain.streams.settings import Adapt, Settings
 from tests.streams.adapt.fake_faust_app import App
 
@@ -79,11 +81,17 @@ class World:
     def pass_s(self, seconds: float) -> None:
         self.now_s += seconds
 
-    def run(self) -> None:
+    def run(self, state: Path | None = None) -> None:
+        def progress(group: str, topic: str) -> Progress:
+            if state is None:
+                return Progress(None, 0)
+            return progress_of(state, group, self.cluster.topic_id(topic), self.cluster.partitions(topic))
+
         outages = Outages(self.stop, changed=self.changes.append, clock=lambda: self.now_s, sleep=self.pass_s)
         context = WorkerContext(
             Settings(adapt=Adapt(interval_ms=100, window_ms=60_000)), self.cluster, Metrics(),
             stop=self.stop, ready=self._ready, now_ms=lambda: NOW_MS, outages=outages,
+            progress=progress,
         )  # fmt: skip
         run_adapt(context, self.make_app, self.is_member)
 
@@ -117,7 +125,7 @@ def test_apps_that_fail_again_and_again_though_the_cluster_answers_end_the_worke
     world = World(lambda number: RuntimeError("a bug"))
     passes = world.pass_s
     world.pass_s = lambda seconds: passes(60)  # type: ignore[method-assign]
-    with pytest.raises(ClusterFailed, match="a bug"):
+    with pytest.raises(ClusterFailed, match="RuntimeError"):
         world.run()
     assert len(world.apps) == FAILURES_MAX
 
@@ -160,3 +168,25 @@ def test_an_app_that_does_not_stop_is_left_behind(monkeypatch: pytest.MonkeyPatc
 def test_an_app_without_a_consumer_is_no_member() -> None:
     world = World(lambda number: None)
     assert not is_member(world.make_app(Settings(), "adapt"))
+
+
+def test_a_sample_that_ends_its_worker_twice_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(lambda number: None)
+    take, ended = adapt.LoadController.take, []
+
+    def deadly(self: adapt.LoadController, record: Record, now_ms: int) -> Outgoing | None:
+        if record.value == b"deadly":
+            ended.append(record.offset)
+            raise MemoryError
+        return take(self, record, now_ms)
+
+    monkeypatch.setattr(adapt.LoadController, "take", deadly)
+    samples = [record.value for record in world.cluster.records("load")]
+    world.cluster.create("load", 1, topic_id=world.cluster.topic_id("load"))
+    world.cluster.append([Outgoing("load", b"m", value, (), 0) for value in (b"deadly", *samples)])
+    world.run(tmp_path)
+    assert ended == [0, 0]
+    assert world.reported() == 0.8
+    (letter,) = world.cluster.records("dead-letters")
+    assert (dict(letter.headers)["refrain.dead.reason"] or b"").startswith(b"quarantined: ")
+    assert b"deadly" not in (letter.value or b"")

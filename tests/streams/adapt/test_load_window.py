@@ -169,3 +169,15 @@ def test_the_relief_that_a_report_brings_does_not_make_the_load_swing(demand: fl
         loads.append(last)
     settled = loads[-600:]
     assert max(settled) - min(settled) <= 0.2
+
+
+def test_after_a_clock_was_set_back_the_load_is_that_of_the_samples_since() -> None:
+    window = window_of(sample(3_600_000, 900, 90), now_ms=3_600_000)
+    assert window.add(sample(10_000, 100, 1), 10_000) is None
+    assert window.smoothed(10_000) == {"m": Smoothed(100, 1)}
+
+
+def test_after_a_clock_was_set_back_a_load_is_told_for_as_long_as_ever(reports: LoadReports) -> None:
+    reports.due({"m": 0.5}, 3_600_000)
+    (told,) = reports.due({"m": 0.5}, 10_000)
+    assert told.valid_until_ms < 3_600_000

@@ -26,7 +26,7 @@ from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.topics import BY_NAME
 from refrain.streams.classify.reply_topic import ReplyTopics
 from refrain.streams.classify.worker import OUT_BYTES_MAX, ClassifyStep, Incarnations, check_topics, run_classify
-from refrain.streams.errors import ClusterFailed, RefusalCode, WrongSetup
+from refrain.streams.errors import ClusterFailed, Refusal, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.messaging.ids import decision_id, decision_tag
@@ -584,8 +584,8 @@ def test_arbitrary_json_is_answered_asked_or_passed(value: dict[str, Any]) -> No
             assert b"Error while" not in (dict(o.headers)[HEADER_REASON] or b"")
 
 
-def settings_of() -> Settings:
-    return Settings(prefix="", embedding=Embedding(backend="free"), routes=SIGNED)
+def settings_of(classify: Classify = Classify()) -> Settings:  # noqa: B008 - it is frozen
+    return Settings(prefix="", embedding=Embedding(backend="free"), routes=SIGNED, classify=classify)
 
 
 def run(cluster: MemoryCluster, settings: Settings | None = None) -> None:
@@ -626,6 +626,44 @@ def test_the_processor_follows_the_policies_topic_and_works_the_requests() -> No
     ]
 
 
+def test_one_worker_reads_the_topics_of_several_tenants_and_mixes_none_of_them_up() -> None:
+    tenants = ("acme", "umbrella", "third")
+    names = tuple(f"requests.{tenant}" for tenant in tenants)
+    cluster = MemoryCluster(lambda: NOW_MS, {name: 2 for name in BY_NAME if name != "requests"})
+    for number, name in enumerate(names):
+        cluster.create(name, number + 1)
+    in_force = PolicyInForce(version=4, who="w", at_ms=0, policy=OPEN)
+    cluster.producer().send([Outgoing("policies", POLICY_KEY, in_force.encode())])
+    for name in names:
+        mine = [ask(f"What is {n}?", category="chat").value for n in range(5)]
+        foreign = ask("Whose?", category="chat", tenant="somebody-else").value
+        cluster.producer().send([Outgoing(name, b"k", value, (), 0) for value in (*mine, foreign)])
+
+    def done() -> bool:
+        return len(cluster.records("journal")) == 15 and len(cluster.records("dead-letters")) == 3
+
+    settings = settings_of(Classify(topics=names, tenants="topic"))
+    metrics, ready = Metrics(), []
+    context = WorkerContext(settings, cluster, metrics, done, lambda: ready.append(True), now_ms=lambda: NOW_MS)
+    run_classify(context)
+    asked = [decode_event(each.value or b"") for each in cluster.records("journal")]
+    assert all(isinstance(event, Asked) and event.origin.topic == f"requests.{event.tenant}" for event in asked)
+    assert sorted(event.tenant for event in asked if isinstance(event, Asked)) == sorted(5 * tenants)
+    assert len({event.id for event in asked if isinstance(event, Asked)}) == 15, "ids are of a topic's incarnation"
+    said = [Acknowledgement.decode(each.value or b"").worker for each in cluster.records("acknowledgements")]
+    assert len(set(said)) == 3, "each member of the group acknowledges the policy"
+    assert ready
+    for name in names:
+        labels = {"processor": "classify", "partition": f"{name}[0]"}
+        assert metrics.registry.get_sample_value("refrain_lag", labels) == 0
+
+
+def test_where_topics_tell_tenants_every_topic_must_be_a_tenants() -> None:
+    settings = settings_of(Classify(topics=("requests.acme", "requests"), tenants="topic"))
+    with pytest.raises(WrongSetup, match="requests is not the topic of a tenant"):
+        run(MemoryCluster(lambda: NOW_MS), settings)
+
+
 def test_a_missing_topic_stops_the_worker_at_start() -> None:
     counts = {name: 2 for name in BY_NAME if name != "forwards"}
     with pytest.raises(WrongSetup, match="forwards"):
@@ -645,3 +683,34 @@ def test_an_artefact_of_categories_for_another_embedder_stops_the_worker_at_star
     settings = settings_of().model_copy(update={"classify": Classify(categories=path)})
     with pytest.raises(WrongSetup, match="vectors of made-1, the embedder here is free-1"):
         run(MemoryCluster(lambda: 0), settings)
+
+
+def test_who_sent_a_request_that_is_set_aside_is_told_by_what_stands_beside_it_and_its_id_alone() -> None:
+    sent = ask("What is a list?", 3, (("reply-to", b"team.replies"), ("correlation", b"c")))
+    (told,) = Entrance().classifier.tell(sent, Refusal(RefusalCode.QUARANTINED, "set aside"))
+    response = Response.decode(told.value or b"")
+    assert (told.topic, told.key, dict(told.headers)["correlation"]) == ("/team.replies", b"k", b"c")
+    assert response.error is not None
+    assert (response.error.code, response.request_id) == ("quarantined", "r3")
+
+
+def test_a_request_with_an_unknown_field_or_category_is_answered_and_told_so() -> None:
+    entrance = Entrance()
+    forward, passed = passed_of(entrance(ask(category="cod", catgory="code")))
+    assert passed.reason == Reason.CATEGORY_UNKNOWN
+    route = decode_route(forward.route, forward.forward_id)
+    assert isinstance(route, DirectRoute)
+    warnings = [base64.b64decode(header.value or "").decode() for header in route.reply.headers]
+    assert warnings == [
+        "the policy has no category 'cod': did you mean 'code'?",
+        "the request has no field 'catgory', it was ignored: did you mean 'category'?",
+    ]
+    asked = asked_of(entrance(ask(category="code", catgory="code", offset=1)))
+    assert [header.name for header in asked.reply.headers] == ["refrain.warning"]
+    (plain,) = entrance(ask(category="code", offset=2))
+    assert b"refrain.warning" not in (plain.value or b"")
+
+
+def test_a_request_that_is_refused_is_told_of_unknown_fields_as_well() -> None:
+    _, answer = refused_of(Entrance()(record(b'{"v": 1, "bdy": {}}')))
+    assert answer.warnings == ("the request has no field 'bdy', it was ignored: did you mean 'body'?",)

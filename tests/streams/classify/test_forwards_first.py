@@ -42,7 +42,7 @@ class Calls:
 
 
 def around(calls: Calls, within_s: float = 1.0) -> ForwardsFirst:
-    return ForwardsFirst(calls, within_s, lambda: calls.now_s)
+    return ForwardsFirst(calls, within_s, elapsed_s=lambda: calls.now_s)
 
 
 def test_forwards_are_written_before_anything_else() -> None:

@@ -8,16 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refrain.schemas.base import Message, Near, RecoveryWay
-from refrain.schemas.control import Invalidate, Judge, PolicyInForce, RecoverShard, SetPolicy, Switch
+from refrain.schemas.base import Message, Near, RecoveryWay, Sealed
+from refrain.schemas.control import ImportEntry, Invalidate, Judge, PolicyInForce, RecoverShard, SetPolicy, Switch
 from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.decisions import Decision, Reason
-from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, RecoveryOrdered, decode_event
-from refrain.schemas.policy import CategoryPolicy, Match, Policy, Rule
+from refrain.schemas.journal import (
+    CacheSwitched,
+    EntriesInvalidated,
+    EntryImported,
+    HitJudged,
+    RecoveryOrdered,
+    decode_event,
+)
+from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
 from refrain.schemas.responses import Outcome
 from refrain.streams.govern.commands import command_of, decide, judged_by
 from refrain.streams.govern.decision_search import SoughtDecision
 from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.partitioner import partition_of
 from refrain.streams.vectors import encode, quantise
 from tests.streams.models.made_hit_heads import strict_head
 
@@ -166,3 +174,42 @@ def test_an_order_to_recover_goes_to_its_shard_alone(how: RecoveryWay) -> None:
 def test_an_order_for_a_shard_that_is_not_there_is_refused() -> None:
     out, _ = decide(record(RecoverShard(who="w", partition=2, how=RecoveryWay.EMPTY, position=0)), POLICY, 2)
     assert "the journal has 2" in reason_of(out)
+
+
+def an_entry(**fields: Any) -> ImportEntry:
+    """An entry that another cache has kept."""
+    answer = '{"model":"m","message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}'
+    given = {"who": "me", "tenant": "acme", "space": "acme", "category": "chat", "model": "m", "embedder": "e",
+             "context": "0c", "text_digest": "ab", "vector": VECTOR, "question": Sealed(data="why?"),
+             "answer": Sealed(data=answer), "origin": "7-8-abcdefgh"}  # fmt: skip
+    return ImportEntry.model_validate(given | fields)
+
+
+def test_an_imported_entry_goes_to_the_shard_of_its_questions_alone() -> None:
+    policy = POLICY.model_copy(update={"policy": Policy(categories={"chat": CategoryPolicy(slices=5)})})
+    (out,), _ = decide(record(an_entry(space="*")), policy, 3)
+    assert (out.topic, out.key, out.partition) == ("journal", b"acme/chat/2", partition_of(b"acme/chat/2", 3))
+    event = decode_event(out.value or b"")
+    assert isinstance(event, EntryImported)
+    assert (event.version, event.space, event.origin, event.admitted_at_ms) == (4, "acme", "7-8-abcdefgh", None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"category": "unheard"}, "bad_field: category"),
+        ({"category": "secret"}, "bad_field: category"),
+        ({"vector": "AAAA"}, "bad_field: vector"),
+        ({"vector": "?"}, "bad_field: vector"),
+        ({"answer": {"data": "{}"}}, "bad_field: answer"),
+        ({"answer": {"data": "["}}, "bad_field: answer"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_and_its_text_lies_nowhere(fields: dict[str, Any], said: str) -> None:
+    categories = {"chat": CategoryPolicy(), "secret": CategoryPolicy(cache=Cacheable.NEVER)}
+    policy = POLICY.model_copy(update={"policy": Policy(categories=categories)})
+    (letter,), after = decide(record(an_entry(**fields)), policy, 3)
+    assert after is policy
+    assert reason_of([letter]).startswith(said)
+    assert letter.value is None
+    assert reason_of(decide(record(an_entry()), None, 3)[0]).startswith("bad_field: category")

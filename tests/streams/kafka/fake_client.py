@@ -45,9 +45,7 @@ class FakeProducer:
     for a report that does not come with this flush. `calls` is what was called.
     """
 
-    def __init__(
-        self, failures: dict[str, list[KafkaException]] | None = None, reports: Iterable[int | None] = ()
-    ) -> None:
+    def __init__(self, failures: dict[str, list[Exception]] | None = None, reports: Iterable[int | None] = ()) -> None:
         self.failures = failures or {}
         self.calls: list[str] = []
         self.flushed: Callable[[], None] = lambda: None

@@ -35,6 +35,14 @@ def test_a_fatal_error_that_a_delivery_report_runs_into_is_told_as_itself() -> N
     assert raised_by(entangled) is FENCED
 
 
+def test_a_fatal_error_that_a_delivery_report_clears_stays_fatal() -> None:
+    cleared = SystemError("<method 'flush' of 'cimpl.Producer' objects> returned NULL without setting an exception")
+    raised = raised_by(cleared)
+    assert isinstance(raised, KafkaException)
+    assert raised.args[0].fatal()
+    assert type(failure_of(raised.args[0], "producing")) is ClusterFailed
+
+
 def test_other_errors_of_a_flush_stay_as_they_are() -> None:
     other = SystemError("something else")
     assert raised_by(FENCED) is FENCED

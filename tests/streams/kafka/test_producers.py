@@ -105,10 +105,11 @@ def test_a_step_of_a_transaction_is_tried_again_until_it_is_done(
     assert time.changes == [True]
 
 
+@pytest.mark.parametrize("code", [KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT])
 def test_what_the_brokers_do_not_take_in_time_is_aborted_and_can_be_committed_again(
-    clients: Clients, time: Time
+    clients: Clients, time: Time, code: int
 ) -> None:
-    clients[0].reports = iter([KafkaError._MSG_TIMED_OUT, 0])
+    clients[0].reports = iter([code, 0])
     clients[0].failures = {"abort_transaction": [AWAY] * 5}
     producer = transacting(time)
     with pytest.raises(Aborted):
@@ -116,6 +117,15 @@ def test_what_the_brokers_do_not_take_in_time_is_aborted_and_can_be_committed_ag
     assert clients[0].calls.count("abort_transaction") == 6
     assert producer.transact(records_of("things", 1), None, {}) == {("things", 0): 1}
     assert clients[0].calls.count("init_transactions") == 1
+
+
+def test_a_transaction_that_takes_no_more_records_is_aborted_and_made_again(clients: Clients, time: Time) -> None:
+    clients[0].failures = {"produce": [error(KafkaError._STATE)]}
+    producer = transacting(time)
+    with pytest.raises(Aborted):
+        producer.transact(records_of("things", 1), None, {})
+    assert clients[0].calls[-1] == "abort_transaction"
+    assert producer.transact(records_of("things", 1), None, {}) == {("things", 0): 1}
 
 
 def test_offsets_that_are_not_taken_while_the_transaction_may_last_go_into_the_next_one(
@@ -184,6 +194,13 @@ def test_a_transaction_that_the_broker_ended_is_nobodys_take_over(clients: Clien
     assert "another worker" not in str(raised.value)
     assert producer.transact(records_of("things", 1), None, {}) == {("things", 0): 1}
     assert clients[1].calls[0] == "init_transactions", "a new client takes the place of the one that can do no more"
+
+
+def test_a_transaction_whose_client_lost_the_name_of_its_fatal_error_asks_for_it(clients: Clients, time: Time) -> None:
+    lost = SystemError("flush returned NULL without setting an exception")
+    clients[0].failures = {"flush": [lost], "abort_transaction": [FENCED]}
+    with pytest.raises(Fenced):
+        transacting(time).transact(records_of("things", 1), None, {})
 
 
 def test_a_transaction_that_is_fenced_at_once_was_taken_over(clients: Clients, time: Time) -> None:

@@ -542,6 +542,25 @@ def test_a_tick_is_sent_once_when_a_deadline_passes() -> None:
     assert len(ticks) == 1
 
 
+def test_a_deadline_passes_on_a_clock_that_was_set_back_by_an_hour() -> None:
+    stage, journal = Stage(), Journal(0)
+    journal.policy()
+    journal.ask("how?", vector(1))
+    stage.journal(journal)
+    back, seconds = Clock(), itertools.count()
+    settings = Settings().model_copy(update={"lookup": Lookup(commit_interval_ms=1)})
+    worker = LookupWorker(
+        settings, stage.cluster, Metrics(), stage.open_store, "w", ROUTES, back, lambda: next(seconds), AtOnce()
+    )
+    stage.run(worker)
+    back.now_ms -= 3_600_000
+    stage.clock.now_ms += 10_001
+    for _ in range(20):
+        stage.run(worker)
+    (response,) = [Response.decode(each) for each in stage.responses()]
+    assert response.outcome is Outcome.ERROR
+
+
 def test_all_who_wait_are_told_when_their_deadline_passes_however_many_they_are() -> None:
     stage, journal = Stage(), Journal(0)
     journal.policy()

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.decisions import Decision, Guarded, Reason
 from refrain.schemas.documents import Tally
 from refrain.schemas.responses import Outcome
 from refrain.schemas.stats import CategoryNow, ShardStats
 from refrain.streams.errors import RefusalCode
 from refrain.streams.lookup.metrics import LookupMetrics, count, show
-from refrain.streams.metrics import Metrics
+from refrain.streams.metrics import Metrics, build_version
 from refrain.streams.shard import counts
 from refrain.streams.shard.admission import NotAdmitted
 from refrain.streams.shard.counts import Dropped, Evicted
@@ -173,3 +173,30 @@ def test_a_threshold_that_is_no_more_leaves_while_its_category_stays(metrics: Lo
     show(metrics, [shard(0, code=now(1, 2))])
     assert value(metrics, "refrain_threshold", category="code") is None
     assert value(metrics, "refrain_room_entries", category="code") == 1
+
+
+def test_the_guards_that_refused_and_the_similarity_are_counted(metrics: LookupMetrics) -> None:
+    guards = [
+        Guarded(entry_id="1", guard="numbers", verdict="refused"),
+        Guarded(entry_id="2", guard="numbers", verdict="refused"),
+        Guarded(entry_id="2", guard="order", verdict="passed"),
+    ]
+    refused = decision(Outcome.MISS, similarity=0.97, guards=tuple(guards))
+    refused = refused.model_copy(update={"reason": Reason.GUARD_REFUSED})
+    count(metrics, FoldResult(decisions=[refused, decision(similarity=0.91), decision()]), KNOWN)
+    assert value(metrics, "refrain_guard_refusals_total", guard="numbers") == 1
+    assert value(metrics, "refrain_guard_refusals_total", guard="order") is None
+    assert value(metrics, "refrain_similarity_count", outcome="miss") == 1
+    assert value(metrics, "refrain_similarity_sum", outcome="hit") == 0.91
+
+
+def test_no_time_of_creation_stands_beside_a_series(metrics: LookupMetrics) -> None:
+    count(metrics, FoldResult(decisions=[decision(Outcome.BYPASS, f"made-up-{n}") for n in range(300)]), KNOWN)
+    samples = [each.name for family in metrics.shared.registry.collect() for each in family.samples]
+    assert samples
+    assert not [name for name in samples if name.endswith("_created")]
+    assert len([name for name in samples if name.startswith("refrain_decisions")]) == 1
+
+
+def test_every_worker_says_which_version_runs(metrics: LookupMetrics) -> None:
+    assert value(metrics, "refrain_build_info", version=build_version()) == 1

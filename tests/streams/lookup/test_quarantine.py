@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from refrain.schemas.decisions import Decision
+from refrain.schemas.journal import Event
+from refrain.schemas.responses import Outcome, Response
 from refrain.streams.kafka.interface import Record
 from refrain.streams.lookup import worker as worker_module
 from refrain.streams.lookup.restore import read_skips
@@ -78,10 +80,10 @@ def test_a_poisoned_record_ends_two_workers_and_everything_else_is_decided_once(
 ) -> None:
     stage = Stage()
     both = Asking(stage, 0), Asking(stage, 1)
-    asked = []
+    asked, poisoned = [], set()
     for number in range(10):
         if number in places:
-            both[0].ask(POISON, number)
+            poisoned.add(both[0].ask(POISON, number))
         for each in both:
             id_ = each.ask(f"q{number}", number)
             each.answer(id_, f"a{number}")
@@ -90,7 +92,18 @@ def test_a_poisoned_record_ends_two_workers_and_everything_else_is_decided_once(
     assert worker.ready
     assert all(ended.count(offset) <= 2 for offset in ended)
     found = decisions(stage)
-    assert set(found) == set(asked)
+    assert set(found) == set(asked) | poisoned
+    assert {id_ for id_, (each, *_) in found.items() if each.outcome is Outcome.ERROR} == poisoned
+    told: dict[str, set[bytes]] = {}
+    for record in stage.cluster.records("responses"):
+        response = Response.decode(record.value or b"")
+        assert response.decision is not None
+        told.setdefault(response.decision.id, set()).add(record.value or b"")
+    assert set(told) == set(asked) | poisoned, "whoever asked is told"
+    for id_ in poisoned:
+        (response,) = map(Response.decode, told[id_])
+        assert response.error is not None
+        assert response.error.code == "quarantined"
     assert all(len(each) == 1 for each in found.values())
     letters = stage.cluster.records("dead-letters")
     assert len({dict(each.headers)["refrain.dead.offset"] for each in letters}) == len(places)
@@ -118,3 +131,34 @@ def test_every_fold_of_the_journal_skips_what_was_set_aside(tmp_path: Path, ende
     again.finish_commit(Checkpoint(1, 1))
     rows = ((key, value) for key, value in stage.stores[0].scan() if not key.startswith(b"skips/"))
     assert digest(again.store.scan()) == digest(rows)
+
+
+def test_a_record_that_ends_its_worker_when_it_is_read_as_well_is_read_by_nobody(
+    tmp_path: Path, ended: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage()
+    both = Asking(stage, 0), Asking(stage, 1)
+    good = [each.ask("q", 1) for each in both]
+    both[0].ask(POISON, 2)
+    read: list[int] = []
+
+    def deadly(record: Record) -> Event | None:
+        read.append(record.offset)
+        raise Killed
+
+    monkeypatch.setattr(worker_module, "readable", deadly)
+    live(stage, tmp_path / "p", 3)
+    assert len(read) == 1
+    assert set(decisions(stage)) == set(good)
+    assert not read_skips(stage.cluster, 0).rows()[0][1].tells
+
+
+def test_those_who_wait_for_an_answer_that_is_set_aside_are_told(tmp_path: Path, ended: list[int]) -> None:
+    stage = Stage()
+    both = Asking(stage, 0), Asking(stage, 1)
+    first = both[0].ask("q", 1)
+    both[0].answer(first, POISON)
+    both[1].ask("q", 1)
+    live(stage, tmp_path / "p", 3)
+    responses = [Response.decode(record.value or b"") for record in stage.cluster.records("responses")]
+    assert [each.error.code for each in responses if each.error is not None] == ["quarantined"]

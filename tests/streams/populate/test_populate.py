@@ -16,6 +16,7 @@ from refrain.schemas.forwards import Completion, Status
 from refrain.schemas.journal import Answered, AnswerFailed, AnswerWithheld, decode_event
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Policy
 from refrain.schemas.responses import DecisionSummary, Outcome, Problem, Response
+from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.messaging.routes import DirectRoute, ShardRoute
@@ -441,3 +442,17 @@ def test_a_requester_whom_the_shard_tells_is_not_told_directly(policy: Policy, m
     assert populate.process([record(completion(asked_by("chat" if policy is OPEN else "medical"), body))])
     populate.sent()
     assert populate.process([record(completion(direct(), body), 1)]) == []
+
+
+def test_who_waits_for_a_completion_that_is_set_aside_is_told(populate: PopulateStep) -> None:
+    refusal = Refusal(RefusalCode.QUARANTINED, "set aside")
+    (to_journal,) = populate.tell(record(completion(to_shard(), {"a": 1})), refusal)
+    failed = decode_event(to_journal.value or b"")
+    assert isinstance(failed, AnswerFailed)
+    assert "quarantined" in failed.error.message
+    populate.process([])
+    (told,) = populate.tell(record(completion(direct(), {"a": 1})), refusal)
+    response = Response.decode(told.value or b"")
+    assert response.error is not None
+    for value in (None, b"{", completion(to_shard(incarnation="another"), {}), completion("forged.x.y", {})):
+        assert populate.tell(record(value), refusal) == []

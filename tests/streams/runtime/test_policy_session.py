@@ -368,3 +368,13 @@ def test_a_worker_that_is_to_stop_holds_nothing_any_longer() -> None:
     with pytest.raises(Unanswered):
         world.session.refresh("me")
     assert world.now_s < 51
+
+
+def test_what_must_not_be_made_without_a_policy_waits_for_ever() -> None:
+    world = world_that_holds(hold_s=10, back_at_s=90)
+    world.now_s += LEASE_S
+    world.session.refresh("me")
+    assert world.session.policy is None
+    world.session.refresh("me", for_ever=True)
+    assert world.version() == 1
+    assert world.now_s >= 90

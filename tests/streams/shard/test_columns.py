@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from refrain.schemas.responses import Outcome
 from refrain.schemas.topics import DOCUMENT_BYTES_MAX
 from refrain.streams.errors import ChangeTooLarge, ShardBroken
 from refrain.streams.shard.columns import COLUMNS, JUDGED, META_KEY, WAITING, Column
+from refrain.streams.shard.state import Shard
 from tests.streams.shard.journal import new_shard
 
 NEVER_DELETED = {"tables", "policies", "aging", "loads", "banned", "judged", "tallies", "skips"}
@@ -34,8 +36,20 @@ def test_no_two_columns_and_not_meta_have_keys_in_common() -> None:
 def test_what_is_never_deleted_breaks_the_shard_when_it_is(column: Column[Any]) -> None:
     assert (column.unindex is None) is (column.name in NEVER_DELETED)
     if column.unindex is None:
-        with pytest.raises(ShardBroken, match=rf"{column.name}/x.*never deleted"):
+        with pytest.raises(ShardBroken, match=rf"{column.name}/x: ValueError in apply") as broken:
             new_shard().apply([column.delete("x")])
+        assert "never deleted" in str(broken.value.__cause__)
+
+
+def test_what_breaks_a_shard_is_told_without_what_the_error_quotes() -> None:
+    def index(shard: Shard, id_: str, message: Judged) -> None:
+        raise KeyError("what somebody asked")
+
+    column = replace(JUDGED, index=index)
+    with pytest.raises(ShardBroken) as broken:
+        new_shard().apply([column.put("c", Judged(recent="1"))])
+    assert "asked" not in str(broken.value)
+    assert "judged/c: KeyError in index" in str(broken.value)
 
 
 def test_nothing_is_changed_when_one_of_several_changes_is_too_large_for_documents() -> None:

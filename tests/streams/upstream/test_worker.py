@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from refrain.streams.kafka.partitioner import partition_of
 from refrain.streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.progress import Progress, progress_of
 from refrain.streams.settings import Settings, Upstream
 from refrain.streams.upstream.model import Answer
 from refrain.streams.upstream.worker import BOUNDS, Bounds, run_upstream
@@ -71,10 +73,24 @@ def upstream(
     until: Callable[[], bool],
     metrics: Metrics | None = None,
     bounds: Bounds = BOUNDS,
+    state: Path | None = None,
 ) -> None:
+    def progress(group: str, topic: str) -> Progress:
+        if state is None:
+            return Progress(None, 0)
+        return progress_of(state, group, cluster.topic_id(topic), cluster.partitions(topic))
+
     settings = Settings(upstream=Upstream(connector="simulated", concurrency=4, commit_interval_ms=1))
     run_upstream(
-        WorkerContext(settings, cluster, metrics or Metrics(), stop=until, ready=lambda: None, now_ms=lambda: NOW_MS),
+        WorkerContext(
+            settings,
+            cluster,
+            metrics or Metrics(),
+            stop=until,
+            ready=lambda: None,
+            now_ms=lambda: NOW_MS,
+            progress=progress,
+        ),
         make_model=lambda: model,
         bounds=bounds,
     )
@@ -363,6 +379,53 @@ def test_a_lack_of_memory_stops_the_worker(cluster: MemoryCluster) -> None:
     give(cluster, "a")
     with pytest.raises(ExceptionGroup):
         upstream(cluster, Full(), lambda: False)
+
+
+@pytest.mark.parametrize("poison", [("f3",), ("f0", "f7"), ("f9",)])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_forward_at_whose_call_two_workers_ended_is_set_aside_and_its_requester_told(
+    cluster: MemoryCluster, tmp_path: Path, poison: tuple[str, ...], late: bool
+) -> None:
+    class Deadly(Model):
+        async def answer(self, forward: Forward) -> Answer:
+            answer = await super().answer(forward)
+            for _ in range(3 if late else 0):
+                await asyncio.sleep(0)
+            if forward.forward_id in poison:
+                ended.append(forward.forward_id)
+                raise MemoryError
+            return answer
+
+    names = [f"f{number}" for number in range(10)]
+    give(cluster, *names)
+    ended: list[str] = []
+    for _ in range(2 * len(poison)):
+        with pytest.raises(ExceptionGroup):
+            upstream(cluster, Deadly(), lambda: False, state=tmp_path)
+    upstream(
+        cluster, Deadly(), lambda: {each.forward_id for each in completions(cluster)} == set(names), state=tmp_path
+    )
+    assert sorted(ended) == sorted(2 * poison)
+    failed = {each.forward_id: each.error.code for each in completions(cluster) if each.error is not None}
+    assert failed == dict.fromkeys(poison, "quarantined")
+    letters = cluster.records("dead-letters")
+    assert len(letters) == len(poison)
+    assert all(letter.value is None for letter in letters)
+
+
+def test_a_call_that_fails_or_is_cancelled_leaves_no_note(cluster: MemoryCluster, tmp_path: Path) -> None:
+    class Broken(Model):
+        async def answer(self, forward: Forward) -> Answer:
+            if forward.forward_id == "a":
+                raise ValueError("a bug")
+            return await super().answer(forward)
+
+    give(cluster, "a", "b")
+    for _ in range(3):
+        upstream(cluster, Broken(held=("b",)), lambda: "a" in {each.forward_id for each in completions(cluster)},
+                 state=tmp_path, bounds=BOUNDS._replace(drain_s=0.01))  # fmt: skip
+    upstream(cluster, Model(), lambda: len(completions(cluster)) == 2, state=tmp_path)
+    assert cluster.records("dead-letters") == []
 
 
 def test_without_a_server_it_says_what_to_set() -> None:

@@ -1,0 +1,219 @@
+{{- define "refrain.name" -}}
+{{- if contains "refrain" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-refrain" .Release.Name | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "refrain.selector" -}}
+app.kubernetes.io/name: refrain
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "refrain.labels" -}}
+{{ include "refrain.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "refrain.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{/* The user of a role, as `refrain topics acls` names it: (list root role). */}}
+{{- define "refrain.user" -}}
+{{- $root := index . 0 -}}
+{{- $stem := regexReplaceAll "[._-]+$" $root.Values.prefix "" -}}
+{{- if $stem }}{{ $stem }}-{{ end }}{{ index . 1 }}
+{{- end }}
+
+{{/* The whole name of a topic, of which that of requests may be another: (list root name). */}}
+{{- define "refrain.topic" -}}
+{{- $root := index . 0 -}}
+{{- $name := index . 1 -}}
+{{- if eq $name "requests" }}{{ $name = dig "classify" "topic" "requests" $root.Values.settings }}{{ end -}}
+{{ $root.Values.prefix }}{{ $name }}
+{{- end }}
+
+{{- define "refrain.checked" -}}
+{{- $_ := required "kafka.bootstrapServers: name the brokers, such as my-cluster-kafka-bootstrap:9093" .Values.kafka.bootstrapServers -}}
+{{- $_ := required "routes.keysSecret.name: name the Secret with the keys of routes, the same for every worker" .Values.routes.keysSecret.name -}}
+{{- if and (or .Values.strimzi.users (eq .Values.topics.create "strimzi")) (not .Values.strimzi.cluster) }}{{ fail "strimzi.cluster: name the Kafka resource" }}{{ end -}}
+{{- if and (hasPrefix "SASL" .Values.kafka.securityProtocol) (not .Values.strimzi.users) (not .Values.kafka.userSecret) }}{{ fail "kafka.userSecret: name the Secret with username and password, or set strimzi.users" }}{{ end -}}
+{{- if and .Values.strimzi.users (eq .Values.strimzi.authentication "scram-sha-512") (not (hasPrefix "SASL" .Values.kafka.securityProtocol)) }}{{ fail "kafka.securityProtocol: users with scram-sha-512 need SASL_SSL or SASL_PLAINTEXT" }}{{ end -}}
+{{- if and .Values.strimzi.users (eq .Values.strimzi.authentication "tls") (ne .Values.kafka.securityProtocol "SSL") }}{{ fail "kafka.securityProtocol: users with tls need SSL" }}{{ end -}}
+{{- end }}
+
+{{/* refrain.toml: what is the same for every worker. */}}
+{{- define "refrain.settings" -}}
+{{- include "refrain.checked" . -}}
+{{- $connection := dict "security.protocol" .Values.kafka.securityProtocol -}}
+{{- if hasPrefix "SASL" .Values.kafka.securityProtocol }}{{ $_ := set $connection "sasl.mechanism" .Values.kafka.saslMechanism }}{{ end -}}
+{{- if .Values.kafka.caSecret.name }}{{ $_ := set $connection "ssl.ca.location" (printf "/run/secrets/kafka-ca/%s" .Values.kafka.caSecret.key) }}{{ end -}}
+{{- $made := dict "kafka" .Values.kafka.bootstrapServers "prefix" .Values.prefix "connection" $connection -}}
+{{- $_ := set $made "replication" (int .Values.topics.replication) -}}
+{{- $_ := set $made "min_insync" (int .Values.topics.minInsync) -}}
+{{- $_ := set $made "routes" (dict "keys_file" (printf "/run/secrets/routes/%s" .Values.routes.keysSecret.key)) -}}
+{{- $upstream := dict -}}
+{{- if .Values.model.baseUrl }}{{ $_ := set $upstream "base_url" .Values.model.baseUrl }}{{ else }}{{ $_ := set $upstream "connector" "simulated" }}{{ end -}}
+{{- if .Values.model.apiKeySecret.name }}{{ $_ := set $upstream "api_key_file" (printf "/run/secrets/model/%s" .Values.model.apiKeySecret.key) }}{{ end -}}
+{{- $_ := set $made "upstream" $upstream -}}
+{{ toToml (mergeOverwrite $made (deepCopy .Values.settings)) }}
+{{- end }}
+
+{{/* What a container of a role logs in with: (list root role). */}}
+{{- define "refrain.login.env" -}}
+{{- $root := index . 0 -}}
+{{- if hasPrefix "SASL" $root.Values.kafka.securityProtocol }}
+{{- if $root.Values.strimzi.users }}
+- name: REFRAIN_CONNECTION
+  value: {{ dict "sasl.username" (include "refrain.user" .) "sasl.password_file" "/run/secrets/kafka/password" | toJson | quote }}
+{{- else }}
+- name: KAFKA_USERNAME
+  valueFrom: {secretKeyRef: {name: {{ $root.Values.kafka.userSecret }}, key: username}}
+- name: REFRAIN_CONNECTION
+  value: {{ dict "sasl.username" "$(KAFKA_USERNAME)" "sasl.password_file" "/run/secrets/kafka/password" | toJson | quote }}
+{{- end }}
+{{- else if and $root.Values.strimzi.users (eq $root.Values.strimzi.authentication "tls") }}
+- name: REFRAIN_CONNECTION
+  value: {{ dict "ssl.certificate.location" "/run/secrets/kafka/user.crt" "ssl.key.location" "/run/secrets/kafka/user.key" | toJson | quote }}
+{{- end }}
+{{- end }}
+
+{{/* The Secret that a role logs in with, if any: (list root role). */}}
+{{- define "refrain.login.secret" -}}
+{{- $root := index . 0 -}}
+{{- if $root.Values.strimzi.users }}{{ include "refrain.user" . }}{{ else }}{{ $root.Values.kafka.userSecret }}{{ end }}
+{{- end }}
+
+{{- define "refrain.mounts" -}}
+{{- $root := index . 0 -}}
+- {name: settings, mountPath: /etc/refrain, readOnly: true}
+- {name: routes, mountPath: /run/secrets/routes, readOnly: true}
+- {name: tmp, mountPath: /tmp}
+{{- if include "refrain.login.secret" . }}
+- {name: kafka-user, mountPath: /run/secrets/kafka, readOnly: true}
+{{- end }}
+{{- if $root.Values.kafka.caSecret.name }}
+- {name: kafka-ca, mountPath: /run/secrets/kafka-ca, readOnly: true}
+{{- end }}
+{{- if $root.Values.model.apiKeySecret.name }}
+- {name: model, mountPath: /run/secrets/model, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{/* Volumes of a role, with the settings of a ConfigMap: (list root role configmap). */}}
+{{- define "refrain.volumes" -}}
+{{- $root := index . 0 -}}
+- name: settings
+  configMap: {name: {{ index . 2 }}}
+- name: routes
+  secret: {secretName: {{ $root.Values.routes.keysSecret.name }}, defaultMode: 288}
+- name: tmp
+  emptyDir: {sizeLimit: 64Mi}
+{{- with include "refrain.login.secret" . }}
+- name: kafka-user
+  secret: {secretName: {{ . }}, defaultMode: 288}
+{{- end }}
+{{- with $root.Values.kafka.caSecret.name }}
+- name: kafka-ca
+  secret: {secretName: {{ . }}}
+{{- end }}
+{{- with $root.Values.model.apiKeySecret.name }}
+- name: model
+  secret: {secretName: {{ . }}, defaultMode: 288}
+{{- end }}
+{{- end }}
+
+{{- define "refrain.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+# What lookup has written stays its own alone.
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "refrain.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Spec of the pods of a processor: (list root name values). */}}
+{{- define "refrain.pod" -}}
+{{- $root := index . 0 -}}
+{{- $name := index . 1 -}}
+{{- $own := index . 2 -}}
+{{- $login := list $root $name -}}
+metadata:
+  labels:
+    {{- include "refrain.labels" $root | nindent 4 }}
+    app.kubernetes.io/component: {{ $name }}
+  annotations:
+    checksum/settings: {{ include "refrain.settings" $root | sha256sum }}
+    {{- with $root.Values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: 60
+  securityContext:
+    {{- include "refrain.podSecurity" $root | nindent 4 }}
+  {{- with $root.Values.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: {{ $name }}
+      image: {{ include "refrain.image" $root | quote }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      args: [run, {{ $name }}]
+      securityContext:
+        {{- include "refrain.containerSecurity" $root | nindent 8 }}
+      env:
+        - {name: REFRAIN_CONFIG, value: /etc/refrain/refrain.toml}
+        {{- include "refrain.login.env" $login | nindent 8 }}
+      ports:
+        - {name: http, containerPort: 9100}
+      startupProbe:
+        httpGet: {path: /healthz, port: http}
+        periodSeconds: 2
+        failureThreshold: 150
+      livenessProbe:
+        httpGet: {path: /healthz, port: http}
+        periodSeconds: 10
+        timeoutSeconds: 5
+        failureThreshold: 3
+      readinessProbe:
+        httpGet: {path: /readyz, port: http}
+        periodSeconds: 5
+        timeoutSeconds: 5
+      resources:
+        {{- toYaml $own.resources | nindent 8 }}
+      volumeMounts:
+        {{- include "refrain.mounts" $login | nindent 8 }}
+        - {name: state, mountPath: /var/lib/refrain}
+  volumes:
+    {{- include "refrain.volumes" (list $root $name (include "refrain.name" $root)) | nindent 4 }}
+    {{- if ne $name "lookup" }}
+    - name: state
+      emptyDir: {sizeLimit: 2Gi}
+    {{- end }}
+  {{- with $root.Values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $root.Values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $root.Values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $root.Values.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}

@@ -1,0 +1,1 @@
+"""`refrain snapshot` and `refrain snapshots`: make snapshots of shards, list and verify them."""

@@ -1,0 +1,98 @@
+"""The changelog `documents` of a shard: read into a store, and where its last commit ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from refrain.schemas.documents import Meta
+from refrain.streams.errors import WrongSetup
+from refrain.streams.kafka.interface import Cluster
+from refrain.streams.shard.columns import META_KEY
+from refrain.streams.shard.loading import read_meta
+from refrain.streams.store.interface import Checkpoint, Store
+
+BATCH_BYTES = 8_000_000
+TOMBSTONE_SHARE = 0.9
+"""What was written is too old when this share of the time that deletions are kept has passed."""
+TAIL = 256
+"""Records behind which the last commit of a partition is sought first."""
+
+
+def replay_changelog(
+    cluster: Cluster,
+    partition: int,
+    store: Store,
+    now_ms: Callable[[], int],
+    stop: Callable[[], bool],
+    to_offset: int | None = None,
+) -> int:
+    """Replay the changelog from the store's checkpoint into the store, up to `to_offset` (else all). Returns how much.
+
+    Ends early when `stop` says so.
+    """
+    changes: dict[bytes, bytes | None] = {}
+    size = count = 0
+    next_offset = store.checkpoint().next_offset
+    for record in cluster.scan("documents", partition, next_offset, stop=stop):
+        if to_offset is not None and record.offset >= to_offset:
+            break
+        if record.key is None:
+            continue
+        changes[record.key] = record.value
+        size += len(record.key) + len(record.value or b"")
+        count += 1
+        next_offset = record.offset + 1
+        if size > BATCH_BYTES:
+            store.write(changes, Checkpoint(next_offset, now_ms()))
+            changes, size = {}, 0
+    if changes:
+        store.write(changes, Checkpoint(next_offset, now_ms()))
+    return count
+
+
+class LastCommit(NamedTuple):
+    """The last commit of a shard in `documents`."""
+
+    end: int
+    """The offset behind it. What stands there may be the beginning of a transaction."""
+    meta: bytes
+
+    @property
+    def progress(self) -> Meta:
+        """What it says of itself."""
+        return Meta.decode(self.meta)
+
+
+def last_commit(cluster: Cluster, partition: int) -> LastCommit | None:
+    """The last commit of a shard in `documents`, sought from the end; None before the first."""
+    first, end = cluster.ends("documents")[partition]
+    reach = TAIL
+    while end > first:
+        start, last = max(first, end - reach), None
+        for record in cluster.scan("documents", partition, start):
+            if record.key == META_KEY and record.value is not None:
+                last = LastCommit(record.offset + 1, record.value)
+        if last is not None or start == first:
+            return last
+        reach *= 8
+    return None
+
+
+def check_incarnation(store: Store, partition: int, shards: int, incarnation: str) -> Meta | None:
+    """The shard's progress, None for an empty store. Raises WrongSetup when `documents` is of another journal."""
+    found = store.get(META_KEY)
+    if found is None:
+        return None
+    meta = read_meta(found)
+    if meta.incarnation != incarnation or meta.partition != partition:
+        raise WrongSetup(
+            f"documents[{partition}] belongs to another journal than the one that is there:"
+            " recreate `documents` too, or put the journal back"
+        )
+    if meta.shards != shards:
+        raise WrongSetup(
+            f"journal has {shards} partitions now and had {meta.shards}: keys would belong to other shards;"
+            " recreate `journal` and `documents`"
+        )
+    return meta

@@ -1,0 +1,214 @@
+"""The Helm chart: its topics and rights are those of the table; what it renders, where helm is at hand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from infra.helm.generate import CHART, FILES, rendered
+from refrain.ops.config.settings_schema import settings_schema
+from refrain.ops.topics.acl_formats import Strimzi, strimzi
+from refrain.ops.topics.acls import acls_of, grants
+from refrain.schemas.topics import BY_NAME, GROUPS, PROCESSORS, ROLES, SHARDED, TOPICS
+from refrain.streams.settings import Settings
+
+HELM = shutil.which("helm")
+with_helm = pytest.mark.skipif(HELM is None, reason="no helm")
+KUBERNETES = "1.31.0"
+HELM_S = 60
+LEAST = ["kafka.bootstrapServers=kafka:9093", "routes.keysSecret.name=routes", "kafka.userSecret=login"]
+STRIMZI = [
+    "kafka.bootstrapServers=kafka:9093", "routes.keysSecret.name=routes", "kafka.caSecret.name=main-cluster-ca-cert",
+    "strimzi.cluster=main", "strimzi.users=true", "topics.create=strimzi", "prefix=shop.", "topics.shards=64",
+    "settings.classify.reply_topics={answers.*}", "autoscaling.by=keda", "podMonitor.enabled=true",
+]  # fmt: skip
+Objects = list[dict[str, Any]]
+
+
+def load(name: str) -> Any:
+    return yaml.safe_load((FILES / name).read_text(encoding="utf-8"))
+
+
+def values() -> Any:
+    return yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+
+
+def test_the_files_of_the_chart_are_those_of_the_table() -> None:
+    on_disk = {path: path.read_text(encoding="utf-8") for path in FILES.iterdir()}
+    assert on_disk == rendered(), "run `python -m infra.helm.generate` and commit what it writes"
+
+
+def test_its_topics_have_the_settings_of_the_table() -> None:
+    found = {topic["name"]: topic for topic in load("topics.yaml")}
+    assert list(found) == list(BY_NAME)
+    for topic in TOPICS:
+        assert found[topic.name]["config"] == topic.config()
+        assert found[topic.name]["partitions"] == topic.partitions
+        assert found[topic.name]["sharded"] == (topic.name in SHARDED)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_its_rights_are_those_that_the_role_needs(role: str) -> None:
+    told = load("roles.yaml")[role]
+    with_prefix = [
+        {**acl, "name": f"shop.{acl['name']}", "operations": tuple(acl["operations"])} for acl in told["acls"]
+    ]
+    assert with_prefix == [acl._asdict() for acl in acls_of(role, Settings(prefix="shop."))]
+    assert told["topic"] == GROUPS.get(role)
+
+
+def test_its_values_name_every_processor_and_scale_none_beyond_its_partitions() -> None:
+    assert set(values()["processors"]) == set(PROCESSORS)
+    assert values()["prefix"] == Settings().prefix
+    scaled = {name for name, own in values()["processors"].items() if own.get("autoscaling")}
+    assert scaled <= {name for name in PROCESSORS if name not in ("lookup", "govern", "adapt")}
+    assert values()["autoscaling"]["maxReplicas"] <= min(BY_NAME[GROUPS[name]].partitions for name in scaled)
+
+
+def helm(*arguments: str, code: int = 0) -> str:
+    assert HELM is not None
+    done = subprocess.run([HELM, *arguments], capture_output=True, text=True, timeout=HELM_S, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def render(settings: list[str], code: int = 0) -> str:
+    chosen = [part for each in settings for part in ("--set", each)]
+    return helm("template", "shop", str(CHART), "--kube-version", KUBERNETES, *chosen, code=code)
+
+
+def objects(settings: list[str]) -> Objects:
+    return [each for each in yaml.safe_load_all(render(settings)) if each]
+
+
+def of_kind(made: Objects, kind: str) -> Objects:
+    return [each for each in made if each["kind"] == kind]
+
+
+def pods(made: Objects) -> Iterator[Any]:
+    for each in made:
+        if each["kind"] in ("Deployment", "StatefulSet", "Job"):
+            yield each["spec"]["template"]["spec"]
+
+
+@with_helm
+@pytest.mark.parametrize("settings", [LEAST, STRIMZI], ids=["least", "strimzi"])
+def test_helm_finds_nothing_wrong(settings: list[str]) -> None:
+    helm("lint", str(CHART), "--strict", *(part for each in settings for part in ("--set", each)))
+
+
+@with_helm
+def test_strimzis_topics_are_the_table_under_the_prefix() -> None:
+    found = {each["spec"]["topicName"]: each["spec"] for each in of_kind(objects(STRIMZI), "KafkaTopic")}
+    assert list(found) == [f"shop.{topic.name}" for topic in TOPICS]
+    for topic in TOPICS:
+        spec = found[f"shop.{topic.name}"]
+        assert spec["partitions"] == (64 if topic.name in SHARDED else topic.partitions)
+        assert spec["config"] == {"min.insync.replicas": "2", **topic.config()}
+        assert spec["replicas"] == 3
+
+
+def rights(users: Iterable[Any]) -> dict[str, tuple[str, list[str]]]:
+    """Of each user how it logs in, and its ACLs, whose order says nothing."""
+    return {
+        user["metadata"]["name"]: (
+            user["spec"]["authentication"]["type"],
+            sorted(json.dumps(acl, sort_keys=True) for acl in user["spec"]["authorization"]["acls"]),
+        )
+        for user in users
+    }
+
+
+@with_helm
+@pytest.mark.parametrize("topic", ["requests", "requests.acme"])
+def test_strimzis_users_are_those_that_the_command_prints(topic: str) -> None:
+    settings = Settings.model_validate(
+        {"prefix": "shop.", "classify": {"reply_topics": ("answers.*",), "topic": topic}}
+    )
+    wanted = yaml.safe_load_all(strimzi(grants(settings, ROLES, {}), Strimzi("main", "scram-sha-512", "v1")))
+    made = objects([*STRIMZI, f"settings.classify.topic={topic}"])
+    assert rights(of_kind(made, "KafkaUser")) == rights(wanted)
+    assert f"shop.{topic}" in [each["spec"]["topicName"] for each in of_kind(made, "KafkaTopic")]
+
+
+@with_helm
+@pytest.mark.parametrize("settings", [LEAST, STRIMZI], ids=["least", "strimzi"])
+def test_pods_run_as_nobody_in_particular_on_a_read_only_root_and_hold_no_secret(settings: list[str]) -> None:
+    made = objects(settings)
+    assert of_kind(made, "Secret") == []
+    assert list(pods(made))
+    for pod in pods(made):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        for container in pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert "limits" in container["resources"]
+
+
+@with_helm
+def test_each_processor_has_workers_probes_and_a_budget_and_lookup_keeps_its_shards() -> None:
+    made = objects(LEAST)
+    workers = {each["metadata"]["name"]: each for each in made if each["kind"] in ("Deployment", "StatefulSet")}
+    assert set(workers) == {f"shop-refrain-{name}" for name in PROCESSORS}
+    assert {each["metadata"]["name"] for each in of_kind(made, "PodDisruptionBudget")} == set(workers)
+    assert [each["metadata"]["name"] for each in of_kind(made, "StatefulSet")] == ["shop-refrain-lookup"]
+    assert workers["shop-refrain-lookup"]["spec"]["volumeClaimTemplates"][0]["metadata"]["name"] == "state"
+    for name, worker in workers.items():
+        [container] = worker["spec"]["template"]["spec"]["containers"]
+        assert container["args"] == ["run", name.removeprefix("shop-refrain-")]
+        assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+@with_helm
+@pytest.mark.parametrize("settings", [LEAST, STRIMZI, [*LEAST, "settings.lookup.batch_max=100"]])
+def test_the_settings_of_workers_are_settings(settings: list[str]) -> None:
+    made = objects(settings)
+    for found in of_kind(made, "ConfigMap"):
+        Draft202012Validator(settings_schema()).validate(tomllib.loads(found["data"]["refrain.toml"]))
+    for pod in pods(made):
+        named = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+        assert json.loads(named["REFRAIN_CONNECTION"])["sasl.password_file"] == "/run/secrets/kafka/password"
+
+
+@with_helm
+def test_workers_are_scaled_by_the_lag_of_what_their_group_reads() -> None:
+    triggers = [each["spec"]["triggers"][0]["metadata"] for each in of_kind(objects(STRIMZI), "ScaledObject")]
+    assert {(each["consumerGroup"], each["topic"]) for each in triggers} == {
+        ("shop.classify", "shop.requests"), ("shop.populate", "shop.completions"), ("shop.upstream", "shop.forwards"),
+    }  # fmt: skip
+    by_time = of_kind(objects([*LEAST, "autoscaling.by=hpa"]), "HorizontalPodAutoscaler")
+    assert {each["spec"]["scaleTargetRef"]["name"] for each in by_time} == {
+        "shop-refrain-classify", "shop-refrain-populate", "shop-refrain-upstream",
+    }  # fmt: skip
+
+
+@with_helm
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ([], "kafka.bootstrapServers"),
+        (["kafka.bootstrapServers=kafka:9093"], "routes.keysSecret.name"),
+        (LEAST[:2], "kafka.userSecret"),
+        ([*LEAST, "topics.create=strimzi"], "strimzi.cluster"),
+        ([*LEAST, "topics.create=perhaps"], "/topics/create"),
+        ([*LEAST, "autoscaling.by=moon"], "/autoscaling/by"),
+        ([*LEAST, "autoscaling.by=hpa", "processors.lookup.autoscaling=true"], "processors.lookup.autoscaling"),
+        ([*LEAST, "strimzi.cluster=main", "strimzi.users=true"], "topics.create"),
+        ([*STRIMZI, "kafka.securityProtocol=SSL"], "kafka.securityProtocol"),
+        ([*LEAST, "kafka.bootstrapServer=kafka:9093"], "bootstrapServer"),
+        ([*LEAST, "processors.lokup.replicas=3"], "lokup"),
+        ([*LEAST, "topics.shards=many"], "shards"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_values_that_cannot_work_are_named(settings: list[str], said: str) -> None:
+    assert said in render(settings, code=1)

@@ -1,0 +1,1 @@
+"""An audit that knows nothing of Refrain but its contract."""
