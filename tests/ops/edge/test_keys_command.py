@@ -37,7 +37,7 @@ def test_a_key_is_printed_once_listed_by_its_id_and_revoked(state: Path, capsys:
     assert main(["edge", "keys", "list", "--json"]) == 0
     out = capsys.readouterr().out
     rows = [json.loads(line) for line in out.splitlines()]
-    assert [(row["id"], row["tenant"], row["revoked_at_ms"]) for row in rows][0] == (added["id"], "acme", None)
+    assert (rows[0]["id"], rows[0]["tenant"], rows[0]["revoked_at_ms"]) == (added["id"], "acme", None)
     assert not any("digest" in row or "key" in row for row in rows)
     assert main(["edge", "keys", "revoke", added["id"]]) == 0
     assert ring(state).find(added["key"]) is None
