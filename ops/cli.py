@@ -21,6 +21,7 @@ from refrain.ops.bench import command as bench
 from refrain.ops.categories import command as categories
 from refrain.ops.contract import command as contract
 from refrain.ops.control import invalidate, judge, switch
+from refrain.ops.edge import command as edge
 from refrain.ops.explain import command as explain
 from refrain.ops.explain import history_command, served_command
 from refrain.ops.hits import command as hits
@@ -83,6 +84,7 @@ for part in (
 ):
     part.register(app)
 app.add_typer(bench.app, name="bench")
+app.add_typer(edge.app, name="edge")
 
 
 def _version(wanted: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from refrain.schemas.base import Message, Millis
+from refrain.schemas.progress import ProgressPlace
 from refrain.schemas.responses import Problem
 
 
@@ -24,8 +25,10 @@ class Forward(Message):
     """The request's body, with `stream` and `stream_options` taken out."""
     deadline_at_ms: Millis
     """After this moment nobody waits: a connector must not call the model any more."""
+    progress: ProgressPlace | None = None
+    """Where pieces of the answer are told as the model makes them; None: nobody wants them."""
     route: str
-    """Opaque: says where the completion belongs."""
+    """Opaque: says where the completion belongs. The last field: it is signed where the forward is sent."""
 
 
 class Status(StrEnum):

@@ -21,6 +21,7 @@ from refrain.schemas.doubts import DoubtRaised
 from refrain.schemas.forwards import Completion, Forward
 from refrain.schemas.load import LoadSample
 from refrain.schemas.observations import Comparison, Observation
+from refrain.schemas.progress import Progress
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
 from refrain.schemas.stats import ShardStats
@@ -60,6 +61,7 @@ BY_TOPIC: Mapping[str, Mapping[str, type[Message]]] = {
     "decisions": {"decision": Decision},
     "forwards": {"forward": Forward},
     "completions": {"completion": Completion},
+    "progress": {"progress": Progress},
     "load": {"load": LoadSample},
     "control": _by_kind("control", control.Given),
     "policies": {"policy-in-force": PolicyInForce},

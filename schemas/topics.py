@@ -20,7 +20,9 @@ RECORD_BYTES_MAX = 2 * MESSAGE_BYTES_MAX
 """`journal` and `documents` wrap what clients and models wrote, and need room for it."""
 JOURNAL_BYTES_MAX = DOCUMENT_BYTES_MAX = 2_000_000
 """The largest value that Refrain writes to `journal`, and to `documents`: what is larger is not asked, or not kept."""
-PROCESSORS = ("classify", "lookup", "populate", "upstream", "govern", "adapt", "compare", "verify")
+CONSUMING = ("classify", "lookup", "populate", "upstream", "govern", "adapt", "compare", "verify")
+"""Processors whose workers share out the partitions of a topic."""
+PROCESSORS = (*CONSUMING, "edge")
 CLIENTS, CONNECTORS, OPERATORS, AUDITORS = "clients", "connectors", "operators", "auditors"
 FITTING = ("classify", "lookup", "populate", "upstream", "compare", "verify")
 """Processors that hold what they send against the settings of its topic, and so read those of topics they write to."""
@@ -50,6 +52,8 @@ class Topic:
     """Who neither writes nor reads it, and looks at its partitions."""
     config_readers: tuple[str, ...] = ()
     """Who reads its settings on the broker, beside the writers that are `FITTING`."""
+    posted_by: tuple[str, ...] = ()
+    """Writers that do not look at its settings, because nobody relies on what they write to it."""
     max_bytes: int = MESSAGE_BYTES_MAX
     append_time: bool = False
     """Stamped by the broker, so that no client's clock counts."""
@@ -58,7 +62,7 @@ class Topic:
 
     def shows_config_to(self, role: str) -> bool:
         """Whether the role reads the topic's settings on the broker."""
-        return role in self.config_readers or (role in FITTING and role in self.writers)
+        return role in self.config_readers or (role in FITTING and role in self.writers and role not in self.posted_by)
 
     def config(self) -> dict[str, str]:
         """The topic's settings as the broker names them, without replication."""
@@ -76,9 +80,9 @@ class Topic:
 
 TOPICS: tuple[Topic, ...] = (
     Topic("requests", "any (the client's)", "Request", 8, "delete", DAY_MS,
-          ("clients", "operators"), ("classify", "operators"), "classify", append_time=True),
+          ("clients", "edge", "operators"), ("classify", "operators"), "classify", append_time=True),
     Topic("responses", "the request's", "Response", 8, "delete", DAY_MS,
-          ("classify", "lookup", "populate"), ("clients", "operators"), max_bytes=RECORD_BYTES_MAX),
+          ("classify", "lookup", "populate"), ("clients", "edge", "operators"), max_bytes=RECORD_BYTES_MAX),
     Topic("journal", "tenant/category/slice", "journal.Event", SHARDS, "delete", YEAR_MS,
           ("classify", "populate", "govern", "verify", "lookup"), ("lookup", "operators"), "lookup",
           max_bytes=RECORD_BYTES_MAX, append_time=True),
@@ -91,6 +95,8 @@ TOPICS: tuple[Topic, ...] = (
           ("classify", "lookup"), ("upstream", "connectors", "operators"), "upstream", max_bytes=RECORD_BYTES_MAX),
     Topic("completions", "forward id", "Completion", 8, "delete", DAY_MS,
           ("upstream", "connectors"), ("populate", "upstream", "operators"), "populate", max_bytes=RECORD_BYTES_MAX),
+    Topic("progress", "none", "Progress", 8, "delete", HOUR_MS,
+          ("classify", "lookup", "upstream"), ("clients", "edge", "operators"), posted_by=("upstream",)),
     Topic("load", "model", "LoadSample", 1, "delete", DAY_MS,
           ("upstream", "connectors"), ("adapt", "operators"), "adapt"),
     Topic("control", "none", "control.Command", 1, "delete", YEAR_MS,
@@ -107,7 +113,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("comparisons", "decision id", "Comparison", 8, "delete", YEAR_MS,
           ("compare",), ("operators", "auditors")),
     Topic("dead-letters", "the original's", "the original's bytes", 1, "delete", 30 * DAY_MS,
-          PROCESSORS, ("operators",), max_bytes=RECORD_BYTES_MAX),
+          CONSUMING, ("operators",), max_bytes=RECORD_BYTES_MAX),
 )  # fmt: skip
 
 BY_NAME = {topic.name: topic for topic in TOPICS}

@@ -211,6 +211,44 @@ class Verify(SettingsGroup):
     """Processor threads of the model."""
 
 
+class Edge(SettingsGroup):
+    """The OpenAI-compatible endpoint."""
+
+    enabled: bool = False
+    """Whether `refrain run all` starts it."""
+    host: str = "127.0.0.1"
+    """Where it listens."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8_400
+    """0 takes a free one and logs it."""
+    auth: Literal["keys", "none"] = "keys"
+    """What lets a client in: a key of `refrain edge keys`, or nothing; that on loopback alone."""
+    keys_file: Path | None = None
+    """Where the digests of keys lie; absent: `edge.keys` in the state folder."""
+    pepper: SecretStr | None = None
+    """Keys that the digests are made with, one a line of at least 64 hex digits: the first makes, each verifies.
+    Absent: one in the state folder."""
+    tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "default"
+    """Whose requests are with `auth: none`."""
+    partition: Annotated[int, Field(ge=0)] | None = None
+    """The partition of `responses` that this one hears; absent: one drawn by lot at the start."""
+    cache_wait_ms: Annotated[int, Field(ge=1)] = 2_000
+    """How long the cache may be silent about a request before the model is called without it."""
+    timeout_ms: Annotated[int, Field(ge=1)] = 120_000
+    """How long a request may take that has no deadline of its own."""
+    keep_alive_ms: Annotated[int, Field(ge=10)] = 10_000
+    """How long a stream may be silent before a comment shows that it lives."""
+    in_flight_max: Annotated[int, Field(ge=1)] = 1_000
+    """Requests, streams too, that are worked at a time; more are told to come back."""
+    body_bytes_max: Annotated[int, Field(ge=1_000)] = 900_000
+    """Bytes of a request."""
+    read_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
+    """How long a client may take to send a request."""
+    write_timeout_ms: Annotated[int, Field(ge=1)] = 30_000
+    """How long a client may take nothing of what is sent to it."""
+    drain_ms: Annotated[int, Field(ge=0)] = 10_000
+    """How long open requests are waited for when the worker stops."""
+
+
 class Settings(SettingsGroup):
     """All settings. `connection` holds librdkafka properties (TLS, SASL) for every client."""
 
@@ -258,3 +296,5 @@ class Settings(SettingsGroup):
     """How load is smoothed."""
     verify: Verify = Verify()
     """The verifier, for second opinions."""
+    edge: Edge = Edge()
+    """The OpenAI-compatible endpoint."""

@@ -22,7 +22,7 @@ from refrain.streams.settings import Settings
 IN_FLIGHT = 4
 """Questions open at a time: few, so that the latencies shown are those of a question and not of a queue."""
 TIMEOUT_S = 60.0
-MAY_HOLD_NEVER = frozenset({"requests", "forwards", "completions", "responses"})
+MAY_HOLD_NEVER = frozenset({"requests", "forwards", "completions", "progress", "responses"})
 """The topics that text of a category that may not be cached passes through."""
 COLOURS = {"hit": "green", "coalesced": "green", "miss": "yellow", "bypass": "cyan"}
 

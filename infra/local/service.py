@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from infra.local.jar_broker import tail
 from infra.local.log_file import log_file
 from infra.local.processes import child, run
 from refrain.ops.config.settings import load_settings
-from refrain.ops.run.processors import NAMES
+from refrain.ops.run.processors import all_of
 from refrain.schemas.control import PolicyInForce
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.runtime.policy_follower import PolicyWatch
@@ -73,7 +73,7 @@ def service(environment: Mapping[str, str], state: Path, log: Path, progress: Pr
         _step("topics create", run(create, environment, output), log)
         with child([REFRAIN, "run", "all", "--supervised"], environment, output) as process:
             running = Service(process, log)
-            _wait_until_ready(running, state, progress)
+            _wait_until_ready(running, state, progress, all_of(load_settings(environment)))
             in_force = policy_in_force(environment)
             if in_force is None:
                 progress("putting the policy in force")
@@ -100,8 +100,8 @@ def _end_of(log: Path) -> str:
     return tail("\n".join(line for line in lines if not line.startswith("%")), LOG_LINES)
 
 
-def _wait_until_ready(running: Service, state: Path, progress: Progress) -> None:
-    starts: dict[str, set[int]] = {name: set() for name in NAMES}
+def _wait_until_ready(running: Service, state: Path, progress: Progress, names: Sequence[str]) -> None:
+    starts: dict[str, set[int]] = {name: set() for name in names}
     deadline = time.monotonic() + READY_S
     with httpx.Client(timeout=PROBE_S, trust_env=False) as probe:
         while time.monotonic() < deadline:
@@ -123,13 +123,13 @@ def _not_ready(state: Path, probe: httpx.Client, starts: dict[str, set[int]]) ->
     try:
         workers = json.loads((state / "run.json").read_text())["workers"]
     except (FileNotFoundError, ValueError):
-        return list(NAMES)
+        return list(starts)
     ready = set()
     for worker in workers:
         starts[worker["name"]].add(worker["pid"])
         if worker["port"] is not None and _says_ready(probe, worker["port"]):
             ready.add(worker["name"])
-    return [name for name in NAMES if name not in ready]
+    return [name for name in starts if name not in ready]
 
 
 def _says_ready(probe: httpx.Client, port: int) -> bool:

@@ -1,40 +1,35 @@
-"""Request-reply client over Kafka: requests out, and their responses back, correlated by a header.
+"""Asks many requests through Kafka at a pace, and counts what the service repeats.
 
-The responses are read from the ends of the topic as they are before the first request goes out, without a group:
-a client leaves nothing behind. One thread does both, so a latency is from `produce` to the response in hand.
+It stands on the client library's exchange: its thread reads, this one sends, and a latency is from `produce` to the
+response in hand.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from pydantic import ValidationError
-
-from refrain.ops.ask.sender import Sender
-from refrain.ops.cluster.connection import client, create_client, missing, unreachable
+from refrain.ops.cluster.connection import reach
+from refrain.schemas.progress import Progress
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
-from refrain.streams.kafka.config import producer_config
-from refrain.streams.kafka.convert import record_of
-from refrain.streams.kafka.offsets import known_offset
+from refrain.streams.client.exchange import HEADER as HEADER
+from refrain.streams.client.exchange import Exchange, Extra, ReplyPlace
+from refrain.streams.client.reply import NotAnswered, Reply
+from refrain.streams.kafka.cluster import KafkaCluster
 
 if TYPE_CHECKING:
     from refrain.streams.settings import Settings
 
-HEADER = "refrain-ask-id"
-"""Carried back by the response, as all headers of a request are."""
 WAIT_S_MAX = 0.05
 BURST = 50
 """Requests sent before responses are looked for again."""
-TAKE = 500
 
 OnResponse = Callable[[int, Response, float], None]
 """Told of each first response: the request's place in the list, the response, its latency in milliseconds."""
@@ -51,10 +46,28 @@ class AskReply:
     failure: str | None = None
 
 
-@dataclass(slots=True)
-class _PendingRequest:
-    number: int
-    sent_s: float
+class _Arrived(NamedTuple):
+    """What came of a request, as the exchange's thread hands it on."""
+
+    key: tuple[int, int]
+    """The call of `ask`, and the place in its list."""
+    result: Reply | NotAnswered
+
+
+class _Listener:
+    """Hands on what comes of one request."""
+
+    def __init__(self, client: Client, key: tuple[int, int]) -> None:
+        self._client, self._key = client, key
+
+    def replied(self, reply: Reply) -> None:
+        self._client.arrived.put(_Arrived(self._key, reply))
+
+    def progressed(self, progress: Progress) -> None:
+        return
+
+    def failed(self, why: NotAnswered) -> None:
+        self._client.arrived.put(_Arrived(self._key, why))
 
 
 class Client:
@@ -65,42 +78,26 @@ class Client:
     """
 
     def __init__(self, settings: Settings, headers: Sequence[tuple[str, bytes]] = ()) -> None:
-        """Connect, and assign the end of `responses`; `headers` go with every request.
+        """Connect, and read from the end of `responses`; `headers` go with every request.
 
         Raises Unreachable, ClusterFailed or WrongSetup.
         """
-        self._settings = settings
+        reach(settings)
         self._headers = tuple(headers)
-        self._requests = settings.prefix + settings.classify.topic
-        self._sender = Sender(settings, lambda: time.time_ns() // 1_000_000)
-        self._responses = settings.prefix + "responses"
-        self._me = uuid.uuid4().hex[:16]
-        self._closed = False
+        self.arrived: SimpleQueue[_Arrived | Extra] = SimpleQueue()
         self._asks = 0
-        self._open: dict[bytes, _PendingRequest] = {}
+        self._open: dict[tuple[int, int], bytes] = {}
         self._digests: dict[bytes, bytes] = {}
-        self._refused: deque[tuple[bytes, str]] = deque()
         self.late = 0
         self.repeats = 0
         self.repeats_different = 0
-        base = client(settings)
-        self._producer = create_client(Producer, {**producer_config(base), "enable.idempotence": True})
-        self._consumer = create_client(
-            Consumer,
-            {
-                **base,
-                "group.id": f"{settings.prefix}ask",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "latest",
-                "fetch.wait.max.ms": 50,
-                "fetch.error.backoff.ms": 20,
-            },
-        )
+        self._cluster = KafkaCluster(settings)
         try:
-            self._consumer.assign(self._ends())
+            self._exchange = Exchange(
+                settings, self._cluster, ReplyPlace(), group="ask", first=self._note_first, extra=self.arrived.put
+            )
         except BaseException:
-            self._consumer.close()
+            self._cluster.close()
             raise
 
     def __enter__(self) -> Client:
@@ -113,13 +110,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connections. Requests that are not acknowledged yet may be lost. A second call does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        self._producer.flush(1.0)
-        # Its own `close` waits for a broker that may be gone.
-        del self._producer
-        self._consumer.close()
+        self._exchange.close()
+        self._cluster.close()
 
     def ask(
         self,
@@ -145,7 +137,7 @@ class Client:
 
     def in_flight(self) -> list[int]:
         """Places in the list of the requests that wait for a response; any thread may ask."""
-        return [asked.number for asked in list(self._open.values())]
+        return [number for _, number in list(self._open)]
 
     def listen(self, seconds: float) -> None:
         """Read on for a while, to count repeated responses."""
@@ -159,96 +151,58 @@ class Client:
             now = time.perf_counter()
             if not run.may_send(now, len(self._open)):
                 break
-            number = run.sent
-            ask_id = f"{self._me}-{self._asks}-{number}".encode()
+            key = (self._asks, run.sent)
+            run.order.append((key, now))
+            request = run.requests[run.sent]
             run.sent += 1
-            run.order.append((ask_id, now))
-            self._open[ask_id] = _PendingRequest(number, now)
-            self._produce(ask_id, run.requests[number])
-        self._producer.poll(0)
-
-    def _produce(self, ask_id: bytes, request: Request) -> None:
-        def reported(error: KafkaError | None, message: Message) -> None:
-            if error is not None:
-                self._refused.append((ask_id, f"not sent: {error.str()}"))
-
-        value = request.encode()
-        key, headers = self._sender.addressed(request, ask_id, [(HEADER, ask_id), *self._headers], value)
-        while True:
-            try:
-                self._producer.produce(self._requests, value, key, headers=list(headers), on_delivery=reported)
-                return
-            except BufferError:
-                self._producer.poll(WAIT_S_MAX)
-            except KafkaException as problem:
-                self._refused.append((ask_id, f"not sent: {problem.args[0].str()}"))
-                return
+            self._open[key] = self._exchange.send(request, _Listener(self, key), self._headers)
 
     def _take(self, run: RequestBatch, wait_s: float) -> None:
-        first = self._consumer.poll(wait_s)
-        if first is None:
-            return
-        now = time.perf_counter()
-        for message in (first, *self._consumer.consume(TAKE, 0)):
-            if message.error() is None:
-                self._take_one(run, message, now)
-
-    def _take_one(self, run: RequestBatch, message: Message, now: float) -> None:
-        ask_id = _ask_id(message)
-        if ask_id is None or not ask_id.startswith(self._me.encode()):
-            return
-        value = message.value() or b""
-        digest = hashlib.blake2b(value, digest_size=16).digest()
-        asked = self._open.pop(ask_id, None)
-        known = self._digests.get(ask_id)
-        if known is not None:
-            self.repeats += 1
-            self.repeats_different += known != digest
-            return
-        self._digests[ask_id] = digest
-        if asked is None:
-            self.late += 1
-            return
-        latency_ms = (now - asked.sent_s) * 1_000
-        request = run.requests[asked.number]
         try:
-            response = Response.decode(value)
-        except ValidationError as error:
-            run.close(AskReply(asked.number, request, None, latency_ms, f"not a response: {error.errors()[0]['msg']}"))
+            self._take_one(run, self.arrived.get(timeout=wait_s) if wait_s > 0 else self.arrived.get_nowait())
+            while True:
+                self._take_one(run, self.arrived.get_nowait())
+        except Empty:
             return
-        run.close(AskReply(asked.number, request, response, latency_ms))
+
+    def _take_one(self, run: RequestBatch, arrived: _Arrived | Extra) -> None:
+        if isinstance(arrived, Extra):
+            self._count(arrived)
+            return
+        if self._open.pop(arrived.key, None) is None:
+            # It came while the question was given up.
+            self.late += isinstance(arrived.result, Reply)
+            return
+        number = arrived.key[1]
+        result = arrived.result
+        if isinstance(result, NotAnswered):
+            run.close(AskReply(number, run.requests[number], None, None, str(result.args[0])))
+            return
+        run.close(AskReply(number, result.request, result.response, result.latency_ms))
         if run.on_response is not None:
-            run.on_response(asked.number, response, latency_ms)
+            run.on_response(number, result.response, result.latency_ms)
+
+    def _note_first(self, id_: bytes, value: bytes) -> None:
+        self._digests[id_] = _digest(value)
+
+    def _count(self, extra: Extra) -> None:
+        known = self._digests.get(extra.id)
+        if known is None:
+            self.late += 1
+            self._digests[extra.id] = _digest(extra.value)
+        else:
+            self.repeats += 1
+            self.repeats_different += known != _digest(extra.value)
 
     def _give_up(self, run: RequestBatch) -> None:
-        while self._refused:
-            ask_id, why = self._refused.popleft()
-            self._fail(run, ask_id, why)
         deadline = time.perf_counter() - run.timeout_s
         while run.order and (run.order[0][1] < deadline or run.order[0][0] not in self._open):
-            ask_id, _ = run.order.popleft()
-            self._fail(run, ask_id, f"no response within {run.timeout_s:g} s: is `refrain run all` running?")
-
-    def _fail(self, run: RequestBatch, ask_id: bytes, why: str) -> None:
-        asked = self._open.pop(ask_id, None)
-        if asked is not None:
-            run.close(AskReply(asked.number, run.requests[asked.number], None, None, why))
-
-    def _ends(self) -> list[TopicPartition]:
-        timeout_s = self._settings.connect_timeout_ms / 1_000
-        try:
-            topics = self._consumer.list_topics(timeout=timeout_s).topics
-            for name in (self._requests, self._responses):
-                if name not in topics or topics[name].error is not None:
-                    raise missing(self._settings, name)
-            places = [TopicPartition(self._responses, number) for number in sorted(topics[self._responses].partitions)]
-            return [
-                TopicPartition(p.topic, p.partition, known_offset(end, f"{p.topic}[{p.partition}]"))
-                for p in places
-                for _, end in [self._consumer.get_watermark_offsets(p, timeout_s)]
-            ]
-        except KafkaException as problem:
-            raise unreachable(self._settings, problem) from problem
+            key, _ = run.order.popleft()
+            id_ = self._open.pop(key, None)
+            if id_ is not None:
+                self._exchange.forget(id_)
+                why = f"no response within {run.timeout_s:g} s: is `refrain run all` running?"
+                run.close(AskReply(key[1], run.requests[key[1]], None, None, why))
 
 
 class RequestBatch:
@@ -267,7 +221,7 @@ class RequestBatch:
         self.timeout_s = timeout_s
         self.on_response = on_response
         self.sent = 0
-        self.order: deque[tuple[bytes, float]] = deque()
+        self.order: deque[tuple[tuple[int, int], float]] = deque()
         self.replies: list[AskReply | None] = [None] * len(requests)
         self._closed = 0
         self._interval_s = 1.0 / rate if rate else 0.0
@@ -294,6 +248,5 @@ class RequestBatch:
         return self._start_s + self.sent * self._interval_s
 
 
-def _ask_id(message: Message) -> bytes | None:
-    # Names of headers that are no UTF-8 are somebody else's.
-    return next((value for name, value in record_of("responses", message).headers if name == HEADER), None)
+def _digest(value: bytes) -> bytes:
+    return hashlib.blake2b(value, digest_size=16).digest()

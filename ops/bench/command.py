@@ -78,6 +78,44 @@ def path(
     say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
 
 
+EDGE_EXAMPLES = """
+Examples:
+
+  refrain bench edge --json
+
+  refrain bench edge --litellm ~/litellm/bin/litellm
+
+  refrain bench edge --seconds 1 --streams 10
+"""
+
+
+@app.command(epilog=EDGE_EXAMPLES)
+def edge(
+    context: typer.Context,
+    rate: Annotated[float, typer.Option(min=1, help="Requests a second while latencies are measured.")] = 50.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each of three rounds lasts.")] = 10.0,
+    streams: Annotated[int, typer.Option(min=1, help="New questions that are streamed.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of the questions asked.")] = 1,
+    litellm: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+            help="The command of LiteLLM's proxy, of an installation of its own.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
+) -> None:
+    """Hits through HTTP beside the path through Kafka and another gateway's cache; the first pieces of streams."""
+    from refrain.ops.bench.edge.run import EdgePlan, run
+
+    plan = EdgePlan(rate, seconds, streams, seed, litellm)
+    figures = run(options.settings_of(context), plan, hint)
+    say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
+
+
 @app.command(epilog=AUDIT_EXAMPLES)
 def audit(
     context: typer.Context,

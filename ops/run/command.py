@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refrain.ops.run.processors import NAMES
+from refrain.ops.run.processors import NAMES, all_of
 from refrain.ops.terminal.choices import check_choice, one_of
 from refrain.ops.terminal.options import options_of, settings_of
+
+if TYPE_CHECKING:
+    from refrain.streams.settings import Settings
 
 ALL = "all"
 FORMATS = ("text", "json")
@@ -25,9 +28,9 @@ def _known(names: list[str]) -> list[str]:
     return names
 
 
-def spelled_out(names: list[str]) -> list[str]:
-    """The processors of a command line; `all` stands for each of them."""
-    return [each for name in names for each in (NAMES if name == ALL else (name,))]
+def spelled_out(names: list[str], settings: Settings) -> list[str]:
+    """The processors of a command line; `all` stands for each of them, for `edge` where the settings enable it."""
+    return [each for name in names for each in (all_of(settings) if name == ALL else (name,))]
 
 
 def run(
@@ -62,10 +65,10 @@ def run(
     """
     from refrain.streams.store.private import keep_private
 
-    names = spelled_out(processors)
     settings = settings_of(context)
     if log_format is not None:
         settings = settings.model_copy(update={"log_format": log_format})
+    names = spelled_out(processors, settings)
     keep_private()
     options = options_of(context)
     if len(names) == 1:

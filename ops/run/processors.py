@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     from refrain.streams.runtime.context import WorkerContext
+    from refrain.streams.settings import Settings
 
 PLACES: dict[str, tuple[str, str]] = {
     "classify": ("refrain.streams.classify.worker", "run_classify"),
@@ -17,9 +18,18 @@ PLACES: dict[str, tuple[str, str]] = {
     "adapt": ("refrain.streams.adapt.worker", "run_adapt"),
     "compare": ("refrain.streams.compare.worker", "run_compare"),
     "verify": ("refrain.streams.verify.worker", "run_verify"),
+    "edge": ("refrain.streams.edge.worker", "run_edge"),
 }
 """Module and function of each processor."""
 NAMES = tuple(PLACES)
+ON_DEMAND = ("edge",)
+"""Processors that are among all only where the settings say so."""
+
+
+def all_of(settings: Settings) -> tuple[str, ...]:
+    """The processors that `all` stands for."""
+    wanted = {"edge": settings.edge.enabled}
+    return tuple(name for name in NAMES if name not in ON_DEMAND or wanted[name])
 
 
 class Processor(Protocol):

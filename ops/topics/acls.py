@@ -14,9 +14,9 @@ from refrain.schemas.topics import (
     AUDITORS,
     CLIENTS,
     CONNECTORS,
+    CONSUMING,
     GROUPS,
     OPERATORS,
-    PROCESSORS,
     ROLES,
     Topic,
     reads,
@@ -150,7 +150,7 @@ def _on_topic(role: str, topic: Topic) -> tuple[str, ...]:
 
 
 def _groups(role: str, prefix: str) -> Iterator[Acl]:
-    if role in PROCESSORS:
+    if role in CONSUMING:
         yield Acl("group", prefix + role, "literal", ("Read", "Describe"))
         # What it reads beside what its group shares out, it reads whole.
         if set(reads(role)) != {GROUPS[role]}:

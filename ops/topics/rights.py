@@ -29,6 +29,7 @@ _LITTER = "fill the disk, and mislead who looks into them"
 RIGHTS: tuple[Right, ...] = (
     Right(CLIENTS, "Write", ("requests",), "ask",
           "ask at your cost, and for any tenant unless `classify.tenants` binds requests to theirs"),
+    Right(CLIENTS, "Read", ("progress",), "hear answers while they are made", "read every streamed answer there"),
     Right(CLIENTS, "Read", ("responses",), "hear the answers",
           "read every answer there, also those to others: give who may not a reply topic of their own instead"),
     Right(CONNECTORS, "Read", ("forwards",), "take questions to a model",
@@ -43,7 +44,8 @@ RIGHTS: tuple[Right, ...] = (
     Right(OPERATORS, "Write", ("control",), "policies, invalidations, judgements, switches, imports",
           "everything that the service does: put any policy into force, withdraw every answer, have any other kept"),
     Right(OPERATORS, "Read",
-          ("requests", "responses", "journal", "documents", "decisions", "forwards", "completions", "load", "control",
+          ("requests", "responses", "journal", "documents", "decisions", "forwards", "completions", "progress", "load",
+           "control",
            "policies", "acknowledgements", "stats", "doubts", "observations", "comparisons", "dead-letters"),
           "doctor, watch, stats, replay and waiting for commands", "read every question and answer"),
     Right("classify", "Read", ("requests",), "takes questions", "read every question"),
@@ -53,6 +55,7 @@ RIGHTS: tuple[Right, ...] = (
     Right("classify", "Write", ("forwards",), "passes by what is not looked up",
           "have the model asked anything; with the key of routes, have answers sent to anybody's reply topic"),
     Right("classify", "Write", ("responses",), "refuses requests", "answer any request wrongly; nothing is kept"),
+    Right("classify", "Write", ("progress",), "tells that a question passes by", "tell so wrongly"),
     Right("classify", "Write", ("acknowledgements",), "tells that it acts by a policy",
           "let a policy count as in force where it is not"),
     Right("classify", "Write", ("dead-letters",), _BURIES, _LITTER),
@@ -66,6 +69,7 @@ RIGHTS: tuple[Right, ...] = (
     Right("lookup", "Write", ("forwards",), "asks the model",
           "have the model asked anything; with the key of routes, have answers sent to anybody's reply topic"),
     Right("lookup", "Write", ("responses",), "answers", "answer any request wrongly; nothing is kept"),
+    Right("lookup", "Write", ("progress",), "tells that a question waits for a model", "tell so wrongly"),
     Right("lookup", "Write", ("doubts",), "asks for second opinions",
           "keep verify busy, and have it give opinions that nobody asked for"),
     Right("lookup", "Write", ("observations",), "has answers compared", "falsify comparisons"),
@@ -86,6 +90,8 @@ RIGHTS: tuple[Right, ...] = (
     Right("upstream", "Read", ("completions",), "knows after a crash what it answered", "read every answer of a model"),
     Right("upstream", "Write", ("completions",), "brings the model's answers back",
           "answer what was forwarded to it, wrongly, and have it kept; without a signed route nothing else"),
+    Right("upstream", "Write", ("progress",), "tells answers while the model makes them",
+          "show a beginning of an answer that is not the model's"),
     Right("upstream", "Write", ("load",), "reports how busy models are",
           "lower thresholds and lengthen lifetimes as far as the policy's floors and caps, or keep them as they are"),
     Right("upstream", "Write", ("dead-letters",), _BURIES, _LITTER),
@@ -109,6 +115,9 @@ RIGHTS: tuple[Right, ...] = (
     Right("verify", "Write", ("journal",), "brings its opinions to the shards",
           "answer, withdraw and poison everything"),
     Right("verify", "Write", ("dead-letters",), _BURIES, _LITTER),
+    Right("edge", "Write", ("requests",), "asks for those who come by HTTP",
+          "ask at your cost, and for any tenant: it is who tells whose requests are"),
+    Right("edge", "Read", ("responses", "progress"), "hears the answers", "read every answer there"),
 )  # fmt: skip
 """In the order in which people ask: outside first, then the processors."""
 

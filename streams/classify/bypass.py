@@ -13,6 +13,7 @@ from refrain.schemas.requests import Request
 from refrain.schemas.responses import DecisionSummary, Outcome
 from refrain.streams.errors import RefusalCode
 from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.messaging import progress
 from refrain.streams.messaging.forwards import deadline_at_ms, unstreamed
 from refrain.streams.messaging.responses import error_response, respond
 from refrain.streams.messaging.routes import DirectRoute, encode_route
@@ -48,8 +49,13 @@ class Bypass(NamedTuple):
                     asked_at_ms=self.asked_at_ms,
                 )
             ),
+            progress=progress.place_of(self.reply),
         )
-        return [Outgoing("forwards", self.id.encode(), forward.encode()), self._passed_event(Outcome.BYPASS)]
+        return [
+            *progress.decided(self.reply, Outcome.BYPASS, self._summary()),
+            Outgoing("forwards", self.id.encode(), forward.encode()),
+            self._passed_event(Outcome.BYPASS),
+        ]
 
     def refuse(self, code: RefusalCode, message: str) -> list[Outgoing]:
         """Answer the requester with an error; no model is called."""

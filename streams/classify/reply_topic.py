@@ -11,10 +11,8 @@ from refrain.streams.kafka.names import is_legal, is_own
 from refrain.streams.kafka.targets import Targets
 from refrain.streams.lru import LruCache
 from refrain.streams.messaging.own_topics import RESPONSES
+from refrain.streams.messaging.reply_headers import PARTITION_HEADER, TOPIC_HEADERS
 
-TOPIC_HEADERS = ("reply-to", "kafka_replyTopic")
-"""The first that a request carries counts; of one name the last, as Spring reads them."""
-PARTITION_HEADER = "kafka_replyPartition"
 FRESH_MS = 60_000
 """How long a topic is taken to be there without asking again."""
 MISSING_MS = 5_000

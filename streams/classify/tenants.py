@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 from refrain.schemas.base import NAME_PATTERN
 from refrain.schemas.requests import Request
-from refrain.streams.classify.tenant_header import HEADER, tenant_of
 from refrain.streams.errors import Refusal, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Headers, Record
 from refrain.streams.kafka.names import TENANT_TOPICS
 from refrain.streams.messaging.signing import parse_keys
+from refrain.streams.messaging.tenant_header import HEADER, tenant_of
 from refrain.streams.settings import Settings
 
 _NAME = re.compile(NAME_PATTERN)

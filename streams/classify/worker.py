@@ -31,7 +31,7 @@ from refrain.streams.classify.in_turn import InTurn
 from refrain.streams.classify.pace import Pace, PaceMetrics
 from refrain.streams.classify.parsing import parse, request_of
 from refrain.streams.classify.rejection import NAME, Rejections, check_carried
-from refrain.streams.classify.reply_topic import ReplyTopics, needs_key, partitions_of
+from refrain.streams.classify.reply_topic import UNKNOWN, ReplyTopics, needs_key, partitions_of
 from refrain.streams.classify.routing import CategoryMatch, Router, RoutingInput
 from refrain.streams.classify.same_topic import SameTopic
 from refrain.streams.classify.tenants import BY_REQUEST, Tenants, returned, tenants_of
@@ -43,6 +43,8 @@ from refrain.streams.messaging.forwards import unstreamed
 from refrain.streams.messaging.ids import decision_id, decision_tag
 from refrain.streams.messaging.key_file import route_signer
 from refrain.streams.messaging.privacy import has_uncacheable
+from refrain.streams.messaging.progress import TOPIC as PROGRESS
+from refrain.streams.messaging.progress import check_progress
 from refrain.streams.messaging.responses import NOT_IN_TIME, reply_of
 from refrain.streams.messaging.shards import shard_key, shards_of
 from refrain.streams.messaging.signed_routes import SigningProducer
@@ -130,10 +132,12 @@ class ClassifyStep(Step):
         trained: CategoryClassifier | None = None,
         clock: Callable[[], float] = time.perf_counter,
         tenants: Tenants = BY_REQUEST,
+        progress_partitions: int = UNKNOWN,
         shards: int = 1,
         pace: PaceMetrics | None = None,
     ) -> None:
         self._settings = settings
+        self._progress_partitions = progress_partitions
         self._tenants = tenants
         self._incarnations = incarnations
         self._tag = decision_tag(incarnations.requests, incarnations.journal)
@@ -285,6 +289,7 @@ class ClassifyStep(Step):
         question = question_of(request.body)
         check_length(question, settings.question_chars_max)
         target = self._reply_to.target(record.headers, record.key)
+        check_progress(record.headers, self._progress_partitions)
         known = None if self._router is None else self._router.policy.categories
         headers = warned(returned(record.headers), warnings_of(parsed, request.category, known))
         reply = reply_of(target.topic, target.partition, record.key, headers)
@@ -441,6 +446,7 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     # The first call of a model is slow; nobody should wait for it.
     model.embed(["What is ready now?"])
     embedding_metrics = EmbeddingMetrics(context.metrics, local_threads_of(settings.embedding))
+    progress_partitions = cluster.partitions(PROGRESS)
     pace, remembered = PaceMetrics(context.metrics), max(1, settings.embedding.remembered // len(topics))
     routes, hold_s = route_signer(settings), settings.classify.policy_hold_ms / 1_000
     turn = threading.Lock()
@@ -462,6 +468,7 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
             context.metrics,
             trained,
             tenants=tenants,
+            progress_partitions=progress_partitions,
             shards=shards_of(cluster),
             pace=pace,
         )

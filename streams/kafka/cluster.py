@@ -39,8 +39,10 @@ from refrain.streams.kafka.faults import FORBIDDEN_CODES, MISSING_CODES, failure
 from refrain.streams.kafka.interface import RebalanceListener, Record, Target, cluster_name
 from refrain.streams.kafka.offsets import known_offset
 from refrain.streams.kafka.outages import Outages
+from refrain.streams.kafka.poster import KafkaPoster
 from refrain.streams.kafka.producer import KafkaProducer, KafkaTransactionalProducer
 from refrain.streams.kafka.reader import NO_GROUP, KafkaReader
+from refrain.streams.kafka.tail import KafkaTail
 from refrain.streams.settings import Settings
 
 PATIENCE_S = 60.0
@@ -130,6 +132,19 @@ class KafkaCluster:
 
     def reader(self, topic: str) -> KafkaReader:
         return KafkaReader(self._base, self._settings, topic)
+
+    def tail(self, places: Mapping[str, Collection[int] | None], name: str) -> KafkaTail:
+        starts = {}
+        for topic, wanted in places.items():
+            count = self.partitions(topic)
+            for number in range(count) if wanted is None else wanted:
+                if number >= count:
+                    raise WrongSetup(f"topic {self.name(topic)} has no partition {number}, it has {count}")
+                starts[(topic, number)] = self._ends_of(topic, number)[1]
+        return KafkaTail(self._base, self._settings.prefix, starts, name)
+
+    def poster(self, *, delivery_timeout_ms: int) -> KafkaPoster:
+        return KafkaPoster(self._base, self._settings.prefix, delivery_timeout_ms)
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return {partition: self._ends_of(topic, partition) for partition in range(self.partitions(topic))}

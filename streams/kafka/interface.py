@@ -208,6 +208,29 @@ class Reader(Protocol):
         """Give the connection back. A second call does nothing."""
 
 
+class Tail(Protocol):
+    """Reads what is appended to partitions from a moment on, without a group, and leaves nothing behind."""
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """Wait up to `timeout_s` for the first record, then take what is there at once. Rides out outages."""
+
+    def close(self) -> None:
+        """Give the connection back. A second call does nothing."""
+
+
+class Poster(Protocol):
+    """An idempotent producer that does not wait: for one who hears of his record by something else, or not at all."""
+
+    def post(self, record: Outgoing, failed: Callable[[str], None]) -> None:
+        """Hand over a record. `failed` hears in words why it was not written, at once or within `poll`."""
+
+    def poll(self) -> None:
+        """Call back for records that were not written. Call it now and then, from any thread."""
+
+    def close(self) -> None:
+        """Write what is left, as far as that goes at once, and give the connection back."""
+
+
 class Cluster(Protocol):
     """A Kafka cluster. Topic names are the table's; the implementation adds the prefix."""
 
@@ -241,6 +264,16 @@ class Cluster(Protocol):
 
     def reader(self, topic: str) -> Reader:
         """A reader of single places of a topic; `scan` is for what is read from one end to the other."""
+
+    def tail(self, places: Mapping[str, Collection[int] | None], name: str) -> Tail:
+        """A tail of these partitions of topics (None: of all), from their ends as they are when this returns.
+
+        `name` is that of the group whose rights it uses, without the prefix. Raises WrongSetup for a topic or partition
+        that is missing, Unanswered when a leader does not tell its end.
+        """
+
+    def poster(self, *, delivery_timeout_ms: int) -> Poster:
+        """A producer that does not wait; what is not written in `delivery_timeout_ms` never is."""
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         """The first and the end offset of each partition, open transactions included.

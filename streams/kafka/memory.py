@@ -70,6 +70,8 @@ class MemoryCluster:
         self._spread = itertools.count()
         self.members = itertools.count(1)
         self._lock = threading.RLock()
+        self.appended = threading.Condition(self._lock)
+        """Notified whenever records were appended."""
         counts = partitions if partitions is not None else {name: t.partitions for name, t in BY_NAME.items()}
         for name, count in counts.items():
             self.create(name, count, topic_id=(topic_ids or {}).get(name))
@@ -128,6 +130,12 @@ class MemoryCluster:
 
     def reader(self, topic: str) -> MemoryReader:
         return MemoryReader(self, topic)
+
+    def tail(self, places: Mapping[str, Collection[int] | None], name: str) -> MemoryTail:
+        return MemoryTail(self, places)
+
+    def poster(self, *, delivery_timeout_ms: int) -> MemoryPoster:
+        return MemoryPoster(self)
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         found = self.topic(topic)
@@ -191,6 +199,7 @@ class MemoryCluster:
                     )
                 )
                 ends[(record.topic, number)] = len(rows)
+            self.appended.notify_all()
         return ends
 
     def _refusal(self, record: Outgoing) -> RefusedRecord | None:
@@ -345,6 +354,55 @@ class MemoryReader:
 
     def read(self, partition: int, start: int, max_records: int) -> list[Record]:
         return self._cluster.topic(self._topic).records[partition][start : start + max_records]
+
+    def close(self) -> None:
+        pass
+
+
+class MemoryTail:
+    """Reads what is appended to partitions from their ends on."""
+
+    def __init__(self, cluster: MemoryCluster, places: Mapping[str, Collection[int] | None]) -> None:
+        self._cluster = cluster
+        self._next: dict[tuple[str, int], int] = {}
+        for topic, wanted in places.items():
+            ends = cluster.ends(topic)
+            for number in ends if wanted is None else wanted:
+                if number not in ends:
+                    raise WrongSetup(f"topic {topic} has no partition {number}")
+                self._next[(topic, number)] = ends[number][1]
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        with self._cluster.appended:
+            self._cluster.appended.wait_for(self._is_behind, timeout_s)
+            out: list[Record] = []
+            for (topic, number), at in self._next.items():
+                taken = self._cluster.topic(topic).records[number][at : at + max_records - len(out)]
+                self._next[(topic, number)] = at + len(taken)
+                out += taken
+        return out
+
+    def close(self) -> None:
+        pass
+
+    def _is_behind(self) -> bool:
+        return any(len(self._cluster.topic(topic).records[number]) > at for (topic, number), at in self._next.items())
+
+
+class MemoryPoster:
+    """A producer whose records are in the topic when `post` returns."""
+
+    def __init__(self, cluster: MemoryCluster) -> None:
+        self._cluster = cluster
+
+    def post(self, record: Outgoing, failed: Callable[[str], None]) -> None:
+        try:
+            self._cluster.append([record])
+        except RecordsRefused as refusal:
+            failed(refusal.refused[0].text)
+
+    def poll(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -20,10 +20,12 @@ from refrain.streams.errors import Unanswered
 from refrain.streams.kafka.interface import (
     Cluster,
     Consumer,
+    Poster,
     Producer,
     Reader,
     RebalanceListener,
     Record,
+    Tail,
     Target,
     TransactionalProducer,
 )
@@ -239,6 +241,12 @@ class PatientCluster:
 
     def reader(self, topic: str) -> Reader:
         return PatientReader(self.inner.reader(topic), topic, self._outages)
+
+    def tail(self, places: Mapping[str, Collection[int] | None], name: str) -> Tail:
+        return self._outages.ask_again(f"the ends of {', '.join(places)}", lambda: self.inner.tail(places, name))
+
+    def poster(self, *, delivery_timeout_ms: int) -> Poster:
+        return self.inner.poster(delivery_timeout_ms=delivery_timeout_ms)
 
     def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
         return self._outages.ask_again(f"the offsets of {topic}", lambda: self.inner.offsets_at(topic, time_ms))

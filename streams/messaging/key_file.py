@@ -39,10 +39,11 @@ def route_keys(settings: Settings) -> SigningKeys:
     return keys
 
 
-def load_or_make(path: Path) -> SigningKeys:
+def load_or_make(path: Path, setting: str = "routes.keys") -> SigningKeys:
     """Load a file of keys; where there is none it is made with one random key, for its owner's eyes alone.
 
-    Processes that start together get the same key: a lock on the file keeps them apart. Raises WrongSetup.
+    `setting` is the one that may hold such keys instead. Processes that start together get the same key: a lock on the
+    file keeps them apart. Raises WrongSetup.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +60,6 @@ def load_or_make(path: Path) -> SigningKeys:
                 os.fsync(file.fileno())
     except (OSError, UnicodeDecodeError) as error:
         raise WrongSetup(
-            f"the file of keys {path} cannot be read or made: {error}: mend it, or set routes.keys"
+            f"the file of keys {path} cannot be read or made: {error}: mend it, or set {setting}"
         ) from error
     return parse_keys(text, str(path))

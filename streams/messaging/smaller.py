@@ -22,6 +22,7 @@ from refrain.schemas.topics import BY_NAME
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, wire_bytes, wire_header_bytes
 from refrain.streams.kafka.targets import Misfit, Unfit
+from refrain.streams.messaging import progress
 from refrain.streams.messaging.dead_letters import TOPIC
 from refrain.streams.messaging.decoding import envelope_of
 from refrain.streams.messaging.own_topics import RESPONSES
@@ -56,6 +57,9 @@ def smaller(record: Outgoing, misfit: Misfit, processor: str, first: Outgoing) -
     """
     if record.topic in MENDED_BY_NOTHING or (record.topic == "journal" and misfit.kind in GONE):
         return None
+    if record.topic == progress.TOPIC:
+        # Nothing relies on it, and whoever wants it has put up with its being late.
+        return []
     if record.topic == TOPIC:
         return _of_dead_letter(record, misfit)
     letter = not_sent(first, misfit, processor)

@@ -17,6 +17,7 @@ from refrain.streams.errors import RefusalCode, WrongSetup
 from refrain.streams.messaging.credentials import Credentials
 from refrain.streams.messaging.model_errors import error_in, is_transient_status
 from refrain.streams.settings import Upstream
+from refrain.streams.upstream.live_answer import BrokenStream, LiveAnswer, Relay, is_stream, tell_nobody
 from refrain.streams.upstream.model import Answer, failed_answer
 
 BACKOFF_MAX_S = 30.0
@@ -29,6 +30,8 @@ EXCERPT_WINDOW = 16
 """A run of so many characters that also stands in the request counts as its text."""
 ERROR_BYTES_MAX = 65_536
 NEVER_SENT = frozenset({"stream", "stream_options"})
+NO_STREAM = frozenset({400, 405, 422, 501})
+"""Statuses of servers that know no streams, or no `stream_options`: they are asked once more for a whole answer."""
 
 
 class _Retry(Exception):
@@ -40,12 +43,18 @@ class _Retry(Exception):
         self.after_s = after_s
 
 
+class _NotStreamed(Exception):
+    """The server does not take the request as one for a stream; perhaps it takes it plain."""
+
+
 class HttpModel:
     """POST {base_url}/chat/completions, retried on 429, 5xx and broken connections, never past the deadline.
 
     An error in a response of status 200 is one of the status, or of the words, that it gives as its code.
 
-    Each try takes at most `timeout_ms`. `transport` and `sleep` (seconds) are for tests.
+    Each try takes at most `timeout_ms`. Of a forward whose requester wants to hear of it, the answer is asked for as a
+    stream, and `relay` gets each chunk as it comes, on the loop's thread; a try is made again only before the first
+    one. What is returned is the whole answer in any case. `transport` and `sleep` (seconds) are for tests.
     """
 
     def __init__(
@@ -53,10 +62,12 @@ class HttpModel:
         settings: Upstream,
         now_ms: Callable[[], int],
         *,
+        relay: Relay = tell_nobody,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._settings = settings
+        self._relay = relay
         self._now_ms = now_ms
         self._sleep = sleep
         self._url = _url(settings.base_url)
@@ -76,8 +87,13 @@ class HttpModel:
 
     async def answer(self, forward: Forward) -> Answer:
         """Call the server: its answer, or the problem after the last try."""
-        content = to_json({key: value for key, value in forward.body.items() if key not in NEVER_SENT})
+        sent = plain = {key: value for key, value in forward.body.items() if key not in NEVER_SENT}
         headers = {"Idempotency-Key": quote(forward.forward_id, safe="~:@/+=,")}
+        live = None if forward.progress is None else LiveAnswer(forward.progress, self._relay)
+        if live is not None:
+            sent = plain | {"stream": True, "stream_options": {"include_usage": True}}
+            headers["Accept"] = "text/event-stream, application/json"
+        content = to_json(sent)
         tries = AsyncRetrying(
             retry=retry_if_exception_type(_Retry),
             stop=lambda state: self._stop(state, forward.deadline_at_ms),
@@ -86,7 +102,12 @@ class HttpModel:
             reraise=True,
         )
         try:
-            return await tries(self._try, content, headers, forward.body)
+            if live is not None:
+                try:
+                    return await tries(self._try, content, headers, forward.body, live)
+                except _NotStreamed:
+                    content = to_json(plain)
+            return await tries(self._try, content, headers, forward.body, None)
         except _Retry as given_up:
             return given_up.answer
 
@@ -94,22 +115,37 @@ class HttpModel:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _try(self, content: bytes, headers: dict[str, str], body: dict[str, Any]) -> Answer:
+    async def _try(
+        self, content: bytes, headers: dict[str, str], body: dict[str, Any], live: LiveAnswer | None
+    ) -> Answer:
         try:
             async with asyncio.timeout(self._settings.timeout_ms / 1_000):
                 async with self._client.stream("POST", self._url, content=content, headers=headers) as response:
                     limit = self._settings.answer_bytes_max if response.is_success else ERROR_BYTES_MAX
-                    data = await _read_bounded(response, limit)
+                    if live is not None and response.is_success and is_stream(response):
+                        data = await live.read(response, limit)
+                    else:
+                        data = await _read_bounded(response, limit)
         except TimeoutError:
             return failed_answer(
                 RefusalCode.UPSTREAM, f"the server gave no answer within {self._settings.timeout_ms} ms", "timeout"
             )
         except (httpx.TransportError, httpx.DecodingError) as problem:
             text = f"the connection to the server failed ({type(problem).__name__}): is it up?"
-            raise _Retry(failed_answer(RefusalCode.UPSTREAM, text, type(problem).__name__)) from problem
+            failed = failed_answer(RefusalCode.UPSTREAM, text, type(problem).__name__)
+            if live is not None and live.relayed:
+                # Another try would begin another answer, where somebody reads the beginning of this one.
+                return failed
+            raise _Retry(failed) from problem
+        except BrokenStream as problem:
+            return failed_answer(
+                RefusalCode.UPSTREAM, f"the server's stream cannot be read: {problem}", "broken stream"
+            )
         if response.is_success:
             found, transient = self._answer_or_error(response.status_code, data, body)
         else:
+            if live is not None and response.status_code in NO_STREAM:
+                raise _NotStreamed
             text = self._with_excerpt(f"the server answered {response.status_code}", _message_in(data), body)
             found = failed_answer(RefusalCode.UPSTREAM, text, f"HTTP {response.status_code}")
             transient = is_transient_status(response.status_code)

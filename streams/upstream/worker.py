@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from refrain.schemas.forwards import Forward
+from refrain.schemas.progress import ProgressPlace
 from refrain.streams.errors import RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.lru import RecentIds
 from refrain.streams.messaging.decoding import check_size, read
+from refrain.streams.messaging.progress import TOPIC as PROGRESS
+from refrain.streams.messaging.progress import piece
 from refrain.streams.messaging.quarantine import quarantined, refusal_of_quarantined
 from refrain.streams.messaging.sending import fitting_producer
 from refrain.streams.runtime.barrier import Barrier
@@ -29,6 +32,7 @@ from refrain.streams.upstream.calls import CallResult, Calls
 from refrain.streams.upstream.completions import SOURCE, completed, read_completed, reject_forward, tell_of
 from refrain.streams.upstream.failures import FailureLog, failure_of
 from refrain.streams.upstream.http_model import HttpModel
+from refrain.streams.upstream.live_answer import Relay, tell_nobody
 from refrain.streams.upstream.load_meter import LoadMeter, to_topic
 from refrain.streams.upstream.metrics import NAME, UpstreamMetrics
 from refrain.streams.upstream.model import Answer, Model
@@ -37,6 +41,8 @@ from refrain.streams.upstream.outbox import Outbox
 from refrain.streams.upstream.simulated.model import SimulatedModel
 
 POLL_S = 0.05
+PROGRESS_TIMEOUT_MS = 5_000
+"""A piece of an answer that the broker has not taken by then is not sent any more."""
 
 
 class Bounds(NamedTuple):
@@ -66,7 +72,7 @@ def run_upstream(
     WrongSetup for settings or topics that are not as needed, ClusterFailed when the broker fails.
     """
     require_topics(context.cluster, NAME)
-    worker = UpstreamWorker(context, make_model or model_of(context.settings, context.now_ms), bounds)
+    worker = UpstreamWorker(context, make_model, bounds)
     try:
         while not context.stop():
             worker.turn()
@@ -77,17 +83,17 @@ def run_upstream(
         worker.close()
 
 
-def model_of(settings: Settings, now_ms: Callable[[], int]) -> Callable[[], Model]:
-    """A factory of the model that the settings name. Raises WrongSetup."""
+def model_of(settings: Settings, now_ms: Callable[[], int], relay: Relay = tell_nobody) -> Callable[[], Model]:
+    """A factory of the model that the settings name; `relay` gets pieces of its answers. Raises WrongSetup."""
     chosen = settings.upstream
     if chosen.connector == "simulated":
-        return lambda: SimulatedModel(chosen)
+        return lambda: SimulatedModel(chosen, relay=relay)
     if chosen.base_url is None:
         raise WrongSetup(
             "upstream.base_url is not set: name an OpenAI-compatible server (such as http://127.0.0.1:8000/v1),"
             " or set upstream.connector to simulated"
         )
-    return lambda: HttpModel(chosen, now_ms)
+    return lambda: HttpModel(chosen, now_ms, relay=relay)
 
 
 @dataclass
@@ -103,7 +109,7 @@ class _OpenForward:
 class UpstreamWorker:
     """The connector, and its consumer's rebalance listener. All but what `Calls` calls runs on one thread."""
 
-    def __init__(self, context: WorkerContext, make_model: Callable[[], Model], bounds: Bounds) -> None:
+    def __init__(self, context: WorkerContext, make_model: Callable[[], Model] | None, bounds: Bounds) -> None:
         self._settings = context.settings.upstream
         self._cluster = context.cluster
         self._metrics = UpstreamMetrics(context.metrics)
@@ -128,8 +134,9 @@ class UpstreamWorker:
             self._cluster.producer(), self._cluster, context.settings.prefix, NAME, context.metrics
         )
         self._outbox: Outbox[CallResult | tuple[int, int]] = Outbox(producer)
+        self._progress_poster = self._cluster.poster(delivery_timeout_ms=PROGRESS_TIMEOUT_MS)
         self._calls = Calls(
-            make_model,
+            make_model or model_of(context.settings, context.now_ms, self._relay),
             self._settings.concurrency,
             self._start_call,
             self._queue_completion,
@@ -158,6 +165,7 @@ class UpstreamWorker:
         self._settle()
         self._failures.warn()
         self._check()
+        self._progress_poster.poll()
         self._throttle()
         if time.monotonic() >= self._commit_due:
             self._commit_due = time.monotonic() + self._settings.commit_interval_ms / 1_000
@@ -182,6 +190,7 @@ class UpstreamWorker:
         finally:
             self._calls.close()
             self._outbox.close()
+            self._progress_poster.close()
 
     # --- the rebalance listener
 
@@ -256,6 +265,11 @@ class UpstreamWorker:
             return False
         under_way.started = True
         return True
+
+    def _relay(self, place: ProgressPlace, chunk: dict[str, Any]) -> None:
+        self._metrics.shared.sent.labels(NAME, PROGRESS).inc()
+        # Nobody relies on a piece: the response has the whole answer.
+        self._progress_poster.post(piece(place, 1, chunk), lambda why: None)
 
     def _step_by_step(self, id_: str, call: Coroutine[Any, Any, Answer]) -> Awaitable[Answer]:
         under_way = self._open.get(id_)

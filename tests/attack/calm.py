@@ -15,9 +15,9 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from pydantic import ValidationError
 
 from refrain.ops.ask.questions import Defaults, answer_of, request_of
-from refrain.ops.ask.sender import Sender
 from refrain.ops.cluster.connection import client
 from refrain.schemas.responses import Outcome, Response
+from refrain.streams.client.sender import Sender
 from refrain.streams.kafka.config import producer_config
 from refrain.streams.kafka.convert import record_of
 from refrain.streams.settings import Settings
@@ -116,7 +116,7 @@ class CalmStream:
         number = self._sent
         request = self._requests[number % QUESTIONS]
         ask_id, value = f"{self._id}-{number}".encode(), request.encode()
-        key, headers = self._sender.addressed(request, ask_id, [(HEADER, ask_id)], value)
+        key, headers = self._sender.addressed(request, ask_id, ((HEADER, ask_id),), value)
         self._open[number] = Asked(self._texts[number % QUESTIONS], time.perf_counter())
         self._sent = number + 1
         self._producer.produce(self._settings.prefix + self._settings.classify.topic, value, key, headers=list(headers))

@@ -46,7 +46,7 @@ from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging.routes import DirectRoute, encode_route
 from refrain.streams.messaging.signed_routes import RouteSigner
 from refrain.streams.messaging.signing import SigningKeys
-from refrain.streams.settings import Adapt, Embedding, Settings, Upstream, Verify
+from refrain.streams.settings import Adapt, Edge, Embedding, Settings, Upstream, Verify
 from tests.integration.attempts import (
     DENIED,
     NOBODY,
@@ -106,6 +106,7 @@ class World:
             adapt=Adapt(window_ms=60_000, interval_ms=100),
             upstream=Upstream(connector="simulated", latency_median_ms=5.0, load_interval_ms=100),
             verify=Verify(backend="words"),
+            edge=Edge(auth="none", port=0),
         )
         self.root = KafkaCluster(broker.settings_of(ROOT, self._settings))
 

@@ -18,6 +18,7 @@ from refrain.schemas.doubts import DoubtRaised
 from refrain.schemas.forwards import Completion, Forward
 from refrain.schemas.load import LoadSample
 from refrain.schemas.observations import Comparison, Observation
+from refrain.schemas.progress import Progress
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
 from refrain.schemas.stats import ShardStats
@@ -28,6 +29,7 @@ MODELS: dict[str, type[Message]] = {
     "Response": Response,
     "Forward": Forward,
     "Completion": Completion,
+    "Progress": Progress,
     "Decision": Decision,
     "LoadSample": LoadSample,
     "PolicyInForce": PolicyInForce,

@@ -38,6 +38,10 @@ OWN = {
         "refrain_comparisons", "refrain_texts_embedded", "refrain_embedding_seconds", "refrain_embedding_threads",
     },
     "verify": {"refrain_doubts", "refrain_verify_seconds"},
+    "edge": {
+        "refrain_edge_requests", "refrain_edge_outcomes", "refrain_edge_direct", "refrain_edge_seconds",
+        "refrain_edge_open", "refrain_edge_gone",
+    },
 }  # fmt: skip
 
 

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
+import base64
 import itertools
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from refrain.ops.run.processors import processor
 from refrain.ops.topics.acls import acls_of
-from refrain.schemas.base import Reply, Sealed
+from refrain.schemas.base import Header, Reply, Sealed
 from refrain.schemas.control import POLICY_KEY, Judge, PolicyInForce, SetPolicy
 from refrain.schemas.doubts import DoubtRaised
 from refrain.schemas.forwards import Completion, Forward, Status
 from refrain.schemas.load import LoadSample
 from refrain.schemas.observations import Observation
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, ModelPolicy, Policy, Rule
+from refrain.schemas.progress import ProgressPlace
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import DecisionSummary
-from refrain.schemas.topics import BY_NAME, GROUPS, PROCESSORS, ROLES, TOPICS, needs, reads, writes
+from refrain.schemas.topics import BY_NAME, CONSUMING, GROUPS, PROCESSORS, ROLES, TOPICS, needs, reads, writes
 from refrain.streams.adapt.worker import run_adapt
 from refrain.streams.classify.worker import run_classify
 from refrain.streams.compare.worker import run_compare
+from refrain.streams.edge.worker import run_edge
 from refrain.streams.errors import Forbidden, WrongSetup
 from refrain.streams.govern.worker import run_govern
 from refrain.streams.kafka.interface import Cluster, Outgoing
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.lookup.worker import run_lookup
+from refrain.streams.messaging.progress import HEADER as PROGRESS
 from refrain.streams.messaging.routes import DirectRoute, ShardRoute
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.hashing_embedder import HashingEmbedder
@@ -39,8 +44,7 @@ from refrain.streams.models.verifier import SharedWordsVerifier
 from refrain.streams.populate.worker import run_populate
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
-from refrain.streams.settings import Adapt, Embedding, Settings, Upstream
-from refrain.streams.upstream.model import Answer
+from refrain.streams.settings import Adapt, Edge, Embedding, Settings, Upstream
 from refrain.streams.upstream.worker import run_upstream
 from refrain.streams.verify.worker import run_verify
 from tests.streams.adapt.fake_faust_app import App
@@ -72,7 +76,7 @@ class World:
             routes=SIGNED,
             embedding=Embedding(backend="free"),
             adapt=Adapt(interval_ms=100),
-            upstream=Upstream(connector="simulated", load_interval_ms=100),
+            upstream=Upstream(connector="simulated", load_interval_ms=100, latency_median_ms=1),
         )
 
     def give(self, topic: str, *values: bytes, key: bytes | None = b"k", partition: int | None = None) -> None:
@@ -106,7 +110,8 @@ def classify(world: World) -> None:
     world.put_in_force()
     for text in ("What is a list?", "my diagnosis"):
         body = {"model": "m", "messages": [{"role": "user", "content": text}]}
-        world.give("requests", json.dumps({"v": 1, "body": body, "category": "code"}).encode())
+        value = json.dumps({"v": 1, "body": body, "category": "code"}).encode()
+        world.cluster.append([Outgoing("requests", b"k", value, ((PROGRESS, b"0/me"),))])
     world.give("requests", JUNK)
     world.run(run_classify)
 
@@ -120,6 +125,8 @@ def lookup(world: World) -> None:
     observed = json.loads(journal.ask("q", vector(1), mode=CacheMode.OBSERVE).value or b"")
     journal.answer(observed["id"], "another answer")
     journal.ask("reworded", near(0.97))
+    wish = Header(name=PROGRESS, value=base64.b64encode(b"0/me").decode())
+    journal.ask("streamed", vector(0, 0, 1), reply=Reply(topic="responses", headers=(wish,)))
     journal.ask("of something else", vector(0, 1))
     journal.add(JUNK)
     world.give("journal", *(record.value or b"" for record in journal.records), partition=0)
@@ -149,21 +156,11 @@ def populate(world: World) -> None:
 
 def upstream(world: World) -> None:
     route = signed_route(ShardRoute(forward_id="f", incarnation="i", partition=0))
-    forward = Forward(forward_id="f", model="m", body={"q": 1}, deadline_at_ms=10**12, route=route)
+    place = ProgressPlace(partition=0, id="me")
+    forward = Forward(forward_id="f", model="m", body={"q": 1}, deadline_at_ms=10**12, route=route, progress=place)
     world.give("forwards", forward.encode(), JUNK)
     world.give("completions", JUNK)
-    world.run(run_upstream, make_model=Model)
-
-
-class Model:
-    """Answers at once."""
-
-    async def answer(self, forward: Forward) -> Answer:
-        await asyncio.sleep(0)
-        return Answer(body={"a": 1})
-
-    async def close(self) -> None:
-        pass
+    world.run(run_upstream)
 
 
 def govern(world: World) -> None:
@@ -199,9 +196,22 @@ def verify(world: World) -> None:
     world.run(run_verify, verifier=SharedWordsVerifier())
 
 
+def edge(world: World) -> None:
+    """One request over HTTP; nobody answers it but the clock."""
+    settings = world.settings
+    world.settings = settings.model_copy(update={"edge": Edge(auth="none", port=0, cache_wait_ms=10, drain_ms=0)})
+
+    def ask(port: int) -> None:
+        body = {"model": "m", "messages": [{"role": "user", "content": "Who?"}]}
+        url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        threading.Thread(target=lambda: httpx.post(url, json=body, trust_env=False), daemon=True).start()
+
+    world.run(run_edge, listening=ask)
+
+
 SCENARIOS: dict[str, Callable[[World], None]] = {
     "classify": classify, "lookup": lookup, "populate": populate, "upstream": upstream, "govern": govern,
-    "adapt": adapt, "compare": compare, "verify": verify,
+    "adapt": adapt, "compare": compare, "verify": verify, "edge": edge,
 }  # fmt: skip
 """Input that makes a processor use every topic that it has."""
 
@@ -222,7 +232,7 @@ def test_a_processor_reads_and_writes_what_the_table_says_and_nothing_else(world
     again = {topic for topic, times in seen.described.items() if times > 1}
     assert again - seen.read - seen.written == {topic.name for topic in TOPICS if name in topic.describers}
     assert seen.configs_read == {topic.name for topic in TOPICS if topic.shows_config_to(name)}
-    assert seen.groups == {name: GROUPS[name]}
+    assert seen.groups == ({name: GROUPS[name]} if name in CONSUMING else {})
     may = [acl for acl in acls_of(name, world.settings) if acl.resource == "transactional-id"]
     assert len(may) == len(seen.transactional_ids)
     for acl, used in zip(may, seen.transactional_ids, strict=True):

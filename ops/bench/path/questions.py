@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from refrain.schemas.policy import CategoryPolicy, Limits, ModelPolicy, Policy, Quota
 from refrain.schemas.requests import Request
@@ -82,6 +82,15 @@ def _question(draw: random.Random) -> str:
     return f"What does {words[0]} {words[1]} mean for {words[2]} {words[3]} and {words[4]} {words[5]}?"
 
 
+def some_questions(draw: random.Random, count: int) -> list[str]:
+    """So many questions, no two alike."""
+    return [_question(draw) for _ in range(count)]
+
+
+def question_body(text: str) -> dict[str, Any]:
+    """The chat-completions request of a question."""
+    return {"model": MODEL, "messages": [{"role": "user", "content": text}]}
+
+
 def _request(asked: TimedQuestion) -> bytes:
-    body = {"model": MODEL, "messages": [{"role": "user", "content": asked.text}]}
-    return Request(tenant=asked.tenant, category=CATEGORY, body=body).encode()
+    return Request(tenant=asked.tenant, category=CATEGORY, body=question_body(asked.text)).encode()

@@ -16,6 +16,7 @@ from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import DecisionSummary, Outcome, Response
 from refrain.streams.errors import ChangeTooLarge, RefusalCode
 from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.messaging import progress
 from refrain.streams.messaging.forwards import deadline_at_ms as longest_wait
 from refrain.streams.messaging.responses import NOT_IN_TIME, error_response, respond, served
 from refrain.streams.messaging.routes import DirectRoute, encode_route
@@ -296,6 +297,7 @@ def _wait(
         asked=asked.encode().decode() if in_other_words else None,
     )
     changes: list[Change] = []
+    out.effects += progress.decided(asked.reply, outcome, told)
     if flight is not None:
         out.effects.append(forward_of(shard, asked, flight, told))
         changes.append(FLIGHTS.put(flight.forward_id, flight))
@@ -345,13 +347,15 @@ def _pass_through(context: _Context, reason: Reason) -> None:
         out.effects.append(respond(asked.reply, response))
         out.decisions.append(decision)
         return
+    told = summary(decision, depends=asked.depends)
     route = DirectRoute(
         forward_id=asked.id,
         request_id=asked.request_id,
         tenant=asked.tenant,
         reply=asked.reply,
-        decision=summary(decision, depends=asked.depends),
+        decision=told,
     )
+    out.effects += progress.decided(asked.reply, Outcome.BYPASS, told)
     limit = None if shard.policy is None else shard.policy.policy
     deadline = _deadline(shard, asked, limit)
     out.effects.append(forward_by(asked, encode_route(route), deadline))

@@ -11,6 +11,7 @@ from refrain.schemas.policy import Limits
 from refrain.schemas.responses import DecisionSummary
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.forwards import unstreamed
+from refrain.streams.messaging.progress import place_of
 from refrain.streams.messaging.routes import ShardRoute, encode_route
 from refrain.streams.shard.state import Shard
 
@@ -46,5 +47,12 @@ def forward_of(shard: Shard, asked: Asked, flight: Flight, told: DecisionSummary
 def forward_by(asked: Asked, route: str, deadline_at_ms: int) -> Outgoing:
     """Forward of the question whose answer comes back by `route`."""
     body = unstreamed(json.loads(asked.body.data))
-    forward = Forward(forward_id=asked.id, model=asked.model, body=body, deadline_at_ms=deadline_at_ms, route=route)
+    forward = Forward(
+        forward_id=asked.id,
+        model=asked.model,
+        body=body,
+        deadline_at_ms=deadline_at_ms,
+        route=route,
+        progress=place_of(asked.reply),
+    )
     return Outgoing("forwards", asked.id.encode(), forward.encode())

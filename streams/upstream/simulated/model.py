@@ -19,7 +19,9 @@ from pydantic_core import to_json
 
 from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode
+from refrain.streams.messaging.chunks import chunks_of
 from refrain.streams.settings import Upstream
+from refrain.streams.upstream.live_answer import Relay, tell_nobody
 from refrain.streams.upstream.model import Answer, failed_answer
 
 SLOW_S = 3.0
@@ -37,17 +39,34 @@ class SimulatedCall(NamedTuple):
 
 
 class SimulatedModel:
-    """Answers like `simulate`, in as much time as it says. `sleep` takes seconds."""
+    """Answers like `simulate`, in as much time as it says. `sleep` takes seconds.
 
-    def __init__(self, settings: Upstream, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    Who wants to hear of an answer gets its words through `relay`, spread over the second half of that time.
+    """
+
+    def __init__(
+        self,
+        settings: Upstream,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        relay: Relay = tell_nobody,
+    ) -> None:
         self._settings = settings
         self._sleep = sleep
+        self._relay = relay
 
     async def answer(self, forward: Forward) -> Answer:
         """The same answer for the same forward, however often it is asked."""
         created_s = forward.deadline_at_ms // 1_000
         simulated = simulate(forward.body, forward.forward_id, created_s, self._settings)
-        await self._sleep(simulated.latency_s)
+        body, place = simulated.answer.body, forward.progress
+        if body is None or place is None:
+            await self._sleep(simulated.latency_s)
+            return simulated.answer
+        chunks = list(chunks_of(body, with_usage=False))
+        await self._sleep(simulated.latency_s / 2)
+        for chunk in chunks:
+            self._relay(place, chunk)
+            await self._sleep(simulated.latency_s / 2 / len(chunks))
         return simulated.answer
 
     async def close(self) -> None:

@@ -17,6 +17,7 @@ from aiohttp import web
 from pydantic_core import from_json, to_json
 
 from refrain.streams.errors import WrongSetup
+from refrain.streams.messaging.chunks import chunks_of
 from refrain.streams.runtime.background import BackgroundThread
 from refrain.streams.settings import Upstream
 from refrain.streams.upstream.simulated.model import simulate
@@ -87,7 +88,7 @@ class SimulatedServer:
         finally:
             await runner.cleanup()
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         data = await request.read()
         try:
             body = from_json(data)
@@ -102,10 +103,31 @@ class SimulatedServer:
             return _error(400, "the body is not a JSON object")
         identity = request.headers.get("Idempotency-Key") or hashlib.sha256(data).hexdigest()[:32]
         simulated = simulate(body, identity, 0, self._settings)
+        answer = simulated.answer.body
+        if answer is not None and body.get("stream") is True:
+            return await _streamed(request, answer, body, simulated.latency_s)
         await asyncio.sleep(simulated.latency_s)
-        if simulated.answer.body is None:
+        if answer is None:
             return _error(500, "the simulated model failed, as it was told to")
-        return web.Response(body=to_json(simulated.answer.body), content_type="application/json")
+        return web.Response(body=to_json(answer), content_type="application/json")
+
+
+async def _streamed(
+    request: web.Request, answer: dict[str, Any], asked: dict[str, Any], latency_s: float
+) -> web.StreamResponse:
+    """The answer as events: the first after half the time, the others over the rest of it."""
+    options = asked.get("stream_options")
+    with_usage = isinstance(options, dict) and options.get("include_usage") is True
+    chunks = list(chunks_of(answer, with_usage=with_usage))
+    await asyncio.sleep(latency_s / 2)
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    for chunk in chunks:
+        await response.write(b"data: " + to_json(chunk) + b"\n\n")
+        await asyncio.sleep(latency_s / 2 / len(chunks))
+    await response.write(b"data: [DONE]\n\n")
+    await response.write_eof()
+    return response
 
 
 def _error(status: int, message: str) -> web.Response:

@@ -102,6 +102,8 @@ def script_problem(script: str, arguments: list[str], config: pytest.Config) -> 
             return command_line.taken_by(attack_main, arguments, script)
         case "infra/up":
             return _up_problem(arguments)
+        case "infra/examples/openai.sh":
+            return None if len(arguments) == 1 else "infra/examples/openai.sh takes one question"
         case "infra/test":
             return _pytest_problem(arguments, config)
     return f"{script} takes no arguments" if arguments else None

@@ -24,11 +24,12 @@ from refrain.schemas import (
     load,
     observations,
     policy,
+    progress,
     requests,
     responses,
     stats,
 )
-from refrain.schemas.topics import DAY_MS, TOPICS, YEAR_MS, Topic
+from refrain.schemas.topics import DAY_MS, HOUR_MS, TOPICS, YEAR_MS, Topic
 from refrain.streams.errors import RefusalCode
 from refrain.streams.settings import Settings
 from tests.infra.documents import command_line
@@ -41,7 +42,8 @@ HANDBOOK = read_paper(ROOT / "ops/README.md")
 
 MESSAGES: tuple[type[BaseModel], ...] = (
     requests.Request, base.Source, responses.Response, responses.Problem, responses.DecisionSummary, forwards.Forward,
-    forwards.Completion, load.LoadSample, control.SetPolicy, control.ReportLoad, control.Invalidate, base.Near,
+    forwards.Completion, progress.Progress, progress.ProgressPlace, load.LoadSample, control.SetPolicy,
+    control.ReportLoad, control.Invalidate, base.Near,
     control.Judge, control.Switch, control.ImportEntry, acknowledgements.Acknowledgement, decisions.Decision,
     decisions.Candidate,
     decisions.Guarded, decisions.CountedDependence, responses.GuardTold, base.Dependence, observations.Comparison,
@@ -166,5 +168,7 @@ def _kept(topic: Topic) -> str:
         return "compacted"
     if topic.retention_ms >= YEAR_MS:
         return "a year"
+    if topic.retention_ms == HOUR_MS:
+        return "an hour"
     days = topic.retention_ms // DAY_MS
     return "a day" if days == 1 else f"{days} days"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from refrain.ops.run.command import spelled_out
-from refrain.ops.run.processors import NAMES
-from refrain.schemas.topics import BY_NAME, GROUPS, PROCESSORS
+from refrain.ops.run.processors import NAMES, ON_DEMAND
+from refrain.schemas.topics import BY_NAME, CONSUMING, GROUPS, PROCESSORS
+from refrain.streams.settings import Edge, Settings
 
 
-def test_run_all_starts_every_processor() -> None:
-    assert spelled_out(["all"]) == list(NAMES)
-    assert spelled_out(["lookup", "all"]) == ["lookup", *NAMES]
-    assert {"compare", "verify"} <= set(NAMES)
+def test_run_all_starts_every_processor_and_those_on_demand_where_they_are_enabled() -> None:
+    plain, with_edge = Settings(), Settings(edge=Edge(enabled=True))
+    assert set(spelled_out(["all"], plain)) == set(NAMES) - set(ON_DEMAND)
+    assert spelled_out(["lookup", "all"], with_edge) == ["lookup", *NAMES]
+    assert spelled_out(["edge"], plain) == ["edge"]
+    assert {"compare", "verify"} <= set(spelled_out(["all"], plain))
 
 
 def test_the_doctor_knows_what_every_processor_reads() -> None:
-    assert set(GROUPS) == set(NAMES) == set(PROCESSORS)
+    assert set(NAMES) == set(PROCESSORS)
+    assert set(GROUPS) == set(CONSUMING)
     for name, topic in GROUPS.items():
         assert name in BY_NAME[topic].readers

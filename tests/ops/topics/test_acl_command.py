@@ -11,7 +11,7 @@ import yaml
 
 from refrain.ops.cli import main
 from refrain.ops.topics.acls import Acl, acls_of, grants
-from refrain.schemas.topics import BY_NAME, PROCESSORS, ROLES, TOPICS, needs, reads, writes
+from refrain.schemas.topics import BY_NAME, CONSUMING, PROCESSORS, ROLES, TOPICS, needs, reads, writes
 from refrain.streams.settings import Classify, Settings
 
 Out = pytest.CaptureFixture[str]
@@ -214,4 +214,4 @@ def test_the_list_shows_who_reads_and_writes(capsys: Out) -> None:
     listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["topic"] for row in listed] == [f"refrain.{topic.name}" for topic in TOPICS]
     letters = next(row for row in listed if row["topic"] == "refrain.dead-letters")
-    assert letters["writers"] == list(PROCESSORS)
+    assert letters["writers"] == list(CONSUMING)

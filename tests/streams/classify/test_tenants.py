@@ -16,13 +16,13 @@ from refrain.schemas.journal import Asked, decode_event
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
 from refrain.schemas.responses import Response
 from refrain.streams.classify.reply_topic import ReplyTopics
-from refrain.streams.classify.tenant_header import HEADER, sign_tenant
 from refrain.streams.classify.tenants import tenants_of
 from refrain.streams.classify.worker import ClassifyStep, Incarnations, run_classify
 from refrain.streams.errors import WrongSetup
 from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.messaging.signing import SigningKeys
+from refrain.streams.messaging.tenant_header import HEADER, sign_tenant
 from refrain.streams.metrics import Metrics
 from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetrics
 from refrain.streams.models.hashing_embedder import HashingEmbedder

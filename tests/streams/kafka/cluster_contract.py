@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -145,6 +146,50 @@ class ClusterContract:
         assert values(poll_until(second, 6)) == [b"4", b"5", b"6", b"7", b"8", b"9"]
         assert second.committed([0, 1]) == {0: OffsetAndMetadata(4, "what was done: 7")}
         second.close()
+
+    def test_a_tail_reads_what_comes_after_it_began_of_its_partitions_alone(
+        self, cluster: ClusterUnderTest, topic: str
+    ) -> None:
+        producer = cluster.cluster.producer()
+        producer.send(records_of(topic, 2))
+        one, whole = cluster.cluster.tail({topic: [1]}, "t"), cluster.cluster.tail({topic: None}, "t")
+        producer.send([*records_of(topic, 1, 0, 5), *records_of(topic, 1, 1, 6)])
+        found: list[Record] = []
+        until_s = time.monotonic() + WAIT_S
+        while len(found) < 2 and time.monotonic() < until_s:
+            found += whole.poll(10, 0.1)
+        assert set(values(found)) == {b"5", b"6"}
+        assert {record.topic for record in found} == {topic}
+        assert values(one.poll(10, WAIT_S)) == [b"6"]
+        assert one.poll(10, 0.01) == []
+        for tail in (one, whole):
+            tail.close()
+            tail.close()
+        producer.close()
+
+    def test_a_tail_of_what_is_not_there_is_refused(self, cluster: ClusterUnderTest, topic: str) -> None:
+        with pytest.raises(WrongSetup):
+            cluster.cluster.tail({topic: [99]}, "t")
+        with pytest.raises(WrongSetup):
+            cluster.cluster.tail({f"nowhere-{uuid.uuid4().hex[:6]}": None}, "t")
+
+    def test_a_poster_writes_without_waiting_and_tells_what_it_could_not_write(
+        self, cluster: ClusterUnderTest, topic: str
+    ) -> None:
+        failures: list[str] = []
+        poster, tail = cluster.cluster.poster(delivery_timeout_ms=10_000), cluster.cluster.tail({topic: None}, "t")
+        for record in records_of(topic, 3):
+            poster.post(record, failures.append)
+        poster.post(Outgoing(topic, b"key", b"x", (), 99), failures.append)
+        found: list[Record] = []
+        until_s = time.monotonic() + WAIT_S
+        while (len(found) < 3 or not failures) and time.monotonic() < until_s:
+            found += tail.poll(10, 0.1)
+            poster.poll()
+        assert values(found) == [b"0", b"1", b"2"]
+        assert len(failures) == 1
+        poster.close()
+        tail.close()
 
     def test_groups_do_not_know_each_other(self, cluster: ClusterUnderTest, topic: str) -> None:
         cluster.cluster.producer().send(records_of(topic, 3))

@@ -12,10 +12,12 @@ from refrain.streams.kafka.interface import (
     GroupMetadata,
     OffsetAndMetadata,
     Outgoing,
+    Poster,
     Producer,
     Reader,
     RebalanceListener,
     Record,
+    Tail,
     Target,
     TransactionalProducer,
 )
@@ -62,6 +64,13 @@ class RecordingCluster:
         self.scanned.add(topic)
         return self.inner.reader(topic)
 
+    def tail(self, places: Mapping[str, Collection[int] | None], name: str) -> Tail:
+        self.scanned.update(places)
+        return self.inner.tail(places, name)
+
+    def poster(self, *, delivery_timeout_ms: int) -> Poster:
+        return RecordingPoster(self, self.inner.poster(delivery_timeout_ms=delivery_timeout_ms))
+
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         self.described[topic] += 1
         return self.inner.ends(topic)
@@ -104,6 +113,23 @@ class RecordingProducer:
     def send_singly(self, records: Sequence[Outgoing]) -> None:
         self._cluster.note_written(records)
         self._inner.send_singly(records)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class RecordingPoster:
+    """Notes what it posts."""
+
+    def __init__(self, cluster: RecordingCluster, inner: Poster) -> None:
+        self._cluster, self._inner = cluster, inner
+
+    def post(self, record: Outgoing, failed: Callable[[str], None]) -> None:
+        self._cluster.note_written([record])
+        self._inner.post(record, failed)
+
+    def poll(self) -> None:
+        self._inner.poll()
 
     def close(self) -> None:
         self._inner.close()

@@ -7,10 +7,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from refrain.streams.kafka.interface import (
     Cluster,
     Consumer,
+    Poster,
     Producer,
     Reader,
     RebalanceListener,
     Record,
+    Tail,
     Target,
     TransactionalProducer,
 )
@@ -48,6 +50,12 @@ class WrappedCluster:
 
     def reader(self, topic: str) -> Reader:
         return self._inner.reader(topic)
+
+    def tail(self, places: Mapping[str, Collection[int] | None], name: str) -> Tail:
+        return self._inner.tail(places, name)
+
+    def poster(self, *, delivery_timeout_ms: int) -> Poster:
+        return self._inner.poster(delivery_timeout_ms=delivery_timeout_ms)
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return self._inner.ends(topic)

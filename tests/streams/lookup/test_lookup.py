@@ -49,7 +49,8 @@ from tests.streams.shard.journal import JOURNAL_ID, Journal, effects, fold_all, 
 from tests.streams.signed import ROUTES
 
 PARTITIONS = {
-    "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "decisions": 2, "acknowledgements": 1, "stats": 1,
+    "journal": 2, "documents": 2, "responses": 1, "forwards": 1, "progress": 1, "decisions": 2, "acknowledgements": 1,
+    "stats": 1,
     "doubts": 1, "observations": 1, "dead-letters": 1,
 }  # fmt: skip
 

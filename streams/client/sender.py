@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from refrain.streams.classify.tenant_header import HEADER, sign_tenant
 from refrain.streams.messaging.signing import SigningKeys, parse_keys
+from refrain.streams.messaging.tenant_header import HEADER, sign_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from refrain.schemas.requests import Request
+    from refrain.streams.kafka.interface import Headers
     from refrain.streams.settings import Settings
-
-Headers = list[tuple[str, bytes]]
 
 
 class Sender:
@@ -33,5 +32,5 @@ class Sender:
             return request.tenant.encode() + b"/" + key, headers
         if self._keys is None:
             return key, headers
-        signed = sign_tenant(self._keys, request.tenant, self._now_ms(), key, tuple(headers), value)
-        return key, [*headers, (HEADER, signed)]
+        signed = sign_tenant(self._keys, request.tenant, self._now_ms(), key, headers, value)
+        return key, (*headers, (HEADER, signed))

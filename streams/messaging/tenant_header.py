@@ -12,13 +12,14 @@ import re
 from collections.abc import Iterator
 
 from refrain.schemas.base import NAME_PATTERN
-from refrain.streams.classify.reply_topic import PARTITION_HEADER, TOPIC_HEADERS
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Headers, Record
+from refrain.streams.messaging.progress import HEADER as PROGRESS_HEADER
+from refrain.streams.messaging.reply_headers import PARTITION_HEADER, TOPIC_HEADERS
 from refrain.streams.messaging.signing import SigningKeys, key_id_of
 
 HEADER = "x-refrain-tenant"
-BOUND = frozenset({*TOPIC_HEADERS, PARTITION_HEADER})
+BOUND = frozenset({*TOPIC_HEADERS, PARTITION_HEADER, PROGRESS_HEADER})
 """Headers that are signed with the request; others come back with the response and change nothing."""
 HEADER_BYTES_MAX = 256
 _PURPOSE = b"refrain.tenant.1"

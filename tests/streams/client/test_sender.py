@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from refrain.ops.ask.sender import Sender
 from refrain.schemas.requests import Request
-from refrain.streams.classify.tenant_header import HEADER
 from refrain.streams.classify.tenants import Tenants, tenants_of
+from refrain.streams.client.sender import Sender
 from refrain.streams.errors import WrongSetup
 from refrain.streams.kafka.interface import Headers, Record
+from refrain.streams.messaging.tenant_header import HEADER
 from refrain.streams.settings import Classify, Settings
 from refrain.streams.settings import Tenants as TenantKeys
 
 NOW_MS = 1_000_000
 REQUEST = Request(tenant="acme", body={"model": "m", "messages": []})
 VALUE = REQUEST.encode()
-MINE = [("id", b"1")]
+MINE = (("id", b"1"),)
 
 
 def settings_of(tenants: str, keys: str | None = "ab" * 32) -> Settings:
@@ -33,7 +33,7 @@ def bound(tenants: Tenants, key: bytes, headers: Headers) -> str | None:
 def test_what_is_sent_is_bound_to_the_tenant_that_it_names(way: str) -> None:
     settings = settings_of(way)
     key, headers = Sender(settings, lambda: NOW_MS).addressed(REQUEST, b"k", MINE, VALUE)
-    assert bound(tenants_of(settings), key, tuple(headers)) == "acme"
+    assert bound(tenants_of(settings), key, headers) == "acme"
     assert key.endswith(b"k")
     assert headers[:1] == MINE
 

@@ -1,0 +1,1 @@
+"""`refrain bench edge`: the endpoint beside the path through Kafka, another gateway, and the model itself."""

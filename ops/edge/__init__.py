@@ -1,0 +1,1 @@
+"""`refrain edge`: the keys by which applications are let in."""

@@ -1,0 +1,183 @@
+"""The application: routes, who is let in, and how much is worked at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from refrain.streams.client.asyncio_client import AsyncClient
+from refrain.streams.edge.body import chat_body, read_body
+from refrain.streams.edge.chat import AnyResponse, Chat, asked_of
+from refrain.streams.edge.http import Streamed, until_gone
+from refrain.streams.edge.keys import KeyRing
+from refrain.streams.edge.metrics import EdgeMetrics
+from refrain.streams.edge.problems import HttpProblem, overloaded, unauthorized
+from refrain.streams.edge.upstream import Upstream, parts_of, passed_back
+from refrain.streams.edge.wishes import wishes_of
+from refrain.streams.runtime.barrier import unforeseen
+from refrain.streams.settings import Settings
+
+Handler = Callable[[Request], Awaitable[AnyResponse]]
+
+METHODS = ["GET", "POST", "DELETE"]
+SIMULATED = {"object": "list", "data": [{"id": "default", "object": "model", "created": 0, "owned_by": "refrain"}]}
+"""The models of a Refrain whose model is simulated: it answers by any name."""
+_PATH = re.compile(r"/v1((?:/[A-Za-z0-9._~:@%+-]+)+)")
+
+logger = logging.getLogger(__name__)
+
+
+class Endpoint:
+    """The endpoint's handlers. `keys` is None where nobody needs one; `ready` tells whether it can do its work."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: AsyncClient,
+        upstream: Upstream,
+        keys: KeyRing | None,
+        metrics: EdgeMetrics,
+        ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._settings = settings.edge
+        self._simulated = settings.upstream.connector == "simulated"
+        self._chat = Chat(client, upstream, settings.edge, metrics)
+        self._upstream = upstream
+        self._keys = keys
+        self._metrics = metrics
+        self._ready = ready
+        self.open = 0
+        """Requests under way, streams too."""
+
+    def app(self) -> Starlette:
+        """The application."""
+        return Starlette(
+            routes=[
+                Route("/v1/chat/completions", self._bounded("chat", self._complete), methods=["POST"]),
+                Route("/v1/models", self._bounded("models", self._models), methods=["GET"]),
+                Route("/v1/{path:path}", self._bounded("other", self._pass), methods=METHODS),
+                Route("/healthz", self._healthz),
+                Route("/readyz", self._readyz),
+            ],
+            exception_handlers={404: _unknown, 405: _unknown},
+        )
+
+    async def _complete(self, request: Request) -> AnyResponse:
+        tenant = self._tenant(request)
+        wishes = wishes_of(_headers(request))
+        data = await self._read(request)
+        return await self._chat.answer(asked_of(request, data, chat_body(data), tenant, wishes, self._settings))
+
+    async def _models(self, request: Request) -> AnyResponse:
+        if self._simulated:
+            self._tenant(request)
+            return JSONResponse(SIMULATED)
+        return await self._pass(request)
+
+    async def _pass(self, request: Request) -> AnyResponse:
+        """Pass a request on to the model's server, and its response back, as they come."""
+        self._tenant(request)
+        path = request.scope.get("raw_path", b"").decode("ascii", "replace").partition("?")[0] or request.url.path
+        found = _PATH.fullmatch(path)
+        if found is None or any(part in (".", "..") for part in request.url.path.split("/")) or "%" in found[1]:
+            raise HttpProblem(404, "not_found", "there is no such path")
+        query = request.scope.get("query_string", b"")
+        data = await self._read(request)
+        call = self._upstream.call(
+            request.method, found[1], b"?" + query if query else b"", list(request.headers.items()), data
+        )
+        response = await until_gone(request.receive, call)
+        headers = passed_back(response.headers)
+        return Streamed(response.status_code, headers, parts_of(response), self._settings.write_timeout_ms)
+
+    async def _healthz(self, request: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def _readyz(self, request: Request) -> Response:
+        ready = self._ready()
+        return PlainTextResponse("ready\n" if ready else "not ready\n", 200 if ready else 503)
+
+    async def _read(self, request: Request) -> bytes:
+        return await read_body(request, self._settings.body_bytes_max, self._settings.read_timeout_ms)
+
+    def _tenant(self, request: Request) -> str:
+        """The tenant whose key the client shows. Raises HttpProblem(401)."""
+        if self._keys is None:
+            return self._settings.tenant
+        kind, _, shown = request.headers.get("authorization", "").partition(" ")
+        shown = shown.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
+        if not shown:
+            raise unauthorized(
+                "an API key is needed, as `Authorization: Bearer KEY`: `refrain edge keys add` makes one"
+            )
+        key = self._keys.find(shown)
+        if key is None:
+            raise unauthorized("the API key is unknown or revoked")
+        return key.tenant
+
+    def _bounded(self, route: str, handler: Handler) -> _Bounded:
+        return _Bounded(self, route, handler, self._settings.in_flight_max, self._metrics)
+
+
+class _Bounded:
+    """A handler as an application: counted while it works and streams, told to come back where too many do."""
+
+    def __init__(
+        self, endpoint: Endpoint, route: str, handler: Handler, in_flight_max: int, metrics: EdgeMetrics
+    ) -> None:
+        self._endpoint = endpoint
+        self._route = route
+        self._handler = handler
+        self._most = in_flight_max
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._endpoint
+        if endpoint.open >= self._most:
+            await self._respond(overloaded(self._most).response(), scope, receive, send)
+            return
+        endpoint.open += 1
+        self._metrics.open.set(endpoint.open)
+        try:
+            await self._respond(await self._response(Request(scope, receive, send)), scope, receive, send)
+        except ClientDisconnect:
+            self._metrics.gone.inc()
+        finally:
+            endpoint.open -= 1
+            self._metrics.open.set(endpoint.open)
+
+    async def _response(self, request: Request) -> AnyResponse:
+        try:
+            return await self._handler(request)
+        except HttpProblem as problem:
+            return problem.response()
+        except (ClientDisconnect, asyncio.CancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the barrier: what nobody foresaw costs this request alone
+            refusal = unforeseen(error)
+            logger.warning("a request of %s failed: %s", self._route, refusal)
+            return HttpProblem(500, "internal", "an error that nobody foresaw: report it").response()
+
+    async def _respond(self, response: AnyResponse, scope: Scope, receive: Receive, send: Send) -> None:
+        self._metrics.answered.labels(self._route, str(response.status_code)).inc()
+        await response(scope, receive, send)
+
+
+def _headers(request: Request) -> list[tuple[str, str]]:
+    """The headers as text: of values in UTF-8 the text that they are."""
+    return [(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in request.headers.raw]
+
+
+async def _unknown(request: Request, error: Any) -> Response:
+    if error.status_code == 405:
+        return HttpProblem(405, "method_not_allowed", "the path does not take this method").response()
+    return HttpProblem(404, "not_found", "there is no such path: the API is below /v1").response()

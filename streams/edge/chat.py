@@ -1,0 +1,232 @@
+"""`/v1/chat/completions`: from the cache, from the model through it, or straight from the model.
+
+The cache is asked first. It says within `edge.cache_wait_ms` what it has decided, or the model is called without it;
+one that waits for a model is told so at once, and gets the answer in pieces as the connector makes them. So the
+connector calls the model and keeps the whole answer, whoever leaves in between, and its retries, load and limits hold
+for streams too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response as HttpResponse
+
+from refrain.schemas.progress import Progress
+from refrain.schemas.requests import CacheMode, Request
+from refrain.streams.client.asyncio_client import AsyncClient, Pending
+from refrain.streams.client.reply import Failure, NotAnswered, Reply
+from refrain.streams.edge import events
+from refrain.streams.edge.http import Streamed, until_gone
+from refrain.streams.edge.live import LiveChunks
+from refrain.streams.edge.metrics import EdgeMetrics
+from refrain.streams.edge.problems import OPENED, HttpProblem, problem_of
+from refrain.streams.edge.upstream import Upstream, parts_of, passed_back
+from refrain.streams.edge.wishes import Wishes, told
+from refrain.streams.messaging.chunks import chunks_of
+from refrain.streams.settings import Edge
+
+PATH = "/chat/completions"
+SILENT = "cache_silent"
+"""Why the model was called without the cache: it has said nothing in time."""
+AnyResponse = HttpResponse | Streamed
+
+
+class Asked(NamedTuple):
+    """A chat request over HTTP."""
+
+    http: HttpRequest
+    data: bytes
+    """The body as it came: that is what the model's server gets where the cache is left out."""
+    body: dict[str, Any]
+    request: Request
+    wishes: Wishes
+    until_s: float
+    began_s: float
+
+    @property
+    def left_s(self) -> float:
+        """How long somebody waits still (seconds)."""
+        return max(0.0, self.until_s - time.monotonic())
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer is to be streamed."""
+        return self.body.get("stream") is True
+
+    @property
+    def with_usage(self) -> bool:
+        """Whether a stream is to end with the usage."""
+        options = self.body.get("stream_options")
+        return isinstance(options, dict) and options.get("include_usage") is True
+
+
+def asked_of(
+    http: HttpRequest, data: bytes, body: dict[str, Any], tenant: str, wishes: Wishes, settings: Edge
+) -> Asked:
+    """A chat request of a tenant. Raises HttpProblem(400) for fields that the contract does not take."""
+    began_s = time.monotonic()
+    wait_ms = settings.timeout_ms if wishes.deadline_ms is None else wishes.deadline_ms
+    sent = {key: value for key, value in body.items() if key not in ("stream", "stream_options")}
+    try:
+        request = Request(
+            tenant=tenant,
+            cache=wishes.cache,
+            body=sent,
+            deadline_at_ms=time.time_ns() // 1_000_000 + wait_ms,
+            **wishes.fields,
+        )
+    except ValidationError as wrong:
+        first = wrong.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise HttpProblem(400, "bad_field", f"{where}: {first['msg']}", param=where) from None
+    return Asked(http, data, body, request, wishes, began_s + wait_ms / 1_000, began_s)
+
+
+class Chat:
+    """Answers chat requests: by a client of Refrain, and by the model's server where that must do."""
+
+    def __init__(self, client: AsyncClient, upstream: Upstream, settings: Edge, metrics: EdgeMetrics) -> None:
+        self._client = client
+        self._upstream = upstream
+        self._settings = settings
+        self._metrics = metrics
+
+    async def answer(self, asked: Asked) -> AnyResponse:
+        """The response to a chat request. Raises HttpProblem, and ClientDisconnect when nobody waits any more."""
+        try:
+            pending = self._client.send(asked.request, progress=True)
+        except NotAnswered as why:
+            return await self._without_cache(asked, why.code)
+        handed_on = False
+        try:
+            first = await until_gone(asked.http.receive, self._first(asked, pending))
+            if isinstance(first, str):
+                return await self._without_cache(asked, first)
+            if isinstance(first, Progress) and asked.streams:
+                handed_on = True
+                return self._live(asked, pending, first)
+            if isinstance(first, Progress):
+                first = await until_gone(asked.http.receive, self._reply(asked, pending))
+                if isinstance(first, str):
+                    return await self._without_cache(asked, first)
+            return self._whole(asked, first)
+        finally:
+            if not handed_on:
+                pending.cancel()
+
+    async def _first(self, asked: Asked, pending: Pending) -> Reply | Progress | str:
+        """What is heard first: the reply, or how it was decided; else the reason to go without the cache."""
+        wait_s = min(self._settings.cache_wait_ms / 1_000, asked.left_s)
+        try:
+            heard = await pending.next(wait_s)
+        except NotAnswered as why:
+            return why.code
+        if heard is None:
+            if asked.left_s <= 0:
+                raise _too_late()
+            return SILENT
+        return _reason_to_open(heard) or heard if isinstance(heard, Reply) else heard
+
+    async def _reply(self, asked: Asked, pending: Pending) -> Reply | str:
+        """The reply to what waits for a model; else the reason to go without the cache."""
+        try:
+            reply = await pending.reply(asked.left_s)
+        except NotAnswered as why:
+            if why.code == Failure.NO_RESPONSE:
+                raise _too_late() from None
+            return why.code
+        return _reason_to_open(reply) or reply
+
+    def _whole(self, asked: Asked, reply: Reply) -> AnyResponse:
+        """The response of a reply, streamed where it is to be."""
+        headers = told(reply.outcome.value, reply.decision)
+        self._count(asked, reply.outcome.value)
+        error = reply.response.error
+        if error is not None:
+            raise problem_of(error, headers)
+        if not asked.streams:
+            return HttpResponse(to_json(reply.body), 200, headers, "application/json")
+        return self._streamed(headers, _replayed(reply, with_usage=asked.with_usage))
+
+    def _live(self, asked: Asked, pending: Pending, first: Progress) -> Streamed:
+        """The stream of an answer that a model is asked for."""
+        outcome = "bypass" if first.outcome is None else first.outcome.value
+        self._count(asked, outcome)
+        return self._streamed(told(outcome, first.decision), self._live_parts(asked, pending, first))
+
+    async def _live_parts(self, asked: Asked, pending: Pending, first: Progress) -> AsyncIterator[bytes]:
+        live = LiveChunks(with_usage=asked.with_usage)
+        try:
+            heard: Reply | Progress | None = first
+            while not isinstance(heard, Reply):
+                if heard is not None and (chunk := live.take(heard)) is not None:
+                    yield events.event(chunk)
+                elif heard is None:
+                    if asked.left_s <= 0:
+                        raise _too_late()
+                    yield events.KEEP_ALIVE
+                heard = await pending.next(min(self._settings.keep_alive_ms / 1_000, asked.left_s))
+            error = heard.response.error
+            if error is not None:
+                raise problem_of(error, {})
+            for chunk in live.rest(heard.body):
+                yield events.event(chunk)
+        except HttpProblem as problem:
+            # The status is sent: the error is the last thing that a client hears.
+            yield events.event(problem.body())
+        except NotAnswered as why:
+            yield events.event(HttpProblem(503, why.code, str(why.args[0])).body())
+        finally:
+            pending.cancel()
+        yield events.DONE
+
+    async def _without_cache(self, asked: Asked, reason: str) -> AnyResponse:
+        """The model's own response. Raises HttpProblem where the client wants none, or there is no server to ask."""
+        if asked.wishes.cache is CacheMode.ONLY:
+            text = "the cache does not answer, and the request wants no model to be called: ask again later"
+            raise HttpProblem(
+                503, "cache_unavailable", text, headers={**told("error", None, reason), "retry-after": "1"}
+            )
+        self._metrics.direct.labels(reason if reason == SILENT else "failed").inc()
+        headers = told("bypass", None, reason)
+        http = asked.http
+        try:
+            response = await until_gone(
+                http.receive, self._upstream.call("POST", PATH, b"", list(http.headers.items()), asked.data)
+            )
+        except HttpProblem as problem:
+            problem.headers |= headers
+            raise
+        self._count(asked, "bypass")
+        return self._streamed({**passed_back(response.headers), **headers}, parts_of(response), response.status_code)
+
+    def _streamed(self, headers: dict[str, str], parts: AsyncIterator[bytes], status: int | None = None) -> Streamed:
+        """A response in parts: events of this endpoint, or with a `status` those of another server."""
+        sent = {**events.HEADERS, **headers} if status is None else headers
+        return Streamed(status or 200, sent, parts, self._settings.write_timeout_ms)
+
+    def _count(self, asked: Asked, outcome: str) -> None:
+        self._metrics.outcomes.labels(outcome).inc()
+        self._metrics.seconds.labels(outcome).observe(time.monotonic() - asked.began_s)
+
+
+async def _replayed(reply: Reply, *, with_usage: bool) -> AsyncIterator[bytes]:
+    for chunk in chunks_of(reply.body, with_usage=with_usage):
+        yield events.event(chunk)
+    yield events.DONE
+
+
+def _reason_to_open(reply: Reply) -> str | None:
+    """The code of an error that is the cache's and not the request's: the model can be asked without it."""
+    error = reply.response.error
+    return error.code if error is not None and error.code in OPENED else None
+
+
+def _too_late() -> HttpProblem:
+    return HttpProblem(504, "deadline_exceeded", "no answer came in time: ask again, or wait longer")

@@ -1,0 +1,87 @@
+"""Errors as HTTP tells them, in OpenAI's form, and which error of Refrain is which status."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from refrain.schemas.responses import Problem
+from refrain.streams.errors import RefusalCode
+
+OPENED = frozenset({"fold_failed", "internal", "shard_recovered", "answer_withheld", "not_sent", "bad_reply_to",
+                    "closed", "not_read", "no_response"})  # fmt: skip
+"""Codes that tell of the cache and not of the request: the model is called without it."""
+STATUS: Mapping[str, int] = {
+    "unreadable": 400, "unknown_version": 400, "too_deep": 400, "bad_field": 400, "empty_question": 400,
+    "question_too_long": 400, "too_large": 413, "tenant_not_yours": 403, "not_cached": 404,
+    "deadline_exceeded": 504, "upstream_failed": 502, "answer_too_large": 502, "fold_failed": 500, "internal": 500,
+}  # fmt: skip
+UNAVAILABLE = 503
+"""The status of every other code: the same request may succeed in a moment."""
+MODELS_OWN = frozenset({400, 404, 413, 422, 429})
+"""Statuses of a model's server that are its answer to the client; others are between it and Refrain."""
+_SERVER_SAID = re.compile(r"the server answered (\d{3})\b")
+
+
+class HttpProblem(Exception):
+    """A request that ends with an HTTP error. `code` is for programs, the text for people."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.param = param
+        self.headers = dict(headers or {})
+
+    def body(self) -> dict[str, Any]:
+        """The body in OpenAI's form."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": _type_of(self.status),
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+    def response(self) -> JSONResponse:
+        """The response."""
+        return JSONResponse(self.body(), self.status, self.headers)
+
+
+def problem_of(problem: Problem, headers: Mapping[str, str]) -> HttpProblem:
+    """The HTTP error of an error of Refrain, with these headers."""
+    status = STATUS.get(problem.code, UNAVAILABLE)
+    said = _SERVER_SAID.match(problem.message) if problem.code == RefusalCode.UPSTREAM.value else None
+    if said is not None and int(said[1]) in MODELS_OWN:
+        status = int(said[1])
+    more = {"retry-after": "1"} if status in (429, UNAVAILABLE) else {"x-should-retry": "false"}
+    return HttpProblem(status, problem.code, problem.message, headers={**headers, **more})
+
+
+def unauthorized(message: str) -> HttpProblem:
+    """The error of a client without a key that counts."""
+    return HttpProblem(401, "invalid_api_key", message, headers={"www-authenticate": "Bearer"})
+
+
+def overloaded(in_flight_max: int) -> HttpProblem:
+    """The error of one request too many."""
+    text = f"{in_flight_max} requests are under way, which is all that is worked at a time: try again in a second"
+    return HttpProblem(429, "too_many_requests", text, headers={"retry-after": "1"})
+
+
+def _type_of(status: int) -> str:
+    names = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+    return names.get(status) or ("invalid_request_error" if status < 500 else "server_error")

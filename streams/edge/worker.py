@@ -1,0 +1,132 @@
+"""edge: `requests` out, `responses` and `progress` in, HTTP before it."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import math
+import socket
+from collections.abc import Callable
+
+import httpx
+
+from refrain.streams.client.asyncio_client import AsyncClient
+from refrain.streams.client.exchange import Exchange, ReplyPlace
+from refrain.streams.edge.app import Endpoint
+from refrain.streams.edge.keys import KeyRing, keys_path, pepper_of
+from refrain.streams.edge.metrics import NAME, EdgeMetrics
+from refrain.streams.edge.server import EdgeServer, bound, serve
+from refrain.streams.edge.upstream import Upstream
+from refrain.streams.errors import WrongSetup
+from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.topic_check import require_topics
+from refrain.streams.settings import Settings
+
+TURN_S = 0.1
+
+logger = logging.getLogger(__name__)
+
+
+def run_edge(
+    context: WorkerContext,
+    listening: Callable[[int], None] = lambda port: None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> None:
+    """Run until `stop`, then wait for open requests and leave.
+
+    `listening` hears the port; `transport` stands in for the network to the model's server, for tests. Raises
+    WrongSetup for topics, keys or an address that are not as needed.
+    """
+    settings = context.settings
+    in_place = {"requests": settings.classify.topic}
+    require_topics(context.cluster, NAME, in_place)
+    metrics = EdgeMetrics(context.metrics)
+    keys = keys_of(settings)
+    upstream = Upstream(settings, transport)
+    partition = settings.edge.partition
+    exchange = Exchange(
+        settings,
+        context.cluster,
+        None if partition is None else ReplyPlace(None, partition),
+        group=NAME,
+        topic_of_tenant=True,
+        progress=True,
+        now_ms=context.now_ms,
+    )
+    try:
+        if context.stop():
+            return
+        with bound(settings.edge) as one:
+            listening(one.getsockname()[1])
+            asyncio.run(_work(context, exchange, upstream, keys, metrics, one))
+    finally:
+        exchange.close()
+
+
+def keys_of(settings: Settings) -> KeyRing | None:
+    """The keys in force, None where nobody needs one. Raises WrongSetup where that would let strangers in."""
+    if settings.edge.auth == "keys":
+        return KeyRing(keys_path(settings), pepper_of(settings))
+    if not _is_loopback(settings.edge.host):
+        raise WrongSetup(
+            f"edge.auth is `none` and edge.host is {settings.edge.host}: whoever reaches it could ask at your cost;"
+            " set edge.auth to keys, or edge.host to 127.0.0.1"
+        )
+    return None
+
+
+async def _work(
+    context: WorkerContext,
+    exchange: Exchange,
+    upstream: Upstream,
+    keys: KeyRing | None,
+    metrics: EdgeMetrics,
+    one: socket.socket,
+) -> None:
+    settings = context.settings
+    server: EdgeServer
+
+    def ready() -> bool:
+        return exchange.problem is None and not context.outages.lasting and not server.should_exit
+
+    async with AsyncClient(settings, exchange=exchange) as client:
+        endpoint = Endpoint(settings, client, upstream, keys, metrics, ready)
+        server = EdgeServer(endpoint.app(), settings.edge)
+        serving = asyncio.create_task(serve(server, one))
+        _tell(settings, exchange, one, keys)
+        try:
+            while not context.stop() and not serving.done():
+                if exchange.problem is not None:
+                    raise exchange.problem
+                context.ready()
+                await asyncio.sleep(TURN_S)
+        finally:
+            server.should_exit = True
+            await _drained(serving, context, settings.edge.drain_ms / 1_000)
+            await upstream.close()
+
+
+async def _drained(serving: asyncio.Task[None], context: WorkerContext, drain_s: float) -> None:
+    """Wait for the server's end; asking `stop` is the sign of life meanwhile."""
+    for _ in range(math.ceil((drain_s + 2.0) / TURN_S)):
+        if (await asyncio.wait([serving], timeout=TURN_S))[0]:
+            break
+        context.stop()
+    if not serving.done():
+        serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+
+
+def _tell(settings: Settings, exchange: Exchange, one: socket.socket, keys: KeyRing | None) -> None:
+    host, port = one.getsockname()[:2]
+    logger.info("serves http://%s:%d/v1, hears partition %s of responses", host, port, exchange.place.partition)
+    if keys is not None and len(keys) == 0:
+        logger.warning("there is no key, so nobody is let in: `refrain edge keys add TENANT` makes one")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,269 @@
+"""Bounds of the endpoint: keys, sizes, times, how much is worked at once, with nobody behind the topics."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from refrain.streams.edge.keys import LOOK_AGAIN_S, changing, keys_path, read_keys, revoked
+from refrain.streams.errors import WrongSetup
+from refrain.streams.settings import Edge, Settings, Upstream
+from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
+from tests.streams.edge.service import WAIT_S, WaitingCluster, add_key, now_ms, settings_of
+from tests.streams.edge.serving import Serving, serving
+
+BODY = {"model": "m", "messages": [{"role": "user", "content": "Who?"}]}
+SILENT_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[SimulatedServer]:
+    with SimulatedServer(Upstream(latency_median_ms=1, latency_sigma=0)) as server:
+        yield server
+
+
+def eventually(true: Callable[[], object]) -> None:
+    until_s = time.monotonic() + WAIT_S
+    while not true():
+        assert time.monotonic() < until_s, "it did not come about"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def serve(tmp_path: Path, model: SimulatedServer) -> Iterator[Callable[..., Serving]]:
+    model.script.clear()
+    model.calls.clear()
+    served: list[Serving] = []
+
+    def start(**edge: Any) -> Serving:
+        settings = settings_of(tmp_path, model, **{"cache_wait_ms": SILENT_MS, "drain_ms": 1_000, **edge})
+        served.append(Serving(settings, WaitingCluster(now_ms)))
+        return served[-1]
+
+    yield start
+    for one in served:
+        one.end()
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory, model: SimulatedServer) -> Iterator[Serving]:
+    """One endpoint for all tests that it refuses something."""
+    settings = settings_of(tmp_path_factory.mktemp("state"), model, body_bytes_max=6_000)
+    with serving(settings, WaitingCluster(now_ms)) as one:
+        yield one
+
+
+def post(one: Serving, body: Any = BODY, **more: Any) -> httpx.Response:
+    return httpx.post(f"{one.url}/v1/chat/completions", json=body, timeout=WAIT_S, trust_env=False, **more)
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        (b"", 400, "unreadable"),
+        (b"{", 400, "unreadable"),
+        (b"[]", 400, "unreadable"),
+        (b'{"model": "m", "messages": [], "x": NaN}', 400, "unreadable"),
+        (b'{"messages": [{}]}', 400, "bad_field"),
+        (b'{"model": "m"}', 400, "bad_field"),
+        (b'{"model": "m", "messages": []}', 400, "bad_field"),
+        (b'{"model": "m", "messages": ["x"]}', 400, "bad_field"),
+        (b'{"model": "m", "messages": [{}], "stream": "yes"}', 400, "bad_field"),
+        (b'{"model": "m", "messages": [{}], "stream_options": 1}', 400, "bad_field"),
+        (b"[" * 5_000, 400, "unreadable"),
+        (b'"' + b"x" * 6_000 + b'"', 413, "too_large"),
+    ],
+)
+def test_a_body_that_is_none_is_refused(steady: Serving, content: bytes, status: int, code: str) -> None:
+    response = httpx.post(f"{steady.url}/v1/chat/completions", content=content, trust_env=False)
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+    assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_body_that_does_not_say_its_size_is_read_no_further_than_the_limit(steady: Serving) -> None:
+    parts = (b"x" * 1_000 for _ in range(10))
+    response = httpx.post(f"{steady.url}/v1/chat/completions", content=parts, trust_env=False)
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"x-refrain-catgory": "code"}, "did you mean x-refrain-category?"),
+        ({"x-refrain-category": "a b"}, "letters, digits"),
+        ({"x-refrain-cache": "onyl"}, "did you mean only?"),
+        ({"x-refrain-deadline-ms": "0"}, "milliseconds"),
+        ({"x-refrain-deadline-ms": "1e9"}, "milliseconds"),
+        ({"x-refrain-vary": "[1]"}, "JSON object"),
+        ({"x-refrain-vary": "{"}, "JSON object"),
+        ({"x-refrain-tag": "a,,b"}, "empty"),
+        ({"x-refrain-tag": "a" * 129}, "128"),
+        ({"x-refrain-source": "@3"}, "ID@VERSION"),
+        ([("x-refrain-cache", "use"), ("x-refrain-cache", "only")], "send it once"),
+    ],
+)
+def test_a_wish_that_is_none_is_refused_by_its_name(steady: Serving, headers: Any, said: str) -> None:
+    response = post(steady, headers=headers)
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert said in error["message"]
+    assert error["param"].startswith("x-refrain-")
+
+
+def test_wishes_become_fields_of_the_request(serve: Callable[..., Serving], tmp_path: Path) -> None:
+    cluster = WaitingCluster(now_ms)
+    settings = settings_of(tmp_path, None, cache_wait_ms=50, tenant="acme")
+    wishes = [
+        ("x-refrain-category", "code"), ("x-refrain-cache", "refresh"), ("x-refrain-vary", '{"locale": "dé"}'.encode()),
+        ("x-refrain-tag", "a, b"), ("x-refrain-tag", "c"), ("x-refrain-source", "doc@7@3,other"),
+        ("x-refrain-deadline-ms", "5000"),
+    ]  # fmt: skip
+    with serving(settings, cluster) as one:
+        post(one, {**BODY, "stream": True, "stream_options": {}}, headers=wishes)
+    (record,) = cluster.records("requests")
+    request = json.loads(record.value or b"")
+    assert request["tenant"] == "acme"
+    assert (request["category"], request["cache"], request["vary"]) == ("code", "refresh", {"locale": "dé"})
+    assert request["tags"] == ["a", "b", "c"]
+    assert request["sources"] == [{"id": "doc@7", "version": "3"}, {"id": "other", "version": ""}]
+    assert 0 < request["deadline_at_ms"] - now_ms() <= 5_000
+    assert request["body"] == BODY
+
+
+def test_a_key_lets_its_tenant_in_and_a_revoked_one_nobody(
+    serve: Callable[..., Serving], tmp_path: Path, model: SimulatedServer
+) -> None:
+    settings = settings_of(tmp_path, model, auth="keys", cache_wait_ms=20)
+    one = serve(auth="keys", cache_wait_ms=20)
+    assert post(one).status_code == 401
+    key, id_ = add_key(settings, "acme")
+    allowed = {"Authorization": f"Bearer {key}"}
+    eventually(lambda: post(one, headers=allowed).status_code == 200)
+    assert post(one, headers={"x-api-key": key}).status_code == 200
+    for wrong in (key[:-1] + ("A" if key[-1] != "A" else "B"), key + "x", "sk-refrain", "ä", "-"):
+        refused = post(one, headers={"Authorization": f"Bearer {wrong}".encode()})
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"] == "Bearer"
+    assert all("authorization" not in call.headers for call in model.calls)
+    with changing(keys_path(settings)) as keys:
+        revoked(keys, id_, now_ms())
+    eventually(lambda: post(one, headers=allowed).status_code == 401)
+    assert key not in keys_path(settings).read_text()
+    assert LOOK_AGAIN_S < WAIT_S
+
+
+def test_a_file_of_keys_that_others_may_read_is_not_taken(tmp_path: Path, model: SimulatedServer) -> None:
+    settings = settings_of(tmp_path, model, auth="keys")
+    add_key(settings, "acme")
+    assert oct(os.stat(keys_path(settings)).st_mode & 0o777) == "0o600"
+    keys_path(settings).chmod(0o644)
+    with pytest.raises(WrongSetup, match="chmod 600"):
+        read_keys(keys_path(settings))
+
+
+def test_nobody_is_let_in_without_a_key_from_elsewhere(tmp_path: Path) -> None:
+    from refrain.streams.edge.worker import keys_of
+
+    with pytest.raises(WrongSetup, match=r"edge\.auth"):
+        keys_of(Settings(state_dir=tmp_path, edge=Edge(auth="none", host="0.0.0.0")))
+    assert keys_of(Settings(state_dir=tmp_path, edge=Edge(auth="none"))) is None
+
+
+def test_one_request_too_many_is_told_to_come_back(serve: Callable[..., Serving]) -> None:
+    one = serve(in_flight_max=3)
+    with httpx.Client(trust_env=False, timeout=WAIT_S) as http:
+        threads = [threading.Thread(target=_ignoring, args=(one,), daemon=True) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: one.value("refrain_edge_open") == 3)
+        refused = http.post(f"{one.url}/v1/chat/completions", json=BODY)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        assert refused.json()["error"]["type"] == "rate_limit_error"
+        assert http.get(f"{one.url}/healthz").text == "alive\n"
+        assert http.get(f"{one.url}/readyz").text == "ready\n"
+
+
+def _ignoring(one: Serving) -> None:
+    try:
+        post(one)
+    except httpx.HTTPError:
+        return
+
+
+def raw(one: Serving, data: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", one.port), timeout=WAIT_S)
+    connection.sendall(data)
+    return connection
+
+
+def request_bytes(body: bytes, said: int | None = None) -> bytes:
+    length = len(body) if said is None else said
+    return b"POST /v1/chat/completions HTTP/1.1\r\nhost: edge\r\ncontent-length: %d\r\n\r\n%b" % (length, body)
+
+
+def test_a_client_that_vanishes_leaves_nothing_behind(serve: Callable[..., Serving]) -> None:
+    one = serve()
+    with raw(one, request_bytes(json.dumps(BODY).encode())):
+        eventually(lambda: one.value("refrain_edge_open") == 1)
+    eventually(lambda: one.value("refrain_edge_open") == 0)
+    assert one.value("refrain_edge_gone_total") == 1
+
+
+def test_a_client_that_vanishes_in_the_middle_of_its_request_leaves_nothing_behind(
+    serve: Callable[..., Serving],
+) -> None:
+    one = serve()
+    with raw(one, request_bytes(b"{", said=100)):
+        eventually(lambda: one.value("refrain_edge_open") == 1)
+    eventually(lambda: one.value("refrain_edge_open") == 0)
+
+
+def test_a_slow_client_has_so_long_to_send_its_request(serve: Callable[..., Serving]) -> None:
+    one = serve(read_timeout_ms=50)
+    with raw(one, request_bytes(b"{", said=100)) as connection:
+        answer = connection.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 408")
+    eventually(lambda: one.value("refrain_edge_open") == 0)
+
+
+def test_a_client_that_takes_nothing_is_given_up(serve: Callable[..., Serving], model: SimulatedServer) -> None:
+    one = serve(write_timeout_ms=100, cache_wait_ms=1)
+    model.script.append(Scripted(200, b"x" * 50_000_000))
+    with raw(one, request_bytes(json.dumps(BODY).encode())):
+        eventually(lambda: one.value("refrain_edge_open") == 1)
+        eventually(lambda: one.value("refrain_edge_open") == 0)
+    assert one.value("refrain_edge_gone_total") == 1
+
+
+def test_open_requests_are_answered_before_it_leaves(serve: Callable[..., Serving], model: SimulatedServer) -> None:
+    one = serve(cache_wait_ms=1)
+    model.script.append(Scripted(200, b'{"late": true}', delay_s=0.3))
+    with raw(one, request_bytes(json.dumps(BODY).encode())) as connection:
+        eventually(lambda: len(model.calls) == 1)
+        one.stop()
+        answer = b""
+        while not answer.endswith(b'{"late": true}') and (part := connection.recv(65_536)):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 200")
+    one.end()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{one.url}/healthz", trust_env=False)
+
+
+def test_everything_else_below_v1_is_passed_on_and_back(serve: Callable[..., Serving], model: SimulatedServer) -> None:
+    one = serve(cache_wait_ms=1)
+    get = httpx.get(f"{one.url}/v1/models?a=b", trust_env=False)
+    assert get.status_code == 404
+    for path in ("/", "/v2/models", "/v1/../etc", "/v1/a%2e%2e/b", "/v1//x"):
+        assert httpx.get(f"{one.url}{path}", trust_env=False).status_code == 404
+    assert httpx.put(f"{one.url}/v1/files", trust_env=False).status_code == 405
+    assert httpx.get(f"{one.url}/v1/chat/completions", trust_env=False).status_code == 405

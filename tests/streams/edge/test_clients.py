@@ -1,0 +1,103 @@
+"""OpenAI's own client against an endpoint on a port, with a key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import openai
+import pytest
+
+from refrain.streams.settings import Upstream
+from refrain.streams.upstream.simulated.server import SimulatedServer
+from tests.streams.edge.service import add_key, service, settings_of
+from tests.streams.edge.serving import Serving, serving
+
+QUESTION = "What is a context manager?"
+REWORDED = "What is the context manager?"
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, str]]:
+    with SimulatedServer(Upstream(latency_median_ms=20, latency_sigma=0)) as model:
+        settings = settings_of(tmp_path_factory.mktemp("state"), model, auth="keys")
+        key, _ = add_key(settings, "acme")
+        with service(settings) as running, serving(settings, running.cluster) as one:
+            yield one, key
+
+
+@pytest.fixture
+def client(endpoint: tuple[Serving, str]) -> Iterator[openai.OpenAI]:
+    one, key = endpoint
+    with openai.OpenAI(base_url=f"{one.url}/v1", api_key=key, max_retries=0) as client:
+        yield client
+
+
+def ask(client: openai.OpenAI, text: str) -> tuple[str, str | None]:
+    raw = client.chat.completions.with_raw_response.create(model="m", messages=[{"role": "user", "content": text}])
+    return raw.headers["x-refrain-outcome"], raw.parse().choices[0].message.content
+
+
+def test_the_second_wording_is_a_hit(client: openai.OpenAI) -> None:
+    first, second = ask(client, QUESTION), ask(client, REWORDED)
+    assert (first[0], second[0]) == ("miss", "hit")
+    assert first[1] == second[1]
+
+
+def test_streams_of_misses_and_hits_say_the_same(client: openai.OpenAI) -> None:
+    def stream() -> tuple[str, int, str | None]:
+        text, total, end = "", 0, None
+        chunks = client.chat.completions.create(
+            model="m",
+            messages=[{"role": "user", "content": "What is a coroutine?"}],
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+        for chunk in chunks:
+            for choice in chunk.choices:
+                text += choice.delta.content or ""
+                end = choice.finish_reason or end
+            total = total if chunk.usage is None else chunk.usage.total_tokens
+        return text, total, end
+
+    (miss, tokens, end), (hit, none, again) = stream(), stream()
+    assert miss == hit != ""
+    assert tokens > 0 == none
+    assert end == again == "stop"
+
+
+def test_the_asyncio_client_asks_many_at_once(endpoint: tuple[Serving, str]) -> None:
+    one, key = endpoint
+
+    async def work() -> list[str | None]:
+        async with openai.AsyncOpenAI(base_url=f"{one.url}/v1", api_key=key, max_retries=0) as client:
+
+            async def each(number: int) -> str | None:
+                made = await client.chat.completions.create(
+                    model="m", messages=[{"role": "user", "content": f"What is the number {number}?"}]
+                )
+                return made.choices[0].message.content
+
+            return await asyncio.gather(*(each(number) for number in range(20)))
+
+    said = asyncio.run(work())
+    assert all(f"What is the number {number}?" in (text or "") for number, text in enumerate(said))
+
+
+def test_errors_are_those_that_the_client_knows(client: openai.OpenAI, endpoint: tuple[Serving, str]) -> None:
+    with pytest.raises(openai.BadRequestError) as wrong:
+        client.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": "x"}], extra_headers={"x-refrain-cache": "onyl"}
+        )
+    assert "did you mean only?" in str(wrong.value)
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": "never asked"}], extra_headers={"x-refrain-cache": "only"}
+        )
+    with (
+        pytest.raises(openai.AuthenticationError),
+        openai.OpenAI(
+            base_url=f"{endpoint[0].url}/v1", api_key="sk-refrain-00000000-" + "x" * 43, max_retries=0
+        ) as stranger,
+    ):
+        stranger.models.list()

@@ -1,0 +1,76 @@
+"""Other clients against an endpoint on a port, where their toolchains are: curl, OpenAI's in Node, LangChain."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from refrain.streams.settings import Upstream
+from refrain.streams.upstream.simulated.server import SimulatedServer
+from tests.streams.edge.service import add_key, service, settings_of
+from tests.streams.edge.serving import serving
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "infra" / "examples"
+PACKAGE = "openai@6"
+RUN_S = 60.0
+LANGCHAIN = """
+from langchain_openai import ChatOpenAI
+model = ChatOpenAI(model="gpt", max_retries=0)
+first = model.invoke("What is a chain?")
+print(first.content)
+print("".join(chunk.content for chunk in model.stream("What is a chain?")))
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Variables by which every client of OpenAI's finds the endpoint."""
+    with SimulatedServer(Upstream(latency_median_ms=20, latency_sigma=0)) as model:
+        settings = settings_of(tmp_path_factory.mktemp("state"), model, auth="keys")
+        key, _ = add_key(settings, "acme")
+        with service(settings) as running, serving(settings, running.cluster) as one:
+            yield {**os.environ, "OPENAI_BASE_URL": f"{one.url}/v1", "OPENAI_API_KEY": key, "NO_PROXY": "127.0.0.1"}
+
+
+def said(command: list[str], environment: dict[str, str], folder: Path) -> str:
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=RUN_S)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_example_in_shell(environment: dict[str, str], tmp_path: Path) -> None:
+    out = said(["bash", str(EXAMPLES / "openai.sh"), "What is a shell?"], environment, tmp_path)
+    assert "x-refrain-outcome: miss" in out
+    assert "What is a shell?" in out
+    assert out.splitlines()[-1] == "data: [DONE]"
+
+
+@pytest.mark.skipif(shutil.which("npm") is None or shutil.which("node") is None, reason="node is not installed")
+def test_openais_client_in_node(environment: dict[str, str], tmp_path: Path) -> None:
+    # The example is JavaScript too, which every node runs.
+    (tmp_path / "openai.mjs").write_bytes((EXAMPLES / "openai.ts").read_bytes())
+    install = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", PACKAGE]
+    try:
+        done = subprocess.run(install, cwd=tmp_path, capture_output=True, text=True, timeout=RUN_S)
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm could not install openai in time")
+    if done.returncode != 0:
+        pytest.skip(f"npm could not install openai: {done.stderr.splitlines()[:1]}")
+    first, second = said(["node", "openai.mjs", "What is a node?"], environment, tmp_path).splitlines()
+    assert first.startswith("miss: ")
+    assert second.removeprefix("streamed: ") == first.removeprefix("miss: ")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("langchain_openai") is None, reason="langchain-openai is not installed")
+def test_langchain(environment: dict[str, str], tmp_path: Path) -> None:
+    first, second = said([sys.executable, "-c", LANGCHAIN], environment, tmp_path).splitlines()
+    assert "What is a chain?" in first
+    assert first == second
