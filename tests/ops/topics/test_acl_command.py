@@ -186,7 +186,7 @@ def test_a_distinguished_name_is_a_principal(capsys: Out) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--role", "nobody"], "'nobody' is no role: choose from classify"),
+        (["--role", "nobody"], "'nobody' is no role: choose from adapt"),
         (["--principal", "classify"], "is not ROLE=NAME"),
         (["--principal", "nobody=x"], "is not ROLE=NAME"),
         (["--principal", "classify="], "names no principal"),
