@@ -35,6 +35,7 @@ from refrain.ops.run import command as run
 from refrain.ops.shards import command as shards
 from refrain.ops.snapshots import command as snapshots
 from refrain.ops.terminal import exit_codes
+from refrain.ops.terminal.choices import suggest_choices
 from refrain.ops.terminal.flags import plain_flags
 from refrain.ops.terminal.options import Options
 from refrain.ops.topics import command as topics
@@ -138,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = _debug_wanted() or "--debug" in given
     try:
-        plain_flags(get_command(app))(args=given, prog_name="refrain")
+        plain_flags(suggest_choices(get_command(app)))(args=given, prog_name="refrain")
     except SystemExit as leaving:
         return (
             leaving.code

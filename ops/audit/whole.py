@@ -36,7 +36,7 @@ Progress = Callable[[int], None]
 class Sampling(NamedTuple):
     """How many decisions are sampled, and by which seed."""
 
-    count: int
+    size: int
     seed: int
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import typer
 
 from refrain.ops.data.vectors import NEVER, Compared
+from refrain.ops.terminal.choices import suggestion
 from refrain.schemas.policy import Guard, Strictness
-from refrain.streams.errors import BadInput
 from refrain.streams.models.verifier import Verifier
 
 if TYPE_CHECKING:
@@ -51,20 +52,19 @@ class Stages(NamedTuple):
 
 
 def guards_of(text: str) -> tuple[Guard, ...]:
-    """The guards named on the command line: `all`, `none`, or names with commas. Raises BadInput."""
+    """The guards named on the command line: `all`, `none`, or names with commas. Raises typer.BadParameter."""
     if text in ("all", "none"):
         return tuple(Guard) if text == "all" else ()
     named = [part.strip() for part in text.split(",") if part.strip()]
     strange = [name for name in named if name not in tuple(Guard)]
     if strange or not named:
-        raise BadInput(
-            f"no guard is called {', '.join(strange) or repr(text)}: name some of {', '.join(Guard)}, all, none"
-        )
+        wrong = strange[0] if strange else text
+        raise typer.BadParameter(f"no guard is called {wrong!r}: {suggestion(wrong, [*Guard, 'all', 'none'])}")
     return tuple(guard for guard in Guard if guard in named)
 
 
 def terms_of(guards: str, strictness: Strictness, veto: str, unverified: Unverified) -> GuardTerms:
-    """Terms of the guards that the command line names. Raises BadInput."""
+    """Terms of the guards that the command line names. Raises typer.BadParameter."""
     from refrain.streams.guards import GuardTerms
 
     return GuardTerms(guards_of(guards), strictness, guards_of(veto), unverified)

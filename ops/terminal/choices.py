@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import typer
 
@@ -40,3 +40,27 @@ def one_of(known: Sequence[str], what: str = "value of this option") -> Callable
         return given
 
     return check
+
+
+def suggest_choices(command: Any) -> Any:
+    """Let every option of a command and of all below it that takes one of a list suggest the nearest; returns it."""
+    for option in command.params:
+        described = getattr(option, "type_descriptor", None)
+        if described is not None and described.is_choice:
+            _suggest(option, [str(getattr(choice, "value", choice)) for choice in described.choices])
+    for part in getattr(command, "commands", {}).values():
+        suggest_choices(part)
+    return command
+
+
+def _suggest(option: Any, known: Sequence[str]) -> None:
+    process = option.process_value
+
+    def checked(context: Any, value: Any) -> Any:
+        for given in [value] if isinstance(value, str) else value or ():
+            if given not in known:
+                meant = suggestion(str(given), known)
+                raise typer.BadParameter(f"{given!r} is no value of it: {meant}", ctx=context, param=option)
+        return process(context, value)
+
+    option.process_value = checked

@@ -24,7 +24,8 @@ VALID = {
 def cosine(left: str, right: str) -> float:
     a, b = (struct.unpack(f"<{len(each) // 2}h", each) for each in map(base64.b64decode, (left, right)))
     norms = sum(x * x for x in a) * sum(y * y for y in b)
-    return round(sum(x * y for x, y in zip(a, b, strict=True)) / math.sqrt(norms), 6)
+    similarity: float = sum(x * y for x, y in zip(a, b, strict=True)) / math.sqrt(norms)
+    return round(similarity, 6)
 
 
 def namespaces(question: dict[str, Any]) -> set[str]:

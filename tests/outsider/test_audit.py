@@ -45,7 +45,7 @@ def altered(found: Rows, is_it: Callable[[dict[str, Any]], bool], **fields: Any)
 
 
 def by_meaning(decision: dict[str, Any]) -> bool:
-    return decision["outcome"] == "hit" and decision["reason"] == "similar_text"
+    return (decision["outcome"], decision["reason"]) == ("hit", "similar_text")
 
 
 def test_it_confirms_every_hit_of_a_recorded_run(service: Service) -> None:

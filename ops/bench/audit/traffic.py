@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from refrain.ops.bench.shard import EMBEDDER, THRESHOLD, Layout, policy_of, wording
 from refrain.schemas.base import Reply, Sealed
@@ -103,5 +104,6 @@ def _record(partition: int, event: Event) -> Outgoing:
     return Outgoing("journal", None, event.encode(), (), partition)
 
 
-def _unit(vector: Floats) -> Floats:
-    return (vector / np.linalg.norm(vector)).astype(np.float32)
+def _unit(vector: npt.NDArray[Any]) -> Floats:
+    unit: Floats = (vector / np.linalg.norm(vector)).astype(np.float32)
+    return unit

@@ -65,13 +65,13 @@ def test_a_sample_is_drawn_over_all_partitions_and_says_what_it_proves(stage: St
 
 
 def test_without_a_seed_one_is_drawn_and_told_and_gives_the_same_sample_again(stage: Stage) -> None:
-    for partition in range(2):
-        for at in range(len(rows(stage, "decisions", partition))):
-            rewrite(stage, "decisions", at, lambda value: value.update(load=0.123), partition)
-    result = run("--sample", "6", "--json")
+    for at in range(len(rows(stage, "decisions"))):
+        rewrite(stage, "decisions", at, lambda value: value.update(load=0.123))
+    # Both partitions of this recording have decisions of the same ids: one alone is looked at.
+    result = run("--sample", "6", "--partition", "0", "--json")
     assert result.exit_code == 1
     first = json.loads(result.stdout)
-    again = told("--sample", "6", "--seed", str(first["sample"]["seed"]))
+    again = told("--sample", "6", "--partition", "0", "--seed", str(first["sample"]["seed"]))
     assert first["findings"] == again["findings"]
     assert len(first["findings"]) == 6
 

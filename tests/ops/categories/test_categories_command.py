@@ -174,7 +174,7 @@ def test_a_bad_line_is_told_and_the_rest_goes_on(examples: Path, capsys: pytest.
         (["--validation", "val"], exit_codes.USAGE),
         (["--split", "part", "--validation", "nothing"], exit_codes.FAILED),
         (["--outside-when", "category"], exit_codes.USAGE),
-        (["--outside", "gone.jsonl"], exit_codes.FAILED),
+        (["--outside", "gone.jsonl"], exit_codes.USAGE),
     ],
 )
 def test_options_that_name_nothing_are_refused(examples: Path, more: list[str], code: int) -> None:

@@ -223,8 +223,8 @@ def test_a_file_without_a_good_line_ends_with_1_and_its_reasons(
 
 
 def test_unknown_guards_and_conditions_are_refused(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "pairs", str(pairs), "--guards", "spelling"]) == exit_codes.FAILED
-    assert "no guard is called spelling: name some of numbers" in capsys.readouterr().err
+    assert main(["evaluate", "pairs", str(pairs), "--guards", "numbrs"]) == exit_codes.USAGE
+    assert "no guard is called 'numbrs'" in capsys.readouterr().err
     assert main(["evaluate", "pairs", str(pairs), "--where", "score"]) == exit_codes.FAILED
     assert "is no condition" in capsys.readouterr().err
 

@@ -186,7 +186,7 @@ def test_a_distinguished_name_is_a_principal(capsys: Out) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--role", "nobody"], "'nobody' is no role: choose from adapt"),
+        (["--role", "nobody"], "'nobody' is no role: choose from adapt, "),
         (["--principal", "classify"], "is not ROLE=NAME"),
         (["--principal", "nobody=x"], "is not ROLE=NAME"),
         (["--principal", "classify="], "names no principal"),
@@ -194,7 +194,7 @@ def test_a_distinguished_name_is_a_principal(capsys: Out) -> None:
         (["--principal", "classify=a\nb"], "names no principal"),
         (["--principal", "classify=User:x"], "leave `User:` out"),
         (["--principal", "classify=x", "--principal", "classify=y"], "classify has two principals, 'x' and 'y'"),
-        (["--format", "other"], "'other' is not one of"),
+        (["--format", "other"], "'other' is no value of it: choose from kafka-acls, strimzi"),
         (["--format", "strimzi"], "--cluster"),
         (["--cluster", "c"], "--format strimzi"),
     ],

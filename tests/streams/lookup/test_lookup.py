@@ -466,8 +466,8 @@ def test_what_was_folded_since_a_commit_is_bounded() -> None:
     stage, journal = Stage(), traffic()
     stage.journal(journal)
     worker = stage.worker(NEVER_MS, commit_records=6)
-    stage.fold_some(worker)
-    folded = 3
+    # The turn in which the last shard is restored may fold nothing yet.
+    folded = stage.fold_some(worker) or stage.fold_some(worker)
     while more := stage.fold_some(worker):
         folded += more
         assert folded - Meta.decode(stage.documents(0)[META_KEY]).next_offset < 6
