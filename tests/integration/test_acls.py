@@ -39,7 +39,18 @@ from refrain.schemas.load import LoadSample
 from refrain.schemas.observations import Comparison
 from refrain.schemas.requests import CacheMode, Request
 from refrain.schemas.responses import DecisionSummary, Response
-from refrain.schemas.topics import AUDITORS, BY_NAME, CLIENTS, CONNECTORS, OPERATORS, PROCESSORS, ROLES, reads, writes
+from refrain.schemas.topics import (
+    AUDITORS,
+    BY_NAME,
+    CLIENTS,
+    CONNECTORS,
+    CONSUMING,
+    OPERATORS,
+    PROCESSORS,
+    ROLES,
+    reads,
+    writes,
+)
 from refrain.streams.errors import Forbidden
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing
@@ -268,7 +279,7 @@ def test_what_cannot_be_read_is_a_dead_letter_of_every_processor(world: World) -
         letters = world.root.scan("dead-letters", 0)
         return {dict(letter.headers)["refrain.dead.processor"] for letter in letters}
 
-    eventually(lambda: buried() == {name.encode() for name in NAMES})
+    eventually(lambda: buried() == {name.encode() for name in CONSUMING})
 
 
 def test_an_operator_judges_and_withdraws_an_answer(world: World, client: Client) -> None:
