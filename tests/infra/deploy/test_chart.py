@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 
 from infra.helm.generate import CHART, FILES, rendered
 from refrain.ops.config.settings_schema import settings_schema
+from refrain.ops.run.processors import ON_DEMAND
 from refrain.ops.topics.acl_formats import Strimzi, strimzi
 from refrain.ops.topics.acls import acls_of, grants
 from refrain.schemas.topics import BY_NAME, GROUPS, PROCESSORS, ROLES, SHARDED, TOPICS
@@ -66,7 +67,7 @@ def test_its_rights_are_those_that_the_role_needs(role: str) -> None:
 
 
 def test_its_values_name_every_processor_and_scale_none_beyond_its_partitions() -> None:
-    assert set(values()["processors"]) == set(PROCESSORS)
+    assert set(values()["processors"]) == set(PROCESSORS) - set(ON_DEMAND)
     assert values()["prefix"] == Settings().prefix
     scaled = {name for name, own in values()["processors"].items() if own.get("autoscaling")}
     assert scaled <= {name for name in PROCESSORS if name not in ("lookup", "govern", "adapt")}

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from infra.local.docker_broker import COMPOSE as KAFKA
-from refrain.ops.run.processors import NAMES
+from refrain.ops.run.processors import NAMES, ON_DEMAND
 
 INFRA = Path(__file__).resolve().parents[3] / "infra"
 WHOLE = INFRA / "compose.yaml"
@@ -58,7 +58,7 @@ def test_the_topic_browser_comes_by_its_profile_alone() -> None:
 def test_prometheus_asks_every_processor_at_the_port_that_it_has() -> None:
     [job] = read(MONITORING / "prometheus.yml")["scrape_configs"]
     found = {each["labels"]["processor"]: each["targets"] for each in job["static_configs"]}
-    assert found == {name: [f"refrain:{9100 + place}"] for place, name in enumerate(NAMES)}
+    assert found == {name: [f"refrain:{9100 + place}"] for place, name in enumerate(NAMES) if name not in ON_DEMAND}
 
 
 def test_prometheus_takes_the_alert_rules_beside_the_dashboard() -> None:
