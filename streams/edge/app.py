@@ -151,6 +151,10 @@ class _Bounded:
             await self._respond(await self._response(Request(scope, receive, send)), scope, receive, send)
         except ClientDisconnect:
             self._metrics.gone.inc()
+        except Exception as error:
+            # Its status is sent, so the connection ends; why, is told here alone.
+            logger.warning("a response of %s broke off: %s", self._route, unforeseen(error))
+            raise
         finally:
             endpoint.open -= 1
             self._metrics.open.set(endpoint.open)
