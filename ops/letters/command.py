@@ -97,10 +97,11 @@ def show(
         if as_json:
             output.emit(told)
             continue
+        told["at_ms"] = _stamp(letter)
         for name, value in told.items():
-            output.say(f"{name:<12} {_stamp(letter) if name == 'at_ms' else '-' if value is None else value}")
-        if not text:
-            output.hint("--text shows what was sent, and the reason in words")
+            output.say(f"{name.removesuffix('_ms'):<12} {'-' if value is None else value}")
+    if not (text or as_json):
+        output.hint("--text shows what was sent, and the reason in words")
 
 
 @letters.command()
@@ -129,6 +130,8 @@ def retry(
     settings = settings_of(context)
     cluster = _cluster(settings)
     found = _meant(cluster, ids, since, LetterFilter(code, topic, processor))
+    if not found:
+        output.hint(f"no dead letter since {since} is of that: see `refrain dead-letters list`")
     records, problems = [], []
     for letter in found:
         try:

@@ -16,7 +16,7 @@ Given = TypeVar("Given", str, "str | None", "list[str]", "list[str] | None")
 
 def suggestion(value: str, known: Iterable[str]) -> str:
     """The nearest known value, or those there are, as the end of a sentence; empty where there is none at all."""
-    names = sorted(set(known))
+    names = sorted({str(name) for name in known})
     meant = nearest(value, tuple(names))
     if meant is not None:
         return f"did you mean {meant!r}?"

@@ -13,9 +13,9 @@ from refrain.streams.settings import Settings
 
 NOT_PASSED = frozenset(
     {
-        "host", "authorization", "x-api-key", "api-key", "cookie", "content-length", "connection", "keep-alive", 
-        "proxy-authorization", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade", "expect", "forwarded", "x-forwarded-for",
-        "x-forwarded-host", "x-forwarded-proto", "set-cookie", "server", "date",
+        "host", "authorization", "x-api-key", "api-key", "cookie", "content-length", "connection", "keep-alive",
+        "proxy-authorization", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade", "expect",
+        "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "set-cookie", "server", "date",
     }
 )  # fmt: skip
 """Headers that are of one connection, or of the client and the endpoint alone."""

@@ -67,7 +67,8 @@ class Outcome(NamedTuple):
         if self.snapshot is None:
             return f"shard {self.partition}: nothing is committed, so there is nothing to keep"
         known = self.snapshot.manifest
-        at = f"{known.entries} entries at journal offset {known.journal_offset}"
+        held = "entry" if known.entries == 1 else "entries"
+        at = f"{known.entries} {held} at journal offset {known.journal_offset}"
         if not self.is_new:
             return f"shard {self.partition}: snapshot {self.snapshot.name} has all of it ({at})"
         gone = f"; {len(self.gone)} older deleted" if self.gone else ""

@@ -82,8 +82,9 @@ def test_the_list_shows_no_word_of_what_was_sent(cluster: Cluster, capsys: Out) 
         ("0-2", "internal", "requests[2]@7"),
     ]
     assert main(["dead-letters", "list"]) == 0
-    assert main(["dead-letters", "show", "0-0"]) == 0
+    assert main(["dead-letters", "show", "0-0", "0-1"]) == 0
     plain = capsys.readouterr()
+    assert plain.err.count("--text shows what was sent") == 1
     assert "secret" not in shown.out + plain.out + plain.err
     assert "my-key" not in plain.out
     assert "3 dead letters since 24h: 1 bad_field by classify" in plain.err
@@ -125,6 +126,9 @@ def test_what_is_not_whole_or_not_for_others_to_write_is_left_out_with_a_reason(
     assert main(["dead-letters", "retry", "--yes"]) == 2
     assert main(["dead-letters", "retry", "0-99", "--yes"]) == 1
     assert main(["dead-letters", "retry", "soon", "--yes"]) == 2
+    capsys.readouterr()
+    assert main(["dead-letters", "retry", "--topic", "nowhere", "--yes"]) == 1
+    assert "no dead letter since 24h is of that" in capsys.readouterr().err
 
 
 def test_a_retry_asks_first(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:

@@ -6,6 +6,7 @@ import pytest
 import typer
 
 from refrain.ops.terminal.choices import NAMED_MAX, check_choice, one_of, suggestion
+from refrain.streams.errors import RefusalCode
 from refrain.streams.nearest import nearest
 
 KNOWN = ("code", "chat", "medical")
@@ -26,6 +27,7 @@ def test_a_refusal_suggests_or_lists() -> None:
         check_choice("zzz", KNOWN)
     assert suggestion("zzz", map(str, range(NAMED_MAX + 1))).endswith(", …")
     assert suggestion("zzz", ()) == ""
+    assert suggestion("bad_feld", RefusalCode) == "did you mean 'bad_field'?"
 
 
 def test_a_callback_checks_one_many_or_none() -> None:
