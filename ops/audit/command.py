@@ -15,6 +15,7 @@ from refrain.ops.control.known_names import check_names
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.durations import read_moment_ms
 from refrain.ops.terminal.options import read_option, settings_of
+from refrain.ops.terminal.partitions import chosen_partitions
 from refrain.ops.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ def _audit(
     sealer = None if seal is None else _Sealer(seal, key)
     reach(settings)
     with KafkaCluster(settings) as cluster:
-        partitions = _partitions(cluster, wanted)
+        partitions = chosen_partitions(cluster.partitions("journal"), wanted)
         total = sum(end for number, (_, end) in cluster.ends("journal").items() if number in partitions)
         if sealer is not None:
             sealer.begin(cluster)
@@ -298,12 +299,3 @@ class _Sealer:
         seal = seal_all(cluster, self._topics, sealed, fold=BEHAVIOUR, findings=found, now_ms=now_ms)
         file.write(self._path, seal, self._key)
         output.hint(f"{self._path} seals {output.counted(sum(log.records for log in seal.logs), 'record')}")
-
-
-def _partitions(cluster: Cluster, wanted: Sequence[int] | None) -> list[int]:
-    """The partitions to audit. Raises typer.BadParameter for one that the journal does not have."""
-    known = range(cluster.partitions("journal"))
-    wrong = [number for number in wanted or () if number not in known]
-    if wrong:
-        raise typer.BadParameter(f"journal has the partitions 0 to {known[-1]}", param_hint="--partition")
-    return sorted(set(wanted)) if wanted else list(known)

@@ -8,6 +8,7 @@ import typer
 
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import read_option, settings_of
+from refrain.ops.terminal.partitions import chosen_partitions
 from refrain.ops.terminal.points import Point, read_point
 from refrain.ops.terminal.progress import progress_bar
 
@@ -76,7 +77,7 @@ def replay(
     settings = settings_of(context)
     reach(settings)
     with KafkaCluster(settings) as cluster:
-        stretch = Stretch(cluster, partition, last)
+        stretch = Stretch(cluster, chosen_partitions(cluster.partitions("journal"), partition), last)
         if first is not None:
             stretch.check(first)
         done = _replayed(settings, cluster, into, stretch, first, times)

@@ -124,9 +124,8 @@ def known_state(fold: PartitionFold, wanted: Wanted) -> KnownState:
 
 def _nothing_of(wanted: Wanted, categories: set[str]) -> str:
     named = " and ".join(f"{what} {of!r}" for what, of in wanted._asdict().items() if isinstance(of, str))
-    return (
-        f"nothing of {named} was known there; the policy had the categories {', '.join(sorted(categories)) or 'none'}"
-    )
+    had = f"; the policy had the categories {', '.join(sorted(categories)) or 'none'}"
+    return f"nothing of {named} was known there{had if wanted.category not in categories | {None} else ''}"
 
 
 def _rows(shard: Shard, column: Column[Any]) -> Iterator[Any]:

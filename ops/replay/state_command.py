@@ -9,6 +9,7 @@ import typer
 from refrain.ops.replay.command import Partitions
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import read_option, settings_of
+from refrain.ops.terminal.partitions import chosen_partitions
 from refrain.ops.terminal.points import read_point
 from refrain.ops.terminal.progress import progress_bar
 
@@ -58,7 +59,7 @@ def state(
     reach(settings)
     wanted = Wanted(category, tenant, text)
     with KafkaCluster(settings) as cluster:
-        stretch = Stretch(cluster, partition, point)
+        stretch = Stretch(cluster, chosen_partitions(cluster.partitions("journal"), partition), point)
         with progress_bar("folding the journal again", len(stretch)) as progress:
             states = state_at(cluster, stretch, wanted, progress)
             if as_json:

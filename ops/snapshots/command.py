@@ -10,6 +10,7 @@ import typer
 
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
+from refrain.ops.terminal.partitions import chosen_partitions
 from refrain.ops.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def snapshot(
     reach(settings)
     failed = False
     with KafkaCluster(settings) as cluster:
-        wanted = _partitions(cluster.partitions("journal"), partition)
+        wanted = chosen_partitions(cluster.partitions("journal"), partition)
         with progress_bar("making snapshots", len(wanted)) as progress:
             for done, number in enumerate(wanted):
                 progress(done)
@@ -143,13 +144,6 @@ def _listed(shelf: Shelf, wanted: Sequence[int] | None) -> list[Listed]:
     if not known:
         output.hint(f"{shelf.location.name} has no snapshots: `refrain snapshot` makes them")
     return [each for number in (sorted(set(wanted)) if wanted else known) for each in shelf.listed(number)]
-
-
-def _partitions(count: int, wanted: Sequence[int] | None) -> list[int]:
-    wrong = [number for number in wanted or () if number >= count]
-    if wrong:
-        raise typer.BadParameter(f"journal has the partitions 0 to {count - 1}", param_hint="--partition")
-    return sorted(set(wanted)) if wanted else list(range(count))
 
 
 def _show(found: Sequence[Listed], *, as_json: bool) -> None:

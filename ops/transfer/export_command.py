@@ -9,6 +9,7 @@ import typer
 
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import read_option, settings_of
+from refrain.ops.terminal.partitions import chosen_partitions
 from refrain.ops.terminal.points import read_point
 from refrain.ops.terminal.progress import progress_bar
 from refrain.ops.transfer.streams import STANDARD, Compression, compression_of
@@ -51,6 +52,7 @@ def entries(
     refrain export entries - --category code --redact | head
     """
     from refrain.ops.cluster.connection import reach
+    from refrain.ops.control.known_names import check_category
     from refrain.ops.transfer.exporting import Whose, export_entries
     from refrain.ops.transfer.file import export_file
     from refrain.streams.kafka.cluster import KafkaCluster
@@ -59,20 +61,21 @@ def entries(
     compression = compression_of(file) if compress is None else compress
     settings = settings_of(context)
     reach(settings)
-    with (
-        KafkaCluster(settings) as cluster,
-        export_file(file, compression, force=force) as writer,
-        progress_bar("reading documents", cluster.partitions("journal")) as progress,
-    ):
-        export_entries(
-            cluster,
-            writer,
-            Whose(tenant, category),
-            redaction,
-            time.time_ns() // 1_000_000,
-            keep_vectors=keep_vectors or not redact,
-            progress=progress,
-        )
+    with KafkaCluster(settings) as cluster:
+        check_category(cluster, category)
+        with (
+            export_file(file, compression, force=force) as writer,
+            progress_bar("reading documents", cluster.partitions("journal")) as progress,
+        ):
+            export_entries(
+                cluster,
+                writer,
+                Whose(tenant, category),
+                redaction,
+                time.time_ns() // 1_000_000,
+                keep_vectors=keep_vectors or not redact,
+                progress=progress,
+            )
     _tell(output.counted(writer.lines, "entry", "entries"), file)
 
 
@@ -116,7 +119,7 @@ def journal(
     settings = settings_of(context)
     reach(settings)
     with KafkaCluster(settings) as cluster:
-        ranges = ranges_of(cluster, partition, first, last)
+        ranges = ranges_of(cluster, chosen_partitions(cluster.partitions("journal"), partition), first, last)
         total = sum(end - start for start, end in ranges.values())
         with (
             export_file(file, compression, force=force) as writer,

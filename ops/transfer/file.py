@@ -103,11 +103,21 @@ class ExportWriter:
 def export_file(name: str, compression: Compression, *, force: bool) -> Iterator[ExportWriter]:
     """Write an export, whole or not at all, when the block ends. Raises BadInput where the file cannot be written."""
     check_free(name, force=force)
-    with tempfile.TemporaryFile(prefix="refrain-export-", dir=folder_of(name)) as lines:
+    with _aside(name) as lines:
         writer = ExportWriter(lines)
         yield writer
         with writing(name, compression, force=force) as stream:
             writer.copy_to(stream)
+
+
+def _aside(name: str) -> IO[bytes]:
+    """A file without a name beside the one to write. Raises BadInput where the folder takes none."""
+    try:
+        return tempfile.TemporaryFile(prefix="refrain-export-", dir=folder_of(name))
+    except OSError as error:
+        raise BadInput(
+            f"{name} cannot be written: its folder takes no file ({error.strerror or error}); name another"
+        ) from error
 
 
 class ExportFile:
@@ -142,7 +152,9 @@ class ExportFile:
             if not isinstance(found, dict) or found.get("format") != FORMAT:
                 raise ValueError
         except (ValueError, RecursionError):
-            raise BadInput(f"{self._name} is no export of Refrain's: its first line does not say so") from None
+            raise BadInput(
+                f"{self._name} is no export of Refrain's, or was cut off: its first line does not say so"
+            ) from None
         if found.get("v") != VERSION:
             raise BadInput(f"{self._name} is an export of version {found.get('v')}, and this takes version {VERSION}")
         try:

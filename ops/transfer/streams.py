@@ -16,7 +16,7 @@ from typing import IO, cast
 
 import zstandard
 
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import BadInput, FileUnreadable
 
 STANDARD = "-"
 """The name that stands for standard input or output."""
@@ -107,12 +107,12 @@ def _compressed(file: IO[bytes], compression: Compression) -> Iterator[IO[bytes]
 def rereadable(name: str) -> Iterator[Path]:
     """A file that can be read more than once; standard input is laid into one, and removed afterwards.
 
-    Raises BadInput for what is no file.
+    Raises FileUnreadable for what is no file.
     """
     if name != STANDARD:
         path = Path(name)
         if not path.is_file():
-            raise BadInput(f"{name} is no file")
+            raise FileUnreadable(f"{name} is no file")
         yield path
         return
     with tempfile.NamedTemporaryFile(prefix="refrain-import-") as file:
@@ -124,7 +124,7 @@ def rereadable(name: str) -> Iterator[Path]:
 
 @contextmanager
 def reading(path: Path, name: str) -> Iterator[IO[bytes]]:
-    """Read a file, whatever it is compressed by. Raises BadInput for one that cannot be read or is cut off."""
+    """Read a file, whatever it is compressed by. Raises FileUnreadable, and BadInput for one that is cut off."""
     try:
         with path.open("rb") as file:
             sign = file.read(4)
@@ -141,4 +141,4 @@ def reading(path: Path, name: str) -> Iterator[IO[bytes]]:
     except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
         raise BadInput(f"{name} is cut off or damaged: it cannot be decompressed ({error})") from error
     except OSError as error:
-        raise BadInput(f"{name} cannot be read: {error.strerror or error}") from error
+        raise FileUnreadable(f"{name} cannot be read: {error.strerror or error}") from error

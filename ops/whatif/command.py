@@ -13,6 +13,7 @@ from refrain.ops.policies import gate
 from refrain.ops.terminal import output
 from refrain.ops.terminal.durations import read_moment_ms
 from refrain.ops.terminal.options import read_option, settings_of
+from refrain.ops.terminal.partitions import chosen_partitions
 from refrain.ops.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def whatif(
     settings = settings_of(context)
     reach(settings)
     with KafkaCluster(settings) as cluster:
-        recording = Recording(cluster, partition, to_ms)
+        recording = Recording(cluster, chosen_partitions(cluster.partitions("journal"), partition), to_ms)
         survey = recording.survey()
         policies = _singles(survey) if uniform else _read(files or [], survey)
         with _rows(changed) as on_changed:

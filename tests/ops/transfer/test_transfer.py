@@ -20,7 +20,7 @@ from refrain.ops.transfer.redaction import Redaction
 from refrain.ops.transfer.streams import Compression, compression_of, rereadable, writing
 from refrain.schemas.journal import EntriesInvalidated, EntryImported
 from refrain.schemas.policy import Policy
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import BadInput, FileUnreadable
 from tests.ops.audit.test_partition import audited, recorded, rows
 from tests.ops.replay.copying import asked_id
 from tests.streams.lookup.test_lookup import Stage
@@ -325,6 +325,19 @@ def test_a_file_that_is_there_is_written_over_only_by_force(tmp_path: Path) -> N
     assert path.read_text() == "mine"
 
 
+def test_a_folder_that_takes_no_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, os.strerror(13))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    path = str(tmp_path / "e")
+    with (
+        pytest.raises(BadInput, match=r"e cannot be written: its folder takes no file \(Permission denied\)"),
+        export_file(path, Compression.NONE, force=False),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("compression", list(Compression))
 def test_a_full_disk_is_named_and_leaves_nothing(compression: Compression, tmp_path: Path) -> None:
     def fill() -> None:
@@ -345,5 +358,5 @@ def test_standard_input_is_read_as_often_as_needed(monkeypatch: pytest.MonkeyPat
     with rereadable("-") as path:
         assert [gzip.decompress(path.read_bytes()) for _ in range(2)] == [b"all of it"] * 2
     assert not path.exists()
-    with pytest.raises(BadInput, match="is no file"), rereadable("/nowhere/e"):
+    with pytest.raises(FileUnreadable, match="is no file"), rereadable("/nowhere/e"):
         pass
