@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from refrain.streams.kafka.interface import Cluster
 from refrain.streams.lookup.restore import read_skips
 from refrain.streams.snapshots.shelf import PASSED_OVER, Shelf, refuse
 from refrain.streams.snapshots.snapshot import Snapshot, place_of
+
+logger = logging.getLogger(__name__)
 
 
 class Beginning(NamedTuple):
@@ -38,7 +41,7 @@ def begin_at(
 ) -> Beginning:
     """Begin from the newest snapshot of the shelf that suits and verifies, made no later than `from_ms` (0: ever).
 
-    Each that is not used is told. Without one the fold begins with nothing.
+    Each that is not used is told, and where there is none. Without one the fold begins with nothing.
     """
     shards, skips = cluster.partitions("journal"), read_skips(cluster, partition)
     journal = journal_id(cluster, last_meta(cluster, partition))
@@ -56,6 +59,7 @@ def begin_at(
             return Beginning(PartitionFold(partition, shards, journal, skips, snapshot, sample), snapshot)
         except (SnapshotUnusable, StoreDamaged) as damage:
             refuse(partition, snapshot.name, str(damage))
+    logger.warning("shard %d: no snapshot is used: the audit begins with the journal's first record", partition)
     return Beginning(PartitionFold(partition, shards, journal, skips, None, sample), None)
 
 

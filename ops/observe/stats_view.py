@@ -46,7 +46,7 @@ def about(found: Summary, now_ms: int) -> list[str]:
     """Lines below the tables: loads, policy, and the shards that reported."""
     lines = [
         f"{output.counted(row.tally.asked, 'request')} of no category that the policy defines (row {UNKNOWN}):"
-        " see `refrain watch decisions --reason category_unknown`"
+        " see `refrain watch decisions --reason category_unknown`, or `no_policy`"
         for row in found.rows
         if row.category == UNKNOWN and row.tally.asked
     ]

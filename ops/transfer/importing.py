@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from refrain.ops.cluster.kept import kept_entries
 from refrain.ops.transfer.file import ExportFile, Line
 from refrain.schemas.control import ImportEntry
 from refrain.schemas.documents import Entry
@@ -22,13 +23,11 @@ from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.responses import whole
 from refrain.streams.messaging.shards import space_of
 from refrain.streams.shard.adaptation import lifetime_max
-from refrain.streams.shard.columns import ENTRIES
 from refrain.streams.shard.index.entries import namespace_of, text_key
 from refrain.streams.vectors import decode, squared_norm
 
 COMMAND_BYTES_MAX = 1_000_000
 """The largest command; `control` takes a little more."""
-_ENTRIES = ENTRIES.key("")
 
 Key = bytes
 """What there is one entry of: a namespace and a text."""
@@ -98,20 +97,7 @@ def commands_of(file: ExportFile, name: str, terms: Terms) -> Iterator[ImportEnt
 
 def held_keys(records: Iterable[Record]) -> frozenset[Key]:
     """What is kept, of the records of `documents` in their order."""
-    found: dict[tuple[int, bytes], Key] = {}
-    for record in records:
-        key = record.key or b""
-        if not key.startswith(_ENTRIES):
-            continue
-        if record.value is None:
-            found.pop((record.partition, key), None)
-            continue
-        try:
-            entry = Entry.decode(record.value)
-        except ValidationError:
-            continue
-        found[record.partition, key] = key_of(entry, entry.space)
-    return frozenset(found.values())
+    return frozenset(kept_entries(records, lambda _, entry: key_of(entry, entry.space)))
 
 
 def key_of(entry: Entry, space: str) -> Key:

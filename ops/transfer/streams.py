@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import sys
 import tempfile
 import zlib
@@ -17,6 +16,7 @@ from typing import IO, cast
 import zstandard
 
 from refrain.streams.errors import BadInput, FileUnreadable
+from refrain.streams.store.private import replacing
 
 STANDARD = "-"
 """The name that stands for standard input or output."""
@@ -68,23 +68,11 @@ def writing(name: str, compression: Compression, *, force: bool = False) -> Iter
         sys.stdout.flush()
         return
     check_free(name, force=force)
-    path = Path(name)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with _private(beside) as file:
-            with _compressed(file, compression) as stream:
-                yield stream
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        with replacing(Path(name)) as file, _compressed(file, compression) as stream:
+            yield stream
     except OSError as error:
         raise BadInput(f"{name} cannot be written: {error.strerror or error}; nothing of it is left") from error
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _private(path: Path) -> IO[bytes]:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from refrain.streams.errors import BadInput, WrongSetup
 from refrain.streams.messaging.key_file import load_or_make
 from refrain.streams.messaging.signing import SigningKeys, parse_keys
 from refrain.streams.settings import Settings
+from refrain.streams.store.private import replacing
 
 BEGINNING = "sk-refrain-"
 FILE = "edge.keys"
@@ -100,12 +101,8 @@ def changing(path: Path) -> Iterator[list[ApiKey]]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         keys = read_keys(path)
         yield keys
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE), "w", encoding="utf-8") as file:
-            file.writelines(f"{key.model_dump_json()}\n" for key in keys)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        with replacing(path) as file:
+            file.writelines(f"{key.model_dump_json()}\n".encode() for key in keys)
     except OSError as error:
         raise WrongSetup(f"the file of keys {path} cannot be written: {error}") from error
     finally:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 OTHERS = 0o077
 """What group and others may do, in a file's mode."""
@@ -36,6 +39,23 @@ def exposed(folder: Path) -> Path | None:
 def private_opener(path: str, flags: int) -> int:
     """Open a file, for the `opener` of `open`; a new one is its owner's alone."""
     return os.open(path, flags, 0o666 & ~OTHERS)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file, its owner's alone, that takes the place of `path` when the block ends without an error.
+
+    Nothing is left of it else. Raises OSError.
+    """
+    number, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
+    try:
+        with os.fdopen(number, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        Path(beside).unlink(missing_ok=True)
 
 
 def _open_to_others(folder: Path, is_entered: Callable[[int], bool]) -> Iterator[tuple[Path, int]]:

@@ -93,11 +93,14 @@ def test_a_snapshot_of_another_cluster_verifies_offline_only(stage: Kept, tmp_pa
     assert run("snapshots", "verify", "--offline").exit_code == exit_codes.OK
 
 
-def test_an_audit_begins_from_a_snapshot(stage: Kept) -> None:
+def test_an_audit_begins_from_a_snapshot(stage: Kept, caplog: pytest.LogCaptureFixture) -> None:
     run("snapshot")
     stage.play(more())
-    result = run("audit", "--from-snapshot", "--processes", "1", "--json")
+    with caplog.at_level("WARNING"):
+        result = run("audit", "--from-snapshot", "--processes", "1", "--json")
     assert result.exit_code == exit_codes.OK
+    assert "shard 1: no snapshot is used" in caplog.text
+    assert "shard 0: no snapshot" not in caplog.text
     told = json.loads(result.stdout)
     first, second = told["partitions"]
     assert first["snapshot"].startswith("shard-0000/")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from refrain.streams.store.interface import Checkpoint
-from refrain.streams.store.private import exposed, keep_private, make_private, private_opener
+from refrain.streams.store.private import OTHERS, exposed, keep_private, make_private, private_opener, replacing
 from refrain.streams.store.rocksdb import RocksStore
 from refrain.streams.store.state_directory import lock_state_directory
 
@@ -75,3 +75,18 @@ def test_a_file_with_texts_is_made_for_its_owner(tmp_path: Path) -> None:
     with open(tmp_path / "labels", "ab", opener=private_opener) as file:
         file.write(b"x")
     assert mode(tmp_path / "labels") == "0o600"
+
+
+def test_a_file_is_replaced_whole_or_not_at_all_and_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(b"before")
+    path.chmod(0o644)
+    with pytest.raises(OSError, match="full"), replacing(path) as file:
+        file.write(b"half")
+        raise OSError("full")
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"before", [path])
+    with replacing(path) as file:
+        file.write(b"after")
+        assert path.read_bytes() == b"before"
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"after", [path])
+    assert path.stat().st_mode & OTHERS == 0
