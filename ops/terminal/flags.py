@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 
-def plain_flags(command: Any) -> Any:
-    """Take the type from every flag of a command and of all below it, `--help` too; returns the command."""
-    for option in (*command.params, _help_option(command)):
+def plain_flags(command: Any, parent: Any = None) -> Any:
+    """Take the type from every flag of a command and of all below it, `--help` too; returns the command.
+
+    `parent` is the context of the group that the command is of.
+    """
+    # A command makes its help option when it is first asked for, by the names of its parents, and keeps it.
+    context = command.make_context(command.name, [], parent=parent, resilient_parsing=True)
+    for option in (*command.params, command.get_help_option(context)):
         if getattr(option, "is_flag", False):
             option.metavar = ""
     for part in getattr(command, "commands", {}).values():
-        plain_flags(part)
+        plain_flags(part, context)
     return command
-
-
-def _help_option(command: Any) -> Any:
-    """The option `--help`, which a command makes when it is first asked for, and keeps."""
-    return command.get_help_option(command.make_context(command.name, [], resilient_parsing=True))

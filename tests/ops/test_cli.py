@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -261,6 +262,13 @@ def test_flags_look_like_flags_in_a_help_that_reads_at_80_columns(
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
+def test_the_help_that_an_error_names_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["edge", "keys", "list", "--jsn"]) == exit_codes.USAGE
+    (named,) = re.findall(r"Try 'refrain (.*)' for help", capsys.readouterr().err)
+    assert main(named.split()) == exit_codes.OK
+    assert "Usage: refrain edge keys list" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("option", ["--version", "-V"])
 def test_the_version_is_told(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([option]) == 0
@@ -283,6 +291,7 @@ def test_the_same_mistake_ends_with_the_same_code_everywhere(
         ["evaluate", "queries", "none.jsonl"],
         ["categories", "train", "--examples", "none.jsonl", "--out", "c.json"],
         ["categories", "test", "--artefact", "none.json", "--examples", "none.jsonl"],
+        ["import", "none.jsonl"],
     )
     codes = {" ".join(command): main(command) for command in missing_files}
     assert set(codes.values()) == {exit_codes.USAGE}, codes
@@ -297,8 +306,11 @@ def test_the_same_mistake_ends_with_the_same_code_everywhere(
         ["policies", "init", "--example", "papr"],
         ["watch", "decisions", "--outcome", "hitt"],
         ["watch", "decisions", "--reason", "below_treshold"],
+        ["dead-letters", "retry", "--code", "bad_feld"],
     )
     for command in wrong_names:
         capsys.readouterr()
         assert main(command) == exit_codes.USAGE, command
-        assert "did you mean" in capsys.readouterr().err, command
+        told = capsys.readouterr().err
+        assert "did you mean" in told, command
+        assert "<" not in told.partition("did you mean")[2], command

@@ -81,9 +81,14 @@ def test_a_file_is_replaced_whole_or_not_at_all_and_is_its_owners_alone(tmp_path
     path = tmp_path / "keys"
     path.write_bytes(b"before")
     path.chmod(0o644)
-    with pytest.raises(OSError, match="full"), replacing(path) as file:
-        file.write(b"half")
-        raise OSError("full")
+
+    def fill() -> None:
+        with replacing(path) as file:
+            file.write(b"half")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fill()
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"before", [path])
     with replacing(path) as file:
         file.write(b"after")
