@@ -102,7 +102,10 @@ def changing(path: Path) -> Iterator[list[ApiKey]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, MODE)
     except OSError as error:
-        raise WrongSetup(f"the file of keys {path} cannot be written: {error}") from error
+        raise WrongSetup(
+            f"the file of keys {path} cannot be written: {error}: change keys where the file is kept, or set"
+            " edge.keys_file to one that is yours"
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         keys = read_keys(path)

@@ -92,13 +92,24 @@ def helm(*arguments: str, code: int = 0) -> str:
     return done.stdout if code == 0 else done.stderr
 
 
-def render(settings: list[str], code: int = 0) -> str:
+def render(settings: list[str], code: int = 0, chart: Path = CHART) -> str:
     chosen = [part for each in settings for part in ("--set", each)]
-    return helm("template", "shop", str(CHART), "--kube-version", KUBERNETES, *chosen, code=code)
+    return helm("template", "shop", str(chart), "--kube-version", KUBERNETES, *chosen, code=code)
 
 
-def objects(settings: list[str]) -> Objects:
-    return [each for each in yaml.safe_load_all(render(settings)) if each]
+def objects(settings: list[str], chart: Path = CHART) -> Objects:
+    return [each for each in yaml.safe_load_all(render(settings, chart=chart)) if each]
+
+
+def notes(settings: list[str], folder: Path) -> str:
+    """What helm says after an installation. Without a cluster it renders the text and keeps it to itself."""
+    chart = shutil.copytree(CHART, folder / "chart")
+    text = (chart / "templates/NOTES.txt").read_text(encoding="utf-8")
+    named = f'{{{{ define "notes" }}}}{text}{{{{ end }}}}'
+    told = '{apiVersion: v1, kind: Notes, text: {{ include "notes" . | toJson }}}'
+    (chart / "templates/told.yaml").write_text(f"{named}\n{told}\n", encoding="utf-8")
+    [found] = of_kind(objects(settings, chart), "Notes")
+    return str(found["text"])
 
 
 def of_kind(made: Objects, kind: str) -> Objects:
@@ -290,7 +301,26 @@ def test_the_endpoint_has_the_time_to_drain(drain_ms: int, grace_s: int) -> None
 
 
 @with_helm
-def test_without_it_nothing_of_the_endpoint_is_there() -> None:
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["edge.service.port=80"], []),
+        (["edge.service.type=NodePort", "networkPolicy.enabled=false"], ["nodePort"]),
+        (["edge.service.type=LoadBalancer", "edge.from[0].ipBlock.cidr=10.0.0.0/8"], ["loadBalancer"]),
+    ],
+    ids=["cluster", "port", "balancer"],
+)
+def test_helm_says_the_base_url(settings: list[str], told: list[str], tmp_path: Path) -> None:
+    said = notes([*WITH_EDGE, *settings], tmp_path)
+    port = 80 if "edge.service.port=80" in settings else ENDPOINT_PORT
+    assert f"http://shop-refrain-edge.default.svc:{port}/v1" in said
+    assert "edge-keys --from-file=keys=" in said
+    assert [word for word in ("nodePort", "loadBalancer") if word in said] == told
+
+
+@with_helm
+def test_without_it_nothing_of_the_endpoint_is_there(tmp_path: Path) -> None:
+    assert "edge" not in notes(LEAST, tmp_path)
     assert [each["metadata"]["name"] for each in objects(LEAST) if "edge" in yaml.safe_dump(each)] == []
 
 
