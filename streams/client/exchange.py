@@ -30,6 +30,7 @@ from refrain.streams.messaging.own_topics import RESPONSES
 from refrain.streams.messaging.progress import ID_HEADER, progress_header
 from refrain.streams.messaging.progress import TOPIC as PROGRESS
 from refrain.streams.messaging.reply_headers import PARTITION_HEADER, TOPIC_HEADERS
+from refrain.streams.runtime.barrier import unforeseen
 from refrain.streams.settings import Settings
 
 HEADER = "refrain-ask-id"
@@ -183,8 +184,9 @@ class Exchange:
                 for record in sorted(records, key=_is_response):
                     self._take(record, now_s)
                 self._poster.poll()
-        except RefrainError as problem:
-            logger.warning("the exchange ends: %s", type(problem).__name__)
+        except Exception as error:  # noqa: BLE001 - whoever waits is to hear of it, whatever it is
+            problem = error if isinstance(error, RefrainError) else unforeseen(error)
+            logger.warning("the exchange ends: %s", type(error).__name__)
             self.problem = problem
             self._closing.set()
             self._end(str(problem))
@@ -199,13 +201,12 @@ class Exchange:
         id_ = next((value for name, value in record.headers if name == HEADER), None)
         if id_ is None or not id_.startswith(self._me):
             return
-        with self._lock:
-            asked = self._open.pop(id_, None)
-        value = record.value or b""
+        asked, value = self._open.get(id_), record.value or b""
         if asked is None:
             self._extra(Extra(id_, value))
             return
         self._first(id_, value)
+        self.forget(id_)
         try:
             response = Response.decode(value)
         except ValidationError as error:

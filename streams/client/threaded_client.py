@@ -20,19 +20,21 @@ from refrain.streams.settings import Settings
 
 
 class _Waiting:
-    """The listener of one request: puts what it hears into a future."""
+    """The listener of one request: puts what it hears into a future, unless its owner has cancelled that."""
 
     def __init__(self) -> None:
         self.future: Future[Reply] = Future()
 
     def replied(self, reply: Reply) -> None:
-        self.future.set_result(reply)
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_result(reply)
 
     def progressed(self, progress: Progress) -> None:
         return
 
     def failed(self, why: NotAnswered) -> None:
-        self.future.set_exception(why)
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(why)
 
 
 class Client:

@@ -9,9 +9,6 @@ from refrain.schemas.progress import Progress
 from refrain.streams.edge.problems import HttpProblem
 from refrain.streams.messaging.chunks import Body, chunks_of
 
-PASSED = frozenset({"role", "content"})
-"""Fields of a delta that are passed on as they come; others are told with the whole answer."""
-
 FRAME = ("id", "created", "model")
 
 
@@ -49,7 +46,7 @@ class LiveChunks:
             yield {**chunk, **self._frame}
 
     def _passed(self, choice: object) -> dict[str, Any] | None:
-        """The part of a choice that is passed on."""
+        """The part of a choice that is passed on: role and text. All else of it is told with the whole answer."""
         if not isinstance(choice, dict):
             return None
         index, delta = choice.get("index", 0), choice.get("delta")

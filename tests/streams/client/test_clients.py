@@ -140,6 +140,34 @@ def test_who_waits_when_the_client_is_closed_hears_so() -> None:
         client.send(body())
 
 
+def test_a_request_that_was_given_up_costs_the_others_nothing() -> None:
+    held = threading.Event()
+
+    def late(record: Record) -> list[Outgoing]:
+        assert held.wait(WAIT_S)
+        return answered(record)
+
+    with answering(late) as cluster, client_of(cluster) as client:
+        assert client.send(body()).cancel()
+        held.set()
+        assert client.ask(body("And I?"), timeout_s=WAIT_S).text == "And I?"
+        assert client.send(body("Me too?")).result(WAIT_S).text == "Me too?"
+
+
+def test_whatever_ends_the_exchange_whoever_waits_hears_so() -> None:
+    def fail(id_: bytes, value: bytes) -> None:
+        raise ZeroDivisionError("with the text of a question")
+
+    with answering(answered) as cluster:
+        exchange = Exchange(Settings(), cluster, first=fail)
+        with Client(Settings(), exchange=exchange) as client:
+            for _ in range(2):
+                with pytest.raises(NotAnswered, match="ZeroDivisionError") as raised:
+                    client.ask(body(), timeout_s=WAIT_S)
+                assert raised.value.code == Failure.CLOSED
+                assert "question" not in str(raised.value)
+
+
 def test_each_exchange_hears_one_partition_unless_it_is_told_another_place() -> None:
     def anywhere(record: Record) -> list[Outgoing]:
         topic = (dict(record.headers).get("reply-to") or b"").decode()
