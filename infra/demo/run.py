@@ -79,13 +79,20 @@ def deviations(asked: Sequence[AskedQuestion]) -> list[str]:
     for one in asked:
         want, text = one.question, one.question.question
         if one.outcome != want.expect:
-            why = one.reply.failure or (one.reply.response.error if one.reply.response is not None else None) or ""
-            wrong.append(f"{text!r}: {want.expect} expected, {one.outcome} came {why}".rstrip())
+            wrong.append(f"{text!r}: {want.expect} expected, {one.outcome} came {_why(one.reply)}".rstrip())
         elif not one.answer:
             wrong.append(f"{text!r}: {one.outcome} without an answer")
         elif want.expect == "hit" and one.answer != answers.get(want.same_as or ""):
             wrong.append(f"{text!r}: the answer is not that of {want.same_as!r}")
     return wrong
+
+
+def _why(reply: AskReply) -> object:
+    """Why it came so: the failure, the error, or the reason of the decision."""
+    response = reply.response
+    if response is None:
+        return reply.failure or ""
+    return response.error or (response.decision.reason if response.decision is not None else "")
 
 
 def table(asked: Sequence[AskedQuestion]) -> Table:

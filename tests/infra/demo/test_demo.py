@@ -45,7 +45,7 @@ def test_nothing_deviates_when_all_is_as_expected() -> None:
 
 
 def test_another_outcome_than_expected_is_told() -> None:
-    assert deviations([asked(ORIGINAL, Outcome.HIT)]) == ["'Why?': miss expected, hit came"]
+    assert deviations([asked(ORIGINAL, Outcome.HIT)]) == ["'Why?': miss expected, hit came similar_text"]
     assert deviations([asked(ORIGINAL, None)]) == ["'Why?': miss expected, none came no response within 60 s"]
 
 
