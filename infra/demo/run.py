@@ -42,7 +42,7 @@ def run_demo(settings: Settings, demo: Demo, folders: Iterable[Path], console: C
         console.print(table(asked))
         asked += run_steps(settings, client, demo, asked, console)
     wrong = deviations(asked)
-    console.print(summary(asked, len(wrong)), highlight=False, soft_wrap=True)
+    console.print(summary(asked, len(wrong)), highlight=False, soft_wrap=not console.is_terminal)
     return DemoResult(asked, wrong + find_leaks(settings, asked, folders, console))
 
 
@@ -145,7 +145,7 @@ def find_leaks(
         console.print(
             f"uncacheable: {len(never)} texts looked for in every topic and local file, found only in {passed}",
             highlight=False,
-            soft_wrap=True,
+            soft_wrap=not console.is_terminal,
         )
     return leaks
 

@@ -195,10 +195,18 @@ def _scores(
         ("questions: [{wave: 1, category: null, expect: hit, question: a, same_as: a}]", "same_as"),
         ("questions: [{wave: 1, category: null, expect: miss, question: a, guard: numbers, near: a}]", "a guard"),
         ("questions: [{wave: 1, category: null, expect: miss, question: a, guard: nobody, near: a}]", "guard"),
+        ("questions: [{wave: 1, category: null, expect: bypass, question: a}]", "no question must miss"),
         (f"{ONE}load: {{category: null, question: b, same_as: c, latency_p95_ms: 1, queue_depth: 1}}", "load: same_as"),
         (f"{ONE}withdrawal: {{category: null, question: b, same_as: a, source: other}}", "with the source 'other'"),
     ],
-    ids=["a hit of nothing", "a guard in the first wave", "no guard", "a load of nothing", "another source"],
+    ids=[
+        "a hit of nothing",
+        "a guard in the first wave",
+        "no guard",
+        "nothing kept",
+        "a load of nothing",
+        "another source",
+    ],
 )
 def test_a_script_that_cannot_come_true_is_refused(tmp_path: Path, more: str, told: str) -> None:
     path = tmp_path / "demo.yaml"
