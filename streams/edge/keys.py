@@ -2,7 +2,8 @@
 
     sk-refrain-ID-SECRET    a key; its id is no secret, and names it in lists and logs
 
-The file holds one JSON object a line, for its owner's eyes alone. A digest is an HMAC of the whole key by a pepper that
+The file holds one JSON object a line, for its owner's eyes alone; one of root's may be shown to a group, as those of a
+Secret that Kubernetes mounts are. A digest is an HMAC of the whole key by a pepper that
 lies elsewhere: who reads the file alone can try no guesses. It is looked at again while the endpoint runs.
 """
 
@@ -77,7 +78,7 @@ def read_keys(path: Path) -> list[ApiKey]:
     """The keys of a file, none where there is no file. Raises WrongSetup for one that others may read or is torn."""
     try:
         with path.open(encoding="utf-8") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            if is_open_to_others(os.fstat(file.fileno())):
                 raise WrongSetup(f"other users may read {path}: run `chmod 600 {path}`")
             return [ApiKey.model_validate_json(line) for line in file if line.strip()]
     except FileNotFoundError:
@@ -88,6 +89,12 @@ def read_keys(path: Path) -> list[ApiKey]:
         raise WrongSetup(f"the file of keys {path} holds what is no key: restore it") from error
 
 
+def is_open_to_others(found: os.stat_result) -> bool:
+    """Whether more may read or change a file than its owner, and, where that is root, a group that may only read."""
+    allowed = stat.S_IRGRP if found.st_uid == 0 else 0
+    return bool(stat.S_IMODE(found.st_mode) & (stat.S_IRWXG | stat.S_IRWXO) & ~allowed)
+
+
 @contextmanager
 def changing(path: Path) -> Iterator[list[ApiKey]]:
     """Change the keys of a file: the list, written whole when the block ends. One at a time. Raises WrongSetup."""
@@ -95,7 +102,10 @@ def changing(path: Path) -> Iterator[list[ApiKey]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, MODE)
     except OSError as error:
-        raise WrongSetup(f"the file of keys {path} cannot be written: {error}") from error
+        raise WrongSetup(
+            f"the file of keys {path} cannot be written: {error}: change keys where the file is kept, or set"
+            " edge.keys_file to one that is yours"
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         keys = read_keys(path)

@@ -53,6 +53,18 @@ def test_what_is_no_tenant_or_note_is_refused(arguments: list[str]) -> None:
     assert main(["edge", "keys", *arguments]) == 2
 
 
+def test_a_key_is_not_shown_where_it_cannot_be_kept(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (state / "taken").parent.mkdir()
+    (state / "taken").touch()
+    monkeypatch.setenv("REFRAIN_EDGE__KEYS_FILE", str(state / "taken/edge.keys"))
+    assert main(["edge", "keys", "add", "acme"]) == 78
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "edge.keys_file" in said.err
+
+
 def test_a_key_that_is_not_there_or_revoked_cannot_be_revoked(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["edge", "keys", "revoke", "00000000"]) == 1
     assert "refrain edge keys list" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from refrain.streams.edge.keys import LOOK_AGAIN_S, changing, keys_path, read_keys, revoked
+from refrain.streams.edge.keys import LOOK_AGAIN_S, changing, is_open_to_others, keys_path, read_keys, revoked
 from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Edge, Settings, Upstream
 from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
@@ -168,6 +168,18 @@ def test_a_file_of_keys_that_others_may_read_is_not_taken(tmp_path: Path, model:
     keys_path(settings).chmod(0o644)
     with pytest.raises(WrongSetup, match="chmod 600"):
         read_keys(keys_path(settings))
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "refused"),
+    [
+        (0o600, 0, False), (0o600, 10_001, False), (0o400, 10_001, False), (0o440, 0, False), (0o640, 0, False),
+        (0o440, 10_001, True), (0o640, 10_001, True), (0o444, 0, True), (0o660, 0, True), (0o604, 0, True),
+    ],
+)  # fmt: skip
+def test_a_file_of_keys_may_be_shown_to_a_group_by_root_alone(mode: int, owner: int, refused: bool) -> None:
+    found = os.stat_result((mode, 0, 0, 1, owner, 0, 0, 0, 0, 0))
+    assert is_open_to_others(found) == refused
 
 
 def test_nobody_is_let_in_without_a_key_from_elsewhere(tmp_path: Path) -> None:

@@ -33,6 +33,37 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ $root.Values.prefix }}{{ $name }}
 {{- end }}
 
+{{/* The processors that run, with their values, as JSON: those of `processors`, and the endpoint where it is asked for. */}}
+{{- define "refrain.workers" -}}
+{{- $workers := deepCopy .Values.processors -}}
+{{- if .Values.edge.enabled }}{{ $_ := set $workers "edge" .Values.edge }}{{ end -}}
+{{ toJson $workers }}
+{{- end }}
+
+{{/* Settings of the endpoint that stand in `settings`. */}}
+{{- define "refrain.edge.settings" -}}
+{{- dig "edge" dict .Values.settings | default dict | toJson }}
+{{- end }}
+
+{{- define "refrain.edge.checked" -}}
+{{- $own := include "refrain.edge.settings" . | fromJson -}}
+{{- if .Values.edge.enabled -}}
+{{- $_ := required "edge.keysSecret.name: name the Secret with the file of keys that `refrain edge keys add` makes" .Values.edge.keysSecret.name -}}
+{{- $_ := required "edge.pepperSecret.name: name the Secret with the pepper of the keys: every replica needs the same" .Values.edge.pepperSecret.name -}}
+{{- if ne (dig "auth" "keys" $own) "keys" }}{{ fail "settings.edge.auth: whoever reaches the Service could ask at your cost; leave it at keys" }}{{ end -}}
+{{- range list "host" "port" "keys_file" "pepper" "pepper_file" -}}
+{{- if hasKey $own . }}{{ fail (printf "settings.edge.%s: the chart sets it, by the values below edge" .) }}{{ end -}}
+{{- end -}}
+{{- if and .Values.networkPolicy.enabled (ne .Values.edge.service.type "ClusterIP") (not .Values.edge.from) }}{{ fail (printf "edge.from: say who may come from outside to a %s, such as [{ipBlock: {cidr: 10.0.0.0/8}}]" .Values.edge.service.type) }}{{ end -}}
+{{- else if dig "enabled" false $own }}{{ fail "settings.edge.enabled: it is of `refrain run all`; set edge.enabled" }}{{ end -}}
+{{- end }}
+
+{{/* Whether a processor signs or checks whose requests are, with keys of `tenants.keysSecret`: (list root role). */}}
+{{- define "refrain.tenants" -}}
+{{- $root := index . 0 -}}
+{{- if and $root.Values.tenants.keysSecret.name (has (index . 1) (list "classify" "edge")) }}yes{{ end }}
+{{- end }}
+
 {{- define "refrain.checked" -}}
 {{- $_ := required "kafka.bootstrapServers: name the brokers, such as my-cluster-kafka-bootstrap:9093" .Values.kafka.bootstrapServers -}}
 {{- $_ := required "routes.keysSecret.name: name the Secret with the keys of routes, the same for every worker" .Values.routes.keysSecret.name -}}
@@ -40,6 +71,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and (hasPrefix "SASL" .Values.kafka.securityProtocol) (not .Values.strimzi.users) (not .Values.kafka.userSecret) }}{{ fail "kafka.userSecret: name the Secret with username and password, or set strimzi.users" }}{{ end -}}
 {{- if and .Values.strimzi.users (eq .Values.strimzi.authentication "scram-sha-512") (not (hasPrefix "SASL" .Values.kafka.securityProtocol)) }}{{ fail "kafka.securityProtocol: users with scram-sha-512 need SASL_SSL or SASL_PLAINTEXT" }}{{ end -}}
 {{- if and .Values.strimzi.users (eq .Values.strimzi.authentication "tls") (ne .Values.kafka.securityProtocol "SSL") }}{{ fail "kafka.securityProtocol: users with tls need SSL" }}{{ end -}}
+{{- $tenants := dig "tenants" dict .Values.settings | default dict -}}
+{{- if and (eq (dig "classify" "tenants" "request" .Values.settings) "header") (not .Values.tenants.keysSecret.name) (not (hasKey $tenants "keys")) }}{{ fail "tenants.keysSecret.name: name the Secret with the keys that sign x-refrain-tenant" }}{{ end -}}
+{{- include "refrain.edge.checked" . -}}
 {{- end }}
 
 {{/* refrain.toml: what is the same for every worker. */}}
@@ -98,6 +132,34 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if $root.Values.model.apiKeySecret.name }}
 - {name: model, mountPath: /run/secrets/model, readOnly: true}
 {{- end }}
+{{- if include "refrain.tenants" . }}
+- {name: tenants, mountPath: /run/secrets/tenants, readOnly: true}
+{{- end }}
+{{- if eq (index . 1) "edge" }}
+- {name: edge-keys, mountPath: /run/secrets/edge-keys, readOnly: true}
+- {name: edge-pepper, mountPath: /run/secrets/edge-pepper, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{/* Settings of one role alone, whose files the others do not have: (list root role). */}}
+{{- define "refrain.own.env" -}}
+{{- $root := index . 0 -}}
+{{- if include "refrain.tenants" . }}
+- {name: REFRAIN_TENANTS__KEYS_FILE, value: {{ printf "/run/secrets/tenants/%s" $root.Values.tenants.keysSecret.key | quote }}}
+{{- end }}
+{{- if eq (index . 1) "edge" }}
+- {name: REFRAIN_EDGE__HOST, value: 0.0.0.0}
+- {name: REFRAIN_EDGE__PORT, value: "8400"}
+- {name: REFRAIN_EDGE__KEYS_FILE, value: {{ printf "/run/secrets/edge-keys/%s" $root.Values.edge.keysSecret.key | quote }}}
+- {name: REFRAIN_EDGE__PEPPER_FILE, value: {{ printf "/run/secrets/edge-pepper/%s" $root.Values.edge.pepperSecret.key | quote }}}
+{{- end }}
+{{- end }}
+
+{{/* How long a worker may take to leave (seconds). The endpoint is asked until the Service has forgotten it, then drains. */}}
+{{- define "refrain.grace" -}}
+{{- $root := index . 0 -}}
+{{- $drain := dig "drain_ms" 10000 (include "refrain.edge.settings" $root | fromJson) | int -}}
+{{- if eq (index . 1) "edge" }}{{ max 60 (add 15 (div (add $drain 999) 1000)) }}{{ else }}60{{ end }}
 {{- end }}
 
 {{/* Volumes of a role, with the settings of a ConfigMap: (list root role configmap). */}}
@@ -120,6 +182,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- with $root.Values.model.apiKeySecret.name }}
 - name: model
   secret: {secretName: {{ . }}, defaultMode: 288}
+{{- end }}
+{{- if include "refrain.tenants" . }}
+- name: tenants
+  secret: {secretName: {{ $root.Values.tenants.keysSecret.name }}, defaultMode: 288}
+{{- end }}
+{{- if eq (index . 1) "edge" }}
+{{- range $name, $secret := dict "edge-keys" $root.Values.edge.keysSecret "edge-pepper" $root.Values.edge.pepperSecret }}
+- name: {{ $name }}
+  secret:
+    secretName: {{ $secret.name }}
+    defaultMode: 288
+    # A pod whose Secret lacks the key does not start: it would let nobody in.
+    items: [{key: {{ $secret.key | quote }}, path: {{ $secret.key | quote }}}]
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -157,7 +233,7 @@ metadata:
 spec:
   automountServiceAccountToken: false
   enableServiceLinks: false
-  terminationGracePeriodSeconds: 60
+  terminationGracePeriodSeconds: {{ include "refrain.grace" $login }}
   securityContext:
     {{- include "refrain.podSecurity" $root | nindent 4 }}
   {{- with $root.Values.imagePullSecrets }}
@@ -174,8 +250,19 @@ spec:
       env:
         - {name: REFRAIN_CONFIG, value: /etc/refrain/refrain.toml}
         {{- include "refrain.login.env" $login | nindent 8 }}
+        {{- with include "refrain.own.env" $login | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
       ports:
         - {name: http, containerPort: 9100}
+        {{- if eq $name "edge" }}
+        - {name: openai, containerPort: 8400}
+        {{- end }}
+      {{- if eq $name "edge" }}
+      lifecycle:
+        # Clients are sent here until the Service has forgotten it.
+        preStop: {exec: {command: [sleep, "5"]}}
+      {{- end }}
       startupProbe:
         httpGet: {path: /healthz, port: http}
         periodSeconds: 2
