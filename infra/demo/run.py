@@ -85,7 +85,14 @@ def tell(console: Console, lines: Sequence[str]) -> None:
 
 def table(asked: Sequence[AskedQuestion]) -> Table:
     """Table of the questions, a row each."""
-    shown = Table(title="What came of each question", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    shown = Table(
+        title="What came of each question",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     shown.add_column("question")
     for name in ("category", "outcome"):
         shown.add_column(name, no_wrap=True)

@@ -107,9 +107,7 @@ class Demo(BaseModel):
                 raise ValueError(f"{asked.question!r} names a guard: it must miss, and be near one of an earlier wave")
         sources = {asked.question: asked.source for asked in self.questions if asked.expect == "miss"}
         if not sources:
-            raise ValueError(
-                "no question must miss: one that is kept shows that the search for text is not blind"
-            )
+            raise ValueError("no question must miss: one that is kept shows that the search for text is not blind")
         if self.load is not None and self.load.same_as not in sources:
             raise ValueError(f"load: same_as is no question that must miss: {self.load.same_as!r}")
         if self.withdrawal is not None and sources.get(self.withdrawal.same_as) != self.withdrawal.source:
