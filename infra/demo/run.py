@@ -39,7 +39,7 @@ def run_demo(settings: Settings, demo: Demo, folders: Iterable[Path], console: C
     """Run the demo: ask, show and check. `folders` hold all local files of the service."""
     with Client(settings) as client:
         asked = ask(client, demo, console)
-        console.print(table(asked))
+        console.print(table(asked), "")
         asked += run_steps(settings, client, demo, asked, console)
     wrong = deviations(asked)
     console.print(summary(asked, len(wrong)), highlight=False, soft_wrap=not console.is_terminal)
