@@ -84,7 +84,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("responses", "the request's", "Response", 8, "delete", DAY_MS,
           ("classify", "lookup", "populate"), ("clients", "edge", "operators"), max_bytes=RECORD_BYTES_MAX),
     Topic("journal", "tenant/category/slice", "journal.Event", SHARDS, "delete", YEAR_MS,
-          ("classify", "populate", "govern", "verify", "lookup"), ("lookup", "operators"), "lookup",
+          ("classify", "populate", "govern", "verify", "lookup"), ("lookup", "classify", "operators"), "lookup",
           max_bytes=RECORD_BYTES_MAX, append_time=True),
     Topic("documents", "COLUMN/ID", "documents.*", SHARDS, "compact", None,
           ("lookup",), ("lookup", "operators"), describers=("classify",), config_readers=("lookup",),

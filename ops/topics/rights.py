@@ -50,6 +50,8 @@ RIGHTS: tuple[Right, ...] = (
           "doctor, watch, stats, replay and waiting for commands", "read every question and answer"),
     Right("classify", "Read", ("requests",), "takes questions", "read every question"),
     Right("classify", "Read", ("policies",), "acts by the policy in force", "learn its rules and examples"),
+    Right("classify", "Read", ("journal",), "recalls what another worker asked and did not commit",
+          "read every question and answer that may be kept"),
     Right("classify", "Write", ("journal",), "asks the shards",
           "answer, withdraw and poison everything: what stands in the journal is done"),
     Right("classify", "Write", ("forwards",), "passes by what is not looked up",

@@ -9,7 +9,9 @@ nobody calls a forward back. So
 - one that a shard may have been asked goes to that shard again; where it would go elsewhere, or is to pass by, that
   shard is told that it does.
 
-Another worker does not know what this one attempted: see "The commit" in streams/README.md.
+- one that a shard was asked, as the journal says, is left to that shard.
+
+What another worker attempted is recalled from the journal (`refrain.streams.classify.recollection`).
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ class Attempt(NamedTuple):
 
     shard: int
     passage: Passage | None
+    written: bool = False
+    """Whether the journal is known to have it."""
 
 
 class Attempts:
@@ -67,6 +71,15 @@ class Attempts:
         """Whether a shard may have been asked the request."""
         before = self._sent.get((record.partition, record.offset))
         return before is not None and before.passage is None
+
+    def left_to_shard(self, record: Record) -> bool:
+        """Whether a shard has been asked the request, and decides it: nothing more is to be made of it."""
+        before = self._sent.get((record.partition, record.offset))
+        return before is not None and before.written
+
+    def recall(self, found: Mapping[tuple[int, int], Attempt]) -> None:
+        """Know what another worker made of requests, by partition and offset."""
+        self._sent.update(found)
 
     def elsewhere(self, record: Record, key: bytes) -> int | None:
         """The shard that the request went to before, where it is another one than that of the key; else None."""

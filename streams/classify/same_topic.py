@@ -6,7 +6,7 @@ that were there before, and be dropped by their shards without an answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from refrain.streams.errors import ClusterFailed
 from refrain.streams.kafka.interface import Cluster, Consumer, GroupMetadata, OffsetAndMetadata, Record
@@ -18,13 +18,25 @@ class SameTopic:
     Which one it is is asked where that may have changed: when partitions come, and when offsets are not higher.
     """
 
-    def __init__(self, consumer: Consumer, cluster: Cluster, topic: str, topic_id: str) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        cluster: Cluster,
+        topic: str,
+        topic_id: str,
+        taken_over: Callable[[Mapping[int, int]], None] = lambda firsts: None,
+    ) -> None:
+        """`taken_over` hears of partitions that have come, with the offset of the first record of each, before it is
+        given."""
         self._consumer = consumer
         self._cluster = cluster
         self._topic = topic
         self._topic_id = topic_id
         self._highest: dict[int, int] = {}
+        self._taken_over = taken_over
         self._owned: set[int] = set()
+        self._come: set[int] = set()
+        """Partitions that have come, of which no record was given yet."""
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """As the consumer's. Raises ClusterFailed too when the topic was made anew."""
@@ -38,6 +50,10 @@ class SameTopic:
         first = {record.partition: record.offset for record in reversed(batch)}
         if not owned <= self._owned or any(at <= self._highest.get(of, -1) for of, at in first.items()):
             self._check()
+        self._come = (self._come | owned - self._owned) & owned
+        if come := self._come & first.keys():
+            self._taken_over({partition: first[partition] for partition in come})
+            self._come -= come
         self._owned = owned
         self._highest.update({record.partition: record.offset for record in batch})
 

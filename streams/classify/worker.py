@@ -30,6 +30,7 @@ from refrain.streams.classify.identity import Question, check_length, identify, 
 from refrain.streams.classify.in_turn import InTurn
 from refrain.streams.classify.pace import Pace, PaceMetrics
 from refrain.streams.classify.parsing import parse, request_of
+from refrain.streams.classify.recollection import Recollection
 from refrain.streams.classify.rejection import NAME, Rejections, check_carried
 from refrain.streams.classify.reply_topic import UNKNOWN, ReplyTopics, needs_key, partitions_of
 from refrain.streams.classify.routing import CategoryMatch, Router, RoutingInput
@@ -154,6 +155,8 @@ class ClassifyStep(Step):
         self._in_force: PolicyInForce | None = None
         self._router: Router | None = None
         self._attempts = Attempts(shards)
+        self.recall = self._attempts.recall
+        """Call it with what another worker made of requests, before they are processed."""
         self.sending = self._attempts.sending
         """Call it when what `process` made of a batch is about to be sent."""
 
@@ -276,7 +279,9 @@ class ClassifyStep(Step):
             return self._rejections.reject(record, refusal, self._router, parsed)
 
     def _take(self, record: Record) -> PendingRequest | list[Outgoing]:
-        """Parse one request, once, and read it."""
+        """Parse one request, once, and read it. Of one that its shard has already, nothing comes."""
+        if self._attempts.left_to_shard(record):
+            return []
         settings = self._settings
         parsed = parse(record.value, bytes_max=settings.request_bytes_max, depth_max=settings.depth_max)
         return self._or_reject(record, parsed, self._read, record, parsed)
@@ -476,7 +481,14 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
     def loop_of(topic: str, session: PolicySession) -> Loop:
         def loop(seat: WorkerContext) -> None:
             step = step_of(topic)
-            consumer = SameTopic(cluster.consumer(topic, NAME), cluster, topic, incarnations[topic].requests)
+            recollection = Recollection(cluster, incarnations[topic].requests)
+            consumer = SameTopic(
+                cluster.consumer(topic, NAME),
+                cluster,
+                topic,
+                incarnations[topic].requests,
+                lambda firsts: step.recall(recollection.of(firsts)),
+            )
             signing = SigningProducer(cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(settings)), routes)
             producer = ForwardsFirst(signing, settings.session_timeout_ms / 20_000, step.sending)
             run_stateless(

@@ -57,8 +57,8 @@ class LateWrites:
 class Service:
     """classify on a cluster in memory, and the shards of its journal."""
 
-    def __init__(self) -> None:
-        self.cluster = MemoryCluster(lambda: 1, {"journal": SHARDS, "forwards": 1, "responses": 1})
+    def __init__(self, cluster: MemoryCluster | None = None) -> None:
+        self.cluster = cluster or MemoryCluster(lambda: 1, {"journal": SHARDS, "forwards": 1, "responses": 1})
         self.producer = LateWrites(self.cluster)
         metrics = Metrics()
         self.step = ClassifyStep(

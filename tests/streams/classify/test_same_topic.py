@@ -59,3 +59,18 @@ def test_a_topic_made_anew_ends_the_worker_before_its_first_request_is_taken(see
     consumer.seek(0, 0)
     with pytest.raises(ClusterFailed, match="made anew"):
         consumer.poll(100, 0)
+
+
+def test_partitions_that_come_are_told_once_with_their_first_offset_before_it_is_given() -> None:
+    told: list[dict[int, int]] = []
+    cluster = MemoryCluster(lambda: 1, {"requests": 2})
+    topic_id = cluster.topic_id("requests")
+    under = cluster.consumer("requests", "classify")
+    consumer = SameTopic(under, cluster, "requests", topic_id, lambda firsts: told.append(dict(firsts)))
+    give(cluster, 3)
+    consumer.poll(100, 0)
+    give(cluster, 2)
+    consumer.poll(100, 0)
+    give(cluster, 1, 1)
+    consumer.poll(100, 0)
+    assert told == [{0: 0}, {1: 0}]
