@@ -1,4 +1,4 @@
-"""Demo run: asks the questions of `demo.yaml` wave by wave, shows the outcome of each, and checks it."""
+"""Demo run: asks the questions of `demo.yaml` wave by wave, then its steps; shows what comes of each, and checks it."""
 
 from __future__ import annotations
 
@@ -8,107 +8,102 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from infra.demo.asked import AskedQuestion, ask_questions, deviations
 from infra.demo.leaks import files_with, topics_with
-from infra.demo.script import Demo, ScriptedQuestion
-from refrain.ops.ask.client import AskReply, Client
-from refrain.ops.ask.questions import Defaults, answer_of, request_of
+from infra.demo.script import Demo
+from infra.demo.steps import show_load, show_withdrawal
+from infra.demo.told import tell_guard, tell_load, tell_withdrawal
+from refrain.ops.ask.client import Client
 from refrain.streams.settings import Settings
 
-IN_FLIGHT = 4
-"""Questions open at a time: few, so that the latencies shown are those of a question and not of a queue."""
-TIMEOUT_S = 60.0
 MAY_HOLD_NEVER = frozenset({"requests", "forwards", "completions", "progress", "responses"})
 """The topics that text of a category that may not be cached passes through."""
 COLOURS = {"hit": "green", "coalesced": "green", "miss": "yellow", "bypass": "cyan"}
 
 
 @dataclass(frozen=True)
-class AskedQuestion:
-    """Asked question with its reply."""
+class DemoResult:
+    """What a run of the demo asked, and what was wrong, one line each."""
 
-    question: ScriptedQuestion
-    reply: AskReply
-
-    @property
-    def outcome(self) -> str:
-        return "none" if self.reply.response is None else str(self.reply.response.outcome)
-
-    @property
-    def answer(self) -> str:
-        return "" if self.reply.response is None else answer_of(self.reply.response.body)
+    asked: list[AskedQuestion]
+    wrong: list[str]
 
 
-def run_demo(settings: Settings, demo: Demo, folders: Iterable[Path], console: Console) -> list[str]:
-    """Run the demo: ask, show and check. `folders` hold all local files of the service. Returns the deviations."""
-    asked = ask(settings, demo, console)
+def run_demo(settings: Settings, demo: Demo, folders: Iterable[Path], console: Console) -> DemoResult:
+    """Run the demo: ask, show and check. `folders` hold all local files of the service."""
+    with Client(settings) as client:
+        asked = ask(client, demo, console)
+        console.print(table(asked), "")
+        asked += run_steps(settings, client, demo, asked, console)
     wrong = deviations(asked)
-    console.print(table(asked))
-    console.print(summary(asked, len(wrong)), highlight=False, soft_wrap=True)
-    leaks = find_leaks(settings, asked, folders, console)
-    return wrong + leaks
+    console.print(summary(asked, len(wrong)), highlight=False, soft_wrap=not console.is_terminal)
+    return DemoResult(asked, wrong + find_leaks(settings, asked, folders, console))
 
 
-def ask(settings: Settings, demo: Demo, console: Console) -> list[AskedQuestion]:
+def ask(client: Client, demo: Demo, console: Console) -> list[AskedQuestion]:
     """Ask all questions, each wave when the one before is answered."""
     asked: list[AskedQuestion] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress, Client(settings) as client:
+    with Progress(*columns, console=console) as progress:
         task = progress.add_task("asking", total=len(demo.questions))
         for number, wave in enumerate(demo.waves(), 1):
             progress.update(task, description=f"asking, wave {number}")
-            requests = [request_of(one.question, Defaults(demo.model, one.category)) for one in wave]
-            replies = client.ask(
-                requests,
-                timeout_s=TIMEOUT_S,
-                in_flight_max=IN_FLIGHT,
-                on_response=lambda _number, _response, _latency_ms: progress.advance(task),
-            )
-            asked += [AskedQuestion(one, reply) for one, reply in zip(wave, replies, strict=True)]
+            asked += ask_questions(client, demo.model, wave, lambda: progress.advance(task))
     return asked
 
 
-def deviations(asked: Sequence[AskedQuestion]) -> list[str]:
-    """Deviations from what the questions expect, one line each."""
-    answers = {one.question.question: one.answer for one in asked if one.question.expect == "miss"}
-    wrong = []
-    for one in asked:
-        want, text = one.question, one.question.question
-        if one.outcome != want.expect:
-            wrong.append(f"{text!r}: {want.expect} expected, {one.outcome} came {_why(one.reply)}".rstrip())
-        elif not one.answer:
-            wrong.append(f"{text!r}: {one.outcome} without an answer")
-        elif want.expect == "hit" and one.answer != answers.get(want.same_as or ""):
-            wrong.append(f"{text!r}: the answer is not that of {want.same_as!r}")
-    return wrong
+def run_steps(
+    settings: Settings, client: Client, demo: Demo, asked: Sequence[AskedQuestion], console: Console
+) -> list[AskedQuestion]:
+    """Show what a guard refused, and run the steps behind the waves; what they asked. Raises ClusterFailed."""
+    wave = demo.last_wave + 1
+    more: list[AskedQuestion] = []
+    tell(console, tell_guard(asked))
+    # First: under load its threshold is another one than the waves show.
+    if demo.withdrawal is not None:
+        asks = show_withdrawal(settings, client, demo.model, demo.withdrawal, wave)
+        tell(console, tell_withdrawal(demo.withdrawal, asks))
+        more += asks
+    if demo.load is not None:
+        asks = show_load(settings, client, demo.model, demo.load, wave + 1)
+        tell(console, tell_load(asks))
+        more += asks
+    return more
 
 
-def _why(reply: AskReply) -> object:
-    """Why it came so: the failure, the error, or the reason of the decision."""
-    response = reply.response
-    if response is None:
-        return reply.failure or ""
-    return response.error or (response.decision.reason if response.decision is not None else "")
+def tell(console: Console, lines: Sequence[str]) -> None:
+    """Print lines as they are, and an empty one behind them."""
+    if lines:
+        console.print("\n".join([*lines, ""]), markup=False, highlight=False, soft_wrap=True)
 
 
 def table(asked: Sequence[AskedQuestion]) -> Table:
     """Table of the questions, a row each."""
-    shown = Table(title="What came of each question", title_justify="left")
-    shown.add_column("question", overflow="fold")
+    shown = Table(
+        title="What came of each question",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    shown.add_column("question")
     for name in ("category", "outcome"):
         shown.add_column(name, no_wrap=True)
-    for name in ("similarity", "threshold", "ms"):
+    for name in ("simi-\nlarity", "thresh-\nold", "ms"):
         shown.add_column(name, justify="right", no_wrap=True)
     wave = 1
     for one in asked:
         if one.question.wave != wave:
             wave = one.question.wave
             shown.add_section()
-        decision = one.reply.response.decision if one.reply.response is not None else None
+        decision = one.decision
         good = one.outcome == one.question.expect
         shown.add_row(
             Text(one.question.question),
@@ -116,7 +111,7 @@ def table(asked: Sequence[AskedQuestion]) -> Table:
             Text(one.outcome + ("" if good else " !"), style=COLOURS.get(one.outcome, "red") if good else "bold red"),
             _number(decision.similarity if decision is not None else None, 2),
             _number(decision.threshold if decision is not None else None, 2),
-            _number(one.reply.latency_ms, 1),
+            _number(one.reply.latency_ms, 0),
         )
     return shown
 
@@ -124,11 +119,13 @@ def table(asked: Sequence[AskedQuestion]) -> Table:
 def summary(asked: Sequence[AskedQuestion], wrong: int) -> str:
     """Summary of the run on one line."""
     count = Counter(one.outcome for one in asked)
-    saved = count["hit"] + count["coalesced"]
+    saved, unserved = count["hit"] + count["coalesced"], count["not_cached"]
     return (
         f"asked {len(asked)}: {count['hit']} hits, {count['miss']} misses, {count['coalesced']} coalesced,"
-        f" {count['bypass']} bypassed, {count['error'] + count['none']} errors, {wrong} wrong;"
-        f" model calls saved {saved} of {len(asked)};"
+        f" {count['bypass']} bypassed,"
+        + (f" {unserved} not in the cache," if unserved else "")
+        + f" {count['error'] + count['none']} errors, {wrong} wrong;"
+        f" model calls saved {saved} of {len(asked) - unserved};"
         f" median hit {_median(asked, 'hit')}, miss {_median(asked, 'miss')}"
     )
 
@@ -155,7 +152,7 @@ def find_leaks(
         console.print(
             f"uncacheable: {len(never)} texts looked for in every topic and local file, found only in {passed}",
             highlight=False,
-            soft_wrap=True,
+            soft_wrap=not console.is_terminal,
         )
     return leaks
 

@@ -9,17 +9,20 @@ import shutil
 import sys
 import tempfile
 import time
+import tomllib
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from yaml import YAMLError
 
-from infra.demo.run import run_demo
-from infra.demo.script import FILE, read_demo
+from infra.demo.run import DemoResult, run_demo, tell
+from infra.demo.script import FILE, Demo, read_demo
+from infra.demo.told import next_commands, tell_next
 from infra.local.broker import LOCAL, ROOT, broker, brokers
-from infra.local.jar_broker import BrokerFailed
+from infra.local.jar_broker import BrokerFailed, listens
 from infra.local.jar_cluster import MIN_INSYNC, REPLICATION
 from infra.local.ports import kept_block
 from infra.local.service import Service, ServiceFailed, service
@@ -47,6 +50,8 @@ Start a broker, the topics and all processors; the default policy (infra/policie
                    9092 where that is free, the workers' begin at 9464).
   infra/up demo    starts empty, asks the questions of infra/demo/demo.yaml, shows and checks what comes of them,
                    and stops everything. Exit code 0 only when all is as it must be.
+  infra/up demo --keep
+                   says what to try next, and runs on until Ctrl-C; then it stops everything, and tells the same code.
   infra/up --brokers 3
                    on three brokers, of which any one may be stopped.
 
@@ -61,7 +66,6 @@ notes = Console(stderr=True)
 def serve(count: int = 1) -> None:
     """Run the service until Ctrl-C, on so many brokers."""
     state, log = LOCAL / "state", LOCAL / "logs" / "service.log"
-    config = " --config .local/refrain.toml" if (ROOT / "refrain.toml").exists() else ""
     with (
         brokers(count, keep=True) as bootstrap,
         notes_for_others(bootstrap, state, count) as environment,
@@ -70,7 +74,7 @@ def serve(count: int = 1) -> None:
         for line in addresses(bootstrap, state, log, running.policy):
             notes.print(line, markup=False, highlight=False, soft_wrap=True)
         notes.print("ready; ask from a second terminal:", markup=False)
-        notes.print(f'  .venv/bin/refrain{config} ask "How do I reverse a list in Python?"', markup=False)
+        notes.print(f'  .venv/bin/refrain{_config_option()} ask "How do I reverse a list in Python?"', markup=False)
         notes.print("Ctrl-C stops", markup=False)
         running.wait()
 
@@ -91,28 +95,82 @@ def addresses(bootstrap: str, state: Path, log: Path, policy: PolicyInForce | No
     return [f"  {name:<10}{value}" for name, value in rows]
 
 
-def demo(questions: Path) -> int:
-    """Run the demo; its exit code."""
+def demo(questions: Path, keep: bool = False) -> int:
+    """Run the demo, and with `keep` its service until Ctrl-C; the exit code of the demo."""
+    script = read_script(questions)
     LOCAL.mkdir(exist_ok=True)
+    if keep:
+        refuse_beside_another()
     folder = Path(tempfile.mkdtemp(prefix="demo-", dir=LOCAL))
     try:
         with broker() as bootstrap:
             own = bool(os.environ.get("REFRAIN_KAFKA", "").strip())
-            environment = _environment(bootstrap, folder / "state")
-            if own:
-                environment["REFRAIN_PREFIX"] = f"refrain-demo-{uuid.uuid4().hex[:8]}."
-            settings = load_settings(environment)
-            try:
-                with _service(environment, folder / "state", folder / "service.log"):
-                    wrong = run_demo(settings, read_demo(questions), [folder], _screen())
-            finally:
-                if own:
-                    remove_topics(settings)
+            prefix = f"refrain-demo-{uuid.uuid4().hex[:8]}." if own else None
+            with _demo_environment(bootstrap, folder / "state", prefix, keep) as environment:
+                settings = load_settings(environment)
+                try:
+                    with _service(environment, folder / "state", folder / "service.log") as running:
+                        result = run_demo(settings, script, [folder], _screen())
+                        for line in result.wrong:
+                            notes.print(f"wrong: {line}", style="red", markup=False)
+                        go_on(running, result, keep)
+                finally:
+                    if own:
+                        remove_topics(settings)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for line in wrong:
-        notes.print(f"wrong: {line}", style="red", markup=False)
-    return EXIT_FAILED if wrong else 0
+    return EXIT_FAILED if result.wrong else 0
+
+
+def read_script(questions: Path) -> Demo:
+    """The questions and steps of the demo. Raises ServiceFailed where the file is none of that form."""
+    try:
+        return read_demo(questions)
+    except (OSError, ValueError, YAMLError) as problem:
+        raise ServiceFailed(f"{questions} is no script of the demo, as infra/demo/demo.yaml is: {problem}") from problem
+
+
+def go_on(running: Service, result: DemoResult, keep: bool) -> None:
+    """Say what to try next, and wait for Ctrl-C; without `keep` only how to come there. Raises ServiceFailed."""
+    if not keep:
+        tell(_screen(), ["infra/up demo --keep leaves it running, and says what to try next."])
+        return
+    tell(_screen(), tell_next(next_commands(result.asked, _config_option())))
+    try:
+        running.wait()
+    except KeyboardInterrupt:
+        notes.print("stopped", markup=False)
+
+
+def refuse_beside_another() -> None:
+    """Raises ServiceFailed where commands in this folder are for another service, which still runs."""
+    config = LOCAL / "refrain.toml"
+    try:
+        other = str(tomllib.loads(config.read_text())["kafka"])
+    except (FileNotFoundError, KeyError, ValueError):
+        return
+    if listens(other):
+        raise ServiceFailed(
+            f"a service of infra/up runs in this folder (its broker is {other}): stop it first, or leave out --keep"
+        )
+
+
+@contextmanager
+def _demo_environment(bootstrap: str, state: Path, prefix: str | None, keep: bool) -> Iterator[dict[str, str]]:
+    """The settings of the demo's service, which a second terminal is told of only where it is kept."""
+    if keep:
+        with notes_for_others(bootstrap, state, 1, prefix) as environment:
+            yield environment
+        return
+    environment = _environment(bootstrap, state)
+    if prefix is not None:
+        environment["REFRAIN_PREFIX"] = prefix
+    yield environment
+
+
+def _config_option() -> str:
+    """What a command in this folder needs to find the service: nothing, unless settings of one's own come first."""
+    return " --config .local/refrain.toml" if (ROOT / "refrain.toml").exists() else ""
 
 
 def _screen() -> Console:
@@ -165,9 +223,11 @@ def _service(environment: Mapping[str, str], state: Path, log: Path) -> Iterator
 
 
 @contextmanager
-def notes_for_others(bootstrap: str, state: Path, count: int) -> Iterator[dict[str, str]]:
-    """Tell a second terminal's `refrain` where the service is, while it runs."""
+def notes_for_others(bootstrap: str, state: Path, count: int, prefix: str | None = None) -> Iterator[dict[str, str]]:
+    """Tell a second terminal's `refrain` where the service is, while it runs; `prefix` in place of the person's."""
     environment = _environment(bootstrap, state)
+    if prefix is not None:
+        environment["REFRAIN_PREFIX"] = prefix
     settings = load_settings(environment)
     if settings.http.port == 0:
         # Whoever scrapes the workers finds them where they were.
@@ -175,8 +235,8 @@ def notes_for_others(bootstrap: str, state: Path, count: int) -> Iterator[dict[s
     config, run = LOCAL / "refrain.toml", LOCAL / "run" / "kafka"
     run.parent.mkdir(parents=True, exist_ok=True)
     lines = [f'kafka = "{bootstrap}"', f'state_dir = "{state}"']
-    if "REFRAIN_PREFIX" in os.environ:
-        lines.append(f'prefix = "{os.environ["REFRAIN_PREFIX"]}"')
+    if "REFRAIN_PREFIX" in environment:
+        lines.append(f'prefix = "{environment["REFRAIN_PREFIX"]}"')
     if count > 1:
         environment |= {"REFRAIN_REPLICATION": str(REPLICATION), "REFRAIN_MIN_INSYNC": str(MIN_INSYNC)}
         lines += [f"replication = {REPLICATION}", f"min_insync = {MIN_INSYNC}"]
@@ -198,15 +258,20 @@ def main(arguments: list[str]) -> int:
     """The command; its exit code."""
     parser = argparse.ArgumentParser("infra/up", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=["demo"], help="leave it out to run the service")
-    parser.add_argument("--brokers", type=int, default=1, help="of the service: 3 or more keep each record on three")
-    parser.add_argument("--questions", type=Path, default=FILE, help="of the demo; as infra/demo/demo.yaml")
+    parser.add_argument("--brokers", type=int, help="of the service: 3 or more keep each record on three")
+    parser.add_argument("--questions", type=Path, help="of the demo; as infra/demo/demo.yaml")
+    parser.add_argument("--keep", action="store_true", help="of the demo: run on behind it, until Ctrl-C")
     chosen = parser.parse_args(arguments)
-    questions = chosen.questions.resolve()
+    if chosen.what == "demo" and chosen.brokers is not None:
+        parser.error("--brokers is of the service: the demo has one")
+    if chosen.what is None and (chosen.keep or chosen.questions is not None):
+        parser.error(f"{'--keep' if chosen.keep else '--questions'} is of the demo: infra/up demo")
+    questions = (chosen.questions or FILE).resolve()
     os.chdir(ROOT)  # where settings are looked for
     try:
         if chosen.what == "demo":
-            return demo(questions)
-        serve(chosen.brokers)
+            return demo(questions, chosen.keep)
+        serve(1 if chosen.brokers is None else chosen.brokers)
     except BrokerFailed as problem:
         notes.print(f"error: {problem}", markup=False, highlight=False, soft_wrap=True)
         return EXIT_NO_BROKER

@@ -12,6 +12,7 @@ from refrain.ops.policies.file import read_policy
 from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import UNCATEGORISED, Cacheable, Policy
 from refrain.streams import guards
+from refrain.streams.adapt.load_window import Smoothed, load_of
 from refrain.streams.classify.routing import Router, RoutingInput
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.embedder import Embedder
@@ -21,6 +22,11 @@ from refrain.streams.vectors import Ints, quantise, similarity
 
 MARGIN = 0.015
 """Of cosine similarity: what another engine or processor makes of the same weights differs by less."""
+
+
+ONE = "questions: [{wave: 1, category: null, expect: miss, question: a, source: doc}]\n"
+LOAD_MARGIN = 0.005
+"""Of the same, for the question between floor and threshold, which lie 0.02 apart: engines differ by 0.002."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +49,7 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
 
 @pytest.fixture(scope="module")
 def vectors(embedder: Embedder, demo: Demo) -> dict[str, Ints]:
-    texts = sorted({asked.question for asked in demo.questions})
+    texts = sorted({asked.question for asked in (*demo.questions, *step_questions(demo))})
     return {text: quantise(row) for text, row in zip(texts, embedder.embed(texts), strict=True)}
 
 
@@ -58,7 +64,13 @@ def places(embedder: Embedder, demo: Demo, policy: Policy, vectors: dict[str, In
         ask = RoutingInput("default", demo.model, (), asked.category, asked.question, body)
         return (router.match(ask) or router.match_by_meaning(vectors[asked.question])).category
 
-    return {asked: place(asked) for asked in demo.questions}
+    return {asked: place(asked) for asked in (*demo.questions, *step_questions(demo))}
+
+
+def step_questions(demo: Demo) -> list[ScriptedQuestion]:
+    """What the steps ask first, behind the waves."""
+    wave = demo.last_wave + 1
+    return [step.before(wave) for step in (demo.load, demo.withdrawal) if step is not None]
 
 
 def test_there_are_enough_questions_of_every_kind(demo: Demo) -> None:
@@ -118,16 +130,48 @@ def test_of_questions_that_must_miss_less_than_the_threshold_is_left_beside_all_
 
 
 @pytest.mark.model
-def test_some_that_must_miss_are_above_the_threshold_by_similarity_and_guards_refuse_them(
+def test_guards_refuse_what_is_above_the_threshold_by_similarity_each_by_the_one_that_is_named(
     demo: Demo, policy: Policy, places: dict[ScriptedQuestion, str], vectors: dict[str, Ints]
 ) -> None:
-    refused = [
-        asked.question
-        for asked in demo.questions
-        if asked.expect == "miss" and asked.wave == 2
-        and max(_rivals(asked, demo, places, vectors).values()) >= policy.categories[places[asked]].threshold
-    ]  # fmt: skip
-    assert len(refused) >= 5
+    named = [asked for asked in demo.questions if asked.guard is not None]
+    assert len(named) >= 5
+    for asked in named:
+        of, near = policy.categories[places[asked]], asked.near or ""
+        assert _rivals(asked, demo, places, vectors)[near] >= of.threshold + MARGIN, asked.question
+        evidence = guards.weigh(guards.GuardTerms.of(of), guards.read(asked.question), guards.read(near))
+        assert evidence.refused == asked.guard, asked.question
+
+
+@pytest.mark.model
+def test_load_relaxes_the_threshold_to_below_what_is_left_of_its_rewording_and_nothing_less_does(
+    demo: Demo, policy: Policy, places: dict[ScriptedQuestion, str], vectors: dict[str, Ints]
+) -> None:
+    assert demo.load is not None
+    asked = demo.load.before(demo.last_wave + 1)
+    of = policy.categories[places[asked]]
+    assert of.threshold_floor is not None
+    found = _scores(asked, demo, policy, places, vectors)
+    best = max(found, key=lambda text: found[text])
+    assert best == demo.load.same_as
+    assert of.threshold_floor + LOAD_MARGIN <= found[best] <= of.threshold - LOAD_MARGIN, found[best]
+
+
+def test_what_the_step_reports_beside_an_idle_replica_saturates_the_model(demo: Demo, policy: Policy) -> None:
+    assert demo.load is not None
+    mean = Smoothed(demo.load.latency_p95_ms / 2, demo.load.queue_depth / 2)
+    assert load_of(mean, policy.models[demo.model]) == 1.0
+
+
+@pytest.mark.model
+def test_what_is_withdrawn_is_near_enough_and_nothing_else_is_even_under_load(
+    demo: Demo, policy: Policy, places: dict[ScriptedQuestion, str], vectors: dict[str, Ints]
+) -> None:
+    assert demo.withdrawal is not None
+    asked = demo.withdrawal.before(demo.last_wave + 1)
+    of = policy.categories[places[asked]]
+    found = _scores(asked, demo, policy, places, vectors)
+    assert found.pop(demo.withdrawal.same_as) >= of.threshold + MARGIN
+    assert max(found.values()) <= (of.threshold if of.threshold_floor is None else of.threshold_floor) - MARGIN
 
 
 def _scores(
@@ -145,11 +189,36 @@ def _scores(
     }
 
 
-def test_a_hit_must_name_an_earlier_question(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("questions: [{wave: 1, category: null, expect: hit, question: a, same_as: a}]", "same_as"),
+        ("questions: [{wave: 1, category: null, expect: miss, question: a, guard: numbers, near: a}]", "a guard"),
+        ("questions: [{wave: 1, category: null, expect: miss, question: a, guard: nobody, near: a}]", "guard"),
+        ("questions: [{wave: 1, category: null, expect: bypass, question: a}]", "no question must miss"),
+        (f"{ONE}load: {{category: null, question: b, same_as: c, latency_p95_ms: 1, queue_depth: 1}}", "load: same_as"),
+        (f"{ONE}withdrawal: {{category: null, question: b, same_as: a, source: other}}", "with the source 'other'"),
+    ],
+    ids=[
+        "a hit of nothing",
+        "a guard in the first wave",
+        "no guard",
+        "nothing kept",
+        "a load of nothing",
+        "another source",
+    ],
+)
+def test_a_script_that_cannot_come_true_is_refused(tmp_path: Path, more: str, told: str) -> None:
     path = tmp_path / "demo.yaml"
-    path.write_text("model: m\nquestions: [{wave: 1, category: null, expect: hit, question: a, same_as: a}]\n")
-    with pytest.raises(ValueError, match="same_as"):
+    path.write_text(f"model: m\n{more}\n")
+    with pytest.raises(ValueError, match=told):
         read_demo(path)
+
+
+def test_a_script_may_have_no_steps(tmp_path: Path) -> None:
+    path = tmp_path / "demo.yaml"
+    path.write_text(f"model: m\n{ONE}")
+    assert (read_demo(path).load, read_demo(path).withdrawal) == (None, None)
 
 
 def _rivals(
