@@ -100,7 +100,7 @@ def audit(
     anything differs.
 
     A sample compares fewer decisions, with their responses and forwards, and changes of documents at longer intervals.
-    All is folded still; where tables are large, exact searches for the sample alone make it several times faster.
+    All is folded still; exact searches of large tables are made for the sample alone.
 
     A seal holds digests of journal, control and decisions. --against says from where on a log is another one: deleted,
     inserted, changed and reordered records, a cut end, a topic that was made again.
