@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,19 +19,6 @@ from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
 
 QUESTION = "What does the patient in room seven have?"
 FOREVER_MS = 10**12
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatedServer]:
-    with SimulatedServer(Upstream(latency_median_ms=0, latency_sigma=0)) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: SimulatedServer) -> SimulatedServer:
-    running.script.clear()
-    running.calls.clear()
-    return running
 
 
 def forward_of(deadline_at_ms: int = FOREVER_MS, **more: Any) -> Forward:

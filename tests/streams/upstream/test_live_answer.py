@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,19 +19,6 @@ from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
 PLACE = ProgressPlace(partition=1, id="me")
 EVENTS = (("Content-Type", "text/event-stream"),)
 JSON = (("Content-Type", "application/json"),)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatedServer]:
-    with SimulatedServer(Upstream(latency_median_ms=0, latency_sigma=0)) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: SimulatedServer) -> SimulatedServer:
-    running.script.clear()
-    running.calls.clear()
-    return running
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None, index: int = 0, **more: Any) -> dict[str, Any]:
