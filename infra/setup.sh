@@ -22,7 +22,7 @@ as_root_with_apt() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 # What runs the service, and what runs every test: the sets of packages that setup_venv takes. Without the second there
 # is no PyTorch; docker and testcontainers start the broker in Docker.
 service=("$root[light]" docker testcontainers)
-everything=("$root[light,embed,learn,weights,plot,test]")
+everything=("$root[light,embed,learn,weights,plot,traces,test]")
 
 # All that decides what is installed: the set, the pins, the project's needs, and where the folder lies.
 wanted() { printf '%s\n' "$@"; cat "$root/infra/constraints.txt" "$root/pyproject.toml"; }

@@ -138,6 +138,9 @@ _HEADERS: dict[str, Tree] = {
         "reply-to": _text("The whole name of the topic to answer to."),
         "kafka_replyTopic": _text("The same, as Spring's templates write it; `reply-to` counts when both are there."),
         "kafka_replyPartition": _text("A partition of it: decimal text, or four bytes, big-endian."),
+        "refrain-not-returned": _text("Names of headers that need not come back, with commas between them."),
+        "traceparent": _text("The trace that the request belongs to (W3C Trace Context)."),
+        "tracestate": _text("What tracing systems add to it."),
     },
     DEAD_LETTERS: {
         dead_letters.HEADER_TOPIC: _text("The topic that it came from, without the prefix."),

@@ -36,7 +36,7 @@ from typing import Literal, NamedTuple
 
 DISTRIBUTION = "refrain-cache"
 """The name under which Refrain is installed; that of the command, `refrain`, is another's among Python packages."""
-Extra = Literal["light", "embed", "weights", "plot", "learn", "testing"]
+Extra = Literal["light", "embed", "weights", "plot", "learn", "testing", "traces"]
 """What is installed only where it is asked for."""
 
 

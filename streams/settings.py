@@ -249,6 +249,25 @@ class Edge(SettingsGroup):
     """How long open requests are waited for when the worker stops."""
 
 
+class Traces(SettingsGroup):
+    """OpenTelemetry traces of requests, sent to a collector."""
+
+    enabled: bool = False
+    """Whether requests are traced; it needs the extra `traces`."""
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$")] = "http://127.0.0.1:4318/v1/traces"
+    """Where a collector takes OTLP over HTTP: the whole URL."""
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    """Sent to the collector with each call: what lets in."""
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """The part of requests that are traced, of those that come without a trace; one that comes with one says itself."""
+    queue_max: Annotated[int, Field(ge=1, le=1_000_000)] = 4_096
+    """Spans that wait to be sent; those beyond it are lost."""
+    timeout_ms: Annotated[int, Field(ge=1)] = 5_000
+    """How long the collector may take a call, further tries too."""
+    flush_ms: Annotated[int, Field(ge=0)] = 2_000
+    """How long the end of a worker waits for the collector."""
+
+
 class Settings(SettingsGroup):
     """All settings. `connection` holds librdkafka properties (TLS, SASL) for every client."""
 
@@ -298,3 +317,5 @@ class Settings(SettingsGroup):
     """The verifier, for second opinions."""
     edge: Edge = Edge()
     """The OpenAI-compatible endpoint."""
+    traces: Traces = Traces()
+    """OpenTelemetry traces."""

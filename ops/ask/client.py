@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -23,6 +24,7 @@ from refrain.streams.client.exchange import HEADER as HEADER
 from refrain.streams.client.exchange import Exchange, Extra, ReplyPlace
 from refrain.streams.client.reply import NotAnswered, Reply
 from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.traces.loading import traces_of
 
 if TYPE_CHECKING:
     from refrain.streams.settings import Settings
@@ -91,14 +93,20 @@ class Client:
         self.late = 0
         self.repeats = 0
         self.repeats_different = 0
-        self._cluster = KafkaCluster(settings)
-        try:
+        with ExitStack() as opened:
+            traces = opened.enter_context(traces_of(settings, "ask"))
+            cluster = KafkaCluster(settings)
+            opened.callback(cluster.close)
             self._exchange = Exchange(
-                settings, self._cluster, ReplyPlace(), group="ask", first=self._note_first, extra=self.arrived.put
+                settings,
+                cluster,
+                ReplyPlace(),
+                group="ask",
+                first=self._note_first,
+                extra=self.arrived.put,
+                traces=traces,
             )
-        except BaseException:
-            self._cluster.close()
-            raise
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Client:
         return self
@@ -111,7 +119,7 @@ class Client:
     def close(self) -> None:
         """Close the connections. Requests that are not acknowledged yet may be lost. A second call does nothing."""
         self._exchange.close()
-        self._cluster.close()
+        self._opened.close()
 
     def ask(
         self,

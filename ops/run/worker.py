@@ -27,6 +27,7 @@ from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.health import HealthServer, Liveness
 from refrain.streams.runtime.progress import Progress, progress_of
+from refrain.streams.traces.loading import traces_of
 
 if TYPE_CHECKING:
     from refrain.streams.kafka.interface import Cluster
@@ -95,11 +96,21 @@ def serve(
             def progress(group: str, topic: str) -> Progress:
                 return progress_of(settings.state_dir, group, cluster.topic_id(topic), cluster.partitions(topic))
 
-            work(
-                WorkerContext(
-                    settings, cluster, metrics, outages.stopping, ready, now_ms, outages, progress, liveness.trouble
+            with traces_of(settings, name) as traces:
+                work(
+                    WorkerContext(
+                        settings,
+                        cluster,
+                        metrics,
+                        outages.stopping,
+                        ready,
+                        now_ms,
+                        outages,
+                        progress,
+                        liveness.trouble,
+                        traces,
+                    )
                 )
-            )
 
 
 def whose(settings: Settings) -> dict[str, str]:

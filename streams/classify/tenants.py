@@ -13,6 +13,7 @@ from refrain.schemas.requests import Request
 from refrain.streams.errors import Refusal, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Headers, Record
 from refrain.streams.kafka.names import TENANT_TOPICS
+from refrain.streams.messaging import reply_headers
 from refrain.streams.messaging.signing import parse_keys
 from refrain.streams.messaging.tenant_header import HEADER, tenant_of
 from refrain.streams.settings import Settings
@@ -96,7 +97,7 @@ def tenants_of(settings: Settings) -> Tenants:
 
 def returned(headers: Headers) -> Headers:
     """The headers that come back with a response: a signature of the edge is nobody else's business."""
-    return tuple(pair for pair in headers if pair[0] != HEADER)
+    return reply_headers.returned(tuple(pair for pair in headers if pair[0] != HEADER))
 
 
 BY_REQUEST = Tenants(by_request)

@@ -35,6 +35,7 @@ from refrain.streams.classify.rejection import NAME, Rejections, check_carried
 from refrain.streams.classify.reply_topic import UNKNOWN, ReplyTopics, needs_key, partitions_of
 from refrain.streams.classify.routing import CategoryMatch, Router, RoutingInput
 from refrain.streams.classify.same_topic import SameTopic
+from refrain.streams.classify.spans import RequestSpans
 from refrain.streams.classify.tenants import BY_REQUEST, Tenants, returned, tenants_of
 from refrain.streams.classify.text_sides import Sides, TextSides, Wanted
 from refrain.streams.errors import ModelUnavailable, Refusal, RefusalCode
@@ -64,6 +65,7 @@ from refrain.streams.runtime.stateless import Behind, Step, run_stateless
 from refrain.streams.runtime.together import Loop, run_together
 from refrain.streams.runtime.topic_check import require_room, require_topics
 from refrain.streams.settings import Classify
+from refrain.streams.traces.interface import OFF, Traces
 from refrain.streams.vectors import Ints, encode
 
 SOURCE = "requests"
@@ -136,8 +138,10 @@ class ClassifyStep(Step):
         progress_partitions: int = UNKNOWN,
         shards: int = 1,
         pace: PaceMetrics | None = None,
+        traces: Traces = OFF,
     ) -> None:
         self._settings = settings
+        self._spans = RequestSpans(traces)
         self._progress_partitions = progress_partitions
         self._tenants = tenants
         self._incarnations = incarnations
@@ -169,6 +173,9 @@ class ClassifyStep(Step):
     def tell(self, record: Record, refusal: Refusal) -> list[Outgoing]:
         return [self._rejections.respond(record, refusal)]
 
+    def sent(self) -> None:
+        self._spans.sent()
+
     def committed(self, offsets: Mapping[int, int]) -> None:
         self._attempts.committed(offsets)
 
@@ -177,26 +184,31 @@ class ClassifyStep(Step):
 
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         self._attempts.begin()
+        self._spans.begin(batch)
         taken = [self._or_reject(record, None, self._take, record) for record in batch]
         taken, new = self._pass_by(taken, {text for text in _texts(taken) if text not in self._embedding_cache})
         started = self._clock()
+        self._spans.mark("embed" if new else "")
         taken, embedded = self._embed(taken, new)
+        self._spans.mark("route")
         matched = [
             self._or_reject(item.record, item.parsed, self._match, item, embedded.vectors)
             if isinstance(item, PendingRequest)
             else item
             for item in taken
         ]
+        self._spans.mark("")
+        self._spans.categorised(matched, _known_category)
         wanted = [item.side for item in matched if isinstance(item, PendingRequest) and item.side]
         sides = self._text_sides.make(wanted, embedded.tokens)
         self._pace.embedded(len(new), self._clock() - started)
-        out: list[Outgoing] = []
-        for item in matched:
-            if isinstance(item, PendingRequest):
-                out += self._or_reject(item.record, item.parsed, self._ask, item, sides)
-            else:
-                out += item
-        return self._attempts.addressed(out)
+        made = [
+            self._or_reject(item.record, item.parsed, self._ask, item, sides)
+            if isinstance(item, PendingRequest)
+            else item
+            for item in matched
+        ]
+        return self._attempts.addressed(self._spans.carried(made))
 
     def follow(self, policy: PolicyInForce | None) -> None:
         if policy is self._in_force:
@@ -476,6 +488,7 @@ def run_classify(context: WorkerContext, embedder: Embedder | None = None) -> No
             progress_partitions=progress_partitions,
             shards=shards_of(cluster),
             pace=pace,
+            traces=context.traces,
         )
 
     def loop_of(topic: str, session: PolicySession) -> Loop:
@@ -531,6 +544,12 @@ def _texts(taken: Sequence[Taken]) -> list[str]:
 def _category_of(item: PendingRequest) -> CategoryPolicy | None:
     """The category of a request, None while only its vector tells it."""
     return None if item.match is None or item.match.terms is None else item.match.terms.policy
+
+
+def _known_category(item: Taken) -> str | None:
+    """The category that the policy defines for a request, None where it has none or passes by the cache."""
+    match = item.match if isinstance(item, PendingRequest) else None
+    return None if match is None or match.terms is None else match.category
 
 
 def _routing_input(request: Request, question: Question) -> RoutingInput:

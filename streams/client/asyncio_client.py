@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -12,11 +13,12 @@ from refrain.schemas.progress import Progress
 from refrain.schemas.requests import Request
 from refrain.streams.client.exchange import Exchange, ReplyPlace
 from refrain.streams.client.live_text import LiveText
-from refrain.streams.client.making import PAUSE_S, TRIED_AGAIN, Body, cluster_for, request_for, settings_for
+from refrain.streams.client.making import PAUSE_S, TRACED_AS, TRIED_AGAIN, Body, cluster_for, request_for, settings_for
 from refrain.streams.client.reply import Failure, NotAnswered, Reply, answered
 from refrain.streams.kafka.interface import Headers
 from refrain.streams.messaging.chunks import pieces
 from refrain.streams.settings import Settings
+from refrain.streams.traces.loading import traces_of
 
 
 class Pending:
@@ -94,20 +96,27 @@ class AsyncClient:
         self._place = reply
         self._attempts = attempts
         self._exchange = exchange
+        self._traced = ExitStack()
 
     async def open(self) -> Self:
         """Connect. Raises WrongSetup for topics that are missing, Unanswered when no broker answers."""
         if self._exchange is None:
             settings, place = self._settings, self._place
-            self._exchange = await asyncio.to_thread(
-                lambda: Exchange(settings, cluster_for(settings), place, progress=True)
-            )
+            traces = self._traced.enter_context(traces_of(settings, TRACED_AS))
+            try:
+                self._exchange = await asyncio.to_thread(
+                    lambda: Exchange(settings, cluster_for(settings), place, progress=True, traces=traces)
+                )
+            except BaseException:
+                self._traced.close()
+                raise
         return self
 
     async def close(self) -> None:
         """Disconnect; who still waits gets NotAnswered. A second call does nothing."""
         if self._exchange is not None:
             await asyncio.to_thread(self._exchange.close)
+            await asyncio.to_thread(self._traced.close)
 
     async def __aenter__(self) -> Self:
         return await self.open()

@@ -29,9 +29,10 @@ from refrain.streams.kafka.names import TENANT_TOPICS
 from refrain.streams.messaging.own_topics import RESPONSES
 from refrain.streams.messaging.progress import ID_HEADER, progress_header
 from refrain.streams.messaging.progress import TOPIC as PROGRESS
-from refrain.streams.messaging.reply_headers import PARTITION_HEADER, TOPIC_HEADERS
+from refrain.streams.messaging.reply_headers import PARTITION_HEADER, TOPIC_HEADERS, unreturned
 from refrain.streams.runtime.barrier import unforeseen
 from refrain.streams.settings import Settings
+from refrain.streams.traces.interface import OFF, Span, Traces, with_context
 
 HEADER = "refrain-ask-id"
 """Carried back by the response, as all headers of a request are."""
@@ -76,6 +77,7 @@ class _Open:
     request: Request
     listener: Listener
     sent_s: float
+    span: Span | None
 
 
 class Exchange:
@@ -94,18 +96,20 @@ class Exchange:
         extra: Callable[[Extra], None] = lambda extra: None,
         clock: Callable[[], float] = time.perf_counter,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        traces: Traces = OFF,
     ) -> None:
         """Connect, and read from the end of where responses come. Without a `place` one partition is drawn by lot.
 
         `group` is the name, without the prefix, by whose rights it reads. With `topic_of_tenant`, where topics tell
         whose requests are, each goes to the topic of its own tenant and not to the one of the settings. With `progress`
         a partition of that topic is read too. `first` hears id and bytes of each response that is waited for, `extra`
-        of every other one. Raises WrongSetup, Forbidden or Unanswered.
+        of every other one. `traces` has a span for each request. Raises WrongSetup, Forbidden or Unanswered.
         """
         self._settings = settings
         self._clock = clock
         self._first = first
         self._extra = extra
+        self._traces = traces
         self._sender = Sender(settings, now_ms)
         self._by_topic = topic_of_tenant and settings.classify.tenants == "topic"
         self._me = uuid.uuid4().hex[:16].encode()
@@ -142,6 +146,10 @@ class Exchange:
         """
         id_ = self._me + b"-%d" % next(self._numbers)
         value = request.encode()
+        span = self._traces.begin("request", headers, "client", root=True)
+        if span is not None:
+            # Nobody here reads it from the response.
+            headers = with_context(headers, unreturned(span.headers))
         mine = (*headers, *self._headers, (HEADER, id_))
         if progress and self._progress is not None:
             mine = (*mine, progress_header(ProgressPlace(partition=self._progress, id=id_.decode("ascii"))))
@@ -149,7 +157,7 @@ class Exchange:
         with self._lock:
             if self._closing.is_set():
                 raise NotAnswered(Failure.CLOSED, str(self.problem or "the client is closed: make a new one"))
-            self._open[id_] = _Open(request, listener, self._clock())
+            self._open[id_] = _Open(request, listener, self._clock(), span)
         topic = self._settings.classify.topic
         if self._by_topic:
             topic = TENANT_TOPICS + request.tenant
@@ -159,7 +167,9 @@ class Exchange:
     def forget(self, id_: bytes) -> None:
         """Wait no more for the response to a request."""
         with self._lock:
-            self._open.pop(id_, None)
+            left = self._open.pop(id_, None)
+        if left is not None and left.span is not None:
+            left.span.end()
 
     @property
     def open(self) -> int:
@@ -206,13 +216,18 @@ class Exchange:
             self._extra(Extra(id_, value))
             return
         self._first(id_, value)
-        self.forget(id_)
         try:
             response = Response.decode(value)
         except ValidationError as error:
+            self.forget(id_)
             text = f"not a response: {error.errors(include_url=False, include_input=False)[0]['msg']}"
             asked.listener.failed(NotAnswered(Failure.NOT_READ, text))
             return
+        if asked.span is not None:
+            asked.span.tell(outcome=response.outcome.value)
+            if response.error is not None:
+                asked.span.fail(response.error.code)
+        self.forget(id_)
         asked.listener.replied(Reply(asked.request, response, (now_s - asked.sent_s) * 1_000))
 
     def _tell_progress(self, record: Record) -> None:
@@ -230,13 +245,20 @@ class Exchange:
         with self._lock:
             asked = self._open.pop(id_, None)
         if asked is not None:
-            asked.listener.failed(NotAnswered(Failure.NOT_SENT, f"not sent: {why}"))
+            _fail(asked, NotAnswered(Failure.NOT_SENT, f"not sent: {why}"))
 
     def _end(self, why: str) -> None:
         with self._lock:
             left, self._open = list(self._open.values()), {}
         for asked in left:
-            asked.listener.failed(NotAnswered(Failure.CLOSED, why))
+            _fail(asked, NotAnswered(Failure.CLOSED, why))
+
+
+def _fail(asked: _Open, why: NotAnswered) -> None:
+    if asked.span is not None:
+        asked.span.fail(why.code)
+        asked.span.end()
+    asked.listener.failed(why)
 
 
 def _is_response(record: Record) -> bool:

@@ -19,6 +19,8 @@ CONNECT_S = 15.0
 """How long a client asks the cluster for its topics before it gives up."""
 TRIED_AGAIN = frozenset({"not_sent", "answer_withheld", "shard_recovered"})
 """Codes of what a second try may mend at once. A model that failed was asked again by its connector already."""
+TRACED_AS = "client"
+"""The processor that spans of a client are of."""
 PAUSE_S = 0.2
 """Before the second try; twice as long before each further one."""
 

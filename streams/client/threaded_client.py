@@ -7,16 +7,26 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
 from refrain.schemas.progress import Progress
 from refrain.schemas.requests import Request
 from refrain.streams.client.exchange import Exchange, ReplyPlace
-from refrain.streams.client.making import PAUSE_S, TRIED_AGAIN, Body, cluster_for, request_for, settings_for
+from refrain.streams.client.making import (
+    PAUSE_S,
+    TRACED_AS,
+    TRIED_AGAIN,
+    Body,
+    cluster_for,
+    request_for,
+    settings_for,
+)
 from refrain.streams.client.reply import Failure, NotAnswered, Reply, answered
 from refrain.streams.kafka.interface import Headers
 from refrain.streams.settings import Settings
+from refrain.streams.traces.loading import traces_of
 
 
 class _Waiting:
@@ -53,11 +63,20 @@ class Client:
         """As AsyncClient's. Raises WrongSetup for topics that are missing, Unanswered when no broker answers."""
         settings = settings_for(kafka, prefix, connection)
         self._attempts = attempts
-        self._exchange = exchange or Exchange(settings, cluster_for(settings), reply)
+        self._traced = ExitStack()
+        if exchange is None:
+            traces = self._traced.enter_context(traces_of(settings, TRACED_AS))
+            try:
+                exchange = Exchange(settings, cluster_for(settings), reply, traces=traces)
+            except BaseException:
+                self._traced.close()
+                raise
+        self._exchange = exchange
 
     def close(self) -> None:
         """Disconnect; who still waits gets NotAnswered. A second call does nothing."""
         self._exchange.close()
+        self._traced.close()
 
     def __enter__(self) -> Self:
         return self

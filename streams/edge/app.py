@@ -23,11 +23,15 @@ from refrain.streams.edge.metrics import EdgeMetrics
 from refrain.streams.edge.problems import HttpProblem, overloaded, unauthorized
 from refrain.streams.edge.upstream import Upstream, parts_of, passed_back
 from refrain.streams.edge.wishes import wishes_of
+from refrain.streams.kafka.interface import Headers
 from refrain.streams.runtime.barrier import unforeseen
 from refrain.streams.settings import Settings
+from refrain.streams.traces.interface import OFF, Span, Traces
 
 Handler = Callable[[Request], Awaitable[AnyResponse]]
 
+SPAN = "refrain.span"
+"""Where the scope of a request has its span, if it has one."""
 METHODS = ["GET", "POST", "DELETE"]
 SIMULATED = {"object": "list", "data": [{"id": "default", "object": "model", "created": 0, "owned_by": "refrain"}]}
 """The models of a Refrain whose model is simulated: it answers by any name."""
@@ -47,8 +51,10 @@ class Endpoint:
         keys: KeyRing | None,
         metrics: EdgeMetrics,
         ready: Callable[[], bool] = lambda: True,
+        traces: Traces = OFF,
     ) -> None:
         self._settings = settings.edge
+        self._traces = traces
         self._simulated = settings.upstream.connector == "simulated"
         self._chat = Chat(client, upstream, settings.edge, metrics)
         self._upstream = upstream
@@ -75,7 +81,8 @@ class Endpoint:
         tenant = self._tenant(request)
         wishes = wishes_of(_headers(request))
         data = await self._read(request)
-        return await self._chat.answer(asked_of(request, data, chat_body(data), tenant, wishes, self._settings))
+        asked = asked_of(request, data, chat_body(data), tenant, wishes, self._settings)
+        return await self._chat.answer(asked._replace(span=request.scope.get(SPAN)))
 
     async def _models(self, request: Request) -> AnyResponse:
         if self._simulated:
@@ -125,22 +132,40 @@ class Endpoint:
         return key.tenant
 
     def _bounded(self, route: str, handler: Handler) -> _Bounded:
-        return _Bounded(self, route, handler, self._settings.in_flight_max, self._metrics)
+        return _Bounded(self, route, handler, self._settings.in_flight_max, self._metrics, self._traces)
 
 
 class _Bounded:
     """A handler as an application: counted while it works and streams, told to come back where too many do."""
 
     def __init__(
-        self, endpoint: Endpoint, route: str, handler: Handler, in_flight_max: int, metrics: EdgeMetrics
+        self,
+        endpoint: Endpoint,
+        route: str,
+        handler: Handler,
+        in_flight_max: int,
+        metrics: EdgeMetrics,
+        traces: Traces,
     ) -> None:
         self._endpoint = endpoint
         self._route = route
         self._handler = handler
         self._most = in_flight_max
         self._metrics = metrics
+        self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        span = self._traces.begin("edge", _context(scope), "server", root=True) if self._traces.on else None
+        if span is None:
+            return await self._take(scope, receive, send)
+        span.tell(route=self._route)
+        scope[SPAN] = span
+        try:
+            return await self._take(scope, receive, send)
+        finally:
+            span.end()
+
+    async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._endpoint
         if endpoint.open >= self._most:
             await self._respond(overloaded(self._most).response(), scope, receive, send)
@@ -151,9 +176,13 @@ class _Bounded:
             await self._respond(await self._response(Request(scope, receive, send)), scope, receive, send)
         except ClientDisconnect:
             self._metrics.gone.inc()
+            if SPAN in scope:
+                scope[SPAN].fail("client_gone")
         except Exception as error:
             # Its status is sent, so the connection ends; why, is told here alone.
             logger.warning("a response of %s broke off: %s", self._route, unforeseen(error))
+            if SPAN in scope:
+                scope[SPAN].fail("broken_off")
             raise
         finally:
             endpoint.open -= 1
@@ -173,7 +202,19 @@ class _Bounded:
 
     async def _respond(self, response: AnyResponse, scope: Scope, receive: Receive, send: Send) -> None:
         self._metrics.answered.labels(self._route, str(response.status_code)).inc()
+        span: Span | None = scope.get(SPAN)
+        if span is not None:
+            span.tell(status=response.status_code)
+            if response.status_code >= 500:
+                span.fail(str(response.status_code))
         await response(scope, receive, send)
+
+
+def _context(scope: Scope) -> Headers:
+    """The headers of a request that may carry the context of a trace."""
+    return tuple(
+        (name.decode("latin-1"), value) for name, value in scope["headers"] if name in (b"traceparent", b"tracestate")
+    )
 
 
 def _headers(request: Request) -> list[tuple[str, str]]:

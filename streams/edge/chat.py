@@ -29,7 +29,9 @@ from refrain.streams.edge.problems import OPENED, HttpProblem, problem_of
 from refrain.streams.edge.upstream import Upstream, parts_of, passed_back
 from refrain.streams.edge.wishes import Wishes, told
 from refrain.streams.messaging.chunks import chunks_of
+from refrain.streams.messaging.reply_headers import unreturned
 from refrain.streams.settings import Edge
+from refrain.streams.traces.interface import CONTEXT_HEADERS, Span
 
 PATH = "/chat/completions"
 SILENT = "cache_silent"
@@ -48,6 +50,8 @@ class Asked(NamedTuple):
     wishes: Wishes
     until_s: float
     began_s: float
+    span: Span | None = None
+    """Its span, where it is traced."""
 
     @property
     def left_s(self) -> float:
@@ -99,8 +103,9 @@ class Chat:
 
     async def answer(self, asked: Asked) -> AnyResponse:
         """The response to a chat request. Raises HttpProblem, and ClientDisconnect when nobody waits any more."""
+        context = () if asked.span is None else unreturned(asked.span.headers)
         try:
-            pending = self._client.send(asked.request, progress=True)
+            pending = self._client.send(asked.request, progress=True, headers=context)
         except NotAnswered as why:
             return await self._without_cache(asked, why.code)
         handed_on = False
@@ -195,14 +200,22 @@ class Chat:
             )
         self._metrics.direct.labels(reason if reason == SILENT else "failed").inc()
         headers = told("bypass", None, reason)
-        http = asked.http
+        http, span = asked.http, None if asked.span is None else asked.span.child("upstream", "client")
         try:
             response = await until_gone(
-                http.receive, self._upstream.call("POST", PATH, b"", list(http.headers.items()), asked.data)
+                http.receive, self._upstream.call("POST", PATH, b"", _sent_on(http, span), asked.data)
             )
         except HttpProblem as problem:
             problem.headers |= headers
+            if span is not None:
+                span.fail(problem.code)
             raise
+        else:
+            if span is not None:
+                span.tell(status=response.status_code, silent=reason == SILENT)
+        finally:
+            if span is not None:
+                span.end()
         self._count(asked, "bypass")
         return self._streamed({**passed_back(response.headers), **headers}, parts_of(response), response.status_code)
 
@@ -213,7 +226,18 @@ class Chat:
 
     def _count(self, asked: Asked, outcome: str) -> None:
         self._metrics.outcomes.labels(outcome).inc()
+        if asked.span is not None:
+            asked.span.tell(outcome=outcome)
         self._metrics.seconds.labels(outcome).observe(time.monotonic() - asked.began_s)
+
+
+def _sent_on(http: HttpRequest, span: Span | None) -> list[tuple[str, str]]:
+    """The headers of a request for the model's server, which goes on with the trace."""
+    headers = list(http.headers.items())
+    if span is None:
+        return headers
+    context = [(name, (value or b"").decode("ascii")) for name, value in span.headers]
+    return [*((name, value) for name, value in headers if name.lower() not in CONTEXT_HEADERS), *context]
 
 
 async def _replayed(reply: Reply, *, with_usage: bool) -> AsyncIterator[bytes]:

@@ -91,7 +91,7 @@ async def _work(
         return exchange.problem is None and not context.outages.lasting and not server.should_exit
 
     async with AsyncClient(settings, exchange=exchange) as client:
-        endpoint = Endpoint(settings, client, upstream, keys, metrics, ready)
+        endpoint = Endpoint(settings, client, upstream, keys, metrics, ready, context.traces)
         server = EdgeServer(endpoint.app(), settings.edge)
         serving = asyncio.create_task(serve(server, one))
         _tell(settings, exchange, one, keys)

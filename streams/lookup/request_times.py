@@ -16,7 +16,7 @@ from refrain.streams.shard.outcome import FoldResult
 
 OPEN_MAX = 50_000
 """Requests that are remembered."""
-NOT_RESPONSES = frozenset({"forwards", "dead-letters", "observations", "doubts"})
+NOT_RESPONSES = frozenset({"forwards", "dead-letters", "observations", "doubts", "progress"})
 """Topics of a shard's other effects."""
 OUTCOMES = {f'"{outcome.value}"'.encode(): outcome for outcome in Outcome}
 _OUTCOME = b'"outcome":'

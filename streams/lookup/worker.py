@@ -45,6 +45,7 @@ from refrain.streams.lookup.reports import CommitReports
 from refrain.streams.lookup.request_times import RequestTimes
 from refrain.streams.lookup.restore import Beginning, OpenStore, Restorer
 from refrain.streams.lookup.snapshot_schedule import SnapshotSchedule, begin_snapshots
+from refrain.streams.lookup.spans import DecisionSpans
 from refrain.streams.lookup.stopped import StoppedShards
 from refrain.streams.lookup.stopping import RESTORES_MAX, Stopping
 from refrain.streams.messaging.key_file import route_signer
@@ -66,6 +67,7 @@ from refrain.streams.spans import has_passed, is_due
 from refrain.streams.store.interface import Store
 from refrain.streams.store.rocksdb import open_or_replace
 from refrain.streams.store.state_directory import lock_state_directory
+from refrain.streams.traces.interface import OFF, Traces
 
 logger = logging.getLogger(__name__)
 
@@ -104,15 +106,17 @@ class LookupWorker:
         alive: Callable[[], object] = lambda: None,
         progress: Progress | None = None,
         shelf: Shelf | None = None,
+        traces: Traces = OFF,
     ) -> None:
         """`background` runs the transactions; `alive` is called while one is waited for.
 
-        `progress` finds records that have ended a worker twice, `shelf` has the snapshots of shards. Raises WrongSetup
-        when topics are missing or do not fit together.
+        `progress` finds records that have ended a worker twice, `shelf` has the snapshots of shards, `traces` has spans
+        of decisions. Raises WrongSetup when topics are missing or do not fit together.
         """
         self._settings = settings.lookup
         self._metrics = LookupMetrics(metrics)
         self._request_times = RequestTimes(self._metrics.request_seconds)
+        self._spans = DecisionSpans(traces, self._categories)
         self._now_ms = now_ms
         self._elapsed_s = elapsed_s
         incarnation = check_journal(cluster)
@@ -207,9 +211,14 @@ class LookupWorker:
     def _work(self, records: Sequence[Record]) -> int:
         """Fold records and send their effects; returns how many were folded."""
         started = time.perf_counter()
-        folded = [each for each in map(self._fold, records) if each is not None]  # step 1
-        effects = [effect for each in folded for effect in each.effects]
+        results = [self._fold(record) for record in records]  # step 1
+        folded = [each for each in results if each is not None]
+        if self._spans.on:
+            effects = self._spans.effects(zip(records, results, strict=True))
+        else:
+            effects = [effect for each in folded for effect in each.effects]
         self._send(effects)  # step 2
+        self._spans.sent()
         if records:
             self._measure(records, folded, effects, time.perf_counter() - started)
         return len(folded)
@@ -458,6 +467,10 @@ class LookupWorker:
     def _uncommitted_bytes(self) -> int:
         return sum(shard.uncommitted_bytes for shard in self.shards.values())
 
+    def _categories(self) -> set[str]:
+        """The categories that the policy defines."""
+        return {category for shard in self.shards.values() for category in shard.lives}
+
     def _measure(
         self, records: Sequence[Record], folded: Sequence[FoldResult], effects: Sequence[Outgoing], seconds: float
     ) -> None:
@@ -467,7 +480,7 @@ class LookupWorker:
         metrics.behind.set(max(0, self._now_ms() - records[-1].timestamp_ms) / 1_000)
         shared.count_sent(NAME, effects)
         self._request_times.take(folded, effects, self._now_ms())
-        known = {category for shard in self.shards.values() for category in shard.lives}
+        known = self._categories()
         for each in folded:
             count(metrics, each, known)
         for partition in {record.partition for record in records} & self.shards.keys():
@@ -512,6 +525,7 @@ def run_lookup(context: WorkerContext) -> None:
             alive=context.stop,
             progress=context.progress(NAME, "journal"),
             shelf=shelf,
+            traces=context.traces,
         )
         while not context.stop():
             worker.turn()

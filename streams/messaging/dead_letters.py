@@ -101,3 +101,12 @@ def _digest(record: Record) -> str:
     head = hashlib.sha256(value[:DIGESTED_BYTES_MAX]).hexdigest()
     part = "" if len(value) <= DIGESTED_BYTES_MAX else f" of the first {DIGESTED_BYTES_MAX}"
     return f"key {len(record.key or b'')} bytes, value {len(value)} bytes, sha256{part} {head}"
+
+
+def refused_as(record: Outgoing) -> str | None:
+    """The code of what a dead letter was refused for; None for a record that is no dead letter."""
+    if record.topic != TOPIC:
+        return None
+    # The last one: an original may have had headers of this name.
+    reasons = [value or b"" for name, value in record.headers if name == HEADER_REASON]
+    return reasons[-1].decode("utf-8", "replace").partition(":")[0] if reasons else ""

@@ -16,6 +16,7 @@ from refrain.schemas.forwards import Completion
 from refrain.schemas.topics import JOURNAL_BYTES_MAX
 from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
+from refrain.streams.messaging.dead_letters import refused_as
 from refrain.streams.messaging.decoding import envelope_of, is_too_large, read
 from refrain.streams.messaging.key_file import route_signer
 from refrain.streams.messaging.shards import Shards
@@ -28,10 +29,12 @@ from refrain.streams.runtime.policy_follower import delivery_timeout_ms_of
 from refrain.streams.runtime.policy_session import policy_session
 from refrain.streams.runtime.stateless import Step, run_stateless
 from refrain.streams.runtime.topic_check import require_room, require_topics
+from refrain.streams.traces.interface import OFF, Span, Traces, carrying, end_all
 
 logger = logging.getLogger(__name__)
 
 SOURCE = "completions"
+SHARDS = "journal"
 BATCH_MAX = 500
 REMEMBERED_MAX = 1_000
 """Completions of each partition that are read back, to know whom another worker has answered already."""
@@ -46,7 +49,7 @@ def run_populate(context: WorkerContext) -> None:
     if context.settings.routes.unsigned == "accept":
         logger.warning("unsigned routes are accepted: whoever writes completions may answer for the model, and others")
     journal = Shards(cluster.partitions("journal"), cluster.topic_id("journal"))
-    step = PopulateStep(journal, routes, context.metrics)
+    step = PopulateStep(journal, routes, context.metrics, context.traces)
     with policy_session(NAME, context, route_keys=routes.keys.ids) as session:
         consumer = _DeliveredHistory(cluster, step).consumer
         producer = cluster.producer(delivery_timeout_ms=delivery_timeout_ms_of(context.settings))
@@ -59,8 +62,10 @@ class PopulateStep(Step):
     An answer for another journal was not asked here.
     """
 
-    def __init__(self, journal: Shards, routes: RouteSigner, metrics: Metrics) -> None:
+    def __init__(self, journal: Shards, routes: RouteSigner, metrics: Metrics, traces: Traces = OFF) -> None:
         self._routes = routes
+        self._traces = traces
+        self._spans: list[Span] = []
         self._delivery = Delivery(journal, metrics)
         self._barrier = Barrier(NAME, metrics, self._refuse)
 
@@ -69,7 +74,8 @@ class PopulateStep(Step):
 
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         self._delivery.begin()
-        return [out for record in batch for out in self._barrier.take(record, self._deliver)]
+        self._spans = []
+        return [out for record in batch for out in self._traced(record)]
 
     def tell(self, record: Record, refusal: Refusal) -> list[Outgoing]:
         """A failure for whoever waits for a completion that is set aside, where its envelope can be read."""
@@ -85,6 +91,8 @@ class PopulateStep(Step):
     def sent(self) -> None:
         """Remember who was answered: a repeated completion is not delivered to them again."""
         self._delivery.sent()
+        end_all(self._spans)
+        self._spans = []
 
     def remember(self, record: Record) -> None:
         """Remember a completion that an earlier worker delivered; one that cannot be read was not."""
@@ -98,6 +106,20 @@ class PopulateStep(Step):
         except Refusal:
             # Nobody was answered by it.
             return
+
+    def _traced(self, record: Record) -> Sequence[Outgoing]:
+        """What comes of a completion; what goes to a shard carries the context of the request."""
+        span = self._traces.begin(NAME, record.headers)
+        out = self._barrier.take(record, self._deliver)
+        if span is None:
+            return out
+        self._spans.append(span)
+        code = next((code for code in map(refused_as, out) if code is not None), None)
+        if code is not None:
+            span.fail(code)
+        to_shard = any(each.topic == SHARDS for each in out)
+        span.tell(to="shard" if to_shard else "requester" if out else "nowhere")
+        return [carrying(each, span.headers) if each.topic == SHARDS else each for each in out]
 
     def _deliver(self, record: Record) -> list[Outgoing]:
         try:

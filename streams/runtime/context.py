@@ -10,6 +10,7 @@ from refrain.streams.kafka.outages import Outages
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.progress import Progress
 from refrain.streams.settings import Settings
+from refrain.streams.traces.interface import OFF, Traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,5 @@ class WorkerContext:
     """The progress of a group's workers of this machine on a topic; by default nothing is noted."""
     trouble: Callable[[str], None] = lambda text: None
     """Told what keeps the worker from doing all of its work; empty when nothing does any more."""
+    traces: Traces = OFF
+    """Spans of requests; by default there are none."""

@@ -17,6 +17,7 @@ from refrain.streams.errors import RefusalCode, WrongSetup
 from refrain.streams.messaging.credentials import Credentials
 from refrain.streams.messaging.model_errors import error_in, is_transient_status
 from refrain.streams.settings import Upstream
+from refrain.streams.traces.interface import context_of_call
 from refrain.streams.upstream.live_answer import BrokenStream, LiveAnswer, Relay, is_stream, tell_nobody
 from refrain.streams.upstream.model import Answer, failed_answer
 
@@ -88,7 +89,7 @@ class HttpModel:
     async def answer(self, forward: Forward) -> Answer:
         """Call the server: its answer, or the problem after the last try."""
         sent = plain = {key: value for key, value in forward.body.items() if key not in NEVER_SENT}
-        headers = {"Idempotency-Key": quote(forward.forward_id, safe="~:@/+=,")}
+        headers = {"Idempotency-Key": quote(forward.forward_id, safe="~:@/+=,"), **context_of_call()}
         live = None if forward.progress is None else LiveAnswer(forward.progress, self._relay)
         if live is not None:
             sent = plain | {"stream": True, "stream_options": {"include_usage": True}}

@@ -38,9 +38,17 @@ class UpstreamMetrics:
         if not called.called:
             self.shared.dropped.labels(NAME, "deadline").inc()
             return
-        model = self._models.of(called.forward.model)
+        model = self.model_label(called.forward.model)
         failure = failure_of(called.answer)
         if failure is not None:
-            self.failures.labels(model, self._failures.of(failure.replace(", ", ":").replace(" ", "_"))).inc()
+            self.failures.labels(model, self.failure_label(failure)).inc()
         self.calls.labels(model, "ok" if called.answer.body is not None else "failed").inc()
         self.call_seconds.labels(model).observe(called.latency_ms / 1_000)
+
+    def model_label(self, model: str) -> str:
+        """A model's name as metrics and spans show it."""
+        return self._models.of(model)
+
+    def failure_label(self, failure: str) -> str:
+        """What came of a failed call, as metrics and spans show it."""
+        return self._failures.of(failure.replace(", ", ":").replace(" ", "_"))

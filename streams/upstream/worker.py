@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from refrain.schemas.forwards import Forward
 from refrain.schemas.progress import ProgressPlace
 from refrain.streams.errors import RefusalCode, WrongSetup
-from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.lru import RecentIds
 from refrain.streams.messaging.decoding import check_size, read
 from refrain.streams.messaging.progress import TOPIC as PROGRESS
@@ -26,6 +26,8 @@ from refrain.streams.runtime.barrier import Barrier
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Settings
+from refrain.streams.traces.context import carried
+from refrain.streams.traces.interface import calling, carrying
 from refrain.streams.upstream.call_ids import call_id
 from refrain.streams.upstream.call_steps import Stepped
 from refrain.streams.upstream.calls import CallResult, Calls
@@ -104,6 +106,8 @@ class _OpenForward:
     sources: list[tuple[int, int]]
     started: bool = False
     """Whether its call is under way: it waits in the queue otherwise."""
+    context: Headers = ()
+    """What its completion carries of the trace of its request."""
 
 
 class UpstreamWorker:
@@ -117,6 +121,7 @@ class UpstreamWorker:
             NAME, context.metrics, lambda record, refusal: reject_forward(record, refusal, context.metrics)
         )
         self._now_ms = context.now_ms
+        self._traces = context.traces
         self._progress = context.progress(NAME, SOURCE)
         self._calling = context.progress(f"{NAME}.calls", SOURCE)
         self._bounds = bounds
@@ -249,7 +254,8 @@ class UpstreamWorker:
             self._offsets.done([source])
             shared.dropped.labels(NAME, "seen").inc()
         else:
-            self._open[id_] = _OpenForward(forward.model, [source])
+            context = carried(record.headers) if self._traces.on else ()
+            self._open[id_] = _OpenForward(forward.model, [source], context=context)
             self._calls.start(id_, forward)
 
     def _told(self, record: Record) -> list[Outgoing]:
@@ -275,10 +281,32 @@ class UpstreamWorker:
         under_way = self._open.get(id_)
         if under_way is None or not under_way.sources:
             return call
+        if under_way.context:
+            call = self._traced(under_way, call)
         return Stepped(call, self._calling, *under_way.sources[0])
 
+    async def _traced(self, under_way: _OpenForward, call: Coroutine[Any, Any, Answer]) -> Answer:
+        """The call in a span of its own, which the model's server is told to go on with."""
+        span = self._traces.begin(NAME, under_way.context, "client")
+        if span is None:
+            under_way.context = ()
+            return await call
+        under_way.context = span.headers
+        try:
+            with calling(span.headers):
+                answer = await call
+            span.tell(model=self._metrics.model_label(under_way.model))
+            failure = failure_of(answer)
+            if failure is not None:
+                span.fail(self._metrics.failure_label(failure))
+            return answer
+        finally:
+            span.end()
+
     def _queue_completion(self, called: CallResult) -> None:
-        self._outbox.put(lambda: completed(called), called)
+        under_way = self._open.get(called.id)
+        context = () if under_way is None else under_way.context
+        self._outbox.put(lambda: [carrying(each, context) for each in completed(called)], called)
 
     # --- completions acknowledged
 

@@ -31,6 +31,7 @@ from refrain.streams.populate.worker import run_populate
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.settings import Edge, Embedding, Routes, Settings
 from refrain.streams.settings import Upstream as UpstreamSettings
+from refrain.streams.traces.interface import OFF, Traces
 from refrain.streams.upstream.simulated.server import SimulatedServer
 from refrain.streams.upstream.worker import run_upstream
 from tests.streams.signed import SIGNED
@@ -74,8 +75,9 @@ class WaitingCluster(MemoryCluster):
 class Service:
     """Processors over a cluster in memory; those of `stopped` do not run."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, traces: Callable[[str], Traces] = lambda processor: OFF) -> None:
         self.settings = settings
+        self._traces = traces
         self.cluster = WaitingCluster(now_ms)
         self.problems: list[Exception] = []
         self._stop = threading.Event()
@@ -116,7 +118,13 @@ class Service:
 
     def _run(self, run: Callable[..., None], more: dict[str, Any]) -> None:
         context = WorkerContext(
-            self.settings, self.cluster, Metrics(), stop=self._stop.is_set, ready=lambda: None, now_ms=now_ms
+            self.settings,
+            self.cluster,
+            Metrics(),
+            stop=self._stop.is_set,
+            ready=lambda: None,
+            now_ms=now_ms,
+            traces=self._traces(run.__name__.removeprefix("run_")),
         )
         try:
             run(context, **more)
@@ -128,9 +136,11 @@ ALL = (run_classify, run_lookup, run_populate, run_upstream, run_govern)
 
 
 @contextmanager
-def service(settings: Settings, *runs: Callable[..., None]) -> Iterator[Service]:
-    """A service with these processors (all when none is named) and the policy in force."""
-    one = Service(settings)
+def service(
+    settings: Settings, *runs: Callable[..., None], traces: Callable[[str], Traces] = lambda processor: OFF
+) -> Iterator[Service]:
+    """A service with these processors (all when none is named) and the policy in force; `traces` are of each one."""
+    one = Service(settings, traces)
     one.start(*(runs or ALL))
     try:
         if not runs:
@@ -182,12 +192,14 @@ class Edged:
 
 
 @asynccontextmanager
-async def edge(settings: Settings, cluster: MemoryCluster, keys: KeyRing | None = None) -> AsyncIterator[Edged]:
+async def edge(
+    settings: Settings, cluster: MemoryCluster, keys: KeyRing | None = None, traces: Traces = OFF
+) -> AsyncIterator[Edged]:
     """An endpoint over a cluster in memory."""
     exchange = await asyncio.to_thread(Exchange, settings, cluster, progress=True, topic_of_tenant=True)
     upstream, metrics = Upstream(settings), Metrics()
     async with AsyncClient(settings, exchange=exchange) as client:
-        endpoint = Endpoint(settings, client, upstream, keys, EdgeMetrics(metrics))
+        endpoint = Endpoint(settings, client, upstream, keys, EdgeMetrics(metrics), traces=traces)
         transport = httpx.ASGITransport(app=endpoint.app())
         async with httpx.AsyncClient(transport=transport, base_url="http://edge", timeout=WAIT_S) as http:
             yield Edged(endpoint, http, metrics, client)
