@@ -67,19 +67,22 @@ class Connector:
         forward: Json = json.loads(record.value() or b"")
         # Rule 2: a forward that comes again is not answered again, as far as this process knows.
         if forward["forward_id"] not in self._answered:
-            self._write(forward["forward_id"], completion(forward, self._model, time.time_ns() // 1_000_000))
+            value = completion(forward, self._model, time.time_ns() // 1_000_000)
+            self._write(forward["forward_id"], value, record.headers() or [])
             self._answered[forward["forward_id"]] = None
             if len(self._answered) > REMEMBERED:
                 self._answered.popitem(last=False)
         # Rule 4: the position is kept when the completion is acknowledged.
         self._consumer.commit(message=record, asynchronous=False)
 
-    def _write(self, forward_id: str, value: Json) -> None:
+    def _write(self, forward_id: str, value: Json, headers: Headers) -> None:
         problems: list[KafkaException] = []
         self._producer.produce(
             self._completions,
             json.dumps(value).encode(),
             key=forward_id.encode(),
+            # By these a trace of the request goes on.
+            headers=[(name, told) for name, told in headers if name in ("traceparent", "tracestate")],
             on_delivery=lambda error, _: problems.append(KafkaException(error)) if error is not None else None,
         )
         self._producer.flush()

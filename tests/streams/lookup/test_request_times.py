@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from refrain.schemas.decisions import Decision, Reason
+from refrain.schemas.progress import Progress
 from refrain.schemas.responses import DecisionSummary, Outcome, Response
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.lookup.request_times import RequestTimes, told_by
@@ -51,6 +52,14 @@ def test_a_hit_is_measured_at_once_and_a_miss_when_its_answer_comes() -> None:
     assert (seen("hit"), seen("miss")) == ((1, 0.25), (0, 0))
     times.take([], [response(Outcome.MISS, "miss"), response(Outcome.MISS, "of another worker")], 3_000)
     assert seen("miss") == (1, 2.0)
+
+
+def test_what_tells_of_progress_is_no_response() -> None:
+    metrics = Metrics()
+    summary = DecisionSummary(id="miss", reason="below_threshold")
+    told = Outgoing("progress", None, Progress(outcome=Outcome.MISS, decision=summary).encode())
+    RequestTimes(request_seconds(metrics)).take([decided("miss", Outcome.MISS, 1_000)], [told], 1_001)
+    assert metrics.registry.get_sample_value("refrain_request_seconds_count", {"outcome": "miss"}) == 0
 
 
 def test_a_clock_that_runs_behind_gives_no_negative_time() -> None:
