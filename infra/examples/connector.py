@@ -14,13 +14,14 @@ import os
 import time
 import urllib.request
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer
 
 Json = dict[str, Any]
+Headers = Sequence[tuple[str, Any]]
 Model = Callable[[Json], Json]
 """Takes a chat-completions request and gives its chat.completion. Raises OSError or ValueError when there is none."""
 
@@ -68,7 +69,7 @@ class Connector:
         # Rule 2: a forward that comes again is not answered again, as far as this process knows.
         if forward["forward_id"] not in self._answered:
             value = completion(forward, self._model, time.time_ns() // 1_000_000)
-            self._write(forward["forward_id"], value, record.headers() or [])
+            self._write(forward["forward_id"], value, [*dict(record.headers() or []).items()])
             self._answered[forward["forward_id"]] = None
             if len(self._answered) > REMEMBERED:
                 self._answered.popitem(last=False)

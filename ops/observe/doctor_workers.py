@@ -44,6 +44,19 @@ def workers(settings: Settings) -> list[Finding]:
     return rows if any(row.state != "warn" for row in rows) else [*rows, _none(settings)]
 
 
+def of_processor(settings: Settings, name: str) -> list[Row]:
+    """The workers of one processor on this machine that live and serve these topics: each with its health port."""
+    ours = _Ours(settings)
+    told = [each for each in read_workers(settings.state_dir) if each.get("name") == name and is_alive(each["pid"])]
+    return [each for each in told if ours.has(each)]
+
+
+def is_supervised(settings: Settings) -> bool:
+    """Whether a supervisor runs on this machine that serves these topics."""
+    run = read_run(settings.state_dir)
+    return run is not None and is_alive(int(run["pid"])) and _Ours(settings).has(run)
+
+
 def ends(row: Row, now_ms: int) -> Finding | None:
     """What the ends of a worker's earlier processes say; None where there were none lately. Pure."""
     lately = sum(at_ms >= now_ms - ENDS_WITHIN_MS for at_ms in row.get("ended_at_ms", ()))

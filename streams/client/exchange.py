@@ -41,6 +41,7 @@ TAKE = 500
 DELIVERY_TIMEOUT_MS = 30_000
 """A request that the broker has not taken by then is not sent any more."""
 CLOSE_WAIT_S = 2.0
+LOOK_EVERY_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +118,9 @@ class Exchange:
         self._open: dict[bytes, _Open] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
+        self.behind = 0
+        """Responses that are there and not heard yet, as of a second ago."""
+        self._look_s = float("-inf")
         self.problem: RefrainError | None = None
         """Why the exchange cannot go on, None while it does."""
         topic = RESPONSES if place is None or place.topic is None else f"/{place.topic}"
@@ -194,6 +198,7 @@ class Exchange:
                 for record in sorted(records, key=_is_response):
                     self._take(record, now_s)
                 self._poster.poll()
+                self._look(now_s)
         except Exception as error:  # noqa: BLE001 - whoever waits is to hear of it, whatever it is
             problem = error if isinstance(error, RefrainError) else unforeseen(error)
             logger.warning("the exchange ends: %s", type(error).__name__)
@@ -203,6 +208,12 @@ class Exchange:
         finally:
             self._tail.close()
             self._poster.close()
+
+    def _look(self, now_s: float) -> None:
+        """Look now and then how many responses wait to be heard."""
+        if now_s - self._look_s >= LOOK_EVERY_S:
+            self._look_s = now_s
+            self.behind = sum(records for (topic, _), records in self._tail.lag().items() if topic != PROGRESS)
 
     def _take(self, record: Record, now_s: float) -> None:
         if record.topic == PROGRESS:

@@ -26,3 +26,4 @@ class EdgeMetrics:
         )
         self.open = Gauge("refrain_edge_open", "Requests under way", registry=r)
         self.gone = Counter("refrain_edge_gone", "Clients that left before they had their answer", registry=r)
+        self.port = Gauge("refrain_edge_port", "The port that it listens on", registry=r)

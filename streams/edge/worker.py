@@ -58,6 +58,7 @@ def run_edge(
         if context.stop():
             return
         with bound(settings.edge) as one:
+            metrics.port.set(one.getsockname()[1])
             listening(one.getsockname()[1])
             asyncio.run(_work(context, exchange, upstream, keys, metrics, one))
     finally:
@@ -100,6 +101,7 @@ async def _work(
                 if exchange.problem is not None:
                     raise exchange.problem
                 context.ready()
+                context.metrics.lag.labels(NAME, str(exchange.place.partition)).set(exchange.behind)
                 await asyncio.sleep(TURN_S)
         finally:
             server.should_exit = True

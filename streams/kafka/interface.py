@@ -214,6 +214,12 @@ class Tail(Protocol):
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """Wait up to `timeout_s` for the first record, then take what is there at once. Rides out outages."""
 
+    def lag(self) -> dict[tuple[str, int], int]:
+        """Records not read yet, by topic and partition, as far as known without asking the broker.
+
+        Call it on the thread that polls.
+        """
+
     def close(self) -> None:
         """Give the connection back. A second call does nothing."""
 

@@ -382,6 +382,12 @@ class MemoryTail:
                 out += taken
         return out
 
+    def lag(self) -> dict[tuple[str, int], int]:
+        return {
+            (topic, number): len(self._cluster.topic(topic).records[number]) - at
+            for (topic, number), at in self._next.items()
+        }
+
     def close(self) -> None:
         pass
 

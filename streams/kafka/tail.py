@@ -24,6 +24,7 @@ class KafkaTail:
 
     def __init__(self, base: Mapping[str, Any], prefix: str, starts: Mapping[tuple[str, int], int], name: str) -> None:
         self._topics = {cluster_name(prefix, topic): topic for topic, _ in starts}
+        self._starts = {(cluster_name(prefix, topic), number): at for (topic, number), at in starts.items()}
         self._closed = False
         self._told: set[int] = set()
         self._consumer = ConfluentConsumer(
@@ -38,9 +39,7 @@ class KafkaTail:
                 "fetch.error.backoff.ms": 20,
             }
         )
-        self._consumer.assign(
-            [TopicPartition(cluster_name(prefix, topic), number, at) for (topic, number), at in starts.items()]
-        )
+        self._consumer.assign([TopicPartition(name, number, at) for (name, number), at in self._starts.items()])
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         first = self._consumer.poll(timeout_s)
@@ -55,6 +54,16 @@ class KafkaTail:
             else:
                 self._tell(error)
         return records
+
+    def lag(self) -> dict[tuple[str, int], int]:
+        behind = {}
+        for each in self._consumer.position(self._consumer.assignment()):
+            _, end = self._consumer.get_watermark_offsets(each, cached=True)
+            # Before the first record there is no position.
+            at = each.offset if each.offset >= 0 else self._starts[each.topic, each.partition]
+            if end >= 0:
+                behind[self._topics[each.topic], each.partition] = max(0, end - at)
+        return behind
 
     def close(self) -> None:
         if not self._closed:

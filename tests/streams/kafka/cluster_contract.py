@@ -162,9 +162,25 @@ class ClusterContract:
         assert {record.topic for record in found} == {topic}
         assert values(one.poll(10, WAIT_S)) == [b"6"]
         assert one.poll(10, 0.01) == []
+        assert one.lag() == {(topic, 1): 0}
+        assert whole.lag().items() >= {((topic, 0), 0), ((topic, 1), 0)}
         for tail in (one, whole):
             tail.close()
             tail.close()
+        producer.close()
+
+    def test_a_tail_tells_how_many_records_it_has_not_read(self, cluster: ClusterUnderTest, topic: str) -> None:
+        producer, tail = cluster.cluster.producer(), cluster.cluster.tail({topic: [0]}, "t")
+        producer.send(records_of(topic, 5, 0))
+        until_s = time.monotonic() + WAIT_S
+        read = tail.poll(1, WAIT_S)
+        while tail.lag() != {(topic, 0): 5 - len(read)} and time.monotonic() < until_s:
+            read += tail.poll(1, 0.1)
+        assert tail.lag() == {(topic, 0): 5 - len(read)}
+        while len(read) < 5 and time.monotonic() < until_s:
+            read += tail.poll(1, 0.1)
+        assert tail.lag() == {(topic, 0): 0}
+        tail.close()
         producer.close()
 
     def test_a_tail_of_what_is_not_there_is_refused(self, cluster: ClusterUnderTest, topic: str) -> None:
