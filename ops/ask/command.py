@@ -52,7 +52,7 @@ def ask(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="A document that the answer draws on; repeat for more.", show_default=False, metavar="ID[=VERSION]"
+            help="A document that the answer draws on; repeat for more.", show_default=False, metavar="ID[@VERSION]"
         ),
     ] = None,
     vary: Annotated[
@@ -84,7 +84,7 @@ def ask(
 
     refrain ask "And my blood pressure?" --category medical --tenant acme --json
 
-    refrain ask "What does the handbook say?" --source handbook=2026-03 --vary locale=de --header trace=t-17
+    refrain ask "What does the handbook say?" --source handbook@2026-03 --vary locale=de --header trace=t-17
 
     refrain ask --file questions.txt
 

@@ -10,13 +10,19 @@ import typer
 from pydantic import ValidationError
 
 from refrain.schemas.base import Source
+from refrain.streams.messaging.source_names import split_source
 
 
 def read_sources(texts: Sequence[str] | None) -> tuple[Source, ...]:
-    """The sources of `ID[=VERSION]`. Raises typer.BadParameter for one that is too long or has no id."""
+    """The sources of `ID`, `ID@VERSION` or `ID=VERSION`; the first `=` divides where there is one, else the last `@`.
+
+    Raises typer.BadParameter for one that is too long or has no id.
+    """
     found = []
     for text in texts or ():
-        id_, _, version = text.partition("=")
+        id_, equals, version = text.partition("=")
+        if not equals:
+            id_, version = split_source(text)
         try:
             found.append(Source(id=id_, version=version))
         except ValidationError as wrong:

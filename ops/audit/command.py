@@ -137,7 +137,7 @@ def audit(
         ok = _against(settings, against, public_key, partition, as_json=as_json)
     else:
         asked = read_option(read_moment_ms, since) or 0, read_option(read_moment_ms, to), category
-        check_names(settings, category=category)
+        check_names(settings, category=category, or_none=True)
         sampling = None if sample is None else (sample, secrets.randbelow(SEEDS) if seed is None else seed)
         ok = _audit(settings, asked, partition, processes, rate, sampling, seal, key, begin, as_json=as_json)
     if not ok:

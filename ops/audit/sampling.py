@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from refrain.ops.audit.limits import Asked
+from refrain.ops.control.known_names import is_of
 from refrain.schemas.base import Part
 from refrain.streams.kafka.interface import Cluster, Record
 
@@ -80,4 +81,4 @@ def _is_within(record: Record, asked: Asked) -> bool:
         decision = _Limited.model_validate_json(record.value or b"")
     except ValueError:
         return True
-    return asked.holds(decision.time_ms) and asked.category in (None, decision.category)
+    return asked.holds(decision.time_ms) and is_of(decision.category, asked.category)

@@ -81,7 +81,7 @@ def invalidate(
     refrain invalidate --all --yes
     """
     from refrain.ops.control.client import ControlClient
-    from refrain.ops.control.known_names import check_category, hint_tenant, recent_tenants
+    from refrain.ops.control.known_names import check_names_on
     from refrain.ops.terminal.durations import read_moment_ms, read_span_ms
 
     selectors = (entry, tag, source, tenant, category, model, older_than, near)
@@ -103,9 +103,7 @@ def invalidate(
     command = _command(who=name(who), why=why, **fields)
     settings = settings_of(context)
     client = ControlClient(settings)
-    check_category(client.cluster, category)
-    if tenant is not None:
-        hint_tenant(tenant, recent_tenants(client.cluster))
+    check_names_on(client.cluster, category=category, tenant=tenant, model=model)
     if near is not None:
         command = command.model_copy(update={"near": _near(settings, near, similarity)})
     found = _matching_entries(client.cluster, command)

@@ -1,13 +1,14 @@
-"""Names that an option may give: the categories that there are, and the tenants that have asked lately.
+"""Names that an option may give: the categories that there are, and the tenants and models that were seen lately.
 
-A category comes from a policy, so one that none defines is a mistake. Tenants are whoever asks: of one that was not
-seen that is said, and the command goes on.
+A category comes from a policy, so one that none defines is a mistake. Tenants are whoever asks, and models what they
+ask for: of one that was not seen that is said, and the command goes on.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
@@ -20,36 +21,77 @@ if TYPE_CHECKING:
     from refrain.streams.settings import Settings
 
 NO_CATEGORY = "-"
-"""In figures: requests of no category that the policy defines."""
+"""In figures and filters: requests of no category that the policy defines."""
 RECENT_DECISIONS = 2_000
-"""Decisions whose tenants count as seen, all shards together."""
+"""Decisions whose tenants and models count as seen, all shards together."""
 
 
-def check_names(settings: Settings, *, category: str | None = None, tenant: str | None = None) -> None:
-    """Check names against the cluster. Raises typer.BadParameter for a category that no policy and no shard knows.
+class Seen(NamedTuple):
+    """Names in the latest decisions."""
 
-    Raises Unreachable, WrongSetup or ClusterFailed as well; asks nothing where nothing is named.
+    tenants: frozenset[str]
+    models: frozenset[str]
+
+
+def check_names(
+    settings: Settings,
+    *,
+    category: str | None = None,
+    tenant: str | None = None,
+    model: str | None = None,
+    or_none: bool = False,
+) -> None:
+    """As `check_names_on`, on the cluster of the settings. Raises Unreachable as well.
+
+    Asks nothing where nothing is named.
     """
-    if category is None and tenant is None:
+    if category is None and tenant is None and model is None:
         return
     from refrain.ops.cluster.connection import reach
     from refrain.streams.kafka.cluster import KafkaCluster
 
     reach(settings)
     with KafkaCluster(settings) as cluster:
-        check_category(cluster, category)
-        if tenant is not None:
-            hint_tenant(tenant, recent_tenants(cluster))
+        check_names_on(cluster, category=category, tenant=tenant, model=model, or_none=or_none)
 
 
-def check_category(cluster: Cluster, category: str | None, option: str = "--category") -> None:
+def check_names_on(
+    cluster: Cluster,
+    *,
+    category: str | None = None,
+    tenant: str | None = None,
+    model: str | None = None,
+    or_none: bool = False,
+) -> None:
+    """Check names against the cluster; a hint tells of a tenant or model that was not seen lately.
+
+    Raises typer.BadParameter for a category that no policy and no shard knows, WrongSetup or ClusterFailed.
+    """
+    check_category(cluster, category, or_none=or_none)
+    if tenant is None and model is None:
+        return
+    seen = seen_lately(cluster)
+    if tenant is not None:
+        hint_unseen(f"nobody of tenant {tenant!r} has asked lately", tenant, seen.tenants)
+    if model is not None:
+        hint_unseen(f"nobody has asked model {model!r} lately", model, seen.models)
+
+
+def check_category(
+    cluster: Cluster, category: str | None, option: str = "--category", *, or_none: bool = False
+) -> None:
     """Raises typer.BadParameter for a category that is not known, with the nearest; WrongSetup or ClusterFailed.
 
-    Nothing is wrong before the first policy.
+    With `or_none` it may be `-`, for requests of none. Nothing is wrong before the first policy.
     """
     known = set() if category is None else known_categories(cluster)
     if category is not None and known:
-        check_choice(category, known | {NO_CATEGORY}, "category", option)
+        check_choice(category, known | {NO_CATEGORY} if or_none else known, "category", option)
+
+
+def is_of(category: str | None, wanted: str | None) -> bool:
+    """Whether something of a category, or of none, is wanted: `-` wants what has none, None wants all."""
+    return wanted is None or (category or NO_CATEGORY) == wanted
 
 
 def known_categories(cluster: Cluster) -> set[str]:
@@ -68,24 +110,32 @@ def known_categories(cluster: Cluster) -> set[str]:
     return found - {NO_CATEGORY}
 
 
-def recent_tenants(cluster: Cluster) -> set[str]:
-    """The tenants of the latest decisions. Raises WrongSetup or ClusterFailed."""
+def seen_lately(cluster: Cluster) -> Seen:
+    """The tenants and models of the latest decisions, and the models that the policy names.
+
+    Raises WrongSetup or ClusterFailed.
+    """
     from refrain.schemas.decisions import Decision
+    from refrain.streams.runtime.policy_follower import PolicyWatch
 
     ends = cluster.ends("decisions")
     share = max(1, RECENT_DECISIONS // max(1, len(ends)))
-    found = set()
+    policy = PolicyWatch(cluster).latest()
+    tenants: set[str] = set()
+    models: set[str] = set() if policy is None else set(policy.policy.models)
     for partition, (first, end) in ends.items():
         for record in deque(cluster.scan("decisions", partition, max(first, end - share)), share):
             try:
-                found.add(Decision.decode(record.value or b"").tenant)
+                decision = Decision.decode(record.value or b"")
             except ValidationError:
                 continue
-    return found
+            tenants.add(decision.tenant)
+            models.add(decision.model)
+    return Seen(frozenset(tenants), frozenset(models))
 
 
-def hint_tenant(tenant: str, seen: set[str]) -> None:
-    """Say that a tenant has not asked lately, and which one was probably meant."""
-    if seen and tenant not in seen:
-        meant = nearest(tenant, tuple(sorted(seen)))
-        output.hint(f"nobody of tenant {tenant!r} has asked lately{f': did you mean {meant!r}?' if meant else ''}")
+def hint_unseen(said: str, name: str, seen: Collection[str]) -> None:
+    """Say that a name was not seen, and which one was probably meant; nothing where none was seen at all."""
+    if seen and name not in seen:
+        meant = nearest(name, tuple(sorted(seen)))
+        output.hint(f"{said}{f': did you mean {meant!r}?' if meant else ''}")

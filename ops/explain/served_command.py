@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from refrain.ops.control.known_names import NO_CATEGORY
 from refrain.ops.explain.lines import digits, moment, safe
 from refrain.ops.explain.moments import between
-from refrain.ops.explain.uses import Wanted, uses
+from refrain.ops.explain.uses import ASKED_BY, Wanted, uses
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import settings_of
 from refrain.schemas.decisions import Decision
@@ -37,7 +38,9 @@ def served(
     policy: Annotated[
         int | None, typer.Option(min=0, help="Decided by this version of the policy.", show_default=False)
     ] = None,
-    category: Annotated[str | None, typer.Option(help="Of this category.", show_default=False)] = None,
+    category: Annotated[str | None, typer.Option(help="Of this category; - is none.", show_default=False)] = None,
+    tenant: Annotated[str | None, typer.Option(help="Asked by this tenant.", show_default=False)] = None,
+    model: Annotated[str | None, typer.Option(help="Asked of this model.", show_default=False)] = None,
     since: Annotated[str | None, typer.Option("--from", help="From this moment on.", show_default=False)] = None,
     to: Annotated[str | None, typer.Option("--to", help="Before this moment.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a request.")] = False,
@@ -53,17 +56,18 @@ def served(
     """
     from refrain.ops.cluster.connection import reach
     from refrain.ops.cluster.scan import records
-    from refrain.ops.control.known_names import check_category
+    from refrain.ops.control.known_names import check_names_on
     from refrain.streams.kafka.cluster import KafkaCluster
 
     if as_json and as_csv:
         raise typer.BadParameter("give --json or --csv, not both")
-    if source is None and entry is None and policy is None and category is None:
-        raise typer.BadParameter("nothing is asked for: give --source, --entry, --policy or --category")
-    settings, wanted = settings_of(context), Wanted(source, entry, policy, category, between(since, to))
+    if all(each is None for each in (source, entry, policy, category, tenant, model)):
+        raise typer.BadParameter(f"nothing is asked for: give {ASKED_BY}")
+    settings = settings_of(context)
+    wanted = Wanted(source, entry, policy, category, between(since, to), tenant, model)
     reach(settings)
     with KafkaCluster(settings) as cluster:
-        check_category(cluster, category)
+        check_names_on(cluster, category=category, tenant=tenant, model=model, or_none=True)
         found = uses(cluster, wanted, records)
         if as_json:
             for each in found:
@@ -93,8 +97,8 @@ def _cell(value: Any) -> Any:
 
 
 def _row(each: Decision) -> tuple[object, ...]:
-    drawn = each.entry_id or each.forward_id or ""
+    drawn, category = each.entry_id or each.forward_id or "", each.category or NO_CATEGORY
     return (
-        moment(each.time_ms), each.id, safe(each.request_id or ""), safe(each.tenant), safe(each.category or ""),
+        moment(each.time_ms), each.id, safe(each.request_id or ""), safe(each.tenant), safe(category),
         each.outcome.value, each.reason.value, drawn, digits(each.similarity), each.policy_version,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Finds every request that was served from a source, an entry, a policy version or a category."""
+"""Finds every request that was answered from a source or an entry, by a policy version, a category, tenant or model."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from refrain.ops.cluster.decisions import CLOCKS_MS, decision_of
+from refrain.ops.control.known_names import is_of
 from refrain.ops.explain.journal import TOPIC as JOURNAL
 from refrain.ops.explain.journal import event_of
 from refrain.ops.explain.moments import Between
@@ -31,6 +32,9 @@ class Drawn(NamedTuple):
     forwards: frozenset[str]
 
 
+ASKED_BY = "--source, --entry, --policy, --category, --tenant or --model"
+
+
 class Wanted(NamedTuple):
     """What is asked for; all that is given must match."""
 
@@ -39,6 +43,8 @@ class Wanted(NamedTuple):
     policy: int | None = None
     category: str | None = None
     when: Between = Between(0, None)
+    tenant: str | None = None
+    model: str | None = None
 
 
 def uses(cluster: Cluster, wanted: Wanted, scan: Scan) -> Iterator[Decision]:
@@ -46,8 +52,8 @@ def uses(cluster: Cluster, wanted: Wanted, scan: Scan) -> Iterator[Decision]:
 
     Raises BadInput where nothing is asked for, or the entry is of no known form or of another journal.
     """
-    if wanted[:4] == (None,) * 4:
-        raise BadInput("nothing is asked for: give --source, --entry, --policy or --category")
+    if (*wanted[:4], wanted.tenant, wanted.model) == (None,) * 6:
+        raise BadInput(f"nothing is asked for: give {ASKED_BY}")
     partitions = None if wanted.entry is None else [_partition(cluster, wanted.entry)]
     drawn = None if wanted.source is None else drawn_on(cluster, wanted.source, scan)
     starts = cluster.offsets_at(TOPIC, max(0, wanted.when.from_ms - CLOCKS_MS)) if wanted.when.from_ms else None
@@ -90,7 +96,9 @@ def _matches(decision: Decision, wanted: Wanted, drawn: Drawn | None) -> bool:
         and wanted.when.holds(decision.time_ms)
         and (wanted.entry is None or (decision.outcome is Outcome.HIT and decision.entry_id == wanted.entry))
         and wanted.policy in (None, decision.policy_version)
-        and wanted.category in (None, decision.category)
+        and is_of(decision.category, wanted.category)
+        and wanted.tenant in (None, decision.tenant)
+        and wanted.model in (None, decision.model)
         and (drawn is None or _draws(decision, drawn))
     )
 

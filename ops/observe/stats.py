@@ -55,7 +55,7 @@ def stats(
     settings = settings_of(context)
     reach(settings)
     cluster = KafkaCluster(settings)
-    check_category(cluster, category)
+    check_category(cluster, category, or_none=True)
     reports = StatsReports(cluster)
     if watch:
         _watch(reports, category, as_json)

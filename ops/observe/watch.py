@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refrain.ops.control.known_names import NO_CATEGORY, check_names
 from refrain.ops.terminal import output
 from refrain.ops.terminal.choices import check_choice, one_of
 from refrain.ops.terminal.durations import read_since_ms
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 TOPICS = ("responses", "decisions", "comparisons")
 COMPARISONS = "comparisons"
 COMPARED = ("equal", "other")
-NOT_TOLD_OF_COMPARISONS = ("request", "reason")
+NOT_TOLD = {
+    "comparisons": (("request", "reason"), "give --decision or --entry"),
+    "responses": (("model",), "watch decisions"),
+}
+"""By topic: what its records do not tell, and what to do instead."""
 Name = Annotated[str | None, typer.Option(show_default=False)]
 
 
@@ -45,10 +50,12 @@ class RecordFilter:
     decision: str | None = None
     entry: str | None = None
     reason: str | None = None
+    model: str | None = None
 
     def takes(self, record: RecordFilter) -> bool:
-        """Whether a record that tells this is shown."""
-        return all(getattr(self, each.name) in (None, getattr(record, each.name)) for each in fields(self))
+        """Whether a record that tells this is shown; category `-` takes records of none."""
+        told = replace(record, category=record.category or NO_CATEGORY)
+        return all(getattr(self, each.name) in (None, getattr(told, each.name)) for each in fields(self))
 
 
 def watch(
@@ -68,7 +75,8 @@ def watch(
     ] = None,
     no_follow: Annotated[bool, typer.Option("--no-follow", help="Leave at the end, in the order of time.")] = False,
     tenant: Name = None,
-    category: Name = None,
+    category: Annotated[str | None, typer.Option(help="- is none.", show_default=False)] = None,
+    model: Name = None,
     outcome: Annotated[
         str | None,
         typer.Option(help="hit, miss, coalesced, bypass or error; of comparisons equal or other.", show_default=False),
@@ -97,14 +105,13 @@ def watch(
     refrain watch comparisons --outcome other --category code
     """
     from refrain.ops.cluster.tail import follow
-    from refrain.ops.control.known_names import check_names
 
     now_ms = time.time_ns() // 1_000_000
     span = span_of(from_start, since, until, no_follow, now_ms)
-    wanted = RecordFilter(tenant, category, outcome, request, decision, entry, reason)
+    wanted = RecordFilter(tenant, category, outcome, request, decision, entry, reason, model)
     check_filter(topic, wanted)
     settings = settings_of(context)
-    check_names(settings, category=category, tenant=tenant)
+    check_names(settings, category=category, tenant=tenant, model=model, or_none=True)
     matching = (
         (message.timestamp()[1], line)
         for message in follow(settings, topic, span)
@@ -140,9 +147,10 @@ def check_filter(topic: str, wanted: RecordFilter) -> None:
     outcomes = COMPARED if topic == COMPARISONS else [each.value for each in Outcome]
     if wanted.outcome is not None:
         check_choice(wanted.outcome, outcomes, f"outcome of {topic}", "--outcome")
-    for name in NOT_TOLD_OF_COMPARISONS if topic == COMPARISONS else ():
+    untold, instead = NOT_TOLD.get(topic, ((), ""))
+    for name in untold:
         if getattr(wanted, name) is not None:
-            raise typer.BadParameter(f"comparisons tell no {name}: give --decision or --entry", param_hint=f"--{name}")
+            raise typer.BadParameter(f"{topic} tell no {name}: {instead}", param_hint=f"--{name}")
     if wanted.reason is not None:
         check_choice(wanted.reason, [each.value for each in Reason], "reason", "--reason")
 
@@ -170,11 +178,11 @@ def _read(topic: str, value: bytes, wanted: RecordFilter) -> tuple[bool, str]:
 
     if topic == "decisions":
         d = Decision.decode(value)
-        told = RecordFilter(d.tenant, d.category, d.outcome, d.request_id, d.id, d.entry_id, d.reason)
+        told = RecordFilter(d.tenant, d.category, d.outcome, d.request_id, d.id, d.entry_id, d.reason, d.model)
         return wanted.takes(told), _decision(d)
     if topic == COMPARISONS:
         c = Comparison.decode(value)
-        told = RecordFilter(c.tenant, c.category, _compared(c), None, c.decision_id, c.entry_id)
+        told = RecordFilter(c.tenant, c.category, _compared(c), None, c.decision_id, c.entry_id, None, c.model)
         return wanted.takes(told), _comparison(c)
     r = Response.decode(value)
     told = RecordFilter(r.tenant, None, r.outcome, r.request_id)

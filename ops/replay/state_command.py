@@ -49,6 +49,7 @@ def state(
     refrain state --tenant acme --text
     """
     from refrain.ops.cluster.connection import reach
+    from refrain.ops.control.known_names import check_names_on
     from refrain.ops.replay import state_view
     from refrain.ops.replay.state import Wanted, state_at
     from refrain.ops.replay.stretch import Stretch
@@ -59,6 +60,7 @@ def state(
     reach(settings)
     wanted = Wanted(category, tenant, text)
     with KafkaCluster(settings) as cluster:
+        check_names_on(cluster, category=category, tenant=tenant)
         stretch = Stretch(cluster, chosen_partitions(cluster.partitions("journal"), partition), point)
         with progress_bar("folding the journal again", len(stretch)) as progress:
             states = state_at(cluster, stretch, wanted, progress)

@@ -52,7 +52,7 @@ def entries(
     refrain export entries - --category code --redact | head
     """
     from refrain.ops.cluster.connection import reach
-    from refrain.ops.control.known_names import check_category
+    from refrain.ops.control.known_names import check_names_on
     from refrain.ops.transfer.exporting import Whose, export_entries
     from refrain.ops.transfer.file import export_file
     from refrain.streams.kafka.cluster import KafkaCluster
@@ -62,7 +62,7 @@ def entries(
     settings = settings_of(context)
     reach(settings)
     with KafkaCluster(settings) as cluster:
-        check_category(cluster, category)
+        check_names_on(cluster, category=category, tenant=tenant)
         with (
             export_file(file, compression, force=force) as writer,
             progress_bar("reading documents", cluster.partitions("journal")) as progress,

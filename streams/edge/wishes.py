@@ -19,6 +19,7 @@ from refrain.schemas.base import NAME_PATTERN
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import DecisionSummary
 from refrain.streams.edge.problems import HttpProblem
+from refrain.streams.messaging.source_names import split_source
 
 BEGINNING = "x-refrain-"
 KNOWN = ("category", "cache", "deadline-ms", "vary", "source", "tag")
@@ -124,7 +125,7 @@ def _tags(values: list[str]) -> tuple[str, ...]:
 def _sources(values: list[str]) -> tuple[dict[str, str], ...]:
     out = []
     for value in _split("x-refrain-source", values):
-        name, _, version = value.rpartition("@") if "@" in value else (value, "", "")
+        name, version = split_source(value)
         if not name or len(name) > 256 or len(version) > 256:
             raise _wrong("x-refrain-source", "x-refrain-source is ID or ID@VERSION, each of at most 256 characters")
         out.append({"id": name, "version": version})

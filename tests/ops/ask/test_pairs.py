@@ -12,6 +12,7 @@ from refrain.ops.ask.questions import Defaults, read_questions, request_of
 from refrain.ops.cli import main
 from refrain.schemas.base import Source
 from refrain.schemas.responses import DecisionSummary, GuardTold, Outcome, Response
+from refrain.streams.edge.wishes import wishes_of
 
 
 def test_pairs_are_read() -> None:
@@ -19,6 +20,13 @@ def test_pairs_are_read() -> None:
         Source(id="doc-7", version="3"),
         Source(id="doc-8"),
         Source(id="url", version="a=b"),
+    )
+    assert read_sources(["doc-7@3", "me@home@3", "doc-8@", "me@home=3", "a=b@3"]) == (
+        Source(id="doc-7", version="3"),
+        Source(id="me@home", version="3"),
+        Source(id="doc-8"),
+        Source(id="me@home", version="3"),
+        Source(id="a", version="b@3"),
     )
     assert read_vary(["locale=de", "level=3", 'rights=["a"]', "empty="]) == {
         "locale": "de",
@@ -30,10 +38,17 @@ def test_pairs_are_read() -> None:
     assert (read_sources(None), read_vary(None), read_headers(None)) == ((), {}, [])
 
 
+@pytest.mark.parametrize("text", ["doc-7", "doc-7@3", "me@home@3", "doc-7@", "a.b/c@2026-03"])
+def test_the_endpoint_and_ask_read_a_source_alike(text: str) -> None:
+    (here,), there = read_sources([text]), wishes_of([("x-refrain-source", text)]).fields["sources"]
+    assert (here.model_dump(),) == there
+
+
 @pytest.mark.parametrize(
     ("reader", "text", "said"),
     [
         (read_sources, "=3", "names no source"),
+        (read_sources, "@3", "names no source"),
         (read_sources, "x" * 300, "names no source"),
         (read_vary, "locale", "write NAME=VALUE"),
         (read_headers, "=v", "write NAME=VALUE"),

@@ -71,6 +71,10 @@ def test_all_that_is_given_must_match(run: Recording) -> None:
     assert found(run, policy=0, category="code") == ids(run, 0, 1, 2, 3)
     assert found(run, policy=0, category="chat") == []
     assert found(run, policy=4) == []
+    assert found(run, category="-") == []
+    assert found(run, tenant="acme", model="m") == ids(run, 0, 1, 2, 3)
+    assert found(run, tenant="acme", model="n") == []
+    assert found(run, tenant="another") == []
     assert found(run, policy=0, when=Between(1_010_000, None)) == ids(run, 3)
     assert found(run, policy=0, when=Between(0, 1_010_000)) == ids(run, 0, 1, 2)
 

@@ -15,7 +15,7 @@ from refrain.ops.cluster.tail import Span, follow
 from refrain.ops.observe.watch import RecordFilter, check_filter, record_line, span_of
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.observations import Comparison, NotCompared
-from refrain.schemas.responses import DecisionSummary, Outcome, Response
+from refrain.schemas.responses import DecisionSummary, Outcome, Problem, Response
 from refrain.streams.settings import Settings
 
 GOLDEN = Path(__file__).parents[2] / "schemas" / "golden"
@@ -100,9 +100,29 @@ def test_decisions_and_responses_are_chosen_by_all_that_they_tell(wanted: Record
     assert (record_line("responses", message(response.encode()), wanted, False) is not None) is takes
 
 
+def test_decisions_and_comparisons_are_chosen_by_their_model() -> None:
+    for topic, value in (("decisions", decision().encode()), ("comparisons", comparison(0.5).encode())):
+        for model, takes in (("m", True), ("n", False)):
+            found = record_line(topic, message(value), RecordFilter(model=model), False)
+            assert (found is not None) is takes
+
+
+def test_a_dash_chooses_what_shows_a_dash() -> None:
+    for category, takes in ((None, True), ("code", False)):
+        one = decision(category=category)
+        summary = DecisionSummary(id=one.id, category=category, reason=one.reason)
+        response = Response(tenant="acme", outcome=Outcome.HIT, body={}, decision=summary)
+        bare = Response(tenant="acme", outcome=Outcome.ERROR, error=Problem(code="too_large", message="shorten it"))
+        for topic, value in (("decisions", one.encode()), ("responses", response.encode())):
+            shown = record_line(topic, message(value), RecordFilter(category="-"), False)
+            assert (shown is not None) is takes
+    assert record_line("responses", message(bare.encode()), RecordFilter(category="-"), False) is not None
+
+
 @pytest.mark.parametrize(
     ("topic", "wanted", "said"),
     [
+        ("responses", RecordFilter(model="m"), "responses tell no model: watch decisions"),
         ("decisions", RecordFilter(outcome="mis"), "did you mean 'miss'"),
         ("comparisons", RecordFilter(outcome="hit"), "choose from equal, other"),
         ("decisions", RecordFilter(reason="bellow_threshold"), "did you mean 'below_threshold'"),
