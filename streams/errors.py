@@ -6,7 +6,8 @@ RefrainError
 │   └── Forbidden         the cluster's ACLs do not allow it: grant what `refrain topics acls` prints
 ├── ModelUnavailable      an embeddings endpoint does not answer for now: wait, and embed the texts again
 ├── BadInput              a file that was given to a command cannot be taken
-│   └── FileUnreadable    it is not there, or not for this user to read
+│   ├── FileUnreadable    it is not there, or not for this user to read
+│   └── FileUnwritable    it cannot be made or written where the command line says
 ├── CommandRefused        govern did not take a command
 ├── ClusterFailed         the broker did not take or give what it should
 │   ├── Unanswered        a broker, coordinator or controller does not answer for now: ask again
@@ -122,6 +123,10 @@ class BadInput(RefrainError):
 
 class FileUnreadable(BadInput):
     """A file that a command line names is not there, or cannot be read: name another one."""
+
+
+class FileUnwritable(BadInput):
+    """A file that a command line names cannot be made or written: name another place."""
 
 
 class CommandRefused(RefrainError):

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from refrain.ops.terminal import output
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import FileUnwritable
 
 schemas = typer.Typer(
     no_args_is_help=True,
@@ -81,5 +81,5 @@ def export(
         for path in files:
             (into / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     except OSError as error:
-        raise BadInput(f"--into {into}: {error.strerror}: name a folder that may be written to") from error
+        raise FileUnwritable(f"--into {into}: {error.strerror}: name a folder that may be written to") from error
     output.hint(f"{len(files)} files written to {into}")

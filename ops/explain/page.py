@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from refrain.ops.explain.sheet import Sheet
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import FileUnwritable
 
 TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -82,8 +82,8 @@ def page(sheet: Sheet) -> str:
 
 
 def write_page(sheet: Sheet, path: Path) -> None:
-    """Write the page. Raises BadInput for a path that cannot be written."""
+    """Write the page. Raises FileUnwritable for a path that cannot be written."""
     try:
         path.write_text(page(sheet), encoding="utf-8", errors="replace")
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror or error}") from error
+        raise FileUnwritable(f"{path} cannot be written: {error.strerror or error}") from error

@@ -21,7 +21,7 @@ from refrain.ops.data.lines import (
     text_of_value,
 )
 from refrain.ops.hits.texts import HitPair
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import BadInput, FileUnwritable
 from refrain.streams.govern.decision_search import SoughtDecision
 from refrain.streams.store.private import private_opener
 
@@ -114,7 +114,7 @@ def text_of(line: Row) -> str:
 
 
 def add(path: Path, lines: Iterable[Row]) -> int:
-    """Append lines to a file, each whole and at once; returns how many. Raises BadInput where it cannot be written."""
+    """Append lines to a file, each whole and at once; returns how many. Raises FileUnwritable."""
     count = 0
     try:
         with open(path, "a+b", opener=private_opener) as file:
@@ -124,7 +124,7 @@ def add(path: Path, lines: Iterable[Row]) -> int:
                 file.flush()
                 count += 1
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror or error}") from error
+        raise FileUnwritable(f"{path} cannot be written: {error.strerror or error}") from error
     return count
 
 

@@ -11,7 +11,7 @@ import typer
 
 from refrain.ops.config import resources
 from refrain.ops.terminal import output
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import BadInput, FileUnwritable
 
 STDOUT = "-"
 
@@ -62,4 +62,4 @@ def _write(path: Path, text: str, force: bool) -> None:
     except FileExistsError as there:
         raise BadInput(f"{path} is there already: name another file, or overwrite it with --force") from there
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror or error}") from error
+        raise FileUnwritable(f"{path} cannot be written: {error.strerror or error}") from error

@@ -173,9 +173,9 @@ def queries(
 
 
 def _write_lines(path: Path, found: Iterable[dict[str, Any]]) -> None:
-    from refrain.streams.errors import BadInput
+    from refrain.streams.errors import FileUnwritable
 
     try:
         path.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in found), encoding="utf-8")
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror or error}") from error
+        raise FileUnwritable(f"{path} cannot be written: {error.strerror or error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from refrain.streams.errors import (
     ClusterFailed,
     FileUnreadable,
+    FileUnwritable,
     JournalUnreadable,
     RefrainError,
     ShardBroken,
@@ -27,7 +28,7 @@ WRONG_SETUP = 78
 TABLE: tuple[tuple[int, str], ...] = (
     (OK, "done"),
     (FAILED, "the answer is no: a check failed, a question got no answer, a command was refused"),
-    (USAGE, "the command line is wrong, or names a file that cannot be read"),
+    (USAGE, "the command line is wrong, or names a file that cannot be read or written"),
     (UNAVAILABLE, "no broker answers"),
     (TRY_AGAIN, "the broker or another worker got in the way: try again"),
     (WRONG_SETUP, "settings, topics, model or policy are not as needed"),
@@ -36,7 +37,7 @@ TABLE: tuple[tuple[int, str], ...] = (
 
 def code_of(error: RefrainError) -> int:
     """The exit code that an error ends with."""
-    if isinstance(error, FileUnreadable):
+    if isinstance(error, FileUnreadable | FileUnwritable):
         return USAGE
     if isinstance(error, WrongSetup | JournalUnreadable):
         return WRONG_SETUP

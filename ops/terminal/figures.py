@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from refrain.streams.errors import BadInput, WrongSetup, install_hint
+from refrain.streams.errors import FileUnwritable, WrongSetup, install_hint
 
 DOTS_PER_INCH = 150
 
@@ -31,8 +31,8 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write a figure as a PNG. Raises BadInput for a path that cannot be written."""
+    """Write a figure as a PNG. Raises FileUnwritable for a path that cannot be written."""
     try:
         figure.savefig(path, format="png")
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror or error}") from error
+        raise FileUnwritable(f"{path} cannot be written: {error.strerror or error}") from error

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from refrain.ops.transfer.streams import PIECE_BYTES, Compression, check_free, folder_of, reading, writing
 from refrain.schemas.base import Part
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import BadInput, FileUnwritable
 
 VERSION = 1
 FORMAT = "refrain-export"
@@ -101,7 +101,7 @@ class ExportWriter:
 
 @contextmanager
 def export_file(name: str, compression: Compression, *, force: bool) -> Iterator[ExportWriter]:
-    """Write an export, whole or not at all, when the block ends. Raises BadInput where the file cannot be written."""
+    """Write an export, whole or not at all, when the block ends. Raises FileUnwritable."""
     check_free(name, force=force)
     with _aside(name) as lines:
         writer = ExportWriter(lines)
@@ -111,11 +111,11 @@ def export_file(name: str, compression: Compression, *, force: bool) -> Iterator
 
 
 def _aside(name: str) -> IO[bytes]:
-    """A file without a name beside the one to write. Raises BadInput where the folder takes none."""
+    """A file without a name beside the one to write. Raises FileUnwritable where the folder takes none."""
     try:
         return tempfile.TemporaryFile(prefix="refrain-export-", dir=folder_of(name))
     except OSError as error:
-        raise BadInput(
+        raise FileUnwritable(
             f"{name} cannot be written: its folder takes no file ({error.strerror or error}); name another"
         ) from error
 

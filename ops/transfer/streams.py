@@ -15,7 +15,7 @@ from typing import IO, cast
 
 import zstandard
 
-from refrain.streams.errors import BadInput, FileUnreadable
+from refrain.streams.errors import BadInput, FileUnreadable, FileUnwritable
 from refrain.streams.store.private import replacing
 
 STANDARD = "-"
@@ -48,7 +48,7 @@ def check_free(name: str, *, force: bool) -> None:
     if path.exists() and not (force and path.is_file()):
         raise BadInput(f"{name} exists: name another file, or say --force")
     if not path.absolute().parent.is_dir():
-        raise BadInput(f"{path.parent} is no folder")
+        raise FileUnwritable(f"{path.parent} is no folder")
 
 
 def folder_of(name: str) -> Path | None:
@@ -60,7 +60,7 @@ def folder_of(name: str) -> Path | None:
 def writing(name: str, compression: Compression, *, force: bool = False) -> Iterator[IO[bytes]]:
     """Write a file, which is there when the block ends without an error, and not before.
 
-    Raises BadInput for a file that exists, unless `force` says that it may go, and for one that cannot be written.
+    Raises BadInput for a file that exists, unless `force` says that it may go, and FileUnwritable.
     """
     if name == STANDARD:
         with _compressed(sys.stdout.buffer, compression) as stream:
@@ -72,7 +72,7 @@ def writing(name: str, compression: Compression, *, force: bool = False) -> Iter
         with replacing(Path(name)) as file, _compressed(file, compression) as stream:
             yield stream
     except OSError as error:
-        raise BadInput(f"{name} cannot be written: {error.strerror or error}; nothing of it is left") from error
+        raise FileUnwritable(f"{name} cannot be written: {error.strerror or error}; nothing of it is left") from error
 
 
 @contextmanager

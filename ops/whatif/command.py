@@ -212,10 +212,10 @@ def _meaning(settings: Settings, survey: Survey, policies: Mapping[str, Policy])
 
 @contextmanager
 def _rows(path: Path | None) -> Iterator[Callable[[Row], None]]:
-    """Write rows as JSON lines; without a path they are dropped. Raises BadInput for one that cannot be written."""
+    """Write rows as JSON lines; without a path they are dropped. Raises FileUnwritable."""
     import json
 
-    from refrain.streams.errors import BadInput
+    from refrain.streams.errors import FileUnwritable
 
     if path is None:
         yield lambda _: None
@@ -228,4 +228,4 @@ def _rows(path: Path | None) -> Iterator[Callable[[Row], None]]:
 
             yield write
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror or error}") from error
+        raise FileUnwritable(f"{path} cannot be written: {error.strerror or error}") from error

@@ -10,7 +10,7 @@ from refrain.ops.whatif import plots
 from refrain.ops.whatif.figures import WHOLE, categories_of, figures_of, prices_of
 from refrain.ops.whatif.run import WhatIf
 from refrain.schemas.policy import Prices
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import FileUnwritable
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 72rem; color: #1b1f24;
@@ -35,12 +35,12 @@ CAPTIONS = (
 
 
 def write(found: WhatIf, path: Path) -> None:
-    """Write the page. Raises WrongSetup without matplotlib, BadInput for a path that cannot be written."""
+    """Write the page. Raises WrongSetup without matplotlib, FileUnwritable for a path that cannot be written."""
     text = page(found)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror or error}") from error
+        raise FileUnwritable(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def page(found: WhatIf) -> str:

@@ -102,7 +102,7 @@ class AsyncClient:
         """Connect. Raises WrongSetup for topics that are missing, Unanswered when no broker answers."""
         if self._exchange is None:
             settings, place = self._settings, self._place
-            traces = self._traced.enter_context(traces_of(settings, TRACED_AS))
+            traces = self._traced.enter_context(traces_of(settings, TRACED_AS, is_guest=True))
             try:
                 self._exchange = await asyncio.to_thread(
                     lambda: Exchange(settings, cluster_for(settings), place, progress=True, traces=traces)

@@ -65,7 +65,7 @@ class Client:
         self._attempts = attempts
         self._traced = ExitStack()
         if exchange is None:
-            traces = self._traced.enter_context(traces_of(settings, TRACED_AS))
+            traces = self._traced.enter_context(traces_of(settings, TRACED_AS, is_guest=True))
             try:
                 exchange = Exchange(settings, cluster_for(settings), reply, traces=traces)
             except BaseException:

@@ -39,9 +39,15 @@ logger = logging.getLogger(__name__)
 class Exporting:
     """Spans of one worker and the thread that sends them; `close` ends it."""
 
-    def __init__(self, processor: str, settings: Settings, exporter: SpanExporter | None = None) -> None:
-        """`exporter` stands in for the one of the settings. Raises WrongSetup for headers that HTTP does not take."""
-        silence()
+    def __init__(
+        self, processor: str, settings: Settings, exporter: SpanExporter | None = None, *, is_guest: bool = False
+    ) -> None:
+        """`exporter` stands in for the one of the settings; a guest in somebody's process lets the library's log be.
+
+        Raises WrongSetup for headers that HTTP does not take.
+        """
+        if not is_guest:
+            silence()
         chosen = settings.traces
         self._flush_s = chosen.flush_ms / 1_000
         self._batches: SpanProcessor = BatchSpanProcessor(

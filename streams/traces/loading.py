@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def traces_of(settings: Settings, processor: str) -> Iterator[Traces]:
-    """The traces of a processor while the block lasts. Raises WrongSetup where they are on and the extra is missing."""
-    exporting = begin_exporting(settings, processor)
+def traces_of(settings: Settings, processor: str, *, is_guest: bool = False) -> Iterator[Traces]:
+    """The traces of a processor while the block lasts; a guest in somebody's process lets the library's log be.
+
+    Raises WrongSetup where they are on and the extra is missing.
+    """
+    exporting = begin_exporting(settings, processor, is_guest=is_guest)
     try:
         yield OFF if exporting is None else exporting.traces
     finally:
@@ -25,8 +28,8 @@ def traces_of(settings: Settings, processor: str) -> Iterator[Traces]:
             exporting.close()
 
 
-def begin_exporting(settings: Settings, processor: str) -> Exporting | None:
-    """The spans of a processor, to be closed; None where traces are off. Raises WrongSetup as `traces_of` does."""
+def begin_exporting(settings: Settings, processor: str, *, is_guest: bool = False) -> Exporting | None:
+    """The spans of a processor, to be closed; None where traces are off. As `traces_of`."""
     if not settings.traces.enabled:
         return None
     try:
@@ -36,4 +39,4 @@ def begin_exporting(settings: Settings, processor: str) -> Exporting | None:
             f"traces.enabled is set, and {missing.name} is not installed: {install_hint('traces')}, or set"
             " traces.enabled to false"
         ) from missing
-    return Exporting(processor, settings)
+    return Exporting(processor, settings, is_guest=is_guest)

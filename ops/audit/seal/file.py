@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from refrain.ops.audit.seal import keys
 from refrain.ops.audit.seal.model import Seal, canonical
-from refrain.streams.errors import BadInput, FileUnreadable
+from refrain.streams.errors import BadInput, FileUnreadable, FileUnwritable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -24,7 +24,7 @@ def check_free(path: Path) -> None:
     if path.exists():
         raise BadInput(f"{path} exists: a seal is not written over; name another file")
     if not path.absolute().parent.is_dir():
-        raise BadInput(f"{path.parent} is no folder")
+        raise FileUnwritable(f"{path.parent} is no folder")
 
 
 def write(path: Path, seal: Seal, key: Ed25519PrivateKey | None) -> None:
@@ -42,7 +42,7 @@ def write(path: Path, seal: Seal, key: Ed25519PrivateKey | None) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror}") from error
+        raise FileUnwritable(f"{path} cannot be written: {error.strerror}") from error
     finally:
         beside.unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from refrain.streams.errors import BadInput, FileUnreadable
+from refrain.streams.errors import BadInput, FileUnreadable, FileUnwritable
 
 MODE = 0o600
 PUBLIC_SUFFIX = ".pub"
@@ -19,7 +19,7 @@ _RAW = serialization.Encoding.Raw, serialization.PublicFormat.Raw
 def make_key(path: Path) -> Path:
     """Make a private key, for its owner's eyes alone, and beside it the public one. Returns the latter's path.
 
-    Raises BadInput when one of the files exists or cannot be made.
+    Raises BadInput when one of the files exists, FileUnwritable when it cannot be made.
     """
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(
@@ -86,4 +86,4 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data)
     except OSError as error:
-        raise BadInput(f"{path} cannot be made: {error.strerror}") from error
+        raise FileUnwritable(f"{path} cannot be made: {error.strerror}") from error

@@ -80,6 +80,15 @@ def test_a_dash_is_what_has_no_category() -> None:
 
 
 def decided(offset: int, tenant: str = "acme") -> Outgoing:
-    decision = Decision(id=f"0-{offset}-x", partition=0, offset=offset, time_ms=1, tenant=tenant, category=None, model="gpt-small",
-                        outcome=Outcome.MISS, reason=Reason.NAMESPACE_EMPTY)  # fmt: skip
+    decision = Decision(
+        id=f"0-{offset}-x",
+        partition=0,
+        offset=offset,
+        time_ms=1,
+        tenant=tenant,
+        category=None,
+        model="gpt-small",
+        outcome=Outcome.MISS,
+        reason=Reason.NAMESPACE_EMPTY,
+    )
     return Outgoing("decisions", b"k", decision.encode(), (), 0)
