@@ -21,6 +21,8 @@ PACKAGE = "refrain"
 PARTS = ("schemas", "streams", "ops")
 SOURCES = sorted(path for part in PARTS for path in (ROOT / part).rglob("*.py"))
 TYPING_ONLY = "TYPE_CHECKING"
+BEHIND_EXTRAS = {"streams/traces/otel.py": "traces", "streams/traces/export.py": "traces"}
+"""Modules that need an extra to be imported: only functions import them, and each other."""
 
 
 def requirements(lines: list[str]) -> list[Requirement]:
@@ -36,19 +38,24 @@ def pins() -> dict[str, str]:
 
 def loaded_at_import(statements: list[ast.stmt]) -> Iterator[str]:
     """The packages that a module imports when it is itself imported: not in its functions, not for types alone."""
+    yield from (module.partition(".")[0] for module in modules_at_import(statements))
+
+
+def modules_at_import(statements: list[ast.stmt]) -> Iterator[str]:
+    """The modules, with their packages, that a module imports when it is itself imported."""
     for statement in statements:
         match statement:
             case ast.Import(names=names):
-                yield from (alias.name.partition(".")[0] for alias in names)
+                yield from (alias.name for alias in names)
             case ast.ImportFrom(module=str(module), level=0):
-                yield module.partition(".")[0]
+                yield module
             case ast.If(test=ast.Name(id=name)) if name == TYPING_ONLY:
                 continue
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 continue
             case _:
                 inner = [each for each in ast.iter_child_nodes(statement) if isinstance(each, ast.stmt)]
-                yield from loaded_at_import(inner)
+                yield from modules_at_import(inner)
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +66,23 @@ def distributions() -> dict[str, set[str]]:
 
 def test_modules_import_without_any_extra(distributions: dict[str, set[str]]) -> None:
     base = {canonicalize_name(each.name) for each in requirements(PROJECT["dependencies"])}
+    extras = {name: {canonicalize_name(each.name) for each in requirements(lines)} for name, lines in EXTRAS.items()}
     own = {*sys.stdlib_module_names, PACKAGE}
     assert SOURCES
     for path in SOURCES:
         tree = ast.parse(path.read_text(encoding="utf-8"))
+        name = str(path.relative_to(ROOT))
+        there = base | extras.get(BEHIND_EXTRAS.get(name, ""), set())
         for package in set(loaded_at_import(tree.body)) - own:
-            assert distributions[package] & base, f"{path.relative_to(ROOT)} imports {package}, which is no dependency"
+            assert distributions[package] & there, f"{name} imports {package}, which is no dependency"
+
+
+def test_what_needs_an_extra_is_imported_by_functions_alone() -> None:
+    behind = {f"{PACKAGE}.{name.removesuffix('.py').replace('/', '.')}" for name in BEHIND_EXTRAS}
+    for path in SOURCES:
+        if str(path.relative_to(ROOT)) not in BEHIND_EXTRAS:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            assert not behind & set(modules_at_import(tree.body)), path
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,22 @@ def test_an_endpoint_goes_on_with_the_trace_of_its_client(tmp_path: Path) -> Non
         assert server.calls[-1].headers["traceparent"].split("-")[1] == TRACE
 
 
+def test_the_span_of_a_stream_ends_with_the_stream(tmp_path: Path) -> None:
+    recorder = Recorder()
+    with SimulatedServer(QUICK) as server, service(settings_of(tmp_path, server), traces=recorder) as one:
+
+        async def ask() -> None:
+            async with edge(one.settings, one.cluster, traces=recorder("edge")) as edged:
+                response = await edged.chat("How do I reverse a list?", stream=True)
+                assert response.text.rstrip().endswith("data: [DONE]")
+
+        asyncio.run(ask())
+        one.wait_until(lambda: len(recorder.spans) >= len(MISS))
+    spans = {span.name: span for span in recorder.spans}
+    assert told(spans["edge"])["outcome"] == "miss"
+    assert (spans["edge"].end_time or 0) >= (spans["upstream"].end_time or 0)
+
+
 def test_past_a_silent_cache_the_model_gets_the_trace_from_the_endpoint(tmp_path: Path) -> None:
     recorder = Recorder()
     with SimulatedServer(QUICK) as server:

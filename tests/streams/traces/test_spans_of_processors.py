@@ -1,0 +1,148 @@
+"""Spans of classify and lookup by themselves: batches that are made again, answers without a context, restarts."""
+
+from __future__ import annotations
+
+from refrain.schemas.decisions import Reason
+from refrain.schemas.responses import Outcome
+from refrain.streams.classify.spans import RequestSpans
+from refrain.streams.kafka.interface import Headers, Outgoing, Record
+from refrain.streams.lookup.spans import DecisionSpans
+from refrain.streams.shard.fold import fold
+from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.traces.interface import OFF
+from refrain.streams.traces.otel import context_of
+from tests.streams.shard.journal import Journal, new_shard, vector
+from tests.streams.traces.recorded import Recorder, paths, told
+
+PARENT: Headers = (("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),)
+UNSAMPLED: Headers = (("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"),)
+REQUEST = Record("requests", 0, 7, 5, None, b"{}", PARENT)
+TO_SHARD = Outgoing("journal", b"k", b"{}")
+
+
+class Looked:
+    """A shard that folds with spans."""
+
+    def __init__(self, recorder: Recorder, **category: object) -> None:
+        self.journal, self.shard = Journal(), new_shard()
+        self.spans = DecisionSpans(recorder("lookup"), lambda: {"code"})
+        fold(self.shard, self.journal.policy(**category))
+
+    def fold(self, record: Record, headers: Headers = ()) -> tuple[FoldResult, list[Outgoing]]:
+        """Fold a record with these headers: what the fold gives, and what is sent."""
+        record = record._replace(headers=headers)
+        folded = fold(self.shard, record)
+        effects = self.spans.effects([(record, folded)])
+        self.spans.sent()
+        return folded, effects
+
+
+def test_a_batch_that_is_made_again_has_one_span_a_request() -> None:
+    recorder = Recorder()
+    spans = RequestSpans(recorder("classify"))
+    for _ in range(3):
+        spans.begin([REQUEST])
+        spans.mark("embed")
+        spans.mark("route")
+        spans.mark("")
+        (out,) = spans.carried([[TO_SHARD]])
+    spans.sent()
+    spans.sent()
+    names = [span.name for span in recorder.spans]
+    assert names.count("classify") == 1
+    assert out.headers == tuple((name, value) for name, value in out.headers if name == "traceparent"), (
+        "one context and nothing else"
+    )
+
+
+def test_without_traces_records_are_the_same_objects() -> None:
+    spans = RequestSpans(OFF)
+    spans.begin([REQUEST])
+    spans.mark("embed")
+    spans.categorised([REQUEST], lambda record: 1 / 0)  # type: ignore[arg-type,return-value]
+    (out,) = spans.carried([[TO_SHARD]])
+    assert out is TO_SHARD
+
+
+def test_where_requests_go_is_told() -> None:
+    recorder = Recorder()
+    spans = RequestSpans(recorder("classify"))
+    letter = Outgoing("dead-letters", None, b"", (("refrain.dead.reason", b"too_deep: nested"),))
+    forward = Outgoing("forwards", b"id", b"{}")
+    spans.begin([REQUEST] * 4)
+    spans.carried([[TO_SHARD], [forward, TO_SHARD], [letter, Outgoing("responses", None, b"")], []])
+    spans.sent()
+    assert [told(span)["to"] for span in recorder.spans] == ["shard", "model", "requester", "nowhere"]
+    assert [told(span).get("error.type") for span in recorder.spans] == [None, None, "too_deep", None]
+
+
+def test_an_answer_whose_connector_drops_the_context_is_told_within_the_decision() -> None:
+    recorder = Recorder()
+    looked = Looked(recorder)
+    _, effects = looked.fold(looked.journal.ask("a", vector(1.0)), PARENT)
+    (forward,) = [effect for effect in effects if effect.topic == "forwards"]
+    assert context_of(forward.headers) is not None
+    looked.fold(looked.journal.answer((forward.key or b"").decode()))
+    assert paths(recorder.spans) == ["lookup", "lookup/respond"]
+
+
+def test_after_a_restart_a_response_has_the_span_of_its_record_alone() -> None:
+    recorder = Recorder()
+    looked = Looked(recorder)
+    _, effects = looked.fold(looked.journal.ask("a", vector(1.0)), PARENT)
+    (forward,) = [effect for effect in effects if effect.topic == "forwards"]
+    looked.spans = DecisionSpans(recorder("lookup"), lambda: {"code"})
+    recorder.clear()
+    looked.fold(looked.journal.answer((forward.key or b"").decode()), forward.headers)
+    assert [(span.name, told(span)["outcome"]) for span in recorder.spans] == [("respond", "miss")]
+
+
+def test_what_its_caller_does_not_record_is_carried_to_the_model() -> None:
+    recorder = Recorder()
+    looked = Looked(recorder)
+    _, effects = looked.fold(looked.journal.ask("a", vector(1.0)), UNSAMPLED)
+    (forward,) = [effect for effect in effects if effect.topic == "forwards"]
+    assert forward.headers == UNSAMPLED
+    assert recorder.spans == []
+
+
+def test_a_question_that_times_out_is_told_within_its_decision() -> None:
+    recorder = Recorder()
+    looked = Looked(recorder)
+    looked.fold(looked.journal.ask("a", vector(1.0)), PARENT)
+    looked.fold(looked.journal.tick(after_ms=600_000))
+    assert paths(recorder.spans) == ["lookup", "lookup/respond"]
+    (span,) = [span for span in recorder.spans if span.name == "respond"]
+    assert told(span)["outcome"] == Outcome.ERROR.value
+
+
+def test_a_question_that_waited_for_a_second_opinion_is_decided_within_its_first_span() -> None:
+    recorder = Recorder()
+    looked = Looked(recorder, verify=0.5)
+    _, effects = looked.fold(looked.journal.ask("a", vector(1.0)))
+    looked.fold(looked.journal.answer((effects[-1].key or b"").decode()))
+    folded, effects = looked.fold(looked.journal.ask("b", vector(1.0)), PARENT)
+    assert folded.decisions == []
+    assert [effect.topic for effect in effects] == ["doubts"]
+    folded, effects = looked.fold(looked.journal.tick(after_ms=600_000))
+    assert [decision.reason for decision in folded.decisions] == [Reason.VERIFIER_SILENT]
+    assert [path for path in paths(recorder.spans) if "respond" not in path] == ["lookup", "lookup/lookup"]
+    (forward,) = [effect for effect in effects if effect.topic == "forwards"]
+    (decided,) = [span for span in recorder.spans if "reason" in told(span)]
+    assert decided.context is not None
+    assert format(decided.context.span_id, "016x").encode() in dict(forward.headers)["traceparent"]  # type: ignore[operator]
+
+
+def test_a_category_that_the_policy_does_not_define_is_told_as_other() -> None:
+    recorder = Recorder()
+    looked = Looked(recorder)
+    looked.fold(looked.journal.ask("a", vector(1.0), category="invented"), PARENT)
+    assert told(recorder.spans[0])["category"] == "other"
+
+
+def test_a_record_that_cannot_be_read_is_folded_as_without_traces() -> None:
+    recorder = Recorder()
+    looked = Looked(recorder)
+    folded, effects = looked.fold(looked.journal.add(b"junk"), PARENT)
+    assert effects == folded.effects
+    assert recorder.spans == []
