@@ -77,7 +77,7 @@ def check_carried(record: Record, bytes_max: int) -> None:
     """
     if record.headers_unreadable:
         raise Refusal(RefusalCode.BAD_FIELD, "the name of a header is not UTF-8: no header can be carried back")
-    size = len(record.key or b"") + headers_bytes(record.headers)
+    size = len(record.key or b"") + headers_bytes(returned(record.headers))
     if size > bytes_max:
         raise Refusal(RefusalCode.TOO_LARGE, f"key and headers have {size} bytes, {bytes_max} are taken")
 

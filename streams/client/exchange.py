@@ -42,6 +42,8 @@ DELIVERY_TIMEOUT_MS = 30_000
 """A request that the broker has not taken by then is not sent any more."""
 CLOSE_WAIT_S = 2.0
 LOOK_EVERY_S = 1.0
+GIVEN_UP = "given_up"
+"""What the span of a request tells that nobody waits for any more."""
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +175,7 @@ class Exchange:
         with self._lock:
             left = self._open.pop(id_, None)
         if left is not None and left.span is not None:
+            left.span.fail(GIVEN_UP)
             left.span.end()
 
     @property
@@ -227,18 +230,16 @@ class Exchange:
             self._extra(Extra(id_, value))
             return
         self._first(id_, value)
+        with self._lock:
+            self._open.pop(id_, None)
         try:
             response = Response.decode(value)
         except ValidationError as error:
-            self.forget(id_)
             text = f"not a response: {error.errors(include_url=False, include_input=False)[0]['msg']}"
-            asked.listener.failed(NotAnswered(Failure.NOT_READ, text))
+            _fail(asked, NotAnswered(Failure.NOT_READ, text))
             return
         if asked.span is not None:
-            asked.span.tell(outcome=response.outcome.value)
-            if response.error is not None:
-                asked.span.fail(response.error.code)
-        self.forget(id_)
+            _finish(asked.span, response)
         asked.listener.replied(Reply(asked.request, response, (now_s - asked.sent_s) * 1_000))
 
     def _tell_progress(self, record: Record) -> None:
@@ -263,6 +264,13 @@ class Exchange:
             left, self._open = list(self._open.values()), {}
         for asked in left:
             _fail(asked, NotAnswered(Failure.CLOSED, why))
+
+
+def _finish(span: Span, response: Response) -> None:
+    span.tell(outcome=response.outcome.value)
+    if response.error is not None:
+        span.fail(response.error.code)
+    span.end()
 
 
 def _fail(asked: _Open, why: NotAnswered) -> None:

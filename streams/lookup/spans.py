@@ -55,11 +55,8 @@ class DecisionSpans:
 
     def _effects(self, record: Record, folded: FoldResult) -> Sequence[Outgoing]:
         event = readable(record) if has_context(record.headers) else None
-        span = (
-            None
-            if event is None
-            else self._begin("lookup" if isinstance(event, DECIDED) else "respond", record.headers)
-        )
+        name = "lookup" if isinstance(event, DECIDED) else "respond"
+        span = None if event is None else self._begin(name, record.headers)
         if span is None and not self._open:
             return folded.effects
         if span is not None and isinstance(event, DECIDED):
@@ -81,13 +78,17 @@ class DecisionSpans:
 
     def _of_question(self, span: Span, event: Asked | Passed, folded: FoldResult) -> None:
         """What the fold made of the record's own question."""
-        self._open.put(event.id, span.headers)
         decision = next((each for each in folded.decisions if each.id == event.id), None)
-        if decision is not None:
-            self._tell(span, decision)
+        doubted = any(effect.topic == DOUBTS for effect in folded.effects)
+        if decision is None and not doubted:
+            # The shard has it already, and what waits keeps its span.
+            span.tell(repeated=True)
+            return
+        self._open.put(event.id, span.headers)
+        if decision is None:
+            span.tell(waits_for_verifier=True)
         else:
-            # Else a shard has it already.
-            span.tell(waits_for_verifier=any(effect.topic == DOUBTS for effect in folded.effects))
+            self._tell(span, decision)
 
     def _of_others(self, event: Event | None, folded: FoldResult) -> None:
         """Decisions on questions that came with earlier records, and waited for a second opinion."""

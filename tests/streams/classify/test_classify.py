@@ -536,6 +536,12 @@ def test_a_broker_that_fails_stops_the_batch() -> None:
         entrance(ask(headers=(("reply-to", b"team.replies"),)))
 
 
+def test_headers_that_need_not_come_back_are_neither_counted_nor_kept() -> None:
+    headers = (("big", b"x" * 501), ("refrain-not-returned", b"big"), ("mine", b"1"))
+    asked = next(out for out in Entrance()(ask(headers=headers)) if out.topic == "journal")
+    assert [header.name for header in Asked.decode(asked.value or b"").reply.headers] == ["mine"]
+
+
 ENTRANCE = Entrance(limits=LIMITS.model_copy(update={"reply_topics": ()}))
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -171,6 +171,16 @@ def test_what_is_refused_ends_with_its_code(asked: Asking) -> None:
     assert dict(letter.headers)["traceparent"].split(b"-")[1].decode() == trace  # type: ignore[union-attr]
 
 
+def test_a_request_that_is_given_up_says_so(tmp_path: Path) -> None:
+    recorder = Recorder()
+    settings = settings_of(tmp_path, None)
+    with service(settings, lambda context: None) as one:
+        exchange = Exchange(settings, one.cluster, traces=recorder("client"))
+        with Client(settings, exchange=exchange, attempts=1) as client, pytest.raises(NotAnswered):
+            client.ask(request("Is anybody there?"), timeout_s=0.01)
+    assert [told(span)["error.type"] for span in recorder.spans] == ["given_up"]
+
+
 def test_a_failed_call_is_an_error_of_its_span(asked: Asking) -> None:
     asked.server.script.append(Scripted(status=400, body=b"{}"))
     with pytest.raises(NotAnswered):

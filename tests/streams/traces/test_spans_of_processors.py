@@ -86,6 +86,21 @@ def test_an_answer_whose_connector_drops_the_context_is_told_within_the_decision
     assert paths(recorder.spans) == ["lookup", "lookup/respond"]
 
 
+def test_a_question_that_comes_again_leaves_the_span_of_the_first_in_place() -> None:
+    recorder = Recorder()
+    looked = Looked(recorder)
+    asked = looked.journal.ask("a", vector(1.0))
+    _, effects = looked.fold(asked, PARENT)
+    folded, _ = looked.fold(looked.journal.add(asked.value or b""), PARENT)
+    assert folded.decisions == []
+    looked.fold(looked.journal.answer((effects[-1].key or b"").decode()))
+    first, again, answer = recorder.spans
+    assert told(again) == {"repeated": True}
+    assert answer.parent is not None
+    assert first.context is not None
+    assert answer.parent.span_id == first.context.span_id
+
+
 def test_after_a_restart_a_response_has_the_span_of_its_record_alone() -> None:
     recorder = Recorder()
     looked = Looked(recorder)
