@@ -76,6 +76,7 @@ def _rests(root: str) -> list[str]:
 
 
 def _paired(items: Sequence[Item]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Of words that begin like a prefix with a contrary, by what follows: the prefix and the word."""
     found: dict[str, tuple[tuple[str, str], ...]] = {}
     for item in items:
         for prefix in _PAIRING:
@@ -95,7 +96,7 @@ def differences(a: Negations, b: Negations) -> tuple[str, ...]:
         return a.negators + b.negators
     if not odd and bool(a.negators) != bool(b.negators):
         return a.negators + b.negators
-    return _opposed(a, b)
+    return _paired_apart(a, b) or _opposed(a, b)
 
 
 def _prefixed(a: Negations, b: Negations) -> tuple[str, ...]:
@@ -108,13 +109,18 @@ def _prefixed(a: Negations, b: Negations) -> tuple[str, ...]:
     return ()
 
 
-def _opposed(a: Negations, b: Negations) -> tuple[str, ...]:
-    """Antonyms of which each text names a side that the other does not."""
+def _paired_apart(a: Negations, b: Negations) -> tuple[str, ...]:
+    """Words of which prefixes make opposites (inbound, outbound), where each text names one alone."""
     for rest in sorted(a.paired.keys() & b.paired.keys()):
         mine, theirs = dict(a.paired[rest]), dict(b.paired[rest])
         for one, other in product(mine.keys() - theirs.keys(), theirs.keys() - mine.keys()):
             if frozenset((one, other)) in _PAIRED:
                 return (mine[one], theirs[other])
+    return ()
+
+
+def _opposed(a: Negations, b: Negations) -> tuple[str, ...]:
+    """Antonyms of which each text names a side that the other does not."""
     if a.sides.keys().isdisjoint(b.sides):
         return ()
     for line in sorted(a.sides.keys() & b.sides.keys()):
