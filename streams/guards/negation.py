@@ -113,7 +113,7 @@ def _paired_apart(a: Negations, b: Negations) -> tuple[str, ...]:
     """Words of which prefixes make opposites (inbound, outbound), where each text names one alone."""
     for rest in sorted(a.paired.keys() & b.paired.keys()):
         mine, theirs = dict(a.paired[rest]), dict(b.paired[rest])
-        for one, other in product(mine.keys() - theirs.keys(), theirs.keys() - mine.keys()):
+        for one, other in product(sorted(mine.keys() - theirs.keys()), sorted(theirs.keys() - mine.keys())):
             if frozenset((one, other)) in _PAIRED:
                 return (mine[one], theirs[other])
     return ()
