@@ -26,6 +26,9 @@ _BETWEEN = frozenset("me us some a few one two three the an many please".split()
 """Words that may stand between "give" and "more"."""
 JOINING = frozenset(("and", "or", "vs", "versus", "/"))
 """Words that join two of which the order says nothing."""
+STRANDED = frozenset("for to with from about".split())
+"""Prepositions that ask for what they govern where they end a text."""
+_STOPS = frozenset("?.!")
 _WORD, _KEY = attrgetter("word"), attrgetter("key")
 _NO_GROUPS: frozenset[int] = frozenset()
 _MARKS = frozenset(("stop", "quote", "bracket", "sign"))
@@ -51,6 +54,8 @@ class SmallWords(NamedTuple):
     """The word by which the text asks for another answer than the one that was given."""
     request: bool
     """Whether a verb opens the text that asks for something to be done."""
+    stranded: str
+    """A preposition that ends it, "" where none does: who may vote for."""
     symmetric: bool
     """Whether it compares things, whose order says nothing."""
 
@@ -87,6 +92,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
         text == text.lower(),
         "" if _ANEW.isdisjoint(lows) else _anew(items),
         bool(lows) and lows[0] in _REQUESTS,
+        next((low for low in lows[:-3:-1] if low not in _STOPS), "") if not STRANDED.isdisjoint(lows[-2:]) else "",
         not SYMMETRIC.isdisjoint(lows),
     )
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from refrain.streams.guards.item import Word
 from refrain.streams.guards.lexicon import groups, words
-from refrain.streams.guards.small_words import JOINING, SmallWords
+from refrain.streams.guards.small_words import JOINING, STRANDED, SmallWords
 from refrain.streams.guards.stems import is_irregular, related, stem
 
 FRAME = 750
@@ -33,6 +33,7 @@ _ASKERS = frozenset(("i", "we"))
 _DOERS = _ASKERS | {"you", "they", "howto", "should", "possible", "allowed", "must"}
 """Words of an active sentence that say who does it: anybody, as in a passive one."""
 _BE = frozenset(("is", "was", "be", "been", "being", "get"))
+_STRANDED = frozenset("for to with from at about on off of by up down out over".split())
 _BY = "by"
 _EDIT_MAX = 2
 
@@ -72,7 +73,7 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
     mine, theirs = _left(a, b), _left(b, a)
     changed = _changes(a, b, mine, theirs)
     harmful = [word.text for m, t in changed for word in _harmful(m, t)]
-    harmful += _capitals(a, b) + _exchanged(a, b) + _tenses(a, b)
+    harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + _tenses(a, b)
     extra = [w.text for m, t in changed for w in (*m, *t) if w.content] if a.request or b.request else []
     return Edits(tuple(harmful), tuple(extra))
 
@@ -156,6 +157,11 @@ def _harmful(m: list[Word], t: list[Word]) -> list[Word]:
     if keys & _PERSONS or not any(keys <= line for line in _LINES):
         return [*m, *t]
     return []
+
+
+def _stranded(a: SmallWords, b: SmallWords) -> list[str]:
+    """A preposition that ends a text, and that the other does without: who may vote for, who may vote."""
+    return [a.stranded] if a.stranded in STRANDED and a.stranded not in b.counted else []
 
 
 def _capitals(a: SmallWords, b: SmallWords) -> list[str]:
