@@ -29,7 +29,7 @@ from refrain.streams.kafka.names import TENANT_TOPICS
 from refrain.streams.messaging.own_topics import RESPONSES
 from refrain.streams.messaging.progress import ID_HEADER, progress_header
 from refrain.streams.messaging.progress import TOPIC as PROGRESS
-from refrain.streams.messaging.reply_headers import PARTITION_HEADER, TOPIC_HEADERS, unreturned
+from refrain.streams.messaging.reply_headers import PARTITION_HEADER, TOPIC_HEADERS, traced
 from refrain.streams.runtime.barrier import unforeseen
 from refrain.streams.settings import Settings
 from refrain.streams.traces.interface import OFF, Span, Traces, with_context
@@ -153,9 +153,9 @@ class Exchange:
         id_ = self._me + b"-%d" % next(self._numbers)
         value = request.encode()
         span = self._traces.begin("request", headers, "client", root=True)
-        if span is not None:
-            # Nobody here reads it from the response.
-            headers = with_context(headers, unreturned(span.headers))
+        context = traced(self._traces, span)
+        if context:
+            headers = with_context(headers, context)
         mine = (*headers, *self._headers, (HEADER, id_))
         if progress and self._progress is not None:
             mine = (*mine, progress_header(ProgressPlace(partition=self._progress, id=id_.decode("ascii"))))

@@ -56,7 +56,7 @@ class Endpoint:
         self._settings = settings.edge
         self._traces = traces
         self._simulated = settings.upstream.connector == "simulated"
-        self._chat = Chat(client, upstream, settings.edge, metrics)
+        self._chat = Chat(client, upstream, settings.edge, metrics, traces)
         self._upstream = upstream
         self._keys = keys
         self._metrics = metrics

@@ -29,9 +29,9 @@ from refrain.streams.edge.problems import OPENED, HttpProblem, problem_of
 from refrain.streams.edge.upstream import Upstream, parts_of, passed_back
 from refrain.streams.edge.wishes import Wishes, told
 from refrain.streams.messaging.chunks import chunks_of
-from refrain.streams.messaging.reply_headers import unreturned
+from refrain.streams.messaging.reply_headers import traced
 from refrain.streams.settings import Edge
-from refrain.streams.traces.interface import CONTEXT_HEADERS, Span
+from refrain.streams.traces.interface import CONTEXT_HEADERS, OFF, Span, Traces
 
 PATH = "/chat/completions"
 SILENT = "cache_silent"
@@ -95,17 +95,19 @@ def asked_of(
 class Chat:
     """Answers chat requests: by a client of Refrain, and by the model's server where that must do."""
 
-    def __init__(self, client: AsyncClient, upstream: Upstream, settings: Edge, metrics: EdgeMetrics) -> None:
+    def __init__(
+        self, client: AsyncClient, upstream: Upstream, settings: Edge, metrics: EdgeMetrics, traces: Traces = OFF
+    ) -> None:
         self._client = client
+        self._traces = traces
         self._upstream = upstream
         self._settings = settings
         self._metrics = metrics
 
     async def answer(self, asked: Asked) -> AnyResponse:
         """The response to a chat request. Raises HttpProblem, and ClientDisconnect when nobody waits any more."""
-        context = () if asked.span is None else unreturned(asked.span.headers)
         try:
-            pending = self._client.send(asked.request, progress=True, headers=context)
+            pending = self._client.send(asked.request, progress=True, headers=traced(self._traces, asked.span))
         except NotAnswered as why:
             return await self._without_cache(asked, why.code)
         handed_on = False

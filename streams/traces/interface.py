@@ -17,6 +17,8 @@ TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 CONTEXT_HEADERS = frozenset({TRACEPARENT, TRACESTATE})
 """The headers of W3C Trace Context, as records and HTTP requests carry them."""
+UNTRACED = "refrain-untraced"
+"""The header of a request whose sender has decided that no trace begins with it: nobody behind decides again."""
 Kind = Literal["server", "client", "producer", "consumer", "internal"]
 """What a span is of, in OpenTelemetry's terms."""
 Told = str | int | float | bool
@@ -63,8 +65,8 @@ class Traces(Protocol):
     def begin(self, name: str, headers: Headers, kind: Kind = "consumer", *, root: bool = False) -> Span | None:
         """The span that goes on with the context in these headers.
 
-        Where they carry none it begins a trace as `root`, for a part of requests; else there is no span. A context that
-        is malformed is none.
+        Where they carry none it begins a trace as `root`, for a part of requests, unless they say `UNTRACED`;
+        else there is no span. A context that is malformed is none.
         """
 
 

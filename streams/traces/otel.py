@@ -26,7 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from refrain.streams.kafka.interface import Headers
 from refrain.streams.metrics import LABEL_PATTERN, OTHER
 from refrain.streams.traces.context import context_in
-from refrain.streams.traces.interface import Kind, Span, Told, has_context
+from refrain.streams.traces.interface import UNTRACED, Kind, Span, Told, has_context
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _KINDS = {
@@ -67,7 +67,8 @@ class OpenTelemetry:
             around = self._current().get_span_context()
             parent = around if around.is_valid else None
         if parent is None:
-            return self._recorded(name, kind, None) if root and self._coin() < self._ratio else None
+            begins = root and not any(header == UNTRACED for header, _ in headers) and self._coin() < self._ratio
+            return self._recorded(name, kind, None) if begins else None
         if not parent.trace_flags.sampled:
             return _CarriedOn(_headers_of(parent))
         return self._recorded(name, kind, parent)

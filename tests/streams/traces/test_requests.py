@@ -233,6 +233,23 @@ def test_of_all_traces_that_begin_here_the_ratio_says_how_many_are_recorded(tmp_
     assert recorder.spans == []
 
 
+def test_who_sends_a_request_decides_alone_whether_a_trace_begins(tmp_path: Path) -> None:
+    all_of_them, none_of_them = Recorder(), Recorder(ratio=0.0)
+    with SimulatedServer(QUICK) as server, service(settings_of(tmp_path, server), traces=all_of_them) as one:
+        exchange = Exchange(one.settings, one.cluster, traces=none_of_them("client"))
+        with Client(one.settings, exchange=exchange) as client:
+            client.ask(request("How do I reverse a list?"), timeout_s=WAIT_S)
+
+        async def ask() -> None:
+            async with edge(one.settings, one.cluster, traces=none_of_them("edge")) as edged:
+                assert (await edged.chat("How do I reverse a list?")).headers["x-refrain-outcome"] == "hit"
+
+        asyncio.run(ask())
+        kept = b"".join(record.value or b"" for record in one.cluster.records("journal"))
+        assert b"refrain-untraced" not in kept
+    assert all_of_them.spans == none_of_them.spans == []
+
+
 def test_spans_tell_no_text_and_no_name_that_a_client_chose(asked: Asking) -> None:
     body = {"model": "my secret model", "messages": [{"role": "user", "content": "My secret is 4711."}]}
     asked.client.ask(
