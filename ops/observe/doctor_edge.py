@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CHECK = "edge"
 KEYS = "edge keys"
 NAME = "edge"
+LOG = "look at its log"
 PAST_WARN = 0.05
 """The part of chat requests past the cache from which on something is wrong with it."""
 REFUSED_WARN = 0.01
@@ -54,11 +55,8 @@ def edge(settings: Settings) -> list[Finding]:
     looks: dict[str, Callable[[], list[Finding]]] = {
         f"edge, process {row['pid']}": partial(_one, settings, row) for row in rows
     }
-    late = together(looks, 2 * PROBE_S + 0.5, lambda name: Finding(CHECK, "fail", f"{name} does not answer", LOG))
-    return [*late, *keys(settings)]
-
-
-LOG = "look at its log"
+    found = together(looks, 2 * PROBE_S + 0.5, lambda name: Finding(CHECK, "fail", f"{name} does not answer", LOG))
+    return [*found, *keys(settings)]
 
 
 def keys(settings: Settings) -> list[Finding]:
