@@ -193,9 +193,11 @@ class Stage:
     def fold_some(self, worker: LookupWorker) -> int:
         """One batch, as soon as the worker has its shards; the number of its records, 0 when there are no more."""
         while True:
+            # What is restored within a turn is polled in the next one.
+            ready = worker.ready
             if folded := worker.turn(0):
                 return folded
-            if worker.ready:
+            if ready:
                 return 0
 
     def run(self, worker: LookupWorker) -> None:
