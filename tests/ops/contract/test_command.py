@@ -51,5 +51,5 @@ def test_it_writes_all_files_into_a_folder_that_it_makes(tmp_path: Path, capsys:
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path, capsys: Out) -> None:
     (tmp_path / "file").write_text("")
-    assert main(["schemas", "export", "--into", "file"]) == exit_codes.FAILED
+    assert main(["schemas", "export", "--into", "file"]) == exit_codes.USAGE
     assert "--into file: " in capsys.readouterr().err
