@@ -15,12 +15,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from refrain.streams.client.asyncio_client import AsyncClient
+from refrain.streams.edge.access import Access
 from refrain.streams.edge.body import chat_body, read_body
 from refrain.streams.edge.chat import AnyResponse, Chat, asked_of
 from refrain.streams.edge.http import Streamed, until_gone
-from refrain.streams.edge.keys import KeyRing
 from refrain.streams.edge.metrics import EdgeMetrics
-from refrain.streams.edge.problems import HttpProblem, overloaded, unauthorized
+from refrain.streams.edge.problems import HttpProblem, overloaded
 from refrain.streams.edge.upstream import Upstream, parts_of, passed_back
 from refrain.streams.edge.wishes import wishes_of
 from refrain.streams.runtime.barrier import unforeseen
@@ -37,14 +37,14 @@ logger = logging.getLogger(__name__)
 
 
 class Endpoint:
-    """The endpoint's handlers. `keys` is None where nobody needs one; `ready` tells whether it can do its work."""
+    """The endpoint's handlers. `ready` tells whether it can do its work."""
 
     def __init__(
         self,
         settings: Settings,
         client: AsyncClient,
         upstream: Upstream,
-        keys: KeyRing | None,
+        access: Access,
         metrics: EdgeMetrics,
         ready: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -52,7 +52,7 @@ class Endpoint:
         self._simulated = settings.upstream.connector == "simulated"
         self._chat = Chat(client, upstream, settings.edge, metrics)
         self._upstream = upstream
-        self._keys = keys
+        self._access = access
         self._metrics = metrics
         self._ready = ready
         self.open = 0
@@ -72,20 +72,20 @@ class Endpoint:
         )
 
     async def _complete(self, request: Request) -> AnyResponse:
-        tenant = self._tenant(request)
+        tenant = await self._tenant(request)
         wishes = wishes_of(_headers(request))
         data = await self._read(request)
         return await self._chat.answer(asked_of(request, data, chat_body(data), tenant, wishes, self._settings))
 
     async def _models(self, request: Request) -> AnyResponse:
         if self._simulated:
-            self._tenant(request)
+            await self._tenant(request)
             return JSONResponse(SIMULATED)
         return await self._pass(request)
 
     async def _pass(self, request: Request) -> AnyResponse:
         """Pass a request on to the model's server, and its response back, as they come."""
-        self._tenant(request)
+        await self._tenant(request)
         path = request.scope.get("raw_path", b"").decode("ascii", "replace").partition("?")[0] or request.url.path
         found = _PATH.fullmatch(path)
         if found is None or any(part in (".", "..") for part in request.url.path.split("/")) or "%" in found[1]:
@@ -109,20 +109,8 @@ class Endpoint:
     async def _read(self, request: Request) -> bytes:
         return await read_body(request, self._settings.body_bytes_max, self._settings.read_timeout_ms)
 
-    def _tenant(self, request: Request) -> str:
-        """The tenant whose key the client shows. Raises HttpProblem(401)."""
-        if self._keys is None:
-            return self._settings.tenant
-        kind, _, shown = request.headers.get("authorization", "").partition(" ")
-        shown = shown.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
-        if not shown:
-            raise unauthorized(
-                "an API key is needed, as `Authorization: Bearer KEY`: `refrain edge keys add` makes one"
-            )
-        key = self._keys.find(shown)
-        if key is None:
-            raise unauthorized("the API key is unknown or revoked")
-        return key.tenant
+    async def _tenant(self, request: Request) -> str:
+        return await self._access.tenant(request.headers)
 
     def _bounded(self, route: str, handler: Handler) -> _Bounded:
         return _Bounded(self, route, handler, self._settings.in_flight_max, self._metrics)

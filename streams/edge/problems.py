@@ -71,9 +71,9 @@ def problem_of(problem: Problem, headers: Mapping[str, str]) -> HttpProblem:
     return HttpProblem(status, problem.code, problem.message, headers={**headers, **more})
 
 
-def unauthorized(message: str) -> HttpProblem:
-    """The error of a client without a key that counts."""
-    return HttpProblem(401, "invalid_api_key", message, headers={"www-authenticate": "Bearer"})
+def unauthorized(message: str, challenge: str = "Bearer") -> HttpProblem:
+    """The error of a client without a key or token that counts. The message holds nothing of what it showed."""
+    return HttpProblem(401, "invalid_api_key", message, headers={"www-authenticate": challenge})
 
 
 def overloaded(in_flight_max: int) -> HttpProblem:

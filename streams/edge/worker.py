@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import math
 import socket
@@ -13,8 +12,8 @@ import httpx
 
 from refrain.streams.client.asyncio_client import AsyncClient
 from refrain.streams.client.exchange import Exchange, ReplyPlace
+from refrain.streams.edge.access import Access, access_of
 from refrain.streams.edge.app import Endpoint
-from refrain.streams.edge.keys import KeyRing, keys_path, pepper_of
 from refrain.streams.edge.metrics import NAME, EdgeMetrics
 from refrain.streams.edge.server import EdgeServer, bound, serve
 from refrain.streams.edge.upstream import Upstream
@@ -42,7 +41,7 @@ def run_edge(
     in_place = {"requests": settings.classify.topic}
     require_topics(context.cluster, NAME, in_place)
     metrics = EdgeMetrics(context.metrics)
-    keys = keys_of(settings)
+    access = access_of(settings)
     upstream = Upstream(settings, transport)
     partition = settings.edge.partition
     exchange = Exchange(
@@ -59,28 +58,16 @@ def run_edge(
             return
         with bound(settings.edge) as one:
             listening(one.getsockname()[1])
-            asyncio.run(_work(context, exchange, upstream, keys, metrics, one))
+            asyncio.run(_work(context, exchange, upstream, access, metrics, one))
     finally:
         exchange.close()
-
-
-def keys_of(settings: Settings) -> KeyRing | None:
-    """The keys in force, None where nobody needs one. Raises WrongSetup where that would let strangers in."""
-    if settings.edge.auth == "keys":
-        return KeyRing(keys_path(settings), pepper_of(settings))
-    if not _is_loopback(settings.edge.host):
-        raise WrongSetup(
-            f"edge.auth is `none` and edge.host is {settings.edge.host}: whoever reaches it could ask at your cost;"
-            " set edge.auth to keys, or edge.host to 127.0.0.1"
-        )
-    return None
 
 
 async def _work(
     context: WorkerContext,
     exchange: Exchange,
     upstream: Upstream,
-    keys: KeyRing | None,
+    access: Access,
     metrics: EdgeMetrics,
     one: socket.socket,
 ) -> None:
@@ -91,10 +78,10 @@ async def _work(
         return exchange.problem is None and not context.outages.lasting and not server.should_exit
 
     async with AsyncClient(settings, exchange=exchange) as client:
-        endpoint = Endpoint(settings, client, upstream, keys, metrics, ready)
+        endpoint = Endpoint(settings, client, upstream, access, metrics, ready)
         server = EdgeServer(endpoint.app(), settings.edge)
         serving = asyncio.create_task(serve(server, one))
-        _tell(settings, exchange, one, keys)
+        _tell(settings, exchange, one, access)
         try:
             while not context.stop() and not serving.done():
                 if exchange.problem is not None:
@@ -105,6 +92,7 @@ async def _work(
             server.should_exit = True
             await _drained(serving, context, settings.edge.drain_ms / 1_000)
             await upstream.close()
+            await access.close()
 
 
 async def _drained(serving: asyncio.Task[None], context: WorkerContext, drain_s: float) -> None:
@@ -118,15 +106,8 @@ async def _drained(serving: asyncio.Task[None], context: WorkerContext, drain_s:
     await asyncio.gather(serving, return_exceptions=True)
 
 
-def _tell(settings: Settings, exchange: Exchange, one: socket.socket, keys: KeyRing | None) -> None:
+def _tell(settings: Settings, exchange: Exchange, one: socket.socket, access: Access) -> None:
     host, port = one.getsockname()[:2]
     logger.info("serves http://%s:%d/v1, hears partition %s of responses", host, port, exchange.place.partition)
-    if keys is not None and len(keys) == 0:
+    if access.keys is not None and len(access.keys) == 0 and settings.jwt.issuer is None:
         logger.warning("there is no key, so nobody is let in: `refrain edge keys add TENANT` makes one")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

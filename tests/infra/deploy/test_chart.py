@@ -24,7 +24,7 @@ from refrain.ops.topics.acl_formats import Strimzi, strimzi
 from refrain.ops.topics.acls import acls_of, grants
 from refrain.schemas.topics import BY_NAME, GROUPS, PROCESSORS, ROLES, SHARDED, TOPICS
 from refrain.streams.edge.keys import PEPPER, changing, is_open_to_others, keys_path, new_key, pepper_of
-from refrain.streams.edge.worker import keys_of
+from refrain.streams.edge.access import access_of
 from refrain.streams.settings import Settings
 
 HELM = shutil.which("helm")
@@ -247,7 +247,7 @@ def test_the_endpoint_takes_the_keys_of_the_secrets_and_signs_whose_requests_are
         there.write_text(text)
         there.chmod(0o600)
     settings = load_settings(environment(made, pod, tmp_path))
-    keys = keys_of(settings)
+    keys = access_of(settings).keys
     assert keys is not None
     assert keys.find(key) == kept
     assert (settings.edge.host, settings.edge.port) == ("0.0.0.0", ENDPOINT_PORT)

@@ -184,11 +184,11 @@ def test_a_file_of_keys_may_be_shown_to_a_group_by_root_alone(mode: int, owner: 
 
 
 def test_nobody_is_let_in_without_a_key_from_elsewhere(tmp_path: Path) -> None:
-    from refrain.streams.edge.worker import keys_of
+    from refrain.streams.edge.access import access_of
 
     with pytest.raises(WrongSetup, match=r"edge\.auth"):
-        keys_of(Settings(state_dir=tmp_path, edge=Edge(auth="none", host="0.0.0.0")))
-    assert keys_of(Settings(state_dir=tmp_path, edge=Edge(auth="none"))) is None
+        access_of(Settings(state_dir=tmp_path, edge=Edge(auth="none", host="0.0.0.0")))
+    assert access_of(Settings(state_dir=tmp_path, edge=Edge(auth="none"))).keys is None
 
 
 def test_one_request_too_many_is_told_to_come_back(serve: Callable[..., Serving]) -> None:
