@@ -6,10 +6,10 @@ import httpx
 from starlette.datastructures import Headers
 
 from refrain.streams.edge.keys import BEGINNING, KeyRing, keys_path, pepper_of
+from refrain.streams.edge.loopback import is_loopback
 from refrain.streams.edge.problems import HttpProblem, unauthorized
 from refrain.streams.edge.tokens import TokenCheck, token_check
 from refrain.streams.errors import WrongSetup
-from refrain.streams.edge.loopback import is_loopback
 from refrain.streams.settings import Settings
 
 AUTHORIZATION, API_KEY = "authorization", "x-api-key"

@@ -18,8 +18,8 @@ from typing import Any, Protocol
 import httpx
 import jwt
 
-from refrain.streams.errors import WrongSetup
 from refrain.streams.edge.loopback import is_loopback
+from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Jwt
 
 SET_BYTES_MAX = 1_000_000
@@ -52,6 +52,9 @@ class KeySet:
         for id_, algorithm, key in keys:
             self._keys.setdefault((id_, algorithm), []).append(key)
         self.ids = frozenset(id_ for id_, _ in self._keys)
+
+    def __len__(self) -> int:
+        return len({id(key) for keys in self._keys.values() for key in keys})
 
     def find(self, id_: str | None, algorithm: str) -> jwt.PyJWK | None:
         """The key of that id; for a token that names none, the only key of its algorithm. None where there is no such,
@@ -104,6 +107,9 @@ class KeySource(Protocol):
     async def find(self, id_: str | None, algorithm: str) -> jwt.PyJWK | None:
         """The key, None where the provider has no such. Raises KeysUnavailable."""
 
+    async def keys(self) -> KeySet:
+        """All keys, as they are known. Raises KeysUnavailable."""
+
     async def close(self) -> None:
         """Let go of connections."""
 
@@ -129,6 +135,10 @@ class FileKeys:
                 self._seen = mark
                 self._read_again()
         return self._set.find(id_, algorithm)
+
+    async def keys(self) -> KeySet:
+        """All keys of the file."""
+        return self._set
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -186,14 +196,19 @@ class UrlKeys:
                 self._fetch_again()
             return found
         if known is None or id_ not in known.ids:
-            fetching = self._fetch_again()
-            if fetching is not None:
-                # Others may wait for the same: one that leaves must not end it.
-                await asyncio.shield(fetching)
+            known = await self.keys()
+        return known.find(id_, algorithm)
+
+    async def keys(self) -> KeySet:
+        """All keys, fetched now where the last fetching is not too short ago. Raises KeysUnavailable."""
+        fetching = self._fetch_again()
+        if fetching is not None:
+            # Others may wait for the same: one that leaves must not end it.
+            await asyncio.shield(fetching)
         known = self._current()
         if known is None:
             raise KeysUnavailable(self._problem)
-        return known.find(id_, algorithm)
+        return known
 
     async def close(self) -> None:
         """End what is being fetched, and close the connections."""

@@ -44,7 +44,7 @@ class TokenCheck:
     def __init__(self, settings: Jwt, source: KeySource) -> None:
         """Raises WrongSetup for a claim that no JSON Pointer names."""
         self._settings = settings
-        self._source = source
+        self.source = source
         self._path = claim_path(settings.tenant_claim)
         self._jwt = jwt.PyJWT({"require": list(REQUIRED), "enforce_minimum_key_length": True})
 
@@ -56,7 +56,7 @@ class TokenCheck:
             )
         id_, algorithm = self._named(token)
         try:
-            key = await self._source.find(id_, algorithm)
+            key = await self.source.find(id_, algorithm)
         except KeysUnavailable:
             text = "the keys of the token's issuer cannot be had: try again in a moment"
             raise HttpProblem(503, "keys_unavailable", text, headers={"retry-after": "1"}) from None
@@ -66,7 +66,7 @@ class TokenCheck:
 
     async def close(self) -> None:
         """Let go of connections."""
-        await self._source.close()
+        await self.source.close()
 
     def _named(self, token: str) -> tuple[str | None, str]:
         """The key's id and the algorithm that the token names, the latter allowed."""

@@ -17,7 +17,6 @@ from refrain.streams.edge.app import Endpoint
 from refrain.streams.edge.metrics import NAME, EdgeMetrics
 from refrain.streams.edge.server import EdgeServer, bound, serve
 from refrain.streams.edge.upstream import Upstream
-from refrain.streams.errors import WrongSetup
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Settings

@@ -73,6 +73,13 @@ def test_the_endpoint_runs_by_the_settings_of_the_others_and_lets_nobody_in_with
     keys = access_of(settings).keys
     assert keys is not None
     assert len(keys) == 0
+    tokens = {
+        "REFRAIN_EDGE__AUTH": "jwt", "REFRAIN_JWT__ISSUER": "https://login.example.org",
+        "REFRAIN_JWT__AUDIENCE": "refrain", "REFRAIN_JWT__JWKS_URL": "https://login.example.org/keys",
+        "REFRAIN_JWT__TENANT_CLAIM": "org",
+    }  # fmt: skip
+    assert tokens.keys() <= edge["environment"].keys()
+    assert access_of(load_settings({**told, "REFRAIN_STATE_DIR": str(tmp_path), **tokens})).keys is None
     with pytest.raises(WrongSetup, match=r"edge\.auth"):
         access_of(load_settings({**told, "REFRAIN_STATE_DIR": str(tmp_path), "REFRAIN_EDGE__AUTH": "none"}))
 

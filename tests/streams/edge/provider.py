@@ -13,7 +13,6 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
@@ -102,7 +101,7 @@ class JwksServer:
                 self.end_headers()
                 self.wfile.write(provider.data)
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
                 """Nothing on the screen."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -31,6 +31,7 @@ from tests.streams.edge.provider import (
 )
 
 NOW_S = int(time.time())
+LATER_S = NOW_S + 1_000_000
 
 
 def write(folder: Path, data: bytes) -> Path:
@@ -60,6 +61,13 @@ def tenant(check: TokenCheck, shown: str) -> str:
     return asyncio.run(check.tenant(shown))
 
 
+def tenant_or_status(check: TokenCheck, shown: str) -> str | int:
+    try:
+        return tenant(check, shown)
+    except HttpProblem as problem:
+        return problem.status
+
+
 def refused(check: TokenCheck, shown: str) -> HttpProblem:
     with pytest.raises(HttpProblem) as caught:
         tenant(check, shown)
@@ -70,11 +78,11 @@ def refused(check: TokenCheck, shown: str) -> HttpProblem:
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
 def test_a_good_token_lets_its_tenant_in(tmp_path: Path, algorithm: str) -> None:
-    check = checking(tmp_path, jwks("k", algorithm=algorithm))
+    check = checking(tmp_path, jwks("k", algorithm=algorithm), leeway_ms=600_000)
     assert tenant(check, token("k", algorithm)) == "acme"
     assert tenant(check, token("k", algorithm, tenant="Other.one_2-3")) == "Other.one_2-3"
     assert tenant(check, token("k", algorithm, aud=["web", "refrain"])) == "acme"
-    assert tenant(check, token("k", algorithm, exp=NOW_S - 10)) == "acme"
+    assert tenant(check, token("k", algorithm, exp=int(time.time()) - 10)) == "acme"
     assert "signature" in refused(check, token("k", algorithm)[:-8] + "AAAAAAAA").message
 
 
@@ -82,8 +90,8 @@ def test_a_good_token_lets_its_tenant_in(tmp_path: Path, algorithm: str) -> None
     ("more", "said"),
     [
         ({"exp": NOW_S - 60}, "expired"),
-        ({"nbf": NOW_S + 600}, "not valid yet"),
-        ({"iat": NOW_S + 600}, "not valid yet"),
+        ({"nbf": LATER_S}, "not valid yet"),
+        ({"iat": LATER_S}, "not valid yet"),
         ({"exp": None}, "`exp`"),
         ({"iss": None}, "`iss`"),
         ({"aud": None}, "`aud`"),
@@ -94,7 +102,7 @@ def test_a_good_token_lets_its_tenant_in(tmp_path: Path, algorithm: str) -> None
         ({"iss": "https://login.example.org/realms/other"}, "issuer"),
         ({"iss": "https://login.example.org/realms/shop/"}, "issuer"),
         ({"iss": ["https://login.example.org/realms/shop"]}, "issuer"),
-        ({"exp": str(NOW_S + 60)}, "`exp` is no number"),
+        ({"exp": str(LATER_S)}, "`exp` is no number"),
         ({"exp": True}, "expired"),
         ({"nbf": True}, "`nbf` is no number"),
         ({"iat": str(NOW_S)}, "`iat` is no number"),
@@ -211,8 +219,10 @@ def test_the_tenants_claim_may_have_any_name_and_stand_inside_others(
 ) -> None:
     check = checking(tmp_path, jwks("a"), tenant_claim=claim)
     assert tenant(check, token(**more)) == "acme"
-    for value in ([], 7, {"refrain": ["tenant"]}, {"refrain": "tenant"}):
-        assert claim in refused(check, token(**{next(iter(more)): value})).message
+    others: tuple[Any, ...] = ([], 7, {"refrain": ["tenant"]}, {"refrain": "tenant"})
+    for value in others:
+        changed: dict[str, Any] = {next(iter(more)): value}
+        assert claim in refused(check, token(**changed)).message
     assert claim in refused(check, token()).message
 
 
@@ -346,10 +356,5 @@ def test_a_signed_token_of_any_shape_is_taken_or_refused_and_nothing_else(
 ) -> None:
     payload = {**claims(), **more}
     shown = by_key(private_key("a", "ES256"), "ES256", {"kid": "a", **header}, payload)
-    try:
-        let_in = tenant(check, shown)
-    except HttpProblem as problem:
-        assert problem.status == 401
-    else:
-        assert let_in == payload["tenant"]
-        assert payload["iss"] == claims()["iss"]
+    let_in = tenant_or_status(check, shown)
+    assert let_in == 401 or (let_in == payload["tenant"] and payload["iss"] == claims()["iss"])
