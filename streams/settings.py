@@ -243,10 +243,12 @@ class Edge(SettingsGroup):
     """How long a stream may be silent before a comment shows that it lives."""
     in_flight_max: Annotated[int, Field(ge=1)] = 1_000
     """Requests, streams too, that are worked at a time; more are told to come back."""
+    connections_max: Annotated[int, Field(ge=1)] | None = None
+    """Connections that may be open, idle ones too; absent: `in_flight_max` and 1,000 more."""
     body_bytes_max: Annotated[int, Field(ge=1_000)] = 900_000
     """Bytes of a request."""
     read_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
-    """How long a client may take to send a request."""
+    """How long a client may take to send the head of a request, and again its body."""
     write_timeout_ms: Annotated[int, Field(ge=1)] = 30_000
     """How long a client may take nothing of what is sent to it."""
     drain_ms: Annotated[int, Field(ge=0)] = 10_000
@@ -273,7 +275,7 @@ class Jwt(SettingsGroup):
     """The claim that names the tenant; one that begins with `/` is a JSON Pointer to a claim inside others."""
     leeway_ms: Annotated[int, Field(ge=0, le=600_000)] = 30_000
     """How far the clocks of the provider and the endpoint may be apart."""
-    token_bytes_max: Annotated[int, Field(ge=256, le=65_536)] = 8_192
+    token_bytes_max: Annotated[int, Field(ge=256, le=32_768)] = 8_192
     """A longer token is refused unread."""
     jwks_refresh_ms: Annotated[int, Field(ge=1_000)] = 600_000
     """How often the keys are fetched again."""

@@ -18,9 +18,10 @@ from refrain.streams.client.asyncio_client import AsyncClient
 from refrain.streams.edge.access import Access
 from refrain.streams.edge.body import chat_body, read_body
 from refrain.streams.edge.chat import AnyResponse, Chat, asked_of
+from refrain.streams.edge.connection import HEAD_BYTES_MAX
 from refrain.streams.edge.http import Streamed, until_gone
 from refrain.streams.edge.metrics import EdgeMetrics
-from refrain.streams.edge.problems import HttpProblem, overloaded
+from refrain.streams.edge.problems import HttpProblem, headers_too_large, overloaded
 from refrain.streams.edge.upstream import Upstream, parts_of, passed_back
 from refrain.streams.edge.wishes import wishes_of
 from refrain.streams.runtime.barrier import unforeseen
@@ -97,7 +98,7 @@ class Endpoint:
         )
         response = await until_gone(request.receive, call)
         headers = passed_back(response.headers)
-        return Streamed(response.status_code, headers, parts_of(response), self._settings.write_timeout_ms)
+        return Streamed(response.status_code, headers, parts_of(response))
 
     async def _healthz(self, request: Request) -> Response:
         return PlainTextResponse("alive\n")
@@ -132,6 +133,10 @@ class _Bounded:
         endpoint = self._endpoint
         if endpoint.open >= self._most:
             await self._respond(overloaded(self._most).response(), scope, receive, send)
+            return
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES_MAX:
+            # The parser bounds what has not come as a whole, and this has.
+            await self._respond(headers_too_large(HEAD_BYTES_MAX).response(), scope, receive, send)
             return
         endpoint.open += 1
         self._metrics.open.set(endpoint.open)

@@ -15,7 +15,7 @@ from refrain.streams.client.exchange import Exchange, ReplyPlace
 from refrain.streams.edge.access import Access, access_of
 from refrain.streams.edge.app import Endpoint
 from refrain.streams.edge.metrics import NAME, EdgeMetrics
-from refrain.streams.edge.server import EdgeServer, bound, serve
+from refrain.streams.edge.server import EdgeServer, allow_files, bound, serve
 from refrain.streams.edge.upstream import Upstream
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
@@ -41,6 +41,7 @@ def run_edge(
     require_topics(context.cluster, NAME, in_place)
     metrics = EdgeMetrics(context.metrics)
     access = access_of(settings)
+    allow_files(settings.edge)
     upstream = Upstream(settings, transport)
     partition = settings.edge.partition
     exchange = Exchange(
