@@ -42,6 +42,7 @@ class EdgeServer(uvicorn.Server):
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=max(1, round(settings.drain_ms / 1_000)),
                 ws="none",
+                proxy_headers=False,
             )
         )
         # A failed handshake or a broken request is its client's affair, and may quote it.
