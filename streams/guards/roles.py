@@ -25,7 +25,7 @@ _CONJUNCTIONS = frozenset(("and", "or", "vs", "versus", "&", "/"))
 SYMMETRIC = frozenset("between vs versus compare comparing compared comparison differ difference differences".split())
 _ENDS = frozenset("?.!")
 _SUMS = frozenset(("number", "operator", "bracket"))
-_SAID = {"plus": "+", "minus": "-", "times": "*", "x": "*"}
+_SAID = {"plus": "+", "minus": "-", "times": "*", "x": "*", "divided": "/", "over": "/", "power": "^", "percent": "%"}
 _SIGNS = frozenset("+-*/^%")
 _WORDS_MAX = 60
 """Words whose roles are read; those of a longer text are told by the first ones."""

@@ -26,6 +26,9 @@ _BETWEEN = frozenset("me us some a few one two three the an many please".split()
 """Words that may stand between "give" and "more"."""
 JOINING = frozenset(("and", "or", "vs", "versus", "/"))
 """Words that join two of which the order says nothing."""
+STRANDED = frozenset("for to with from about".split())
+"""Prepositions that ask for what they govern where they end a text."""
+_STOPS = frozenset("?.!")
 _WORD, _KEY = attrgetter("word"), attrgetter("key")
 _NO_GROUPS: frozenset[int] = frozenset()
 _MARKS = frozenset(("stop", "quote", "bracket", "sign"))
@@ -51,8 +54,16 @@ class SmallWords(NamedTuple):
     """The word by which the text asks for another answer than the one that was given."""
     request: bool
     """Whether a verb opens the text that asks for something to be done."""
+    stranded: str
+    """A preposition that ends it, "" where none does: who may vote for."""
     symmetric: bool
     """Whether it compares things, whose order says nothing."""
+
+
+_TO_THE_ASKER = frozenset("give show write find recommend suggest list name teach draft".split())
+"""Requests before a "me" that says no more than that it is asked for."""
+_SAID_TO = frozenset(("explain", "describe"))
+_ME, _TO_ME = "me", Word("to_the_asker", _NO_GROUPS, "me", False)
 
 
 def _openers() -> Iterator[tuple[list[str], tuple[str, ...]]]:
@@ -81,6 +92,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
         text == text.lower(),
         "" if _ANEW.isdisjoint(lows) else _anew(items),
         bool(lows) and lows[0] in _REQUESTS,
+        next((low for low in lows[:-3:-1] if low not in _STOPS), "") if not STRANDED.isdisjoint(lows[-2:]) else "",
         not SYMMETRIC.isdisjoint(lows),
     )
 
@@ -90,11 +102,28 @@ def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
     found: list[Word] = []
     done = 0
     for start, end, meant in _OPENERS.spans(lows):
-        found += filter(None, map(_WORD, items[done:start]))
+        found += _words(items, done, start, lows)
         found += (Word(key, _NO_GROUPS, items[start].text, False) for key in meant)
         done = end
-    found += filter(None, map(_WORD, items[done:]))
+    return [*found, *_words(items, done, len(items), lows)]
+
+
+def _words(items: Sequence[Item], start: int, end: int, lows: Sequence[str]) -> list[Word]:
+    found = list(filter(None, map(_WORD, items[start:end])))
+    if _ME in lows:
+        for at, word in enumerate(found):
+            if word.key == _ME and _is_polite(found, at):
+                found[at] = _TO_ME
     return found
+
+
+def _is_polite(found: Sequence[Word], at: int) -> bool:
+    """Whether a "me" is that of "give me", "explain it to me" or "write it for me"."""
+    before = found[at - 1].key if at else ""
+    if before in _TO_THE_ASKER:
+        return True
+    verbs = _SAID_TO if before == "to" else _TO_THE_ASKER if before == "for" and at + 1 == len(found) else ()
+    return any(word.key in verbs for word in found[:at])
 
 
 def word_of(item: Item) -> Word | None:
