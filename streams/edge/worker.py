@@ -6,7 +6,9 @@ import asyncio
 import logging
 import math
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import httpx
 
@@ -22,6 +24,12 @@ from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Settings
 
 TURN_S = 0.1
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter from another that waits for it.
+
+The exchange's decodes what comes while the loop's serves clients: with Python's 5 ms each call of the system by the
+latter could cost it as much.
+"""
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +64,21 @@ def run_edge(
     try:
         if context.stop():
             return
-        with bound(settings.edge) as one:
+        with bound(settings.edge) as one, _switching(SWITCH_S):
             listening(one.getsockname()[1])
             asyncio.run(_work(context, exchange, upstream, access, metrics, one))
     finally:
         exchange.close()
+
+
+@contextmanager
+def _switching(interval_s: float) -> Iterator[None]:
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(interval_s)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before_s)
 
 
 async def _work(
