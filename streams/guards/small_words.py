@@ -11,7 +11,6 @@ from typing import NamedTuple
 from refrain.streams.guards.content_words import FUNCTION
 from refrain.streams.guards.item import LOW, WORDLY, Item, Said, Word
 from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
-from refrain.streams.guards.roles import SYMMETRIC
 
 _HARMLESS = words("harmless")
 _SAME = {word: line[0] for line in groups("same_words") for word in line}
@@ -76,7 +75,7 @@ def _openers() -> Iterator[tuple[list[str], tuple[str, ...]]]:
 _OPENERS = Phrases(_openers())
 
 
-def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
+def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: bool) -> SmallWords:
     """Extract all words of a text; `used` are items that are parts of numbers."""
     items, lows = said.items, said.lows
     free = [item for at, item in enumerate(items) if at not in used] if used else items
@@ -93,7 +92,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
         "" if _ANEW.isdisjoint(lows) else _anew(items),
         bool(lows) and lows[0] in _REQUESTS,
         next((low for low in lows[:-3:-1] if low not in _STOPS), "") if not STRANDED.isdisjoint(lows[-2:]) else "",
-        not SYMMETRIC.isdisjoint(lows),
+        symmetric,
     )
 
 
@@ -102,18 +101,12 @@ def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
     found: list[Word] = []
     done = 0
     for start, end, meant in _OPENERS.spans(lows):
-        found += _words(items, done, start, lows)
+        found += filter(None, map(_WORD, items[done:start]))
         found += (Word(key, _NO_GROUPS, items[start].text, False) for key in meant)
         done = end
-    return [*found, *_words(items, done, len(items), lows)]
-
-
-def _words(items: Sequence[Item], start: int, end: int, lows: Sequence[str]) -> list[Word]:
-    found = list(filter(None, map(_WORD, items[start:end])))
+    found += filter(None, map(_WORD, items[done:]))
     if _ME in lows:
-        for at, word in enumerate(found):
-            if word.key == _ME and _is_polite(found, at):
-                found[at] = _TO_ME
+        found = [_TO_ME if word.key == _ME and _is_polite(found, at) else word for at, word in enumerate(found)]
     return found
 
 

@@ -32,6 +32,8 @@ _ASKED = frozenset(("should", "can"))
 _ASKERS = frozenset(("i", "we"))
 _DOERS = _ASKERS | {"you", "they", "howto", "should", "possible", "allowed", "must"}
 """Words of an active sentence that say who does it: anybody, as in a passive one."""
+_HOWTO = "howto"
+_ANYBODYS = frozenset(("my", "your", "one"))
 _BE = frozenset(("is", "was", "be", "been", "being", "get"))
 _STRANDED = frozenset("for to with from at about on off of by up down out over".split())
 _BY = "by"
@@ -72,7 +74,8 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
         return Edits((*_capitals(a, b), *_tenses(a, b)))
     mine, theirs = _left(a, b), _left(b, a)
     changed = _changes(a, b, mine, theirs)
-    harmful = [word.text for m, t in changed for word in _harmful(m, t)]
+    anybody = _HOWTO in a.counted and _HOWTO in b.counted
+    harmful = [word.text for m, t in changed for word in _harmful(m, t) if not (anybody and _is_anybodys(m, t))]
     harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + _tenses(a, b)
     extra = [w.text for m, t in changed for w in (*m, *t) if w.content] if a.request or b.request else []
     return Edits(tuple(harmful), tuple(extra))
@@ -164,6 +167,11 @@ def _stranded(a: SmallWords, b: SmallWords) -> list[str]:
     return [a.stranded] if a.stranded in STRANDED and a.stranded not in b.counted else []
 
 
+def _is_anybodys(m: list[Word], t: list[Word]) -> bool:
+    """Whether "your" stands for "my", as where it is asked how something of anybody's is done."""
+    return len(m) == len(t) == 1 and {m[0].key, t[0].key} <= _ANYBODYS
+
+
 def _capitals(a: SmallWords, b: SmallWords) -> list[str]:
     """Words with capitals that mean something else than without, written otherwise in the other text."""
     if a.lowered or b.lowered:
@@ -236,7 +244,7 @@ def _voiced(a: SmallWords, b: SmallWords) -> list[str] | None:
     ]
     if not done:
         return None
-    return [] if _DOERS & active.counted.keys() else done
+    return [] if _DOERS & active.counted.keys() or "in" in passive.counted else done
 
 
 def _is_done(low: str, there: str) -> bool:
