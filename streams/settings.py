@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""Signatures of tokens that are made by a private key."""
+
 
 class SettingsGroup(BaseModel):
     """A group of settings; unknown keys are mistakes."""
@@ -220,8 +223,9 @@ class Edge(SettingsGroup):
     """Where it listens."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8_400
     """0 takes a free one and logs it."""
-    auth: Literal["keys", "none"] = "keys"
-    """What lets a client in: a key of `refrain edge keys`, or nothing; that on loopback alone."""
+    auth: Literal["keys", "jwt", "none"] = "keys"
+    """What lets a client in: a key of `refrain edge keys`, and a token where `jwt.issuer` is set; tokens alone; or
+    nothing, on loopback alone."""
     keys_file: Path | None = None
     """Where the digests of keys lie; absent: `edge.keys` in the state folder."""
     pepper: SecretStr | None = None
@@ -239,10 +243,12 @@ class Edge(SettingsGroup):
     """How long a stream may be silent before a comment shows that it lives."""
     in_flight_max: Annotated[int, Field(ge=1)] = 1_000
     """Requests, streams too, that are worked at a time; more are told to come back."""
+    connections_max: Annotated[int, Field(ge=1)] | None = None
+    """Connections that may be open, idle ones too; absent: `in_flight_max` and 1,000 more."""
     body_bytes_max: Annotated[int, Field(ge=1_000)] = 900_000
     """Bytes of a request."""
     read_timeout_ms: Annotated[int, Field(ge=1)] = 10_000
-    """How long a client may take to send a request."""
+    """How long a client may take to send the head of a request, and again its body."""
     write_timeout_ms: Annotated[int, Field(ge=1)] = 30_000
     """How long a client may take nothing of what is sent to it."""
     drain_ms: Annotated[int, Field(ge=0)] = 10_000
@@ -266,6 +272,38 @@ class Traces(SettingsGroup):
     """How long the collector may take a call, further tries too."""
     flush_ms: Annotated[int, Field(ge=0)] = 2_000
     """How long the end of a worker waits for the collector."""
+
+
+class Jwt(SettingsGroup):
+    """Tokens of an identity provider (OIDC, JWT) that let clients in at the endpoint, beside keys or in their place.
+
+    They are taken where `issuer` is set; `audience` and one of `jwks_url` and `jwks_file` are needed then.
+    """
+
+    issuer: Annotated[str, Field(min_length=1)] | None = None
+    """Who makes the tokens: their claim `iss`, letter by letter. Absent: no tokens are taken."""
+    audience: Annotated[str, Field(min_length=1)] | None = None
+    """For whom the tokens are made: a value of their claim `aud`."""
+    jwks_url: str | None = None
+    """Where the provider serves its public keys: https, or http on loopback."""
+    jwks_file: Path | None = None
+    """Its public keys in a file, in place of `jwks_url`; it is looked at again while the endpoint runs."""
+    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("RS256", "PS256", "ES256", "EdDSA")
+    """How tokens may be signed: by a private key alone, for what verifies by a shared secret can also make tokens."""
+    tenant_claim: Annotated[str, Field(min_length=1, max_length=256)] = "tenant"
+    """The claim that names the tenant; one that begins with `/` is a JSON Pointer to a claim inside others."""
+    leeway_ms: Annotated[int, Field(ge=0, le=600_000)] = 30_000
+    """How far the clocks of the provider and the endpoint may be apart."""
+    token_bytes_max: Annotated[int, Field(ge=256, le=32_768)] = 8_192
+    """A longer token is refused unread."""
+    jwks_refresh_ms: Annotated[int, Field(ge=1_000)] = 600_000
+    """How often the keys are fetched again."""
+    jwks_retry_ms: Annotated[int, Field(ge=100)] = 10_000
+    """How soon they are fetched again for a key that is not among them, or after a failure; never sooner."""
+    jwks_stale_ms: Annotated[int, Field(ge=1_000)] = 86_400_000
+    """How long keys count that cannot be fetched again."""
+    jwks_timeout_ms: Annotated[int, Field(ge=1)] = 5_000
+    """How long the provider may take to serve its keys."""
 
 
 class Settings(SettingsGroup):
@@ -319,3 +357,5 @@ class Settings(SettingsGroup):
     """The OpenAI-compatible endpoint."""
     traces: Traces = Traces()
     """OpenTelemetry traces."""
+    jwt: Jwt = Jwt()
+    """Tokens of an identity provider at the endpoint."""

@@ -116,6 +116,30 @@ def edge(
     say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
 
 
+STREAMS_EXAMPLES = """
+Examples:
+
+  refrain bench streams --json
+
+  refrain bench streams --streams 300 --more 30 --every 0.2
+"""
+
+
+@app.command(epilog=STREAMS_EXAMPLES)
+def streams(
+    count: Annotated[int, typer.Option("--streams", min=1, help="Open at the same time, as many as allowed.")] = 10_000,
+    more: Annotated[int, typer.Option(min=0, help="Asked for beyond that.")] = 500,
+    every: Annotated[float, typer.Option(min=0.05, help="Seconds between the pieces of a stream.")] = 10.0,
+    leaving: Annotated[float, typer.Option(min=0, max=1, help="Share of clients that break off.")] = 0.05,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
+) -> None:
+    """The endpoint with thousands of open streams, without a broker: memory, refusals, places of those who leave."""
+    from refrain.ops.bench.streams.run import StreamsPlan, run
+
+    figures = run(StreamsPlan(count, more, every, leaving), hint)
+    say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
+
+
 @app.command(epilog=AUDIT_EXAMPLES)
 def audit(
     context: typer.Context,

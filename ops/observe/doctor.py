@@ -98,7 +98,7 @@ def _cost(settings: Settings, seconds: float, as_json: bool) -> None:
 
 def examine(settings: Settings, *, call_model: bool = True) -> list[Finding]:
     """Run every check, all at the same time, in `EXAMINE_S` at most; without a broker only those that need none."""
-    from refrain.ops.observe import doctor_checks, doctor_edge, doctor_upstream, doctor_workers
+    from refrain.ops.observe import doctor_checks, doctor_edge, doctor_tokens, doctor_upstream, doctor_workers
 
     here = {
         "model": doctor_checks.model,
@@ -109,6 +109,8 @@ def examine(settings: Settings, *, call_model: bool = True) -> list[Finding]:
         "workers": doctor_workers.workers,
         doctor_edge.CHECK: doctor_edge.edge,
     }
+    if settings.jwt.issuer is not None:
+        here[doctor_tokens.CHECK] = doctor_tokens.tokens
     looks: dict[str, Callable[[], list[Finding]]] = {"cluster": partial(_examine_cluster, settings)}
     looks |= {name: partial(check, settings) for name, check in here.items()}
     if call_model:

@@ -15,12 +15,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from refrain.streams.client.asyncio_client import AsyncClient
+from refrain.streams.edge.access import Access
 from refrain.streams.edge.body import chat_body, read_body
 from refrain.streams.edge.chat import AnyResponse, Chat, asked_of
+from refrain.streams.edge.connection import HEAD_BYTES_MAX
 from refrain.streams.edge.http import Streamed, until_gone
-from refrain.streams.edge.keys import KeyRing
 from refrain.streams.edge.metrics import EdgeMetrics
-from refrain.streams.edge.problems import HttpProblem, overloaded, unauthorized
+from refrain.streams.edge.problems import HttpProblem, headers_too_large, overloaded
 from refrain.streams.edge.upstream import Upstream, parts_of, passed_back
 from refrain.streams.edge.wishes import wishes_of
 from refrain.streams.kafka.interface import Headers
@@ -41,14 +42,14 @@ logger = logging.getLogger(__name__)
 
 
 class Endpoint:
-    """The endpoint's handlers. `keys` is None where nobody needs one; `ready` tells whether it can do its work."""
+    """The endpoint's handlers. `ready` tells whether it can do its work."""
 
     def __init__(
         self,
         settings: Settings,
         client: AsyncClient,
         upstream: Upstream,
-        keys: KeyRing | None,
+        access: Access,
         metrics: EdgeMetrics,
         ready: Callable[[], bool] = lambda: True,
         traces: Traces = OFF,
@@ -58,7 +59,7 @@ class Endpoint:
         self._simulated = settings.upstream.connector == "simulated"
         self._chat = Chat(client, upstream, settings.edge, metrics, traces)
         self._upstream = upstream
-        self._keys = keys
+        self._access = access
         self._metrics = metrics
         self._ready = ready
         self.open = 0
@@ -78,7 +79,7 @@ class Endpoint:
         )
 
     async def _complete(self, request: Request) -> AnyResponse:
-        tenant = self._tenant(request)
+        tenant = await self._tenant(request)
         wishes = wishes_of(_headers(request))
         data = await self._read(request)
         asked = asked_of(request, data, chat_body(data), tenant, wishes, self._settings)
@@ -86,13 +87,13 @@ class Endpoint:
 
     async def _models(self, request: Request) -> AnyResponse:
         if self._simulated:
-            self._tenant(request)
+            await self._tenant(request)
             return JSONResponse(SIMULATED)
         return await self._pass(request)
 
     async def _pass(self, request: Request) -> AnyResponse:
         """Pass a request on to the model's server, and its response back, as they come."""
-        self._tenant(request)
+        await self._tenant(request)
         path = request.scope.get("raw_path", b"").decode("ascii", "replace").partition("?")[0] or request.url.path
         found = _PATH.fullmatch(path)
         if found is None or any(part in (".", "..") for part in request.url.path.split("/")) or "%" in found[1]:
@@ -104,7 +105,7 @@ class Endpoint:
         )
         response = await until_gone(request.receive, call)
         headers = passed_back(response.headers)
-        return Streamed(response.status_code, headers, parts_of(response), self._settings.write_timeout_ms)
+        return Streamed(response.status_code, headers, parts_of(response))
 
     async def _healthz(self, request: Request) -> Response:
         return PlainTextResponse("alive\n")
@@ -116,20 +117,8 @@ class Endpoint:
     async def _read(self, request: Request) -> bytes:
         return await read_body(request, self._settings.body_bytes_max, self._settings.read_timeout_ms)
 
-    def _tenant(self, request: Request) -> str:
-        """The tenant whose key the client shows. Raises HttpProblem(401)."""
-        if self._keys is None:
-            return self._settings.tenant
-        kind, _, shown = request.headers.get("authorization", "").partition(" ")
-        shown = shown.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
-        if not shown:
-            raise unauthorized(
-                "an API key is needed, as `Authorization: Bearer KEY`: `refrain edge keys add` makes one"
-            )
-        key = self._keys.find(shown)
-        if key is None:
-            raise unauthorized("the API key is unknown or revoked")
-        return key.tenant
+    async def _tenant(self, request: Request) -> str:
+        return await self._access.tenant(request.headers)
 
     def _bounded(self, route: str, handler: Handler) -> _Bounded:
         return _Bounded(self, route, handler, self._settings.in_flight_max, self._metrics, self._traces)
@@ -169,6 +158,10 @@ class _Bounded:
         endpoint = self._endpoint
         if endpoint.open >= self._most:
             await self._respond(overloaded(self._most).response(), scope, receive, send)
+            return
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES_MAX:
+            # The parser bounds what has not come as a whole, and this has.
+            await self._respond(headers_too_large(HEAD_BYTES_MAX).response(), scope, receive, send)
             return
         endpoint.open += 1
         self._metrics.open.set(endpoint.open)

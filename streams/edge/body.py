@@ -12,7 +12,11 @@ from refrain.streams.edge.problems import HttpProblem
 
 
 async def read_body(request: Request, bytes_max: int, timeout_ms: int) -> bytes:
-    """The whole body. Raises HttpProblem(413, 408), ClientDisconnect."""
+    """The whole body. Raises HttpProblem(400, 408, 413), ClientDisconnect."""
+    if "transfer-encoding" in request.headers and "content-length" in request.headers:
+        # Where it ends, whoever stands between may see otherwise.
+        text = "the request has both `content-length` and `transfer-encoding`: send one of them"
+        raise HttpProblem(400, "bad_request", text, headers={"connection": "close"})
     said = request.headers.get("content-length", "0")
     if said.isdigit() and int(said) > bytes_max:
         raise _too_large(bytes_max)

@@ -224,7 +224,7 @@ class Chat:
     def _streamed(self, headers: dict[str, str], parts: AsyncIterator[bytes], status: int | None = None) -> Streamed:
         """A response in parts: events of this endpoint, or with a `status` those of another server."""
         sent = {**events.HEADERS, **headers} if status is None else headers
-        return Streamed(status or 200, sent, parts, self._settings.write_timeout_ms)
+        return Streamed(status or 200, sent, parts)
 
     def _count(self, asked: Asked, outcome: str) -> None:
         self._metrics.outcomes.labels(outcome).inc()

@@ -1,4 +1,4 @@
-"""Sends what is streamed, as long as its client takes it; waits for answers, as long as their client is there."""
+"""Sends what is streamed, as long as its client is there; waits for answers, as long as their client is there."""
 
 from __future__ import annotations
 
@@ -13,23 +13,20 @@ T = TypeVar("T")
 
 
 class Streamed:
-    """A response whose body comes in parts. A client that leaves, or takes nothing for too long, ends it.
+    """A response whose body comes in parts. A client that leaves ends it; one that takes nothing is made to.
 
     However it ends, the parts are closed: nothing waits for somebody who is gone.
     """
 
-    def __init__(
-        self, status: int, headers: Mapping[str, str], parts: AsyncIterator[bytes], write_timeout_ms: int
-    ) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], parts: AsyncIterator[bytes]) -> None:
         self.status_code = status
         self._headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         self._parts = parts
-        self._write_timeout_s = write_timeout_ms / 1_000
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await until_gone(receive, self._send(send))
-        except (ClientDisconnect, TimeoutError, OSError):
+        except OSError:
             # The connection is given up: a server that is told nothing more closes it.
             raise ClientDisconnect from None
         finally:
@@ -40,12 +37,8 @@ class Streamed:
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self._headers})
         async for part in self._parts:
-            await self._write(send, part, more=True)
-        await self._write(send, b"", more=False)
-
-    async def _write(self, send: Send, part: bytes, *, more: bool) -> None:
-        async with asyncio.timeout(self._write_timeout_s):
-            await send({"type": "http.response.body", "body": part, "more_body": more})
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def until_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

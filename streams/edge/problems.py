@@ -71,15 +71,21 @@ def problem_of(problem: Problem, headers: Mapping[str, str]) -> HttpProblem:
     return HttpProblem(status, problem.code, problem.message, headers={**headers, **more})
 
 
-def unauthorized(message: str) -> HttpProblem:
-    """The error of a client without a key that counts."""
-    return HttpProblem(401, "invalid_api_key", message, headers={"www-authenticate": "Bearer"})
+def unauthorized(message: str, challenge: str = "Bearer") -> HttpProblem:
+    """The error of a client without a key or token that counts. The message holds nothing of what it showed."""
+    return HttpProblem(401, "invalid_api_key", message, headers={"www-authenticate": challenge})
 
 
-def overloaded(in_flight_max: int) -> HttpProblem:
-    """The error of one request too many."""
-    text = f"{in_flight_max} requests are under way, which is all that is worked at a time: try again in a second"
+def overloaded(most: int, what: str = "requests are under way") -> HttpProblem:
+    """The error of one request, or connection, too many."""
+    text = f"{most} {what}, which is all that is worked at a time: try again in a second"
     return HttpProblem(429, "too_many_requests", text, headers={"retry-after": "1"})
+
+
+def headers_too_large(bytes_max: int) -> HttpProblem:
+    """The error of a request line with headers beyond the bound."""
+    text = f"the headers are larger than {bytes_max} bytes: send fewer"
+    return HttpProblem(431, "headers_too_large", text, headers={"connection": "close"})
 
 
 def _type_of(status: int) -> str:

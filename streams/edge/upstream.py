@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 import httpx
 
@@ -14,8 +15,9 @@ from refrain.streams.settings import Settings
 NOT_PASSED = frozenset(
     {
         "host", "authorization", "x-api-key", "api-key", "cookie", "content-length", "connection", "keep-alive",
-        "proxy-authorization", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade", "expect",
-        "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "set-cookie", "server", "date",
+        "proxy-connection", "proxy-authorization", "proxy-authenticate", "te", "trailer", "transfer-encoding",
+        "upgrade", "http2-settings", "expect", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
+        "set-cookie", "server", "date",
     }
 )  # fmt: skip
 """Headers that are of one connection, or of the client and the endpoint alone."""
@@ -66,20 +68,25 @@ class Upstream:
 
 def passed_on(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Those of a client's headers that the model's server gets."""
-    return [
-        (name, value)
-        for name, value in headers
-        if name.lower() not in NOT_PASSED and not name.lower().startswith("x-refrain-")
-    ]
+    told = list(headers)
+    dropped = NOT_PASSED | named_by_connection(told)
+    return [(name, value) for name, value in told if not _is_own(name, dropped)]
 
 
 def passed_back(headers: Mapping[str, str]) -> dict[str, str]:
     """Those of the server's headers that the client gets."""
-    return {
-        name: value
-        for name, value in headers.items()
-        if name.lower() not in NOT_PASSED - {"content-length"} and not name.lower().startswith("x-refrain-")
-    }
+    dropped = (NOT_PASSED - {"content-length"}) | named_by_connection(headers.items())
+    return {name: value for name, value in headers.items() if not _is_own(name, dropped)}
+
+
+def named_by_connection(headers: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """The headers, in lower case, that `Connection` says are of that connection alone (RFC 9110, 7.6.1)."""
+    values = (value for name, value in headers if name.lower() == "connection")
+    return frozenset(option.strip().lower() for value in values for option in value.split(","))
+
+
+def _is_own(name: str, dropped: AbstractSet[str]) -> bool:
+    return name.lower() in dropped or name.lower().startswith("x-refrain-")
 
 
 async def parts_of(response: httpx.Response) -> AsyncIterator[bytes]:

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import math
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import httpx
 
 from refrain.streams.client.asyncio_client import AsyncClient
 from refrain.streams.client.exchange import Exchange, ReplyPlace
+from refrain.streams.edge.access import Access, access_of
 from refrain.streams.edge.app import Endpoint
-from refrain.streams.edge.keys import KeyRing, keys_path, pepper_of
 from refrain.streams.edge.metrics import NAME, EdgeMetrics
-from refrain.streams.edge.server import EdgeServer, bound, serve
+from refrain.streams.edge.server import EdgeServer, allow_files, bound, serve
 from refrain.streams.edge.upstream import Upstream
-from refrain.streams.errors import WrongSetup
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Settings
 
 TURN_S = 0.1
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter from another that waits for it.
+
+The exchange's decodes what comes while the loop's serves clients: with Python's 5 ms each call of the system by the
+latter could cost it as much.
+"""
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +48,8 @@ def run_edge(
     in_place = {"requests": settings.classify.topic}
     require_topics(context.cluster, NAME, in_place)
     metrics = EdgeMetrics(context.metrics)
-    keys = keys_of(settings)
+    access = access_of(settings)
+    allow_files(settings.edge)
     upstream = Upstream(settings, transport)
     partition = settings.edge.partition
     exchange = Exchange(
@@ -57,31 +64,29 @@ def run_edge(
     try:
         if context.stop():
             return
-        with bound(settings.edge) as one:
+        with bound(settings.edge) as one, _switching(SWITCH_S):
             metrics.port.set(one.getsockname()[1])
             listening(one.getsockname()[1])
-            asyncio.run(_work(context, exchange, upstream, keys, metrics, one))
+            asyncio.run(_work(context, exchange, upstream, access, metrics, one))
     finally:
         exchange.close()
 
 
-def keys_of(settings: Settings) -> KeyRing | None:
-    """The keys in force, None where nobody needs one. Raises WrongSetup where that would let strangers in."""
-    if settings.edge.auth == "keys":
-        return KeyRing(keys_path(settings), pepper_of(settings))
-    if not _is_loopback(settings.edge.host):
-        raise WrongSetup(
-            f"edge.auth is `none` and edge.host is {settings.edge.host}: whoever reaches it could ask at your cost;"
-            " set edge.auth to keys, or edge.host to 127.0.0.1"
-        )
-    return None
+@contextmanager
+def _switching(interval_s: float) -> Iterator[None]:
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(interval_s)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before_s)
 
 
 async def _work(
     context: WorkerContext,
     exchange: Exchange,
     upstream: Upstream,
-    keys: KeyRing | None,
+    access: Access,
     metrics: EdgeMetrics,
     one: socket.socket,
 ) -> None:
@@ -92,10 +97,10 @@ async def _work(
         return exchange.problem is None and not context.outages.lasting and not server.should_exit
 
     async with AsyncClient(settings, exchange=exchange) as client:
-        endpoint = Endpoint(settings, client, upstream, keys, metrics, ready, context.traces)
+        endpoint = Endpoint(settings, client, upstream, access, metrics, ready, context.traces)
         server = EdgeServer(endpoint.app(), settings.edge)
         serving = asyncio.create_task(serve(server, one))
-        _tell(settings, exchange, one, keys)
+        _tell(settings, exchange, one, access)
         try:
             while not context.stop() and not serving.done():
                 if exchange.problem is not None:
@@ -107,6 +112,7 @@ async def _work(
             server.should_exit = True
             await _drained(serving, context, settings.edge.drain_ms / 1_000)
             await upstream.close()
+            await access.close()
 
 
 async def _drained(serving: asyncio.Task[None], context: WorkerContext, drain_s: float) -> None:
@@ -120,15 +126,8 @@ async def _drained(serving: asyncio.Task[None], context: WorkerContext, drain_s:
     await asyncio.gather(serving, return_exceptions=True)
 
 
-def _tell(settings: Settings, exchange: Exchange, one: socket.socket, keys: KeyRing | None) -> None:
+def _tell(settings: Settings, exchange: Exchange, one: socket.socket, access: Access) -> None:
     host, port = one.getsockname()[:2]
     logger.info("serves http://%s:%d/v1, hears partition %s of responses", host, port, exchange.place.partition)
-    if keys is not None and len(keys) == 0:
+    if access.keys is not None and len(access.keys) == 0 and settings.jwt.issuer is None:
         logger.warning("there is no key, so nobody is let in: `refrain edge keys add TENANT` makes one")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -13,6 +15,8 @@ from refrain.schemas.progress import ProgressPlace
 Relay = Callable[[ProgressPlace, dict[str, Any]], None]
 """Gets each chunk of an answer, with where its requester hears of it."""
 LINE_BYTES_MAX = 1_000_000
+END_S = 0.05
+"""How long the end of a response may take after its last event."""
 DATA = b"data:"
 DONE = b"[DONE]"
 JOINED = frozenset({"content", "refusal", "reasoning_content", "reasoning", "arguments"})
@@ -48,9 +52,11 @@ class LiveAnswer:
         Raises BrokenStream, and httpx.TransportError for a connection that fails.
         """
         whole, size = WholeAnswer(), 0
-        async for data in _events(response):
+        events = _events(response)
+        async for data in events:
             if data == DONE:
                 whole.done = True
+                await _read_to_the_end(events)
                 break
             chunk = _chunk(data)
             size += len(data)
@@ -156,6 +162,17 @@ def _chunk(data: bytes) -> dict[str, Any]:
     if not isinstance(chunk, dict):
         raise BrokenStream("an event in it is not a JSON object")
     return chunk
+
+
+async def _read_to_the_end(events: AsyncIterator[bytes]) -> None:
+    """Read past the last event: a connection whose response was not read to its end serves no other request.
+
+    A server that does not end its response then keeps nobody waiting, and loses the connection.
+    """
+    with suppress(TimeoutError, BrokenStream, httpx.TransportError):
+        async with asyncio.timeout(END_S):
+            async for _ in events:
+                continue
 
 
 async def _events(response: httpx.Response) -> AsyncIterator[bytes]:

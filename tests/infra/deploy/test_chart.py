@@ -23,8 +23,8 @@ from refrain.ops.run.processors import ON_DEMAND
 from refrain.ops.topics.acl_formats import Strimzi, strimzi
 from refrain.ops.topics.acls import acls_of, grants
 from refrain.schemas.topics import BY_NAME, GROUPS, PROCESSORS, ROLES, SHARDED, TOPICS
+from refrain.streams.edge.access import access_of
 from refrain.streams.edge.keys import PEPPER, changing, is_open_to_others, keys_path, new_key, pepper_of
-from refrain.streams.edge.worker import keys_of
 from refrain.streams.settings import Settings
 
 HELM = shutil.which("helm")
@@ -247,7 +247,7 @@ def test_the_endpoint_takes_the_keys_of_the_secrets_and_signs_whose_requests_are
         there.write_text(text)
         there.chmod(0o600)
     settings = load_settings(environment(made, pod, tmp_path))
-    keys = keys_of(settings)
+    keys = access_of(settings).keys
     assert keys is not None
     assert keys.find(key) == kept
     assert (settings.edge.host, settings.edge.port) == ("0.0.0.0", ENDPOINT_PORT)
@@ -291,6 +291,38 @@ def test_the_endpoint_is_reached_by_its_service_and_reaches_the_model() -> None:
     assert own["ingress"] == [{"ports": [{"port": ENDPOINT_PORT, "protocol": "TCP"}], "from": [asks]}]
     [reaches] = policies["shop-refrain-model"]["podSelector"]["matchExpressions"]
     assert reaches["values"] == ["upstream", "edge"]
+
+
+TOKENS = [
+    "settings.jwt.issuer=https://login.example.org/realms/shop", "settings.jwt.audience=refrain",
+    "settings.jwt.jwks_url=https://login.example.org/keys",
+]  # fmt: skip
+
+
+@with_helm
+def test_the_endpoint_that_takes_tokens_alone_needs_no_secret_of_keys_and_reaches_the_provider() -> None:
+    provider = "networkPolicy.identityTo[0].to[0].ipBlock.cidr=10.1.0.0/16"
+    made = objects([*LEAST, "edge.enabled=true", "settings.edge.auth=jwt", *TOKENS, provider])
+    pod = worker(made, "edge")
+    assert {"edge-keys", "edge-pepper"}.isdisjoint(volume["name"] for volume in pod["volumes"])
+    named = {each["name"] for each in pod["containers"][0]["env"]}
+    assert {"REFRAIN_EDGE__KEYS_FILE", "REFRAIN_EDGE__PEPPER_FILE"}.isdisjoint(named)
+    [own] = [each for each in of_kind(made, "NetworkPolicy") if each["metadata"]["name"] == "shop-refrain-edge"]
+    assert own["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert own["spec"]["egress"] == [{"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}]}]
+
+
+@with_helm
+def test_the_endpoint_that_takes_tokens_too_says_whose_and_how_the_tenant_is_named(tmp_path: Path) -> None:
+    said = notes([*WITH_EDGE, *TOKENS, "settings.jwt.tenant_claim=org"], tmp_path)
+    assert "https://login.example.org/realms/shop" in said
+    assert "`org`" in said
+    assert "edge-keys --from-file=keys=" in said
+    [own] = [
+        each for each in of_kind(objects([*WITH_EDGE, *TOKENS]), "NetworkPolicy")
+        if each["metadata"]["name"] == "shop-refrain-edge"
+    ]  # fmt: skip
+    assert own["spec"]["egress"] == [{"ports": [{"port": 443, "protocol": "TCP"}]}]
 
 
 @with_helm
@@ -358,6 +390,7 @@ def test_workers_are_scaled_by_the_lag_of_what_their_group_reads() -> None:
         ([*LEAST, "edge.enabled=true"], "edge.keysSecret.name"),
         (WITH_EDGE[:-1], "edge.pepperSecret.name"),
         ([*WITH_EDGE, "settings.edge.auth=none"], "settings.edge.auth"),
+        ([*WITH_EDGE, "settings.jwt.jwks_file=keys"], "settings.jwt.jwks_file"),
         ([*WITH_EDGE, "settings.edge.host=127.0.0.1"], "settings.edge.host"),
         ([*WITH_EDGE, "settings.edge.port=0"], "settings.edge.port"),
         ([*WITH_EDGE, "settings.edge.pepper=abc"], "settings.edge.pepper"),

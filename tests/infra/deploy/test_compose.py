@@ -14,7 +14,7 @@ import yaml
 from infra.local.docker_broker import COMPOSE as KAFKA
 from refrain.ops.config.settings import load_settings
 from refrain.ops.run.processors import NAMES, ON_DEMAND
-from refrain.streams.edge.worker import keys_of
+from refrain.streams.edge.access import access_of
 from refrain.streams.errors import WrongSetup
 
 INFRA = Path(__file__).resolve().parents[3] / "infra"
@@ -70,11 +70,18 @@ def test_the_endpoint_runs_by_the_settings_of_the_others_and_lets_nobody_in_with
     told = {name: value for name, value in edge["environment"].items() if value is not None}
     settings = load_settings({**told, "REFRAIN_STATE_DIR": str(tmp_path)})
     assert edge["ports"] == [f"127.0.0.1:${{EDGE_PORT:-{settings.edge.port}}}:{settings.edge.port}"]
-    keys = keys_of(settings)
+    keys = access_of(settings).keys
     assert keys is not None
     assert len(keys) == 0
+    tokens = {
+        "REFRAIN_EDGE__AUTH": "jwt", "REFRAIN_JWT__ISSUER": "https://login.example.org",
+        "REFRAIN_JWT__AUDIENCE": "refrain", "REFRAIN_JWT__JWKS_URL": "https://login.example.org/keys",
+        "REFRAIN_JWT__TENANT_CLAIM": "org",
+    }  # fmt: skip
+    assert tokens.keys() <= edge["environment"].keys()
+    assert access_of(load_settings({**told, "REFRAIN_STATE_DIR": str(tmp_path), **tokens})).keys is None
     with pytest.raises(WrongSetup, match=r"edge\.auth"):
-        keys_of(load_settings({**told, "REFRAIN_STATE_DIR": str(tmp_path), "REFRAIN_EDGE__AUTH": "none"}))
+        access_of(load_settings({**told, "REFRAIN_STATE_DIR": str(tmp_path), "REFRAIN_EDGE__AUTH": "none"}))
 
 
 def test_a_worker_of_a_container_of_its_own_shares_no_state_folder() -> None:

@@ -17,8 +17,9 @@ from refrain.schemas.policy import CategoryPolicy, Match, Policy, Rule
 from refrain.streams.classify.worker import run_classify
 from refrain.streams.client.asyncio_client import AsyncClient
 from refrain.streams.client.exchange import Exchange
+from refrain.streams.edge.access import Access
 from refrain.streams.edge.app import Endpoint
-from refrain.streams.edge.keys import KeyRing, changing, keys_path, new_key, pepper_of
+from refrain.streams.edge.keys import changing, keys_path, new_key, pepper_of
 from refrain.streams.edge.metrics import EdgeMetrics
 from refrain.streams.edge.upstream import Upstream
 from refrain.streams.govern.worker import run_govern
@@ -193,13 +194,14 @@ class Edged:
 
 @asynccontextmanager
 async def edge(
-    settings: Settings, cluster: MemoryCluster, keys: KeyRing | None = None, traces: Traces = OFF
+    settings: Settings, cluster: MemoryCluster, access: Access | None = None, traces: Traces = OFF
 ) -> AsyncIterator[Edged]:
     """An endpoint over a cluster in memory."""
     exchange = await asyncio.to_thread(Exchange, settings, cluster, progress=True, topic_of_tenant=True)
     upstream, metrics = Upstream(settings), Metrics()
     async with AsyncClient(settings, exchange=exchange) as client:
-        endpoint = Endpoint(settings, client, upstream, keys, EdgeMetrics(metrics), traces=traces)
+        kept = access or Access(settings.edge.tenant)
+        endpoint = Endpoint(settings, client, upstream, kept, EdgeMetrics(metrics), traces=traces)
         transport = httpx.ASGITransport(app=endpoint.app())
         async with httpx.AsyncClient(transport=transport, base_url="http://edge", timeout=WAIT_S) as http:
             yield Edged(endpoint, http, metrics, client)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 from refrain.streams.edge.keys import LOOK_AGAIN_S, changing, is_open_to_others, keys_path, read_keys, revoked
+from refrain.streams.edge.server import bound
 from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Edge, Settings, Upstream
 from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
@@ -184,11 +186,11 @@ def test_a_file_of_keys_may_be_shown_to_a_group_by_root_alone(mode: int, owner: 
 
 
 def test_nobody_is_let_in_without_a_key_from_elsewhere(tmp_path: Path) -> None:
-    from refrain.streams.edge.worker import keys_of
+    from refrain.streams.edge.access import access_of
 
     with pytest.raises(WrongSetup, match=r"edge\.auth"):
-        keys_of(Settings(state_dir=tmp_path, edge=Edge(auth="none", host="0.0.0.0")))
-    assert keys_of(Settings(state_dir=tmp_path, edge=Edge(auth="none"))) is None
+        access_of(Settings(state_dir=tmp_path, edge=Edge(auth="none", host="0.0.0.0")))
+    assert access_of(Settings(state_dir=tmp_path, edge=Edge(auth="none"))).keys is None
 
 
 def test_one_request_too_many_is_told_to_come_back(serve: Callable[..., Serving]) -> None:
@@ -221,6 +223,26 @@ def raw(one: Serving, data: bytes) -> socket.socket:
 def request_bytes(body: bytes, said: int | None = None) -> bytes:
     length = len(body) if said is None else said
     return b"POST /v1/chat/completions HTTP/1.1\r\nhost: edge\r\ncontent-length: %d\r\n\r\n%b" % (length, body)
+
+
+def test_a_piece_is_sent_whether_or_not_the_one_before_it_is_acknowledged() -> None:
+    async def connected() -> int:
+        made: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()
+
+        class Taking(asyncio.Protocol):
+            def connection_made(self, transport: Any) -> None:
+                made.set_result(transport)
+
+        with bound(Edge(port=0)) as one:
+            async with await asyncio.get_running_loop().create_server(Taking, sock=one):
+                with socket.create_connection(one.getsockname(), timeout=WAIT_S):
+                    transport = await made
+                    told: int = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                    transport.abort()
+                    await asyncio.sleep(0)
+                    return told
+
+    assert asyncio.run(connected()) != 0
 
 
 def test_a_client_that_vanishes_leaves_nothing_behind(serve: Callable[..., Serving]) -> None:

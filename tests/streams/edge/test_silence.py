@@ -20,6 +20,7 @@ from tests.streams.edge.service import Edged, WaitingCluster, edge, now_ms, sett
 from tests.streams.edge.test_chat import events, text_of
 
 WAIT_MS = 150
+BODY = {"model": "m", "messages": [{"role": "user", "content": "Who?"}]}
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +179,27 @@ def test_without_a_server_there_is_nobody_to_ask(tmp_path: Path) -> None:
     response = asking(settings_of(tmp_path, None, cache_wait_ms=20), ask)
     assert (response.status_code, response.json()["error"]["code"]) == (503, "no_upstream")
     assert response.headers["x-refrain-reason"] == "cache_silent"
+
+
+def test_headers_of_one_connection_are_passed_neither_on_nor_back(settings: Settings, model: SimulatedServer) -> None:
+    async def ask(edged: Edged) -> httpx.Response:
+        return await edged.http.post("/v1/chat/completions", json=BODY, headers=sent)
+
+    sent = [
+        ("connection", "close, X-Mine , keep-alive"), ("connection", "x-other"), ("x-mine", "1"), ("x-other", "2"),
+        ("x-kept", "3"), ("keep-alive", "timeout=5"), ("proxy-connection", "close"), ("te", "trailers"),
+        ("trailer", "x"), ("upgrade", "h2c"), ("http2-settings", "AA"), ("proxy-authorization", "Basic AA"),
+    ]  # fmt: skip
+    back = (("Connection", "X-Hop"), ("X-Hop", "1"), ("Keep-Alive", "timeout=9"), ("Proxy-Authenticate", "Basic"),
+            ("X-Stays", "2"))  # fmt: skip
+    model.script.append(Scripted(200, b"{}", back))
+    response = asking(settings, ask)
+    got = model.calls[0].headers
+    assert got["x-kept"] == "3"
+    assert {name for name, _ in sent if name in got} <= {"x-kept", "connection"}
+    assert "x-mine" not in got.get("connection", "")
+    assert response.headers["x-stays"] == "2"
+    assert not {"x-hop", "keep-alive", "proxy-authenticate", "connection"} & response.headers.keys()
 
 
 def test_an_error_of_the_models_server_is_passed_back_as_it_is(settings: Settings, model: SimulatedServer) -> None:

@@ -45,12 +45,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- dig "edge" dict .Values.settings | default dict | toJson }}
 {{- end }}
 
+{{/* Whether the endpoint takes keys of `edge.keysSecret`; with `settings.edge.auth` of jwt it takes tokens alone. */}}
+{{- define "refrain.edge.keyed" -}}
+{{- if ne (dig "auth" "keys" (include "refrain.edge.settings" . | fromJson)) "jwt" }}yes{{ end }}
+{{- end }}
+
 {{- define "refrain.edge.checked" -}}
 {{- $own := include "refrain.edge.settings" . | fromJson -}}
 {{- if .Values.edge.enabled -}}
+{{- if hasKey (dig "jwt" dict .Values.settings | default dict) "jwks_file" }}{{ fail "settings.jwt.jwks_file: no file of yours is in the pods; set settings.jwt.jwks_url" }}{{ end -}}
+{{- if include "refrain.edge.keyed" . -}}
 {{- $_ := required "edge.keysSecret.name: name the Secret with the file of keys that `refrain edge keys add` makes" .Values.edge.keysSecret.name -}}
 {{- $_ := required "edge.pepperSecret.name: name the Secret with the pepper of the keys: every replica needs the same" .Values.edge.pepperSecret.name -}}
-{{- if ne (dig "auth" "keys" $own) "keys" }}{{ fail "settings.edge.auth: whoever reaches the Service could ask at your cost; leave it at keys" }}{{ end -}}
+{{- if ne (dig "auth" "keys" $own) "keys" }}{{ fail "settings.edge.auth: whoever reaches the Service could ask at your cost; leave it at keys, or set it to jwt" }}{{ end -}}
+{{- end -}}
 {{- range list "host" "port" "keys_file" "pepper" "pepper_file" -}}
 {{- if hasKey $own . }}{{ fail (printf "settings.edge.%s: the chart sets it, by the values below edge" .) }}{{ end -}}
 {{- end -}}
@@ -135,7 +143,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if include "refrain.tenants" . }}
 - {name: tenants, mountPath: /run/secrets/tenants, readOnly: true}
 {{- end }}
-{{- if eq (index . 1) "edge" }}
+{{- if and (eq (index . 1) "edge") (include "refrain.edge.keyed" $root) }}
 - {name: edge-keys, mountPath: /run/secrets/edge-keys, readOnly: true}
 - {name: edge-pepper, mountPath: /run/secrets/edge-pepper, readOnly: true}
 {{- end }}
@@ -150,8 +158,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if eq (index . 1) "edge" }}
 - {name: REFRAIN_EDGE__HOST, value: 0.0.0.0}
 - {name: REFRAIN_EDGE__PORT, value: "8400"}
+{{- if include "refrain.edge.keyed" $root }}
 - {name: REFRAIN_EDGE__KEYS_FILE, value: {{ printf "/run/secrets/edge-keys/%s" $root.Values.edge.keysSecret.key | quote }}}
 - {name: REFRAIN_EDGE__PEPPER_FILE, value: {{ printf "/run/secrets/edge-pepper/%s" $root.Values.edge.pepperSecret.key | quote }}}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -187,7 +197,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - name: tenants
   secret: {secretName: {{ $root.Values.tenants.keysSecret.name }}, defaultMode: 288}
 {{- end }}
-{{- if eq (index . 1) "edge" }}
+{{- if and (eq (index . 1) "edge") (include "refrain.edge.keyed" $root) }}
 {{- range $name, $secret := dict "edge-keys" $root.Values.edge.keysSecret "edge-pepper" $root.Values.edge.pepperSecret }}
 - name: {{ $name }}
   secret:

@@ -1,0 +1,1 @@
+"""`refrain bench streams`: the endpoint with thousands of open streams."""
