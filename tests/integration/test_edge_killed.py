@@ -1,0 +1,163 @@
+"""`kill -9` of processors while applications ask through the endpoint, on a real broker: everybody is answered."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import openai
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from infra.local.jar_broker import free_ports
+from refrain.ops.bench.path.workers import refrain
+from refrain.ops.run.supervisor import read_run
+from refrain.schemas.control import SetPolicy
+from refrain.schemas.policy import CategoryPolicy, Policy
+from refrain.streams.kafka.cluster import KafkaCluster
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.settings import Settings, Upstream
+from refrain.streams.upstream.simulated.server import SimulatedServer
+from tests.integration.processors import eventually
+from tests.integration.topics import create_table
+
+POLICY = Policy(categories={"uncategorised": CategoryPolicy(threshold=0.8)})
+NAMES = ("classify", "lookup", "populate", "upstream", "govern", "edge")
+KNOWN = "How do I reverse a list in Python?"
+REWORDED = "How do I reverse a Python list?"
+ASKERS = 4
+MODEL_MS = 600
+"""Long enough for a kill to meet streams in their middle."""
+SESSION_MS = 3_000
+"""In which a group notices a death. Longer than the endpoint waits for a silent cache."""
+CACHE_WAIT_MS = 1_000
+ANSWER_S = 60.0
+
+
+class Told(NamedTuple):
+    """What a request came to."""
+
+    question: str
+    streamed: bool
+    outcome: str
+    reason: str
+    text: str
+
+
+class Asker:
+    """Applications that ask through the endpoint."""
+
+    def __init__(self, port: int) -> None:
+        self.openai = openai.OpenAI(
+            base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0, timeout=ANSWER_S
+        )
+        self._numbers = itertools.count()
+
+    def ask(self, question: str, *, streamed: bool = False, at_first: Callable[[], None] = lambda: None) -> Told:
+        """One answer; `at_first` is called when its first text has come.
+
+        Raises openai.APIError where there is none, also in the middle of a stream.
+        """
+        create = self.openai.chat.completions.with_raw_response.create
+        messages = [{"role": "user", "content": question}]
+        if streamed:
+            raw = create(model="m", messages=messages, stream=True)  # type: ignore[call-overload]
+            deltas = (choice.delta.content for chunk in raw.parse() for choice in chunk.choices)
+            pieces = filter(None, deltas)
+            text = next(pieces)
+            at_first()
+            text += "".join(pieces)
+        else:
+            raw = create(model="m", messages=messages)  # type: ignore[call-overload]
+            text = raw.parse().choices[0].message.content
+            at_first()
+        return Told(question, streamed, raw.headers["x-refrain-outcome"], raw.headers["x-refrain-reason"], text)
+
+    def ask_on(self, until: threading.Event) -> list[Told]:
+        """Ask what is known and what is new, whole and streamed in turns, until told to end."""
+        told = []
+        while not until.is_set():
+            number = next(self._numbers)
+            question = KNOWN if number % 3 == 0 else f"Who is number {number} of the people in the list of {number}?"
+            told.append(self.ask(question, streamed=number % 2 == 0))
+        return told
+
+
+class World:
+    """A running Refrain, each processor in a process of its own."""
+
+    def __init__(self, settings: Settings, asker: Asker) -> None:
+        self.settings = settings
+        self.asker = asker
+
+    def kill(self, name: str) -> None:
+        """`kill -9` of a processor's process."""
+        os.kill(self._pid(name), signal.SIGKILL)
+
+    def _pid(self, name: str) -> int:
+        run = read_run(self.settings.state_dir)
+        assert run is not None
+        (pid,) = (worker["pid"] for worker in run["workers"] if worker["name"] == name)
+        return int(pid)
+
+    @contextmanager
+    def asked(self) -> Iterator[list[Told]]:
+        """Asked by several at once for as long as the block lasts; then all that was told is in the list."""
+        told: list[Told] = []
+        until = threading.Event()
+        with ThreadPoolExecutor(ASKERS) as pool:
+            asking: list[Future[list[Told]]] = [pool.submit(self.asker.ask_on, until) for _ in range(ASKERS)]
+            try:
+                yield told
+            finally:
+                until.set()
+            for each in asking:
+                told += each.result()
+
+
+@pytest.fixture
+def world(settings: Settings, admin: AdminClient) -> Iterator[World]:
+    create_table(admin, settings.prefix)
+    (port,) = free_ports(1)
+    with SimulatedServer(Upstream(latency_median_ms=MODEL_MS, latency_sigma=0)) as model:
+        variables = {
+            "REFRAIN_SESSION_TIMEOUT_MS": str(SESSION_MS),
+            "REFRAIN_EMBEDDING__BACKEND": "free",
+            "REFRAIN_CLASSIFY__WAIT_MAX_MS": "0",
+            "REFRAIN_UPSTREAM__CONNECTOR": "http",
+            "REFRAIN_UPSTREAM__BASE_URL": model.base_url,
+            "REFRAIN_EDGE__AUTH": "none",
+            "REFRAIN_EDGE__PORT": str(port),
+            "REFRAIN_EDGE__CACHE_WAIT_MS": str(CACHE_WAIT_MS),
+        }
+        with refrain(settings, NAMES, variables), KafkaCluster(settings) as cluster:
+            cluster.producer().send([Outgoing("control", None, SetPolicy(who="me", policy=POLICY).encode())])
+            asker = Asker(port)
+            try:
+                eventually(lambda: asker.ask(KNOWN).outcome == "hit")
+                yield World(settings, asker)
+            finally:
+                asker.openai.close()
+
+
+def test_a_killed_processor_leaves_no_request_unanswered(world: World) -> None:
+    for name in ("lookup", "classify", "upstream", "populate"):
+        with world.asked() as told:
+            # This one is in the middle of its answer.
+            begun = world.asker.ask(f"Who sees {name} die?", streamed=True, at_first=lambda name=name: world.kill(name))
+            eventually(lambda: world.asker.ask(REWORDED, streamed=True).outcome == "hit")
+            # Through the cache and the model, and kept.
+            eventually(lambda name=name: world.asker.ask(f"Is {name} back?").outcome == "hit")
+        assert len(told) > ASKERS
+        for each in (begun, *told):
+            assert each.question in each.text, (name, each)
+            assert each.text.count("Simulated answer") == 1, (name, each)
+        if name in ("lookup", "classify"):
+            # The cache is silent until the group has noticed; meanwhile the model is asked without it.
+            assert ("bypass", "cache_silent") in {(each.outcome, each.reason) for each in told}
