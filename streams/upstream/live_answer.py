@@ -35,7 +35,7 @@ def new_attempt() -> int:
 
     A worker that takes over a forward does not know how many tries one that was killed has made of it.
     """
-    return 1
+    return 1 + secrets.randbelow(ATTEMPTS)
 
 
 def is_stream(response: httpx.Response) -> bool:

@@ -53,12 +53,15 @@ def litellm(command: Path, base_url: str, api_key: str = "none", *, cache: bool 
         file.touch(mode=0o600)
         # JSON is YAML.
         file.write_text(json.dumps(_config(base_url, api_key, cache=cache)), encoding="utf-8")
-        line = [str(command), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
+        # It runs in that folder.
+        line = [str(command.absolute()), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
         with child(line, {**os.environ, **_VARIABLES, "LITELLM_MASTER_KEY": key}, output, Path(folder)) as proxy:
             if not _is_up(f"http://127.0.0.1:{port}/health/liveliness", proxy):
+                code = proxy.poll()
+                how = f"was not up within {START_S:.0f} s" if code is None else f"ended with {code} before it was up"
                 output.seek(0)
                 said = output.read().decode("utf-8", "replace")[-TAIL_CHARS:]
-                raise WrongSetup(f"{command} did not start within {START_S:.0f} s:\n{said}")
+                raise WrongSetup(f"{command} {how}; is it LiteLLM's proxy? It said last:\n{said}")
             yield Gateway(f"http://127.0.0.1:{port}/v1", {"Authorization": f"Bearer {key}"})
 
 

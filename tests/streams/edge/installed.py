@@ -16,6 +16,8 @@ from infra.local.broker import LOCAL
 from infra.local.jar_broker import tail
 
 FOLDER = LOCAL / "clients"
+LITELLM = "litellm[proxy]==1.108.7"
+LANGCHAIN = "langchain-openai==1.7.4"
 INSTALL_S = 120.0
 NO_REGISTRY = ("Failed to fetch", "Failed to download", "network was disabled")
 """What uv says where the registry cannot be reached; anything else that fails is an error."""

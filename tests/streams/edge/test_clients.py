@@ -108,7 +108,9 @@ def test_vllms_errors_are_errors_in_openais_form(
     assert (whole.value.code, streamed.value.code) == ("upstream_failed", "upstream_failed")
 
 
-def test_errors_are_those_that_the_client_knows(client: openai.OpenAI, endpoint: tuple[Serving, str, SimulatedServer]) -> None:
+def test_errors_are_those_that_the_client_knows(
+    client: openai.OpenAI, endpoint: tuple[Serving, str, SimulatedServer]
+) -> None:
     with pytest.raises(openai.BadRequestError) as wrong:
         client.chat.completions.create(
             model="m", messages=[{"role": "user", "content": "x"}], extra_headers={"x-refrain-cache": "onyl"}

@@ -13,11 +13,10 @@ from refrain.ops.bench.edge.gateway import litellm
 from refrain.ops.bench.path.questions import MODEL
 from refrain.streams.settings import Upstream
 from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
-from tests.streams.edge.installed import programs
+from tests.streams.edge.installed import LITELLM, programs
 from tests.streams.edge.service import add_key, service, settings_of
 from tests.streams.edge.serving import Serving, serving
 
-PACKAGE = "litellm[proxy]==1.108.7"
 TOLD = "llm_provider-x-refrain-"
 """The proxy passes a model's headers on under names of its own."""
 TOO_LONG = {"message": "This model's maximum context length is 10 tokens.", "type": "BadRequestError", "code": 400}
@@ -47,7 +46,7 @@ class Proxied(NamedTuple):
 
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
-    command = programs(PACKAGE) / "litellm"
+    command = programs(LITELLM) / "litellm"
     with SimulatedServer(Upstream(latency_median_ms=20, latency_sigma=0)) as model:
         settings = settings_of(tmp_path_factory.mktemp("state"), model, auth="keys")
         key, _ = add_key(settings, "acme")

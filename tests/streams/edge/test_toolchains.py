@@ -12,14 +12,13 @@ import pytest
 
 from refrain.streams.settings import Upstream
 from refrain.streams.upstream.simulated.server import SimulatedServer
-from tests.streams.edge.installed import programs
+from tests.streams.edge.installed import LANGCHAIN, programs
 from tests.streams.edge.service import add_key, service, settings_of
 from tests.streams.edge.serving import serving
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "infra" / "examples"
 PACKAGE = "openai@6"
 RUN_S = 60.0
-LANGCHAIN = "langchain-openai==1.7.4"
 CHAIN = """
 import openai
 from langchain_openai import ChatOpenAI
