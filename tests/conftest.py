@@ -23,7 +23,7 @@ from refrain.streams.settings import Embedding, Settings, Upstream
 from tests.log_watch import watched_logs
 
 ADMIN_S = 15.0
-ASKED_FOR = {"docker": "builds and runs images", "clients": "builds programs of others"}
+ASKED_FOR = {"docker": "builds and runs images", "clients": "installs or builds programs of others"}
 """Markers of tests that take too long for every run, and what those do."""
 
 # Machines differ in speed: no example is wrong for taking long.
@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--docker", action="store_true", help="Run what builds and runs images (REFRAIN_TEST_DOCKER=1).")
     parser.addoption(
-        "--clients", action="store_true", help="Run what builds others' programs (REFRAIN_TEST_CLIENTS=1)."
+        "--clients", action="store_true", help="Run what installs others' programs (REFRAIN_TEST_CLIENTS=1)."
     )
 
 

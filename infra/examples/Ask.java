@@ -75,6 +75,9 @@ public final class Ask {
         List<TopicPartition> places = consumer.partitionsFor(topic).stream()
             .map(each -> new TopicPartition(topic, each.partition()))
             .toList();
+        if (places.isEmpty()) {
+            throw new IllegalStateException("there is no topic " + topic + ": `refrain topics create` makes it");
+        }
         consumer.assign(places);
         consumer.seekToEnd(places);
         // The ends are looked up when somebody asks for the position.

@@ -90,7 +90,7 @@ func ask(ctx context.Context, client *kgo.Client, prefix, question string) (*res
 		return nil, fmt.Errorf("the ends of %sresponses: %w", prefix, err)
 	}
 	if err := ends.Error(); err != nil {
-		return nil, fmt.Errorf("the ends of %sresponses: %w", prefix, err)
+		return nil, fmt.Errorf("the ends of %sresponses: %w (`refrain topics create` makes topics)", prefix, err)
 	}
 	client.AddConsumePartitions(ends.KOffsets())
 

@@ -17,6 +17,8 @@ from tests.streams.edge.installed import LITELLM, programs
 from tests.streams.edge.service import add_key, service, settings_of
 from tests.streams.edge.serving import Serving, serving
 
+pytestmark = pytest.mark.clients
+
 TOLD = "llm_provider-x-refrain-"
 """The proxy passes a model's headers on under names of its own."""
 TOO_LONG = {"message": "This model's maximum context length is 10 tokens.", "type": "BadRequestError", "code": 400}
