@@ -6,9 +6,10 @@ import itertools
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import openai
@@ -44,10 +45,13 @@ class Told(NamedTuple):
     """What a request came to."""
 
     question: str
-    streamed: bool
     outcome: str
     reason: str
     text: str
+
+
+def _told(question: str, headers: Mapping[str, str], text: str) -> Told:
+    return Told(question, headers["x-refrain-outcome"], headers["x-refrain-reason"], text)
 
 
 class Asker:
@@ -59,25 +63,22 @@ class Asker:
         )
         self._numbers = itertools.count()
 
-    def ask(self, question: str, *, streamed: bool = False, at_first: Callable[[], None] = lambda: None) -> Told:
-        """One answer; `at_first` is called when its first text has come.
+    def ask(self, question: str) -> Told:
+        """One answer. Raises openai.APIError where there is none."""
+        raw = self.openai.chat.completions.with_raw_response.create(
+            model="m", messages=[{"role": "user", "content": question}]
+        )
+        return _told(question, raw.headers, raw.parse().choices[0].message.content or "")
 
-        Raises openai.APIError where there is none, also in the middle of a stream.
-        """
-        create = self.openai.chat.completions.with_raw_response.create
-        messages = [{"role": "user", "content": question}]
-        if streamed:
-            raw = create(model="m", messages=messages, stream=True)  # type: ignore[call-overload]
-            deltas = (choice.delta.content for chunk in raw.parse() for choice in chunk.choices)
-            pieces = filter(None, deltas)
-            text = next(pieces)
-            at_first()
-            text += "".join(pieces)
-        else:
-            raw = create(model="m", messages=messages)  # type: ignore[call-overload]
-            text = raw.parse().choices[0].message.content
-            at_first()
-        return Told(question, streamed, raw.headers["x-refrain-outcome"], raw.headers["x-refrain-reason"], text)
+    def stream(self, question: str, at_first: Callable[[], None] = lambda: None) -> Told:
+        """One answer in pieces; `at_first` is called when the first has come. Raises openai.APIError, as above."""
+        chunks = self.openai.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": question}], stream=True
+        )
+        pieces = (choice.delta.content for chunk in chunks for choice in chunk.choices if choice.delta.content)
+        text = next(pieces)
+        at_first()
+        return _told(question, chunks.response.headers, text + "".join(pieces))
 
     def ask_on(self, until: threading.Event) -> list[Told]:
         """Ask what is known and what is new, whole and streamed in turns, until told to end."""
@@ -85,7 +86,7 @@ class Asker:
         while not until.is_set():
             number = next(self._numbers)
             question = KNOWN if number % 3 == 0 else f"Who is number {number} of the people in the list of {number}?"
-            told.append(self.ask(question, streamed=number % 2 == 0))
+            told.append(self.ask(question) if number % 2 else self.stream(question))
         return told
 
 
@@ -109,8 +110,12 @@ class World:
             os.kill(pid, signal.SIGKILL)
             killed.set()
 
-        self._begun = self._pool.submit(self.asker.ask, f"Who sees {name} die?", streamed=True, at_first=kill)
+        self._begun = self._pool.submit(self.asker.stream, f"Who sees {name} die?", kill)
         assert killed.wait(ANSWER_S)
+
+    def is_kept(self, question: str) -> bool:
+        """Ask, and tell whether the answer came from the cache."""
+        return self.asker.ask(question).outcome == "hit"
 
     @contextmanager
     def asked(self) -> Iterator[list[Told]]:
@@ -161,10 +166,10 @@ def test_a_killed_processor_leaves_no_request_unanswered(world: World) -> None:
             world.kill_in_the_middle(name)
             if name in ("lookup", "classify"):
                 # The cache is silent until the group has noticed; meanwhile the model is asked without it.
-                eventually(lambda: world.asker.ask(KNOWN)[2:4] == ("bypass", "cache_silent"))
-            eventually(lambda: world.asker.ask(REWORDED, streamed=True).outcome == "hit")
+                eventually(lambda: world.asker.ask(KNOWN)[1:3] == ("bypass", "cache_silent"))
+            eventually(lambda: world.asker.stream(REWORDED).outcome == "hit")
             # Through the cache and the model, and kept.
-            eventually(lambda name=name: world.asker.ask(f"Is {name} back?").outcome == "hit")
+            eventually(partial(world.is_kept, f"Is {name} back?"))
         assert len(told) > ASKERS
         for each in told:
             assert each.question in each.text, (name, each)
