@@ -17,7 +17,7 @@ from tests.streams.edge.service import add_key, service, settings_of
 from tests.streams.edge.serving import serving
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "infra" / "examples"
-PACKAGE = "openai@6"
+PACKAGES = ("openai@6", "tsx@4")
 RUN_S = 60.0
 CHAIN = """
 import openai
@@ -63,16 +63,15 @@ def test_the_example_in_shell(environment: dict[str, str], tmp_path: Path) -> No
 
 @pytest.mark.skipif(shutil.which("npm") is None or shutil.which("node") is None, reason="node is not installed")
 def test_openais_client_in_node(environment: dict[str, str], tmp_path: Path) -> None:
-    # The example is JavaScript too, which every node runs.
-    (tmp_path / "openai.mjs").write_bytes((EXAMPLES / "openai.ts").read_bytes())
-    install = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", PACKAGE]
+    (tmp_path / "openai.ts").write_bytes((EXAMPLES / "openai.ts").read_bytes())
+    install = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *PACKAGES]
     try:
         done = subprocess.run(install, cwd=tmp_path, capture_output=True, text=True, timeout=RUN_S)
     except subprocess.TimeoutExpired:
-        pytest.skip("npm could not install openai in time")
+        pytest.skip("npm could not install openai and tsx in time")
     if done.returncode != 0:
-        pytest.skip(f"npm could not install openai: {done.stderr.splitlines()[:1]}")
-    first, second = said(["node", "openai.mjs", "What is a node?"], environment, tmp_path).splitlines()
+        pytest.skip(f"npm could not install openai and tsx: {done.stderr.splitlines()[:1]}")
+    first, second = said(["npx", "--no", "tsx", "openai.ts", "What is a node?"], environment, tmp_path).splitlines()
     assert first.startswith("miss: ")
     assert second.removeprefix("streamed: ") == first.removeprefix("miss: ")
 
