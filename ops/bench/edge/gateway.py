@@ -41,21 +41,20 @@ def free_port() -> int:
 
 
 @contextmanager
-def litellm(command: Path, base_url: str, api_key: str = "none", *, cache: bool = True) -> Iterator[Gateway]:
-    """Run the proxy by its `command`, before the model at `base_url`, with or without its cache.
+def litellm(command: Path, config: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[Gateway]:
+    """Run the proxy by its `command` with this configuration and these further variables of the environment.
 
     Raises WrongSetup when it does not start.
     """
     port, key = free_port(), f"sk-{secrets.token_hex(24)}"
+    environment = {**os.environ, **_VARIABLES, **variables, "LITELLM_MASTER_KEY": key}
     with tempfile.TemporaryDirectory(prefix="refrain-litellm-") as folder, tempfile.TemporaryFile() as output:
         file = Path(folder) / "config.yaml"
-        # It holds the key of the model, and is its owner's alone.
-        file.touch(mode=0o600)
         # JSON is YAML.
-        file.write_text(json.dumps(_config(base_url, api_key, cache=cache)), encoding="utf-8")
+        file.write_text(json.dumps(config), encoding="utf-8")
         # It runs in that folder.
         line = [str(command.absolute()), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
-        with child(line, {**os.environ, **_VARIABLES, "LITELLM_MASTER_KEY": key}, output, Path(folder)) as proxy:
+        with child(line, environment, output, Path(folder)) as proxy:
             if not _is_up(f"http://127.0.0.1:{port}/health/liveliness", proxy):
                 code = proxy.poll()
                 how = f"was not up within {START_S:.0f} s" if code is None else f"ended with {code} before it was up"
@@ -65,15 +64,12 @@ def litellm(command: Path, base_url: str, api_key: str = "none", *, cache: bool 
             yield Gateway(f"http://127.0.0.1:{port}/v1", {"Authorization": f"Bearer {key}"})
 
 
-def _config(base_url: str, api_key: str, *, cache: bool) -> dict[str, Any]:
-    model = {"model": f"openai/{MODEL}", "api_base": base_url, "api_key": api_key}
+def with_cache(base_url: str) -> dict[str, Any]:
+    """The configuration of a proxy with its cache in memory before the model at `base_url`, which wants no key."""
+    model = {"model": f"openai/{MODEL}", "api_base": base_url, "api_key": "none"}
     return {
         "model_list": [{"model_name": MODEL, "litellm_params": model}],
-        "litellm_settings": {"cache": cache, "cache_params": {"type": "local"}, "num_retries": 0},
-        # One error would set the only model aside for seconds.
-        "router_settings": {"disable_cooldowns": True},
-        # What a client wishes of Refrain's cache, by `x-refrain-*`, goes on to the model.
-        "general_settings": {"forward_client_headers_to_llm_api": True},
+        "litellm_settings": {"cache": True, "cache_params": {"type": "local"}},
     }
 
 

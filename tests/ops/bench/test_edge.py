@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from refrain.ops.bench.edge.gateway import litellm
+from refrain.ops.bench.edge.gateway import litellm, with_cache
 from refrain.ops.bench.edge.http_client import ask, first_pieces
 from refrain.ops.bench.path.questions import question_body
 from refrain.ops.bench.processes import child
@@ -70,19 +70,16 @@ def test_a_gateway_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pyt
     program(tmp_path / "broken", "import sys; sys.exit('no module named proxy')")
     # As somebody names it who stands in its folder.
     with pytest.raises(WrongSetup, match=r"(?s)ended with 1 before it was up.*no module named proxy"):
-        litellm(Path("broken"), NOWHERE).__enter__()
+        litellm(Path("broken"), {}, {}).__enter__()
     (tmp_path / "plain").touch()
     with pytest.raises(WrongSetup, match="plain cannot be run: Permission denied"):
-        litellm(tmp_path / "plain", NOWHERE).__enter__()
+        litellm(tmp_path / "plain", {}, {}).__enter__()
 
 
-def test_a_gateway_gets_the_models_key_in_a_file_for_our_eyes_alone(tmp_path: Path) -> None:
-    shows = program(
-        tmp_path / "shows",
-        "import os, sys; path = sys.argv[2]; print(oct(os.stat(path).st_mode)); sys.exit(open(path).read())",
-    )
-    with pytest.raises(WrongSetup, match=r'(?s)0o100600.*"api_key": "sk-model"') as told:
-        litellm(shows, NOWHERE, "sk-model").__enter__()
+def test_a_gateway_gets_its_configuration_and_its_variables(tmp_path: Path) -> None:
+    shows = program(tmp_path / "shows", "import os, sys; sys.exit(open(sys.argv[2]).read() + os.environ['MINE'])")
+    with pytest.raises(WrongSetup, match=r'"cache": true.*sk-mine') as told:
+        litellm(shows, with_cache(NOWHERE), {"MINE": "sk-mine"}).__enter__()
     assert NOWHERE in str(told.value)
 
 

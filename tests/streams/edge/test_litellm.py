@@ -1,16 +1,17 @@
-"""LiteLLM's proxy with the endpoint as its `api_base`, asked by OpenAI's client."""
+"""LiteLLM's proxy before the endpoint, as infra/examples/litellm.yaml has it, asked by OpenAI's client."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import openai
 import pytest
+import yaml
 
 from refrain.ops.bench.edge.gateway import litellm
-from refrain.ops.bench.path.questions import MODEL
 from refrain.streams.settings import Upstream
 from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
 from tests.streams.edge.installed import LITELLM, programs
@@ -19,6 +20,7 @@ from tests.streams.edge.serving import Serving, serving
 
 pytestmark = pytest.mark.clients
 
+EXAMPLE = Path(__file__).resolve().parents[3] / "infra" / "examples" / "litellm.yaml"
 TOLD = "llm_provider-x-refrain-"
 """The proxy passes a model's headers on under names of its own."""
 TOO_LONG = {"message": "This model's maximum context length is 10 tokens.", "type": "BadRequestError", "code": 400}
@@ -34,14 +36,14 @@ class Proxied(NamedTuple):
     def ask(self, text: str, **headers: str) -> tuple[str, str | None]:
         """How a question was answered, and the answer."""
         raw = self.openai.chat.completions.with_raw_response.create(
-            model=MODEL, messages=[{"role": "user", "content": text}], extra_headers=headers
+            model="gpt", messages=[{"role": "user", "content": text}], extra_headers=headers
         )
         return raw.headers[f"{TOLD}outcome"], raw.parse().choices[0].message.content
 
     def stream(self, text: str) -> list[str]:
         """The pieces of an answer."""
         chunks = self.openai.chat.completions.create(
-            model=MODEL, messages=[{"role": "user", "content": text}], stream=True
+            model="gpt", messages=[{"role": "user", "content": text}], stream=True
         )
         return [choice.delta.content for chunk in chunks for choice in chunk.choices if choice.delta.content]
 
@@ -49,14 +51,14 @@ class Proxied(NamedTuple):
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
     command = programs(LITELLM) / "litellm"
+    config = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     with SimulatedServer(Upstream(latency_median_ms=20, latency_sigma=0)) as model:
         settings = settings_of(tmp_path_factory.mktemp("state"), model, auth="keys")
         key, _ = add_key(settings, "acme")
         with (
             service(settings) as running,
             serving(settings, running.cluster) as edge,
-            # Without its cache all is asked of the endpoint.
-            litellm(command, f"{edge.url}/v1", key, cache=False) as proxy,
+            litellm(command, config, {"OPENAI_BASE_URL": f"{edge.url}/v1", "OPENAI_API_KEY": key}) as proxy,
         ):
             mine = proxy.headers["Authorization"].removeprefix("Bearer ")
             with openai.OpenAI(base_url=proxy.base_url, api_key=mine, max_retries=0) as client:
