@@ -32,7 +32,7 @@ class Progress(Message):
     decision: DecisionSummary | None = None
     """With `outcome`: as the response will have it."""
     attempt: Annotated[int, Field(ge=1)] = 1
-    """Which try of the connector a piece is from: those of another try begin the answer anew."""
+    """Which try of the connector a piece is from, by a number of its own: another try begins the answer anew."""
     chunk: dict[str, Any] | None = None
     """A chat.completion.chunk as the model's server sent it."""
 

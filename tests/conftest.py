@@ -23,6 +23,8 @@ from refrain.streams.settings import Embedding, Settings, Upstream
 from tests.log_watch import watched_logs
 
 ADMIN_S = 15.0
+ASKED_FOR = {"docker": "builds and runs images", "clients": "installs or builds programs of others"}
+"""Markers of tests that take too long for every run, and what those do."""
 
 # Machines differ in speed: no example is wrong for taking long.
 hypothesis_settings.register_profile("refrain", deadline=None)
@@ -37,14 +39,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fault-runs", choices=("with", "without", "alone"), default="with", help="Run them with all others or apart."
     )
     parser.addoption("--docker", action="store_true", help="Run what builds and runs images (REFRAIN_TEST_DOCKER=1).")
+    parser.addoption(
+        "--clients", action="store_true", help="Run what installs others' programs (REFRAIN_TEST_CLIENTS=1)."
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
-        if item.get_closest_marker("docker") is not None and not config.getoption("--docker"):
-            item.add_marker(pytest.mark.skip(reason="builds and runs images: REFRAIN_TEST_DOCKER=1 infra/test"))
+        for name, does in ASKED_FOR.items():
+            if item.get_closest_marker(name) is not None and not config.getoption(f"--{name}"):
+                item.add_marker(pytest.mark.skip(reason=f"{does}: REFRAIN_TEST_{name.upper()}=1 infra/test"))
     wanted = config.getoption("--fault-runs")
     if wanted != "with":
         left = [item for item in items if (item.get_closest_marker("simulation") is None) == (wanted == "without")]

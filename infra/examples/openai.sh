@@ -12,5 +12,5 @@ ask() { # STREAM
         --data "$(printf '{"model": "gpt", "stream": %s, "messages": [{"role": "user", "content": "%s"}]}' "$1" "$question")"
 }
 
-ask false | grep -i -E '^x-refrain-(outcome|reason)|"content"'
-ask true | grep -E '^data: '
+ask false | grep -i -E '^x-refrain-(outcome|reason)|"content"|"error"'
+ask true | grep -E '^data: |"error"'

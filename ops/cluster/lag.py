@@ -132,18 +132,7 @@ def _count(settings: Settings, places: list[TopicPartition]) -> tuple[dict[int, 
     oldest_ms: int | None = None
     counts = dict.fromkeys((place.partition for place in places), 0)
     read: dict[int, int] = {}
-    consumer = create_client(
-        Consumer,
-        {
-            **client(settings),
-            "group.id": f"{settings.prefix}lag",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 20,
-        },
-    )
+    consumer = _reader(settings, {"enable.partition.eof": True})
     until = time.monotonic() + READ_S
     try:
         consumer.assign(places)
@@ -163,18 +152,7 @@ def _count(settings: Settings, places: list[TopicPartition]) -> tuple[dict[int, 
 
 def _written_at_ms(settings: Settings, place: TopicPartition) -> int | None:
     """When the first committed record at or after a place was written; None where none was read in `READ_S`."""
-    consumer = create_client(
-        Consumer,
-        {
-            **client(settings),
-            "group.id": f"{settings.prefix}lag",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 20,
-            "fetch.message.max.bytes": FETCH_BYTES,
-        },
-    )
+    consumer = _reader(settings, {"fetch.message.max.bytes": FETCH_BYTES})
     until = time.monotonic() + READ_S
     try:
         consumer.assign([place])
@@ -189,7 +167,7 @@ def _written_at_ms(settings: Settings, place: TopicPartition) -> int | None:
 
 def _offsets(settings: Settings, places: list[TopicPartition]) -> tuple[dict[int, int], dict[int, int]]:
     """The first and the end offsets by partition. Raises Unanswered when a leader does not tell."""
-    consumer = create_client(Consumer, {**client(settings), "group.id": f"{settings.prefix}lag"})
+    consumer = _reader(settings, {})
     first, end = {}, {}
     try:
         for place in places:
@@ -199,6 +177,22 @@ def _offsets(settings: Settings, places: list[TopicPartition]) -> tuple[dict[int
     finally:
         consumer.close()
     return first, end
+
+
+def _reader(settings: Settings, more: Mapping[str, object]) -> Consumer:
+    """A consumer of committed records, of no position of its own, with these further properties."""
+    return create_client(
+        Consumer,
+        {
+            **client(settings),
+            "group.id": f"{settings.prefix}lag",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 20,
+            **more,
+        },
+    )
 
 
 def _positions(admin: AdminClient, group_id: str, places: list[TopicPartition]) -> dict[int, int]:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import Self
 
 from refrain.schemas.progress import Progress
 from refrain.schemas.requests import Request
-from refrain.streams.client.exchange import Exchange, ReplyPlace
+from refrain.streams.client.connecting import Connecting
+from refrain.streams.client.exchange import Exchange
 from refrain.streams.client.live_text import LiveText
-from refrain.streams.client.making import PAUSE_S, TRACED_AS, TRIED_AGAIN, Body, cluster_for, request_for, settings_for
+from refrain.streams.client.making import PAUSE_S, TRIED_AGAIN, Body, request_for
 from refrain.streams.client.reply import Failure, NotAnswered, Reply, answered
 from refrain.streams.kafka.interface import Headers
 from refrain.streams.messaging.chunks import pieces
-from refrain.streams.settings import Settings
-from refrain.streams.traces.loading import traces_of
 
 
 class Pending:
@@ -74,49 +72,22 @@ class Pending:
             return
 
 
-class AsyncClient:
-    """A client for asyncio: `async with AsyncClient("broker:9092") as client: await client.ask(body)`."""
+class AsyncClient(Connecting):
+    """A client for asyncio: `async with AsyncClient("broker:9092") as client: await client.ask(body)`.
 
-    def __init__(
-        self,
-        kafka: str | Settings = "localhost:9092",
-        *,
-        prefix: str = "refrain.",
-        connection: Mapping[str, str] | None = None,
-        reply: ReplyPlace | None = None,
-        attempts: int = 3,
-        exchange: Exchange | None = None,
-    ) -> None:
-        """Name the brokers, or all settings; `connection` holds librdkafka's properties (TLS, SASL).
+    Nothing is connected before `open`.
+    """
 
-        Nothing is connected before `open`. `reply` is where responses go: without it one partition of `responses`,
-        drawn by lot. `attempts` is how often a request is sent that the broker, or a shard, asks to send again.
-        """
-        self._settings = settings_for(kafka, prefix, connection)
-        self._place = reply
-        self._attempts = attempts
-        self._exchange = exchange
-        self._traced = ExitStack()
+    _progress = True
 
     async def open(self) -> Self:
         """Connect. Raises WrongSetup for topics that are missing, Unanswered when no broker answers."""
-        if self._exchange is None:
-            settings, place = self._settings, self._place
-            traces = self._traced.enter_context(traces_of(settings, TRACED_AS, is_guest=True))
-            try:
-                self._exchange = await asyncio.to_thread(
-                    lambda: Exchange(settings, cluster_for(settings), place, progress=True, traces=traces)
-                )
-            except BaseException:
-                self._traced.close()
-                raise
+        await asyncio.to_thread(self._connect)
         return self
 
     async def close(self) -> None:
         """Disconnect; who still waits gets NotAnswered. A second call does nothing."""
-        if self._exchange is not None:
-            await asyncio.to_thread(self._exchange.close)
-            await asyncio.to_thread(self._traced.close)
+        await asyncio.to_thread(self._disconnect)
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -129,7 +100,7 @@ class AsyncClient:
     @property
     def under_way(self) -> int:
         """The number of requests that wait for a response."""
-        return 0 if self._exchange is None else self._exchange.open
+        return 0 if self._connected is None else self._connected.open
 
     def send(
         self, asked: Request | Body, *, timeout_s: float = 60.0, headers: Headers = (), progress: bool = False
@@ -139,10 +110,9 @@ class AsyncClient:
         With `progress` it is heard how the request was decided, and the model's answer piece by piece. Raises
         NotAnswered(CLOSED) when the client is not open, pydantic.ValidationError for a body that is none.
         """
-        if self._exchange is None:
-            raise NotAnswered(Failure.CLOSED, "the client is not open: `async with`, or `await client.open()`")
+        exchange = self._exchange
         request = request_for(asked, timeout_s, time.time_ns() // 1_000_000)
-        return Pending(self._exchange, request, headers, progress=progress)
+        return Pending(exchange, request, headers, progress=progress)
 
     async def ask(self, asked: Request | Body, *, timeout_s: float = 60.0, headers: Headers = ()) -> Reply:
         """Ask and wait for the answer. Raises NotAnswered where there is none, with the code that says why."""

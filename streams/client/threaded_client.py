@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
 from refrain.schemas.progress import Progress
 from refrain.schemas.requests import Request
-from refrain.streams.client.exchange import Exchange, ReplyPlace
-from refrain.streams.client.making import (
-    PAUSE_S,
-    TRACED_AS,
-    TRIED_AGAIN,
-    Body,
-    cluster_for,
-    request_for,
-    settings_for,
-)
+from refrain.streams.client.connecting import Connecting
+from refrain.streams.client.making import PAUSE_S, TRIED_AGAIN, Body, request_for
 from refrain.streams.client.reply import Failure, NotAnswered, Reply, answered
 from refrain.streams.kafka.interface import Headers
-from refrain.streams.settings import Settings
-from refrain.streams.traces.loading import traces_of
 
 
 class _Waiting:
@@ -47,36 +36,17 @@ class _Waiting:
             self.future.set_exception(why)
 
 
-class Client:
-    """A client that waits: `with Client("broker:9092") as client: client.ask(body)`. Connects when it is made."""
+class Client(Connecting):
+    """A client that waits: `with Client("broker:9092") as client: client.ask(body)`.
 
-    def __init__(
-        self,
-        kafka: str | Settings = "localhost:9092",
-        *,
-        prefix: str = "refrain.",
-        connection: Mapping[str, str] | None = None,
-        reply: ReplyPlace | None = None,
-        attempts: int = 3,
-        exchange: Exchange | None = None,
-    ) -> None:
-        """As AsyncClient's. Raises WrongSetup for topics that are missing, Unanswered when no broker answers."""
-        settings = settings_for(kafka, prefix, connection)
-        self._attempts = attempts
-        self._traced = ExitStack()
-        if exchange is None:
-            traces = self._traced.enter_context(traces_of(settings, TRACED_AS, is_guest=True))
-            try:
-                exchange = Exchange(settings, cluster_for(settings), reply, traces=traces)
-            except BaseException:
-                self._traced.close()
-                raise
-        self._exchange = exchange
+    It connects when it is made, and raises WrongSetup for topics that are missing, Unanswered when no broker answers.
+    """
+
+    _at_once = True
 
     def close(self) -> None:
         """Disconnect; who still waits gets NotAnswered. A second call does nothing."""
-        self._exchange.close()
-        self._traced.close()
+        self._disconnect()
 
     def __enter__(self) -> Self:
         return self

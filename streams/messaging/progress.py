@@ -57,7 +57,7 @@ def decided(reply: Reply, outcome: Outcome, decision: DecisionSummary) -> list[O
 
 
 def piece(place: ProgressPlace, attempt: int, chunk: dict[str, Any]) -> Outgoing:
-    """What brings a requester a piece of the answer."""
+    """What brings a requester a piece of the answer, of the try with this number."""
     return _record(place, Progress(attempt=attempt, chunk=chunk))
 
 

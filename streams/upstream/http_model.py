@@ -226,12 +226,16 @@ def _answer(data: bytes | None, limit: int) -> Answer:
 
 
 def _message_in(data: bytes | None) -> str:
-    """The error message of the server, in OpenAI's form; empty for anything else."""
+    """The error message of the server, in the form of OpenAI, of vLLM, or of FastAPI; empty for anything else."""
     try:
-        message = from_json(data or b"")["error"]["message"]
-    except (ValueError, KeyError, TypeError, IndexError):
+        body = from_json(data or b"")
+    except ValueError:
         return ""
-    return message if isinstance(message, str) else ""
+    if not isinstance(body, dict):
+        return ""
+    error = error_in(body)
+    said = error.message if error is not None else body.get("detail", body.get("message"))
+    return said if isinstance(said, str) else ""
 
 
 def _quotes_request(excerpt: str, body: dict[str, Any]) -> bool:

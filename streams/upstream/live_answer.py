@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
@@ -12,8 +13,9 @@ from pydantic_core import from_json, to_json
 
 from refrain.schemas.progress import ProgressPlace
 
-Relay = Callable[[ProgressPlace, dict[str, Any]], None]
-"""Gets each chunk of an answer, with where its requester hears of it."""
+Relay = Callable[[ProgressPlace, int, dict[str, Any]], None]
+"""Gets each chunk of an answer, with where its requester hears of it and the number of the try that it is from."""
+ATTEMPTS = 2**31 - 1
 LINE_BYTES_MAX = 1_000_000
 END_S = 0.05
 """How long the end of a response may take after its last event."""
@@ -27,9 +29,17 @@ class BrokenStream(Exception):
     """A stream that is none, or ended in the middle. The text does not quote it."""
 
 
-def tell_nobody(place: ProgressPlace, chunk: dict[str, Any]) -> None:
+def tell_nobody(place: ProgressPlace, attempt: int, chunk: dict[str, Any]) -> None:
     """A relay for who has nobody to tell."""
     return
+
+
+def new_attempt() -> int:
+    """A number for a try to answer a forward, from 1 to `ATTEMPTS`, drawn by lot.
+
+    A worker that takes over a forward does not know how many tries one that was killed has made of it.
+    """
+    return 1 + secrets.randbelow(ATTEMPTS)
 
 
 def is_stream(response: httpx.Response) -> bool:
@@ -43,6 +53,7 @@ class LiveAnswer:
     def __init__(self, place: ProgressPlace, relay: Relay) -> None:
         self._place = place
         self._relay = relay
+        self._attempt = new_attempt()
         self.relayed = False
         """Whether somebody has heard the beginning of the answer."""
 
@@ -66,7 +77,7 @@ class LiveAnswer:
             whole.add(chunk)
             if chunk.get("choices"):
                 self.relayed = True
-                self._relay(self._place, chunk)
+                self._relay(self._place, self._attempt, chunk)
         body = to_json(whole.body())
         return body if len(body) <= bytes_max else None
 

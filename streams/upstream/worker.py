@@ -272,10 +272,10 @@ class UpstreamWorker:
         under_way.started = True
         return True
 
-    def _relay(self, place: ProgressPlace, chunk: dict[str, Any]) -> None:
+    def _relay(self, place: ProgressPlace, attempt: int, chunk: dict[str, Any]) -> None:
         self._metrics.shared.sent.labels(NAME, PROGRESS).inc()
         # Nobody relies on a piece: the response has the whole answer.
-        self._progress_poster.post(piece(place, 1, chunk), lambda why: None)
+        self._progress_poster.post(piece(place, attempt, chunk), lambda why: None)
 
     def _step_by_step(self, id_: str, call: Coroutine[Any, Any, Answer]) -> Awaitable[Answer]:
         under_way = self._open.get(id_)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,6 +21,8 @@ from confluent_kafka.admin import AdminClient
 
 from infra.examples import ask as client
 from infra.examples.connector import Connector, call_server
+from infra.local import jar_broker
+from infra.local.broker import LOCAL
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.control import SetPolicy
 from refrain.schemas.forwards import Completion, Forward, Status
@@ -47,6 +51,8 @@ PROCESSORS: dict[str, Callable[..., None]] = {
 OPEN = Policy(categories={"uncategorised": CategoryPolicy()})
 FOREVER_MS = 10**13
 ADMIN_S = 15.0
+PROGRAM_S = 120.0
+"""A program may have to be compiled first."""
 
 
 @pytest.fixture
@@ -123,6 +129,54 @@ def test_the_client_asks_and_is_answered_from_the_cache_the_second_time(shop: Se
     text = first["body"]["choices"][0]["message"]["content"]
     assert second["body"]["choices"][0]["message"]["content"] == text
     assert told.stdout == f"{text}\n[hit: exact_text]\n", told.stderr
+
+
+def said(command: list[str], shop: Settings, folder: Path = ROOT) -> list[str]:
+    """The lines that a program prints which finds the service by the environment."""
+    found = {"REFRAIN_KAFKA": shop.kafka, "REFRAIN_PREFIX": shop.prefix}
+    done = subprocess.run(
+        command, env={**os.environ, **found}, cwd=folder, capture_output=True, text=True, timeout=PROGRAM_S
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.skipif(shutil.which("javac") is None, reason="no JDK is installed")
+def test_the_client_in_java(shop: Settings) -> None:
+    jars = LOCAL / "kafka" / "libs"
+    if jar_broker.missing_tool(jars) is not None:
+        pytest.skip("the jars need Java 17 and Maven")
+    jar_broker.fetch(jars, say=lambda line: None)
+    command = ["java", "-cp", f"{jars}/*", str(EXAMPLES / "Ask.java"), 'What is a "class" in Java?']
+    with service(shop, *ANSWERS, "upstream"):
+        first, second = said(command, shop), said(command, shop)
+    assert 'to: What is a "class" in Java?' in first[0]
+    assert first[1].startswith("[miss: ")
+    assert second == [first[0], "[hit: exact_text]"]
+
+
+@pytest.mark.clients
+@pytest.mark.skipif(shutil.which("go") is None, reason="go is not installed")
+def test_the_client_in_go(shop: Settings, tmp_path: Path) -> None:
+    program = str(tmp_path / "ask")
+    said(["go", "build", "-o", program, "."], shop, EXAMPLES / "go")
+    command = [program, 'What is a "channel" in Go?']
+    with service(shop, *ANSWERS, "upstream"):
+        first, second = said(command, shop), said(command, shop)
+    assert 'to: What is a "channel" in Go?' in first[0]
+    assert first[1].startswith("[miss: ")
+    assert second == [first[0], "[hit: exact_text]"]
+
+
+def test_the_client_library_asks_one_many_and_a_stream(shop: Settings) -> None:
+    command = [sys.executable, str(EXAMPLES / "library" / "ask_many.py"), "--servers", shop.kafka]
+    with service(shop, *ANSWERS, "upstream"):
+        one, *many, streamed = said([*command, "--prefix", shop.prefix], shop)
+    assert one.startswith("miss: ")
+    assert "to: How do I reverse a list in Python?" in one
+    assert [line.partition(":")[0] for line in many][::2] == ["hit", "miss"]
+    assert all(line.endswith(" ms") for line in many)
+    assert "to: What does a generator do?" in streamed
 
 
 def test_a_connector_of_ones_own_serves_what_the_model_says(shop: Settings) -> None:

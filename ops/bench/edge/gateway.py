@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import tempfile
@@ -13,16 +12,18 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 
 from refrain.ops.bench.path.questions import MODEL
+from refrain.ops.bench.processes import child
 from refrain.streams.errors import WrongSetup
 
 START_S = 300.0
-STOP_S = 10.0
 TAIL_CHARS = 600
+_VARIABLES = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+"""It asks nobody for the prices of models, and logs no request."""
 
 
 class Gateway(NamedTuple):
@@ -40,50 +41,41 @@ def free_port() -> int:
 
 
 @contextmanager
-def litellm(command: Path, base_url: str) -> Iterator[Gateway]:
-    """Run the proxy by its `command`. Raises WrongSetup when it does not start."""
+def litellm(command: Path, config: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[Gateway]:
+    """Run the proxy by its `command` with this configuration and these further variables of the environment.
+
+    Raises WrongSetup when it does not start.
+    """
     port, key = free_port(), f"sk-{secrets.token_hex(24)}"
-    config = {
-        "model_list": [
-            {"model_name": MODEL, "litellm_params": {"model": f"openai/{MODEL}", "api_base": base_url, "api_key": "x"}}
-        ],
-        "litellm_settings": {"cache": True, "cache_params": {"type": "local"}},
-    }
+    environment = {**os.environ, **_VARIABLES, **variables, "LITELLM_MASTER_KEY": key}
     with tempfile.TemporaryDirectory(prefix="refrain-litellm-") as folder, tempfile.TemporaryFile() as output:
+        file = Path(folder) / "config.yaml"
         # JSON is YAML.
-        (Path(folder) / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
-        process = subprocess.Popen(
-            [str(command), "--config", f"{folder}/config.yaml", "--host", "127.0.0.1", "--port", str(port)],
-            env={
-                **os.environ,
-                "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-                "LITELLM_LOG": "ERROR",
-                "LITELLM_MASTER_KEY": key,
-            },
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            if not _is_up(f"http://127.0.0.1:{port}/health/liveliness", process):
+        file.write_text(json.dumps(config), encoding="utf-8")
+        # It runs in that folder.
+        line = [str(command.absolute()), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
+        with child(line, environment, output, Path(folder)) as proxy:
+            if not _is_up(f"http://127.0.0.1:{port}/health/liveliness", proxy):
+                code = proxy.poll()
+                how = f"was not up within {START_S:.0f} s" if code is None else f"ended with {code} before it was up"
                 output.seek(0)
                 said = output.read().decode("utf-8", "replace")[-TAIL_CHARS:]
-                raise WrongSetup(f"{command} did not start within {START_S:.0f} s:\n{said}")
+                raise WrongSetup(f"{command} {how}; is it LiteLLM's proxy? It said last:\n{said}")
             yield Gateway(f"http://127.0.0.1:{port}/v1", {"Authorization": f"Bearer {key}"})
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
 
 
-def _is_up(url: str, process: subprocess.Popen[bytes]) -> bool:
+def with_cache(base_url: str) -> dict[str, Any]:
+    """The configuration of a proxy with its cache in memory before the model at `base_url`, which wants no key."""
+    model = {"model": f"openai/{MODEL}", "api_base": base_url, "api_key": "none"}
+    return {
+        "model_list": [{"model_name": MODEL, "litellm_params": model}],
+        "litellm_settings": {"cache": True, "cache_params": {"type": "local"}},
+    }
+
+
+def _is_up(url: str, proxy: subprocess.Popen[bytes]) -> bool:
     until_s = time.monotonic() + START_S
-    while time.monotonic() < until_s and process.poll() is None:
+    while time.monotonic() < until_s and proxy.poll() is None:
         try:
             if httpx.get(url, timeout=2.0, trust_env=False).status_code == 200:
                 return True

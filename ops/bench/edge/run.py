@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refrain.ops.bench.edge.gateway import Gateway, free_port, litellm
+from refrain.ops.bench.edge.gateway import Gateway, free_port, litellm, with_cache
 from refrain.ops.bench.edge.http_client import ask, first_pieces
 from refrain.ops.bench.path.client import BenchClient
 from refrain.ops.bench.path.clusters import model_server, running
@@ -63,7 +63,7 @@ def run(settings: Settings, plan: EdgePlan, tell: Callable[[str], None]) -> dict
                 figures = _hits(client, edge, None, known, plan, draw, tell)
             else:
                 tell("starting LiteLLM's proxy")
-                with litellm(plan.litellm, base_url) as gateway:
+                with litellm(plan.litellm, with_cache(base_url), {}) as gateway:
                     _by_gateway(gateway, known, plan.rate)
                     figures = _hits(client, edge, gateway, known, plan, draw, tell)
             tell(f"streaming {plan.streams} new questions, and as many straight from the model")

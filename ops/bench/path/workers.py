@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,12 +14,12 @@ from typing import IO
 
 import httpx
 
+from refrain.ops.bench.processes import child
 from refrain.ops.run.supervisor import read_run
 from refrain.streams.errors import ClusterFailed, WrongSetup
 from refrain.streams.settings import Settings
 
 READY_S = 120.0
-STOP_S = 20.0
 LOOK_S = 0.1
 TAIL_LINES = 12
 
@@ -37,7 +36,7 @@ def refrain(settings: Settings, names: Sequence[str], variables: Mapping[str, st
         "REFRAIN_LOG_LEVEL": "WARNING",
         **variables,
     }
-    with tempfile.TemporaryFile() as output, _process(command, environment, output) as process:
+    with tempfile.TemporaryFile() as output, child(command, environment, output) as process:
         _await_ready(settings, len(names), process, output)
         try:
             yield
@@ -51,32 +50,13 @@ def echo(settings: Settings) -> Iterator[tuple[int, int]]:
     environment = {**os.environ, "REFRAIN_KAFKA": settings.kafka, "REFRAIN_PREFIX": settings.prefix}
     module = [sys.executable, "-m", "refrain.ops.bench.path.echo"]
     with (
-        _process([*module, "requests", "middle"], environment, subprocess.PIPE) as first,
-        _process([*module, "middle", "responses"], environment, subprocess.PIPE) as second,
+        child([*module, "requests", "middle"], environment, subprocess.PIPE) as first,
+        child([*module, "middle", "responses"], environment, subprocess.PIPE) as second,
     ):
         for process in (first, second):
             if process.stdout is None or process.stdout.readline() != b"ready\n":
                 raise WrongSetup("the echo did not start: look at its error above")
         yield first.pid, second.pid
-
-
-@contextmanager
-def _process(
-    command: Sequence[str], environment: Mapping[str, str], output: int | IO[bytes]
-) -> Iterator[subprocess.Popen[bytes]]:
-    errors = subprocess.STDOUT if output != subprocess.PIPE else None
-    process = subprocess.Popen(
-        command, env=dict(environment), stdin=subprocess.PIPE, stdout=output, stderr=errors, start_new_session=True
-    )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def _await_ready(settings: Settings, count: int, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:

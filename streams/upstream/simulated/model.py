@@ -21,7 +21,7 @@ from refrain.schemas.forwards import Forward
 from refrain.streams.errors import RefusalCode
 from refrain.streams.messaging.chunks import chunks_of
 from refrain.streams.settings import Upstream
-from refrain.streams.upstream.live_answer import Relay, tell_nobody
+from refrain.streams.upstream.live_answer import Relay, new_attempt, tell_nobody
 from refrain.streams.upstream.model import Answer, failed_answer
 
 SLOW_S = 3.0
@@ -62,10 +62,10 @@ class SimulatedModel:
         if body is None or place is None:
             await self._sleep(simulated.latency_s)
             return simulated.answer
-        chunks = list(chunks_of(body, with_usage=False))
+        chunks, attempt = list(chunks_of(body, with_usage=False)), new_attempt()
         await self._sleep(simulated.latency_s / 2)
         for chunk in chunks:
-            self._relay(place, chunk)
+            self._relay(place, attempt, chunk)
             await self._sleep(simulated.latency_s / 2 / len(chunks))
         return simulated.answer
 

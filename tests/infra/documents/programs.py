@@ -38,6 +38,8 @@ ELSEWHERE = frozenset(
         "kubectl",
         "helm",
         "npm",
+        "java",
+        "go",
         "less",
         "grep",
         "sort",

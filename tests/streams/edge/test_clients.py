@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
 
 from refrain.streams.settings import Upstream
-from refrain.streams.upstream.simulated.server import SimulatedServer
+from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
 from tests.streams.edge.service import add_key, service, settings_of
 from tests.streams.edge.serving import Serving, serving
 
 QUESTION = "What is a context manager?"
+TOO_LONG = {"message": "maximum context length is 10 tokens", "type": "BadRequestError", "param": None, "code": 400}
 REWORDED = "What is the context manager?"
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, str]]:
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, str, SimulatedServer]]:
     with SimulatedServer(Upstream(latency_median_ms=20, latency_sigma=0)) as model:
         settings = settings_of(tmp_path_factory.mktemp("state"), model, auth="keys")
         key, _ = add_key(settings, "acme")
         with service(settings) as running, serving(settings, running.cluster) as one:
-            yield one, key
+            yield one, key, model
 
 
 @pytest.fixture
-def client(endpoint: tuple[Serving, str]) -> Iterator[openai.OpenAI]:
-    one, key = endpoint
+def client(endpoint: tuple[Serving, str, SimulatedServer]) -> Iterator[openai.OpenAI]:
+    one, key, _ = endpoint
     with openai.OpenAI(base_url=f"{one.url}/v1", api_key=key, max_retries=0) as client:
         yield client
 
@@ -66,8 +69,8 @@ def test_streams_of_misses_and_hits_say_the_same(client: openai.OpenAI) -> None:
     assert end == again == "stop"
 
 
-def test_the_asyncio_client_asks_many_at_once(endpoint: tuple[Serving, str]) -> None:
-    one, key = endpoint
+def test_the_asyncio_client_asks_many_at_once(endpoint: tuple[Serving, str, SimulatedServer]) -> None:
+    one, key, _ = endpoint
 
     async def work() -> list[str | None]:
         async with openai.AsyncOpenAI(base_url=f"{one.url}/v1", api_key=key, max_retries=0) as client:
@@ -84,7 +87,30 @@ def test_the_asyncio_client_asks_many_at_once(endpoint: tuple[Serving, str]) -> 
     assert all(f"What is the number {number}?" in (text or "") for number, text in enumerate(said))
 
 
-def test_errors_are_those_that_the_client_knows(client: openai.OpenAI, endpoint: tuple[Serving, str]) -> None:
+@pytest.mark.parametrize("body", [{"object": "error", **TOO_LONG}, {"error": TOO_LONG}], ids=["flat", "nested"])
+def test_vllms_errors_are_errors_in_openais_form(
+    client: openai.OpenAI, endpoint: tuple[Serving, str, SimulatedServer], body: dict[str, Any]
+) -> None:
+    model = endpoint[2]
+    # Asked for a stream that it refuses, the model's server is asked once more without.
+    model.script.extend([Scripted(400, json.dumps(body).encode())] * 4)
+    try:
+        with pytest.raises(openai.BadRequestError, match="the server answered 400: maximum context length") as whole:
+            ask(client, f"Who answers {'error' in body}?")
+        with pytest.raises(openai.APIError, match="the server answered 400: maximum context length") as streamed:
+            list(
+                client.chat.completions.create(
+                    model="m", messages=[{"role": "user", "content": f"Who streams {'error' in body}?"}], stream=True
+                )
+            )
+    finally:
+        model.script.clear()
+    assert (whole.value.code, streamed.value.code) == ("upstream_failed", "upstream_failed")
+
+
+def test_errors_are_those_that_the_client_knows(
+    client: openai.OpenAI, endpoint: tuple[Serving, str, SimulatedServer]
+) -> None:
     with pytest.raises(openai.BadRequestError) as wrong:
         client.chat.completions.create(
             model="m", messages=[{"role": "user", "content": "x"}], extra_headers={"x-refrain-cache": "onyl"}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,18 +12,28 @@ import pytest
 
 from refrain.streams.settings import Upstream
 from refrain.streams.upstream.simulated.server import SimulatedServer
+from tests.streams.edge.installed import LANGCHAIN, programs
 from tests.streams.edge.service import add_key, service, settings_of
 from tests.streams.edge.serving import serving
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "infra" / "examples"
-PACKAGE = "openai@6"
+PACKAGES = ("openai@6", "tsx@4")
 RUN_S = 60.0
-LANGCHAIN = """
+CHAIN = """
+import openai
 from langchain_openai import ChatOpenAI
-model = ChatOpenAI(model="gpt", max_retries=0)
-first = model.invoke("What is a chain?")
-print(first.content)
-print("".join(chunk.content for chunk in model.stream("What is a chain?")))
+model = ChatOpenAI(model="gpt", max_retries=0, include_response_headers=True)
+for question in ("How do I make a chain?", "How can I make a chain?"):
+    answer = model.invoke(question)
+    print(answer.response_metadata["headers"]["x-refrain-outcome"], answer.content)
+for _ in range(2):
+    chunks = list(model.stream("What is a link?", stream_usage=True))
+    whole = sum(chunks[1:], chunks[0])
+    print(len(chunks) > 3, whole.usage_metadata["output_tokens"] > 0, whole.content)
+try:
+    model.invoke("Who knows?", extra_headers={"x-refrain-cache": "onyl"})
+except openai.BadRequestError as wrong:
+    print(wrong.body["code"], wrong.body["message"])
 """
 
 
@@ -55,22 +63,27 @@ def test_the_example_in_shell(environment: dict[str, str], tmp_path: Path) -> No
 
 @pytest.mark.skipif(shutil.which("npm") is None or shutil.which("node") is None, reason="node is not installed")
 def test_openais_client_in_node(environment: dict[str, str], tmp_path: Path) -> None:
-    # The example is JavaScript too, which every node runs.
-    (tmp_path / "openai.mjs").write_bytes((EXAMPLES / "openai.ts").read_bytes())
-    install = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", PACKAGE]
+    (tmp_path / "openai.ts").write_bytes((EXAMPLES / "openai.ts").read_bytes())
+    install = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *PACKAGES]
     try:
         done = subprocess.run(install, cwd=tmp_path, capture_output=True, text=True, timeout=RUN_S)
     except subprocess.TimeoutExpired:
-        pytest.skip("npm could not install openai in time")
+        pytest.skip("npm could not install openai and tsx in time")
     if done.returncode != 0:
-        pytest.skip(f"npm could not install openai: {done.stderr.splitlines()[:1]}")
-    first, second = said(["node", "openai.mjs", "What is a node?"], environment, tmp_path).splitlines()
+        pytest.skip(f"npm could not install openai and tsx: {done.stderr.splitlines()[:1]}")
+    first, second = said(["npx", "--no", "tsx", "openai.ts", "What is a node?"], environment, tmp_path).splitlines()
     assert first.startswith("miss: ")
     assert second.removeprefix("streamed: ") == first.removeprefix("miss: ")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("langchain_openai") is None, reason="langchain-openai is not installed")
 def test_langchain(environment: dict[str, str], tmp_path: Path) -> None:
-    first, second = said([sys.executable, "-c", LANGCHAIN], environment, tmp_path).splitlines()
-    assert "What is a chain?" in first
-    assert first == second
+    python = programs(LANGCHAIN) / "python"
+    miss, hit, live, replayed, wrong = said([str(python), "-c", CHAIN], environment, tmp_path).splitlines()
+    assert (miss.split()[0], hit.split()[0]) == ("miss", "hit")
+    assert miss.removeprefix("miss ") == hit.removeprefix("hit ")
+    assert "How do I make a chain?" in miss
+    # The replayed answer cost no tokens.
+    assert live.startswith("True True ")
+    assert replayed == live.replace("True True", "True False")
+    assert wrong.startswith("bad_header ")
+    assert "did you mean only?" in wrong

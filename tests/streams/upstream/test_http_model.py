@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -56,6 +57,10 @@ def problem(found: Answer) -> tuple[str, str]:
 
 def error_body(message: str) -> bytes:
     return json.dumps({"error": {"message": message}}).encode()
+
+
+def vllm_body(message: str) -> bytes:
+    return json.dumps({"object": "error", "message": message, "type": "BadRequestError", "code": 400}).encode()
 
 
 def test_a_question_is_answered(server: SimulatedServer) -> None:
@@ -116,16 +121,35 @@ def test_a_refusal_is_final(server: SimulatedServer) -> None:
     assert len(server.calls) == 1
 
 
+@pytest.mark.parametrize("form", [error_body, vllm_body], ids=["openai", "vllm"])
 @pytest.mark.parametrize(
     "message", [f"cannot answer {QUESTION!r}", "what about the patient in room seven have?", QUESTION, QUESTION[:20]]
 )
-def test_an_error_that_quotes_the_request_is_not_passed_on(server: SimulatedServer, message: str) -> None:
-    server.script.append(Scripted(400, error_body(message)))
+def test_an_error_that_quotes_the_request_is_not_passed_on(
+    server: SimulatedServer, message: str, form: Callable[[str], bytes]
+) -> None:
+    server.script.append(Scripted(400, form(message)))
     assert problem(Asker(server.base_url)()) == ("upstream_failed", "the server answered 400")
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"<html>" + QUESTION.encode(), b"[]", b'{"error":7}', b'{"error":{"message":[]}}']
+    "body",
+    [
+        {"error": {"message": "too long", "type": "BadRequestError", "param": None, "code": 400}},
+        {"object": "error", "message": "too long", "type": "BadRequestError", "param": None, "code": 400},
+        {"error": "too long"},
+        {"detail": "too long"},
+        {"message": "too long", "request_id": "r1"},
+    ],
+    ids=["openai", "vllm", "ollama", "fastapi", "gateway"],
+)
+def test_a_refusal_says_what_the_server_said_in_whatever_form(server: SimulatedServer, body: dict[str, Any]) -> None:
+    server.script.append(Scripted(400, json.dumps(body).encode()))
+    assert problem(Asker(server.base_url)()) == ("upstream_failed", "the server answered 400: too long")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"<html>" + QUESTION.encode(), b"[]", b'{"error":7}', b'{"error":{"message":[]}}', b'{"detail":[{}]}']
 )
 def test_an_error_in_another_form_is_not_quoted(server: SimulatedServer, data: bytes) -> None:
     server.script.append(Scripted(418, data))

@@ -40,7 +40,7 @@ def ask(server: SimulatedServer, place: ProgressPlace | None = PLACE, **settings
 
     async def work() -> Answer:
         chosen = Upstream(base_url=server.base_url, backoff_ms=1, **settings)
-        model = HttpModel(chosen, lambda: 0, relay=lambda where, piece: told.append((where, piece)))
+        model = HttpModel(chosen, lambda: 0, relay=lambda *each: told.append(each))
         try:
             return await model.answer(forward)
         finally:
@@ -58,7 +58,8 @@ def test_each_chunk_is_told_on_and_the_answer_is_whole(server: SimulatedServer) 
     usage = {"id": "c-1", "choices": [], "usage": {"total_tokens": 9}}
     server.script.append(Scripted(200, stream(*chunks, usage), EVENTS))
     answer, told = ask(server)
-    assert told == [(PLACE, each) for each in chunks]
+    attempt = told[0][1]
+    assert told == [(PLACE, attempt, each) for each in chunks]
     assert answer.body == {
         "id": "c-1", "object": "chat.completion", "created": 7, "model": "m", "system_fingerprint": "fp",
         "usage": {"total_tokens": 9},
@@ -68,6 +69,14 @@ def test_each_chunk_is_told_on_and_the_answer_is_whole(server: SimulatedServer) 
     }  # fmt: skip
     assert server.calls[0].body["stream"] is True
     assert server.calls[0].body["stream_options"] == {"include_usage": True}
+
+
+def test_the_chunks_of_another_try_are_told_apart(server: SimulatedServer) -> None:
+    # As of a worker that was killed in the middle, and of the one that took its place.
+    server.script.extend([Scripted(200, stream(chunk({"content": "Hel"}), chunk({}, "stop")), EVENTS)] * 2)
+    (_, first), (_, second) = ask(server), ask(server)
+    assert len({attempt for _, attempt, _ in first}) == len({attempt for _, attempt, _ in second}) == 1
+    assert first[0][1] != second[0][1]
 
 
 def test_where_nobody_wants_to_hear_of_it_no_stream_is_asked_for(server: SimulatedServer) -> None:
