@@ -1,4 +1,4 @@
-"""Reads spans of the partitions of a topic side by side: by one connection, without a group, and to ends that are known."""
+"""Reads spans of the partitions of a topic side by side: by one connection, without a group, to known ends."""
 
 from __future__ import annotations
 
