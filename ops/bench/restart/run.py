@@ -43,13 +43,13 @@ def run(settings: Settings, plan: RestartPlan, tell: Tell) -> dict[str, Any]:
         size = _snapshot_bytes(mine, plan)
         figures = {"snapshots": {"seconds": round(made.seconds, 1), "bytes_per_entry": round(size / plan.entries)}}
         tell("restarting without local stores, from the snapshots")
-        figures["from_snapshots"] = _restart(mine, plan)
+        figures["from_snapshots"] = _restart(mine, plan, tell)
         tell("restarting with local stores")
-        figures["from_stores"] = _restart(mine, plan)
+        figures["from_stores"] = _restart(mine, plan, tell)
         tell("restarting without local stores and snapshots, from documents")
         _lose_stores(mine)
         shutil.rmtree(mine.state_dir / "snapshots")
-        figures["from_documents"] = _restart(mine, plan)
+        figures["from_documents"] = _restart(mine, plan, tell)
     return {**figures, **plan._asdict()}
 
 
@@ -64,19 +64,21 @@ def _snapshot_bytes(settings: Settings, plan: RestartPlan) -> int:
     return size
 
 
-def _restart(settings: Settings, plan: RestartPlan) -> dict[str, float]:
-    """What workers take until all are ready, which they are when every shard is restored."""
+def _restart(settings: Settings, plan: RestartPlan, tell: Tell) -> dict[str, float]:
+    """What workers take until all are ready, which they are when every shard is restored. A long run tells it soon."""
     names = [LOOKUP] * plan.workers + [BESIDE] * (plan.workers == 1)
     started = time.monotonic()
     with refrain(settings, names, {}, ready_s=READY_S):
         seconds = time.monotonic() - started
         meter = meter_of(settings)
-        return {
+        figures = {
             "seconds": round(seconds, 1),
             "cpu_s": round(meter.cpu_s()[LOOKUP], 1),
             "resident_mb": meter.resident_mb()[LOOKUP],
             "resident_bytes_per_entry": round(meter.resident_mb()[LOOKUP] * MEGABYTE / plan.entries),
         }
+    tell(", ".join(f"{name} {value:g}" for name, value in figures.items()))
+    return figures
 
 
 def _lose_stores(settings: Settings) -> None:
