@@ -149,13 +149,12 @@ def served_from(
     stretch = Stretch(cluster, TOPIC, partition, start, most)
     sign = f'"{entry_id}"'.encode()
     found = []
-    with closing(stretch.sift(lambda _, value: sign in (value or b""))) as records:
-        for record in records:
-            decision = decision_of(record)
-            if decision is not None and decision.entry_id == entry_id and decision.outcome is Outcome.HIT:
-                found.append(decision)
-                if len(found) == hits:
-                    return Served(tuple(found), False)
+    for record in stretch.sift(lambda _, value: sign in (value or b"")):
+        decision = decision_of(record)
+        if decision is not None and decision.entry_id == entry_id and decision.outcome is Outcome.HIT:
+            found.append(decision)
+            if len(found) == hits:
+                return Served(tuple(found), False)
     return Served(tuple(found), stretch.is_whole)
 
 

@@ -115,7 +115,7 @@ def create_planned(
     """
     wanted = planned(settings, partitions_journal)
     for topic in wanted:
-        topic.config.update(changed.get(topic.topic.removeprefix(settings.prefix), {}))
+        topic.config = {**(topic.config or {}), **changed.get(topic.topic.removeprefix(settings.prefix), {})}
     _create(admin, settings, wanted)
 
 

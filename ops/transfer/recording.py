@@ -55,7 +55,7 @@ class Hole(NamedTuple):
 
     partition: int
     first: int
-    count: int
+    missing: int
 
 
 @dataclass
@@ -174,9 +174,9 @@ def notes_on(header: Header, checked: Checked) -> list[str]:
     if header.embedders:
         named = ", ".join(header.embedders)
         notes.append(f"its vectors are of {named}: to serve from the copy the settings must load that embedder")
-    for partition, first, count in checked.holes[:HOLES_TOLD_MAX]:
+    for partition, first, missing in checked.holes[:HOLES_TOLD_MAX]:
         notes.append(
-            f"partition {partition}: nothing stands at the offsets {first} to {first + count - 1}: transactions that"
+            f"partition {partition}: nothing stands at the offsets {first} to {first + missing - 1}: transactions that"
             " were aborted, or records that were taken out before the export"
         )
     if len(checked.holes) > HOLES_TOLD_MAX:
