@@ -157,6 +157,36 @@ def audit(
     say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
 
 
+RESTART_EXAMPLES = """
+Examples:
+
+  refrain bench restart --json
+
+  refrain bench restart --entries 1000000 --partitions 20 --workers 2 --json
+"""
+
+
+@app.command(epilog=RESTART_EXAMPLES)
+def restart(
+    context: typer.Context,
+    entries: Annotated[int, typer.Option(min=100, help="Entries in all shards together.")] = 100_000,
+    partitions: Annotated[int, typer.Option(min=1, max=64, help="Shards.")] = 20,
+    namespaces: Annotated[int, typer.Option(min=1, help="Namespaces of a shard.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Lookup workers, a process each.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Of the vectors.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
+) -> None:
+    """From the start of lookup workers until every shard answers: from snapshots, from stores, from documents."""
+    from refrain.ops.bench.restart.run import run
+    from refrain.ops.bench.restart.state import RestartPlan
+
+    if entries % partitions:
+        raise typer.BadParameter(f"must be a multiple of --partitions ({partitions})", param_hint="--entries")
+    plan = RestartPlan(entries, partitions, namespaces, workers, seed)
+    figures = run(options.settings_of(context), plan, hint)
+    say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
+
+
 EVICT_EXAMPLES = """
 Examples:
 

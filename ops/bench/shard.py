@@ -105,7 +105,7 @@ def fill(path: Path, units: Floats, layout: Layout) -> None:
         POLICIES.key(POLICY_ID): ShardPolicy(version=0, policy=policy_of(layout)).encode()
     }
     for number, unit in enumerate(units):
-        entry = _entry(number, unit, layout)
+        entry = entry_of(number, unit, layout)
         changes[ENTRIES.key(entry_id(number))] = entry.encode()
         if len(changes) >= BATCH:
             store.write(changes, Checkpoint(1, 1))
@@ -298,7 +298,8 @@ def _asked(number: int, question: Floats, target: int, layout: Layout) -> Record
     return Record("journal", 0, layout.entries + number, 1_000, None, asked.encode())
 
 
-def _entry(number: int, unit: Floats, layout: Layout) -> Entry:
+def entry_of(number: int, unit: Floats, layout: Layout, admitted_at_ms: int = 1_000) -> Entry:
+    """The entry of that number, of a unit vector."""
     answer = {"model": "m", "message": {"role": "assistant", "content": "a" * ANSWER_CHARS}, "finish_reason": "stop"}
     return Entry(
         id=number,
@@ -314,7 +315,7 @@ def _entry(number: int, unit: Floats, layout: Layout) -> Entry:
         question=Sealed(data=wording(number, "How do I")),
         answer=Sealed(data=compact(answer)),
         answer_digest=digest_of_answer(answer),
-        admitted_at_ms=1_000,
+        admitted_at_ms=admitted_at_ms,
     )
 
 

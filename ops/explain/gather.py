@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import NamedTuple
 
 from refrain.ops.cluster.decisions import CLOCKS_MS, decision_of
+from refrain.ops.cluster.stretch import Stretch
 from refrain.ops.explain.journal import TOPIC as JOURNAL
 from refrain.ops.explain.journal import Admission, JournalReader, Question
 from refrain.ops.explain.policies import AppliedPolicy, chosen_by, policy_of
@@ -146,17 +146,16 @@ def served_from(
     if partition not in cluster.ends(TOPIC):
         return Served((), True)
     start = cluster.offsets_at(TOPIC, max(0, since_ms - CLOCKS_MS)).get(partition, 0)
+    stretch = Stretch(cluster, TOPIC, partition, start, most)
     sign = f'"{entry_id}"'.encode()
-    records = cluster.scan(TOPIC, partition, start)
-    found, seen = [], 0
-    for record in records if most is None else islice(records, most):
-        seen += 1
-        decision = decision_of(record) if sign in (record.value or b"") else None
+    found = []
+    for record in stretch.sift(lambda _, value: sign in (value or b"")):
+        decision = decision_of(record)
         if decision is not None and decision.entry_id == entry_id and decision.outcome is Outcome.HIT:
             found.append(decision)
             if len(found) == hits:
                 return Served(tuple(found), False)
-    return Served(tuple(found), most is None or seen < most)
+    return Served(tuple(found), stretch.is_whole)
 
 
 def _served(cluster: Cluster, decision: Decision, who: bool) -> Served | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 from refrain.ops.cluster.decisions import CLOCKS_MS
+from refrain.ops.cluster.stretch import Stretch
 from refrain.ops.explain.gather import Served, served_from
 from refrain.ops.explain.journal import TOPIC as JOURNAL
 from refrain.ops.explain.journal import Admission, JournalReader, event_of
@@ -25,6 +26,8 @@ DOCUMENTS = "documents"
 LOOKED = 50_000
 """Records of each topic that are looked through, from the admission on."""
 SIGNS = (b'"HitJudged"', b'"EntriesInvalidated"')
+TOPICS_READ = (DOCUMENTS, JOURNAL, "decisions")
+"""What an entry's life is told by."""
 
 
 class LifeEvent(NamedTuple):
@@ -64,30 +67,33 @@ def gather_life(
     missing: list[str] = []
     most = None if scan_all else LOOKED
     admission: Admission | None = None
-    orders: tuple[LifeEvent, ...] = ()
-    complete = True
     try:
         admission = _admission(cluster, id_, place)
     except WrongSetup as refused:
         missing.append(f"its question, judgements and withdrawals: the journal may not be read ({refused})")
     since_ms = 0 if admission is None else admission.time_ms
-    served = served_from(cluster, place.partition, id_, since_ms, most)
-    if not missing:
-        answers = frozenset((each.namespace, each.answer) for each in served.decisions if each.answer)
-        orders, complete = _orders(cluster, _Entry(id_, place, admission, answers), most)
-    kept, left_at_ms = None, None
-    try:
-        kept, left_at_ms = _kept(cluster, place, since_ms, most)
-    except WrongSetup as refused:
-        missing.append(f"whether it is kept: `documents` may not be read ({refused})")
+    # Side by side: each is a connection that mostly waits for its broker.
+    with ThreadPoolExecutor(len(TOPICS_READ)) as pool:
+        serving = pool.submit(served_from, cluster, place.partition, id_, since_ms, most)
+        keeping = pool.submit(_kept, cluster, place, since_ms, most)
+        ordering = None if missing else pool.submit(_orders, cluster, place, most)
+        served = serving.result()
+        orders, complete = ([], True) if ordering is None else ordering.result()
+        keep = _Keeping(None)
+        try:
+            keep = keeping.result()
+        except WrongSetup as refused:
+            missing.append(f"whether it is kept: `documents` may not be read ({refused})")
+    answers = frozenset((each.namespace, each.answer) for each in served.decisions if each.answer)
+    entry = _Entry(id_, place, admission, answers)
     return EntryFacts(
         id=id_,
         admission=admission,
         served=served,
-        orders=orders,
-        kept=kept,
-        left_at_ms=left_at_ms,
-        complete=complete and served.complete,
+        orders=tuple(event for record in orders for event in _ordered(record, entry)),
+        kept=keep.kept,
+        left_at_ms=keep.left_at_ms,
+        complete=complete and served.complete and keep.complete,
         missing=tuple(missing),
         with_text=with_text,
     )
@@ -152,6 +158,7 @@ def entry_json(facts: EntryFacts) -> dict[str, Any]:
     }
 
 
+UNSEEN = "whether it is kept is not known: not all of `documents` was looked through"
 UNTOLD = "`documents` tells nothing of it: it was not kept, is gone for long, or is not committed yet"
 
 
@@ -160,7 +167,7 @@ def said_of(facts: EntryFacts) -> str:
     text, times = facts.text(), len(facts.served.decisions)
     what = "an answer" if text is None else f"the answer to {quoted(text)}"
     since = "" if facts.admission is None else f", admitted {moment(facts.admission.time_ms)}"
-    state = {True: "it is kept", False: f"it is gone: {_cause(facts)}", None: UNTOLD}
+    state = {True: "it is kept", False: f"it is gone: {_cause(facts)}", None: UNTOLD if facts.complete else UNSEEN}
     return f"{what}{since}, served {times} {'time' if times == 1 else 'times'}; {state[facts.kept]}"
 
 
@@ -233,15 +240,14 @@ def _admission(cluster: Cluster, id_: str, place: EntryId) -> Admission | None:
     )
 
 
-def _orders(cluster: Cluster, entry: _Entry, most: int | None) -> tuple[tuple[LifeEvent, ...], bool]:
-    records = cluster.scan(JOURNAL, entry.place.partition, entry.place.offset + 1)
-    out: list[LifeEvent] = []
-    seen = 0
-    for record in records if most is None else islice(records, most):
-        seen += 1
-        if any(sign in (record.value or b"") for sign in SIGNS):
-            out += _ordered(record, entry)
-    return tuple(out), most is None or seen < most
+def _orders(cluster: Cluster, place: EntryId, most: int | None) -> tuple[list[Record], bool]:
+    """The judgements and withdrawals in the journal since its admission, and whether all were looked at."""
+    stretch = Stretch(cluster, JOURNAL, place.partition, place.offset + 1, most)
+    return list(stretch.sift(_is_order)), stretch.is_whole
+
+
+def _is_order(_: bytes | None, value: bytes | None) -> bool:
+    return value is not None and any(sign in value for sign in SIGNS)
 
 
 def _ordered(record: Record, entry: _Entry) -> Iterator[LifeEvent]:
@@ -254,14 +260,22 @@ def _ordered(record: Record, entry: _Entry) -> Iterator[LifeEvent]:
         yield LifeEvent(record.timestamp_ms, WITHDRAWN, f"command {event.version} of `control`")
 
 
-def _kept(cluster: Cluster, place: EntryId, since_ms: int, most: int | None) -> tuple[bool | None, int | None]:
-    """Whether `documents` holds it by its last record, and when it left; None where nothing of it was found."""
-    key = ENTRIES.key(entry_id(place.offset))
+class _Keeping(NamedTuple):
+    """Whether `documents` holds an entry; None where nothing of it was found, or not all was looked at."""
+
+    kept: bool | None
+    left_at_ms: int | None = None
+    complete: bool = True
+
+
+def _kept(cluster: Cluster, place: EntryId, since_ms: int, most: int | None) -> _Keeping:
+    """Whether `documents` holds it by its last record, and when it left."""
+    sought = ENTRIES.key(entry_id(place.offset))
     start = cluster.offsets_at(DOCUMENTS, max(0, since_ms - CLOCKS_MS)).get(place.partition, 0)
-    records = cluster.scan(DOCUMENTS, place.partition, start)
+    stretch = Stretch(cluster, DOCUMENTS, place.partition, start, most)
     last = None
-    for record in records if most is None else islice(records, most):
-        last = record if record.key == key else last
-    if last is None:
-        return None, None
-    return (True, None) if last.value is not None else (False, last.timestamp_ms)
+    for record in stretch.sift(lambda key, _: key == sought):
+        last = record
+    if last is not None and last.value is None:
+        return _Keeping(False, last.timestamp_ms)
+    return _Keeping(True if last is not None and stretch.is_whole else None, None, stretch.is_whole)

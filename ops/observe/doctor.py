@@ -121,7 +121,7 @@ def examine(settings: Settings, *, call_model: bool = True) -> list[Finding]:
 
 def _examine_cluster(settings: Settings) -> list[Finding]:
     from refrain.ops.cluster.connection import reach
-    from refrain.ops.observe import doctor_checks, doctor_cluster
+    from refrain.ops.observe import doctor_checks, doctor_cluster, doctor_snapshots
     from refrain.ops.observe.findings import Finding
     from refrain.ops.observe.route_keys import routes
     from refrain.schemas.topics import GROUPS
@@ -138,6 +138,7 @@ def _examine_cluster(settings: Settings) -> list[Finding]:
         "topics": partial(doctor_cluster.topics, admin, brokers, settings),
         "policy": partial(doctor_cluster.policy, settings),
         "shards": partial(doctor_cluster.shards, settings),
+        doctor_snapshots.CHECK: partial(doctor_snapshots.snapshots, settings),
         "routes": partial(routes, admin, settings),
         "dead letters": partial(doctor_cluster.dead_letters, settings),
         "model calls": partial(doctor_cluster.model_calls, settings),

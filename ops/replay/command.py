@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -13,6 +14,8 @@ from refrain.ops.terminal.points import Point, read_point
 from refrain.ops.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from refrain.ops.replay.partition import Replayed
     from refrain.ops.replay.stretch import Stretch
     from refrain.streams.kafka.interface import Cluster
@@ -32,6 +35,15 @@ def register(app: typer.Typer) -> None:
 def replay(
     context: typer.Context,
     into: Annotated[str, typer.Option(help="The prefix of the topics to write; none of them may hold anything.")],
+    from_file: Annotated[
+        str | None,
+        typer.Option(
+            "--from-file",
+            help="Take the journal from this export (`refrain export journal`); - for standard input.",
+            show_default=False,
+            metavar="FILE",
+        ),
+    ] = None,
     partition: Partitions = None,
     since: Annotated[
         str | None,
@@ -58,6 +70,9 @@ def replay(
     Responses to reply topics of clients are left out. No worker should run on the copy: its forwards would be asked of
     the model again. It begins in empty topics and does not go on where another replay ended.
 
+    With --from-file the journal is that of an export, perhaps of another cluster: nothing of the live topics is read.
+    The whole file is checked before a topic is made. The topics are those of the table, with its number of shards.
+
     [bold]Examples[/bold]
 
     refrain replay --into copy.
@@ -65,6 +80,8 @@ def replay(
     refrain replay --into incident. --partition 3 --until 48210
 
     refrain replay --into copy. --from 2026-03-01T12:00 --until 2026-03-01T13:00 --speed 10
+
+    refrain replay --from-file ticket.jsonl.zst --into ticket.
 
     refrain --prefix copy. audit
     """
@@ -75,13 +92,41 @@ def replay(
     times = read_option(_read_speed, speed, "--speed")
     first, last = read_option(read_point, since, "--from"), read_option(read_point, until, "--until")
     settings = settings_of(context)
-    reach(settings)
-    with KafkaCluster(settings) as cluster:
-        stretch = Stretch(cluster, chosen_partitions(cluster.partitions("journal"), partition), last)
+    with ExitStack() as stack:
+        if from_file is None:
+            reach(settings)
+            source: Cluster = stack.enter_context(KafkaCluster(settings))
+            numbers, shards = chosen_partitions(source.partitions("journal"), partition), None
+        else:
+            recorded = stack.enter_context(_recorded(from_file, partition))
+            source, numbers, shards = recorded.journal, recorded.partitions, recorded.journal.partitions("journal")
+        stretch = Stretch(source, numbers, last)
         if first is not None:
             stretch.check(first)
-        done = _replayed(settings, cluster, into, stretch, first, times)
+        done = _replayed(settings, source, into, stretch, first, times, shards)
     _show(done, into, as_json=as_json)
+
+
+class _Recorded(NamedTuple):
+    """A recorded journal, and which partitions of it are replayed."""
+
+    journal: Cluster
+    partitions: list[int]
+
+
+@contextmanager
+def _recorded(file: str, partitions: list[int] | None) -> Iterator[_Recorded]:
+    """The journal of an export. Says what is to be known of it. Raises BadInput and FileUnreadable."""
+    from refrain.ops.transfer.file import ExportFile
+    from refrain.ops.transfer.recording import notes_on, recorded_journal
+    from refrain.ops.transfer.streams import rereadable
+
+    with rereadable(file) as path:
+        export = ExportFile(path, file)
+        with recorded_journal(export, file, partitions) as (journal, checked):
+            for note in notes_on(export.header, checked):
+                output.hint(note)
+            yield _Recorded(journal, sorted(set(export.header.offsets if partitions is None else partitions)))
 
 
 def _read_speed(text: str) -> float | None:
@@ -98,8 +143,15 @@ def _read_speed(text: str) -> float | None:
 
 
 def _replayed(
-    settings: Settings, cluster: Cluster, into: str, stretch: Stretch, since: Point | None, times: float | None
+    settings: Settings,
+    cluster: Cluster,
+    into: str,
+    stretch: Stretch,
+    since: Point | None,
+    times: float | None,
+    shards: int | None,
 ) -> list[Replayed]:
+    """Replay into topics that are made for it: with so many `shards` (None: like the live ones)."""
     from contextlib import closing
 
     from refrain.ops.cluster.journal_copy import KafkaJournalCopy
@@ -109,7 +161,7 @@ def _replayed(
     from refrain.streams.messaging.sending import fitting_producer
     from refrain.streams.metrics import Metrics
 
-    theirs = _prepared(settings, cluster, into)
+    theirs = _prepared(settings, into, shards)
     with (
         KafkaCluster(theirs) as copy,
         closing(KafkaJournalCopy(theirs)) as journal,
@@ -121,23 +173,30 @@ def _replayed(
         return replay(cluster, Target(journal, effects, commits), stretch, since=since, pace=pace, progress=progress)
 
 
-def _prepared(settings: Settings, cluster: Cluster, into: str) -> Settings:
+def _prepared(settings: Settings, into: str, shards: int | None) -> Settings:
     """Make the topics; returns the settings of the copy. Raises BadInput where the prefix will not do."""
     from refrain.ops.cluster.connection import reach, topic_names
     from refrain.ops.replay.target import CHANGED, check_empty, check_prefix, check_stamps
-    from refrain.ops.topics.admin import create_like, describe
+    from refrain.ops.topics.admin import count_of, create_like, create_planned, describe
+    from refrain.ops.topics.table import topics_of
     from refrain.streams.kafka.cluster import KafkaCluster
 
     admin = reach(settings)
     check_prefix(into, settings.prefix, topic_names(admin, settings))
     theirs = settings.model_copy(update={"prefix": into})
-    live = {topic: row.partitions for topic, row in describe(admin, settings).items() if row.partitions}
+    if shards is None:
+        wanted = {topic: row.partitions for topic, row in describe(admin, settings).items() if row.partitions}
+    else:
+        wanted = {topic.name: count_of(topic, shards) for topic in topics_of(theirs)}
     there = {topic: row for topic, row in describe(admin, theirs).items() if row.partitions}
     if "journal" in there:
         check_stamps(there["journal"].config, into)
     with KafkaCluster(theirs) as copy:
-        check_empty(copy, {topic: count for topic, count in live.items() if topic in there}, into)
-        create_like(admin, settings, into, CHANGED)
+        check_empty(copy, {topic: count for topic, count in wanted.items() if topic in there}, into)
+        if shards is None:
+            create_like(admin, settings, into, CHANGED)
+        else:
+            create_planned(admin, theirs, shards, CHANGED)
     return theirs
 
 

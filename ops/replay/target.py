@@ -82,4 +82,4 @@ def check_empty(cluster: Cluster, topics: Mapping[str, int], into: str) -> None:
                 " does not go on where another ended; delete the topics of that prefix, or give another to --into"
             )
         if len(ends) != partitions:
-            raise BadInput(f"{into}{topic} has {len(ends)} partitions, the live one {partitions}: delete it")
+            raise BadInput(f"{into}{topic} has {len(ends)} partitions, and should have {partitions}: delete it")

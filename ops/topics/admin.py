@@ -102,6 +102,24 @@ def create_like(admin: AdminClient, settings: Settings, prefix: str, changed: Ma
         for name, row in describe(admin, settings).items()
         if row.partitions
     ]
+    _create(admin, settings, wanted)
+
+
+def create_planned(
+    admin: AdminClient, settings: Settings, partitions_journal: int, changed: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Create the topics of the table under the prefix of the settings, with so many shards.
+
+    Those that are there already are left as they are. `changed` has by topic the settings that are to be others. Raises
+    ClusterFailed, Forbidden or WrongSetup.
+    """
+    wanted = planned(settings, partitions_journal)
+    for topic in wanted:
+        topic.config = {**(topic.config or {}), **changed.get(topic.topic.removeprefix(settings.prefix), {})}
+    _create(admin, settings, wanted)
+
+
+def _create(admin: AdminClient, settings: Settings, wanted: list[NewTopic]) -> None:
     for name, future in admin.create_topics(wanted, operation_timeout=ADMIN_S, request_timeout=ADMIN_S).items():
         try:
             future.result()

@@ -14,7 +14,7 @@ from refrain.ops.transfer.redaction import Redaction
 from refrain.schemas.documents import Entry
 from refrain.streams.errors import BadInput
 from refrain.streams.kafka.interface import Cluster, Record
-from refrain.streams.lookup.restore import restore
+from refrain.streams.lookup.restore import read_skips, restore
 from refrain.streams.shard.adaptation import lifetime_max
 from refrain.streams.shard.columns import ENTRIES
 from refrain.streams.shard.index.entries import namespace_of_key
@@ -137,6 +137,7 @@ def export_journal(
             journal=journal_id(cluster, last_meta(cluster, next(iter(ranges)))),
             shards=cluster.partitions(JOURNAL),
             offsets=dict(ranges),
+            skips={number: tuple(rows) for number in ranges if (rows := read_skips(cluster, number).rows())},
             embedders=tuple(sorted(embedders)),
             redacted=redaction is not None,
             vectors=keep_vectors,

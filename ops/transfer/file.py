@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from refrain.ops.transfer.streams import PIECE_BYTES, Compression, check_free, folder_of, reading, writing
 from refrain.schemas.base import Part
+from refrain.schemas.documents import Skip
 from refrain.streams.errors import BadInput, FileUnwritable
 
 VERSION = 1
@@ -49,6 +50,8 @@ class Header(Part):
     """Identities of the embedders that made the vectors."""
     tenant: str | None = None
     category: str | None = None
+    skips: dict[int, tuple[tuple[int, Skip], ...]] = Field(default_factory=dict)
+    """By partition: the skips of its shard with their first offsets, without which a fold decides otherwise."""
     redacted: bool = False
     """Whether digests stand in place of texts."""
     vectors: bool = True

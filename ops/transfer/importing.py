@@ -71,7 +71,10 @@ def check_header(file: ExportFile, name: str, embedder: str) -> None:
     """Raises BadInput for a file that is not to be imported here."""
     header = file.header
     if header.kind != "entries":
-        raise BadInput(f"{name} is a range of the journal: entries alone are imported (`refrain export entries`)")
+        raise BadInput(
+            f"{name} is a range of the journal: entries alone are imported (`refrain export entries`);"
+            " `refrain replay --from-file` folds a journal again, into topics of another prefix"
+        )
     if header.redacted:
         raise BadInput(f"{name} is redacted: it has digests in place of questions and answers, and can warm no cache")
     others = [each for each in header.embedders if each != embedder]

@@ -7,12 +7,13 @@ partition next reads them again, perhaps under another policy. What the journal 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from refrain.schemas.decisions import Reason
 from refrain.schemas.journal import Asked, Passed, decode_event
 from refrain.streams.classify.attempts import JOURNAL, Attempt, Passage
-from refrain.streams.kafka.interface import Cluster, Record
+from refrain.streams.kafka.interface import Cluster, Record, Span
 
 TAIL = 256
 """Records of a partition that are read first; eight times as many while they may not reach back far enough."""
@@ -31,50 +32,95 @@ class Recollection:
     def __init__(self, cluster: Cluster, topic_id: str) -> None:
         self._cluster = cluster
         self._topic_id = topic_id
+        self._sign = b'"topic_id":"%s"' % topic_id.encode()
+        self._place = re.compile(re.escape(self._sign) + rb',"partition":(\d+),"offset":(\d+)\}')
 
     def of(self, firsts: Mapping[int, int]) -> dict[Place, Attempt]:
-        """What the journal has of requests from these offsets on, by partition of the request topic."""
+        """What the journal has of requests from these offsets on, by partition of the request topic.
+
+        The ends of all shards are read side by side, and no record twice.
+        """
+        tails = {shard: _Tail(first, end, firsts) for shard, (first, end) in self._cluster.ends(JOURNAL).items()}
+        reach, unread = TAIL, dict(tails)
+        while unread:
+            spans = {shard: tail.reach_back(reach) for shard, tail in unread.items()}
+            for record in self._cluster.sift(JOURNAL, spans, self._is_of_topic):
+                self._take(tails[record.partition], record)
+            unread = {shard: tail for shard, tail in unread.items() if tail.goes_on and reach < TAIL_MAX}
+            reach = min(TAIL_MAX, reach * 8)
         found: dict[Place, Attempt] = {}
-        for shard, (first, end) in self._cluster.ends(JOURNAL).items():
-            reach = TAIL
-            while True:
-                start = max(first, end - reach)
-                here, whole = self._read(self._cluster.scan(JOURNAL, shard, start), firsts)
-                if whole or start == first or reach >= TAIL_MAX:
-                    found |= here
-                    break
-                reach *= 8
+        for tail in tails.values():
+            found |= tail.attempts()
         return found
 
-    def _read(self, records: Iterable[Record], firsts: Mapping[int, int]) -> tuple[dict[Place, Attempt], bool]:
-        """The attempts among these records; and whether older records hold no more.
+    def _is_of_topic(self, _: bytes | None, value: bytes | None) -> bool:
+        return value is not None and self._sign in value and _OF_CLASSIFY.search(value) is not None
+
+    def _take(self, tail: _Tail, record: Record) -> None:
+        """Note what a record says of a request that is sought; most are of others, and not read for it."""
+        value = record.value or b""
+        told = self._place.search(value)
+        if told is not None and not tail.seeks((int(told[1]), int(told[2]))):
+            return
+        try:
+            event = decode_event(value)
+        except ValueError:
+            return
+        if not isinstance(event, Asked | Passed) or event.origin.topic_id != self._topic_id:
+            return
+        place = event.origin.partition, event.origin.offset
+        if not tail.seeks(place):
+            return
+        passage = None
+        if isinstance(event, Passed):
+            passage = Passage(Reason(event.reason), event.category, event.policy_version)
+        tail.found.append(_Found(record.offset, place, Attempt(record.partition, passage, written=passage is None)))
+
+
+class _Found(NamedTuple):
+    """An event of a request that is sought, and where it stands in its shard's journal."""
+
+    offset: int
+    place: Place
+    attempt: Attempt
+
+
+class _Tail:
+    """What is read of the end of one shard's journal, backwards."""
+
+    def __init__(self, first: int, end: int, firsts: Mapping[int, int]) -> None:
+        self._first, self._end, self._start = first, end, end
+        self._firsts = firsts
+        self._below: set[int] = set()
+        """Partitions of which a request below those that are sought was found."""
+        self.found: list[_Found] = []
+
+    def reach_back(self, reach: int) -> Span:
+        """What to read, so that `reach` records before the end are."""
+        behind, self._start = self._start, max(self._first, self._end - reach)
+        return Span(self._start, behind)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether older records may hold more.
 
         A shard gets the requests of a partition in their order: behind one that is committed no other is sought.
         """
-        found: dict[Place, Attempt] = {}
-        below: set[int] = set()
-        for record in records:
-            event = self._event(record, firsts)
-            if event is None:
-                continue
-            place = event.origin.partition, event.origin.offset
-            if place[1] < firsts[place[0]]:
-                below.add(place[0])
-            elif isinstance(event, Asked):
-                found[place] = Attempt(record.partition, None, written=True)
-            else:
-                passage = Passage(Reason(event.reason), event.category, event.policy_version)
-                found.setdefault(place, Attempt(record.partition, passage))
-        return found, below >= set(firsts)
+        return self._start > self._first and not self._below >= set(self._firsts)
 
-    def _event(self, record: Record, firsts: Mapping[int, int]) -> Asked | Passed | None:
-        """The event of a request of these partitions; None for any other, and for what cannot be read."""
-        if _OF_CLASSIFY.search(record.value or b"") is None:
-            return None
-        try:
-            event = decode_event(record.value or b"")
-        except ValueError:
-            return None
-        if not isinstance(event, Asked | Passed) or event.origin.topic_id != self._topic_id:
-            return None
-        return event if event.origin.partition in firsts else None
+    def seeks(self, place: Place) -> bool:
+        """Whether the request there is sought; one below those that are is noted."""
+        first = self._firsts.get(place[0])
+        if first is not None and place[1] < first:
+            self._below.add(place[0])
+        return first is not None and place[1] >= first
+
+    def attempts(self) -> dict[Place, Attempt]:
+        """By request: what was asked of the shard, else how it first passed by."""
+        out: dict[Place, Attempt] = {}
+        for _, place, attempt in sorted(self.found, key=lambda each: each.offset):
+            if attempt.passage is None:
+                out[place] = attempt
+            else:
+                out.setdefault(place, attempt)
+        return out

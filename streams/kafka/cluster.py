@@ -33,15 +33,15 @@ from refrain.streams.kafka.config import (
     connection,
 )
 from refrain.streams.kafka.consumer import KafkaConsumer
-from refrain.streams.kafka.convert import int_of, record_of
 from refrain.streams.kafka.expiring_producer import ExpiringProducer
-from refrain.streams.kafka.faults import FORBIDDEN_CODES, MISSING_CODES, failure_of, forbidden, raise_unless_recovering
-from refrain.streams.kafka.interface import RebalanceListener, Record, Target, cluster_name
+from refrain.streams.kafka.faults import FORBIDDEN_CODES, MISSING_CODES, failure_of, forbidden
+from refrain.streams.kafka.interface import RebalanceListener, Record, Span, Target, Wanted, cluster_name
 from refrain.streams.kafka.offsets import known_offset
 from refrain.streams.kafka.outages import Outages
 from refrain.streams.kafka.poster import KafkaPoster
 from refrain.streams.kafka.producer import KafkaProducer, KafkaTransactionalProducer
 from refrain.streams.kafka.reader import NO_GROUP, KafkaReader
+from refrain.streams.kafka.spans import read_spans
 from refrain.streams.kafka.tail import KafkaTail
 from refrain.streams.settings import Settings
 
@@ -102,33 +102,11 @@ class KafkaCluster:
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
     ) -> Iterator[Record]:
         first, end = self._ends_of(topic, partition)
-        offset = max(start, first)
-        if offset >= end:
-            return
-        consumer = ConfluentConsumer(
-            {
-                **self._reading(),
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "error",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 20,
-            }
-        )
-        try:
-            consumer.assign([TopicPartition(self.name(topic), partition, offset)])
-            while not stop():
-                for message in consumer.consume(5_000, 0.05):
-                    error = message.error()
-                    if error is None:
-                        if int_of(message.offset()) >= end or stop():
-                            return
-                        yield record_of(topic, message)
-                    elif error.code() != KafkaError._PARTITION_EOF:
-                        raise_unless_recovering(error, f"reading {self.name(topic)}[{partition}]")
-                if consumer.position([TopicPartition(self.name(topic), partition)])[0].offset >= end:
-                    return
-        finally:
-            consumer.close()
+        spans = {partition: Span(max(start, first), end)}
+        return read_spans(self._reading(), topic, self.name(topic), spans, None, stop)
+
+    def sift(self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None = None) -> Iterator[Record]:
+        return read_spans(self._reading(), topic, self.name(topic), spans, wanted, lambda: False)
 
     def reader(self, topic: str) -> KafkaReader:
         return KafkaReader(self._base, self._settings, topic)

@@ -195,6 +195,17 @@ class TransactionalProducer(Protocol):
         """Give the connection back. A second call does nothing."""
 
 
+class Span(NamedTuple):
+    """A stretch of a partition: from the offset `start` to before `end`."""
+
+    start: int
+    end: int
+
+
+Wanted = Callable[[bytes | None, bytes | None], bool]
+"""Whether a record is wanted, by its key and value."""
+
+
 class Reader(Protocol):
     """Reads one topic at any offset, without a group, by one connection: for a search. Reads only what is committed."""
 
@@ -266,6 +277,13 @@ class Cluster(Protocol):
 
         Waits for transactions that were open then. Ends early when `stop` says so. Raises Unanswered when the
         partition's leader does not tell its end.
+        """
+
+    def sift(self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None = None) -> Iterator[Record]:
+        """Read these spans of partitions side by side, by one connection: the committed records that are `wanted`.
+
+        Those of a partition come in their order, those of several mixed. Of the others, which may be many, no records
+        are made (None: all are wanted). Spans lie within `ends`; waits for transactions that were open there.
         """
 
     def reader(self, topic: str) -> Reader:

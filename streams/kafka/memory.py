@@ -19,7 +19,9 @@ from refrain.streams.kafka.interface import (
     Outgoing,
     RebalanceListener,
     Record,
+    Span,
     Target,
+    Wanted,
     wire_bytes,
 )
 from refrain.streams.kafka.partitioner import partition_of
@@ -127,6 +129,13 @@ class MemoryCluster:
             if stop():
                 return
             yield record
+
+    def sift(self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None = None) -> Iterator[Record]:
+        rows = self.topic(topic).records
+        for partition, span in spans.items():
+            for record in rows[partition][span.start : span.end]:
+                if wanted is None or wanted(record.key, record.value):
+                    yield record
 
     def reader(self, topic: str) -> MemoryReader:
         return MemoryReader(self, topic)

@@ -25,9 +25,11 @@ from refrain.streams.kafka.interface import (
     Reader,
     RebalanceListener,
     Record,
+    Span,
     Tail,
     Target,
     TransactionalProducer,
+    Wanted,
 )
 
 logger = logging.getLogger(__name__)
@@ -237,6 +239,23 @@ class PatientCluster:
                         raise
                     if stop():
                         return
+                self._outages.pause(next(pause))
+
+    def sift(self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None = None) -> Iterator[Record]:
+        """As every cluster's. After an outage each partition goes on behind its last record that was wanted."""
+        pause, left = pauses(), dict(spans)
+        with self._outages.waiting(f"reading {topic}") as wait:
+            while True:
+                try:
+                    for record in self.inner.sift(topic, left, wanted):
+                        wait.answered()
+                        left[record.partition] = Span(record.offset + 1, left[record.partition].end)
+                        yield record
+                    return
+                except Unanswered as problem:
+                    wait.failed(problem)
+                    if wait.is_over():
+                        raise
                 self._outages.pause(next(pause))
 
     def reader(self, topic: str) -> Reader:

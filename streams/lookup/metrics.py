@@ -55,6 +55,16 @@ class LookupMetrics:
         self.entries = Gauge("refrain_entries", "Entries kept", ["partition"], registry=r)
         self.waiting = Gauge("refrain_waiting", "Requests that wait for a model", ["partition"], registry=r)
         self.behind = Gauge("refrain_behind_seconds", "How far decisions run behind the journal", registry=r)
+        self.snapshot_every = Gauge("refrain_snapshot_every_seconds", "How often snapshots are made", registry=r)
+        self.snapshot_time = Gauge(
+            "refrain_snapshot_timestamp_seconds",
+            "When the newest snapshot of a shard was last known to hold its state; 0 for none",
+            ["partition"],
+            registry=r,
+        )
+        self.snapshot_bytes = Gauge(
+            "refrain_snapshot_bytes", "Size of the newest snapshot of a shard", ["partition"], registry=r
+        )
         self.commit = Histogram("refrain_commit_seconds", "Time of a commit", buckets=SECONDS, registry=r)
         self.restore = Histogram("refrain_restore_seconds", "Time to restore a shard", buckets=SECONDS, registry=r)
         self.policy_version = policy_version(shared)

@@ -16,9 +16,11 @@ from typing import NamedTuple, Protocol
 from refrain.streams.errors import RefrainError, SnapshotUnusable, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Cluster
+from refrain.streams.lookup.metrics import LookupMetrics
 from refrain.streams.settings import Settings
 from refrain.streams.snapshots.making import make_snapshot
-from refrain.streams.snapshots.shelf import Shelf, location_of
+from refrain.streams.snapshots.shelf import Shelf, location_of, usable
+from refrain.streams.snapshots.snapshot import Snapshot, place_of
 from refrain.streams.store.private import make_private
 
 logger = logging.getLogger(__name__)
@@ -26,6 +28,19 @@ logger = logging.getLogger(__name__)
 NICENESS = 10
 """Those who answer questions go first."""
 STOP_S = 5.0
+FIRST_S = 30.0
+"""After so long a worker looks for the snapshots of its shards at first, and makes those that are due."""
+NEW_SHARE = 0.5
+"""A snapshot that is younger than this share of the interval is left: its worker has just begun, or got the shard."""
+
+
+class Known(NamedTuple):
+    """What is known of the newest snapshot of a shard that verifies."""
+
+    partition: int
+    at_ms: int
+    """When it was last known to hold the shard's state: when it was made, or found to have all of it."""
+    total_bytes: int
 
 
 class Told(NamedTuple):
@@ -34,6 +49,7 @@ class Told(NamedTuple):
     text: str
     level: int
     """Of the log."""
+    known: Known | None = None
 
 
 class Making(Protocol):
@@ -60,22 +76,31 @@ class SnapshotSchedule:
         self,
         every_ms: int,
         begin: Callable[[Sequence[int]], Making],
+        metrics: LookupMetrics,
         elapsed_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`begin` starts to make those of some partitions; with an interval of 0 nothing is ever made."""
         self._every_s = every_ms / 1_000
         self._begin = begin
         self._elapsed_s = elapsed_s
-        self._due_s = elapsed_s() + self._every_s
+        self._due_s = elapsed_s() + min(FIRST_S, self._every_s)
         self._making: Making | None = None
+        self._asked: list[int] = []
+        """Whose snapshots are being made."""
+        self._metrics = metrics
+        self._known: dict[int, Known] = {}
+        metrics.snapshot_every.set(self._every_s)
 
     def turn(self, partitions: Collection[int]) -> None:
         """Begin when it is time, one after another, and tell what came of those before."""
+        for gone in self._known.keys() - set(partitions):
+            self._forget(gone)
         if self._making is not None:
-            self._look_at(self._making)
+            self._look_at(self._making, partitions)
         elif self._every_s and partitions and self._elapsed_s() >= self._due_s:
             self._due_s = self._elapsed_s() + self._every_s
-            self._making = self._begin(sorted(partitions))
+            self._asked = sorted(partitions)
+            self._making = self._begin(self._asked)
 
     def close(self) -> None:
         """End what is being made."""
@@ -83,13 +108,29 @@ class SnapshotSchedule:
             self._making.close()
             self._making = None
 
-    def _look_at(self, making: Making) -> None:
+    def _look_at(self, making: Making, partitions: Collection[int]) -> None:
         over = making.is_over
-        for text, level in making.told():
+        for text, level, known in making.told():
             logger.log(level, "%s", text)
+            if known is not None and known.partition in partitions:
+                self._show(known)
         if over:
             making.close()
             self._making = None
+            for partition in self._asked:
+                if partition in partitions and partition not in self._known:
+                    self._show(Known(partition, 0, 0))
+
+    def _show(self, known: Known) -> None:
+        self._known[known.partition] = known
+        self._metrics.snapshot_time.labels(str(known.partition)).set(known.at_ms / 1_000)
+        self._metrics.snapshot_bytes.labels(str(known.partition)).set(known.total_bytes)
+
+    def _forget(self, partition: int) -> None:
+        """Another worker has the shard, and tells of it."""
+        del self._known[partition]
+        self._metrics.snapshot_time.remove(str(partition))
+        self._metrics.snapshot_bytes.remove(str(partition))
 
 
 class _Process:
@@ -104,10 +145,10 @@ class _Process:
         sending.close()
 
     def told(self) -> list[Told]:
-        out = []
+        out: list[Told] = []
         try:
             while self._receiving.poll():
-                out.append(Told(*self._receiving.recv()))
+                out.append(self._receiving.recv())
         except EOFError:
             pass
         if self._process.exitcode:
@@ -150,19 +191,33 @@ def _make_all(settings: Settings, work: Path, partitions: Sequence[int], telling
         shelf = Shelf(location_of(settings))
         with KafkaCluster(settings) as cluster:
             for partition in partitions:
-                _make_one(settings, cluster, shelf, partition, work)
+                _tell(telling, _make_one(settings, cluster, shelf, partition, work))
     except (RefrainError, OSError) as error:
         logger.error("no snapshots are made now: %s", error)
 
 
-def _make_one(settings: Settings, cluster: Cluster, shelf: Shelf, partition: int, work: Path) -> None:
-    kept = settings.snapshots
+def _make_one(settings: Settings, cluster: Cluster, shelf: Shelf, partition: int, work: Path) -> Told:
+    """Make a snapshot, unless the newest is so new that it was made before its worker had the shard."""
+    kept, every_ms = settings.snapshots, settings.lookup.snapshot_every_ms
     try:
+        newest = _newest(cluster, shelf, partition)
+        if newest is not None and _now_ms() - newest.manifest.made_ms < NEW_SHARE * every_ms:
+            return Told(f"shard {partition}: snapshot {newest.name} is new", logging.DEBUG, _known_of(newest))
         made = make_snapshot(cluster, shelf, partition, _now_ms, keep=kept.keep, keep_ms=kept.keep_ms, work=work)
     except (SnapshotUnusable, StoreDamaged, StoreUnusable) as error:
-        logger.error("shard %d: no snapshot was made: %s", partition, error)
-    else:
-        logger.info("%s", made.text)
+        return Told(f"shard {partition}: no snapshot was made: {error}", logging.ERROR)
+    total_bytes = 0 if made.snapshot is None else made.snapshot.manifest.total_bytes
+    return Told(made.text, logging.INFO, Known(partition, _now_ms(), total_bytes))
+
+
+def _newest(cluster: Cluster, shelf: Shelf, partition: int) -> Snapshot | None:
+    """The newest snapshot from which the shard could be restored, by its manifest."""
+    return next(shelf.suited(partition, usable(place_of(cluster, partition, _now_ms()))), None)
+
+
+def _known_of(snapshot: Snapshot) -> Known:
+    manifest = snapshot.manifest
+    return Known(manifest.partition, manifest.made_ms, manifest.total_bytes)
 
 
 class _Telling(logging.Handler):
@@ -173,11 +228,15 @@ class _Telling(logging.Handler):
         self._telling = telling
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._telling.send((record.getMessage(), record.levelno))
-        except OSError:
-            # The worker has gone: nobody is left to tell.
-            sys.exit(0)
+        _tell(self._telling, Told(record.getMessage(), record.levelno))
+
+
+def _tell(telling: Connection, told: Told) -> None:
+    try:
+        telling.send(told)
+    except OSError:
+        # The worker has gone: nobody is left to tell.
+        sys.exit(0)
 
 
 def _now_ms() -> int:

@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -158,6 +159,11 @@ class LookupWorker:
             self.stopped,
             alive,
         )
+
+    @property
+    def metrics(self) -> LookupMetrics:
+        """What it and what works beside it count."""
+        return self._metrics
 
     @property
     def ready(self) -> bool:
@@ -507,7 +513,6 @@ def run_lookup(context: WorkerContext) -> None:
     folder = directory.folder(incarnation)
     # Not kept from one process to the next: what a killed one leaves there is deleted with other incarnations.
     work = directory.path / "snapshot-work"
-    snapshots = SnapshotSchedule(settings.lookup.snapshot_every_ms, partial(begin_snapshots, settings, work))
 
     def open_store(partition: int) -> Store:
         return open_partition_store(folder, partition)
@@ -527,15 +532,16 @@ def run_lookup(context: WorkerContext) -> None:
             shelf=shelf,
             traces=context.traces,
         )
-        while not context.stop():
-            worker.turn()
-            snapshots.turn(worker.shards)
-            context.trouble(worker.trouble)
-            if worker.joined and not worker.restoring:
-                context.ready()
-        worker.close()
+        begin = partial(begin_snapshots, settings, work)
+        with closing(SnapshotSchedule(settings.lookup.snapshot_every_ms, begin, worker.metrics)) as snapshots:
+            while not context.stop():
+                worker.turn()
+                snapshots.turn(worker.shards)
+                context.trouble(worker.trouble)
+                if worker.joined and not worker.restoring:
+                    context.ready()
+            worker.close()
     finally:
-        snapshots.close()
         directory.release()
 
 

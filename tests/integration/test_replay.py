@@ -171,6 +171,12 @@ def test_a_recorded_run_is_copied_audited_and_warms_another(
     assert "is the live prefix" in capsys.readouterr().err
     assert ends(settings) == before
 
+    assert main(["export", "journal", "whole.zst"]) == 0
+    of_file = told("replay", "--from-file", "whole.zst", "--into", f"{copy}file.", capsys=capsys)
+    assert [each["state"] for each in of_file] == [each["state"] for each in replayed]
+    (audited,) = told("--prefix", f"{copy}file.", "audit", "--processes", "1", capsys=capsys)
+    assert (audited["ok"], audited["decisions"], audited["responses"]) == (True, 8, 8)
+
     assert main(["export", "entries", "e.jsonl.zst", "--tenant", "acme"]) == 0
     assert main(["export", "journal", "j.gz", "--partition", "1", "--redact"]) == 0
     assert main(["export", "entries", "e.jsonl.zst"]) == 1

@@ -27,10 +27,11 @@ console = Console(stderr=True)
 
 def again(run: Run) -> str:
     """The one command that repeats a run."""
+    often = f" --snapshot-every-ms {run.snapshot_every_ms}" if run.snapshot_every_ms else ""
     audit = " --audit" if run.audit else ""
     return (
-        f"infra/faults --requests {run.requests} --faults {run.faults} --seed {run.seed} --lookups {run.lookups}{audit}"
-        " --keep"
+        f"infra/faults --requests {run.requests} --faults {run.faults} --seed {run.seed} --lookups {run.lookups}"
+        f"{often}{audit} --keep"
     )
 
 
@@ -64,6 +65,9 @@ def main(
     faults: Annotated[int, typer.Option(min=0, help="Kills and pauses on the way.")] = 50,
     seed: Annotated[int | None, typer.Option(help="Repeats a run; else drawn and printed.")] = None,
     lookups: Annotated[int, typer.Option(min=1, max=8, help="Lookup workers; more than 1 come and go.")] = 1,
+    snapshot_every_ms: Annotated[
+        int, typer.Option(min=0, help="How often lookup workers make snapshots on the way; 0: never.")
+    ] = 0,
     audit: Annotated[bool, typer.Option("--audit", help="Run `refrain audit` over it in the end.")] = False,
     keep: Annotated[bool, typer.Option(help="Keep logs and local stores, and say where.")] = False,
 ) -> None:
@@ -72,7 +76,8 @@ def main(
     if not kafka:
         console.print("error: REFRAIN_KAFKA names no broker: run infra/faults, which starts one")
         raise typer.Exit(78)
-    run = Run(requests, faults, random.SystemRandom().randrange(10**6) if seed is None else seed, lookups, audit)
+    drawn = random.SystemRandom().randrange(10**6) if seed is None else seed
+    run = Run(requests, faults, drawn, lookups, audit, snapshot_every_ms)
     console.print(f"seed {run.seed}; repeat with: {again(run)}", soft_wrap=True)
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     good = False

@@ -1,4 +1,6 @@
-"""`refrain audit` of what a run has published: all of it, one partition, and what was decided since its middle."""
+"""`refrain audit` of what a run has published: all of it, one partition, what was decided since its middle, and from
+snapshots where any were made on the way.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,31 @@ def check_audits(bench: Bench) -> None:
         "an audit of one partition comes to the same state",
         [] if _states(one).items() <= _states(whole).items() and ends else [str(_states(one))],
     )
-    late = _audited(bench, "from the middle", "--from", _middle(bench).isoformat())
+    middle = _middle(bench).isoformat()
+    late = _audited(bench, "from the middle", "--from", middle)
     bench.report.expect(
         "an audit from a moment on compares what was decided since",
         [] if 0 < late.get("decisions", 0) < decisions else [str(late.get("decisions"))],
+    )
+    if bench.run.snapshot_every_ms:
+        _check_from_snapshots(bench, middle, whole, late)
+
+
+def _check_from_snapshots(bench: Bench, middle: str, whole: dict[str, Any], late: dict[str, Any]) -> None:
+    """From snapshots of before the middle as much is compared as from the first record, and the state is the same."""
+    bench.report.figures["snapshots"] = len(list((bench.folder / "snapshots").glob("shard-*/*/manifest.json")))
+    since = _audited(bench, "from snapshots of before the middle", "--from", middle, "--from-snapshot")
+    newest = _audited(bench, "from the newest snapshots", "--from-snapshot")
+    for name, told in (("of before the middle", since), ("the newest", newest)):
+        begun = sum(each["snapshot"] is not None for each in told.get("partitions", ()))
+        bench.report.figures[f"shards_audited_from_snapshots {name}"] = begun
+        bench.report.expect(f"audits begin from snapshots: {name}", [] if begun else ["none does"])
+        different = [] if _states(told) == _states(whole) else [f"{_states(told)}, not {_states(whole)}"]
+        bench.report.expect(f"an audit from snapshots comes to the same states: {name}", different)
+    compared = [told.get("decisions") for told in (late, since)]
+    bench.report.expect(
+        "an audit from snapshots compares each decision since that moment",
+        [] if compared[0] == compared[1] else [f"{compared[1]} of {compared[0]}"],
     )
 
 

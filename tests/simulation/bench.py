@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 from refrain.ops.cluster.connection import reach
 from refrain.ops.topics.admin import create_missing
 from refrain.streams.kafka.cluster import KafkaCluster
-from refrain.streams.settings import Adapt, Embedding, Settings, Upstream
+from refrain.streams.settings import Adapt, Embedding, Lookup, Settings, Snapshots, Upstream
 from refrain.streams.upstream.simulated.server import SimulatedServer
 from tests.simulation.checks import Report
 from tests.simulation.cluster import Cluster
@@ -26,6 +26,8 @@ logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 SESSION_MS = 2_000
 ADMIN_S = 15.0
+SNAPSHOTS_KEPT = 10_000
+"""All of a run: an audit begins from one of any time of it."""
 
 Step = Callable[[str, int, int], None]
 """Told what is done now, how far it is, and out of how much."""
@@ -41,6 +43,8 @@ class Run:
     lookups: int = 1
     audit: bool = False
     """Whether `refrain audit` has its say in the end."""
+    snapshot_every_ms: int = 0
+    """How often the lookup workers make snapshots on the way; 0: never."""
 
     @property
     def shared(self) -> bool:
@@ -54,6 +58,8 @@ class Bench:
 
     run: Run
     settings: Settings
+    folder: Path
+    """Of logs, local stores and snapshots."""
     state_dir: Path
     admin: AdminClient
     cluster: Cluster
@@ -80,6 +86,8 @@ def opened(run: Run, kafka: str, folder: Path, step: Step) -> Iterator[Bench]:
         embedding=Embedding(backend="free"),
         upstream=Upstream(latency_median_ms=25.0, latency_sigma=0.6, seed=run.seed),
         adapt=Adapt(window_ms=2_000, interval_ms=500),
+        lookup=Lookup(snapshot_every_ms=run.snapshot_every_ms),
+        snapshots=Snapshots(location=str(folder / "snapshots"), keep=SNAPSHOTS_KEPT),
     )
     admin = reach(settings)
     step("topics", 0, 1)
@@ -90,7 +98,7 @@ def opened(run: Run, kafka: str, folder: Path, step: Step) -> Iterator[Bench]:
             Cluster(environment_of(settings, server.base_url), settings.state_dir, folder / "logs") as cluster,
             KafkaCluster(settings) as log,
         ):
-            yield Bench(run, settings, settings.state_dir, admin, cluster, server, log, Report(), step)
+            yield Bench(run, settings, folder, settings.state_dir, admin, cluster, server, log, Report(), step)
     finally:
         remove(admin, settings.prefix)
 
@@ -110,6 +118,9 @@ def environment_of(settings: Settings, base_url: str) -> dict[str, str]:
         "REFRAIN_UPSTREAM__RETRIES": "0",
         "REFRAIN_ADAPT__WINDOW_MS": str(settings.adapt.window_ms),
         "REFRAIN_ADAPT__INTERVAL_MS": str(settings.adapt.interval_ms),
+        "REFRAIN_LOOKUP__SNAPSHOT_EVERY_MS": str(settings.lookup.snapshot_every_ms),
+        "REFRAIN_SNAPSHOTS__LOCATION": str(settings.snapshots.location),
+        "REFRAIN_SNAPSHOTS__KEEP": str(settings.snapshots.keep),
     }
 
 

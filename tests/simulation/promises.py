@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from refrain.ops.ask.client import AskReply, Client
+from refrain.schemas.control import decode_command
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Entry
 from refrain.schemas.load import LoadSample
@@ -138,6 +139,9 @@ def check_commands(bench: Bench) -> None:
     producer.close()
     bench.cluster.stop("adapt")
     refused = refused_commands(log)
-    taken = [record.offset for record in records(log, "control") if record.offset not in refused]
+    given = [record for record in records(log, "control") if record.offset not in refused]
+    taken = [record.offset for record in given]
+    kinds = Counter(decode_command(record.value or b"").kind for record in given)
+    bench.report.figures["commands_by_kind"] = dict(sorted(kinds.items()))
     wait_until(lambda: all(taken[-1] in mine for mine in commands(log)), COMMANDS_S, "govern tells every shard")
     checks.governed(bench.report, commands(log), taken)

@@ -27,6 +27,7 @@ OWN = {
         "refrain_room_cap", "refrain_switched_off", "refrain_withdrawing", "refrain_entries", "refrain_waiting",
         "refrain_behind_seconds", "refrain_commit_seconds", "refrain_restore_seconds", "refrain_shard_stopped",
         "refrain_request_seconds", "refrain_guard_refusals", "refrain_similarity",
+        "refrain_snapshot_every_seconds", "refrain_snapshot_timestamp_seconds", "refrain_snapshot_bytes",
     },
     "populate": {"refrain_policy_version", "refrain_request_seconds"},
     "upstream": {

@@ -8,19 +8,17 @@ ratios say what is Refrain's and what the machine's.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
 from refrain.ops.bench.audit.commands import Spent, spent_by
 from refrain.ops.bench.audit.traffic import CATEGORY, TrafficPlan, policy_of_traffic, traffic
+from refrain.ops.bench.own_topics import own_topics
 from refrain.ops.bench.path.usage import meter_of
 from refrain.ops.bench.path.workers import refrain
-from refrain.ops.cluster.connection import reach
 from refrain.ops.cluster.last_commit import committed_offset
 from refrain.ops.policies.file import write_policy
-from refrain.ops.topics.admin import create_missing
 from refrain.streams.errors import ClusterFailed
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Cluster
@@ -47,7 +45,7 @@ def run(settings: Settings, plan: TrafficPlan, tell: Tell) -> dict[str, Any]:
 
     Raises Unreachable when no broker answers, WrongSetup when an audit finds anything.
     """
-    with _topics(settings, plan.partitions) as mine:
+    with own_topics(settings, "bench-audit", plan.partitions) as mine:
         tell(f"folding a journal of {plan.records} records live")
         live = _live(mine, plan)
         audits = {}
@@ -76,23 +74,6 @@ def _figures(plan: TrafficPlan, live: Spent, audits: dict[int, Spent], sample: S
         "ratio_whatif_live": round(live.seconds / whatif.seconds, 2),
         **plan._asdict(),
     }
-
-
-@contextmanager
-def _topics(settings: Settings, partitions: int) -> Iterator[Settings]:
-    """Topics under a prefix of their own, removed afterwards, and the settings for them. Raises Unreachable."""
-    admin = reach(settings)
-    prefix = f"bench-audit-{time.time_ns() // 1_000_000:x}."
-    folder = settings.state_dir.absolute() / prefix.strip(".")
-    folder.mkdir(parents=True, exist_ok=True)
-    mine = settings.model_copy(update={"prefix": prefix, "state_dir": folder})
-    create_missing(admin, mine, partitions)
-    try:
-        yield mine
-    finally:
-        names = [name for name in admin.list_topics(timeout=15).topics if name.startswith(prefix)]
-        for future in admin.delete_topics(names, operation_timeout=15).values():
-            future.result()
 
 
 def _live(settings: Settings, plan: TrafficPlan) -> Spent:

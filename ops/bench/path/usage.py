@@ -39,12 +39,12 @@ class CpuMeter:
 
     def start(self) -> None:
         """Start to meter."""
-        self._before, self._started_s = self._cpu_s(), time.monotonic()
+        self._before, self._started_s = self.cpu_s(), time.monotonic()
 
     def stop(self) -> Usage:
         """What was used since `start`."""
         elapsed_s = time.monotonic() - self._started_s
-        return Usage({stage: spent - self._before[stage] for stage, spent in self._cpu_s().items()}, elapsed_s)
+        return Usage({stage: spent - self._before[stage] for stage, spent in self.cpu_s().items()}, elapsed_s)
 
     def resident_mb(self) -> dict[str, float]:
         """Resident memory by stage, in megabytes."""
@@ -53,7 +53,8 @@ class CpuMeter:
             for stage, processes in self._stages.items()
         }
 
-    def _cpu_s(self) -> dict[str, float]:
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds by stage since the processes began."""
         return {stage: sum(map(cpu_s, _alive(processes))) for stage, processes in self._stages.items()}
 
 

@@ -25,8 +25,10 @@ TAIL_LINES = 12
 
 
 @contextmanager
-def refrain(settings: Settings, names: Sequence[str], variables: Mapping[str, str]) -> Iterator[None]:
-    """Run `refrain run NAMES` until the block ends; its log is shown when it does not become ready."""
+def refrain(
+    settings: Settings, names: Sequence[str], variables: Mapping[str, str], ready_s: float = READY_S
+) -> Iterator[None]:
+    """Run `refrain run NAMES` until the block ends; its log is shown when it does not become ready in `ready_s`."""
     command = [sys.executable, "-m", "refrain.ops.cli", "run", "--supervised", *names]
     environment = {
         **os.environ,
@@ -37,7 +39,7 @@ def refrain(settings: Settings, names: Sequence[str], variables: Mapping[str, st
         **variables,
     }
     with tempfile.TemporaryFile() as output, child(command, environment, output) as process:
-        _await_ready(settings, len(names), process, output)
+        _await_ready(settings, len(names), process, output, ready_s)
         try:
             yield
         except ClusterFailed as problem:
@@ -59,8 +61,10 @@ def echo(settings: Settings) -> Iterator[tuple[int, int]]:
         yield first.pid, second.pid
 
 
-def _await_ready(settings: Settings, count: int, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
-    deadline = time.monotonic() + READY_S
+def _await_ready(
+    settings: Settings, count: int, process: subprocess.Popen[bytes], output: IO[bytes], ready_s: float
+) -> None:
+    deadline = time.monotonic() + ready_s
     while time.monotonic() < deadline and process.poll() is None:
         if _ready(settings.state_dir, settings.http.host) == count:
             return

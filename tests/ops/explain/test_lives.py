@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from refrain.ops.explain import lives
 from refrain.ops.explain.command import explained
 from refrain.schemas.base import Message
 from refrain.schemas.decisions import Decision
@@ -99,3 +100,14 @@ def test_an_entry_that_had_to_make_room_is_told_as_evicted() -> None:
     assert said["life"][0]["by"] == f"the answer to {first}"
     assert said["kept"] is False
     assert "evicted for room" in said["sentence"]
+
+
+def test_what_was_not_looked_through_is_not_said_to_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lives, "LOOKED", 2)
+    run = Recording()
+    run.ask("a", vector(1.0), "so")
+    hits = [run.ask(f"b{number}", near(0.95), after_ms=1_000) for number in range(30)]
+    some, whole = told(run, hits[0]), explained(run.cluster, entry_of(run.run(), hits[0]), scan_all=True).json
+    assert (some["kept"], some["complete"]) == (None, False)
+    assert "not all of `documents` was looked through" in some["sentence"]
+    assert (whole["kept"], whole["complete"], whole["served"]) == (True, True, 30)

@@ -235,7 +235,7 @@ def test_a_journal_that_stamps_its_records_itself_is_refused() -> None:
 def test_topics_that_hold_something_are_refused() -> None:
     copy, target = copy_of()
     check_empty(copy, {"journal": 2}, "copy.")
-    with pytest.raises(BadInput, match=r"copy.journal has 2 partitions, the live one 3"):
+    with pytest.raises(BadInput, match=r"copy.journal has 2 partitions, and should have 3"):
         check_empty(copy, {"journal": 3}, "copy.")
     target.journal.append([Record("journal", 1, 0, 1, None, b"x")])
     with pytest.raises(BadInput, match=r"copy.journal\[1\] holds records up to offset 1"):

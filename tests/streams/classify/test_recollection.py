@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
+
 import pytest
 
 from refrain.schemas.forwards import Forward
-from refrain.schemas.journal import Asked, Passed
+from refrain.schemas.journal import Asked, Passed, Tick, decode_event
 from refrain.schemas.policy import Policy
 from refrain.streams.classify import recollection
 from refrain.streams.classify.recollection import Recollection
-from refrain.streams.kafka.interface import Outgoing, Record
-from tests.streams.classify.test_attempts import POLICIES, REGULATED, RENAMED, TEXTS, Service
+from refrain.streams.kafka.interface import Outgoing, Record, Span, Wanted
+from refrain.streams.kafka.memory import MemoryCluster
+from tests.streams.classify.test_attempts import POLICIES, REGULATED, RENAMED, SHARDS, TEXTS, Service
 from tests.streams.classify.test_classify import POLICY, ask
 
 BATCH = [ask(text, offset) for offset, text in enumerate(TEXTS)]
@@ -76,6 +80,61 @@ def test_the_journal_is_read_back_as_far_as_needed_and_no_further(monkeypatch: p
     assert {attempt.shard for attempt in found.values()} == {shard}
     monkeypatch.setattr(recollection, "TAIL_MAX", 8)
     assert len(Recollection(service.cluster, "requests-id").of({BATCH[0].partition: 0})) == 8
+
+
+class Counting(MemoryCluster):
+    """Counts how often each place of the journal is read."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: 1, {"journal": SHARDS, "forwards": 1, "responses": 1})
+        self.sifted: list[Mapping[int, Span]] = []
+
+    def sift(self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None = None) -> Iterator[Record]:
+        self.sifted.append(spans)
+        return super().sift(topic, spans, wanted)
+
+
+def test_the_ends_of_all_shards_are_read_together_and_no_record_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recollection, "TAIL", 1)
+    cluster = Counting()
+    service = Service(cluster)
+    service.read([ask(f"question number {offset}", offset) for offset in range(200)], POLICY)
+    found = Recollection(cluster, "requests-id").of({BATCH[0].partition: 20})
+    assert {place[1] for place in found} == set(range(20, 200))
+    places = [(shard, at) for spans in cluster.sifted for shard, span in spans.items() for at in range(*span)]
+    assert len(places) == len(set(places))
+    assert len(cluster.sifted[0]) == SHARDS
+    assert len(cluster.sifted) > 1
+
+
+def test_a_question_that_passed_by_and_was_then_asked_is_left_to_its_shard_however_far_apart_they_stand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recollection, "TAIL", 1)
+    service = Service()
+    service.read(BATCH[:1], None)
+    [passed] = [
+        each for each in service.cluster.records("journal") if isinstance(decode_event(each.value or b""), Passed)
+    ]
+    service.cluster.append([Outgoing("journal", None, Tick().encode(), (), passed.partition) for _ in range(20)])
+    asked = Service()
+    asked.read(BATCH[:1], POLICY)
+    [question] = [each.value for each in asked.cluster.records("journal")]
+    service.cluster.append([Outgoing("journal", None, question, (), passed.partition)])
+    [attempt] = Recollection(service.cluster, "requests-id").of({BATCH[0].partition: 0}).values()
+    assert (attempt.passage, attempt.written) == (None, True)
+
+
+def test_an_event_whose_origin_is_written_otherwise_is_recalled_all_the_same() -> None:
+    service = Service()
+    service.read(BATCH[:1], POLICY)
+    [record] = service.cluster.records("journal")
+    body = json.loads(record.value or b"")
+    body["origin"] = dict(reversed(body["origin"].items()))
+    spelt = json.dumps(body, separators=(",", ":")).encode()
+    elsewhere = MemoryCluster(lambda: 1, {"journal": SHARDS})
+    elsewhere.append([Outgoing("journal", None, spelt, (), record.partition)])
+    assert len(Recollection(elsewhere, "requests-id").of({BATCH[0].partition: 0})) == 1
 
 
 def test_a_text_that_looks_like_an_event_and_what_cannot_be_read_are_passed_over() -> None:

@@ -10,7 +10,16 @@ from itertools import pairwise
 import pytest
 
 from refrain.streams.errors import Fenced, RecordsRefused, SendFailed, WrongSetup
-from refrain.streams.kafka.interface import Cluster, Consumer, OffsetAndMetadata, Outgoing, Record, Target, wire_bytes
+from refrain.streams.kafka.interface import (
+    Cluster,
+    Consumer,
+    OffsetAndMetadata,
+    Outgoing,
+    Record,
+    Span,
+    Target,
+    wire_bytes,
+)
 from refrain.streams.kafka.partitioner import partition_of
 
 GROUP = "group"
@@ -330,6 +339,27 @@ class ClusterContract:
         assert list(cluster.cluster.scan(topic, 0, 10)) == []
         assert list(cluster.cluster.scan(topic, 2)) == []
         assert cluster.cluster.ends(topic) == {0: (0, 10), 1: (0, 5), 2: (0, 0)}
+
+    def test_spans_of_several_partitions_are_sifted_side_by_side(self, cluster: ClusterUnderTest, topic: str) -> None:
+        cluster.cluster.producer().send([*records_of(topic, 10), *records_of(topic, 5, first=20, partition=1)])
+        spans = {0: Span(2, 6), 1: Span(3, 5), 2: Span(0, 0)}
+        found = list(cluster.cluster.sift(topic, spans))
+        assert {number: values([each for each in found if each.partition == number]) for number in spans} == {
+            0: [b"2", b"3", b"4", b"5"],
+            1: [b"23", b"24"],
+            2: [],
+        }
+        wanted = cluster.cluster.sift(topic, spans, lambda _, value: value in (b"3", b"6", b"24"))
+        assert sorted((each.partition, each.offset) for each in wanted) == [(0, 3), (1, 4)]
+        assert list(cluster.cluster.sift(topic, {})) == []
+
+    def test_a_span_is_sifted_past_what_transactions_leave_at_its_end(
+        self, cluster: ClusterUnderTest, topic: str
+    ) -> None:
+        for number in range(3):
+            cluster.cluster.transactional("shard-0").transact(records_of(topic, 1, first=number), None, {})
+        spans = {number: Span(first, end) for number, (first, end) in cluster.cluster.ends(topic).items()}
+        assert values(list(cluster.cluster.sift(topic, spans))) == [b"0", b"1", b"2"]
 
     def test_a_scan_ends_early_when_it_is_told_to(self, cluster: ClusterUnderTest, topic: str) -> None:
         cluster.cluster.producer().send(records_of(topic, 10))

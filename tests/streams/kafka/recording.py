@@ -17,9 +17,11 @@ from refrain.streams.kafka.interface import (
     Reader,
     RebalanceListener,
     Record,
+    Span,
     Tail,
     Target,
     TransactionalProducer,
+    Wanted,
 )
 
 
@@ -59,6 +61,10 @@ class RecordingCluster:
     ) -> Iterator[Record]:
         self.scanned.add(topic)
         return self.inner.scan(topic, partition, start, stop=stop)
+
+    def sift(self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None = None) -> Iterator[Record]:
+        self.scanned.add(topic)
+        return self.inner.sift(topic, spans, wanted)
 
     def reader(self, topic: str) -> Reader:
         self.scanned.add(topic)

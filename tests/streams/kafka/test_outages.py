@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 
 import pytest
 
 from refrain.streams.errors import ClusterFailed, Unanswered, WrongSetup
-from refrain.streams.kafka.interface import Record
+from refrain.streams.kafka.interface import Record, Span, Wanted
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.kafka.outages import PAUSE_S_MAX, SETTLE_S, Outages, PatientCluster, asked_once
 from tests.streams.kafka.cluster_contract import records_of, values
@@ -168,6 +168,13 @@ class Faltering(MemoryCluster):
                 raise AWAY
             yield record
 
+    def sift(self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None = None) -> Iterator[Record]:
+        self._answer()
+        for count, record in enumerate(super().sift(topic, spans, wanted)):
+            if count == self.records_a_scan:
+                raise AWAY
+            yield record
+
 
 @pytest.mark.parametrize("question", ["ends", "partitions", "topic_id", "tombstones_ms"])
 def test_a_patient_cluster_asks_until_it_is_answered(question: str) -> None:
@@ -186,6 +193,16 @@ def test_a_scan_goes_on_where_an_outage_stopped_it() -> None:
     time = Time()
     patient = PatientCluster(inner, time.outages())
     assert values(list(patient.scan("things", 0, 2))) == [str(number).encode() for number in range(2, 10)]
+    assert time.changes == [True]
+
+
+def test_spans_are_sifted_on_where_an_outage_stopped_that() -> None:
+    inner = Faltering(failures=2, records_a_scan=3)
+    inner.producer().send(records_of("things", 10))
+    time = Time()
+    patient = PatientCluster(inner, time.outages())
+    found = values(list(patient.sift("things", {0: Span(2, 9)}, lambda _, value: value != b"4")))
+    assert found == [str(number).encode() for number in (2, 3, 5, 6, 7, 8)]
     assert time.changes == [True]
 
 

@@ -12,9 +12,11 @@ from refrain.streams.kafka.interface import (
     Reader,
     RebalanceListener,
     Record,
+    Span,
     Tail,
     Target,
     TransactionalProducer,
+    Wanted,
 )
 
 
@@ -47,6 +49,9 @@ class WrappedCluster:
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
     ) -> Iterator[Record]:
         return self._inner.scan(topic, partition, start, stop=stop)
+
+    def sift(self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None = None) -> Iterator[Record]:
+        return self._inner.sift(topic, spans, wanted)
 
     def reader(self, topic: str) -> Reader:
         return self._inner.reader(topic)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from refrain.streams.lookup.snapshot_schedule import SnapshotSchedule, Told, begin_snapshots
+from refrain.streams.lookup.metrics import LookupMetrics
+from refrain.streams.lookup.snapshot_schedule import Known, SnapshotSchedule, Told, begin_snapshots
+from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Settings, Snapshots
 
 
@@ -36,7 +38,8 @@ class Play:
     def __init__(self, every_ms: int) -> None:
         self.now_s = 0.0
         self.begun: list[Made] = []
-        self.schedule = SnapshotSchedule(every_ms, self._begin, lambda: self.now_s)
+        self.registry = (metrics := Metrics()).registry
+        self.schedule = SnapshotSchedule(every_ms, self._begin, LookupMetrics(metrics), lambda: self.now_s)
 
     def _begin(self, partitions: Sequence[int]) -> Made:
         self.begun.append(Made(partitions))
@@ -45,6 +48,11 @@ class Play:
     def turn(self, at_s: float, *partitions: int) -> None:
         self.now_s = at_s
         self.schedule.turn(partitions)
+
+    def shown(self, name: str) -> dict[str, float]:
+        """A gauge by partition."""
+        samples = [sample for family in self.registry.collect() for sample in family.samples if sample.name == name]
+        return {sample.labels["partition"]: sample.value for sample in samples}
 
 
 def test_nothing_is_made_without_an_interval() -> None:
@@ -55,9 +63,9 @@ def test_nothing_is_made_without_an_interval() -> None:
 
 def test_snapshots_are_made_when_it_is_time_one_after_another() -> None:
     play = Play(60_000)
-    play.turn(59, 3, 1)
+    play.turn(29, 3, 1)
     assert not play.begun
-    play.turn(60, 3, 1)
+    play.turn(30, 3, 1)
     assert [each.partitions for each in play.begun] == [[1, 3]]
     play.turn(500, 3, 1)
     assert len(play.begun) == 1
@@ -66,6 +74,42 @@ def test_snapshots_are_made_when_it_is_time_one_after_another() -> None:
     assert play.begun[0].is_closed
     play.turn(502, 2)
     assert [each.partitions for each in play.begun] == [[1, 3], [2]]
+    play.begun[1].is_over = True
+    play.turn(503, 2)
+    play.turn(561, 2)
+    assert len(play.begun) == 2
+    play.turn(562, 2)
+    assert len(play.begun) == 3
+
+
+def test_age_and_size_of_the_newest_are_shown_of_the_shards_that_are_here() -> None:
+    play = Play(1_000)
+    play.turn(1, 0, 1, 2)
+    assert play.shown("refrain_snapshot_timestamp_seconds") == {}
+    play.begun[0].news = [
+        Told("shard 0: snapshot a is made", logging.INFO, Known(0, 5_000, 70)),
+        Told("shard 1: snapshot b is new", logging.DEBUG, Known(1, 4_000, 80)),
+        Told("shard 2: no snapshot was made", logging.ERROR),
+    ]
+    play.turn(1.1, 0, 1, 2)
+    assert play.shown("refrain_snapshot_timestamp_seconds") == {"0": 5.0, "1": 4.0}
+    play.begun[0].is_over = True
+    play.turn(1.2, 0, 1, 2)
+    assert play.shown("refrain_snapshot_timestamp_seconds") == {"0": 5.0, "1": 4.0, "2": 0.0}
+    play.turn(1.3, 1)
+    assert play.shown("refrain_snapshot_timestamp_seconds") == {"1": 4.0}
+    assert play.shown("refrain_snapshot_bytes") == {"1": 80.0}
+
+
+def test_what_was_known_stays_when_the_next_one_cannot_be_made() -> None:
+    play = Play(1_000)
+    play.turn(1, 0)
+    play.begun[0].news, play.begun[0].is_over = [Told("made", logging.INFO, Known(0, 5_000, 70))], True
+    play.turn(2, 0)
+    play.turn(3, 0)
+    play.begun[1].news, play.begun[1].is_over = [Told("no snapshot was made", logging.ERROR)], True
+    play.turn(4, 0)
+    assert play.shown("refrain_snapshot_timestamp_seconds") == {"0": 5.0}
 
 
 def test_a_worker_without_shards_makes_none() -> None:
