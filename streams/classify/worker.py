@@ -189,7 +189,7 @@ class ClassifyStep(Step):
         ]
         wanted = [item.side for item in matched if isinstance(item, PendingRequest) and item.side]
         sides = self._text_sides.make(wanted, embedded.tokens)
-        self._pace.embedded(len(new), self._clock() - started)
+        self._pace.embedded(len(new), self._clock() - started, len(batch))
         out: list[Outgoing] = []
         for item in matched:
             if isinstance(item, PendingRequest):
