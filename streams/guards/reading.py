@@ -62,7 +62,8 @@ def parse(text: str) -> Reading:
     quantities = read_quantities(said.items)
     used = quantities.used
     english = is_english(said)
-    words = read_small_words(said, used, text[:end])
+    roles = read_roles(said)
+    words = read_small_words(said, used, text[:end], roles.symmetric)
     return Reading(
         text=text,
         rest=text[end:],
@@ -72,7 +73,7 @@ def parse(text: str) -> Reading:
         quantities=quantities,
         negations=read_negations(said),
         names=read_names(said, used, read_content(said, used)),
-        roles=read_roles(said),
+        roles=roles,
         code=read_code(said, text[:end]),
         kind=read_kind(said),
         words=words,
