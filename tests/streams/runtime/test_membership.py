@@ -163,7 +163,7 @@ def test_while_the_coordinator_is_away_nothing_is_sent_and_then_all() -> None:
 def test_a_member_that_joined_anew_since_the_poll_does_not_send_what_it_read_before() -> None:
     cluster = MemoryCluster(lambda: 0, {"requests": 1})
     group = Group(cluster.consumer("requests", "p"))
-    membership = Membership(group, SESSION_S, Outages(), lambda: group.now_s)  # type: ignore[arg-type]
+    membership = Membership(group, SESSION_S, Outages(), lambda: group.now_s)
     membership.polled()
     group.now_s += 4.0
     group.member = "b"
@@ -179,7 +179,7 @@ def test_a_member_that_joined_anew_since_the_poll_does_not_send_what_it_read_bef
 def test_who_stands_still_while_he_asks_asks_again() -> None:
     cluster = MemoryCluster(lambda: 0, {"requests": 1})
     group = Group(cluster.consumer("requests", "p"))
-    membership = Membership(group, SESSION_S, Outages(), lambda: group.now_s)  # type: ignore[arg-type]
+    membership = Membership(group, SESSION_S, Outages(), lambda: group.now_s)
     membership.polled()
     group.now_s += 4.0
     commit = group.commit
