@@ -45,6 +45,11 @@ Examples:
 """
 
 
+def register(parent: typer.Typer) -> None:
+    """Add the commands."""
+    parent.add_typer(app, name="bench")
+
+
 @app.command(epilog=PATH_EXAMPLES)
 def path(
     context: typer.Context,

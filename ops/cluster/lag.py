@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from refrain.ops.cluster.connection import client, create_client, missing, unreachable
-from refrain.streams.kafka.offsets import known_offset
+from refrain.ops.cluster.connection import client, create_client, unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from confluent_kafka.admin import MemberDescription  # type: ignore[attr-defined]
 
     from refrain.streams.settings import Settings
 
 ADMIN_S = 10.0
-OFFSETS_S = 4.0
-"""How long a partition's leader may take to tell its offsets."""
 CLOSE = 100
 """Offsets behind from which on transactions' ends, which take an offset and are no records, do not matter."""
 READ_S = 5.0
 FETCH_BYTES = 65_536
 """Of one partition at a time, where a single record is wanted."""
+
+
+Ends = Callable[[str], Mapping[int, tuple[int, int]]]
+"""Tells the first offset and the end of each partition of a topic."""
 
 
 class LostPosition(NamedTuple):
@@ -50,16 +50,16 @@ class Behind:
     """Partitions whose next record is gone."""
 
 
-def behind(admin: AdminClient, settings: Settings, group: str, topic: str) -> Behind:
-    """Lag of `group` on `topic` (names of the table). Raises ClusterFailed or WrongSetup."""
+def behind(admin: AdminClient, settings: Settings, group: str, topic: str, ends: Ends) -> Behind:
+    """Lag of `group` on `topic` (names of the table), whose partitions end where `ends` says.
+
+    Raises ClusterFailed or WrongSetup.
+    """
     name, group_id = settings.prefix + topic, settings.prefix + group
     try:
-        found = admin.list_topics(name, timeout=ADMIN_S).topics[name]
-        if found.error is not None:
-            raise missing(settings, name, found.error)
-        places = [TopicPartition(name, number) for number in found.partitions]
-        first, end = _offsets(settings, places)
-        positions = _positions(admin, group_id, places)
+        spans = ends(topic)
+        first, end = {n: low for n, (low, _) in spans.items()}, {n: high for n, (_, high) in spans.items()}
+        positions = _positions(admin, group_id, [TopicPartition(name, number) for number in spans])
         starts = {n: max(positions.get(n, first[n]), first[n]) for n in end}
         gaps = {n: end[n] - start for n, start in starts.items() if end[n] > start}
         near = [TopicPartition(name, n, starts[n]) for n, gap in gaps.items() if gap <= CLOSE]
@@ -163,20 +163,6 @@ def _written_at_ms(settings: Settings, place: TopicPartition) -> int | None:
     finally:
         consumer.close()
     return None
-
-
-def _offsets(settings: Settings, places: list[TopicPartition]) -> tuple[dict[int, int], dict[int, int]]:
-    """The first and the end offsets by partition. Raises Unanswered when a leader does not tell."""
-    consumer = _reader(settings, {})
-    first, end = {}, {}
-    try:
-        for place in places:
-            low, high = consumer.get_watermark_offsets(place, OFFSETS_S)
-            where = f"{place.topic}[{place.partition}]"
-            first[place.partition], end[place.partition] = known_offset(low, where), known_offset(high, where)
-    finally:
-        consumer.close()
-    return first, end
 
 
 def _reader(settings: Settings, more: Mapping[str, object]) -> Consumer:

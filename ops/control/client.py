@@ -11,8 +11,8 @@ from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, Mess
 from refrain.ops.cluster.connection import client, create_client, reach, unreachable
 from refrain.ops.cluster.lag import group_position
 from refrain.ops.control.acknowledged import Acknowledged, GroupProgress, Progress
+from refrain.ops.control.refused import CONTROL, refusal_in
 from refrain.schemas.control import Given, PolicyInForce, SetPolicy
-from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_REASON, HEADER_TOPIC
 from refrain.streams.errors import ClusterFailed, CommandRefused, SendFailed
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.faults import forbidden
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 SEND_S = 15.0
 POLL_S = 0.1
 ADMIN_S = 10.0
-CONTROL = "control"
 DEAD_LETTERS = "dead-letters"
 ACKNOWLEDGEMENTS = "acknowledgements"
 POLICY_FOLLOWERS = ("classify", "populate")
@@ -125,10 +124,9 @@ class ControlClient:
         return GroupProgress(members, settled=found.state == ConsumerGroupState.STABLE)
 
     def _raise_if_refused(self, deadline: float) -> None:
-        for record in self._topic_tails[DEAD_LETTERS].new_records(deadline):
-            headers = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
-            if headers.get(HEADER_TOPIC) == CONTROL and headers.get(HEADER_OFFSET) == str(self._offset):
-                raise CommandRefused(f"govern refused it: {headers.get(HEADER_REASON, 'no reason is given')}")
+        told = refusal_in(self._topic_tails[DEAD_LETTERS].new_records(deadline), self._offset)
+        if told is not None:
+            raise CommandRefused(told)
 
     def _timeout_message(self, progress: Progress, timeout_s: float) -> str:
         stands = f"The command stands at offset {self._offset} of {self._settings.prefix}{CONTROL} and will be taken"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from refrain.ops.cluster.connection import client, create_client
-from refrain.ops.control.client import ACKNOWLEDGEMENTS, CONTROL, DEAD_LETTERS, SEND_S, TopicTail
+from refrain.ops.control.client import ACKNOWLEDGEMENTS, DEAD_LETTERS, SEND_S, TopicTail
+from refrain.ops.control.refused import CONTROL
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.control import Given
 from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_REASON, HEADER_TOPIC

@@ -19,6 +19,11 @@ app.add_typer(keys, name="keys")
 NOTE_CHARS_MAX = 200
 
 
+def register(parent: typer.Typer) -> None:
+    """Add the commands."""
+    parent.add_typer(app, name="edge")
+
+
 def _tenant(value: str) -> str:
     if not re.fullmatch(NAME_PATTERN, value):
         raise typer.BadParameter("a tenant is 1 to 64 letters, digits, `.`, `_` and `-`")

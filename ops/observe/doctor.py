@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refrain.ops.observe.deadline import Deadline
 from refrain.ops.terminal import exit_codes, output
-from refrain.ops.terminal.options import settings_of
+from refrain.ops.terminal.options import options_of, settings_of
 from refrain.streams.errors import RefrainError
 
 if TYPE_CHECKING:
     from refrain.ops.observe.findings import Finding
     from refrain.streams.settings import Settings
 
+ANSWER_S = 8.0
+"""How long after its start the doctor says what it knows: the rest of ten seconds is for telling it."""
+TELL_S = 0.2
+"""How long before that the checks of the cluster end, so that each of them has a row of its own."""
 REACH_S = 2.5
 """How long the first broker may take to answer."""
-CLUSTER_S = 3.5
-"""How long the checks may take that ask the cluster, once a broker answers."""
-EXAMINE_S = 8.0
-"""How long all checks may take together."""
+LATE = "look at the brokers first, then at the load of this machine"
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +53,8 @@ def doctor(
     """
     if cost:
         return _cost(settings_of(context), seconds, as_json)
-    findings = examine(settings_of(context), call_model=not no_call)
+    deadline = Deadline(options_of(context).started_s + ANSWER_S)
+    findings = examine(settings_of(context), deadline, call_model=not no_call)
     if as_json:
         for finding in findings:
             output.emit(finding.to_json())
@@ -96,67 +99,48 @@ def _cost(settings: Settings, seconds: float, as_json: bool) -> None:
     return None
 
 
-def examine(settings: Settings, *, call_model: bool = True) -> list[Finding]:
-    """Run every check, all at the same time, in `EXAMINE_S` at most; without a broker only those that need none."""
+def examine(settings: Settings, deadline: Deadline, *, call_model: bool = True) -> list[Finding]:
+    """Run every check, all at the same time, until the deadline; without a broker only those that need none."""
     from refrain.ops.observe import doctor_checks, doctor_edge, doctor_tokens, doctor_upstream, doctor_workers
 
-    here = {
+    began_s = deadline.clock()
+    here: dict[str, Callable[[Settings], list[Finding]]] = {
         "model": doctor_checks.model,
         "categories": doctor_checks.categories,
         "verifier": doctor_checks.verifier,
         "disk": doctor_checks.disk,
         "files": doctor_checks.files,
-        "workers": doctor_workers.workers,
-        doctor_edge.CHECK: doctor_edge.edge,
+        "workers": partial(doctor_workers.workers, deadline=deadline.before(TELL_S)),
+        doctor_edge.CHECK: partial(doctor_edge.edge, deadline=deadline.before(TELL_S)),
     }
     if settings.jwt.issuer is not None:
         here[doctor_tokens.CHECK] = doctor_tokens.tokens
-    looks: dict[str, Callable[[], list[Finding]]] = {"cluster": partial(_examine_cluster, settings)}
+    looks: dict[str, Callable[[], list[Finding]]] = {"cluster": partial(_examine_cluster, settings, deadline)}
     looks |= {name: partial(check, settings) for name, check in here.items()}
     if call_model:
         used = partial(doctor_upstream.used_models, settings)
         looks[doctor_upstream.CHECK] = partial(doctor_upstream.upstream, settings, used)
-    return doctor_checks.together(looks, EXAMINE_S, _late)
+    return doctor_checks.together(looks, deadline, partial(_late, deadline.clock, began_s))
 
 
-def _examine_cluster(settings: Settings) -> list[Finding]:
+def _examine_cluster(settings: Settings, deadline: Deadline) -> list[Finding]:
     from refrain.ops.cluster.connection import reach
-    from refrain.ops.observe import doctor_checks, doctor_cluster, doctor_snapshots
+    from refrain.ops.observe import doctor_checks, doctor_cluster
     from refrain.ops.observe.findings import Finding
-    from refrain.ops.observe.route_keys import routes
-    from refrain.schemas.topics import GROUPS
 
+    own, began_s = deadline.before(TELL_S), deadline.clock()
     try:
         admin = reach(settings, min(REACH_S, settings.connect_timeout_ms / 1_000))
-        brokers = doctor_cluster.ask_brokers(admin, settings)
+        brokers = doctor_cluster.ask_brokers(admin, settings, own)
     except RefrainError as error:
         return [Finding("broker", "fail", str(error))]
-    looks: dict[str, Callable[[], list[Finding]]] = {
-        "broker": partial(doctor_cluster.broker, brokers, settings),
-        "controller": partial(doctor_cluster.controller, admin, settings),
-        "replicas": partial(doctor_cluster.replicas, brokers, settings),
-        "topics": partial(doctor_cluster.topics, admin, brokers, settings),
-        "policy": partial(doctor_cluster.policy, settings),
-        "shards": partial(doctor_cluster.shards, settings),
-        doctor_snapshots.CHECK: partial(doctor_snapshots.snapshots, settings),
-        "routes": partial(routes, admin, settings),
-        "dead letters": partial(doctor_cluster.dead_letters, settings),
-        "model calls": partial(doctor_cluster.model_calls, settings),
-    }
-    looks |= {
-        f"lag of {group}" + ("" if len(topics) == 1 else f", {topic}"): partial(
-            doctor_cluster.lag, admin, settings, group, topic
-        )
-        for group, named in GROUPS.items()
-        for topics in [settings.classify.request_topics if group == "classify" else (named,)]
-        for topic in topics
-    }
-    return doctor_checks.together(looks, CLUSTER_S, _late)
+    looks = doctor_cluster.checks(brokers, settings)
+    return doctor_checks.together(looks, own, partial(_late, deadline.clock, began_s))
 
 
-def _late(check: str) -> Finding:
+def _late(clock: Callable[[], float], began_s: float, check: str) -> Finding:
     from refrain.ops.observe.findings import Finding
 
     name, _, group = check.partition(" of ")
-    seen = f"{group}: not known" if group else "not known"
-    return Finding(name, "fail", f"{seen}: nobody answered in time", "look at the brokers first")
+    seen = f"{group}: " if group else ""
+    return Finding(name, "fail", f"{seen}did not answer within {clock() - began_s:.1f} s", LATE)

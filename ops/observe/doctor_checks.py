@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
@@ -15,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refrain.ops.observe.findings import Finding
+from refrain.ops.run.logs import error_line
 from refrain.ops.terminal import output
 from refrain.streams.errors import RefrainError
 
 if TYPE_CHECKING:
+    from refrain.ops.observe.deadline import Deadline
     from refrain.streams.settings import Settings
 
 FREE_BYTES_WARN = 5_000_000_000
@@ -27,26 +28,26 @@ PROBE_S = 2.0
 
 
 def together(
-    looks: Mapping[str, Callable[[], list[Finding]]], within_s: float, late: Callable[[str], Finding]
+    looks: Mapping[str, Callable[[], list[Finding]]], deadline: Deadline, late: Callable[[str], Finding]
 ) -> list[Finding]:
-    """Run checks at the same time; what one finds, in their order. One that takes longer than `within_s` is `late`.
+    """Run checks at the same time; what each finds, in their order. One that is not done by the deadline is `late`.
 
     It goes on without anyone to hear it: a question to a cluster that is away cannot be taken back.
     """
     found: dict[str, list[Finding]] = {}
-    threads = []
+    done = {name: threading.Event() for name in looks}
     for name, look in looks.items():
-        work = partial(_keep, found, name, look)
-        threads.append(threading.Thread(target=work, name=f"check {name}", daemon=True))
-        threads[-1].start()
-    until_s = time.monotonic() + within_s
-    for thread in threads:
-        thread.join(max(0.0, until_s - time.monotonic()))
-    return [each for name in looks for each in found.get(name) or [late(name)]]
+        work = partial(_keep, found, done[name], name, look)
+        threading.Thread(target=work, name=f"check {name}", daemon=True).start()
+    return [each for name in looks for each in (found[name] if deadline.sees(done[name]) else [late(name)])]
 
 
-def _keep(found: dict[str, list[Finding]], name: str, look: Callable[[], list[Finding]]) -> None:
-    found[name] = guarded(name, look)
+def _keep(found: dict[str, list[Finding]], done: threading.Event, name: str, look: Callable[[], list[Finding]]) -> None:
+    try:
+        found[name] = guarded(name, look)
+    except Exception as error:  # noqa: BLE001 - a check that fails for a reason of its own costs none of the others
+        found[name] = [Finding(name, "fail", f"not known: {error_line(error)}", "this is a fault of the doctor's own")]
+    done.set()
 
 
 def guarded(check: str, look: Callable[[], list[Finding]]) -> list[Finding]:

@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from refrain.ops.cluster.connection import AWAY, reach, unreachable
+from refrain.ops.cluster.connection import AWAY, client, create_client, reach, unreachable
 from refrain.ops.observe.findings import Finding
 from refrain.ops.observe.replicas import partitions_of, summarise
 from refrain.ops.terminal import output
 from refrain.streams.errors import RefrainError
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient, BrokerMetadata, ClusterMetadata  # type: ignore[attr-defined]
+    from confluent_kafka.admin import BrokerMetadata, ClusterMetadata  # type: ignore[attr-defined]
 
+    from refrain.ops.observe.deadline import Deadline
     from refrain.ops.observe.replicas import ReplicaState
+    from refrain.streams.kafka.interface import Cluster
     from refrain.streams.settings import Settings
 
 BROKER_MS_WARN = 500.0
@@ -48,8 +52,46 @@ class Brokers:
         """Ids of all brokers that are known of."""
         return frozenset(self.metadata.brokers)
 
+    @property
+    def addresses(self) -> str:
+        """Where those are that answer, as bootstrap servers."""
+        there = (one for one in self.metadata.brokers.values() if one.id in self.answering)
+        return ",".join(f"{one.host}:{one.port}" for one in there)
 
-def ask_brokers(admin: AdminClient, settings: Settings) -> Brokers:
+
+def checks(brokers: Brokers, settings: Settings) -> dict[str, Callable[[], list[Finding]]]:
+    """The checks that ask the cluster, by name. They share its clients: each of their own connects to every broker.
+
+    The clients know the brokers that answer: one that is frozen holds a question for all the time there is.
+    """
+    from refrain.ops.observe import doctor_snapshots
+    from refrain.ops.observe.route_keys import routes
+    from refrain.schemas.topics import GROUPS
+    from refrain.streams.kafka.cluster import KafkaCluster
+
+    given, settings = settings, settings.model_copy(update={"kafka": brokers.addresses or settings.kafka})
+    admin, cluster = create_client(AdminClient, client(settings)), KafkaCluster(settings)
+    looks: dict[str, Callable[[], list[Finding]]] = {
+        "broker": partial(broker, brokers, given),
+        "controller": partial(controller, admin, settings),
+        "replicas": partial(replicas, brokers, settings),
+        "topics": partial(topics, admin, brokers, settings),
+        "policy": partial(policy, cluster),
+        "shards": partial(shards, cluster),
+        doctor_snapshots.CHECK: partial(doctor_snapshots.snapshots, settings, cluster),
+        "routes": partial(routes, admin, settings, cluster),
+        "dead letters": partial(dead_letters, cluster),
+        "model calls": partial(model_calls, cluster),
+    }
+    for group, named in GROUPS.items():
+        read = settings.classify.request_topics if group == "classify" else (named,)
+        for topic in read:
+            name = f"lag of {group}" + ("" if len(read) == 1 else f", {topic}")
+            looks[name] = partial(lag, admin, cluster, settings, group, topic)
+    return looks
+
+
+def ask_brokers(admin: AdminClient, settings: Settings, deadline: Deadline) -> Brokers:
     """Ask every broker whether it is there: without a controller the others go on telling of one that is not.
 
     Raises ClusterFailed.
@@ -57,25 +99,19 @@ def ask_brokers(admin: AdminClient, settings: Settings) -> Brokers:
     started = time.perf_counter()
     found = _metadata(admin, settings)
     took_ms = (time.perf_counter() - started) * 1_000
-    answering: set[int] = set()
-    threads = [
-        threading.Thread(target=_ask_broker, args=(settings, one, answering), daemon=True)
-        for one in found.brokers.values()
-    ]
-    for thread in threads:
-        thread.start()
-    until_s = time.monotonic() + BROKER_S + 0.5
-    for thread in threads:
-        thread.join(max(0.0, until_s - time.monotonic()))
-    return Brokers(found, frozenset(answering), took_ms)
+    answers = {one.id: threading.Event() for one in found.brokers.values()}
+    for one in found.brokers.values():
+        threading.Thread(target=_ask_broker, args=(settings, one, answers[one.id]), daemon=True).start()
+    own = deadline.within(BROKER_S + 0.5)
+    return Brokers(found, frozenset(number for number, answer in answers.items() if own.sees(answer)), took_ms)
 
 
-def _ask_broker(settings: Settings, broker: BrokerMetadata, answering: set[int]) -> None:
+def _ask_broker(settings: Settings, broker: BrokerMetadata, answer: threading.Event) -> None:
     try:
         reach(settings.model_copy(update={"kafka": f"{broker.host}:{broker.port}"}), BROKER_S)
     except RefrainError:
         return
-    answering.add(broker.id)
+    answer.set()
 
 
 def broker(brokers: Brokers, settings: Settings) -> list[Finding]:
@@ -138,12 +174,11 @@ def topics(admin: AdminClient, brokers: Brokers, settings: Settings) -> list[Fin
     return [Finding("topics", "ok", seen)]
 
 
-def policy(settings: Settings) -> list[Finding]:
+def policy(cluster: Cluster) -> list[Finding]:
     """Is a policy in force?"""
-    from refrain.streams.kafka.cluster import KafkaCluster
     from refrain.streams.runtime.policy_follower import PolicyWatch
 
-    found = PolicyWatch(KafkaCluster(settings)).latest()
+    found = PolicyWatch(cluster).latest()
     if found is None:
         return [
             Finding("policy", "warn", "none is in force, so nothing is cached", "run `refrain policies apply FILE`")
@@ -151,21 +186,21 @@ def policy(settings: Settings) -> list[Finding]:
     return [Finding("policy", "ok", f"version {found.version} with {len(found.policy.categories)} categories")]
 
 
-def lag(admin: AdminClient, settings: Settings, group: str, topic: str) -> list[Finding]:
+def lag(admin: AdminClient, cluster: Cluster, settings: Settings, group: str, topic: str) -> list[Finding]:
     """Does a group keep up with its topic?"""
     from refrain.ops.cluster.lag import behind
     from refrain.ops.observe.lag_findings import lag_findings
 
-    return lag_findings(settings, group, topic, behind(admin, settings, group, topic), time.time_ns() // 1_000_000)
+    found = behind(admin, settings, group, topic, cluster.ends)
+    return lag_findings(settings, group, topic, found, time.time_ns() // 1_000_000)
 
 
-def shards(settings: Settings) -> list[Finding]:
+def shards(cluster: Cluster) -> list[Finding]:
     """Is a shard stopped?"""
     from refrain.ops.observe.stats import StatsReports
-    from refrain.streams.kafka.cluster import KafkaCluster
-    from refrain.streams.lookup.stopped import remedy
+    from refrain.streams.lookup.remedies import remedy
 
-    reports = StatsReports(KafkaCluster(settings)).reports()
+    reports = StatsReports(cluster).reports()
     rows = [
         Finding("shards", "fail",
                 f"shard {partition} is stopped at offset {told.position}: {told.reason.value} (offset {told.offset})",
@@ -175,23 +210,19 @@ def shards(settings: Settings) -> list[Finding]:
     return rows or [Finding("shards", "ok", "none is stopped")]
 
 
-def model_calls(settings: Settings) -> list[Finding]:
+def model_calls(cluster: Cluster) -> list[Finding]:
     """Do calls of the models fail?"""
     from refrain.ops.observe.model_calls import findings_of, read_calls
-    from refrain.streams.kafka.cluster import KafkaCluster
 
-    with KafkaCluster(settings) as cluster:
-        return findings_of(read_calls(cluster, time.time_ns() // 1_000_000))
+    return findings_of(read_calls(cluster, time.time_ns() // 1_000_000))
 
 
-def dead_letters(settings: Settings) -> list[Finding]:
+def dead_letters(cluster: Cluster) -> list[Finding]:
     """What could not be taken in the last hour?"""
     from refrain.ops.letters.letter import count_codes
     from refrain.ops.letters.topic import read_since
-    from refrain.streams.kafka.cluster import KafkaCluster
 
-    with KafkaCluster(settings) as cluster:
-        counts = count_codes(read_since(cluster, time.time_ns() // 1_000_000 - LETTERS_MS))
+    counts = count_codes(read_since(cluster, time.time_ns() // 1_000_000 - LETTERS_MS))
     if not counts:
         return [Finding("dead letters", "ok", f"none in the last {output.span(LETTERS_MS)}")]
     told = ", ".join(f"{count} {code} by {by}" for (by, code), count in counts.items())

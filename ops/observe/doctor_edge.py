@@ -14,6 +14,7 @@ from refrain.ops.terminal import output
 from refrain.streams.errors import WrongSetup
 
 if TYPE_CHECKING:
+    from refrain.ops.observe.deadline import Deadline
     from refrain.streams.settings import Settings
 
 CHECK = "edge"
@@ -44,7 +45,7 @@ class Served(NamedTuple):
     """Of these, sent to the model without the cache, by reason."""
 
 
-def edge(settings: Settings) -> list[Finding]:
+def edge(settings: Settings, deadline: Deadline) -> list[Finding]:
     """Are the endpoints of this machine up and ready, do they hear responses, and can keys be read?"""
     rows = of_processor(settings, NAME)
     if not rows:
@@ -55,7 +56,8 @@ def edge(settings: Settings) -> list[Finding]:
     looks: dict[str, Callable[[], list[Finding]]] = {
         f"edge, process {row['pid']}": partial(_one, settings, row) for row in rows
     }
-    found = together(looks, 2 * PROBE_S + 0.5, lambda name: Finding(CHECK, "fail", f"{name} does not answer", LOG))
+    until = deadline.within(2 * PROBE_S + 0.5)
+    found = together(looks, until, lambda name: Finding(CHECK, "fail", f"{name} does not answer", LOG))
     return [*found, *keys(settings)]
 
 

@@ -26,14 +26,12 @@ LOOKED = 1_000
 DO = "look for `no snapshot was made` in the logs of lookup; `refrain snapshot` makes them at once"
 
 
-def snapshots(settings: Settings) -> list[Finding]:
+def snapshots(settings: Settings, cluster: Cluster) -> list[Finding]:
     """Has each shard a snapshot as new as the schedule says?"""
-    from refrain.streams.kafka.cluster import KafkaCluster
     from refrain.streams.snapshots.shelf import Shelf, location_of
 
     shelf = Shelf(location_of(settings))
-    with KafkaCluster(settings) as cluster:
-        return look(cluster, shelf, settings.lookup.snapshot_every_ms, time.time_ns() // 1_000_000)
+    return look(cluster, shelf, settings.lookup.snapshot_every_ms, time.time_ns() // 1_000_000)
 
 
 def look(cluster: Cluster, shelf: Shelf, every_ms: int, now_ms: int) -> list[Finding]:

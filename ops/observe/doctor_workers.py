@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 
 from refrain.ops.observe.doctor_checks import PROBE_S, together
@@ -14,6 +16,7 @@ from refrain.ops.terminal import output
 from refrain.streams.errors import RefrainError
 
 if TYPE_CHECKING:
+    from refrain.ops.observe.deadline import Deadline
     from refrain.streams.settings import Settings
 
 CHECK = "workers"
@@ -21,11 +24,12 @@ ENDS_WITHIN_MS = 600_000
 LOOP_FROM = 3
 """So many ends within `ENDS_WITHIN_MS` are a crash loop."""
 CLUSTER_S = 1.0
+ANSWER_BYTES_MAX = 10_000
 Row = Mapping[str, Any]
 """A worker, or a place that is down, in run.json or in `health/`."""
 
 
-def workers(settings: Settings) -> list[Finding]:
+def workers(settings: Settings, deadline: Deadline) -> list[Finding]:
     """Do the workers of this machine that serve these topics live, stay alive, and say that they are ready?"""
     ours = _Ours(settings)
     run = read_run(settings.state_dir)
@@ -40,7 +44,7 @@ def workers(settings: Settings) -> list[Finding]:
     if run is not None:
         rows += _supervised(run)
         supervised = supervised if is_alive(int(run["pid"])) else []
-    rows += _probed([*supervised, *mine], settings.http.host)
+    rows += _probed([*supervised, *mine], settings.http.host, deadline)
     return rows if any(row.state != "warn" for row in rows) else [*rows, _none(settings)]
 
 
@@ -87,14 +91,11 @@ def _supervised(run: Row) -> list[Finding]:
     return [*(down(row) for row in run.get("down", ())), *looping]
 
 
-def _probed(rows: Sequence[Row], host: str) -> list[Finding]:
-    # Here, once: what loading it takes is no worker's delay.
-    import httpx  # noqa: F401
-
+def _probed(rows: Sequence[Row], host: str, deadline: Deadline) -> list[Finding]:
     looks: dict[str, Callable[[], list[Finding]]] = {
         str(at): partial(_worker, row, row.get("host", host), is_alive(int(row["pid"]))) for at, row in enumerate(rows)
     }
-    return together(looks, PROBE_S + 1.0, lambda at: _silent(rows[int(at)]))
+    return together(looks, deadline.within(PROBE_S + 1.0), lambda at: _silent(rows[int(at)]))
 
 
 def _silent(row: Row) -> Finding:
@@ -107,19 +108,20 @@ def _worker(row: Row, host: str, lives: bool) -> list[Finding]:
         return [Finding(CHECK, "fail", f"{name} is gone", "the supervisor starts it again; look at its log")]
     if row["port"] is None:
         return [Finding(CHECK, "fail", f"{name} starts: no health port yet", "wait; then look at its log")]
-    answer = _probe(f"http://{host}:{row['port']}/readyz")
+    answer = _probe(host, int(row["port"]))
     if answer == "ready":
         return [Finding(CHECK, "ok", f"{name} is ready")]
     return [Finding(CHECK, "fail", f"{name}: {answer}", "look at its log; it may still start or restore")]
 
 
-def _probe(url: str) -> str:
-    import httpx
-
-    try:
-        return httpx.get(url, timeout=PROBE_S, trust_env=False).text.strip()
-    except httpx.HTTPError as error:
-        return f"{url} does not answer ({type(error).__name__})"
+def _probe(host: str, port: int) -> str:
+    # Not httpx, which takes longer to load than all workers to answer.
+    with closing(HTTPConnection(host, port, timeout=PROBE_S)) as connection:
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().read(ANSWER_BYTES_MAX).decode(errors="replace").strip()
+        except (OSError, HTTPException) as error:
+            return f"http://{host}:{port}/readyz does not answer ({type(error).__name__})"
 
 
 def _none(settings: Settings) -> Finding:

@@ -44,14 +44,11 @@ class WorkerKeys(NamedTuple):
     keys: tuple[str, ...]
 
 
-def routes(admin: AdminClient, settings: Settings) -> list[Finding]:
+def routes(admin: AdminClient, settings: Settings, cluster: Cluster) -> list[Finding]:
     """Does every populate worker have the keys that routes are signed with?"""
-    from refrain.streams.kafka.cluster import KafkaCluster
-
     members = {name: _members(admin, settings, name) for name in (SIGNERS, VERIFIERS)}
-    with KafkaCluster(settings) as cluster:
-        told = told_keys(cluster.scan("acknowledgements", 0), members)
-        seen = Counter(key for record in _last(cluster) if (key := signing_key(record.value)) is not None)
+    told = told_keys(cluster.scan("acknowledgements", 0), members)
+    seen = Counter(key for record in _last(cluster) if (key := signing_key(record.value)) is not None)
     return [*here(settings), *compared(told, seen)]
 
 

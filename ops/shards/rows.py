@@ -59,7 +59,7 @@ def shard_rows(
 
 def remedy_of(partition: int, stopped: Stopped) -> str:
     """What mends a stopped shard."""
-    from refrain.streams.lookup.stopped import remedy
+    from refrain.streams.lookup.remedies import remedy
 
     return remedy(partition, stopped.reason)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,6 +26,8 @@ class Options:
     debug: bool = False
     prefix: str | None = None
     """In place of the setting."""
+    started_s: float = field(default_factory=time.monotonic)
+    """When the command began, by the monotonic clock (seconds)."""
 
 
 def options_of(context: typer.Context) -> Options:

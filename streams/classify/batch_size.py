@@ -11,12 +11,14 @@ PROBES = 8
 OWN_TIMES = 2
 """Texts may take so many times the call's own time, even beyond the target: a call that is slow by itself, as over a
 network, would else be made for a text or two."""
+SHARE_MIN = 0.25
+"""The share of questions that bring a new text counts as no smaller: of the next batch each may bring one."""
 STEEPEST = 10
 """A text costs at least one part in so many of what it costs on the mean, whatever few batches seem to tell."""
 
 
 class BatchSize:
-    """Sizes batches by the smoothed cost of a call and of a new text in it (remembered ones cost nothing).
+    """Sizes batches by the smoothed cost of a call and of a new text in it, and by how many questions bring one.
 
     The cost of a batch is taken for a line: the time of the call itself, and so much a text (least squares).
     """
@@ -25,14 +27,18 @@ class BatchSize:
         self._target_s = target_ms / 1_000
         self._batches = 0
         self._weight = self._texts = self._seconds = self._texts_texts = self._texts_seconds = 0.0
+        self._share = 1.0
+        """The part of the questions that brings a new text: repeated ones and those that pass by bring none."""
 
     @property
     def seconds_per_text(self) -> float | None:
         """What a text costs on the mean, with its share of the call; None until one was embedded."""
         return self._seconds / self._texts if self._texts else None
 
-    def observe(self, texts: int, seconds: float) -> None:
-        """Learn that so many new texts took so long."""
+    def observe(self, texts: int, seconds: float, questions: int) -> None:
+        """Learn that so many new texts of a batch of so many questions took so long."""
+        if questions:
+            self._share += SMOOTHING * (min(1.0, texts / questions) - self._share)
         if texts == 0:
             return
         kept = 1 - SMOOTHING
@@ -52,7 +58,7 @@ class BatchSize:
         if each_s == 0:
             return batch_max
         own_s = (self._seconds - each_s * self._texts) / self._weight
-        size = max(1.0, max(self._target_s - own_s, OWN_TIMES * own_s) / each_s)
+        size = max(1.0, max(self._target_s - own_s, OWN_TIMES * own_s) / each_s / max(SHARE_MIN, self._share))
         return int(min(batch_max, size if self._batches % PROBES else 2 * size))
 
     def _seconds_each(self, mean_s: float) -> float:

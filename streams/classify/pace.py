@@ -107,9 +107,9 @@ class Pace:
         """Count a question for which no vector is made."""
         self._metrics.overload.inc()
 
-    def embedded(self, texts: int, seconds: float) -> None:
-        """Learn that so many new texts of a batch took so long."""
-        self._size.observe(texts, seconds)
+    def embedded(self, texts: int, seconds: float, questions: int) -> None:
+        """Learn that so many new texts of a batch of so many questions took so long."""
+        self._size.observe(texts, seconds, questions)
         if texts:
             self._metrics.together.observe(texts)
         if self._size.seconds_per_text is not None:

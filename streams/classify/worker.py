@@ -201,7 +201,7 @@ class ClassifyStep(Step):
         self._spans.categorised(matched, _known_category)
         wanted = [item.side for item in matched if isinstance(item, PendingRequest) and item.side]
         sides = self._text_sides.make(wanted, embedded.tokens)
-        self._pace.embedded(len(new), self._clock() - started)
+        self._pace.embedded(len(new), self._clock() - started, len(batch))
         made = [
             self._or_reject(item.record, item.parsed, self._ask, item, sides)
             if isinstance(item, PendingRequest)

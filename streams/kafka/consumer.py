@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
@@ -15,11 +15,18 @@ from refrain.streams.kafka.convert import KafkaGroupMetadata, record_of, topic_p
 from refrain.streams.kafka.faults import CUT_CODES, failure_of, raise_unless_recovering
 from refrain.streams.kafka.interface import OffsetAndMetadata, RebalanceListener, Record
 from refrain.streams.kafka.outages import Outages
+from refrain.streams.kafka.turns import Turns
 from refrain.streams.settings import Settings
 
 PROBE_S = 0.1
 """How long a broker may take to show that it is back, while none answers."""
 PROBE_EVERY_S = 1.0
+
+AHEAD_RECORDS = 2_000
+AHEAD_BYTES = 8_388_608
+"""Records, or bytes, from which on the client reads no more ahead."""
+TAKEN_MAX = 1_000
+"""Records taken from the client at once."""
 
 
 class KafkaConsumer:
@@ -47,6 +54,13 @@ class KafkaConsumer:
         self._cut: deque[OffsetLost] = deque()
         self._stuck: set[int] = set()
         """Partitions that were cut: the client seeks them no more."""
+        self._turns = Turns()
+        self._paused: set[int] = set()
+        """Partitions that their owner has paused."""
+        self._held_back: set[int] = set()
+        """Partitions that are read no further, since much of them is held."""
+        self._given_back: set[int] = set()
+        """Partitions that were given back while records were read."""
         self.consumer = ConfluentConsumer(
             {
                 **base,
@@ -63,8 +77,8 @@ class KafkaConsumer:
                 "fetch.wait.max.ms": 500,
                 "fetch.error.backoff.ms": 20,
                 "fetch.queue.backoff.ms": 5,
-                "queued.min.messages": 10_000,
-                "queued.max.messages.kbytes": 32_768,
+                "queued.min.messages": AHEAD_RECORDS,
+                "queued.max.messages.kbytes": AHEAD_BYTES // 1_024,
                 "topic.metadata.refresh.interval.ms": 30_000,
             }
         )
@@ -73,17 +87,27 @@ class KafkaConsumer:
         )
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
-        if self._cut:
-            raise self._cut.popleft()
+        self._raise_cut()
+        records = self._read(timeout_s if self._turns.is_idle else 0.0)
+        if not self._turns.is_empty or len(records) > max_records:
+            self._turns.add(records)
+            records = self._turns.take(max_records)
+        if self._held_back or not self._turns.is_empty:
+            self._hold_back()
+        if not records:
+            self._raise_cut()
+        return records
+
+    def _read(self, timeout_s: float) -> list[Record]:
+        """Take what the client has read, or wait for the first record."""
+        self._given_back.clear()
         try:
             first = self.consumer.poll(timeout_s)
             if first is None:
                 if self._is_away:
                     self._probe()
                 return []
-            messages = [first]
-            if max_records > 1:
-                messages += self.consumer.consume(max_records - 1, 0)
+            messages = [first, *self.consumer.consume(TAKEN_MAX - 1, 0)]
         except KafkaException as problem:
             raise failure_of(problem.args[0], f"reading {self._name}") from problem
         records = []
@@ -92,18 +116,43 @@ class KafkaConsumer:
             if error is None:
                 records.append(record_of(self._topic, message))
             elif error.code() in CUT_CODES:
-                # Told with the next poll: what this one read of other partitions would be lost with it.
+                # Told when what was read before is handed out: it would be lost with it.
                 self._cut.append(self._cut_at(error, message.partition()))
             else:
                 self._told(error)
-        if self._cut and not records:
-            raise self._cut.popleft()
+        if self._given_back:
+            # While it was read: its next owner reads it again.
+            records = [record for record in records if record.partition not in self._given_back]
         return records
+
+    def _raise_cut(self) -> None:
+        """Raise OffsetLost of a partition that was cut, once all that was read of it before is handed out."""
+        for cut in self._cut:
+            if cut.partition is None or self._turns.first_of(cut.partition) is None:
+                self._cut.remove(cut)
+                raise cut
+
+    def _hold_back(self) -> None:
+        """Read no further what crowds the others out, and read on what has room again."""
+        room = {partition for partition in self._held_back if self._turns.has_room(partition)}
+        self._held_back -= room
+        self._resume_client(room - self._paused - self._stuck)
+        crowded = self._turns.crowded(set(self.assignment()) - self._held_back)
+        self._held_back.update(crowded)
+        self._pause_client(crowded)
+
+    def _pause_client(self, partitions: Collection[int]) -> None:
+        if partitions:
+            self.consumer.pause([TopicPartition(self._name, partition) for partition in partitions])
+
+    def _resume_client(self, partitions: Collection[int]) -> None:
+        if partitions:
+            self.consumer.resume([TopicPartition(self._name, partition) for partition in partitions])
 
     def _cut_at(self, error: KafkaError, partition: int | None) -> OffsetLost:
         """What to raise for a partition that was cut; it is paused until its owner seeks it."""
         if partition is not None:
-            self.pause([partition])
+            self._pause_client([partition])
             self._stuck.add(partition)
         return OffsetLost(
             f"reading {self._name}[{partition}]: {error.str()}; the topic was cut before this worker could read it",
@@ -166,6 +215,7 @@ class KafkaConsumer:
         }
 
     def seek(self, partition: int, offset: int) -> None:
+        self._turns.drop([partition])
         try:
             if partition in self._stuck:
                 place = TopicPartition(self._name, partition, offset)
@@ -179,10 +229,14 @@ class KafkaConsumer:
             raise failure_of(problem.args[0], f"seeking {self._name}[{partition}]") from problem
 
     def pause(self, partitions: Sequence[int]) -> None:
-        self.consumer.pause([TopicPartition(self._name, partition) for partition in partitions])
+        self._turns.stop(partitions)
+        self._paused.update(partitions)
+        self._pause_client(partitions)
 
     def resume(self, partitions: Sequence[int]) -> None:
-        self.consumer.resume([TopicPartition(self._name, partition) for partition in partitions])
+        self._turns.go_on(partitions)
+        self._paused.difference_update(partitions)
+        self._resume_client(set(partitions) - self._held_back)
 
     def assignment(self) -> list[int]:
         return sorted(each.partition for each in self.consumer.assignment())
@@ -192,7 +246,8 @@ class KafkaConsumer:
         for each in self.consumer.position(self.consumer.assignment()):
             _, end = self.consumer.get_watermark_offsets(each, cached=True)
             if each.offset >= 0 and end >= 0:
-                behind[each.partition] = max(0, end - each.offset)
+                held = self._turns.first_of(each.partition)
+                behind[each.partition] = max(0, end - (each.offset if held is None else held))
         return behind
 
     def close(self) -> None:
@@ -218,23 +273,33 @@ class KafkaConsumer:
         return self.consumer.memberid() or ""
 
     def _on_assign(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
+        # What comes of them from now on is ours, however soon: read twice, but never left out.
+        self._given_back.difference_update(each.partition for each in partitions)
         if not self._from_start:
             # The owner seeks before it reads; until then the partition is paused and its offset moot.
             partitions = [TopicPartition(p.topic, p.partition, OFFSET_BEGINNING) for p in partitions]
         consumer.incremental_assign(partitions)
         if not self._from_start and partitions:
-            consumer.pause(partitions)
+            self.pause([each.partition for each in partitions])
         if self._listener is not None:
             self._listener.assigned([each.partition for each in partitions])
 
     def _on_revoke(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
-        self._stuck.difference_update(each.partition for each in partitions)
+        self._give_back([each.partition for each in partitions])
         if self._listener is not None:
             self._listener.revoked([each.partition for each in partitions])
         consumer.incremental_unassign(partitions)
 
     def _on_lost(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
-        self._stuck.difference_update(each.partition for each in partitions)
+        self._give_back([each.partition for each in partitions])
         if self._listener is not None:
             self._listener.lost([each.partition for each in partitions])
         consumer.incremental_unassign(partitions)
+
+    def _give_back(self, partitions: Sequence[int]) -> None:
+        """Forget all that is known of partitions that are given back."""
+        self._given_back.update(partitions)
+        self._turns.drop(partitions)
+        self._turns.go_on(partitions)
+        for known in (self._stuck, self._held_back, self._paused):
+            known.difference_update(partitions)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from refrain.schemas.decisions import Decision
 from refrain.schemas.documents import Skip
 from refrain.schemas.journal import Asked, RecoveryOrdered
-from refrain.schemas.stats import ShardStats, Stopped, StopReason
+from refrain.schemas.stats import ShardStats, Stopped
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.shard.columns import SKIPS
 from refrain.streams.shard.outcome import FoldResult
@@ -24,21 +24,6 @@ from refrain.streams.shard.without_state import StatelessShard
 from refrain.streams.spans import has_passed
 
 logger = logging.getLogger(__name__)
-
-REMEDIES: dict[StopReason, str] = {
-    StopReason.JOURNAL_CUT: "refrain shards recover {} --from-watermark",
-    StopReason.UNKNOWN_VERSION: "upgrade this worker",
-    StopReason.STORE_DAMAGED: "look at the disk, then refrain shards recover {} --from-documents",
-    StopReason.STORE_UNUSABLE: "make room on the disk of state_dir, and let this user write there",
-    StopReason.DOCUMENTS_DAMAGED: "refrain shards recover {} --empty",
-    StopReason.STATE_BROKEN: "refrain shards recover {} --from-documents, and if that does not help --empty",
-}
-"""What mends a shard, by why it is stopped."""
-
-
-def remedy(partition: int, reason: StopReason) -> str:
-    """What mends a stopped shard: a command, or what to do."""
-    return REMEDIES[reason].format(partition)
 
 
 class PassedPart(NamedTuple):

@@ -14,8 +14,9 @@ from refrain.schemas.stats import Stopped, StopReason
 from refrain.streams.errors import ChangelogDamaged, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Cluster, Consumer, Outgoing
 from refrain.streams.lookup.metrics import LookupMetrics
+from refrain.streams.lookup.remedies import remedy
 from refrain.streams.lookup.restore import Beginning, Restorer, ShardFailure
-from refrain.streams.lookup.stopped import PassedPart, StoppedShard, StoppedShards, remedy, stats_of_stopped
+from refrain.streams.lookup.stopped import PassedPart, StoppedShard, StoppedShards, stats_of_stopped
 from refrain.streams.shard.skips import Skips
 from refrain.streams.shard.state import Shard
 from refrain.streams.spans import is_due

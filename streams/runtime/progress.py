@@ -125,7 +125,7 @@ class Progress:
         parts: list[Sequence[Record]] = []
         together: list[Record] = []
         for record in batch:
-            if self._is_careful(record):
+            if self.is_careful(record.partition, record.offset):
                 parts += [together, [record]] if together else [[record]]
                 together = []
             else:
@@ -161,15 +161,29 @@ class Progress:
         yield True
         self._write(partition, before)
 
-    def begin_step(self, partition: int, offset: int) -> None:
-        """Note that a step of a record's work runs; a record of which one ends the worker is worked a second time."""
+    def is_careful(self, partition: int, offset: int) -> bool:
+        """Whether a worker may have ended at this record, so that it is to be worked by itself."""
+        return offset < self._careful_to.get(partition, 0)
+
+    def begin_step(self, partition: int, offset: int, last: int | None = None) -> None:
+        """Note that a step of a record's work runs; a record of which one ends the worker is worked a second time.
+
+        With `last` the step is one of all records up to that offset.
+        """
         if self.has(partition):
-            self._write(partition, self._slot_of(partition, offset))
+            self._write(partition, self._slot_of(partition, offset, last))
 
     def end_step(self, partition: int, offset: int) -> None:
         """The step is over, and others follow."""
         if self.has(partition):
             self._write(partition, self._slot_of(partition, offset)._replace(stage=Stage.IDLE))
+
+    def withdraw(self, partitions: Sequence[int]) -> None:
+        """Give partitions back whose records may be in hand: nothing stays noted of what another worker works."""
+        for partition in partitions:
+            if self.has(partition):
+                self._write(partition, self._read(partition)._replace(stage=Stage.IDLE))
+        self.released(partitions)
 
     def end_steps(self, partition: int, offset: int) -> None:
         """The last step of the record's work is over."""
@@ -210,9 +224,6 @@ class Progress:
                 slot = slot._replace(careful_to=0)
                 self._careful_to[partition] = 0
             self._write(partition, slot._replace(stage=Stage.IDLE))
-
-    def _is_careful(self, record: Record) -> bool:
-        return record.offset < self._careful_to.get(record.partition, 0)
 
     def _has_slot(self, partition: int) -> bool:
         """Whether there is a slot: a topic may be given partitions while a worker runs."""

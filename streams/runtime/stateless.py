@@ -25,6 +25,7 @@ from refrain.streams.messaging.sending import fitting_producer
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.barrier import Barrier, passes
 from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.membership import Membership, firsts_of
 from refrain.streams.runtime.policy_session import PolicySession
 from refrain.streams.runtime.progress import Progress
 
@@ -106,13 +107,17 @@ def run_stateless(
     metrics = context.metrics
     producer = fitting_producer(producer, context.cluster, context.settings.prefix, name, metrics)
     progress: Progress | None = None
-    batches = _BatchProcessor(name, metrics, step, consumer, producer, session, context.outages)
+    outages = context.outages
+    membership = Membership(consumer, context.settings.session_timeout_ms / 1_000, outages, outages.clock)
+    batches = _BatchProcessor(name, metrics, step, consumer, producer, session, outages, membership)
     pending: dict[int, OffsetAndMetadata] = {}
     due = time.monotonic()
     try:
         while not context.stop():
             batches.before_poll()
+            membership.look()
             batch = consumer.poll(step.wanted(batch_max), POLL_S)
+            membership.polled()
             step.polled(batch, consumer.lag, context.now_ms())
             owned = consumer.assignment()
             if owned:
@@ -120,11 +125,19 @@ def run_stateless(
             if batch:
                 progress = progress or context.progress(name, batch[0].topic)
                 progress.follow(owned)
+                left = list(batch)
                 for run in progress.runs(batch):
                     started = time.perf_counter()
-                    with progress.in_hand(run):
-                        out = batches.run(run, progress)
+                    try:
+                        with progress.in_hand(run):
+                            out = batches.run(run, progress)
+                    except Rebalanced as rebalance:
+                        logger.warning("a batch of %d records is left, and read again where it is still ours: %s",
+                                       len(left), rebalance)  # fmt: skip
+                        _read_again(consumer, left)
+                        break
                     _count(metrics, name, run, out, time.perf_counter() - started)
+                    del left[: len(run)]
                     for record in run:
                         pending[record.partition] = OffsetAndMetadata(record.offset + 1)
             if pending and time.monotonic() >= due:
@@ -159,7 +172,9 @@ class _BatchProcessor:
         producer: Producer,
         session: PolicySession | None,
         outages: Outages,
+        membership: Membership,
     ) -> None:
+        self._membership = membership
         self._name = name
         self._metrics = metrics
         self._barrier = Barrier(name, metrics, self._set_aside)
@@ -168,6 +183,8 @@ class _BatchProcessor:
         self._producer = producer
         self._session = session
         self._outages = outages
+        self._firsts: dict[int, int] = {}
+        """The first offsets of the batch in hand."""
 
     def before_poll(self) -> None:
         """Adopt the policy seen last and acknowledge it. Call it when all that was produced is acknowledged."""
@@ -179,7 +196,11 @@ class _BatchProcessor:
         self._send(lambda: acknowledgements)
 
     def run(self, batch: Sequence[Record], progress: Progress) -> Sequence[Outgoing]:
-        """Process the batch and send the outcome. Where that fails, each record is worked alone, in their order."""
+        """Process the batch and send the outcome. Where that fails, each record is worked alone, in their order.
+
+        Raises Rebalanced, with nothing sent since, when the partitions may have another owner.
+        """
+        self._firsts = firsts_of(batch)
         read, aside = self._read(batch, progress)
         try:
             return self._run(read, aside)
@@ -246,6 +267,7 @@ class _BatchProcessor:
         while True:
             self._step.follow(session.policy)
             out = self._made_of(batch)
+            self._membership.confirm(self._firsts)
             if session.still_in_force(for_ever=in_doubt):
                 return out
 
@@ -275,6 +297,14 @@ class _BatchProcessor:
                     if wait.is_over():
                         raise
                 self._outages.pause(next(pause))
+
+
+def _read_again(consumer: Consumer, records: Sequence[Record]) -> None:
+    """Go back to records that were polled and not sent, in partitions that are still assigned."""
+    owned = set(consumer.assignment())
+    for partition, offset in firsts_of(records).items():
+        if partition in owned:
+            consumer.seek(partition, offset)
 
 
 def _commit(consumer: Consumer, pending: dict[int, OffsetAndMetadata], step: Step) -> dict[int, OffsetAndMetadata]:

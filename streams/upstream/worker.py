@@ -124,6 +124,7 @@ class UpstreamWorker:
         self._traces = context.traces
         self._progress = context.progress(NAME, SOURCE)
         self._calling = context.progress(f"{NAME}.calls", SOURCE)
+        self._producing = context.progress(f"{NAME}.outbox", SOURCE)
         self._bounds = bounds
         self._newly_assigned: set[int] = set()
         self._paused: set[int] = set()
@@ -138,7 +139,7 @@ class UpstreamWorker:
         producer = fitting_producer(
             self._cluster.producer(), self._cluster, context.settings.prefix, NAME, context.metrics
         )
-        self._outbox: Outbox[CallResult | tuple[int, int]] = Outbox(producer)
+        self._outbox: Outbox[CallResult | tuple[int, int]] = Outbox(producer, self._producing)
         self._progress_poster = self._cluster.poster(delivery_timeout_ms=PROGRESS_TIMEOUT_MS)
         self._calls = Calls(
             make_model or model_of(context.settings, context.now_ms, self._relay),
@@ -163,6 +164,7 @@ class UpstreamWorker:
         if mine:
             self._progress.follow(owned)
             self._calling.follow(owned)
+            self._producing.follow(owned)
         for run in self._progress.runs(mine):
             with self._progress.in_hand(run):
                 for record in run:
@@ -233,10 +235,10 @@ class UpstreamWorker:
         source = (record.partition, record.offset)
         if not self._offsets.take(*source):
             return
-        if self._progress.is_set_aside(record) or self._calling.is_set_aside(record):
+        if any(each.is_set_aside(record) for each in (self._progress, self._calling, self._producing)):
             shared.refused.labels(NAME, RefusalCode.QUARANTINED.value).inc()
             told = self._told(record)
-            self._outbox.put(lambda: [quarantined(record, NAME), *told], source)
+            self._outbox.put(lambda: [quarantined(record, NAME), *told], source, source)
             return
         try:
             check_size(record)
@@ -244,7 +246,7 @@ class UpstreamWorker:
             id_ = call_id(forward.forward_id, forward.route)
         except Exception as error:  # noqa: BLE001 - the barrier: what is no record's fault is raised again
             out = list(self._barrier.outcome_of(record, error))
-            self._outbox.put(lambda: out, source)
+            self._outbox.put(lambda: out, source, source)
             return
         under_way = self._open.get(id_)
         if under_way is not None:
@@ -306,7 +308,8 @@ class UpstreamWorker:
     def _queue_completion(self, called: CallResult) -> None:
         under_way = self._open.get(called.id)
         context = () if under_way is None else under_way.context
-        self._outbox.put(lambda: [carrying(each, context) for each in completed(called)], called)
+        place = under_way.sources[0] if under_way is not None and under_way.sources else None
+        self._outbox.put(lambda: [carrying(each, context) for each in completed(called)], called, place)
 
     # --- completions acknowledged
 
@@ -351,6 +354,7 @@ class UpstreamWorker:
     def _forget(self, partitions: Sequence[int]) -> None:
         self._offsets.forget(partitions)
         self._calling.released(partitions)
+        self._producing.withdraw(partitions)
         self._newly_assigned.difference_update(partitions)
         self._paused.difference_update(partitions)
         self._forget_open(set(partitions), only_queued=False)

@@ -122,6 +122,8 @@ def accounts(target: Target, sent: Sent) -> list[str]:
     problems = [f"not read to the end: {', '.join(unread)}"] if unread else []
     if not target.eventually(worked):
         problems.append(_told("neither answered nor set aside", [place for place in must if not times(place)]))
+    # Letters and journal stand before the position of whoever wrote them: all that was made of what is read is there.
+    ledger.read_through()
     twice = [place for place in sent.places if times(place) > 1]
     if twice:
         problems.append(_told("answered or set aside more than once", twice))

@@ -31,6 +31,8 @@ ASK_S = 60.0
 PAUSE_S = 0.2
 SILENCE_S = 0.2
 READ_ON_S = 0.5
+QUIET_S = 1.0
+READ_THROUGH_S = 60.0
 
 
 class Place(NamedTuple):
@@ -60,6 +62,14 @@ class Ledger:
         """Read on for a moment, or until nothing comes."""
         until = time.monotonic() + READ_ON_S
         while time.monotonic() < until and (messages := self._consumer.consume(1_000, SILENCE_S)):
+            for message in messages:
+                if message.error() is None:
+                    self._enter(message)
+
+    def read_through(self) -> None:
+        """Read on until nothing comes any more: all that was written is known."""
+        until = time.monotonic() + READ_THROUGH_S
+        while time.monotonic() < until and (messages := self._consumer.consume(1_000, QUIET_S)):
             for message in messages:
                 if message.error() is None:
                     self._enter(message)

@@ -25,6 +25,9 @@ class Ledger:
     def read(self) -> None:
         pass
 
+    def read_through(self) -> None:
+        return
+
 
 class FakeTarget:
     settings = Settings()

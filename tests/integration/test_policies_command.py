@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ from confluent_kafka.admin import AdminClient
 
 from refrain.ops.cli import main
 from refrain.ops.control.client import ControlClient
-from refrain.ops.observe.doctor import examine
+from refrain.ops.observe.deadline import Deadline
+from refrain.ops.observe.doctor import ANSWER_S, examine
 from refrain.ops.terminal import exit_codes
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.control import SetPolicy
@@ -196,7 +198,7 @@ def test_a_policy_that_is_wrong_is_not_sent(capsys: Out) -> None:
 
 
 def test_the_doctor_looks_at_everything(settings: Settings, capsys: Out) -> None:
-    seen = {finding.check: finding for finding in examine(settings)}
+    seen = {finding.check: finding for finding in examine(settings, soon())}
     of_the_cluster = {"broker", "controller", "replicas", "topics", "policy", "routes", "lag"}
     of_the_cluster |= {"shards", "dead letters", "model calls"}
     assert set(seen) == of_the_cluster | {"model", "categories", "verifier", "disk", "files", "workers", "upstream"}
@@ -206,8 +208,12 @@ def test_the_doctor_looks_at_everything(settings: Settings, capsys: Out) -> None
     assert all(json.loads(line)["check"] for line in capsys.readouterr().out.splitlines())
 
 
+def soon() -> Deadline:
+    return Deadline(time.monotonic() + ANSWER_S)
+
+
 def test_the_doctor_says_when_nobody_answers(settings: Settings) -> None:
-    findings = examine(settings.model_copy(update={"kafka": "127.0.0.1:1", "connect_timeout_ms": 500}))
+    findings = examine(settings.model_copy(update={"kafka": "127.0.0.1:1", "connect_timeout_ms": 500}), soon())
     assert (findings[0].check, findings[0].state) == ("broker", "fail")
     assert "topics" not in {finding.check for finding in findings}
 
@@ -215,7 +221,7 @@ def test_the_doctor_says_when_nobody_answers(settings: Settings) -> None:
 def test_the_end_of_a_transaction_is_no_record_to_lag_behind(settings: Settings) -> None:
     with cluster(settings):
         assert apply() == 0
-    lag = {found.seen.partition(":")[0]: found for found in examine(settings) if found.check == "lag"}
+    lag = {found.seen.partition(":")[0]: found for found in examine(settings, soon()) if found.check == "lag"}
     assert lag["lookup"].seen == "lookup: 0 records behind, 0 members"
     assert lag["govern"].seen == "govern: 0 records behind, 0 members"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from refrain.ops.cli import app, main
+from refrain.ops.cli import PARTS, application, command_of, main
 from refrain.ops.run.processors import NAMES, PLACES
 from refrain.ops.terminal import exit_codes
 from refrain.streams.errors import (
@@ -85,7 +85,7 @@ def _no_settings_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     ids=" ".join,
 )
 def test_every_command_explains_itself(command: list[str]) -> None:
-    result = CliRunner().invoke(app, [*command, "--help"])
+    result = CliRunner().invoke(application(), [*command, "--help"])
     assert result.exit_code == 0
     assert "Usage:" in result.output
     if len(command) == 2 or command not in (
@@ -102,8 +102,37 @@ def test_every_command_explains_itself(command: list[str]) -> None:
         assert "Example" in result.output
 
 
+def test_a_command_loads_its_own_part_and_no_command_is_without_one() -> None:
+    whole = [each.name for each in application().registered_groups] + [
+        each.name or (each.callback.__name__ if each.callback else "") for each in application().registered_commands
+    ]
+    assert sorted(name.replace("_", "-") for name in whole if name) == sorted(
+        name for names in PARTS.values() for name in names
+    )
+    for module, names in PARTS.items():
+        alone = application(names[0])
+        assert len(alone.registered_commands) + len(alone.registered_groups) == len(names), module
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["doctor"], "doctor"),
+        (["--debug", "--prefix", "doctor", "topics", "list"], "topics"),
+        (["--prefix=doctor", "run", "doctor"], "run"),
+        (["--config"], None),
+        (["doctr"], None),
+        (["--help"], None),
+        ([], None),
+    ],
+    ids=str,
+)
+def test_the_command_of_a_line_is_the_first_word_that_is_no_option(words: list[str], command: str | None) -> None:
+    assert command_of(words) == command
+
+
 def test_the_help_tells_the_exit_codes() -> None:
-    text = CliRunner().invoke(app, ["--help"]).output
+    text = CliRunner().invoke(application(), ["--help"]).output
     for code, meaning in exit_codes.TABLE:
         assert f"{code}  {meaning}" in text
 

@@ -11,13 +11,13 @@ from typer.core import TyperGroup, TyperOption
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from refrain.ops.cli import app
+from refrain.ops.cli import application
 
 FILE_ENDINGS = (".jsonl", ".gz", ".json", ".yaml", ".txt", ".png", "FILE", "PAIRS")
 """Arguments that look like files stand for files that are there."""
 GENERAL = frozenset({"--help", "-h", "--install-completion", "--show-completion"})
 
-ROOT = get_command(app)
+ROOT = get_command(application())
 
 
 def problem(words: Sequence[str], folder: Path) -> str | None:

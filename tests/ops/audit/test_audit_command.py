@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from refrain.ops.audit import whole
-from refrain.ops.cli import app
+from refrain.ops.cli import application
 from refrain.ops.cluster import connection
 from refrain.streams.kafka import cluster as kafka
 from refrain.streams.kafka.memory import MemoryCluster
@@ -39,7 +39,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
 
 
 def run(*words: str) -> Result:
-    return CliRunner().invoke(app, ["audit", "--processes", "1", *words])
+    return CliRunner().invoke(application(), ["audit", "--processes", "1", *words])
 
 
 def told(*words: str) -> dict[str, Any]:
@@ -110,6 +110,6 @@ def test_a_rate_holds_a_process_back(stage: Stage, monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_what_does_not_go_together_is_refused(words: Sequence[str], said: str, stage: Stage) -> None:
-    result = CliRunner().invoke(app, ["audit", *words], terminal_width=200)
+    result = CliRunner().invoke(application(), ["audit", *words], terminal_width=200)
     assert result.exit_code == 2
     assert said in " ".join(result.output.replace("│", " ").split())

@@ -163,10 +163,10 @@ def test_a_header_of_the_clients_own_tells_nothing_of_a_letter() -> None:
 
 
 def test_the_doctor_counts_letters_of_the_last_hour(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    (old,) = dead_letters(Settings())
+    (old,) = dead_letters(cluster)
     assert old.state == "ok"
     monkeypatch.setattr("time.time_ns", lambda: 6_000_000_000)
-    (row,) = dead_letters(Settings())
+    (row,) = dead_letters(cluster)
     assert row.state == "warn"
     assert row.seen.startswith("3 in the last 1 h: 1 bad_field by classify")
     assert "refrain dead-letters list" in row.do

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +18,14 @@ import pytest
 from confluent_kafka import KafkaError
 
 from refrain.ops.observe import doctor_cluster
-from refrain.ops.observe.doctor import EXAMINE_S, examine
+from refrain.ops.observe.deadline import Deadline
+from refrain.ops.observe.doctor import ANSWER_S, examine
 from refrain.ops.observe.doctor_checks import together
 from refrain.ops.observe.doctor_cluster import Brokers
 from refrain.ops.observe.findings import Finding
 from refrain.ops.topics.admin import TopicState, compare
-from refrain.schemas.topics import TOPICS
+from refrain.schemas.topics import GROUPS, TOPICS
+from refrain.streams.errors import ClusterFailed
 from refrain.streams.settings import Embedding, Settings
 from tests.streams.kafka.fake_client import error
 
@@ -128,24 +135,144 @@ def test_nobody_is_told_to_keep_fewer_replicas() -> None:
     assert not [each for each in told if "lower" in each or "min.insync" in each]
 
 
-def test_a_check_that_takes_too_long_is_a_finding_and_the_others_stay_in_order() -> None:
-    never = threading.Event()
+class Hung:
+    """Time that passes only when `parties` have come to rest: checks that answered or hang, threads that wait for them.
+
+    The call `hang` never returns.
+    """
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.never = threading.Event()
+        self._parties = 0
+        self._rested = threading.Condition()
+        self._waiting: dict[int, float] = {}
+        self._waited: set[int] = set()
+
+    def deadline(self, seconds: float, parties: int) -> Deadline:
+        self._parties = parties
+        return Deadline(self.now_s + seconds, lambda: self.now_s, self._wait)
+
+    def rest(self) -> None:
+        with self._rested:
+            self._parties -= 1
+            self._rested.notify_all()
+
+    def hang(self, *_: Any, **__: Any) -> Any:
+        self.rest()
+        self.never.wait(60)
+        raise ClusterFailed("late")
+
+    def _wait(self, event: threading.Event, seconds: float) -> bool:
+        me = threading.get_ident()
+        self._waiting[me] = self.now_s + seconds
+        if me not in self._waited:
+            self._waited.add(me)
+            self.rest()
+        with self._rested:
+            assert self._rested.wait_for(lambda: self._parties <= 0, 60)
+        # Whoever has less time to wait is the first to give up.
+        while not event.wait(0.01):
+            if self._waiting[me] == min(self._waiting.values()):
+                self.now_s = max(self.now_s, self._waiting[me])
+                break
+        return event.is_set()
+
+
+@pytest.fixture
+def hung() -> Iterator[Hung]:
+    made = Hung()
+    yield made
+    made.never.set()
+
+
+def test_checks_that_do_not_answer_are_rows_at_the_deadline_and_the_others_stay_in_order(hung: Hung) -> None:
+    def found(name: str) -> list[Finding]:
+        hung.rest()
+        return [Finding(name, "ok", "seen")]
 
     def late(name: str) -> Finding:
-        return Finding(name, "fail", "late")
+        return Finding(name, "fail", f"late at {hung.now_s:g}")
 
-    def found(name: str) -> Any:
-        return lambda: [Finding(name, "ok", "seen")]
+    looks: dict[str, Any] = {
+        "a": partial(found, "a"), "b": hung.hang, "c": partial(found, "c"), "d": hung.hang
+    }  # fmt: skip
+    rows = together(looks, hung.deadline(8.0, parties=5), late)
+    assert [(row.check, row.seen) for row in rows] == [
+        ("a", "seen"), ("b", "late at 108"), ("c", "seen"), ("d", "late at 108")
+    ]  # fmt: skip
 
-    def waits() -> list[Finding]:
-        never.wait(60)
-        return []
 
-    try:
-        rows = together({"a": found("a"), "b": waits, "c": found("c")}, 0.1, late)
-    finally:
-        never.set()
-    assert [(row.check, row.seen) for row in rows] == [("a", "seen"), ("b", "late"), ("c", "seen")]
+def test_a_cluster_whose_calls_hang_is_told_row_by_row_within_the_deadline(
+    hung: Hung, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cluster:
+        def __init__(self, settings: Settings) -> None:
+            self.asked = settings.kafka
+
+        def __getattr__(self, name: str) -> Any:
+            return hung.hang
+
+    class Client(Admin):
+        def __getattr__(self, name: str) -> Any:
+            return hung.hang
+
+    def tells(*_: Any, **__: Any) -> list[Finding]:
+        hung.rest()
+        return [Finding("disk", "ok", "seen")]
+
+    admin = Client(1, 2, 3)
+    admin.create_topics = hung.hang  # type: ignore[method-assign]
+    admin.found.brokers = {n: SimpleNamespace(id=n, host="broker", port=9000 + n) for n in (1, 2, 3)}
+    monkeypatch.setattr("refrain.ops.cluster.connection.reach", lambda *_: admin)
+    monkeypatch.setattr("refrain.ops.observe.doctor_cluster.ask_brokers", lambda *_: brokers_of(admin))
+    monkeypatch.setattr("refrain.ops.observe.doctor_cluster.create_client", lambda *_: admin)
+    monkeypatch.setattr("refrain.streams.kafka.cluster.KafkaCluster", Cluster)
+    monkeypatch.setattr("refrain.ops.topics.admin.describe", hung.hang)
+    for name in ("disk", "files"):
+        monkeypatch.setattr(f"refrain.ops.observe.doctor_checks.{name}", tells)
+
+    asked = ("controller", "topics", "policy", "shards", "routes", "dead letters", "model calls", *GROUPS)
+    # Beside them the two checks that answer, and the two threads that wait: for all, and for those of the cluster.
+    deadline = hung.deadline(8.0, parties=len(asked) + 2 + 2)
+    rows = examine(SETTINGS.model_copy(update={"state_dir": tmp_path}), deadline)
+
+    assert hung.now_s <= 108.0
+    silent = [row for row in rows if "did not answer within" in row.seen]
+    assert {row.seen.split(":")[0] if row.check == "lag" else row.check for row in silent} == set(asked)
+    assert all(row.state == "fail" and row.do for row in silent)
+    assert {"broker", "replicas", "disk", "workers"} <= {row.check for row in rows if row not in silent}
+
+
+def test_a_check_with_a_fault_of_its_own_costs_no_other() -> None:
+    def fails() -> list[Finding]:
+        raise KeyError("a secret")
+
+    looks: dict[str, Any] = {"a": fails, "b": lambda: [Finding("b", "ok", "seen")]}
+    first, second = together(looks, Deadline(time.monotonic() + 60), lambda name: Finding(name, "fail", "late"))
+    assert (first.state, second.state) == ("fail", "ok")
+    assert "KeyError" in first.seen
+    assert "a secret" not in first.seen
+
+
+def test_the_doctor_loads_no_more_than_it_needs() -> None:
+    script = (
+        "import sys; from refrain.ops.cli import main; code = main(['doctor', '--json', '--no-call']);"
+        "print(*sorted(sys.modules), file=sys.stderr)"
+    )
+    environment = {**os.environ, "REFRAIN_KAFKA": "127.0.0.1:1", "REFRAIN_CONNECT_TIMEOUT_MS": "100",
+                   "REFRAIN_EMBEDDING__BACKEND": "free"}  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "refrain.ops.observe.doctor_workers" in loaded
+    assert not loaded & {
+        "httpx",
+        "rich.table",
+        "torch",
+        "numpy",
+        "refrain.ops.explain.command",
+        "refrain.streams.shard",
+    }
 
 
 def test_a_broker_that_is_frozen_takes_no_longer_than_one_that_is_away(tmp_path: Path) -> None:
@@ -153,8 +280,8 @@ def test_a_broker_that_is_frozen_takes_no_longer_than_one_that_is_away(tmp_path:
         # It accepts connections, as the kernel does for a process that stands still, and says nothing on them.
         settings = SETTINGS.model_copy(update={"kafka": f"127.0.0.1:{frozen.getsockname()[1]}", "state_dir": tmp_path})
         started_s = time.monotonic()
-        findings = examine(settings)
-        assert time.monotonic() - started_s < EXAMINE_S + 20, "a bound, not a speed"
+        findings = examine(settings, Deadline(started_s + ANSWER_S))
+        assert time.monotonic() - started_s < ANSWER_S + 20, "a bound, not a speed"
     assert (findings[0].check, findings[0].state) == ("broker", "fail")
     assert {each.check for each in findings} == {
         "broker",

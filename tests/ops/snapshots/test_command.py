@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from refrain.ops.audit import whole
-from refrain.ops.cli import app, main
+from refrain.ops.cli import application, main
 from refrain.ops.cluster import connection
 from refrain.ops.snapshots import verifying
 from refrain.ops.terminal import exit_codes
@@ -38,7 +38,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kept:
 
 
 def run(*words: str) -> Result:
-    return CliRunner().invoke(app, words)
+    return CliRunner().invoke(application(), words)
 
 
 def lines(*words: str) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ def sized(*batches: tuple[int, float], target_ms: int = 100) -> BatchSize:
     """The size after batches of so many new texts that took so long (seconds)."""
     size = BatchSize(target_ms)
     for texts, seconds in batches:
-        size.observe(texts, seconds)
+        size.observe(texts, seconds, texts)
     return size
 
 
@@ -26,7 +26,7 @@ def sizes(size: BatchSize, own_s: float, each_s: float, batches: int = SETTLED) 
     found = []
     for _ in range(batches):
         found.append(size.wanted(BATCH_MAX))
-        size.observe(found[-1], own_s + each_s * found[-1])
+        size.observe(found[-1], own_s + each_s * found[-1], found[-1])
     return found
 
 
@@ -88,3 +88,14 @@ def test_at_least_one_and_at_most_the_limit_are_wanted(
     batches: list[tuple[int, float]], batch_max: int, target_ms: int
 ) -> None:
     assert 1 <= sized(*batches, target_ms=target_ms).wanted(batch_max) <= batch_max
+
+
+def test_questions_that_bring_no_new_text_take_no_room() -> None:
+    size = sized((20, 0.1))
+    assert size.wanted(BATCH_MAX) == 20
+    for _ in range(SETTLED):
+        size.observe(0, 0.0, 20)
+    assert size.wanted(BATCH_MAX) == 80, "each of the next may bring one: not more than so many are taken on trust"
+    for _ in range(SETTLED):
+        size.observe(10, 0.05, 20)
+    assert size.wanted(BATCH_MAX) == pytest.approx(40, abs=1)

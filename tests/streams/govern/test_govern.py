@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from refrain.ops.control.refused import refusal_in
 from refrain.schemas.base import Message
 from refrain.schemas.control import Invalidate, Judge, PolicyInForce, ReportLoad, SetPolicy, Switch
 from refrain.schemas.dead_letters import HEADER_REASON
@@ -16,11 +18,13 @@ from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged
 from refrain.schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import ClusterFailed, SendFailed, WrongSetup
+from refrain.streams.govern.commands import command_of
 from refrain.streams.govern.worker import run_govern
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
+from refrain.streams.runtime.progress import progress_of
 from refrain.streams.settings import Settings
 
 POLICY = Policy(categories={"chat": CategoryPolicy()}, models={"m": ModelPolicy()})
@@ -63,6 +67,37 @@ def committed_offset(cluster: MemoryCluster) -> int:
 def run_through(cluster: MemoryCluster) -> Metrics:
     end = len(cluster.records("control"))
     return govern(cluster, lambda: committed_offset(cluster) == end)
+
+
+def test_a_command_that_ends_its_worker_twice_is_left_out_and_whoever_gave_it_is_told(
+    cluster: MemoryCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deadly(record: Record) -> Any:
+        if b"poison" in (record.value or b""):
+            raise MemoryError
+        return command_of(record)
+
+    monkeypatch.setattr("refrain.streams.govern.worker.command_of", deadly)
+    give(cluster, SET, SET.model_copy(update={"why": "poison"}), LOAD, b"{}")
+    ended = 0
+    while committed_offset(cluster) < 4:
+        context = WorkerContext(
+            Settings(), cluster, Metrics(), stop=lambda: committed_offset(cluster) == 4, ready=lambda: None,
+            now_ms=lambda: 0, progress=lambda group, topic: progress_of(tmp_path, group, cluster.topic_id(topic), 1),
+        )  # fmt: skip
+        try:
+            run_govern(context)
+        except MemoryError:
+            ended += 1
+            assert ended <= 2
+    assert ended == 2
+    letters = cluster.records("dead-letters")
+    told = refusal_in(letters, 1)
+    assert told is not None
+    assert told.startswith("govern ended twice at this command")
+    assert "quarantined" in told
+    assert [refusal_in(letters, offset) for offset in (0, 2)] == [None, None], "the others are carried out"
+    assert (refusal_in(letters, 3) or "").startswith("govern refused it: "), "as any other refusal is told"
 
 
 def reasons(cluster: MemoryCluster) -> list[str]:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -23,7 +24,9 @@ from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.progress import Progress, progress_of
 from refrain.streams.settings import Settings, Upstream
+from refrain.streams.upstream.completions import completed
 from refrain.streams.upstream.model import Answer
+from refrain.streams.upstream.outbox import Outbox
 from refrain.streams.upstream.worker import BOUNDS, Bounds, run_upstream
 from tests.gate import Gate
 
@@ -411,6 +414,94 @@ def test_a_forward_at_whose_call_two_workers_ended_is_set_aside_and_its_requeste
     letters = cluster.records("dead-letters")
     assert len(letters) == len(poison)
     assert all(letter.value is None for letter in letters)
+
+
+@pytest.mark.parametrize("poison", [("f3",), ("f0", "f7"), ("f9", "f8", "f1")])
+@pytest.mark.parametrize("where", ["made", "sent"])
+def test_a_forward_whose_completion_ends_the_worker_twice_is_set_aside_and_its_requester_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, poison: tuple[str, ...], where: str
+) -> None:
+    class Producer:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        def send(self, records: Sequence[Outgoing]) -> None:
+            if where == "sent" and any(ends(each) for each in records):
+                raise MemoryError
+            self.inner.send(records)
+
+        def send_singly(self, records: Sequence[Outgoing]) -> None:
+            self.inner.send_singly(records)
+
+        def close(self) -> None:
+            self.inner.close()
+
+    class Cluster(MemoryCluster):
+        def producer(self, *, delivery_timeout_ms: int | None = None) -> Any:
+            return Producer(super().producer(delivery_timeout_ms=delivery_timeout_ms))
+
+    def ends(record: Outgoing) -> bool:
+        return record.topic == "completions" and (record.key or b"").decode() in poison and b'"ok"' in (
+            record.value or b""
+        )  # fmt: skip
+
+    def made(called: Any) -> list[Outgoing]:
+        out = completed(called)
+        if where == "made" and any(ends(each) for each in out):
+            raise MemoryError
+        return out
+
+    monkeypatch.setattr("refrain.streams.upstream.worker.completed", made)
+    cluster = Cluster(lambda: NOW_MS)
+    names = [f"f{number}" for number in range(10)]
+    give(cluster, *names)
+
+    def done() -> bool:
+        return {each.forward_id for each in completions(cluster)} == set(names)
+
+    ended = 0
+    while not done():
+        try:
+            upstream(cluster, Model(), done, state=tmp_path)
+        except (ExceptionGroup, MemoryError):
+            ended += 1
+            assert ended <= 2 * len(poison)
+    failed = {each.forward_id: each.error.code for each in completions(cluster) if each.error is not None}
+    assert failed == dict.fromkeys(poison, "quarantined")
+    assert len(cluster.records("dead-letters")) == len(poison)
+    assert len(completions(cluster)) == len(names)
+
+
+def test_a_broker_that_fails_in_the_outbox_leaves_no_note(tmp_path: Path) -> None:
+    class Producer:
+        def send(self, records: Sequence[Outgoing]) -> None:
+            raise SendFailed("nobody is there")
+
+        def close(self) -> None:
+            return
+
+    progress = Progress(tmp_path / "p", 1)
+    progress.assigned([0])
+    for _ in range(3):
+        box: Outbox[int] = Outbox(cast(Any, Producer()), progress)
+        box.put(lambda: [Outgoing("completions", b"k", b"v")], 1, (0, 5))
+        box.close()
+        assert isinstance(box.problem, SendFailed)
+        progress.assigned([0])
+        assert progress.set_aside(0) == ()
+
+
+def test_what_moves_to_another_worker_while_it_is_sent_is_not_taken_for_its_end(tmp_path: Path) -> None:
+    progress = Progress(tmp_path / "p", 1)
+    for ended in (False, True):
+        # Once it ended in a batch; from then on the record is worked by itself.
+        progress.assigned([0])
+        progress.begin_step(0, 5)
+        if ended:
+            progress.withdraw([0])
+            progress.end_step(0, 5)
+    progress.assigned([0])
+    assert progress.set_aside(0) == ()
 
 
 def test_a_call_that_fails_or_is_cancelled_leaves_no_note(cluster: MemoryCluster, tmp_path: Path) -> None:

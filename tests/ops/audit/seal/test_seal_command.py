@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from refrain.ops.audit import whole
-from refrain.ops.cli import app
+from refrain.ops.cli import application
 from refrain.ops.cluster import connection
 from refrain.streams.kafka import cluster as kafka
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
@@ -64,7 +64,7 @@ def reached(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Reached:
 
 
 def run(*words: str) -> Result:
-    return CliRunner().invoke(app, ["audit", *words])
+    return CliRunner().invoke(application(), ["audit", *words])
 
 
 def sealed(*words: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from refrain.ops.bench.load.questions import Intent, read_pairs, synthetic_quest
 from refrain.ops.bench.load.run import LoadMove, OverloadSample, SimulationRun
 from refrain.ops.bench.load.scenario import CATEGORIES, CODER, NEAR_MISSES, START_MS, Phase, capacity_rps
 from refrain.ops.bench.load.traffic import traffic
-from refrain.ops.cli import app
+from refrain.ops.cli import application
 from refrain.streams.errors import WrongSetup
 from refrain.streams.models.hashing_embedder import HashingEmbedder
 
@@ -77,7 +77,7 @@ def test_the_load_returns_to_nothing(figures: dict[str, Any]) -> None:
 
 def test_the_command_prints_one_json_line_or_tables() -> None:
     command = ["bench", "load", "--embedder", "free", "--seeds", "1", "--length", "0.05"]
-    told = CliRunner().invoke(app, [*command, "--json"])
+    told = CliRunner().invoke(application(), [*command, "--json"])
     assert (told.exit_code, len(told.stdout.splitlines())) == (0, 1)
     found = json.loads(told.stdout)
     assert (found["settings"]["embedder"], found["settings"]["known_at_start"]) == ("free-1", 100)
@@ -90,7 +90,7 @@ def test_the_command_prints_one_json_line_or_tables() -> None:
         assert whole["hits"] + whole["coalesced"] + whole["forwards"] <= whole["requests"]
         assert 0 <= whole["wrong_hits"] <= whole["hits"]
         assert 0 <= whole["hit_pct"] <= 100
-    shown = CliRunner().invoke(app, command)
+    shown = CliRunner().invoke(application(), command)
     assert shown.exit_code == 0
     assert "overload\tadaptive" in shown.stdout
 
