@@ -39,7 +39,8 @@ class SmallWords(NamedTuple):
     words: tuple[Word, ...]
     keys: tuple[str, ...]
     """By which they are the same."""
-    counted: Counter[str]
+    counted: dict[str, int]
+    """How often each stands there."""
     content: tuple[str, ...]
     """Keys of the words that are no little words, in the order of the alphabet."""
     signs: tuple[str, ...]
@@ -74,7 +75,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
     return SmallWords(
         found,
         keys,
-        Counter(keys),
+        _counted(keys),
         tuple(sorted([word.key for word in found if word.content])),
         _symbols(items) if "sign" in said.kinds else (),
         {} if _CASED.isdisjoint(lows) else _cased(items),
@@ -83,6 +84,12 @@ def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
         bool(lows) and lows[0] in _REQUESTS,
         not SYMMETRIC.isdisjoint(lows),
     )
+
+
+def _counted(keys: Sequence[str]) -> dict[str, int]:
+    """How often each stands there: once, in most texts, and a counter takes far longer to tell that."""
+    found = dict.fromkeys(keys, 1)
+    return found if len(found) == len(keys) else Counter(keys)
 
 
 def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
