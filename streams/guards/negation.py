@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
+
 from refrain.streams.guards.item import STEM, TEXT, Item, Said
-from refrain.streams.guards.lexicon import Side, sides, words
+from refrain.streams.guards.lexicon import Side, groups, sides, words
 from refrain.streams.guards.once import Once
 from refrain.streams.guards.stems import stem
 
@@ -16,8 +19,13 @@ for _term, _places in _OPPOSITES.items():
         _root = stem(_term)
         _BY_STEM[_root] = tuple(dict.fromkeys(_BY_STEM.get(_root, ()) + _places))
 _FIRSTS = frozenset(term.split()[0] for term in _OPPOSITES if " " in term)
+_PAIRED = frozenset(frozenset(line) for line in groups("paired_prefixes"))
+_PAIRING = tuple(sorted({prefix for pair in _PAIRED for prefix in pair}))
+_TURNING = _PREFIXES + _PAIRING
 _BASE_CHARS = 3
 """A prefix turns only words that are at least as long without it."""
+_PAIRED_CHARS = 4
+"""Of two prefixes that turn each other the word without them is as long."""
 
 
 class Negations:
@@ -57,18 +65,34 @@ class Negations:
         found = [(item.stem, _rests(item.stem)) for _, item in self.turning if item.stem.startswith(_PREFIXES)]
         return tuple([(root, rests) for root, rests in found if rests])
 
+    @Once
+    def paired(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        """Of words that begin like a prefix with a contrary, by what follows: the prefix and the word."""
+        return _paired([item for _, item in self.turning if item.stem.startswith(_PAIRING)])
+
 
 def may_turn(item: Item) -> bool:
     """Whether a word may turn a sentence into its contrary, as a negator, by a prefix or as one of two opposites."""
     if item.kind != "word":
         return False
-    return item.low in _NEGATORS or item.low in _FIRSTS or item.stem in _BY_STEM or item.stem.startswith(_PREFIXES)
+    return item.low in _NEGATORS or item.low in _FIRSTS or item.stem in _BY_STEM or item.stem.startswith(_TURNING)
 
 
 def _rests(root: str) -> list[str]:
     """What is left of a stem without each prefix that it begins with."""
     rests = [root.removeprefix(prefix) for prefix in _PREFIXES if root.startswith(prefix)]
     return [rest for rest in rests if len(rest) >= _BASE_CHARS]
+
+
+def _paired(items: Sequence[Item]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Of words that begin like a prefix with a contrary, by what follows: the prefix and the word."""
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    for item in items:
+        for prefix in _PAIRING:
+            rest = item.stem.removeprefix(prefix)
+            if len(item.stem) > len(rest) >= _PAIRED_CHARS:
+                found[rest] = (*found.get(rest, ()), (prefix, item.text))
+    return found
 
 
 def differences(a: Negations, b: Negations) -> tuple[str, ...]:
@@ -83,7 +107,7 @@ def differences(a: Negations, b: Negations) -> tuple[str, ...]:
         return a.negators + b.negators
     if not odd and bool(a.negators) != bool(b.negators):
         return a.negators + b.negators
-    return _opposed(a, b)
+    return _paired_apart(a, b) or _opposed(a, b)
 
 
 def _prefixed(a: Negations, b: Negations) -> tuple[str, ...]:
@@ -93,6 +117,16 @@ def _prefixed(a: Negations, b: Negations) -> tuple[str, ...]:
             for rest in rests:
                 if rest in b.stems and rest not in a.stems:
                     return (a.stems[root], b.stems[rest])
+    return ()
+
+
+def _paired_apart(a: Negations, b: Negations) -> tuple[str, ...]:
+    """Words of which prefixes make opposites (inbound, outbound), where each text names one alone."""
+    for rest in sorted(a.paired.keys() & b.paired.keys()):
+        mine, theirs = dict(a.paired[rest]), dict(b.paired[rest])
+        for one, other in product(sorted(mine.keys() - theirs.keys()), sorted(theirs.keys() - mine.keys())):
+            if frozenset((one, other)) in _PAIRED:
+                return (mine[one], theirs[other])
     return ()
 
 

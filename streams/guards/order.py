@@ -58,7 +58,7 @@ def _repeated(a: Roles, b: Roles, both: list[str]) -> list[str]:
 
 def _reordered(a: Roles, b: Roles, both: list[str]) -> list[str]:
     """Words that come in reversed order, where order tells who does what."""
-    if (a.symmetric and b.symmetric) or both == [root for root in b.role if root in a.role]:
+    if a.refers != b.refers or (a.symmetric and b.symmetric) or both == [root for root in b.role if root in a.role]:
         return []
     ordered = [r for r in both if not r[0].isdigit() and a.role[r] != DESCRIBED and b.role[r] != DESCRIBED]
     places = {root: at for at, root in enumerate(b.role)}

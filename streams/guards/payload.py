@@ -25,7 +25,9 @@ _VERBS = ("translate ", "say ", "write ", "spell ", "pronounce ")
 _TARGET = re.compile(r"(?: in| into| to) \w+\W*$", re.IGNORECASE)
 _TARGETED = (
     re.compile(r"\btranslate (?P<payload>.+?)(?: from \w+)?(?: in| into| to) \w+\W*$", re.IGNORECASE),
-    re.compile(r"\b(?:say|write|spell|pronounce) (?P<payload>.+?) in \w+\W*$", re.IGNORECASE),
+    re.compile(r"\b(?:say|spell|pronounce) (?P<payload>.+?) in \w+\W*$", re.IGNORECASE),
+    # What is written in a language of programs is a task, and no text.
+    re.compile(rf"\bwrite (?P<payload>.+?) in (?:{'|'.join(sorted(words('tongues')))})\W*$", re.IGNORECASE),
 )
 _SPELLED = re.compile(r"\b(?:spell|pronounce) (?:the word )?(?P<payload>\w+)\W*$", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W_]+")

@@ -74,7 +74,7 @@ class Reading:
 
     @Once
     def words(self) -> SmallWords:
-        return read_small_words(self._said, self.quantities.used, self._looked)
+        return read_small_words(self._said, self.quantities.used, self._looked, self.roles.symmetric)
 
     @Once
     def payload(self) -> Payload:

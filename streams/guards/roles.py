@@ -23,14 +23,25 @@ _BE = frozenset("is are was were be been being get gets got".split())
 _RELATIVE = frozenset("which who that".split())
 _CONJUNCTIONS = frozenset(("and", "or", "vs", "versus", "&", "/"))
 SYMMETRIC = frozenset("between vs versus compare comparing compared comparison differ difference differences".split())
+_MORE = frozenset("more less better worse".split())
+_REFERRING = frozenset(("it", "them"))
+_PARTS = frozenset(",.?!;")
 _ENDS = frozenset("?.!")
 _SUMS = frozenset(("number", "operator", "bracket"))
-_SAID = {"plus": "+", "minus": "-", "times": "*", "x": "*"}
+_SAID = {"plus": "+", "minus": "-", "times": "*", "x": "*", "divided": "/", "over": "/", "power": "^", "percent": "%"}
 _SIGNS = frozenset("+-*/^%")
 _WORD, _IS, _JOINS, _CLOSES, _NONE = range(-1, -6, -1)
 """Parts of a sentence beside the prepositions, which are told by the role they give: 0 and above."""
+_DONE_WORDS = 2
 _WORDS_MAX = 60
 """Words whose roles are read; those of a longer text are told by the first ones."""
+
+
+def is_symmetric(lows: Sequence[str]) -> bool:
+    """Whether a text compares things of which the order says nothing: A and B, which is better; is A or B faster."""
+    if "or" in lows and "than" not in lows and any(low in _MORE or low.endswith("er") for low in lows):
+        return True
+    return not SYMMETRIC.isdisjoint(lows)
 
 
 class Roles(NamedTuple):
@@ -45,6 +56,8 @@ class Roles(NamedTuple):
     """How many words stand before the last is, are, was or were, where some do."""
     symmetric: bool
     """Whether the text compares things, whose order says nothing."""
+    refers: bool
+    """Whether a later part of the text speaks of an earlier one: it is slow, how do I speed it up."""
     sentences: int
     dangling: frozenset[int]
     """Prepositions that end a sentence: who does she write to."""
@@ -74,13 +87,15 @@ def read_roles(said: Said) -> Roles:
         reader.take(item, before)
         before = item
     reader.close()
+    order = reader.active() if reader.agent is not None else reader.done(said.lows)
     return Roles(
-        role=reader.role if reader.agent is None else {root: reader.role[root] for root in reader.active()},
+        role=reader.role if order is reader.order else {root: reader.role[root] for root in order},
         texts=reader.texts,
         counts=reader.counts,
-        beside=frozenset(reader.beside if reader.agent is None else ()),
+        beside=frozenset(reader.beside if order is reader.order else ()),
         copula=reader.copula,
-        symmetric=not SYMMETRIC.isdisjoint(said.lows),
+        symmetric=is_symmetric(said.lows),
+        refers=not _REFERRING.isdisjoint(said.lows) and not _PARTS.isdisjoint(said.lows[:-1]),
         sentences=sum(map(_ENDS.__contains__, said.lows[:-1])),
         dangling=frozenset(reader.dangling),
         calculation=_calculation(said.items) if "number" in said.kinds else (),
@@ -170,6 +185,13 @@ class _Reader:
         # In a question the subject stands behind the auxiliary: Is Python used by ...
         start = min(self._be_at, agent) or max(0, verb - 1)
         return [*order[agent:end], *order[start:verb], *order[:start], *order[verb:agent], *order[end:]]
+
+    def done(self, lows: Sequence[str]) -> list[str]:
+        """The words of "how is X done" in the order of "how do you do X"."""
+        order = self.order
+        if len(order) != _DONE_WORDS or self._be_at or lows[0] != "how" or lows[1] not in _BE:
+            return order
+        return [order[1], order[0]] if self._before == BARE else order
 
     def _bare_until(self, at: int, end: int) -> int:
         while at < end and self.role[self.order[at]] == BARE:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from refrain.streams.guards.content_words import FUNCTION
 from refrain.streams.guards.item import LOW, WORDLY, Item, Said, Word
 from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
-from refrain.streams.guards.roles import SYMMETRIC
 
 _HARMLESS = words("harmless")
 _SAME = {word: line[0] for line in groups("same_words") for word in line}
@@ -26,6 +25,9 @@ _BETWEEN = frozenset("me us some a few one two three the an many please".split()
 """Words that may stand between "give" and "more"."""
 JOINING = frozenset(("and", "or", "vs", "versus", "/"))
 """Words that join two of which the order says nothing."""
+STRANDED = frozenset("for to with from about".split())
+"""Prepositions that ask for what they govern where they end a text."""
+_STOPS = frozenset("?.!")
 _WORD, _KEY = attrgetter("word"), attrgetter("key")
 _NO_GROUPS: frozenset[int] = frozenset()
 _MARKS = frozenset(("stop", "quote", "bracket", "sign"))
@@ -52,8 +54,16 @@ class SmallWords(NamedTuple):
     """The word by which the text asks for another answer than the one that was given."""
     request: bool
     """Whether a verb opens the text that asks for something to be done."""
+    stranded: str
+    """A preposition that ends it, "" where none does: who may vote for."""
     symmetric: bool
     """Whether it compares things, whose order says nothing."""
+
+
+_TO_THE_ASKER = frozenset("give show write find recommend suggest list name teach draft".split())
+"""Requests before a "me" that says no more than that it is asked for."""
+_SAID_TO = frozenset(("explain", "describe"))
+_ME, _TO_ME = "me", Word("to_the_asker", _NO_GROUPS, "me", False)
 
 
 def _openers() -> Iterator[tuple[list[str], tuple[str, ...]]]:
@@ -66,7 +76,7 @@ def _openers() -> Iterator[tuple[list[str], tuple[str, ...]]]:
 _OPENERS = Phrases(_openers())
 
 
-def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
+def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: bool) -> SmallWords:
     """Extract all words of a text; `used` are items that are parts of numbers."""
     items, lows = said.items, said.lows
     free = [item for at, item in enumerate(items) if at not in used] if used else items
@@ -82,7 +92,8 @@ def read_small_words(said: Said, used: frozenset[int], text: str) -> SmallWords:
         text == text.lower(),
         "" if _ANEW.isdisjoint(lows) else _anew(items),
         bool(lows) and lows[0] in _REQUESTS,
-        not SYMMETRIC.isdisjoint(lows),
+        next((low for low in lows[:-3:-1] if low not in _STOPS), "") if not STRANDED.isdisjoint(lows[-2:]) else "",
+        symmetric,
     )
 
 
@@ -101,7 +112,18 @@ def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
         found += (Word(key, _NO_GROUPS, items[start].text, False) for key in meant)
         done = end
     found += filter(None, map(_WORD, items[done:]))
+    if _ME in lows:
+        found = [_TO_ME if word.key == _ME and _is_polite(found, at) else word for at, word in enumerate(found)]
     return found
+
+
+def _is_polite(found: Sequence[Word], at: int) -> bool:
+    """Whether a "me" is that of "give me", "explain it to me" or "write it for me"."""
+    before = found[at - 1].key if at else ""
+    if before in _TO_THE_ASKER:
+        return True
+    verbs = _SAID_TO if before == "to" else _TO_THE_ASKER if before == "for" and at + 1 == len(found) else ()
+    return any(word.key in verbs for word in found[:at])
 
 
 def word_of(item: Item) -> Word | None:

@@ -43,6 +43,11 @@ def _stem(word: str) -> str:
     return _base(_spelling(_inflection(word)))
 
 
+def is_irregular(word: str) -> bool:
+    """Whether a lower-case word is a form that no rule reaches: eaten, taught, mice."""
+    return word in _BASES
+
+
 def related(a: str, b: str) -> bool:
     """Whether two stems are forms of one word (configur, configuration): the same root and endings that change little.
 

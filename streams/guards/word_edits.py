@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from refrain.streams.guards.item import Word
 from refrain.streams.guards.lexicon import groups, words
-from refrain.streams.guards.small_words import JOINING, SmallWords
-from refrain.streams.guards.stems import related
+from refrain.streams.guards.small_words import JOINING, STRANDED, SmallWords
+from refrain.streams.guards.stems import is_irregular, related, stem
 
 FRAME = 750
 """Words that both have, of all of both (Dice's coefficient, 1945, in thousandths), from which they share a frame."""
@@ -27,6 +27,15 @@ _LINES = [frozenset(line) for line in groups("interchangeable")]
 _PERSONS = words("persons")
 _DONE_TO = frozenset(groups("persons")[0])
 _DECISIVE = words("decisive")
+_ASKED = frozenset(("should", "can"))
+"""Words before the asker that an opening takes in, and him with them."""
+_ASKERS = frozenset(("i", "we"))
+_DOERS = _ASKERS | {"you", "they", "howto", "should", "possible", "allowed", "must"}
+"""Words of an active sentence that say who does it: anybody, as in a passive one."""
+_HOWTO = "howto"
+_ANYBODYS = frozenset(("my", "your", "one"))
+_BE = frozenset(("is", "was", "be", "been", "being", "get"))
+_STRANDED = frozenset("for to with from at about on off of by up down out over".split())
 _BY = "by"
 _EDIT_MAX = 2
 
@@ -65,8 +74,9 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
         return Edits((*_capitals(a, b), *_tenses(a, b)))
     mine, theirs = _left(a, b), _left(b, a)
     changed = _changes(a, b, mine, theirs)
-    harmful = [word.text for m, t in changed for word in _harmful(m, t)]
-    harmful += _capitals(a, b) + _exchanged(a, b) + _tenses(a, b)
+    anybody = _HOWTO in a.counted and _HOWTO in b.counted
+    harmful = [word.text for m, t in changed for word in _harmful(m, t) if not (anybody and _is_anybodys(m, t))]
+    harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + _tenses(a, b)
     extra = [w.text for m, t in changed for w in (*m, *t) if w.content] if a.request or b.request else []
     return Edits(tuple(harmful), tuple(extra))
 
@@ -145,9 +155,21 @@ def _harmful(m: list[Word], t: list[Word]) -> list[Word]:
         return [word for word in (*m, *t) if word.key in _DONE_TO]
     if any(word.content for word in (*m, *t)):
         return []
+    if keys & _ASKED and keys & _ASKERS:
+        return []
     if keys & _PERSONS or not any(keys <= line for line in _LINES):
         return [*m, *t]
     return []
+
+
+def _stranded(a: SmallWords, b: SmallWords) -> list[str]:
+    """A preposition that ends a text, and that the other does without: who may vote for, who may vote."""
+    return [a.stranded] if a.stranded in STRANDED and a.stranded not in b.counted else []
+
+
+def _is_anybodys(m: list[Word], t: list[Word]) -> bool:
+    """Whether "your" stands for "my", as where it is asked how something of anybody's is done."""
+    return len(m) == len(t) == 1 and {m[0].key, t[0].key} <= _ANYBODYS
 
 
 def _capitals(a: SmallWords, b: SmallWords) -> list[str]:
@@ -167,6 +189,8 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
         return []
     if (_BY in a.counted) != (_BY in b.counted):
         return _agents(a, b) if _BY in a.counted else _agents(b, a)
+    if a.content == b.content and (voiced := _voiced(a, b)) is not None:
+        return voiced
     if a.content == b.content:
         texts = {word.key: word.text for word in a.words}
         there, here = _neighbours(b), _neighbours(a)
@@ -176,7 +200,9 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
     if _PERSONS.isdisjoint(a.counted):
         return []
     mine, theirs = _persons(a), _persons(b)
-    return [mine[0], theirs[0]] if mine != theirs and sorted(mine) == sorted(theirs) else []
+    if mine == theirs or sorted(mine) != sorted(theirs) or _is_turned(_told(a), _told(b)):
+        return []
+    return [mine[0], theirs[0]]
 
 
 def _turned(here: Neighbours, there: Neighbours) -> tuple[str, str] | None:
@@ -194,12 +220,51 @@ def _agents(passive: SmallWords, active: SmallWords) -> list[str]:
     return [word.text for word in passive.words if word.key in done]
 
 
+def _told(a: SmallWords) -> list[str]:
+    return [word.key for word in a.words if word.content or word.key in _PERSONS]
+
+
+def _is_turned(a: list[str], b: list[str]) -> bool:
+    """Whether the one begins with the clause that the other ends with: I lost it, what now; what now if I lost it."""
+    return len(a) == len(b) and any(a[at:] + a[:at] == b for at in range(1, len(a)))
+
+
+def _voiced(a: SmallWords, b: SmallWords) -> list[str] | None:
+    """A verb that is passive in one of the texts only, unless anybody does it in the other; None where none is.
+
+    How are mice eaten asks something else than how mice eat, and the same as how you eat mice.
+    """
+    mine, theirs = _BE & a.counted.keys(), _BE & b.counted.keys()
+    if bool(mine) == bool(theirs):
+        return None
+    passive, active = (a, b) if mine else (b, a)
+    there = {word.key: word.text.lower() for word in active.words if word.content}
+    done = [
+        word.text for word in passive.words if word.content and _is_done(word.text.lower(), there.get(word.key, ""))
+    ]
+    if not done:
+        return None
+    return [] if _DOERS & active.counted.keys() or "in" in passive.counted else done
+
+
+def _is_done(low: str, there: str) -> bool:
+    """Whether a verb is a participle, and another form of it stands there."""
+    return low != there and there != "" and (low.endswith("ed") or is_irregular(low)) and not there.endswith("ed")
+
+
 def _tenses(a: SmallWords, b: SmallWords) -> list[str]:
     """Verbs that alone differ in their time: which laws apply, which laws applied."""
     if not dict.__eq__(a.counted, b.counted):
         return []
-    mine, theirs = ({word.text.lower() for word in each.words if word.content} for each in (a, b))
-    return [word for word in sorted(mine ^ theirs) if word.endswith("ed")]
+    mine, theirs = _forms(a), _forms(b)
+    both = {key for key, _ in mine} & {key for key, _ in theirs}
+    return sorted(low for key, low in mine ^ theirs if key in both and low.endswith("ed"))
+
+
+def _forms(a: SmallWords) -> set[tuple[str, str]]:
+    """Words of meaning by key; not those that another one stands for, as "forbidden" for "not allowed"."""
+    said = ((word.key, word.text.lower()) for word in a.words if word.content)
+    return {(key, low) for key, low in said if stem(low) == key}
 
 
 def _neighbours(a: SmallWords) -> Neighbours:

@@ -88,6 +88,8 @@ REFUSED_CODES = (
     | {
         KafkaError._UNKNOWN_TOPIC,
         KafkaError._UNKNOWN_PARTITION,
+        # Of a record that waits at the client for a partition that a deleted topic takes with it.
+        KafkaError._DESTROY,
         KafkaError.INVALID_TIMESTAMP,
         KafkaError.POLICY_VIOLATION,
         KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,

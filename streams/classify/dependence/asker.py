@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from refrain.schemas.base import AskerNames
-from refrain.streams.classify.dependence.patterns import FOLDER
+from refrain.streams.classify.dependence.wording import FOLDER
 from refrain.streams.guards.lexicon import lines
 
 _WORDS = re.compile(r"[^\W_]+")

@@ -3,7 +3,7 @@
 A line is words with blanks between them. `a|b` is one of several words, `a+b` two words in one place, `{name}` one of
 the words of `classes.txt`, `_` any word, `_?` one or none, `*` up to three words, `**` up to eight; none of these goes
 beyond a sentence. `x?` may be missing, `!a|b` says what must not follow, `^` in front and `$` are the beginning and the
-end of a sentence.
+end of a sentence. Chinese is written without blanks and in simplified characters: each character counts as a word.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from heapq import heapify, heappop, heapreplace
-from pathlib import Path
 from typing import NamedTuple
 
+from refrain.streams.classify.dependence.wording import FOLDER, joined, parted
 from refrain.streams.guards import lexicon
 
-FOLDER = Path(__file__).parent / "words"
 _WORD = r"[^ .?:]+ "
 _END = r"(?=[.?:] )"
 _OPENS = "^"
@@ -78,7 +77,7 @@ def search(patterns: Sequence[Pattern], wording: str) -> Iterator[Match]:
     while ahead:
         start, number, match, pattern = ahead[0]
         if start >= at:
-            yield Match(start, match.end(), "".join(piece or "" for piece in match.groups()).strip())
+            yield Match(start, match.end(), joined("".join(piece or "" for piece in match.groups()).strip()))
             at = max(match.end(), start + 1)
         found = pattern.search(wording, at)
         if found is None:
@@ -151,4 +150,4 @@ def _words(token: str) -> tuple[str, ...]:
             found += classes()[word[1:-1]]
         elif word != "$":
             found.append(word.replace("+", " "))
-    return tuple(found)
+    return tuple(" ".join(parted(word).split()) for word in found)

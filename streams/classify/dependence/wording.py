@@ -3,6 +3,8 @@
 What is quoted, code, or spelt like code is not the asker's own wording, and becomes one mark that no rule names. So
 does a word of the rules that a capital letter makes part of a name, as in "the Today show".
 
+In Chinese each character is a word, since nothing parts them, and is read as it is written in simplified Chinese.
+
 Texts are made of the same few pieces: what each says by itself is remembered, and put together.
 """
 
@@ -13,8 +15,12 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from operator import attrgetter
+from pathlib import Path
 from typing import NamedTuple
 
+from refrain.streams.guards import lexicon
+
+FOLDER = Path(__file__).parent / "words"
 CHARS_MAX = 2_000
 """Characters that are read of the beginning and of the end of a text; a longer one is material between them."""
 MARK = "\u00b7"
@@ -28,17 +34,28 @@ PIECE_CHARS_MAX = 40
 REMEMBERED = 16_384
 """Pieces that are remembered."""
 
-_QUOTES = re.compile("[`\"'\u2018\u201c\u201e\u00ab]")
+HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""The characters of Chinese, as a range of a regular expression."""
+
+_QUOTES = re.compile("[`\"'\u2018\u201c\u201e\u00ab\u300a\u300c]")
 """What `_QUOTED` may begin with."""
 _QUOTED = re.compile(
     r"```.*?(?:```|$)|`[^`]*+`|\"[^\"]*+\"|\u201c[^\u201d]*+\u201d|\u201e[^\u201c\u201d]*+[\u201c\u201d]"
-    r"|\u00ab[^\u00bb]*+\u00bb|(?<!\w)['\u2018](?=\w)[^'\u2019]*+(?:['\u2019](?=\w)[^'\u2019]*+)*+['\u2019](?!\w)",
+    r"|\u00ab[^\u00bb]*+\u00bb|\u300a[^\u300b]*+\u300b|\u300c[^\u300d]*+\u300d"
+    r"|(?<!\w)['\u2018](?=\w)[^'\u2019]*+(?:['\u2019](?=\w)[^'\u2019]*+)*+['\u2019](?!\w)",
     re.DOTALL,
 )
 _CHUNK = re.compile(r"\n\s*\n|\S+")
 _MARKS = frozenset(".?:")
-_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f]+$|[;:]$")
-_EDGES = " \t\r\n,;:.!?\u2026()[]\"\u201c\u201d\u00bf\u00a1\u3002\uff0c\uff01\uff1f'\u2018\u2019*"
+_UNPARTED = re.compile(f"[{HAN}]|[\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f](?=[^\\s])")
+"""What a blank belongs behind."""
+_BETWEEN = re.compile(f"(?<=[{HAN}]) (?=[{HAN}])")
+_PARTED = re.compile(f"(?<=[^\\s{HAN}])(?=[{HAN}])")
+_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f]+$|[;:\uff1a\uff1b]$")
+_EDGES = (
+    " \t\r\n,;:.!?\u2026()[]\"\u201c\u201d\u00bf\u00a1'\u2018\u2019*"
+    "\u3001\u3002\uff0c\uff01\uff1a\uff1b\uff1f\uff08\uff09"
+)
 _WORD = re.compile(
     r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*['\u2019]?|[$\u20ac\u00a3\u00a5]?\d[\d.,]*[%$\u20ac\u00a3\u00a5]?"
 )
@@ -50,6 +67,13 @@ _UNMARKED = {
     "hasnt": "has not", "isnt": "is not", "todays": "today 's", "tomorrows": "tomorrow 's", "gimme": "give me",
     "lemme": "let me", "cant": "can not", "wanna": "want to", "gonna": "going to", "u": "you",
 }  # fmt: skip
+
+
+_SIMPLIFIED = {
+    ord(left): right
+    for line in lexicon.lines("traditional", FOLDER)
+    for left, right in (pair.split(":") for pair in line.split())
+}
 
 
 class _Piece(NamedTuple):
@@ -95,12 +119,24 @@ def wording(words: Sequence[str]) -> str:
     return f"{' '.join(words)} " if words else ""
 
 
+def parted(text: str) -> str:
+    """The text with blanks around each Chinese character."""
+    return _PARTED.sub(" ", _UNPARTED.sub(r"\g<0> ", text))
+
+
+def joined(words: str) -> str:
+    """The words as they are written: without blanks between Chinese characters."""
+    return words if words.isascii() else _BETWEEN.sub("", words)
+
+
 def _pieces(text: str) -> list[_Piece]:
     if len(text) > 2 * CHARS_MAX:
         text = f"{text[:CHARS_MAX]}\n\n{text[-CHARS_MAX:]}"
     text = unicodedata.normalize("NFC", text)
     if _QUOTES.search(text):
         text = _QUOTED.sub(f" {MARK} ", text)
+    if not text.isascii():
+        text = parted(text.translate(_SIMPLIFIED))
     # Without an empty line, blanks are all that parts the pieces.
     chunks = text.split() if text.count("\n") < 2 else _CHUNK.findall(text)
     return [_remembered(chunk) if len(chunk) <= PIECE_CHARS_MAX else _piece(chunk) for chunk in chunks]
@@ -125,7 +161,7 @@ def _end_of(chunk: str) -> str:
     if found is None:
         return ""
     mark = found.group()
-    return "?" if "?" in mark or "\uff1f" in mark else ":" if mark == ":" else "."
+    return "?" if "?" in mark or "\uff1f" in mark else ":" if mark in ":\uff1a" else "."
 
 
 def _is_titled(pieces: Sequence[_Piece]) -> bool:

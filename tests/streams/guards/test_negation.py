@@ -28,6 +28,9 @@ from tests.streams.guards.verdicts import detect, refuses
         ("more than ten", "less than ten"),
         ("mount the disk", "unmount the disk"),
         ("Who won?", "Who lost?"),
+        ("What causes hypertension?", "What causes hypotension?"),
+        ("an overestimate", "an underestimate"),
+        ("deactivate my account", "reactivate my account"),
     ],
 )
 def test_contraries_are_refused(a: str, b: str) -> None:
@@ -54,6 +57,11 @@ def test_what_denies_the_same_passes(a: str, b: str) -> None:
 def test_the_verdict_names_the_words_of_both_sides() -> None:
     (verdict,) = detect([Guard.NEGATION], read("How do I lock the door?"), read("How do I unlock the door?"))
     assert verdict.words == ("lock", "unlock")
+
+
+def test_a_prefix_whose_contrary_both_name_decides_nothing() -> None:
+    assert not refuses(Guard.NEGATION, "intranet or internet?", "the internet or an intranet?")
+    assert not refuses(Guard.NEGATION, "deactivate or reactivate it", "Do I deactivate it?")
 
 
 def test_a_contrary_that_both_name_decides_nothing() -> None:

@@ -8,7 +8,7 @@ import threading
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from refrain.streams.errors import Aborted, ClusterFailed, Fenced, SendFailed, Unanswered
+from refrain.streams.errors import Aborted, ClusterFailed, Fenced, RecordsRefused, SendFailed, Unanswered
 from refrain.streams.kafka import producer as kafka_producer
 from refrain.streams.kafka.convert import KafkaGroupMetadata
 from refrain.streams.kafka.interface import OffsetAndMetadata
@@ -84,10 +84,16 @@ def test_a_command_has_patience_for_so_long(clients: Clients, time: Time) -> Non
     assert time.now_s < 22
 
 
-def test_a_record_that_is_refused_is_not_waited_for(clients: Clients, time: Time) -> None:
-    clients[0].reports = iter([KafkaError.MSG_SIZE_TOO_LARGE])
-    with pytest.raises(SendFailed, match="refused"):
-        sending(time).send(records_of("things", 1))
+@pytest.mark.parametrize(
+    "code",
+    [KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._UNKNOWN_TOPIC, KafkaError._DESTROY],
+    ids=["too large", "topic away", "partition deleted meanwhile"],
+)
+def test_a_record_that_is_refused_is_not_waited_for(clients: Clients, time: Time, code: int) -> None:
+    clients[0].reports = iter([code, 0])
+    with pytest.raises(RecordsRefused, match="refused") as raised:
+        sending(time).send(records_of("things", 2))
+    assert list(raised.value.refused) == [0], "the other one is written"
     assert time.now_s < 1
 
 

@@ -14,6 +14,7 @@ from refrain.streams.classify.dependence import dependence_of
 FOLDER = Path(__file__).parent
 SENTENCES: dict[str, list[str]] = yaml.safe_load((FOLDER / "sentences.yaml").read_text(encoding="utf-8"))
 HELD_OUT: dict[str, list[str]] = yaml.safe_load((FOLDER / "held_out.yaml").read_text(encoding="utf-8"))
+CHINESE: dict[str, dict[str, list[str]]] = yaml.safe_load((FOLDER / "chinese.yaml").read_text(encoding="utf-8"))
 DEMO = Path(__file__).resolve().parents[4] / "infra" / "demo" / "demo.yaml"
 
 
@@ -27,17 +28,17 @@ def named(body: dict[str, Any], vary: dict[str, Any] | None = None, leave_out: t
     return dependence_of(text, {**body, "messages": messages}, vary or {}, leave_out).named
 
 
-@pytest.mark.parametrize("text", [*SENTENCES["volatile"], *SENTENCES["both"]])
+@pytest.mark.parametrize("text", [*SENTENCES["volatile"], *SENTENCES["both"], *CHINESE["made_on"]["volatile"]])
 def test_what_depends_on_now_is_found(text: str) -> None:
     assert found(text).volatile
 
 
-@pytest.mark.parametrize("text", [*SENTENCES["personal"], *SENTENCES["both"]])
+@pytest.mark.parametrize("text", [*SENTENCES["personal"], *SENTENCES["both"], *CHINESE["made_on"]["personal"]])
 def test_what_depends_on_who_asks_is_found(text: str) -> None:
     assert found(text).personal
 
 
-@pytest.mark.parametrize("text", SENTENCES["neither"])
+@pytest.mark.parametrize("text", [*SENTENCES["neither"], *CHINESE["made_on"]["neither"]])
 def test_words_that_do_no_harm_are_let_pass(text: str) -> None:
     assert (found(text).volatile, found(text).personal) == ((), ())
 
@@ -48,12 +49,19 @@ def test_each_kind_has_sentences_enough() -> None:
     )
 
 
-def test_of_sentences_that_the_rules_were_not_made_for_one_in_ten_is_wrong_at_most() -> None:
-    missed = [text for text in HELD_OUT["volatile"] if not found(text).volatile]
-    unnamed = [text for text in HELD_OUT["personal"] if not found(text).personal]
-    alarmed = [text for text in HELD_OUT["neither"] if found(text).volatile or found(text).personal]
+@pytest.mark.parametrize("held_out", [HELD_OUT, CHINESE["held_out"]], ids=["English", "Chinese"])
+def test_of_sentences_that_the_rules_were_not_made_for_one_in_ten_is_wrong_at_most(
+    held_out: dict[str, list[str]],
+) -> None:
+    missed = [text for text in held_out["volatile"] if not found(text).volatile]
+    unnamed = [text for text in held_out["personal"] if not found(text).personal]
+    alarmed = [text for text in held_out["neither"] if found(text).volatile or found(text).personal]
     for wrong, kind in ((missed, "volatile"), (unnamed, "personal"), (alarmed, "neither")):
-        assert len(wrong) <= 0.1 * len(HELD_OUT[kind]), wrong
+        assert len(wrong) <= 0.1 * len(held_out[kind]), wrong
+
+
+def test_words_without_blanks_between_them_are_told_as_they_are_written() -> None:
+    assert found("\u6211\u7684\u8a02\u55ae\u5230\u54ea\u4e86").personal == ("\u6211\u54ea",)
 
 
 def test_what_the_demo_keeps_depends_on_nothing() -> None:

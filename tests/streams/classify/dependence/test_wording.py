@@ -21,6 +21,11 @@ from refrain.streams.classify.dependence.wording import CHARS_MAX, PIECE_CHARS_M
         ("say `now()` and \u201ctoday\u201d", "say \u00b7 and \u00b7 . "),
         ("don't, can't, won't", "do not can not will not . "),
         ("Really?? Yes...", "really ? yes . "),
+        (
+            "3\u70b9\u7684\u8a02\u55ae\uff0c\u5230\u4e86\uff1fOK\u3002\u884c",
+            "3 \u70b9 \u7684 \u8ba2 \u5355 \u5230 \u4e86 ? ok . \u884c . ",
+        ),
+        ("\u8c01\u5199\u4e86\u300a\u4eca\u5929\u300b\uff1f", "\u8c01 \u5199 \u4e86 \u00b7 ? "),
         ("?", ""),
         ("", ""),
     ],
