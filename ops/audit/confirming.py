@@ -18,9 +18,9 @@ from refrain.schemas.decisions import Candidate, Decision
 from refrain.streams.messaging.ids import parse_entry_id
 from refrain.streams.shard.columns import ENTRIES, entry_id
 from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry, namespace_of_key
-from refrain.streams.shard.index.vector_tables import QueryVector, Search, Table, Tables, VectorMatch
+from refrain.streams.shard.index.vector_tables import QueryVector, Search, Table, Tables, VectorMatch, query_of
 from refrain.streams.shard.state import Shard
-from refrain.streams.vectors import cosine, decode
+from refrain.streams.vectors import cosine
 
 Searched = tuple[Search | None, list[tuple[VectorMatch, IndexedEntry]]]
 
@@ -114,7 +114,7 @@ class ConfirmingIndex(EntryIndex):
         entry = self.shard.entry(indexed)
         if entry.vector is None or namespace_of_key(entry) != space:
             return " is of another namespace", None
-        theirs = QueryVector.of(decode(entry.vector))
+        theirs = query_of(entry.vector)
         similarity = cosine(int(theirs.wide @ query.wide), theirs.norm, query.norm)
         if similarity != candidate.similarity:
             return f": {similarity}, not {candidate.similarity}", None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 from operator import attrgetter, itemgetter
-from typing import NamedTuple
 
 from refrain.streams.guards.item import GROUPS, LOW, STEM, WORDLY, Item, Said
 from refrain.streams.guards.lexicon import words
+from refrain.streams.guards.once import Once
 from refrain.streams.guards.stems import related, stem
 
 FUNCTION = words("function_words") | words("negators")
@@ -16,35 +16,47 @@ _IS_SALIENT, _FIRST = attrgetter("is_salient"), itemgetter(0)
 _NO_GROUPS: frozenset[int] = frozenset()
 
 
-class Content(NamedTuple):
+class Content:
     """Content words of a text by stem; `salient` are those that no other wording could do without."""
 
-    salient: dict[str, Item]
-    stems: frozenset[str]
-    """All words, also grammar and filler."""
-    groups: frozenset[int]
-    lows: tuple[str, ...]
-    run: str
-    """All words written as one."""
-    initials: str
+    def __init__(self, said: Said, used: frozenset[int]) -> None:
+        """Extract the content words of a text; `used` are items that are parts of numbers."""
+        self._worded = _worded(said, used)
+        self.salient: dict[str, Item] = {}
+        for item in filter(_IS_SALIENT, self._worded):
+            # A word that comes again is told as it is written first, in the place where it stands last.
+            self.salient[item.stem] = self.salient.pop(item.stem, item)
+
+    @Once
+    def stems(self) -> frozenset[str]:
+        """All words, also grammar and filler."""
+        return frozenset(map(STEM, self._worded))
+
+    @Once
+    def groups(self) -> frozenset[int]:
+        """Groups of synonyms of all words."""
+        return _NO_GROUPS.union(*map(GROUPS, self._worded))
+
+    @Once
+    def lows(self) -> tuple[str, ...]:
+        """All words, folded."""
+        return tuple(map(LOW, self._worded))
+
+    @Once
+    def run(self) -> str:
+        """All words written as one."""
+        return "".join(self.lows)
+
+    @Once
+    def initials(self) -> str:
+        """The first letters of all words."""
+        return "".join(map(_FIRST, self.lows))
 
 
-def read_content(said: Said, used: frozenset[int]) -> Content:
-    """Extract the content words of a text; `used` are items that are parts of numbers."""
-    worded = [item for at, item in enumerate(said.items) if item.kind in WORDLY and at not in used]
-    salient: dict[str, Item] = {}
-    for item in filter(_IS_SALIENT, worded):
-        # A word that comes again is told as it is written first, in the place where it stands last.
-        salient[item.stem] = salient.pop(item.stem, item)
-    lows = list(map(LOW, worded))
-    return Content(
-        salient,
-        frozenset(map(STEM, worded)),
-        _NO_GROUPS.union(*map(GROUPS, worded)),
-        tuple(lows),
-        "".join(lows),
-        "".join(map(_FIRST, lows)),
-    )
+def _worded(said: Said, used: frozenset[int]) -> list[Item]:
+    """The items that are words, but for those of numbers."""
+    free = [item for at, item in enumerate(said.items) if at not in used] if used else said.items
+    return [item for item in free if item.kind in WORDLY]
 
 
 def is_salient(item: Item) -> bool:
@@ -67,7 +79,9 @@ def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
 
 
 def _missing(a: Content, b: Content) -> list[Item]:
-    apart = [item for root, item in a.salient.items() if root not in b.stems and item.groups.isdisjoint(b.groups)]
+    if not (apart := [item for root, item in a.salient.items() if root not in b.stems]):
+        return apart
+    apart = [item for item in apart if item.groups.isdisjoint(b.groups)]
     # Only what occurs somewhere in a run of the other's words or initials may be part of two of them or of one.
     if not any(item.low in b.run or item.low in b.initials for item in apart):
         return apart

@@ -10,10 +10,11 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from operator import attrgetter
 from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION
-from refrain.streams.guards.item import REMEMBERED, WORDLY, Said
+from refrain.streams.guards.item import REMEMBERED, STEM, WORDLY, Item, Said
 from refrain.streams.guards.stems import WORD_CHARS_MAX
 from refrain.streams.guards.tokens import folded
 
@@ -21,6 +22,7 @@ _IDEOGRAPHS = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\
 _WORDS = re.compile(r"[^\W_]+")
 _NONE: frozenset[str] = frozenset()
 _COUNTED = WORDLY | {"number", "version", "time", "date"}
+_IS_COUNTED = attrgetter("is_counted")
 WHOLE = 1_000
 """Overlap of equal texts, in thousandths."""
 
@@ -50,9 +52,14 @@ def read_letters(said: Said, text: str) -> Letters:
     """Extract trigrams and stems of a text."""
     return Letters(
         _trigrams(_WORDS.findall(folded(text))),
-        frozenset([item.stem for item in said.items if item.kind in _COUNTED and item.low not in FUNCTION]),
+        frozenset(map(STEM, filter(_IS_COUNTED, said.items))),
         _NONE if text.isascii() else frozenset(_IDEOGRAPHS.findall(text)),
     )
+
+
+def is_counted(item: Item) -> bool:
+    """Whether the stem of a word counts in the overlap: it is no function word."""
+    return item.kind in _COUNTED and item.low not in FUNCTION
 
 
 def _trigrams(words: Sequence[str]) -> frozenset[str]:

@@ -45,6 +45,10 @@ class Item:
     """Whether a quantity or a unit may begin with it."""
     word: Word | None = None
     """It as the guard `words` compares it; None where that one passes it over."""
+    is_counted: bool = False
+    """Whether its stem counts in the overlap of two texts."""
+    part: int = 0
+    """What it is in a sentence: see `roles.part_of`."""
 
 
 LOW, STEM, TEXT, KIND, GROUPS = map(attrgetter, ("low", "stem", "text", "kind", "groups"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain
 from operator import attrgetter
@@ -11,11 +12,13 @@ from typing import NamedTuple
 
 from refrain.streams.guards.code import is_code
 from refrain.streams.guards.content_words import is_salient
+from refrain.streams.guards.frame import is_counted
 from refrain.streams.guards.item import REMEMBERED, WORDLY, Item, Said
 from refrain.streams.guards.lexicon import Phrases, groups, pairs, units
 from refrain.streams.guards.names import is_name
 from refrain.streams.guards.negation import may_turn
 from refrain.streams.guards.numbers import may_count
+from refrain.streams.guards.roles import part_of
 from refrain.streams.guards.small_words import word_of
 from refrain.streams.guards.stems import WORD_CHARS_MAX, stem
 from refrain.streams.guards.tokens import CHARS_MAX, TOKENS_MAX, Token, tokens
@@ -79,9 +82,14 @@ def items(text: str) -> tuple[Said, int]:
         found, end = tokens(text)
         return Said.of(_joined(_expanded(found, shouted), text)), end
     said = Said.of(list(chain.from_iterable(map(_ITEMS, pieces))))
-    if "-" in said.lows or _PHRASES.spans(said.lows):
-        # What these say depends on where they stand.
+    if "-" in said.lows:
+        # What it says depends on what stands beside it.
         said = Said.of(_joined(_placed(pieces, text), text))
+    elif spans := _PHRASES.spans(said.lows):
+        places = [
+            (start + each.start, start + each.end) for start, piece in _starts(pieces, text) for each in piece.tokens
+        ]
+        said = Said.of(_with_phrases(said.items, places, spans, text))
     return said, len(text)
 
 
@@ -110,8 +118,12 @@ def _piece(text: str, initial: bool, shouted: bool) -> _Piece:
 
 def _placed(pieces: list[_Piece], text: str) -> list[Token]:
     """The tokens of the pieces of a text, each with its place in it."""
-    starts = accumulate((len(piece) + 1 for piece in text.split(" ")), initial=0)
-    return [_moved(token, start) for piece, start in zip(pieces, starts, strict=False) for token in piece.tokens]
+    return [_moved(token, start) for start, piece in _starts(pieces, text) for token in piece.tokens]
+
+
+def _starts(pieces: list[_Piece], text: str) -> Iterator[tuple[int, _Piece]]:
+    """The pieces of a text, each with the place at which it begins."""
+    return zip(accumulate((len(piece) + 1 for piece in text.split(" ")), initial=0), pieces, strict=False)
 
 
 _remembered_piece = lru_cache(maxsize=REMEMBERED)(_piece)
@@ -158,13 +170,24 @@ def _undone(token: Token) -> list[Token]:
 
 def _joined(found: list[Token], text: str) -> list[Item]:
     found = [token for at, token in enumerate(found) if token.low != "-" or _counts(found, at)]
+    places = [(token.start, token.end) for token in found]
+    return _with_phrases(_items(found), places, _PHRASES.spans([token.low for token in found]), text)
+
+
+def _with_phrases(
+    found: Sequence[Item],
+    places: Sequence[tuple[int, int]],
+    spans: Sequence[tuple[int, int, tuple[str, ...]]],
+    text: str,
+) -> list[Item]:
+    """Items, each with its place in the text, with what phrases mean in place of those that say them."""
     out: list[Item] = []
     done = 0
-    for start, end, meant in _PHRASES.spans([token.low for token in found]):
-        out += _items(found[done:start])
-        piece, initial, done = text[found[start].start : found[end - 1].end], found[start].initial, end
+    for start, end, meant in spans:
+        out += found[done:start]
+        piece, initial, done = text[places[start][0] : places[end - 1][1]], found[start].initial, end
         out += [_item_of(low, piece, "number" if low.isdigit() else "word", initial) for low in meant]
-    return out + _items(found[done:])
+    return [*out, *found[done:]]
 
 
 def _items(found: list[Token]) -> list[Item]:
@@ -194,7 +217,16 @@ def _item(low: str, text: str, kind: str, initial: bool) -> Item:
         # To be is grammar: no word says the same for it.
         lines = _GROUPS.get(root, _NO_GROUPS) if root != "be" else _NO_GROUPS
     bare = Item(low, root, lines, text, kind, initial)
-    known = (is_salient(bare), is_name(bare), is_code(bare), may_turn(bare), may_count(bare), word_of(bare))
+    known = (
+        is_salient(bare),
+        is_name(bare),
+        is_code(bare),
+        may_turn(bare),
+        may_count(bare),
+        word_of(bare),
+        is_counted(bare),
+        part_of(bare),
+    )
     return Item(low, root, lines, text, kind, initial, *known)
 
 

@@ -9,7 +9,6 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from itertools import compress, count, pairwise
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -56,6 +55,7 @@ class Phrases(Generic[T]):
                 node = node.following.setdefault(word, _Node([], {}))
             node.meanings.append(meant)
         firsts = self._root.following.items()
+        self._firsts = frozenset(self._root.following)
         self._alone = frozenset(word for word, node in firsts if node.meanings)
         self._twos = frozenset((word, second) for word, node in firsts for second in node.following)
 
@@ -81,8 +81,8 @@ class Phrases(Generic[T]):
 
     def openings(self, lows: Sequence[str]) -> list[int]:
         """Places at which a phrase may begin, by its first two words: few, and only there it is looked for."""
-        twos = compress(count(), map(self._twos.__contains__, pairwise(lows)))
-        return sorted({*twos, *compress(count(), map(self._alone.__contains__, lows))})
+        firsts = [at for at, low in enumerate(lows) if low in self._firsts]
+        return [at for at in firsts if lows[at] in self._alone or tuple(lows[at : at + 2]) in self._twos]
 
 
 class _Node(NamedTuple, Generic[T]):

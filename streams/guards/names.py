@@ -7,11 +7,11 @@ word that carries meaning counts: one in each text that the other says in no way
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION, Content, unmatched
 from refrain.streams.guards.item import WORDLY, Item, Said
 from refrain.streams.guards.lexicon import words
+from refrain.streams.guards.once import Once
 
 _LITERAL = frozenset(("url", "email", "path", "version"))
 _TITLE_SHARE = 0.7
@@ -29,28 +29,39 @@ _FINITE = frozenset(
 _NO_SUBJECT = _FINITE | _ASKING | _REQUESTS
 
 
-class Names(NamedTuple):
+class Names:
     """Names in a text by their folded form, and its content words."""
 
-    named: dict[str, Item]
-    literal: dict[str, str]
-    content: Content
-    pointing: str
-    """The word that points at something the text does not name: this, these."""
-    statement: bool
-    """Whether it describes something. A question or a request selects: a word more asks for something else."""
+    def __init__(self, said: Said, used: frozenset[int], content: Content) -> None:
+        """Those of a text; `used` are items that are parts of numbers."""
+        self._said = said
+        self._used = used
+        self.content = content
 
+    @Once
+    def named(self) -> dict[str, Item]:
+        """Words that name something, by their folded form."""
+        items, used = self._said.items, self._used
+        named = {item.low: item for at, item in enumerate(items) if item.is_name and at not in used}
+        return {} if named and _is_title([item for item in items if item.kind in WORDLY]) else named
 
-def read_names(said: Said, used: frozenset[int], content: Content) -> Names:
-    """Extract the names of a text."""
-    literal: dict[str, str] = {}
-    if not _LITERAL.isdisjoint(said.kinds):
-        free = (item for at, item in enumerate(said.items) if at not in used)
-        literal = {item.low: item.text for item in free if item.kind in _LITERAL}
-    named = {item.low: item for at, item in enumerate(said.items) if item.is_name and at not in used}
-    if named and _is_title([item for item in said.items if item.kind in WORDLY]):
-        named = {}
-    return Names(named, literal, content, _pointing(said), _is_statement(said.lows))
+    @Once
+    def literal(self) -> dict[str, str]:
+        """Addresses, paths and versions, which must be the same."""
+        if _LITERAL.isdisjoint(self._said.kinds):
+            return {}
+        free = (item for at, item in enumerate(self._said.items) if at not in self._used)
+        return {item.low: item.text for item in free if item.kind in _LITERAL}
+
+    @Once
+    def pointing(self) -> str:
+        """The word that points at something the text does not name: this, these."""
+        return _pointing(self._said)
+
+    @Once
+    def statement(self) -> bool:
+        """Whether it describes something. A question or a request selects: a word more asks for something else."""
+        return _is_statement(self._said.lows)
 
 
 def are_named(a: Names, b: Names, words: Sequence[str]) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import NamedTuple
 
 from refrain.streams.guards.item import STEM, TEXT, Item, Said
 from refrain.streams.guards.lexicon import Side, groups, sides, words
+from refrain.streams.guards.once import Once
 from refrain.streams.guards.stems import stem
 
 _NEGATORS = words("negators")
@@ -28,38 +28,47 @@ _PAIRED_CHARS = 4
 """Of two prefixes that turn each other the word without them is as long."""
 
 
-class Negations(NamedTuple):
+class Negations:
     """Negations in a text: its negators, its terms that have an opposite, and its words by stem."""
 
-    negators: tuple[str, ...]
-    sides: dict[int, dict[int, str]]
-    """Of each line of opposites, the sides named, with the word that names it."""
-    stems: dict[str, str]
-    prefixed: tuple[tuple[str, list[str]], ...]
-    """Stems that begin like a prefix, each with what it is without it."""
-    paired: dict[str, tuple[tuple[str, str], ...]]
-    """Of words that begin like a prefix with a contrary, by what follows: the prefix and the word."""
+    def __init__(self, said: Said) -> None:
+        """Extract the negators and antonyms of a text."""
+        self._said = said
+        self.turning = [(at, item) for at, item in enumerate(said.items) if item.may_turn]
+        """Words that may turn the text into its contrary, each with its place; without any none does."""
 
+    @Once
+    def negators(self) -> tuple[str, ...]:
+        """Its negators, as they are written."""
+        return tuple([item.text for _, item in self.turning if item.low in _NEGATORS])
 
-def read_negations(said: Said) -> Negations:
-    """Extract the negators and antonyms of a text."""
-    words = [item for item in said.items if item.kind == "word"]
-    stems = dict(zip(map(STEM, words), map(TEXT, words), strict=True))
-    turning = [(at, item) for at, item in enumerate(said.items) if item.may_turn]
-    if not turning:
-        return Negations((), {}, stems, (), {})
-    found: dict[int, dict[int, str]] = {}
-    for at, item in turning:
-        two = f"{item.low} {said.lows[at + 1]}" if at + 1 < len(said.lows) else ""
-        for place in _BY_STEM.get(item.stem, ()) + _OPPOSITES.get(two, ()):
-            found.setdefault(place.line, {}).setdefault(place.side, item.text)
-    return Negations(
-        tuple([item.text for _, item in turning if item.low in _NEGATORS]),
-        found,
-        stems,
-        tuple([(item.stem, _rests(item.stem)) for _, item in turning if item.stem.startswith(_PREFIXES)]),
-        _paired([item for _, item in turning if item.stem.startswith(_PAIRING)]),
-    )
+    @Once
+    def sides(self) -> dict[int, dict[int, str]]:
+        """Of each line of opposites, the sides named, with the word that names it."""
+        found: dict[int, dict[int, str]] = {}
+        lows = self._said.lows
+        for at, item in self.turning:
+            two = f"{item.low} {lows[at + 1]}" if at + 1 < len(lows) else ""
+            for place in _BY_STEM.get(item.stem, ()) + _OPPOSITES.get(two, ()):
+                found.setdefault(place.line, {}).setdefault(place.side, item.text)
+        return found
+
+    @Once
+    def stems(self) -> dict[str, str]:
+        """Its words by stem."""
+        words = [item for item in self._said.items if item.kind == "word"]
+        return dict(zip(map(STEM, words), map(TEXT, words), strict=True))
+
+    @Once
+    def prefixed(self) -> tuple[tuple[str, list[str]], ...]:
+        """Stems that begin like a prefix, each with what it is without it."""
+        found = [(item.stem, _rests(item.stem)) for _, item in self.turning if item.stem.startswith(_PREFIXES)]
+        return tuple([(root, rests) for root, rests in found if rests])
+
+    @Once
+    def paired(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        """Of words that begin like a prefix with a contrary, by what follows: the prefix and the word."""
+        return _paired([item for _, item in self.turning if item.stem.startswith(_PAIRING)])
 
 
 def may_turn(item: Item) -> bool:
@@ -88,6 +97,8 @@ def _paired(items: Sequence[Item]) -> dict[str, tuple[tuple[str, str], ...]]:
 
 def differences(a: Negations, b: Negations) -> tuple[str, ...]:
     """Differences: words that say the contrary of each other."""
+    if not (a.turning or b.turning):
+        return ()
     turned = _prefixed(a, b) or _prefixed(b, a)[::-1]
     odd = len(a.negators) % 2 != len(b.negators) % 2
     if turned and not odd:

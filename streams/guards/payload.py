@@ -42,12 +42,13 @@ class Payload(NamedTuple):
     shown: str
     """The payload as it stands."""
     text: str
+    """As it stands, too."""
 
 
 def read_payload(text: str) -> Payload:
     """Extract the payload of a text."""
     shown = _fenced(text) or _after_colon(text) or _paragraph(text) or _quoted(text) or _object(text)
-    return Payload(_normal(shown), " ".join(shown.split()), _normal(text))
+    return Payload(_normal(shown), " ".join(shown.split()), text) if shown else Payload("", "", text)
 
 
 def differences(a: Payload, b: Payload) -> tuple[str, ...]:
@@ -57,7 +58,7 @@ def differences(a: Payload, b: Payload) -> tuple[str, ...]:
     if a.payload and b.payload:
         return (a.shown, b.shown)
     mine, other = (a, b) if a.payload else (b, a)
-    return () if f" {mine.payload} " in f" {other.text} " else (mine.shown,)
+    return () if f" {mine.payload} " in f" {_normal(other.text)} " else (mine.shown,)
 
 
 def _normal(text: str) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from refrain.streams.guards.code import Code, read_code
-from refrain.streams.guards.content_words import read_content
+from refrain.streams.guards.content_words import Content
 from refrain.streams.guards.frame import Letters, read_letters
 from refrain.streams.guards.instruction import Instructions
 from refrain.streams.guards.items import items
 from refrain.streams.guards.language import is_english, languages
-from refrain.streams.guards.names import Names, read_names
-from refrain.streams.guards.negation import Negations, read_negations
+from refrain.streams.guards.names import Names
+from refrain.streams.guards.negation import Negations
 from refrain.streams.guards.numbers import Quantities, read_quantities
+from refrain.streams.guards.once import Once
 from refrain.streams.guards.payload import Payload, read_payload
 from refrain.streams.guards.question import Kind, read_kind
 from refrain.streams.guards.roles import Roles, read_roles
@@ -24,24 +23,66 @@ REMEMBERED_CHARS = 500_000
 """Characters of the texts whose readings are cached: a reading takes about 160 bytes a character."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """Parsed text: what each guard compares. `rest` is the text beyond the length that is parsed."""
+    """Parsed text: what each guard compares. What is compared is read when the first guard asks for it."""
 
-    text: str
-    rest: str
-    english: bool
-    languages: frozenset[str]
-    letters: Letters
-    quantities: Quantities
-    negations: Negations
-    names: Names
-    roles: Roles
-    code: Code
-    kind: Kind
-    words: SmallWords
-    payload: Payload
-    instructions: Instructions
+    def __init__(self, text: str) -> None:
+        """Normalise a text to its items; never raises, nor does reading any part of it."""
+        said, end = items(text)
+        self.text = text
+        self.rest = text[end:]
+        """The text beyond the length that is parsed."""
+        self._said = said
+        self._looked = text[:end]
+
+    @Once
+    def english(self) -> bool:
+        return is_english(self._said)
+
+    @Once
+    def languages(self) -> frozenset[str]:
+        return languages(self._said, self.english)
+
+    @Once
+    def letters(self) -> Letters:
+        return read_letters(self._said, self._looked)
+
+    @Once
+    def quantities(self) -> Quantities:
+        return read_quantities(self._said.items)
+
+    @Once
+    def negations(self) -> Negations:
+        return Negations(self._said)
+
+    @Once
+    def names(self) -> Names:
+        used = self.quantities.used
+        return Names(self._said, used, Content(self._said, used))
+
+    @Once
+    def roles(self) -> Roles:
+        return read_roles(self._said)
+
+    @Once
+    def code(self) -> Code:
+        return read_code(self._said, self._looked)
+
+    @Once
+    def kind(self) -> Kind:
+        return read_kind(self._said)
+
+    @Once
+    def words(self) -> SmallWords:
+        return read_small_words(self._said, self.quantities.used, self._looked, self.roles.symmetric)
+
+    @Once
+    def payload(self) -> Payload:
+        return read_payload(self._looked)
+
+    @Once
+    def instructions(self) -> Instructions:
+        return Instructions(read_sentences(self._said, self.quantities.used), self.words)
 
 
 _readings: TextCache[Reading] = TextCache(REMEMBERED_CHARS)
@@ -58,25 +99,4 @@ def read(text: str) -> Reading:
 
 def parse(text: str) -> Reading:
     """Parse a text; never raises."""
-    said, end = items(text)
-    quantities = read_quantities(said.items)
-    used = quantities.used
-    english = is_english(said)
-    roles = read_roles(said)
-    words = read_small_words(said, used, text[:end], roles.symmetric)
-    return Reading(
-        text=text,
-        rest=text[end:],
-        english=english,
-        languages=languages(said, english),
-        letters=read_letters(said, text[:end]),
-        quantities=quantities,
-        negations=read_negations(said),
-        names=read_names(said, used, read_content(said, used)),
-        roles=roles,
-        code=read_code(said, text[:end]),
-        kind=read_kind(said),
-        words=words,
-        payload=read_payload(text[:end]),
-        instructions=Instructions(read_sentences(said, used), words),
-    )
+    return Reading(text)

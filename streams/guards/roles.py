@@ -30,6 +30,8 @@ _ENDS = frozenset("?.!")
 _SUMS = frozenset(("number", "operator", "bracket"))
 _SAID = {"plus": "+", "minus": "-", "times": "*", "x": "*", "divided": "/", "over": "/", "power": "^", "percent": "%"}
 _SIGNS = frozenset("+-*/^%")
+_WORD, _IS, _JOINS, _CLOSES, _NONE = range(-1, -6, -1)
+"""Parts of a sentence beside the prepositions, which are told by the role they give: 0 and above."""
 _DONE_WORDS = 2
 _WORDS_MAX = 60
 """Words whose roles are read; those of a longer text are told by the first ones."""
@@ -61,6 +63,20 @@ class Roles(NamedTuple):
     """Prepositions that end a sentence: who does she write to."""
     calculation: tuple[str, ...]
     """Numbers, operators and brackets in their order, where the text calculates."""
+
+
+def part_of(item: Item) -> int:
+    """Part of a sentence that an item is by itself: the role that a preposition gives, or one of the numbers above."""
+    low = item.low
+    if low in _PREPOSITIONS:
+        return _PREPOSITIONS[low]
+    if low in _BE:
+        return _IS
+    if item.kind in ("word", "number", "sharp", "dotted") and low not in FUNCTION:
+        return _WORD
+    if low in _CONJUNCTIONS:
+        return _JOINS
+    return _CLOSES if item.kind in ("stop", "operator") else _NONE
 
 
 def read_roles(said: Said) -> Roles:
@@ -118,21 +134,21 @@ class _Reader:
         self._last = ""
 
     def take(self, item: Item, before: Item | None) -> None:
-        low = item.low
-        if low in _PREPOSITIONS:
-            self._preposition(_PREPOSITIONS[low])
-        elif low in _BE:
+        part = item.part
+        if part == _WORD:
+            self._word(item)
+            return
+        if part >= 0:
+            self._preposition(part)
+        elif part == _IS:
             described = before is not None and before.low in _RELATIVE and not before.initial
             self._now = DESCRIBED if described else BARE
             self._be_at = len(self.order)
             self.copula = self._be_at or self.copula
-        elif item.kind in ("word", "number", "sharp", "dotted") and low not in FUNCTION:
-            self._word(item)
-            return
-        elif low in _CONJUNCTIONS:
+        elif part == _JOINS:
             # What is joined to a word shares its role: between A and B.
             self._now = self._before
-        elif item.kind in ("stop", "operator"):
+        elif part == _CLOSES:
             self.close()
             self._now = self._before = BARE
         self._last = ""

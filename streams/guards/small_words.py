@@ -41,7 +41,8 @@ class SmallWords(NamedTuple):
     words: tuple[Word, ...]
     keys: tuple[str, ...]
     """By which they are the same."""
-    counted: Counter[str]
+    counted: dict[str, int]
+    """How often each stands there."""
     content: tuple[str, ...]
     """Keys of the words that are no little words, in the order of the alphabet."""
     signs: tuple[str, ...]
@@ -84,7 +85,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
     return SmallWords(
         found,
         keys,
-        Counter(keys),
+        _counted(keys),
         tuple(sorted([word.key for word in found if word.content])),
         _symbols(items) if "sign" in said.kinds else (),
         {} if _CASED.isdisjoint(lows) else _cased(items),
@@ -94,6 +95,12 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
         next((low for low in lows[:-3:-1] if low not in _STOPS), "") if not STRANDED.isdisjoint(lows[-2:]) else "",
         symmetric,
     )
+
+
+def _counted(keys: Sequence[str]) -> dict[str, int]:
+    """How often each stands there: once, in most texts, and a counter takes far longer to tell that."""
+    found = dict.fromkeys(keys, 1)
+    return found if len(found) == len(keys) else Counter(keys)
 
 
 def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:

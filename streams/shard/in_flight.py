@@ -7,8 +7,7 @@ import heapq
 from refrain.schemas.documents import Flight, Waiting
 from refrain.streams.messaging.ids import waiting_id
 from refrain.streams.shard.index.entries import namespace_of_key, text_key
-from refrain.streams.shard.index.vector_tables import QueryVector, Table, Tables
-from refrain.streams.vectors import decode
+from refrain.streams.shard.index.vector_tables import QueryVector, Table, Tables, query_of
 
 EF = 64
 RECORD_BYTES = 500
@@ -127,7 +126,7 @@ class InFlight:
         self._rows[row] = open_flight
         self._by_text.setdefault((open_flight.space, open_flight.text), []).append(open_flight)
         if flight.vector is not None:
-            query = QueryVector.of(decode(flight.vector))
+            query = query_of(flight.vector)
             dim = len(query.ints)
             if dim not in self._tables:
                 self._tables[dim] = Tables(dim)

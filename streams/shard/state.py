@@ -17,6 +17,7 @@ from refrain.schemas.policy import CategoryPolicy
 from refrain.schemas.topics import DOCUMENT_BYTES_MAX
 from refrain.streams import guards
 from refrain.streams.errors import ChangeTooLarge, ShardBroken, StoreDamaged
+from refrain.streams.lru import LruCache
 from refrain.streams.messaging import ids
 from refrain.streams.messaging.responses import digest_of_answer
 from refrain.streams.messaging.validation import without_quotes
@@ -35,6 +36,10 @@ from refrain.streams.store.interface import Checkpoint, Store
 
 BEHAVIOUR = f"fold-8/{guards.DIGEST}"
 """The version of fold and guards; a change that decides otherwise needs another."""
+ANSWERS_REMEMBERED = 64
+"""Answers that a shard remembers, those of late: what is asked again and again is read once."""
+ANSWER_CHARS_REMEMBERED = 4_000
+"""Characters of an answer and its question; of those that have more no more than one is remembered."""
 
 
 class _Answer(Part):
@@ -93,8 +98,10 @@ class Shard:
         self.counters = Counters()
         self.tenants = Tenants()
         self.skips = Skips()
-        self._stored_answer: tuple[int, StoredAnswer] | None = None
-        """The entry that was fetched last: guarded first, it is served next."""
+        self._answers: LruCache[int, StoredAnswer] = LruCache(ANSWERS_REMEMBERED)
+        """Answers of late, by the numbers of their entries, which are never used again."""
+        self._large_answer: tuple[int, StoredAnswer] | None = None
+        """The last one that is too large to be among them: guarded first, it is served next."""
         self.next_offset = 0
         self.time_ms = 0
         self.highwater: dict[str, int] = {}
@@ -123,20 +130,17 @@ class Shard:
 
     def stored_answer(self, indexed: IndexedEntry) -> StoredAnswer:
         """The stored answer of an entry. Raises StoreDamaged when index and store disagree."""
-        if self._stored_answer is None or self._stored_answer[0] != indexed.id:
-            part = _Answer.model_validate_json(self._entry_bytes(indexed))
-            digest = part.answer_digest or _digest(part.answer)
-            kept = StoredAnswer(
-                part.tenant,
-                part.question.data,
-                part.text_side,
-                part.answer.data,
-                digest,
-                part.latency_ms,
-                part.tokens,
-            )
-            self._stored_answer = (indexed.id, kept)
-        return self._stored_answer[1]
+        known = self._answers.get(indexed.id)
+        if known is not None:
+            return known
+        if self._large_answer is not None and self._large_answer[0] == indexed.id:
+            return self._large_answer[1]
+        kept = _stored(self._entry_bytes(indexed))
+        if len(kept.text) + len(kept.question) > ANSWER_CHARS_REMEMBERED:
+            self._large_answer = indexed.id, kept
+        else:
+            self._answers.put(indexed.id, kept)
+        return kept
 
     def opinion(self, number: int, text_digest: str) -> Opinion | None:
         """The verifier's score of an entry for a question text, None when none is stored."""
@@ -226,6 +230,15 @@ class Shard:
         """Finish a commit: its changes are in `documents`; write them to the store."""
         self.store.write(self.committing, reach)
         self.committing = {}
+
+
+def _stored(entry: bytes) -> StoredAnswer:
+    """The stored answer in the record of an entry."""
+    part = _Answer.model_validate_json(entry)
+    digest = part.answer_digest or _digest(part.answer)
+    return StoredAnswer(
+        part.tenant, part.question.data, part.text_side, part.answer.data, digest, part.latency_ms, part.tokens
+    )
 
 
 def _digest(answer: Sealed) -> str:

@@ -310,7 +310,7 @@ def _entry(
     flight: Flight, body: Body, event: Answered, record: Record, time_ms: int, expires_at_ms: int | None
 ) -> Entry:
     answer = project(body)
-    return Entry(
+    return Entry.trusted(
         **flight.question_key(),
         id=record.offset,
         answer=Sealed(data=compact(answer)),

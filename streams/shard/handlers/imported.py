@@ -17,8 +17,8 @@ from refrain.streams.shard.admission import NotAdmitted, not_admitted_reason, sa
 from refrain.streams.shard.handlers.answered import is_too_large
 from refrain.streams.shard.handlers.room import entering, evict_for
 from refrain.streams.shard.index.entries import namespace_of_key, text_key
+from refrain.streams.shard.index.vector_tables import query_of
 from refrain.streams.shard.outcome import FoldResult
-from refrain.streams.shard.search.question import query_of
 from refrain.streams.shard.state import Shard
 
 
@@ -66,7 +66,8 @@ def _entry(shard: Shard, event: EntryImported, record: Record, category: Categor
 
 
 def _check_dimensions(shard: Shard, entry: Entry) -> None:
-    query, space = query_of(entry.vector), namespace_of_key(entry)
+    query = None if entry.vector is None else query_of(entry.vector)
+    space = namespace_of_key(entry)
     if query is None:
         return
     for known in (shard.entries.dimensions(space), shard.flights.dimensions(space)):

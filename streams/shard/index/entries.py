@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,13 +21,15 @@ from refrain.streams.shard.eviction.expiry import Deadlines, ExpiryQueues
 from refrain.streams.shard.eviction.quotas import Admissions, QuotaBucket, Quotas
 from refrain.streams.shard.index.hnsw import GONE, SavedGraph
 from refrain.streams.shard.index.rows import RowsById, RowsByText
-from refrain.streams.shard.index.vector_tables import QueryVector, Search, Table, Tables, VectorMatch
-from refrain.streams.vectors import decode
+from refrain.streams.shard.index.vector_tables import QueryVector, Search, Table, Tables, VectorMatch, query_of
 
+DIGESTS_REMEMBERED = 1_024
+"""Namespaces, and texts, of which the digest is remembered: one is asked for several times a question."""
 EF_AT_FIRST = 64
 """The breadth of a new HNSW's searches; every search sets its own."""
 
 
+@lru_cache(maxsize=DIGESTS_REMEMBERED)
 def namespace_of(space: str, category: str, embedder: str, context: str) -> bytes:
     """The digest (16 bytes) of all that must be the same for two questions to be compared."""
     return hashlib.blake2b("\x00".join((space, category, embedder, context)).encode(), digest_size=16).digest()
@@ -37,6 +40,7 @@ def namespace_of_key(key: QuestionKey) -> bytes:
     return namespace_of(key.space, key.category, key.embedder, key.context)
 
 
+@lru_cache(maxsize=DIGESTS_REMEMBERED)
 def text_key(space: str, category: str, text_digest: str) -> bytes:
     """The digest (16 bytes) that the same text has in every context of a category."""
     return hashlib.blake2b("\x00".join((space, category, text_digest)).encode(), digest_size=16).digest()
@@ -260,7 +264,7 @@ class EntryIndex:
         self._texts.add(text, row)
         self._quotas.enter(row, entry, stats)
         if entry.vector is not None and into_table:
-            self.add_vector(space, row, QueryVector.of(decode(entry.vector)))
+            self.add_vector(space, row, query_of(entry.vector))
         return row
 
     def add_vector(self, space: bytes, row: int, query: QueryVector) -> None:

@@ -9,6 +9,7 @@ stand in a file.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -19,12 +20,15 @@ import numpy.typing as npt
 from refrain.streams.shard.index.hnsw import HnswIndex, SavedGraph
 from refrain.streams.shard.index.records import RecordFile
 from refrain.streams.shard.index.slab import Block, Slab
-from refrain.streams.vectors import Floats, Ints, cosine
+from refrain.streams.vectors import Floats, Ints, cosine, decode
 
 MOVED_PER_ADD = 16
 """Vectors that move into a growing HNSW with each addition: about 2 ms."""
 MARGIN = 1e-4
 """How far float32 may be off; all within it of the last candidate are ranked by integers."""
+
+VECTORS_REMEMBERED = 256
+"""Vectors that are remembered as they were read: some 14 bytes a dimension each."""
 
 Search = Literal["exact", "ann"]
 
@@ -72,6 +76,15 @@ class QueryVector(NamedTuple):
         if norm == 0:
             raise ValueError("a vector must not be zero")
         return cls(ints, (wide / math.sqrt(norm)).astype(np.float32), wide, norm)
+
+
+@lru_cache(maxsize=VECTORS_REMEMBERED)
+def query_of(vector: str) -> QueryVector:
+    """Query vector of a vector on the wire; those of late are remembered. Raises ValueError for one that is none.
+
+    One vector is looked for, lies in a flight and then in an entry: it is read once. Its arrays are nobody's to change.
+    """
+    return QueryVector.of(decode(vector))
 
 
 class Tables:

@@ -9,8 +9,7 @@ from refrain.schemas.policy import CategoryPolicy, Limits
 from refrain.streams.models.hit_head import PairHead
 from refrain.streams.shard.adaptation import Adapted, TermsInForce
 from refrain.streams.shard.index.entries import namespace_of, text_key
-from refrain.streams.shard.index.vector_tables import QueryVector
-from refrain.streams.vectors import decode
+from refrain.streams.shard.index.vector_tables import QueryVector, query_of
 
 
 class VerificationState(NamedTuple):
@@ -60,12 +59,7 @@ class ShardQuestion(NamedTuple):
             verification,
             namespace_of(space, asked.category, asked.embedder, asked.context),
             text_key(space, asked.category, asked.text_digest),
-            query_of(asked.vector),
+            None if asked.vector is None else query_of(asked.vector),
             space,
             head,
         )
-
-
-def query_of(vector: str | None) -> QueryVector | None:
-    """Query vector of a vector on the wire. Raises ValueError for one that is none."""
-    return None if vector is None else QueryVector.of(decode(vector))
