@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from refrain.ops.observe.deadline import Deadline
 from refrain.ops.observe.doctor_edge import CHECK, KEYS, Served, edge, keys, served_finding, served_of
 from refrain.ops.observe.findings import Finding
 from refrain.streams.edge.keys import PEPPER, keys_path
@@ -47,6 +49,10 @@ def tell(folder: Path, port: int, **about: Any) -> None:
     (folder / "health" / "edge-1.json").write_text(json.dumps({**told, **about}))
 
 
+def look(settings: Settings) -> list[Finding]:
+    return edge(settings, Deadline(time.monotonic() + 60))
+
+
 def of(findings: list[Finding], check: str) -> Finding:
     found = [finding for finding in findings if finding.check == check]
     assert len(found) == 1, findings
@@ -54,30 +60,30 @@ def of(findings: list[Finding], check: str) -> Finding:
 
 
 def test_where_no_endpoint_is_wanted_none_is_missed(tmp_path: Path) -> None:
-    assert [finding.state for finding in edge(settings_of(tmp_path))] == ["ok"]
-    assert [finding.state for finding in edge(settings_of(tmp_path, enabled=True))] == ["ok"], "not on this machine"
+    assert [finding.state for finding in look(settings_of(tmp_path))] == ["ok"]
+    assert [finding.state for finding in look(settings_of(tmp_path, enabled=True))] == ["ok"], "not on this machine"
 
 
 def test_one_that_the_supervisor_should_run_is_missed(tmp_path: Path) -> None:
     told = {"pid": os.getpid(), "kafka": NOWHERE, "prefix": "a.", "workers": [], "down": []}
     (tmp_path / "run.json").write_text(json.dumps(told))
-    assert of(edge(settings_of(tmp_path, enabled=True)), CHECK).state == "fail"
-    assert of(edge(settings_of(tmp_path)), CHECK).state == "ok"
+    assert of(look(settings_of(tmp_path, enabled=True)), CHECK).state == "fail"
+    assert of(look(settings_of(tmp_path)), CHECK).state == "ok"
 
 
 def test_one_that_serves_is_ok_and_tells_what_it_hears(tmp_path: Path) -> None:
     with endpoint(settings_of(tmp_path, partition=1)) as one:
-        found = of(edge(settings_of(tmp_path)), CHECK)
+        found = of(look(settings_of(tmp_path)), CHECK)
         assert found.state == "ok", found
         assert f"{one.url}/v1: partition 1 of responses, 0 records behind" in found.seen
-        assert of(edge(settings_of(tmp_path)), KEYS).state == "ok"
+        assert of(look(settings_of(tmp_path)), KEYS).state == "ok"
 
 
 def test_one_whose_port_is_dead_fails(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     with endpoint(settings) as one:
         one.end()
-        found = of(edge(settings), CHECK)
+        found = of(look(settings), CHECK)
     assert found.state == "fail"
     assert "does not answer" in found.seen
 
@@ -85,15 +91,15 @@ def test_one_whose_port_is_dead_fails(tmp_path: Path) -> None:
 def test_one_that_is_not_ready_fails(tmp_path: Path) -> None:
     with _not_ready() as port, HealthServer(Http(), Liveness(), _listening_on(port).registry) as health:
         tell(tmp_path, health.port)
-        found = of(edge(settings_of(tmp_path)), CHECK)
+        found = of(look(settings_of(tmp_path)), CHECK)
     assert (found.state, "is not ready" in found.seen) == ("fail", True)
 
 
 def test_one_without_metrics_or_of_another_service_is_not_ok(tmp_path: Path) -> None:
     tell(tmp_path, 1)
-    assert of(edge(settings_of(tmp_path)), CHECK).state == "fail"
+    assert of(look(settings_of(tmp_path)), CHECK).state == "fail"
     tell(tmp_path, 1, prefix="b.")
-    assert "no endpoint runs" in of(edge(settings_of(tmp_path)), CHECK).seen
+    assert "no endpoint runs" in of(look(settings_of(tmp_path)), CHECK).seen
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from refrain.schemas.decisions import Reason
 from refrain.schemas.responses import Outcome
 from refrain.streams.classify.spans import RequestSpans
@@ -23,7 +25,7 @@ TO_SHARD = Outgoing("journal", b"k", b"{}")
 class Looked:
     """A shard that folds with spans."""
 
-    def __init__(self, recorder: Recorder, **category: object) -> None:
+    def __init__(self, recorder: Recorder, **category: Any) -> None:
         self.journal, self.shard = Journal(), new_shard()
         self.spans = DecisionSpans(recorder("lookup"), lambda: {"code"})
         fold(self.shard, self.journal.policy(**category))
