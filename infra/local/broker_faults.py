@@ -206,7 +206,8 @@ class Load:
         def answered(number: int, response: Response, latency_ms: float) -> None:
             found.at_s.append(time.monotonic())
 
-        with Client(self._settings) as client:
+        # Brokers may be away for longer than a client waits as a rule for them to take a request.
+        with Client(self._settings, delivery_timeout_ms=int(TIMEOUT_S * 1_000)) as client:
             replies = client.ask(
                 [question(article) for article in self._articles],
                 timeout_s=TIMEOUT_S,

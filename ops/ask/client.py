@@ -20,8 +20,8 @@ from refrain.ops.cluster.connection import reach
 from refrain.schemas.progress import Progress
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
+from refrain.streams.client.exchange import DELIVERY_TIMEOUT_MS, Exchange, Extra, ReplyPlace
 from refrain.streams.client.exchange import HEADER as HEADER
-from refrain.streams.client.exchange import Exchange, Extra, ReplyPlace
 from refrain.streams.client.reply import NotAnswered, Reply
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.traces.loading import traces_of
@@ -79,8 +79,16 @@ class Client:
     byte-identical to the first, `late` the first ones that came after the question was given up.
     """
 
-    def __init__(self, settings: Settings, headers: Sequence[tuple[str, bytes]] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        headers: Sequence[tuple[str, bytes]] = (),
+        *,
+        delivery_timeout_ms: int = DELIVERY_TIMEOUT_MS,
+    ) -> None:
         """Connect, and read from the end of `responses`; `headers` go with every request.
+
+        A request that the broker has not taken within `delivery_timeout_ms` is not sent any more.
 
         Raises Unreachable, ClusterFailed or WrongSetup.
         """
@@ -105,6 +113,7 @@ class Client:
                 first=self._note_first,
                 extra=self.arrived.put,
                 traces=traces,
+                delivery_timeout_ms=delivery_timeout_ms,
             )
             self._opened = opened.pop_all()
 

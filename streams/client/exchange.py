@@ -100,13 +100,15 @@ class Exchange:
         clock: Callable[[], float] = time.perf_counter,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         traces: Traces = OFF,
+        delivery_timeout_ms: int = DELIVERY_TIMEOUT_MS,
     ) -> None:
         """Connect, and read from the end of where responses come. Without a `place` one partition is drawn by lot.
 
-        `group` is the name, without the prefix, by whose rights it reads. With `topic_of_tenant`, where topics tell
-        whose requests are, each goes to the topic of its own tenant and not to the one of the settings. With `progress`
-        a partition of that topic is read too. `first` hears id and bytes of each response that is waited for, `extra`
-        of every other one. `traces` has a span for each request. Raises WrongSetup, Forbidden or Unanswered.
+        A request that the broker has not taken within `delivery_timeout_ms` is not sent any more. `group` is the name,
+        without the prefix, by whose rights it reads. With `topic_of_tenant`, where topics tell whose requests are, each
+        goes to the topic of its own tenant and not to the one of the settings. With `progress` a partition of that
+        topic is read too. `first` hears id and bytes of each response that is waited for, `extra` of every other one.
+        `traces` has a span for each request. Raises WrongSetup, Forbidden or Unanswered.
         """
         self._settings = settings
         self._clock = clock
@@ -140,7 +142,7 @@ class Exchange:
             self._progress = (random.randrange(partitions) if only is None else only) % cluster.partitions(PROGRESS)
             places[PROGRESS] = [self._progress]
         self._tail = cluster.tail(places, group)
-        self._poster = cluster.poster(delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
+        self._poster = cluster.poster(delivery_timeout_ms=delivery_timeout_ms)
         self._thread = threading.Thread(target=self._run, name="exchange", daemon=True)
         self._thread.start()
 
