@@ -15,6 +15,9 @@ import pytest
 
 from refrain.schemas.policy import Guard
 from refrain.streams.guards import GuardTerms, weigh
+from refrain.streams.guards.content_words import Content
+from refrain.streams.guards.names import Names
+from refrain.streams.guards.negation import Negations
 from refrain.streams.guards.once import Once
 from refrain.streams.guards.reading import Reading, parse
 
@@ -44,19 +47,20 @@ SHAPES = [
 ]
 
 
+PARTS = {
+    kind: [name for name, part in vars(kind).items() if isinstance(part, Once)]
+    for kind in (Reading, Names, Content, Negations)
+}
+"""What is read when it is asked for, by what it is a part of."""
+
+
 def read(text: str) -> Reading:
     """The reading of a text with every part that some guard may ask for."""
     reading = parse(text)
     for part in (reading, reading.names, reading.names.content, reading.negations):
-        read_whole(part)
+        for name in PARTS[type(part)]:
+            getattr(part, name)
     return reading
-
-
-def read_whole(found: object) -> None:
-    """Read every part of an object that is read when it is asked for."""
-    for name, part in vars(type(found)).items():
-        if isinstance(part, Once):
-            getattr(found, name)
 
 
 def steps(do: Callable[[], object]) -> int:
