@@ -67,12 +67,15 @@ class Ledger:
                     self._enter(message)
 
     def read_through(self) -> None:
-        """Read on until nothing comes any more: all that was written is known."""
-        until = time.monotonic() + READ_THROUGH_S
-        while time.monotonic() < until and (messages := self._consumer.consume(1_000, QUIET_S)):
-            for message in messages:
+        """Read on until all that was written before is known: meanwhile good questions go on being asked."""
+        began_ms, until = time.time_ns() // 1_000_000, time.monotonic() + READ_THROUGH_S
+        quiet_from = time.monotonic()
+        while quiet_from + QUIET_S > (now := time.monotonic()) and now < until:
+            for message in self._consumer.consume(1_000, QUIET_S / 4):
                 if message.error() is None:
                     self._enter(message)
+                    if message.timestamp()[1] < began_ms:
+                        quiet_from = time.monotonic()
 
     def close(self) -> None:
         """Give the connection back."""
