@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import httpx
 import jwt
 
+from refrain.streams.edge.file_mark import file_mark
 from refrain.streams.edge.loopback import is_loopback
 from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Jwt
@@ -122,7 +123,7 @@ class FileKeys:
         self._path = path
         self._algorithms = tuple(algorithms)
         self._clock = clock
-        self._seen, self._looked_s = self._mark(), clock()
+        self._seen, self._looked_s = file_mark(self._path), clock()
         self._set = self._read()
 
     async def find(self, id_: str | None, algorithm: str) -> jwt.PyJWK | None:
@@ -130,7 +131,7 @@ class FileKeys:
         now_s = self._clock()
         if now_s - self._looked_s >= LOOK_AGAIN_S:
             self._looked_s = now_s
-            mark = self._mark()
+            mark = file_mark(self._path)
             if mark != self._seen:
                 self._seen = mark
                 self._read_again()
@@ -159,13 +160,6 @@ class FileKeys:
             raise WrongSetup(f"jwt.jwks_file {self._path} cannot be read: {error.strerror or error}") from error
         except ValueError as error:
             raise WrongSetup(f"jwt.jwks_file {self._path} is of no use: {error}") from error
-
-    def _mark(self) -> tuple[int, ...]:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return ()
-        return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class UrlKeys:

@@ -23,6 +23,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from refrain.schemas.base import Millis, Name
+from refrain.streams.edge.file_mark import file_mark
 from refrain.streams.errors import BadInput, WrongSetup
 from refrain.streams.messaging.key_file import load_or_make
 from refrain.streams.messaging.signing import SigningKeys, parse_keys
@@ -138,7 +139,7 @@ class KeyRing:
         self._path = path
         self._pepper = pepper
         self._clock = clock
-        self._seen = self._mark()
+        self._seen = file_mark(self._path)
         self._looked_s = clock()
         self._keys = {key.id: key for key in read_keys(path)}
 
@@ -159,7 +160,7 @@ class KeyRing:
         if now_s - self._looked_s < LOOK_AGAIN_S:
             return
         self._looked_s = now_s
-        mark = self._mark()
+        mark = file_mark(self._path)
         if mark == self._seen:
             return
         try:
@@ -168,10 +169,3 @@ class KeyRing:
             # Who was let in stays in until somebody mends it: a torn file must not end the service.
             logger.warning("keys stay as they were: %s", problem)
         self._seen = mark
-
-    def _mark(self) -> tuple[int, ...]:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return ()
-        return found.st_ino, found.st_size, found.st_mtime_ns
