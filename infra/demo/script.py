@@ -36,15 +36,20 @@ class ScriptedQuestion(BaseModel):
     cache: CacheMode = CacheMode.USE
 
 
-class LoadStep(BaseModel):
-    """A rewording that is served only while the model is overloaded, and what its connector reports then."""
+class _Rewording(BaseModel):
+    """A rewording that a step asks twice: once it is served, and once not."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     question: str = Field(min_length=1)
     category: str | None
     same_as: str
-    """The question whose answer it must bring under load."""
+    """The question whose answer it must bring where it is served."""
+
+
+class LoadStep(_Rewording):
+    """A rewording that is served only while the model is overloaded, and what its connector reports then."""
+
     latency_p95_ms: float = Field(gt=0)
     queue_depth: float = Field(ge=0)
 
@@ -59,15 +64,9 @@ class LoadStep(BaseModel):
         return self.before(wave).model_copy(update={"expect": "hit", "same_as": self.same_as})
 
 
-class WithdrawalStep(BaseModel):
+class WithdrawalStep(_Rewording):
     """A rewording that is served until all that draws on a document is withdrawn."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    question: str = Field(min_length=1)
-    category: str | None
-    same_as: str
-    """The question whose answer it must bring before."""
     source: str = Field(min_length=1)
     """The document, named by `same_as`."""
 

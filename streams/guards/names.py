@@ -12,6 +12,7 @@ from refrain.streams.guards.content_words import FUNCTION, Content, unmatched
 from refrain.streams.guards.item import WORDLY, Item, Said
 from refrain.streams.guards.lexicon import words
 from refrain.streams.guards.once import Once
+from refrain.streams.guards.roles import ENDS
 
 _LITERAL = frozenset(("url", "email", "path", "version"))
 _TITLE_SHARE = 0.7
@@ -19,7 +20,6 @@ _TITLE_SHARE = 0.7
 EXTRA_MAX = 2
 """Words that one of two statements may have more than the other."""
 _ASKING = frozenset("who whom whose what which when where why how".split())
-_ENDS = frozenset(".?!")
 _REQUESTS = words("requests") | words("instructions")
 _POINTING = frozenset(("this", "these"))
 _PERSONAL = frozenset("i me my mine you your yours we us our please let".split())
@@ -101,7 +101,7 @@ def _pointing(said: Said) -> str:
     for item in said.items:
         if item.low in _POINTING:
             return item.text
-        if item.low in _ENDS:
+        if item.low in ENDS:
             break
     return ""
 

@@ -26,7 +26,8 @@ SYMMETRIC = frozenset("between vs versus compare comparing compared comparison d
 _MORE = frozenset("more less better worse".split())
 _REFERRING = frozenset(("it", "them"))
 _PARTS = frozenset(",.?!;")
-_ENDS = frozenset("?.!")
+ENDS = frozenset("?.!")
+"""Marks that end a sentence."""
 _SUMS = frozenset(("number", "operator", "bracket"))
 _SAID = {"plus": "+", "minus": "-", "times": "*", "x": "*", "divided": "/", "over": "/", "power": "^", "percent": "%"}
 _SIGNS = frozenset("+-*/^%")
@@ -96,7 +97,7 @@ def read_roles(said: Said) -> Roles:
         copula=reader.copula,
         symmetric=is_symmetric(said.lows),
         refers=not _REFERRING.isdisjoint(said.lows) and not _PARTS.isdisjoint(said.lows[:-1]),
-        sentences=sum(map(_ENDS.__contains__, said.lows[:-1])),
+        sentences=sum(map(ENDS.__contains__, said.lows[:-1])),
         dangling=frozenset(reader.dangling),
         calculation=_calculation(said.items) if "number" in said.kinds else (),
     )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from refrain.streams.guards.content_words import FUNCTION
 from refrain.streams.guards.item import LOW, WORDLY, Item, Said, Word
 from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
+from refrain.streams.guards.roles import ENDS
 
 _HARMLESS = words("harmless")
 _SAME = {word: line[0] for line in groups("same_words") for word in line}
@@ -25,9 +26,8 @@ _BETWEEN = frozenset("me us some a few one two three the an many please".split()
 """Words that may stand between "give" and "more"."""
 JOINING = frozenset(("and", "or", "vs", "versus", "/"))
 """Words that join two of which the order says nothing."""
-STRANDED = frozenset("for to with from about".split())
+_STRANDED = frozenset("for to with from about".split())
 """Prepositions that ask for what they govern where they end a text."""
-_STOPS = frozenset("?.!")
 _WORD, _KEY = attrgetter("word"), attrgetter("key")
 _NO_GROUPS: frozenset[int] = frozenset()
 _MARKS = frozenset(("stop", "quote", "bracket", "sign"))
@@ -92,7 +92,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
         text == text.lower(),
         "" if _ANEW.isdisjoint(lows) else _anew(items),
         bool(lows) and lows[0] in _REQUESTS,
-        next((low for low in lows[:-3:-1] if low not in _STOPS), "") if not STRANDED.isdisjoint(lows[-2:]) else "",
+        _stranded(lows),
         symmetric,
     )
 
@@ -115,6 +115,12 @@ def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
     if _ME in lows:
         found = [_TO_ME if word.key == _ME and _is_polite(found, at) else word for at, word in enumerate(found)]
     return found
+
+
+def _stranded(lows: Sequence[str]) -> str:
+    """The preposition that ends a text, before its mark if it has one; "" where none does."""
+    last = next((low for low in lows[:-3:-1] if low not in ENDS), "")
+    return last if last in _STRANDED else ""
 
 
 def _is_polite(found: Sequence[Word], at: int) -> bool:

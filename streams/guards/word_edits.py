@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from refrain.streams.guards.item import Word
 from refrain.streams.guards.lexicon import groups, words
-from refrain.streams.guards.small_words import JOINING, STRANDED, SmallWords
+from refrain.streams.guards.small_words import JOINING, SmallWords
 from refrain.streams.guards.stems import is_irregular, related, stem
 
 FRAME = 750
@@ -35,7 +35,6 @@ _DOERS = _ASKERS | {"you", "they", "howto", "should", "possible", "allowed", "mu
 _HOWTO = "howto"
 _ANYBODYS = frozenset(("my", "your", "one"))
 _BE = frozenset(("is", "was", "be", "been", "being", "get"))
-_STRANDED = frozenset("for to with from at about on off of by up down out over".split())
 _BY = "by"
 _EDIT_MAX = 2
 
@@ -164,7 +163,7 @@ def _harmful(m: list[Word], t: list[Word]) -> list[Word]:
 
 def _stranded(a: SmallWords, b: SmallWords) -> list[str]:
     """A preposition that ends a text, and that the other does without: who may vote for, who may vote."""
-    return [a.stranded] if a.stranded in STRANDED and a.stranded not in b.counted else []
+    return [a.stranded] if a.stranded and a.stranded not in b.counted else []
 
 
 def _is_anybodys(m: list[Word], t: list[Word]) -> bool:

@@ -224,13 +224,38 @@ class PatientCluster:
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = _never
     ) -> Iterator[Record]:
         """As every cluster's. After an outage it goes on behind the last record, to the end as of then."""
+
+        def seen(record: Record) -> None:
+            nonlocal start
+            start = record.offset + 1
+
+        what = f"reading {topic}[{partition}]"
+        return self._patiently(what, lambda: self.inner.scan(topic, partition, start, stop=stop), seen, stop)
+
+    def sift(self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None = None) -> Iterator[Record]:
+        """As every cluster's. After an outage each partition goes on behind its last record that was wanted."""
+        left = dict(spans)
+
+        def seen(record: Record) -> None:
+            left[record.partition] = Span(record.offset + 1, left[record.partition].end)
+
+        return self._patiently(f"reading {topic}", lambda: self.inner.sift(topic, left, wanted), seen)
+
+    def _patiently(
+        self,
+        what: str,
+        read: Callable[[], Iterator[Record]],
+        seen: Callable[[Record], None],
+        stop: Callable[[], bool] = _never,
+    ) -> Iterator[Record]:
+        """Records of `read`, which begins behind those that were `seen` and is begun again after an outage."""
         pause = pauses()
-        with self._outages.waiting(f"reading {topic}[{partition}]") as wait:
+        with self._outages.waiting(what) as wait:
             while True:
                 try:
-                    for record in self.inner.scan(topic, partition, start, stop=stop):
+                    for record in read():
                         wait.answered()
-                        start = record.offset + 1
+                        seen(record)
                         yield record
                     return
                 except Unanswered as problem:
@@ -239,23 +264,6 @@ class PatientCluster:
                         raise
                     if stop():
                         return
-                self._outages.pause(next(pause))
-
-    def sift(self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None = None) -> Iterator[Record]:
-        """As every cluster's. After an outage each partition goes on behind its last record that was wanted."""
-        pause, left = pauses(), dict(spans)
-        with self._outages.waiting(f"reading {topic}") as wait:
-            while True:
-                try:
-                    for record in self.inner.sift(topic, left, wanted):
-                        wait.answered()
-                        left[record.partition] = Span(record.offset + 1, left[record.partition].end)
-                        yield record
-                    return
-                except Unanswered as problem:
-                    wait.failed(problem)
-                    if wait.is_over():
-                        raise
                 self._outages.pause(next(pause))
 
     def reader(self, topic: str) -> Reader:

@@ -160,12 +160,17 @@ def test_while_the_coordinator_is_away_nothing_is_sent_and_then_all() -> None:
     assert sent == list(range(RECORDS))
 
 
-def test_a_member_that_joined_anew_since_the_poll_does_not_send_what_it_read_before() -> None:
-    cluster = MemoryCluster(lambda: 0, {"requests": 1})
-    group = Group(cluster.consumer("requests", "p"))
+def in_doubt() -> tuple[Group, Membership]:
+    """A member that stood still since its poll for longer than it is trusted without a question."""
+    group = Group(MemoryCluster(lambda: 0, {"requests": 1}).consumer("requests", "p"))
     membership = Membership(group, SESSION_S, Outages(), lambda: group.now_s)
     membership.polled()
     group.now_s += 4.0
+    return group, membership
+
+
+def test_a_member_that_joined_anew_since_the_poll_does_not_send_what_it_read_before() -> None:
+    group, membership = in_doubt()
     group.member = "b"
     for _ in range(2):
         with pytest.raises(Rebalanced):
@@ -177,11 +182,7 @@ def test_a_member_that_joined_anew_since_the_poll_does_not_send_what_it_read_bef
 
 
 def test_who_stands_still_while_he_asks_asks_again() -> None:
-    cluster = MemoryCluster(lambda: 0, {"requests": 1})
-    group = Group(cluster.consumer("requests", "p"))
-    membership = Membership(group, SESSION_S, Outages(), lambda: group.now_s)
-    membership.polled()
-    group.now_s += 4.0
+    group, membership = in_doubt()
     commit = group.commit
 
     def slow(offsets: Mapping[int, OffsetAndMetadata]) -> None:
