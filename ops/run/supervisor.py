@@ -42,6 +42,8 @@ PAUSE_S_MAX = 5.0
 STEADY_S = 30.0
 DRAIN_S = 15.0
 ROUND_S = 0.1
+LOOK_S = 1.0
+"""How often the health file of a worker that has told its port is read again: it beats every two seconds."""
 START_S = 300.0
 """How long a worker may take to the first round of its main loop: it may have to load a model."""
 STILL_S = 90.0
@@ -77,6 +79,10 @@ class WorkerProcess:
     """Rounds of its main loop, as last seen; None before it told any."""
     moved_s: float = 0.0
     """When they were last seen to move."""
+    port: int | None = None
+    """Health port that it published; None before it did."""
+    look_due_s: float = 0.0
+    """When its health file is read again, once its port is known."""
     kill_due_s: float | None = None
     """When it is killed, if it was asked to stop because it stood still."""
     restarts: int = 0
@@ -155,7 +161,7 @@ class Supervisor:
     def _start(self, worker: WorkerProcess) -> None:
         worker.process = self.spawn(worker.name, worker.place, worker.restarts)
         worker.started_s = worker.moved_s = self.clock()
-        worker.turns = worker.kill_due_s = None
+        worker.turns = worker.kill_due_s = worker.port = None
         logger.info("started %s, process %d", worker.name, worker.process.pid)
 
     def _look_after(self, worker: WorkerProcess) -> None:
@@ -165,7 +171,11 @@ class Supervisor:
             if now_s >= worker.kill_due_s:
                 _send(worker, signal.SIGKILL)
             return
+        if worker.port is not None and now_s < worker.look_due_s:
+            return
+        worker.look_due_s = now_s + LOOK_S
         told = _json(_health_file(self.state_dir, worker.name, worker.pid)) or {}
+        worker.port = _port(told)
         turns = told.get("turns")
         if turns != worker.turns:
             worker.turns, worker.moved_s = turns, now_s
@@ -208,7 +218,7 @@ class Supervisor:
             {
                 "name": worker.name,
                 "pid": worker.pid,
-                "port": port_of(self.state_dir, worker.name, worker.pid),
+                "port": worker.port,
                 **_ends(worker),
             }
             for worker in self.workers
@@ -295,10 +305,9 @@ def read_run(state_dir: Path) -> dict[str, Any] | None:
     return _json(state_dir / RUN_FILE)
 
 
-def port_of(state_dir: Path, name: str, pid: int | None) -> int | None:
-    """Health port that a worker published, None before it did."""
-    found = _json(_health_file(state_dir, name, pid))
-    return int(found["port"]) if found is not None else None
+def _port(told: Mapping[str, Any]) -> int | None:
+    """The health port that a worker published, None before it did."""
+    return int(told["port"]) if "port" in told else None
 
 
 def is_alive(pid: int) -> bool:

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from typing import Any, Self
 
 from confluent_kafka import (
+    OFFSET_BEGINNING,
     OFFSET_END,
     KafkaError,
     KafkaException,
@@ -101,8 +102,8 @@ class KafkaCluster:
     def scan(
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
     ) -> Iterator[Record]:
-        first, end = self._ends_of(topic, partition)
-        spans = {partition: Span(max(start, first), end)}
+        first = self._offsets(topic, {partition: OFFSET_BEGINNING})[partition]
+        spans = {partition: Span(max(start, first), self.end(topic, partition))}
         return read_spans(self._reading(), topic, self.name(topic), spans, None, stop)
 
     def sift(self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None = None) -> Iterator[Record]:
@@ -112,38 +113,34 @@ class KafkaCluster:
         return KafkaReader(self._base, self._settings, topic)
 
     def tail(self, places: Mapping[str, Collection[int] | None], name: str) -> KafkaTail:
-        starts = {}
+        starts: dict[tuple[str, int], int] = {}
         for topic, wanted in places.items():
             count = self.partitions(topic)
-            for number in range(count) if wanted is None else wanted:
+            numbers = range(count) if wanted is None else wanted
+            for number in numbers:
                 if number >= count:
                     raise WrongSetup(f"topic {self.name(topic)} has no partition {number}, it has {count}")
-                starts[(topic, number)] = self._ends_of(topic, number)[1]
+            lasts = self._offsets(topic, dict.fromkeys(numbers, OFFSET_END))
+            starts |= {(topic, number): end for number, end in lasts.items()}
         return KafkaTail(self._base, self._settings.prefix, starts, name)
 
     def poster(self, *, delivery_timeout_ms: int) -> KafkaPoster:
         return KafkaPoster(self._base, self._settings.prefix, delivery_timeout_ms)
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
-        return {partition: self._ends_of(topic, partition) for partition in range(self.partitions(topic))}
+        partitions = range(self.partitions(topic))
+        firsts = self._offsets(topic, dict.fromkeys(partitions, OFFSET_BEGINNING))
+        lasts = self._offsets(topic, dict.fromkeys(partitions, OFFSET_END))
+        return {partition: (firsts[partition], lasts[partition]) for partition in partitions}
+
+    def end(self, topic: str, partition: int) -> int:
+        return self._offsets(topic, {partition: OFFSET_END})[partition]
 
     def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
-        name, ends = self.name(topic), self.ends(topic)
-        asked = [TopicPartition(name, partition, time_ms) for partition in ends]
-        try:
-            found = self._asker().offsets_for_times(asked, ANSWER_TIMEOUT_S)
-        except KafkaException as problem:
-            raise self._failed(problem.args[0], topic, "asking for the offsets of") from problem
-        for each in found:
-            if each.error is not None:
-                raise self._failed(each.error, topic, "asking for the offsets of")
+        partitions = range(self.partitions(topic))
+        lasts = self._offsets(topic, dict.fromkeys(partitions, OFFSET_END))
         # Where no record is as late the client says that it is the end.
-        return {
-            each.partition: ends[each.partition][1]
-            if each.offset == OFFSET_END
-            else known_offset(each.offset, f"{name}[{each.partition}]")
-            for each in found
-        }
+        return self._offsets(topic, dict.fromkeys(partitions, time_ms), lasts)
 
     def partitions(self, topic: str) -> int:
         # Any broker tells it, where describing a topic needs the controller.
@@ -203,15 +200,27 @@ class KafkaCluster:
         except KafkaException as problem:
             raise self._failed(problem.args[0], topic, "describing") from problem
 
-    def _ends_of(self, topic: str, partition: int) -> tuple[int, int]:
+    def _offsets(self, topic: str, asked: Mapping[int, int], lasts: Mapping[int, int] | None = None) -> dict[int, int]:
+        """The offset of each partition at a time (ms), its beginning or its end: one request a leader.
+
+        `lasts` are offsets in place of an answer that it is the end.
+        """
         name = self.name(topic)
+        places = [TopicPartition(name, partition, when) for partition, when in asked.items()]
         try:
             # A question by the admin client makes it try a dead leader again and again, at the cost of a core.
-            first, end = self._asker().get_watermark_offsets(TopicPartition(name, partition), ANSWER_TIMEOUT_S)
+            found = self._asker().offsets_for_times(places, ANSWER_TIMEOUT_S) if places else []
         except KafkaException as problem:
             raise self._failed(problem.args[0], topic, "asking for the offsets of") from problem
-        where = f"{name}[{partition}]"
-        return known_offset(first, where), known_offset(end, where)
+        for each in found:
+            if each.error is not None:
+                raise self._failed(each.error, topic, "asking for the offsets of")
+        return {
+            each.partition: lasts[each.partition]
+            if lasts is not None and each.offset == OFFSET_END
+            else known_offset(each.offset, f"{name}[{each.partition}]")
+            for each in found
+        }
 
     def _failed(self, error: KafkaError, topic: str, doing: str) -> ClusterFailed | Forbidden | WrongSetup:
         name = self.name(topic)

@@ -305,6 +305,9 @@ class Cluster(Protocol):
         Raises Unanswered when a leader does not tell: no offset is ever below 0.
         """
 
+    def end(self, topic: str, partition: int) -> int:
+        """The end offset of one partition, as `ends` has it."""
+
     def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
         """The offset of each partition's first record that is stamped `time_ms` or later; its end where none is."""
 

@@ -150,6 +150,9 @@ class MemoryCluster:
         found = self.topic(topic)
         return {number: (found.first.get(number, 0), len(records)) for number, records in enumerate(found.records)}
 
+    def end(self, topic: str, partition: int) -> int:
+        return self.ends(topic)[partition][1]
+
     def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
         return {
             number: sum(record.timestamp_ms < time_ms for record in records)

@@ -281,6 +281,9 @@ class PatientCluster:
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return self._outages.ask_again(f"the offsets of {topic}", lambda: self.inner.ends(topic))
 
+    def end(self, topic: str, partition: int) -> int:
+        return self._outages.ask_again(f"the end of {topic}", lambda: self.inner.end(topic, partition))
+
     def tombstones_ms(self, topic: str) -> int:
         return self._outages.ask_again(f"the settings of {topic}", lambda: self.inner.tombstones_ms(topic))
 

@@ -62,7 +62,7 @@ class PolicyWatch:
         Raises WrongSetup for a missing topic or a record of a newer version, Unanswered for the broker or
         when `stop` ended the look early.
         """
-        _, end = self._cluster.ends(TOPIC).get(0, (0, 0))
+        end = self._cluster.end(TOPIC, 0)
         if end == self._end:
             # A scan would open a consumer to find nothing but the marker of govern's transaction.
             return self._latest

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -23,6 +25,8 @@ from refrain.streams.vectors import Ints, decode
 logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Message)
+LOAD_BATCH = 1_024
+"""Entries entered at a time: their columns are filled at once, and they lie in memory so long."""
 BUILD_BATCH = 512
 """Vectors added to an HNSW at a time: what is made of a batch on the way is memory that the process keeps."""
 
@@ -88,14 +92,15 @@ def _column_of(key: bytes) -> str:
     return known[0] if known else "meta"
 
 
-def _rows(store: Store, column: Column[M]) -> Iterable[tuple[str, M]]:
+def _rows(store: Store, column: Column[M]) -> Iterator[tuple[str, M]]:
     prefix = column.key("")
     for key, value in store.scan(prefix):
         yield _id_of(key, key[len(prefix) :]), _read(column.message, key, value)
 
 
 def _restore(shard: Shard, column: Column[M]) -> None:
-    records, order = _rows(shard.store, column), column.restored_by
+    records: Iterable[tuple[str, M]] = _rows(shard.store, column)
+    order = column.restored_by
     for id_, message in records if order is None else sorted(records, key=lambda record: order(record[1])):
         try:
             column.index(shard, id_, message)
@@ -118,15 +123,27 @@ def _restore_entries(shard: Shard, threads: int, graphs: Mapping[bytes, SavedGra
     stats = dict(_rows(shard.store, columns.STATS))
     _restore(shard, columns.TABLES)
     large: dict[bytes, _LargeTable] = {}
-    for id_, entry in _rows(shard.store, columns.ENTRIES):
-        space = namespace_of_key(entry)
-        shard.tenants.enter(entry.tenant, space)
-        ann = entry.vector is not None and shard.entries.mode(space) == "ann"
-        row = shard.entries.add(entry, stats.get(id_), into_table=not ann)
-        if ann and entry.vector is not None:
-            if space not in large:
-                large[space] = _LargeTable(shard, space, graphs.get(space), threads)
-            large[space].add(entry.id, row, decode(entry.vector))
+    rows = _rows(shard.store, columns.ENTRIES)
+    while batch := list(islice(rows, LOAD_BATCH)):
+        entries = [entry for _, entry in batch]
+        first = shard.entries.add_many(entries, [stats.get(id_) for id_, _ in batch])
+        small: dict[int, list[tuple[int, Ints]]] = defaultdict(list)
+        for row, entry in enumerate(entries, first):
+            space = namespace_of_key(entry)
+            shard.tenants.enter(entry.tenant, space)
+            if entry.vector is None:
+                continue
+            vector = decode(entry.vector)
+            if shard.entries.mode(space) == "ann":
+                if space not in large:
+                    large[space] = _LargeTable(shard, space, graphs.get(space), threads)
+                large[space].add(entry.id, row, vector)
+            else:
+                small[len(vector)].append((row, vector))
+        for found in small.values():
+            shard.entries.append_vectors(
+                np.array([row for row, _ in found], dtype=np.int32), np.stack([vector for _, vector in found])
+            )
     for table in large.values():
         table.finish()
 

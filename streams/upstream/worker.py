@@ -43,6 +43,8 @@ from refrain.streams.upstream.outbox import Outbox
 from refrain.streams.upstream.simulated.model import SimulatedModel
 
 POLL_S = 0.05
+"""How long to wait for a record while a call is under way: its completion is settled by the next turn."""
+IDLE_POLL_S = 0.2
 PROGRESS_TIMEOUT_MS = 5_000
 """A piece of an answer that the broker has not taken by then is not sent any more."""
 
@@ -156,7 +158,7 @@ class UpstreamWorker:
 
     def turn(self) -> None:
         """Poll a batch, settle what is acknowledged, commit offsets and report load when due."""
-        batch = self._consumer.poll(self._bounds.batch, POLL_S)
+        batch = self._consumer.poll(self._bounds.batch, POLL_S if self._open else IDLE_POLL_S)
         self._start_partitions()
         owned = set(self._consumer.assignment())
         # A rebalance within the poll may have taken the partitions of its first records.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 AdmittedAt = Callable[[int], int | None]
 """When an entry was admitted (ms); None when it has left."""
@@ -21,9 +21,13 @@ class ExpiryQueues:
 
     def enter(self, category: str, id_: int) -> None:
         """Append an admitted entry; its id is higher than that of any before."""
+        self.enter_many(category, (id_,))
+
+    def enter_many(self, category: str, ids: Sequence[int]) -> None:
+        """Append admitted entries; their ids rise, and are higher than that of any before."""
         queue = self._queues.setdefault(category, _Queue())
-        queue.ids.append(id_)
-        queue.alive += 1
+        queue.ids.extend(ids)
+        queue.alive += len(ids)
 
     def leave(self, category: str, admitted_at: AdmittedAt) -> None:
         """Count a removed entry out (`admitted_at` knows it no more); its id is dropped when it reaches the head."""

@@ -15,6 +15,8 @@ The `paper` order changes with time alone, which no heap can hold: each of its d
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -166,6 +168,20 @@ class Quotas:
         self._push(bucket, row)
         self._advance(bucket)
 
+    def enter_many(self, first: int, entries: Sequence[Entry], stats: Sequence[EntryStats | None]) -> None:
+        """Add entries, whose rows stand side by side, to their buckets: for a restore, where nobody asks meanwhile."""
+        buckets = [self._bucket(entry.tenant, entry.category) for entry in entries]
+        self.usage.enter_many(first, [bucket.number for bucket in buckets], entries, stats)
+        rows: dict[int, list[int]] = defaultdict(list)
+        for row, bucket in enumerate(buckets, first):
+            rows[bucket.number].append(row)
+        for number, entered in rows.items():
+            bucket = self._quotas[number]
+            bucket.count += len(entered)
+            bucket.heap += self._items(np.array(entered, dtype=np.int64))
+            heapq.heapify(bucket.heap)
+            self._advance(bucket)
+
     def leave(self, row: int) -> None:
         """Remove an entry; its heap item is dropped when it reaches the top."""
         bucket = self.of(row)
@@ -266,12 +282,14 @@ class Quotas:
             self._build(bucket)
 
     def _build(self, bucket: QuotaBucket) -> None:
-        rows = self._rows(bucket)
+        bucket.heap = self._items(self._rows(bucket))
+        heapq.heapify(bucket.heap)
+
+    def _items(self, rows: Rows) -> list[int]:
         last = self.usage.last[rows]
         self.usage.placed[rows] = last
         keys = self._keys(rows).tolist()
-        bucket.heap = [heap_item(*each) for each in zip(keys, last.tolist(), rows.tolist(), strict=True)]
-        heapq.heapify(bucket.heap)
+        return [heap_item(*each) for each in zip(keys, last.tolist(), rows.tolist(), strict=True)]
 
     def _rows(self, bucket: QuotaBucket) -> Rows:
         found = np.array([(item & NUMBER_MASK, last_of(item)) for item in bucket.heap], dtype=np.int64).reshape(-1, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +67,24 @@ class Usage:
         self.latency[row] = latency_of(entry)
         self.tokens[row] = tokens_of(entry)
         self.size[row] = size_of(entry)
+
+    def enter_many(
+        self,
+        first: int,
+        buckets: Sequence[int],
+        entries: Sequence[Entry],
+        stats: Sequence[EntryStats | None],
+    ) -> None:
+        """Fill rows side by side with the usage of entries, each of its bucket."""
+        rows = slice(first, first + len(entries))
+        both = list(zip(entries, stats, strict=True))
+        self.bucket[rows] = buckets
+        self.hits[rows] = [0 if used is None else used.hits for _, used in both]
+        self.last[rows] = [entry.id if used is None else used.last_offset for entry, used in both]
+        self.value[rows] = [entry.value if used is None else used.value for entry, used in both]
+        self.latency[rows] = [latency_of(entry) for entry in entries]
+        self.tokens[rows] = [tokens_of(entry) for entry in entries]
+        self.size[rows] = [size_of(entry) for entry in entries]
 
     def leave(self, row: int) -> None:
         """Free a row."""

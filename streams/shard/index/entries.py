@@ -6,6 +6,7 @@ Rows are numbers that are reused; columns of numbers take less memory than objec
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -245,8 +246,8 @@ class EntryIndex:
 
     # -- changing -------------------------------------------------------------------------------------
 
-    def add(self, entry: Entry, stats: EntryStats | None = None, *, into_table: bool = True) -> int:
-        """Add an entry; returns its row. Without `into_table` the caller builds the table later."""
+    def add(self, entry: Entry, stats: EntryStats | None = None) -> int:
+        """Add an entry; returns its row."""
         row = self._take_row()
         self._rows.put(entry.id, row)
         self._ids[row] = entry.id
@@ -263,9 +264,54 @@ class EntryIndex:
         text = text_key(entry.space, entry.category, entry.text_digest)
         self._texts.add(text, row)
         self._quotas.enter(row, entry, stats)
-        if entry.vector is not None and into_table:
+        if entry.vector is not None:
             self.add_vector(space, row, query_of(entry.vector))
         return row
+
+    def add_many(self, entries: Sequence[Entry], stats: Sequence[EntryStats | None]) -> int:
+        """Add entries, in the order of their ids, to an index that none has left; returns the first of their rows.
+
+        Their rows stand side by side. The caller puts their vectors into the tables. Raises ValueError for ids that
+        do not rise.
+        """
+        first, end = self._used, self._used + len(entries)
+        ids = [entry.id for entry in entries]
+        self._rows.put_many(ids, first)
+        self._grow(end)
+        rows = slice(first, end)
+        self._used = end
+        self._ids[rows] = ids
+        self._admitted[rows] = [entry.admitted_at_ms for entry in entries]
+        self._stale[rows] = [used is not None and used.stale_served for used in stats]
+        self._forwards[rows] = [forward_key(entry.forward_id) for entry in entries]
+        by_category: dict[str, list[int]] = defaultdict(list)
+        for entry in entries:
+            by_category[entry.category].append(entry.id)
+            if entry.expires_at_ms is not None:
+                self._deadlines.enter(entry.id, entry.expires_at_ms)
+        for category, entered in by_category.items():
+            self.expiry.enter_many(category, entered)
+        numbers = [self._space_number(namespace_of_key(entry)) for entry in entries]
+        self._space_of[rows] = numbers
+        for number in numbers:
+            self._space_counts[number] += 1
+        self._texts.add_many([text_key(each.space, each.category, each.text_digest) for each in entries], first)
+        self._quotas.enter_many(first, entries, stats)
+        return first
+
+    def append_vectors(self, rows: npt.NDArray[np.int32], ints: npt.NDArray[np.int16]) -> None:
+        """Put vectors of record (n, dim) of rows into the tables of their namespaces, none of which is an ann one.
+
+        Raises ValueError for a vector without length.
+        """
+        dim = ints.shape[1]
+        units = self._tables_with(dim).units_of(rows, ints)
+        numbers = self._space_of[rows]
+        order = np.argsort(numbers, kind="stable")
+        cuts = np.flatnonzero(np.diff(numbers[order])) + 1
+        for places in np.split(order, cuts):
+            tables, table = self._table_of(int(numbers[places[0]]), dim)
+            tables.append(table, rows[places], units[places])
 
     def add_vector(self, space: bytes, row: int, query: QueryVector) -> None:
         """Put the vector of a row into its namespace's table."""
@@ -373,16 +419,22 @@ class EntryIndex:
         return None if number is None else self._by_space.get(number)
 
     def _table(self, space: bytes, dim: int) -> tuple[Tables, Table]:
-        number = self._space_number(space)
+        return self._table_of(self._space_number(space), dim)
+
+    def _table_of(self, number: int, dim: int) -> tuple[Tables, Table]:
         place = self._by_space.get(number)
         if place is None:
-            tables = self._tables.get(dim)
-            if tables is None:
-                tables = self._tables[dim] = self._tables_of(dim)
+            tables = self._tables_with(dim)
             place = self._by_space[number] = (tables, Table())
-            if self._modes.get(space) == "ann":
+            if self._modes.get(self._space_names[number]) == "ann":
                 tables.become_ann(place[1], EF_AT_FIRST)
         return place
+
+    def _tables_with(self, dim: int) -> Tables:
+        tables = self._tables.get(dim)
+        if tables is None:
+            tables = self._tables[dim] = self._tables_of(dim)
+        return tables
 
     def _space_number(self, space: bytes) -> int:
         number = self._space_numbers.get(space)
@@ -409,10 +461,14 @@ class EntryIndex:
     def _take_row(self) -> int:
         if self._free:
             return self._free.pop()
-        if self._used == len(self._ids):
+        self._grow(self._used + 1)
+        self._used += 1
+        return self._used - 1
+
+    def _grow(self, rows: int) -> None:
+        """Make room for so many rows in all columns."""
+        while rows > len(self._ids):
             for name in ("_ids", "_admitted", "_stale", "_forwards", "_space_of"):
                 column = getattr(self, name)
                 setattr(self, name, np.concatenate((column, np.zeros_like(column))))
             self._quotas.usage.reserve(len(self._ids))
-        self._used += 1
-        return self._used - 1

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections.abc import Sequence
+from operator import ge
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,8 @@ KEY_BYTES = 16
 SLOTS_AT_FIRST = 64
 EMPTY, LEFT = -1, -2
 """Slots without a row: one that never had any ends a search, one that a row has left does not."""
+
+_NO_ROWS: npt.NDArray[np.int32] = np.zeros(0, dtype=np.int32)
 
 
 class RowsById:
@@ -50,6 +54,14 @@ class RowsById:
         self._ids.insert(place, id_)
         self._rows.insert(place, row)
         self._alive += 1
+
+    def put_many(self, ids: Sequence[int], first_row: int) -> None:
+        """Enter ids that rise, under rows side by side. Raises ValueError where one is not above all before it."""
+        if (self._ids and ids and ids[0] <= self._ids[-1]) or any(map(ge, ids, ids[1:])):
+            raise ValueError("ids must rise")
+        self._ids.extend(ids)
+        self._rows.extend(range(first_row, first_row + len(ids)))
+        self._alive += len(ids)
 
     def drop(self, id_: int) -> None:
         """Remove an id. Raises KeyError for one that is not there."""
@@ -99,6 +111,19 @@ class RowsByText:
         if 3 * self._taken > 2 * len(self._slots):
             self._spread()
 
+    def add_many(self, keys: Sequence[bytes], first_row: int) -> None:
+        """Enter rows side by side that have no digest yet and lie behind all others, each with its own."""
+        self._keys.extend(bytes(first_row * KEY_BYTES - len(self._keys)))
+        self._keys += b"".join(keys)
+        self._alive += len(keys)
+        # Slots that a row has left may be taken as well: then fewer are than is counted here.
+        self._taken += len(keys)
+        rows = np.arange(first_row, first_row + len(keys), dtype=np.int32)
+        if 3 * self._taken > 2 * len(self._slots):
+            self._spread(rows)
+        else:
+            self._put(rows)
+
     def remove(self, key: bytes, row: int) -> None:
         """Remove a row. Raises KeyError for one that is not there under this digest."""
         slot = self._home(key)
@@ -112,17 +137,23 @@ class RowsByText:
     def _home(self, key: bytes) -> int:
         return int.from_bytes(key[:8], "little") & self._mask
 
-    def _spread(self) -> None:
-        """Enter all rows anew, into twice as many slots where they are alive and not merely left."""
-        rows = self._slots[self._slots >= 0]
-        size = len(self._slots) * (2 if 3 * self._alive > len(self._slots) else 1)
+    def _spread(self, more: npt.NDArray[np.int32] = _NO_ROWS) -> None:
+        """Enter all rows anew, and `more`, into as many more slots as leave a third of them empty."""
+        rows = np.concatenate((self._slots[self._slots >= 0], more))
+        size = len(self._slots)
+        while 3 * self._alive > size:
+            size *= 2
         self._slots, self._mask = np.full(size, EMPTY, dtype=np.int32), size - 1
+        self._put(rows)
+        self._taken = self._alive
+
+    def _put(self, rows: npt.NDArray[np.int32]) -> None:
+        """Put rows, whose digests are known, into slots."""
         heads = np.frombuffer(bytes(self._keys), dtype="<u8")[::2]
         slots = (heads[rows] & np.uint64(self._mask)).astype(np.int64)
         while len(rows):
-            free = self._slots[slots] == EMPTY
+            free = self._slots[slots] < 0
             self._slots[slots[free]] = rows[free]
             # Of several that wanted one slot the last has it.
             rest = self._slots[slots] != rows
             rows, slots = rows[rest], (slots[rest] + 1) & self._mask
-        self._taken = self._alive

@@ -118,6 +118,28 @@ class Tables:
         if table.hnsw is not None:
             self._move(table, MOVED_PER_ADD)
 
+    def units_of(self, rows: npt.NDArray[np.int32], ints: npt.NDArray[np.int16]) -> Floats:
+        """The unit vectors (n, dim) of vectors of record (n, dim), whose norms are kept under their row numbers.
+
+        Raises ValueError for one without length.
+        """
+        self._reserve(int(rows.max()))
+        norms = np.einsum("ij,ij->i", ints, ints, dtype=np.int64)
+        if not norms.all():
+            raise ValueError("a vector must not be zero")
+        self._norms[rows] = norms
+        units: Floats = (ints / np.sqrt(norms)[:, None]).astype(np.float32)
+        return units
+
+    def append(self, table: Table, rows: npt.NDArray[np.int32], units: Floats) -> None:
+        """Put unit vectors (n, dim) with known norms into a table without an HNSW, under row numbers that are free."""
+        end = table.count + len(rows)
+        block = self._room(table, end)
+        self.slab.vectors(block, end)[table.count :] = units
+        self.slab.owners(block, end)[table.count :] = rows
+        self._places[rows] = np.arange(table.count, end, dtype=np.int32)
+        table.count = end
+
     def remove(self, table: Table, row: int) -> None:
         """Remove a row; the last of its block takes its place."""
         if table.block is None:
@@ -153,8 +175,8 @@ class Tables:
         """Fill the HNSW of an ann table at once with vectors of record (n, dim): for a restore."""
         if table.hnsw is None or not len(rows):
             return
+        units = self.units_of(rows, ints)
         self._record(rows, ints)
-        units: Floats = (ints / np.sqrt(self._norms[rows])[:, None]).astype(np.float32)
         table.hnsw.add_many(rows, units, threads)
 
     def load(self, table: Table, graph: SavedGraph, ef: int) -> None:
@@ -174,6 +196,8 @@ class Tables:
         """Give vectors of record (n, dim) that the table's loaded graph has, by label, to their rows."""
         if table.hnsw is None or not len(rows):
             return
+        self._reserve(int(rows.max()))
+        self._norms[rows] = np.einsum("ij,ij->i", ints, ints, dtype=np.int64)
         self._record(rows, ints)
         table.hnsw.adopt(labels, rows)
 
@@ -186,8 +210,6 @@ class Tables:
 
     def _record(self, rows: npt.NDArray[np.int32], ints: npt.NDArray[np.int16]) -> None:
         """Keep vectors of record (n, dim) in the file."""
-        self._reserve(int(rows.max()))
-        self._norms[rows] = np.einsum("ij,ij->i", ints, ints, dtype=np.int64)
         for first, last in _runs(rows):
             self._records.put_run(int(rows[first]), ints[first:last])
 
@@ -235,15 +257,20 @@ class Tables:
         least = min(floor, max(found))
         return [VectorMatch(row, each) for row, each in zip(rows, found, strict=True) if each >= least]
 
-    def _append(self, table: Table, row: int, vector: Floats) -> None:
+    def _room(self, table: Table, rows: int) -> Block:
+        """The block of a table, with room for so many rows."""
         block = table.block
-        if block is None or table.count == block.rows:
-            larger = self.slab.take(table.count + 1)
+        if block is None or rows > block.rows:
+            larger = self.slab.take(rows)
             if block is not None:
                 self.slab.vectors(larger, table.count)[:] = self.slab.vectors(block, table.count)
                 self.slab.owners(larger, table.count)[:] = self.slab.owners(block, table.count)
                 self.slab.give_back(block)
             block = table.block = larger
+        return block
+
+    def _append(self, table: Table, row: int, vector: Floats) -> None:
+        block = self._room(table, table.count + 1)
         self.slab.vectors(block, table.count + 1)[table.count] = vector
         self.slab.owners(block, table.count + 1)[table.count] = row
         self._places[row] = table.count

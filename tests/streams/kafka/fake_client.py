@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException
 
 INVALID = -1001
 """What the client gives in place of an offset that it does not know."""
@@ -33,6 +33,15 @@ class FakeConsumer:
 
     def get_watermark_offsets(self, place: Any, timeout_s: float) -> tuple[int, int]:
         return self.watermarks(place.partition)
+
+    def offsets_for_times(self, places: Iterable[Any], timeout_s: float) -> list[Any]:
+        """The first or the end offset of each place, as it asks for: no record has a time."""
+        found = []
+        for place in places:
+            first, end = self.watermarks(place.partition)
+            offset = {OFFSET_BEGINNING: first, OFFSET_END: end}[place.offset]
+            found.append(SimpleNamespace(partition=place.partition, offset=offset, error=None))
+        return found
 
     def close(self) -> None:
         self.closed = True

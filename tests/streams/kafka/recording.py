@@ -81,6 +81,10 @@ class RecordingCluster:
         self.described[topic] += 1
         return self.inner.ends(topic)
 
+    def end(self, topic: str, partition: int) -> int:
+        self.described[topic] += 1
+        return self.inner.end(topic, partition)
+
     def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
         self.described[topic] += 1
         return self.inner.offsets_at(topic, time_ms)

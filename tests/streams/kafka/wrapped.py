@@ -65,6 +65,9 @@ class WrappedCluster:
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         return self._inner.ends(topic)
 
+    def end(self, topic: str, partition: int) -> int:
+        return self.ends(topic)[partition][1]
+
     def offsets_at(self, topic: str, time_ms: int) -> dict[int, int]:
         return self._inner.offsets_at(topic, time_ms)
 

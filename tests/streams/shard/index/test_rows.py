@@ -35,6 +35,26 @@ def test_an_id_that_is_not_there_is_not_dropped() -> None:
             rows.drop(id_)
 
 
+@given(st.lists(st.sets(st.integers(0, 10_000)), max_size=5))
+def test_ids_that_come_at_once_find_their_rows(batches: list[set[int]]) -> None:
+    rows, known = RowsById(), dict[int, int]()
+    for batch in batches:
+        first, ids = len(known), sorted(batch)
+        if known and ids and ids[0] <= max(known):
+            with pytest.raises(ValueError, match="rise"):
+                rows.put_many(ids, first)
+            continue
+        rows.put_many(ids, first)
+        known |= dict(zip(ids, range(first, first + len(ids)), strict=True))
+    assert len(rows) == len(known)
+    assert all(rows.get(id_) == row for id_, row in known.items())
+
+
+def test_an_id_that_comes_twice_at_once_is_refused() -> None:
+    with pytest.raises(ValueError, match="rise"):
+        RowsById().put_many([3, 3], 0)
+
+
 def key_of(home: int, text: int) -> bytes:
     """A digest: texts of one home want the same slot."""
     return home.to_bytes(8, "little") + text.to_bytes(KEY_BYTES - 8, "little")
@@ -77,3 +97,26 @@ def test_many_texts_are_found_after_every_growth() -> None:
     for row, key in enumerate(keys):
         table.add(key, row)
     assert [table.rows(key) for key in keys] == [[row] for row in range(5_000)]
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), max_size=90), min_size=1, max_size=6),
+    st.integers(0, 2**32),
+)
+def test_texts_that_come_at_once_are_found_and_removed_as_one_by_one(
+    batches: list[list[tuple[int, int]]], seed: int
+) -> None:
+    table, known, used = RowsByText(), defaultdict[bytes, set[int]](set), 0
+    for batch in batches:
+        keys = [key_of(*each) for each in batch]
+        table.add_many(keys, used)
+        for row, key in enumerate(keys, used):
+            known[key].add(row)
+        used += len(keys)
+    for key, rows in known.items():
+        for row in random.Random(seed).sample(sorted(rows), len(rows) // 2):
+            table.remove(key, row)
+            rows.discard(row)
+    table.add(key_of(0, 0), used)
+    known[key_of(0, 0)].add(used)
+    assert all(sorted(table.rows(key)) == sorted(rows) for key, rows in known.items())
