@@ -7,12 +7,15 @@ from operator import attrgetter, itemgetter
 
 from refrain.streams.guards.item import GROUPS, LOW, STEM, WORDLY, Item, Said
 from refrain.streams.guards.lexicon import words
+from refrain.streams.guards.misspellings import is_misspelt
 from refrain.streams.guards.once import Once
 from refrain.streams.guards.stems import related, stem
 
 FUNCTION = words("function_words") | words("negators")
 GENERAL = frozenset(stem(word) for word in words("general_words")) | words("general_words")
 _IS_SALIENT, _FIRST = attrgetter("is_salient"), itemgetter(0)
+INITIALS_MAX = 4
+"""Letters of a name that is made of initials."""
 _NO_GROUPS: frozenset[int] = frozenset()
 
 
@@ -69,7 +72,7 @@ def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
     mine, theirs = _missing(a, b), _missing(b, a)
     if not mine or not theirs:
         return mine, theirs
-    near = [(m, t) for m in mine for t in theirs if related(m.stem, t.stem)]
+    near = [(m, t) for m in mine for t in theirs if related(m.stem, t.stem) or _is_slip(m, t)]
     if not near:
         return mine, theirs
     return (
@@ -78,10 +81,17 @@ def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
     )
 
 
+def _is_slip(m: Item, t: Item) -> bool:
+    """Whether one word is the other, misspelt. Of names nothing can be told: Anderson, Andersen."""
+    return not (m.is_name or t.is_name) and is_misspelt(m.low, t.low)
+
+
 def _missing(a: Content, b: Content) -> list[Item]:
     if not (apart := [item for root, item in a.salient.items() if root not in b.stems]):
         return apart
     apart = [item for item in apart if item.groups.isdisjoint(b.groups)]
+    if apart and (spelt := _spelt_out(a, b)):
+        apart = [item for item in apart if item.low not in spelt]
     # Only what occurs somewhere in a run of the other's words or initials may be part of two of them or of one.
     if not any(item.low in b.run or item.low in b.initials for item in apart):
         return apart
@@ -89,8 +99,22 @@ def _missing(a: Content, b: Content) -> list[Item]:
     return [item for item in apart if item.low not in joined and not any(item.low in word for word in whole)]
 
 
+def _spelt_out(a: Content, b: Content) -> frozenset[str]:
+    """Words of a text of which the other has the initials, as a name: human resources, HR."""
+    found: set[str] = set()
+    for root, item in b.salient.items():
+        size = len(item.low)
+        if root in a.stems or not (2 <= size <= INITIALS_MAX and item.text.isupper()):
+            continue
+        at = a.initials.find(item.low)
+        while at >= 0:
+            found.update(a.lows[at : at + size])
+            at = a.initials.find(item.low, at + 1)
+    return frozenset(found)
+
+
 def _joined(lows: tuple[str, ...]) -> frozenset[str]:
     """Neighbouring words written as one, and initials of neighbouring words: data base, machine learning."""
     initials = "".join(map(_FIRST, lows))
-    runs = {initials[at : at + size] for size in (2, 3, 4) for at in range(len(initials) - size + 1)}
+    runs = {initials[at : at + size] for size in range(2, INITIALS_MAX + 1) for at in range(len(initials) - size + 1)}
     return frozenset(runs.union(x + y for x, y in pairwise(lows)))

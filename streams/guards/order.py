@@ -10,7 +10,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 from refrain.streams.guards.content_words import GENERAL
+from refrain.streams.guards.lexicon import groups
 from refrain.streams.guards.roles import BARE, DESCRIBED, STRICT, Roles
+from refrain.streams.guards.stems import stem
+
+_MONTHS = frozenset(stem(name) for names in groups("dates")[:12] for name in names)
 
 
 def differences(a: Roles, b: Roles) -> tuple[str, ...]:
@@ -80,7 +84,12 @@ def _reversed(there: list[int]) -> list[int]:
 
 def _neighbours(a: Roles, b: Roles) -> list[str]:
     """Two words that stand side by side, in one order here and in the other there: house boat, boat house."""
-    return next(([x, y] for x, y in sorted(a.beside) if (y, x) in b.beside), [])
+    return next(([x, y] for x, y in sorted(a.beside) if (y, x) in b.beside and not _is_date(x, y)), [])
+
+
+def _is_date(x: str, y: str) -> bool:
+    """Whether they are a day and its month: 4 July, July 4."""
+    return x.isdigit() != y.isdigit() and (y if x.isdigit() else x) in _MONTHS
 
 
 def _equated(a: Roles, b: Roles, ordered: list[str]) -> list[str]:

@@ -73,7 +73,7 @@ def part_of(item: Item) -> int:
         return _PREPOSITIONS[low]
     if low in _BE:
         return _IS
-    if item.kind in ("word", "number", "sharp", "dotted") and low not in FUNCTION:
+    if item.kind in ("word", "number", "time", "sharp", "dotted") and low not in FUNCTION:
         return _WORD
     if low in _CONJUNCTIONS:
         return _JOINS
@@ -179,8 +179,11 @@ class _Reader:
     def active(self) -> list[str]:
         """The words in the order of an active sentence: the agent, the verb, then what was the subject."""
         order, agent = self.order, self.agent
-        if agent is None or agent >= len(order):
+        if agent is None:
             return order
+        if agent >= len(order):
+            # Who was it written by: the verb stands last.
+            return [order[-1], *order[:-1]] if self._be_at == 0 else order
         end = self._bare_until(agent, len(order))
         verb = self._bare_until(self._be_at, agent)
         # In a question the subject stands behind the auxiliary: Is Python used by ...

@@ -35,6 +35,10 @@ _DOERS = _ASKERS | {"you", "they", "howto", "should", "possible", "allowed", "mu
 _HOWTO = "howto"
 _ANYBODYS = frozenset(("my", "your", "one"))
 _BE = frozenset(("is", "was", "be", "been", "being", "get"))
+_OF_VOICE = _BE | {"they", "did"}
+"""Words by which a sentence whose doer is anybody differs from a passive one."""
+_ERGATIVE = frozenset("form develop spread evolv originat freez melt dissolv".split())
+"""Stems of verbs that say of a thing what is done to it: diamonds form, and are formed."""
 _BY = "by"
 _EDIT_MAX = 2
 
@@ -72,6 +76,8 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
         # Neither lacks a word of the other, and none has moved: only how they are written may differ.
         return Edits((*_capitals(a, b), *_tenses(a, b)))
     mine, theirs = _left(a, b), _left(b, a)
+    if a.content == b.content and _voiced(a, b) == [] and _of_one_time(a, b):
+        mine, theirs = mine - _OF_VOICE, theirs - _OF_VOICE
     changed = _changes(a, b, mine, theirs)
     anybody = _HOWTO in a.counted and _HOWTO in b.counted
     harmful = [word.text for m, t in changed for word in _harmful(m, t) if not (anybody and _is_anybodys(m, t))]
@@ -243,7 +249,15 @@ def _voiced(a: SmallWords, b: SmallWords) -> list[str] | None:
     ]
     if not done:
         return None
+    if all(word.key in _ERGATIVE for word in passive.words if word.content and word.text in done):
+        return []
     return [] if _DOERS & active.counted.keys() or "in" in passive.counted else done
+
+
+def _of_one_time(a: SmallWords, b: SmallWords) -> bool:
+    """Whether an active and a passive text speak of the same time: did they make it, was it made."""
+    past = frozenset(("was", "did"))
+    return past.isdisjoint(a.counted) == past.isdisjoint(b.counted)
 
 
 def _is_done(low: str, there: str) -> bool:
