@@ -7,7 +7,7 @@ from operator import attrgetter, itemgetter
 
 from refrain.streams.guards.item import GROUPS, LOW, STEM, WORDLY, Item, Said
 from refrain.streams.guards.lexicon import words
-from refrain.streams.guards.misspellings import is_misspelt
+from refrain.streams.guards.misspellings import CHARS_MIN, is_misspelt
 from refrain.streams.guards.once import Once
 from refrain.streams.guards.stems import related, stem
 
@@ -24,26 +24,26 @@ class Content:
 
     def __init__(self, said: Said, used: frozenset[int]) -> None:
         """Extract the content words of a text; `used` are items that are parts of numbers."""
-        self._worded = _worded(said, used)
+        self.worded = _worded(said, used)
         self.salient: dict[str, Item] = {}
-        for item in filter(_IS_SALIENT, self._worded):
+        for item in filter(_IS_SALIENT, self.worded):
             # A word that comes again is told as it is written first, in the place where it stands last.
             self.salient[item.stem] = self.salient.pop(item.stem, item)
 
     @Once
     def stems(self) -> frozenset[str]:
         """All words, also grammar and filler."""
-        return frozenset(map(STEM, self._worded))
+        return frozenset(map(STEM, self.worded))
 
     @Once
     def groups(self) -> frozenset[int]:
         """Groups of synonyms of all words."""
-        return _NO_GROUPS.union(*map(GROUPS, self._worded))
+        return _NO_GROUPS.union(*map(GROUPS, self.worded))
 
     @Once
     def lows(self) -> tuple[str, ...]:
         """All words, folded."""
-        return tuple(map(LOW, self._worded))
+        return tuple(map(LOW, self.worded))
 
     @Once
     def run(self) -> str:
@@ -70,9 +70,12 @@ def is_salient(item: Item) -> bool:
 def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
     """Unmatched words: the salient words of each text that nothing in the other says."""
     mine, theirs = _missing(a, b), _missing(b, a)
+    if not mine and not theirs:
+        return mine, theirs
+    mine, theirs = _spelt_otherwise(mine, a, b), _spelt_otherwise(theirs, b, a)
     if not mine or not theirs:
         return mine, theirs
-    near = [(m, t) for m in mine for t in theirs if related(m.stem, t.stem) or _is_slip(m, t)]
+    near = [(m, t) for m in mine for t in theirs if related(m.stem, t.stem)]
     if not near:
         return mine, theirs
     return (
@@ -81,9 +84,12 @@ def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
     )
 
 
-def _is_slip(m: Item, t: Item) -> bool:
-    """Whether one word is the other, misspelt. Of names nothing can be told: Anderson, Andersen."""
-    return not (m.is_name or t.is_name) and is_misspelt(m.low, t.low)
+def _spelt_otherwise(apart: list[Item], a: Content, b: Content) -> list[Item]:
+    """Unmatched words without those that the other text has, misspelt. Of names nothing can be told: Anderson."""
+    if not any(len(item.low) >= CHARS_MIN and not item.is_name for item in apart):
+        return apart
+    there = [item for item in b.worded if item.stem not in a.stems and not item.is_name]
+    return [item for item in apart if item.is_name or not any(is_misspelt(item.low, each.low) for each in there)]
 
 
 def _missing(a: Content, b: Content) -> list[Item]:

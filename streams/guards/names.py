@@ -116,10 +116,11 @@ def _is_apposed(items: Sequence[Item], at: int) -> bool:
     before = items[start - 1] if start else None
     if before is None or before.kind not in WORDLY:
         return False
+    follows = at + 1 < len(items) and items[at + 1].is_salient and items[at + 1].kind in WORDLY
+    if follows or before.low == "the":
+        return follows and before.low == "the"
     if before.is_name or before.is_code:
         return True
-    if before.low == "the":
-        return at + 1 < len(items) and items[at + 1].is_salient and items[at + 1].kind in WORDLY
     return before.is_salient and any(item.low == "the" for item in items[max(0, start - _APPOSED_MAX) : start - 1])
 
 

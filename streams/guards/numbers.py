@@ -49,6 +49,8 @@ for _words, _sign in ((said.split(), sign) for said, sign in pairs("bounds")):
     _BOUNDS.setdefault(_words[-1], []).append((_words, _sign))
 _BOUND_WORDS = 3
 _LARGE = frozenset("hundred thousand million billion trillion lakh crore".split())
+_HALF_WORDS = 3
+_HOUR = re.compile("0?[1-9]|1[0-2]")
 _ORDINAL = "ordinal"
 _POUND = "pound"
 _HALVES = [(said.split(), _Half(letter, len(said.split()))) for said, letter in pairs("halves")]
@@ -213,8 +215,8 @@ def _other_units(a: Quantities, b: Quantities) -> tuple[str, ...]:
 def _quantities(items: Sequence[Item], at: int) -> tuple[list[Quantity], int]:
     """Parse the quantities that begin at an item; returns them and the index after them."""
     item = items[at]
-    if item.kind in ("number", "time") and (half := _half_of_day(items, at + 1)):
-        return [_clock(f"{item.low}{half.letter}")], at + 1 + half.words
+    if item.kind in ("number", "time") and (half := _half_of_day(items, at)):
+        return [_clock(f"{item.low}{half.letter}m")], at + 1 + half.words
     if item.kind == "number":
         return _measured(items, at, at + 1, _number(item.low))
     if item.kind == "time":
@@ -245,8 +247,11 @@ def _quantities(items: Sequence[Item], at: int) -> tuple[list[Quantity], int]:
 
 
 def _half_of_day(items: Sequence[Item], at: int) -> _Half | None:
-    """What the words behind a time say of its half: 9 in the morning."""
-    return next((half for said, half in _HALVES if [item.low for item in items[at : at + len(said)]] == said), None)
+    """What the words behind an hour or a time say of its half: 9 in the morning."""
+    if items[at].kind == "number" and not _HOUR.fullmatch(items[at].low):
+        return None
+    behind = [item.low for item in items[at + 1 : at + 1 + _HALF_WORDS]]
+    return next((half for said, half in _HALVES if behind[: len(said)] == said), None)
 
 
 def _is_date(items: Sequence[Item], at: int) -> bool:

@@ -39,7 +39,7 @@ def _exchanged(a: Roles, b: Roles, both: list[str]) -> list[str]:
         if DESCRIBED in (mine, theirs) or (symmetric and mine not in STRICT and theirs not in STRICT):
             continue
         for y, his, hers in moved[at + 1 :]:
-            if mine == hers and theirs == his:
+            if mine == hers and theirs == his and not _is_date(x, y):
                 return [x, y]
     return []
 

@@ -31,6 +31,7 @@ ENDS = frozenset("?.!")
 _SUMS = frozenset(("number", "operator", "bracket"))
 _SAID = {"plus": "+", "minus": "-", "times": "*", "x": "*", "divided": "/", "over": "/", "power": "^", "percent": "%"}
 _SIGNS = frozenset("+-*/^%")
+_CURRENCIES = frozenset("$€£₹¥")
 _WORD, _IS, _JOINS, _CLOSES, _NONE = range(-1, -6, -1)
 """Parts of a sentence beside the prepositions, which are told by the role they give: 0 and above."""
 _DONE_WORDS = 2
@@ -77,7 +78,7 @@ def part_of(item: Item) -> int:
         return _WORD
     if low in _CONJUNCTIONS:
         return _JOINS
-    return _CLOSES if item.kind in ("stop", "operator") else _NONE
+    return _CLOSES if item.kind == "stop" or (item.kind == "operator" and low not in _CURRENCIES) else _NONE
 
 
 def read_roles(said: Said) -> Roles:

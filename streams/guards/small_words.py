@@ -18,6 +18,7 @@ _SAME = {word: line[0] for line in groups("same_words") for word in line}
 _CASED = words("cased")
 _ANEW = words("anew")
 _REQUESTS = words("requests") | words("instructions")
+_ASKERS = frozenset(("i", "you"))
 _GIVING = _REQUESTS | {"any", "some"}
 _ALONE = frozenset("again anew another instead redo retry regenerate".split())
 """Words that ask anew at the end of a text, or as its first."""
@@ -58,6 +59,8 @@ class SmallWords(NamedTuple):
     """A preposition that ends it, "" where none does: who may vote for."""
     symmetric: bool
     """Whether it compares things, whose order says nothing."""
+    asker: str
+    """The first word of it that says who does it: i, you."""
 
 
 _TO_THE_ASKER = frozenset("give show write find recommend suggest list name teach draft".split())
@@ -94,6 +97,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
         bool(lows) and lows[0] in _REQUESTS,
         _stranded(lows),
         symmetric,
+        next((low for low in lows if low in _ASKERS), ""),
     )
 
 

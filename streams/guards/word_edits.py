@@ -32,7 +32,8 @@ _ASKED = frozenset(("should", "can"))
 _ASKERS = frozenset(("i", "we"))
 _DOERS = _ASKERS | {"you", "they", "howto", "should", "possible", "allowed", "must"}
 """Words of an active sentence that say who does it: anybody, as in a passive one."""
-_HOWTO = "howto"
+_HOWTO, _SHOULD = "howto", "should"
+_OWN = {"i": "my", "you": "your"}
 _ANYBODYS = frozenset(("my", "your", "one"))
 _BE = frozenset(("is", "was", "be", "been", "being", "get"))
 _OF_VOICE = _BE | {"they", "did"}
@@ -79,7 +80,7 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
     if a.content == b.content and _voiced(a, b) == [] and _of_one_time(a, b):
         mine, theirs = mine - _OF_VOICE, theirs - _OF_VOICE
     changed = _changes(a, b, mine, theirs)
-    anybody = _HOWTO in a.counted and _HOWTO in b.counted
+    anybody = (_HOWTO in a.counted and _HOWTO in b.counted) or _is_anybody(a, b)
     harmful = [word.text for m, t in changed for word in _harmful(m, t) if not (anybody and _is_anybodys(m, t))]
     harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + _tenses(a, b)
     extra = [w.text for m, t in changed for w in (*m, *t) if w.content] if a.request or b.request else []
@@ -172,6 +173,13 @@ def _stranded(a: SmallWords, b: SmallWords) -> list[str]:
     return [a.stranded] if a.stranded and a.stranded not in b.counted else []
 
 
+def _is_anybody(a: SmallWords, b: SmallWords) -> bool:
+    """Whether one asks of himself what the other asks of anybody: should I wash my, should you wash your."""
+    if a.asker == b.asker or _SHOULD not in a.counted or _SHOULD not in b.counted:
+        return False
+    return all(_OWN[text.asker] in text.counted for text in (a, b) if text.asker) and bool(a.asker and b.asker)
+
+
 def _is_anybodys(m: list[Word], t: list[Word]) -> bool:
     """Whether "your" stands for "my", as where it is asked how something of anybody's is done."""
     return len(m) == len(t) == 1 and {m[0].key, t[0].key} <= _ANYBODYS
@@ -249,7 +257,9 @@ def _voiced(a: SmallWords, b: SmallWords) -> list[str] | None:
     ]
     if not done:
         return None
-    if all(word.key in _ERGATIVE for word in passive.words if word.content and word.text in done):
+    if _of_one_time(a, b) and all(
+        word.key in _ERGATIVE for word in passive.words if word.content and word.text in done
+    ):
         return []
     return [] if _DOERS & active.counted.keys() or "in" in passive.counted else done
 
