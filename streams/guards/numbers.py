@@ -49,7 +49,7 @@ for _words, _sign in ((said.split(), sign) for said, sign in pairs("bounds")):
     _BOUNDS.setdefault(_words[-1], []).append((_words, _sign))
 _BOUND_WORDS = 3
 _LARGE = frozenset("hundred thousand million billion trillion lakh crore".split())
-_HALF_WORDS = 3
+_HALF_WORDS = 4
 _HOUR = re.compile("0?[1-9]|1[0-2]")
 _ORDINAL = "ordinal"
 _POUND = "pound"

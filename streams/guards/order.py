@@ -14,6 +14,8 @@ from refrain.streams.guards.lexicon import groups
 from refrain.streams.guards.roles import BARE, DESCRIBED, STRICT, Roles
 from refrain.streams.guards.stems import stem
 
+_WAYS = frozenset("step way method tip guide instruction".split())
+"""Stems of words that ask how: steps to enable two-step verification."""
 _MONTHS = frozenset(stem(name) for names in groups("dates")[:12] for name in names)
 
 
@@ -48,7 +50,7 @@ def _repeated(a: Roles, b: Roles, both: list[str]) -> list[str]:
     """Words that one text says again where the other does not."""
     if a.counts == b.counts:
         return []
-    again = [root for root in both if a.counts[root] != b.counts[root]]
+    again = [root for root in both if a.counts[root] != b.counts[root] and root not in _WAYS]
     if not again:
         return []
     mine = [root for root in again if a.counts[root] > b.counts[root]]

@@ -29,7 +29,11 @@ class Token(NamedTuple):
     @property
     def is_opening(self) -> bool:
         """Whether what follows opens a sentence."""
-        return self.text in _ENDS if self.kind == "stop" else self.initial and self.kind in _SENSELESS
+        return (
+            self.text in _ENDS
+            if self.kind == "stop"
+            else self.initial and (self.kind in _SENSELESS or self.text in _OPENING)
+        )
 
 
 _ANYWHERE = r"""
@@ -68,6 +72,7 @@ _KINDS = {"plain": "word", "file": "path"}
 """Kinds of tokens that go by two patterns."""
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _ENDS = frozenset(".?!\n\u2026\u3002\uff1f\uff01:")
+_OPENING = frozenset("¿¡")
 _SENSELESS = frozenset(("bracket", "quote"))
 
 

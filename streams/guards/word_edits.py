@@ -13,8 +13,10 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import NamedTuple
 
+from refrain.streams.guards.foreign_edits import unsaid
 from refrain.streams.guards.item import Word
 from refrain.streams.guards.lexicon import groups, words
+from refrain.streams.guards.names import SORTS
 from refrain.streams.guards.small_words import JOINING, SmallWords
 from refrain.streams.guards.stems import is_irregular, related, stem
 
@@ -83,15 +85,13 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
     anybody = (_HOWTO in a.counted and _HOWTO in b.counted) or _is_anybody(a, b)
     harmful = [word.text for m, t in changed for word in _harmful(m, t) if not (anybody and _is_anybodys(m, t))]
     harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + _tenses(a, b)
-    extra = [w.text for m, t in changed for w in (*m, *t) if w.content] if a.request or b.request else []
+    extra = [w.text for m, t in changed for w in _extra(m, t)] if a.request or b.request else []
     return Edits(tuple(harmful), tuple(extra))
 
 
-def any_difference(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
-    """Differences: every word that is not in both; for languages without word lists."""
-    mine = [word.text for word in a.words if word.key not in b.counted]
-    theirs = [word.text for word in b.words if word.key not in a.counted]
-    return (*mine, *theirs) or tuple(_exchanged(a, b))
+def any_difference(a: SmallWords, b: SmallWords, languages: frozenset[str]) -> tuple[str, ...]:
+    """Differences: every word that only one says, in `languages` without word lists, and two that change places."""
+    return unsaid(a, b, languages) or tuple(_exchanged(a, b))
 
 
 def _left(a: SmallWords, b: SmallWords) -> frozenset[str]:
@@ -166,6 +166,12 @@ def _harmful(m: list[Word], t: list[Word]) -> list[Word]:
     if keys & _PERSONS or not any(keys <= line for line in _LINES):
         return [*m, *t]
     return []
+
+
+def _extra(m: list[Word], t: list[Word]) -> list[Word]:
+    """Words of meaning that stand in one text, but for one that says of what sort a thing is: the equation."""
+    said = [word for word in (*m, *t) if word.content]
+    return said if m and t else [word for word in said if word.text.lower() not in SORTS]
 
 
 def _stranded(a: SmallWords, b: SmallWords) -> list[str]:
@@ -280,8 +286,13 @@ def _tenses(a: SmallWords, b: SmallWords) -> list[str]:
     if not dict.__eq__(a.counted, b.counted):
         return []
     mine, theirs = _forms(a), _forms(b)
-    both = {key for key, _ in mine} & {key for key, _ in theirs}
-    return sorted(low for key, low in mine ^ theirs if key in both and low.endswith("ed"))
+    apart = mine ^ theirs
+    past = {(key, low) for key, low in apart if low.endswith("ed")}
+    # A word that is told as past in both is written otherwise: canceled, cancelled.
+    both = {key for key, _ in mine - past} & {key for key, _ in theirs} | {key for key, _ in theirs - past} & {
+        key for key, _ in mine
+    }
+    return sorted(low for key, low in past if key in both)
 
 
 def _forms(a: SmallWords) -> set[tuple[str, str]]:
