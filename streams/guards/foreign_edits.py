@@ -13,6 +13,8 @@ from refrain.streams.guards.lexicon import Phrases, pairs, split_list
 from refrain.streams.guards.small_words import SmallWords
 from refrain.streams.guards.tokens import folded
 
+FEW = 8
+"""Words of a text among which forms of verbs are looked for."""
 ROOT_CHARS = 4
 """Letters of a verb without its ending, at least."""
 _LITTLE = {name: frozenset(split_list(line)) for name, line in pairs("foreign_little")}
@@ -20,7 +22,7 @@ _ENDINGS = {
     name: [[ending.strip("-") for ending in split_list(part)] for part in line.split("|")]
     for name, line in pairs("foreign_endings")
 }
-"""Of each language the endings of verbs: of the listed form, of the others, and of those of which one stands for another."""
+"""Of each language the endings of verbs: of the listed form, of others, and those of which one stands for another."""
 
 
 def _openings() -> dict[str, Phrases[tuple[str, ...]]]:
@@ -39,10 +41,10 @@ def unsaid(a: SmallWords, b: SmallWords, languages: frozenset[str]) -> tuple[str
     """Words of both texts that the other says in no way; `languages` are those that both may be in."""
     known = sorted(languages & _LITTLE.keys())
     mine, theirs = _said(a.words, known), _said(b.words, known)
-    apart = [[low for low in mine if low not in theirs], [low for low in theirs if low not in mine]]
-    for name in known:
-        apart = _unpaired(*apart, name)
-    return (*[mine[low] for low in apart[0]], *[theirs[low] for low in apart[1]])
+    m, t = [low for low in mine if low not in theirs], [low for low in theirs if low not in mine]
+    for name in known if max(len(m), len(t)) <= FEW else ():
+        m, t = _unpaired(m, t, name)
+    return (*[mine[low] for low in m], *[theirs[low] for low in t])
 
 
 def _said(words: Sequence[Word], known: Sequence[str]) -> dict[str, str]:
@@ -65,14 +67,14 @@ def _opened(lows: list[tuple[str, str]], name: str) -> list[tuple[str, str]]:
     return found + lows[done:]
 
 
-def _unpaired(mine: list[str], theirs: list[str], name: str) -> list[list[str]]:
+def _unpaired(mine: list[str], theirs: list[str], name: str) -> tuple[list[str], list[str]]:
     """Words without those that are forms of one verb: installiere, installieren."""
-    pairs_ = [(m, t) for m in mine for t in theirs if _are_forms(m, t, name)]
-    left = [[m for m in mine if all(m != x for x, _ in pairs_)], [t for t in theirs if all(t != y for _, y in pairs_)]]
-    return _without_parted(left[0], left[1], name)
+    forms = [(m, t) for m in mine for t in theirs if _are_forms(m, t, name)]
+    rest = [m for m in mine if all(m != x for x, _ in forms)]
+    return _without_parted(rest, [t for t in theirs if all(t != y for _, y in forms)], name)
 
 
-def _without_parted(mine: list[str], theirs: list[str], name: str) -> list[list[str]]:
+def _without_parted(mine: list[str], theirs: list[str], name: str) -> tuple[list[str], list[str]]:
     """Words without a verb whose prefix stands apart: setze zurück, zurücksetzen."""
     for one, other in ((mine, theirs), (theirs, mine)):
         for prefix in one:
@@ -80,12 +82,12 @@ def _without_parted(mine: list[str], theirs: list[str], name: str) -> list[list[
                 whole = next((low for low in other if low.startswith(prefix) and prefix != verb), None)
                 if whole is not None and _are_forms(verb, whole.removeprefix(prefix), name):
                     rest, there = [w for w in one if w not in (prefix, verb)], [w for w in other if w != whole]
-                    return [rest, there] if one is mine else [there, rest]
-    return [mine, theirs]
+                    return (rest, there) if one is mine else (there, rest)
+    return mine, theirs
 
 
 def _are_forms(a: str, b: str, name: str) -> bool:
-    """Whether both are forms of a verb: one that dictionaries list and any other, or two that anybody's questions have."""
+    """Whether both are forms of a verb: one that dictionaries list and any other, or two of anybody."""
     if a == b:
         return True
     listed, others, anybodys = _ENDINGS[name]
