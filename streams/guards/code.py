@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple
 
-from refrain.streams.guards.item import TEXT, WORDLY, Item, Said
+from refrain.streams.guards.item import GROUPS, TEXT, WORDLY, Item, Said
 
 _QUOTED = re.compile(r"\"([^\"\n]{1,400}+)\"|“([^”\n]{1,400}+)”|(?<!\w)'([^'\n]{1,400}+)'(?!\w)")
 _BLANKS = re.compile(r"\s+")
@@ -93,7 +94,12 @@ def _unnamed(a: Code, b: Code) -> list[str]:
     if not a.names:
         return []
     words, lows = frozenset(map(TEXT, b.said.items)), frozenset(b.said.lows)
-    return [name for name in a.names if not _is_among(name, words) and not _is_product(name, lows)]
+    apart = [name for name in a.names if not _is_among(name, words) and not _is_product(name, lows)]
+    if not any(map(_PRODUCT.match, apart)):
+        return apart
+    groups = frozenset(chain.from_iterable(map(GROUPS, b.said.items)))
+    known = {item.text for item in a.said.items if item.is_code and not item.groups.isdisjoint(groups)}
+    return [name for name in apart if not (_PRODUCT.match(name) and name in known)]
 
 
 def _is_among(name: str, words: frozenset[str]) -> bool:

@@ -7,12 +7,15 @@ from operator import attrgetter, itemgetter
 
 from refrain.streams.guards.item import GROUPS, LOW, STEM, WORDLY, Item, Said
 from refrain.streams.guards.lexicon import words
+from refrain.streams.guards.misspellings import CHARS_MIN, is_misspelt
 from refrain.streams.guards.once import Once
 from refrain.streams.guards.stems import related, stem
 
 FUNCTION = words("function_words") | words("negators")
 GENERAL = frozenset(stem(word) for word in words("general_words")) | words("general_words")
 _IS_SALIENT, _FIRST = attrgetter("is_salient"), itemgetter(0)
+INITIALS_MAX = 4
+"""Letters of a name that is made of initials."""
 _NO_GROUPS: frozenset[int] = frozenset()
 
 
@@ -21,26 +24,26 @@ class Content:
 
     def __init__(self, said: Said, used: frozenset[int]) -> None:
         """Extract the content words of a text; `used` are items that are parts of numbers."""
-        self._worded = _worded(said, used)
+        self.worded = _worded(said, used)
         self.salient: dict[str, Item] = {}
-        for item in filter(_IS_SALIENT, self._worded):
+        for item in filter(_IS_SALIENT, self.worded):
             # A word that comes again is told as it is written first, in the place where it stands last.
             self.salient[item.stem] = self.salient.pop(item.stem, item)
 
     @Once
     def stems(self) -> frozenset[str]:
         """All words, also grammar and filler."""
-        return frozenset(map(STEM, self._worded))
+        return frozenset(map(STEM, self.worded))
 
     @Once
     def groups(self) -> frozenset[int]:
         """Groups of synonyms of all words."""
-        return _NO_GROUPS.union(*map(GROUPS, self._worded))
+        return _NO_GROUPS.union(*map(GROUPS, self.worded))
 
     @Once
     def lows(self) -> tuple[str, ...]:
         """All words, folded."""
-        return tuple(map(LOW, self._worded))
+        return tuple(map(LOW, self.worded))
 
     @Once
     def run(self) -> str:
@@ -67,6 +70,9 @@ def is_salient(item: Item) -> bool:
 def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
     """Unmatched words: the salient words of each text that nothing in the other says."""
     mine, theirs = _missing(a, b), _missing(b, a)
+    if not mine and not theirs:
+        return mine, theirs
+    mine, theirs = _spelt_otherwise(mine, a, b), _spelt_otherwise(theirs, b, a)
     if not mine or not theirs:
         return mine, theirs
     near = [(m, t) for m in mine for t in theirs if related(m.stem, t.stem)]
@@ -78,10 +84,20 @@ def unmatched(a: Content, b: Content) -> tuple[list[Item], list[Item]]:
     )
 
 
+def _spelt_otherwise(apart: list[Item], a: Content, b: Content) -> list[Item]:
+    """Unmatched words without those that the other text has, misspelt. Of names nothing can be told: Anderson."""
+    if not any(len(item.low) >= CHARS_MIN and not item.is_name for item in apart):
+        return apart
+    there = [item for item in b.worded if item.stem not in a.stems and not item.is_name]
+    return [item for item in apart if item.is_name or not any(is_misspelt(item.low, each.low) for each in there)]
+
+
 def _missing(a: Content, b: Content) -> list[Item]:
     if not (apart := [item for root, item in a.salient.items() if root not in b.stems]):
         return apart
     apart = [item for item in apart if item.groups.isdisjoint(b.groups)]
+    if apart and (spelt := _spelt_out(a, b)):
+        apart = [item for item in apart if item.low not in spelt]
     # Only what occurs somewhere in a run of the other's words or initials may be part of two of them or of one.
     if not any(item.low in b.run or item.low in b.initials for item in apart):
         return apart
@@ -89,8 +105,22 @@ def _missing(a: Content, b: Content) -> list[Item]:
     return [item for item in apart if item.low not in joined and not any(item.low in word for word in whole)]
 
 
+def _spelt_out(a: Content, b: Content) -> frozenset[str]:
+    """Words of a text of which the other has the initials, as a name: human resources, HR."""
+    found: set[str] = set()
+    for root, item in b.salient.items():
+        size = len(item.low)
+        if root in a.stems or not (2 <= size <= INITIALS_MAX and item.text.isupper()):
+            continue
+        at = a.initials.find(item.low)
+        while at >= 0:
+            found.update(a.lows[at : at + size])
+            at = a.initials.find(item.low, at + 1)
+    return frozenset(found)
+
+
 def _joined(lows: tuple[str, ...]) -> frozenset[str]:
     """Neighbouring words written as one, and initials of neighbouring words: data base, machine learning."""
     initials = "".join(map(_FIRST, lows))
-    runs = {initials[at : at + size] for size in (2, 3, 4) for at in range(len(initials) - size + 1)}
+    runs = {initials[at : at + size] for size in range(2, INITIALS_MAX + 1) for at in range(len(initials) - size + 1)}
     return frozenset(runs.union(x + y for x, y in pairwise(lows)))

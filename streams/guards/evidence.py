@@ -97,7 +97,7 @@ def _foreign(guard: Guard, terms: GuardTerms, shared: Overlap, a: Reading, b: Re
     if are_apart(a.languages, b.languages):
         return refused(guard)
     if max(shared.letters, shared.signs) >= FOREIGN_FRAME or word_edits.is_frame(a.words, b.words):
-        words = word_edits.any_difference(a.words, b.words)
+        words = word_edits.any_difference(a.words, b.words, a.languages & b.languages)
         return refused(guard, *words) if words else passed(guard)
     return not_applicable(guard)
 

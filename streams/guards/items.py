@@ -56,7 +56,7 @@ def _grouped(*names: str) -> dict[str, frozenset[int]]:
 _GROUPS = _grouped("synonyms", "aliases")
 _PHRASES = Phrases((left.split(), tuple(right.split())) for left, right in pairs("phrases"))
 _NO_GROUPS: frozenset[int] = frozenset()
-_ACROSS = re.compile(r"`|\d\s[ap]")
+_ACROSS = re.compile(r"`|\d\s[apAP]\.?[mM]\b")
 """What may make one token of several pieces: code, and a time (7 pm)."""
 
 

@@ -12,6 +12,8 @@ from refrain.streams.guards.tokens import folded
 LATIN_SHARE = 0.9
 """Of the letters of an English text, so many are a to z."""
 ENGLISH, LATIN = "en", "LATIN"
+_IM = "im"
+"""A word of German that is read as "I am"."""
 _ENGLISH_ALONE = frozenset((ENGLISH,))
 
 _ENGLISH = words("function_words") | words("general_words")
@@ -27,7 +29,7 @@ def is_english(said: Said) -> bool:
     """Whether the words read as English; a text of no words has no language, and counts as English."""
     if _FOREIGN_ONLY.isdisjoint(said.lows) and "".join(said.lows).isascii():
         return True
-    lows = [item.low for item in said.items if item.kind == "word"]
+    lows = [item.low for item in said.items if item.kind == "word" and item.text.lower() != _IM]
     foreign = sum(1 for low in lows if low in _FOREIGN_ONLY)
     if foreign and foreign >= sum(1 for low in lows if low in _ENGLISH_ONLY):
         return False

@@ -6,12 +6,15 @@ A list is lines of words separated by commas; `#` opens a comment, `=` and `|` s
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
+_PLACES = re.compile(r"\(([^()]*)\)")
 FOLDER = Path(__file__).parent / "words"
 
 
@@ -39,6 +42,14 @@ def groups(name: str) -> list[list[str]]:
 def pairs(name: str, folder: Path = FOLDER) -> list[tuple[str, str]]:
     """Key and value of each line `KEY = VALUE` of a list in `folder`."""
     return [(left.strip(), right.strip()) for left, _, right in (line.partition("=") for line in lines(name, folder))]
+
+
+def alternatives(line: str) -> list[str]:
+    """What a line says in each of its (one|another) places."""
+    parts = [part.split("|") for part in _PLACES.split(line)]
+    return [
+        "".join(chosen) for chosen in product(*(part if at % 2 else ["|".join(part)] for at, part in enumerate(parts)))
+    ]
 
 
 T = TypeVar("T")

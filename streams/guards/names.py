@@ -26,6 +26,14 @@ _PERSONAL = frozenset("i me my mine you your yours we us our please let".split()
 _FINITE = frozenset(
     "is are was were be been being has have had does do did will would can could may must should".split()
 )
+SORTS = words("sorts")
+"""Words that say of what sort a thing is that is named beside them."""
+_CONSUMING = frozenset("eating drinking taking consuming".split())
+"""What is done with food and medicine, where they are asked about."""
+_STATING = frozenset("state mention specify provide outline enumerate cite".split())
+"""Requests that ask for what a question asks for."""
+_APPOSED_MAX = 4
+"""Words from an article to what it is an article of."""
 _NO_SUBJECT = _FINITE | _ASKING | _REQUESTS
 
 
@@ -63,6 +71,15 @@ class Names:
         """Whether it describes something. A question or a request selects: a word more asks for something else."""
         return _is_statement(self._said.lows)
 
+    def is_apposed(self, item: Item) -> bool:
+        """Whether a word says no more than a text without it: the pandas library, eating bananas, state the law."""
+        items = self._said.items
+        if item.low in SORTS:
+            return any(each is item and _is_apposed(items, at) for at, each in enumerate(items))
+        if item.low in _CONSUMING:
+            return any(each is item and _is_before(items, at) for at, each in enumerate(items[:-1]))
+        return item.initial and item.low in _STATING and items[0] is item
+
 
 def are_named(a: Names, b: Names, words: Sequence[str]) -> bool:
     """Whether one of the words names a thing in a text, rather than saying something of it."""
@@ -86,12 +103,37 @@ def differences(a: Names, b: Names, english: bool) -> tuple[str, ...]:
     mine, theirs = unmatched(a.content, b.content)
     if not mine and not theirs:
         return ()
+    if english and not (mine and theirs):
+        text = a if mine else b
+        mine, theirs = [[item for item in each if not text.is_apposed(item)] for each in (mine, theirs)]
+        if not mine and not theirs:
+            return ()
     names = [i.text for i in mine if i.low in a.named] + [i.text for i in theirs if i.low in b.named]
     if names or not english:
         return tuple(names)
     if a.statement and b.statement and not (mine and theirs) and len(mine) + len(theirs) <= EXTRA_MAX:
         return ()
     return tuple(item.text for item in (*mine[:3], *theirs[:3]))
+
+
+def _is_apposed(items: Sequence[Item], at: int) -> bool:
+    start = at
+    while start and items[start - 1].low in SORTS:
+        start -= 1
+    before = items[start - 1] if start else None
+    if before is None or before.kind not in WORDLY:
+        return False
+    follows = at + 1 < len(items) and items[at + 1].is_salient and items[at + 1].kind in WORDLY
+    if follows or before.low == "the":
+        return follows and before.low == "the"
+    if before.is_name or before.is_code:
+        return True
+    return before.is_salient and any(item.low == "the" for item in items[max(0, start - _APPOSED_MAX) : start - 1])
+
+
+def _is_before(items: Sequence[Item], at: int) -> bool:
+    """Whether a thing stands behind a word."""
+    return items[at + 1].kind in WORDLY and items[at + 1].is_salient
 
 
 def _pointing(said: Said) -> str:

@@ -23,6 +23,15 @@ for _word, _value in pairs("number_words"):
         _WORDS[_word] = int(_value)
     else:
         _ORDINALS[_word] = int(_value[:-2])
+
+
+class _Half(NamedTuple):
+    """Half of a day that is told in words, with how many."""
+
+    letter: str
+    words: int
+
+
 _ROMAN = {"II": 2, "III": 3, "IV": 4, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "XI": 11, "XII": 12, "XIV": 14}
 _ORDINAL_ENDS = frozenset(("st", "nd", "rd", "th"))
 _CLOCK = re.compile(r"(\d{1,2})(?::(\d{2}))?(?::(\d{2}))?\s?(?:([ap])\.?m\.?)?$")
@@ -40,6 +49,11 @@ for _words, _sign in ((said.split(), sign) for said, sign in pairs("bounds")):
     _BOUNDS.setdefault(_words[-1], []).append((_words, _sign))
 _BOUND_WORDS = 3
 _LARGE = frozenset("hundred thousand million billion trillion lakh crore".split())
+_HALF_WORDS = 4
+_HOUR = re.compile("0?[1-9]|1[0-2]")
+_ORDINAL = "ordinal"
+_POUND = "pound"
+_HALVES = [(said.split(), _Half(letter, len(said.split()))) for said, letter in pairs("halves")]
 _DIGITAL = frozenset(("number", "time", "date", "version"))
 _SAYING = frozenset(("one", *_ORDINALS, *_WORDS, *_LARGE, *_CALENDAR))
 """Words that may say a quantity."""
@@ -94,6 +108,8 @@ def read_quantities(items: Sequence[Item]) -> Quantities:
         if at < end or not item.may_count:
             continue
         quantities, end = _quantities(items, at)
+        if quantities and quantities[0].dimension == _ORDINAL and _is_day(items, at, end):
+            quantities = [Quantity(quantities[0].value, "")]
         for quantity in quantities:
             counted[quantity] += 1
             texts.setdefault(quantity, item.text)
@@ -107,6 +123,14 @@ def read_quantities(items: Sequence[Item]) -> Quantities:
             unit = _UNITS[item.low]
             alone.setdefault((unit.dimension, unit.factor), item.text)
     return Quantities(counted, texts, frozenset(alone), alone, tuple(bounds), frozenset(naming), frozenset(used))
+
+
+def _is_day(items: Sequence[Item], at: int, end: int) -> bool:
+    """Whether an ordinal is the day of a month: the 1st of May, May 1st."""
+    if at and _CALENDAR.get(items[at - 1].low, _MONTHS + 1) <= _MONTHS:
+        return True
+    after = next((item.low for item in items[end : end + 2] if item.low != "of"), "")
+    return _CALENDAR.get(after, _MONTHS + 1) <= _MONTHS
 
 
 def may_count(item: Item) -> bool:
@@ -157,14 +181,26 @@ def _weak(quantity: Quantity) -> bool:
 
 def _reconcile(mine: Counter[Quantity], theirs: Counter[Quantity], naming: frozenset[Value]) -> None:
     """Take out ordinals that a naming number says, too (the second step, step 2), and "one" where 1 stands."""
-    for quantity in [f for f in mine if f.dimension == "one" or (f.dimension == "ordinal" and f.value in naming)]:
-        other = Quantity(quantity.value, "")
-        shared = min(mine[quantity], theirs[other])
-        mine[quantity] -= shared
-        theirs[other] -= shared
+    for quantity in [f for f in mine if f.dimension == _POUND]:
+        # What weighs or costs a pound is not told apart from its name.
+        for other in (Quantity(quantity.value, "gbp"), _mass_of(quantity)):
+            _share(mine, quantity, theirs, other)
+    for quantity in [f for f in mine if f.dimension == "one" or (f.dimension == _ORDINAL and f.value in naming)]:
+        _share(mine, quantity, theirs, Quantity(quantity.value, ""))
     for counter in (mine, theirs):
         for quantity in [f for f, count in counter.items() if count <= 0]:
             del counter[quantity]
+
+
+def _share(mine: Counter[Quantity], quantity: Quantity, theirs: Counter[Quantity], other: Quantity) -> None:
+    """Take out what both have of a quantity that each names in its way."""
+    shared = min(mine[quantity], theirs[other])
+    mine[quantity] -= shared
+    theirs[other] -= shared
+
+
+def _mass_of(pounds: Quantity) -> Quantity:
+    return pounds if isinstance(pounds.value, str) else Quantity(pounds.value * _UNITS["lb"].factor, "mass")
 
 
 def _other_units(a: Quantities, b: Quantities) -> tuple[str, ...]:
@@ -179,6 +215,8 @@ def _other_units(a: Quantities, b: Quantities) -> tuple[str, ...]:
 def _quantities(items: Sequence[Item], at: int) -> tuple[list[Quantity], int]:
     """Parse the quantities that begin at an item; returns them and the index after them."""
     item = items[at]
+    if item.kind in ("number", "time") and (half := _half_of_day(items, at)):
+        return [_clock(f"{item.low}{half.letter}m")], at + 1 + half.words
     if item.kind == "number":
         return _measured(items, at, at + 1, _number(item.low))
     if item.kind == "time":
@@ -192,7 +230,7 @@ def _quantities(items: Sequence[Item], at: int) -> tuple[list[Quantity], int]:
     if item.kind != "word":
         return [], at + 1
     if item.low in _ORDINALS and not (item.low == "second" and _after_number(items, at)):
-        return [Quantity(Fraction(_ORDINALS[item.low]), "ordinal")], at + 1
+        return [Quantity(Fraction(_ORDINALS[item.low]), _ORDINAL)], at + 1
     if item.low == "one":
         return [Quantity(Fraction(1), "one")], at + 1
     if item.low in _WORDS or item.low in _LARGE:
@@ -206,6 +244,14 @@ def _quantities(items: Sequence[Item], at: int) -> tuple[list[Quantity], int]:
     if item.low in _CALENDAR and _is_date(items, at):
         return [_named(_CALENDAR[item.low])], at + 1
     return [], at + 1
+
+
+def _half_of_day(items: Sequence[Item], at: int) -> _Half | None:
+    """What the words behind an hour or a time say of its half: 9 in the morning."""
+    if items[at].kind == "number" and not _HOUR.fullmatch(items[at].low):
+        return None
+    behind = [item.low for item in items[at + 1 : at + 1 + _HALF_WORDS]]
+    return next((half for said, half in _HALVES if behind[: len(said)] == said), None)
 
 
 def _is_date(items: Sequence[Item], at: int) -> bool:
@@ -248,7 +294,7 @@ def _measured(
         return [Quantity(value, "digits")], end
     glued = end < len(items) and items[end].kind == "word"
     if glued and items[end].low in _ORDINAL_ENDS:
-        return [Quantity(value, "ordinal")], end + 1
+        return [Quantity(value, _ORDINAL)], end + 1
     if (
         glued
         and items[end].low in _SCALES

@@ -10,7 +10,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 from refrain.streams.guards.content_words import GENERAL
+from refrain.streams.guards.lexicon import groups
 from refrain.streams.guards.roles import BARE, DESCRIBED, STRICT, Roles
+from refrain.streams.guards.stems import stem
+
+_WAYS = frozenset("step way method tip guide instruction".split())
+"""Stems of words that ask how: steps to enable two-step verification."""
+_MONTHS = frozenset(stem(name) for names in groups("dates")[:12] for name in names)
 
 
 def differences(a: Roles, b: Roles) -> tuple[str, ...]:
@@ -35,7 +41,7 @@ def _exchanged(a: Roles, b: Roles, both: list[str]) -> list[str]:
         if DESCRIBED in (mine, theirs) or (symmetric and mine not in STRICT and theirs not in STRICT):
             continue
         for y, his, hers in moved[at + 1 :]:
-            if mine == hers and theirs == his:
+            if mine == hers and theirs == his and not _is_date(x, y):
                 return [x, y]
     return []
 
@@ -44,7 +50,7 @@ def _repeated(a: Roles, b: Roles, both: list[str]) -> list[str]:
     """Words that one text says again where the other does not."""
     if a.counts == b.counts:
         return []
-    again = [root for root in both if a.counts[root] != b.counts[root]]
+    again = [root for root in both if a.counts[root] != b.counts[root] and root not in _WAYS]
     if not again:
         return []
     mine = [root for root in again if a.counts[root] > b.counts[root]]
@@ -80,7 +86,12 @@ def _reversed(there: list[int]) -> list[int]:
 
 def _neighbours(a: Roles, b: Roles) -> list[str]:
     """Two words that stand side by side, in one order here and in the other there: house boat, boat house."""
-    return next(([x, y] for x, y in sorted(a.beside) if (y, x) in b.beside), [])
+    return next(([x, y] for x, y in sorted(a.beside) if (y, x) in b.beside and not _is_date(x, y)), [])
+
+
+def _is_date(x: str, y: str) -> bool:
+    """Whether they are a day and its month: 4 July, July 4."""
+    return x.isdigit() != y.isdigit() and (y if x.isdigit() else x) in _MONTHS
 
 
 def _equated(a: Roles, b: Roles, ordered: list[str]) -> list[str]:

@@ -8,12 +8,18 @@ from typing import NamedTuple
 from refrain.streams.guards.content_words import FUNCTION
 from refrain.streams.guards.item import LOW, STEM, Item, Said
 from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
+from refrain.streams.guards.roles import ENDS as _ENDS
 
 NONE = "none"
 _MOODS = {word: mood for mood, line in enumerate(groups("moods")) for word in line}
 _JOINING = frozenset("who whom whose which when where".split())
 """Question words that also join a clause to what it describes."""
+_WHENEVER = frozenset(("when", "where", "whenever", "wherever"))
+"""Question words that also open a clause before the question."""
+_ASKING = _JOINING | frozenset(("what", "why", "how"))
 _LEADING = words("leading_words") | {","}
+_LEADING_ON = words("leading_on") | words("harmless") | {","}
+"""Words that may stand before the one that opens a question."""
 _SKIPPED = frozenset(
     "good best easy easiest quick simple right correct proper main common usual fast fastest some certain various"
     " different few possible effective efficient".split()
@@ -24,9 +30,19 @@ _VAGUE = frozenset(("what", "which"))
 _BEING = frozenset(("is", "are"))
 _TIMED = frozenset("who when where count amount yesno".split())
 """Kinds whose answer depends on the time that is asked about."""
+_YESNO = frozenset(("yesno", "exists"))
 _MEASURES = frozenset("count amount duration frequency distance age height size speed depth width".split())
 """Kinds whose answer is a number."""
 _PRESENT, _PAST, _FUTURE = range(3)
+_DO = frozenset(("do", "does"))
+_DUTY = frozenset(("have", "need"))
+_PERIPHRASES = {
+    "allowed": "can", "able": "can", "permitted": "can", "required": "must", "supposed": "must", "obliged": "must",
+    "going": "will",
+}  # fmt: skip
+"""What "be ... to" says by the word between: are students allowed to, is he supposed to."""
+_APART = 8
+"""Words among which what stands behind an auxiliary verb is looked for."""
 
 
 class Kind(NamedTuple):
@@ -70,9 +86,9 @@ def read_kind(said: Said) -> Kind:
         kind, text = opening.kind, plain[at].text
         if opening.where == "~":
             meant = meant or Kind(kind, text)
-        elif kind == "yesno":
+        elif kind in _YESNO:
             asked = asked or _with_mood(kind, plain, at)
-        elif (asked is None or asked.kind == "yesno") and not _is_relative(plain, at, asked is not None):
+        elif (asked is None or asked.kind in _YESNO) and not _is_relative(plain, at, asked is not None):
             asked = _with_mood(kind, plain, at)
         if asked is not None and end is None:
             end = lows.index("?", at) if "?" in lows[at:] else len(lows)
@@ -91,14 +107,25 @@ def _opening(items: Sequence[Item], lows: Sequence[str], at: int) -> Opening | N
 
 def _opens(items: Sequence[Item], at: int) -> bool:
     """Whether an auxiliary opens a question, and no request such as "can you explain"."""
-    first = items[at].initial or (items[at - 1].low == "," and any(item.low == "?" for item in items))
+    first = _is_first(items, at) or (items[at - 1].low == "," and any(item.low == "?" for item in items))
     follow = [item.low for item in items[at + 1 : at + 4] if item.low != "please"]
     return first and not (len(follow) > 1 and follow[0] == "you" and follow[1] in _REQUESTS)
+
+
+def _is_first(items: Sequence[Item], at: int) -> bool:
+    """Whether a word opens a sentence, but for words that lead on (so, and): not the "would" of "I'd"."""
+    while at and not items[at].initial and items[at - 1].low in _LEADING_ON:
+        at -= 1
+    if not items[at].initial:
+        return False
+    return at == 0 or not (items[at - 1].initial and items[at - 1].text == items[at].text)
 
 
 def _is_relative(items: Sequence[Item], at: int, asked: bool) -> bool:
     """Whether a question word in a sentence only joins a clause: "the man who", "is it safe when"."""
     item = items[at]
+    if item.initial and item.low in _WHENEVER and _is_clause(items, at):
+        return True
     if item.initial or (item.low not in _JOINING and not asked):
         return False
     before = items[at - 1]
@@ -109,12 +136,38 @@ def _is_relative(items: Sequence[Item], at: int, asked: bool) -> bool:
     return before.kind == "word" and before.low not in FUNCTION and before.low not in _LEADING
 
 
+def _is_clause(items: Sequence[Item], at: int) -> bool:
+    """Whether a clause opens a sentence that asks behind its comma: when I travel, do I need a visa?"""
+    if at + 1 == len(items) or items[at + 1].low in _MOODS:
+        return False
+    for place in range(at + 1, len(items) - 1):
+        if items[place].low in _ENDS:
+            return False
+        if items[place].low == "," and (items[place + 1].low in _ASKING or items[place + 1].low in _MOODS):
+            return True
+    return False
+
+
 def _with_mood(kind: str, items: Sequence[Item], at: int) -> Kind:
     text = items[at].text
-    for item in items[at:]:
-        if item.low in _MOODS:
-            return Kind(kind, text, _MOODS[item.low], item.text)
+    for place in range(at, len(items)):
+        if (low := items[place].low) in _MOODS:
+            return Kind(kind, text, _said_otherwise(items, place, low), items[place].text)
     return Kind(kind, text)
+
+
+def _said_otherwise(items: Sequence[Item], at: int, low: str) -> int:
+    """The mood of an auxiliary verb, or of what several words say for it: do I have to, am I allowed to."""
+    mood = _MOODS[low]
+    if mood != _PRESENT:
+        return mood
+    for place in range(at + 1, min(at + _APART, len(items) - 1)):
+        said, to = items[place].low, items[place + 1].low
+        if low in _DO and said in _DUTY and to == "to":
+            return _MOODS["must"]
+        if low not in _DO and said in _PERIPHRASES and (to == "to" or said == "allowed"):
+            return _MOODS[_PERIPHRASES[said]]
+    return mood
 
 
 def are_measured(a: Kind, b: Kind) -> bool:
@@ -124,12 +177,10 @@ def are_measured(a: Kind, b: Kind) -> bool:
 
 def differences(a: Kind, b: Kind) -> tuple[str, ...]:
     """Differences: the question words, when the answer of one cannot serve the other."""
-    if a.kind != b.kind:
+    if a.kind != b.kind and not _YESNO.issuperset((a.kind, b.kind)):
         return () if frozenset((a.kind, b.kind)) in _COMPATIBLE else (a.text, b.text)
     if a.mood == b.mood or min(a.mood, b.mood) < 0:
         return ()
     moods = {a.mood, b.mood}
-    strict = (
-        a.kind == "yesno" or moods == {_PAST, _FUTURE} or (a.kind in _TIMED and moods <= {_PRESENT, _PAST, _FUTURE})
-    )
+    strict = a.kind in _YESNO or moods == {_PAST, _FUTURE} or (a.kind in _TIMED and moods <= {_PRESENT, _PAST, _FUTURE})
     return (a.mood_text, b.mood_text) if strict else ()

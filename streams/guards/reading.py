@@ -15,7 +15,7 @@ from refrain.streams.guards.once import Once
 from refrain.streams.guards.payload import Payload, read_payload
 from refrain.streams.guards.question import Kind, read_kind
 from refrain.streams.guards.roles import Roles, read_roles
-from refrain.streams.guards.sentences import read_sentences
+from refrain.streams.guards.sentences import read_sentences, without_politeness
 from refrain.streams.guards.small_words import SmallWords, read_small_words
 from refrain.streams.lru import TextCache
 
@@ -32,7 +32,7 @@ class Reading:
         self.text = text
         self.rest = text[end:]
         """The text beyond the length that is parsed."""
-        self._said = said
+        self._said = without_politeness(said)
         self._looked = text[:end]
 
     @Once

@@ -31,6 +31,7 @@ ENDS = frozenset("?.!")
 _SUMS = frozenset(("number", "operator", "bracket"))
 _SAID = {"plus": "+", "minus": "-", "times": "*", "x": "*", "divided": "/", "over": "/", "power": "^", "percent": "%"}
 _SIGNS = frozenset("+-*/^%")
+_CURRENCIES = frozenset("$€£₹¥")
 _WORD, _IS, _JOINS, _CLOSES, _NONE = range(-1, -6, -1)
 """Parts of a sentence beside the prepositions, which are told by the role they give: 0 and above."""
 _DONE_WORDS = 2
@@ -73,11 +74,11 @@ def part_of(item: Item) -> int:
         return _PREPOSITIONS[low]
     if low in _BE:
         return _IS
-    if item.kind in ("word", "number", "sharp", "dotted") and low not in FUNCTION:
+    if item.kind in ("word", "number", "time", "sharp", "dotted") and low not in FUNCTION:
         return _WORD
     if low in _CONJUNCTIONS:
         return _JOINS
-    return _CLOSES if item.kind in ("stop", "operator") else _NONE
+    return _CLOSES if item.kind == "stop" or (item.kind == "operator" and low not in _CURRENCIES) else _NONE
 
 
 def read_roles(said: Said) -> Roles:
@@ -179,8 +180,11 @@ class _Reader:
     def active(self) -> list[str]:
         """The words in the order of an active sentence: the agent, the verb, then what was the subject."""
         order, agent = self.order, self.agent
-        if agent is None or agent >= len(order):
+        if agent is None:
             return order
+        if agent >= len(order):
+            # Who was it written by: the verb stands last.
+            return [order[-1], *order[:-1]] if self._be_at == 0 else order
         end = self._bare_until(agent, len(order))
         verb = self._bare_until(self._be_at, agent)
         # In a question the subject stands behind the auxiliary: Is Python used by ...

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from refrain.streams.guards.item import LOW, Item, Said, Word
-from refrain.streams.guards.lexicon import lines
+from refrain.streams.guards.lexicon import alternatives, lines, words
 from refrain.streams.guards.small_words import words_of
 from refrain.streams.guards.telling import addresses, asks_on, asks_to_say, tells
 
@@ -21,7 +21,15 @@ _ENDS = _ASKS | frozenset(".!:;\n\u2026\u3002\uff01\uff1a\uff1b")
 _OPENS, _CLOSES = frozenset("([{<"), frozenset(")]}>")
 _MARKS = _ENDS | _OPENS | _CLOSES | {_COMMA}
 _ABBREVIATED = frozenset("prof dr mr mrs ms st vs approx inc ltd jr sr dept fig eq nos vol pp".split())
-_POLITE = frozenset(tuple(line.split()) for line in lines("polite"))
+_POLITE = frozenset(tuple(each.split()) for line in lines("polite") for each in alternatives(line))
+_COURTEOUS = frozenset(each[0] for each in _POLITE) - {"is", "correct", "right"}
+"""Words with which a sentence of politeness begins, but for those that ask on (is it true)."""
+_HARMLESS = words("harmless")
+_STOPS = _ENDS | {_COMMA}
+_INTRODUCING = frozenset((":", "\uff1a"))
+"""Marks before what an instruction handles: correct: he go."""
+COURTESY_MAX = 16
+"""Items of a sentence of politeness, at most."""
 
 Words = tuple[Word, ...]
 
@@ -67,6 +75,39 @@ def read_sentences(said: Said, used: frozenset[int]) -> tuple[Sentence, ...]:
 def is_polite(words: Sequence[Word]) -> bool:
     """Whether words are a sentence of politeness, which asks for nothing."""
     return tuple([word.text.lower() for word in words]) in _POLITE
+
+
+def without_politeness(said: Said) -> Said:
+    """What a text says without the politeness that it begins and ends with; all of it where there is nothing else."""
+    if _MARKS.isdisjoint(said.lows[:-1]):
+        return said
+    start, end = 0, len(said.lows)
+    while (mark := _next_mark(said.lows, start)) < end - 1 and said.lows[mark] not in _INTRODUCING:
+        if not _is_courtesy(said, start, mark):
+            break
+        start = mark + 1
+    last = end - 1 if said.lows[end - 1] in _STOPS else end
+    while (mark := _last_mark(said.lows, start, last)) > start and _is_courtesy(said, mark + 1, last):
+        last = mark
+        end = last + 1
+    return said if end - start == len(said.lows) else Said.of(said.items[start:end])
+
+
+def _next_mark(lows: Sequence[str], start: int) -> int:
+    return next((at for at in range(start, min(len(lows), start + COURTESY_MAX)) if lows[at] in _STOPS), len(lows))
+
+
+def _last_mark(lows: Sequence[str], start: int, end: int) -> int:
+    return next((at for at in range(end - 1, max(start, end - COURTESY_MAX), -1) if lows[at] in _STOPS), -1)
+
+
+def _is_courtesy(said: Said, start: int, end: int) -> bool:
+    """Whether items between marks are a sentence of politeness that asks nothing."""
+    lows = said.lows[start:end]
+    first = next((low for low in lows if low not in _HARMLESS), None)
+    if first is None:
+        return True
+    return first in _COURTEOUS and is_polite(words_of(said.items[start:end], lows))
 
 
 def _pieces(items: Sequence[Item]) -> list[_Piece]:

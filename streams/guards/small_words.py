@@ -18,6 +18,9 @@ _SAME = {word: line[0] for line in groups("same_words") for word in line}
 _CASED = words("cased")
 _ANEW = words("anew")
 _REQUESTS = words("requests") | words("instructions")
+_ASKERS = frozenset(("i", "you"))
+_TOOLS = frozenset("excel word go rust ruby julia swift scala dart basic java".split())
+_BEFORE_TOOLS = frozenset(("in", "using"))
 _GIVING = _REQUESTS | {"any", "some"}
 _ALONE = frozenset("again anew another instead redo retry regenerate".split())
 """Words that ask anew at the end of a text, or as its first."""
@@ -58,6 +61,8 @@ class SmallWords(NamedTuple):
     """A preposition that ends it, "" where none does: who may vote for."""
     symmetric: bool
     """Whether it compares things, whose order says nothing."""
+    asker: str
+    """The first word of it that says who does it: i, you."""
 
 
 _TO_THE_ASKER = frozenset("give show write find recommend suggest list name teach draft".split())
@@ -94,6 +99,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
         bool(lows) and lows[0] in _REQUESTS,
         _stranded(lows),
         symmetric,
+        next((low for low in lows if low in _ASKERS), ""),
     )
 
 
@@ -149,10 +155,15 @@ def _symbols(items: Sequence[Item]) -> tuple[str, ...]:
 
 def _cased(items: Sequence[Item]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    for item in items:
-        if item.low in _CASED and not item.initial and item.text.lower() == item.low:
+    for at, item in enumerate(items):
+        if item.low in _CASED and not item.initial and item.text.lower() == item.low and not _is_tool(items, at):
             found[item.low] = (*found.get(item.low, ()), item.text)
     return found
+
+
+def _is_tool(items: Sequence[Item], at: int) -> bool:
+    """Whether a word names, however written, that in which something is done: in excel, in go."""
+    return items[at].low in _TOOLS and at > 0 and items[at - 1].low in _BEFORE_TOOLS
 
 
 def _anew(items: Sequence[Item]) -> str:

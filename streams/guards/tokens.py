@@ -29,12 +29,16 @@ class Token(NamedTuple):
     @property
     def is_opening(self) -> bool:
         """Whether what follows opens a sentence."""
-        return self.text in _ENDS if self.kind == "stop" else self.initial and self.kind in _SENSELESS
+        return (
+            self.text in _ENDS
+            if self.kind == "stop"
+            else self.initial and (self.kind in _SENSELESS or self.text in _OPENING)
+        )
 
 
 _ANYWHERE = r"""
     | (?P<date>\b\d{4}-\d{1,2}-\d{1,2}\b)
-    | (?P<time>\b\d{1,2}:\d{2}(?::\d{2})?(?:\s?[ap]\.?m\b\.?)?|\b\d{1,2}\s?[ap]\.?m\b\.?)
+    | (?P<time>\b\d{1,2}:\d{2}(?::\d{2})?(?:\s?[apAP]\.?[mM]\b\.?)?|\b\d{1,2}\s?[apAP]\.?[mM]\b\.?)
     | (?P<version>\b[vV]\d+(?:\.\d+)*[\w-]*\b|\b\d+(?:\.\d+){2,}[\w-]*\b)
     | (?P<flag>(?<![\w-])--?[A-Za-z][\w]*(?:-[\w]+)*(?==|\b))
     | (?P<number>(?:(?<![\w.)])-)?(?<![A-Za-z])\d+(?:,\d{2,3})*(?:\.\d+)?(?:[eE][+-]?\d+\b)?)
@@ -68,6 +72,7 @@ _KINDS = {"plain": "word", "file": "path"}
 """Kinds of tokens that go by two patterns."""
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _ENDS = frozenset(".?!\n\u2026\u3002\uff1f\uff01:")
+_OPENING = frozenset("¿¡")
 _SENSELESS = frozenset(("bracket", "quote"))
 
 

@@ -13,8 +13,10 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import NamedTuple
 
+from refrain.streams.guards.foreign_edits import unsaid
 from refrain.streams.guards.item import Word
 from refrain.streams.guards.lexicon import groups, words
+from refrain.streams.guards.names import SORTS
 from refrain.streams.guards.small_words import JOINING, SmallWords
 from refrain.streams.guards.stems import is_irregular, related, stem
 
@@ -32,9 +34,14 @@ _ASKED = frozenset(("should", "can"))
 _ASKERS = frozenset(("i", "we"))
 _DOERS = _ASKERS | {"you", "they", "howto", "should", "possible", "allowed", "must"}
 """Words of an active sentence that say who does it: anybody, as in a passive one."""
-_HOWTO = "howto"
+_HOWTO, _SHOULD = "howto", "should"
+_OWN = {"i": "my", "you": "your"}
 _ANYBODYS = frozenset(("my", "your", "one"))
 _BE = frozenset(("is", "was", "be", "been", "being", "get"))
+_OF_VOICE = _BE | {"they", "did"}
+"""Words by which a sentence whose doer is anybody differs from a passive one."""
+_ERGATIVE = frozenset("form develop spread evolv originat freez melt dissolv".split())
+"""Stems of verbs that say of a thing what is done to it: diamonds form, and are formed."""
 _BY = "by"
 _EDIT_MAX = 2
 
@@ -72,19 +79,19 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
         # Neither lacks a word of the other, and none has moved: only how they are written may differ.
         return Edits((*_capitals(a, b), *_tenses(a, b)))
     mine, theirs = _left(a, b), _left(b, a)
+    if a.content == b.content and _voiced(a, b) == [] and _of_one_time(a, b):
+        mine, theirs = mine - _OF_VOICE, theirs - _OF_VOICE
     changed = _changes(a, b, mine, theirs)
-    anybody = _HOWTO in a.counted and _HOWTO in b.counted
+    anybody = (_HOWTO in a.counted and _HOWTO in b.counted) or _is_anybody(a, b)
     harmful = [word.text for m, t in changed for word in _harmful(m, t) if not (anybody and _is_anybodys(m, t))]
     harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + _tenses(a, b)
-    extra = [w.text for m, t in changed for w in (*m, *t) if w.content] if a.request or b.request else []
+    extra = [w.text for m, t in changed for w in _extra(m, t)] if a.request or b.request else []
     return Edits(tuple(harmful), tuple(extra))
 
 
-def any_difference(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
-    """Differences: every word that is not in both; for languages without word lists."""
-    mine = [word.text for word in a.words if word.key not in b.counted]
-    theirs = [word.text for word in b.words if word.key not in a.counted]
-    return (*mine, *theirs) or tuple(_exchanged(a, b))
+def any_difference(a: SmallWords, b: SmallWords, languages: frozenset[str]) -> tuple[str, ...]:
+    """Differences: every word that only one says, in `languages` without word lists, and two that change places."""
+    return unsaid(a, b, languages) or tuple(_exchanged(a, b))
 
 
 def _left(a: SmallWords, b: SmallWords) -> frozenset[str]:
@@ -161,9 +168,22 @@ def _harmful(m: list[Word], t: list[Word]) -> list[Word]:
     return []
 
 
+def _extra(m: list[Word], t: list[Word]) -> list[Word]:
+    """Words of meaning that stand in one text, but for one that says of what sort a thing is: the equation."""
+    said = [word for word in (*m, *t) if word.content]
+    return said if m and t else [word for word in said if word.text.lower() not in SORTS]
+
+
 def _stranded(a: SmallWords, b: SmallWords) -> list[str]:
     """A preposition that ends a text, and that the other does without: who may vote for, who may vote."""
     return [a.stranded] if a.stranded and a.stranded not in b.counted else []
+
+
+def _is_anybody(a: SmallWords, b: SmallWords) -> bool:
+    """Whether one asks of himself what the other asks of anybody: should I wash my, should you wash your."""
+    if a.asker == b.asker or _SHOULD not in a.counted or _SHOULD not in b.counted:
+        return False
+    return all(_OWN[text.asker] in text.counted for text in (a, b) if text.asker) and bool(a.asker and b.asker)
 
 
 def _is_anybodys(m: list[Word], t: list[Word]) -> bool:
@@ -243,7 +263,17 @@ def _voiced(a: SmallWords, b: SmallWords) -> list[str] | None:
     ]
     if not done:
         return None
+    if _of_one_time(a, b) and all(
+        word.key in _ERGATIVE for word in passive.words if word.content and word.text in done
+    ):
+        return []
     return [] if _DOERS & active.counted.keys() or "in" in passive.counted else done
+
+
+def _of_one_time(a: SmallWords, b: SmallWords) -> bool:
+    """Whether an active and a passive text speak of the same time: did they make it, was it made."""
+    past = frozenset(("was", "did"))
+    return past.isdisjoint(a.counted) == past.isdisjoint(b.counted)
 
 
 def _is_done(low: str, there: str) -> bool:
@@ -256,8 +286,13 @@ def _tenses(a: SmallWords, b: SmallWords) -> list[str]:
     if not dict.__eq__(a.counted, b.counted):
         return []
     mine, theirs = _forms(a), _forms(b)
-    both = {key for key, _ in mine} & {key for key, _ in theirs}
-    return sorted(low for key, low in mine ^ theirs if key in both and low.endswith("ed"))
+    apart = mine ^ theirs
+    past = {(key, low) for key, low in apart if low.endswith("ed")}
+    # A word that is told as past in both is written otherwise: canceled, cancelled.
+    both = {key for key, _ in mine - past} & {key for key, _ in theirs} | {key for key, _ in theirs - past} & {
+        key for key, _ in mine
+    }
+    return sorted(low for key, low in past if key in both)
 
 
 def _forms(a: SmallWords) -> set[tuple[str, str]]:

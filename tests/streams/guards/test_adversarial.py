@@ -36,9 +36,9 @@ class Held(NamedTuple):
 
 # Of free rewordings the similarity itself (median 0.78) lies below the thresholds: no guard can serve more of them.
 HELD = {
-    0.88: Held(differ=0.013, light=0.88, free=0.145),
-    0.90: Held(differ=0.01, light=0.84, free=0.08),
-    0.92: Held(differ=0.007, light=0.77, free=0.025),
+    0.88: Held(differ=0.013, light=0.90, free=0.145),
+    0.90: Held(differ=0.01, light=0.86, free=0.08),
+    0.92: Held(differ=0.007, light=0.80, free=0.025),
 }
 
 
@@ -69,7 +69,7 @@ def test_most_pairs_that_differ_are_not_served_however_similar() -> None:
 @pytest.mark.parametrize("table", [LIGHT, FREE], ids=["light", "free"])
 def test_the_guards_stop_few_rewordings_that_are_similar(table: dict[str, list[Pair]]) -> None:
     stopped = [pair for pair in _all(table) if score(*pair, ALMOST_EQUAL) < LEAST]
-    assert len(stopped) <= 0.045 * len(_all(table)), stopped
+    assert len(stopped) <= 0.02 * len(_all(table)), stopped
 
 
 @pytest.fixture(scope="module")

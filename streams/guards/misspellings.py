@@ -1,0 +1,49 @@
+"""Misspellings: whether two words are one, written wrongly in one text: recieve, seperate, accomodation.
+
+No list of all words is kept, so only slips are taken for one that hardly ever make another word: two neighbours
+exchanged, a letter doubled or not, a weak vowel inside a long word, a letter left out of a longer one. Words that are
+that near and mean something else stand in `words/confusable.txt`.
+"""
+
+from __future__ import annotations
+
+from refrain.streams.guards.lexicon import groups
+
+CHARS_MIN = 6
+"""Letters of a word of which two are exchanged, or one is doubled."""
+VOWEL_CHARS_MIN = 7
+"""Letters of a word of which a vowel is another one."""
+LEFT_OUT_CHARS_MIN = 8
+"""Letters that are left of a word of which one was left out."""
+_WEAK = frozenset("aei")
+_TAIL = 4
+"""Letters behind a vowel that may be another one: endings tell words apart (methane, methene)."""
+_ENDINGS = frozenset(("", "d", "ed", "er", "ers", "es", "est", "ing", "ings", "s", "y"))
+"""Endings before which a doubled letter makes another word (hoping, hopping; discus, discuss)."""
+_CONFUSABLE = {word: number for number, line in enumerate(groups("confusable")) for word in line}
+
+
+def is_misspelt(a: str, b: str) -> bool:
+    """Whether one of two lower-case words is the other with a slip. Looks at both alike."""
+    if a[:1] != b[:1] or abs(len(a) - len(b)) > 1 or min(len(a), len(b)) < CHARS_MIN or not (a + b).isalpha():
+        return False
+    if a in _CONFUSABLE and _CONFUSABLE[a] == _CONFUSABLE.get(b):
+        return False
+    at = next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    if len(a) == len(b):
+        return _is_exchanged(a[at:], b[at:]) or _is_weak(a[at:], b[at:], len(a))
+    long, short = (a, b) if len(a) > len(b) else (b, a)
+    if long[at + 1 :] != short[at:]:
+        return False
+    if long[at] == long[at - 1]:
+        return long[at + 1 :] not in _ENDINGS
+    return len(short) >= LEFT_OUT_CHARS_MIN and 2 <= at <= len(short) - 2
+
+
+def _is_exchanged(a: str, b: str) -> bool:
+    return len(a) >= 2 and a[0] == b[1] and a[1] == b[0] and a[2:] == b[2:]
+
+
+def _is_weak(a: str, b: str, chars: int) -> bool:
+    """Whether only the first letter differs, a vowel that is hardly heard."""
+    return chars >= VOWEL_CHARS_MIN and len(a) > _TAIL and a[1:] == b[1:] and a[0] in _WEAK and b[0] in _WEAK

@@ -1,0 +1,52 @@
+"""Slips of the pen, and words that only look like them."""
+
+from __future__ import annotations
+
+import pytest
+
+from refrain.streams.guards.misspellings import is_misspelt
+from tests.streams.guards.verdicts import score
+
+SLIPS = [
+    ("recommended", "recomended"),
+    ("accommodation", "accomodation"),
+    ("business", "buisness"),
+    ("recieve", "receive"),
+    ("separate", "seperate"),
+    ("definition", "defenition"),
+    ("restaurants", "restarants"),
+    ("environment", "enviroment"),
+]
+WORDS = [
+    ("dessert", "desert"),
+    ("casual", "causal"),
+    ("hopping", "hoping"),
+    ("discuss", "discus"),
+    ("complement", "compliment"),
+    ("medication", "meditation"),
+    ("infection", "inflection"),
+    ("contact", "contract"),
+    ("methane", "methene"),
+    ("form", "from"),
+    ("nitrate", "nitrite"),
+    ("hypotension", "hypertension"),
+    ("affect", "effect"),
+    ("house", "mouse"),
+    ("item", "items"),
+]
+
+
+@pytest.mark.parametrize("pair", SLIPS)
+def test_a_slip_is_taken_for_the_word(pair: tuple[str, str]) -> None:
+    assert is_misspelt(*pair)
+    assert is_misspelt(*reversed(pair))
+
+
+@pytest.mark.parametrize("pair", WORDS)
+def test_another_word_is_not(pair: tuple[str, str]) -> None:
+    assert not is_misspelt(*pair)
+    assert not is_misspelt(*reversed(pair))
+
+
+def test_of_names_nothing_can_be_told() -> None:
+    assert score("Who is Peter Andersson?", "Who is Peter Anderson?", 0.97) < 0.88
