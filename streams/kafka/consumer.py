@@ -166,13 +166,13 @@ class KafkaConsumer:
         if now_s < self._look_due_s:
             return []
         self._look_due_s = now_s + ALERT_SILENT_S
-        found: list[Record] = []
         for partition in set(self.assignment()) - self._paused - self._held_back - self._stuck:
             end = self._end_of(partition)
             at = self._start_of(partition) if end > 0 else None
-            if at is not None and self._damage.is_silent(partition, at, end) and self._damage.look(partition, at):
-                found += self._passed_over(partition)
-        return found
+            if at is not None and self._damage.is_silent(partition, at, end):
+                # One at a time: a look takes some milliseconds, and what is behind the others may come meanwhile.
+                return list(self._passed_over(partition)) if self._damage.look(partition, at) else []
+        return []
 
     def _passed_over(self, partition: int) -> Sequence[Record]:
         kept, place = self._damage.sift(partition, (), -1)

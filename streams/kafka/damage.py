@@ -27,6 +27,8 @@ GAPS_EVERY_S = 1.0
 """How often gaps between offsets are looked into at most: each transaction of a producer leaves one."""
 LOOK_S = 0.5
 """How long batches are gone through at once: what is further ahead is looked at when it comes next."""
+TRANSACTIONAL = frozenset({"journal"})
+"""Topics that Refrain itself writes in transactions, and no outsider at all: gaps are no sign of anything."""
 CANNOT_DECOMPRESS = "the client cannot decompress it"
 
 
@@ -56,6 +58,7 @@ class Damage:
         self._name = name
         self._fetch = fetch
         self._clock = clock
+        self._trusts_gaps = topic in TRANSACTIONAL
         self._known: dict[int, Passed] = {}
 
     def begin(self, partition: int, at: int | None) -> None:
@@ -100,7 +103,7 @@ class Damage:
         known = self._known.setdefault(partition, Passed(None, self._clock()))
         if records:
             known.seen_s = self._clock()
-            gaps = known.gaps_due_s > known.seen_s > known.alert_until_s
+            gaps = self._trusts_gaps or known.gaps_due_s > known.seen_s > known.alert_until_s
             odd = first_odd([each.offset for each in records], known.at, known.looked_until, end, gaps=gaps)
             if odd is not None and not known.broken:
                 known.gaps_due_s = known.seen_s + GAPS_EVERY_S
@@ -149,7 +152,8 @@ class Damage:
             return False
         known.broken.clear()
         known.at, behind, until_s = at, at, self._clock() + LOOK_S
-        for batch in committed(batches_in(data), aborted):
+        batches = list(batches_in(data))
+        for batch in committed(batches, aborted):
             if batch.last < at:
                 continue
             if known.looked_until > at and self._clock() > until_s:
@@ -161,6 +165,8 @@ class Damage:
                 behind = batch.last + 1
             else:
                 known.broken.append((behind, batch, flaw))
+        else:
+            known.looked_until = max([known.looked_until, *(batch.last + 1 for batch in batches[-1:])])
         return True
 
     def _flawed(self, partition: int, first: int, batch: Batch, flaw: str) -> Record:
@@ -186,7 +192,7 @@ def first_odd(offsets: Sequence[int], at: int | None, looked_until: int, end: in
             if offset < at:
                 return place if gap is None else gap
             gap = place
-            if not gaps and offset >= looked_until:
+            if not gaps and offset > looked_until:
                 return place
         at = offset + 1
     return None

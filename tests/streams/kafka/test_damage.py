@@ -149,6 +149,7 @@ def test_offsets_that_cannot_be(
 def test_what_was_looked_at_needs_no_second_look() -> None:
     assert first_odd([5, 90], 5, -1, 91) == 1
     assert first_odd([5, 90], 5, 200, 91) is None
+    assert first_odd([7], 5, 7, 91) is None, "the first behind what was looked at"
 
 
 @pytest.mark.parametrize("data", [b"", b"junk", GOOD[:30], struct.pack(">qi", 0, -5) + GOOD[12:], zlib.compress(GOOD)])
