@@ -1,6 +1,7 @@
-"""Reads batches of aiokafka, on which Faust runs, whatever the names of their headers are.
+"""Reads batches of aiokafka, on which Faust runs, whatever an outsider wrote.
 
-aiokafka decodes names strictly, and one that is not UTF-8 ends its consumer, at every start again.
+aiokafka decodes names of headers strictly, and decompresses without a bound: what it cannot read ends its consumer, at
+every start again. A batch that cannot be read is one record here, at its last offset, with nothing but a flaw.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ import logging
 from typing import Any
 
 from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchPy, _DefaultRecordPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
 from aiokafka.record.util import decode_varint
+
+from refrain.streams.kafka.batches import batches_in, flaw_of, plain_of
 
 UNREADABLE = ("refrain.headers.unreadable", b"")
 """What such a record has in place of its headers."""
@@ -21,15 +25,46 @@ BATCH_MAGIC = 2
 logger = logging.getLogger(__name__)
 
 
+class Flaw(str):
+    """The name of a header that says why a record stands for a batch that cannot be read: no outsider's is of it."""
+
+    __slots__ = ()
+
+
 class LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc] # aiokafka has no types
-    """A batch whose records lose their headers where these cannot be read."""
+    """A batch whose records lose their headers where these cannot be read, and which is one record where it cannot."""
 
     _pos: int
+    _buffer: bytearray
+    _decompressed: bool
+    _next_record_index: int
+    _flaw: str | None = None
+
+    def _maybe_uncompress(self) -> None:
+        if self._decompressed:
+            return
+        (batch,) = batches_in(self._buffer)
+        self._flaw = flaw_of(batch)
+        if self._flaw is None and self.compression_type:
+            self._buffer, self._pos = bytearray(plain_of(batch.payload, self.compression_type)), 0
+        self._decompressed = True
+
+    def __next__(self) -> Any:
+        if self._flaw is None:
+            return super().__next__()
+        if self._next_record_index:
+            raise StopIteration
+        self._next_record_index = 1
+        last = self.base_offset + self.last_offset_delta
+        told = f"the batch of offsets {self.base_offset} to {last} cannot be read: {self._flaw}"
+        return _DefaultRecordPy(last, self.max_timestamp, self.timestamp_type, None, None, [(Flaw(told), b"")])
 
     def _read_msg(self) -> Any:
+        start = self._pos
         try:
             return super()._read_msg()
-        except UnicodeDecodeError:
+        except (UnicodeDecodeError, CorruptRecordException, ValueError, IndexError):
+            self._pos = start
             return self._read_without_headers()
 
     def _read_without_headers(self) -> Any:

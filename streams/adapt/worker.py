@@ -18,7 +18,7 @@ from refrain.schemas.control import ReportLoad
 from refrain.schemas.load import LoadSample
 from refrain.schemas.policy import ModelPolicy
 from refrain.streams.adapt.faust_app import faust_app, is_member
-from refrain.streams.adapt.lenient_records import UNREADABLE
+from refrain.streams.adapt.lenient_records import UNREADABLE, Flaw
 from refrain.streams.adapt.load_window import LoadReports, LoadWindow, load_of
 from refrain.streams.errors import ClusterFailed, RefrainError, Refusal, RefusalCode, Unanswered
 from refrain.streams.kafka.interface import Outgoing, Record
@@ -280,6 +280,7 @@ def _topic(app: Any, settings: Settings, name: str) -> Any:
 def _record(message: Any) -> Record:
     headers = tuple(message.headers or ())
     unreadable = UNREADABLE in headers
+    flaw = next((str(name) for name, _ in headers if isinstance(name, Flaw)), None)
     return Record(
         SOURCE,
         message.partition,
@@ -287,6 +288,7 @@ def _record(message: Any) -> Record:
         int((message.timestamp or 0) * 1_000),
         message.key,
         message.value,
-        () if unreadable else headers,
+        () if unreadable or flaw is not None else headers,
         unreadable,
+        flaw,
     )

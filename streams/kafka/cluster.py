@@ -41,6 +41,7 @@ from refrain.streams.kafka.offsets import known_offset
 from refrain.streams.kafka.outages import Outages
 from refrain.streams.kafka.poster import KafkaPoster
 from refrain.streams.kafka.producer import KafkaProducer, KafkaTransactionalProducer
+from refrain.streams.kafka.raw_fetch import raw_fetch
 from refrain.streams.kafka.reader import NO_GROUP, KafkaReader
 from refrain.streams.kafka.spans import read_spans
 from refrain.streams.kafka.tail import KafkaTail
@@ -104,10 +105,12 @@ class KafkaCluster:
     ) -> Iterator[Record]:
         first = self._offsets(topic, {partition: OFFSET_BEGINNING})[partition]
         spans = {partition: Span(max(start, first), self.end(topic, partition))}
-        return read_spans(self._reading(), topic, self.name(topic), spans, None, stop)
+        return read_spans(self._reading(), topic, self.name(topic), spans, None, stop, raw_fetch(self._settings))
 
     def sift(self, topic: str, spans: Mapping[int, Span], wanted: Wanted | None = None) -> Iterator[Record]:
-        return read_spans(self._reading(), topic, self.name(topic), spans, wanted, lambda: False)
+        return read_spans(
+            self._reading(), topic, self.name(topic), spans, wanted, lambda: False, raw_fetch(self._settings)
+        )
 
     def reader(self, topic: str) -> KafkaReader:
         return KafkaReader(self._base, self._settings, topic)

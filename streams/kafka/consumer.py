@@ -6,15 +6,17 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka import Consumer as ConfluentConsumer
 
-from refrain.streams.errors import OffsetLost, Rebalanced, Unanswered
+from refrain.streams.errors import ClusterFailed, OffsetLost, Rebalanced, Unanswered
 from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, max_poll_interval_ms
-from refrain.streams.kafka.convert import KafkaGroupMetadata, record_of, topic_partitions
-from refrain.streams.kafka.faults import CUT_CODES, failure_of, raise_unless_recovering
+from refrain.streams.kafka.convert import KafkaGroupMetadata, int_of, record_of, topic_partitions
+from refrain.streams.kafka.damage import ALERT_SILENT_S, Damage
+from refrain.streams.kafka.faults import BROKEN_CODES, CUT_CODES, failure_of, raise_unless_recovering
 from refrain.streams.kafka.interface import OffsetAndMetadata, RebalanceListener, Record
 from refrain.streams.kafka.outages import Outages
+from refrain.streams.kafka.raw_fetch import Fetch, raw_fetch
 from refrain.streams.kafka.turns import Turns
 from refrain.streams.settings import Settings
 
@@ -41,12 +43,15 @@ class KafkaConsumer:
         listener: RebalanceListener | None,
         from_start: bool,
         outages: Outages,
+        fetch: Fetch | None = None,
     ) -> None:
         self._topic = topic
         self._name = settings.prefix + topic
         self._listener = listener
         self._from_start = from_start
         self._outages = outages
+        self._damage = Damage(topic, self._name, fetch or raw_fetch(settings), outages.clock)
+        self._look_due_s = 0.0
         self._away = outages.waiting(f"reading {self._name}")
         self._is_away = False
         self._committing = outages.waiting(f"committing offsets of {self._name}")
@@ -106,15 +111,19 @@ class KafkaConsumer:
             if first is None:
                 if self._is_away:
                     self._probe()
-                return []
+                    return []
+                return self._behind_silence()
             messages = [first, *self.consumer.consume(TAKEN_MAX - 1, 0)]
         except KafkaException as problem:
             raise failure_of(problem.args[0], f"reading {self._name}") from problem
         records = []
+        broken = []
         for message in messages:
             error = message.error()
             if error is None:
                 records.append(record_of(self._topic, message))
+            elif error.code() in BROKEN_CODES and message.partition() is not None:
+                broken.append(message)
             elif error.code() in CUT_CODES:
                 # Told when what was read before is handed out: it would be lost with it.
                 self._cut.append(self._cut_at(error, message.partition()))
@@ -123,7 +132,78 @@ class KafkaConsumer:
         if self._given_back:
             # While it was read: its next owner reads it again.
             records = [record for record in records if record.partition not in self._given_back]
-        return records
+        return self._sifted(records, broken)
+
+    def _sifted(self, records: list[Record], broken: Sequence[Message]) -> list[Record]:
+        """The records without those that cannot be, and one for each batch that cannot be read.
+
+        `broken` are the errors by which the client tells of such batches.
+        """
+        by_partition: dict[int, list[Record]] = {}
+        for record in records:
+            by_partition.setdefault(record.partition, []).append(record)
+        for message in broken:
+            partition, at, error = int_of(message.partition()), int_of(message.offset()), message.error()
+            by_partition.setdefault(partition, [])
+            start = self._start_of(partition)
+            if start is None or start <= at:
+                start = at if start is None else start
+                if error is not None and not self._damage.look(partition, start, broken_at=at):
+                    raise failure_of(error, f"reading {self._name}[{partition}]")
+        changed = bool(broken)
+        for partition, theirs in by_partition.items():
+            if not self._damage.knows(partition):
+                self._start_of(partition)
+            kept, place = self._damage.sift(partition, theirs, self._end_of(partition))
+            if place is not None or len(kept) != len(theirs):
+                by_partition[partition], changed = list(kept), True
+                self._read_on(partition, place)
+        return [record for each in by_partition.values() for record in each] if changed else records
+
+    def _behind_silence(self) -> list[Record]:
+        """What stands in place of batches that cannot be read, where nothing comes though something is there."""
+        now_s = self._outages.clock()
+        if now_s < self._look_due_s:
+            return []
+        self._look_due_s = now_s + ALERT_SILENT_S
+        for partition in set(self.assignment()) - self._paused - self._held_back - self._stuck:
+            end = self._end_of(partition)
+            at = self._start_of(partition) if end > 0 else None
+            if at is not None and self._damage.is_silent(partition, at, end):
+                # One at a time: a look takes some milliseconds, and what is behind the others may come meanwhile.
+                return list(self._passed_over(partition)) if self._damage.look(partition, at) else []
+        return []
+
+    def _passed_over(self, partition: int) -> Sequence[Record]:
+        kept, place = self._damage.sift(partition, (), -1)
+        self._read_on(partition, place)
+        return kept
+
+    def _read_on(self, partition: int, place: int | None) -> None:
+        if place is not None:
+            try:
+                self.consumer.seek(TopicPartition(self._name, partition, place))
+            except KafkaException as problem:
+                raise failure_of(problem.args[0], f"seeking {self._name}[{partition}]") from problem
+
+    def _end_of(self, partition: int) -> int:
+        """The end of a partition as far as the client knows it."""
+        _, end = self.consumer.get_watermark_offsets(TopicPartition(self._name, partition), cached=True)
+        return end
+
+    def _start_of(self, partition: int) -> int | None:
+        """The offset that comes next of a partition; None where nobody tells it."""
+        at = self._damage.place(partition)
+        if at is not None or not self._from_start:
+            return at
+        place = TopicPartition(self._name, partition)
+        try:
+            kept = self._committed([partition]).get(partition)
+            at = kept.next_offset if kept else self.consumer.get_watermark_offsets(place, PROBE_EVERY_S)[0]
+        except (KafkaException, ClusterFailed):
+            at = None
+        self._damage.begin(partition, at)
+        return at
 
     def _raise_cut(self) -> None:
         """Raise OffsetLost of a partition that was cut, once all that was read of it before is handed out."""
@@ -136,6 +216,8 @@ class KafkaConsumer:
         """Read no further what crowds the others out, and read on what has room again."""
         room = {partition for partition in self._held_back if self._turns.has_room(partition)}
         self._held_back -= room
+        for partition in room:
+            self._damage.wake(partition)
         self._resume_client(room - self._paused - self._stuck)
         crowded = self._turns.crowded(set(self.assignment()) - self._held_back)
         self._held_back.update(crowded)
@@ -216,6 +298,7 @@ class KafkaConsumer:
 
     def seek(self, partition: int, offset: int) -> None:
         self._turns.drop([partition])
+        self._damage.begin(partition, offset)
         try:
             if partition in self._stuck:
                 place = TopicPartition(self._name, partition, offset)
@@ -236,6 +319,8 @@ class KafkaConsumer:
     def resume(self, partitions: Sequence[int]) -> None:
         self._turns.go_on(partitions)
         self._paused.difference_update(partitions)
+        for partition in partitions:
+            self._damage.wake(partition)
         self._resume_client(set(partitions) - self._held_back)
 
     def assignment(self) -> list[int]:
@@ -275,6 +360,8 @@ class KafkaConsumer:
     def _on_assign(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
         # What comes of them from now on is ours, however soon: read twice, but never left out.
         self._given_back.difference_update(each.partition for each in partitions)
+        for each in partitions:
+            self._damage.forget(each.partition)
         if not self._from_start:
             # The owner seeks before it reads; until then the partition is paused and its offset moot.
             partitions = [TopicPartition(p.topic, p.partition, OFFSET_BEGINNING) for p in partitions]
@@ -301,5 +388,7 @@ class KafkaConsumer:
         self._given_back.update(partitions)
         self._turns.drop(partitions)
         self._turns.go_on(partitions)
+        for partition in partitions:
+            self._damage.forget(partition)
         for known in (self._stuck, self._held_back, self._paused):
             known.difference_update(partitions)

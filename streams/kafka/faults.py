@@ -106,6 +106,9 @@ RECOVERING_CODES = frozenset({KafkaError._MAX_POLL_EXCEEDED, KafkaError._PARTITI
 CUT_CODES = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 """The record to read next is gone from the topic."""
 
+BROKEN_CODES = frozenset({KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG})
+"""What a client says of a batch that it cannot read, and of no other."""
+
 UNANSWERED_CODES = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,

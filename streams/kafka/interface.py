@@ -36,6 +36,8 @@ class Record(NamedTuple):
     headers: Headers = ()
     headers_unreadable: bool = False
     """Whether it has headers that cannot be read (a name that is not UTF-8): `headers` has none of them then."""
+    flaw: str | None = None
+    """Where it stands, at their last offset, for records that nobody can read: what is wrong with them."""
 
     @property
     def plain_bytes(self) -> int:

@@ -39,7 +39,9 @@ def is_too_large(record: Record) -> bool:
 
 
 def check_size(record: Record) -> None:
-    """Check the size of a record before anything of it is read. Raises Refusal(TOO_LARGE)."""
+    """Check the size of a record before anything of it is read. Raises Refusal: TOO_LARGE, UNREADABLE."""
+    if record.flaw is not None:
+        raise Refusal(RefusalCode.UNREADABLE, record.flaw)
     if is_too_large(record):
         raise Refusal(
             RefusalCode.TOO_LARGE,

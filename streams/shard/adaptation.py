@@ -11,6 +11,8 @@ from refrain.schemas.journal import Seen
 from refrain.schemas.policy import CategoryPolicy
 
 PLACES = 6
+LIFETIME_MAX_MS = 2**63
+"""The longest lifetime: a policy may name any number, also one that no float can be."""
 RIGHT_AT_FIRST = 10
 """Judgements that stand for a category of which few hits are judged: one wrong hit alone says little."""
 TIGHTEN_RIGHT_AT_FIRST = 100
@@ -34,11 +36,12 @@ def adapted(policy: CategoryPolicy, load: float, relaxation: float = 1.0) -> Ada
     ttl(load)       = min(cap, ttl * (1 + load * (cap / ttl - 1)))
     """
     floor = policy.threshold if policy.threshold_floor is None else policy.threshold_floor
-    cap = policy.ttl_ms if policy.ttl_cap_ms is None else policy.ttl_cap_ms
+    ttl_ms = min(policy.ttl_ms, LIFETIME_MAX_MS)
+    cap = ttl_ms if policy.ttl_cap_ms is None else min(policy.ttl_cap_ms, LIFETIME_MAX_MS)
     felt = load * relaxation
     threshold = max(floor, policy.threshold - felt * (policy.threshold - floor))
-    ttl_ms = min(cap, policy.ttl_ms * (1 + felt * (cap / policy.ttl_ms - 1)))
-    return Adapted(round(threshold, PLACES), int(ttl_ms), load)
+    lives_ms = min(cap, ttl_ms * (1 + felt * (cap / ttl_ms - 1)))
+    return Adapted(round(threshold, PLACES), int(lives_ms), load)
 
 
 def relaxation(recent: str, bound: float) -> float:

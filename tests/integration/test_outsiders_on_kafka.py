@@ -14,11 +14,13 @@ from refrain.schemas.load import LoadSample
 from refrain.schemas.policy import CategoryPolicy, ModelPolicy, Policy
 from refrain.streams.adapt.worker import run_adapt
 from refrain.streams.govern.worker import run_govern
+from refrain.streams.kafka.batches import batches_in
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.settings import Adapt, Settings
 from tests.integration.processors import eventually, running
 from tests.integration.topics import create_table
+from tests.streams.kafka.odd_batches import TAKEN
 from tests.streams.kafka.raw_records import GZIP, LZ4, Raw, batch_of, produce
 
 TARGETS = ModelPolicy(latency_target_ms=100, queue_target=10)
@@ -76,6 +78,39 @@ def test_adapt_sets_each_aside_and_reports_what_comes_behind_them(
         eventually(lambda: cluster.ends("control")[0][1] == 1)
         eventually(lambda: letters(cluster, "load") == list(range(len(ODD))))
     assert isinstance(decode_command(next(iter(cluster.scan("control", 0))).value or b""), ReportLoad)
+
+
+def odd_batches(address: str, name: str) -> list[int]:
+    """Write each batch that no client can read, and the last offsets of each."""
+    return [produce(address, name, data) + next(batches_in(data)).last for data in TAKEN.values()]
+
+
+def test_adapt_sets_batches_aside_that_cannot_be_read_and_reports_what_comes_behind_them(
+    cluster: KafkaCluster, settings: Settings
+) -> None:
+    in_force = PolicyInForce(version=0, who="w", at_ms=0, policy=POLICY)
+    cluster.producer().send([Outgoing("policies", POLICY_KEY, in_force.encode())])
+    quick = settings.model_copy(update={"adapt": Adapt(window_ms=60_000, interval_ms=100)})
+    with running(run_adapt, quick):
+        # It reads from the end on, which it asks for when it is given its partition.
+        junk = batch_of([Raw(b"k", b"junk")])
+        eventually(lambda: produce(settings.kafka, cluster.name("load"), junk) >= 0 and letters(cluster, "load") != [])
+        odd = odd_batches(settings.kafka, cluster.name("load"))
+        now_ms = time.time_ns() // 1_000_000
+        good = LoadSample(model="m", replica="a", latency_p95_ms=180, queue_depth=18, at_ms=now_ms)
+        produce(settings.kafka, cluster.name("load"), batch_of([Raw(b"m", good.encode())]))
+        eventually(lambda: cluster.ends("control")[0][1] == 1)
+        eventually(lambda: [each for each in letters(cluster, "load") if each >= odd[0]] == odd)
+
+
+def test_batches_that_cannot_be_read_cost_themselves_alone(cluster: KafkaCluster, settings: Settings) -> None:
+    command = ReportLoad(who="w", model="nobody", load=0.5, valid_until_ms=1)
+    name = cluster.name("control")
+    with running(run_govern, settings):
+        odd = odd_batches(settings.kafka, name)
+        last = produce(settings.kafka, name, batch_of([Raw(None, command.encode())]))
+        eventually(lambda: [each for each in letters(cluster, "control") if each in {*odd, last}] == [*odd, last])
+    assert list(cluster.scan("control", 0))[-1].value == command.encode(), "a scan passes over them too"
 
 
 def test_govern_sets_each_aside_once_and_takes_what_comes_behind_them(

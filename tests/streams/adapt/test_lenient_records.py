@@ -8,8 +8,9 @@ import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch
 
-from refrain.streams.adapt.lenient_records import UNREADABLE, LenientRecords, read_leniently
-from tests.streams.kafka.raw_records import NOW_MS, Raw, batch_of
+from refrain.streams.adapt.lenient_records import UNREADABLE, Flaw, LenientRecords, read_leniently
+from tests.streams.kafka.odd_batches import REFUSED, TAKEN
+from tests.streams.kafka.raw_records import NOW_MS, Raw, batch_of, odd_batch, varint
 
 CODECS = [0, DefaultRecordBatch.CODEC_GZIP, DefaultRecordBatch.CODEC_SNAPPY, DefaultRecordBatch.CODEC_LZ4,
           DefaultRecordBatch.CODEC_ZSTD]  # fmt: skip
@@ -38,6 +39,24 @@ def test_a_record_loses_headers_that_cannot_be_read_and_nothing_else(codec: int)
     assert [each.headers for each in found[:4]] == [[("name", b"x"), ("none", None)], [UNREADABLE], [UNREADABLE], []]
     assert [each.offset for each in found] == [0, 1, 2, 3, 0, 1]
     assert {each.timestamp for each in found} == {NOW_MS}
+
+
+@pytest.mark.parametrize("name", [*TAKEN, *REFUSED])
+def test_a_batch_that_cannot_be_read_is_one_record_with_its_flaw(name: str) -> None:
+    good = batch_of([Raw(b"k", b"good")])
+    before, odd, after = read(good + {**TAKEN, **REFUSED}[name] + good)
+    assert before.value == after.value == b"good"
+    assert (odd.key, odd.value, odd.timestamp) == (None, None, NOW_MS)
+    ((flaw, _),) = odd.headers
+    assert isinstance(flaw, Flaw)
+    assert "cannot be read" in flaw
+
+
+@pytest.mark.parametrize("headers", [varint(-1), varint(3), varint(1) + varint(-4), varint(1) + varint(99) + b"x"])
+def test_headers_whose_lengths_are_wrong_cost_themselves_alone(headers: bytes) -> None:
+    body = b"\x00" + varint(0) + varint(0) + varint(1) + b"k" + varint(1) + b"v" + headers
+    (found,) = read(odd_batch(varint(len(body)) + body))
+    assert (found.key, found.value, found.headers) == (b"k", b"v", [UNREADABLE])
 
 
 def test_aiokafkas_consumers_read_leniently_once_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchBuilderPy
+from aiokafka.record.util import calc_crc32c
 from confluent_kafka import Producer
 
 NOW_MS = 1_700_000_000_000
@@ -47,6 +48,36 @@ def batch_of(records: Sequence[Raw], compression: int = 0) -> bytes:
         named = [(_named(name), value) for name, value in record.headers]
         assert builder.append(number, NOW_MS, record.key, record.value, named) is not None
     return bytes(builder.build())
+
+
+def varint(number: int) -> bytes:
+    """A number as records have it."""
+    number = (number << 1) ^ (number >> 63)
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def odd_record(
+    delta: int = 0, *, key_length: int = 1, value: bytes = b"v", value_length: int | None = None, longer: int = 0
+) -> bytes:
+    """A record whose parts need not fit: lengths that are told, and what the record is longer than it says."""
+    key = b"k" * max(0, key_length)
+    told = len(value) if value_length is None else value_length
+    body = b"\x00" + varint(0) + varint(delta) + varint(key_length) + key + varint(told) + value + varint(0)
+    return varint(len(body) + longer) + body
+
+
+def odd_batch(records: bytes, count: int = 1, codec: int = 0, *, last: int | None = None, attributes: int = 0) -> bytes:
+    """A batch of records as they are given, whose header says what it is told to; `codec` is that of `records`."""
+    rest = struct.pack(
+        ">hiqqqhii", codec | attributes, count - 1 if last is None else last, NOW_MS, NOW_MS, -1, -1, -1, count
+    )
+    rest += records
+    return struct.pack(">qi", 0, 9 + len(rest)) + struct.pack(">ibI", -1, 2, calc_crc32c(rest)) + rest
 
 
 @contextmanager

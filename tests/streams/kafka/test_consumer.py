@@ -51,6 +51,9 @@ class Client:
         self._answer()
         return [SimpleNamespace(partition=0, offset=5, metadata=None, error=None)]
 
+    def assignment(self) -> list[Any]:
+        return []
+
     def close(self) -> None:
         return
 

@@ -131,8 +131,11 @@ class Client:
     def position(self, partitions: Any) -> list[Any]:
         return [SimpleNamespace(partition=number, offset=3_000) for number in range(3)]
 
-    def get_watermark_offsets(self, place: Any, cached: bool) -> tuple[int, int]:
+    def get_watermark_offsets(self, place: Any, timeout: float = 0, cached: bool = False) -> tuple[int, int]:
         return 0, 3_000
+
+    def committed(self, asked: Any, timeout: float) -> list[Any]:
+        return []
 
 
 def message(of: Record) -> Any:
@@ -154,7 +157,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
 
 @pytest.fixture
 def consumer(client: Client) -> KafkaConsumer:
-    return KafkaConsumer({}, Settings(), "requests", "classify", None, True, Time().outages())
+    return KafkaConsumer({}, Settings(), "requests", "classify", None, True, Time().outages(), lambda *_: (b"", ()))
 
 
 def test_a_poll_gives_each_partition_its_turn_and_the_lag_counts_what_is_held(
