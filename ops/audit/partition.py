@@ -22,7 +22,7 @@ from refrain.schemas.responses import Outcome
 from refrain.streams.errors import JournalUnreadable, ShardBroken, StoreDamaged
 from refrain.streams.kafka.interface import Cluster, Record
 from refrain.streams.shard.columns import META_KEY
-from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.outcome import FoldResult, is_of_this_version
 from refrain.streams.shard.state import BEHAVIOUR
 from refrain.streams.snapshots.shelf import Shelf
 
@@ -225,7 +225,7 @@ class PartitionAudit:
 
     def _note_version(self, published: list[PublishedDecision], offset: int) -> None:
         told = [each.behaviour for each in published if each.behaviour is not None]
-        other = [behaviour for behaviour in told if not behaviour.startswith(BEHAVIOUR)]
+        other = [behaviour for behaviour in told if not is_of_this_version(behaviour)]
         if other and not self._other_version:
             self._other_version, self._other_version_from = other[0], offset
 

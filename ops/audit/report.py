@@ -95,6 +95,8 @@ def show(audit: Audit) -> None:
         output.say(f"and {len(found) - SHOWN_MAX} more: --json has them")
     if audit.sample is not None:
         _say_sample(audit.sample, ok=is_ok(audit))
+    elif is_ok(audit) and not counts["decisions"]:
+        output.say("every record can be folded; no decision is compared: none that was asked for is there")
     elif is_ok(audit):
         output.say("every record is as a fold gives it")
     if found:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from ctypes import c_longlong
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -193,14 +195,32 @@ def _one(place: int, job: Job) -> Audited:
 
 
 def _in_processes(settings: Settings, jobs: Sequence[Job], processes: int, progress: Progress) -> list[Audited]:
-    """Audit in processes that share nothing but the counters."""
+    """Audit in processes that share nothing but the counters. They end at once where this one is interrupted."""
     context = multiprocessing.get_context("spawn")
     counters = context.Array(c_longlong, len(jobs))
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(processes, context, _begin, (settings, counters)) as pool:
-        futures = [pool.submit(_one, place, job) for place, job in enumerate(jobs)]
-        for _ in _until_done(futures):
-            progress(sum(counters[:]))
-        return [future.result() for future in futures]
+        try:
+            with _uninterrupted():
+                futures = [pool.submit(_one, place, job) for place, job in enumerate(jobs)]
+            for _ in _until_done(futures):
+                progress(sum(counters[:]))
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            raise
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Processes that are begun in the block have no Ctrl-C of their own, which they would answer with a traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _until_done(futures: Sequence[Future[Audited]]) -> Iterator[None]:

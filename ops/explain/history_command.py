@@ -8,8 +8,8 @@ import typer
 
 from refrain.ops.explain.commands import CONTROL, LETTERS, CommandKind, GivenCommand, given, refusals
 from refrain.ops.explain.lines import moment, safe
-from refrain.ops.explain.moments import Between, between
 from refrain.ops.terminal import output
+from refrain.ops.terminal.moments import Between, between
 from refrain.ops.terminal.options import settings_of
 
 if TYPE_CHECKING:

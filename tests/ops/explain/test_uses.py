@@ -13,10 +13,10 @@ from refrain.ops.cli import main
 from refrain.ops.cluster.scan import records
 from refrain.ops.explain.commands import CommandKind, GivenCommand
 from refrain.ops.explain.history_command import commands
-from refrain.ops.explain.moments import Between, between
 from refrain.ops.explain.served_command import FIELDS, write_csv
 from refrain.ops.explain.uses import Wanted, uses
 from refrain.ops.terminal import exit_codes
+from refrain.ops.terminal.moments import Between, between
 from refrain.schemas.control import Command, Invalidate, Judge, ReportLoad, SetPolicy, Switch
 from refrain.streams.errors import BadInput, Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing
