@@ -11,7 +11,9 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
 
 from refrain.ops.audit.findings import Findings, Kind
 from refrain.ops.audit.sampling import Sample
@@ -59,10 +61,13 @@ def as_folded(record: Record) -> bytes:
     return unsigned(value) if record.topic == "forwards" else value
 
 
+Offset = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
 class _Place(Part):
     id: str
     partition: int
-    offset: int
+    offset: Offset
 
 
 class _Placed(Part):
@@ -81,19 +86,19 @@ def _of_response(record: Record) -> Effect | None:
 
 
 def _of_another(record: Record, value: bytes) -> Effect | None:
-    """None for a response that no shard gave; of NO_SHARD, where it is none at all."""
+    """None for a response that no shard gave; of NO_SHARD, where it is none at all, or names a place that is none."""
     try:
-        Response.decode(value)
+        told = Response.decode(value).decision
     except ValueError:
         return _unreadable(record)
-    return None
+    return None if told is None or told.partition is None else _unreadable(record)
 
 
 def _of_forward(record: Record) -> Effect | None:
     try:
         found = json.loads(unsigned(record.value or b""))
         route = decode_route(found["route"], found["forward_id"])
-    except (ValueError, KeyError, TypeError, Refusal):
+    except (ValueError, KeyError, TypeError, RecursionError, Refusal):
         return _unreadable(record)
     told = route.decision
     shard = route.partition if isinstance(route, ShardRoute) else None if told is None else told.partition
@@ -194,13 +199,14 @@ class Effects:
         """Take out a response that the shard lets another processor give: it passes the cache."""
         self._published.take("responses", id_)
 
-    def finish(self, first: int, end: int) -> None:
+    def finish(self, first: int, end: int, log_end: int) -> None:
         """Note what was published for journal offsets from `first` to before `end` and no fold gives.
 
+        What names an offset from `log_end` on, where the journal has nothing, is noted too.
         What names no offset is noted by a fold of the whole journal only: it may be of what came before.
         """
         for topic, id_, offset in self._published.left():
-            if first <= offset < end or offset < 0 == first:
+            if first <= offset < end or offset >= log_end or offset < 0 == first:
                 self._findings.add(KINDS[topic][2], offset, id_)
 
 

@@ -28,6 +28,8 @@ from refrain.streams.snapshots.shelf import Shelf
 POLL_S = 0.2
 NICENESS = 10
 """Those who answer questions go first."""
+NEVER_MS = 2**63
+"""A time that does not come."""
 PACED = 100
 """Records after which a limited rate is kept."""
 
@@ -110,16 +112,20 @@ def lay_out(cluster: Cluster, partitions: Sequence[int], folder: Path, sample: S
     """Lay the published effects of each partition, or of the decisions of a sample, into a store in the folder."""
     stores = {number: PublishedEffects(folder / str(number)) for number in partitions}
     kept_from_ms, strange = dict.fromkeys(KINDS, 0), Findings(NO_SHARD)
+    shards = cluster.partitions("journal")
     try:
         for topic in KINDS:
-            for partition, (first, _) in cluster.ends(topic).items():
+            for partition, (first, end) in cluster.ends(topic).items():
+                if 0 < first == end:
+                    # Which of them stood here nobody can say.
+                    kept_from_ms[topic] = NEVER_MS
                 for at, record in enumerate(cluster.scan(topic, partition)):
                     if at == 0 and first > 0:
                         kept_from_ms[topic] = max(kept_from_ms[topic], record.timestamp_ms)
                     effect = effect_of(record)
                     if effect is None:
                         continue
-                    if effect.shard == NO_SHARD:
+                    if not 0 <= effect.shard < shards:
                         strange.add(KINDS[topic][2], -1, effect.id)
                     elif effect.shard in stores and (sample is None or sample.holds(effect.id)):
                         stores[effect.shard].put(effect, as_folded(record))
@@ -201,7 +207,7 @@ def _in_processes(settings: Settings, jobs: Sequence[Job], processes: int, progr
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(processes, context, _begin, (settings, counters)) as pool:
         try:
-            with _uninterrupted():
+            with uninterrupted():
                 futures = [pool.submit(_one, place, job) for place, job in enumerate(jobs)]
             for _ in _until_done(futures):
                 progress(sum(counters[:]))
@@ -214,7 +220,7 @@ def _in_processes(settings: Settings, jobs: Sequence[Job], processes: int, progr
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Processes that are begun in the block have no Ctrl-C of their own, which they would answer with a traceback."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

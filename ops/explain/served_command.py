@@ -11,13 +11,14 @@ import typer
 
 from refrain.ops.control.known_names import NO_CATEGORY
 from refrain.ops.explain.journal import TOPIC as JOURNAL
-from refrain.ops.explain.lines import digits, moment, safe
+from refrain.ops.explain.lines import digits, moment
 from refrain.ops.explain.policies import CONTROL, policy_of
 from refrain.ops.explain.subject import TOPIC as DECISIONS
 from refrain.ops.explain.uses import ASKED_BY, ENTRY_FORM, Wanted, uses
 from refrain.ops.terminal import output
 from refrain.ops.terminal.moments import between
 from refrain.ops.terminal.options import settings_of
+from refrain.ops.terminal.output import safe
 from refrain.schemas.decisions import Decision
 from refrain.streams.errors import WrongSetup
 from refrain.streams.messaging.ids import parse_entry_id

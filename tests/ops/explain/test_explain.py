@@ -12,12 +12,14 @@ from refrain.ops.explain.gather import DecisionFacts
 from refrain.ops.explain.page import page
 from refrain.ops.explain.sentences import remedy, sentence
 from refrain.ops.explain.sheet import Section, Sheet
+from refrain.schemas.base import Dependence
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.journal import LoadChanged
 from refrain.schemas.policy import Guard, Match, Rule
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import BadInput
+from refrain.streams.shard.state import BEHAVIOUR
 from tests.ops.explain.recording import Denied, Recording, Retained
 from tests.streams.shard.journal import near, vector
 
@@ -57,6 +59,24 @@ def test_a_hit_by_meaning_is_told_with_its_age_its_question_and_its_numbers() ->
     assert told.sheet.remedy is None
     assert row(told, "question") == "How can one do it?"
     assert section(told, "Policy 0, by ops").lines.startswith("code:\n")
+
+
+@pytest.mark.parametrize("rules", ["1f4575dd", "00000000"])
+def test_guards_of_this_version_are_no_others_whatever_rules_looked_at_the_question(rules: str) -> None:
+    run = Recording()
+    id_ = run.ask("Who is it today?", vector(1.0), depends=Dependence(rules=rules, volatile=("today",)))
+    run.run()
+    assert explained(run.cluster, id_).json["unseen"] == []
+
+
+def test_guards_of_another_version_are_told() -> None:
+    run = Recording()
+    id_ = run.ask("a", vector(1.0), "so")
+    run.run()
+    row_ = run.cluster.topic("decisions").records[0][0]
+    other = (row_.value or b"").replace(BEHAVIOUR.encode(), f"{BEHAVIOUR}0".encode())
+    run.cluster.topic("decisions").records[0][0] = row_._replace(value=other)
+    assert "the guards that decided" in explained(run.cluster, id_).json["unseen"][0]
 
 
 def test_a_similarity_that_rounds_to_the_threshold_is_told_by_more_places() -> None:
