@@ -16,6 +16,7 @@ from refrain.ops.audit.sampling import Sample
 from refrain.ops.audit.seal.model import SealedPartition, SealedState
 from refrain.ops.audit.seal.sealing import LogSealing
 from refrain.ops.cluster.last_commit import journal_id, last_meta
+from refrain.ops.control.known_names import is_of
 from refrain.schemas.journal import AnswerWithheld
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import JournalUnreadable, ShardBroken, StoreDamaged
@@ -219,7 +220,7 @@ class PartitionAudit:
         for decision in folded.decisions:
             if self._sample is not None and not self._sample.holds(decision.id):
                 continue
-            if category is not None and decision.category != category:
+            if not is_of(decision.category, category):
                 live.pop(decision.id, None)
                 continue
             found = live.pop(decision.id, None)

@@ -192,6 +192,6 @@ def _look_at(record: Record, survey: Survey, waits: _Waits) -> None:
         elif kind == "PolicySet":
             policy = PolicySet.decode(record.value or b"")
             survey.policies[policy.version] = policy.policy
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         # A record that cannot be read changes no shard; the fold says what there is to say of it.
         return
