@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -27,6 +28,8 @@ from refrain.streams.store.interface import Checkpoint
 from refrain.streams.store.rocksdb import RocksStore
 
 BATCH = 1_000
+HELD_MAX = 200_000
+"""Effects of one shard that are held in memory, 200 bytes each: reads and deletions on disk took a tenth of an audit."""
 DIGEST_BYTES = 16
 KINDS = {
     "responses": (Kind.RESPONSE_DIFFERS, Kind.RESPONSE_MISSING, Kind.RESPONSE_INSERTED),
@@ -118,6 +121,8 @@ class PublishedEffects:
         """Open or create the store."""
         self._store = RocksStore(folder)
         self._batch: dict[bytes, bytes | None] = {}
+        self._held: dict[bytes, bytes] | None = None
+        """All that is left of it, where it has been read into memory."""
 
     def put(self, effect: Effect, value: bytes) -> None:
         """Lay an effect in; repeats that are the same bytes are one."""
@@ -134,9 +139,17 @@ class PublishedEffects:
         self._store.write(self._batch, Checkpoint(0, 0))
         self._batch = {}
 
+    def hold(self, most: int = HELD_MAX) -> None:
+        """Read all into memory, where there are no more than `most`; nothing may be laid in any more then."""
+        self.flush()
+        rows = dict(islice(self._store.scan(), most + 1))
+        self._held = rows if len(rows) <= most else None
+
     def take(self, topic: str, id_: str) -> list[bytes]:
         """Take out the digests under an id: several when repeats differ, none when nothing is there."""
         key = _key(topic, id_)
+        if self._held is not None:
+            return _digests(self._held.pop(key, b""))
         known = self._batch[key] if key in self._batch else self._store.get(key)
         if known is None:
             return []
@@ -148,7 +161,7 @@ class PublishedEffects:
     def left(self) -> Iterator[tuple[str, str, int]]:
         """Topic, id and journal offset (-1: unknown) of what was not taken out."""
         self.flush()
-        for key, value in self._store.scan():
+        for key, value in self._store.scan() if self._held is None else list(self._held.items()):
             topic, _, id_ = key.decode().partition("/")
             if topic in KINDS:
                 yield topic, id_, int.from_bytes(value[:8], "big", signed=True)

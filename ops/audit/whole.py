@@ -154,6 +154,7 @@ def _audited(cluster: Cluster, job: Job, progressed: Callable[[int], None]) -> A
     findings = Findings(job.partition)
     published = PublishedEffects(job.folder / str(job.partition))
     try:
+        published.hold()
         effects = Effects(published, job.kept_from_ms, findings, job.sample)
         shelf = None if job.snapshots is None else Shelf(Location(job.snapshots))
         sample, from_ms = job.sample, job.asked.from_ms
