@@ -29,7 +29,7 @@ from refrain.streams.store.rocksdb import RocksStore
 
 BATCH = 1_000
 HELD_MAX = 200_000
-"""Effects of one shard that are held in memory, 200 bytes each: reads and deletions on disk took a tenth of an audit."""
+"""Effects of one shard that are held in memory, 200 bytes each: on disk they take a tenth of an audit."""
 DIGEST_BYTES = 16
 KINDS = {
     "responses": (Kind.RESPONSE_DIFFERS, Kind.RESPONSE_MISSING, Kind.RESPONSE_INSERTED),

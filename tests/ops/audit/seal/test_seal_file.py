@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from refrain.ops.audit.seal import file, keys
-from refrain.ops.audit.seal.model import Seal, SealedPartition, SealedState, SealedTopic
+from refrain.ops.audit.seal.model import TOPICS, Seal, SealedPartition, SealedState, SealedTopic
 from refrain.streams.errors import BadInput
 from tests.ops.audit.seal.logs import log, seal
 
@@ -25,11 +25,13 @@ def a_seal() -> Seal:
         made_ms=1_000,
         fold="fold-1/abc",
         findings=0,
-        topics={"journal": SealedTopic(id="one", partitions=4)},
-        control=seal([]),
+        topics={name: SealedTopic(id=name, partitions=4) for name in TOPICS},
+        control=seal([], topic="control", partition=0),
         partitions=(
             SealedPartition(
-                journal=seal(log()), decisions=seal(log(20, gap_every=3)), state=SealedState(offset=50, digest="ab")
+                journal=seal(log()),
+                decisions=seal(log(20, gap_every=3), topic="decisions"),
+                state=SealedState(offset=50, digest="ab"),
             ),
         ),
     )
