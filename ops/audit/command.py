@@ -13,8 +13,8 @@ import typer
 
 from refrain.ops.control.known_names import check_names
 from refrain.ops.terminal import exit_codes, output
-from refrain.ops.terminal.durations import read_moment_ms
-from refrain.ops.terminal.options import read_option, settings_of
+from refrain.ops.terminal.moments import between
+from refrain.ops.terminal.options import settings_of
 from refrain.ops.terminal.partitions import chosen_partitions
 from refrain.ops.terminal.progress import progress_bar
 
@@ -131,12 +131,13 @@ def audit(
     if make_key is not None:
         _make_key(make_key)
         return
+    when = between(since, to)
     settings = settings_of(context)
     begin = _location(settings, snapshots) if from_snapshot else None
     if against is not None:
         ok = _against(settings, against, public_key, partition, as_json=as_json)
     else:
-        asked = read_option(read_moment_ms, since) or 0, read_option(read_moment_ms, to), category
+        asked = *when, category
         check_names(settings, category=category, or_none=True)
         sampling = None if sample is None else (sample, secrets.randbelow(SEEDS) if seed is None else seed)
         ok = _audit(settings, asked, partition, processes, rate, sampling, seal, key, begin, as_json=as_json)
@@ -176,12 +177,14 @@ def _check_snapshots(
 
 
 def _location(settings: Settings, given: str | None) -> str:
-    """The location of snapshots. Raises WrongSetup for one that nothing here can read."""
+    """The location of snapshots. Raises WrongSetup for one that nothing here can read, FileUnreadable for none."""
+    from refrain.streams.errors import FileUnreadable
     from refrain.streams.snapshots.location import Location
     from refrain.streams.snapshots.shelf import url_of
 
-    found = given or url_of(settings)
-    Location(found)
+    found = url_of(settings) if given is None else given
+    if not Location(found).is_there() and given is not None:
+        raise FileUnreadable(f"{given} is no folder: `refrain snapshot --location {given}` makes snapshots there")
     return found
 
 

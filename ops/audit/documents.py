@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from refrain.ops.audit.findings import Findings, Kind
 from refrain.ops.audit.lockstep import Commit
 from refrain.ops.audit.refold import PartitionFold
+from refrain.ops.cluster.last_commit import meta_of
 from refrain.schemas.documents import Meta
 from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.columns import META_KEY, SKIPS
@@ -63,5 +64,5 @@ def _same(key: bytes, published: bytes | None, folded: bytes | None) -> bool:
     if key != META_KEY or published is None or folded is None:
         return published == folded
     # Another version of the fold may have written it: decisions say so, and one note is enough.
-    left, right = Meta.decode(published), Meta.decode(folded)
-    return left == right.model_copy(update={"behaviour": left.behaviour})
+    left, right = meta_of(published), Meta.decode(folded)
+    return left is not None and left == right.model_copy(update={"behaviour": left.behaviour})

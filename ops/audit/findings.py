@@ -31,6 +31,8 @@ class Kind(StrEnum):
     DOCUMENT_INSERTED = "document_inserted"
     CANDIDATE_WRONG = "candidate_wrong"
     """A candidate of a decision that an approximate search made is not alive, or not as similar as was said."""
+    JOURNAL_ENDS_EARLY = "journal_ends_early"
+    """The journal ends before what its shard has folded: its end is gone, or it was made again."""
     CANNOT_FOLD = "cannot_fold"
     """A journal record that this version cannot read: what follows it in the partition is not audited."""
 
@@ -50,7 +52,7 @@ class Finding:
     kind: Kind
     partition: int
     offset: int
-    """Of the journal."""
+    """Of the journal; -1 where it is about none."""
     what: str
     """The id of the decision or forward, or the key of the document."""
     differences: tuple[Difference, ...] = ()
@@ -102,7 +104,7 @@ def _fields(prefix: str, left: dict[str, Any], right: dict[str, Any]) -> list[Di
 def _object(data: bytes) -> dict[str, Any] | None:
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -5,12 +5,12 @@ Both stand in the partition of the journal's number and in its order, so nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from refrain.ops.cluster.last_commit import meta_of
 from refrain.schemas.base import Part
 from refrain.schemas.decisions import Decision
-from refrain.schemas.documents import Meta
 from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.columns import META_KEY
 
@@ -54,6 +54,12 @@ class Decisions:
             self._next = self._read()
         return out
 
+    def rest(self) -> Iterator[PublishedDecision]:
+        """All that are left."""
+        while self._next is not None:
+            yield self._next
+            self._next = self._read()
+
     def _read(self) -> PublishedDecision | None:
         record = next(self._records, None)
         return None if record is None else _published(record)
@@ -64,31 +70,40 @@ class Commit(NamedTuple):
 
     next_offset: int
     """The journal offset up to which the shard had folded."""
+    behaviour: str
+    """The version of fold and guards that did."""
     changes: dict[bytes, Record]
     """The last record of each key, `meta` included."""
 
 
-def commits(records: Iterable[Record]) -> Iterator[Commit]:
-    """The commits of one partition of `documents`, each ended by its `meta`; what no `meta` follows is left out."""
+def commits(records: Iterable[Record], strange: Callable[[Record], None] = lambda _: None) -> Iterator[Commit]:
+    """The commits of one partition of `documents`, each ended by its `meta`; what no `meta` follows is left out.
+
+    `strange` is told of each `meta` that cannot be read or was deleted: it ends no commit.
+    """
     changes: dict[bytes, Record] = {}
     for record in records:
+        meta = meta_of(record.value) if record.key == META_KEY else None
+        if meta is None and record.key == META_KEY:
+            strange(record)
+            continue
         changes[record.key or b""] = record
-        if record.key == META_KEY and record.value is not None:
-            yield Commit(Meta.decode(record.value).next_offset, changes)
+        if meta is not None:
+            yield Commit(meta.next_offset, meta.behaviour, changes)
             changes = {}
 
 
 def merged(found: Iterable[Commit], records: int) -> Iterator[Commit]:
     """Commits made one until they span so many journal records: what compaction might have made of them."""
-    first, last, changes = 0, 0, dict[bytes, Record]()
+    first, last, changes = 0, Commit(0, "", {}), dict[bytes, Record]()
     for commit in found:
         changes |= commit.changes
-        last = commit.next_offset
-        if last - first >= records:
-            yield Commit(last, changes)
-            first, changes = last, {}
+        last = commit._replace(changes=changes)
+        if last.next_offset - first >= records:
+            yield last
+            first, changes = last.next_offset, {}
     if changes:
-        yield Commit(last, changes)
+        yield last
 
 
 def decoded(published: Iterable[PublishedDecision]) -> list[Decision]:

@@ -16,13 +16,12 @@ from refrain.ops.audit.sampling import Sample
 from refrain.ops.audit.seal.model import SealedPartition, SealedState
 from refrain.ops.audit.seal.sealing import LogSealing
 from refrain.ops.cluster.last_commit import journal_id, last_meta
-from refrain.schemas.documents import Meta
+from refrain.ops.control.known_names import is_of
 from refrain.schemas.journal import AnswerWithheld
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import JournalUnreadable, ShardBroken, StoreDamaged
 from refrain.streams.kafka.interface import Cluster, Record
-from refrain.streams.shard.columns import META_KEY
-from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.outcome import FoldResult, is_of_this_version
 from refrain.streams.shard.state import BEHAVIOUR
 from refrain.streams.snapshots.shelf import Shelf
 
@@ -61,6 +60,7 @@ class Audited:
         return self.first > self.begun_at
 
 
+NO_OFFSET = -1
 SAMPLE_COMMIT_RECORDS = 5_000
 """Beside a sample, changes of `documents` are compared as of every so many journal records, not of every commit."""
 
@@ -113,7 +113,11 @@ class PartitionAudit:
         """
         cluster, partition = self._cluster, self._partition
         meta = last_meta(cluster, partition)
-        first, end = cluster.ends("journal")[partition][0], 0 if meta is None else meta.next_offset
+        (first, log_end), end = cluster.ends("journal")[partition], 0 if meta is None else meta.next_offset
+        if log_end < end:
+            self._findings.add(
+                Kind.JOURNAL_ENDS_EARLY, log_end, f"it ends there, and its shard has folded {end}: what follows is gone"
+            )
         folds, fold = journal_id(cluster, meta), self._beginning.fold
         folded = first <= fold.begun_at and self._all(fold, asked, end, progressed)
         whole = folded and not self._other_version
@@ -147,12 +151,14 @@ class PartitionAudit:
 
     def _all(self, fold: PartitionFold, asked: Asked, end: int, progressed: Callable[[int], None]) -> bool:
         """Fold and compare all. Returns whether every record could be folded."""
-        whole = self._decided_from > self._cluster.ends("decisions")[self._partition][0]
+        log_first = self._cluster.ends("decisions")[self._partition][0]
+        # Nothing is gone by retention where the log begins with its first offset.
+        whole = log_first == 0 or self._decided_from > log_first
         decisions = Decisions(self._decisions, fold.begun_at if whole else None)
         # Those of records before the beginning, which a seek does not leave out to the last.
         decisions.up_to(fold.begun_at - 1)
         documents = self._cluster.scan("documents", self._partition, self._beginning.documents_offset)
-        ends = _ahead(commits(documents), end)
+        ends = _ahead(commits(documents, self._note_commit), end)
         if self._sample is not None:
             ends = merged(ends, SAMPLE_COMMIT_RECORDS)
         due = next(ends, None)
@@ -171,10 +177,18 @@ class PartitionAudit:
         compared = end if not self._other_version else self._other_version_from
         if not self._other_version:
             self._documents.finish(end, fold)
+        rest = [each for each in decisions.rest() if each.offset >= end]
+        if rest and last_meta(self._cluster, self._partition) is None:
+            what = f"meta/meta: {len(rest)} decisions are published, and `documents` has no commit of their shard"
+            self._findings.add(Kind.DOCUMENT_MISSING, NO_OFFSET, what)
+        log_end = max(end, self._cluster.ends("journal")[self._partition][1])
         if self._effects is not None:
-            self._effects.finish(fold.begun_at, compared)
+            self._effects.finish(fold.begun_at, compared, log_end)
+        for each in rest:
+            if each.offset >= log_end:
+                self._findings.add(Kind.DECISION_INSERTED, each.offset, _id_of(each))
         for wrong in fold.index.wrong:
-            self._findings.add(Kind.CANDIDATE_WRONG, -1, wrong)
+            self._findings.add(Kind.CANDIDATE_WRONG, NO_OFFSET, wrong)
         return True
 
     def _one(self, fold: PartitionFold, record: Record, decisions: Decisions, asked: Asked) -> bool:
@@ -206,7 +220,7 @@ class PartitionAudit:
         for decision in folded.decisions:
             if self._sample is not None and not self._sample.holds(decision.id):
                 continue
-            if category is not None and decision.category != category:
+            if not is_of(decision.category, category):
                 live.pop(decision.id, None)
                 continue
             found = live.pop(decision.id, None)
@@ -223,14 +237,21 @@ class PartitionAudit:
             if category is None:
                 self._findings.add(Kind.DECISION_INSERTED, found.offset, id_)
 
+    def _note_commit(self, record: Record) -> None:
+        """Note the end of a commit that cannot be read, or was deleted: none is by a shard."""
+        what = f"meta/meta, which cannot be read at documents[{record.partition}] offset {record.offset}"
+        if record.value is None:
+            what = f"meta/meta, which is deleted at documents[{record.partition}] offset {record.offset}"
+        self._findings.add(Kind.DOCUMENT_DIFFERS, NO_OFFSET, what)
+
     def _note_version(self, published: list[PublishedDecision], offset: int) -> None:
         told = [each.behaviour for each in published if each.behaviour is not None]
-        other = [behaviour for behaviour in told if not behaviour.startswith(BEHAVIOUR)]
+        other = [behaviour for behaviour in told if not is_of_this_version(behaviour)]
         if other and not self._other_version:
             self._other_version, self._other_version_from = other[0], offset
 
     def _compare_commit(self, commit: Commit, fold: PartitionFold) -> None:
-        version = Meta.decode(commit.changes[META_KEY].value or b"").behaviour
+        version = commit.behaviour
         if version != BEHAVIOUR and not self._other_version:
             # All since the commit before it may be of that version.
             self._other_version, self._other_version_from = version, self._compared_to

@@ -69,6 +69,8 @@ def show(audit: Audit) -> None:
                 f"partition {each.findings.partition}: its journal begins at {each.first}; without what came before,"
                 " or a snapshot (--from-snapshot), nothing of it can be folded"
             )
+        elif not each.end and each.findings.counts.total():
+            output.say(f"partition {each.findings.partition}: its shard has committed nothing that could be compared")
         elif each.snapshot:
             output.say(f"partition {each.findings.partition}: begins at {each.begun_at}, from snapshot {each.snapshot}")
     for name in GONE:
@@ -95,6 +97,8 @@ def show(audit: Audit) -> None:
         output.say(f"and {len(found) - SHOWN_MAX} more: --json has them")
     if audit.sample is not None:
         _say_sample(audit.sample, ok=is_ok(audit))
+    elif is_ok(audit) and not counts["decisions"]:
+        output.say("every record can be folded; no decision is compared: none that was asked for is there")
     elif is_ok(audit):
         output.say("every record is as a fold gives it")
     if found:
@@ -141,9 +145,16 @@ def _row(each: Audited) -> tuple[object, ...]:
 
 
 def _say(one: Finding) -> None:
-    output.say(f"{one.kind.value}: journal[{one.partition}] offset {one.offset}, {one.what}")
+    output.say(output.one_line(f"{one.kind.value}: {_where(one)}{one.what}"))
     for each in one.differences:
-        output.say(f"  {each.field or 'whole'}: published {each.published}, folded {each.folded}")
+        output.say(output.one_line(f"  {each.field or 'whole'}: published {each.published}, folded {each.folded}"))
+
+
+def _where(one: Finding) -> str:
+    """The coordinates of a finding, as far as it has some."""
+    if one.partition < 0:
+        return ""
+    return f"journal[{one.partition}]{f' offset {one.offset}' if one.offset >= 0 else ''}, "
 
 
 def _finding(one: Finding) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from ctypes import c_longlong
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +28,8 @@ from refrain.streams.snapshots.shelf import Shelf
 POLL_S = 0.2
 NICENESS = 10
 """Those who answer questions go first."""
+NEVER_MS = 2**63
+"""A time that does not come."""
 PACED = 100
 """Records after which a limited rate is kept."""
 
@@ -108,16 +112,20 @@ def lay_out(cluster: Cluster, partitions: Sequence[int], folder: Path, sample: S
     """Lay the published effects of each partition, or of the decisions of a sample, into a store in the folder."""
     stores = {number: PublishedEffects(folder / str(number)) for number in partitions}
     kept_from_ms, strange = dict.fromkeys(KINDS, 0), Findings(NO_SHARD)
+    shards = cluster.partitions("journal")
     try:
         for topic in KINDS:
-            for partition, (first, _) in cluster.ends(topic).items():
+            for partition, (first, end) in cluster.ends(topic).items():
+                if 0 < first == end:
+                    # Which of them stood here nobody can say.
+                    kept_from_ms[topic] = NEVER_MS
                 for at, record in enumerate(cluster.scan(topic, partition)):
                     if at == 0 and first > 0:
                         kept_from_ms[topic] = max(kept_from_ms[topic], record.timestamp_ms)
                     effect = effect_of(record)
                     if effect is None:
                         continue
-                    if effect.shard == NO_SHARD:
+                    if not 0 <= effect.shard < shards:
                         strange.add(KINDS[topic][2], -1, effect.id)
                     elif effect.shard in stores and (sample is None or sample.holds(effect.id)):
                         stores[effect.shard].put(effect, as_folded(record))
@@ -146,6 +154,7 @@ def _audited(cluster: Cluster, job: Job, progressed: Callable[[int], None]) -> A
     findings = Findings(job.partition)
     published = PublishedEffects(job.folder / str(job.partition))
     try:
+        published.hold()
         effects = Effects(published, job.kept_from_ms, findings, job.sample)
         shelf = None if job.snapshots is None else Shelf(Location(job.snapshots))
         sample, from_ms = job.sample, job.asked.from_ms
@@ -193,14 +202,32 @@ def _one(place: int, job: Job) -> Audited:
 
 
 def _in_processes(settings: Settings, jobs: Sequence[Job], processes: int, progress: Progress) -> list[Audited]:
-    """Audit in processes that share nothing but the counters."""
+    """Audit in processes that share nothing but the counters. They end at once where this one is interrupted."""
     context = multiprocessing.get_context("spawn")
     counters = context.Array(c_longlong, len(jobs))
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(processes, context, _begin, (settings, counters)) as pool:
-        futures = [pool.submit(_one, place, job) for place, job in enumerate(jobs)]
-        for _ in _until_done(futures):
-            progress(sum(counters[:]))
-        return [future.result() for future in futures]
+        try:
+            with uninterrupted():
+                futures = [pool.submit(_one, place, job) for place, job in enumerate(jobs)]
+            for _ in _until_done(futures):
+                progress(sum(counters[:]))
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            raise
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Processes that are begun in the block have no Ctrl-C of their own, which they would answer with a traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _until_done(futures: Sequence[Future[Audited]]) -> Iterator[None]:

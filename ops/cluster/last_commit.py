@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
 from refrain.schemas.documents import Meta
 from refrain.streams.kafka.interface import Cluster
+from refrain.streams.shard.columns import META_KEY
 from refrain.streams.snapshots.changelog import last_commit
 
 
 def last_meta(cluster: Cluster, partition: int) -> Meta | None:
-    """What the shard's last commit says of itself; None before the first."""
+    """What the shard's last commit that can be read says of itself; None before the first."""
     found = last_commit(cluster, partition)
-    return None if found is None else found.progress
+    if found is None:
+        return None
+    return meta_of(found.meta) or _last_readable(cluster, partition)
+
+
+def meta_of(value: bytes | None) -> Meta | None:
+    """What the record of a commit says; None where it cannot be read."""
+    try:
+        return Meta.decode(value or b"")
+    except ValidationError:
+        return None
+
+
+def _last_readable(cluster: Cluster, partition: int) -> Meta | None:
+    """The last commit that can be read, where the last one was damaged: all of them are looked at."""
+    last = None
+    for record in cluster.scan("documents", partition):
+        if record.key == META_KEY:
+            last = meta_of(record.value) or last
+    return last
 
 
 def committed_offset(cluster: Cluster, partition: int) -> int:

@@ -82,7 +82,8 @@ def invalidate(
     """
     from refrain.ops.control.client import ControlClient
     from refrain.ops.control.known_names import check_names_on
-    from refrain.ops.terminal.durations import read_moment_ms, read_span_ms
+    from refrain.ops.terminal.durations import read_span_ms
+    from refrain.ops.terminal.moments import moment_ms
 
     selectors = (entry, tag, source, tenant, category, model, older_than, near)
     if everything and any(each is not None for each in selectors):
@@ -95,7 +96,7 @@ def invalidate(
     fields: dict[str, object] = {
         "entry_id": entry, "tag": tag, "source_id": source, "keep_version": keep, "tenant": tenant,
         "category": category, "model": model, "all": everything,
-        "before_ms": read_option(read_moment_ms, before, "--before"),
+        "before_ms": moment_ms(before, "--before"),
         "older_than_ms": read_option(read_span_ms, older_than, "--older-than"),
         # The model is loaded when all else is right and the broker answers.
         "near": None if near is None else {"embedder": "", "vector": "", "similarity": similarity},

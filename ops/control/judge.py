@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import typer
 from refrain.ops.control.options import Timeout, Who, name, send_and_wait
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
+from refrain.ops.terminal.standard_input import read_text
 
 if TYPE_CHECKING:
     from refrain.ops.control.same_answer import ServedAnswer
@@ -59,7 +59,7 @@ def judge(
     from refrain.ops.control.same_answer import answer_of, requests_served
     from refrain.schemas.control import Judge
 
-    sought = sought_in(sys.stdin.read() if decision == "-" else decision)
+    sought = sought_in(read_text() if decision == "-" else decision)
     settings = settings_of(context)
     client = ControlClient(settings)
     found = find_decision(client.cluster, sought, lambda: time.time_ns() // 1_000_000, settings.classify.topic)

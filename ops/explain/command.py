@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -10,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from refrain.ops.explain.sheet import Sheet
+from refrain.ops.explain.subject import FORMS
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import settings_of
+from refrain.ops.terminal.out_files import check_writable
+from refrain.ops.terminal.standard_input import read_text
 
 if TYPE_CHECKING:
     from refrain.streams.kafka.interface import Cluster
@@ -68,8 +70,11 @@ def explain(
     from refrain.ops.explain.terminal_view import show
     from refrain.streams.kafka.cluster import KafkaCluster
 
+    if not what.strip():
+        raise typer.BadParameter(f"nothing is named: give {FORMS}", param_hint="WHAT")
+    check_writable(html)
     settings = settings_of(context)
-    text = sys.stdin.read(STDIN_CHARS_MAX) if what == STDIN else what
+    text = read_text(STDIN_CHARS_MAX) if what == STDIN else what
     reach(settings)
     with KafkaCluster(settings) as cluster:
         found = explained(cluster, text, with_text=not no_text, who=who, scan_all=scan)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from refrain.ops.explain.lines import ago, digits
-from refrain.ops.explain.moments import Between
 from refrain.ops.policies.diff import brief, changes
+from refrain.ops.terminal.moments import Between
 from refrain.schemas.control import (
     Given,
     ImportEntry,

@@ -6,11 +6,12 @@ from itertools import groupby
 from typing import Any
 
 from refrain.ops.explain.gather import DecisionFacts
-from refrain.ops.explain.lines import ago, digits, moment, quoted, safe
+from refrain.ops.explain.lines import ago, digits, moment, quoted
 from refrain.ops.explain.policies import AppliedPolicy, Chosen, category_lines, chosen_by, rule_lines
 from refrain.ops.explain.sentences import remedy, sentence
 from refrain.ops.explain.sheet import Row, Section, Sheet
 from refrain.ops.explain.thresholds import steps
+from refrain.ops.terminal.output import safe
 from refrain.schemas.decisions import Decision, Guarded
 
 SERVED_SHOWN = 20

@@ -20,6 +20,7 @@ from refrain.schemas.responses import Outcome
 from refrain.streams.errors import WrongSetup
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.messaging.ids import parse_entry_id
+from refrain.streams.shard.outcome import is_of_this_version
 from refrain.streams.shard.state import BEHAVIOUR
 
 WHO_HITS = 200
@@ -122,7 +123,7 @@ def gather(cluster: Cluster, decision: Decision, *, with_text: bool = True, who:
     missing: list[str] = []
     question, admissions = _from_journal(cluster, decision, missing)
     policy, chosen = _from_control(cluster, decision, missing)
-    if decision.behaviour not in ("", BEHAVIOUR):
+    if decision.behaviour and not is_of_this_version(decision.behaviour):
         missing.append(f"the guards that decided: {decision.behaviour} did, and {BEHAVIOUR} weighs the texts here")
     return DecisionFacts(
         decision=decision,

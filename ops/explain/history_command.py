@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refrain.ops.explain.commands import CONTROL, LETTERS, CommandKind, GivenCommand, given, refusals
-from refrain.ops.explain.lines import moment, safe
-from refrain.ops.explain.moments import Between, between
+from refrain.ops.explain.lines import moment
 from refrain.ops.terminal import output
+from refrain.ops.terminal.moments import Between, between
 from refrain.ops.terminal.options import settings_of
+from refrain.ops.terminal.output import safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

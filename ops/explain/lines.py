@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from refrain.ops.terminal.output import counted
+from refrain.ops.terminal.output import counted, safe
 
-CHARS_MAX = 2_000
 QUOTED_MAX = 80
-
-
-def safe(text: str, chars: int = CHARS_MAX) -> str:
-    """A user's text as it may be shown: control characters are replaced, and what is too long is cut."""
-    shown = "".join(
-        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )
-    return shown if len(shown) <= chars else shown[: chars - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def quoted(text: str) -> str:

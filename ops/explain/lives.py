@@ -13,8 +13,9 @@ from refrain.ops.cluster.stretch import Stretch
 from refrain.ops.explain.gather import Served, served_from
 from refrain.ops.explain.journal import TOPIC as JOURNAL
 from refrain.ops.explain.journal import Admission, JournalReader, event_of
-from refrain.ops.explain.lines import ago, moment, quoted, safe
+from refrain.ops.explain.lines import ago, moment, quoted
 from refrain.ops.explain.sheet import Row, Section, Sheet
+from refrain.ops.terminal.output import safe
 from refrain.schemas.journal import EntriesInvalidated, HitJudged
 from refrain.streams.errors import BadInput, WrongSetup
 from refrain.streams.kafka.interface import Cluster, Record

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from refrain.ops.explain.gather import DecisionFacts
-from refrain.ops.explain.lines import against, ago, digits, quoted, safe
+from refrain.ops.explain.lines import against, ago, digits, quoted
+from refrain.ops.terminal.output import safe
 from refrain.schemas.decisions import Candidate, Reason
 from refrain.schemas.responses import Outcome
 

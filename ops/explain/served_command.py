@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from refrain.ops.control.known_names import NO_CATEGORY
-from refrain.ops.explain.lines import digits, moment, safe
-from refrain.ops.explain.moments import between
-from refrain.ops.explain.uses import ASKED_BY, Wanted, uses
+from refrain.ops.explain.journal import TOPIC as JOURNAL
+from refrain.ops.explain.lines import digits, moment
+from refrain.ops.explain.policies import CONTROL, policy_of
+from refrain.ops.explain.subject import TOPIC as DECISIONS
+from refrain.ops.explain.uses import ASKED_BY, ENTRY_FORM, Wanted, uses
 from refrain.ops.terminal import output
+from refrain.ops.terminal.moments import between
 from refrain.ops.terminal.options import settings_of
+from refrain.ops.terminal.output import safe
 from refrain.schemas.decisions import Decision
+from refrain.streams.errors import WrongSetup
+from refrain.streams.messaging.ids import parse_entry_id
+
+if TYPE_CHECKING:
+    from refrain.streams.kafka.interface import Cluster
 
 FIELDS = (
     "time_ms", "decision_id", "request_id", "tenant", "category", "model", "outcome", "reason", "entry_id",
@@ -63,12 +72,15 @@ def served(
         raise typer.BadParameter("give --json or --csv, not both")
     if all(each is None for each in (source, entry, policy, category, tenant, model)):
         raise typer.BadParameter(f"nothing is asked for: give {ASKED_BY}")
+    if entry is not None and parse_entry_id(entry) is None:
+        raise typer.BadParameter(f"{entry!r} is no id of an entry: those are {ENTRY_FORM}", param_hint="--entry")
     settings = settings_of(context)
     wanted = Wanted(source, entry, policy, category, between(since, to), tenant, model)
     reach(settings)
     with KafkaCluster(settings) as cluster:
         check_names_on(cluster, category=category, tenant=tenant, model=model, or_none=True)
-        found = uses(cluster, wanted, records)
+        check_policy(cluster, policy)
+        found = _Counted(uses(cluster, wanted, records))
         if as_json:
             for each in found:
                 output.emit(fields(each))
@@ -76,6 +88,43 @@ def served(
             write_csv(found)
         else:
             output.table(COLUMNS, map(_row, found))
+        for hint in (*gone(cluster, wanted), *([] if found.count else ["no request was answered from it"])):
+            output.hint(hint)
+
+
+class _Counted:
+    """Counts requests as they pass."""
+
+    def __init__(self, found: Iterable[Decision]) -> None:
+        self._found = found
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Decision]:
+        for each in self._found:
+            self.count += 1
+            yield each
+
+
+def check_policy(cluster: Cluster, version: int | None) -> None:
+    """Raises typer.BadParameter for a version that no policy has, as far as `control` holds it and may be read."""
+    if version is None:
+        return
+    try:
+        known = version < cluster.ends(CONTROL)[0][0] or policy_of(cluster, version) is not None
+    except WrongSetup:
+        return
+    if not known:
+        raise typer.BadParameter(
+            f"no policy has the version {version}: `refrain policies history` lists them", param_hint="--policy"
+        )
+
+
+def gone(cluster: Cluster, wanted: Wanted) -> Iterator[str]:
+    """What cannot be shown, since retention took it."""
+    if any(first > 0 for first, _ in cluster.ends(DECISIONS).values()):
+        yield "retention took the oldest decisions: who was served before is not shown"
+    if wanted.source is not None and any(first > 0 for first, _ in cluster.ends(JOURNAL).values()):
+        yield "retention took the oldest questions: what they drew on is not known"
 
 
 def fields(decision: Decision) -> dict[str, Any]:

@@ -49,8 +49,7 @@ def decision_in(cluster: Cluster, text: str, now_ms: Callable[[], int], *, scan_
     named = parse_request_id(sought.id)
     if named is None:
         return _of_request(cluster, sought.id, scan_all=scan_all)
-    most = sum(end for _, end in cluster.ends(TOPIC).values()) if scan_all else SEARCHED
-    found = _found(cluster, sought, now_ms, max(1, most))
+    found = _found(cluster, sought, now_ms, _all_of(cluster) if scan_all else SEARCHED)
     if found is None:
         raise BadInput(_why_missing(cluster, sought.id, named.tag) + ("" if scan_all else LAST))
     return found
@@ -80,6 +79,12 @@ def _between(reader: Reader, partition: int, start: int, end: int) -> Iterator[R
             return
         yield from (record for record in records if record.offset < end)
         start = records[-1].offset + 1
+
+
+def _all_of(cluster: Cluster) -> int:
+    """How many offsets a search looks at that comes to the first record of each partition: they share them alike."""
+    ends = cluster.ends(TOPIC).values()
+    return len(ends) * max(1, *(end - first for first, end in ends))
 
 
 def _found(cluster: Cluster, sought: SoughtDecision, now_ms: Callable[[], int], most: int) -> Decision | None:

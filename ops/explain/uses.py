@@ -10,8 +10,8 @@ from refrain.ops.cluster.decisions import CLOCKS_MS, decision_of
 from refrain.ops.control.known_names import is_of
 from refrain.ops.explain.journal import TOPIC as JOURNAL
 from refrain.ops.explain.journal import event_of
-from refrain.ops.explain.moments import Between
 from refrain.ops.explain.subject import TOPIC, entry_in
+from refrain.ops.terminal.moments import Between
 from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import Answered, Asked, EntryImported
 from refrain.schemas.responses import Outcome
@@ -32,6 +32,7 @@ class Drawn(NamedTuple):
     forwards: frozenset[str]
 
 
+ENTRY_FORM = "PARTITION-OFFSET-TAG with a tag of 8 characters"
 ASKED_BY = "--source, --entry, --policy, --category, --tenant or --model"
 
 
@@ -86,7 +87,7 @@ def drawn_on(cluster: Cluster, source: str, scan: Scan) -> Drawn:
 def _partition(cluster: Cluster, entry: str) -> int:
     place = entry_in(cluster, entry)
     if place is None:
-        raise BadInput(f"{entry!r} is no id of an entry: those are PARTITION-OFFSET-TAG with a tag of 8 characters")
+        raise BadInput(f"{entry!r} is no id of an entry: those are {ENTRY_FORM}")
     return place.partition
 
 

@@ -14,9 +14,8 @@ from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.kafka.targets import REPLY_MARK
 from refrain.streams.lookup.restore import read_skips
 from refrain.streams.shard.columns import SKIPS
-from refrain.streams.shard.outcome import FoldResult
+from refrain.streams.shard.outcome import FoldResult, is_of_this_version
 from refrain.streams.shard.skips import skip_id
-from refrain.streams.shard.state import BEHAVIOUR
 
 RECORDS_MAX = 2_000
 """Records after which what came of them is written."""
@@ -60,7 +59,7 @@ class RecordedFold:
         published = decoded(self._published.up_to(record.offset))
         folded = self.fold.fold(record, published)
         if not self.other_version:
-            other = (each.behaviour for each in published if not each.behaviour.startswith(BEHAVIOUR))
+            other = (each.behaviour for each in published if not is_of_this_version(each.behaviour))
             self.other_version = next(other, "")
         return folded
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from refrain.ops.replay.state import KnownState
 from refrain.ops.terminal import output
+from refrain.ops.terminal.moments import local
 
 SHOWN_MAX = 50
 """Rows of a table of entries or of waiting requests; all with --json."""
@@ -79,7 +79,7 @@ def show(states: Sequence[KnownState]) -> None:
 
 def _shard(state: KnownState) -> tuple[object, ...]:
     stats = state.stats
-    when = datetime.fromtimestamp(stats.time_ms / 1_000).astimezone().isoformat(timespec="milliseconds")
+    when = local(stats.time_ms)
     loads = ", ".join(f"{model} {load:.2f}" for model, load in stats.loads.items())
     return (
         stats.partition, state.offset, when, stats.policy_version, stats.entries, state.flights, stats.waiting,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import datetime
 from typing import NamedTuple
 
+from refrain.ops.terminal.moments import local
 from refrain.ops.terminal.points import Point
 from refrain.streams.errors import BadInput
 from refrain.streams.kafka.interface import Cluster, Record
@@ -53,8 +53,7 @@ class Stretch:
         elif point.time_ms is not None:
             first = self._first_ms()
             if first is not None and point.time_ms < first:
-                when = datetime.fromtimestamp(first / 1_000).astimezone().isoformat(timespec="milliseconds")
-                raise BadInput(f"{point.text} lies before the log: its first record is of {when}")
+                raise BadInput(f"{point.text} lies before the log: its first record is of {local(first)}")
 
     def __len__(self) -> int:
         """How many records there are, at most."""

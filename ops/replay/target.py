@@ -43,12 +43,7 @@ def check_prefix(into: str, live: str, there: Sequence[str]) -> None:
 
     `live` is their prefix, and `there` are the names of all topics of the cluster.
     """
-    if not into:
-        raise BadInput("a replay needs a prefix of its own: give one to --into")
-    if len(into) > PREFIX_CHARS_MAX or not is_legal(into + NAME):
-        raise BadInput(f"{into!r} is no prefix: {PREFIX_CHARS_MAX} letters, digits, `.`, `_` and `-` at most")
-    if into == live:
-        raise BadInput(f"{into!r} is the live prefix, and a replay never writes there: give another to --into")
+    check_name(into, live)
     own = [name for name in there if is_own(name, live) and not name.startswith(BROKERS_OWN)]
     for topic in BY_NAME:
         if is_own(into + topic, live) or into + topic in own:
@@ -59,6 +54,16 @@ def check_prefix(into: str, live: str, there: Sequence[str]) -> None:
     begun = [name for name in (*own, *(live + topic for topic in (*BY_NAME, TENANT_TOPICS))) if into.startswith(name)]
     if begun:
         raise BadInput(f"{into!r} begins with the name of the live topic {begun[0]}: give another to --into")
+
+
+def check_name(into: str, live: str) -> None:
+    """Raises BadInput for what is no prefix, or the live one."""
+    if not into:
+        raise BadInput("a replay needs a prefix of its own: give one to --into")
+    if len(into) > PREFIX_CHARS_MAX or not is_legal(into + NAME):
+        raise BadInput(f"{into!r} is no prefix: {PREFIX_CHARS_MAX} letters, digits, `.`, `_` and `-` at most")
+    if into == live:
+        raise BadInput(f"{into!r} is the live prefix, and a replay never writes there: give another to --into")
 
 
 def check_stamps(settings_there: Mapping[str, str], into: str) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|min|m|h|d|w)", re.ASCII)
+_AGO = re.compile(r"\s+ago$")
 
 
 def read_span_ms(text: str) -> int:
@@ -31,9 +32,13 @@ def read_moment_ms(text: str) -> int:
 
 
 def read_since_ms(text: str, now_ms: int) -> int:
-    """Milliseconds since the epoch of an ISO 8601 moment, or of a span back from now. Raises ValueError."""
-    if _SPAN.fullmatch(text.strip().lower()):
-        return max(0, now_ms - read_span_ms(text))
+    """Milliseconds since the epoch of an ISO 8601 moment, or of a span back from now (`2h`, `2h ago`).
+
+    Raises ValueError.
+    """
+    back = _AGO.sub("", text.strip().lower())
+    if _SPAN.fullmatch(back):
+        return max(0, now_ms - read_span_ms(back))
     try:
         return read_moment_ms(text)
     except ValueError as wrong:

@@ -22,6 +22,21 @@ STYLES = {
 COLUMN_MIN = 22
 """Characters to which a column of long texts may be folded; shorter ones are not folded at all."""
 COLUMN_GAP = 3
+CHARS_MAX = 2_000
+"""Characters of a text of others that are shown."""
+
+
+def safe(text: str, chars: int = CHARS_MAX) -> str:
+    """A user's text as it may be shown: control characters are replaced, and what is too long is cut."""
+    shown = "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+    return shown if len(shown) <= chars else shown[: chars - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def one_line(text: str) -> str:
+    """The same on one line, so that nothing that others wrote looks like a line of ours."""
+    return safe(text).replace("\n", "\N{REPLACEMENT CHARACTER}")
 
 
 def console(stderr: bool = False) -> Console:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
-from refrain.ops.terminal.durations import read_moment_ms
+import typer
+
+from refrain.ops.terminal.durations import read_since_ms
 
 OFFSET_DIGITS_MAX = 18
 
@@ -24,14 +27,26 @@ class Point(NamedTuple):
         return self.time_ms is not None and time_ms >= self.time_ms
 
 
+def check_order(first: Point | None, last: Point | None, names: tuple[str, str]) -> None:
+    """Raises typer.BadParameter for a first point that lies behind the last one, as far as one can tell.
+
+    `names` are those of their options.
+    """
+    if first is None or last is None:
+        return
+    for one, other in ((first.offset, last.offset), (first.time_ms, last.time_ms)):
+        if one is not None and other is not None and one > other:
+            raise typer.BadParameter(f"{first.text} lies behind {names[1]}, which is {last.text}", param_hint=names[0])
+
+
 def read_point(text: str) -> Point:
-    """The point of a text: digits are an offset, all else an ISO 8601 moment. Raises ValueError."""
+    """The point of a text: digits are an offset, all else an ISO 8601 moment or a span back. Raises ValueError."""
     text = text.strip()
     if text.isascii() and text.isdigit():
         if len(text) > OFFSET_DIGITS_MAX:
             raise ValueError(f"{text} is no offset: it has at most {OFFSET_DIGITS_MAX} digits")
         return Point(text, offset=int(text))
     try:
-        return Point(text, time_ms=read_moment_ms(text))
+        return Point(text, time_ms=read_since_ms(text, time.time_ns() // 1_000_000))
     except ValueError as wrong:
         raise ValueError(f"{wrong}, or an offset (digits alone)") from wrong

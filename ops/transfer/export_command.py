@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refrain.ops.terminal import output
-from refrain.ops.terminal.options import read_option, settings_of
+from refrain.ops.terminal.options import as_usage, read_option, settings_of
 from refrain.ops.terminal.partitions import chosen_partitions
-from refrain.ops.terminal.points import read_point
+from refrain.ops.terminal.points import check_order, read_point
 from refrain.ops.terminal.progress import progress_bar
-from refrain.ops.transfer.streams import STANDARD, Compression, compression_of
+from refrain.ops.transfer.streams import STANDARD, Compression, check_free, compression_of
 
 if TYPE_CHECKING:
     from refrain.ops.transfer.redaction import Redaction
@@ -59,6 +59,7 @@ def entries(
 
     redaction = _redaction(redact=redact, keep_vectors=keep_vectors)
     compression = compression_of(file) if compress is None else compress
+    check_free(file, force=force)
     settings = settings_of(context)
     reach(settings)
     with KafkaCluster(settings) as cluster:
@@ -115,11 +116,15 @@ def journal(
 
     redaction = _redaction(redact=redact, keep_vectors=keep_vectors)
     first, last = read_option(read_point, since, "--from"), read_option(read_point, to, "--to")
+    check_order(first, last, ("--from", "--to"))
     compression = compression_of(file) if compress is None else compress
+    check_free(file, force=force)
     settings = settings_of(context)
     reach(settings)
     with KafkaCluster(settings) as cluster:
-        ranges = ranges_of(cluster, chosen_partitions(cluster.partitions("journal"), partition), first, last)
+        numbers = chosen_partitions(cluster.partitions("journal"), partition)
+        with as_usage():
+            ranges = ranges_of(cluster, numbers, first, last)
         total = sum(end - start for start, end in ranges.values())
         with (
             export_file(file, compression, force=force) as writer,

@@ -15,6 +15,8 @@ from typing import IO, cast
 
 import zstandard
 
+from refrain.ops.terminal.out_files import check_free as free_of
+from refrain.ops.terminal.out_files import check_writable
 from refrain.streams.errors import BadInput, FileUnreadable, FileUnwritable
 from refrain.streams.store.private import replacing
 
@@ -41,14 +43,14 @@ def compression_of(name: str) -> Compression:
 
 
 def check_free(name: str, *, force: bool) -> None:
-    """Raises BadInput for a file that exists, unless `force` says that it may go, and for a folder that does not."""
-    path = Path(name)
+    """Raises FileUnwritable for a file that exists, unless `force` says that it may go, and for one in no folder."""
     if name == STANDARD:
         return
-    if path.exists() and not (force and path.is_file()):
-        raise BadInput(f"{name} exists: name another file, or say --force")
-    if not path.absolute().parent.is_dir():
-        raise FileUnwritable(f"{path.parent} is no folder")
+    path = Path(name)
+    if force and path.is_file():
+        check_writable(path)
+    else:
+        free_of(path, "name another file, or say --force")
 
 
 def folder_of(name: str) -> Path | None:
@@ -60,7 +62,7 @@ def folder_of(name: str) -> Path | None:
 def writing(name: str, compression: Compression, *, force: bool = False) -> Iterator[IO[bytes]]:
     """Write a file, which is there when the block ends without an error, and not before.
 
-    Raises BadInput for a file that exists, unless `force` says that it may go, and FileUnwritable.
+    Raises FileUnwritable, also for a file that exists, unless `force` says that it may go.
     """
     if name == STANDARD:
         with _compressed(sys.stdout.buffer, compression) as stream:

@@ -11,8 +11,9 @@ import typer
 
 from refrain.ops.policies import gate
 from refrain.ops.terminal import output
-from refrain.ops.terminal.durations import read_moment_ms
-from refrain.ops.terminal.options import read_option, settings_of
+from refrain.ops.terminal.moments import between
+from refrain.ops.terminal.options import settings_of
+from refrain.ops.terminal.out_files import check_writable
 from refrain.ops.terminal.partitions import chosen_partitions
 from refrain.ops.terminal.progress import progress_bar
 
@@ -82,7 +83,9 @@ def whatif(
         from refrain.ops.terminal.figures import check_plot
 
         check_plot()
-    from_ms, to_ms = read_option(read_moment_ms, since) or 0, read_option(read_moment_ms, to)
+    check_writable(html)
+    check_writable(changed)
+    from_ms, to_ms = between(since, to)
     for file in files or ():
         # Before the broker is asked: a name that is mistyped is told at once.
         text_of(file)

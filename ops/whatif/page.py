@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
+from refrain.ops.terminal.moments import utc
 from refrain.ops.whatif import plots
 from refrain.ops.whatif.figures import WHOLE, categories_of, figures_of, prices_of
 from refrain.ops.whatif.run import WhatIf
@@ -76,4 +76,4 @@ def _table(found: WhatIf, category: str, prices: dict[str, Prices]) -> str:
 
 
 def _moment(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return utc(ms, "%Y-%m-%d %H:%M UTC")

@@ -18,6 +18,7 @@ from refrain.schemas.policy import Policy
 from refrain.streams.errors import BadInput
 from refrain.streams.kafka.interface import Cluster, Record
 from refrain.streams.lookup.restore import read_skips
+from refrain.streams.shard.outcome import is_of_this_version
 from refrain.streams.shard.state import BEHAVIOUR
 
 OPEN_MAX = 100_000
@@ -134,7 +135,7 @@ class Recording:
         for partition in self._ends:
             published = Decisions(islice(self.cluster.scan("decisions", partition), FIRST_DECISIONS))
             for each in published.up_to(self._ends[partition]):
-                if each.behaviour is not None and not each.behaviour.startswith(BEHAVIOUR):
+                if each.behaviour is not None and not is_of_this_version(each.behaviour):
                     yield (
                         f"partition {partition}: at offset {each.offset} {each.behaviour} decided, and this is"
                         f" {BEHAVIOUR}: `recorded` is what this version would have decided"
@@ -191,6 +192,6 @@ def _look_at(record: Record, survey: Survey, waits: _Waits) -> None:
         elif kind == "PolicySet":
             policy = PolicySet.decode(record.value or b"")
             survey.policies[policy.version] = policy.policy
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         # A record that cannot be read changes no shard; the fold says what there is to say of it.
         return

@@ -53,6 +53,11 @@ def decided(shard: Shard, record: Record, event: Asked | Passed, **said: Any) ->
     )
 
 
+def is_of_this_version(behaviour: str) -> bool:
+    """Whether this fold and these guards decided, by what a decision says; the rules of classify may be others."""
+    return behaviour == BEHAVIOUR or behaviour.startswith(f"{BEHAVIOUR}/")
+
+
 def _behaviour(event: Asked | Passed) -> str:
     """What decided: fold and guards, and the rules of classify where they looked at the question."""
     depends = event.depends if isinstance(event, Asked) else None

@@ -31,6 +31,8 @@ class Location:
 
     def __init__(self, url: str) -> None:
         """A folder or URL. Raises WrongSetup for one whose file system is not known or not installed here."""
+        if not url.strip():
+            raise WrongSetup("the location of snapshots is empty: name a folder or a URL")
         self.name = _USER.sub("//", url)
         """How it is told: without what may be a user's name and password."""
         try:
@@ -41,6 +43,11 @@ class Location:
                 " system is installed for fsspec"
             ) from error
         self.is_local = isinstance(self._fs, LocalFileSystem)
+
+    def is_there(self) -> bool:
+        """Whether there is such a folder. Many remote file systems have none before something is in them: those are."""
+        with self._telling("listed"):
+            return bool(self._fs.isdir(self._root)) if self.is_local else True
 
     def folders(self, *under: str) -> list[str]:
         """The names of the folders in one, in order; none where that is not there."""

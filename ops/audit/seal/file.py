@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from refrain.ops.audit.seal import keys
 from refrain.ops.audit.seal.model import Seal, canonical
+from refrain.ops.terminal.out_files import check_free as free_of
 from refrain.streams.errors import BadInput, FileUnreadable, FileUnwritable
 
 if TYPE_CHECKING:
@@ -20,15 +21,12 @@ SIGNATURE = "signature"
 
 
 def check_free(path: Path) -> None:
-    """Raises BadInput when the file exists: an old proof is never written over; or when its folder does not."""
-    if path.exists():
-        raise BadInput(f"{path} exists: a seal is not written over; name another file")
-    if not path.absolute().parent.is_dir():
-        raise FileUnwritable(f"{path.parent} is no folder")
+    """Raises FileUnwritable when the file exists: an old proof is never written over; or when its folder does not."""
+    free_of(path, "a seal is not written over; name another file")
 
 
 def write(path: Path, seal: Seal, key: Ed25519PrivateKey | None) -> None:
-    """Write a seal whole or not at all, signed when there is a key. Raises BadInput when that is not possible."""
+    """Write a seal whole or not at all, signed when there is a key. Raises FileUnwritable when that is not possible."""
     check_free(path)
     if key is not None:
         seal = seal.model_copy(update={"public_key": keys.public_of(key)})

@@ -18,6 +18,10 @@ Run = tuple[Natural, Annotated[int, Field(ge=1, lt=2**32)]]
 """Offsets without a gap: the first, and how many."""
 
 
+TOPICS = ("journal", "control", "decisions")
+"""The topics that are sealed: what the others hold follows from them."""
+
+
 class Part(BaseModel):
     """A part of a seal: nothing unknown stands in it, and nothing of it changes."""
 
@@ -111,6 +115,14 @@ class SealedPartition(Part):
     state: SealedState | None
     """None where it could not be folded from the first record by one version of the fold."""
 
+    @model_validator(mode="after")
+    def _is_of_one_shard(self) -> Self:
+        if (self.journal.topic, self.decisions.topic) != ("journal", "decisions"):
+            raise ValueError("it is not of a journal and of decisions")
+        if self.journal.partition != self.decisions.partition:
+            raise ValueError("its journal and decisions are of two partitions")
+        return self
+
 
 class SealedTopic(Part):
     """Which topic it was."""
@@ -134,6 +146,14 @@ class Seal(Part):
     partitions: tuple[SealedPartition, ...]
     public_key: Hex | None = None
     """The Ed25519 key that its signature is of, raw, in hex; None without one."""
+
+    @model_validator(mode="after")
+    def _is_of_these_topics(self) -> Self:
+        if self.topics.keys() != set(TOPICS) or (self.control.topic, self.control.partition) != ("control", 0):
+            raise ValueError(f"it is not of the topics {', '.join(TOPICS)}")
+        if len({each.journal.partition for each in self.partitions}) < len(self.partitions):
+            raise ValueError("a partition stands in it twice")
+        return self
 
     @property
     def logs(self) -> list[SealedLog]:

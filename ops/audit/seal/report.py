@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from refrain.ops.audit.seal.against import LogProof, Proof
 from refrain.ops.audit.seal.alignment import Change, Difference
 from refrain.ops.terminal import output
+from refrain.ops.terminal.moments import utc
 
 SHOWN_MAX = 20
 """Differences of one log that people are shown."""
@@ -31,7 +31,7 @@ def to_json(proof: Proof) -> dict[str, Any]:
 def show(proof: Proof, *, key_given: bool) -> None:
     """Print the report for people. `key_given` says that the signature is that of a key that the caller named."""
     seal = proof.seal
-    output.say(f"sealed {datetime.fromtimestamp(seal.made_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC, {seal.fold}")
+    output.say(f"sealed {utc(seal.made_ms)}, {seal.fold}")
     output.say(_signed(seal.public_key, key_given=key_given))
     if seal.findings:
         output.say(f"when it was sealed an audit found {output.counted(seal.findings, 'record')} different")

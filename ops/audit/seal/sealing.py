@@ -6,11 +6,9 @@ import base64
 from collections.abc import Iterable, Iterator, Sequence
 
 from refrain.ops.audit.seal.chain import Digested, digested, link, start
-from refrain.ops.audit.seal.model import Run, Rung, Seal, SealedLog, SealedPartition, SealedTopic
+from refrain.ops.audit.seal.model import TOPICS, Run, Rung, Seal, SealedLog, SealedPartition, SealedTopic
 from refrain.streams.kafka.interface import Cluster, Record
 
-TOPICS = ("journal", "control", "decisions")
-"""The topics that are sealed: what the others hold follows from them."""
 STEP = 1_000
 """Records between two digests of a ladder."""
 

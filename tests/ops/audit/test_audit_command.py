@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import Popen
 from types import SimpleNamespace
 from typing import Any
 
@@ -97,6 +99,24 @@ def test_a_rate_holds_a_process_back(stage: Stage, monkeypatch: pytest.MonkeyPat
     now = 0.0
     assert told("--partition", "0")["records"] == found["records"]
     assert now == 0
+
+
+@pytest.mark.parametrize("words", [["--from", "2030-01-01"], ["--to", "1970-01-01T00:00:01Z"]])
+def test_what_compares_no_decision_does_not_say_that_all_is_well(words: Sequence[str], stage: Stage) -> None:
+    result = run(*words)
+    assert result.exit_code == 0
+    assert "no decision is compared: none that was asked for is there" in result.stdout
+    assert "every record is as a fold gives it" not in result.stdout
+    assert "every record is as a fold gives it" in run().stdout
+
+
+def test_processes_that_are_begununinterrupted_leave_ctrl_c_to_the_one_that_began_them() -> None:
+    with whole.uninterrupted():
+        process = Popen(["sleep", "600"])
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == -signal.SIGTERM
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from refrain.ops.audit.findings import Finding, Findings, Kind
 from refrain.ops.audit.limits import Asked
 from refrain.ops.audit.partition import Audited, PartitionAudit
 from refrain.ops.audit.whole import lay_out
+from refrain.schemas.journal import Origin, Passed
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.shard.columns import META_KEY
@@ -224,9 +225,19 @@ def test_what_the_moments_leave_out_is_folded_and_not_compared(tmp_path: Path) -
     assert kinds(audited(stage.cluster, tmp_path / "d", 1, Asked(5_000, 5_001, "code"))) == [Kind.DECISION_DIFFERS]
 
 
+def test_what_has_no_category_is_asked_for_by_a_dash(tmp_path: Path) -> None:
+    journal = Journal()
+    origin = Origin(topic="requests", topic_id="other", partition=0, offset=0)
+    journal.add(Passed(id="p", origin=origin, tenant="acme", category=None, model="m", reason="bypass_asked"))
+    stage = recorded(journal)
+    rewrite(stage, "decisions", 0, lambda value: value.update(model="other"))
+    assert audited(stage.cluster, tmp_path / "a", asked=Asked(category="code")).findings.found == []
+    assert kinds(audited(stage.cluster, tmp_path / "b", asked=Asked(category="-"))) == [Kind.DECISION_DIFFERS]
+
+
 def test_decisions_that_retention_took_are_counted_as_gone(tmp_path: Path) -> None:
     stage = recorded(traffic())
-    del rows(stage, "decisions")[:6]
+    stage.cluster.delete_records("decisions", 0, 6)
     found = audited(stage.cluster, tmp_path)
     assert found.findings.found == []
     assert found.findings.counts["decisions_gone"] == 6

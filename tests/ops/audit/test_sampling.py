@@ -162,7 +162,8 @@ def test_candidates_that_a_decision_outside_of_the_sample_made_up_are_named(tmp_
 
 def test_commits_are_merged_as_compaction_might() -> None:
     def commit(offset: int, **rows: bytes) -> Commit:
-        return Commit(offset, {key.encode(): Record("documents", 0, 0, 0, key.encode(), v) for key, v in rows.items()})
+        changes = {key.encode(): Record("documents", 0, 0, 0, key.encode(), v) for key, v in rows.items()}
+        return Commit(offset, "", changes)
 
     made = list(merged([commit(3, a=b"1", b=b"1"), commit(6, a=b"2"), commit(9, c=b"3")], 5))
     assert [each.next_offset for each in made] == [6, 9]

@@ -12,12 +12,15 @@ from refrain.ops.explain.gather import DecisionFacts
 from refrain.ops.explain.page import page
 from refrain.ops.explain.sentences import remedy, sentence
 from refrain.ops.explain.sheet import Section, Sheet
+from refrain.schemas.base import Dependence
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.journal import LoadChanged
 from refrain.schemas.policy import Guard, Match, Rule
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import BadInput
+from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.shard.state import BEHAVIOUR
 from tests.ops.explain.recording import Denied, Recording, Retained
 from tests.streams.shard.journal import near, vector
 
@@ -57,6 +60,42 @@ def test_a_hit_by_meaning_is_told_with_its_age_its_question_and_its_numbers() ->
     assert told.sheet.remedy is None
     assert row(told, "question") == "How can one do it?"
     assert section(told, "Policy 0, by ops").lines.startswith("code:\n")
+
+
+@pytest.mark.parametrize("rules", ["1f4575dd", "00000000"])
+def test_guards_of_this_version_are_no_others_whatever_rules_looked_at_the_question(rules: str) -> None:
+    run = Recording()
+    id_ = run.ask("Who is it today?", vector(1.0), depends=Dependence(rules=rules, volatile=("today",)))
+    run.run()
+    assert explained(run.cluster, id_).json["unseen"] == []
+
+
+def test_guards_of_another_version_are_told() -> None:
+    run = Recording()
+    id_ = run.ask("a", vector(1.0), "so")
+    run.run()
+    row_ = run.cluster.topic("decisions").records[0][0]
+    other = (row_.value or b"").replace(BEHAVIOUR.encode(), f"{BEHAVIOUR}0".encode())
+    run.cluster.topic("decisions").records[0][0] = row_._replace(value=other)
+    assert "the guards that decided" in explained(run.cluster, id_).json["unseen"][0]
+
+
+def test_a_scan_comes_to_the_first_decision_of_the_fullest_partition() -> None:
+    run = Recording()
+    first, *_ = [run.ask(f"{number}", vector(float(number + 1))) for number in range(7)]
+    run.run()
+    assert [len(rows) for rows in run.cluster.topic("decisions").records] == [7, 0]
+    assert explained(run.cluster, first, scan_all=True).json["decision"]["id"] == first
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{", b"[" * 100_000, b'{"v":99}'])
+def test_what_is_no_decision_hides_none(value: bytes | None) -> None:
+    run = Recording()
+    id_ = run.ask("a", vector(1.0), "so")
+    run.run()
+    run.cluster.append([Outgoing("decisions", b"x", value, (), 0)] * 3)
+    for scan_all in (False, True):
+        assert explained(run.cluster, id_, scan_all=scan_all).json["decision"]["id"] == id_
 
 
 def test_a_similarity_that_rounds_to_the_threshold_is_told_by_more_places() -> None:

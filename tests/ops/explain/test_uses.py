@@ -13,15 +13,15 @@ from refrain.ops.cli import main
 from refrain.ops.cluster.scan import records
 from refrain.ops.explain.commands import CommandKind, GivenCommand
 from refrain.ops.explain.history_command import commands
-from refrain.ops.explain.moments import Between, between
-from refrain.ops.explain.served_command import FIELDS, write_csv
+from refrain.ops.explain.served_command import FIELDS, check_policy, gone, write_csv
 from refrain.ops.explain.uses import Wanted, uses
 from refrain.ops.terminal import exit_codes
+from refrain.ops.terminal.moments import Between, between
 from refrain.schemas.control import Command, Invalidate, Judge, ReportLoad, SetPolicy, Switch
 from refrain.streams.errors import BadInput, Refusal, RefusalCode
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging.dead_letters import dead_letter
-from tests.ops.explain.recording import Recording
+from tests.ops.explain.recording import Denied, Recording
 from tests.streams.shard.handlers.test_imported import imported
 from tests.streams.shard.journal import near, policy, vector
 
@@ -158,6 +158,28 @@ def test_a_refused_policy_is_told_so_and_changes_nothing(run: Recording) -> None
     assert "look again" in (first.refused or "")
     assert second.refused is None
     assert "threshold: 0.9 -> 0.99" in second.what
+
+
+def test_a_policy_that_was_never_given_is_told_and_one_that_retention_took_is_not(run: Recording) -> None:
+    run.run()
+    check_policy(run.cluster, None)
+    check_policy(run.cluster, 0)
+    check_policy(Denied(run.cluster, "control"), 9)
+    given(run, Switch(who="bob", on=True))
+    for version in (1, 2, 10**12):
+        with pytest.raises(typer.BadParameter, match=f"no policy has the version {version}"):
+            check_policy(run.cluster, version)
+    run.cluster.delete_records("control", 0, 2)
+    check_policy(run.cluster, 1)
+
+
+def test_what_retention_took_is_told_beside_what_is_shown(run: Recording) -> None:
+    run.run()
+    assert list(gone(run.cluster, Wanted(source="doc-7"))) == []
+    run.cluster.delete_records("decisions", 0, 1)
+    run.cluster.delete_records("journal", 0, 1)
+    assert len(list(gone(run.cluster, Wanted(category="code")))) == 1
+    assert len(list(gone(run.cluster, Wanted(source="doc-7")))) == 2
 
 
 def test_kinds_and_moments_narrow_the_history(run: Recording) -> None:

@@ -50,7 +50,9 @@ def test_what_is_no_moment_is_refused(text: str) -> None:
 
 def test_a_time_is_a_moment_or_a_span_back() -> None:
     assert read_since_ms("10m", 700_000) == 100_000
+    assert read_since_ms("10m ago", 700_000) == read_since_ms(" 10 min  AGO ", 700_000) == 100_000
     assert read_since_ms("1h", 700_000) == 0
     assert read_since_ms("1970-01-01T00:00:01+00:00", 9) == 1_000
-    with pytest.raises(ValueError, match="or a span back: 30s"):
-        read_since_ms("yesterday", 9)
+    for text in ("yesterday", "ago", "2 ago", "2hago", "2h ago ago", "-2h ago"):
+        with pytest.raises(ValueError, match="or a span back: 30s"):
+            read_since_ms(text, 9)

@@ -30,9 +30,9 @@ def log(count: int = 50, *, gap_every: int = 0) -> list[Record]:
     ]
 
 
-def seal(records: Iterable[Record], step: int = STEP) -> SealedLog:
+def seal(records: Iterable[Record], step: int = STEP, topic: str = TOPIC, partition: int = PARTITION) -> SealedLog:
     """The seal of the records."""
-    sealing = LogSealing(TOPIC, PARTITION, step)
+    sealing = LogSealing(topic, partition, step)
     assert list(sealing.watch(records)) == list(records)
     return sealing.finish()
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from refrain.ops.audit.seal import file, keys
-from refrain.ops.audit.seal.model import Seal, SealedPartition, SealedState, SealedTopic
+from refrain.ops.audit.seal.model import TOPICS, Seal, SealedPartition, SealedState, SealedTopic
 from refrain.streams.errors import BadInput
 from tests.ops.audit.seal.logs import log, seal
 
@@ -25,11 +25,13 @@ def a_seal() -> Seal:
         made_ms=1_000,
         fold="fold-1/abc",
         findings=0,
-        topics={"journal": SealedTopic(id="one", partitions=4)},
-        control=seal([]),
+        topics={name: SealedTopic(id=name, partitions=4) for name in TOPICS},
+        control=seal([], topic="control", partition=0),
         partitions=(
             SealedPartition(
-                journal=seal(log()), decisions=seal(log(20, gap_every=3)), state=SealedState(offset=50, digest="ab")
+                journal=seal(log()),
+                decisions=seal(log(20, gap_every=3), topic="decisions"),
+                state=SealedState(offset=50, digest="ab"),
             ),
         ),
     )
@@ -143,7 +145,33 @@ def _short(found: dict[str, Any]) -> None:
     found["partitions"][0]["journal"]["end"] = 20
 
 
-@pytest.mark.parametrize("alter", [_cut, _swapped, _version, _unknown, _overlapping, _short])
+def _without_a_topic(found: dict[str, Any]) -> None:
+    del found["topics"]["journal"]
+
+
+def _of_another_topic(found: dict[str, Any]) -> None:
+    found["control"]["topic"] = "secrets"
+
+
+def _decisions_for_journal(found: dict[str, Any]) -> None:
+    found["partitions"][0]["journal"] = found["partitions"][0]["decisions"]
+
+
+def _of_two_partitions(found: dict[str, Any]) -> None:
+    found["partitions"][0]["decisions"]["partition"] += 1
+
+
+def _twice(found: dict[str, Any]) -> None:
+    found["partitions"] *= 2
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        _cut, _swapped, _version, _unknown, _overlapping, _short,
+        _without_a_topic, _of_another_topic, _decisions_for_journal, _of_two_partitions, _twice,
+    ],
+)  # fmt: skip
 def test_what_does_not_fit_together_is_no_seal(alter: Callable[[dict[str, Any]], None], tmp_path: Path) -> None:
     file.write(tmp_path / "seal", a_seal(), None)
     found = json.loads((tmp_path / "seal").read_bytes())
@@ -168,7 +196,7 @@ def test_a_key_is_for_its_owners_eyes_and_never_written_over(key: Path) -> None:
     with pytest.raises(BadInput, match="exists"):
         keys.make_key(key)
     key.with_name("audit.key.pub").unlink()
-    with pytest.raises(BadInput, match="cannot be made"):
+    with pytest.raises(BadInput, match="exists"):
         keys.make_key(key)
     assert key.read_bytes() == before
 
@@ -186,13 +214,30 @@ def test_what_is_no_key_of_the_kind_is_refused(tmp_path: Path, key: Path) -> Non
         PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret")
     )
     rsa_key = made.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    for data in (b"", b"no key", locked, rsa_key, key.with_name("audit.key.pub").read_bytes()):
+    public = key.with_name("audit.key.pub").read_bytes()
+    damaged = key.read_bytes().replace(b"MC4C", b"MC4D")
+    for data, said in (
+        (b"", "holds no private key"),
+        (b"no key", "holds no private key"),
+        (locked, "locked by a passphrase"),
+        (rsa_key, "no Ed25519 key"),
+        (public, "is a public key, which signs nothing"),
+        (damaged, "it is damaged"),
+    ):
         private.write_bytes(data)
         private.chmod(0o600)
-        with pytest.raises(BadInput):
+        with pytest.raises(BadInput, match=said):
             keys.read_private(private)
+    private.chmod(0o644)
+    private.write_bytes(public)
+    with pytest.raises(BadInput, match="is a public key"):
+        keys.read_private(private)
     rsa_public = made.public_key().public_bytes(PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    for data in (b"", rsa_public, key.read_bytes()):
+    for data, said in (
+        (b"", "holds no public key"),
+        (rsa_public, "no Ed25519 key"),
+        (key.read_bytes(), "is a private key: keep it"),
+    ):
         private.write_bytes(data)
-        with pytest.raises(BadInput):
+        with pytest.raises(BadInput, match=said):
             keys.read_public(private)
