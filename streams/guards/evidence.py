@@ -6,7 +6,18 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from refrain.schemas.policy import CategoryPolicy, Guard, Strictness
-from refrain.streams.guards import code, instruction, names, negation, numbers, order, payload, question, word_edits
+from refrain.streams.guards import (
+    code,
+    instruction,
+    names,
+    negation,
+    numbers,
+    order,
+    payload,
+    question,
+    scope,
+    word_edits,
+)
 from refrain.streams.guards.frame import EQUAL, Overlap, overlap
 from refrain.streams.guards.language import are_apart
 from refrain.streams.guards.reading import Reading
@@ -135,6 +146,8 @@ def _instruction(a: Reading, b: Reading) -> Difference | None:
 def _words(a: Reading, b: Reading) -> Difference | None:
     if again := word_edits.anew(a.words, b.words):
         return Difference(again, "anew")
+    if degrees := scope.degrees(a.words, b.words):
+        return Difference(degrees, "degree")
     if signs := word_edits.signs(a.words, b.words):
         return Difference(signs, "signs")
     if not word_edits.is_frame(a.words, b.words):

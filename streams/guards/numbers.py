@@ -141,8 +141,9 @@ def may_count(item: Item) -> bool:
 
 
 def on_both_sides(a: Quantities, b: Quantities) -> bool:
-    """Whether each text has a number that the other has not."""
-    return bool(a.counted - b.counted) and bool(b.counted - a.counted)
+    """Whether each text has a number, or a bound of one, that the other has not."""
+    mine, theirs = a.counted - b.counted, b.counted - a.counted
+    return bool(mine) and bool(theirs) if mine or theirs else a.bounds != b.bounds
 
 
 def differences(a: Quantities, b: Quantities) -> tuple[str, ...]:
@@ -166,7 +167,9 @@ def _other_bounds(a: Quantities, b: Quantities) -> tuple[str, ...]:
 
 
 def _bound(items: Sequence[Item], at: int) -> str:
-    """Sign of the bound that the words before a number say, "" for none."""
+    """Sign of the bound that the words before a number say, "" for none; an article may stand between (a hundred)."""
+    if at and items[at - 1].low == "a":
+        at -= 1
     known = _BOUNDS.get(items[at - 1].low) if at else None
     if known is None:
         return ""

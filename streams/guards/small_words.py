@@ -15,8 +15,12 @@ from refrain.streams.guards.roles import ENDS
 
 _HARMLESS = words("harmless")
 _SAME = {word: line[0] for line in groups("same_words") for word in line}
-_CASED = words("cased")
+_CASED = words("cased") | words("cased_kinds")
+_KINDS = words("cased_kinds")
+_ARTICLES = frozenset(("a", "an"))
 _ANEW = words("anew")
+LIMITING = words("limiting")
+"""Words that say how far something holds, compared as they are written."""
 _REQUESTS = words("requests") | words("instructions")
 _ASKERS = frozenset(("i", "you"))
 _TOOLS = frozenset("excel word go rust ruby julia swift scala dart basic java".split())
@@ -142,7 +146,7 @@ def word_of(item: Item) -> Word | None:
     """A word as it is compared; None for marks and for words that are harmless wherever they stand."""
     if item.kind in _MARKS or item.low in _HARMLESS:
         return None
-    function = item.low in FUNCTION or item.low in _SAME or item.low in JOINING
+    function = item.low in FUNCTION or item.low in _SAME or item.low in JOINING or item.low in LIMITING
     key = item.low if function else item.stem
     return Word(_SAME.get(key, key), _NO_GROUPS if function else item.groups, item.text, not function)
 
@@ -156,7 +160,9 @@ def _symbols(items: Sequence[Item]) -> tuple[str, ...]:
 def _cased(items: Sequence[Item]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for at, item in enumerate(items):
-        if item.low in _CASED and not item.initial and item.text.lower() == item.low and not _is_tool(items, at):
+        if item.low not in _CASED or item.initial or item.text.lower() != item.low or _is_tool(items, at):
+            continue
+        if item.low not in _KINDS or item.text != item.low or items[at - 1].low in _ARTICLES:
             found[item.low] = (*found.get(item.low, ()), item.text)
     return found
 

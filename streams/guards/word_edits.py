@@ -8,7 +8,8 @@ for another answer, however worded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,7 +18,8 @@ from refrain.streams.guards.foreign_edits import unsaid
 from refrain.streams.guards.item import Word
 from refrain.streams.guards.lexicon import groups, words
 from refrain.streams.guards.names import SORTS
-from refrain.streams.guards.small_words import JOINING, SmallWords
+from refrain.streams.guards.scope import parted, times
+from refrain.streams.guards.small_words import JOINING, LIMITING, SmallWords
 from refrain.streams.guards.stems import is_irregular, related, stem
 
 FRAME = 750
@@ -25,10 +27,28 @@ FRAME = 750
 WORDS_MAX = 120
 """Words of a text that are compared in their order; longer texts are told apart by the other guards."""
 
-_LINES = [frozenset(line) for line in groups("interchangeable")]
+
+def _by_word(lines: Iterable[Iterable[str]]) -> dict[str, frozenset[int]]:
+    """In which of the lines each word stands."""
+    found: dict[str, set[int]] = defaultdict(set)
+    for number, line in enumerate(lines):
+        for word in line:
+            found[word].add(number)
+    return {word: frozenset(numbers) for word, numbers in found.items()}
+
+
+_NO_LINES: frozenset[int] = frozenset()
+_LINES = _by_word(groups("interchangeable"))
 _PERSONS = words("persons")
 _DONE_TO = frozenset(groups("persons")[0])
-_DECISIVE = words("decisive")
+_ONES = _by_word(
+    one.split()
+    for one in ("i me my mine we us our ours", "you your yours", "he him his", "she her hers", "they them their theirs")
+)
+"""Words that speak of the same person."""
+_DECISIVE = words("decisive") | LIMITING
+_RIVALS = _by_word([*line, *map(stem, line)] for line in groups("rivals"))
+"""Words of which one asks for something else than another in its place, also where it is no little word."""
 _ASKED = frozenset(("should", "can"))
 """Words before the asker that an opening takes in, and him with them."""
 _ASKERS = frozenset(("i", "we"))
@@ -42,6 +62,8 @@ _OF_VOICE = _BE | {"they", "did"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
 _ERGATIVE = frozenset("form develop spread evolv originat freez melt dissolv".split())
 """Stems of verbs that say of a thing what is done to it: diamonds form, and are formed."""
+_EITHER = frozenset(("and", "or"))
+"""Between two that are compared the one says what the other does: between A and B, A or B."""
 _BY = "by"
 _EDIT_MAX = 2
 
@@ -83,8 +105,11 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
         mine, theirs = mine - _OF_VOICE, theirs - _OF_VOICE
     changed = _changes(a, b, mine, theirs)
     anybody = (_HOWTO in a.counted and _HOWTO in b.counted) or _is_anybody(a, b)
-    harmful = [word.text for m, t in changed for word in _harmful(m, t) if not (anybody and _is_anybodys(m, t))]
-    harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + _tenses(a, b)
+    left = mine | theirs
+    if a.symmetric and b.symmetric:
+        changed = [(m, t) for m, t in changed if {word.key for word in (*m, *t)} != _EITHER]
+    harmful = [word.text for m, t in changed for word in _harmful(m, t, left) if not (anybody and _is_anybodys(m, t))]
+    harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + _tenses(a, b) + times(a, b)
     extra = [w.text for m, t in changed for w in _extra(m, t)] if a.request or b.request else []
     return Edits(tuple(harmful), tuple(extra))
 
@@ -136,8 +161,17 @@ def _places(a: SmallWords, b: SmallWords, mine: frozenset[str], theirs: frozense
         if len(m) == len(t) == 1 and max(j - i, n - k) <= _EDIT_MAX:
             yield m, t
         else:
+            if len(who := _among(_PERSONS, m)) == len(whom := _among(_PERSONS, t)) == 1 and not _share(
+                _ONES, who[0].key, whom[0].key
+            ):
+                yield who, whom
+                m, t = [word for word in m if word is not who[0]], [word for word in t if word is not whom[0]]
             yield from (([word], []) for word in m)
             yield from (([], [word]) for word in t)
+
+
+def _among(keys: frozenset[str], found: list[Word]) -> list[Word]:
+    return [word for word in found if word.key in keys]
 
 
 def _apart(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int, int, int]]:
@@ -153,19 +187,31 @@ def _apart(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int, int, int]
     return [(i, j, k, n) for op, i, j, k, n in matcher.get_opcodes() if op != "equal"]
 
 
-def _harmful(m: list[Word], t: list[Word]) -> list[Word]:
-    keys = {word.key for word in (*m, *t)}
-    if keys & _DECISIVE:
-        return [*m, *t]
+def _harmful(m: list[Word], t: list[Word], left: frozenset[str]) -> list[Word]:
+    """Words of a place that ask for something else; `left` are the keys of all words that either text lacks."""
     if not (m and t):
-        return [word for word in (*m, *t) if word.key in _DONE_TO]
-    if any(word.content for word in (*m, *t)):
+        return [
+            word for word in (*m, *t) if word.key in _DONE_TO or (word.key in _DECISIVE and not _stands(word, left))
+        ]
+    one, other = m[0].key, t[0].key
+    keys = {one, other}
+    if _share(_LINES, one, other) and not keys & _PERSONS:
         return []
-    if keys & _ASKED and keys & _ASKERS:
-        return []
-    if keys & _PERSONS or not any(keys <= line for line in _LINES):
+    if keys & _DECISIVE or _share(_RIVALS, one, other):
         return [*m, *t]
-    return []
+    if m[0].content or t[0].content or (keys & _ASKED and keys & _ASKERS):
+        return []
+    return [*m, *t]
+
+
+def _share(lines: dict[str, frozenset[int]], one: str, other: str) -> bool:
+    """Whether two words stand in one of the lines."""
+    return not lines.get(one, _NO_LINES).isdisjoint(lines.get(other, _NO_LINES))
+
+
+def _stands(word: Word, left: frozenset[str]) -> bool:
+    """Whether another word stands for one elsewhere: every class has, classes all have."""
+    return any(_share(_LINES, word.key, key) for key in left if key != word.key)
 
 
 def _extra(m: list[Word], t: list[Word]) -> list[Word]:
@@ -216,6 +262,8 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
         turned = _turned(here, there) or _turned(there, here)
         if turned is not None:
             return [texts[word] for word in turned]
+    if a.content == b.content and (apart := parted(a, b)):
+        return apart
     if _PERSONS.isdisjoint(a.counted):
         return []
     mine, theirs = _persons(a), _persons(b)
