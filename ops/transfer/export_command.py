@@ -55,10 +55,12 @@ def entries(
     from refrain.ops.control.known_names import check_names_on
     from refrain.ops.transfer.exporting import Whose, export_entries
     from refrain.ops.transfer.file import export_file
+    from refrain.ops.transfer.streams import check_free
     from refrain.streams.kafka.cluster import KafkaCluster
 
     redaction = _redaction(redact=redact, keep_vectors=keep_vectors)
     compression = compression_of(file) if compress is None else compress
+    check_free(file, force=force)
     settings = settings_of(context)
     reach(settings)
     with KafkaCluster(settings) as cluster:
@@ -84,7 +86,7 @@ def journal(
     context: typer.Context,
     file: File,
     partition: Annotated[
-        list[int] | None, typer.Option(help="Only this one; may be given several times.", show_default=False)
+        list[int] | None, typer.Option(min=0, help="Only this one; may be given several times.", show_default=False)
     ] = None,
     since: Annotated[
         str | None,
@@ -111,11 +113,13 @@ def journal(
     from refrain.ops.cluster.connection import reach
     from refrain.ops.transfer.exporting import export_journal, ranges_of
     from refrain.ops.transfer.file import export_file
+    from refrain.ops.transfer.streams import check_free
     from refrain.streams.kafka.cluster import KafkaCluster
 
     redaction = _redaction(redact=redact, keep_vectors=keep_vectors)
     first, last = read_option(read_point, since, "--from"), read_option(read_point, to, "--to")
     compression = compression_of(file) if compress is None else compress
+    check_free(file, force=force)
     settings = settings_of(context)
     reach(settings)
     with KafkaCluster(settings) as cluster:

@@ -46,7 +46,7 @@ def check_free(name: str, *, force: bool) -> None:
     if name == STANDARD:
         return
     if path.exists() and not (force and path.is_file()):
-        raise BadInput(f"{name} exists: name another file, or say --force")
+        raise FileUnwritable(f"{name} exists: name another file, or say --force")
     if not path.absolute().parent.is_dir():
         raise FileUnwritable(f"{path.parent} is no folder")
 

@@ -178,7 +178,7 @@ def test_a_wrong_command_line_ends_with_2(capsys: pytest.CaptureFixture[str]) ->
         (["--older-than", "2y"], "write 30s, 10m, 2h or 7d"),
         (["--tag", "x", "--before", "soon"], "no moment"),
         (["--tag", "x", "--keep", "3"], "keep_version needs the source_id"),
-        (["--tenant", "a/b"], "tenant: String should match pattern"),
+        (["--tenant", "a/b"], "no name of a tenant"),
         (["--near", "x", "--similarity", "2"], "--similarity"),
     ],
     ids=" ".join,

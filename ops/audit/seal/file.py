@@ -22,7 +22,7 @@ SIGNATURE = "signature"
 def check_free(path: Path) -> None:
     """Raises BadInput when the file exists: an old proof is never written over; or when its folder does not."""
     if path.exists():
-        raise BadInput(f"{path} exists: a seal is not written over; name another file")
+        raise FileUnwritable(f"{path} exists: a seal is not written over; name another file")
     if not path.absolute().parent.is_dir():
         raise FileUnwritable(f"{path.parent} is no folder")
 

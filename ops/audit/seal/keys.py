@@ -28,7 +28,7 @@ def make_key(path: Path) -> Path:
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     beside = path.with_name(path.name + PUBLIC_SUFFIX)
     if beside.exists():
-        raise BadInput(f"{beside} exists: name another file")
+        raise FileUnwritable(f"{beside} exists: name another file")
     _write(path, private, MODE)
     _write(beside, public, 0o644)
     return beside
