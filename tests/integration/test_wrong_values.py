@@ -43,7 +43,6 @@ def test_what_the_cluster_does_not_have_is_a_wrong_value(
         (("served", "--entry", f"{TAKEN}notofthis"), "no id of an entry"),
         (("served", "--entry", f"{TAKEN}notmine_"), "of another incarnation"),
         (("explain", f"{TAKEN}notmine_"), "of another incarnation"),
-        (("policies", "revert", "99", "--yes"), "no policy of version 99"),
     ):  # fmt: skip
         capsys.readouterr()
         assert (main(list(command)), command) == (USAGE, command)
