@@ -61,6 +61,7 @@ WRONG = {
     ("off",): (["--category", " "], ["--timeout", "inf"]),
     ("calibrate",): (["--limit", "9" * 24], ["--category", ""], ["--budget", "nan"]),
     ("snapshot",): (["--partition", "-1"], ["--partition", "9" * 24], ["--location", ""]),
+    ("snapshots", "list"): (["--location", "zz://x"], ["--location", "/etc/passwd"]),
     ("doctor",): (["--seconds", "nan"], ["--seconds", "inf"]),
     ("audit",): (["--partition", "-1"], ["--rate", "inf"], ["--sample", "9" * 24], ["--from", "soon"]),
     ("explain",): ([""], ["  "]),
