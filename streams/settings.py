@@ -150,7 +150,7 @@ class Snapshots(SettingsGroup):
 
 
 class Upstream(SettingsGroup):
-    """The connector to the models. Without a base URL the simulated model answers."""
+    """The connector to the models: a server of theirs, or a simulated model."""
 
     connector: Literal["http", "simulated"] = "http"
     """`http`, or `simulated` (a model that is none)."""

@@ -41,8 +41,9 @@ def _check(option: Any) -> None:
 
     def checked(context: Any, value: Any) -> Any:
         for given in _each(value):
-            for say in says if isinstance(given, str) else ():
-                _refuse(say(given), context, option)
+            if isinstance(given, str):
+                for say in says:
+                    _refuse(say(given), context, option)
         taken = process(context, value)
         for each in _each(taken):
             _refuse(unbounded(each), context, option)

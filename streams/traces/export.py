@@ -129,7 +129,7 @@ class Room:
 class Bounded(SpanProcessor):
     """Lets in what has room, so that the library's queue, which drops without a word, is never overrun."""
 
-    def __init__(self, batches: BatchSpanProcessor, room: Room, lost: Lost) -> None:
+    def __init__(self, batches: SpanProcessor, room: Room, lost: Lost) -> None:
         self._batches = batches
         self._room = room
         self._lost = lost
