@@ -25,11 +25,11 @@ from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetr
 from refrain.streams.models.loading import find_model, load_embedder
 from refrain.streams.models.threads import local_threads_of
 from refrain.streams.runtime.background import load_in_background
+from refrain.streams.runtime.batch_spans import BatchSpans
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.stateless import Step, run_stateless
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Embedding
-from refrain.streams.traces.batch_spans import BatchSpans
 from refrain.streams.traces.interface import OFF, Traces
 from refrain.streams.vectors import Ints, similarity
 

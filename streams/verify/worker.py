@@ -23,10 +23,10 @@ from refrain.streams.metrics import SECONDS, Metrics
 from refrain.streams.models.loading import load_verifier
 from refrain.streams.models.verifier import CachingVerifier, Verifier
 from refrain.streams.runtime.background import load_in_background
+from refrain.streams.runtime.batch_spans import BatchSpans
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.stateless import Step, run_stateless
 from refrain.streams.runtime.topic_check import require_topics
-from refrain.streams.traces.batch_spans import BatchSpans
 from refrain.streams.traces.interface import OFF, Traces
 
 logger = logging.getLogger(__name__)
