@@ -22,6 +22,7 @@ from refrain.ops.terminal import exit_codes
 from refrain.ops.terminal.choices import suggest_choices
 from refrain.ops.terminal.flags import plain_flags
 from refrain.ops.terminal.options import Options
+from refrain.ops.terminal.values import check_values
 from refrain.streams.errors import RefrainError
 
 EXITS = "\n\n".join(f"{code}  {meaning}" for code, meaning in exit_codes.TABLE)
@@ -143,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = _debug_wanted() or "--debug" in given
     started_s = STARTED_S if arguments is None else time.monotonic()
-    command = plain_flags(suggest_choices(get_command(application(command_of(given)))))
+    command = plain_flags(check_values(suggest_choices(get_command(application(command_of(given))))))
     try:
         command(args=given, prog_name="refrain", obj=started_s)
     except SystemExit as leaving:

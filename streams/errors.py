@@ -5,7 +5,8 @@ RefrainError
 ├── WrongSetup            settings, topics, model or policy are not as needed: the worker does not start
 │   └── Forbidden         the cluster's ACLs do not allow it: grant what `refrain topics acls` prints
 ├── ModelUnavailable      an embeddings endpoint does not answer for now: wait, and embed the texts again
-├── BadInput              a file that was given to a command cannot be taken
+├── BadInput              what was given to a command cannot be taken: a file, or a value
+│   ├── WrongValue        a value on the command line is wrong: give another
 │   ├── FileUnreadable    it is not there, or not for this user to read
 │   └── FileUnwritable    it cannot be made or written where the command line says
 ├── CommandRefused        govern did not take a command
@@ -119,6 +120,10 @@ class ModelUnavailable(RefrainError):
 
 class BadInput(RefrainError):
     """A file that was given to a command cannot be taken: mend the lines that the text names."""
+
+
+class WrongValue(BadInput):
+    """A value on the command line is none that can be taken, whatever a file holds: give another."""
 
 
 class FileUnreadable(BadInput):

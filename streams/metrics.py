@@ -77,6 +77,9 @@ class Metrics:
             ["processor"],
             registry=r,
         )
+        self.lost_spans = Counter(
+            "refrain_spans_lost", "Spans that did not reach the collector", ["reason"], registry=r
+        )
         self.lag = Gauge("refrain_lag", "Records not read yet", ["processor", "partition"], registry=r)
         self.batch = Histogram(
             "refrain_batch_seconds",
@@ -85,6 +88,10 @@ class Metrics:
             buckets=SECONDS,
             registry=r,
         )
+
+    def count_lost_spans(self, reason: str, spans: int) -> None:
+        """Count spans that did not reach the collector. From any thread."""
+        self.lost_spans.labels(reason).inc(spans)
 
     def count_sent(self, processor: str, records: Iterable[Outgoing]) -> None:
         """Count the records that a processor has produced, topic by topic."""

@@ -150,7 +150,7 @@ class Snapshots(SettingsGroup):
 
 
 class Upstream(SettingsGroup):
-    """The connector to the models. Without a base URL the simulated model answers."""
+    """The connector to the models: a server of theirs, or a simulated model."""
 
     connector: Literal["http", "simulated"] = "http"
     """`http`, or `simulated` (a model that is none)."""
@@ -277,7 +277,8 @@ class Traces(SettingsGroup):
 class Jwt(SettingsGroup):
     """Tokens of an identity provider (OIDC, JWT) that let clients in at the endpoint, beside keys or in their place.
 
-    They are taken where `issuer` is set; `audience` and one of `jwks_url` and `jwks_file` are needed then.
+    They are taken where `issuer` is set; `audience` is needed then. Where neither `jwks_url` nor `jwks_file` says where
+    the keys are, the issuer does (OpenID Connect Discovery).
     """
 
     issuer: Annotated[str, Field(min_length=1)] | None = None
@@ -285,7 +286,8 @@ class Jwt(SettingsGroup):
     audience: Annotated[str, Field(min_length=1)] | None = None
     """For whom the tokens are made: a value of their claim `aud`."""
     jwks_url: str | None = None
-    """Where the provider serves its public keys: https, or http on loopback."""
+    """Where the provider serves its public keys: https, or http on loopback. Absent, without `jwks_file`: where
+    `/.well-known/openid-configuration` below the issuer says."""
     jwks_file: Path | None = None
     """Its public keys in a file, in place of `jwks_url`; it is looked at again while the endpoint runs."""
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("RS256", "PS256", "ES256", "EdDSA")

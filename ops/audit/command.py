@@ -44,7 +44,7 @@ def audit(
         str | None, typer.Option("--to", help="Compare what was decided before it.", show_default=False)
     ] = None,
     partition: Annotated[
-        list[int] | None, typer.Option(help="Only this one; may be given several times.", show_default=False)
+        list[int] | None, typer.Option(min=0, help="Only this one; may be given several times.", show_default=False)
     ] = None,
     category: Annotated[
         str | None, typer.Option(help="Compare the decisions of this one only.", show_default=False)

@@ -26,7 +26,7 @@ from refrain.schemas.base import Message, Reply, Sealed
 from refrain.schemas.journal import Answered, Asked, Origin, PolicySet, Seen
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Eviction, Limits, Policy, Quota
 from refrain.schemas.responses import Outcome
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import WrongValue
 from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.ids import decision_id
 from refrain.streams.shard.fold import fold
@@ -144,12 +144,12 @@ def run_order(order: str, seed: int, workload: Workload) -> dict[str, Any]:
 def run(workload: Workload, seeds: Iterable[int], jobs: int, advance: Callable[[], None]) -> dict[str, Any]:
     """Run the bench: all figures; the same for the same workload and seeds. `advance` hears of each of the runs done.
 
-    Raises BadInput for streams in which nothing is asked twice.
+    Raises WrongValue for streams in which nothing is asked twice.
     """
     seeds = list(seeds)
     for seed in seeds:
         if not without_bounds(stream(workload, seed)).hits:
-            raise BadInput(f"with seed {seed} nothing is asked twice: ask more, or fewer questions that come once")
+            raise WrongValue(f"with seed {seed} nothing is asked twice: ask more, or fewer questions that come once")
     plan = [(order, seed) for seed in seeds for order in (*ORDERS, BOUND)]
     results = []
     # A fresh interpreter each: nothing of this process is shared with them.

@@ -10,7 +10,7 @@ import typer
 
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import settings_of
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import WrongValue
 
 if TYPE_CHECKING:
     from refrain.ops.categories.examples import Example, ReadExamples
@@ -185,7 +185,7 @@ def _part(taken: ReadExamples, parts: Sequence[str] | None, split: str | None, p
         raise typer.BadParameter("say which field tells the part", param_hint="--split")
     for part in parts or ():
         if not taken.of((part,)):
-            raise BadInput(f"{path} holds no example whose {split} is {part}")
+            raise WrongValue(f"{path} holds no example whose {split} is {part}")
     return taken.of(parts or ())
 
 

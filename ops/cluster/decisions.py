@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from refrain.schemas.base import Part
 from refrain.schemas.decisions import Decision
-from refrain.streams.errors import BadInput, WrongSetup
+from refrain.streams.errors import WrongSetup, WrongValue
 from refrain.streams.govern.decision_search import JOURNAL, DecisionSearch, SoughtDecision
 from refrain.streams.govern.decision_seek import TOPIC, DecisionSeek, JournalPlace
 from refrain.streams.govern.id_scan import CHUNKS, Chunks
@@ -51,14 +51,14 @@ class _Reply(Part):
 def sought_in(text: str) -> SoughtDecision:
     """The decision that a text names: its id, or the JSON of its response, of its record, or of `refrain ask --json`.
 
-    Raises BadInput for JSON that names none.
+    Raises WrongValue for JSON that names none.
     """
     text = text.strip()
     if not text.startswith("{"):
         return SoughtDecision(text)
     told = _told_in(text)
     if told is None:
-        raise BadInput("the JSON names no decision: give that of a response or of a record of `decisions`")
+        raise WrongValue("the JSON names no decision: give that of a response or of a record of `decisions`")
     return SoughtDecision(told.id, told.partition, told.offset)
 
 

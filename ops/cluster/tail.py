@@ -14,7 +14,6 @@ from refrain.streams.kafka.offsets import known_offset
 if TYPE_CHECKING:
     from refrain.streams.settings import Settings
 
-CONNECT_S = 10.0
 POLL_S = 0.2
 
 
@@ -93,21 +92,22 @@ class _Left:
         return taken
 
 
-def _end(consumer: Consumer, place: TopicPartition) -> int:
-    return known_offset(consumer.get_watermark_offsets(place, CONNECT_S)[1], f"{place.topic}[{place.partition}]")
+def _end(consumer: Consumer, place: TopicPartition, connect_s: float) -> int:
+    return known_offset(consumer.get_watermark_offsets(place, connect_s)[1], f"{place.topic}[{place.partition}]")
 
 
 def _places(consumer: Consumer, settings: Settings, name: str, span: Span) -> list[TopicPartition]:
+    connect_s = settings.connect_timeout_ms / 1_000
     try:
-        found = consumer.list_topics(name, timeout=CONNECT_S).topics[name]
+        found = consumer.list_topics(name, timeout=connect_s).topics[name]
         if found.error is not None:
             raise missing(settings, name, found.error)
         places = [TopicPartition(name, number) for number in sorted(found.partitions)]
         if span.since_ms is not None:
             asked = [TopicPartition(name, place.partition, span.since_ms) for place in places]
-            return list(consumer.offsets_for_times(asked, CONNECT_S))
+            return list(consumer.offsets_for_times(asked, connect_s))
         for place in places:
-            place.offset = OFFSET_BEGINNING if span.from_start else _end(consumer, place)
+            place.offset = OFFSET_BEGINNING if span.from_start else _end(consumer, place, connect_s)
         return places
     except KafkaException as problem:
         raise unreachable(settings, problem) from problem

@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_origin
 
 from pydantic import ValidationError
 
@@ -44,7 +45,7 @@ def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Set
     try:
         settings = Settings.model_validate(merge(from_file, from_env))
     except ValidationError as error:
-        problems += [_problem_line(issue, from_env, path) for issue in error.errors(include_url=False)]
+        problems += [_problem_line(issue, from_env, path) for issue in _one_a_value(error)]
     if problems:
         raise WrongSetup("wrong settings\n" + "\n".join(f"  {line}" for line in problems))
     return settings
@@ -75,6 +76,23 @@ def merge(under: Tree, over: Tree) -> Tree:
         mine = both.get(key)
         both[key] = merge(mine, value) if isinstance(mine, dict) and isinstance(value, dict) else value
     return both
+
+
+def _one_a_value(error: ValidationError) -> list[Any]:
+    """What is wrong, a value each: one that may be of several types is told once, with what each of them wants."""
+    found: dict[tuple[int | str, ...], Any] = {}
+    for issue in error.errors(include_url=False):
+        place = issue["loc"]
+        field = field_of(tuple(map(str, place[:-1])))
+        if field is not None and get_origin(field.annotation) in (Union, UnionType) and isinstance(place[-1], str):
+            # The last part is not the setting's: it names the type that was tried.
+            place = place[:-1]
+        before = found.get(place)
+        wanted = (
+            issue["msg"] if before is None else f"{before['msg']}, or {issue['msg'].removeprefix('Input should be ')}"
+        )
+        found[place] = {**issue, "loc": place, "msg": wanted}
+    return list(found.values())
 
 
 def _problem_line(issue: Any, from_env: Tree, path: Path | None) -> str:

@@ -58,8 +58,11 @@ def judge(
     from refrain.ops.control.client import ControlClient
     from refrain.ops.control.same_answer import answer_of, requests_served
     from refrain.schemas.control import Judge
+    from refrain.streams.messaging.ids import parse_request_id
 
     sought = sought_in(read_text() if decision == "-" else decision)
+    if parse_request_id(sought.id) is None:
+        raise typer.BadParameter(f"{sought.id!r} is no id of a decision: that is PARTITION-OFFSET-TAG")
     settings = settings_of(context)
     client = ControlClient(settings)
     found = find_decision(client.cluster, sought, lambda: time.time_ns() // 1_000_000, settings.classify.topic)

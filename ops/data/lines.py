@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from refrain.streams.errors import BadInput, FileUnreadable
+from refrain.streams.errors import BadInput, FileUnreadable, WrongValue
 
 BAD_SHOWN = 10
 GZIP = b"\x1f\x8b"
@@ -80,13 +80,13 @@ def condition(text: str) -> Condition:
     """Parse a condition of the command line. Raises BadInput."""
     found = _CONDITION.fullmatch(text)
     if found is None:
-        raise BadInput(f"{text!r} is no condition: write FIELD=VALUE, or one of != >= <= > < between them")
+        raise WrongValue(f"{text!r} is no condition: write FIELD=VALUE, or one of != >= <= > < between them")
     made = Condition(found[1], found[2], found[3])
     if made.order in _ORDERS:
         try:
             float(made.value)
         except ValueError as error:
-            raise BadInput(f"{text!r} compares with what is no number: {made.value!r}") from error
+            raise WrongValue(f"{text!r} compares with what is no number: {made.value!r}") from error
     return made
 
 

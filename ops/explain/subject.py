@@ -8,7 +8,7 @@ from contextlib import closing
 
 from refrain.ops.cluster.decisions import REQUESTS, decision_of, find_decision, sought_in
 from refrain.schemas.decisions import Decision
-from refrain.streams.errors import BadInput, WrongSetup
+from refrain.streams.errors import BadInput, WrongSetup, WrongValue
 from refrain.streams.govern.decision_search import JOURNAL, SoughtDecision
 from refrain.streams.govern.id_scan import Chunks
 from refrain.streams.kafka.interface import Cluster, Reader, Record
@@ -33,18 +33,18 @@ def entry_in(cluster: Cluster, text: str) -> EntryId | None:
         return None
     incarnation = known_id(cluster, JOURNAL)
     if incarnation is not None and not found.is_of(incarnation):
-        raise BadInput(
+        raise WrongValue(
             f"entry {text} is of another incarnation of `journal`: this one's ids end in {incarnation[:TAG_CHARS]}"
         )
     if incarnation is not None and found.partition >= cluster.partitions(JOURNAL):
-        raise BadInput(f"entry {text}: `journal` has no partition {found.partition}")
+        raise WrongValue(f"entry {text}: `journal` has no partition {found.partition}")
     return found
 
 
 def decision_in(cluster: Cluster, text: str, now_ms: Callable[[], int], *, scan_all: bool = False) -> Decision:
     """The decision that a text names. Raises BadInput that says why there is none."""
     if not text.strip():
-        raise BadInput(f"nothing is named: give {FORMS}")
+        raise WrongValue(f"nothing is named: give {FORMS}")
     sought = sought_in(text)
     named = parse_request_id(sought.id)
     if named is None:

@@ -15,7 +15,7 @@ from refrain.ops.terminal.moments import Between
 from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import Answered, Asked, EntryImported
 from refrain.schemas.responses import Outcome
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import WrongValue
 from refrain.streams.kafka.interface import Cluster, Record
 from refrain.streams.messaging.ids import wire_id
 
@@ -51,10 +51,10 @@ class Wanted(NamedTuple):
 def uses(cluster: Cluster, wanted: Wanted, scan: Scan) -> Iterator[Decision]:
     """The decisions that gave an answer and match, by partition, oldest first.
 
-    Raises BadInput where nothing is asked for, or the entry is of no known form or of another journal.
+    Raises WrongValue where nothing is asked for, or the entry is of no known form or of another journal.
     """
     if (*wanted[:4], wanted.tenant, wanted.model) == (None,) * 6:
-        raise BadInput(f"nothing is asked for: give {ASKED_BY}")
+        raise WrongValue(f"nothing is asked for: give {ASKED_BY}")
     partitions = None if wanted.entry is None else [_partition(cluster, wanted.entry)]
     drawn = None if wanted.source is None else drawn_on(cluster, wanted.source, scan)
     starts = cluster.offsets_at(TOPIC, max(0, wanted.when.from_ms - CLOCKS_MS)) if wanted.when.from_ms else None
@@ -87,7 +87,7 @@ def drawn_on(cluster: Cluster, source: str, scan: Scan) -> Drawn:
 def _partition(cluster: Cluster, entry: str) -> int:
     place = entry_in(cluster, entry)
     if place is None:
-        raise BadInput(f"{entry!r} is no id of an entry: those are {ENTRY_FORM}")
+        raise WrongValue(f"{entry!r} is no id of an entry: those are {ENTRY_FORM}")
     return place.partition
 
 

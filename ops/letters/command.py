@@ -63,7 +63,8 @@ def list_letters(
 
     refrain dead-letters list --since 1h --code bad_field --json
     """
-    found = _since(_cluster(settings_of(context)), since, LetterFilter(code, topic, processor))
+    since_ms = _since_ms(since)
+    found = _since(_cluster(settings_of(context)), since_ms, LetterFilter(code, topic, processor))
     if as_json:
         for letter in found:
             output.emit(letter.about())
@@ -92,7 +93,8 @@ def show(
     """
     from refrain.ops.letters.topic import find
 
-    for letter in find(_cluster(settings_of(context)), _places(ids)):
+    places = _places(ids)
+    for letter in find(_cluster(settings_of(context)), places):
         told = {**letter.about(), **(letter.text() if text else {})}
         if as_json:
             output.emit(told)
@@ -125,11 +127,15 @@ def retry(
 
     refrain dead-letters retry --code not_sent --since 2h --yes
     """
-    from refrain.ops.letters.topic import send_again
+    from refrain.ops.letters.topic import find, send_again
 
+    wanted = LetterFilter(code, topic, processor)
+    if bool(ids) == (wanted != LetterFilter()):
+        raise typer.BadParameter("name letters, or say which by --code, --topic or --processor", param_hint="ID")
+    places, since_ms = _places(ids or ()), _since_ms(since)
     settings = settings_of(context)
     cluster = _cluster(settings)
-    found = _meant(cluster, ids, since, LetterFilter(code, topic, processor))
+    found = find(cluster, places) if places else _since(cluster, since_ms, wanted)
     if not found:
         output.hint(f"no dead letter since {since} is of that: see `refrain dead-letters list`")
     records, problems = [], []
@@ -171,13 +177,14 @@ def drop(
 
     if bool(ids) == everything:
         raise typer.BadParameter("name the last letter that goes, or all with --all", param_hint="ID")
+    places = _places(ids or ())
     settings = settings_of(context)
     cluster = _cluster(settings)
     ends = cluster.ends(TOPIC)
     if everything:
         last = [LetterPlace(partition, end - 1) for partition, (first, end) in sorted(ends.items()) if end > first]
     else:
-        last = [letter.place for letter in find(cluster, _places(ids or []))]
+        last = [letter.place for letter in find(cluster, places)]
     furthest = list({place.partition: place for place in sorted(last)}.values())
     count = sum(
         sum(record.offset <= place.offset for record in cluster.scan(TOPIC, place.partition, ends[place.partition][0]))
@@ -202,20 +209,14 @@ def _places(ids: Sequence[str]) -> list[LetterPlace]:
     return [place for text in ids if (place := read_option(read_place, text, "ID")) is not None]
 
 
-def _since(cluster: KafkaCluster, since: str, wanted: LetterFilter) -> list[Letter]:
+def _since_ms(since: str) -> int:
+    return read_option(lambda text: read_since_ms(text, _now_ms()), since, "--since") or 0
+
+
+def _since(cluster: KafkaCluster, since_ms: int, wanted: LetterFilter) -> list[Letter]:
     from refrain.ops.letters.topic import read_since
 
-    since_ms = read_option(lambda text: read_since_ms(text, _now_ms()), since, "--since") or 0
     return [letter for letter in read_since(cluster, since_ms) if wanted.takes(letter)]
-
-
-def _meant(cluster: KafkaCluster, ids: Sequence[str] | None, since: str, wanted: LetterFilter) -> list[Letter]:
-    """The letters that a command line names, or that its filters take."""
-    from refrain.ops.letters.topic import find
-
-    if bool(ids) == (wanted != LetterFilter()):
-        raise typer.BadParameter("name letters, or say which by --code, --topic or --processor", param_hint="ID")
-    return find(cluster, _places(ids)) if ids else _since(cluster, since, wanted)
 
 
 def _stamp(letter: Letter) -> str:

@@ -33,12 +33,11 @@ def tokens(settings: Settings, transport: httpx.AsyncBaseTransport | None = None
 async def _look(chosen: Jwt, source: KeySource) -> Finding:
     from refrain.streams.edge.jwks import KeysUnavailable
 
-    where = chosen.jwks_url or str(chosen.jwks_file)
     try:
         count = len(await source.keys())
     except KeysUnavailable as problem:
-        do = "look at the provider and at jwt.jwks_url: tokens are refused with 503 once known keys are stale"
-        return Finding(CHECK, "fail", f"the keys of tokens cannot be had from {where}: {problem}", do)
+        do = "look at the provider and the settings `jwt`: tokens are refused with 503 once known keys are stale"
+        return Finding(CHECK, "fail", f"the keys of tokens cannot be had from {source.asked}: {problem}", do)
     finally:
         await source.close()
-    return Finding(CHECK, "ok", f"{count} {'key' if count == 1 else 'keys'} of {chosen.issuer} from {where}")
+    return Finding(CHECK, "ok", f"{count} {'key' if count == 1 else 'keys'} of {chosen.issuer} from {source.asked}")

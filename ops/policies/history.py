@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from refrain.schemas.control import PolicyInForce, SetPolicy, decode_command
-from refrain.streams.errors import BadInput, Refusal, RefusalCode
+from refrain.streams.errors import BadInput, Refusal, RefusalCode, WrongValue
 from refrain.streams.govern.commands import put_in_force
 from refrain.streams.kafka.interface import Cluster, Record
 from refrain.streams.messaging.decoding import read
@@ -31,7 +31,7 @@ class History(NamedTuple):
                 return each
         known = ", ".join(str(each.version) for each in self.policies[-10:]) or "none"
         older = f"; `control` begins at offset {self.begins}, what is older is gone" if self.begins else ""
-        raise BadInput(f"no policy of version {number} was ever in force; the last are {known}{older}")
+        raise WrongValue(f"no policy of version {number} was ever in force; the last are {known}{older}")
 
     def before(self, version: int) -> PolicyInForce:
         """The policy that `version` replaced. Raises BadInput when none is known."""

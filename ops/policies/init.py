@@ -11,7 +11,7 @@ import typer
 
 from refrain.ops.config import resources
 from refrain.ops.terminal import output
-from refrain.streams.errors import BadInput, FileUnwritable
+from refrain.streams.errors import FileUnwritable
 
 STDOUT = "-"
 
@@ -55,11 +55,11 @@ def init(
 
 
 def _write(path: Path, text: str, force: bool) -> None:
-    """Write a file whole. Raises BadInput where one is there and `force` is not given, or nothing can be written."""
+    """Write a file whole. Raises WrongValue where one is there and `force` is not given, or nothing can be written."""
     try:
         with path.open("w" if force else "x", encoding="utf-8") as opened:
             opened.write(text)
     except FileExistsError as there:
-        raise BadInput(f"{path} is there already: name another file, or overwrite it with --force") from there
+        raise FileUnwritable(f"{path} is there already: name another file, or overwrite it with --force") from there
     except OSError as error:
         raise FileUnwritable(f"{path} cannot be written: {error.strerror or error}") from error

@@ -14,7 +14,7 @@ from refrain.ops.quality.pooled import EACH_FILE, EACH_PAIR
 from refrain.ops.quality.precision import Labelled, figures, shares_by
 from refrain.ops.quality.stages import FLOOR, NAMES, Mask, Scores, Stages
 from refrain.ops.terminal import output
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import WrongValue
 
 GROUPS_MAX = 50
 """Values of the field of `--by`: a field with more tells pairs apart, not kinds of pairs."""
@@ -31,14 +31,14 @@ def labelled(compared: Compared, scores: Scores) -> Labelled:
 
 
 def groups_by(pairs: Sequence[Pair], field: str) -> dict[str, Mask]:
-    """Groups of pairs (masks of n) by the value of a field. Raises BadInput for one missing or with too many."""
+    """Groups of pairs (masks of n) by the value of a field. Raises WrongValue for one missing or with too many."""
     try:
         values = [text_of_value(value_of(pair.row, field)) for pair in pairs]
     except Unreadable as error:
-        raise BadInput(f"--by {field}: some lines are without it") from error
+        raise WrongValue(f"--by {field}: some lines are without it") from error
     names = sorted(set(values))
     if len(names) > GROUPS_MAX:
-        raise BadInput(f"--by {field}: it has {len(names)} values, more than {GROUPS_MAX}: name a field with few")
+        raise WrongValue(f"--by {field}: it has {len(names)} values, more than {GROUPS_MAX}: name a field with few")
     found = np.array(values, dtype=object)
     return {name: found == name for name in names}
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX = "max"
 Partitions = Annotated[
-    list[int] | None, typer.Option(help="Only this one; may be given several times.", show_default=False)
+    list[int] | None, typer.Option(min=0, help="Only this one; may be given several times.", show_default=False)
 ]
 
 
@@ -87,15 +87,14 @@ def replay(
     """
     from refrain.ops.cluster.connection import reach
     from refrain.ops.replay.stretch import Stretch
-    from refrain.ops.replay.target import check_name
+    from refrain.ops.replay.target import check_form
     from refrain.streams.kafka.cluster import KafkaCluster
 
     times = read_option(_read_speed, speed, "--speed")
     first, last = read_option(read_point, since, "--from"), read_option(read_point, until, "--until")
     check_order(first, last, ("--from", "--until"))
     settings = settings_of(context)
-    with as_usage("--into"):
-        check_name(into, settings.prefix)
+    check_form(into, settings.prefix)
     with ExitStack() as stack:
         if from_file is None:
             reach(settings)

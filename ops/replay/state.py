@@ -11,7 +11,7 @@ from refrain.ops.replay.stretch import Stretch
 from refrain.schemas.base import QuestionKey
 from refrain.schemas.documents import Entry, Waiting
 from refrain.schemas.stats import ShardStats
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import BadInput, WrongValue
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.shard.adaptation import terms
 from refrain.streams.shard.columns import ENTRIES, FLIGHTS, WAITING, Column
@@ -102,7 +102,7 @@ def state_at(
         known |= bool(found.entries or found.waiting)
         yield found
     if not known and (wanted.tenant is not None or wanted.category not in categories):
-        raise BadInput(_nothing_of(wanted, categories))
+        raise (BadInput if wanted.category in categories | {None} else WrongValue)(_nothing_of(wanted, categories))
 
 
 def known_state(fold: PartitionFold, wanted: Wanted) -> KnownState:

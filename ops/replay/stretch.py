@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from refrain.ops.terminal.moments import local
 from refrain.ops.terminal.points import Point
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import BadInput, WrongValue
 from refrain.streams.kafka.interface import Cluster, Record
 
 TOPIC = "journal"
@@ -53,7 +53,7 @@ class Stretch:
         elif point.time_ms is not None:
             first = self._first_ms()
             if first is not None and point.time_ms < first:
-                raise BadInput(f"{point.text} lies before the log: its first record is of {local(first)}")
+                raise WrongValue(f"{point.text} lies before the log: its first record is of {local(first)}")
 
     def __len__(self) -> int:
         """How many records there are, at most."""
@@ -79,10 +79,10 @@ class Stretch:
 
     def _check_offset(self, offset: int) -> None:
         if len(self.partitions) > 1:
-            raise BadInput(f"{offset} is an offset of one partition: name it with --partition, or give a moment")
+            raise WrongValue(f"{offset} is an offset of one partition: name it with --partition, or give a moment")
         (number,) = self.partitions
         if offset > self._ends[number]:
-            raise BadInput(
+            raise WrongValue(
                 f"partition {number} of the journal ends at offset {self._ends[number]}: there is no {offset}"
             )
 
@@ -96,5 +96,5 @@ def _known(ends: Mapping[int, object], wanted: Sequence[int] | None) -> list[int
     numbers = sorted(set(ends if wanted is None else wanted))
     wrong = [number for number in numbers if number not in ends]
     if wrong:
-        raise BadInput(f"the journal has the partitions 0 to {len(ends) - 1}, no {wrong[0]}")
+        raise WrongValue(f"the journal has the partitions 0 to {len(ends) - 1}, no {wrong[0]}")
     return numbers

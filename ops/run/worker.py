@@ -96,7 +96,7 @@ def serve(
             def progress(group: str, topic: str) -> Progress:
                 return progress_of(settings.state_dir, group, cluster.topic_id(topic), cluster.partitions(topic))
 
-            with traces_of(settings, name) as traces:
+            with traces_of(settings, name, metrics=metrics) as traces:
                 work(
                     WorkerContext(
                         settings,

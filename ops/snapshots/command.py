@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
 from refrain.ops.terminal.partitions import chosen_partitions
 from refrain.ops.terminal.progress import progress_bar
+from refrain.streams.errors import WrongSetup
 
 if TYPE_CHECKING:
     from refrain.streams.settings import Settings
@@ -130,7 +132,15 @@ def _shelf(settings: Settings, location: str | None) -> Shelf:
     from refrain.streams.snapshots.location import Location
     from refrain.streams.snapshots.shelf import Shelf, location_of
 
-    return Shelf(location_of(settings) if location is None else Location(location))
+    if location is None:
+        return Shelf(location_of(settings))
+    try:
+        named = Location(location)
+    except WrongSetup as wrong:
+        raise typer.BadParameter(str(wrong), param_hint="--location") from wrong
+    if named.is_local and Path(location).is_file():
+        raise typer.BadParameter(f"{location} is a file: name a folder", param_hint="--location")
+    return Shelf(named)
 
 
 def _listed(shelf: Shelf, wanted: Sequence[int] | None) -> list[Listed]:

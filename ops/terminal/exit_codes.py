@@ -12,6 +12,7 @@ from refrain.streams.errors import (
     StoreDamaged,
     Unreachable,
     WrongSetup,
+    WrongValue,
 )
 
 OK = 0
@@ -37,7 +38,7 @@ TABLE: tuple[tuple[int, str], ...] = (
 
 def code_of(error: RefrainError) -> int:
     """The exit code that an error ends with."""
-    if isinstance(error, FileUnreadable | FileUnwritable):
+    if isinstance(error, FileUnreadable | FileUnwritable | WrongValue):
         return USAGE
     if isinstance(error, WrongSetup | JournalUnreadable):
         return WRONG_SETUP

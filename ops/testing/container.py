@@ -18,7 +18,7 @@ from typing import Any, Self
 import yaml
 
 from refrain.ops.config.resources import text_of
-from refrain.ops.run.processors import NAMES
+from refrain.ops.run.processors import NAMES, ON_DEMAND
 from refrain.streams.errors import WrongSetup, install_hint
 
 IMAGE = "refrain-cache:local"
@@ -27,6 +27,8 @@ INSIDE = "kafka:29092"
 PORT_SETTING = "${KAFKA_PORT:-9092}"
 HTTP_PORT = 9100
 """Where the first processor serves its health; those behind it follow."""
+PORTS = tuple(HTTP_PORT + place for place, name in enumerate(NAMES) if name not in ON_DEMAND)
+"""Where all processors that `run all` starts by itself serve theirs."""
 READY_S = 300.0
 POLL_S = 0.5
 LOG_LINES = 25
@@ -41,7 +43,7 @@ exit "$code"
 """A broker that has just started may not answer yet (69), nor serve at once what it made (75)."""
 _READY = (
     "import urllib.request\n"
-    f"for port in range({HTTP_PORT}, {HTTP_PORT + len(NAMES)}):\n"
+    f"for port in {PORTS}:\n"
     "    urllib.request.urlopen(f'http://127.0.0.1:{port}/readyz', timeout=2)\n"
 )
 _POLICY = (

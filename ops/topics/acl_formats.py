@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from refrain.ops.topics.acls import Acl, Grant, Pattern, Resource
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import WrongValue
 
 STRIMZI_GROUP = "kafka.strimzi.io"
 STRIMZI_TYPES: dict[Resource, str] = {"topic": "topic", "group": "group", "transactional-id": "transactionalId"}
@@ -39,7 +39,7 @@ def kafka_acls(granted: Sequence[Grant], server: str, command_config: str | None
 
 
 def strimzi(granted: Sequence[Grant], place: Strimzi) -> str:
-    """A KafkaUser a principal, as YAML documents. Raises BadInput for names that Kubernetes does not take."""
+    """A KafkaUser a principal, as YAML documents. Raises WrongValue for names that Kubernetes does not take."""
     return yaml.safe_dump_all([_kafka_user(grant, place) for grant in granted], sort_keys=False, explicit_start=True)
 
 
@@ -70,7 +70,7 @@ def _arguments(alike: Sequence[Acl]) -> Iterator[str]:
 
 def _kafka_user(grant: Grant, place: Strimzi) -> dict[str, Any]:
     if len(grant.name) > KUBERNETES_CHARS_MAX or not KUBERNETES_NAME.fullmatch(grant.name):
-        raise BadInput(
+        raise WrongValue(
             f"Kubernetes takes no KafkaUser of the name {grant.name!r} (lower-case letters, digits, - and . only):"
             f" name another with --principal {grant.roles[0]}=NAME"
         )

@@ -85,7 +85,7 @@ def journal(
     context: typer.Context,
     file: File,
     partition: Annotated[
-        list[int] | None, typer.Option(help="Only this one; may be given several times.", show_default=False)
+        list[int] | None, typer.Option(min=0, help="Only this one; may be given several times.", show_default=False)
     ] = None,
     since: Annotated[
         str | None,

@@ -12,7 +12,7 @@ from refrain.ops.terminal.points import Point
 from refrain.ops.transfer.file import ExportWriter, Header
 from refrain.ops.transfer.redaction import Redaction
 from refrain.schemas.documents import Entry
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import WrongValue
 from refrain.streams.kafka.interface import Cluster, Record
 from refrain.streams.lookup.restore import read_skips, restore
 from refrain.streams.shard.adaptation import lifetime_max
@@ -49,7 +49,7 @@ def export_entries(
 ) -> None:
     """Export the live entries of a tenant or category, shard by shard as of its last commit; one is held at a time.
 
-    Raises BadInput where nobody has such entries, and ChangelogDamaged.
+    Raises WrongValue where nobody has such entries, and ChangelogDamaged.
     """
     shards = cluster.partitions(JOURNAL)
     offsets: dict[int, tuple[int, int]] = {}
@@ -70,9 +70,9 @@ def export_entries(
         progress(partition + 1)
     if whose.category is not None and not writer.lines and whose.category not in categories:
         known = ", ".join(sorted(categories)) or "none"
-        raise BadInput(f"there is no category {whose.category!r}: the policy in force has {known}")
+        raise WrongValue(f"there is no category {whose.category!r}: the policy in force has {known}")
     if whose.tenant is not None and not writer.lines:
-        raise BadInput(f"no entry of tenant {whose.tenant!r} is kept{_in(whose.category)}: nothing is exported")
+        raise WrongValue(f"no entry of tenant {whose.tenant!r} is kept{_in(whose.category)}: nothing is exported")
     writer.finish(
         Header(
             kind="entries",
@@ -160,20 +160,20 @@ def line_of(record: Record) -> dict[str, Any]:
 def ranges_of(
     cluster: Cluster, partitions: Sequence[int] | None, since: Point | None, to: Point | None
 ) -> dict[int, tuple[int, int]]:
-    """The ranges of the journal between two points, by partition. Raises BadInput for what the log does not have."""
+    """The ranges of the journal between two points, by partition. Raises WrongValue for what the log does not have."""
     ends = cluster.ends(JOURNAL)
     numbers = sorted(set(ends if partitions is None else partitions))
     wrong = [number for number in numbers if number not in ends]
     if wrong:
-        raise BadInput(f"the journal has the partitions 0 to {len(ends) - 1}, no {wrong[0]}")
+        raise WrongValue(f"the journal has the partitions 0 to {len(ends) - 1}, no {wrong[0]}")
     for point in (since, to):
         if point is not None and point.offset is not None and len(numbers) > 1:
-            raise BadInput(f"{point.text} is an offset of one partition: name it with --partition, or give a moment")
+            raise WrongValue(f"{point.text} is an offset of one partition: name it with --partition, or give a moment")
     starts = {n: ends[n][0] for n in numbers} if since is None else _offsets(cluster, numbers, since)
     stops = {n: ends[n][1] for n in numbers} if to is None else _offsets(cluster, numbers, to)
     for number in numbers:
         if starts[number] > stops[number]:
-            raise BadInput(f"--from lies behind --to: offsets {starts[number]} and {stops[number]}")
+            raise WrongValue(f"--from lies behind --to: offsets {starts[number]} and {stops[number]}")
     return {number: (starts[number], stops[number]) for number in numbers}
 
 
@@ -185,7 +185,9 @@ def _offsets(cluster: Cluster, numbers: Sequence[int], point: Point) -> dict[int
     (number,) = numbers
     first, end = ends[number]
     if not first <= point.offset <= end:
-        raise BadInput(f"partition {number} of the journal has the offsets {first} to {end}: there is no {point.text}")
+        raise WrongValue(
+            f"partition {number} of the journal has the offsets {first} to {end}: there is no {point.text}"
+        )
     return {number: point.offset}
 
 

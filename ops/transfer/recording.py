@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 from refrain.ops.transfer.file import ExportFile, Header, Line
 from refrain.schemas.base import Part, QuestionKey
 from refrain.schemas.journal import Event, decode_event
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import BadInput, WrongValue
 from refrain.streams.kafka.interface import Record, Span, Wanted
 from refrain.streams.kafka.memory import MemoryCluster, MemoryReader
 from refrain.streams.messaging.decoding import unknown_version_of
@@ -157,7 +157,7 @@ def check_recording(header: Header, name: str, partitions: Sequence[int] | None)
     for number in header.offsets if partitions is None else partitions:
         if number not in header.offsets:
             there = ", ".join(map(str, sorted(header.offsets)))
-            raise BadInput(f"{name} has nothing of partition {number}: it has {there}")
+            raise WrongValue(f"{name} has nothing of partition {number}: it has {there}")
         first = header.offsets[number][0]
         if first > 0:
             raise BadInput(

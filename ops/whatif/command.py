@@ -45,7 +45,7 @@ def whatif(
     ] = None,
     to: Annotated[str | None, typer.Option("--to", help="End before this moment.", show_default=False)] = None,
     partition: Annotated[
-        list[int] | None, typer.Option(help="Only this one; may be given several times.", show_default=False)
+        list[int] | None, typer.Option(min=0, help="Only this one; may be given several times.", show_default=False)
     ] = None,
     uniform: Annotated[
         bool, typer.Option("--uniform", help="Compare the policy in force with the best single one for all categories.")

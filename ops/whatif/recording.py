@@ -15,7 +15,7 @@ from refrain.ops.audit.lockstep import Decisions
 from refrain.ops.cluster.last_commit import recorded_journal_id
 from refrain.schemas.journal import PolicySet
 from refrain.schemas.policy import Policy
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import BadInput, WrongValue
 from refrain.streams.kafka.interface import Cluster, Record
 from refrain.streams.lookup.restore import read_skips
 from refrain.streams.shard.outcome import is_of_this_version
@@ -81,7 +81,7 @@ class Recording:
         wanted = sorted(set(range(self.shards) if partitions is None else partitions))
         wrong = [number for number in wanted if not 0 <= number < self.shards]
         if wrong:
-            raise BadInput(f"the journal has the partitions 0 to {self.shards - 1}, no {wrong[0]}")
+            raise WrongValue(f"the journal has the partitions 0 to {self.shards - 1}, no {wrong[0]}")
         ends = cluster.ends("journal")
         self.told = [
             f"partition {number}: its journal begins at offset {ends[number][0]}, what came before is gone by"

@@ -25,10 +25,12 @@ from refrain.streams.models.embedding_cache import EmbeddingCache, EmbeddingMetr
 from refrain.streams.models.loading import find_model, load_embedder
 from refrain.streams.models.threads import local_threads_of
 from refrain.streams.runtime.background import load_in_background
+from refrain.streams.runtime.batch_spans import BatchSpans
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.stateless import Step, run_stateless
 from refrain.streams.runtime.topic_check import require_topics
 from refrain.streams.settings import Embedding
+from refrain.streams.traces.interface import OFF, Traces
 from refrain.streams.vectors import Ints, similarity
 
 NAME = "compare"
@@ -76,19 +78,25 @@ class CompareStep(Step):
     The vectors of `remembered` recent texts are cached: an entry is compared with many answers.
     """
 
-    def __init__(self, load: Load, remembered: int, metrics: CompareMetrics) -> None:
+    def __init__(self, load: Load, remembered: int, metrics: CompareMetrics, traces: Traces = OFF) -> None:
         self._load = load
         self._remembered = remembered
         self._metrics = metrics
         self._cache: EmbeddingCache | None = None
+        self._spans = BatchSpans(NAME, traces)
 
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         """Compare a batch, in its order, with one call of the embedder for all its texts."""
+        self._spans.begin(batch)
         taken = [self._take(record) for record in batch]
         # A dict and not a set: a repeated batch is embedded in the same order, and so to the last digit the same.
         texts = dict.fromkeys(text for item in taken if isinstance(item, PendingComparison) for text in item.texts)
         vectors = self._vectors(texts)
-        return [self._finish(item, vectors) if isinstance(item, PendingComparison) else item for item in taken]
+        return [self._finish(place, item, vectors) for place, item in enumerate(taken)]
+
+    def sent(self) -> None:
+        """The comparisons are acknowledged: their spans end."""
+        self._spans.sent()
 
     def _take(self, record: Record) -> PendingComparison | Outgoing:
         try:
@@ -111,7 +119,13 @@ class CompareStep(Step):
             self._cache = EmbeddingCache(self._load(), self._remembered, self._metrics.embedding)
         return self._cache
 
-    def _finish(self, item: PendingComparison, vectors: dict[str, Ints | NotCompared]) -> Outgoing:
+    def _finish(
+        self, place: int, item: PendingComparison | Outgoing, vectors: dict[str, Ints | NotCompared]
+    ) -> Outgoing:
+        """The comparison of the record at this place of the batch; its dead letter as it is."""
+        if isinstance(item, Outgoing):
+            self._spans.refuse(place, item)
+            return item
         seen = item.observation
         found = item.found if item.found is not None else _similarity_of(*(vectors[text] for text in item.texts))
         embedded = item.texts and not isinstance(found, NotCompared)
@@ -122,6 +136,13 @@ class CompareStep(Step):
             embedder=self._loaded_cache().embedder.identity if embedded else None,
         )
         category = self._metrics.categories.of(seen.category)
+        self._spans.tell(
+            place,
+            category=category,
+            equal=seen.equal,
+            similarity=comparison.similarity,
+            not_compared=None if comparison.not_compared is None else comparison.not_compared.value,
+        )
         self._metrics.comparisons.labels(category, str(seen.equal).lower()).inc()
         return Outgoing(TARGET, seen.decision_id.encode(), comparison.encode())
 
@@ -146,7 +167,7 @@ def run_compare(
         return load_in_background(lambda: load_model(settings.embedding, settings.state_dir / "models"), context.stop)
 
     metrics = CompareMetrics(context.metrics, local_threads_of(settings.embedding))
-    step = CompareStep(load, settings.embedding.remembered, metrics)
+    step = CompareStep(load, settings.embedding.remembered, metrics, context.traces)
     run_stateless(NAME, cluster.consumer(SOURCE, NAME), cluster.producer(), step, context, batch_max=BATCH_MAX)
 
 

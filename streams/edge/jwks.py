@@ -2,6 +2,7 @@
 
 A set that cannot be had again stays in force for `jwt.jwks_stale_ms`: tokens that were good are good while the provider
 is down. Whoever sends tokens of unknown keys makes the provider be asked once in `jwt.jwks_retry_ms`, and not oftener.
+Where no URL is named the provider says it (`discovery`), again each time that its keys are fetched.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from typing import Any, Protocol
 import httpx
 import jwt
 
+from refrain.streams.edge.discovery import checked_url, document_url, keys_url_in
 from refrain.streams.edge.file_mark import file_mark
-from refrain.streams.edge.loopback import is_loopback
 from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Jwt
 
@@ -105,6 +106,10 @@ def _verifying(key: Mapping[str, Any], allowed: frozenset[str]) -> Iterable[tupl
 class KeySource(Protocol):
     """Where keys come from."""
 
+    @property
+    def asked(self) -> str:
+        """The file or URL that was asked last."""
+
     async def find(self, id_: str | None, algorithm: str) -> jwt.PyJWK | None:
         """The key, None where the provider has no such. Raises KeysUnavailable."""
 
@@ -121,6 +126,7 @@ class FileKeys:
     def __init__(self, path: Path, algorithms: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
         """Read the file. Raises WrongSetup where it cannot be read, holds no keys, or others may change it."""
         self._path = path
+        self.asked = str(path)
         self._algorithms = tuple(algorithms)
         self._clock = clock
         self._seen, self._looked_s = file_mark(self._path), clock()
@@ -172,12 +178,19 @@ class UrlKeys:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Raises WrongSetup for a URL that is none, or one whose answer others on the way could change."""
-        self._url = checked_url(settings.jwks_url or "")
+        self._described = settings.jwks_url is None
+        """Whether the provider says where its keys are."""
+        if settings.jwks_url is None:
+            self._url = document_url(settings.issuer or "")
+        else:
+            self._url = checked_url(settings.jwks_url, "jwt.jwks_url")
         self._settings = settings
         self._clock = clock
         self._set: KeySet | None = None
         self._had_s = self._tried_s = -float("inf")
         self._problem = "it has not been asked yet"
+        self.asked = str(self._url)
+        """The URL that was asked last."""
         self._fetching: asyncio.Task[None] | None = None
         self._client = httpx.AsyncClient(trust_env=False, transport=transport, timeout=settings.jwks_timeout_ms / 1_000)
 
@@ -229,7 +242,8 @@ class UrlKeys:
 
     async def _fetch(self) -> None:
         try:
-            self._set = read_set(await self._get(), self._settings.algorithms)
+            async with asyncio.timeout(self._settings.jwks_timeout_ms / 1_000):
+                self._set = read_set(await self._get(await self._place()), self._settings.algorithms)
             self._had_s = self._clock()
         except TimeoutError:
             self._problem = f"no answer within {self._settings.jwks_timeout_ms} ms"
@@ -240,29 +254,25 @@ class UrlKeys:
         else:
             return
         left = "" if self._current() is None else "; those known count on"
-        logger.warning("the keys of tokens cannot be had from %s: %s%s", self._url, self._problem, left)
+        logger.warning("the keys of tokens cannot be had from %s: %s%s", self.asked, self._problem, left)
 
-    async def _get(self) -> bytes:
+    async def _place(self) -> httpx.URL:
+        """The URL of the keys. Raises as `_get`, and ValueError for a description of no use."""
+        self.asked = str(self._url)
+        if not self._described:
+            return self._url
+        found = keys_url_in(await self._get(self._url), self._settings.issuer or "")
+        self.asked = str(found)
+        return found
+
+    async def _get(self, url: httpx.URL) -> bytes:
+        """What a URL serves. Raises httpx.HTTPError, or ValueError for an answer of no use."""
         data = bytearray()
-        async with asyncio.timeout(self._settings.jwks_timeout_ms / 1_000):
-            async with self._client.stream("GET", self._url, headers=HEADERS) as response:
-                if response.status_code != 200:
-                    raise ValueError(f"it answered {response.status_code}")
-                async for part in response.aiter_raw():
-                    data += part
-                    if len(data) > SET_BYTES_MAX:
-                        raise ValueError(f"the answer is larger than {SET_BYTES_MAX} bytes")
+        async with self._client.stream("GET", url, headers=HEADERS) as response:
+            if response.status_code != 200:
+                raise ValueError(f"it answered {response.status_code}")
+            async for part in response.aiter_raw():
+                data += part
+                if len(data) > SET_BYTES_MAX:
+                    raise ValueError(f"the answer is larger than {SET_BYTES_MAX} bytes")
         return bytes(data)
-
-
-def checked_url(text: str) -> httpx.URL:
-    """A URL whose answer nobody on the way can change. Raises WrongSetup."""
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL as wrong:
-        raise WrongSetup(f"jwt.jwks_url is no URL: {wrong}") from wrong
-    if url.userinfo:
-        raise WrongSetup("jwt.jwks_url holds a password: public keys need none")
-    if not url.host or not (url.scheme == "https" or (url.scheme == "http" and is_loopback(url.host))):
-        raise WrongSetup(f"jwt.jwks_url is https, or http on loopback: it is {text!r}")
-    return url

@@ -132,8 +132,8 @@ def token_check(settings: Jwt, transport: httpx.AsyncBaseTransport | None = None
 
 def key_source(settings: Jwt, transport: httpx.AsyncBaseTransport | None = None) -> KeySource:
     """Where the keys of the settings come from. Raises WrongSetup."""
-    if (settings.jwks_url is None) == (settings.jwks_file is None):
-        raise WrongSetup("set one of jwt.jwks_url and jwt.jwks_file: the issuer's public keys come from there")
+    if settings.jwks_url is not None and settings.jwks_file is not None:
+        raise WrongSetup("jwt.jwks_url and jwt.jwks_file are both set: the issuer's public keys come from one of them")
     if settings.jwks_file is not None:
         return FileKeys(settings.jwks_file, settings.algorithms)
     return UrlKeys(settings, transport)

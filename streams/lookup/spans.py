@@ -1,8 +1,8 @@
 """Spans of a lookup worker: one a question that it decides, one a response to a question that waited.
 
 The fold knows nothing of them: they are made of a record, its headers, and what the fold gave for it. The contexts of
-questions that wait are remembered here, so that a forward, a response and a link to another question have theirs; after
-a restart, or beyond `OPEN_MAX`, a response has no span.
+questions that wait are remembered here, so that a forward, a doubt, an observation, a response and a link to another
+question have theirs; after a restart, or beyond `OPEN_MAX`, a response has no span.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ OPEN_MAX = 20_000
 """Questions whose context is remembered."""
 FORWARDS = "forwards"
 DOUBTS = "doubts"
+OBSERVATIONS = "observations"
+ASKED_OF_OTHERS = frozenset({FORWARDS, DOUBTS, OBSERVATIONS})
+"""Effects by which another worker works at a question: they go by the id of its decision."""
 
 
 class DecisionSpans:
@@ -63,7 +66,12 @@ class DecisionSpans:
             self._of_question(span, event, folded)
         self._of_others(event, folded)
         answered = event.forward_id if isinstance(event, ANSWERS) else None
-        effects = [self._effect(effect, span, answered) for effect in folded.effects]
+        # Before the responses: with its own a question is forgotten.
+        asked = [self._asked(effect, span, answered) for effect in folded.effects]
+        effects = [
+            carrying(self._effect(effect, span, answered), context)
+            for effect, context in zip(folded.effects, asked, strict=True)
+        ]
         for decision in folded.decisions:
             if decision.outcome in (Outcome.HIT, Outcome.ERROR):
                 # Nobody waits any more.
@@ -100,9 +108,18 @@ class DecisionSpans:
                 self._tell(span, decision)
                 self._open.put(decision.id, span.headers)
 
+    def _asked(self, effect: Outgoing, span: Span | None, answered: str | None) -> Headers:
+        """The context of the question that others are asked about by this effect; none for all else."""
+        if effect.topic not in ASKED_OF_OTHERS:
+            return ()
+        id_ = (effect.key or b"").decode()
+        own = self._open.get(id_)
+        if own is None and span is not None and id_ == answered:
+            # After a restart the answer still knows whose it is.
+            own = span.headers
+        return own or ()
+
     def _effect(self, effect: Outgoing, span: Span | None, answered: str | None) -> Outgoing:
-        if effect.topic == FORWARDS:
-            return carrying(effect, self._open.get((effect.key or b"").decode()) or ())
         code = refused_as(effect)
         if code is not None and span is not None:
             span.fail(code)

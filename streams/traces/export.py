@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -31,18 +32,39 @@ BATCH_MAX = 512
 BATCH_EVERY_MS = 1_000
 """How long a span waits for others at most."""
 WARN_EVERY_MS = 60_000
+QUEUE_FULL, NOT_SENT = "queue_full", "not_sent"
+"""Why spans are lost: more than `traces.queue_max` waited, or the collector did not take them."""
 LIMITS = SpanLimits(max_span_attributes=32, max_links=32, max_span_attribute_length=256)
 
 logger = logging.getLogger(__name__)
+
+
+class Lost(Protocol):
+    """Hears of spans that are lost."""
+
+    def __call__(self, reason: str, spans: int, /) -> None:
+        """So many, for this reason."""
+
+
+def not_counted(reason: str, spans: int, /) -> None:
+    """Nobody counts them: in a client's process there are no metrics."""
 
 
 class Exporting:
     """Spans of one worker and the thread that sends them; `close` ends it."""
 
     def __init__(
-        self, processor: str, settings: Settings, exporter: SpanExporter | None = None, *, is_guest: bool = False
+        self,
+        processor: str,
+        settings: Settings,
+        exporter: SpanExporter | None = None,
+        *,
+        is_guest: bool = False,
+        lost: Lost = not_counted,
     ) -> None:
         """`exporter` stands in for the one of the settings; a guest in somebody's process lets the library's log be.
+
+        `lost` hears of spans that are.
 
         Raises WrongSetup for headers that HTTP does not take.
         """
@@ -50,8 +72,10 @@ class Exporting:
             silence()
         chosen = settings.traces
         self._flush_s = chosen.flush_ms / 1_000
-        self._batches: SpanProcessor = BatchSpanProcessor(
-            Telling(exporter or _otlp(chosen), urlsplit(chosen.endpoint).netloc),
+        telling = Telling(exporter or _otlp(chosen), urlsplit(chosen.endpoint).netloc, lost=lost)
+        room = Room(chosen.queue_max)
+        batches = BatchSpanProcessor(
+            Emptying(telling, room),
             max_queue_size=chosen.queue_max,
             schedule_delay_millis=BATCH_EVERY_MS,
             max_export_batch_size=min(BATCH_MAX, chosen.queue_max),
@@ -68,7 +92,7 @@ class Exporting:
             shutdown_on_exit=False,
             span_limits=LIMITS,
         )
-        self._provider.add_span_processor(self._batches)
+        self._provider.add_span_processor(Bounded(batches, room, lost))
         self.traces = OpenTelemetry(self._provider.get_tracer("refrain", build_version()), chosen.sample_ratio)
 
     def close(self) -> None:
@@ -81,6 +105,70 @@ class Exporting:
             logger.warning("the last spans are lost: the collector does not take them within %.1f s", self._flush_s)
 
 
+class Room:
+    """How many spans wait, of those that may. Threads share it."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Whether there was room for one more, which is taken."""
+        with self._lock:
+            if self._left == 0:
+                return False
+            self._left -= 1
+            return True
+
+    def leave(self, spans: int) -> None:
+        """So many do not wait any more."""
+        with self._lock:
+            self._left += spans
+
+
+class Bounded(SpanProcessor):
+    """Lets in what has room, so that the library's queue, which drops without a word, is never overrun."""
+
+    def __init__(self, batches: SpanProcessor, room: Room, lost: Lost) -> None:
+        self._batches = batches
+        self._room = room
+        self._lost = lost
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue a span, or count it."""
+        if span.context is None or not span.context.trace_flags.sampled:
+            return
+        if self._room.take():
+            self._batches.on_end(span)
+        else:
+            self._lost(QUEUE_FULL, 1)
+
+    def shutdown(self) -> None:
+        """Send what is queued."""
+        self._batches.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Send what is queued now."""
+        return self._batches.force_flush(timeout_millis)
+
+
+class Emptying(SpanExporter):
+    """An exporter that gives back the room of what it takes out of the queue."""
+
+    def __init__(self, exporter: SpanExporter, room: Room) -> None:
+        self._exporter = exporter
+        self._room = room
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send spans."""
+        self._room.leave(len(spans))
+        return self._exporter.export(spans)
+
+    def shutdown(self) -> None:
+        """End the exporter."""
+        self._exporter.shutdown()
+
+
 class Telling(SpanExporter):
     """An exporter that tells of what is lost: once a minute, and when spans are taken again."""
 
@@ -89,8 +177,10 @@ class Telling(SpanExporter):
         exporter: SpanExporter,
         collector: str,
         now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
+        lost: Lost = not_counted,
     ) -> None:
-        """`collector` names it in log lines; `now_ms` is any clock of milliseconds."""
+        """`collector` names it in log lines; `now_ms` is any clock of milliseconds; `lost` hears of what is lost."""
+        self._count = lost
         self._exporter = exporter
         self._collector = collector
         self._now_ms = now_ms
@@ -125,6 +215,7 @@ class Telling(SpanExporter):
 
     def _failed(self, spans: int) -> None:
         self._lost += spans
+        self._count(NOT_SENT, spans)
         now_ms = self._now_ms()
         if self._told_ms is None or has_passed(self._told_ms, WARN_EVERY_MS, now_ms):
             logger.warning(

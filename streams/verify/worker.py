@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import Counter, Histogram
 
@@ -23,9 +23,11 @@ from refrain.streams.metrics import SECONDS, Metrics
 from refrain.streams.models.loading import load_verifier
 from refrain.streams.models.verifier import CachingVerifier, Verifier
 from refrain.streams.runtime.background import load_in_background
+from refrain.streams.runtime.batch_spans import BatchSpans
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.stateless import Step, run_stateless
 from refrain.streams.runtime.topic_check import require_topics
+from refrain.streams.traces.interface import OFF, Traces
 
 logger = logging.getLogger(__name__)
 
@@ -61,18 +63,32 @@ class VerifyStep(Step):
         journal: Shards,
         metrics: VerifyMetrics,
         now_ms: Callable[[], int],
+        traces: Traces = OFF,
     ) -> None:
         self._verifier = None if verifier is None else CachingVerifier(verifier, remembered)
         self._journal = journal
         self._metrics = metrics
         self._now_ms = now_ms
+        self._spans = BatchSpans(NAME, traces)
 
     def process(self, batch: Sequence[Record]) -> list[Outgoing]:
         """Score a batch, with one call of the model for all its pairs."""
-        taken = [self._take(record) for record in batch]
-        letters = [item for item in taken if isinstance(item, Outgoing)]
-        waiting = [item for item in taken if isinstance(item, DoubtRaised) and not self._late(item)]
+        self._spans.begin(batch)
+        letters: list[Outgoing] = []
+        waiting: dict[int, DoubtRaised] = {}
+        for place, taken in enumerate(map(self._take, batch)):
+            if isinstance(taken, Outgoing):
+                self._spans.refuse(place, taken)
+                letters.append(taken)
+            elif self._late(taken):
+                self._tell(place, "late")
+            else:
+                waiting[place] = taken
         return letters + self._scored(waiting)
+
+    def sent(self) -> None:
+        """The opinions are acknowledged: their spans end."""
+        self._spans.sent()
 
     def _take(self, record: Record) -> DoubtRaised | Outgoing:
         try:
@@ -86,23 +102,30 @@ class VerifyStep(Step):
 
     def _late(self, doubt: DoubtRaised) -> bool:
         """Whether the deadline of a doubt is over: the shard waits no longer, and its score would delay others."""
-        late = self._now_ms() > doubt.deadline_at_ms
-        if late:
-            self._metrics.doubts.labels("late").inc()
-        return late
+        return self._now_ms() > doubt.deadline_at_ms
 
-    def _scored(self, doubts: Sequence[DoubtRaised]) -> list[Outgoing]:
+    def _scored(self, doubts: Mapping[int, DoubtRaised]) -> list[Outgoing]:
+        """The opinions on doubts, by their place in the batch."""
         if self._verifier is None:
-            self._metrics.doubts.labels("unknown").inc(len(doubts))
+            for place in doubts:
+                self._tell(place, "unknown")
             return []
         if not doubts:
             return []
         started = time.perf_counter()
-        scores = self._verifier.scores([(doubt.question.data, doubt.cached.data) for doubt in doubts])
+        scores = self._verifier.scores([(doubt.question.data, doubt.cached.data) for doubt in doubts.values()])
         self._metrics.verify_seconds.observe(time.perf_counter() - started)
-        for score in scores:
-            self._metrics.doubts.labels(_outcome(score)).inc()
-        return [_verified(doubt, score, self._verifier.identity) for doubt, score in zip(doubts, scores, strict=True)]
+        for place, score in zip(doubts, scores, strict=True):
+            self._tell(place, _outcome(score), score)
+        return [
+            _verified(doubt, score, self._verifier.identity)
+            for doubt, score in zip(doubts.values(), scores, strict=True)
+        ]
+
+    def _tell(self, place: int, outcome: str, score: float | None = None) -> None:
+        """Count what came of the doubt at this place of the batch, and tell it by its span."""
+        self._metrics.doubts.labels(outcome).inc()
+        self._spans.tell(place, outcome=outcome, score=score)
 
 
 def run_verify(context: WorkerContext, verifier: Verifier | None = None) -> None:
@@ -124,7 +147,7 @@ def run_verify(context: WorkerContext, verifier: Verifier | None = None) -> None
     else:
         logger.info("gives second opinions by %s", verifier.identity)
     metrics = VerifyMetrics(context.metrics)
-    step = VerifyStep(verifier, settings.verify.remembered, journal, metrics, context.now_ms)
+    step = VerifyStep(verifier, settings.verify.remembered, journal, metrics, context.now_ms, context.traces)
     run_stateless(NAME, cluster.consumer(SOURCE, NAME), cluster.producer(), step, context, batch_max=BATCH_MAX)
 
 

@@ -165,9 +165,9 @@ def test_a_recorded_run_is_copied_audited_and_warms_another(
     for shown in (audited["partitions"], replayed):
         assert [each["state"] for each in shown] == [each["digest"] for each in states]
 
-    assert main(["replay", "--into", copy]) == 1
+    assert main(["replay", "--into", copy]) == 2
     assert "a replay begins in empty topics" in capsys.readouterr().err
-    assert main(["replay", "--into", settings.prefix]) == 1
+    assert main(["replay", "--into", settings.prefix]) == 2
     assert "is the live prefix" in capsys.readouterr().err
     assert ends(settings) == before
 
@@ -179,7 +179,7 @@ def test_a_recorded_run_is_copied_audited_and_warms_another(
 
     assert main(["export", "entries", "e.jsonl.zst", "--tenant", "acme"]) == 0
     assert main(["export", "journal", "j.gz", "--partition", "1", "--redact"]) == 0
-    assert main(["export", "entries", "e.jsonl.zst"]) == 1
+    assert main(["export", "entries", "e.jsonl.zst"]) == 2
     assert "e.jsonl.zst exists" in capsys.readouterr().err
     warm(other, "e.jsonl.zst", capsys)
     assert ends(settings) == before

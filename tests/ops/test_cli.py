@@ -178,7 +178,7 @@ def test_a_wrong_command_line_ends_with_2(capsys: pytest.CaptureFixture[str]) ->
         (["--older-than", "2y"], "write 30s, 10m, 2h or 7d"),
         (["--tag", "x", "--before", "soon"], "no moment"),
         (["--tag", "x", "--keep", "3"], "keep_version needs the source_id"),
-        (["--tenant", "a/b"], "tenant: String should match pattern"),
+        (["--tenant", "a/b"], "no name of a tenant"),
         (["--near", "x", "--similarity", "2"], "--similarity"),
     ],
     ids=" ".join,
@@ -279,7 +279,9 @@ def test_the_prefix_before_a_command_wins_and_must_be_one(
     assert "REFRAIN_PREFIX" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["ask"], ["watch"], ["policies", "apply"], ["run"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [[], ["ask"], ["watch"], ["policies", "apply"], ["run"], ["audit"], ["bench", "evict"]], ids=" ".join
+)
 def test_flags_look_like_flags_in_a_help_that_reads_at_80_columns(
     command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +289,8 @@ def test_flags_look_like_flags_in_a_help_that_reads_at_80_columns(
     assert main([*command, "--help"]) == 0
     text = capsys.readouterr().out
     assert "<bool>" not in text
+    options = [line for line in text.splitlines() if line.startswith("│ --")]
+    assert not any("<list" in line or " range>" in line for line in options)
     assert "--help" in text
     assert max(len(line) for line in text.splitlines()) <= 80
 

@@ -93,6 +93,25 @@ def test_a_worker_of_a_container_of_its_own_shares_no_state_folder() -> None:
     assert {mount.split(":")[0] for mount in folders} <= set(read(WHOLE)["volumes"])
 
 
+@pytest.mark.parametrize(
+    ("given", "connector"),
+    [
+        ({}, "simulated"),
+        ({"REFRAIN_UPSTREAM__BASE_URL": "http://127.0.0.1:8000/v1"}, None),
+        ({"REFRAIN_UPSTREAM__CONNECTOR": "http"}, "http"),
+    ],
+)
+def test_a_model_is_simulated_where_none_is_named(given: dict[str, str], connector: str | None, tmp_path: Path) -> None:
+    service = read(WHOLE)["services"]["refrain"]
+    stand_in = tmp_path / "refrain"
+    stand_in.write_text('#!/bin/sh\necho "$@" "${REFRAIN_UPSTREAM__CONNECTOR-}"\n')
+    stand_in.chmod(0o755)
+    command = [*service["entrypoint"], *(part.replace("$$", "$") for part in service["command"])]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", **given}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=COMPOSE_S, check=True)
+    assert done.stdout.split() == ["run", "all", *([] if connector is None else [connector])]
+
+
 def test_prometheus_asks_every_processor_at_the_port_that_it_has() -> None:
     [job] = read(MONITORING / "prometheus.yml")["scrape_configs"]
     found = {each["labels"]["processor"]: each["targets"] for each in job["static_configs"]}

@@ -13,7 +13,8 @@ import pytest
 from infra.examples.ask import ask
 from infra.local.docker_broker import COMPOSE
 from refrain.ops.config.resources import text_of
-from refrain.ops.testing.container import ContainerFailed, RefrainContainer
+from refrain.ops.run.processors import NAMES, ON_DEMAND
+from refrain.ops.testing.container import HTTP_PORT, PORTS, ContainerFailed, RefrainContainer
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCKERFILE = ROOT / "infra/Dockerfile"
@@ -39,6 +40,11 @@ def test_hadolint_finds_nothing_wrong_with_the_dockerfile() -> None:
 
 def test_the_broker_of_the_container_is_that_of_the_compose_file() -> None:
     assert text_of("kafka", "compose.yaml") == COMPOSE.read_text(encoding="utf-8")
+
+
+def test_the_container_waits_for_the_processors_that_it_runs_and_no_other() -> None:
+    started = [name for name in NAMES if name not in ON_DEMAND]
+    assert [NAMES[port - HTTP_PORT] for port in PORTS] == started
 
 
 def run(*command: str, timeout_s: float = TOOL_S) -> str:

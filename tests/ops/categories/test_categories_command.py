@@ -172,7 +172,7 @@ def test_a_bad_line_is_told_and_the_rest_goes_on(examples: Path, capsys: pytest.
     ("more", "code"),
     [
         (["--validation", "val"], exit_codes.USAGE),
-        (["--split", "part", "--validation", "nothing"], exit_codes.FAILED),
+        (["--split", "part", "--validation", "nothing"], exit_codes.USAGE),
         (["--outside-when", "category"], exit_codes.USAGE),
         (["--outside", "gone.jsonl"], exit_codes.USAGE),
     ],

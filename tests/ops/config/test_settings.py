@@ -70,6 +70,13 @@ def test_every_mistake_has_a_line_that_names_key_and_source() -> None:
     assert len(lines) == 4
 
 
+def test_a_value_of_several_types_is_told_once_with_what_each_wants() -> None:
+    with pytest.raises(WrongSetup) as caught:
+        load_settings({"REFRAIN_EMBEDDING__THREADS": "-4"})
+    (_, line) = str(caught.value).splitlines()
+    assert line == ("  REFRAIN_EMBEDDING__THREADS: input should be greater than or equal to 1, or 'auto' (it is '-4')")
+
+
 def test_a_file_that_is_not_toml_is_named_with_the_line() -> None:
     (line,) = refusal({}, write("bad.toml", "kafka = \n"))
     assert line.startswith("bad.toml: not TOML:")

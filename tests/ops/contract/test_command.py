@@ -35,7 +35,7 @@ def test_it_shows_a_schema_as_it_is_written(capsys: Out) -> None:
     assert list(yaml.safe_load(capsys.readouterr().out)["channels"]) == list(BY_NAME)
 
 
-@pytest.mark.parametrize(("name", "said"), [("reqest", "did you mean request?"), ("", "schemas list"), ("%", "list")])
+@pytest.mark.parametrize(("name", "said"), [("reqest", "did you mean request?"), ("", "it is empty"), ("%", "list")])
 def test_a_name_that_is_none_is_told_what_was_meant(name: str, said: str, capsys: Out) -> None:
     assert main(["schemas", "show", name]) == exit_codes.USAGE
     assert said in " ".join(capsys.readouterr().err.replace("│", " ").split())

@@ -12,7 +12,7 @@ from refrain.ops.observe.doctor_tokens import tokens
 from refrain.ops.observe.findings import Finding
 from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Settings
-from tests.streams.edge.provider import jwks, settings_of_tokens
+from tests.streams.edge.provider import JwksServer, jwks, settings_of_tokens
 
 URL = "https://login.example.org/keys"
 
@@ -57,6 +57,17 @@ def test_a_provider_that_serves_none_fails_with_its_address_and_what_to_do(
     assert finding.do
 
 
+def test_a_provider_that_says_where_its_keys_are_is_asked_there() -> None:
+    with JwksServer(jwks("a")) as provider:
+        chosen = settings_of_tokens(issuer=provider.issuer)
+        (finding,) = tokens(Settings().model_copy(update={"jwt": chosen}))
+        assert (finding.state, provider.url in finding.seen) == ("ok", True)
+        provider.described = b"{}"
+        (finding,) = tokens(Settings().model_copy(update={"jwt": chosen}))
+    assert finding.state == "fail"
+    assert f"{provider.issuer}/.well-known/openid-configuration" in finding.seen
+
+
 def test_settings_that_lack_something_are_named() -> None:
-    with pytest.raises(WrongSetup, match="jwks_url"):
-        found()
+    with pytest.raises(WrongSetup, match="audience"):
+        found(audience=None)

@@ -48,7 +48,7 @@ def test_a_dash_writes_to_standard_output_alone(capsys: Out) -> None:
 def test_a_file_that_is_there_is_kept_unless_force_is_given(capsys: Out) -> None:
     mine = Path("policy.yaml")
     mine.write_text("categories: {mine: {}}\n")
-    assert main(["policies", "init"]) == exit_codes.FAILED
+    assert main(["policies", "init"]) == exit_codes.USAGE
     assert "policy.yaml is there already" in capsys.readouterr().err
     assert mine.read_text() == "categories: {mine: {}}\n"
     assert main(["policies", "init", "--force"]) == exit_codes.OK

@@ -8,7 +8,7 @@ import pytest
 
 from refrain.ops.cli import main
 from refrain.ops.terminal import exit_codes
-from refrain.streams.errors import BadInput, FileUnreadable, FileUnwritable
+from refrain.streams.errors import BadInput, FileUnreadable, FileUnwritable, WrongValue
 
 NOWHERE = "127.0.0.1:1"
 
@@ -49,6 +49,70 @@ def test_a_file_that_is_not_there_is_a_wrong_command_line(command: list[str]) ->
     assert main(command) == exit_codes.USAGE
 
 
+WRONG = {
+    ("ask", "how?"): (["--timeout", "inf"], ["--rate", "nan"], ["--in-flight", "9" * 24], ["--tenant", "a b"]),
+    ("ask",): (["  "],),
+    ("watch", "decisions"): (
+        ["--tenant", "a/b"], ["--entry", "none"], ["--decision", "3-4"], ["--request", " "], ["--count", "9" * 24],
+    ),
+    ("stats",): (["--category", ""],),
+    ("invalidate",): (["--entry", "7"], ["--tag", ""], ["--tenant", "*"], ["--tag", "x", "--timeout", "1e400"]),
+    ("judge", "--right"): (["7"], [""], ["{"], ["{}"]),
+    ("off",): (["--category", " "], ["--timeout", "inf"]),
+    ("calibrate",): (["--limit", "9" * 24], ["--category", ""], ["--budget", "nan"]),
+    ("snapshot",): (["--partition", "-1"], ["--partition", "9" * 24], ["--location", ""]),
+    ("snapshots", "list"): (["--location", "zz://x"], ["--location", "/etc/passwd"]),
+    ("doctor",): (["--seconds", "nan"], ["--seconds", "inf"]),
+    ("audit",): (["--partition", "-1"], ["--rate", "inf"], ["--sample", "9" * 24], ["--from", "soon"]),
+    ("explain",): ([""], ["  "]),
+    ("served",): (["--entry", "0-1"], ["--tenant", "a b"], ["--policy", "-1"], ["--source", ""]),
+    ("whatif", "--uniform"): (["--partition", "-1"], ["--from", "soon"]),
+    ("replay", "--into"): (
+        ["a b"], ["ç."], ["x" * 65], ["refrain."], ["copy.", "--partition", "-1"], ["copy.", "--speed", "nan"],
+        ["copy.", "--until", "soon"],
+    ),
+    ("state",): (["--partition", "-1"], ["--tenant", "a b"], ["--category", ""], ["--at", "1e3"]),
+    ("export", "journal", "-"): (["--partition", "-1"], ["--from", "1.5"]),
+    ("export", "entries", "-"): (["--tenant", "a b"], ["--category", ""]),
+    ("policies", "revert"): (["x"], ["9" * 24], [""]),
+    ("policies", "init"): ([""],),
+    ("dead-letters", "show"): (["7"], [""]),
+    ("dead-letters", "list"): (["--since", "soon"], ["--topic", ""]),
+    ("shards", "recover", "--empty"): (["-1"], ["9" * 24]),
+    ("topics", "create"): (["--partitions-journal", "0"], ["--partitions-journal", "9" * 24]),
+    ("edge", "keys", "add"): (["a b"], [""]),
+    ("schemas", "show"): (["Decison"], [""]),
+    ("bench", "evict"): (["--seed", "9" * 24], ["--zipf", "nan"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[*command, *rest] for command, wrong in WRONG.items() for rest in wrong],
+    ids=lambda command: " ".join(word[:12] for word in command),
+)
+def test_a_wrong_value_is_told_before_a_broker_is_asked(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == exit_codes.USAGE
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    assert "unexpected" not in told
+
+
+def test_a_file_that_is_there_and_stays_is_a_wrong_command_line(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("mine")
+    for command in (
+        ["audit", "--seal", "there"],
+        ["audit", "--make-key", "there"],
+        ["policies", "init", "there"],
+        ["export", "entries", "there"],
+        ["hits", "label", "--out", "there"],
+    ):
+        assert main(command) == exit_codes.USAGE, command
+    assert (tmp_path / "there").read_text() == "mine"
+
+
 def test_a_file_whose_lines_are_wrong_is_none() -> None:
     assert exit_codes.code_of(BadInput("x")) == exit_codes.FAILED
-    assert {exit_codes.code_of(kind("x")) for kind in (FileUnreadable, FileUnwritable)} == {exit_codes.USAGE}
+    assert {exit_codes.code_of(kind("x")) for kind in (FileUnreadable, FileUnwritable, WrongValue)} == {
+        exit_codes.USAGE
+    }

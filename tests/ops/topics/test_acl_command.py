@@ -205,7 +205,7 @@ def test_what_cannot_be_taken_is_told(arguments: list[str], said: str, capsys: O
 
 def test_a_name_that_kubernetes_does_not_take_is_told(capsys: Out) -> None:
     chosen = ["--role", "clients", "--principal", "clients=My_Shop", "--format", "strimzi", "--cluster", "c"]
-    assert main(["topics", "acls", *chosen]) == 1
+    assert main(["topics", "acls", *chosen]) == 2
     assert "name another with --principal clients=NAME" in capsys.readouterr().err
 
 

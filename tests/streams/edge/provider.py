@@ -85,27 +85,35 @@ def hmac_token(secret: bytes, **header: Any) -> str:
 
 
 class JwksServer:
-    """The provider's key set on a port of this machine; `status` is what it answers."""
+    """The provider's key set on a port of this machine; `status` is what it answers.
+
+    As the issuer `issuer` it says where the keys are: what it says is `described`.
+    """
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.status = 200
         self.asked = 0
+        self.paths: list[str] = []
         provider = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 provider.asked += 1
+                provider.paths.append(self.path)
+                data = provider.described if self.path.endswith("/openid-configuration") else provider.data
                 self.send_response(provider.status)
-                self.send_header("content-length", str(len(provider.data)))
+                self.send_header("content-length", str(len(data)))
                 self.end_headers()
-                self.wfile.write(provider.data)
+                self.wfile.write(data)
 
             def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
                 """Nothing on the screen."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.issuer = f"http://127.0.0.1:{self._server.server_port}/realms/shop"
         self.url = f"http://127.0.0.1:{self._server.server_port}/keys"
+        self.described = json.dumps({"issuer": self.issuer, "jwks_uri": self.url}).encode()
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
     def __enter__(self) -> Self:

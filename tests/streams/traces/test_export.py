@@ -6,6 +6,8 @@ import builtins
 import logging
 import subprocess
 import sys
+import threading
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from refrain.streams.errors import WrongSetup
+from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Settings, Traces
 from refrain.streams.traces.export import Exporting, Telling
 from refrain.streams.traces.interface import OFF
@@ -96,6 +99,41 @@ def test_a_collector_that_does_not_answer_holds_nobody_up_and_the_end_is_bounded
         assert "the last spans are lost" in caplog.text
 
 
+def test_spans_that_a_full_queue_or_the_collector_does_not_take_are_counted() -> None:
+    for result, reasons in (
+        (SpanExportResult.SUCCESS, {"queue_full"}),
+        (SpanExportResult.FAILURE, {"queue_full", "not_sent"}),
+    ):
+        lost: Counter[str] = Counter()
+        held = _Held(result)
+
+        def count(reason: str, spans: int, into: Counter[str] = lost) -> None:
+            into[reason] += spans
+
+        exporting = Exporting("lookup", settings_of(queue_max=10, flush_ms=20_000), held, lost=count)
+        for _ in range(1_000):
+            span = exporting.traces.begin("lookup", (), root=True)
+            assert span is not None
+            span.end()
+        assert lost["queue_full"] >= 1_000 - 2 * 10, "what is being sent, and what waits"
+        held.open.set()
+        exporting.close()
+        assert set(lost) == reasons
+        assert lost["queue_full"] + held.spans == 1_000
+        assert lost["not_sent"] == (held.spans if "not_sent" in reasons else 0)
+
+
+def test_a_worker_shows_them() -> None:
+    metrics = Metrics()
+    with collector() as one:
+        one.status = 400
+        with traces_of(settings_of(endpoint=one.url), "lookup", metrics=metrics) as traces:
+            span = traces.begin("lookup", (), root=True)
+            assert span is not None
+            span.end()
+    assert metrics.registry.get_sample_value("refrain_spans_lost_total", {"reason": "not_sent"}) == 1
+
+
 def test_a_collector_elsewhere_than_named_does_not_get_what_lets_in(caplog: pytest.LogCaptureFixture) -> None:
     with collector() as other, collector() as one, caplog.at_level(logging.WARNING):
         one.status = 307
@@ -128,6 +166,20 @@ def test_what_is_lost_is_told_once_a_minute_and_when_it_is_over(caplog: pytest.L
     assert len([line for line in lines if "sent again" in line]) == 1
     assert "collector:4318" in lines[0]
     assert "secret" not in caplog.text
+
+
+class _Held(SpanExporter):
+    """Takes spans once it is let."""
+
+    def __init__(self, result: SpanExportResult) -> None:
+        self.open = threading.Event()
+        self.spans = 0
+        self._result = result
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.open.wait()
+        self.spans += len(spans)
+        return self._result
 
 
 class _Exporter(SpanExporter):

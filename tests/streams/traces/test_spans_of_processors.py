@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from refrain.schemas.base import Sealed
 from refrain.schemas.decisions import Reason
+from refrain.schemas.doubts import DoubtRaised
+from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome
 from refrain.streams.classify.spans import RequestSpans
+from refrain.streams.compare.worker import CompareMetrics, CompareStep
 from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.lookup.spans import DecisionSpans
+from refrain.streams.messaging.shards import Shards
+from refrain.streams.metrics import Metrics
+from refrain.streams.models.hashing_embedder import HashingEmbedder
+from refrain.streams.models.verifier import SharedWordsVerifier, Verifier
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.traces.interface import OFF
 from refrain.streams.traces.otel import context_of
+from refrain.streams.verify.worker import VerifyMetrics, VerifyStep
 from tests.streams.shard.journal import Journal, new_shard, vector
 from tests.streams.traces.recorded import Recorder, paths, told
 
@@ -163,3 +172,84 @@ def test_a_record_that_cannot_be_read_is_folded_as_without_traces() -> None:
     folded, effects = looked.fold(looked.journal.add(b"junk"), PARENT)
     assert effects == folded.effects
     assert recorder.spans == []
+
+
+def test_a_second_opinion_is_given_within_the_decision_that_waits_for_it() -> None:
+    recorder = Recorder()
+    looked = Looked(recorder, verify=0.5)
+    verify = verify_step(recorder, looked, SharedWordsVerifier())
+    _, effects = looked.fold(looked.journal.ask("reverse a list", vector(1.0)))
+    looked.fold(looked.journal.answer((effects[-1].key or b"").decode()))
+    _, (doubt,) = looked.fold(looked.journal.ask("weather tomorrow", vector(1.0)), PARENT)
+    for _ in range(2):
+        # The batch is made again: what is told of it is told once.
+        (opinion,) = verify.process([taken(doubt)])
+    verify.sent()
+    assert opinion.headers == ()
+    looked.fold(looked.journal.add(opinion.value or b""))
+    assert [path for path in paths(recorder.spans) if "respond" not in path] == [
+        "lookup", "lookup/lookup", "lookup/verify",
+    ]  # fmt: skip
+    (span,) = [span for span in recorder.spans if span.name == "verify"]
+    assert told(span) == {"outcome": "other", "score": 0.0}
+
+
+def test_doubts_that_are_late_unreadable_or_of_nobody_are_told_so_and_others_have_no_span() -> None:
+    recorder = Recorder()
+    looked = Looked(recorder)
+    doubt = DoubtRaised(
+        id="0-1-tag", partition=0, incarnation=looked.shard.incarnation, category="code", entry=1,
+        question=Sealed(data="a"), cached=Sealed(data="a"), deadline_at_ms=5,
+    )  # fmt: skip
+    late = taken(Outgoing("doubts", b"0-1-tag", doubt.encode(), PARENT))
+    wrong = taken(Outgoing("doubts", b"0-1-tag", b"{", PARENT))
+    for verifier in (SharedWordsVerifier(), None):
+        verify = verify_step(recorder, looked, verifier, now_ms=6)
+        verify.process([late._replace(headers=()), wrong, late])
+        verify.sent()
+        assert [told(span) for span in recorder.spans] == [{"error.type": "unreadable"}, {"outcome": "late"}]
+        recorder.clear()
+    verify = verify_step(recorder, looked, None, now_ms=4)
+    verify.process([late])
+    verify.sent()
+    assert [told(span) for span in recorder.spans] == [{"outcome": "unknown"}]
+
+
+def test_the_comparison_of_an_observed_answer_is_within_its_decision() -> None:
+    recorder = Recorder()
+    looked = Looked(recorder)
+    compare = CompareStep(HashingEmbedder, 10, CompareMetrics(Metrics()), recorder("compare"))
+    _, effects = looked.fold(looked.journal.ask("a", vector(1.0)))
+    looked.fold(looked.journal.answer((effects[-1].key or b"").decode(), "one answer"))
+    _, (forward,) = looked.fold(looked.journal.ask("b", vector(1.0), mode=CacheMode.OBSERVE), PARENT)
+    _, effects = looked.fold(looked.journal.answer((forward.key or b"").decode(), "another"), forward.headers)
+    (observation,) = [effect for effect in effects if effect.topic == "observations"]
+    compare.process([taken(observation)])
+    compare.sent()
+    assert [path for path in paths(recorder.spans) if "compare" in path] == ["lookup/compare"]
+    (span,) = [span for span in recorder.spans if span.name == "compare"]
+    assert set(told(span)) == {"category", "equal", "similarity"}
+
+
+def test_after_a_restart_a_comparison_is_within_the_answer_that_it_is_of() -> None:
+    recorder = Recorder()
+    looked = Looked(recorder)
+    _, effects = looked.fold(looked.journal.ask("a", vector(1.0)))
+    looked.fold(looked.journal.answer((effects[-1].key or b"").decode()))
+    _, (forward,) = looked.fold(looked.journal.ask("b", vector(1.0), mode=CacheMode.OBSERVE), PARENT)
+    looked.spans = DecisionSpans(recorder("lookup"), lambda: {"code"})
+    _, effects = looked.fold(looked.journal.answer((forward.key or b"").decode()), forward.headers)
+    (observation,) = [effect for effect in effects if effect.topic == "observations"]
+    (respond,) = [span for span in recorder.spans if span.name == "respond"]
+    assert respond.context is not None
+    assert format(respond.context.span_id, "016x").encode() in (dict(observation.headers)["traceparent"] or b"")
+
+
+def taken(out: Outgoing) -> Record:
+    """A record as its reader gets it."""
+    return Record(out.topic, 0, 1, 5, out.key, out.value, out.headers)
+
+
+def verify_step(recorder: Recorder, looked: Looked, verifier: Verifier | None, now_ms: int = 0) -> VerifyStep:
+    journal = Shards(1, looked.shard.incarnation)
+    return VerifyStep(verifier, 10, journal, VerifyMetrics(Metrics()), lambda: now_ms, recorder("verify"))

@@ -50,10 +50,26 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if ne (dig "auth" "keys" (include "refrain.edge.settings" . | fromJson)) "jwt" }}yes{{ end }}
 {{- end }}
 
+{{/* Whether the keys of tokens come from a file, of `edge.jwks`. */}}
+{{- define "refrain.edge.jwks" -}}
+{{- if or .Values.edge.jwks.configMap .Values.edge.jwks.secret }}yes{{ end }}
+{{- end }}
+
+{{/* Whether the endpoint asks an identity provider: for the keys of tokens, and where they are. */}}
+{{- define "refrain.edge.asks" -}}
+{{- if and (dig "jwt" "issuer" "" .Values.settings) (not (include "refrain.edge.jwks" .)) }}yes{{ end }}
+{{- end }}
+
 {{- define "refrain.edge.checked" -}}
 {{- $own := include "refrain.edge.settings" . | fromJson -}}
 {{- if .Values.edge.enabled -}}
-{{- if hasKey (dig "jwt" dict .Values.settings | default dict) "jwks_file" }}{{ fail "settings.jwt.jwks_file: no file of yours is in the pods; set settings.jwt.jwks_url" }}{{ end -}}
+{{- $jwt := dig "jwt" dict .Values.settings | default dict -}}
+{{- if hasKey $jwt "jwks_file" }}{{ fail "settings.jwt.jwks_file: no file of yours is in the pods; name a ConfigMap or a Secret that has it, by edge.jwks" }}{{ end -}}
+{{- if include "refrain.edge.jwks" . -}}
+{{- if and .Values.edge.jwks.configMap .Values.edge.jwks.secret }}{{ fail "edge.jwks: name a ConfigMap or a Secret, not both" }}{{ end -}}
+{{- if not (dig "issuer" "" $jwt) }}{{ fail "edge.jwks: its keys verify tokens of settings.jwt.issuer; set that too" }}{{ end -}}
+{{- if dig "jwks_url" "" $jwt }}{{ fail "settings.jwt.jwks_url: the keys come from edge.jwks; leave one of them out" }}{{ end -}}
+{{- end -}}
 {{- if include "refrain.edge.keyed" . -}}
 {{- $_ := required "edge.keysSecret.name: name the Secret with the file of keys that `refrain edge keys add` makes" .Values.edge.keysSecret.name -}}
 {{- $_ := required "edge.pepperSecret.name: name the Secret with the pepper of the keys: every replica needs the same" .Values.edge.pepperSecret.name -}}
@@ -147,6 +163,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - {name: edge-keys, mountPath: /run/secrets/edge-keys, readOnly: true}
 - {name: edge-pepper, mountPath: /run/secrets/edge-pepper, readOnly: true}
 {{- end }}
+{{- if and (eq (index . 1) "edge") (include "refrain.edge.jwks" $root) }}
+- {name: edge-jwks, mountPath: /run/secrets/edge-jwks, readOnly: true}
+{{- end }}
 {{- end }}
 
 {{/* Settings of one role alone, whose files the others do not have: (list root role). */}}
@@ -161,6 +180,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if include "refrain.edge.keyed" $root }}
 - {name: REFRAIN_EDGE__KEYS_FILE, value: {{ printf "/run/secrets/edge-keys/%s" $root.Values.edge.keysSecret.key | quote }}}
 - {name: REFRAIN_EDGE__PEPPER_FILE, value: {{ printf "/run/secrets/edge-pepper/%s" $root.Values.edge.pepperSecret.key | quote }}}
+{{- end }}
+{{- if include "refrain.edge.jwks" $root }}
+- {name: REFRAIN_JWT__JWKS_FILE, value: {{ printf "/run/secrets/edge-jwks/%s" $root.Values.edge.jwks.key | quote }}}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -206,6 +228,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
     # A pod whose Secret lacks the key does not start: it would let nobody in.
     items: [{key: {{ $secret.key | quote }}, path: {{ $secret.key | quote }}}]
 {{- end }}
+{{- end }}
+{{- if and (eq (index . 1) "edge") (include "refrain.edge.jwks" $root) }}
+{{- $jwks := $root.Values.edge.jwks }}
+- name: edge-jwks
+  {{- if $jwks.configMap }}
+  configMap:
+    name: {{ $jwks.configMap }}
+  {{- else }}
+  secret:
+    secretName: {{ $jwks.secret }}
+  {{- end }}
+    # Who changes it lets anybody in: nobody in the pod may.
+    defaultMode: 288
+    items: [{key: {{ $jwks.key | quote }}, path: {{ $jwks.key | quote }}}]
 {{- end }}
 {{- end }}
 
