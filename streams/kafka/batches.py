@@ -7,6 +7,7 @@ librdkafka reads none of what comes behind such a batch, and mostly does not say
 
 from __future__ import annotations
 
+import mmap
 import struct
 import zlib
 from collections import deque
@@ -14,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import cramjam
-import numpy as np
 
 HEADER = struct.Struct(">qiibIhiqqqhii")
 """First offset, length, epoch of the leader, format, checksum, attributes, last offset, first and last time, producer,
@@ -150,11 +150,11 @@ def _snappy_block(data: bytes, bytes_max: int) -> bytes:
 def _into(decompress: Callable[..., int]) -> Callable[[bytes], bytes]:
     def plain(data: bytes) -> bytes:
         # Room that is not written to takes neither memory nor time.
-        room = np.empty(PLAIN_BYTES_MAX + 1, dtype=np.uint8)
-        size = decompress(data, room)
-        if size > PLAIN_BYTES_MAX:
-            raise ValueError
-        return room[:size].tobytes()
+        with mmap.mmap(-1, PLAIN_BYTES_MAX + 1) as room:
+            size = decompress(data, room)
+            if size > PLAIN_BYTES_MAX:
+                raise ValueError
+            return room[:size]
 
     return plain
 

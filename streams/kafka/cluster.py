@@ -214,9 +214,13 @@ class KafkaCluster:
             # A question by the admin client makes it try a dead leader again and again, at the cost of a core.
             found = self._asker().offsets_for_times(places, ANSWER_TIMEOUT_S) if places else []
         except KafkaException as problem:
+            if problem.args[0].code() in MISSING_HERE_CODES:
+                self.partitions(topic)
             raise self._failed(problem.args[0], topic, "asking for the offsets of") from problem
         for each in found:
             if each.error is not None:
+                # Of a topic that this user may not see the client says here that it is not there, and there why.
+                self.partitions(topic)
                 raise self._failed(each.error, topic, "asking for the offsets of")
         return {
             each.partition: lasts[each.partition]

@@ -152,8 +152,7 @@ class KafkaConsumer:
                     raise failure_of(error, f"reading {self._name}[{partition}]")
         changed = bool(broken)
         for partition, theirs in by_partition.items():
-            if not self._damage.knows(partition):
-                self._start_of(partition)
+            self._start_of(partition)
             kept, place = self._damage.sift(partition, theirs, self._end_of(partition))
             if place is not None or len(kept) != len(theirs):
                 by_partition[partition], changed = list(kept), True
@@ -193,17 +192,26 @@ class KafkaConsumer:
 
     def _start_of(self, partition: int) -> int | None:
         """The offset that comes next of a partition; None where nobody tells it."""
-        at = self._damage.place(partition)
-        if at is not None or not self._from_start:
-            return at
-        place = TopicPartition(self._name, partition)
-        try:
-            kept = self._committed([partition]).get(partition)
-            at = kept.next_offset if kept else self.consumer.get_watermark_offsets(place, PROBE_EVERY_S)[0]
-        except (KafkaException, ClusterFailed):
-            at = None
-        self._damage.begin(partition, at)
-        return at
+        if not self._damage.knows(partition):
+            self._learn_starts({partition, *self.assignment()})
+        return self._damage.place(partition)
+
+    def _learn_starts(self, partitions: Collection[int]) -> None:
+        """Learn where partitions begin that nothing is known of: all at once, since who asks first waits for it."""
+        asked = sorted(partition for partition in partitions if not self._damage.knows(partition))
+        starts: dict[int, int] = {}
+        if self._from_start:
+            try:
+                starts = {partition: kept.next_offset for partition, kept in self._committed(asked).items()}
+                begun = [TopicPartition(self._name, each, OFFSET_BEGINNING) for each in asked if each not in starts]
+                for each in self.consumer.offsets_for_times(begun, PROBE_EVERY_S) if begun else ():
+                    if each.error is None and each.offset >= 0:
+                        starts[each.partition] = each.offset
+            except (KafkaException, ClusterFailed):
+                # They are read all the same; where one begins is looked at with the next silence.
+                starts = {}
+        for partition in asked:
+            self._damage.begin(partition, starts.get(partition))
 
     def _raise_cut(self) -> None:
         """Raise OffsetLost of a partition that was cut, once all that was read of it before is handed out."""

@@ -11,11 +11,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
-from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.structs import TopicPartition
-
 from refrain.streams.errors import WrongSetup
 from refrain.streams.kafka.bounded_call import StuckCall, bounded
 from refrain.streams.kafka.tls import tls_context
@@ -40,6 +35,9 @@ def raw_fetch(settings: Settings) -> Fetch:
     """A fetch by the connection of the settings."""
 
     def fetch(name: str, partition: int, offset: int) -> Fetched:
+        # Loaded where something is wrong: who never looks, as a client, need not wait for it.
+        from aiokafka.errors import KafkaError
+
         found: list[Fetched] = []
 
         def call() -> None:
@@ -55,6 +53,10 @@ def raw_fetch(settings: Settings) -> Fetch:
 
 
 async def _fetched(settings: Settings, name: str, partition: int, offset: int) -> Fetched:
+    from aiokafka.client import AIOKafkaClient
+    from aiokafka.protocol.fetch import FetchRequest
+    from aiokafka.structs import TopicPartition
+
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     client = AIOKafkaClient(
         bootstrap_servers=[server.strip() for server in settings.kafka.split(",")],

@@ -11,7 +11,7 @@ from refrain.streams.upstream.failures import failure_of
 NAME = "upstream"
 FAILURE_LABELS_MAX = 50
 """Statuses and kinds of errors; those beyond this are counted as `other`."""
-MODEL_LABELS_MAX = 100
+MODEL_LABELS_MAX = 50
 """Clients name the models: metrics count those beyond this as `other`."""
 
 

@@ -12,7 +12,7 @@ from tests.streams.worker_metrics import registered
 SHARED = {
     "refrain_records_taken", "refrain_records_sent", "refrain_refused", "refrain_dropped", "refrain_lag",
     "refrain_batch_seconds", "refrain_records_unfit", "refrain_worker_restarts",
-    "refrain_build_info",
+    "refrain_build_info", "refrain_spans_lost",
 }  # fmt: skip
 OWN = {
     "classify": {

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -22,6 +22,8 @@ from refrain.streams.traces.export import Exporting, Telling
 from refrain.streams.traces.interface import OFF
 from refrain.streams.traces.loading import traces_of
 from tests.streams.traces.collector import collector
+
+WAIT_S = 30.0
 
 
 def settings_of(**traces: Any) -> Settings:
@@ -60,6 +62,16 @@ def test_traces_that_are_off_need_no_library(monkeypatch: pytest.MonkeyPatch) ->
     with traces_of(Settings(), "classify") as traces:
         assert traces is OFF
         assert traces.begin("classify", (), root=True) is None
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_sent_after_the_test() -> Iterator[None]:
+    """The library's thread may outlive a bounded end; what it does then must not be another test's."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("Otel"):
+            thread.join(WAIT_S)
+            assert not thread.is_alive(), thread.name
 
 
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
