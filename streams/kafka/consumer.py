@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
@@ -145,7 +146,7 @@ class KafkaConsumer:
         for message in broken:
             partition, at, error = int_of(message.partition()), int_of(message.offset()), message.error()
             by_partition.setdefault(partition, [])
-            start = self._start_of(partition)
+            start = self._start_of(partition, may_wait=True)
             if start is None or start <= at:
                 start = at if start is None else start
                 if error is not None and not self._damage.look(partition, start, broken_at=at):
@@ -167,7 +168,7 @@ class KafkaConsumer:
         self._look_due_s = now_s + ALERT_SILENT_S
         for partition in set(self.assignment()) - self._paused - self._held_back - self._stuck:
             end = self._end_of(partition)
-            at = self._start_of(partition) if end > 0 else None
+            at = self._start_of(partition, may_wait=True) if end > 0 else None
             if at is not None and self._damage.is_silent(partition, at, end):
                 # One at a time: a look takes some milliseconds, and what is behind the others may come meanwhile.
                 return list(self._passed_over(partition)) if self._damage.look(partition, at) else []
@@ -190,28 +191,33 @@ class KafkaConsumer:
         _, end = self.consumer.get_watermark_offsets(TopicPartition(self._name, partition), cached=True)
         return end
 
-    def _start_of(self, partition: int) -> int | None:
-        """The offset that comes next of a partition; None where nobody tells it."""
+    def _start_of(self, partition: int, *, may_wait: bool = False) -> int | None:
+        """The offset that comes next of a partition; None where nobody tells it.
+
+        Where nothing is committed its first offset takes as long to be told as a fetch waits: only who `may_wait` asks.
+        """
         if not self._damage.knows(partition):
             self._learn_starts({partition, *self.assignment()})
-        return self._damage.place(partition)
+        at = self._damage.place(partition)
+        if at is None and may_wait and self._from_start:
+            place = TopicPartition(self._name, partition)
+            try:
+                at = self.consumer.get_watermark_offsets(place, PROBE_EVERY_S)[0]
+            except KafkaException:
+                return None
+            self._damage.begin(partition, at)
+        return at
 
     def _learn_starts(self, partitions: Collection[int]) -> None:
-        """Learn where partitions begin that nothing is known of: all at once, since who asks first waits for it."""
+        """Learn of partitions that nothing is known of where they are committed to, of all at once."""
         asked = sorted(partition for partition in partitions if not self._damage.knows(partition))
-        starts: dict[int, int] = {}
+        kept: Mapping[int, OffsetAndMetadata] = {}
         if self._from_start:
-            try:
-                starts = {partition: kept.next_offset for partition, kept in self._committed(asked).items()}
-                begun = [TopicPartition(self._name, each, OFFSET_BEGINNING) for each in asked if each not in starts]
-                for each in self.consumer.offsets_for_times(begun, PROBE_EVERY_S) if begun else ():
-                    if each.error is None and each.offset >= 0:
-                        starts[each.partition] = each.offset
-            except (KafkaException, ClusterFailed):
-                # They are read all the same; where one begins is looked at with the next silence.
-                starts = {}
+            # What cannot be had now is looked at with the next silence.
+            with suppress(ClusterFailed):
+                kept = self._committed(asked)
         for partition in asked:
-            self._damage.begin(partition, starts.get(partition))
+            self._damage.begin(partition, kept[partition].next_offset if partition in kept else None)
 
     def _raise_cut(self) -> None:
         """Raise OffsetLost of a partition that was cut, once all that was read of it before is handed out."""

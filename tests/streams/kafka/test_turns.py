@@ -137,9 +137,6 @@ class Client:
     def committed(self, asked: Any, timeout: float) -> list[Any]:
         return []
 
-    def offsets_for_times(self, places: Any, timeout: float) -> list[Any]:
-        return []
-
 
 def message(of: Record) -> Any:
     return SimpleNamespace(error=lambda: None, partition=lambda: of.partition, record=of)
