@@ -25,7 +25,7 @@ from refrain.streams.vectors import Ints, decode
 logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Message)
-LOAD_BATCH = 1_024
+LOAD_BATCH = 128
 """Entries entered at a time: their columns are filled at once, and they lie in memory so long."""
 BUILD_BATCH = 512
 """Vectors added to an HNSW at a time: what is made of a batch on the way is memory that the process keeps."""
