@@ -15,7 +15,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchPy, _DefaultRecor
 from aiokafka.record.memory_records import _MemoryRecordsPy
 from aiokafka.record.util import decode_varint
 
-from refrain.streams.kafka.batches import batches_in, flaw_of, plain_of
+from refrain.streams.kafka.batches import batches_in, flaw_of, plain_of, told_of
 
 UNREADABLE = ("refrain.headers.unreadable", b"")
 """What such a record has in place of its headers."""
@@ -56,7 +56,7 @@ class LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc] # aiokafka has 
             raise StopIteration
         self._next_record_index = 1
         last = self.base_offset + self.last_offset_delta
-        told = f"the batch of offsets {self.base_offset} to {last} cannot be read: {self._flaw}"
+        told = told_of(self.base_offset, last, self._flaw)
         return _DefaultRecordPy(last, self.max_timestamp, self.timestamp_type, None, None, [(Flaw(told), b"")])
 
     def _read_msg(self) -> Any:

@@ -99,6 +99,11 @@ def flaw_of(batch: Batch) -> str | None:
     return None
 
 
+def told_of(first: int, last: int, flaw: str) -> str:
+    """What is said of a batch that cannot be read, wherever it is set aside."""
+    return f"the batch of offsets {first} to {last} cannot be read: {flaw}"
+
+
 def plain_of(payload: bytes | memoryview, codec: int) -> bytes:
     """The records of a batch, decompressed. Raises Unsound where they are too large, or are no such data."""
     if codec == 0:

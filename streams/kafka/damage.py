@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from refrain.streams.kafka.batches import Batch, batches_in, committed, flaw_of
+from refrain.streams.kafka.batches import Batch, batches_in, committed, flaw_of, told_of
 from refrain.streams.kafka.interface import Record
 from refrain.streams.kafka.raw_fetch import Fetch, FetchFailed
 
@@ -174,7 +174,7 @@ class Damage:
             "%s[%d]: offsets %d to %d cannot be read and are set aside: %s",
             self._name, partition, first, batch.last, flaw,
         )  # fmt: skip
-        told = f"the batch of offsets {first} to {batch.last} cannot be read: {flaw}"
+        told = told_of(first, batch.last, flaw)
         return Record(self._topic, partition, batch.last, batch.timestamp_ms, None, None, flaw=told)
 
 

@@ -123,11 +123,9 @@ class Tables:
 
         Raises ValueError for one without length.
         """
-        self._reserve(int(rows.max()))
-        norms = np.einsum("ij,ij->i", ints, ints, dtype=np.int64)
+        norms = self._keep_norms(rows, ints)
         if not norms.all():
             raise ValueError("a vector must not be zero")
-        self._norms[rows] = norms
         units: Floats = (ints / np.sqrt(norms)[:, None]).astype(np.float32)
         return units
 
@@ -196,8 +194,7 @@ class Tables:
         """Give vectors of record (n, dim) that the table's loaded graph has, by label, to their rows."""
         if table.hnsw is None or not len(rows):
             return
-        self._reserve(int(rows.max()))
-        self._norms[rows] = np.einsum("ij,ij->i", ints, ints, dtype=np.int64)
+        self._keep_norms(rows, ints)
         self._record(rows, ints)
         table.hnsw.adopt(labels, rows)
 
@@ -207,6 +204,13 @@ class Tables:
         for start in range(0, len(rows), batch):
             some = rows[start : start + batch]
             self.build(table, some, self._records.get(some.tolist()), threads)
+
+    def _keep_norms(self, rows: npt.NDArray[np.int32], ints: npt.NDArray[np.int16]) -> npt.NDArray[np.int64]:
+        """Keep the squared norms (n) of vectors of record (n, dim) under their row numbers; returns them."""
+        self._reserve(int(rows.max()))
+        norms: npt.NDArray[np.int64] = np.einsum("ij,ij->i", ints, ints, dtype=np.int64)
+        self._norms[rows] = norms
+        return norms
 
     def _record(self, rows: npt.NDArray[np.int32], ints: npt.NDArray[np.int16]) -> None:
         """Keep vectors of record (n, dim) in the file."""
