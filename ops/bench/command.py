@@ -167,7 +167,7 @@ Examples:
 
   refrain bench restart --json
 
-  refrain bench restart --entries 1000000 --partitions 20 --workers 2 --json
+  refrain bench restart --entries 1000000 --partitions 20 --workers 2 --no-documents --json
 """
 
 
@@ -179,6 +179,9 @@ def restart(
     namespaces: Annotated[int, typer.Option(min=1, help="Namespaces of a shard.")] = 1,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Lookup workers, a process each.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Of the vectors.")] = 1,
+    documents: Annotated[
+        bool, typer.Option(help="Restart from documents as well, which builds every index anew: minutes for a million.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line.")] = False,
 ) -> None:
     """From the start of lookup workers until every shard answers: from snapshots, from stores, from documents."""
@@ -188,7 +191,7 @@ def restart(
     if entries % partitions:
         raise typer.BadParameter(f"must be a multiple of --partitions ({partitions})", param_hint="--entries")
     plan = RestartPlan(entries, partitions, namespaces, workers, seed)
-    figures = run(options.settings_of(context), plan, hint)
+    figures = run(options.settings_of(context), plan, hint, documents)
     say(json.dumps(figures) if as_json else json.dumps(figures, indent=2))
 
 
