@@ -46,6 +46,8 @@ class Service:
 
     process: Popen[bytes]
     log: Path
+    begun: int
+    """Where in the log this service begins: before it stands what others wrote."""
     policy: PolicyInForce | None = None
     """The policy that was in force before it started, and stays; None: the default one was applied."""
 
@@ -56,7 +58,7 @@ class Service:
 
     def tail(self) -> str:
         """The end of the workers' log."""
-        return _end_of(self.log)
+        return _end_of(self.log, self.begun)
 
 
 @contextmanager
@@ -69,17 +71,18 @@ def service(environment: Mapping[str, str], state: Path, log: Path, progress: Pr
     state.mkdir(parents=True, exist_ok=True)
     (state / "run.json").unlink(missing_ok=True)
     with log_file(log) as output:
+        begun = log.stat().st_size
         create = [REFRAIN, "topics", "create", "--partitions-journal", str(SHARDS)]
-        _step("topics create", run(create, environment, output), log)
+        _step("topics create", run(create, environment, output), log, begun)
         with child([REFRAIN, "run", "all", "--supervised"], environment, output) as process:
-            running = Service(process, log)
+            running = Service(process, log, begun)
             _wait_until_ready(running, state, progress, all_of(load_settings(environment)))
             in_force = policy_in_force(environment)
             if in_force is None:
                 progress("putting the policy in force")
                 apply = [REFRAIN, "policies", "apply", str(POLICY), "--yes", "--who", "infra/up", "--why", "default"]
-                _step("policies apply", run(apply, environment, output), log)
-            running = Service(process, log, in_force)
+                _step("policies apply", run(apply, environment, output), log, begun)
+            running = Service(process, log, begun, in_force)
             yield running
 
 
@@ -89,14 +92,17 @@ def policy_in_force(environment: Mapping[str, str]) -> PolicyInForce | None:
         return PolicyWatch(cluster).latest()
 
 
-def _step(name: str, code: int, log: Path) -> None:
+def _step(name: str, code: int, log: Path, begun: int) -> None:
     if code != 0:
-        raise ServiceFailed(f"refrain {name} ended with {code}; the end of {log}:\n{_end_of(log)}")
+        raise ServiceFailed(f"refrain {name} ended with {code}; the end of {log}:\n{_end_of(log, begun)}")
 
 
-def _end_of(log: Path) -> str:
-    """The last lines of the log, without those of the Kafka client, which repeats itself."""
-    lines = log.read_text(errors="replace").splitlines()
+def _end_of(log: Path, begun: int) -> str:
+    """The last lines of the log since then, without those of the Kafka client, which repeats itself."""
+    written = log.read_bytes()
+    # A log that was rotated meanwhile begins anew.
+    since = written[begun if begun <= len(written) else 0 :]
+    lines = since.decode(errors="replace").splitlines()
     return tail("\n".join(line for line in lines if not line.startswith("%")), LOG_LINES)
 
 

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from refrain.streams.settings import Settings
 
 ADMIN_S = 15.0
-SEEN_S = 15.0
-"""How long a topic that was just made may take to be known everywhere."""
+SEEN_S = 60.0
+"""How long topics that were just made may take to be known everywhere: a busy broker makes a few a second."""
+LOOK_S_MIN, LOOK_S_MAX = 0.05, 1.0
+"""Between two looks whether they are, the pause that grows."""
 COMPARED = ("cleanup.policy", "retention.ms", "max.message.bytes", "message.timestamp.type", "delete.retention.ms")
 
 COPIED = (*COMPARED, "min.insync.replicas")
@@ -230,10 +232,12 @@ def _configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, st
 def await_served(admin: AdminClient, names: Sequence[str]) -> None:
     """Wait until the brokers serve every partition of new topics: workers start right after. Raises ClusterFailed."""
     deadline = time.monotonic() + SEEN_S
+    pause_s = LOOK_S_MIN
     while not _is_served(admin, names):
         if time.monotonic() > deadline:
             raise ClusterFailed("the topics were made but are not served yet: wait a moment and run it again")
-        time.sleep(0.05)
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, LOOK_S_MAX)
 
 
 def _is_served(admin: AdminClient, names: Sequence[str]) -> bool:

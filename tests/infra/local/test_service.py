@@ -79,3 +79,24 @@ def test_a_second_terminal_knows_the_model_and_the_ports_are_kept(
             assert (tmp_path / "refrain.toml").stat().st_mode & 0o077 == 0
         assert not (tmp_path / "refrain.toml").exists()
     assert ports[0] == ports[1]
+
+
+def test_a_failed_start_tells_its_own_lines_of_the_log_alone(
+    commands: list[Sequence[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = tmp_path / "service.log"
+    log.write_text("INFO lookup has drained and leaves\n" * 3)
+
+    def refused(command: Sequence[str], environment: Mapping[str, str], output: IO[bytes]) -> int:
+        # Not by `output`, which another thread copies into the file.
+        with log.open("a") as lines:
+            lines.write("refrain: no broker answers\n")
+        return 75
+
+    monkeypatch.setattr(service, "run", refused)
+    with (
+        pytest.raises(service.ServiceFailed, match=r"(?s)topics create ended with 75.*no broker answers") as failed,
+        service.service({}, tmp_path / "state", log, lambda text: None),
+    ):
+        pass
+    assert "drained" not in str(failed.value)
