@@ -12,7 +12,7 @@ from infra.local.processes import run
 
 def main(arguments: list[str]) -> int:
     """Run the bench with these arguments; its exit code."""
-    with broker() as bootstrap, tempfile.TemporaryDirectory(prefix="bench-", dir=LOCAL) as folder:
+    with broker(is_measured=True) as bootstrap, tempfile.TemporaryDirectory(prefix="bench-", dir=LOCAL) as folder:
         environment = {**os.environ, "REFRAIN_KAFKA": bootstrap, "REFRAIN_STATE_DIR": f"{folder}/state"}
         return run([sys.executable, "-m", "refrain.ops.cli", "bench", *arguments], environment)
 

@@ -74,10 +74,13 @@ def brokers(count: int, *, keep: bool = False, local: Path = LOCAL, say: Say | N
 
 
 @contextmanager
-def broker(*, keep: bool = False, local: Path = LOCAL, say: Say | None = None) -> Iterator[str]:
+def broker(
+    *, keep: bool = False, is_measured: bool = False, local: Path = LOCAL, say: Say | None = None
+) -> Iterator[str]:
     """Yield the bootstrap servers of a broker that answers; end what was started, also on SIGTERM and Ctrl-C.
 
-    With `keep` the broker's data outlive it, else it starts empty. Raises BrokerFailed.
+    With `keep` the broker's data outlive it, else it starts empty. One that `is_measured` takes longer to be warm, and
+    does more then. Raises BrokerFailed.
     """
     tell = say or _to_stderr
     home = local / "kafka"
@@ -95,7 +98,7 @@ def broker(*, keep: bool = False, local: Path = LOCAL, say: Say | None = None) -
             found = docker_broker.node(home, keep)
         else:
             tell("broker: Apache Kafka from its jars on a local Java, under .local/kafka")
-            found = jar_broker.node(home, keep, tell)
+            found = jar_broker.node(home, keep, tell, is_measured=is_measured)
         with found as bootstrap:
             yield bootstrap
 

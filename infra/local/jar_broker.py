@@ -33,7 +33,7 @@ FILES = Path(__file__).resolve().parents[1] / "kafka"
 JAVA_MIN = 17
 FETCH_S = 600.0
 FORMAT_S = 60.0
-READY_S = 60.0
+READY_S = 120.0
 STOP_S = 20.0
 ATTEMPTS = 3
 TAIL_LINES = 15
@@ -69,6 +69,9 @@ metadata.max.idle.interval.ms=5000
 auto.create.topics.enable=false
 log.segment.delete.delay.ms=1000
 """
+
+BRIEF = ("-XX:TieredStopAtLevel=1",)
+"""Compiled quickly, not well: compiling well takes half the processor time of a broker in its first minutes."""
 
 Say = Callable[[str], None]
 
@@ -140,8 +143,11 @@ def _fetch(libs: Path, say: Say) -> None:
 
 
 @contextmanager
-def node(home: Path, keep: bool, say: Say, extra: NodeExtras = PLAIN) -> Iterator[str]:
-    """Run a node below `home` (`.local/kafka`) and yield its bootstrap address. Raises BrokerFailed."""
+def node(home: Path, keep: bool, say: Say, extra: NodeExtras = PLAIN, *, is_measured: bool = False) -> Iterator[str]:
+    """Run a node below `home` (`.local/kafka`) and yield its bootstrap address. Raises BrokerFailed.
+
+    One that is neither kept nor measured lives for minutes, and is compiled as such.
+    """
     libs = home / "libs"
     fetch(libs, say)
     sweep(home)
@@ -152,7 +158,7 @@ def node(home: Path, keep: bool, say: Say, extra: NodeExtras = PLAIN) -> Iterato
         with log_file(log_path) as log:
             for attempt in range(1, ATTEMPTS + 1):
                 before = log_path.stat().st_size
-                process, address = _start(libs, folder, extra.properties, keep, log)
+                process, address = _start(libs, folder, extra.properties, keep, not (keep or is_measured), log)
                 failure = _not_ready(process, address, extra.connection)
                 if failure is None:
                     break
@@ -255,18 +261,19 @@ def _folder(home: Path, keep: bool) -> Path:
     return folder
 
 
-def _start(libs: Path, folder: Path, further: str, keep: bool, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], str]:
+def _start(
+    libs: Path, folder: Path, further: str, keep: bool, is_brief: bool, log: IO[bytes]
+) -> tuple[subprocess.Popen[bytes], str]:
     port, controller = kept_ports(folder / "ports.json", USUAL_PORTS, free_ports(2)) if keep else free_ports(2)
     data = folder / "data"
     settings = folder / "server.properties"
     # It may hold passwords, and is the broker's alone.
     settings.touch(mode=0o600)
     settings.write_text((PROPERTIES + further).format(port=port, controller=controller, data=data))
-    java = java_command(libs)
     if not (data / "meta.properties").exists():
-        format_storage(java, settings, cluster_id())
+        format_storage(java_command(libs, is_brief=True), settings, cluster_id())
     process = subprocess.Popen(
-        [*java, "kafka.Kafka", str(settings)],
+        [*java_command(libs, is_brief=is_brief), "kafka.Kafka", str(settings)],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,
@@ -278,11 +285,12 @@ def _start(libs: Path, folder: Path, further: str, keep: bool, log: IO[bytes]) -
     return process, f"127.0.0.1:{port}"
 
 
-def java_command(libs: Path, heap_mb: int = 512) -> list[str]:
-    """The command that runs a class of the jars."""
+def java_command(libs: Path, heap_mb: int = 512, *, is_brief: bool = False) -> list[str]:
+    """The command that runs a class of the jars; one that is brief ends within minutes."""
     return [
         "java",
         f"-Xmx{heap_mb}m",
+        *(BRIEF if is_brief else ()),
         f"-Dlog4j2.configurationFile={FILES / 'log4j2.properties'}",
         "-cp",
         f"{libs}/*",

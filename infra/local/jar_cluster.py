@@ -85,7 +85,11 @@ class JarCluster:
             rotate(path)
         with path.open("ab") as log:
             node.process = subprocess.Popen(
-                [*java_command(self._libs, HEAP_MB), "kafka.Kafka", str(node.folder / "server.properties")],
+                [
+                    *java_command(self._libs, HEAP_MB, is_brief=True),
+                    "kafka.Kafka",
+                    str(node.folder / "server.properties"),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -181,7 +185,7 @@ def _configure(libs: Path, nodes: list[Node], kept: Path | None = None) -> None:
         single = PROPERTIES.format(port=node.port, controller=controllers[node.number], data=data)
         settings.write_text(single + further)
         if not (data / "meta.properties").exists():
-            format_storage(java_command(libs, HEAP_MB), settings, name)
+            format_storage(java_command(libs, HEAP_MB, is_brief=True), settings, name)
 
 
 def _cluster_id(nodes: list[Node]) -> str:

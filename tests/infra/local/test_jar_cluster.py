@@ -58,3 +58,9 @@ def test_two_brokers_are_no_cluster(tmp_path: Path) -> None:
 def test_the_brokers_run_from_the_same_jars_with_less_memory() -> None:
     assert "-Xmx256m" in jar_broker.java_command(Path("libs"), jar_cluster.HEAP_MB)
     assert "-Xmx512m" in jar_broker.java_command(Path("libs"))
+
+
+def test_what_lives_for_minutes_is_compiled_for_minutes() -> None:
+    quick = "-XX:TieredStopAtLevel=1"
+    assert quick in jar_broker.java_command(Path("libs"), is_brief=True)
+    assert quick not in jar_broker.java_command(Path("libs"))
