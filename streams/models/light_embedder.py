@@ -12,7 +12,7 @@ from refrain.streams.models.bert_weights import BertWeights, read_bert_folder, r
 from refrain.streams.models.ctranslate2_encoder import ENGINE, CTranslate2Encoder
 from refrain.streams.models.embedder import TOKENS_MAX, unit_rows
 from refrain.streams.models.fast_tokenizer import FastTokenizer
-from refrain.streams.models.light_files import LightModel, find_light_model
+from refrain.streams.models.light_files import LightModel, Pooling, find_light_model
 from refrain.streams.models.threads import threads_of
 from refrain.streams.models.token_window import TokenWindow
 from refrain.streams.settings import Embedding
@@ -26,17 +26,25 @@ DEFAULT_EPSILON = 1e-12
 
 
 class LightEmbedder:
-    """An embedder by a BERT whose vector is the mean of its tokens.
+    """An embedder by a BERT whose vector is the mean of its tokens, or the first of them.
 
     A text has the same vector in every call, down to the last bit: it is always padded to the same number of tokens,
     and runs with texts that are padded to as many.
     """
 
-    def __init__(self, encoder: CTranslate2Encoder, tokenizer: FastTokenizer, tokens_max: int, identity: str) -> None:
+    def __init__(
+        self,
+        encoder: CTranslate2Encoder,
+        tokenizer: FastTokenizer,
+        tokens_max: int,
+        identity: str,
+        pooling: Pooling = "mean",
+    ) -> None:
         self._encoder = encoder
         self._tokenizer = tokenizer
         self._tokens_max = tokens_max
         self._window = TokenWindow(tokenizer, tokens_max)
+        self._pooling = pooling
         self.identity = identity
         self.dim = encoder.width
 
@@ -44,7 +52,7 @@ class LightEmbedder:
         """Embed n texts as unit vectors (n, dim)."""
         rows: Floats = np.zeros((len(texts), self.dim), dtype=np.float32)
         for place, states in self._run(self._ids(texts)):
-            rows[place] = states.mean(axis=0)
+            rows[place] = self._pooled(states)
         return unit_rows(rows)
 
     def embed_tokens(self, texts: Sequence[str]) -> list[Floats]:
@@ -59,7 +67,7 @@ class LightEmbedder:
         rows: Floats = np.zeros((len(texts), self.dim), dtype=np.float32)
         found = self._no_tokens(texts)
         for place, states in self._run(self._ids(texts)):
-            rows[place] = states.mean(axis=0)
+            rows[place] = self._pooled(states)
             found[place] = self._own_rows(texts[place], states)
         return unit_rows(rows), found
 
@@ -74,6 +82,10 @@ class LightEmbedder:
 
     def _no_tokens(self, texts: Sequence[str]) -> list[Floats]:
         return [np.zeros((0, self.dim), dtype=np.float32)] * len(texts)
+
+    def _pooled(self, states: Floats) -> Floats:
+        pooled: Floats = states[0] if self._pooling == "cls" else states.mean(axis=0)
+        return pooled
 
     def _own_rows(self, text: str, states: Floats) -> Floats:
         """The unit rows of the text's own tokens, of all that the model read for it."""
@@ -112,7 +124,8 @@ def load_light_embedder(settings: Embedding) -> LightEmbedder:
         encoder = CTranslate2Encoder(weights, threads_of(settings))
     except (ValueError, RuntimeError) as error:
         raise WrongSetup(f"the light embedder cannot run {found.name}: {error}") from error
-    return LightEmbedder(encoder, tokenizer, found.tokens_max, f"{found.name}@{found.tag}/{ENGINE}")
+    identity = f"{found.name}@{found.tag}/{ENGINE}"
+    return LightEmbedder(encoder, tokenizer, found.tokens_max, identity, found.pooling)
 
 
 def _read_weights(found: LightModel) -> BertWeights:

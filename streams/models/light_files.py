@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from refrain.streams.errors import WrongSetup, install_hint
 from refrain.streams.models.files import check_weights, folder_name, is_folder
@@ -28,6 +29,11 @@ _LIBRARIES = ("ctranslate2", "tokenizers", "safetensors")
 _FOLDER = ("config.json", "modules.json", "sentence_bert_config.json", "tokenizer.json", "model.safetensors")
 
 
+Pooling = Literal["mean", "cls"]
+"""What of its tokens' vectors a text's vector is: their mean, or that of the token which stands before all."""
+_POOLINGS: Mapping[str, Pooling] = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+
+
 class LightModel(NamedTuple):
     """A model that the light embedder can run."""
 
@@ -37,6 +43,7 @@ class LightModel(NamedTuple):
     tokenizer: Path
     tokens_max: int
     """Tokens of a text that it reads, special ones included."""
+    pooling: Pooling = "mean"
 
     @property
     def sha256(self) -> str:
@@ -49,6 +56,8 @@ class LightModel(NamedTuple):
         all_of_it = [self.sha256, sha256_of(self.tokenizer), str(self.tokens_max)]
         if self.weights.name == "model.safetensors":
             all_of_it.append(sha256_of(self.weights.parent / "config.json"))
+        if self.pooling != "mean":
+            all_of_it.append(self.pooling)
         return hashlib.sha256("\n".join(all_of_it).encode()).hexdigest()[:12]
 
 
@@ -108,7 +117,7 @@ def _in_folder(folder: Path, expected: str | None) -> LightModel:
     if expected is not None:
         check_weights(expected, sha256_of(weights), str(folder), "embedding")
     tokens_max = int(_json(folder / "sentence_bert_config.json")["max_seq_length"])
-    return LightModel(folder_name(str(folder)), weights, folder / "tokenizer.json", tokens_max)
+    return LightModel(folder_name(str(folder)), weights, folder / "tokenizer.json", tokens_max, _pooling(folder))
 
 
 def _why_not_folder(folder: Path) -> str | None:
@@ -123,21 +132,38 @@ def _why_not_folder(folder: Path) -> str | None:
         "absolute",
     ):
         return f"the model in {folder} is no BERT encoder with GELU and absolute positions"
-    if reading.get("do_lower_case") or not isinstance(reading.get("max_seq_length"), int):
+    lowers = bool(reading.get("do_lower_case")) and not _lowers_itself(folder / "tokenizer.json")
+    if lowers or not isinstance(reading.get("max_seq_length"), int):
         return f"the model in {folder} reads texts in another way"
     return _why_not_pooling(folder)
 
 
+def _lowers_itself(tokenizer: Path) -> bool:
+    """Whether a tokenizer makes all letters small, so that it is one whether they were before."""
+    normalizer = _json(tokenizer).get("normalizer")
+    return isinstance(normalizer, dict) and normalizer.get("lowercase") is True
+
+
+def _modules(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _pooling(folder: Path) -> Pooling:
+    """How a model pools. Raises LookupError for a model that `_why_not_pooling` refuses."""
+    config = _json(folder / str(_modules(folder)[1].get("path", "")) / "config.json")
+    (mode,) = [name for name, value in config.items() if name.startswith("pooling_mode") and value is True]
+    return _POOLINGS[mode]
+
+
 def _why_not_pooling(folder: Path) -> str | None:
-    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-    kinds = [str(module.get("type", "")).rsplit(".", 1)[-1] for module in modules]
+    kinds = [str(module.get("type", "")).rsplit(".", 1)[-1] for module in _modules(folder)]
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
-        return f"the model in {folder} is made of {', '.join(kinds)}, and not of an encoder and a mean"
-    pooling = _json(folder / str(modules[1].get("path", "")) / "config.json")
-    if [name for name, value in pooling.items() if name.startswith("pooling_mode") and value is True] != [
-        "pooling_mode_mean_tokens"
-    ]:
-        return f"the model in {folder} does not take the mean of its tokens"
+        return f"the model in {folder} is made of {', '.join(kinds)}, and not of an encoder and a pooling"
+    try:
+        _pooling(folder)
+    except (LookupError, ValueError):
+        return f"the model in {folder} takes neither the mean of its tokens nor the first of them"
     prompts = folder / "config_sentence_transformers.json"
     if prompts.is_file() and _json(prompts).get("default_prompt_name"):
         return f"the model in {folder} puts a prompt before each text"

@@ -59,6 +59,27 @@ def test_a_vector_is_the_mean_of_the_last_layer_but_for_rounding_to_integers(fol
     assert np.isclose(np.linalg.norm(found), 1.0)
 
 
+def test_a_vector_is_the_first_token_of_a_model_that_says_so(
+    tmp_path: Path, folder: Path
+) -> None:
+    first = write_tiny_bert(tmp_path / "tiny")
+    write_json(first / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False})
+    wanted = token_vectors(tiny_weights(), ids_of("what", "is", "rain"))[0]
+    embedder = loaded(first)
+    assert embedder.embed(["What is rain"])[0] @ wanted / np.linalg.norm(wanted) > 0.99
+    assert np.array_equal(embedder.embed_both(["What is rain"])[0], embedder.embed(["What is rain"]))
+    assert embedder.identity != loaded(folder).identity
+
+
+def test_small_letters_that_the_tokenizer_makes_itself_may_be_asked_for(tmp_path: Path, folder: Path) -> None:
+    small = write_tiny_bert(tmp_path / "tiny")
+    write_json(small / "sentence_bert_config.json", {"max_seq_length": TOKENS_MAX, "do_lower_case": True})
+    assert np.array_equal(loaded(small).embed(["What is Rain"]), loaded(folder).embed(["what is rain"]))
+    write_json(small / "tokenizer.json", {**tokenizer(), "normalizer": None})
+    with pytest.raises(WrongSetup, match="reads texts in another way"):
+        loaded(small)
+
+
 def test_token_vectors_are_the_last_layer_of_the_texts_own_tokens(folder: Path) -> None:
     embedder = loaded(folder)
     rows, none = embedder.embed_tokens(["What is rain", ""])
@@ -165,9 +186,14 @@ def test_a_tokenizer_of_another_hash_is_refused_naming_both(folder: Path) -> Non
     ("file", "value", "reason"),
     [
         ("config.json", {"model_type": "gpt2"}, "no BERT encoder"),
-        ("sentence_bert_config.json", {"max_seq_length": 8, "do_lower_case": True}, "reads texts in another way"),
+        ("sentence_bert_config.json", {"max_seq_length": "8"}, "reads texts in another way"),
         ("modules.json", [{"type": "x.Transformer"}], "made of Transformer"),
-        ("1_Pooling/config.json", {"pooling_mode_cls_token": True}, "does not take the mean"),
+        ("1_Pooling/config.json", {"pooling_mode_max_tokens": True}, "neither the mean of its tokens nor the first"),
+        (
+            "1_Pooling/config.json",
+            {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True},
+            "neither the mean of its tokens nor the first",
+        ),
         ("config_sentence_transformers.json", {"default_prompt_name": "query"}, "puts a prompt before"),
         ("tokenizer.json", None, "holds no tokenizer.json"),
     ],
