@@ -299,6 +299,18 @@ def test_a_damaged_record_of_documents_stops_its_shard_and_is_quoted_nowhere(
     assert SECRET not in caplog.text
 
 
+def test_a_batch_of_documents_that_nobody_can_read_stops_its_shard(stage: Stage, shards: tuple[Asking, Asking]) -> None:
+    place = stage.cluster.append([Outgoing("documents", b"k", b"v", (), 0)])["documents", 0] - 1
+    there = stage.cluster.topic("documents").records[0]
+    there[-1] = there[-1]._replace(key=None, value=None, flaw="the batch cannot be read")
+    stage.stores.clear()
+    worker = worker_of(stage)
+    run(worker)
+    found = worker.stopped.told()[0]
+    assert (found.reason, found.offset) == (StopReason.DOCUMENTS_DAMAGED, place)
+    assert len(worker.shards[1].entries) == 5
+
+
 class Faulty(MemoryStore):
     """A store whose reads or writes fail while `fails` says so."""
 
