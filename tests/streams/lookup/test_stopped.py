@@ -16,7 +16,7 @@ from refrain.schemas.forwards import Forward
 from refrain.schemas.journal import RecoveryOrdered
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.stats import ShardStats, Stopped, StopReason
-from refrain.streams.errors import StoreDamaged, StoreUnusable
+from refrain.streams.errors import ClusterFailed, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.lookup.restore import read_skips
 from refrain.streams.lookup.worker import TICK_ANYWAY_MS, LookupWorker
@@ -452,3 +452,16 @@ def test_another_owner_knows_what_was_passed(stage: Stage, shards: tuple[Asking,
     run(worker_of(stage))
     assert len(decisions(stage)[asked]) == 1
     assert direct_forwards(stage) == [asked]
+
+
+def test_a_journal_that_was_made_anew_ends_the_worker_and_is_not_taken_for_one_that_was_cut(
+    stage: Stage, shards: tuple[Asking, Asking]
+) -> None:
+    worker = worker_of(stage)
+    run(worker)
+    ends = stage.cluster.ends("journal")
+    stage.cluster.create("journal", len(ends))
+    stage.cluster.append([Outgoing("journal", b"k", b"junk", (), 0)] * (ends[0][1] + 2))
+    stage.cluster.delete_records("journal", 0, ends[0][1] + 1)
+    with pytest.raises(ClusterFailed, match="made anew"):
+        run(worker)
