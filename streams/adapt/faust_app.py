@@ -20,6 +20,7 @@ HANDLED = frozenset(
     {
         "security.protocol", "sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password",
         "ssl.ca.location", "ssl.ca.pem", "ssl.certificate.location", "ssl.key.location", "ssl.key.password",
+        "ssl.certificate.pem", "ssl.key.pem", "ssl.keystore.location", "ssl.keystore.password",
         "ssl.endpoint.identification.algorithm", "enable.ssl.certificate.verification",
     }
 )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
@@ -14,14 +13,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from tests.integration.walled_broker import ROOT, WalledBroker
-from tests.streams.kafka.raw_records import Raw, batch_of
 
 ADMIN_S = 20.0
 SCRAM = {
     "SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256,
     "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512,
 }
-GOOD = batch_of([Raw(b"k", b"good")])
 
 
 def connections(broker: WalledBroker) -> Mapping[str, tuple[str, dict[str, str]]]:
@@ -74,18 +71,12 @@ def prepare(broker: WalledBroker, topic: str) -> None:
     """Give the root user credentials of SCRAM, and make a topic with one good batch."""
     admin = AdminClient({"bootstrap.servers": broker.address, **broker.connection(ROOT)})
     password = broker.passwords[ROOT].encode()
-    given = [
-        UserScramCredentialUpsertion(ROOT, ScramCredentialInfo(mechanism, 4_096), password)
+    futures = [
+        admin.alter_user_scram_credentials(
+            [UserScramCredentialUpsertion(ROOT, ScramCredentialInfo(mechanism, 4_096), password)]
+        )[ROOT]
         for mechanism in SCRAM.values()
     ]
-    for future in (
-        *admin.alter_user_scram_credentials(given).values(),
-        *admin.create_topics([NewTopic(topic, 1, 1)], operation_timeout=ADMIN_S).values(),
-    ):
+    futures += admin.create_topics([NewTopic(topic, 1, 1)], operation_timeout=ADMIN_S).values()
+    for future in futures:
         future.result(ADMIN_S)
-
-
-def unreadable(path: Path) -> str:
-    """A file that holds no certificate."""
-    path.write_text("no certificate")
-    return str(path)
