@@ -163,8 +163,8 @@ class KafkaConsumer:
         for partition, theirs in by_partition.items():
             self._start_of(partition)
             found = self._damage.sift(partition, [each.offset for each in theirs], self._end_of(partition))
-            if found.place is not None or found.count < len(theirs):
-                by_partition[partition], changed = [*theirs[: found.count], *found.flawed], True
+            if found.place is not None or found.kept < len(theirs):
+                by_partition[partition], changed = [*theirs[: found.kept], *found.flawed], True
                 self._read_on(partition, found.place)
         return [record for each in by_partition.values() for record in each] if changed else records
 

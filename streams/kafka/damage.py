@@ -34,9 +34,9 @@ CANNOT_DECOMPRESS = "the client cannot decompress it"
 
 
 class Sifted(NamedTuple):
-    """What is believed of the records of a partition: the first `count`, and then what stands for others."""
+    """What is believed of the records of a partition: the first `kept`, and then what stands for others."""
 
-    count: int
+    kept: int
     flawed: Sequence[Record] = ()
     """One for each batch that is passed over."""
     place: int | None = None

@@ -113,7 +113,7 @@ class Passing:
         return found
 
     def _without_passed(self, messages: Sequence[Message], found: Mapping[Place, Sifted]) -> Heard:
-        left = {place: each.count for place, each in found.items()}
+        left = {place: each.kept for place, each in found.items()}
         kept = []
         for message in messages:
             place, error = _place(message), message.error()
