@@ -25,6 +25,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from refrain.schemas.base import AskerNames, Name, Part
 from refrain.schemas.hit_heads import HitHead
 
+POLICY_BYTES_MAX = 1_000_000
+"""The largest policy record, some 1,100 categories; the topic takes a little more."""
 HEADS_MAX = 4
 """Trained heads of one policy: it has to fit into one record."""
 UNCATEGORISED = "uncategorised"

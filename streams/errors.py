@@ -229,7 +229,10 @@ class SnapshotUnusable(RefrainError):
 
 
 class ChangelogDamaged(RefrainError):
-    """A record of `documents` cannot be read: `refrain shards recover PARTITION --empty` begins anew without it."""
+    """A record of `documents` cannot be read: `refrain shards recover PARTITION --empty` begins anew without it.
+
+    A batch that no client can read stays there: once the shard has committed again, delete the records up to it.
+    """
 
     def __init__(self, text: str, offset: int) -> None:
         """`offset` is the record's in `documents`."""

@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from refrain.streams.kafka.config import connection
 from refrain.streams.kafka.convert import record_of
+from refrain.streams.kafka.passing import READ_SILENT_S, Passing
+from refrain.streams.kafka.raw_fetch import raw_fetch
 from refrain.streams.settings import Settings
 
 READ_S = 10.0
@@ -76,21 +78,27 @@ def _all_records(settings: Settings) -> Iterator[Message]:
     try:
         topics = consumer.list_topics(timeout=READ_S).topics
         places = [
-            TopicPartition(name, number, OFFSET_BEGINNING)
+            TopicPartition(name, number, consumer.get_watermark_offsets(TopicPartition(name, number), READ_S)[0])
             for name, topic in topics.items()
             if name.startswith(settings.prefix)
             for number in topic.partitions
         ]
         consumer.assign(places)
+        names = {place.topic: place.topic.removeprefix(settings.prefix) for place in places}
+        passing = Passing(consumer, names, raw_fetch(settings), READ_SILENT_S)
+        for place in places:
+            passing.begin((place.topic, place.partition), place.offset)
         at_end: set[tuple[str | None, int | None]] = set()
         until = time.monotonic() + READ_S
         while len(at_end) < len(places):
             # A batch that does not fill waits for as long as it may.
             batch = consumer.consume(1_000, WAIT_S)
-            until = time.monotonic() + READ_S if batch else until
+            heard = passing.sift(batch)
+            passed = passing.behind_silence()
+            until = time.monotonic() + READ_S if batch or passed else until
             if time.monotonic() > until:
                 raise KafkaException(f"the topics under {settings.prefix} could not be read to their ends")
-            for message in batch:
+            for message in heard.messages:
                 if message.error() is None:
                     yield message
                 else:

@@ -33,6 +33,8 @@ class Kind(StrEnum):
     """A candidate of a decision that an approximate search made is not alive, or not as similar as was said."""
     JOURNAL_ENDS_EARLY = "journal_ends_early"
     """The journal ends before what its shard has folded: its end is gone, or it was made again."""
+    UNREADABLE = "unreadable"
+    """A batch that nobody can read stands in journal or `documents`: no processor of Refrain's writes such."""
     CANNOT_FOLD = "cannot_fold"
     """A journal record that this version cannot read: what follows it in the partition is not audited."""
 

@@ -79,10 +79,14 @@ class Commit(NamedTuple):
 def commits(records: Iterable[Record], strange: Callable[[Record], None] = lambda _: None) -> Iterator[Commit]:
     """The commits of one partition of `documents`, each ended by its `meta`; what no `meta` follows is left out.
 
-    `strange` is told of each `meta` that cannot be read or was deleted: it ends no commit.
+    `strange` is told of each `meta` that cannot be read or was deleted, which ends no commit, and of batches that
+    cannot be read.
     """
     changes: dict[bytes, Record] = {}
     for record in records:
+        if record.flaw is not None:
+            strange(record)
+            continue
         meta = meta_of(record.value) if record.key == META_KEY else None
         if meta is None and record.key == META_KEY:
             strange(record)

@@ -200,6 +200,8 @@ class PartitionAudit:
             self._findings.add(Kind.CANNOT_FOLD, record.offset, str(error))
             return False
         self._findings.counts["records"] += 1
+        if record.flaw is not None:
+            self._findings.add(Kind.UNREADABLE, record.offset, record.flaw)
         self._note_version(published, record.offset)
         judged = asked.holds(record.timestamp_ms) and not self._other_version
         gone = decisions.first is None or record.offset < decisions.first
@@ -238,7 +240,10 @@ class PartitionAudit:
                 self._findings.add(Kind.DECISION_INSERTED, found.offset, id_)
 
     def _note_commit(self, record: Record) -> None:
-        """Note the end of a commit that cannot be read, or was deleted: none is by a shard."""
+        """Note what is by no shard: the end of a commit that cannot be read, or was deleted, or a batch that cannot."""
+        if record.flaw is not None:
+            self._findings.add(Kind.UNREADABLE, NO_OFFSET, f"documents[{record.partition}]: {record.flaw}")
+            return
         what = f"meta/meta, which cannot be read at documents[{record.partition}] offset {record.offset}"
         if record.value is None:
             what = f"meta/meta, which is deleted at documents[{record.partition}] offset {record.offset}"
@@ -271,7 +276,7 @@ class PartitionAudit:
 
 
 def _id_of(published: PublishedDecision) -> str:
-    return (published.record.key or b"").decode("utf-8", "replace")
+    return published.record.flaw or (published.record.key or b"").decode("utf-8", "replace")
 
 
 def _ahead(found: Iterator[Commit], end: int) -> Iterator[Commit]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, 
 from confluent_kafka.admin import AdminClient
 
 from refrain.ops.cluster.connection import client, create_client, unreachable
+from refrain.streams.kafka.config import client_id
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import MemberDescription  # type: ignore[attr-defined]
@@ -38,6 +39,15 @@ class LostPosition(NamedTuple):
     end: int
 
 
+class Stranger(NamedTuple):
+    """A member of a group that does not call itself as Refrain's workers do."""
+
+    who: str
+    """Client and host."""
+    partitions: tuple[int, ...]
+    """Those of the topic that it has: nobody else works on them."""
+
+
 @dataclass(frozen=True)
 class Behind:
     """Lag: records between a group's positions and the ends; `members` of 0 says that nobody works on them."""
@@ -48,6 +58,7 @@ class Behind:
     """When the oldest of them was written, of the partition that is the furthest behind; None without one."""
     lost: tuple[LostPosition, ...] = ()
     """Partitions whose next record is gone."""
+    strangers: tuple[Stranger, ...] = ()
 
 
 def behind(admin: AdminClient, settings: Settings, group: str, topic: str, ends: Ends) -> Behind:
@@ -70,9 +81,28 @@ def behind(admin: AdminClient, settings: Settings, group: str, topic: str, ends:
             oldest_ms = _written_at_ms(settings, TopicPartition(name, furthest, starts[furthest]))
         records = sum(counted.get(n, gap) for n, gap in gaps.items())
         lost = lost_positions(positions, first, end)
-        return Behind(records, _members(admin, group_id), oldest_ms, lost)
+        members = _described(admin, group_id)
+        return Behind(records, len(members), oldest_ms, lost, strangers_of(members, name, client_id(settings)))
     except KafkaException as problem:
         raise unreachable(settings, problem) from problem
+
+
+def strangers_of(members: Sequence[MemberDescription], name: str, ours: str) -> tuple[Stranger, ...]:
+    """The members that are no clients of the name `ours`, with what they have of a topic. Pure."""
+    return tuple(
+        Stranger(
+            f"{member.client_id}@{member.host.lstrip('/')}",
+            tuple(
+                sorted(
+                    place.partition
+                    for place in (member.assignment.topic_partitions if member.assignment is not None else ())
+                    if place.topic == name
+                )
+            ),
+        )
+        for member in members
+        if member.client_id != ours
+    )
 
 
 def lost_positions(
@@ -190,10 +220,6 @@ def _positions(admin: AdminClient, group_id: str, places: list[TopicPartition]) 
             return {}
         raise
     return {place.partition: place.offset for place in found.topic_partitions if place.offset >= 0}
-
-
-def _members(admin: AdminClient, group_id: str) -> int:
-    return len(_described(admin, group_id))
 
 
 def _described(admin: AdminClient, group_id: str) -> list[MemberDescription]:

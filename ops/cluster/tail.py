@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from refrain.ops.cluster.connection import client, create_client, missing, unreachable
 from refrain.streams.kafka.offsets import known_offset
+from refrain.streams.kafka.passing import READ_SILENT_S, Passing
+from refrain.streams.kafka.raw_fetch import raw_fetch
 
 if TYPE_CHECKING:
     from refrain.streams.settings import Settings
@@ -37,7 +39,8 @@ def follow(
 ) -> Iterator[Message]:
     """Follow a topic: committed records as they come, until `stop` or the end of the span.
 
-    Raises Unreachable, ClusterFailed or WrongSetup.
+    Batches that nobody can read are passed over; the log tells of each. Raises Unreachable, ClusterFailed or
+    WrongSetup.
     """
     name = settings.prefix + topic
     consumer = create_client(
@@ -55,11 +58,19 @@ def follow(
     try:
         places = _places(consumer, settings, name, span)
         consumer.assign(places)
+        passing = Passing(consumer, {name: topic}, raw_fetch(settings), READ_SILENT_S)
+        for place in places:
+            passing.begin((name, place.partition), place.offset)
         left = _Left({place.partition for place in places}, span, lambda: time.time_ns() // 1_000_000)
         while left.partitions and not stop():
             message = consumer.poll(POLL_S)
-            if left.takes(message) and message is not None:
-                yield message
+            heard = passing.sift(() if message is None else (message,))
+            passed = bool(heard.flawed or passing.behind_silence())
+            for each in heard.messages:
+                if left.takes(each):
+                    yield each
+            if message is None and not passed:
+                left.takes(None)
     finally:
         consumer.close()
 
@@ -92,8 +103,10 @@ class _Left:
         return taken
 
 
-def _end(consumer: Consumer, place: TopicPartition, connect_s: float) -> int:
-    return known_offset(consumer.get_watermark_offsets(place, connect_s)[1], f"{place.topic}[{place.partition}]")
+def _bound(consumer: Consumer, place: TopicPartition, connect_s: float, *, first: bool) -> int:
+    """The first offset of a partition, or its end."""
+    found = consumer.get_watermark_offsets(place, connect_s)
+    return known_offset(found[0 if first else 1], f"{place.topic}[{place.partition}]")
 
 
 def _places(consumer: Consumer, settings: Settings, name: str, span: Span) -> list[TopicPartition]:
@@ -105,9 +118,11 @@ def _places(consumer: Consumer, settings: Settings, name: str, span: Span) -> li
         places = [TopicPartition(name, number) for number in sorted(found.partitions)]
         if span.since_ms is not None:
             asked = [TopicPartition(name, place.partition, span.since_ms) for place in places]
-            return list(consumer.offsets_for_times(asked, connect_s))
+            places = list(consumer.offsets_for_times(asked, connect_s))
         for place in places:
-            place.offset = OFFSET_BEGINNING if span.from_start else _end(consumer, place, connect_s)
+            if place.offset < 0:
+                # Of a time behind the last record the client tells that it is the end.
+                place.offset = _bound(consumer, place, connect_s, first=span.from_start)
         return places
     except KafkaException as problem:
         raise unreachable(settings, problem) from problem

@@ -196,10 +196,14 @@ def lag(admin: AdminClient, cluster: Cluster, settings: Settings, group: str, to
 
 
 def shards(cluster: Cluster) -> list[Finding]:
-    """Is a shard stopped?"""
+    """Is a shard stopped, or does all that they keep belong to another journal?"""
+    from refrain.ops.cluster.last_commit import recorded_journal_id
     from refrain.ops.observe.stats import StatsReports
     from refrain.streams.lookup.remedies import remedy
 
+    if recorded_journal_id(cluster) != cluster.topic_id("journal"):
+        seen = "`documents` is of another journal than the one that is there: no shard starts, and nothing is answered"
+        return [Finding("shards", "fail", seen, "make `documents` anew too: delete it, then `refrain topics create`")]
     reports = StatsReports(cluster).reports()
     rows = [
         Finding("shards", "fail",

@@ -8,7 +8,7 @@ from refrain.ops.observe.findings import Finding
 from refrain.ops.terminal import output
 
 if TYPE_CHECKING:
-    from refrain.ops.cluster.lag import Behind, LostPosition
+    from refrain.ops.cluster.lag import Behind, LostPosition, Stranger
     from refrain.streams.settings import Settings
 
 CHECK = "lag"
@@ -23,6 +23,8 @@ HELPERS = frozenset({"adapt", "compare", "verify"})
 def lag_findings(settings: Settings, group: str, topic: str, found: Behind, now_ms: int) -> list[Finding]:
     """What the lag of a group on its topic says."""
     rows = [_lost(group, topic, each) for each in found.lost]
+    if group != CONNECTOR:
+        rows += [_stranger(group, topic, each) for each in found.strangers]
     seen = f"{group}: {output.counted(found.records, 'record')} behind, {output.counted(found.members, 'member')}"
     waited_ms = 0 if found.oldest_ms is None or not found.records else max(0, now_ms - found.oldest_ms)
     if waited_ms:
@@ -52,6 +54,15 @@ def _lost(group: str, topic: str, lost: LostPosition) -> Finding:
     gone = output.counted(lost.first - lost.position, "offset")
     do = "see `refrain shards list`" if topic == "journal" else "they are lost: give the topic a longer retention"
     return Finding(CHECK, "fail", f"{where}, which begins at {lost.first}: {gone} that nobody read are gone", do)
+
+
+def _stranger(group: str, topic: str, stranger: Stranger) -> Finding:
+    """A member that is no worker: what it is given waits, or is worked by somebody else."""
+    seen = f"{group}: {stranger.who} is a member and no worker of Refrain's, or one of an older version"
+    if stranger.partitions:
+        seen += f"; it has {output.counted(len(stranger.partitions), 'partition')} of {topic}"
+    do = "end it, and let nobody else read with this group: `refrain topics acls`"
+    return Finding(CHECK, "fail" if stranger.partitions else "warn", seen, do)
 
 
 def _patience_ms(settings: Settings, group: str) -> int:

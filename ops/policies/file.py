@@ -12,7 +12,17 @@ from pydantic import BaseModel, ValidationError
 
 from refrain.ops.policies.heads import resolve_heads
 from refrain.schemas.hit_heads import HitHead
-from refrain.schemas.policy import CategoryPolicy, Limits, Match, ModelPolicy, Policy, Prices, Quota, Rule
+from refrain.schemas.policy import (
+    POLICY_BYTES_MAX,
+    CategoryPolicy,
+    Limits,
+    Match,
+    ModelPolicy,
+    Policy,
+    Prices,
+    Quota,
+    Rule,
+)
 from refrain.streams.errors import BadInput
 from refrain.streams.linear_pattern import pattern_flaws
 
@@ -49,6 +59,13 @@ def read_policy(text: str, source: str, known: Iterable[HitHead] = ()) -> Policy
     if problems:
         lines = [f"  {source}:{line}: {said}" for line, said in sorted(problems, key=lambda each: each[0])]
         raise BadInput("the policy cannot be taken\n" + "\n".join(lines))
+    size = len(policy.model_dump_json().encode())
+    if size > POLICY_BYTES_MAX:
+        raise BadInput(
+            f"{source}: the policy takes {size} bytes with all that is at its default, and at most {POLICY_BYTES_MAX}"
+            f" are kept; it has {len(policy.categories)} categories and {len(policy.tenants)} tenants: give those that"
+            " need nothing of their own one category, or the limits of `*`"
+        )
     return policy
 
 

@@ -12,6 +12,7 @@ from faust.auth import SASLCredentials, SSLCredentials
 
 from refrain.streams.adapt.lenient_records import read_leniently
 from refrain.streams.errors import WrongSetup
+from refrain.streams.kafka.config import client_id
 from refrain.streams.kafka.tls import tls_context
 from refrain.streams.settings import Settings
 
@@ -19,6 +20,7 @@ HANDLED = frozenset(
     {
         "security.protocol", "sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password",
         "ssl.ca.location", "ssl.ca.pem", "ssl.certificate.location", "ssl.key.location", "ssl.key.password",
+        "ssl.certificate.pem", "ssl.key.pem", "ssl.keystore.location", "ssl.keystore.password",
         "ssl.endpoint.identification.algorithm", "enable.ssl.certificate.verification",
     }
 )  # fmt: skip
@@ -44,6 +46,7 @@ def faust_app(settings: Settings, name: str) -> Any:
         settings.prefix + name,
         broker=[f"kafka://{server.strip()}" for server in settings.kafka.split(",")],
         broker_credentials=credentials_of(settings),
+        broker_client_id=client_id(settings),
         broker_session_timeout=session_s,
         broker_heartbeat_interval=max(0.1, session_s / 6),
         broker_rebalance_timeout=max(60.0, session_s),

@@ -20,7 +20,7 @@ from refrain.schemas.policy import ModelPolicy
 from refrain.streams.adapt.faust_app import faust_app, is_member
 from refrain.streams.adapt.lenient_records import UNREADABLE, Flaw
 from refrain.streams.adapt.load_window import LoadReports, LoadWindow, load_of
-from refrain.streams.errors import ClusterFailed, RefrainError, Refusal, RefusalCode, Unanswered
+from refrain.streams.errors import ClusterFailed, RefrainError, Refusal, RefusalCode, Unanswered, WrongSetup
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.kafka.outages import Waiting, asked_once, pauses
 from refrain.streams.messaging.dead_letters import dead_letter
@@ -114,6 +114,8 @@ class LoadController:
         ]
 
 
+SOURCE_LOOK_S = 20.0
+"""How often it is looked whether the topic that is read is still the same."""
 MakeApp = Callable[[Settings, str], Any]
 IsMember = Callable[[Any], bool]
 
@@ -251,15 +253,37 @@ class _Term:
             raise ClusterFailed(f"Faust stopped ({without_quotes(crash)}): start this worker again") from crash
 
     async def _until_it_ends(self, app: Any) -> None:
-        """Until the worker is to stop or the app does. Raises ClusterFailed when it is no member of its group."""
+        """Until the worker is to stop or the app does.
+
+        Raises ClusterFailed when it is no member of its group, or reads a topic that is another one by now.
+        """
         clock = self._context.outages.clock
-        member_s = clock()
+        member_s = looked_s = clock()
+        read = await self._source()
         while not self._context.stop() and not app.should_stop and app.crash_reason is None:
             await asyncio.sleep(STOP_CHECK_S)
             if self._is_member(app):
                 member_s = clock()
             elif clock() - member_s > MEMBERLESS_S:
                 raise ClusterFailed(f"{NAME} has not been a member of its group for {MEMBERLESS_S:.0f} s")
+            if clock() - looked_s > SOURCE_LOOK_S:
+                looked_s, found = clock(), await self._source()
+                if read is not None and found is not None and found != read:
+                    raise ClusterFailed(f"topic {SOURCE} was made anew, or has more partitions: a new app reads it")
+                read = read or found
+
+    async def _source(self) -> tuple[str, int] | None:
+        """The id of the topic that is read, and its partitions; None where nobody tells them, or it is not there.
+
+        A member whose topic was gone for a moment is given no partition of the new one.
+        """
+        cluster = asked_once(self._context.cluster)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                None, lambda: (cluster.topic_id(SOURCE), cluster.partitions(SOURCE))
+            )
+        except (ClusterFailed, WrongSetup):
+            return None
 
 
 async def _stopped(app: Any) -> None:

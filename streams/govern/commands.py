@@ -27,7 +27,7 @@ from refrain.schemas.journal import (
     PolicySet,
     RecoveryOrdered,
 )
-from refrain.schemas.policy import Cacheable
+from refrain.schemas.policy import POLICY_BYTES_MAX, Cacheable
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import RecordsRefused, Refusal, RefusalCode
 from refrain.streams.govern.decision_search import SoughtDecision
@@ -43,8 +43,6 @@ from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.vectors import decode, squared_norm
 
 NAME = "govern"
-POLICY_BYTES_MAX = 1_000_000
-"""The largest policy record; the topic takes a little more."""
 LOAD_VALID_MS_MAX = 3_600_000
 """How long a load may hold unless it is reported again: whoever reports may stop."""
 JUDGED = frozenset({Outcome.HIT, Outcome.MISS, Outcome.COALESCED})

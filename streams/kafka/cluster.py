@@ -113,7 +113,7 @@ class KafkaCluster:
         )
 
     def reader(self, topic: str) -> KafkaReader:
-        return KafkaReader(self._base, self._settings, topic)
+        return KafkaReader(self._base, self._settings, topic, raw_fetch(self._settings))
 
     def tail(self, places: Mapping[str, Collection[int] | None], name: str) -> KafkaTail:
         starts: dict[tuple[str, int], int] = {}
@@ -125,7 +125,7 @@ class KafkaCluster:
                     raise WrongSetup(f"topic {self.name(topic)} has no partition {number}, it has {count}")
             lasts = self._offsets(topic, dict.fromkeys(numbers, OFFSET_END))
             starts |= {(topic, number): end for number, end in lasts.items()}
-        return KafkaTail(self._base, self._settings.prefix, starts, name)
+        return KafkaTail(self._base, self._settings.prefix, starts, name, raw_fetch(self._settings))
 
     def poster(self, *, delivery_timeout_ms: int) -> KafkaPoster:
         return KafkaPoster(self._base, self._settings.prefix, delivery_timeout_ms)

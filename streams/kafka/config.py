@@ -7,6 +7,8 @@ from typing import Any
 
 from refrain.streams.settings import Settings
 
+CLIENT_ID = "refrain"
+"""How every client of Refrain names itself, unless the settings name it: members of a group are told apart by it."""
 ADMIN_TIMEOUT_S = 15.0
 """How long one call that administers or describes may take."""
 ANSWER_TIMEOUT_S = 5.0
@@ -30,6 +32,7 @@ def connection(settings: Settings) -> dict[str, Any]:
     """Properties by which every client reaches the cluster: address, backoff, TLS and SASL of the settings."""
     return {
         "bootstrap.servers": settings.kafka,
+        "client.id": CLIENT_ID,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1_000,
         "retry.backoff.ms": 2,
@@ -38,6 +41,12 @@ def connection(settings: Settings) -> dict[str, Any]:
         "log_level": 2,
         **{key: value.get_secret_value() for key, value in settings.connection.items()},
     }
+
+
+def client_id(settings: Settings) -> str:
+    """The name of every client of these settings."""
+    named = settings.connection.get("client.id")
+    return CLIENT_ID if named is None else named.get_secret_value()
 
 
 def flushed_producer_config(base: Mapping[str, Any]) -> dict[str, Any]:

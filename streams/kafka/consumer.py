@@ -18,6 +18,7 @@ from refrain.streams.kafka.faults import BROKEN_CODES, CUT_CODES, failure_of, ra
 from refrain.streams.kafka.interface import OffsetAndMetadata, RebalanceListener, Record
 from refrain.streams.kafka.outages import Outages
 from refrain.streams.kafka.raw_fetch import Fetch, raw_fetch
+from refrain.streams.kafka.seeking import seek_to
 from refrain.streams.kafka.turns import Turns
 from refrain.streams.settings import Settings
 
@@ -65,6 +66,8 @@ class KafkaConsumer:
         """Partitions that their owner has paused."""
         self._held_back: set[int] = set()
         """Partitions that are read no further, since much of them is held."""
+        self._moved: set[int] = set()
+        """Partitions that were sent elsewhere while records were read."""
         self._given_back: set[int] = set()
         """Partitions that were given back while records were read."""
         self.consumer = ConfluentConsumer(
@@ -118,7 +121,8 @@ class KafkaConsumer:
         except KafkaException as problem:
             raise failure_of(problem.args[0], f"reading {self._name}") from problem
         records = []
-        broken = []
+        broken: list[Message] = []
+        cut: list[Message] = []
         for message in messages:
             error = message.error()
             if error is None:
@@ -126,14 +130,18 @@ class KafkaConsumer:
             elif error.code() in BROKEN_CODES and message.partition() is not None:
                 broken.append(message)
             elif error.code() in CUT_CODES:
-                # Told when what was read before is handed out: it would be lost with it.
-                self._cut.append(self._cut_at(error, message.partition()))
+                cut.append(message)
             else:
                 self._told(error)
         if self._given_back:
             # While it was read: its next owner reads it again.
             records = [record for record in records if record.partition not in self._given_back]
-        return self._sifted(records, broken)
+        self._moved.clear()
+        records = self._sifted(records, broken)
+        # Told when what was read before is handed out: it would be lost with it.
+        self._cut += [self._cut_at(each) for each in cut if each.partition() not in self._moved]
+        # Also while others come: a partition may be silent beside those.
+        return records + self._behind_silence()
 
     def _sifted(self, records: list[Record], broken: Sequence[Message]) -> list[Record]:
         """The records without those that cannot be, and one for each batch that cannot be read.
@@ -154,10 +162,10 @@ class KafkaConsumer:
         changed = bool(broken)
         for partition, theirs in by_partition.items():
             self._start_of(partition)
-            kept, place = self._damage.sift(partition, theirs, self._end_of(partition))
-            if place is not None or len(kept) != len(theirs):
-                by_partition[partition], changed = list(kept), True
-                self._read_on(partition, place)
+            found = self._damage.sift(partition, [each.offset for each in theirs], self._end_of(partition))
+            if found.place is not None or found.kept < len(theirs):
+                by_partition[partition], changed = [*theirs[: found.kept], *found.flawed], True
+                self._read_on(partition, found.place)
         return [record for each in by_partition.values() for record in each] if changed else records
 
     def _behind_silence(self) -> list[Record]:
@@ -175,16 +183,14 @@ class KafkaConsumer:
         return []
 
     def _passed_over(self, partition: int) -> Sequence[Record]:
-        kept, place = self._damage.sift(partition, (), -1)
-        self._read_on(partition, place)
-        return kept
+        found = self._damage.sift(partition, (), -1)
+        self._read_on(partition, found.place)
+        return found.flawed
 
     def _read_on(self, partition: int, place: int | None) -> None:
         if place is not None:
-            try:
-                self.consumer.seek(TopicPartition(self._name, partition, place))
-            except KafkaException as problem:
-                raise failure_of(problem.args[0], f"seeking {self._name}[{partition}]") from problem
+            self._moved.add(partition)
+            seek_to(self.consumer, self._name, partition, place)
 
     def _end_of(self, partition: int) -> int:
         """The end of a partition as far as the client knows it."""
@@ -245,13 +251,15 @@ class KafkaConsumer:
         if partitions:
             self.consumer.resume([TopicPartition(self._name, partition) for partition in partitions])
 
-    def _cut_at(self, error: KafkaError, partition: int | None) -> OffsetLost:
+    def _cut_at(self, message: Message) -> OffsetLost:
         """What to raise for a partition that was cut; it is paused until its owner seeks it."""
+        error, partition = message.error(), message.partition()
+        why = "" if error is None else error.str()
         if partition is not None:
             self._pause_client([partition])
             self._stuck.add(partition)
         return OffsetLost(
-            f"reading {self._name}[{partition}]: {error.str()}; the topic was cut before this worker could read it",
+            f"reading {self._name}[{partition}]: {why}; the topic was cut before this worker could read it",
             partition,
         )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from refrain.streams.kafka.batches import Batch, batches_in, committed, flaw_of, told_of
 from refrain.streams.kafka.interface import Record
@@ -27,9 +28,19 @@ GAPS_EVERY_S = 1.0
 """How often gaps between offsets are looked into at most: each transaction of a producer leaves one."""
 LOOK_S = 0.5
 """How long batches are gone through at once: what is further ahead is looked at when it comes next."""
-TRANSACTIONAL = frozenset({"journal"})
+TRANSACTIONAL = frozenset({"journal", "documents", "decisions"})
 """Topics that Refrain itself writes in transactions, and no outsider at all: gaps are no sign of anything."""
 CANNOT_DECOMPRESS = "the client cannot decompress it"
+
+
+class Sifted(NamedTuple):
+    """What is believed of the records of a partition: the first `kept`, and then what stands for others."""
+
+    kept: int
+    flawed: Sequence[Record] = ()
+    """One for each batch that is passed over."""
+    place: int | None = None
+    """Where to read on instead, if so."""
 
 
 class Passed:
@@ -53,7 +64,10 @@ class Passed:
 class Damage:
     """Finds what cannot be read in the partitions of a topic. `name` is the topic's on the cluster."""
 
-    def __init__(self, topic: str, name: str, fetch: Fetch, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, topic: str, name: str, fetch: Fetch, clock: Callable[[], float], silent_s: float = SILENT_S
+    ) -> None:
+        self._silent_s = silent_s
         self._topic = topic
         self._name = name
         self._fetch = fetch
@@ -63,7 +77,9 @@ class Damage:
 
     def begin(self, partition: int, at: int | None) -> None:
         """A partition is read from an offset on, or from one that is not known."""
-        self._known[partition] = Passed(at, self._clock())
+        before, self._known[partition] = self._known.get(partition), Passed(at, self._clock())
+        if before is not None:
+            self._known[partition].alert_until_s = before.alert_until_s
 
     def wake(self, partition: int) -> None:
         """A partition that was paused is read on."""
@@ -89,54 +105,55 @@ class Damage:
         known.at = at
         now_s = self._clock()
         # Where it is known what comes, something sound does.
-        wait_s = ALERT_SILENT_S if now_s < known.alert_until_s and not known.broken else SILENT_S
+        wait_s = ALERT_SILENT_S if now_s < known.alert_until_s and not known.broken else self._silent_s
         if at >= end or known.looked == (at, end) or now_s - known.seen_s < wait_s:
             return False
         known.seen_s, known.looked = now_s, (at, end)
         return True
 
-    def sift(self, partition: int, records: Sequence[Record], end: int) -> tuple[Sequence[Record], int | None]:
-        """The records that are believed, with one for each batch passed over, and where to read on instead, if so.
+    def sift(self, partition: int, offsets: Sequence[int], end: int) -> Sifted:
+        """Which records are believed, by their offsets, with one for each batch passed over.
 
         `end` is the partition's as far as the client knows it, negative where it does not.
         """
         known = self._known.setdefault(partition, Passed(None, self._clock()))
-        if records:
+        if offsets:
             known.seen_s = self._clock()
             gaps = self._trusts_gaps or known.gaps_due_s > known.seen_s > known.alert_until_s
-            odd = first_odd([each.offset for each in records], known.at, known.looked_until, end, gaps=gaps)
+            odd = first_odd(offsets, known.at, known.looked_until, end, gaps=gaps)
             if odd is not None and not known.broken:
                 known.gaps_due_s = known.seen_s + GAPS_EVERY_S
-                before = records[odd - 1].offset + 1 if odd else known.at
+                before = offsets[odd - 1] + 1 if odd else known.at
                 if before is not None:
                     start = known.at
                     self.look(partition, before)
                     known.at = start
         if not known.broken:
-            if records:
-                known.at = records[-1].offset + 1
-            return records, None
-        return self._past(partition, known, records)
+            if offsets:
+                known.at = offsets[-1] + 1
+            return Sifted(len(offsets))
+        return self._past(partition, known, offsets)
 
-    def _past(self, partition: int, known: Passed, records: Sequence[Record]) -> tuple[list[Record], int | None]:
-        kept: list[Record] = []
-        for each in records:
-            if each.offset >= known.broken[0][1].first or (known.at is not None and each.offset < known.at):
+    def _past(self, partition: int, known: Passed, offsets: Sequence[int]) -> Sifted:
+        count = 0
+        for offset in offsets:
+            if offset >= known.broken[0][1].first or (known.at is not None and offset < known.at):
                 # Read again behind what is passed over.
                 break
-            kept.append(each)
-            known.at = each.offset + 1
-        cut, moved = len(kept) < len(records), False
+            count += 1
+            known.at = offset + 1
+        flawed: list[Record] = []
+        cut, moved = count < len(offsets), False
         while known.broken and known.at is not None and (cut or known.at >= known.broken[0][0]):
             _, batch, flaw = known.broken.popleft()
             cut, moved = False, True
             if batch.last >= known.at:
-                kept.append(self._flawed(partition, max(batch.first, known.at), batch, flaw))
+                flawed.append(self._flawed(partition, max(batch.first, known.at), batch, flaw))
                 known.at = batch.last + 1
             known.alert_until_s = self._clock() + ALERT_S
             if not known.broken and known.at >= known.looked_until:
                 self.look(partition, known.at)
-        return kept, known.at if moved else None
+        return Sifted(count, flawed, known.at if moved else None)
 
     def look(self, partition: int, at: int, broken_at: int | None = None) -> bool:
         """Look at the batches from an offset on; whether they could be looked at.

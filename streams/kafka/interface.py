@@ -214,7 +214,8 @@ class Reader(Protocol):
     def read(self, partition: int, start: int, max_records: int) -> list[Record]:
         """The first records at or after `start`: at least one when there is any, and at most `max_records`.
 
-        Waits for no open transaction. Raises ClusterFailed when the broker does not answer.
+        Waits for no open transaction. In place of a batch that nobody can read stands one with a `flaw`. Raises
+        ClusterFailed when the broker does not answer.
         """
 
     def close(self) -> None:

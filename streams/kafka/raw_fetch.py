@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from refrain.streams.errors import WrongSetup
-from refrain.streams.kafka.bounded_call import StuckCall, bounded
+from refrain.streams.kafka.bounded_call import bounded
 from refrain.streams.kafka.tls import tls_context
 from refrain.streams.settings import Settings
 
@@ -20,6 +20,8 @@ FETCH_BYTES = 2_500_000
 """What is fetched at once; a batch that is larger comes whole."""
 FETCH_S = 10.0
 READ_COMMITTED = 1
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+"""Those for which a name and a password are enough."""
 
 Fetched = tuple[bytes, Sequence[tuple[int, int]]]
 """Batches, and the aborted transactions among them: their producers and first offsets."""
@@ -35,9 +37,6 @@ def raw_fetch(settings: Settings) -> Fetch:
     """A fetch by the connection of the settings."""
 
     def fetch(name: str, partition: int, offset: int) -> Fetched:
-        # Loaded where something is wrong: who never looks, as a client, need not wait for it.
-        from aiokafka.errors import KafkaError
-
         found: list[Fetched] = []
 
         def call() -> None:
@@ -45,7 +44,10 @@ def raw_fetch(settings: Settings) -> Fetch:
 
         try:
             bounded(call, FETCH_S + 1)
-        except (KafkaError, OSError, TimeoutError, WrongSetup, ValueError, StuckCall) as problem:
+        except WrongSetup as problem:
+            raise FetchFailed(str(problem)) from problem
+        except Exception as problem:
+            # Whatever that client stumbles over, nothing was fetched: who looks goes on without.
             raise FetchFailed(f"{type(problem).__name__}") from problem
         return found[0]
 
@@ -53,6 +55,7 @@ def raw_fetch(settings: Settings) -> Fetch:
 
 
 async def _fetched(settings: Settings, name: str, partition: int, offset: int) -> Fetched:
+    # Loaded where something is wrong: who never looks, as a client, need not wait for it.
     from aiokafka.client import AIOKafkaClient
     from aiokafka.protocol.fetch import FetchRequest
     from aiokafka.structs import TopicPartition
@@ -82,13 +85,18 @@ async def _fetched(settings: Settings, name: str, partition: int, offset: int) -
 
 
 def _options(given: Mapping[str, str]) -> dict[str, Any]:
-    """librdkafka's properties of the connection as aiokafka names them. Raises WrongSetup, ValueError."""
+    """librdkafka's properties of the connection as aiokafka names them. Raises WrongSetup."""
     protocol = given.get("security.protocol", "plaintext").upper()
     options: dict[str, Any] = {"security_protocol": protocol}
     if protocol.endswith("SSL"):
         options["ssl_context"] = tls_context(given)
     if protocol.startswith("SASL"):
-        options["sasl_mechanism"] = given.get("sasl.mechanisms", given.get("sasl.mechanism", ""))
+        mechanism = given.get("sasl.mechanisms", given.get("sasl.mechanism", "GSSAPI"))
+        if mechanism not in MECHANISMS:
+            raise WrongSetup(
+                f"connection.sasl.mechanisms is {mechanism!r}: batches are fetched by {', '.join(MECHANISMS)}"
+            )
+        options["sasl_mechanism"] = mechanism
         options["sasl_plain_username"] = given.get("sasl.username")
         options["sasl_plain_password"] = given.get("sasl.password")
     return options

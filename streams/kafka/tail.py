@@ -12,6 +12,8 @@ from confluent_kafka import KafkaError, TopicPartition
 from refrain.streams.kafka.convert import record_of
 from refrain.streams.kafka.faults import forbidden
 from refrain.streams.kafka.interface import Record, cluster_name
+from refrain.streams.kafka.passing import READ_SILENT_S, Passing
+from refrain.streams.kafka.raw_fetch import Fetch
 
 logger = logging.getLogger(__name__)
 
@@ -19,10 +21,13 @@ logger = logging.getLogger(__name__)
 class KafkaTail:
     """Reads partitions from the offsets of `starts` on, by topic and partition.
 
-    While brokers are away it gives nothing, and goes on behind its last record when they are back.
+    While brokers are away it gives nothing, and goes on behind its last record when they are back. In place of a batch
+    that nobody can read it gives a record with a `flaw`; `fetch` looks at such batches.
     """
 
-    def __init__(self, base: Mapping[str, Any], prefix: str, starts: Mapping[tuple[str, int], int], name: str) -> None:
+    def __init__(
+        self, base: Mapping[str, Any], prefix: str, starts: Mapping[tuple[str, int], int], name: str, fetch: Fetch
+    ) -> None:
         self._topics = {cluster_name(prefix, topic): topic for topic, _ in starts}
         self._starts = {(cluster_name(prefix, topic), number): at for (topic, number), at in starts.items()}
         self._closed = False
@@ -40,27 +45,33 @@ class KafkaTail:
             }
         )
         self._consumer.assign([TopicPartition(name, number, at) for (name, number), at in self._starts.items()])
+        self._passing = Passing(self._consumer, self._topics, fetch, READ_SILENT_S)
+        for place, at in self._starts.items():
+            self._passing.begin(place, at)
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         first = self._consumer.poll(timeout_s)
         if first is None:
-            return []
-        messages = [first, *(self._consumer.consume(max_records - 1, 0) if max_records > 1 else ())]
+            return self._passing.behind_silence()
+        heard = self._passing.sift([first, *(self._consumer.consume(max_records - 1, 0) if max_records > 1 else ())])
         records = []
-        for message in messages:
+        for message in heard.messages:
             error = message.error()
             if error is None:
                 records.append(record_of(self._topics.get(message.topic() or "", ""), message))
             else:
                 self._tell(error)
-        return records
+        return [*records, *heard.flawed, *self._passing.behind_silence()]
 
     def lag(self) -> dict[tuple[str, int], int]:
         behind = {}
         for each in self._consumer.position(self._consumer.assignment()):
             _, end = self._consumer.get_watermark_offsets(each, cached=True)
             # Before the first record there is no position.
-            at = each.offset if each.offset >= 0 else self._starts[each.topic, each.partition]
+            place = each.topic, each.partition
+            at = each.offset if each.offset >= 0 else self._starts[place]
+            if place in self._passing.sought:
+                at = self._passing.at(place) or at
             if end >= 0:
                 behind[self._topics[each.topic], each.partition] = max(0, end - at)
         return behind

@@ -51,7 +51,7 @@ from refrain.streams.lookup.stopped import StoppedShards
 from refrain.streams.lookup.stopping import RESTORES_MAX, Stopping
 from refrain.streams.messaging.key_file import route_signer
 from refrain.streams.messaging.sending import fitting_producer, fitting_transactions
-from refrain.streams.messaging.shards import shards_of
+from refrain.streams.messaging.shards import journal_made_anew, shards_of
 from refrain.streams.messaging.signed_routes import RouteSigner, SigningProducer
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
@@ -120,7 +120,7 @@ class LookupWorker:
         self._spans = DecisionSpans(traces, self._categories)
         self._now_ms = now_ms
         self._elapsed_s = elapsed_s
-        incarnation = check_journal(cluster)
+        self._incarnation = incarnation = check_journal(cluster)
         shards = cluster.partitions("journal")
         self._cluster = cluster
         self._restorer = Restorer(cluster, incarnation, open_store, self._metrics, now_ms, shelf)
@@ -349,7 +349,9 @@ class LookupWorker:
             self._commits.decisions.setdefault(shard.partition, []).extend(passed.decisions)
 
     def _cut(self, partition: int) -> None:
-        """The journal was cut below what is to be read next."""
+        """The journal was cut below what is to be read next. Raises ClusterFailed where it is another one by now."""
+        if self._cluster.topic_id("journal") != self._incarnation:
+            raise journal_made_anew()
         shard = self.shards.get(partition)
         if shard is not None:
             self._leave(shard, StopReason.JOURNAL_CUT)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from refrain.schemas.base import QuestionKey
 from refrain.schemas.policy import CategoryPolicy
 from refrain.schemas.topics import SHARDED
-from refrain.streams.errors import Refusal, RefusalCode, WrongSetup
+from refrain.streams.errors import ClusterFailed, Refusal, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Cluster
+
+LOOK_EVERY_S = 2.0
 
 
 def shard_key(space: str, category: str, context: str, slices: int) -> bytes:
@@ -27,14 +31,39 @@ class Shards(NamedTuple):
     partitions: int
     incarnation: str
     """Its topic id."""
+    look: Callable[[], str] | None = None
+    """Asks for the topic id of the journal that is there now. Raises ClusterFailed."""
 
     def wrong_shard(self, incarnation: str, partition: int) -> Refusal | None:
-        """The refusal of an answer for a shard that is not one of these; None when it is."""
+        """The refusal of an answer for a shard that is not one of these; None when it is.
+
+        Raises ClusterFailed where it is of a journal that was made since: the worker must begin again.
+        """
         if incarnation != self.incarnation:
+            if self.look is not None and self.look() == incarnation:
+                raise journal_made_anew()
             return Refusal(RefusalCode.NOT_ASKED, "it was asked through another incarnation of the journal")
         if not 0 <= partition < self.partitions:
             return Refusal(RefusalCode.NOT_ASKED, f"the journal has {self.partitions} partitions, no {partition}")
         return None
+
+
+def journal_made_anew() -> ClusterFailed:
+    """What a worker ends with that knows another journal than the one that is there."""
+    return ClusterFailed("topic journal was deleted and made anew, with all that was in it: this worker begins again")
+
+
+def journal_shards(cluster: Cluster, clock: Callable[[], float] = time.monotonic) -> Shards:
+    """The shards of the journal that is there; which one that is is looked at again once in `LOOK_EVERY_S`."""
+    known, looked_s = cluster.topic_id("journal"), clock()
+
+    def look() -> str:
+        nonlocal known, looked_s
+        if clock() - looked_s >= LOOK_EVERY_S:
+            known, looked_s = cluster.topic_id("journal"), clock()
+        return known
+
+    return Shards(cluster.partitions("journal"), known, look)
 
 
 def shards_of(cluster: Cluster) -> int:

@@ -19,7 +19,7 @@ from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.messaging.dead_letters import refused_as
 from refrain.streams.messaging.decoding import envelope_of, is_too_large, read
 from refrain.streams.messaging.key_file import route_signer
-from refrain.streams.messaging.shards import Shards
+from refrain.streams.messaging.shards import Shards, journal_shards
 from refrain.streams.messaging.signed_routes import RouteSigner
 from refrain.streams.metrics import Metrics
 from refrain.streams.populate.delivery import NAME, Delivery
@@ -48,7 +48,7 @@ def run_populate(context: WorkerContext) -> None:
     routes = route_signer(context.settings)
     if context.settings.routes.unsigned == "accept":
         logger.warning("unsigned routes are accepted: whoever writes completions may answer for the model, and others")
-    journal = Shards(cluster.partitions("journal"), cluster.topic_id("journal"))
+    journal = journal_shards(cluster)
     step = PopulateStep(journal, routes, context.metrics, context.traces)
     with policy_session(NAME, context, route_keys=routes.keys.ids) as session:
         consumer = _DeliveredHistory(cluster, step).consumer

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from refrain.schemas.documents import Meta
-from refrain.streams.errors import WrongSetup
+from refrain.streams.errors import ChangelogDamaged, WrongSetup
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.shard.columns import META_KEY
 from refrain.streams.shard.loading import read_meta
@@ -29,7 +29,8 @@ def replay_changelog(
 ) -> int:
     """Replay the changelog from the store's checkpoint into the store, up to `to_offset` (else all). Returns how much.
 
-    Ends early when `stop` says so.
+    Ends early when `stop` says so. Raises ChangelogDamaged where a batch cannot be read: a state of which a part is
+    missing is another one.
     """
     changes: dict[bytes, bytes | None] = {}
     size = count = 0
@@ -37,6 +38,8 @@ def replay_changelog(
     for record in cluster.scan("documents", partition, next_offset, stop=stop):
         if to_offset is not None and record.offset >= to_offset:
             break
+        if record.flaw is not None:
+            raise ChangelogDamaged(f"documents[{partition}]: {record.flaw}", record.offset)
         if record.key is None:
             continue
         changes[record.key] = record.value

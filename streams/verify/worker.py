@@ -18,7 +18,7 @@ from refrain.streams.errors import Refusal
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.messaging.dead_letters import reject
 from refrain.streams.messaging.decoding import read
-from refrain.streams.messaging.shards import Shards
+from refrain.streams.messaging.shards import Shards, journal_shards
 from refrain.streams.metrics import SECONDS, Metrics
 from refrain.streams.models.loading import load_verifier
 from refrain.streams.models.verifier import CachingVerifier, Verifier
@@ -136,7 +136,7 @@ def run_verify(context: WorkerContext, verifier: Verifier | None = None) -> None
     """
     settings, cluster = context.settings, context.cluster
     require_topics(cluster, NAME)
-    journal = Shards(cluster.partitions("journal"), cluster.topic_id("journal"))
+    journal = journal_shards(cluster)
     if verifier is None:
         # At once, not with the first doubt: nobody waits for an opinion as long as loading takes.
         verifier = load_in_background(

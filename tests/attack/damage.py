@@ -15,6 +15,7 @@ from refrain.schemas.load import LoadSample
 from refrain.schemas.requests import Request
 from tests.attack.attack import Attack, Sent
 from tests.attack.target import Target
+from tests.streams.kafka.odd_batches import TAKEN
 from tests.streams.kafka.raw_records import GZIP, LZ4, NotTaken, Raw, batch_of
 
 READ = ("requests", "journal", "completions", "forwards", "load", "control", "observations", "doubts")
@@ -63,6 +64,20 @@ def large_records(target: Target, size: float) -> Sent:
         ],
         GZIP,
     )
+
+
+def unreadable_batches(target: Target, size: float) -> Sent:
+    """Batches that the broker takes and no client can read, each behind a sound one, on every topic that is read."""
+    sent, junk = Sent(asides=True), batch_of([Raw(b"k", b"junk")])
+    for number, topic in enumerate(READ):
+        odd = list(TAKEN.values())
+        # Where there is little time each is sent to the topics that most write, and one of them to each of the others.
+        for batch in odd if size >= 1 or topic in {"requests", "journal"} else odd[number : number + 1]:
+            try:
+                sent.places += [*target.write_built(topic, junk, 1), target.write_odd(topic, batch)]
+            except NotTaken as refused:
+                sent.skipped = f"the broker refuses some ({refused.code})"
+    return sent
 
 
 def nothing(target: Target, size: float) -> Sent:
@@ -151,6 +166,7 @@ def _delete(admin: AdminClient, names: list[str]) -> None:
 ATTACKS = (
     Attack("names of headers that are no UTF-8", EVERY, WRITERS, names_of_headers),
     Attack("records of 3 MB in batches of 3 kB", EVERY, WRITERS, large_records),
+    Attack("batches that no client can read", EVERY, WRITERS, unreadable_batches),
     Attack("records of nothing", EVERY, WRITERS, nothing),
     Attack("reply topics gone, compacted, small, none", "requests", "clients", reply_topics),
     Attack("replies without key, partition or topic", "journal", "classify", replies_in_the_journal),

@@ -19,7 +19,10 @@ from refrain.ops.cluster.lag import group_position
 from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_PARTITION, HEADER_TARGET, HEADER_TOPIC
 from refrain.schemas.requests import Request
 from refrain.schemas.topics import BY_NAME
+from refrain.streams.kafka.batches import batches_in
 from refrain.streams.kafka.convert import record_of
+from refrain.streams.kafka.passing import READ_SILENT_S, Passing
+from refrain.streams.kafka.raw_fetch import raw_fetch
 from refrain.streams.settings import Settings
 from tests.streams.kafka.raw_records import GZIP, Raw, batch_of, produce
 
@@ -56,12 +59,17 @@ class Ledger:
         self._consumer = Consumer(
             {**client(settings), "group.id": f"{settings.prefix}attack", "enable.auto.commit": False}
         )
-        self._consumer.assign([place for topic in ("journal", "dead-letters") for place in self._ends(topic)])
+        places = [place for topic in ("journal", "dead-letters") for place in self._ends(topic)]
+        self._consumer.assign(places)
+        topics = {self._prefix + topic: topic for topic in ("journal", "dead-letters")}
+        self._passing = Passing(self._consumer, topics, raw_fetch(settings), READ_SILENT_S)
+        for place in places:
+            self._passing.begin((place.topic, place.partition), place.offset)
 
     def read(self) -> None:
         """Read on for a moment, or until nothing comes."""
         until = time.monotonic() + READ_ON_S
-        while time.monotonic() < until and (messages := self._consumer.consume(1_000, SILENCE_S)):
+        while time.monotonic() < until and (messages := self._next(SILENCE_S)):
             for message in messages:
                 if message.error() is None:
                     self._enter(message)
@@ -71,7 +79,7 @@ class Ledger:
         began_ms, until = time.time_ns() // 1_000_000, time.monotonic() + READ_THROUGH_S
         quiet_from = time.monotonic()
         while quiet_from + QUIET_S > (now := time.monotonic()) and now < until:
-            for message in self._consumer.consume(1_000, QUIET_S / 4):
+            for message in self._next(QUIET_S / 4):
                 if message.error() is None:
                     self._enter(message)
                     if message.timestamp()[1] < began_ms:
@@ -80,6 +88,12 @@ class Ledger:
     def close(self) -> None:
         """Give the connection back."""
         self._consumer.close()
+
+    def _next(self, timeout_s: float) -> Sequence[Message]:
+        """What came next, past batches that nobody can read."""
+        heard = self._passing.sift(self._consumer.consume(1_000, timeout_s))
+        self._passing.behind_silence()
+        return heard.messages
 
     def _ends(self, topic: str) -> Iterator[TopicPartition]:
         name = self._prefix + topic
@@ -155,6 +169,11 @@ class Target:
         if topic == "journal":
             self.ledger.forged.update(places)
         return places
+
+    def write_odd(self, topic: str, batch: bytes) -> Place:
+        """Write a batch that no client can read; where it is set aside. Raises NotTaken."""
+        (last,) = (each.last for each in batches_in(batch))
+        return self.write_built(topic, batch, last + 1)[-1]
 
     def ask(self, requests: Sequence[Request], timeout_s: float = ASK_S) -> list[AskReply]:
         """Ask as a client does, and wait for the answers."""

@@ -22,6 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourcePatternType,
     ResourceType,
 )
+from pydantic import SecretStr
 
 from infra.demo.script import POLICY, read_demo
 from infra.local.broker import LOCAL
@@ -52,8 +53,10 @@ from refrain.schemas.topics import (
     writes,
 )
 from refrain.streams.errors import Forbidden
+from refrain.streams.kafka.batches import batches_in
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.kafka.raw_fetch import raw_fetch
 from refrain.streams.messaging.routes import DirectRoute, encode_route
 from refrain.streams.messaging.signed_routes import RouteSigner
 from refrain.streams.messaging.signing import SigningKeys
@@ -69,6 +72,7 @@ from tests.integration.attempts import (
     told,
 )
 from tests.integration.processors import Running, eventually
+from tests.integration.secured import connections, prepare
 from tests.integration.walled_broker import ROOT, WalledBroker, walled_broker
 
 SHARDS = 2
@@ -505,3 +509,14 @@ def test_what_somebody_else_tries_ends_with_the_advice_to_grant_it(world: World)
     assert "refrain topics acls" in told.err
     with pytest.raises(Forbidden, match=r"decisions.*refrain topics acls"):
         world.log_of(CLIENTS).producer().send([Outgoing("decisions", b"k", b"junk")])
+
+
+def test_batches_are_looked_at_by_every_way_in_which_a_client_may_show_who_it_is(broker: WalledBroker) -> None:
+    topic = "looked-at"
+    prepare(broker, topic)
+    with KafkaCluster(broker.settings_of(ROOT, Settings(prefix=""))) as cluster:
+        cluster.producer().send([Outgoing(topic, None, b"good")])
+    for way, (address, properties) in connections(broker).items():
+        secret = {key: SecretStr(value) for key, value in properties.items()}
+        data, _ = raw_fetch(Settings(kafka=address, connection=secret))(topic, 0, 0)
+        assert [batch.records for batch in batches_in(data)] == [1], way

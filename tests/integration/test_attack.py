@@ -10,7 +10,7 @@ import sys
 import pytest
 
 LIMIT_S = 280
-NAMES = {"forged routes", "never, spelled oddly", "hidden text", "mutated records"}
+NAMES = {"batches that no client can read", "forged routes", "never, spelled oddly", "hidden text", "mutated records"}
 """Some of the attacks, of each kind one."""
 
 

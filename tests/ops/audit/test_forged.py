@@ -16,6 +16,7 @@ from refrain.ops.audit.whole import NEVER_MS, Audit, lay_out
 from refrain.streams.kafka.interface import Record
 from refrain.streams.shard.columns import META_KEY
 from tests.ops.audit.test_partition import audited, recorded, rows
+from tests.streams.lookup.test_lookup import NEVER_MS as NEVER_DUE_MS
 from tests.streams.lookup.test_lookup import Stage, traffic
 
 DEEP = b"[" * 100_000
@@ -125,6 +126,35 @@ def test_what_retention_took_to_the_last_record_is_gone_and_not_missing(topic: s
     assert found.findings.found == []
     assert found.findings.counts[f"{topic}_gone"] > 0
     assert lay_out(stage.cluster, [0], tmp_path / "b").kept_from_ms[topic] == NEVER_MS
+
+
+def flawed(stage: Stage, topic: str, at: int) -> None:
+    there = rows(stage, topic)
+    there[at] = there[at]._replace(key=None, value=None, headers=(), flaw="the batch cannot be read")
+
+
+def test_a_batch_of_the_journal_that_nobody_can_read_is_named_and_folded_as_it_was_live(tmp_path: Path) -> None:
+    stage = Stage()
+    stage.journal(traffic())
+    flawed(stage, "journal", 7)
+    worker = stage.worker(NEVER_DUE_MS, commit_records=5)
+    stage.run(worker)
+    worker.close()
+    (one,) = audited(stage.cluster, tmp_path).findings.found
+    assert (one.kind, one.offset, one.what) == (Kind.UNREADABLE, 7, "the batch cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind"),
+    [("decisions", Kind.DECISION_INSERTED), ("documents", Kind.UNREADABLE), ("responses", Kind.RESPONSE_INSERTED)],
+)
+def test_a_batch_among_what_was_published_that_nobody_can_read_is_named(topic: str, kind: Kind, tmp_path: Path) -> None:
+    stage = recorded(traffic())
+    appended(stage, topic, None)
+    flawed(stage, topic, -1)
+    (one,) = audited(stage.cluster, tmp_path).findings.found
+    assert one.kind is kind
+    assert one.what
 
 
 @pytest.mark.parametrize("left", [0, 5, -1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from refrain.ops.cluster.lag import Behind, LostPosition, lost_positions
+from refrain.ops.cluster.lag import Behind, LostPosition, Stranger, lost_positions
 from refrain.ops.observe.findings import Finding
 from refrain.ops.observe.lag_findings import LAG_WARN, WAIT_MS_MAX, lag_findings
 from refrain.streams.settings import Settings, Upstream
@@ -59,3 +59,12 @@ def test_positions_are_lost_before_the_first_and_behind_the_last_record() -> Non
     found = lost_positions({0: 5, 1: 9, 2: 9, 3: 9, 4: 12, 7: 1}, {0: 5, 1: 10, 2: 10, 3: 11, 4: 0},
                            {0: 9, 1: 10, 2: 12, 3: 11, 4: 10})  # fmt: skip
     assert [each.partition for each in found] == [2, 3, 4]
+
+
+def test_a_member_that_is_no_worker_is_named_with_what_it_has() -> None:
+    taken, idle = Stranger("rdkafka@10.0.0.7", (1, 4)), Stranger("tool@10.0.0.8", ())
+    first, second = look(Behind(0, 3, strangers=(taken, idle)))
+    assert (first.state, second.state) == ("fail", "warn")
+    assert "rdkafka@10.0.0.7" in first.seen
+    assert "2 partitions" in first.seen
+    assert [row.state for row in look(Behind(0, 1, strangers=(taken,)), "upstream", "forwards")] == ["ok"]

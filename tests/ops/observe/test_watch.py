@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -146,6 +147,11 @@ def test_a_span_is_read_and_one_that_holds_nothing_is_refused() -> None:
             span_of(from_start, since, until, no_follow, 7_200_000_000)
 
 
+FOLLOWED = Settings().prefix + "decisions"
+OFFSETS = count()
+"""The next offset, of any partition: they grow."""
+
+
 class Polls:
     """A consumer that gives these messages, and then nothing."""
 
@@ -161,8 +167,13 @@ class Polls:
     def offsets_for_times(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         return [TopicPartition(place.topic, place.partition, place.offset + 1) for place in places]
 
-    def get_watermark_offsets(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
-        return 0, 40
+    def get_watermark_offsets(
+        self, place: TopicPartition, timeout: float | None = None, *, cached: bool = False
+    ) -> tuple[int, int]:
+        return (-1, -1) if cached else (0, 40)
+
+    def assignment(self) -> list[TopicPartition]:
+        return self.assigned
 
     def assign(self, places: list[TopicPartition]) -> None:
         self.assigned = places
@@ -175,11 +186,12 @@ class Polls:
 
 
 def at(partition: int, time_ms: int) -> Message:
-    return Message(partition=partition, offset=1, value=b"x", timestamp=(TIMESTAMP_CREATE_TIME, time_ms))
+    stamp = (TIMESTAMP_CREATE_TIME, time_ms)
+    return Message(FOLLOWED, partition=partition, offset=next(OFFSETS), value=b"x", timestamp=stamp)
 
 
 def end_of(partition: int) -> Message:
-    return Message(partition=partition, offset=1, error=KafkaError(KafkaError._PARTITION_EOF))
+    return Message(FOLLOWED, partition=partition, offset=next(OFFSETS), error=KafkaError(KafkaError._PARTITION_EOF))
 
 
 def followed(monkeypatch: pytest.MonkeyPatch, span: Span, *messages: Message) -> tuple[list[int], Polls]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from refrain.ops.policies import file
 from refrain.ops.policies.diff import changes
 from refrain.ops.policies.file import read_policy, write_policy
 from refrain.schemas.policy import Policy
@@ -32,6 +33,17 @@ def test_a_good_file_is_read() -> None:
     policy = read_policy(GOOD, "p.yaml")
     assert policy.categories["code"].threshold == 0.9
     assert policy.rules[0].category == "medical"
+
+
+@pytest.mark.parametrize("part", ["categories", "tenants"])
+def test_a_policy_of_more_than_a_record_takes_is_refused_before_it_is_sent(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "POLICY_BYTES_MAX", 20_000)
+    rows = "".join(f"  name-{number}: {{}}\n" for number in range(200))
+    text = f"{part}:\n{rows}" + ("" if part == "categories" else "categories:\n  code: {}\n")
+    with pytest.raises(BadInput, match=r"takes \d+ bytes"):
+        read_policy(text, "p.yaml")
 
 
 def test_a_policy_written_out_reads_back_as_the_same() -> None:

@@ -121,6 +121,25 @@ def test_an_app_that_fails_is_followed_by_another_one(problem: Exception) -> Non
     assert world.reported() == 0.8
 
 
+def test_an_app_whose_topic_was_made_anew_is_followed_by_another_one() -> None:
+    world = World(lambda number: None)
+    records = world.cluster.topic("load").records[0]
+    sample = records.pop()
+
+    def changed(app: Any) -> bool:
+        world.now_s += 1
+        if len(world.apps) == 1 and world.now_s == adapt.SOURCE_LOOK_S // 2:
+            world.cluster.create("load", 1)
+        if len(world.apps) > 1 and not world.cluster.records("load"):
+            world.cluster.append([Outgoing("load", b"m", sample.value)])
+        return True
+
+    world.is_member = changed  # type: ignore[method-assign]
+    world.run()
+    assert len(world.apps) == 2
+    assert world.reported() == 0.8
+
+
 def test_apps_that_fail_again_and_again_though_the_cluster_answers_end_the_worker() -> None:
     world = World(lambda number: RuntimeError("a bug"))
     passes = world.pass_s

@@ -98,11 +98,11 @@ class NotTaken(Exception):
         self.code = code
 
 
-def produce(address: str, topic: str, batch: bytes) -> int:
-    """Write a batch to partition 0; the offset of its first record. Raises NotTaken."""
+def produce(address: str, topic: str, batch: bytes, partition: int = 0) -> int:
+    """Write a batch to a partition; the offset of its first record. Raises NotTaken."""
     host, _, port = address.rpartition(":")
     data = struct.pack(">hhi", -1, -1, _TIMEOUT_MS) + struct.pack(">i", 1) + _text(topic)
-    data += struct.pack(">iii", 1, 0, len(batch)) + batch
+    data += struct.pack(">iii", 1, partition, len(batch)) + batch
     request = struct.pack(">hhi", _PRODUCE, _VERSION, 1) + _text("outsider") + data
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)

@@ -77,6 +77,19 @@ def test_a_batch_that_cannot_be_read_is_told_once_and_hides_nothing_behind_it(ad
             check_size(each)
 
 
+def test_one_is_passed_over_while_another_partition_is_never_silent(address: str) -> None:
+    consumer = consumer_of(address)
+    produce(address, TOPIC, TAKEN["a key of length -2"])
+    produce(address, TOPIC, GOOD)
+    found: list[Record] = []
+    until_s = time.monotonic() + 30
+    while time.monotonic() < until_s and not any(each.value == b"good" for each in found):
+        produce(address, TOPIC, batch_of([Raw(b"k", b"busy")]), partition=1)
+        found += consumer.poll(1, 1.0)
+    consumer.close()
+    assert [each.value for each in found if each.partition == 0] == [None, b"good"]
+
+
 def test_many_of_them_among_good_ones_are_passed_quickly_and_each_good_one_is_read(address: str) -> None:
     odd = list(TAKEN.values())[:4]
     for number in range(12):

@@ -16,7 +16,7 @@ from refrain.schemas.forwards import Forward
 from refrain.schemas.journal import RecoveryOrdered
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.stats import ShardStats, Stopped, StopReason
-from refrain.streams.errors import StoreDamaged, StoreUnusable
+from refrain.streams.errors import ClusterFailed, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.lookup.restore import read_skips
 from refrain.streams.lookup.worker import TICK_ANYWAY_MS, LookupWorker
@@ -299,6 +299,18 @@ def test_a_damaged_record_of_documents_stops_its_shard_and_is_quoted_nowhere(
     assert SECRET not in caplog.text
 
 
+def test_a_batch_of_documents_that_nobody_can_read_stops_its_shard(stage: Stage, shards: tuple[Asking, Asking]) -> None:
+    place = stage.cluster.append([Outgoing("documents", b"k", b"v", (), 0)])["documents", 0] - 1
+    there = stage.cluster.topic("documents").records[0]
+    there[-1] = there[-1]._replace(key=None, value=None, flaw="the batch cannot be read")
+    stage.stores.clear()
+    worker = worker_of(stage)
+    run(worker)
+    found = worker.stopped.told()[0]
+    assert (found.reason, found.offset) == (StopReason.DOCUMENTS_DAMAGED, place)
+    assert len(worker.shards[1].entries) == 5
+
+
 class Faulty(MemoryStore):
     """A store whose reads or writes fail while `fails` says so."""
 
@@ -440,3 +452,16 @@ def test_another_owner_knows_what_was_passed(stage: Stage, shards: tuple[Asking,
     run(worker_of(stage))
     assert len(decisions(stage)[asked]) == 1
     assert direct_forwards(stage) == [asked]
+
+
+def test_a_journal_that_was_made_anew_ends_the_worker_and_is_not_taken_for_one_that_was_cut(
+    stage: Stage, shards: tuple[Asking, Asking]
+) -> None:
+    worker = worker_of(stage)
+    run(worker)
+    ends = stage.cluster.ends("journal")
+    stage.cluster.create("journal", len(ends))
+    stage.cluster.append([Outgoing("journal", b"k", b"junk", (), 0)] * (ends[0][1] + 2))
+    stage.cluster.delete_records("journal", 0, ends[0][1] + 1)
+    with pytest.raises(ClusterFailed, match="made anew"):
+        run(worker)
