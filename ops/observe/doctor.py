@@ -108,6 +108,7 @@ def examine(settings: Settings, deadline: Deadline, *, call_model: bool = True) 
         "model": doctor_checks.model,
         "categories": doctor_checks.categories,
         "verifier": doctor_checks.verifier,
+        "machine": doctor_checks.machine,
         "disk": doctor_checks.disk,
         "files": doctor_checks.files,
         "workers": partial(doctor_workers.workers, deadline=deadline.before(TELL_S)),

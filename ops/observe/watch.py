@@ -12,8 +12,8 @@ import typer
 from refrain.ops.control.known_names import NO_CATEGORY, check_names
 from refrain.ops.terminal import output
 from refrain.ops.terminal.choices import check_choice, one_of
-from refrain.ops.terminal.durations import read_since_ms
-from refrain.ops.terminal.options import read_option, settings_of
+from refrain.ops.terminal.moments import moment_ms
+from refrain.ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -130,8 +130,8 @@ def span_of(from_start: bool, since: str | None, until: str | None, no_follow: b
 
     if from_start and since is not None:
         raise typer.BadParameter("give --since or --from-start, not both", param_hint="--since")
-    since_ms = read_option(lambda text: read_since_ms(text, now_ms), since, "--since")
-    until_ms = read_option(lambda text: read_since_ms(text, now_ms), until, "--until")
+    since_ms = moment_ms(since, "--since", now_ms)
+    until_ms = moment_ms(until, "--until", now_ms)
     if until_ms is not None and until_ms <= (since_ms or 0):
         raise typer.BadParameter(f"{until} is not after --since, which is {since}", param_hint="--until")
     if since is None and not from_start and (no_follow or (until_ms is not None and until_ms <= now_ms)):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,9 +55,25 @@ def say(text: str) -> None:
 
 
 def hint(text: str) -> None:
-    """Print one line beside the result, on stderr, so that what a program reads stays clean."""
-    sys.stderr.write(text + "\n")
+    """Print a line beside the result, on stderr, so that what a program reads stays clean; terminals get it folded."""
+    sys.stderr.write((folded(text, get_terminal_size().columns) if sys.stderr.isatty() else text) + "\n")
     sys.stderr.flush()
+
+
+def folded(text: str, width: int) -> str:
+    """A text whose lines are broken between words where they would be longer than `width`. Pure.
+
+    What goes on stands under what begins the line; a word that is longer stays whole, so that it can be copied.
+    """
+    return "\n".join(line if len(line) <= width else _folded_line(line, width) for line in text.split("\n"))
+
+
+def _folded_line(line: str, width: int) -> str:
+    begin = len(line) - len(line.lstrip())
+    return fill(
+        line, width, subsequent_indent=" " * begin, break_long_words=False, break_on_hyphens=False,
+        replace_whitespace=False,
+    )  # fmt: skip
 
 
 def emit(value: Any) -> None:

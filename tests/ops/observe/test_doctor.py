@@ -288,6 +288,7 @@ def test_a_broker_that_is_frozen_takes_no_longer_than_one_that_is_away(tmp_path:
         "model",
         "categories",
         "verifier",
+        "machine",
         "disk",
         "files",
         "workers",

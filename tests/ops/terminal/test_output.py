@@ -9,7 +9,7 @@ from rich.console import Console
 
 from refrain.ops.observe.stats_totals import summarise
 from refrain.ops.observe.stats_view import DONE, HELD, tables
-from refrain.ops.terminal.output import column_groups, rich_tables
+from refrain.ops.terminal.output import column_groups, folded, rich_tables
 from refrain.schemas.documents import Tally
 from refrain.schemas.stats import CategoryNow, ShardStats
 
@@ -53,6 +53,21 @@ def test_the_tables_of_stats_read_at_80_columns() -> None:
 )
 def test_columns_are_grouped_by_what_fits(natural: list[int], width: int, groups: list[list[int]]) -> None:
     assert column_groups(natural, width) == groups
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("short", "short"),
+        ("", ""),
+        ("each does when something changed", "each does when\nsomething changed"),
+        ("wrote a\n  what goes on stands below", "wrote a\n  what goes on\n  stands below"),
+        ("see /a/path/that/is/longer-than-all there", "see\n/a/path/that/is/longer-than-all\nthere"),
+        ("--from-file and --from-watermark", "--from-file and\n--from-watermark"),
+    ],
+)
+def test_what_is_said_beside_a_result_is_broken_between_words(text: str, shown: str) -> None:
+    assert folded(text, 17) == shown
 
 
 def test_long_texts_are_folded_within_the_width() -> None:
