@@ -31,6 +31,7 @@ NOT_TOLD = {
     "responses": (("model",), "watch decisions"),
 }
 """By topic: what its records do not tell, and what to do instead."""
+STAMP_CHARS = len("00:00:00  ")
 Name = Annotated[str | None, typer.Option(show_default=False)]
 
 
@@ -119,7 +120,7 @@ def watch(
     )
     try:
         for _, line in islice(sorted(matching) if no_follow else matching, count):
-            output.say(line)
+            output.say(line) if as_json else output.say_columns(line, STAMP_CHARS)
     except KeyboardInterrupt:
         return
 
