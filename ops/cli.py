@@ -18,10 +18,11 @@ from typer.main import get_command
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from refrain.ops import STARTED_S
-from refrain.ops.terminal import exit_codes
+from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.choices import suggest_choices
 from refrain.ops.terminal.flags import plain_flags
 from refrain.ops.terminal.options import Options
+from refrain.ops.terminal.usage import tell_as_usage
 from refrain.ops.terminal.values import check_values
 from refrain.streams.errors import RefrainError
 
@@ -144,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = _debug_wanted() or "--debug" in given
     started_s = STARTED_S if arguments is None else time.monotonic()
-    command = plain_flags(check_values(suggest_choices(get_command(application(command_of(given))))))
+    command = plain_flags(check_values(suggest_choices(tell_as_usage(get_command(application(command_of(given)))))))
     try:
         command(args=given, prog_name="refrain", obj=started_s)
     except SystemExit as leaving:
@@ -158,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RefrainError as error:
         if debug:
             raise
-        sys.stderr.write(f"refrain: {error}\n")
+        output.hint(f"refrain: {error}")
         return exit_codes.code_of(error)
     except BrokenPipeError:
         # Whoever read the output has gone (`| head`): nothing is left to say, and nowhere to say it.
@@ -169,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         from refrain.ops.run.logs import error_line
 
-        sys.stderr.write(f"refrain: unexpected {error_line(error)}: run again with --debug for the traceback\n")
+        output.hint(f"refrain: unexpected {error_line(error)}: run again with --debug for the traceback")
         return exit_codes.FAILED
     return exit_codes.OK
 

@@ -125,6 +125,11 @@ class BadInput(RefrainError):
 class WrongValue(BadInput):
     """A value on the command line is none that can be taken, whatever a file holds: give another."""
 
+    def __init__(self, text: str, option: str | None = None) -> None:
+        """`option` is the one that has the value, where that is known."""
+        super().__init__(text)
+        self.option = option
+
 
 class FileUnreadable(BadInput):
     """A file that a command line names is not there, or cannot be read: name another one."""

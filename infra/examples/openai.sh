@@ -13,4 +13,4 @@ ask() { # STREAM
 }
 
 ask false | grep -i -E '^x-refrain-(outcome|reason)|"content"|"error"'
-ask true | grep -E '^data: |"error"'
+ask true | grep -i -E '^x-refrain-(outcome|reason)|^data: |"error"'

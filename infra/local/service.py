@@ -26,7 +26,7 @@ from refrain.streams.runtime.policy_follower import PolicyWatch
 REFRAIN = str(ROOT / ".venv/bin/refrain")
 SHARDS = 8
 """More than one machine has use for; each commit writes a marker into every partition that it touches."""
-READY_S = 120.0
+READY_S = 300.0
 POLL_S = 0.2
 PROBE_S = 2.0
 STARTS_MAX = 3

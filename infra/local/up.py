@@ -42,22 +42,31 @@ EXIT_NO_BROKER = 69
 EXIT_INTERRUPTED = 130
 
 HELP = """\
-Start a broker, the topics and all processors; the default policy (infra/policies/default.yaml) where none is in force.
+Start a broker, the topics and all processors; the default policy
+(infra/policies/default.yaml) where none is in force.
 
-  infra/up         runs in the foreground until Ctrl-C; ask from a second terminal:
+  infra/up         runs in the foreground until Ctrl-C; ask from a second
+                   terminal:
                    .venv/bin/refrain ask "How do I reverse a list in Python?"
-                   What is cached survives a restart, and so do the policy in force and the ports (the broker's is
-                   9092 where that is free, the workers' begin at 9464).
-  infra/up demo    starts empty, asks the questions of infra/demo/demo.yaml, shows and checks what comes of them,
-                   and stops everything. Exit code 0 only when all is as it must be.
+                   What is cached survives a restart, and so do the policy in
+                   force and the ports (the broker's is 9092 where that is free,
+                   the workers' begin at 9464).
+  infra/up demo    starts empty, asks the questions of infra/demo/demo.yaml,
+                   shows and checks what comes of them, and stops everything.
+                   Exit code 0 only when all is as it must be.
   infra/up demo --keep
-                   says what to try next, and runs on until Ctrl-C; then it stops everything, and tells the same code.
+                   says what to try next, and runs on until Ctrl-C; then it
+                   stops everything, and tells the same code.
   infra/up --brokers 3
                    on three brokers, of which any one may be stopped.
 
-The broker: REFRAIN_KAFKA=host:9092 (your own), else a Docker engine, else Apache Kafka's jars on a local Java.
-The model: simulated; your own with REFRAIN_UPSTREAM__BASE_URL=http://127.0.0.1:8000/v1 (an OpenAI-compatible server).
-Logs are appended to, and rotated at 10 MB. Data and logs lie in .local/, which may be deleted while nothing runs.
+The broker: REFRAIN_KAFKA=host:9092 (your own), else a Docker engine, else
+Apache Kafka's jars on a local Java.
+The model: simulated; your own with
+REFRAIN_UPSTREAM__BASE_URL=http://127.0.0.1:8000/v1 (an OpenAI-compatible
+server).
+Logs are appended to, and rotated at 10 MB. Data and logs lie in .local/, which
+may be deleted while nothing runs.
 """
 
 notes = Console(stderr=True)
@@ -216,7 +225,7 @@ def _service(environment: Mapping[str, str], state: Path, log: Path) -> Iterator
         if notes.is_terminal:
             status.update(f"service: {text}")
         elif text != shown:
-            notes.print(f"service: {text}", markup=False)
+            notes.print(f"service: {text}", markup=False, soft_wrap=True)
         shown = text
 
     with notes.status("service: starting") as status, service(environment, state, log, progress) as running:

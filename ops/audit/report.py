@@ -65,28 +65,29 @@ def show(audit: Audit) -> None:
     counts, searched = _counts(audited), sum(each.index_searched for each in audited)
     for each in audited:
         if each.is_cut:
-            output.say(
+            output.tell(
                 f"partition {each.findings.partition}: its journal begins at {each.first}; without what came before,"
                 " or a snapshot (--from-snapshot), nothing of it can be folded"
             )
         elif not each.end and each.findings.counts.total():
-            output.say(f"partition {each.findings.partition}: its shard has committed nothing that could be compared")
+            output.tell(f"partition {each.findings.partition}: its shard has committed nothing that could be compared")
         elif each.snapshot:
-            output.say(f"partition {each.findings.partition}: begins at {each.begun_at}, from snapshot {each.snapshot}")
+            where = f"begins at {each.begun_at}, from snapshot {each.snapshot}"
+            output.tell(f"partition {each.findings.partition}: {where}")
     for name in GONE:
         if counts[name]:
-            output.say(f"{counts[name]} {name.removesuffix('_gone')} were gone by retention, and are not compared")
+            output.tell(f"{counts[name]} {name.removesuffix('_gone')} were gone by retention, and are not compared")
     for each in audited:
         if each.other_version:
-            output.say(
+            output.tell(
                 f"partition {each.findings.partition}: from offset {each.other_version_from} on {each.other_version}"
                 f" decided, and this is {BEHAVIOUR}: nothing there is compared; audit it by the version that decided"
             )
     for id_ in sorted({each.copy_of for each in audited if each.copy_of}):
-        output.say(f"this journal is a copy of the one with the topic id {id_}: what is published here names that one")
+        output.tell(f"this journal is a copy of the one with the topic id {id_}: what is published here names that one")
     if searched:
         missed, lesser = (sum(getattr(each, name) for each in audited) for name in ("index_missed", "index_lesser"))
-        output.say(
+        output.tell(
             f"of {searched} searches of an approximate index, {missed} missed an entry above the threshold,"
             f" {lesser} found a lesser one"
         )
@@ -94,26 +95,26 @@ def show(audit: Audit) -> None:
     for one in found[:SHOWN_MAX]:
         _say(one)
     if len(found) > SHOWN_MAX:
-        output.say(f"and {len(found) - SHOWN_MAX} more: --json has them")
+        output.tell(f"and {len(found) - SHOWN_MAX} more: --json has them")
     if audit.sample is not None:
         _say_sample(audit.sample, ok=is_ok(audit))
     elif is_ok(audit) and not counts["decisions"]:
-        output.say("every record can be folded; no decision is compared: none that was asked for is there")
+        output.tell("every record can be folded; no decision is compared: none that was asked for is there")
     elif is_ok(audit):
-        output.say("every record is as a fold gives it")
+        output.tell("every record is as a fold gives it")
     if found:
-        output.say(f"{output.counted(broken(audit), 'record')} not as a fold gives them")
+        output.tell(f"{output.counted(broken(audit), 'record')} not as a fold gives them")
 
 
 def _say_sample(sample: Sample, *, ok: bool) -> None:
     """Say what the sample proves, and what it does not."""
     drawn = f"compared {sample.size} of {output.counted(sample.of, 'decision')}, drawn by seed {sample.seed}"
     if not ok:
-        output.say(drawn)
+        output.tell(drawn)
     elif sample.size == sample.of:
-        output.say(f"{drawn}: all that there are, and each is as a fold gives it")
+        output.tell(f"{drawn}: all that there are, and each is as a fold gives it")
     else:
-        output.say(
+        output.tell(
             f"{drawn}: each is as a fold gives it. Fewer than {sample.share_at_most:.2%} of all differ, at a confidence"
             f" of {CONFIDENCE:.0%}; one alone that was altered, only an audit of all is sure to find"
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from refrain.ops.cluster.decisions import CLOCKS_MS
@@ -14,8 +15,10 @@ from refrain.ops.explain.gather import Served, served_from
 from refrain.ops.explain.journal import TOPIC as JOURNAL
 from refrain.ops.explain.journal import Admission, JournalReader, event_of
 from refrain.ops.explain.lines import ago, moment, quoted
+from refrain.ops.explain.policies import command_of
 from refrain.ops.explain.sheet import Row, Section, Sheet
 from refrain.ops.terminal.output import safe
+from refrain.schemas.control import Command
 from refrain.schemas.journal import EntriesInvalidated, HitJudged
 from refrain.streams.errors import BadInput, WrongSetup
 from refrain.streams.kafka.interface import Cluster, Record
@@ -91,7 +94,7 @@ def gather_life(
         id=id_,
         admission=admission,
         served=served,
-        orders=tuple(event for record in orders for event in _ordered(record, entry)),
+        orders=tuple(event for record in orders for event in _ordered(record, entry, partial(_given, cluster))),
         kept=keep.kept,
         left_at_ms=keep.left_at_ms,
         complete=complete and served.complete and keep.complete,
@@ -251,14 +254,25 @@ def _is_order(_: bytes | None, value: bytes | None) -> bool:
     return value is not None and any(sign in value for sign in SIGNS)
 
 
-def _ordered(record: Record, entry: _Entry) -> Iterator[LifeEvent]:
+def _given(cluster: Cluster, version: int) -> Command | None:
+    """The command of a version, where `control` still holds it and may be read."""
+    try:
+        found = command_of(cluster, version)
+    except WrongSetup:
+        return None
+    return None if found is None else found.command
+
+
+def _ordered(record: Record, entry: _Entry, given: Callable[[int], Command | None]) -> Iterator[LifeEvent]:
     event = event_of(record)
     if isinstance(event, HitJudged):
         what = entry.judged(event)
         if what is not None:
             yield LifeEvent(record.timestamp_ms, what, f"{event.who} (command {event.version})", event.why)
     elif isinstance(event, EntriesInvalidated) and entry.withdrawn(event, record):
-        yield LifeEvent(record.timestamp_ms, WITHDRAWN, f"command {event.version} of `control`")
+        command = given(event.version)
+        by = f"command {event.version} of `control`" if command is None else f"{command.who} (command {event.version})"
+        yield LifeEvent(record.timestamp_ms, WITHDRAWN, by, "" if command is None else command.why)
 
 
 class _Keeping(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import ValidationError
 
-from refrain.schemas.control import SetPolicy, decode_command
+from refrain.schemas.control import Command, SetPolicy, decode_command
 from refrain.schemas.policy import CategoryPolicy, Policy
 from refrain.streams.kafka.interface import Cluster
 
@@ -35,19 +35,31 @@ class AppliedPolicy(NamedTuple):
     policy: Policy
 
 
-def policy_of(cluster: Cluster, version: int) -> AppliedPolicy | None:
-    """The policy of a version by one read; None where retention took it. Raises WrongSetup or ClusterFailed."""
+class Given(NamedTuple):
+    """A command as it was given, and when."""
+
+    command: Command
+    at_ms: int
+
+
+def command_of(cluster: Cluster, version: int) -> Given | None:
+    """The command of a version by one read; None where retention took it. Raises WrongSetup or ClusterFailed."""
     with closing(cluster.reader(CONTROL)) as reader:
         found = reader.read(0, version, 1)
     if not found or found[0].offset != version:
         return None
     try:
-        command = decode_command(found[0].value or b"")
+        return Given(decode_command(found[0].value or b""), found[0].timestamp_ms)
     except ValidationError:
         return None
-    if not isinstance(command, SetPolicy):
+
+
+def policy_of(cluster: Cluster, version: int) -> AppliedPolicy | None:
+    """The policy of a version; None where retention took it. Raises WrongSetup or ClusterFailed."""
+    given = command_of(cluster, version)
+    if given is None or not isinstance(given.command, SetPolicy):
         return None
-    return AppliedPolicy(version, command.who, command.why, found[0].timestamp_ms, command.policy)
+    return AppliedPolicy(version, given.command.who, given.command.why, given.at_ms, given.command.policy)
 
 
 def chosen_by(classifier: str | None) -> Chosen | None:

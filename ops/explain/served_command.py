@@ -87,7 +87,7 @@ def served(
         elif as_csv:
             write_csv(found)
         else:
-            output.table(COLUMNS, map(_row, found))
+            output.table(COLUMNS, map(_row, found), repeated=(COLUMNS.index("decision"),))
         for hint in (*gone(cluster, wanted), *([] if found.count else ["no request was answered from it"])):
             output.hint(hint)
 

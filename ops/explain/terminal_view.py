@@ -11,10 +11,11 @@ def show(sheet: Sheet) -> None:
     from rich.text import Text
 
     console = output.console()
+    whole = not console.is_terminal
     console.print(Text(sheet.title, style="dim"))
-    console.print(Text(sheet.sentence, style="bold"))
+    console.print(Text(sheet.sentence, style="bold"), soft_wrap=whole)
     if sheet.remedy:
-        console.print(Text(f"It takes: {sheet.remedy}", style="cyan"))
+        console.print(Text(f"It takes: {sheet.remedy}", style="cyan"), soft_wrap=whole)
     for section in sheet.sections:
         console.print()
         console.print(Text(section.heading, style="bold underline"))
@@ -33,4 +34,4 @@ def _show(section: Section) -> None:
     if section.lines:
         console.print(Text(section.lines.rstrip()))
     for note in section.notes:
-        console.print(Text(note, style="dim"))
+        console.print(Text(note, style="dim"), soft_wrap=not console.is_terminal)

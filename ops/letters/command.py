@@ -12,7 +12,7 @@ from refrain.ops.letters.letter import LetterFilter, count_codes, read_place
 from refrain.ops.run.processors import NAMES
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.choices import one_of
-from refrain.ops.terminal.durations import read_since_ms
+from refrain.ops.terminal.moments import moment_ms
 from refrain.ops.terminal.options import read_option, settings_of
 from refrain.streams.errors import BadInput, RefusalCode
 
@@ -210,7 +210,7 @@ def _places(ids: Sequence[str]) -> list[LetterPlace]:
 
 
 def _since_ms(since: str) -> int:
-    return read_option(lambda text: read_since_ms(text, _now_ms()), since, "--since") or 0
+    return moment_ms(since, "--since") or 0
 
 
 def _since(cluster: KafkaCluster, since_ms: int, wanted: LetterFilter) -> list[Letter]:
@@ -221,7 +221,3 @@ def _since(cluster: KafkaCluster, since_ms: int, wanted: LetterFilter) -> list[L
 
 def _stamp(letter: Letter) -> str:
     return time.strftime("%m-%d %H:%M:%S", time.localtime(letter.record.timestamp_ms / 1_000))
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

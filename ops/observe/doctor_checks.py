@@ -5,6 +5,7 @@ Each gives findings: a name, ok, warn or fail, what was seen, what to do.
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 FREE_BYTES_WARN = 5_000_000_000
 FREE_BYTES_FAIL = 500_000_000
+LOAD_WARN = 2.0
+"""By processor: so many that run or wait to, in the last minute."""
 PROBE_S = 2.0
 
 
@@ -123,6 +126,16 @@ def disk(settings: Settings) -> list[Finding]:
     if free < FREE_BYTES_WARN:
         return [Finding("disk", "warn", seen, "make room soon, or set state_dir to another disk")]
     return [Finding("disk", "ok", seen)]
+
+
+def machine(_: Settings, load: Callable[[], tuple[float, ...]] = os.getloadavg) -> list[Finding]:
+    """Has this machine more to do than it can? Then what does not answer in time may only be slow."""
+    waiting, processors = load()[0], os.cpu_count() or 1
+    seen = f"load {waiting:.1f} on {output.counted(processors, 'processor')}"
+    if waiting <= LOAD_WARN * processors:
+        return [Finding("machine", "ok", seen)]
+    do = "what does not answer in time may only be slow: see what else runs here, or look from another machine"
+    return [Finding("machine", "warn", seen, do)]
 
 
 def files(settings: Settings) -> list[Finding]:

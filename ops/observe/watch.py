@@ -12,8 +12,8 @@ import typer
 from refrain.ops.control.known_names import NO_CATEGORY, check_names
 from refrain.ops.terminal import output
 from refrain.ops.terminal.choices import check_choice, one_of
-from refrain.ops.terminal.durations import read_since_ms
-from refrain.ops.terminal.options import read_option, settings_of
+from refrain.ops.terminal.moments import moment_ms
+from refrain.ops.terminal.options import settings_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -31,6 +31,7 @@ NOT_TOLD = {
     "responses": (("model",), "watch decisions"),
 }
 """By topic: what its records do not tell, and what to do instead."""
+STAMP_CHARS = len("00:00:00  ")
 Name = Annotated[str | None, typer.Option(show_default=False)]
 
 
@@ -119,7 +120,7 @@ def watch(
     )
     try:
         for _, line in islice(sorted(matching) if no_follow else matching, count):
-            output.say(line)
+            output.say(line) if as_json else output.say_columns(line, STAMP_CHARS)
     except KeyboardInterrupt:
         return
 
@@ -130,8 +131,8 @@ def span_of(from_start: bool, since: str | None, until: str | None, no_follow: b
 
     if from_start and since is not None:
         raise typer.BadParameter("give --since or --from-start, not both", param_hint="--since")
-    since_ms = read_option(lambda text: read_since_ms(text, now_ms), since, "--since")
-    until_ms = read_option(lambda text: read_since_ms(text, now_ms), until, "--until")
+    since_ms = moment_ms(since, "--since", now_ms)
+    until_ms = moment_ms(until, "--until", now_ms)
     if until_ms is not None and until_ms <= (since_ms or 0):
         raise typer.BadParameter(f"{until} is not after --since, which is {since}", param_hint="--until")
     if since is None and not from_start and (no_follow or (until_ms is not None and until_ms <= now_ms)):

@@ -10,7 +10,7 @@ import typer
 from refrain.ops.control.options import Timeout, Who, Why, Yes, confirm, name, send_and_wait, wait_in_force
 from refrain.ops.policies import gate
 from refrain.ops.policies.init import init
-from refrain.ops.policies.views import diff, history, show, stamp, text_of
+from refrain.ops.policies.views import diff, history, policy_text, show, stamp
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import settings_of
 from refrain.streams.errors import BadInput, CommandRefused, RefusalCode
@@ -75,7 +75,7 @@ def apply(
     limits = gate.Limits(max_lost_hits, max_judged_wrong)
     if limits != gate.Limits() and not after_whatif:
         raise typer.BadParameter("bounds are told by a what-if: give --after-whatif too")
-    text = text_of(file)
+    text = policy_text(file)
     settings = settings_of(context)
     client = ControlClient(settings)
     before = client.in_force()

@@ -33,10 +33,11 @@ KEYS: dict[str, type[BaseModel]] = {
 """The model that a part of the file is read into, by the name of the part."""
 
 
-def read_policy(text: str, source: str, known: Iterable[HitHead] = ()) -> Policy:
+def read_policy(text: str, source: str, known: Iterable[HitHead] | None = ()) -> Policy:
     """Read the policy of a YAML text, with the trained heads that it names by file or, of the `known` ones, by version.
 
-    Files are sought beside `source`. Raises BadInput with one line a mistake: source, line, key, what is expected.
+    Files are sought beside `source`. None for `known` reads the file before one can know which heads are in force: a
+    version is taken for one of them. Raises BadInput with one line a mistake: source, line, key, what is expected.
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)

@@ -21,15 +21,20 @@ class NamedHeads(NamedTuple):
     problems: list[tuple[tuple[str, ...], str]]
 
 
-def resolve_heads(data: Any, folder: Path, known: Iterable[HitHead]) -> NamedHeads:
+def resolve_heads(data: Any, folder: Path, known: Iterable[HitHead] | None) -> NamedHeads:
     """Put the heads that categories name into the data of a policy file, `hit_heads`; files are sought in `folder`.
+
+    Where those in force are not `known`, a category that names one by its version is read as one without.
 
     Whatever is no table is left to the policy's own check.
     """
-    by_version = {head.version: head for head in known}
+    by_version = {head.version: head for head in known or ()}
     taken: dict[str, HitHead] = {}
     problems: list[tuple[tuple[str, ...], str]] = []
     for name, category in _naming(data):
+        if known is None and _VERSION.fullmatch(category["hit_head"]):
+            del category["hit_head"]
+            continue
         try:
             head = _head(category["hit_head"], folder, by_version)
         except WrongSetup as error:

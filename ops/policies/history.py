@@ -25,13 +25,13 @@ class History(NamedTuple):
     """The offset at which `control` begins: what was in force before it is not known when it is above 0."""
 
     def version(self, number: int) -> PolicyInForce:
-        """The policy of that version. Raises BadInput naming those there are."""
+        """The policy of that version. Raises WrongValue naming those there are."""
         for each in self.policies:
             if each.version == number:
                 return each
         known = ", ".join(str(each.version) for each in self.policies[-10:]) or "none"
         older = f"; `control` begins at offset {self.begins}, what is older is gone" if self.begins else ""
-        raise WrongValue(f"no policy of version {number} was ever in force; the last are {known}{older}")
+        raise WrongValue(f"no policy of version {number} was ever in force; the last are {known}{older}", "VERSION")
 
     def before(self, version: int) -> PolicyInForce:
         """The policy that `version` replaced. Raises BadInput when none is known."""

@@ -67,15 +67,17 @@ def diff(
     from refrain.ops.control.client import ControlClient
     from refrain.ops.policies.diff import changes
 
-    for text in (first, second):
-        if text is not None and not text.isdecimal():
-            text_of(text)
-    client = ControlClient(settings_of(context))
+    texts = [text for text in (first, second) if text is not None]
     try:
-        named: list[tuple[str, Policy | None]] = [
-            _resolve(client, text) for text in (first, second) if text is not None
-        ]
+        for text in texts:
+            if not text.isdecimal():
+                policy_text(text)
+        client = ControlClient(settings_of(context))
+        named: list[tuple[str, Policy | None]] = [_resolve(client, text) for text in texts]
+    except exit_codes.WRONG_USAGE:
+        raise
     except BadInput as wrong:
+        # 1 says that they differ.
         output.hint(f"refrain: {wrong}")
         raise typer.Exit(exit_codes.USAGE) from wrong
     if second is None:
@@ -175,6 +177,18 @@ def _reach(base: float, limit: float | None, text: output.Text) -> str:
 def stamp(at_ms: int) -> str:
     """Timestamp as people read it, in local time."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1_000))
+
+
+def policy_text(file: str) -> str:
+    """Read a policy file and check it, before a broker is asked for the heads that it may name by version.
+
+    Raises FileUnreadable, and BadInput as `read_policy` does.
+    """
+    from refrain.ops.policies.file import read_policy
+
+    text = text_of(file)
+    read_policy(text, file, None)
+    return text
 
 
 def text_of(file: str) -> str:

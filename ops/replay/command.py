@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from refrain.ops.terminal import output
-from refrain.ops.terminal.options import as_usage, read_option, settings_of
+from refrain.ops.terminal.options import read_option, settings_of
 from refrain.ops.terminal.partitions import chosen_partitions
-from refrain.ops.terminal.points import Point, check_order, read_point
+from refrain.ops.terminal.points import Point, check_order, point_of
 from refrain.ops.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def replay(
     from refrain.streams.kafka.cluster import KafkaCluster
 
     times = read_option(_read_speed, speed, "--speed")
-    first, last = read_option(read_point, since, "--from"), read_option(read_point, until, "--until")
-    check_order(first, last, ("--from", "--until"))
+    first, last = point_of(since, "--from"), point_of(until, "--until")
+    check_order(first, last)
     settings = settings_of(context)
     check_form(into, settings.prefix)
     with ExitStack() as stack:
@@ -103,11 +103,9 @@ def replay(
         else:
             recorded = stack.enter_context(_recorded(from_file, partition))
             source, numbers, shards = recorded.journal, recorded.partitions, recorded.journal.partitions("journal")
-        with as_usage("--until" if last is not None else None):
-            stretch = Stretch(source, numbers, last)
+        stretch = Stretch(source, numbers, last)
         if first is not None:
-            with as_usage("--from"):
-                stretch.check(first)
+            stretch.check(first)
         done = _replayed(settings, source, into, stretch, first, times, shards)
     _show(done, into, as_json=as_json)
 
@@ -187,8 +185,7 @@ def _prepared(settings: Settings, into: str, shards: int | None) -> Settings:
     from refrain.streams.kafka.cluster import KafkaCluster
 
     admin = reach(settings)
-    with as_usage("--into"):
-        check_prefix(into, settings.prefix, topic_names(admin, settings))
+    check_prefix(into, settings.prefix, topic_names(admin, settings))
     theirs = settings.model_copy(update={"prefix": into})
     if shards is None:
         wanted = {topic: row.partitions for topic, row in describe(admin, settings).items() if row.partitions}

@@ -8,9 +8,9 @@ import typer
 
 from refrain.ops.replay.command import Partitions
 from refrain.ops.terminal import output
-from refrain.ops.terminal.options import as_usage, read_option, settings_of
+from refrain.ops.terminal.options import settings_of
 from refrain.ops.terminal.partitions import chosen_partitions
-from refrain.ops.terminal.points import read_point
+from refrain.ops.terminal.points import point_of
 from refrain.ops.terminal.progress import progress_bar
 
 
@@ -55,15 +55,14 @@ def state(
     from refrain.ops.replay.stretch import Stretch
     from refrain.streams.kafka.cluster import KafkaCluster
 
-    point = read_option(read_point, at, "--at")
+    point = point_of(at, "--at")
     settings = settings_of(context)
     reach(settings)
     wanted = Wanted(category, tenant, text)
     with KafkaCluster(settings) as cluster:
         check_names_on(cluster, category=category, tenant=tenant)
         numbers = chosen_partitions(cluster.partitions("journal"), partition)
-        with as_usage("--at" if point is not None else None):
-            stretch = Stretch(cluster, numbers, point)
+        stretch = Stretch(cluster, numbers, point)
         with progress_bar("folding the journal again", len(stretch)) as progress:
             states = state_at(cluster, stretch, wanted, progress)
             if as_json:

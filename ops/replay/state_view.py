@@ -47,7 +47,7 @@ def show(states: Sequence[KnownState]) -> None:
             )
     off = sorted({name for each in states for name in each.switched_off})
     if off:
-        output.say("switched off: " + ", ".join("everything" if name == "*" else name for name in off))
+        output.tell("switched off: " + ", ".join("everything" if name == "*" else name for name in off))
     output.table(
         ("partition", "category", "asked", "hits", "coalesced", "forwarded", "passed", "errors", "admitted", "held",
          "threshold", "lifetime"),

@@ -49,11 +49,13 @@ class Stretch:
     def check(self, point: Point) -> None:
         """Raises BadInput for a point that the log does not have."""
         if point.offset is not None:
-            self._check_offset(point.offset)
+            self._check_offset(point.offset, point.option)
         elif point.time_ms is not None:
             first = self._first_ms()
             if first is not None and point.time_ms < first:
-                raise WrongValue(f"{point.text} lies before the log: its first record is of {local(first)}")
+                raise WrongValue(
+                    f"{point.text} lies before the log: its first record is of {local(first)}", point.option
+                )
 
     def __len__(self) -> int:
         """How many records there are, at most."""
@@ -77,13 +79,15 @@ class Stretch:
             key=lambda timed: (timed.time_ms, timed.record.partition, timed.record.offset),
         )
 
-    def _check_offset(self, offset: int) -> None:
+    def _check_offset(self, offset: int, option: str | None) -> None:
         if len(self.partitions) > 1:
-            raise WrongValue(f"{offset} is an offset of one partition: name it with --partition, or give a moment")
+            raise WrongValue(
+                f"{offset} is an offset of one partition: name it with --partition, or give a moment", option
+            )
         (number,) = self.partitions
         if offset > self._ends[number]:
             raise WrongValue(
-                f"partition {number} of the journal ends at offset {self._ends[number]}: there is no {offset}"
+                f"partition {number} of the journal ends at offset {self._ends[number]}: there is no {offset}", option
             )
 
     def _first_ms(self) -> int | None:
@@ -96,5 +100,5 @@ def _known(ends: Mapping[int, object], wanted: Sequence[int] | None) -> list[int
     numbers = sorted(set(ends if wanted is None else wanted))
     wrong = [number for number in numbers if number not in ends]
     if wrong:
-        raise WrongValue(f"the journal has the partitions 0 to {len(ends) - 1}, no {wrong[0]}")
+        raise WrongValue(f"the journal has the partitions 0 to {len(ends) - 1}, no {wrong[0]}", "--partition")
     return numbers

@@ -41,11 +41,13 @@ class Target(NamedTuple):
 def check_form(into: str, live: str) -> None:
     """Raises WrongValue for what is no prefix, or the live one: what can be told before a broker is asked."""
     if not into:
-        raise WrongValue("a replay needs a prefix of its own: give one to --into")
+        raise WrongValue("a replay needs a prefix of its own: give one", "--into")
     if len(into) > PREFIX_CHARS_MAX or not is_legal(into + NAME):
-        raise WrongValue(f"{into!r} is no prefix: {PREFIX_CHARS_MAX} letters, digits, `.`, `_` and `-` at most")
+        raise WrongValue(
+            f"{into!r} is no prefix: {PREFIX_CHARS_MAX} letters, digits, `.`, `_` and `-` at most", "--into"
+        )
     if into == live:
-        raise WrongValue(f"{into!r} is the live prefix, and a replay never writes there: give another to --into")
+        raise WrongValue(f"{into!r} is the live prefix, and a replay never writes there: give another", "--into")
 
 
 def check_prefix(into: str, live: str, there: Sequence[str]) -> None:
@@ -57,13 +59,15 @@ def check_prefix(into: str, live: str, there: Sequence[str]) -> None:
     own = [name for name in there if is_own(name, live) and not name.startswith(BROKERS_OWN)]
     for topic in BY_NAME:
         if is_own(into + topic, live) or into + topic in own:
-            raise WrongValue(f"under {into!r} {topic} would be {into + topic}, which is of the live prefix {live!r}")
+            raise WrongValue(
+                f"under {into!r} {topic} would be {into + topic}, which is of the live prefix {live!r}", "--into"
+            )
     mixed = [name for name in own if is_own(name, into)]
     if mixed:
-        raise WrongValue(f"under {into!r} the live topic {mixed[0]} would be one of the copy: give another to --into")
+        raise WrongValue(f"under {into!r} the live topic {mixed[0]} would be one of the copy: give another", "--into")
     begun = [name for name in (*own, *(live + topic for topic in (*BY_NAME, TENANT_TOPICS))) if into.startswith(name)]
     if begun:
-        raise WrongValue(f"{into!r} begins with the name of the live topic {begun[0]}: give another to --into")
+        raise WrongValue(f"{into!r} begins with the name of the live topic {begun[0]}: give another", "--into")
 
 
 def check_stamps(settings_there: Mapping[str, str], into: str) -> None:
@@ -72,7 +76,8 @@ def check_stamps(settings_there: Mapping[str, str], into: str) -> None:
     if stamps != CREATE_TIME:
         raise WrongValue(
             f"{into}journal has {STAMPS}={stamps}: the recorded times would be lost; delete its topics, a replay makes"
-            " them itself"
+            " them itself",
+            "--into",
         )
 
 
@@ -84,7 +89,10 @@ def check_empty(cluster: Cluster, topics: Mapping[str, int], into: str) -> None:
         if held is not None:
             raise WrongValue(
                 f"{into}{topic}[{held}] holds records up to offset {ends[held][1]}: a replay begins in empty topics and"
-                " does not go on where another ended; delete the topics of that prefix, or give another to --into"
+                " does not go on where another ended; delete the topics of that prefix, or give another to --into",
+                "--into",
             )
         if len(ends) != partitions:
-            raise WrongValue(f"{into}{topic} has {len(ends)} partitions, and should have {partitions}: delete it")
+            raise WrongValue(
+                f"{into}{topic} has {len(ends)} partitions, and should have {partitions}: delete it", "--into"
+            )

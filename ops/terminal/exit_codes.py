@@ -26,6 +26,9 @@ TRY_AGAIN = 75
 WRONG_SETUP = 78
 """Settings, topics, model or policy are not as needed: starting again does not help (EX_CONFIG)."""
 
+WRONG_USAGE = (FileUnreadable, FileUnwritable, WrongValue)
+"""Errors whose cause is the command line itself."""
+
 TABLE: tuple[tuple[int, str], ...] = (
     (OK, "done"),
     (FAILED, "the answer is no: a check failed, a question got no answer, a command was refused"),
@@ -38,7 +41,7 @@ TABLE: tuple[tuple[int, str], ...] = (
 
 def code_of(error: RefrainError) -> int:
     """The exit code that an error ends with."""
-    if isinstance(error, FileUnreadable | FileUnwritable | WrongValue):
+    if isinstance(error, WRONG_USAGE):
         return USAGE
     if isinstance(error, WrongSetup | JournalUnreadable):
         return WRONG_SETUP

@@ -31,9 +31,17 @@ def between(since: str | None, to: str | None) -> Between:
     return found
 
 
-def moment_ms(text: str | None, option: str) -> int | None:
-    """The moment of an option, None where it was not given. Raises typer.BadParameter for what is none."""
-    return read_option(lambda given: read_since_ms(given, time.time_ns() // 1_000_000), text, option)
+def moment_ms(text: str | None, option: str, now_ms: int | None = None) -> int | None:
+    """The moment of an option, None where it was not given; spans go back from `now_ms`, else from the clock.
+
+    Raises typer.BadParameter for what is none.
+    """
+    back_from_ms = _now_ms() if now_ms is None else now_ms
+    return read_option(lambda given: read_since_ms(given, back_from_ms), text, option)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def utc(ms: int, form: str = "%Y-%m-%d %H:%M:%S UTC") -> str:

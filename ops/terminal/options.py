@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -18,17 +16,6 @@ if TYPE_CHECKING:
     from refrain.streams.settings import Settings
 
 T = TypeVar("T")
-
-
-@contextmanager
-def as_usage(option: str | None = None) -> Iterator[None]:
-    """What a value of the command line is refused for is wrong usage: BadInput becomes typer.BadParameter."""
-    from refrain.streams.errors import BadInput
-
-    try:
-        yield
-    except BadInput as wrong:
-        raise typer.BadParameter(str(wrong), param_hint=option) from wrong
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ STYLES = {
 """Words that stand for a state, and how a terminal shows them."""
 COLUMN_MIN = 22
 """Characters to which a column of long texts may be folded; shorter ones are not folded at all."""
+WORD_MAX = 40
+"""Characters of a word, such as an id or a moment, for which a column is wider, so that the word is not broken."""
 COLUMN_GAP = 3
 CHARS_MAX = 2_000
 """Characters of a text of others that are shown."""
@@ -52,10 +56,37 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def tell(text: str) -> None:
+    """Print a sentence on stdout; a terminal gets it folded."""
+    say_columns(text, 0)
+
+
 def hint(text: str) -> None:
-    """Print one line beside the result, on stderr, so that what a program reads stays clean."""
-    sys.stderr.write(text + "\n")
+    """Print a line beside the result, on stderr, so that what a program reads stays clean; terminals get it folded."""
+    sys.stderr.write((folded(text, get_terminal_size().columns) if sys.stderr.isatty() else text) + "\n")
     sys.stderr.flush()
+
+
+def say_columns(text: str, at: int) -> None:
+    """Print one line of columns on stdout; a terminal that is narrower gets what is left below, from column `at` on."""
+    say(folded(text, get_terminal_size().columns, at) if sys.stdout.isatty() else text)
+
+
+def folded(text: str, width: int, at: int | None = None) -> str:
+    """A text whose lines are broken between words where they would be longer than `width`. Pure.
+
+    What goes on stands `at` a column, else under what begins the line; a word that is longer stays whole, so that it
+    can be copied.
+    """
+    return "\n".join(line if len(line) <= width else _folded_line(line, width, at) for line in text.split("\n"))
+
+
+def _folded_line(line: str, width: int, at: int | None) -> str:
+    begin = len(line) - len(line.lstrip()) if at is None else at
+    return fill(
+        line, width, subsequent_indent=" " * begin, break_long_words=False, break_on_hyphens=False,
+        replace_whitespace=False,
+    )  # fmt: skip
 
 
 def emit(value: Any) -> None:
@@ -63,8 +94,14 @@ def emit(value: Any) -> None:
     say(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Print a table on a terminal, in parts where that is narrow.
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    title: str | None = None,
+    repeated: Sequence[int] = (0,),
+) -> None:
+    """Print a table on a terminal, in parts where that is narrow: each begins with the `repeated` columns, which tell
+    whose line it is.
 
     Elsewhere it is lines of tab-separated cells under a line of names.
     """
@@ -73,44 +110,59 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str |
             say("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in line))
         return
     shown = console()
-    for part in rich_tables(columns, rows, shown.width, title):
+    for part in rich_tables(columns, rows, shown.width, title, repeated):
         shown.print(part, soft_wrap=False)
 
 
 def rich_tables(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], width: int, title: str | None = None
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    width: int,
+    title: str | None = None,
+    repeated: Sequence[int] = (0,),
 ) -> list[Table]:
-    """Rich tables for a terminal of that width: one, or several below each other that begin with the same column."""
+    """Rich tables for a terminal of that width: one, or several below each other that begin with the same columns."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     cells = _texts(rows)
-    natural = [max(len(name), *(len(line[at]) for line in cells), 0) for at, name in enumerate(columns)]
+    texts = [[name, *(line[at] for line in cells)] for at, name in enumerate(columns)]
+    natural = [max(map(len, each)) for each in texts]
+    least = [_least(wide, each) for wide, each in zip(natural, texts, strict=True)]
     made: list[Table] = []
-    for group in column_groups(natural, width):
+    for group in column_groups(least, width, repeated):
         part = Table(title=title if not made else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         for at in group:
-            part.add_column(columns[at], overflow="fold", no_wrap=natural[at] <= COLUMN_MIN)
+            part.add_column(
+                columns[at], overflow="fold", no_wrap=natural[at] <= COLUMN_MIN, min_width=min(least[at], width)
+            )
         for line in cells:
             part.add_row(*(Text(line[at], style=STYLES.get(line[at], "")) for at in group))
         made.append(part)
     return made
 
 
-def column_groups(natural: Sequence[int], width: int) -> list[list[int]]:
-    """Which columns stand side by side where `width` characters are to be had; the first is in each group. Pure.
+def _least(natural: int, texts: Sequence[str]) -> int:
+    """The width to which a column may be folded: short texts stay whole, and so do words of others."""
+    word = max((len(each) for text in texts for each in text.split()), default=0)
+    return min(natural, max(COLUMN_MIN, min(word, WORD_MAX)))
 
-    A column takes its `natural` width, or is folded to no less than `COLUMN_MIN`.
+
+def column_groups(least: Sequence[int], width: int, repeated: Sequence[int] = (0,)) -> list[list[int]]:
+    """Which columns stand side by side where `width` characters are to be had, each at its `least`. Pure.
+
+    The `repeated` are in each group, and one more at least.
     """
-    needed = [min(each, COLUMN_MIN) + COLUMN_GAP for each in natural]
-    groups, left = [[0]], width - needed[0]
-    for at in range(1, len(natural)):
-        if needed[at] > left and len(groups[-1]) > 1:
-            groups.append([0])
-            left = width - needed[0]
+    needed = [each + COLUMN_GAP for each in least]
+    groups: list[list[int]] = [[]]
+    left = width
+    for at, wide in enumerate(needed):
+        if wide > left and len(groups[-1]) > len(repeated) and at not in repeated:
+            groups.append([*repeated])
+            left = width - sum(needed[each] for each in repeated)
         groups[-1].append(at)
-        left -= needed[at]
+        left -= wide
     return groups
 
 

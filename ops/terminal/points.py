@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-import typer
-
 from refrain.ops.terminal.durations import read_since_ms
+from refrain.ops.terminal.options import read_option
+from refrain.streams.errors import WrongValue
 
 OFFSET_DIGITS_MAX = 18
 
@@ -19,6 +19,8 @@ class Point(NamedTuple):
     """As it was given."""
     offset: int | None = None
     time_ms: int | None = None
+    option: str | None = None
+    """The one that it was given to."""
 
     def is_reached(self, offset: int, time_ms: int) -> bool:
         """Whether the record at that offset, when the log's time is `time_ms`, lies at the point or behind it."""
@@ -27,16 +29,19 @@ class Point(NamedTuple):
         return self.time_ms is not None and time_ms >= self.time_ms
 
 
-def check_order(first: Point | None, last: Point | None, names: tuple[str, str]) -> None:
-    """Raises typer.BadParameter for a first point that lies behind the last one, as far as one can tell.
-
-    `names` are those of their options.
-    """
+def check_order(first: Point | None, last: Point | None) -> None:
+    """Raises WrongValue for a first point that lies behind the last one, as far as one can tell."""
     if first is None or last is None:
         return
     for one, other in ((first.offset, last.offset), (first.time_ms, last.time_ms)):
         if one is not None and other is not None and one > other:
-            raise typer.BadParameter(f"{first.text} lies behind {names[1]}, which is {last.text}", param_hint=names[0])
+            raise WrongValue(f"{first.text} lies behind {last.option}, which is {last.text}", first.option)
+
+
+def point_of(text: str | None, option: str) -> Point | None:
+    """The point of an option, None where it was not given. Raises typer.BadParameter for what is none."""
+    found = read_option(read_point, text, option)
+    return None if found is None else found._replace(option=option)
 
 
 def read_point(text: str) -> Point:

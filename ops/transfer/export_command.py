@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refrain.ops.terminal import output
-from refrain.ops.terminal.options import as_usage, read_option, settings_of
+from refrain.ops.terminal.options import settings_of
 from refrain.ops.terminal.partitions import chosen_partitions
-from refrain.ops.terminal.points import check_order, read_point
+from refrain.ops.terminal.points import check_order, point_of
 from refrain.ops.terminal.progress import progress_bar
 from refrain.ops.transfer.streams import STANDARD, Compression, check_free, compression_of
 
@@ -115,16 +115,15 @@ def journal(
     from refrain.streams.kafka.cluster import KafkaCluster
 
     redaction = _redaction(redact=redact, keep_vectors=keep_vectors)
-    first, last = read_option(read_point, since, "--from"), read_option(read_point, to, "--to")
-    check_order(first, last, ("--from", "--to"))
+    first, last = point_of(since, "--from"), point_of(to, "--to")
+    check_order(first, last)
     compression = compression_of(file) if compress is None else compress
     check_free(file, force=force)
     settings = settings_of(context)
     reach(settings)
     with KafkaCluster(settings) as cluster:
         numbers = chosen_partitions(cluster.partitions("journal"), partition)
-        with as_usage():
-            ranges = ranges_of(cluster, numbers, first, last)
+        ranges = ranges_of(cluster, numbers, first, last)
         total = sum(end - start for start, end in ranges.values())
         with (
             export_file(file, compression, force=force) as writer,

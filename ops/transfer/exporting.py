@@ -165,15 +165,17 @@ def ranges_of(
     numbers = sorted(set(ends if partitions is None else partitions))
     wrong = [number for number in numbers if number not in ends]
     if wrong:
-        raise WrongValue(f"the journal has the partitions 0 to {len(ends) - 1}, no {wrong[0]}")
+        raise WrongValue(f"the journal has the partitions 0 to {len(ends) - 1}, no {wrong[0]}", "--partition")
     for point in (since, to):
         if point is not None and point.offset is not None and len(numbers) > 1:
-            raise WrongValue(f"{point.text} is an offset of one partition: name it with --partition, or give a moment")
+            raise WrongValue(
+                f"{point.text} is an offset of one partition: name it with --partition, or give a moment", point.option
+            )
     starts = {n: ends[n][0] for n in numbers} if since is None else _offsets(cluster, numbers, since)
     stops = {n: ends[n][1] for n in numbers} if to is None else _offsets(cluster, numbers, to)
     for number in numbers:
         if starts[number] > stops[number]:
-            raise WrongValue(f"--from lies behind --to: offsets {starts[number]} and {stops[number]}")
+            raise WrongValue(f"it lies behind --to: offsets {starts[number]} and {stops[number]}", "--from")
     return {number: (starts[number], stops[number]) for number in numbers}
 
 
@@ -186,7 +188,8 @@ def _offsets(cluster: Cluster, numbers: Sequence[int], point: Point) -> dict[int
     first, end = ends[number]
     if not first <= point.offset <= end:
         raise WrongValue(
-            f"partition {number} of the journal has the offsets {first} to {end}: there is no {point.text}"
+            f"partition {number} of the journal has the offsets {first} to {end}: there is no {point.text}",
+            point.option,
         )
     return {number: point.offset}
 

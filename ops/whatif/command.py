@@ -71,7 +71,7 @@ def whatif(
     refrain whatif --uniform
     """
     from refrain.ops.cluster.connection import reach
-    from refrain.ops.policies.views import text_of
+    from refrain.ops.policies.views import policy_text
     from refrain.ops.whatif import figures, report
     from refrain.ops.whatif import uniform as single
     from refrain.ops.whatif.recording import Recording
@@ -87,8 +87,7 @@ def whatif(
     check_writable(changed)
     from_ms, to_ms = between(since, to)
     for file in files or ():
-        # Before the broker is asked: a name that is mistyped is told at once.
-        text_of(file)
+        policy_text(file)
     settings = settings_of(context)
     reach(settings)
     with KafkaCluster(settings) as cluster:

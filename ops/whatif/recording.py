@@ -81,7 +81,7 @@ class Recording:
         wanted = sorted(set(range(self.shards) if partitions is None else partitions))
         wrong = [number for number in wanted if not 0 <= number < self.shards]
         if wrong:
-            raise WrongValue(f"the journal has the partitions 0 to {self.shards - 1}, no {wrong[0]}")
+            raise WrongValue(f"the journal has the partitions 0 to {self.shards - 1}, no {wrong[0]}", "--partition")
         ends = cluster.ends("journal")
         self.told = [
             f"partition {number}: its journal begins at offset {ends[number][0]}, what came before is gone by"

@@ -17,9 +17,9 @@ def show(found: WhatIf) -> None:
     for category in (WHOLE, *categories_of(found)):
         for tally in tallies:
             rows.append([category, tally.name, *(figure.text for figure in figures_of(tally, category, prices))])
-    output.table(["category", "policy", *names], rows)
+    output.table(["category", "policy", *names], rows, repeated=(0, 1))
     for said in found.told:
-        output.say(said)
+        output.tell(said)
     if not prices and any(tally.spent for tally in tallies):
         output.hint("money is told where the policy gives models `prices`")
 

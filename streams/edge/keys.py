@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from refrain.schemas.base import Millis, Name
 from refrain.streams.edge.file_mark import file_mark
-from refrain.streams.errors import BadInput, WrongSetup
+from refrain.streams.errors import BadInput, WrongSetup, WrongValue
 from refrain.streams.messaging.key_file import load_or_make
 from refrain.streams.messaging.signing import SigningKeys, parse_keys
 from refrain.streams.settings import Settings
@@ -121,14 +121,17 @@ def changing(path: Path) -> Iterator[list[ApiKey]]:
 
 
 def revoked(keys: list[ApiKey], id_: str, now_ms: int) -> ApiKey:
-    """Revoke a key in the list; returns it. Raises BadInput for an id that no key has, or one that is revoked."""
+    """Revoke a key in the list; returns it.
+
+    Raises WrongValue for an id that no key has, BadInput for a key that is revoked already.
+    """
     for place, key in enumerate(keys):
         if key.id == id_:
             if key.revoked_at_ms is not None:
                 raise BadInput(f"the key {id_} is revoked already")
             keys[place] = key.model_copy(update={"revoked_at_ms": now_ms})
             return keys[place]
-    raise BadInput(f"there is no key {id_!r}: `refrain edge keys list` shows the ids")
+    raise WrongValue(f"there is no key {id_!r}: `refrain edge keys list` shows the ids", "ID")
 
 
 class KeyRing:

@@ -25,7 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from refrain.streams.errors import ClusterFailed, Forbidden, WrongSetup
+from refrain.streams.errors import ClusterFailed, Forbidden, Unanswered, WrongSetup
 from refrain.streams.kafka.config import (
     ADMIN_TIMEOUT_S,
     ANSWER_TIMEOUT_S,
@@ -214,20 +214,28 @@ class KafkaCluster:
             # A question by the admin client makes it try a dead leader again and again, at the cost of a core.
             found = self._asker().offsets_for_times(places, ANSWER_TIMEOUT_S) if places else []
         except KafkaException as problem:
-            if problem.args[0].code() in MISSING_HERE_CODES:
-                self.partitions(topic)
-            raise self._failed(problem.args[0], topic, "asking for the offsets of") from problem
+            raise self._no_offsets(problem.args[0], topic, max(asked)) from problem
         for each in found:
             if each.error is not None:
-                # Of a topic that this user may not see the client says here that it is not there, and there why.
-                self.partitions(topic)
-                raise self._failed(each.error, topic, "asking for the offsets of")
+                raise self._no_offsets(each.error, topic, each.partition)
         return {
             each.partition: lasts[each.partition]
             if lasts is not None and each.offset == OFFSET_END
             else known_offset(each.offset, f"{name}[{each.partition}]")
             for each in found
         }
+
+    def _no_offsets(self, error: KafkaError, topic: str, partition: int) -> ClusterFailed | Forbidden | WrongSetup:
+        """Why there are no offsets, up to those of a partition. Raises what asking for the partitions does.
+
+        A client says that a topic is not there where this user may not see it, and of one whose leaders it has not
+        heard of yet, as of a broker that is slow: what is there is told by a question for the topic itself.
+        """
+        if error.code() in MISSING_HERE_CODES and partition < self.partitions(topic):
+            return Unanswered(
+                f"asking for the offsets of topic {self.name(topic)}: {error.name()}: nobody leads it yet"
+            )
+        return self._failed(error, topic, "asking for the offsets of")
 
     def _failed(self, error: KafkaError, topic: str, doing: str) -> ClusterFailed | Forbidden | WrongSetup:
         name = self.name(topic)

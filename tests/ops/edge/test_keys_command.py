@@ -66,7 +66,7 @@ def test_a_key_is_not_shown_where_it_cannot_be_kept(
 
 
 def test_a_key_that_is_not_there_or_revoked_cannot_be_revoked(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["edge", "keys", "revoke", "00000000"]) == 1
+    assert main(["edge", "keys", "revoke", "00000000"]) == 2
     assert "refrain edge keys list" in capsys.readouterr().err
     assert main(["edge", "keys", "add", "acme", "--json"]) == 0
     id_ = json.loads(capsys.readouterr().out)["id"]

@@ -9,8 +9,10 @@ import pytest
 from refrain.ops.explain import lives
 from refrain.ops.explain.command import explained
 from refrain.schemas.base import Message
+from refrain.schemas.control import Invalidate
 from refrain.schemas.decisions import Decision
 from refrain.schemas.journal import EntriesInvalidated, HitJudged
+from refrain.streams.kafka.interface import Outgoing
 from tests.ops.explain.recording import Recording
 from tests.streams.shard.handlers.test_imported import imported
 from tests.streams.shard.journal import near, vector
@@ -73,6 +75,22 @@ def test_what_took_an_entry_away_is_named(order: Message, what: str, by: str) ->
     assert (what, by) in [(each["what"], each["by"]) for each in said["life"]]
     assert said["kept"] is False
     assert said["sentence"].endswith(f"it is gone: {what} by {by}")
+
+
+def test_who_withdrew_an_entry_and_why_is_told_where_the_command_is_still_there() -> None:
+    run = Recording()
+    run.ask("a", vector(1.0), "so", tags=("t",))
+    hit = run.ask("b", near(0.95), tags=("t",))
+    command = Invalidate(who="eve", why="the fee is 3 %", tag="t")
+    run.cluster.append([Outgoing("control", None, command.encode())])
+    version = run.cluster.end("control", 0) - 1
+    run.journal.add(EntriesInvalidated(version=version, tag="t"))
+    for _ in range(30):
+        run.journal.tick()
+    said = told(run, hit)
+    (withdrawn,) = [each for each in said["life"] if each["what"] == "withdrawn"]
+    assert (withdrawn["by"], withdrawn["why"]) == (f"eve (command {version})", "the fee is 3 %")
+    assert said["sentence"].endswith(f"it is gone: withdrawn by eve (command {version})")
 
 
 @pytest.mark.parametrize("order", [

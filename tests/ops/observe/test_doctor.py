@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError
 
 from refrain.ops.observe import doctor_cluster
 from refrain.ops.observe.deadline import Deadline
-from refrain.ops.observe.doctor import ANSWER_S, examine
+from refrain.ops.observe.doctor import ANSWER_S, LOOK_S, deadline_of, examine
 from refrain.ops.observe.doctor_checks import together
 from refrain.ops.observe.doctor_cluster import Brokers
 from refrain.ops.observe.findings import Finding
@@ -275,6 +275,11 @@ def test_the_doctor_loads_no_more_than_it_needs() -> None:
     }
 
 
+def test_checks_have_some_time_however_long_the_command_took_to_start() -> None:
+    assert deadline_of(100.0, 100.5).until_s == 100.0 + ANSWER_S
+    assert deadline_of(100.0, 107.7).until_s == 107.7 + LOOK_S
+
+
 def test_a_broker_that_is_frozen_takes_no_longer_than_one_that_is_away(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=64) as frozen:
         # It accepts connections, as the kernel does for a process that stands still, and says nothing on them.
@@ -288,6 +293,7 @@ def test_a_broker_that_is_frozen_takes_no_longer_than_one_that_is_away(tmp_path:
         "model",
         "categories",
         "verifier",
+        "machine",
         "disk",
         "files",
         "workers",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from refrain.ops.observe.doctor_checks import files, guarded, model, verifier
+from refrain.ops.observe.doctor_checks import files, guarded, machine, model, verifier
 from refrain.streams.settings import Embedding, Settings, Verify
 
 
@@ -34,6 +34,15 @@ def test_the_doctor_asks_the_embeddings_endpoint() -> None:
     assert "cannot be reached" in gone.seen
     (unset,) = guarded("model", lambda: model(Settings(embedding=Embedding(backend="http"))))
     assert "embedding.identity" in unset.seen
+
+
+def test_the_doctor_says_where_what_is_late_may_only_be_slow() -> None:
+    (calm,) = machine(Settings(), lambda: (0.1, 99.0, 99.0))
+    assert (calm.state, calm.do) == ("ok", "")
+    (busy,) = machine(Settings(), lambda: (100_000.0, 0.0, 0.0))
+    assert busy.state == "warn"
+    assert "load 100000.0" in busy.seen
+    assert "may only be slow" in busy.do
 
 
 def test_the_doctor_tells_what_others_may_read(tmp_path: Path) -> None:

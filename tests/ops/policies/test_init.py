@@ -55,7 +55,8 @@ def test_a_file_that_is_there_is_kept_unless_force_is_given(capsys: Out) -> None
     assert "code" in read_policy(mine.read_text(encoding="utf-8"), "policy.yaml").categories
 
 
-def test_a_place_that_cannot_be_written_is_named(capsys: Out) -> None:
+def test_a_place_that_cannot_be_written_is_named(capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     assert main(["policies", "init", "nowhere/policy.yaml"]) == exit_codes.USAGE
     assert "nowhere/policy.yaml cannot be written: No such file or directory" in capsys.readouterr().err
 

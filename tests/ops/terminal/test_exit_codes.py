@@ -42,7 +42,7 @@ def test_a_file_that_cannot_be_written_is_a_wrong_command_line(command: list[str
         ["policies", "apply", "nowhere.yaml"],
         ["import", "nowhere"],
         ["audit", "--against", "nowhere"],
-        ["evaluate", "nowhere"],
+        ["evaluate", "pairs", "nowhere"],
     ],
 )
 def test_a_file_that_is_not_there_is_a_wrong_command_line(command: list[str]) -> None:
@@ -96,6 +96,69 @@ def test_a_wrong_value_is_told_before_a_broker_is_asked(command: list[str], caps
     told = capsys.readouterr().err
     assert "Traceback" not in told
     assert "unexpected" not in told
+
+
+WRONG_FILES = {
+    ("policies", "apply", "p.yaml"): exit_codes.FAILED,
+    ("policies", "diff", "p.yaml"): exit_codes.USAGE,
+    ("policies", "diff", "1", "p.yaml"): exit_codes.USAGE,
+    ("whatif", "p.yaml"): exit_codes.FAILED,
+}
+"""By the command that reads a policy file: how it ends where the file is wrong."""
+
+
+@pytest.mark.parametrize("text", ["categories: [", "categories: {a: {threshold: 9}}", "- a", "", "categorys: {}"])
+@pytest.mark.parametrize("command", WRONG_FILES, ids=" ".join)
+def test_a_policy_that_is_wrong_is_told_before_a_broker_is_asked(
+    command: tuple[str, ...], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.yaml").write_text(text)
+    assert main([*command]) == WRONG_FILES[command]
+    told = capsys.readouterr().err
+    assert "p.yaml:" in told
+    assert NOWHERE not in told
+
+
+def test_a_head_that_a_policy_names_by_its_version_is_looked_for_in_the_policy_in_force(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.yaml").write_text("categories: {a: {hit_head: 0123456789ab}}")
+    assert main(["policies", "apply", "p.yaml"]) == exit_codes.UNAVAILABLE
+    assert NOWHERE in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["state", "--at", "soon"],
+        ["replay", "--into", "a b"],
+        ["whatif", "nowhere.yaml"],
+        ["policies", "apply", "nowhere.yaml"],
+        ["policies", "diff", "nowhere.yaml"],
+        ["policies", "init", "there"],
+        ["export", "entries", "there"],
+        ["audit", "--against", "nowhere"],
+        ["edge", "keys", "revoke", "0123456789ab"],
+        ["dead-letters", "list", "--since", "soon"],
+        ["watch", "decisions", "--since", "soon"],
+        ["invalidate", "--all", "--before", "soon"],
+        ["explain", " "],
+        ["served", "--entry", "x"],
+        ["snapshots", "list", "--location", "/etc/passwd"],
+        ["topics", "acls", "--principal", "lookup=x", "--format", "strimzi"],
+        ["evaluate", "pairs", "nowhere"],
+        ["evaluate", "pairs", "there", "--where", "x"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_wrong_on_a_command_line_is_told_in_one_form(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "there").write_text("{}")
+    assert main(command) == exit_codes.USAGE
+    told = capsys.readouterr().err
+    assert told.lstrip().startswith(f"Usage: refrain {command[0]}")
+    assert "Invalid value" in told
 
 
 def test_a_file_that_is_there_and_stays_is_a_wrong_command_line(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from refrain.ops.observe.stats_totals import summarise
 from refrain.ops.observe.stats_view import DONE, HELD, tables
-from refrain.ops.terminal.output import column_groups, rich_tables
+from refrain.ops.terminal.output import column_groups, folded, rich_tables
 from refrain.schemas.documents import Tally
 from refrain.schemas.stats import CategoryNow, ShardStats
 
@@ -42,17 +42,57 @@ def test_the_tables_of_stats_read_at_80_columns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("natural", "width", "groups"),
+    ("least", "width", "groups"),
     [
         ([5, 5, 5], 80, [[0, 1, 2]]),
-        ([5, 30, 30], 80, [[0, 1, 2]]),
+        ([5, 22, 22], 80, [[0, 1, 2]]),
         ([10, 20, 20, 20, 20], 80, [[0, 1, 2], [0, 3, 4]]),
         ([200], 80, [[0]]),
         ([200, 200, 200], 20, [[0, 1], [0, 2]]),
     ],
 )
-def test_columns_are_grouped_by_what_fits(natural: list[int], width: int, groups: list[list[int]]) -> None:
-    assert column_groups(natural, width) == groups
+def test_columns_are_grouped_by_what_fits(least: list[int], width: int, groups: list[list[int]]) -> None:
+    assert column_groups(least, width) == groups
+
+
+@pytest.mark.parametrize(
+    ("repeated", "groups"),
+    [
+        ((0, 1), [[0, 1, 2, 3], [0, 1, 4, 5]]),
+        ((1,), [[0, 1, 2, 3], [1, 4, 5]]),
+    ],
+)
+def test_each_part_of_a_table_begins_with_what_tells_whose_line_it_is(
+    repeated: tuple[int, ...], groups: list[list[int]]
+) -> None:
+    assert column_groups([15] * 6, 72, repeated) == groups
+
+
+def test_no_moment_and_no_id_is_broken() -> None:
+    moment = "2026-11-30T10:17:33.396+00:00"
+    shown = drawn(("partition", "offset", "time", "policy", "entries", "flights"), [(0, 3, moment, 0, 0, 0)])
+    assert moment in shown
+    assert max(map(len, shown.splitlines())) <= WIDTH
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("short", "short"),
+        ("", ""),
+        ("each does when something changed", "each does when\nsomething changed"),
+        ("wrote a\n  what goes on stands below", "wrote a\n  what goes on\n  stands below"),
+        ("see /a/path/that/is/longer-than-all there", "see\n/a/path/that/is/longer-than-all\nthere"),
+        ("--from-file and --from-watermark", "--from-file and\n--from-watermark"),
+    ],
+)
+def test_what_is_said_beside_a_result_is_broken_between_words(text: str, shown: str) -> None:
+    assert folded(text, 17) == shown
+
+
+def test_what_columns_have_no_room_for_stands_below() -> None:
+    below = "12:00  miss\n       below_threshold\n       2-0-d0"
+    assert folded("12:00  miss   below_threshold  2-0-d0", 20, 7) == below
 
 
 def test_long_texts_are_folded_within_the_width() -> None:

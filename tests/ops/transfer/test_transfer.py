@@ -125,7 +125,7 @@ def test_a_range_of_the_journal_is_exported_byte_by_byte(stage: Stage, tmp_path:
         (None, Point("2", offset=2), None, "2 is an offset of one partition"),
         ([0], Point("99", offset=99), None, "has the offsets 0 to 9: there is no 99"),
         ([0], None, Point("99", offset=99), "has the offsets 0 to 9: there is no 99"),
-        ([0], Point("5", offset=5), Point("4", offset=4), "--from lies behind --to"),
+        ([0], Point("5", offset=5), Point("4", offset=4), "it lies behind --to"),
         ([7], None, None, "the journal has the partitions 0 to 1, no 7"),
     ],
 )

@@ -58,6 +58,7 @@ def test_the_example_in_shell(environment: dict[str, str], tmp_path: Path) -> No
     out = said(["bash", str(EXAMPLES / "openai.sh"), "What is a shell?"], environment, tmp_path)
     assert "x-refrain-outcome: miss" in out
     assert "What is a shell?" in out
+    assert "x-refrain-outcome: hit" in out
     assert out.splitlines()[-1] == "data: [DONE]"
 
 

@@ -59,7 +59,7 @@ def test_a_cluster_tells_no_offset_that_it_does_not_know(
 
 
 def test_a_leader_that_does_not_answer_is_waited_for_and_a_missing_topic_is_not(
-    cluster: KafkaCluster, client: FakeConsumer
+    cluster: KafkaCluster, client: FakeConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def raises(problem: Any) -> Any:
         def ask(partition: int) -> tuple[int, int]:
@@ -70,9 +70,15 @@ def test_a_leader_that_does_not_answer_is_waited_for_and_a_missing_topic_is_not(
     client.watermarks = raises(TIMED_OUT)
     with pytest.raises(Unanswered):
         cluster.ends("documents")
-    client.watermarks = raises(error(KafkaError._UNKNOWN_PARTITION))
+    for local in (KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC):
+        client.watermarks = raises(error(local))
+        with pytest.raises(Unanswered, match=r"refrain\.documents"):
+            cluster.ends("documents")
+        with pytest.raises(WrongSetup, match="refrain topics create"):
+            cluster.end("documents", 2)
+    monkeypatch.setattr(client, "list_topics", lambda *_: raises(error(KafkaError.UNKNOWN_TOPIC_OR_PART))(0))
     with pytest.raises(WrongSetup, match="refrain topics create"):
-        cluster.ends("documents")
+        cluster.end("documents", 0)
 
 
 def test_a_store_is_kept_while_nobody_knows_where_its_topic_ends(cluster: KafkaCluster) -> None:
