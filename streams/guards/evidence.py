@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from refrain.schemas.policy import CategoryPolicy, Guard, Strictness
 from refrain.streams.guards import (
     code,
+    foreign_edits,
     instruction,
     names,
     negation,
@@ -107,6 +108,8 @@ def _foreign(guard: Guard, terms: GuardTerms, shared: Overlap, a: Reading, b: Re
         return not_applicable(guard)
     if are_apart(a.languages, b.languages):
         return refused(guard)
+    if asked := foreign_edits.asked_apart(a.words, b.words):
+        return refused(guard, *asked)
     if max(shared.letters, shared.signs) >= FOREIGN_FRAME or word_edits.is_frame(a.words, b.words):
         words = word_edits.any_difference(a.words, b.words, a.languages & b.languages)
         return refused(guard, *words) if words else passed(guard)
@@ -128,7 +131,9 @@ def _names(a: Reading, b: Reading) -> Difference | None:
     words = names.differences(a.names, b.names, a.english and b.english)
     if not words:
         return None
-    return Difference(words, "named" if names.are_named(a.names, b.names, words) else "said")
+    if names.are_named(a.names, b.names, words):
+        return Difference(words, "named")
+    return Difference(words, word_edits.edit(a.words, b.words, words, question.NONE not in (a.kind.kind, b.kind.kind)))
 
 
 def _question(a: Reading, b: Reading) -> Difference | None:

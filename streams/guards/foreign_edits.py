@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from refrain.streams.guards.item import Word
-from refrain.streams.guards.lexicon import Phrases, pairs, split_list
+from refrain.streams.guards.lexicon import Phrases, groups, pairs, split_list
 from refrain.streams.guards.small_words import SmallWords
 from refrain.streams.guards.tokens import folded
 
@@ -23,6 +23,17 @@ _ENDINGS = {
     for name, line in pairs("foreign_endings")
 }
 """Of each language the endings of verbs: of the listed form, of others, and those of which one stands for another."""
+
+_ASKING = {word: number for number, line in enumerate(groups("foreign_asking")) for word in line}
+
+
+def asked_apart(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
+    """The words that open both texts, where one asks for a person, and the other for a time, a place or a reason."""
+    if not a.words or not b.words:
+        return ()
+    mine, theirs = a.words[0].text, b.words[0].text
+    one, other = _ASKING.get(folded(mine)), _ASKING.get(folded(theirs))
+    return () if one is None or other is None or one == other else (mine, theirs)
 
 
 def _openings() -> dict[str, Phrases[tuple[str, ...]]]:

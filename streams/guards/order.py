@@ -31,19 +31,30 @@ def differences(a: Roles, b: Roles) -> tuple[str, ...]:
 def _exchanged(a: Roles, b: Roles, both: list[str]) -> list[str]:
     """Words whose roles exclude each other, or two of which each has the other's role."""
     moved = [(root, a.role[root], b.role[root]) for root in both if a.role[root] != b.role[root]]
+    if not moved:
+        return []
     for root, mine, theirs in moved:
         if mine in STRICT and (theirs in STRICT or mine in b.dangling):
             return [root]
         if theirs in STRICT and theirs in a.dangling:
             return [root]
     symmetric = a.symmetric and b.symmetric
+    alone = len(moved) == 2 and len(a.role) == len(b.role) == len(both)
     for at, (x, mine, theirs) in enumerate(moved):
         if DESCRIBED in (mine, theirs) or (symmetric and mine not in STRICT and theirs not in STRICT):
             continue
         for y, his, hers in moved[at + 1 :]:
             if mine == hers and theirs == his and not _is_date(x, y):
                 return [x, y]
+            if alone and _is_governed_in_turn(mine, theirs, his, hers) and not _is_date(x, y):
+                return [x, y]
     return []
+
+
+def _is_governed_in_turn(mine: int, theirs: int, his: int, hers: int) -> bool:
+    """Whether of two words each is governed in one text alone: the index of an element, the element at an index."""
+    one, other = (theirs, his) if mine == hers == BARE else (mine, hers) if theirs == his == BARE else (BARE, BARE)
+    return min(one, other) > BARE and STRICT.isdisjoint((one, other))
 
 
 def _repeated(a: Roles, b: Roles, both: list[str]) -> list[str]:

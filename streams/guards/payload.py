@@ -20,8 +20,10 @@ _QUOTED = re.compile(r"\"([^\"\n]{2,}+)\"|“([^”\n]{2,}+)”|«([^»\n]{2,}+)
 _QUOTES = ('"', "'", "\u201d", "\u00bb")
 """Marks that close a quotation."""
 _COLON = re.compile("[:\uff1a](?=\\s|[\"'\u201c\u00ab]|[^\x00-\x7f])| [\u2013\u2014] ")
-_VERBS = ("translate ", "say ", "write ", "spell ", "pronounce ")
-"""Verbs before an object that is a payload."""
+_BEFORE = re.compile(
+    "translate |say |write |spell |pronounce |vowel|consonant|letter|syllable|character|anagram|rhyme|palindrome"
+)
+"""What stands before an object that is a payload."""
 _TARGET = re.compile(r"(?: in| into| to) \w+\W*$", re.IGNORECASE)
 _TARGETED = (
     re.compile(r"\btranslate (?P<payload>.+?)(?: from \w+)?(?: in| into| to) \w+\W*$", re.IGNORECASE),
@@ -30,6 +32,14 @@ _TARGETED = (
     re.compile(rf"\bwrite (?P<payload>.+?) in (?:{'|'.join(sorted(words('tongues')))})\W*$", re.IGNORECASE),
 )
 _SPELLED = re.compile(r"\b(?:spell|pronounce) (?:the word )?(?P<payload>\w+)\W*$", re.IGNORECASE)
+_LETTERS = re.compile(
+    r"\b(?:vowels?|consonants?|letters?|syllables?|characters?|anagrams?|rhymes?|palindromes?)"
+    r" (?:are |is )?(?:there )?(?:in|of|for|with) (?:the word )?(?P<payload>\w+)\W*$",
+    re.IGNORECASE,
+)
+"""A word of which the letters or the sound are asked for."""
+_POINTING = re.compile(r"\b(?:is|are) (?:this|these|it)\b", re.IGNORECASE)
+"""What is asked of a text that stands behind a colon."""
 _WORDS = re.compile(r"[^\W_]+")
 _EDGE = " \t\r\n\"'`.?!,;:\u201c\u201d\u00ab\u00bb\u2018\u2019\u2026\u3002\uff1f\uff01"
 _DEFINITE = re.compile(r"^(?:the|this|following|it|that|my|these|those)\b", re.IGNORECASE)
@@ -78,9 +88,10 @@ def _fenced(text: str) -> str:
 
 def _after_colon(text: str) -> str:
     found = _COLON.search(text) if ":" in text or not text.isascii() else None
-    if found is None or not _handles(text[: found.start()]):
+    if found is None:
         return ""
-    return text[found.end() :].strip()
+    said = text[: found.start()]
+    return text[found.end() :].strip() if _handles(said) or _POINTING.search(said) else ""
 
 
 def _paragraph(text: str) -> str:
@@ -105,12 +116,12 @@ def _quoted(text: str) -> str:
 
 def _object(text: str) -> str:
     # Without regard to case a pattern also takes a few letters beyond ASCII for others: only a plain text is passed by.
-    if text.isascii() and not any(verb in text.lower() for verb in _VERBS):
+    if text.isascii() and not _BEFORE.search(text.lower()):
         return ""
     target = _TARGET.search(text)
     # A payload stands in the line of its target, of which a text has one at most.
     found = [] if target is None else [each.search(text, _line_of(text, target)) for each in _TARGETED]
-    for match in (*found, _SPELLED.search(text)):
+    for match in (*found, _SPELLED.search(text), _LETTERS.search(text)):
         if match is not None and not _DEFINITE.match(match["payload"]):
             return str(match["payload"])
     return ""

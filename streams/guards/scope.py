@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from refrain.streams.guards.content_words import GENERAL
+from refrain.streams.guards.item import Word
 from refrain.streams.guards.small_words import SmallWords
 
 _SUBJECTS = frozenset("i you we he she they".split())
-_IS, _WAS = "is", "was"
+IS, _WAS = "is", "was"
+_ALL = "all"
+_EACH = frozenset(("every", "each"))
+_WILL, _HAS, _BEEN = "will", "has", "been"
 _COUNTING = frozenset(("each", "every", "no", "only"))
 """Words that say of how many where they stand before a word, and belong to no other place of a sentence."""
+_PAST = 2
+"""Words behind which one is looked for that such a word belongs to."""
 _THAN, _AS = "than", "as"
 
 
@@ -25,6 +32,9 @@ def degrees(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
 
 def times(a: SmallWords, b: SmallWords) -> list[str]:
     """What somebody does in one of the texts and did in the other: what are they building, what were they building."""
+    if (_WILL in a.counted) != (_WILL in b.counted):
+        done = b if _WILL in a.counted else a
+        return [_WILL, _BEEN] if _BEEN in done.counted and _HAS in done.counted else []
     if (_WAS in a.counted) == (_WAS in b.counted):
         return []
     mine, theirs = _time(a), _time(b)
@@ -32,7 +42,7 @@ def times(a: SmallWords, b: SmallWords) -> list[str]:
 
 
 def _time(a: SmallWords) -> str:
-    return next((x.key for x, y in pairwise(a.words) if x.key in (_IS, _WAS) and y.key in _SUBJECTS), "")
+    return next((x.key for x, y in pairwise(a.words) if x.key in (IS, _WAS) and y.key in _SUBJECTS), "")
 
 
 def parted(a: SmallWords, b: SmallWords) -> list[str]:
@@ -44,4 +54,30 @@ def parted(a: SmallWords, b: SmallWords) -> list[str]:
 
 
 def _counting(a: SmallWords) -> dict[str, str]:
-    return {x.key: y.key for x, y in pairwise(a.words) if x.key in _COUNTING and y.content}
+    """Each with the word of meaning behind it, past a preposition: only on Windows."""
+    found: dict[str, str] = {}
+    for at, word in enumerate(a.words):
+        if word.key in _COUNTING:
+            behind = a.words[at + 1 : at + 1 + _PAST]
+            found[word.key] = next((each.key for each in behind if each.content), "")
+    return {key: other for key, other in found.items() if other}
+
+
+def several(a: SmallWords, b: SmallWords) -> list[str]:
+    """What one request asks for one of, and the other for several, or that one text has one of, and the other all."""
+    if a.request and b.request and len(a.keys) > 1 and a.keys[:2] == b.keys[:2]:
+        return _one_and_several(a.words[1], b.words[1])
+    if (_ALL in a.counted) == (_ALL in b.counted):
+        return []
+    whole, part = (a, b) if _ALL in a.counted else (b, a)
+    if not _EACH.isdisjoint(part.counted):
+        return []
+    there = {word.key: word for word in part.words if word.content}
+    of = next((y for x, y in pairwise(whole.words) if x.key == _ALL), None)
+    return _one_and_several(of, there[of.key]) if of is not None and of.key in there else []
+
+
+def _one_and_several(m: Word, t: Word) -> list[str]:
+    """Two words of which one is the plural of the other."""
+    one, several = sorted((m.text.lower(), t.text.lower()), key=len)
+    return [m.text, t.text] if m.content and m.key not in GENERAL and several in (one + "s", one + "es") else []

@@ -15,8 +15,10 @@ from refrain.streams.guards.roles import ENDS
 
 _HARMLESS = words("harmless")
 _SAME = {word: line[0] for line in groups("same_words") for word in line}
-_CASED = words("cased") | words("cased_kinds")
+_CASED = words("cased") | words("cased_kinds") | {"\\"}
 _KINDS = words("cased_kinds")
+_ESCAPE = "\\"
+"""The sign before a letter that stands for a class of them, with a capital for all others."""
 _ARTICLES = frozenset(("a", "an"))
 _ANEW = words("anew")
 LIMITING = words("limiting")
@@ -118,6 +120,9 @@ def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
     found: list[Word] = []
     done = 0
     for start, end, meant in _OPENERS.spans(lows):
+        if not meant and all(low in ENDS for low in lows[end:]):
+            # It opens nothing: what should my doctor tell me?
+            continue
         found += filter(None, map(_WORD, items[done:start]))
         found += (Word(key, _NO_GROUPS, items[start].text, False) for key in meant)
         done = end
@@ -160,6 +165,8 @@ def _symbols(items: Sequence[Item]) -> tuple[str, ...]:
 def _cased(items: Sequence[Item]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for at, item in enumerate(items):
+        if len(item.text) == 1 and at and items[at - 1].low == _ESCAPE:
+            found[_ESCAPE + item.low] = (item.text,)
         if item.low not in _CASED or item.initial or item.text.lower() != item.low or _is_tool(items, at):
             continue
         if item.low not in _KINDS or item.text != item.low or items[at - 1].low in _ARTICLES:

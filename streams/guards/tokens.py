@@ -39,7 +39,7 @@ class Token(NamedTuple):
 _ANYWHERE = r"""
     | (?P<date>\b\d{4}-\d{1,2}-\d{1,2}\b)
     | (?P<time>\b\d{1,2}:\d{2}(?::\d{2})?(?:\s?[apAP]\.?[mM]\b\.?)?|\b\d{1,2}\s?[apAP]\.?[mM]\b\.?)
-    | (?P<version>\b[vV]\d+(?:\.\d+)*[\w-]*\b|\b\d+(?:\.\d+){2,}[\w-]*\b)
+    | (?P<version>\b[vV]\d+(?:\.\d+)*[\w-]*\b|\b\d+(?:\.\d+){2,}[\w-]*\b|\b\d+[ae]\b)
     | (?P<flag>(?<![\w-])--?[A-Za-z][\w]*(?:-[\w]+)*(?==|\b))
     | (?P<number>(?:(?<![\w.)])-)?(?<![A-Za-z])\d+(?:,\d{2,3})*(?:\.\d+)?(?:[eE][+-]?\d+\b)?)
     | (?P<sharp>\b[A-Za-z](?:\+\+|\#)(?![\w+\#])|(?<!\w)\.(?:NET|net)\b)

@@ -6,6 +6,7 @@ does not count. The table is `words/weights.txt`.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from refrain.schemas.policy import Guard, Strictness
@@ -28,10 +29,10 @@ class Row(NamedTuple):
     least: int
     weight: int
 
-    def holds(self, kind: str, overlap: Overlap, shift: int) -> bool:
-        """Whether it holds for a difference; `shift` moves where an overlap begins to count."""
+    def holds(self, overlap: Overlap, shift: int) -> bool:
+        """Whether it holds for a difference of its kind; `shift` moves where an overlap begins to count."""
         have = overlap.letters if self.measure == "letters" else overlap.words
-        return self.kind in (kind, _ANY) and have >= (self.least + shift if self.least else 0)
+        return have >= (self.least + shift if self.least else 0)
 
 
 class Scale(NamedTuple):
@@ -59,9 +60,15 @@ for _each in map(_row, lines("weights")):
     _ROWS[_each.guard].append(_each)
 
 
+@cache
+def _rows(guard: Guard, kind: str) -> tuple[Row, ...]:
+    """The rows of a kind of difference."""
+    return tuple(row for row in _ROWS[guard] if row.kind in (kind, _ANY))
+
+
 def weight_of(guard: Guard, kind: str, overlap: Overlap, strictness: Strictness) -> int:
     """Weight of a difference in millionths of similarity; 0 when it does not count, VETO when it decides."""
     scale = SCALES[strictness]
-    held = [row.weight for row in _ROWS[guard] if row.holds(kind, overlap, scale.shift)]
+    held = [row.weight for row in _rows(guard, kind) if row.holds(overlap, scale.shift)]
     most = max(held, default=0)
     return most if most == VETO else most * scale.factor // 100

@@ -18,9 +18,11 @@ from refrain.streams.guards.foreign_edits import unsaid
 from refrain.streams.guards.item import Word
 from refrain.streams.guards.lexicon import groups, words
 from refrain.streams.guards.names import SORTS
-from refrain.streams.guards.scope import parted, times
+from refrain.streams.guards.scope import parted, several, times
 from refrain.streams.guards.small_words import JOINING, LIMITING, SmallWords
-from refrain.streams.guards.stems import is_irregular, related, stem
+from refrain.streams.guards.stems import related, stem
+from refrain.streams.guards.tenses import tenses
+from refrain.streams.guards.voice import ASKERS, BE, governed, of_one_time, undergoes, undergone, voiced
 
 FRAME = 750
 """Words that both have, of all of both (Dice's coefficient, 1945, in thousandths), from which they share a frame."""
@@ -47,21 +49,23 @@ _ONES = _by_word(
 )
 """Words that speak of the same person."""
 _DECISIVE = words("decisive") | LIMITING
-_RIVALS = _by_word([*line, *map(stem, line)] for line in groups("rivals"))
+_OPTIONAL = words("optional")
+_TURNING = frozenset("before after till since without not never but against than".split())
+"""Little words that no word of meaning in their place says otherwise."""
+_LIGHT = frozenset("take make do have get".split())
+"""Verbs that say no more than the thing that is done: take a screenshot, screenshot."""
+_OPERATORS = frozenset("^ $ + = < > % | ~ @ += -= *= == === != !== <= >= << >> && || ++ ** // ?. -> <-".split())
+"""Signs of which one more asks for something else; a slash, a dash or a bullet may be the writer's own."""
+_GRADES = _by_word([*line, *map(stem, line)] for line in groups("grades"))
+_RIVALS = _by_word([*line, *map(stem, line)] for line in [*groups("rivals"), *groups("grades")])
 """Words of which one asks for something else than another in its place, also where it is no little word."""
 _ASKED = frozenset(("should", "can"))
 """Words before the asker that an opening takes in, and him with them."""
-_ASKERS = frozenset(("i", "we"))
-_DOERS = _ASKERS | {"you", "they", "howto", "should", "possible", "allowed", "must"}
-"""Words of an active sentence that say who does it: anybody, as in a passive one."""
 _HOWTO, _SHOULD = "howto", "should"
 _OWN = {"i": "my", "you": "your"}
 _ANYBODYS = frozenset(("my", "your", "one"))
-_BE = frozenset(("is", "was", "be", "been", "being", "get"))
-_OF_VOICE = _BE | {"they", "did"}
+_OF_VOICE = BE | {"they", "did"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
-_ERGATIVE = frozenset("form develop spread evolv originat freez melt dissolv".split())
-"""Stems of verbs that say of a thing what is done to it: diamonds form, and are formed."""
 _EITHER = frozenset(("and", "or"))
 """Between two that are compared the one says what the other does: between A and B, A or B."""
 _BY = "by"
@@ -92,16 +96,53 @@ def is_frame(a: SmallWords, b: SmallWords) -> bool:
     if a.content == b.content:
         return True
     both = sum([min(a.counted[key], b.counted[key]) for key in a.counted.keys() & b.counted.keys()])
-    return 2_000 * both >= FRAME * (len(a.words) + len(b.words))
+    return 2_000 * both >= FRAME * (len(a.words) + len(b.words)) or 1 < both + 1 == len(a.words) == len(b.words)
+
+
+def edit(a: SmallWords, b: SmallWords, apart: Sequence[str], asking: bool) -> str:
+    """How two texts differ in the words that are `apart`: one "replaced" by another, one "inserted", or "said".
+
+    `asking` is whether both ask something: what describes may say more of the same.
+    """
+    if len(apart) == 1 and asking and abs(len(a.keys) - len(b.keys)) == 1:
+        long, short = (a, b) if len(a.keys) > len(b.keys) else (b, a)
+        return "inserted" if _is_inserted(long, short, apart[0]) else "said"
+    if len(apart) == 2 and is_frame(a, b) and _is_replaced(a, b, *apart):
+        return "replaced"
+    return "said"
+
+
+def _is_replaced(a: SmallWords, b: SmallWords, one: str, other: str) -> bool:
+    """Whether a word stands in one text beside the word, or between those, of another in the other."""
+    here, there = _place(a, one), _place(b, other)
+    if here < 0 or there < 0:
+        return False
+    return any(_beside(a.keys, here + by) == _beside(b.keys, there + by) for by in (-1, 1))
+
+
+def _is_inserted(long: SmallWords, short: SmallWords, one: str) -> bool:
+    """Whether a word before another one of meaning is all that a text has more: a free subscription."""
+    at = _place(long, one)
+    if at < 0 or at + 1 == len(long.keys) or long.keys[at] in _LIGHT or not long.words[at + 1].content:
+        return False
+    return (*long.keys[:at], *long.keys[at + 1 :]) == short.keys
+
+
+def _place(a: SmallWords, text: str) -> int:
+    return next((at for at, word in enumerate(a.words) if word.text == text), -1)
+
+
+def _beside(keys: Sequence[str], at: int) -> str:
+    return keys[at] if 0 <= at < len(keys) else ""
 
 
 def edits(a: SmallWords, b: SmallWords) -> Edits:
     """Compare the words of two texts that share a frame. Symmetric in effect."""
     if a.keys == b.keys:
         # Neither lacks a word of the other, and none has moved: only how they are written may differ.
-        return Edits((*_capitals(a, b), *_tenses(a, b)))
+        return Edits((*_capitals(a, b), *tenses(a, b), *several(a, b)))
     mine, theirs = _left(a, b), _left(b, a)
-    if a.content == b.content and _voiced(a, b) == [] and _of_one_time(a, b):
+    if a.content == b.content and voiced(a, b) == [] and of_one_time(a, b):
         mine, theirs = mine - _OF_VOICE, theirs - _OF_VOICE
     changed = _changes(a, b, mine, theirs)
     anybody = (_HOWTO in a.counted and _HOWTO in b.counted) or _is_anybody(a, b)
@@ -109,7 +150,8 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
     if a.symmetric and b.symmetric:
         changed = [(m, t) for m, t in changed if {word.key for word in (*m, *t)} != _EITHER]
     harmful = [word.text for m, t in changed for word in _harmful(m, t, left) if not (anybody and _is_anybodys(m, t))]
-    harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + _tenses(a, b) + times(a, b)
+    harmful += undergone(a, b) + undergone(b, a) + several(a, b)
+    harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + tenses(a, b) + times(a, b)
     extra = [w.text for m, t in changed for w in _extra(m, t)] if a.request or b.request else []
     return Edits(tuple(harmful), tuple(extra))
 
@@ -126,9 +168,15 @@ def _left(a: SmallWords, b: SmallWords) -> frozenset[str]:
         return frozenset()
     others = _over(b, a)
     there = [word for word in b.words if word.key in others]
-    return frozenset(
+    left = frozenset(
         [word.key for word in a.words if word.key in over and not any(_paired(word, other) for other in there)]
     )
+    return left - _joined(a, b) if left and len(a.keys) != len(b.keys) else left
+
+
+def _joined(a: SmallWords, b: SmallWords) -> frozenset[str]:
+    """Keys of neighbours that the other text writes as one: drop-down, dropdown."""
+    return frozenset(key for x, y in pairwise(a.keys) if x + y in b.counted for key in (x, y))
 
 
 def _over(a: SmallWords, b: SmallWords) -> list[str]:
@@ -137,7 +185,9 @@ def _over(a: SmallWords, b: SmallWords) -> list[str]:
 
 
 def _paired(m: Word, t: Word) -> bool:
-    return m.content and t.content and (bool(m.groups & t.groups) or related(m.key, t.key))
+    if not (m.content and t.content) or _share(_GRADES, m.key, t.key):
+        return False
+    return bool(m.groups & t.groups) or related(m.key, t.key)
 
 
 Change = tuple[list[Word], list[Word]]
@@ -190,18 +240,25 @@ def _apart(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int, int, int]
 def _harmful(m: list[Word], t: list[Word], left: frozenset[str]) -> list[Word]:
     """Words of a place that ask for something else; `left` are the keys of all words that either text lacks."""
     if not (m and t):
-        return [
-            word for word in (*m, *t) if word.key in _DONE_TO or (word.key in _DECISIVE and not _stands(word, left))
-        ]
+        return [word for word in (*m, *t) if word.key in _DONE_TO or (_decides(word) and not _stands(word, left))]
     one, other = m[0].key, t[0].key
     keys = {one, other}
     if _share(_LINES, one, other) and not keys & _PERSONS:
         return []
     if keys & _DECISIVE or _share(_RIVALS, one, other):
         return [*m, *t]
-    if m[0].content or t[0].content or (keys & _ASKED and keys & _ASKERS):
+    if m[0].content != t[0].content:
+        return [*m, *t] if (t[0] if m[0].content else m[0]).key in _TURNING else []
+    if m[0].content or (keys & _ASKED and keys & ASKERS):
         return []
     return [*m, *t]
+
+
+def _decides(word: Word) -> bool:
+    """Whether a word more asks for something else: any little word that is not known to be harmless, and a sign."""
+    if word.key in _DECISIVE:
+        return True
+    return word.key in _OPERATORS if word.content else word.key not in _OPTIONAL
 
 
 def _share(lines: dict[str, frozenset[int]], one: str, other: str) -> bool:
@@ -254,15 +311,15 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
         return []
     if (_BY in a.counted) != (_BY in b.counted):
         return _agents(a, b) if _BY in a.counted else _agents(b, a)
-    if a.content == b.content and (voiced := _voiced(a, b)) is not None:
-        return voiced
+    if a.content == b.content and (done := undergoes(a, b) or undergoes(b, a) or voiced(a, b)) is not None:
+        return done
     if a.content == b.content:
         texts = {word.key: word.text for word in a.words}
         there, here = _neighbours(b), _neighbours(a)
         turned = _turned(here, there) or _turned(there, here)
         if turned is not None:
             return [texts[word] for word in turned]
-    if a.content == b.content and (apart := parted(a, b)):
+    if a.content == b.content and (apart := parted(a, b) or governed(a, b) or governed(b, a)):
         return apart
     if _PERSONS.isdisjoint(a.counted):
         return []
@@ -294,59 +351,6 @@ def _told(a: SmallWords) -> list[str]:
 def _is_turned(a: list[str], b: list[str]) -> bool:
     """Whether the one begins with the clause that the other ends with: I lost it, what now; what now if I lost it."""
     return len(a) == len(b) and any(a[at:] + a[:at] == b for at in range(1, len(a)))
-
-
-def _voiced(a: SmallWords, b: SmallWords) -> list[str] | None:
-    """A verb that is passive in one of the texts only, unless anybody does it in the other; None where none is.
-
-    How are mice eaten asks something else than how mice eat, and the same as how you eat mice.
-    """
-    mine, theirs = _BE & a.counted.keys(), _BE & b.counted.keys()
-    if bool(mine) == bool(theirs):
-        return None
-    passive, active = (a, b) if mine else (b, a)
-    there = {word.key: word.text.lower() for word in active.words if word.content}
-    done = [
-        word.text for word in passive.words if word.content and _is_done(word.text.lower(), there.get(word.key, ""))
-    ]
-    if not done:
-        return None
-    if _of_one_time(a, b) and all(
-        word.key in _ERGATIVE for word in passive.words if word.content and word.text in done
-    ):
-        return []
-    return [] if _DOERS & active.counted.keys() or "in" in passive.counted else done
-
-
-def _of_one_time(a: SmallWords, b: SmallWords) -> bool:
-    """Whether an active and a passive text speak of the same time: did they make it, was it made."""
-    past = frozenset(("was", "did"))
-    return past.isdisjoint(a.counted) == past.isdisjoint(b.counted)
-
-
-def _is_done(low: str, there: str) -> bool:
-    """Whether a verb is a participle, and another form of it stands there."""
-    return low != there and there != "" and (low.endswith("ed") or is_irregular(low)) and not there.endswith("ed")
-
-
-def _tenses(a: SmallWords, b: SmallWords) -> list[str]:
-    """Verbs that alone differ in their time: which laws apply, which laws applied."""
-    if not dict.__eq__(a.counted, b.counted):
-        return []
-    mine, theirs = _forms(a), _forms(b)
-    apart = mine ^ theirs
-    past = {(key, low) for key, low in apart if low.endswith("ed")}
-    # A word that is told as past in both is written otherwise: canceled, cancelled.
-    both = {key for key, _ in mine - past} & {key for key, _ in theirs} | {key for key, _ in theirs - past} & {
-        key for key, _ in mine
-    }
-    return sorted(low for key, low in past if key in both)
-
-
-def _forms(a: SmallWords) -> set[tuple[str, str]]:
-    """Words of meaning by key; not those that another one stands for, as "forbidden" for "not allowed"."""
-    said = ((word.key, word.text.lower()) for word in a.words if word.content)
-    return {(key, low) for key, low in said if stem(low) == key}
 
 
 def _neighbours(a: SmallWords) -> Neighbours:

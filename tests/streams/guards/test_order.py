@@ -19,6 +19,7 @@ from tests.streams.guards.verdicts import refuses
         ("a house boat", "a boat house"),
         ("How many euros is a dollar?", "How many dollars is a euro?"),
         ("Who owes money to Greece?", "Who does Greece owe money to?"),
+        ("How do I get the index of an element?", "How do I get the element at an index?"),
         ("What is 7 - 3?", "What is 3 - 7?"),
         ("What is (3 + 4) * 2?", "What is 3 + 4 * 2?"),
         ("Is the cat on the mat?", "Is the mat on the cat?"),

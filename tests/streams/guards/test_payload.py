@@ -21,6 +21,9 @@ from tests.streams.guards.verdicts import refuses, score
         ("Summarise the following text.\n\nThe company grew.", "Summarise the following text.\n\nThe company shrank."),
         ("Übersetze ins Englische: Guten Morgen", "Übersetze ins Englische: Gute Nacht"),
         ("Traduis en anglais : le chat dort", "Traduis en anglais : le chien dort"),
+        ("Is this a question: you are coming", "Is this a question: are you coming"),
+        ("Count the vowels in banana", "Count the vowels in bananas"),
+        ("How many syllables are in poetry?", "How many syllables are in poem?"),
         ("Correct the grammar: She don't like it", "Correct the grammar: She doesn't like it"),
     ],
 )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from refrain.schemas.policy import Guard
-from tests.streams.guards.verdicts import refuses, score
+from tests.streams.guards.verdicts import LEAST, refuses, score
 
 NEAR = 0.97
 
@@ -50,6 +50,30 @@ NEAR = 0.97
         ("What are the benefits of apple?", "What are the benefits of Apple?"),
         ("How do I check a ≤ b in Python?", "How do I check a ≥ b in Python?"),
         ("Is x ∈ A?", "Is x ∉ A?"),
+        # a word of degree, of time or of duty in another's place
+        ("Is it warm in Malta in April?", "Is it hot in Malta in April?"),
+        ("Which phone has a better camera?", "Which phone has the best camera?"),
+        ("Is the shop already open?", "Is the shop still open?"),
+        ("Must guests pay?", "Should guests pay?"),
+        ("Do all birds fly?", "Do most birds fly?"),
+        # a little word more that is not known to be harmless
+        ("Can I drive while I wait?", "Can I drive so I wait?"),
+        ("Can my cat have milk?", "Can my cat have had milk?"),
+        ("Match strings with ^abc", "Match strings with abc$"),
+        # what a word belongs to
+        ("Why does the test fail only on Windows?", "Why does only the test fail on Windows?"),
+        ("What should I tell my doctor?", "What should my doctor tell me?"),
+        # one, several, all
+        ("Write a poem about rain", "Write poems about rain"),
+        ("How do I remove a duplicate from a list?", "How do I remove all duplicates from a list?"),
+        # who does it, and when
+        ("Who elected the pope?", "Who was elected pope?"),
+        ("How do I sue?", "How do I get sued?"),
+        ("What depends on libssl?", "What does libssl depend on?"),
+        ("I am moving to Spain. What now?", "I moved to Spain. What now?"),
+        ("She is teaching maths. Is it hard?", "She taught maths. Is it hard?"),
+        # classes of letters
+        ("What does \\d match?", "What does \\D match?"),
         # asked anew
         ("Give me tips for better sleep", "Give me more tips for better sleep"),
         ("Tell me a joke", "Tell me another joke"),
@@ -110,3 +134,36 @@ def test_a_word_apart_is_not_looked_for_in_texts_worded_otherwise() -> None:
 
 def test_words_that_come_twice_are_turned_around_whichever_text_is_kept() -> None:
     assert refuses(Guard.WORDS, "tea after milk after tea", "tea after tea after milk")
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        # one word of meaning in another's place, however short the text or long the word
+        ("Where is the nearest embassy of Peru?", "Where is the nearest consulate of Peru?"),
+        ("Can babies have honey?", "Can toddlers have honey?"),
+        ("What is on TV tonight?", "What is on TV tomorrow?"),
+        # one word more that says which
+        ("How do I clean a keyboard?", "How do I clean a mechanical keyboard?"),
+        ("How do I cancel my subscription?", "How do I cancel my free subscription?"),
+    ],
+)
+def test_a_word_of_meaning_replaced_or_inserted_is_not_served_where_all_else_is_the_same(a: str, b: str) -> None:
+    assert score(a, b, NEAR) < LEAST
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("How do I create a drop-down menu in HTML?", "How do I create a dropdown menu in HTML?"),
+        ("How do I start learning guitar?", "How do I begin learning guitar?"),
+        ("How do I screenshot on a Mac?", "How do I take a screenshot on a Mac?"),
+        ("Are all swans white?", "Is every swan white?"),
+        ("How do I get started with chess?", "How do I start with chess?"),
+        ("Where can I buy cheap furniture?", "Where can I find cheap furniture?"),
+        ("How are diamonds formed?", "How do diamonds form?"),
+        ("What happened on July 4, 1776?", "What happened on 4 July 1776?"),
+    ],
+)
+def test_an_edit_that_is_known_to_be_harmless_is_served(a: str, b: str) -> None:
+    assert score(a, b, NEAR) >= LEAST

@@ -1,0 +1,42 @@
+"""When somebody does it, in two texts of the same words: which laws apply, which applied; I am moving, I moved."""
+
+from __future__ import annotations
+
+from refrain.streams.guards.scope import IS
+from refrain.streams.guards.small_words import SmallWords
+from refrain.streams.guards.stems import is_irregular, stem
+
+_TIMES = frozenset("was has had did will would been being".split())
+"""Auxiliary verbs by which a form of a verb says another time."""
+
+
+def tenses(a: SmallWords, b: SmallWords) -> list[str]:
+    """Verbs that alone differ in their time: which laws apply, which laws applied."""
+    if a.content != b.content:
+        return []
+    doing = not dict.__eq__(a.counted, b.counted)
+    if doing and not _is_doing(a, b) and not _is_doing(b, a):
+        return []
+    mine, theirs = _forms(a), _forms(b)
+    apart = mine ^ theirs
+    past = {(key, low) for key, low in apart if low.endswith("ed") or (doing and is_irregular(low))}
+    # A word that is told as past in both is written otherwise: canceled, cancelled.
+    both = {key for key, _ in mine - past} & {key for key, _ in theirs} | {key for key, _ in theirs - past} & {
+        key for key, _ in mine
+    }
+    return sorted(low for key, low in past if key in both)
+
+
+def _is_doing(now: SmallWords, past: SmallWords) -> bool:
+    """Whether somebody is doing in one text what he did in the other: I am moving, I moved."""
+    if now.counted.get(IS, 0) != past.counted.get(IS, 0) + 1:
+        return False
+    if not _TIMES.isdisjoint(past.counted) or not any(word.text.endswith("ing") for word in now.words):
+        return False
+    return all(past.counted.get(key, 0) == count - (key == IS) for key, count in now.counted.items())
+
+
+def _forms(a: SmallWords) -> set[tuple[str, str]]:
+    """Words of meaning by key; not those that another one stands for, as "forbidden" for "not allowed"."""
+    said = ((word.key, word.text.lower()) for word in a.words if word.content)
+    return {(key, low) for key, low in said if stem(low) == key}

@@ -1,0 +1,84 @@
+"""Who does it, and to whom it is done, in two texts of the same words: who elected, who was elected; sue, get sued."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from refrain.streams.guards.small_words import SmallWords
+from refrain.streams.guards.stems import is_irregular
+
+BE = frozenset(("is", "was", "be", "been", "being", "get"))
+ASKERS = frozenset(("i", "we"))
+_DOERS = ASKERS | {"you", "they", "howto", "should", "possible", "allowed", "must", "duty"}
+"""Words of an active sentence that say who does it: anybody, as in a passive one."""
+_ERGATIVE = frozenset("form develop spread evolv originat freez melt dissolv".split())
+"""Stems of verbs that say of a thing what is done to it: diamonds form, and are formed."""
+_UNKNOWN = frozenset(("which", "who"))
+"""Words of which it depends on the place whether something is done by them, or to them."""
+_FEW = 4
+"""Words that a text has at least in which such a place is looked at."""
+_GET, _HOWTO = "get", "howto"
+_REACHED = frozenset("started married engaged divorced dressed involved rid used".split())
+"""What somebody gets that he does himself: how do I get started, how do I start."""
+
+
+def undergone(passive: SmallWords, active: SmallWords) -> list[str]:
+    """A verb that somebody has done to him, and that he does himself in the other text: get sued, sue."""
+    if _GET not in passive.counted or _GET in active.counted or _HOWTO not in active.counted:
+        return []
+    there = {word.key: word.text.lower() for word in active.words if word.content}
+    for x, y in pairwise(passive.words):
+        low = y.text.lower()
+        if x.key == _GET and low not in _REACHED and _is_done(low, there.get(y.key, "")):
+            return [x.text, y.text]
+    return []
+
+
+def undergoes(passive: SmallWords, active: SmallWords) -> list[str] | None:
+    """A verb whose doer one text asks for, and the other to whom it is done: who elected, who was elected."""
+    if len(passive.keys) < _FEW or passive.keys[0] not in _UNKNOWN or passive.keys[1] not in BE:
+        return None
+    verb = passive.words[2]
+    if not verb.content or (passive.keys[0], *passive.keys[2:]) != active.keys:
+        return None
+    low = verb.text.lower()
+    return [passive.words[1].text, verb.text] if low.endswith("ed") or is_irregular(low) else None
+
+
+def voiced(a: SmallWords, b: SmallWords) -> list[str] | None:
+    """A verb that is passive in one of the texts only, unless anybody does it in the other; None where none is.
+
+    How are mice eaten asks something else than how mice eat, and the same as how you eat mice.
+    """
+    mine, theirs = BE & a.counted.keys(), BE & b.counted.keys()
+    if bool(mine) == bool(theirs):
+        return None
+    passive, active = (a, b) if mine else (b, a)
+    there = {word.key: word.text.lower() for word in active.words if word.content}
+    done = [
+        word.text for word in passive.words if word.content and _is_done(word.text.lower(), there.get(word.key, ""))
+    ]
+    if not done:
+        return None
+    if of_one_time(a, b) and all(word.key in _ERGATIVE for word in passive.words if word.content and word.text in done):
+        return []
+    return [] if _DOERS & active.counted.keys() or "in" in passive.counted else done
+
+
+def of_one_time(a: SmallWords, b: SmallWords) -> bool:
+    """Whether an active and a passive text speak of the same time: did they make it, was it made."""
+    past = frozenset(("was", "did"))
+    return past.isdisjoint(a.counted) == past.isdisjoint(b.counted)
+
+
+def _is_done(low: str, there: str) -> bool:
+    """Whether a verb is a participle, and another form of it stands there."""
+    return low != there and there != "" and (low.endswith("ed") or is_irregular(low)) and not there.endswith("ed")
+
+
+def governed(a: SmallWords, b: SmallWords) -> list[str]:
+    """A preposition that ends a text, and that stands before the last word of the other: what depends on it."""
+    if min(len(a.keys), len(b.keys)) < _FEW or a.keys[0] != b.keys[0] or a.keys[0] not in _UNKNOWN:
+        return []
+    ends = not a.words[-1].content and b.words[-1].content and a.keys[-1] == b.keys[-2]
+    return [a.keys[-1]] if ends else []
