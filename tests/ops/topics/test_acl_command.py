@@ -205,8 +205,7 @@ def test_what_cannot_be_taken_is_told(arguments: list[str], said: str, capsys: O
 
 def test_a_name_that_kubernetes_does_not_take_is_told(capsys: Out) -> None:
     chosen = ["--role", "clients", "--principal", "clients=My_Shop", "--format", "strimzi", "--cluster", "c"]
-    assert main(["topics", "acls", *chosen]) == 2
-    assert "name another with --principal clients=NAME" in capsys.readouterr().err
+    assert "name another with --principal clients=NAME" in told_wrong(*chosen, capsys=capsys)
 
 
 def test_the_list_shows_who_reads_and_writes(capsys: Out) -> None:
