@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from refrain.ops.cli import PARTS, application, command_of, main
 from refrain.ops.run.processors import NAMES, PLACES
@@ -84,10 +83,10 @@ def _no_settings_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     ],
     ids=" ".join,
 )
-def test_every_command_explains_itself(command: list[str]) -> None:
-    result = CliRunner().invoke(application(), [*command, "--help"])
-    assert result.exit_code == 0
-    assert "Usage:" in result.output
+def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--help"]) == exit_codes.OK
+    shown = capsys.readouterr().out
+    assert "Usage:" in shown
     if len(command) == 2 or command not in (
         [],
         ["topics"],
@@ -99,12 +98,13 @@ def test_every_command_explains_itself(command: list[str]) -> None:
         ["bench"],
         ["export"],
     ):
-        assert "Example" in result.output
+        assert "Example" in shown
 
 
 def test_a_command_loads_its_own_part_and_no_command_is_without_one() -> None:
-    whole = [each.name for each in application().registered_groups] + [
-        each.name or (each.callback.__name__ if each.callback else "") for each in application().registered_commands
+    every = application()
+    whole = [each.name for each in every.registered_groups] + [
+        each.name or (each.callback.__name__ if each.callback else "") for each in every.registered_commands
     ]
     assert sorted(name.replace("_", "-") for name in whole if name) == sorted(
         name for names in PARTS.values() for name in names
@@ -131,8 +131,9 @@ def test_the_command_of_a_line_is_the_first_word_that_is_no_option(words: list[s
     assert command_of(words) == command
 
 
-def test_the_help_tells_the_exit_codes() -> None:
-    text = CliRunner().invoke(application(), ["--help"]).output
+def test_the_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == exit_codes.OK
+    text = capsys.readouterr().out
     for code, meaning in exit_codes.TABLE:
         assert f"{code}  {meaning}" in text
 

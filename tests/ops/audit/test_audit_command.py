@@ -41,7 +41,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
 
 
 def run(*words: str) -> Result:
-    return CliRunner().invoke(application(), ["audit", "--processes", "1", *words])
+    return CliRunner().invoke(application("audit"), ["audit", "--processes", "1", *words])
 
 
 def told(*words: str) -> dict[str, Any]:
@@ -130,6 +130,6 @@ def test_processes_that_are_begununinterrupted_leave_ctrl_c_to_the_one_that_bega
     ],
 )
 def test_what_does_not_go_together_is_refused(words: Sequence[str], said: str, stage: Stage) -> None:
-    result = CliRunner().invoke(application(), ["audit", *words], terminal_width=200)
+    result = CliRunner().invoke(application("audit"), ["audit", *words], terminal_width=200)
     assert result.exit_code == 2
     assert said in " ".join(result.output.replace("│", " ").split())

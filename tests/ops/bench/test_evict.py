@@ -56,7 +56,7 @@ def test_the_bound_fills_the_room_with_the_spans_of_most_worth_for_their_length(
 
 def test_the_command_prints_figures_for_programs_and_rows_for_people(results: list[dict[str, Any]]) -> None:
     arguments = ["bench", "evict", "--catalogue", "40", "--requests", "400", "--seeds", "2", "--jobs", "1"]
-    told = CliRunner().invoke(application(), [*arguments, "--json"])
+    told = CliRunner().invoke(application("bench"), [*arguments, "--json"])
     assert told.exit_code == 0
     assert json.loads(told.stdout) == json.loads(json.dumps(evict.figures(TINY, [1, 2], results)))
     shown = list(evict.rows(json.loads(told.stdout)))

@@ -15,7 +15,7 @@ SMALL = ["--streams", "250", "--more", "25", "--every", "0.2", "--leaving", "0.1
 
 
 def test_open_streams_all_end_and_one_too_many_is_told_to_come_back() -> None:
-    result = CliRunner().invoke(application(), ["bench", "streams", *SMALL, "--json"])
+    result = CliRunner().invoke(application("bench"), ["bench", "streams", *SMALL, "--json"])
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout)
     assert (figures["streams"], figures["refused"], figures["left"], figures["ended"]) == (250, 25, 25, 250)

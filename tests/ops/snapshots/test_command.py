@@ -38,7 +38,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kept:
 
 
 def run(*words: str) -> Result:
-    return CliRunner().invoke(application(), words)
+    return CliRunner().invoke(application(words[0]), words)
 
 
 def lines(*words: str) -> list[dict[str, Any]]:

@@ -53,6 +53,6 @@ def test_a_partition_that_is_none_is_refused(
 
     monkeypatch.setattr(kafka, "KafkaCluster", opened)
     monkeypatch.setattr(connection, "reach", lambda _: None)
-    result = CliRunner().invoke(application(), [*words, "--partition", "7"], terminal_width=200)
+    result = CliRunner().invoke(application(words[0]), [*words, "--partition", "7"], terminal_width=200)
     assert result.exit_code == exit_codes.USAGE
     assert "the journal has the partitions 0 to 1, no 7" in " ".join(result.output.replace("│", " ").split())

@@ -47,7 +47,7 @@ def file(name: str, policy: Policy) -> str:
 
 
 def ran(*words: str) -> Result:
-    return CliRunner().invoke(application(), ["whatif", *words])
+    return CliRunner().invoke(application("whatif"), ["whatif", *words])
 
 
 def test_policies_stand_side_by_side_under_the_names_of_their_files() -> None:
@@ -130,6 +130,6 @@ def test_a_policy_that_breaks_a_bound_is_not_put_in_force() -> None:
 
 def test_bounds_without_a_whatif_are_refused() -> None:
     line = ["policies", "apply", file("near.yaml", RECORDED), "--max-judged-wrong", "0"]
-    found = CliRunner().invoke(application(), line)
+    found = CliRunner().invoke(application("policies"), line)
     assert found.exit_code == 2
     assert "--after-whatif" in found.output

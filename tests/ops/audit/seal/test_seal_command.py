@@ -64,7 +64,7 @@ def reached(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Reached:
 
 
 def run(*words: str) -> Result:
-    return CliRunner().invoke(application(), ["audit", *words])
+    return CliRunner().invoke(application("audit"), ["audit", *words])
 
 
 def sealed(*words: str) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def test_the_load_returns_to_nothing(figures: dict[str, Any]) -> None:
 
 def test_the_command_prints_one_json_line_or_tables() -> None:
     command = ["bench", "load", "--embedder", "free", "--seeds", "1", "--length", "0.05"]
-    told = CliRunner().invoke(application(), [*command, "--json"])
+    told = CliRunner().invoke(application("bench"), [*command, "--json"])
     assert (told.exit_code, len(told.stdout.splitlines())) == (0, 1)
     found = json.loads(told.stdout)
     assert (found["settings"]["embedder"], found["settings"]["known_at_start"]) == ("free-1", 100)
@@ -90,7 +90,7 @@ def test_the_command_prints_one_json_line_or_tables() -> None:
         assert whole["hits"] + whole["coalesced"] + whole["forwards"] <= whole["requests"]
         assert 0 <= whole["wrong_hits"] <= whole["hits"]
         assert 0 <= whole["hit_pct"] <= 100
-    shown = CliRunner().invoke(application(), command)
+    shown = CliRunner().invoke(application("bench"), command)
     assert shown.exit_code == 0
     assert "overload\tadaptive" in shown.stdout
 
