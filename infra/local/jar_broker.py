@@ -32,8 +32,8 @@ from refrain.ops.run.supervisor import is_alive
 FILES = Path(__file__).resolve().parents[1] / "kafka"
 JAVA_MIN = 17
 FETCH_S = 600.0
-FORMAT_S = 60.0
-READY_S = 60.0
+FORMAT_S = 120.0
+READY_S = 120.0
 STOP_S = 20.0
 ATTEMPTS = 3
 TAIL_LINES = 15
