@@ -29,6 +29,39 @@ wanted() { printf '%s\n' "$@"; cat "$root/infra/constraints.txt" "$root/pyprojec
 
 installed() { wanted "$@" | cmp -s - "$root/.venv/installed.txt"; }
 
+# Whether uv would install from where pip does. It reads none of pip's settings: those that it has a name for are handed
+# on, those that change nothing here are left, and with any other (an index of one's own, a proxy) pip installs.
+uv_follows_pip() {
+    local name value
+    while IFS="=" read -r name value; do
+        value=${value#\'}
+        value=${value%\'}
+        case ${name##*.} in
+            cert) export SSL_CERT_FILE="${SSL_CERT_FILE:-$value}" ;;
+            timeout | default-timeout) export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-$value}" ;;
+            find-links)
+                value=${value//\\n/ }
+                export UV_FIND_LINKS="${UV_FIND_LINKS:-${value// /,}}"
+                ;;
+            break-system-packages | cache-dir | disable-pip-version-check | no-cache-dir | no-input | no-warn-* | \
+                progress-bar | quiet | require-virtualenv | retries | root-user-action | verbose) ;;
+            *) return 1 ;;
+        esac
+    done < <("$root/.venv/bin/python" -m pip config list 2>/dev/null)
+}
+
+# Downloads and unpacks side by side, where pip takes one after the other: minutes, with PyTorch. Where uv cannot be had,
+# or fails, pip installs. In a shell of its own: what it sets is uv's alone.
+install_by_uv() (
+    uv_follows_pip || exit 1
+    "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+        -c "$root/infra/constraints.txt" uv >&2 &&
+        "$root/.venv/bin/uv" pip install --quiet --python "$root/.venv/bin/python" \
+            -c "$root/infra/constraints.txt" -e "$@" >&2 && exit
+    say "setup: uv could not install them; trying with pip"
+    exit 1
+)
+
 # Installs a set of packages, unless it or everything is installed.
 setup_venv() {
     local stamp="$root/.venv/installed.txt" python
@@ -43,7 +76,7 @@ setup_venv() {
     fi
     say "setup: installing the pinned packages into .venv (up to a minute the first time; for tests 1-5 minutes," \
         "because PyTorch is large)"
-    "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+    install_by_uv "$@" || "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
         -c "$root/infra/constraints.txt" -e "$@" >&2 ||
         fail "pip could not install the packages: see above, and start again (what is done is kept)"
     wanted "$@" >"$stamp"
