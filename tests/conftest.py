@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -21,6 +22,7 @@ from infra.local.broker import broker
 from infra.local.jar_broker import BrokerFailed
 from refrain.streams.settings import Embedding, Settings, Upstream
 from tests.log_watch import watched_logs
+from tests.shares import in_order, may_hold_fault_runs, workers
 
 ADMIN_S = 15.0
 ASKED_FOR = {"docker": "builds and runs images", "clients": "installs or builds programs of others"}
@@ -29,6 +31,10 @@ ASKED_FOR = {"docker": "builds and runs images", "clients": "installs or builds 
 # Machines differ in speed: no example is wrong for taking long.
 hypothesis_settings.register_profile("refrain", deadline=None)
 hypothesis_settings.load_profile("refrain")
+
+
+def is_fault_run(item: pytest.Item) -> bool:
+    return item.get_closest_marker("simulation") is not None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +50,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return workers(cores, psutil.virtual_memory().total)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    alone = config.getoption("--fault-runs") == "alone" and collection_path.suffix == ".py"
+    return True if alone and not may_hold_fault_runs(collection_path) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is collected stays until the end, so that no search for garbage need look at it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()):
@@ -53,9 +81,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=f"{does}: REFRAIN_TEST_{name.upper()}=1 infra/test"))
     wanted = config.getoption("--fault-runs")
     if wanted != "with":
-        left = [item for item in items if (item.get_closest_marker("simulation") is None) == (wanted == "without")]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(left)])
+        runs = {item for item in items if is_fault_run(item)}
+        if unseen := [item.nodeid for item in runs if not may_hold_fault_runs(item.path)]:
+            raise pytest.UsageError(f"never run, since their files do not name the marker of fault runs: {unseen}")
+        left = [item for item in items if (item in runs) == (wanted == "alone")]
+        away = set(items).difference(left)
+        config.hook.pytest_deselected(items=[item for item in items if item in away])
         items[:] = left
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        waiting = {item.path for item in items if item.get_closest_marker("kafka") is not None}
+        items[:] = in_order(items, waiting)
 
 
 @pytest.fixture(autouse=True)
