@@ -1,6 +1,6 @@
 """How the tests are shared out: among how many workers, in which order, and which files the fault runs need. Pure.
 
-A worker takes file by file. Half of what tests do is to wait, for brokers and for processes.
+A worker takes file by file.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 WORKERS_MAX = 4
-WORKERS_A_CORE = 2
-"""While one waits the other reckons."""
 WORKER_BYTES = 2 << 30
 """What a worker may come to, with its models and its broker."""
 FAULT_RUN = b"mark.simulation"
@@ -21,7 +19,7 @@ FAULT_RUN = b"mark.simulation"
 
 def workers(cores: int, memory_bytes: int) -> int:
     """How many workers `-n auto` starts on a machine."""
-    return max(1, min(WORKERS_MAX, WORKERS_A_CORE * cores, memory_bytes // WORKER_BYTES))
+    return max(1, min(WORKERS_MAX, cores, memory_bytes // WORKER_BYTES))
 
 
 def in_order(items: Sequence[pytest.Item], waiting: Collection[Path]) -> list[pytest.Item]:
