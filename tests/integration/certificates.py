@@ -36,7 +36,12 @@ def certificates(folder: Path, password: str) -> Certificates:
     root_key = ec.generate_private_key(ec.SECP256R1())
     root = _signed("test authority", root_key, None, root_key)
     made = Certificates(
-        *(folder / name for name in ("ca.pem", "broker.pem", "client.pem", "client.key", "client.p12")), password
+        authority=folder / "ca.pem",
+        broker=folder / "broker.pem",
+        client=folder / "client.pem",
+        client_key=folder / "client.key",
+        client_store=folder / "client.p12",
+        password=password,
     )
     made.authority.write_bytes(_pem(root))
     key = ec.generate_private_key(ec.SECP256R1())
