@@ -52,19 +52,22 @@ _RIVALS = _by_word([*line, *map(stem, line)] for line in groups("rivals"))
 _ASKED = frozenset(("should", "can"))
 """Words before the asker that an opening takes in, and him with them."""
 _ASKERS = frozenset(("i", "we"))
-_DOERS = _ASKERS | {"you", "they", "howto", "should", "possible", "allowed", "must"}
+_DOERS = _ASKERS | {"you", "they", "someone", "howto", "should", "possible", "allowed", "must"}
 """Words of an active sentence that say who does it: anybody, as in a passive one."""
 _HOWTO, _SHOULD = "howto", "should"
 _OWN = {"i": "my", "you": "your"}
 _ANYBODYS = frozenset(("my", "your", "one"))
 _BE = frozenset(("is", "was", "be", "been", "being", "get"))
-_OF_VOICE = _BE | {"they", "did"}
+_OF_VOICE = _BE | {"they", "someone", "did"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
 _ERGATIVE = frozenset("form develop spread evolv originat freez melt dissolv".split())
 """Stems of verbs that say of a thing what is done to it: diamonds form, and are formed."""
 _EITHER = frozenset(("and", "or"))
 """Between two that are compared the one says what the other does: between A and B, A or B."""
 _BY = "by"
+_ADVERB_CHARS = 6
+_PARTICLES = frozenset("back away together apart aside".split())
+"""Words that may stand before or behind what a verb is about: get my deposit back, get back my deposit."""
 _EDIT_MAX = 2
 
 
@@ -260,7 +263,7 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
         texts = {word.key: word.text for word in a.words}
         there, here = _neighbours(b), _neighbours(a)
         turned = _turned(here, there) or _turned(there, here)
-        if turned is not None:
+        if turned is not None and not any(_is_movable(texts[word]) for word in turned):
             return [texts[word] for word in turned]
     if a.content == b.content and (apart := parted(a, b)):
         return apart
@@ -285,6 +288,13 @@ def _agents(passive: SmallWords, active: SmallWords) -> list[str]:
     there = _neighbours(active)
     done = [y for (x, y), between in _neighbours(passive).items() if between == (_BY,) and there.get((x, y)) == ()]
     return [word.text for word in passive.words if word.key in done]
+
+
+def _is_movable(text: str) -> bool:
+    """Whether a word may stand before or behind what it belongs to: easily online, online easily."""
+    if text.lower() in _PARTICLES:
+        return True
+    return len(text) >= _ADVERB_CHARS and text.lower().endswith("ly") and stem(text.lower()) != text.lower()
 
 
 def _told(a: SmallWords) -> list[str]:
