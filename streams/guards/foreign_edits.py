@@ -52,7 +52,9 @@ def unsaid(a: SmallWords, b: SmallWords, languages: frozenset[str]) -> tuple[str
 
 def _said(words: Sequence[Word], known: Sequence[str]) -> dict[str, str]:
     """Folded words of a text as they are compared, each with how it is written."""
-    lows = [(low, word.text) for word in words for low in folded(word.text).replace("'", "").split()]
+    lows = [
+        (low, word.text) for word in words for low in folded(word.text).replace("'", "").replace("\u0153", "oe").split()
+    ]
     for name in known:
         lows = _opened(lows, name)
     little = frozenset.intersection(*(_LITTLE[name] for name in known)) if known else _NONE
