@@ -45,6 +45,7 @@ def _openings() -> dict[str, Phrases[tuple[str, ...]]]:
 
 
 _OPENINGS = _openings()
+_IMPERATIVES = {name: [ending.strip("-") for ending in split_list(line)] for name, line in pairs("foreign_imperatives")}
 _NONE: frozenset[str] = frozenset()
 
 
@@ -55,12 +56,16 @@ def unsaid(a: SmallWords, b: SmallWords, languages: frozenset[str]) -> tuple[str
     m, t = [low for low in mine if low not in theirs], [low for low in theirs if low not in mine]
     for name in known if max(len(m), len(t)) <= FEW else ():
         m, t = _unpaired(m, t, name)
+        if m and t and _ask_alike(next(iter(mine)), next(iter(theirs)), name):
+            m, t = [low for low in m if low != next(iter(mine))], [low for low in t if low != next(iter(theirs))]
     return (*[mine[low] for low in m], *[theirs[low] for low in t])
 
 
 def _said(words: Sequence[Word], known: Sequence[str]) -> dict[str, str]:
     """Folded words of a text as they are compared, each with how it is written."""
-    lows = [(low, word.text) for word in words for low in folded(word.text).replace("'", "").split()]
+    lows = [
+        (low, word.text) for word in words for low in folded(word.text).replace("'", "").replace("\u0153", "oe").split()
+    ]
     for name in known:
         lows = _opened(lows, name)
     little = frozenset.intersection(*(_LITTLE[name] for name in known)) if known else _NONE
@@ -105,6 +110,12 @@ def _are_forms(a: str, b: str, name: str) -> bool:
     return (
         _share_root(a, b, listed, others) or _share_root(b, a, listed, others) or _share_root(a, b, anybodys, anybodys)
     )
+
+
+def _ask_alike(one: str, other: str, name: str) -> bool:
+    """Whether the first words of two texts are one verb that asks for something: écris, écrivez."""
+    endings = _IMPERATIVES.get(name, ())
+    return one != other and (_share_root(one, other, endings, endings) or _share_root(other, one, endings, endings))
 
 
 def _share_root(one: str, other: str, endings: Sequence[str], others: Sequence[str]) -> bool:

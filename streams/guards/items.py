@@ -14,7 +14,7 @@ from refrain.streams.guards.code import is_code
 from refrain.streams.guards.content_words import is_salient
 from refrain.streams.guards.frame import is_counted
 from refrain.streams.guards.item import REMEMBERED, WORDLY, Item, Said
-from refrain.streams.guards.lexicon import Phrases, groups, pairs, units
+from refrain.streams.guards.lexicon import Phrases, alternatives, groups, pairs, units
 from refrain.streams.guards.names import is_name
 from refrain.streams.guards.negation import may_turn
 from refrain.streams.guards.numbers import may_count
@@ -33,9 +33,27 @@ _UNMARKED = {
     "shouldnt": ("should", "not"), "havent": ("have", "not"), "hasnt": ("has", "not"), "cannot": ("can", "not"),
     "im": ("i", "am"), "ive": ("i", "have"), "youre": ("you", "are"), "theres": ("there", "is"),
 }  # fmt: skip
+_HASTY = "what how when where which why who the and with would could should does have about because there their".split()
+"""Little words of which two letters are exchanged in haste: waht, teh."""
+_OTHER_WORDS = frozenset("dose odes three".split())
 _ACRONYMS = {"US": "usa", "IT": "i.t.", "WHO": "w.h.o."}
 """Capitals that make a name of what is a little word otherwise."""
 _SHORT = {"ca": "can", "wo": "will", "sha": "shall", "ai": "is"}
+_DID = frozenset(("how", "why", "where", "when"))
+"""Words behind which a 'd says did."""
+
+
+def _slips() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for word in _HASTY:
+        for at in range(len(word) - 1):
+            slip = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+            if slip != word and slip not in _OTHER_WORDS:
+                found.setdefault(slip, (word,))
+    return found
+
+
+_READ_AS = _slips() | _UNMARKED
 
 
 def _grouped(*names: str) -> dict[str, frozenset[int]]:
@@ -54,7 +72,9 @@ def _grouped(*names: str) -> dict[str, frozenset[int]]:
 
 
 _GROUPS = _grouped("synonyms", "aliases")
-_PHRASES = Phrases((left.split(), tuple(right.split())) for left, right in pairs("phrases"))
+_PHRASES = Phrases(
+    (left.split(), tuple(right.split())) for line, right in pairs("phrases") for left in alternatives(line)
+)
 _NO_GROUPS: frozenset[int] = frozenset()
 _ACROSS = re.compile(r"`|\d\s[apAP]\.?[mM]\b")
 """What may make one token of several pieces: code, and a time (7 pm)."""
@@ -139,8 +159,8 @@ def _expanded(found: list[Token], shouted: bool) -> list[Token]:
             out.append(token)
         elif "'" in low:
             out += _undone(token)
-        elif low in _UNMARKED:
-            out += [token._replace(low=each) for each in _UNMARKED[low]]
+        elif low in _READ_AS:
+            out += [token._replace(low=each) for each in _READ_AS[low]]
         elif token.text in _ACRONYMS and not shouted:
             out.append(token._replace(low=_ACRONYMS[token.text]))
         else:
@@ -163,6 +183,8 @@ def _undone(token: Token) -> list[Token]:
         return [*([token._replace(low=verb)] if verb else []), token._replace(low="not")]
     if rest == "s" and base in _IS:
         return [token._replace(low=base), token._replace(low="us" if base == "let" else "is")]
+    if rest == "d" and base in _DID:
+        return [token._replace(low=base), token._replace(low="did")]
     if rest in _CONTRACTED:
         return [token._replace(low=base), token._replace(low=_CONTRACTED[rest])]
     return [token._replace(low=base if rest in ("s", "") else base + rest)]
@@ -203,6 +225,11 @@ def _counts(found: list[Token], at: int) -> bool:
     if 0 < at < len(found) - 1 and found[at - 1].kind == "number" and found[at + 1].kind == "word":
         return found[at - 1].end < found[at].start or found[at].end < found[at + 1].start
     return any(0 <= beside < len(found) and found[beside].kind == "number" for beside in (at - 1, at + 1))
+
+
+def opening(item: Item) -> Item:
+    """An item as it is where it opens a sentence."""
+    return item if item.initial else _item_of(item.low, item.text, item.kind, True)
 
 
 def _item_of(low: str, text: str, kind: str, initial: bool) -> Item:

@@ -30,7 +30,10 @@ def is_english(said: Said) -> bool:
     if _FOREIGN_ONLY.isdisjoint(said.lows) and "".join(said.lows).isascii():
         return True
     lows = [item.low for item in said.items if item.kind == "word" and item.text.lower() != _IM]
-    foreign = sum(1 for low in lows if low in _FOREIGN_ONLY)
+    acronyms = {item.low for item in said.items if item.text.isupper() and len(item.low) > 1}
+    if said.items and all(item.text.isupper() for item in said.items if item.kind == "word"):
+        acronyms = set()
+    foreign = sum(1 for low in lows if low in _FOREIGN_ONLY and low not in acronyms)
     if foreign and foreign >= sum(1 for low in lows if low in _ENGLISH_ONLY):
         return False
     letters = "".join(lows)

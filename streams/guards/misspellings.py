@@ -16,6 +16,14 @@ VOWEL_CHARS_MIN = 7
 LEFT_OUT_CHARS_MIN = 8
 """Letters that are left of a word of which one was left out."""
 _WEAK = frozenset("aei")
+ROUND_CHARS_MIN = 9
+"""Letters of a word of which a vowel is another one, where one of them is an o."""
+_ROUND = _WEAK | {"o"}
+CONSONANT_CHARS_MIN = 7
+"""Letters of a word of which a consonant is another one that sounds alike."""
+_ALIKE = frozenset(frozenset(pair) for pair in ("cs", "sz", "ck", "cz"))
+_UNHEARD = frozenset("nt nts nce nces ncy ncies ntly ble bles bly bility r rs".split())
+"""Endings behind a vowel that is not heard in them: independent, existence, responsible."""
 _TAIL = 4
 """Letters behind a vowel that may be another one: endings tell words apart (methane, methene)."""
 _ENDINGS = frozenset(("", "d", "ed", "er", "ers", "es", "est", "ing", "ings", "s", "y"))
@@ -31,7 +39,7 @@ def is_misspelt(a: str, b: str) -> bool:
         return False
     at = next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     if len(a) == len(b):
-        return _is_exchanged(a[at:], b[at:]) or _is_weak(a[at:], b[at:], len(a))
+        return _is_exchanged(a[at:], b[at:]) or _is_weak(a[at:], b[at:], len(a)) or _is_alike(a[at:], b[at:], len(a))
     long, short = (a, b) if len(a) > len(b) else (b, a)
     if long[at + 1 :] != short[at:]:
         return False
@@ -46,4 +54,12 @@ def _is_exchanged(a: str, b: str) -> bool:
 
 def _is_weak(a: str, b: str, chars: int) -> bool:
     """Whether only the first letter differs, a vowel that is hardly heard."""
-    return chars >= VOWEL_CHARS_MIN and len(a) > _TAIL and a[1:] == b[1:] and a[0] in _WEAK and b[0] in _WEAK
+    if chars < VOWEL_CHARS_MIN or a[1:] != b[1:] or not (len(a) > _TAIL or a[1:] in _UNHEARD):
+        return False
+    vowels = _WEAK if chars < ROUND_CHARS_MIN else _ROUND
+    return a[0] in vowels and b[0] in vowels
+
+
+def _is_alike(a: str, b: str, chars: int) -> bool:
+    """Whether only the first letter differs, a consonant that sounds like the other."""
+    return chars >= CONSONANT_CHARS_MIN and len(a) > 1 and a[1:] == b[1:] and frozenset((a[0], b[0])) in _ALIKE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import pairwise, product
 
 from refrain.streams.guards.item import STEM, TEXT, Item, Said
 from refrain.streams.guards.lexicon import Side, groups, sides, words
@@ -22,6 +22,8 @@ _FIRSTS = frozenset(term.split()[0] for term in _OPPOSITES if " " in term)
 _PAIRED = frozenset(frozenset(line) for line in groups("paired_prefixes"))
 _PAIRING = tuple(sorted({prefix for pair in _PAIRED for prefix in pair}))
 _TURNING = _PREFIXES + _PAIRING
+_APART = frozenset("anti non un dis de mis counter".split())
+"""Prefixes that are no words of their own."""
 _BASE_CHARS = 3
 """A prefix turns only words that are at least as long without it."""
 _PAIRED_CHARS = 4
@@ -34,6 +36,7 @@ class Negations:
     def __init__(self, said: Said) -> None:
         """Extract the negators and antonyms of a text."""
         self._said = said
+        self.items = said.items
         self.turning = [(at, item) for at, item in enumerate(said.items) if item.may_turn]
         """Words that may turn the text into its contrary, each with its place; without any none does."""
 
@@ -115,9 +118,14 @@ def _prefixed(a: Negations, b: Negations) -> tuple[str, ...]:
     for root, rests in a.prefixed:
         if root not in b.stems:
             for rest in rests:
-                if rest in b.stems and rest not in a.stems:
+                if rest in b.stems and rest not in a.stems and not _stands_apart(b, root.removesuffix(rest), rest):
                     return (a.stems[root], b.stems[rest])
     return ()
+
+
+def _stands_apart(a: Negations, prefix: str, rest: str) -> bool:
+    """Whether a text says a word in two: anti virus, non fiction. "In visible" is no such word."""
+    return prefix in _APART and any(x.low == prefix and y.stem == rest for x, y in pairwise(a.items))
 
 
 def _paired_apart(a: Negations, b: Negations) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from operator import attrgetter
 from typing import NamedTuple
 
+from refrain.streams.guards.content_words import FUNCTION
 from refrain.streams.guards.item import Item
 from refrain.streams.guards.lexicon import Unit, groups, pairs, units
 
@@ -50,12 +51,26 @@ for _words, _sign in ((said.split(), sign) for said, sign in pairs("bounds")):
 _BOUND_WORDS = 3
 _LARGE = frozenset("hundred thousand million billion trillion lakh crore".split())
 _HALF_WORDS = 4
+_PARTS = {
+    "half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourth": 4, "fourths": 4, "fifth": 5,
+    "fifths": 5, "sixth": 6, "sixths": 6, "eighth": 8, "eighths": 8, "tenth": 10, "tenths": 10,
+}  # fmt: skip
+"""Words for parts of a whole, by how many make it: two thirds of, half an hour."""
+_OVER, _OF, _A = "/", "of", frozenset(("a", "an"))
+_AND_A_HALF = ["and", "a", "half"]
+_CENTURIES = frozenset((17, 18, 19, 20))
+"""Numbers with which a year begins that is told in words: nineteen eighty-four."""
+_SCALES_OF_HEAT = {"F": _UNITS["fahrenheit"], "C": _UNITS["celsius"]}
+_PER = frozenset(("per", "/", "a", "an"))
+_SPEED = "speed"
+_HOUR_SECONDS = 3_600
+_SHORT_DAYS = frozenset("mon wed sat sun".split())
 _HOUR = re.compile("0?[1-9]|1[0-2]")
 _ORDINAL = "ordinal"
 _POUND = "pound"
 _HALVES = [(said.split(), _Half(letter, len(said.split()))) for said, letter in pairs("halves")]
 _DIGITAL = frozenset(("number", "time", "date", "version"))
-_SAYING = frozenset(("one", *_ORDINALS, *_WORDS, *_LARGE, *_CALENDAR))
+_SAYING = frozenset(("one", *_ORDINALS, *_WORDS, *_LARGE, *_CALENDAR, *_PARTS))
 """Words that may say a quantity."""
 DIGITS_MAX = 40
 """A longer number is compared as it is written."""
@@ -120,7 +135,7 @@ def read_quantities(items: Sequence[Item]) -> Quantities:
             if _closes(items, at, end):
                 naming.add(quantities[0].value)
         elif item.kind in ("word", "operator") and item.low in _UNITS:
-            unit = _UNITS[item.low]
+            unit, end = _speed(items, at + 1, _UNITS[item.low])
             alone.setdefault((unit.dimension, unit.factor), item.text)
     return Quantities(counted, texts, frozenset(alone), alone, tuple(bounds), frozenset(naming), frozenset(used))
 
@@ -154,8 +169,8 @@ def differences(a: Quantities, b: Quantities) -> tuple[str, ...]:
     if dict.__eq__(a.counted, b.counted) and a.units == b.units:
         return _other_bounds(a, b)
     mine, theirs = a.counted - b.counted, b.counted - a.counted
-    _reconcile(mine, theirs, b.naming)
-    _reconcile(theirs, mine, a.naming)
+    for counted, others, other in ((mine, theirs, b), (theirs, mine, a)):
+        _reconcile(counted, others, other)
     said = [a.texts[f] for f in mine if not _weak(f)] + [b.texts[f] for f in theirs if not _weak(f)]
     return tuple(said) or _other_units(a, b) or _other_bounds(a, b)
 
@@ -182,12 +197,19 @@ def _weak(quantity: Quantity) -> bool:
     return quantity.dimension == "one"
 
 
-def _reconcile(mine: Counter[Quantity], theirs: Counter[Quantity], naming: frozenset[Value]) -> None:
-    """Take out ordinals that a naming number says, too (the second step, step 2), and "one" where 1 stands."""
+def _reconcile(mine: Counter[Quantity], theirs: Counter[Quantity], other: Quantities) -> None:
+    """Take out what the other text says without the number or with another one.
+
+    That is an ordinal that a naming number says, too (the second step, step 2), "one" where 1 stands, and 1 of a unit
+    that the other text names alone (1 week, a week).
+    """
+    for quantity in [f for f in mine if (f.dimension, f.value) in other.units]:
+        del mine[quantity]
+    naming = other.naming
     for quantity in [f for f in mine if f.dimension == _POUND]:
         # What weighs or costs a pound is not told apart from its name.
-        for other in (Quantity(quantity.value, "gbp"), _mass_of(quantity)):
-            _share(mine, quantity, theirs, other)
+        for same in (Quantity(quantity.value, "gbp"), _mass_of(quantity)):
+            _share(mine, quantity, theirs, same)
     for quantity in [f for f in mine if f.dimension == "one" or (f.dimension == _ORDINAL and f.value in naming)]:
         _share(mine, quantity, theirs, Quantity(quantity.value, ""))
     for counter in (mine, theirs):
@@ -218,6 +240,8 @@ def _other_units(a: Quantities, b: Quantities) -> tuple[str, ...]:
 def _quantities(items: Sequence[Item], at: int) -> tuple[list[Quantity], int]:
     """Parse the quantities that begin at an item; returns them and the index after them."""
     item = items[at]
+    if part := _part(items, at):
+        return part
     if item.kind in ("number", "time") and (half := _half_of_day(items, at)):
         return [_clock(f"{item.low}{half.letter}m")], at + 1 + half.words
     if item.kind == "number":
@@ -249,6 +273,44 @@ def _quantities(items: Sequence[Item], at: int) -> tuple[list[Quantity], int]:
     return [], at + 1
 
 
+def _part(items: Sequence[Item], at: int) -> tuple[list[Quantity], int] | None:
+    """A part of a whole that begins at an item (two thirds of, 1/3 of, half an hour), and the index after it."""
+    item = items[at]
+    end = at + 1
+    if item.kind == "number":
+        if not (item.low.isdecimal() and _OVER in (each.low for each in items[end : end + 1]) and len(items) > at + 3):
+            return None
+        below = items[at + 2].low
+        if not below.isdecimal() or max(len(item.low), len(below)) > _SHORT_CHARS or int(below) == 0:
+            return None
+        value, end = Fraction(int(item.low), int(below)), at + 3
+    elif item.low in _PARTS:
+        before = items[at - 1].low if at else ""
+        if before not in _A and item.low not in ("half", "quarter"):
+            return None
+        value = Fraction(1, _PARTS[item.low])
+    elif (many := _WORDS.get(item.low, 1 if item.low == "one" else 0)) and end < len(items):
+        if items[end].low not in _PARTS:
+            return None
+        value, end = Fraction(many, _PARTS[items[end].low]), end + 1
+    else:
+        return None
+    return _part_of(items, at, end, value)
+
+
+def _part_of(items: Sequence[Item], at: int, end: int, value: Fraction) -> tuple[list[Quantity], int] | None:
+    """What a part is of: a unit, or a whole, of which it is so many percent; None where neither stands behind it."""
+    behind = [item.low for item in items[end : end + 3]]
+    article = next((n for n, low in enumerate(behind[:2]) if low in _A), -1)
+    named = behind[article + 1 : article + 2]
+    if named and named[0] in _UNITS and (article == 0 or behind[0] in (_OF, named[0])):
+        unit = _UNITS[named[0]]
+        return [Quantity(value * unit.factor, unit.dimension)], end + article + 2
+    if behind[:1] == [_OF] and items[at].low not in ("quarter",):
+        return [Quantity(value * 100, "percent")], end + 1
+    return None
+
+
 def _half_of_day(items: Sequence[Item], at: int) -> _Half | None:
     """What the words behind an hour or a time say of its half: 9 in the morning."""
     if items[at].kind == "number" and not _HOUR.fullmatch(items[at].low):
@@ -260,6 +322,8 @@ def _half_of_day(items: Sequence[Item], at: int) -> _Half | None:
 def _is_date(items: Sequence[Item], at: int) -> bool:
     item = items[at]
     name = item.text[:1].isupper() and not item.initial
+    if name and item.low in _SHORT_DAYS and items[at - 1].low == "on":
+        return True
     if item.low not in _BESIDE_NUMBERS and (name or (item.low not in _UNSURE and len(item.low) > _SHORT_CHARS)):
         return True
     return any(0 <= beside < len(items) and items[beside].kind == "number" for beside in (at - 1, at + 1))
@@ -304,13 +368,32 @@ def _measured(
         and (items[end].low not in _UNITS or unit is not None or items[end].low == "k")
     ):
         value, end = value * _SCALES[items[end].low], end + 1
+    if [item.low for item in items[end : end + 3]] == _AND_A_HALF:
+        value, end = value + Fraction(1, 2), end + 3
+    if unit is None and end < len(items) and items[end].text in _SCALES_OF_HEAT and _is_last(items, end):
+        unit, end = _SCALES_OF_HEAT[items[end].text], end + 1
     if unit is None and end < len(items) and items[end].kind in ("word", "operator"):
         found = _UNITS.get(items[end].low) or (_UNITS["s"] if items[end].low == "second" else None)
         if found is not None and not _modulo(items, end):
-            unit, end = found, end + 1
+            unit, end = _speed(items, end + 1, found)
     if unit is not None:
         return [Quantity(value * unit.factor, unit.dimension)], end
     return [Quantity(value, "")], end
+
+
+def _is_last(items: Sequence[Item], at: int) -> bool:
+    """Whether no word of meaning follows that an item would belong to."""
+    return at + 1 >= len(items) or items[at + 1].kind != "word" or items[at + 1].low in FUNCTION
+
+
+def _speed(items: Sequence[Item], end: int, unit: Unit) -> tuple[Unit, int]:
+    """The unit before an index, with what it is told by (miles per hour), and the index after both."""
+    if unit.dimension != "length" or end + 1 >= len(items) or items[end].low not in _PER:
+        return unit, end
+    time = _UNITS.get(items[end + 1].low)
+    if time is None or time.dimension != "time" or time.factor > _HOUR_SECONDS:
+        return unit, end
+    return Unit(_SPEED, unit.factor * _HOUR_SECONDS / (1000 * time.factor)), end + 2
 
 
 def _modulo(items: Sequence[Item], end: int) -> bool:
@@ -333,6 +416,8 @@ def _written(items: Sequence[Item], at: int) -> tuple[Fraction, int]:
         elif low in _WORDS:
             if current and (current % 100 == 0 or (current % 10 == 0 and _WORDS[low] < 10 and current % 100 >= 20)):
                 current += _WORDS[low]
+            elif current in _CENTURIES and end == at + 1 and _WORDS[low] >= 10:
+                current = current * 100 + _WORDS[low]
             elif current:
                 break
             else:

@@ -62,6 +62,9 @@ def _repeated(a: Roles, b: Roles, both: list[str]) -> list[str]:
     if a.counts == b.counts:
         return []
     again = [root for root in both if a.counts[root] != b.counts[root] and root not in _WAYS]
+    if a.symmetric and b.symmetric:
+        # Between red wine and white wine, between red and white wine; who of those that are compared counts.
+        again = [root for root in again if not (a.texts[root].islower() and b.texts[root].islower())]
     if not again:
         return []
     mine = [root for root in again if a.counts[root] > b.counts[root]]
@@ -78,6 +81,9 @@ def _reordered(a: Roles, b: Roles, both: list[str]) -> list[str]:
     if a.refers != b.refers or (a.symmetric and b.symmetric) or both == [root for root in b.role if root in a.role]:
         return []
     ordered = [r for r in both if not r[0].isdigit() and a.role[r] != DESCRIBED and b.role[r] != DESCRIBED]
+    if a.keywords != b.keywords:
+        # What a preposition governs stands anywhere in a few keywords: an example of it in excel.
+        ordered = [r for r in ordered if a.role[r] == b.role[r]]
     places = {root: at for at, root in enumerate(b.role)}
     there = [places[root] for root in ordered]
     if all(x < y for x, y in pairwise(there)):
@@ -97,6 +103,8 @@ def _reversed(there: list[int]) -> list[int]:
 
 def _neighbours(a: Roles, b: Roles) -> list[str]:
     """Two words that stand side by side, in one order here and in the other there: house boat, boat house."""
+    if (a.anybody and b.passive) or (b.anybody and a.passive):
+        return []
     return next(([x, y] for x, y in sorted(a.beside) if (y, x) in b.beside and not _is_date(x, y)), [])
 
 

@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION
 from refrain.streams.guards.item import LOW, STEM, Item, Said
-from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
+from refrain.streams.guards.lexicon import Phrases, alternatives, groups, pairs, words
 from refrain.streams.guards.roles import ENDS as _ENDS
+from refrain.streams.guards.roles import is_choice
 
-NONE = "none"
+NONE, KEYWORDS = "none", "keywords"
+KEYWORDS_MAX = 6
+"""Words of a text that is a few words of meaning alone, at most."""
 _MOODS = {word: mood for mood, line in enumerate(groups("moods")) for word in line}
 _JOINING = frozenset("who whom whose which when where".split())
 """Question words that also join a clause to what it describes."""
@@ -30,11 +33,23 @@ _VAGUE = frozenset(("what", "which"))
 _BEING = frozenset(("is", "are"))
 _TIMED = frozenset("who when where count amount yesno".split())
 """Kinds whose answer depends on the time that is asked about."""
-_YESNO = frozenset(("yesno", "exists"))
+_CHOICE = "choice"
+_HOW, _DEGREE = "how", "degree"
+_YESNO = frozenset(("yesno", "exists", _CHOICE))
+_BEFORE_CLAUSES = frozenset(
+    "for during in on at after before with without if as while from by since once unless until within under".split()
+)
+"""Words that open what stands before a question: during the holidays can I book?"""
+_PRONOUNS = frozenset("i you we they he she it there one".split())
 _MEASURES = frozenset("count amount duration frequency distance age height size speed depth width".split())
 """Kinds whose answer is a number."""
-_PRESENT, _PAST, _FUTURE = range(3)
+_PRESENT, _PAST, _FUTURE, _ABILITY = range(4)
+_EITHER = len(groups("moods"))
+"""Mood of "is it safe to": it says what is, and what can be done."""
+_FITTING = frozenset("safe ok okay alright legal fine acceptable permissible feasible healthy possible".split())
 _DO = frozenset(("do", "does"))
+_DOING = _DO | {"did"}
+"""Words behind a question word that asks: in spring when does it open?"""
 _DUTY = frozenset(("have", "need"))
 _PERIPHRASES = {
     "allowed": "can", "able": "can", "permitted": "can", "required": "must", "supposed": "must", "obliged": "must",
@@ -63,7 +78,8 @@ class Opening(NamedTuple):
 
 _OPENINGS = Phrases(
     (left.lstrip("^~").split(), Opening(kind, left[0] if left[0] in "^~" else ""))
-    for left, kind in pairs("question_types")
+    for line, kind in pairs("question_types")
+    for left in alternatives(line)
 )
 _COMPATIBLE = frozenset(frozenset(pair) for pair in groups("compatible_types"))
 
@@ -92,9 +108,28 @@ def read_kind(said: Said) -> Kind:
             asked = _with_mood(kind, plain, at)
         if asked is not None and end is None:
             end = lows.index("?", at) if "?" in lows[at:] else len(lows)
+    if asked is not None and asked.kind == _HOW and _is_degree(plain, asked.text):
+        asked = asked._replace(kind=_DEGREE)
+    if asked is not None and asked.kind in _YESNO and is_choice(said.lows):
+        asked = asked._replace(kind=_CHOICE)
     if asked is None or (meant is not None and (asked.kind in _VAGUE or asked.text.lower() in _BEING)):
-        return meant or asked or Kind(NONE, "")
+        return meant or asked or Kind(KEYWORDS if _is_keywords(said) else NONE, "")
     return asked
+
+
+def _is_keywords(said: Said) -> bool:
+    """Whether a text is a few words of meaning alone, which leave open how it is asked: battery drains fast."""
+    if not 1 < len(said.items) <= KEYWORDS_MAX or said.lows[0] in _REQUESTS:
+        return False
+    return all(item.kind == "word" and item.low not in FUNCTION for item in said.items)
+
+
+def _is_degree(items: Sequence[Item], text: str) -> bool:
+    """Whether it is asked how far something is so: how safe is it to, how hard is Finnish."""
+    at = next((at for at, item in enumerate(items) if item.text == text), len(items))
+    if at + 3 > len(items) or items[at + 2].low not in _BEING:
+        return False
+    return items[at + 1].kind == "word" and items[at + 1].low not in FUNCTION
 
 
 def _opening(items: Sequence[Item], lows: Sequence[str], at: int) -> Opening | None:
@@ -107,9 +142,20 @@ def _opening(items: Sequence[Item], lows: Sequence[str], at: int) -> Opening | N
 
 def _opens(items: Sequence[Item], at: int) -> bool:
     """Whether an auxiliary opens a question, and no request such as "can you explain"."""
-    first = _is_first(items, at) or (items[at - 1].low == "," and any(item.low == "?" for item in items))
+    first = (
+        _is_first(items, at)
+        or (items[at - 1].low == "," and any(item.low == "?" for item in items))
+        or _is_inverted(items, at)
+    )
     follow = [item.low for item in items[at + 1 : at + 4] if item.low != "please"]
     return first and not (len(follow) > 1 and follow[0] == "you" and follow[1] in _REQUESTS)
+
+
+def _is_inverted(items: Sequence[Item], at: int) -> bool:
+    """Whether an auxiliary stands before its subject, behind what opens with a preposition: for a trip do I need."""
+    if items[0].low not in _BEFORE_CLAUSES or at + 1 == len(items) or items[at + 1].low not in _PRONOUNS:
+        return False
+    return items[at - 1].low not in _PRONOUNS and all(item.low not in _ASKING for item in items[:at])
 
 
 def _is_first(items: Sequence[Item], at: int) -> bool:
@@ -127,6 +173,8 @@ def _is_relative(items: Sequence[Item], at: int, asked: bool) -> bool:
     if item.initial and item.low in _WHENEVER and _is_clause(items, at):
         return True
     if item.initial or (item.low not in _JOINING and not asked):
+        return False
+    if at + 1 < len(items) and items[at + 1].low in _DOING and not asked:
         return False
     before = items[at - 1]
     if asked:
@@ -165,6 +213,8 @@ def _said_otherwise(items: Sequence[Item], at: int, low: str) -> int:
         said, to = items[place].low, items[place + 1].low
         if low in _DO and said in _DUTY and to == "to":
             return _MOODS["must"]
+        if low not in _DO and said in _FITTING and to == "to" and items[at + 1].low == "it":
+            return _EITHER
         if low not in _DO and said in _PERIPHRASES and (to == "to" or said == "allowed"):
             return _MOODS[_PERIPHRASES[said]]
     return mood
@@ -182,5 +232,7 @@ def differences(a: Kind, b: Kind) -> tuple[str, ...]:
     if a.mood == b.mood or min(a.mood, b.mood) < 0:
         return ()
     moods = {a.mood, b.mood}
+    if _EITHER in moods and moods <= {_EITHER, _PRESENT, _ABILITY}:
+        return ()
     strict = a.kind in _YESNO or moods == {_PAST, _FUTURE} or (a.kind in _TIMED and moods <= {_PRESENT, _PAST, _FUTURE})
     return (a.mood_text, b.mood_text) if strict else ()

@@ -8,6 +8,7 @@ from refrain.streams.guards.frame import Letters, read_letters
 from refrain.streams.guards.instruction import Instructions
 from refrain.streams.guards.items import items
 from refrain.streams.guards.language import is_english, languages
+from refrain.streams.guards.leads import without_lead
 from refrain.streams.guards.names import Names
 from refrain.streams.guards.negation import Negations
 from refrain.streams.guards.numbers import Quantities, read_quantities
@@ -32,7 +33,7 @@ class Reading:
         self.text = text
         self.rest = text[end:]
         """The text beyond the length that is parsed."""
-        self._said = without_politeness(said)
+        self._said = without_lead(without_politeness(said))
         self._looked = text[:end]
 
     @Once

@@ -20,6 +20,9 @@ DESCRIBED = -2
 
 _BY = _PREPOSITIONS["by"]
 _BE = frozenset("is are was were be been being get gets got".split())
+_ANYBODY = frozenset("they you we i one someone people".split())
+_KEYWORDS_MAX = 6
+"""Words of a text that is a few words of meaning alone, at most."""
 _RELATIVE = frozenset("which who that".split())
 _CONJUNCTIONS = frozenset(("and", "or", "vs", "versus", "&", "/"))
 SYMMETRIC = frozenset("between vs versus compare comparing compared comparison differ difference differences".split())
@@ -41,9 +44,12 @@ _WORDS_MAX = 60
 
 def is_symmetric(lows: Sequence[str]) -> bool:
     """Whether a text compares things of which the order says nothing: A and B, which is better; is A or B faster."""
-    if "or" in lows and "than" not in lows and any(low in _MORE or low.endswith("er") for low in lows):
-        return True
-    return not SYMMETRIC.isdisjoint(lows)
+    return is_choice(lows) or not SYMMETRIC.isdisjoint(lows)
+
+
+def is_choice(lows: Sequence[str]) -> bool:
+    """Whether a text asks which of two is more: is A or B faster."""
+    return "or" in lows and "than" not in lows and any(low in _MORE or low.endswith("er") for low in lows)
 
 
 class Roles(NamedTuple):
@@ -63,6 +69,12 @@ class Roles(NamedTuple):
     sentences: int
     dangling: frozenset[int]
     """Prepositions that end a sentence: who does she write to."""
+    anybody: bool
+    """Whether anybody does it (they, you), and no "is" stands there: where do they make it."""
+    passive: bool
+    """Whether an "is" stands there, and nobody does it: where is it made."""
+    keywords: bool
+    """Whether it is a few words of meaning alone, whose order says little: excel vlookup example."""
     calculation: tuple[str, ...]
     """Numbers, operators and brackets in their order, where the text calculates."""
 
@@ -89,6 +101,7 @@ def read_roles(said: Said) -> Roles:
         reader.take(item, before)
         before = item
     reader.close()
+    is_done, is_being = not _ANYBODY.isdisjoint(said.lows), not _BE.isdisjoint(said.lows)
     order = reader.active() if reader.agent is not None else reader.done(said.lows)
     return Roles(
         role=reader.role if order is reader.order else {root: reader.role[root] for root in order},
@@ -100,6 +113,9 @@ def read_roles(said: Said) -> Roles:
         refers=not _REFERRING.isdisjoint(said.lows) and not _PARTS.isdisjoint(said.lows[:-1]),
         sentences=sum(map(ENDS.__contains__, said.lows[:-1])),
         dangling=frozenset(reader.dangling),
+        anybody=is_done and not is_being,
+        passive=is_being and not is_done,
+        keywords=1 < len(said.lows) <= _KEYWORDS_MAX and len(reader.order) == len(said.lows),
         calculation=_calculation(said.items) if "number" in said.kinds else (),
     )
 

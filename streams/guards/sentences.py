@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from refrain.streams.guards.item import LOW, Item, Said, Word
+from refrain.streams.guards.items import opening
 from refrain.streams.guards.lexicon import alternatives, lines, words
 from refrain.streams.guards.small_words import words_of
 from refrain.streams.guards.telling import addresses, asks_on, asks_to_say, tells
@@ -28,6 +29,8 @@ _HARMLESS = words("harmless")
 _STOPS = _ENDS | {_COMMA}
 _INTRODUCING = frozenset((":", "\uff1a"))
 """Marks before what an instruction handles: correct: he go."""
+_ANNOUNCED = frozenset("question one query q thing".split())
+"""Words before such a mark behind which a question follows: quick question: how."""
 COURTESY_MAX = 16
 """Items of a sentence of politeness, at most."""
 
@@ -82,7 +85,9 @@ def without_politeness(said: Said) -> Said:
     if _MARKS.isdisjoint(said.lows[:-1]):
         return said
     start, end = 0, len(said.lows)
-    while (mark := _next_mark(said.lows, start)) < end - 1 and said.lows[mark] not in _INTRODUCING:
+    while (mark := _next_mark(said.lows, start)) < end - 1:
+        if said.lows[mark] in _INTRODUCING and said.lows[max(start, mark - 1)] not in _ANNOUNCED:
+            break
         if not _is_courtesy(said, start, mark):
             break
         start = mark + 1
@@ -90,7 +95,9 @@ def without_politeness(said: Said) -> Said:
     while (mark := _last_mark(said.lows, start, last)) > start and _is_courtesy(said, mark + 1, last):
         last = mark
         end = last + 1
-    return said if end - start == len(said.lows) else Said.of(said.items[start:end])
+    if end - start == len(said.lows):
+        return said
+    return Said.of([opening(said.items[start]), *said.items[start + 1 : end]])
 
 
 def _next_mark(lows: Sequence[str], start: int) -> int:
@@ -107,7 +114,11 @@ def _is_courtesy(said: Said, start: int, end: int) -> bool:
     first = next((low for low in lows if low not in _HARMLESS), None)
     if first is None:
         return True
-    return first in _COURTEOUS and is_polite(words_of(said.items[start:end], lows))
+    if first not in _COURTEOUS:
+        return False
+    return tuple([low for low in lows if low not in _HARMLESS]) in _POLITE or is_polite(
+        words_of(said.items[start:end], lows)
+    )
 
 
 def _pieces(items: Sequence[Item]) -> list[_Piece]:

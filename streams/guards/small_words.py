@@ -73,6 +73,10 @@ class SmallWords(NamedTuple):
 
 _TO_THE_ASKER = frozenset("give show write find recommend suggest list name teach draft".split())
 """Requests before a "me" that says no more than that it is asked for."""
+_LISTING = frozenset("list name enumerate".split())
+"""Requests that ask for several things, as the first word of a text."""
+_LISTED = frozenset("the all some any every".split())
+_LIST = Word("list_out", _NO_GROUPS, "list", True)
 _SAID_TO = frozenset(("explain", "describe"))
 _ME, _TO_ME = "me", Word("to_the_asker", _NO_GROUPS, "me", False)
 
@@ -127,9 +131,16 @@ def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
         found += (Word(key, _NO_GROUPS, items[start].text, False) for key in meant)
         done = end
     found += filter(None, map(_WORD, items[done:]))
+    if lows and lows[0] in _LISTING and _is_listed(items):
+        found[0] = _LIST._replace(text=items[0].text)
     if _ME in lows:
         found = [_TO_ME if word.key == _ME and _is_polite(found, at) else word for at, word in enumerate(found)]
     return found
+
+
+def _is_listed(items: Sequence[Item]) -> bool:
+    """Whether the first of items opens a sentence, and what is asked for stands behind it: name the, list three."""
+    return items[0].initial and len(items) > 1 and (items[1].low in _LISTED or items[1].kind == "number")
 
 
 def _stranded(lows: Sequence[str]) -> str:

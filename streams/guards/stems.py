@@ -18,6 +18,8 @@ _BASES = {form: base for base, forms in pairs("irregular") for form in split_lis
 _SUFFIXES = words("suffixes") | {""}
 _ROOT_CHARS = 4
 _CVC = re.compile(r"^[^aeiou]*[aeiouy][^aeiouwxy]$")
+_LIGATURES = re.compile("(?<=[^aeiou])(?:ae(?!l)|oe(?=[a-z]{2}))")
+"""What is written as one letter in America: paediatrician, oestrogen; not Michael, aeroplane, canoe."""
 _KEPT = frozenset(
     "news always series species lens gas bus plus thus this less pass class address process access business kubernetes"
     " pandas windows analysis basis crisis status virus census focus bonus campus radius corpus express press"
@@ -99,6 +101,8 @@ def _spelling(word: str) -> str:
         word = re.sub(r"ys(e|er)$", r"yz\1", word)
         word = re.sub(r"ogue$", "og", word)
         word = re.sub(r"ll(?=ation$|ment$)", "l", word)
+    if len(word) > 6 and ("ae" in word or "oe" in word):
+        word = _LIGATURES.sub("e", word)
     if len(word) > 5 or word in ("colour", "honour"):
         word = re.sub(r"our(s|al|ite|able)?$", r"or\1", word)
     word = re.sub(r"(?<=[bt])re$", "er", word) if len(word) > 5 else word

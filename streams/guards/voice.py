@@ -9,7 +9,7 @@ from refrain.streams.guards.stems import is_irregular
 
 BE = frozenset(("is", "was", "be", "been", "being", "get"))
 ASKERS = frozenset(("i", "we"))
-_DOERS = ASKERS | {"you", "they", "howto", "should", "possible", "allowed", "must", "duty"}
+_DOERS = ASKERS | {"you", "they", "someone", "howto", "should", "possible", "allowed", "must", "duty"}
 """Words of an active sentence that say who does it: anybody, as in a passive one."""
 _ERGATIVE = frozenset("form develop spread evolv originat freez melt dissolv".split())
 """Stems of verbs that say of a thing what is done to it: diamonds form, and are formed."""

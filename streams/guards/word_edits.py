@@ -64,11 +64,14 @@ _ASKED = frozenset(("should", "can"))
 _HOWTO, _SHOULD = "howto", "should"
 _OWN = {"i": "my", "you": "your"}
 _ANYBODYS = frozenset(("my", "your", "one"))
-_OF_VOICE = BE | {"they", "did"}
+_OF_VOICE = BE | {"they", "someone", "did"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
 _EITHER = frozenset(("and", "or"))
 """Between two that are compared the one says what the other does: between A and B, A or B."""
 _BY = "by"
+_ADVERB_CHARS = 6
+_PARTICLES = frozenset("back away together apart aside".split())
+"""Words that may stand before or behind what a verb is about: get my deposit back, get back my deposit."""
 _EDIT_MAX = 2
 
 
@@ -317,7 +320,7 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
         texts = {word.key: word.text for word in a.words}
         there, here = _neighbours(b), _neighbours(a)
         turned = _turned(here, there) or _turned(there, here)
-        if turned is not None:
+        if turned is not None and not any(_is_movable(texts[word]) for word in turned):
             return [texts[word] for word in turned]
     if a.content == b.content and (apart := parted(a, b) or governed(a, b) or governed(b, a)):
         return apart
@@ -342,6 +345,13 @@ def _agents(passive: SmallWords, active: SmallWords) -> list[str]:
     there = _neighbours(active)
     done = [y for (x, y), between in _neighbours(passive).items() if between == (_BY,) and there.get((x, y)) == ()]
     return [word.text for word in passive.words if word.key in done]
+
+
+def _is_movable(text: str) -> bool:
+    """Whether a word may stand before or behind what it belongs to: easily online, online easily."""
+    if text.lower() in _PARTICLES:
+        return True
+    return len(text) >= _ADVERB_CHARS and text.lower().endswith("ly") and stem(text.lower()) != text.lower()
 
 
 def _told(a: SmallWords) -> list[str]:

@@ -16,6 +16,10 @@ SLIPS = [
     ("definition", "defenition"),
     ("restaurants", "restarants"),
     ("environment", "enviroment"),
+    ("restaurants", "restaurents"),
+    ("exercise", "exersise"),
+    ("propagate", "propogate"),
+    ("calendar", "calender"),
 ]
 WORDS = [
     ("dessert", "desert"),
@@ -33,6 +37,9 @@ WORDS = [
     ("affect", "effect"),
     ("house", "mouse"),
     ("item", "items"),
+    ("adaptions", "adoptions"),
+    ("confident", "confidant"),
+    ("farming", "forming"),
 ]
 
 

@@ -10,6 +10,9 @@ from tests.streams.guards.verdicts import refuses
     ("a", "b"),
     [
         ("What is 2+2?", "What is 2+3?"),
+        ("half an hour", "an hour and 20 minutes"),
+        ("a third of it", "a quarter of it"),
+        ("60 mph", "60 km per hour"),
         ("Is 5 mg too much?", "Is 5 g too much?"),
         ("Wait 30 seconds", "Wait 30 minutes"),
         ("What is 20% of 50?", "What is 30% of 50?"),
@@ -37,6 +40,12 @@ def test_other_numbers_and_units_are_refused(a: str, b: str) -> None:
     ("a", "b"),
     [
         ("two eggs", "2 eggs"),
+        ("half an hour", "30 minutes"),
+        ("two thirds of it", "2/3 of it"),
+        ("one week", "1 week"),
+        ("60 mph", "60 miles per hour"),
+        ("in nineteen eighty-four", "in 1984"),
+        ("two and a half hours", "150 minutes"),
         ("1,000 users", "1000 users"),
         ("007 agents", "7 agents"),
         ("٣ apples", "3 apples"),
