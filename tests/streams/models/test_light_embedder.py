@@ -67,7 +67,7 @@ def test_a_vector_is_the_first_token_of_a_model_that_says_so(
     wanted = token_vectors(tiny_weights(), ids_of("what", "is", "rain"))[0]
     embedder = loaded(first)
     assert embedder.embed(["What is rain"])[0] @ wanted / np.linalg.norm(wanted) > 0.99
-    assert np.array_equal(embedder.embed_both(["What is rain"])[0], embedder.embed(["What is rain"]))
+    assert np.array_equal(embed_both(embedder, ["What is rain"])[0], embedder.embed(["What is rain"]))
     assert embedder.identity != loaded(folder).identity
 
 
