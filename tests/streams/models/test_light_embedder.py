@@ -59,9 +59,7 @@ def test_a_vector_is_the_mean_of_the_last_layer_but_for_rounding_to_integers(fol
     assert np.isclose(np.linalg.norm(found), 1.0)
 
 
-def test_a_vector_is_the_first_token_of_a_model_that_says_so(
-    tmp_path: Path, folder: Path
-) -> None:
+def test_a_vector_is_the_first_token_of_a_model_that_says_so(tmp_path: Path, folder: Path) -> None:
     first = write_tiny_bert(tmp_path / "tiny")
     write_json(first / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False})
     wanted = token_vectors(tiny_weights(), ids_of("what", "is", "rain"))[0]
