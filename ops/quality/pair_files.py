@@ -18,7 +18,7 @@ from refrain.ops.data import lines, vectors
 from refrain.ops.data.lines import BadLine, Condition, Pair, PairFields
 from refrain.ops.data.vectors import Compared
 from refrain.ops.quality.options import bar
-from refrain.streams.errors import BadInput
+from refrain.streams.errors import WrongValue
 
 OWN = ("text_a", "text_b", "label", "positive", "where", "by")
 """Options that a file may have of its own."""
@@ -55,8 +55,8 @@ class Read(NamedTuple):
 def pair_files(arguments: Sequence[str], common: PairOptions) -> list[PairsFile]:
     """The files that arguments name, in their order.
 
-    Raises BadParameter for one that is missing, has an unknown option or is named twice, BadInput for a condition that
-    is none.
+    Raises BadParameter for one that is missing, has an unknown option or is named twice, WrongValue for a condition
+    that is none.
     """
     found = [_pairs_file(argument, common) for argument in arguments]
     twice = [argument for argument, count in Counter(arguments).items() if count > 1]
@@ -132,8 +132,8 @@ def _merged(common: PairOptions, own: Sequence[tuple[str, str]]) -> PairOptions:
 def _conditions(texts: Sequence[str], file: str) -> list[Condition]:
     try:
         return [lines.condition(text) for text in texts]
-    except BadInput as error:
-        raise BadInput(f"{file}: {error}") from error
+    except WrongValue as error:
+        raise WrongValue(f"{file}: {error}", "--where") from error
 
 
 def _name(path: Path, argument: str, names: Counter[str], paths: Counter[Path]) -> str:

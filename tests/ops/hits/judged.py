@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from itertools import permutations
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,15 @@ THINGS = (
 def rows(count: int, seed: int = 1, told: bool = True) -> Iterator[dict[str, Any]]:
     """Pairs about things of their own: a third ask the same. Unless labels are `told`, they are drawn by lot."""
     draw = random.Random(seed)
-    things = list(permutations(THINGS, 3))
+    things = list(combinations(THINGS, 5))
     draw.shuffle(things)
-    for one, other, third in things[:count]:
+    for some in things[:count]:
         words, others = draw.sample(SAME_WORDS, 2)
         same = draw.random() < 1 / 3
         mine = draw.choice(words)
         theirs = next(each for each in words if each != mine) if same else draw.choice(others)
         label = same if told else draw.random() < 1 / 3
-        text = f"{{}} the {one} {other} {third}"
+        text = f"{{}} the {' '.join(some)}"
         yield {"text_a": text.format(mine), "text_b": text.format(theirs), "label": int(label), "category": "made"}
 
 
