@@ -128,6 +128,10 @@ class Damage:
                     start = known.at
                     self.look(partition, before)
                     known.at = start
+                    if not known.broken and offsets[odd] < before and not 0 <= end < before:
+                        # Behind an offset that was none, the client begins at the first again.
+                        known.at = before
+                        return Sifted(odd, [], before)
         if not known.broken:
             if offsets:
                 known.at = offsets[-1] + 1

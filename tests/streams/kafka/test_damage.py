@@ -14,7 +14,7 @@ from refrain.streams.errors import Refusal
 from refrain.streams.kafka.batches import PLAIN_BYTES_MAX, RECORDS_MAX, batches_in, flaw_of
 from refrain.streams.kafka.config import connection
 from refrain.streams.kafka.consumer import KafkaConsumer
-from refrain.streams.kafka.damage import first_odd
+from refrain.streams.kafka.damage import Damage, Sifted, first_odd
 from refrain.streams.kafka.interface import Record
 from refrain.streams.kafka.outages import Outages
 from refrain.streams.messaging.decoding import check_size
@@ -168,3 +168,25 @@ def test_what_was_looked_at_needs_no_second_look() -> None:
 @pytest.mark.parametrize("data", [b"", b"junk", GOOD[:30], struct.pack(">qi", 0, -5) + GOOD[12:], zlib.compress(GOOD)])
 def test_what_is_no_batch_is_none(data: bytes) -> None:
     assert list(batches_in(data)) == []
+
+
+def test_where_a_client_begins_at_the_first_again_what_was_read_is_left_out() -> None:
+    damage = Damage("doubts", "doubts", lambda *_asked: (b"", ()), time.monotonic)
+    damage.begin(0, 3)
+    assert damage.sift(0, [3, 4], 6) == Sifted(2)
+    assert damage.sift(0, [5, 0, 1], 6) == Sifted(1, [], 6)
+    assert damage.sift(0, [0, 1, 2], 6) == Sifted(0, [], 6)
+    assert damage.sift(0, [6], 7) == Sifted(1)
+
+
+def test_of_a_log_that_ends_before_what_was_read_all_is_read_from_its_first() -> None:
+    damage = Damage("doubts", "doubts", lambda *_asked: (b"", ()), time.monotonic)
+    damage.begin(0, 5)
+    assert damage.sift(0, [0, 1], 2) == Sifted(2)
+
+
+def test_what_was_sent_elsewhere_is_read_again() -> None:
+    damage = Damage("doubts", "doubts", lambda *_asked: (b"", ()), time.monotonic)
+    damage.begin(0, 5)
+    damage.begin(0, 2)
+    assert damage.sift(0, [2, 3], 6) == Sifted(2)
