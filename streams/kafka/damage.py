@@ -128,7 +128,8 @@ class Damage:
                     start = known.at
                     self.look(partition, before)
                     known.at = start
-                    if not known.broken and offsets[odd] < before and not 0 <= end < before:
+                    is_alert = known.seen_s < known.alert_until_s
+                    if is_alert and not known.broken and offsets[odd] < before and not 0 <= end < before:
                         # Behind an offset that was none, the client begins at the first again.
                         known.at = before
                         return Sifted(odd, [], before)

@@ -17,6 +17,7 @@ from refrain.streams.kafka.consumer import KafkaConsumer
 from refrain.streams.kafka.damage import Damage, Sifted, first_odd
 from refrain.streams.kafka.interface import Record
 from refrain.streams.kafka.outages import Outages
+from refrain.streams.kafka.raw_fetch import Fetched
 from refrain.streams.messaging.decoding import check_size
 from refrain.streams.settings import Settings
 from tests.streams.kafka.odd_batches import REFUSED, SNAPPY, TAKEN, ZSTD, bomb
@@ -170,13 +171,26 @@ def test_what_is_no_batch_is_none(data: bytes) -> None:
     assert list(batches_in(data)) == []
 
 
-def test_where_a_client_begins_at_the_first_again_what_was_read_is_left_out() -> None:
+def test_where_a_client_begins_at_the_first_again_behind_an_odd_offset_what_was_read_is_left_out() -> None:
+    odd = [odd_batch(odd_record(5))]
+
+    def fetch(*_asked: object) -> Fetched:
+        return (odd.pop() if odd else b""), ()
+
+    damage = Damage("doubts", "doubts", fetch, time.monotonic)
+    damage.begin(0, 0)
+    passed = damage.sift(0, [5], 1)
+    assert (passed.kept, len(passed.flawed), passed.place) == (0, 1, 1)
+    assert damage.sift(0, [1, 2], 3) == Sifted(2)
+    assert damage.sift(0, [0, 1, 2], 3) == Sifted(0, [], 3)
+    assert damage.sift(0, [3, 0], 4) == Sifted(1, [], 4)
+
+
+def test_what_is_read_again_where_nothing_was_odd_is_taken_again() -> None:
     damage = Damage("doubts", "doubts", lambda *_asked: (b"", ()), time.monotonic)
     damage.begin(0, 3)
     assert damage.sift(0, [3, 4], 6) == Sifted(2)
-    assert damage.sift(0, [5, 0, 1], 6) == Sifted(1, [], 6)
-    assert damage.sift(0, [0, 1, 2], 6) == Sifted(0, [], 6)
-    assert damage.sift(0, [6], 7) == Sifted(1)
+    assert damage.sift(0, [3, 4], 6) == Sifted(2)
 
 
 def test_of_a_log_that_ends_before_what_was_read_all_is_read_from_its_first() -> None:
