@@ -136,8 +136,8 @@ def test_policies_are_compared_told_and_gone_back_to(settings: Settings, capsys:
             "changes": ["~ categories.code.threshold: 0.9 -> 0.8"],
         }
         assert main(["policies", "diff", "7"]) == exit_codes.USAGE
-        told = " ".join(capsys.readouterr().err.replace("│", " ").split())
-        assert "no policy of version 7 was ever in force; the last are 0, 1" in told
+        refusal = " ".join(capsys.readouterr().err.replace("│", " ").split())
+        assert "no policy of version 7 was ever in force; the last are 0, 1" in refusal
         assert main(["policies", "revert", "--yes", "--who", "cem", "--why", "too loose"]) == 0
         assert capsys.readouterr().out.strip() == "2"
         assert main(["policies", "revert", "1", "--yes", "--who", "cem"]) == 0
