@@ -16,6 +16,7 @@ from refrain.streams.kafka.convert import KafkaGroupMetadata, int_of, record_of,
 from refrain.streams.kafka.damage import ALERT_SILENT_S, Damage
 from refrain.streams.kafka.faults import BROKEN_CODES, CUT_CODES, failure_of, raise_unless_recovering
 from refrain.streams.kafka.interface import OffsetAndMetadata, RebalanceListener, Record
+from refrain.streams.kafka.offsets import end_so_far
 from refrain.streams.kafka.outages import Outages
 from refrain.streams.kafka.raw_fetch import Fetch, raw_fetch
 from refrain.streams.kafka.seeking import seek_to
@@ -194,8 +195,7 @@ class KafkaConsumer:
 
     def _end_of(self, partition: int) -> int:
         """The end of a partition as far as the client knows it."""
-        _, end = self.consumer.get_watermark_offsets(TopicPartition(self._name, partition), cached=True)
-        return end
+        return end_so_far(self.consumer, self._name, partition)
 
     def _start_of(self, partition: int, *, may_wait: bool = False) -> int | None:
         """The offset that comes next of a partition; None where nobody tells it.

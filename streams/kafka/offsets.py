@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from confluent_kafka import Consumer, TopicPartition
+
 from refrain.streams.errors import Unanswered
 
 
@@ -13,3 +15,9 @@ def known_offset(offset: int | None, of: str) -> int:
     if offset is None or offset < 0:
         raise Unanswered(f"the offset of {of} is not known ({offset}): its leader does not answer")
     return offset
+
+
+def end_so_far(consumer: Consumer, name: str, partition: int) -> int:
+    """The end of a partition as far as the client knows it, without a question; below 0 where it does not."""
+    _, end = consumer.get_watermark_offsets(TopicPartition(name, partition), cached=True)
+    return int(end)

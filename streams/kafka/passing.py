@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message
 
 from refrain.streams.kafka.convert import int_of
 from refrain.streams.kafka.damage import ALERT_SILENT_S, Damage, Sifted
 from refrain.streams.kafka.faults import BROKEN_CODES, failure_of
 from refrain.streams.kafka.interface import Record
+from refrain.streams.kafka.offsets import end_so_far
 from refrain.streams.kafka.raw_fetch import Fetch
 from refrain.streams.kafka.seeking import seek_to
 
@@ -135,8 +136,7 @@ class Passing:
 
     def _end_of(self, place: Place) -> int:
         """The end of a partition as far as the client knows it."""
-        _, end = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
-        return int(end)
+        return end_so_far(self._consumer, *place)
 
 
 def is_end(message: Message) -> bool:
