@@ -166,7 +166,7 @@ def test_people_see_which_file_a_row_is_of_and_one_threshold_for_all(
         ("pairs.jsonl.gz", exit_codes.USAGE, "named twice"),
         (".", exit_codes.USAGE, "is a folder"),
         ("sick.jsonl", exit_codes.FAILED, "sick.jsonl holds no pair that can be used"),
-        (f"sick.jsonl{OF_SICK}:where=score", exit_codes.FAILED, "sick.jsonl: 'score' is no condition"),
+        (f"sick.jsonl{OF_SICK}:where=score", exit_codes.USAGE, "sick.jsonl: 'score' is no condition"),
         (f"sick.jsonl{OF_SICK}:by=color", exit_codes.FAILED, "sick.jsonl: --by color"),
     ],
 )
@@ -225,7 +225,7 @@ def test_a_file_without_a_good_line_ends_with_1_and_its_reasons(
 def test_unknown_guards_and_conditions_are_refused(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "pairs", str(pairs), "--guards", "numbrs"]) == exit_codes.USAGE
     assert "no guard is called 'numbrs'" in capsys.readouterr().err
-    assert main(["evaluate", "pairs", str(pairs), "--where", "score"]) == exit_codes.FAILED
+    assert main(["evaluate", "pairs", str(pairs), "--where", "score"]) == exit_codes.USAGE
     assert "is no condition" in capsys.readouterr().err
 
 
