@@ -25,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 ID = np.dtype("<i8")
 """An entry's id in the file of a graph's ids."""
-UNFILLED = Checkpoint(0, 0)
-FILL_BYTES = 4_000_000
 
 
 class Place(NamedTuple):
@@ -121,21 +119,21 @@ class Snapshot:
     # -- reading ------------------------------------------------------------------------------------------
 
     def rows(self) -> Iterator[Row]:
-        """The rows in the order of their keys. Raises SnapshotUnusable, at the end for a digest that does not fit."""
+        """The rows in the order of their keys, each key once.
+
+        Raises SnapshotUnusable where they are not, and at the end for a digest that does not fit.
+        """
+        last = b""
         for block in self._blocks():
-            yield from rows_of(block)
+            for row in rows_of(block):
+                if row[0] <= last:
+                    raise SnapshotUnusable(f"{self.manifest.rows.name}: its rows are out of order")
+                last = row[0]
+                yield row
 
     def fill(self, store: Store) -> None:
         """Fill an empty store. Raises SnapshotUnusable: then part of it may be there, and its checkpoint is 0."""
-        changes: dict[bytes, bytes | None] = {}
-        size = 0
-        for key, value in self.rows():
-            changes[key] = value
-            size += len(value)
-            if size > FILL_BYTES:
-                store.write(changes, UNFILLED)
-                changes, size = {}, 0
-        store.write(changes, Checkpoint(self.manifest.documents_offset, self.manifest.made_ms))
+        store.fill(self.rows(), Checkpoint(self.manifest.documents_offset, self.manifest.made_ms))
 
     @contextmanager
     def graphs(self, folder: Path | None) -> Iterator[dict[bytes, SavedGraph]]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -31,6 +31,12 @@ class Store(Protocol):
     def get(self, key: bytes) -> bytes | None: ...
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
         """Write all changes and the checkpoint, or none."""
+
+    def fill(self, rows: Iterable[tuple[bytes, bytes]], checkpoint: Checkpoint) -> None:
+        """Fill an empty store with rows in the order of their keys, each key once, then write the checkpoint.
+
+        Where `rows` raises, or the process ends, its checkpoint is still 0.
+        """
 
     def checkpoint(self) -> Checkpoint:
         """The checkpoint of the last write; offset 0 of a store that holds nothing."""

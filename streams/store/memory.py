@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from refrain.streams.store.interface import Changes, Checkpoint
 
@@ -26,6 +26,9 @@ class MemoryStore:
             else:
                 self._rows[key] = value
         self._checkpoint = checkpoint
+
+    def fill(self, rows: Iterable[tuple[bytes, bytes]], checkpoint: Checkpoint) -> None:
+        self.write(dict(rows), checkpoint)
 
     def checkpoint(self) -> Checkpoint:
         return self._checkpoint

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
-from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, ReadOptions, WriteBatch
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    IngestExternalFileOptions,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+)
 
-from refrain.streams.errors import StoreDamaged, StoreUnusable, WrongSetup
+from refrain.streams.errors import RefrainError, StoreDamaged, StoreUnusable, WrongSetup
 from refrain.streams.store.interface import Changes, Checkpoint
+from refrain.streams.store.sorted_files import write_sorted_files
 
 MEMTABLE_BYTES = 4 << 20
 CACHE_BYTES = 32 << 20
 OPEN_FILES_MAX = 64
 _CHECKPOINT = b"\x00reach"
+_FILLING = "filling"
+"""The folder of files that the database has not taken over yet; RocksDB leaves alone what it does not know."""
 _FOREIGN = ("lock hold", "While lock file")
 """What RocksDB says of a store that another process has open."""
 _DISK = (
@@ -79,6 +92,38 @@ class RocksStore:
         except Exception as error:  # rocksdict raises Exception itself
             raise _failure(self.folder, error) from error
 
+    def fill(self, rows: Iterable[tuple[bytes, bytes]], checkpoint: Checkpoint) -> None:
+        # The database takes sorted files over: nothing is written twice, as through its log, nor merged afterwards.
+        folder = self.folder / _FILLING
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            files = [str(path) for path in self._sorted_files(folder, rows)]
+            if files:
+                self._take_over(files)
+        except OSError as error:
+            raise StoreUnusable(f"the store {self.folder} cannot be filled: {error.strerror}") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.write({}, checkpoint)
+
+    def _sorted_files(self, folder: Path, rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Path]:
+        try:
+            yield from write_sorted_files(folder, rows, _options())
+        except (RefrainError, OSError):
+            # What the rows raise is not the store's.
+            raise
+        except Exception as error:  # rocksdict raises Exception itself
+            raise _failure(self.folder, error) from error
+
+    def _take_over(self, files: list[str]) -> None:
+        moved = IngestExternalFileOptions()
+        moved.set_move_files(True)
+        try:
+            self._db.ingest_external_file(files, moved)
+        except Exception as error:  # rocksdict raises Exception itself
+            raise _failure(self.folder, error) from error
+
     def checkpoint(self) -> Checkpoint:
         found = self.get(_CHECKPOINT)
         if found is None:
@@ -100,9 +145,9 @@ class RocksStore:
             for key, value in rows:
                 if not key.startswith(prefix):
                     return
-                behind = key + b"\x00"
+                behind = key
                 yield key, value
-            self._check_end(behind, reading)
+            self._check_end(behind + b"\x00", reading)
         except Exception as error:  # rocksdict raises Exception itself
             raise _failure(self.folder, error) from error
         finally:

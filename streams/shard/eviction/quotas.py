@@ -178,8 +178,7 @@ class Quotas:
         for number, entered in rows.items():
             bucket = self._quotas[number]
             bucket.count += len(entered)
-            bucket.heap += self._items(np.array(entered, dtype=np.int64))
-            heapq.heapify(bucket.heap)
+            self._push_many(bucket, np.array(entered, dtype=np.int64))
             self._advance(bucket)
 
     def leave(self, row: int) -> None:
@@ -276,6 +275,16 @@ class Quotas:
     def _push(self, bucket: QuotaBucket, row: int) -> None:
         heapq.heappush(bucket.heap, self._row_item(row))
         self._trim(bucket)
+
+    def _push_many(self, bucket: QuotaBucket, rows: Rows) -> None:
+        items, heap = self._items(rows), bucket.heap
+        # A push costs the logarithm of the heap, making a heap anew all of it.
+        if len(items) * len(heap).bit_length() < len(heap):
+            for item in items:
+                heapq.heappush(heap, item)
+        else:
+            heap += items
+            heapq.heapify(heap)
 
     def _trim(self, bucket: QuotaBucket) -> None:
         if len(bucket.heap) > 2 * bucket.count + SLACK:

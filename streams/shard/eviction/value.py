@@ -55,4 +55,8 @@ def size_of(entry: Entry) -> int:
 
 
 def _text_bytes(entry: Entry) -> int:
-    return len(entry.question.data.encode()) + len(entry.answer.data.encode())
+    return _utf8_bytes(entry.question.data) + _utf8_bytes(entry.answer.data)
+
+
+def _utf8_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

@@ -149,8 +149,10 @@ class RowsByText:
 
     def _put(self, rows: npt.NDArray[np.int32]) -> None:
         """Put rows, whose digests are known, into slots."""
-        heads = np.frombuffer(bytes(self._keys), dtype="<u8")[::2]
+        heads = np.frombuffer(self._keys, dtype="<u8")[::2]
         slots = (heads[rows] & np.uint64(self._mask)).astype(np.int64)
+        # The digests cannot grow while somebody looks at them.
+        del heads
         while len(rows):
             free = self._slots[slots] < 0
             self._slots[slots[free]] = rows[free]

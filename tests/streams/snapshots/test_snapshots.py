@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import stat
@@ -25,6 +26,7 @@ from refrain.streams.shard.state import BEHAVIOUR, Shard
 from refrain.streams.snapshots import manifest as manifests
 from refrain.streams.snapshots.location import Location
 from refrain.streams.snapshots.making import Outcome, make_snapshot
+from refrain.streams.snapshots.rows import RowsWritten
 from refrain.streams.snapshots.shelf import Shelf
 from refrain.streams.snapshots.snapshot import Snapshot
 from refrain.streams.store.interface import Store, digest
@@ -361,6 +363,22 @@ def altered(snapshot: Snapshot, shelf: Path, **fields: object) -> None:
     """Write another manifest, whole by its own digest."""
     body = {**snapshot.manifest.model_dump(), **fields}
     file_of(snapshot, "manifest.json", shelf).write_bytes(manifests.Manifest.model_validate(body).encode())
+
+
+def test_rows_out_of_order_are_no_snapshot(stage: Kept, tmp_path: Path, caplog: Log) -> None:
+    snapshot = stage.made()
+    backwards = RowsWritten()
+    data = b"".join(backwards.blocks(reversed(list(snapshot.rows()))))
+    file_of(snapshot, "rows.zst", tmp_path / "shelf").write_bytes(data)
+    file = manifests.File(name="rows.zst", bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    altered(snapshot, tmp_path / "shelf", rows=file, state=backwards.state)
+    store = RocksStore(tmp_path / "store")
+    try:
+        stage.restored(store)
+        assert "rows.zst: its rows are out of order" in caplog.text
+        assert dict(store.scan()) == stage.documents(0)
+    finally:
+        store.close()
 
 
 FOREIGN: dict[str, tuple[dict[str, object], str]] = {

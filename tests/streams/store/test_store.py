@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refrain.streams.errors import StoreDamaged, WrongSetup
+from refrain.streams.errors import SnapshotUnusable, StoreDamaged, WrongSetup
+from refrain.streams.store import sorted_files
 from refrain.streams.store.interface import Checkpoint, Store, digest
 from refrain.streams.store.memory import MemoryStore
 from refrain.streams.store.rocksdb import RocksStore, open_or_replace
@@ -39,6 +40,47 @@ def test_a_batch_puts_deletes_and_moves_the_reach(store: Store) -> None:
 def test_a_scan_follows_the_order_of_keys_within_a_prefix(store: Store) -> None:
     store.write({b"b/2": b"2", b"a/9": b"9", b"b/1": b"1", b"c/0": b"0"}, Checkpoint(1, 1))
     assert [key for key, _ in store.scan(b"b/")] == [b"b/1", b"b/2"]
+
+
+@pytest.fixture
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sorted_files, "FILE_BYTES", 50)
+
+
+@pytest.mark.usefixtures("small_files")
+@pytest.mark.parametrize("count", [0, 1, 100])
+def test_a_filled_store_holds_the_rows_and_takes_more(store: Store, count: int) -> None:
+    rows = {f"a/{number:03d}".encode(): b"x" * number for number in range(count)}
+    store.fill(rows.items(), Checkpoint(3, 30))
+    assert (dict(store.scan()), store.checkpoint()) == (rows, Checkpoint(3, 30))
+    store.write({b"a/000": None, b"a/050": b"y", b"b": b"z"}, Checkpoint(4, 40))
+    now = {**rows, b"a/050": b"y", b"b": b"z"}
+    now.pop(b"a/000", None)
+    assert (dict(store.scan()), store.checkpoint()) == (now, Checkpoint(4, 40))
+
+
+@pytest.mark.usefixtures("small_files")
+def test_what_rows_raise_leaves_a_store_whose_checkpoint_is_0(store: Store) -> None:
+    def rows() -> Iterator[tuple[bytes, bytes]]:
+        yield from ((f"a/{number}".encode(), b"x" * 60) for number in range(5))
+        raise SnapshotUnusable("cut off")
+
+    with pytest.raises(SnapshotUnusable, match="cut off"):
+        store.fill(rows(), Checkpoint(3, 30))
+    assert store.checkpoint() == Checkpoint(0, 0)
+    store.wipe()
+    store.fill([(b"a/1", b"x")], Checkpoint(3, 30))
+    assert list(store.scan()) == [(b"a/1", b"x")]
+
+
+def test_a_filled_store_is_there_after_a_restart(tmp_path: Path) -> None:
+    rows = [(b"a", b"x"), (b"b", b"y")]
+    first = RocksStore(tmp_path / "s")
+    first.fill(rows, Checkpoint(7, 70))
+    first.close()
+    second = RocksStore(tmp_path / "s")
+    assert (list(second.scan()), second.checkpoint()) == (rows, Checkpoint(7, 70))
+    second.close()
 
 
 def test_a_wiped_store_is_empty(store: Store) -> None:
