@@ -75,6 +75,9 @@ _TO_THE_ASKER = frozenset("give show write find recommend suggest list name teac
 """Requests before a "me" that says no more than that it is asked for."""
 _LISTING = frozenset("list name enumerate".split())
 """Requests that ask for several things, as the first word of a text."""
+_WANTED = frozenset("a an the me us my our this these those all some any every each him her them one two three four five six ten".split())
+"""Words behind a verb that opens a request: what is wanted, or for whom."""
+_REQUEST_MIN = 3
 _LISTED = frozenset("the all some any every".split())
 _LIST = Word("list_out", _NO_GROUPS, "list", True)
 _SAID_TO = frozenset(("explain", "describe"))
@@ -102,11 +105,11 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
         keys,
         _counted(keys),
         tuple(sorted([word.key for word in found if word.content])),
-        _symbols(items) if "sign" in said.kinds else (),
+        _symbols(items) if "sign" in said.kinds or not text.isascii() else (),
         {} if _CASED.isdisjoint(lows) else _cased(items),
         text == text.lower(),
         "" if _ANEW.isdisjoint(lows) else _anew(items),
-        bool(lows) and lows[0] in _REQUESTS,
+        bool(lows) and (lows[0] in _REQUESTS or _is_request(items)),
         _stranded(lows),
         symmetric,
         next((low for low in lows if low in _ASKERS), ""),
@@ -167,10 +170,22 @@ def word_of(item: Item) -> Word | None:
     return Word(_SAME.get(key, key), _NO_GROUPS if function else item.groups, item.text, not function)
 
 
+def _is_request(items: Sequence[Item]) -> bool:
+    """Whether a word of meaning opens a text that asks no question, before what is wanted: plan a trip, ask me."""
+    if len(items) < _REQUEST_MIN or items[0].word is None or not items[0].word.content or items[-1].low == "?":
+        return False
+    return items[1].low in _WANTED or items[1].kind == "number"
+
+
 def _symbols(items: Sequence[Item]) -> tuple[str, ...]:
-    """Signs that are symbols (mathematics, currency) rather than marks, in the order of their characters."""
-    signs = [item.text for item in items if item.kind == "sign"]
-    return tuple(sorted([sign for sign in signs if unicodedata.category(sign[0])[0] == "S"]))
+    """Signs that are symbols (mathematics, currency) rather than marks, and lone letters with marks (ü), in order."""
+    signs = [item.text for item in items if item.kind == "sign" and unicodedata.category(item.text[0])[0] == "S"]
+    return tuple(sorted([*signs, *(item.text for item in items if _is_lone_letter(item))]))
+
+
+def _is_lone_letter(item: Item) -> bool:
+    """Whether an item is one letter beyond ASCII, of which the folded form is another one: ñ, n."""
+    return len(item.text) == 1 and item.kind == "word" and not item.text.isascii()
 
 
 def _cased(items: Sequence[Item]) -> dict[str, tuple[str, ...]]:

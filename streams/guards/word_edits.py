@@ -18,7 +18,7 @@ from refrain.streams.guards.foreign_edits import unsaid
 from refrain.streams.guards.item import Word
 from refrain.streams.guards.lexicon import groups, words
 from refrain.streams.guards.names import SORTS
-from refrain.streams.guards.scope import parted, several, times
+from refrain.streams.guards.scope import denied, parted, several, times
 from refrain.streams.guards.small_words import JOINING, LIMITING, SmallWords
 from refrain.streams.guards.stems import related, stem
 from refrain.streams.guards.tenses import tenses
@@ -322,7 +322,7 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
         turned = _turned(here, there) or _turned(there, here)
         if turned is not None and not any(_is_movable(texts[word]) for word in turned):
             return [texts[word] for word in turned]
-    if a.content == b.content and (apart := parted(a, b) or governed(a, b) or governed(b, a)):
+    if a.content == b.content and (apart := parted(a, b) or denied(a, b) or governed(a, b) or governed(b, a)):
         return apart
     if _PERSONS.isdisjoint(a.counted):
         return []
