@@ -11,6 +11,7 @@ from typing import NamedTuple
 from refrain.streams.guards.content_words import FUNCTION
 from refrain.streams.guards.item import LOW, WORDLY, Item, Said, Word
 from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
+from refrain.streams.guards.names import is_title
 from refrain.streams.guards.roles import ENDS
 
 _HARMLESS = words("harmless")
@@ -58,7 +59,7 @@ class SmallWords(NamedTuple):
     cased: dict[str, tuple[str, ...]]
     """How words are written that mean something else with capitals; those that open a sentence left out."""
     lowered: bool
-    """Whether no letter is a capital: its writer uses none."""
+    """Whether capitals say nothing: its writer uses none, or writes most words with one."""
     anew: str
     """The word by which the text asks for another answer than the one that was given."""
     request: bool
@@ -100,14 +101,15 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
     free = [item for at, item in enumerate(items) if at not in used] if used else items
     found = tuple(words_of(free, list(map(LOW, free)) if used else lows))
     keys = tuple(map(_KEY, found))
+    cased = {} if _CASED.isdisjoint(lows) else _cased(items)
     return SmallWords(
         found,
         keys,
         _counted(keys),
         tuple(sorted([word.key for word in found if word.content])),
         _symbols(items) if "sign" in said.kinds or not text.isascii() else (),
-        {} if _CASED.isdisjoint(lows) else _cased(items),
-        text == text.lower(),
+        cased,
+        text == text.lower() or (cased != {} and is_title([item for item in items if item.kind in WORDLY])),
         "" if _ANEW.isdisjoint(lows) else _anew(items),
         bool(lows) and (lows[0] in _REQUESTS or _is_request(items)),
         _stranded(lows),
