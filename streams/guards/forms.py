@@ -21,10 +21,19 @@ _NAMED_BY = frozenset(("word", "words"))
 _BEFORE_WORD = frozenset("the this word words".split())
 _NOT_WORDS = frozenset("document documents doc docs file files count counts limit problem problems processor".split())
 """What is no word though "word" stands before it: the word document."""
-_TELLING = words("handing_on")
-_THAT = "that"
+_TELLING = words("handing_on") | words("told")
+_THAT = frozenset(("that", "whether", "if"))
+_QUOTING = frozenset("saying says reads stating states announcing announces claiming".split())
+"""Words of a request behind which stands what is to be written: a sign saying the pool is closed."""
+_FOR = "for"
+_THAT_ALONE = [[word] for word in sorted(_THAT)]
+_TOLD = words("told")
+"""Words of those behind which first stands who is told: tell my boss that."""
+_OF_NOUNS = frozenset("a an the my your our his her their this that of".split())
+"""Words before a noun: the email that I sent."""
 _SUBJECTS = frozenset("i we he she they it you".split())
 _REQUESTS = words("requests") | words("instructions")
+_WRITING = _REQUESTS | {"please"}
 _ASKER = frozenset(("me", "us"))
 _REACH = 4
 """Words behind one that hands on, among which what is handed on begins."""
@@ -102,12 +111,15 @@ def _is_about(lows: Sequence[str], at: int) -> bool:
 def _handed_on(lows: Sequence[str], at: int) -> int | None:
     """Where begins what a word hands on: tell my boss | that I am sick; nothing where the asker is told."""
     behind = lows[at + 1 : at + 1 + _REACH]
-    if not behind or (behind[0] in _ASKER and behind[1:2] != [_THAT]):
+    if behind and (behind[0] == _FOR or (lows[at] in _QUOTING and lows[0] in _WRITING)):
+        return at + 1
+    if not behind or (at and lows[at - 1] in _OF_NOUNS):
         return None
-    for by, low in enumerate(behind):
-        if low == _THAT or (by and low in _SUBJECTS):
-            return at + 1 + by
-    return None
+    if lows[at] not in _TOLD:
+        return at + 1 if behind[0] in _THAT else None
+    if behind[0] in _ASKER and behind[1:2] not in _THAT_ALONE:
+        return None
+    return next((at + 1 + by for by, low in enumerate(behind) if low in _THAT or (by and low in _SUBJECTS)), None)
 
 
 def _introduced(lows: Sequence[str]) -> int | None:

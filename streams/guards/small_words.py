@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ _ESCAPE = "\\"
 """The sign before a letter that stands for a class of them, with a capital for all others."""
 _ARTICLES = frozenset(("a", "an"))
 _ANEW = words("anew")
+_ONCE, _MORE, _TIME = "once", "more", "time"
 LIMITING = words("limiting")
 """Words that say how far something holds, compared as they are written."""
 _REQUESTS = words("requests") | words("instructions")
@@ -41,6 +43,11 @@ _STRANDED = frozenset("for to with from about".split())
 _WORD, _KEY = attrgetter("word"), attrgetter("key")
 _NO_GROUPS: frozenset[int] = frozenset()
 _MARKS = frozenset(("stop", "quote", "bracket", "sign"))
+_MARK = re.compile(r"(?<=\S )[^\w\s]+(?=\s|$)")
+_STOPS = "?.!,"
+_NO_MARKS: frozenset[str] = frozenset()
+_DASHES = frozenset(("-", "--", "---", "\u2013", "\u2014", "&", "*", "/"))
+_SPEAKING = frozenset("do does the a an is use of between or and type write escape put".split())
 _CAN = "can could do would should might shall".split()
 _I = "i you we one someone somebody".split()
 
@@ -56,6 +63,8 @@ class SmallWords(NamedTuple):
     content: tuple[str, ...]
     """Keys of the words that are no little words, in the order of the alphabet."""
     signs: tuple[str, ...]
+    marks: frozenset[str]
+    """Signs, symbols or not, that stand alone within a line, as those do that it speaks of: what does ./ mean."""
     cased: dict[str, tuple[str, ...]]
     """How words are written that mean something else with capitals; those that open a sentence left out."""
     lowered: bool
@@ -108,6 +117,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
         _counted(keys),
         tuple(sorted([word.key for word in found if word.content])),
         _symbols(items) if "sign" in said.kinds or not text.isascii() else (),
+        _marks(text),
         cased,
         text == text.lower() or (cased != {} and is_title([item for item in items if item.kind in WORDLY])),
         "" if _ANEW.isdisjoint(lows) else _anew(items),
@@ -185,6 +195,17 @@ def _symbols(items: Sequence[Item]) -> tuple[str, ...]:
     return tuple(sorted([*signs, *(item.text for item in items if _is_lone_letter(item))]))
 
 
+def _marks(text: str) -> frozenset[str]:
+    """Runs of signs between blanks; a dash counts where a word before it says that it is spoken of."""
+    found: list[str] = []
+    for match in _MARK.finditer(text):
+        mark = match[0]
+        if mark in _DASHES and text[: match.start()].rsplit(None, 1)[-1].lower() not in _SPEAKING:
+            continue
+        found.append((mark.rstrip(_STOPS) or mark) if match.end() == len(text) else mark)
+    return frozenset(found) if found else _NO_MARKS
+
+
 def _is_lone_letter(item: Item) -> bool:
     """Whether an item is one letter beyond ASCII, of which the folded form is another one: ñ, n."""
     return len(item.text) == 1 and item.kind == "word" and not item.text.isascii()
@@ -211,6 +232,8 @@ def _anew(items: Sequence[Item]) -> str:
     for at, item in enumerate(items):
         if item.kind not in WORDLY or item.low not in _ANEW:
             continue
+        if item.low == _MORE and at and (items[at - 1].low == _ONCE or _is_time(items, at + 1)):
+            return item.text
         edge = at == 0 or at + 1 == len(items) or items[at + 1].kind == "stop"
         if item.low == "else":
             if at and items[at - 1].low in _BEFORE_ELSE:
@@ -218,6 +241,10 @@ def _anew(items: Sequence[Item]) -> str:
         elif (item.low in _ALONE and edge) or _given(items, at):
             return item.text
     return ""
+
+
+def _is_time(items: Sequence[Item], at: int) -> bool:
+    return at < len(items) and items[at].low == _TIME
 
 
 def _given(items: Sequence[Item], at: int) -> bool:

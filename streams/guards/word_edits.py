@@ -68,7 +68,7 @@ _OF_VOICE = BE | {"they", "someone", "did"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
 _PLACING = frozenset(
     "from to into onto toward before until after since over above under below without with by for in inside within on at"
-    " of about through across along between among off up down around near behind during beyond outside".split()
+    " of about through across along between among off up down around near behind during beyond".split()
 )
 """Prepositions; another word in the place of one is as a rule another preposition."""
 _MODALS = frozenset("can could should must may might duty".split())
@@ -98,8 +98,12 @@ def anew(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
 
 
 def signs(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
-    """Differences: the symbols of both texts, when they are not the same."""
-    return () if a.signs == b.signs else (*a.signs, *b.signs)
+    """Differences: the symbols of both texts, when they are not the same, and signs in the place of others."""
+    if a.signs != b.signs:
+        return (*a.signs, *b.signs)
+    if a.marks == b.marks or not (a.marks - b.marks and b.marks - a.marks):
+        return ()
+    return tuple(sorted(a.marks ^ b.marks))
 
 
 def is_frame(a: SmallWords, b: SmallWords) -> bool:
