@@ -38,6 +38,8 @@ _ASKER = frozenset(("me", "us"))
 _REACH = 4
 """Words behind one that hands on, among which what is handed on begins."""
 _COLON = frozenset((":", "\uff1a"))
+_MARKING = _ABOUT | _TELLING | _COLON
+"""Words without one of which nothing is handled as words: most texts have none."""
 _ANNOUNCED = frozenset("question questions query one thing hi hello hey note ps context help".split())
 """Words before a colon behind which nothing is handled."""
 _ASKING = frozenset(
@@ -91,6 +93,8 @@ def _is_form(m: Item, t: Item) -> bool:
 def _start(said: Said) -> int | None:
     """Where what is handled as words begins; None where nothing is."""
     lows = said.lows
+    if _MARKING.isdisjoint(lows):
+        return None
     if not _ABOUT.isdisjoint(lows) and any(_is_about(lows, at) for at in range(len(lows)) if lows[at] in _ABOUT):
         return 0
     if not _TELLING.isdisjoint(lows):

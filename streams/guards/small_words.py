@@ -45,6 +45,9 @@ _NO_GROUPS: frozenset[int] = frozenset()
 _MARKS = frozenset(("stop", "quote", "bracket", "sign"))
 _MARK = re.compile(r"(?<=\S )[^\w\s]+(?=\s|$)")
 _STOPS = "?.!,"
+_DASH = " -"
+_PLAIN = frozenset(("word", "number", "stop", "dotted", "sharp"))
+_ENDING = frozenset("?.!,;:\u2026")
 _NO_MARKS: frozenset[str] = frozenset()
 _DASHES = frozenset(("-", "--", "---", "\u2013", "\u2014", "&", "*", "/"))
 _SPEAKING = frozenset("do does the a an is use of between or and type write escape put".split())
@@ -117,7 +120,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
         _counted(keys),
         tuple(sorted([word.key for word in found if word.content])),
         _symbols(items) if "sign" in said.kinds or not text.isascii() else (),
-        _marks(text),
+        _marks(text) if _has_marks(said, text) else _NO_MARKS,
         cased,
         text == text.lower() or (cased != {} and is_title([item for item in items if item.kind in WORDLY])),
         "" if _ANEW.isdisjoint(lows) else _anew(items),
@@ -193,6 +196,11 @@ def _symbols(items: Sequence[Item]) -> tuple[str, ...]:
     """Signs that are symbols (mathematics, currency) rather than marks, and lone letters with marks (ü), in order."""
     signs = [item.text for item in items if item.kind == "sign" and unicodedata.category(item.text[0])[0] == "S"]
     return tuple(sorted([*signs, *(item.text for item in items if _is_lone_letter(item))]))
+
+
+def _has_marks(said: Said, text: str) -> bool:
+    """Whether signs may stand alone in a text: most have none but the one that ends them."""
+    return not (said.kinds <= _PLAIN and _ENDING.isdisjoint(said.lows[:-1]) and _DASH not in text)
 
 
 def _marks(text: str) -> frozenset[str]:
