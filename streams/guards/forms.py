@@ -22,7 +22,10 @@ _BEFORE_WORD = frozenset("the this word words".split())
 _NOT_WORDS = frozenset("document documents doc docs file files count counts limit problem problems processor".split())
 """What is no word though "word" stands before it: the word document."""
 _TELLING = words("handing_on") | words("told")
-_THAT = frozenset(("that", "whether", "if"))
+_WHETHER = frozenset(("whether", "if"))
+_THAT = _WHETHER | {"that"}
+_ASK = frozenset(("ask", "asking"))
+"""Behind them "that" describes what is asked: ask questions that anybody can answer."""
 _QUOTING = frozenset("saying says reads stating states announcing announces claiming".split())
 """Words of a request behind which stands what is to be written: a sign saying the pool is closed."""
 _FOR = "for"
@@ -123,7 +126,8 @@ def _handed_on(lows: Sequence[str], at: int) -> int | None:
         return at + 1 if behind[0] in _THAT else None
     if behind[0] in _ASKER and behind[1:2] not in _THAT_ALONE:
         return None
-    return next((at + 1 + by for by, low in enumerate(behind) if low in _THAT or (by and low in _SUBJECTS)), None)
+    that = _WHETHER if lows[at] in _ASK else _THAT
+    return next((at + 1 + by for by, low in enumerate(behind) if low in that or (by and low in _SUBJECTS)), None)
 
 
 def _introduced(lows: Sequence[str]) -> int | None:
