@@ -29,7 +29,6 @@ _ASK = frozenset(("ask", "asking"))
 _QUOTING = frozenset("saying says reads stating states announcing announces claiming".split())
 """Words of a request behind which stands what is to be written: a sign saying the pool is closed."""
 _FOR = "for"
-_THAT_ALONE = [[word] for word in sorted(_THAT)]
 _TOLD = words("told")
 """Words of those behind which first stands who is told: tell my boss that."""
 _OF_NOUNS = frozenset("a an the my your our his her their this that of".split())
@@ -73,7 +72,10 @@ def read_forms(said: Said) -> Forms:
     found = {
         item.low: item
         for at, item in enumerate(said.items)
-        if at >= start and item.kind in WORDLY and (at >= _LEAD or item.low not in _FORMS) and item.stem not in _OF_WORDS
+        if at >= start
+        and item.kind in WORDLY
+        and (at >= _LEAD or item.low not in _FORMS)
+        and item.stem not in _OF_WORDS
     }
     return Forms(Counter([low for low in said.lows[start:] if low in found]), found)
 
@@ -100,10 +102,9 @@ def _start(said: Said) -> int | None:
         return None
     if not _ABOUT.isdisjoint(lows) and any(_is_about(lows, at) for at in range(len(lows)) if lows[at] in _ABOUT):
         return 0
-    if not _TELLING.isdisjoint(lows):
-        for at, low in enumerate(lows):
-            if low in _TELLING and (start := _handed_on(lows, at)) is not None:
-                return start
+    for at, low in enumerate(lows):
+        if low in _TELLING and (start := _handed_on(lows, at)) is not None:
+            return start
     return None if _COLON.isdisjoint(lows) else _introduced(lows)
 
 
@@ -124,7 +125,7 @@ def _handed_on(lows: Sequence[str], at: int) -> int | None:
         return None
     if lows[at] not in _TOLD:
         return at + 1 if behind[0] in _THAT else None
-    if behind[0] in _ASKER and behind[1:2] not in _THAT_ALONE:
+    if behind[0] in _ASKER and _THAT.isdisjoint(behind[1:2]):
         return None
     that = _WHETHER if lows[at] in _ASK else _THAT
     return next((at + 1 + by for by, low in enumerate(behind) if low in that or (by and low in _SUBJECTS)), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import NamedTuple
 from refrain.streams.guards.content_words import FUNCTION
 from refrain.streams.guards.item import LOW, WORDLY, Item, Said, Word
 from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
+from refrain.streams.guards.marks import read_marks
 from refrain.streams.guards.names import is_title
 from refrain.streams.guards.roles import ENDS
 
@@ -43,14 +43,6 @@ _STRANDED = frozenset("for to with from about".split())
 _WORD, _KEY = attrgetter("word"), attrgetter("key")
 _NO_GROUPS: frozenset[int] = frozenset()
 _MARKS = frozenset(("stop", "quote", "bracket", "sign"))
-_MARK = re.compile(r"(?<=\S )[^\w\s]+(?=\s|$)")
-_STOPS = "?.!,"
-_DASH = " -"
-_PLAIN = frozenset(("word", "number", "stop", "dotted", "sharp"))
-_ENDING = frozenset("?.!,;:\u2026")
-_NO_MARKS: frozenset[str] = frozenset()
-_DASHES = frozenset(("-", "--", "---", "\u2013", "\u2014", "&", "*", "/"))
-_SPEAKING = frozenset("do does the a an is use of between or and type write escape put".split())
 _CAN = "can could do would should might shall".split()
 _I = "i you we one someone somebody".split()
 
@@ -88,7 +80,10 @@ _TO_THE_ASKER = frozenset("give show write find recommend suggest list name teac
 """Requests before a "me" that says no more than that it is asked for."""
 _LISTING = frozenset("list name enumerate".split())
 """Requests that ask for several things, as the first word of a text."""
-_WANTED = frozenset("a an the me us my our this these those all some any every each him her them one two three four five six ten".split())
+_WANTED = frozenset(
+    "a an the me us my our this these those all some any every each him her them one two three four five six"
+    " ten".split()
+)
 """Words behind a verb that opens a request: what is wanted, or for whom."""
 _REQUEST_MIN = 3
 _LISTED = frozenset("the all some any every".split())
@@ -120,7 +115,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
         _counted(keys),
         tuple(sorted([word.key for word in found if word.content])),
         _symbols(items) if "sign" in said.kinds or not text.isascii() else (),
-        _marks(text) if _has_marks(said, text) else _NO_MARKS,
+        read_marks(said, text),
         cased,
         text == text.lower() or (cased != {} and is_title([item for item in items if item.kind in WORDLY])),
         "" if _ANEW.isdisjoint(lows) else _anew(items),
@@ -196,22 +191,6 @@ def _symbols(items: Sequence[Item]) -> tuple[str, ...]:
     """Signs that are symbols (mathematics, currency) rather than marks, and lone letters with marks (ü), in order."""
     signs = [item.text for item in items if item.kind == "sign" and unicodedata.category(item.text[0])[0] == "S"]
     return tuple(sorted([*signs, *(item.text for item in items if _is_lone_letter(item))]))
-
-
-def _has_marks(said: Said, text: str) -> bool:
-    """Whether signs may stand alone in a text: most have none but the one that ends them."""
-    return not (said.kinds <= _PLAIN and _ENDING.isdisjoint(said.lows[:-1]) and _DASH not in text)
-
-
-def _marks(text: str) -> frozenset[str]:
-    """Runs of signs between blanks; a dash counts where a word before it says that it is spoken of."""
-    found: list[str] = []
-    for match in _MARK.finditer(text):
-        mark = match[0]
-        if mark in _DASHES and text[: match.start()].rsplit(None, 1)[-1].lower() not in _SPEAKING:
-            continue
-        found.append((mark.rstrip(_STOPS) or mark) if match.end() == len(text) else mark)
-    return frozenset(found) if found else _NO_MARKS
 
 
 def _is_lone_letter(item: Item) -> bool:

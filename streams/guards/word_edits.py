@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
+from refrain.streams.guards import marks
+from refrain.streams.guards.alone import alone
 from refrain.streams.guards.foreign_edits import unsaid
 from refrain.streams.guards.item import Word
 from refrain.streams.guards.lexicon import groups, words
@@ -66,16 +68,6 @@ _OWN = {"i": "my", "you": "your"}
 _ANYBODYS = frozenset(("my", "your", "one"))
 _OF_VOICE = BE | {"they", "someone", "did"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
-_PLACING = frozenset(
-    "from to into onto toward before until after since over above under below without with by for in inside within on at"
-    " of about through across along between among off up down around near behind during beyond".split()
-)
-"""Prepositions; another word in the place of one is as a rule another preposition."""
-_MODALS = frozenset("can could should must may might duty".split())
-_OF_ANYBODY = frozenset("i you we one someone anyone peopl howto be is".split())
-"""Words of a text in which it says nothing that somebody can do what is asked about."""
-_IS_WAS = {"is", "was"}
-_EXPERIENCE = frozenset("you your ever most best worst first".split())
 _EITHER = frozenset(("and", "or"))
 """Between two that are compared the one says what the other does: between A and B, A or B."""
 _BY = "by"
@@ -101,9 +93,7 @@ def signs(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
     """Differences: the symbols of both texts, when they are not the same, and signs in the place of others."""
     if a.signs != b.signs:
         return (*a.signs, *b.signs)
-    if a.marks == b.marks or not (a.marks - b.marks and b.marks - a.marks):
-        return ()
-    return tuple(sorted(a.marks ^ b.marks))
+    return marks.differences(a.marks, b.marks)
 
 
 def is_frame(a: SmallWords, b: SmallWords) -> bool:
@@ -167,7 +157,8 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
     if a.symmetric and b.symmetric:
         changed = [(m, t) for m, t in changed if {word.key for word in (*m, *t)} != _EITHER]
     harmful = [word.text for m, t in changed for word in _harmful(m, t, left) if not (anybody and _is_anybodys(m, t))]
-    harmful += _alone(a, b, changed)
+    if len(changed) == 1:
+        harmful += alone(a, b, chain.from_iterable(changed[0]))
     harmful += undergone(a, b) + undergone(b, a) + several(a, b)
     harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + tenses(a, b) + times(a, b)
     extra = [w.text for m, t in changed for w in _extra(m, t)] if a.request or b.request else []
@@ -253,33 +244,6 @@ def _apart(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int, int, int]
         return [(start, i, start, j)]
     matcher = SequenceMatcher(None, a, b, autojunk=False)
     return [(i, j, k, n) for op, i, j, k, n in matcher.get_opcodes() if op != "equal"]
-
-
-def _alone(a: SmallWords, b: SmallWords, changed: list[Change]) -> list[str]:
-    """What somebody else can, should or must do, and does; what is so, and was: where nothing else differs."""
-    if len(changed) != 1:
-        return []
-    if a.content != b.content:
-        return _governing(a, b)
-    said = {word.key for part in changed[0] for word in part}
-    if len(said) == 1 and said <= _MODALS:
-        others = said | _OF_ANYBODY
-        return [*said] if others.isdisjoint(a.counted.keys() & b.counted.keys()) and _OF_ANYBODY.isdisjoint(
-            a.counted.keys() | b.counted.keys()
-        ) else []
-    if said == _IS_WAS and not (_EXPERIENCE & a.counted.keys()):
-        return sorted(said)
-    return []
-
-
-def _governing(a: SmallWords, b: SmallWords) -> list[str]:
-    """A word in the place of a preposition, all the rest being the same: go past Leeds, go to Leeds."""
-    if len(a.keys) != len(b.keys):
-        return []
-    apart = [(m, t) for m, t in zip(a.words, b.words, strict=True) if m.key != t.key]
-    if len(apart) != 1 or apart[0][0].content == apart[0][1].content or not {each.key for each in apart[0]} & _PLACING:
-        return []
-    return [each.text for each in apart[0]]
 
 
 def _harmful(m: list[Word], t: list[Word], left: frozenset[str]) -> list[Word]:
@@ -369,9 +333,21 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
     if _PERSONS.isdisjoint(a.counted):
         return []
     mine, theirs = _persons(a), _persons(b)
+    if a.content == b.content and (of := _owner(a, b, mine, theirs) or _owner(b, a, theirs, mine)):
+        return of
     if mine == theirs or sorted(mine) != sorted(theirs) or _is_turned(_told(a), _told(b)):
         return []
     return [mine[0], theirs[0]]
+
+
+def _owner(a: SmallWords, b: SmallWords, mine: list[str], theirs: list[str]) -> list[str]:
+    """Who does it in one text, and whose it is that the asker does in the other: my wife pays, I pay my wife's."""
+    if not (b.asker and not a.asker) or not BE.isdisjoint(a.counted.keys() | b.counted.keys()) or not mine:
+        return []
+    order, other = ([word.key for word in text.words if word.content] for text in (a, b))
+    if order[:2] != other[1::-1] or mine[0] not in theirs:
+        return []
+    return [mine[0], b.asker]
 
 
 def _turned(here: Neighbours, there: Neighbours) -> tuple[str, str] | None:
