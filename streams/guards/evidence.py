@@ -9,6 +9,7 @@ from refrain.schemas.policy import CategoryPolicy, Guard, Strictness
 from refrain.streams.guards import (
     code,
     foreign_edits,
+    forms,
     instruction,
     names,
     negation,
@@ -171,6 +172,8 @@ _DIFFERENCES: dict[Guard, Callable[[Reading, Reading], Difference | None]] = {
     Guard.CODE: lambda a, b: _difference(code.differences(a.code, b.code)),
     Guard.QUESTION: _question,
     Guard.WORDS: _words,
-    Guard.PAYLOAD: lambda a, b: _difference(payload.differences(a.payload, b.payload)),
+    Guard.PAYLOAD: lambda a, b: _difference(
+        payload.differences(a.payload, b.payload) or forms.differences(a.forms, b.forms)
+    ),
     Guard.INSTRUCTION: _instruction,
 }

@@ -51,7 +51,7 @@ class Names:
         """Words that name something, by their folded form."""
         items, used = self._said.items, self._used
         named = {item.low: item for at, item in enumerate(items) if item.is_name and at not in used}
-        return {} if named and _is_title([item for item in items if item.kind in WORDLY]) else named
+        return {} if named and is_title([item for item in items if item.kind in WORDLY]) else named
 
     @Once
     def literal(self) -> dict[str, str]:
@@ -168,6 +168,7 @@ def is_name(item: Item) -> bool:
     return capitals >= 2 or (capitals == 1 and not item.initial)
 
 
-def _is_title(words: Sequence[Item]) -> bool:
+def is_title(words: Sequence[Item]) -> bool:
+    """Whether capitals are the style of a text, as of a title, and name nothing."""
     later = [item for item in words if not item.initial and item.low not in FUNCTION]
     return len(later) > 2 and sum(item.text[:1].isupper() for item in later) >= _TITLE_SHARE * len(later)

@@ -21,7 +21,8 @@ _QUOTES = ('"', "'", "\u201d", "\u00bb")
 """Marks that close a quotation."""
 _COLON = re.compile("[:\uff1a](?=\\s|[\"'\u201c\u00ab]|[^\x00-\x7f])| [\u2013\u2014] ")
 _BEFORE = re.compile(
-    "translate |say |write |spell |pronounce |vowel|consonant|letter|syllable|character|anagram|rhyme|palindrome"
+    "translate |say |write |spell |pronounce | [a-z]'s (?:are |is )?(?:there )?in "
+    "|vowel|consonant|letter|syllable|character|anagram|rhyme|palindrome"
 )
 """What stands before an object that is a payload."""
 _TARGET = re.compile(r"(?: in| into| to) \w+\W*$", re.IGNORECASE)
@@ -33,7 +34,7 @@ _TARGETED = (
 )
 _SPELLED = re.compile(r"\b(?:spell|pronounce) (?:the word )?(?P<payload>\w+)\W*$", re.IGNORECASE)
 _LETTERS = re.compile(
-    r"\b(?:vowels?|consonants?|letters?|syllables?|characters?|anagrams?|rhymes?|palindromes?)"
+    r"\b(?:vowels?|consonants?|letters?|syllables?|characters?|anagrams?|rhymes?|palindromes?|[a-z]'s)"
     r" (?:are |is )?(?:there )?(?:in|of|for|with) (?:the word )?(?P<payload>\w+)\W*$",
     re.IGNORECASE,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from refrain.streams.guards.code import Code, read_code
 from refrain.streams.guards.content_words import Content
+from refrain.streams.guards.forms import Forms, read_forms
 from refrain.streams.guards.frame import Letters, read_letters
 from refrain.streams.guards.instruction import Instructions
 from refrain.streams.guards.items import items
@@ -80,6 +81,10 @@ class Reading:
     @Once
     def payload(self) -> Payload:
         return read_payload(self._looked)
+
+    @Once
+    def forms(self) -> Forms:
+        return read_forms(self._said)
 
     @Once
     def instructions(self) -> Instructions:

@@ -20,6 +20,10 @@ _COUNTING = frozenset(("each", "every", "no", "only"))
 """Words that say of how many where they stand before a word, and belong to no other place of a sentence."""
 _PAST = 2
 """Words behind which one is looked for that such a word belongs to."""
+_NOT, _TO = "not", "to"
+_ASKING = frozenset("why how when where what which".split())
+_INVERTED = _ASKING | frozenset("is was has can could will would should must may might shall".split())
+"""Words before a "not" that stands with its verb before who does it: why isn't the car starting."""
 _THAN, _AS = "than", "as"
 
 
@@ -51,6 +55,28 @@ def parted(a: SmallWords, b: SmallWords) -> list[str]:
         return []
     mine, theirs = _counting(a), _counting(b)
     return [key for key in mine if theirs.get(key, mine[key]) != mine[key]]
+
+
+def denied(a: SmallWords, b: SmallWords) -> list[str]:
+    """What a "not" denies in one of two texts that deny other words: empty and not hidden, not empty and hidden."""
+    if _NOT not in a.counted or a.counted[_NOT] != b.counted.get(_NOT):
+        return []
+    mine, theirs = _denied(a), _denied(b)
+    if len(mine) != len(theirs) or len(mine) != a.counted[_NOT] or sorted(mine) == sorted(theirs):
+        return []
+    return [word for pair in zip(mine, theirs, strict=True) if pair[0] != pair[1] for word in pair][:2]
+
+
+def _denied(a: SmallWords) -> list[str]:
+    """The word of meaning behind each "not", where one follows; isn't the car new says nothing of what is denied."""
+    found: list[str] = []
+    for at, word in enumerate(a.words):
+        if word.key == _NOT and not (at < _PAST + 1 and (at == 0 or a.keys[at - 1] in _INVERTED)):
+            behind = a.words[at + 1 : at + 1 + _PAST]
+            if behind and behind[0].key == _TO:
+                behind = behind[1:]
+            found += [behind[0].key] if behind and behind[0].content else []
+    return found
 
 
 def _counting(a: SmallWords) -> dict[str, str]:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from refrain.streams.guards.content_words import FUNCTION
 from refrain.streams.guards.item import LOW, WORDLY, Item, Said, Word
 from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
+from refrain.streams.guards.marks import read_marks
+from refrain.streams.guards.names import is_title
 from refrain.streams.guards.roles import ENDS
 
 _HARMLESS = words("harmless")
@@ -21,6 +23,7 @@ _ESCAPE = "\\"
 """The sign before a letter that stands for a class of them, with a capital for all others."""
 _ARTICLES = frozenset(("a", "an"))
 _ANEW = words("anew")
+_ONCE, _MORE, _TIME = "once", "more", "time"
 LIMITING = words("limiting")
 """Words that say how far something holds, compared as they are written."""
 _REQUESTS = words("requests") | words("instructions")
@@ -55,10 +58,12 @@ class SmallWords(NamedTuple):
     content: tuple[str, ...]
     """Keys of the words that are no little words, in the order of the alphabet."""
     signs: tuple[str, ...]
+    marks: frozenset[str]
+    """Signs, symbols or not, that stand alone within a line, as those do that it speaks of: what does ./ mean."""
     cased: dict[str, tuple[str, ...]]
     """How words are written that mean something else with capitals; those that open a sentence left out."""
     lowered: bool
-    """Whether no letter is a capital: its writer uses none."""
+    """Whether capitals say nothing: its writer uses none, or writes most words with one."""
     anew: str
     """The word by which the text asks for another answer than the one that was given."""
     request: bool
@@ -75,6 +80,12 @@ _TO_THE_ASKER = frozenset("give show write find recommend suggest list name teac
 """Requests before a "me" that says no more than that it is asked for."""
 _LISTING = frozenset("list name enumerate".split())
 """Requests that ask for several things, as the first word of a text."""
+_WANTED = frozenset(
+    "a an the me us my our this these those all some any every each him her them one two three four five six"
+    " ten".split()
+)
+"""Words behind a verb that opens a request: what is wanted, or for whom."""
+_REQUEST_MIN = 3
 _LISTED = frozenset("the all some any every".split())
 _LIST = Word("list_out", _NO_GROUPS, "list", True)
 _SAID_TO = frozenset(("explain", "describe"))
@@ -97,16 +108,18 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
     free = [item for at, item in enumerate(items) if at not in used] if used else items
     found = tuple(words_of(free, list(map(LOW, free)) if used else lows))
     keys = tuple(map(_KEY, found))
+    cased = {} if _CASED.isdisjoint(lows) else _cased(items)
     return SmallWords(
         found,
         keys,
         _counted(keys),
         tuple(sorted([word.key for word in found if word.content])),
-        _symbols(items) if "sign" in said.kinds else (),
-        {} if _CASED.isdisjoint(lows) else _cased(items),
-        text == text.lower(),
+        _symbols(items) if "sign" in said.kinds or not text.isascii() else (),
+        read_marks(said, text),
+        cased,
+        text == text.lower() or (cased != {} and is_title([item for item in items if item.kind in WORDLY])),
         "" if _ANEW.isdisjoint(lows) else _anew(items),
-        bool(lows) and lows[0] in _REQUESTS,
+        bool(lows) and (lows[0] in _REQUESTS or _is_request(items)),
         _stranded(lows),
         symmetric,
         next((low for low in lows if low in _ASKERS), ""),
@@ -167,10 +180,22 @@ def word_of(item: Item) -> Word | None:
     return Word(_SAME.get(key, key), _NO_GROUPS if function else item.groups, item.text, not function)
 
 
+def _is_request(items: Sequence[Item]) -> bool:
+    """Whether a word of meaning opens a text that asks no question, before what is wanted: plan a trip, ask me."""
+    if len(items) < _REQUEST_MIN or items[0].word is None or not items[0].word.content or items[-1].low == "?":
+        return False
+    return items[1].low in _WANTED or items[1].kind == "number"
+
+
 def _symbols(items: Sequence[Item]) -> tuple[str, ...]:
-    """Signs that are symbols (mathematics, currency) rather than marks, in the order of their characters."""
-    signs = [item.text for item in items if item.kind == "sign"]
-    return tuple(sorted([sign for sign in signs if unicodedata.category(sign[0])[0] == "S"]))
+    """Signs that are symbols (mathematics, currency) rather than marks, and lone letters with marks (ü), in order."""
+    signs = [item.text for item in items if item.kind == "sign" and unicodedata.category(item.text[0])[0] == "S"]
+    return tuple(sorted([*signs, *(item.text for item in items if _is_lone_letter(item))]))
+
+
+def _is_lone_letter(item: Item) -> bool:
+    """Whether an item is one letter beyond ASCII, of which the folded form is another one: ñ, n."""
+    return len(item.text) == 1 and item.kind == "word" and not item.text.isascii()
 
 
 def _cased(items: Sequence[Item]) -> dict[str, tuple[str, ...]]:
@@ -194,6 +219,8 @@ def _anew(items: Sequence[Item]) -> str:
     for at, item in enumerate(items):
         if item.kind not in WORDLY or item.low not in _ANEW:
             continue
+        if item.low == _MORE and at and (items[at - 1].low == _ONCE or _is_time(items, at + 1)):
+            return item.text
         edge = at == 0 or at + 1 == len(items) or items[at + 1].kind == "stop"
         if item.low == "else":
             if at and items[at - 1].low in _BEFORE_ELSE:
@@ -201,6 +228,10 @@ def _anew(items: Sequence[Item]) -> str:
         elif (item.low in _ALONE and edge) or _given(items, at):
             return item.text
     return ""
+
+
+def _is_time(items: Sequence[Item], at: int) -> bool:
+    return at < len(items) and items[at].low == _TIME
 
 
 def _given(items: Sequence[Item], at: int) -> bool:

@@ -27,7 +27,7 @@ _KEPT = frozenset(
     " bring wing sting swing need feed speed seed red bed ted shed fed led hundred bred sped weed deed reed"
     " evening morning ceiling wedding pudding interesting being ping"
     " only early family july apply reply supply rely fly holy italy ugly daily weekly monthly yearly hourly assembly"
-    " does has was is its as us yes".split()
+    " does has was is its as us yes https ftps imaps smtps ldaps amqps mqtts macos ipados watchos".split()
 )
 
 

@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
+from refrain.streams.guards import marks
+from refrain.streams.guards.alone import alone
 from refrain.streams.guards.foreign_edits import unsaid
 from refrain.streams.guards.item import Word
 from refrain.streams.guards.lexicon import groups, words
 from refrain.streams.guards.names import SORTS
-from refrain.streams.guards.scope import parted, several, times
+from refrain.streams.guards.scope import denied, parted, several, times
 from refrain.streams.guards.small_words import JOINING, LIMITING, SmallWords
 from refrain.streams.guards.stems import related, stem
 from refrain.streams.guards.tenses import tenses
@@ -88,8 +90,10 @@ def anew(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
 
 
 def signs(a: SmallWords, b: SmallWords) -> tuple[str, ...]:
-    """Differences: the symbols of both texts, when they are not the same."""
-    return () if a.signs == b.signs else (*a.signs, *b.signs)
+    """Differences: the symbols of both texts, when they are not the same, and signs in the place of others."""
+    if a.signs != b.signs:
+        return (*a.signs, *b.signs)
+    return marks.differences(a.marks, b.marks)
 
 
 def is_frame(a: SmallWords, b: SmallWords) -> bool:
@@ -153,6 +157,8 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
     if a.symmetric and b.symmetric:
         changed = [(m, t) for m, t in changed if {word.key for word in (*m, *t)} != _EITHER]
     harmful = [word.text for m, t in changed for word in _harmful(m, t, left) if not (anybody and _is_anybodys(m, t))]
+    if len(changed) == 1:
+        harmful += alone(a, b, chain.from_iterable(changed[0]))
     harmful += undergone(a, b) + undergone(b, a) + several(a, b)
     harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + tenses(a, b) + times(a, b)
     extra = [w.text for m, t in changed for w in _extra(m, t)] if a.request or b.request else []
@@ -322,14 +328,26 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
         turned = _turned(here, there) or _turned(there, here)
         if turned is not None and not any(_is_movable(texts[word]) for word in turned):
             return [texts[word] for word in turned]
-    if a.content == b.content and (apart := parted(a, b) or governed(a, b) or governed(b, a)):
+    if a.content == b.content and (apart := parted(a, b) or denied(a, b) or governed(a, b) or governed(b, a)):
         return apart
     if _PERSONS.isdisjoint(a.counted):
         return []
     mine, theirs = _persons(a), _persons(b)
+    if a.content == b.content and (of := _owner(a, b, mine, theirs) or _owner(b, a, theirs, mine)):
+        return of
     if mine == theirs or sorted(mine) != sorted(theirs) or _is_turned(_told(a), _told(b)):
         return []
     return [mine[0], theirs[0]]
+
+
+def _owner(a: SmallWords, b: SmallWords, mine: list[str], theirs: list[str]) -> list[str]:
+    """Who does it in one text, and whose it is that the asker does in the other: my wife pays, I pay my wife's."""
+    if not (b.asker and not a.asker) or not BE.isdisjoint(a.counted.keys() | b.counted.keys()) or not mine:
+        return []
+    order, other = ([word.key for word in text.words if word.content] for text in (a, b))
+    if order[:2] != other[1::-1] or mine[0] not in theirs:
+        return []
+    return [mine[0], b.asker]
 
 
 def _turned(here: Neighbours, there: Neighbours) -> tuple[str, str] | None:

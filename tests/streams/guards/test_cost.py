@@ -90,7 +90,7 @@ def test_reading_takes_steps_in_proportion_to_the_length(shape: str) -> None:
 
 
 def test_words_that_were_read_before_make_a_text_cheap() -> None:
-    first, second = "Wherefrom do quokkas migrate?", "Do quokkas migrate? Wherefrom"
+    first, second = "Wherefrom do quokkas somersault?", "Do quokkas somersault? Wherefrom"
     new = steps(lambda: read(first))
     assert steps(lambda: read(second)) < 0.8 * new
 
