@@ -20,6 +20,8 @@ class KafkaGroupMetadata(NamedTuple):
     name: str
     """The topic's name on the cluster."""
     metadata: Any
+    topic_id: str = ""
+    """The incarnation of the topic, empty where it is not known."""
 
 
 def topic_partitions(name: str, offsets: Mapping[int, OffsetAndMetadata]) -> list[TopicPartition]:

@@ -10,6 +10,7 @@ from refrain.schemas.base import QuestionKey
 from refrain.schemas.policy import CategoryPolicy
 from refrain.schemas.topics import SHARDED
 from refrain.streams.errors import ClusterFailed, Refusal, RefusalCode, WrongSetup
+from refrain.streams.kafka.incarnation import TopicMadeAnew
 from refrain.streams.kafka.interface import Cluster
 
 LOOK_EVERY_S = 2.0
@@ -50,7 +51,7 @@ class Shards(NamedTuple):
 
 def journal_made_anew() -> ClusterFailed:
     """What a worker ends with that knows another journal than the one that is there."""
-    return ClusterFailed("topic journal was deleted and made anew, with all that was in it: this worker begins again")
+    return TopicMadeAnew("journal")
 
 
 def journal_shards(cluster: Cluster, clock: Callable[[], float] = time.monotonic) -> Shards:
