@@ -48,7 +48,7 @@ from refrain.streams.messaging.privacy import has_uncacheable
 from refrain.streams.messaging.progress import TOPIC as PROGRESS
 from refrain.streams.messaging.progress import check_progress
 from refrain.streams.messaging.responses import NOT_IN_TIME, reply_of
-from refrain.streams.messaging.shards import shard_key, shards_of
+from refrain.streams.messaging.shards import check_kept, shard_key, shards_of
 from refrain.streams.messaging.signed_routes import SigningProducer
 from refrain.streams.messaging.warnings import warned, warnings_of
 from refrain.streams.metrics import Metrics
@@ -158,6 +158,7 @@ class ClassifyStep(Step):
         self._text_sides = TextSides(self._embedder, embedding_cache.capacity, embedding_cache.metrics)
         self._in_force: PolicyInForce | None = None
         self._router: Router | None = None
+        self._shards = shards
         self._attempts = Attempts(shards)
         self.recall = self._attempts.recall
         """Call it with what another worker made of requests, before they are processed."""
@@ -213,6 +214,7 @@ class ClassifyStep(Step):
     def follow(self, policy: PolicyInForce | None) -> None:
         if policy is self._in_force:
             return
+        check_kept(policy, self._incarnations.journal, self._shards)
         if has_uncacheable(None if policy is None else policy.policy):
             # What may be regulated from now on was perhaps not when it was remembered.
             self._embedding_cache.clear()

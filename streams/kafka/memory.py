@@ -113,6 +113,11 @@ class MemoryCluster:
         """Set how large a record the topic takes from now on. Raises WrongSetup when it is missing."""
         self.topic(topic).max_bytes = max_bytes
 
+    def add_partitions(self, topic: str, partitions: int) -> None:
+        """Give a topic so many partitions; those that it has stay. Raises WrongSetup when it is missing."""
+        rows = self.topic(topic).records
+        rows += [[] for _ in range(partitions - len(rows))]
+
     def delete(self, topic: str) -> None:
         """Delete a topic with all that is in it. Raises WrongSetup when it is missing."""
         self.topic(topic)

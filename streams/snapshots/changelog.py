@@ -8,6 +8,7 @@ from typing import NamedTuple
 from refrain.schemas.documents import Meta
 from refrain.streams.errors import ChangelogDamaged, WrongSetup
 from refrain.streams.kafka.interface import Cluster
+from refrain.streams.messaging.shards import repartitioned
 from refrain.streams.shard.columns import META_KEY
 from refrain.streams.shard.loading import read_meta
 from refrain.streams.store.interface import Checkpoint, Store
@@ -94,8 +95,5 @@ def check_incarnation(store: Store, partition: int, shards: int, incarnation: st
             " recreate `documents` too, or put the journal back"
         )
     if meta.shards != shards:
-        raise WrongSetup(
-            f"journal has {shards} partitions now and had {meta.shards}: keys would belong to other shards;"
-            " recreate `journal` and `documents`"
-        )
+        raise WrongSetup(repartitioned(shards, meta.shards))
     return meta
