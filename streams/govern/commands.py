@@ -153,10 +153,15 @@ def put_in_force(
 ) -> PolicyInForce:
     """Put a policy in force, where `policy` was before, in the shards of this journal.
 
-    Raises Refusal: STALE_COMMAND when it replaces another version, BAD_FIELD for a trained head that is not the one of
-    its version or an expression that cannot be matched in linear time, TOO_LARGE.
+    Raises Refusal: STALE_COMMAND when it replaces another version, or is not newer than the one in force, BAD_FIELD for
+    a trained head that is not the one of its version or an expression that cannot be matched in linear time, TOO_LARGE.
     """
     version = None if policy is None else policy.version
+    if version is not None and record.offset <= version:
+        raise Refusal(
+            RefusalCode.STALE_COMMAND,
+            f"it is command {record.offset}, and {version} is in force: it was read again, or `control` was made anew",
+        )
     if command.expected_version is not None and command.expected_version != version:
         raise Refusal(
             RefusalCode.STALE_COMMAND,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, max_poll_interval_ms
 from refrain.streams.kafka.convert import KafkaGroupMetadata, int_of, record_of, topic_partitions
 from refrain.streams.kafka.damage import ALERT_SILENT_S, Damage
 from refrain.streams.kafka.faults import BROKEN_CODES, CUT_CODES, failure_of, raise_unless_recovering
-from refrain.streams.kafka.incarnation import Describe, Incarnation, foreign, own, signed
+from refrain.streams.kafka.incarnation import Describe, Incarnation, own
 from refrain.streams.kafka.interface import OffsetAndMetadata, RebalanceListener, Record
 from refrain.streams.kafka.offsets import end_so_far
 from refrain.streams.kafka.outages import Outages
@@ -299,7 +300,7 @@ class KafkaConsumer:
 
     def _commit(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
         try:
-            mine = signed(offsets, self._incarnation.id)
+            mine = self._incarnation.signed(offsets)
             done = self.consumer.commit(offsets=topic_partitions(self._name, mine), asynchronous=False)
         except KafkaException as problem:
             raise failure_of(problem.args[0], f"committing offsets of {self._name}") from problem
@@ -383,7 +384,7 @@ class KafkaConsumer:
         # Not every broker version fences a transaction that names no member.
         if not before or after != before:
             raise Rebalanced(left)
-        return KafkaGroupMetadata(self._topic, self._name, metadata, self._incarnation.id)
+        return KafkaGroupMetadata(self._topic, self._name, metadata, self._incarnation.signed)
 
     def member_id(self) -> str:
         return self.consumer.memberid() or ""
@@ -406,13 +407,17 @@ class KafkaConsumer:
         consumer.incremental_assign(partitions)
         if not self._from_start and partitions:
             self.pause([each.partition for each in partitions])
+        if by_hand := self._incarnation.untold():
+            # Told at once: perhaps nothing comes that would be committed. What it does not take is told with the next.
+            with suppress(ClusterFailed):
+                self._commit(by_hand)
         if self._listener is not None:
             self._listener.assigned([each.partition for each in partitions])
 
     def _of_others(self, partitions: Sequence[int]) -> Collection[int]:
         """The partitions whose offsets were committed of another incarnation of the topic."""
         self._incarnation.ask()
-        return foreign(self._kept(partitions), self._incarnation.id)
+        return self._incarnation.begin(self._kept(partitions), time.time_ns() // 1_000_000)
 
     def _on_revoke(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
         self._give_back([each.partition for each in partitions])

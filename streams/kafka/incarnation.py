@@ -2,7 +2,8 @@
 
 A topic that is deleted and made anew begins at offset 0 again. The client does not tell, and reads on at the offset
 that it was at; and what is committed meanwhile is taken by the new one for its own. Both would leave out what stands
-before. So commits say of which incarnation they are, and which one is there is looked at now and then.
+before. So commits say of which incarnation they are, and which one is there is looked at now and then. A commit that
+says nothing is of no worker: whoever set it may have left records out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaException
 
@@ -20,7 +21,9 @@ from refrain.streams.kafka.faults import FORBIDDEN_CODES, MISSING_CODES, failure
 from refrain.streams.kafka.interface import OffsetAndMetadata
 
 LOOK_EVERY_S = 2.0
-_SIGN, _END = "@", ";"
+TOLD_MS = 86_400_000
+"""How long commits tell that an offset was set by hand."""
+_SIGN, _NOTE, _END = "@", "!", ";"
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +45,8 @@ class Incarnation:
         self._asked: Future[Any] | None = None
         self.id = ""
         """The topic's id, empty while it is not known."""
+        self._by_hand: dict[int, SetByHand] = {}
+        self._untold: dict[int, OffsetAndMetadata] = {}
 
     def ask(self) -> None:
         """Ask which one is there, and wait for the answer. Raises ClusterFailed where it is another one.
@@ -71,6 +76,40 @@ class Incarnation:
             self._due_s = self._clock() + LOOK_EVERY_S
             self._asked = self._describe()
 
+    def begin(self, kept: Mapping[int, OffsetAndMetadata], now_ms: int) -> Collection[int]:
+        """Begin with what was committed of partitions that have come; those whose offsets are of another incarnation.
+
+        What was set by hand is logged, and told by the commits of a day.
+        """
+        others = kept.keys() - own(kept, self.id).keys()
+        for partition, one in kept.items():
+            self._by_hand.pop(partition, None)
+            sign, rest = read_sign(one.metadata)
+            if sign is None and self.id and not rest:
+                self._by_hand[partition] = SetByHand(one.next_offset, now_ms)
+                self._untold[partition] = one
+                logger.warning("%s[%d] is read from %d on, where no worker had committed: it was set by hand, or by an"
+                               " older version", self._name, partition, one.next_offset)  # fmt: skip
+                continue
+            found = None if sign is None or partition in others else sign.by_hand
+            if found is not None and now_ms - found.at_ms < TOLD_MS:
+                self._by_hand[partition] = found
+        return others
+
+    def untold(self) -> dict[int, OffsetAndMetadata]:
+        """What was set by hand and is not told by a commit yet; asked once."""
+        told, self._untold = self._untold, {}
+        return told
+
+    def signed(self, offsets: Mapping[int, OffsetAndMetadata]) -> dict[int, OffsetAndMetadata]:
+        """Offsets to commit, which say of which incarnation they are."""
+        if not self.id:
+            return dict(offsets)
+        return {
+            partition: kept._replace(metadata=f"{Sign(self.id, self._by_hand.get(partition))}{kept.metadata}")
+            for partition, kept in offsets.items()
+        }
+
     def _take(self, described: Future[Any]) -> None:
         try:
             found = str(described.result().topic_id)
@@ -91,12 +130,34 @@ class TopicMadeAnew(ClusterFailed):
         super().__init__(f"topic {name} was deleted and made anew, with all that was in it: this worker begins again")
 
 
-def signed(offsets: Mapping[int, OffsetAndMetadata], topic_id: str) -> dict[int, OffsetAndMetadata]:
-    """Offsets to commit, which say of which incarnation they are."""
-    if not topic_id:
-        return dict(offsets)
-    sign = f"{_SIGN}{topic_id}{_END}"
-    return {partition: kept._replace(metadata=sign + kept.metadata) for partition, kept in offsets.items()}
+class SetByHand(NamedTuple):
+    """An offset that whoever is no worker has committed, and when a worker found it (ms)."""
+
+    offset: int
+    at_ms: int
+
+
+class Sign(NamedTuple):
+    """What a worker's commit says beside the offset."""
+
+    topic_id: str
+    by_hand: SetByHand | None = None
+    """Where the group went on from what was set by hand, lately."""
+
+    def __str__(self) -> str:
+        note = "" if self.by_hand is None else f"{_NOTE}{self.by_hand.offset}{_NOTE}{self.by_hand.at_ms}"
+        return f"{_SIGN}{self.topic_id}{note}{_END}"
+
+
+def read_sign(metadata: str) -> tuple[Sign | None, str]:
+    """The sign of a commit, None without one, and the rest of its metadata."""
+    sign, end, rest = metadata.partition(_END)
+    if not end or not sign.startswith(_SIGN):
+        return None, metadata
+    topic_id, *note = sign.removeprefix(_SIGN).split(_NOTE)
+    if len(note) == 2 and all(each.isdecimal() for each in note):
+        return Sign(topic_id, SetByHand(int(note[0]), int(note[1]))), rest
+    return Sign(topic_id), rest
 
 
 def own(offsets: Mapping[int, OffsetAndMetadata], topic_id: str) -> dict[int, OffsetAndMetadata]:
@@ -106,14 +167,7 @@ def own(offsets: Mapping[int, OffsetAndMetadata], topic_id: str) -> dict[int, Of
     """
     found = {}
     for partition, kept in offsets.items():
-        sign, end, metadata = kept.metadata.partition(_END)
-        if not end or not sign.startswith(_SIGN):
-            found[partition] = kept
-        elif not topic_id or sign == _SIGN + topic_id:
+        sign, metadata = read_sign(kept.metadata)
+        if sign is None or not topic_id or sign.topic_id == topic_id:
             found[partition] = kept._replace(metadata=metadata)
     return found
-
-
-def foreign(offsets: Mapping[int, OffsetAndMetadata], topic_id: str) -> Collection[int]:
-    """The partitions whose offsets were committed of another incarnation."""
-    return offsets.keys() - own(offsets, topic_id).keys()

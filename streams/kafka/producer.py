@@ -26,7 +26,6 @@ from refrain.streams.kafka.faults import (
     is_nameless,
     is_unanswered,
 )
-from refrain.streams.kafka.incarnation import signed
 from refrain.streams.kafka.interface import EndOffsets, GroupMetadata, OffsetAndMetadata, Outgoing
 from refrain.streams.kafka.outages import STOP_WAIT_S, Outages, Waiting, pauses
 from refrain.streams.settings import Settings
@@ -150,7 +149,7 @@ class KafkaTransactionalProducer(ClosesProducer):
                 producer, self._prefix, records, lambda missing: self._go_on(missing, wait), REFUSAL_WAIT_S
             )
             if group is not None:
-                committed, metadata = topic_partitions(group.name, signed(offsets, group.topic_id)), group.metadata
+                committed, metadata = topic_partitions(group.name, group.signed(offsets)), group.metadata
                 self._step(
                     lambda: producer.send_offsets_to_transaction(committed, metadata, TRANSACTION_STEP_S),
                     wait,

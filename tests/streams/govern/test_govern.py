@@ -333,3 +333,15 @@ def test_without_a_topic_no_command_is_refused_and_the_worker_ends(cluster: Memo
     with pytest.raises(SendFailed, match="journal"):
         govern(cluster, until)
     assert reasons(cluster) == []
+
+
+def test_commands_that_are_read_again_put_no_earlier_policy_in_force(cluster: MemoryCluster) -> None:
+    later = SET.model_copy(update={"policy": Policy(categories={"chat": CategoryPolicy(cache="never")})})
+    give(cluster, SET, later)
+    run_through(cluster)
+    before = len(cluster.records("policies"))
+    cluster.group("control", "govern").offsets.clear()
+    give(cluster, LOAD)
+    run_through(cluster)
+    assert len(cluster.records("policies")) == before == 2
+    assert reasons(cluster)[:2] == ["stale_command", "stale_command"]
