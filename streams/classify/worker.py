@@ -48,7 +48,7 @@ from refrain.streams.messaging.privacy import has_uncacheable
 from refrain.streams.messaging.progress import TOPIC as PROGRESS
 from refrain.streams.messaging.progress import check_progress
 from refrain.streams.messaging.responses import NOT_IN_TIME, reply_of
-from refrain.streams.messaging.shards import check_kept, shard_key, shards_of
+from refrain.streams.messaging.shards import check_kept, journal_made_anew, shard_key, shards_of
 from refrain.streams.messaging.signed_routes import SigningProducer
 from refrain.streams.messaging.warnings import warned, warnings_of
 from refrain.streams.metrics import Metrics
@@ -215,6 +215,7 @@ class ClassifyStep(Step):
         if policy is self._in_force:
             return
         check_kept(policy, self._incarnations.journal, self._shards)
+        self._check_journal(policy)
         if has_uncacheable(None if policy is None else policy.policy):
             # What may be regulated from now on was perhaps not when it was remembered.
             self._embedding_cache.clear()
@@ -223,6 +224,17 @@ class ClassifyStep(Step):
         embed, identity = self._embedding_cache.vectors, self._embedder.identity
         self._router = None if policy is None else Router(policy, embed, identity, self._trained)
         self._in_force = policy
+
+    def _check_journal(self, policy: PolicyInForce | None) -> None:
+        """Check that a policy which comes into force was given to this journal, as far as it tells.
+
+        Raises ClusterFailed where the journal was made since. What was in force before the start may be older than it.
+        """
+        before, given = self._in_force, None if policy is None else policy.journal
+        if before is None or given is None or given == before.journal:
+            return
+        if given.topic_id != self._incarnations.journal:
+            raise journal_made_anew()
 
     def _embed(self, taken: list[Taken], new: Collection[str]) -> tuple[list[Taken], Embedded]:
         """The vectors of the texts. While the model is away, only of those not `new`; the others pass by the cache."""

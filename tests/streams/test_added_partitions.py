@@ -120,6 +120,16 @@ def test_classify_asks_no_shard_of_a_journal_that_has_grown() -> None:
     service.step.follow(in_force(JournalKept(topic_id=kept.topic_id, partitions=8)))
 
 
+def test_classify_begins_again_once_the_policy_is_given_to_another_journal_than_the_one_it_asks() -> None:
+    service = Service()
+    mine = service.cluster.topic_id("journal")
+    older, here, newer = (JournalKept(topic_id=id_, partitions=8) for id_ in ("older", mine, "newer"))
+    for journal in (older, here, here):
+        service.step.follow(in_force(journal))
+    with pytest.raises(TopicMadeAnew):
+        service.step.follow(in_force(newer))
+
+
 def test_lookup_that_is_given_a_partition_which_was_added_ends_before_it_takes_it() -> None:
     stage = Stage()
     stage.journal(traffic())
