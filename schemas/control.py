@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from refrain.schemas.base import Message, Millis, Name, QuestionKey, RecoveryWay, Sealed, Selection
+from refrain.schemas.base import Message, Millis, Name, Part, QuestionKey, RecoveryWay, Sealed, Selection
 from refrain.schemas.policy import Policy
 
 
@@ -138,6 +138,15 @@ def decode_command(data: bytes) -> Given:
     return COMMANDS.validate_json(data)
 
 
+class JournalKept(Part):
+    """The journal whose shards a policy was given to: keys belong to shards by the number of its partitions."""
+
+    topic_id: str
+    """Its topic id: one that is made anew has another."""
+    partitions: int
+    """How many it had."""
+
+
 class PolicyInForce(Message):
     """The value of `policies` (key `policy`): the last policy that govern accepted."""
 
@@ -146,6 +155,8 @@ class PolicyInForce(Message):
     why: str = ""
     at_ms: Millis
     """When it came into force."""
+    journal: JournalKept | None = None
+    """The journal that was there then; null: of an older version."""
     policy: Policy
 
 

@@ -19,7 +19,7 @@ from refrain.ops.cluster.connection import AWAY, client, create_client, reach, u
 from refrain.ops.observe.findings import Finding
 from refrain.ops.observe.replicas import partitions_of, summarise
 from refrain.ops.terminal import output
-from refrain.streams.errors import RefrainError
+from refrain.streams.errors import RefrainError, WrongSetup
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import BrokerMetadata, ClusterMetadata  # type: ignore[attr-defined]
@@ -175,7 +175,8 @@ def topics(admin: AdminClient, brokers: Brokers, settings: Settings) -> list[Fin
 
 
 def policy(cluster: Cluster) -> list[Finding]:
-    """Is a policy in force?"""
+    """Is a policy in force, and has the journal as many partitions as its shards had?"""
+    from refrain.streams.messaging.shards import check_kept
     from refrain.streams.runtime.policy_follower import PolicyWatch
 
     found = PolicyWatch(cluster).latest()
@@ -183,6 +184,11 @@ def policy(cluster: Cluster) -> list[Finding]:
         return [
             Finding("policy", "warn", "none is in force, so nothing is cached", "run `refrain policies apply FILE`")
         ]
+    try:
+        check_kept(found, cluster.topic_id("journal"), cluster.partitions("journal"))
+    except WrongSetup as problem:
+        what, _, remedy = str(problem).partition("; ")
+        return [Finding("policy", "fail", what, remedy)]
     return [Finding("policy", "ok", f"version {found.version} with {len(found.policy.categories)} categories")]
 
 

@@ -200,6 +200,8 @@ def _compare_shards(found: Mapping[str, TopicState]) -> Iterator[Mismatch]:
             "both must have the same number: delete both (the cache starts empty) and run"
             " `refrain topics create --partitions-journal N`",
         )
+        # How many `decisions` needs is known when that is done.
+        return
     if journal and decisions and journal.partitions != decisions.partitions:
         yield Mismatch(
             decisions.name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from refrain.streams.errors import ClusterFailed
+from refrain.streams.kafka.incarnation import TopicMadeAnew
 from refrain.streams.kafka.interface import Cluster, Consumer, GroupMetadata, OffsetAndMetadata, Record
 
 
@@ -59,9 +59,7 @@ class SameTopic:
 
     def _check(self) -> None:
         if self._cluster.topic_id(self._topic) != self._topic_id:
-            raise ClusterFailed(
-                f"topic {self._topic} was deleted and made anew, with all that was in it: this worker begins again"
-            )
+            raise TopicMadeAnew(self._topic)
 
     def commit(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
         self._consumer.commit(offsets)

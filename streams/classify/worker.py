@@ -48,7 +48,7 @@ from refrain.streams.messaging.privacy import has_uncacheable
 from refrain.streams.messaging.progress import TOPIC as PROGRESS
 from refrain.streams.messaging.progress import check_progress
 from refrain.streams.messaging.responses import NOT_IN_TIME, reply_of
-from refrain.streams.messaging.shards import shard_key, shards_of
+from refrain.streams.messaging.shards import check_kept, journal_made_anew, shard_key, shards_of
 from refrain.streams.messaging.signed_routes import SigningProducer
 from refrain.streams.messaging.warnings import warned, warnings_of
 from refrain.streams.metrics import Metrics
@@ -158,6 +158,7 @@ class ClassifyStep(Step):
         self._text_sides = TextSides(self._embedder, embedding_cache.capacity, embedding_cache.metrics)
         self._in_force: PolicyInForce | None = None
         self._router: Router | None = None
+        self._shards = shards
         self._attempts = Attempts(shards)
         self.recall = self._attempts.recall
         """Call it with what another worker made of requests, before they are processed."""
@@ -213,6 +214,8 @@ class ClassifyStep(Step):
     def follow(self, policy: PolicyInForce | None) -> None:
         if policy is self._in_force:
             return
+        check_kept(policy, self._incarnations.journal, self._shards)
+        self._check_journal(policy)
         if has_uncacheable(None if policy is None else policy.policy):
             # What may be regulated from now on was perhaps not when it was remembered.
             self._embedding_cache.clear()
@@ -221,6 +224,17 @@ class ClassifyStep(Step):
         embed, identity = self._embedding_cache.vectors, self._embedder.identity
         self._router = None if policy is None else Router(policy, embed, identity, self._trained)
         self._in_force = policy
+
+    def _check_journal(self, policy: PolicyInForce | None) -> None:
+        """Check that a policy which comes into force was given to this journal, as far as it tells.
+
+        Raises ClusterFailed where the journal was made since. What was in force before the start may be older than it.
+        """
+        before, given = self._in_force, None if policy is None else policy.journal
+        if before is None or given is None or given == before.journal:
+            return
+        if given.topic_id != self._incarnations.journal:
+            raise journal_made_anew()
 
     def _embed(self, taken: list[Taken], new: Collection[str]) -> tuple[list[Taken], Embedded]:
         """The vectors of the texts. While the model is away, only of those not `new`; the others pass by the cache."""

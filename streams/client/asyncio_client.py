@@ -14,7 +14,7 @@ from refrain.streams.client.connecting import Connecting
 from refrain.streams.client.exchange import Exchange
 from refrain.streams.client.live_text import LiveText
 from refrain.streams.client.making import PAUSE_S, TRIED_AGAIN, Body, request_for
-from refrain.streams.client.reply import Failure, NotAnswered, Reply, answered
+from refrain.streams.client.reply import WHY_NONE, Failure, NotAnswered, Reply, answered
 from refrain.streams.kafka.interface import Headers
 from refrain.streams.messaging.chunks import pieces
 
@@ -47,7 +47,7 @@ class Pending:
             if isinstance(heard, Reply):
                 return heard
             if heard is None:
-                raise NotAnswered(Failure.NO_RESPONSE, f"no response within {timeout_s:.3g} s: is Refrain running?")
+                raise NotAnswered(Failure.NO_RESPONSE, f"no response within {timeout_s:.3g} s: {WHY_NONE}")
 
     def cancel(self) -> None:
         """Wait no more. What the model answers is kept all the same."""
@@ -144,7 +144,7 @@ class AsyncClient(Connecting):
             while True:
                 heard = await pending.next(max(0.0, until_s - time.monotonic()))
                 if heard is None:
-                    raise NotAnswered(Failure.NO_RESPONSE, f"no answer within {timeout_s:g} s: is Refrain running?")
+                    raise NotAnswered(Failure.NO_RESPONSE, f"no answer within {timeout_s:g} s: {WHY_NONE}")
                 if isinstance(heard, Progress):
                     piece = live.take(heard)
                     if piece:

@@ -17,13 +17,17 @@ class Failure(StrEnum):
     """Why there is no response; where there is one that holds an error, its code is one of the contract's."""
 
     NO_RESPONSE = "no_response"
-    """None came in time: the request may still be worked."""
+    """None came in time: the request may still be worked, or is gone with its topic where that was made anew."""
     NOT_SENT = "not_sent"
     """The broker did not take the request."""
     NOT_READ = "not_read"
     """What came is no response that this version reads."""
     CLOSED = "closed"
     """The client was closed, or cannot go on."""
+
+
+WHY_NONE = "is Refrain running? What was asked before the request topic was made anew is lost: ask it again"
+"""What there is to look at where no response came."""
 
 
 class NotAnswered(RefrainError):

@@ -14,7 +14,7 @@ from refrain.schemas.progress import Progress
 from refrain.schemas.requests import Request
 from refrain.streams.client.connecting import Connecting
 from refrain.streams.client.making import PAUSE_S, TRIED_AGAIN, Body, request_for
-from refrain.streams.client.reply import Failure, NotAnswered, Reply, answered
+from refrain.streams.client.reply import WHY_NONE, Failure, NotAnswered, Reply, answered
 from refrain.streams.kafka.interface import Headers
 
 
@@ -110,4 +110,4 @@ class Client(Connecting):
             return future.result(left_s)
         except FutureTimeoutError:
             self._exchange.forget(id_)
-            raise NotAnswered(Failure.NO_RESPONSE, "no response came in time: is Refrain running?") from None
+            raise NotAnswered(Failure.NO_RESPONSE, f"no response came in time: {WHY_NONE}") from None

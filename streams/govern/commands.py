@@ -9,6 +9,7 @@ from refrain.schemas.control import (
     Given,
     ImportEntry,
     Invalidate,
+    JournalKept,
     Judge,
     PolicyInForce,
     RecoverShard,
@@ -78,16 +79,18 @@ def decide(
     judged: Decision | None = None,
     *,
     command: Given | Refusal | None = None,
+    topic_id: str | None = None,
 ) -> tuple[list[Outgoing], PolicyInForce | None]:
     """Decide a command: the records of its transaction, without its offset, and the policy in force after it.
 
     `judged` is the decision of `judged_by`, None when it is not recorded. `command` is what `command_of` gives, where
-    the record was read before.
+    the record was read before. `topic_id` is that of the journal, which has so many `shards`.
     """
     if command is None:
         command = command_of(record)
     try:
-        return _decided(record, command, policy, shards, judged)
+        journal = None if topic_id is None else JournalKept(topic_id=topic_id, partitions=shards)
+        return _decided(record, command, policy, shards, judged, journal)
     except Exception as error:
         if passes(error):
             raise
@@ -98,20 +101,29 @@ def decide(
 
 
 def _decided(
-    record: Record, command: Given | Refusal, policy: PolicyInForce | None, shards: int, judged: Decision | None
+    record: Record,
+    command: Given | Refusal,
+    policy: PolicyInForce | None,
+    shards: int,
+    judged: Decision | None,
+    journal: JournalKept | None,
 ) -> tuple[list[Outgoing], PolicyInForce | None]:
     if isinstance(command, Refusal):
         raise command
     if isinstance(command, SetPolicy):
-        after = put_in_force(record, command, policy)
-        first = Outgoing("policies", POLICY_KEY, after.encode(), partition=0)
-        event = PolicySet(version=record.offset, policy=command.policy)
-        return [first, *_to_every_shard(event, shards)], after
+        after = put_in_force(record, command, policy, journal)
+        return given_to_every_shard(after, shards), after
     if isinstance(command, RecoverShard):
         return [_recovery_ordered(record, command, shards)], policy
     if isinstance(command, ImportEntry):
         return [_imported(record, command, policy, shards)], policy
     return _to_every_shard(_event(record, command, policy, judged), shards), policy
+
+
+def given_to_every_shard(policy: PolicyInForce, shards: int) -> list[Outgoing]:
+    """The records by which a policy is in force."""
+    first = Outgoing("policies", POLICY_KEY, policy.encode(), partition=0)
+    return [first, *_to_every_shard(PolicySet(version=policy.version, policy=policy.policy), shards)]
 
 
 def refused_by_topic(record: Record, refused: RecordsRefused) -> list[Outgoing]:
@@ -136,13 +148,20 @@ def _event(record: Record, command: Given, policy: PolicyInForce | None, judged:
             raise TypeError("this command is more, or less, than an event for every shard")
 
 
-def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | None) -> PolicyInForce:
-    """Put a policy in force, where `policy` was before.
+def put_in_force(
+    record: Record, command: SetPolicy, policy: PolicyInForce | None, journal: JournalKept | None = None
+) -> PolicyInForce:
+    """Put a policy in force, where `policy` was before, in the shards of this journal.
 
-    Raises Refusal: STALE_COMMAND when it replaces another version, BAD_FIELD for a trained head that is not the one of
-    its version or an expression that cannot be matched in linear time, TOO_LARGE.
+    Raises Refusal: STALE_COMMAND when it replaces another version, or is not newer than the one in force, BAD_FIELD for
+    a trained head that is not the one of its version or an expression that cannot be matched in linear time, TOO_LARGE.
     """
     version = None if policy is None else policy.version
+    if version is not None and record.offset <= version:
+        raise Refusal(
+            RefusalCode.STALE_COMMAND,
+            f"it is command {record.offset}, and {version} is in force: it was read again, or `control` was made anew",
+        )
     if command.expected_version is not None and command.expected_version != version:
         raise Refusal(
             RefusalCode.STALE_COMMAND,
@@ -158,6 +177,7 @@ def put_in_force(record: Record, command: SetPolicy, policy: PolicyInForce | Non
         who=command.who,
         why=command.why,
         at_ms=record.timestamp_ms,
+        journal=journal,
         policy=command.policy,
     )
     size = len(after.encode())

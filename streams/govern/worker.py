@@ -12,11 +12,18 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import Gauge
 
-from refrain.schemas.control import Given, PolicyInForce
+from refrain.schemas.control import Given, JournalKept, PolicyInForce
 from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.decisions import Decision
 from refrain.streams.errors import Aborted, RecordsRefused, Refusal, WrongSetup
-from refrain.streams.govern.commands import NAME, command_of, decide, judged_by, refused_by_topic
+from refrain.streams.govern.commands import (
+    NAME,
+    command_of,
+    decide,
+    given_to_every_shard,
+    judged_by,
+    refused_by_topic,
+)
 from refrain.streams.govern.decision_search import DecisionSearch, SoughtDecision
 from refrain.streams.kafka.interface import (
     Cluster,
@@ -27,6 +34,7 @@ from refrain.streams.kafka.interface import (
     TransactionalProducer,
 )
 from refrain.streams.messaging.quarantine import quarantined
+from refrain.streams.messaging.shards import check_kept, journal_made_anew, journal_shards
 from refrain.streams.metrics import Metrics, policy_version
 from refrain.streams.runtime.barrier import passes, unforeseen
 from refrain.streams.runtime.context import WorkerContext
@@ -73,6 +81,7 @@ def run_govern(context: WorkerContext) -> None:
                 if leadership.held:
                     governor = Governor(cluster, consumer, metrics, context.now_ms, progress)
             if governor is not None:
+                governor.look()
                 governor.take(batch)
                 for partition, behind in consumer.lag().items():
                     metrics.shared.lag.labels(NAME, str(partition)).set(behind + governor.waiting)
@@ -129,7 +138,8 @@ class Governor:
         self._cluster = cluster
         self._progress = progress
         self._consumer = consumer
-        self._shards = cluster.partitions("journal")
+        self._journal = journal_shards(cluster)
+        self._shards, self._topic_id = self._journal.partitions, self._journal.incarnation
         self._metrics = metrics
         self._now_ms = now_ms
         self._search: DecisionSearch | None = None
@@ -150,13 +160,38 @@ class Governor:
         if not self._begun:
             try:
                 self._producer.transact([], None, {})
+                policy = PolicyWatch(self._cluster).latest()
+                check_kept(policy, self._topic_id, self._shards)
+                self._policy = self._given_to_journal(policy)
             except Aborted as aborted:
                 logger.info("the term begins later: %s", aborted)
                 return False
-            self._policy = PolicyWatch(self._cluster).latest()
             self._show_version()
             self._begun = True
         return True
+
+    def look(self) -> None:
+        """Look now and then whether the journal is still the one that it began with. Raises ClusterFailed if not."""
+        try:
+            same = self._journal.is_there()
+        except WrongSetup:
+            # Told where something is written to it.
+            return
+        if not same:
+            raise journal_made_anew()
+
+    def _given_to_journal(self, policy: PolicyInForce | None) -> PolicyInForce | None:
+        """Give the policy in force to the shards of a journal that was made since; what is in force then.
+
+        Raises Aborted when the cluster does not take it.
+        """
+        here = JournalKept(topic_id=self._topic_id, partitions=self._shards)
+        if policy is None or policy.journal in (None, here):
+            return policy
+        given = policy.model_copy(update={"journal": here})
+        self._producer.transact(given_to_every_shard(given, self._shards), None, {})
+        logger.warning("journal was made anew: its shards are given policy version %d", given.version)
+        return given
 
     def take(self, batch: Sequence[Record]) -> None:
         """Apply commands in order. The next call goes on where an abort or an unfinished search stopped this one."""
@@ -176,7 +211,7 @@ class Governor:
         if wanted is not None and not self._search_further(wanted):
             return False
         judged: Decision | None = None if self._search is None else self._search.found
-        out, policy = decide(record, self._policy, self._shards, judged, command=command)
+        out, policy = decide(record, self._policy, self._shards, judged, command=command, topic_id=self._topic_id)
         # A search took long enough for a round.
         return self._write(record, out, policy) and wanted is None
 

@@ -98,7 +98,16 @@ class KafkaCluster:
     def consumer(
         self, topic: str, group: str, listener: RebalanceListener | None = None, *, from_start: bool = True
     ) -> KafkaConsumer:
-        return KafkaConsumer(self._base, self._settings, topic, group, listener, from_start, self._outages)
+        return KafkaConsumer(
+            self._base,
+            self._settings,
+            topic,
+            group,
+            listener,
+            from_start,
+            self._outages,
+            describe=lambda: self._described(topic),
+        )
 
     def scan(
         self, topic: str, partition: int, start: int = 0, *, stop: Callable[[], bool] = lambda: False
@@ -195,11 +204,13 @@ class KafkaCluster:
                     raise ClusterFailed(f"cannot look up what topics take: {error.str()}") from problem
         return found
 
-    def _describe(self, topic: str) -> Any:
+    def _described(self, topic: str) -> Future[Any]:
         name = self.name(topic)
-        future = self._admin.describe_topics(TopicCollection([name]), request_timeout=ADMIN_TIMEOUT_S)[name]
+        return self._admin.describe_topics(TopicCollection([name]), request_timeout=ADMIN_TIMEOUT_S)[name]
+
+    def _describe(self, topic: str) -> Any:
         try:
-            return future.result()
+            return self._described(topic).result()
         except KafkaException as problem:
             raise self._failed(problem.args[0], topic, "describing") from problem
 

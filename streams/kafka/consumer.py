@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, max_poll_interval_ms
 from refrain.streams.kafka.convert import KafkaGroupMetadata, int_of, record_of, topic_partitions
 from refrain.streams.kafka.damage import ALERT_SILENT_S, Damage
 from refrain.streams.kafka.faults import BROKEN_CODES, CUT_CODES, failure_of, raise_unless_recovering
+from refrain.streams.kafka.incarnation import Describe, Incarnation, own
 from refrain.streams.kafka.interface import OffsetAndMetadata, RebalanceListener, Record
 from refrain.streams.kafka.offsets import end_so_far
 from refrain.streams.kafka.outages import Outages
@@ -47,12 +49,14 @@ class KafkaConsumer:
         from_start: bool,
         outages: Outages,
         fetch: Fetch | None = None,
+        describe: Describe | None = None,
     ) -> None:
         self._topic = topic
         self._name = settings.prefix + topic
         self._listener = listener
         self._from_start = from_start
         self._outages = outages
+        self._incarnation = Incarnation(self._name, describe, outages.clock)
         self._damage = Damage(topic, self._name, fetch or raw_fetch(settings), outages.clock)
         self._look_due_s = 0.0
         self._away = outages.waiting(f"reading {self._name}")
@@ -97,6 +101,7 @@ class KafkaConsumer:
         )
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        self._incarnation.look()
         self._raise_cut()
         records = self._read(timeout_s if self._turns.is_idle else 0.0)
         if not self._turns.is_empty or len(records) > max_records:
@@ -295,7 +300,8 @@ class KafkaConsumer:
 
     def _commit(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
         try:
-            done = self.consumer.commit(offsets=topic_partitions(self._name, offsets), asynchronous=False)
+            mine = self._incarnation.signed(offsets)
+            done = self.consumer.commit(offsets=topic_partitions(self._name, mine), asynchronous=False)
         except KafkaException as problem:
             raise failure_of(problem.args[0], f"committing offsets of {self._name}") from problem
         for each in done:
@@ -306,6 +312,10 @@ class KafkaConsumer:
         return self._outages.ask_again(f"the committed offsets of {self._name}", lambda: self._committed(partitions))
 
     def _committed(self, partitions: Sequence[int]) -> dict[int, OffsetAndMetadata]:
+        return own(self._kept(partitions), self._incarnation.id)
+
+    def _kept(self, partitions: Sequence[int]) -> dict[int, OffsetAndMetadata]:
+        """What the group has committed, of whatever incarnation of the topic."""
         asked = [TopicPartition(self._name, partition) for partition in partitions]
         try:
             found = self.consumer.committed(asked, timeout=ADMIN_TIMEOUT_S)
@@ -374,7 +384,7 @@ class KafkaConsumer:
         # Not every broker version fences a transaction that names no member.
         if not before or after != before:
             raise Rebalanced(left)
-        return KafkaGroupMetadata(self._topic, self._name, metadata)
+        return KafkaGroupMetadata(self._topic, self._name, metadata, self._incarnation.signed)
 
     def member_id(self) -> str:
         return self.consumer.memberid() or ""
@@ -387,11 +397,27 @@ class KafkaConsumer:
         if not self._from_start:
             # The owner seeks before it reads; until then the partition is paused and its offset moot.
             partitions = [TopicPartition(p.topic, p.partition, OFFSET_BEGINNING) for p in partitions]
+        elif partitions:
+            others = self._outages.ask_again(
+                f"which topic {self._name} is there", lambda: self._of_others([each.partition for each in partitions])
+            )
+            for each in partitions:
+                if each.partition in others:
+                    each.offset = OFFSET_BEGINNING
         consumer.incremental_assign(partitions)
         if not self._from_start and partitions:
             self.pause([each.partition for each in partitions])
+        if by_hand := self._incarnation.untold():
+            # Told at once: perhaps nothing comes that would be committed. What it does not take is told with the next.
+            with suppress(ClusterFailed):
+                self._commit(by_hand)
         if self._listener is not None:
             self._listener.assigned([each.partition for each in partitions])
+
+    def _of_others(self, partitions: Sequence[int]) -> Collection[int]:
+        """The partitions whose offsets were committed of another incarnation of the topic."""
+        self._incarnation.ask()
+        return self._incarnation.begin(self._kept(partitions), time.time_ns() // 1_000_000)
 
     def _on_revoke(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
         self._give_back([each.partition for each in partitions])

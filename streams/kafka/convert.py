@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import methodcaller
 from typing import Any, NamedTuple, cast
 
@@ -20,6 +20,8 @@ class KafkaGroupMetadata(NamedTuple):
     name: str
     """The topic's name on the cluster."""
     metadata: Any
+    signed: Callable[[Mapping[int, OffsetAndMetadata]], Mapping[int, OffsetAndMetadata]] = dict
+    """Makes offsets say of which incarnation of the topic they are."""
 
 
 def topic_partitions(name: str, offsets: Mapping[int, OffsetAndMetadata]) -> list[TopicPartition]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from refrain.schemas.topics import BY_NAME, MESSAGE_BYTES_MAX
 from refrain.streams.errors import Fenced, OffsetLost, RecordsRefused, RefusedRecord, WrongSetup
+from refrain.streams.kafka.incarnation import TopicMadeAnew
 from refrain.streams.kafka.interface import (
     EndOffsets,
     GroupMetadata,
@@ -49,7 +50,18 @@ class _Topic:
 @dataclass
 class _Group:
     offsets: dict[int, OffsetAndMetadata] = field(default_factory=dict)
+    topic_id: str = ""
+    """The incarnation of the topic that the offsets are of; empty: of any."""
     member: MemoryConsumer | None = None
+
+    def keep(self, offsets: Mapping[int, OffsetAndMetadata], topic_id: str) -> None:
+        """Keep offsets that a member commits of the incarnation that it reads."""
+        self.offsets = {**self.of(topic_id), **offsets}
+        self.topic_id = topic_id
+
+    def of(self, topic_id: str) -> dict[int, OffsetAndMetadata]:
+        """The offsets that were kept of an incarnation."""
+        return self.offsets if self.topic_id in ("", topic_id) else {}
 
 
 class MemoryCluster:
@@ -100,6 +112,11 @@ class MemoryCluster:
     def configure(self, topic: str, *, max_bytes: int) -> None:
         """Set how large a record the topic takes from now on. Raises WrongSetup when it is missing."""
         self.topic(topic).max_bytes = max_bytes
+
+    def add_partitions(self, topic: str, partitions: int) -> None:
+        """Give a topic so many partitions; those that it has stay. Raises WrongSetup when it is missing."""
+        rows = self.topic(topic).records
+        rows += [[] for _ in range(partitions - len(rows))]
 
     def delete(self, topic: str) -> None:
         """Delete a topic with all that is in it. Raises WrongSetup when it is missing."""
@@ -266,6 +283,9 @@ class MemoryConsumer:
         self._group.member = self
         self._joined = False
         self._owned = True
+        self.topic_id = cluster.topic(topic).id
+        """The incarnation that it reads."""
+        self._is_anew = False
         self._id = f"{group}-{next(cluster.members)}"
 
     def fence_member(self) -> None:
@@ -279,6 +299,7 @@ class MemoryConsumer:
             raise Fenced(f"another worker reads {self._topic}: start this one again")
         if not self._joined:
             self._join()
+        self._look()
         out: list[Record] = []
         topic = self._cluster.topic(self._topic)
         for number, rows in enumerate(topic.records):
@@ -300,7 +321,7 @@ class MemoryConsumer:
 
     def commit(self, offsets: Mapping[int, OffsetAndMetadata]) -> None:
         self.check_owned()
-        self._group.offsets.update(offsets)
+        self._group.keep(offsets, self.topic_id)
 
     def check_owned(self) -> None:
         """Raises Fenced when another member took over."""
@@ -308,7 +329,8 @@ class MemoryConsumer:
             raise Fenced(f"another worker reads {self._topic}: start this one again")
 
     def committed(self, partitions: Sequence[int]) -> dict[int, OffsetAndMetadata]:
-        return {p: self._group.offsets[p] for p in partitions if p in self._group.offsets}
+        mine = self._group.of(self.topic_id)
+        return {p: mine[p] for p in partitions if p in mine}
 
     @property
     def topic(self) -> str:
@@ -344,10 +366,18 @@ class MemoryConsumer:
             self._group.member = None
         self._owned = False
 
+    def _look(self) -> None:
+        """Look which incarnation is there. The next poll tells that it is another one: a broker tells it late too."""
+        if self._is_anew:
+            raise TopicMadeAnew(self._topic)
+        self._is_anew = self._cluster.topic(self._topic).id != self.topic_id
+
     def _join(self) -> None:
         self._joined = True
-        for number in range(self._cluster.partitions(self._topic)):
-            known = self._group.offsets.get(number)
+        count = self._cluster.partitions(self._topic)
+        offsets = self.committed(range(count))
+        for number in range(count):
+            known = offsets.get(number)
             if self._from_start:
                 self._next[number] = 0 if known is None else known.next_offset
             else:

@@ -149,7 +149,7 @@ class KafkaTransactionalProducer(ClosesProducer):
                 producer, self._prefix, records, lambda missing: self._go_on(missing, wait), REFUSAL_WAIT_S
             )
             if group is not None:
-                committed, metadata = topic_partitions(group.name, offsets), group.metadata
+                committed, metadata = topic_partitions(group.name, group.signed(offsets)), group.metadata
                 self._step(
                     lambda: producer.send_offsets_to_transaction(committed, metadata, TRANSACTION_STEP_S),
                     wait,

@@ -22,7 +22,7 @@ from refrain.streams.shard.index.hnsw import SavedGraph
 from refrain.streams.shard.loading import load_shard
 from refrain.streams.shard.skips import Skips, first_of, skip_id
 from refrain.streams.shard.state import Shard
-from refrain.streams.snapshots.changelog import TOMBSTONE_SHARE, check_incarnation, replay_changelog
+from refrain.streams.snapshots.changelog import BEGAN_EMPTY, TOMBSTONE_SHARE, check_incarnation, replay_changelog
 from refrain.streams.snapshots.filling import fill_newest, newest_graphs, wipe_unfilled
 from refrain.streams.snapshots.shelf import Shelf, usable
 from refrain.streams.snapshots.snapshot import place_of
@@ -107,8 +107,8 @@ def empty_shard(
     shard.uncommitted = dict.fromkeys(keys - {META_KEY}, None)
     shard.next_offset = first
     skips = read_skips(cluster, partition, stop)
-    if decided_to > first:
-        skips.put(first, Skip(to_offset=decided_to, what="questions", why="empty"))
+    # It also says that what stands before its row in `documents` is void, so it is there where it skips nothing.
+    skips.put(first, Skip(to_offset=max(first, decided_to), what="questions", why=BEGAN_EMPTY))
     shard.apply([SKIPS.put(skip_id(at, skip.what), skip) for at, skip in skips.rows()])
     return shard
 

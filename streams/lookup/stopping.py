@@ -19,6 +19,7 @@ from refrain.streams.lookup.restore import Beginning, Restorer, ShardFailure
 from refrain.streams.lookup.stopped import PassedPart, StoppedShard, StoppedShards, stats_of_stopped
 from refrain.streams.shard.skips import Skips
 from refrain.streams.shard.state import Shard
+from refrain.streams.snapshots.changelog import last_commit
 from refrain.streams.spans import is_due
 
 logger = logging.getLogger(__name__)
@@ -91,8 +92,7 @@ class Stopping:
             return None
         if isinstance(failure, StoreDamaged) and self.tries_at(partition, -1) <= RESTORES_MAX:
             return self._restorer.begin(partition, Beginning(is_fresh=True))
-        committed = self._consumer.committed([partition]).get(partition)
-        position = 0 if committed is None else committed.next_offset
+        position = self._position(partition)
         reason, offset = StopReason.STORE_DAMAGED, position
         if isinstance(failure, ChangelogDamaged):
             reason, offset = StopReason.DOCUMENTS_DAMAGED, failure.offset
@@ -102,6 +102,21 @@ class Stopping:
         told = Stopped(reason=reason, position=position, offset=offset, since_ms=self._now_ms())
         self.shards.add(partition, told, skips, {}, position)
         return self._tell(partition, told)
+
+    def _position(self, partition: int) -> int:
+        """The journal offset up to which a shard without state has decided.
+
+        The group's position is written with each commit; `documents` tells where somebody has set it back, and the end
+        of the journal where it was set ahead.
+        """
+        committed = self._consumer.committed([partition]).get(partition)
+        position = 0 if committed is None else committed.next_offset
+        try:
+            last = last_commit(self._cluster, partition)
+            decided = 0 if last is None else last.progress.next_offset
+        except ValueError:
+            decided = 0
+        return max(decided, position if position <= self._cluster.end("journal", partition) else 0)
 
     def _tell(self, partition: int, told: Stopped) -> None:
         """Tell that a shard is stopped, and read its partition without state."""

@@ -37,6 +37,7 @@ from refrain.streams.errors import (
     ShardBroken,
     StoreDamaged,
     StoreUnusable,
+    WrongSetup,
 )
 from refrain.streams.kafka.config import BATCH_BYTES_MAX
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
@@ -51,7 +52,7 @@ from refrain.streams.lookup.stopped import StoppedShards
 from refrain.streams.lookup.stopping import RESTORES_MAX, Stopping
 from refrain.streams.messaging.key_file import route_signer
 from refrain.streams.messaging.sending import fitting_producer, fitting_transactions
-from refrain.streams.messaging.shards import journal_made_anew, shards_of
+from refrain.streams.messaging.shards import journal_made_anew, repartitioned, shards_of
 from refrain.streams.messaging.signed_routes import RouteSigner, SigningProducer
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
@@ -121,7 +122,7 @@ class LookupWorker:
         self._now_ms = now_ms
         self._elapsed_s = elapsed_s
         self._incarnation = incarnation = check_journal(cluster)
-        shards = cluster.partitions("journal")
+        self._shards = shards = cluster.partitions("journal")
         self._cluster = cluster
         self._restorer = Restorer(cluster, incarnation, open_store, self._metrics, now_ms, shelf)
         self.shards: dict[int, Shard] = {}
@@ -248,7 +249,12 @@ class LookupWorker:
     # -- rebalance (called from within poll) ------------------------------------------------------------
 
     def assigned(self, partitions: Sequence[int]) -> None:
-        """Begin to restore the shards; the partitions stay paused meanwhile."""
+        """Begin to restore the shards; the partitions stay paused meanwhile.
+
+        Raises WrongSetup for one that was added to the journal since this worker began.
+        """
+        if max(partitions, default=0) >= self._shards:
+            raise WrongSetup(repartitioned(max(partitions) + 1, self._shards))
         self.joined = True
         self._progress.assigned(partitions)
         for partition in partitions:

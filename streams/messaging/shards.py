@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from refrain.schemas.base import QuestionKey
+from refrain.schemas.control import PolicyInForce
 from refrain.schemas.policy import CategoryPolicy
 from refrain.schemas.topics import SHARDED
 from refrain.streams.errors import ClusterFailed, Refusal, RefusalCode, WrongSetup
+from refrain.streams.kafka.incarnation import TopicMadeAnew
 from refrain.streams.kafka.interface import Cluster
 
 LOOK_EVERY_S = 2.0
@@ -34,6 +36,10 @@ class Shards(NamedTuple):
     look: Callable[[], str] | None = None
     """Asks for the topic id of the journal that is there now. Raises ClusterFailed."""
 
+    def is_there(self) -> bool:
+        """Whether the journal that is there now is this one. Raises ClusterFailed or WrongSetup where none is known."""
+        return self.look is None or self.look() == self.incarnation
+
     def wrong_shard(self, incarnation: str, partition: int) -> Refusal | None:
         """The refusal of an answer for a shard that is not one of these; None when it is.
 
@@ -50,7 +56,7 @@ class Shards(NamedTuple):
 
 def journal_made_anew() -> ClusterFailed:
     """What a worker ends with that knows another journal than the one that is there."""
-    return ClusterFailed("topic journal was deleted and made anew, with all that was in it: this worker begins again")
+    return TopicMadeAnew("journal")
 
 
 def journal_shards(cluster: Cluster, clock: Callable[[], float] = time.monotonic) -> Shards:
@@ -64,6 +70,25 @@ def journal_shards(cluster: Cluster, clock: Callable[[], float] = time.monotonic
         return known
 
     return Shards(cluster.partitions("journal"), known, look)
+
+
+def check_kept(policy: PolicyInForce | None, topic_id: str, shards: int) -> None:
+    """Check that the journal has as many partitions as when the policy in force was given to its shards.
+
+    Raises WrongSetup: whoever adds partitions has keys belong to other shards, which know nothing of what was kept.
+    """
+    kept = None if policy is None else policy.journal
+    if kept is not None and kept.topic_id == topic_id and kept.partitions != shards:
+        raise WrongSetup(repartitioned(shards, kept.partitions))
+
+
+def repartitioned(now: int, before: int) -> str:
+    """What is to be told of a journal to which partitions were added."""
+    return (
+        f"journal has {now} partitions now and had {before}: keys would belong to other shards, which hold nothing of"
+        " theirs; partitions cannot be taken away: delete `journal` and `documents` (the cache starts empty), run"
+        " `refrain topics create --partitions-journal N`, and apply the policy again"
+    )
 
 
 def shards_of(cluster: Cluster) -> int:

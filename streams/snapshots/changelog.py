@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from refrain.schemas.documents import Meta
+from refrain.schemas.documents import Meta, Skip
 from refrain.streams.errors import ChangelogDamaged, WrongSetup
 from refrain.streams.kafka.interface import Cluster
-from refrain.streams.shard.columns import META_KEY
+from refrain.streams.messaging.shards import repartitioned
+from refrain.streams.shard.columns import META_KEY, SKIPS
 from refrain.streams.shard.loading import read_meta
 from refrain.streams.store.interface import Checkpoint, Store
 
 BATCH_BYTES = 8_000_000
 TOMBSTONE_SHARE = 0.9
 """What was written is too old when this share of the time that deletions are kept has passed."""
+BEGAN_EMPTY = "empty"
+"""Why what was asked before a shard began empty is skipped. Its row is written by the commit that deletes all else."""
 TAIL = 256
 """Records behind which the last commit of a partition is sought first."""
 
@@ -30,15 +33,20 @@ def replay_changelog(
     """Replay the changelog from the store's checkpoint into the store, up to `to_offset` (else all). Returns how much.
 
     Ends early when `stop` says so. Raises ChangelogDamaged where a batch cannot be read: a state of which a part is
-    missing is another one.
+    missing is another one. One that stands before the shard began empty is passed over: all before that is deleted.
     """
     changes: dict[bytes, bytes | None] = {}
     size = count = 0
     next_offset = store.checkpoint().next_offset
+    emptied_at: int | None = None
     for record in cluster.scan("documents", partition, next_offset, stop=stop):
         if to_offset is not None and record.offset >= to_offset:
             break
         if record.flaw is not None:
+            if emptied_at is None:
+                emptied_at = _emptied_at(cluster, partition, stop)
+            if record.offset < emptied_at:
+                continue
             raise ChangelogDamaged(f"documents[{partition}]: {record.flaw}", record.offset)
         if record.key is None:
             continue
@@ -52,6 +60,20 @@ def replay_changelog(
     if changes:
         store.write(changes, Checkpoint(next_offset, now_ms()))
     return count
+
+
+def _emptied_at(cluster: Cluster, partition: int, stop: Callable[[], bool]) -> int:
+    """Where in `documents` the shard was last told to have begun empty; -1 where it never was."""
+    prefix, found = SKIPS.key(""), -1
+    for record in cluster.scan("documents", partition, stop=stop):
+        if record.key is not None and record.key.startswith(prefix) and record.value is not None:
+            try:
+                why = Skip.decode(record.value).why
+            except ValueError:
+                continue
+            if why == BEGAN_EMPTY:
+                found = record.offset
+    return found
 
 
 class LastCommit(NamedTuple):
@@ -94,8 +116,5 @@ def check_incarnation(store: Store, partition: int, shards: int, incarnation: st
             " recreate `documents` too, or put the journal back"
         )
     if meta.shards != shards:
-        raise WrongSetup(
-            f"journal has {shards} partitions now and had {meta.shards}: keys would belong to other shards;"
-            " recreate `journal` and `documents`"
-        )
+        raise WrongSetup(repartitioned(shards, meta.shards))
     return meta

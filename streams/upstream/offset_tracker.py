@@ -36,7 +36,14 @@ class PartitionOffsets:
         self._ahead_end = max(self._done_ahead, default=-1) + 1
 
     def take(self, offset: int) -> bool:
-        """Open an offset that was consumed (in rising order). False when it was done before the restart."""
+        """Open an offset that was consumed (in rising order). False when it was done before the restart.
+
+        One below where it was to go on, with none open, is read because nothing stands there: positions set past the
+        end, or a topic that was cut. It goes on from that one.
+        """
+        if not self._open and offset < self._next:
+            self._next = offset
+            self._done_ahead.clear()
         self._next = max(self._next, offset + 1)
         done = offset in self._done_ahead
         self._done_ahead.discard(offset)

@@ -11,7 +11,7 @@ import pytest
 
 from refrain.ops.control.refused import refusal_in
 from refrain.schemas.base import Message
-from refrain.schemas.control import Invalidate, Judge, PolicyInForce, ReportLoad, SetPolicy, Switch
+from refrain.schemas.control import Invalidate, JournalKept, Judge, PolicyInForce, ReportLoad, SetPolicy, Switch
 from refrain.schemas.dead_letters import HEADER_REASON
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.journal import CacheSwitched, EntriesInvalidated, HitJudged, LoadChanged, PolicySet, decode_event
@@ -124,7 +124,9 @@ def test_a_policy_reaches_every_shard_and_is_in_force(cluster: MemoryCluster) ->
     events = [(r.partition, decode_event(r.value or b"")) for r in cluster.records("journal")]
     assert events == [(shard, PolicySet(version=0, policy=POLICY)) for shard in range(32)]
     (kept,) = cluster.records("policies")
-    assert PolicyInForce.decode(kept.value or b"") == PolicyInForce(version=0, who="me", at_ms=77, policy=POLICY)
+    journal = JournalKept(topic_id=cluster.topic_id("journal"), partitions=32)
+    expected = PolicyInForce(version=0, who="me", at_ms=77, journal=journal, policy=POLICY)
+    assert PolicyInForce.decode(kept.value or b"") == expected
     assert metrics.registry.get_sample_value("refrain_policy_version") == 0
 
 
@@ -331,3 +333,15 @@ def test_without_a_topic_no_command_is_refused_and_the_worker_ends(cluster: Memo
     with pytest.raises(SendFailed, match="journal"):
         govern(cluster, until)
     assert reasons(cluster) == []
+
+
+def test_commands_that_are_read_again_put_no_earlier_policy_in_force(cluster: MemoryCluster) -> None:
+    later = SET.model_copy(update={"policy": Policy(categories={"chat": CategoryPolicy(cache="never")})})
+    give(cluster, SET, later)
+    run_through(cluster)
+    before = len(cluster.records("policies"))
+    cluster.group("control", "govern").offsets.clear()
+    give(cluster, LOAD)
+    run_through(cluster)
+    assert len(cluster.records("policies")) == before == 2
+    assert reasons(cluster)[:2] == ["stale_command", "stale_command"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import pytest
 
-from refrain.streams.errors import Fenced, RecordsRefused, SendFailed, WrongSetup
+from refrain.streams.errors import ClusterFailed, Fenced, RecordsRefused, SendFailed, WrongSetup
+from refrain.streams.kafka.incarnation import TopicMadeAnew
 from refrain.streams.kafka.interface import (
     Cluster,
     Consumer,
@@ -90,6 +91,17 @@ def join(consumer: Consumer, attempts: int = 300) -> list[int]:
     return consumer.assignment()
 
 
+def commit_at_last(consumer: Consumer, offsets: Mapping[int, OffsetAndMetadata], attempts: int = 100) -> None:
+    """Commit, again while the broker does not know a topic that was just made."""
+    for attempt in range(1, attempts + 1):
+        try:
+            return consumer.commit(offsets)
+        except ClusterFailed:
+            if attempt == attempts:
+                raise
+    return None
+
+
 class ClusterContract:
     """Subclasses give the fixture `cluster`."""
 
@@ -155,6 +167,36 @@ class ClusterContract:
         assert values(poll_until(second, 6)) == [b"4", b"5", b"6", b"7", b"8", b"9"]
         assert second.committed([0, 1]) == {0: OffsetAndMetadata(4, "what was done: 7")}
         second.close()
+
+    def test_offsets_of_a_topic_say_nothing_of_the_one_that_is_made_anew(
+        self, cluster: ClusterUnderTest, topic: str
+    ) -> None:
+        cluster.cluster.producer().send(records_of(topic, 10))
+        first = cluster.cluster.consumer(topic, GROUP)
+        poll_until(first, 10)
+        first.commit({0: OffsetAndMetadata(10, "what was done: 7")})
+        cluster.recreate(topic, 2)
+        cluster.cluster.producer().send(records_of(topic, 20))
+        commit_at_last(first, {0: OffsetAndMetadata(10, "what was done: 7")})
+        first.close()
+        second = cluster.cluster.consumer(topic, GROUP)
+        assert values(poll_until(second, 20)) == [b"%d" % number for number in range(20)]
+        assert second.committed([0, 1]) == {}
+        second.commit({0: OffsetAndMetadata(3)})
+        assert second.committed([0, 1]) == {0: OffsetAndMetadata(3)}
+        second.close()
+
+    def test_a_consumer_of_a_topic_that_is_made_anew_and_has_more_by_then_tells_it(
+        self, cluster: ClusterUnderTest, topic: str
+    ) -> None:
+        cluster.cluster.producer().send(records_of(topic, 3))
+        consumer = cluster.cluster.consumer(topic, GROUP)
+        poll_until(consumer, 3)
+        cluster.recreate(topic, 2)
+        cluster.cluster.producer().send(records_of(topic, 20))
+        with pytest.raises(TopicMadeAnew):
+            poll_until(consumer, 21)
+        consumer.close()
 
     def test_a_tail_reads_what_comes_after_it_began_of_its_partitions_alone(
         self, cluster: ClusterUnderTest, topic: str

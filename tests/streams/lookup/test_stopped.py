@@ -17,7 +17,7 @@ from refrain.schemas.journal import RecoveryOrdered
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.stats import ShardStats, Stopped, StopReason
 from refrain.streams.errors import ClusterFailed, StoreDamaged, StoreUnusable
-from refrain.streams.kafka.interface import Outgoing
+from refrain.streams.kafka.interface import OffsetAndMetadata, Outgoing
 from refrain.streams.lookup.restore import read_skips
 from refrain.streams.lookup.worker import TICK_ANYWAY_MS, LookupWorker
 from refrain.streams.messaging.routes import DirectRoute, decode_route
@@ -309,6 +309,65 @@ def test_a_batch_of_documents_that_nobody_can_read_stops_its_shard(stage: Stage,
     found = worker.stopped.told()[0]
     assert (found.reason, found.offset) == (StopReason.DOCUMENTS_DAMAGED, place)
     assert len(worker.shards[1].entries) == 5
+
+
+def test_a_batch_that_nobody_can_read_is_met_no_more_once_its_shard_began_empty(
+    stage: Stage, shards: tuple[Asking, Asking]
+) -> None:
+    def flawed() -> int:
+        place = stage.cluster.append([Outgoing("documents", b"k", b"v", (), 0)])["documents", 0] - 1
+        there = stage.cluster.topic("documents").records[0]
+        there[-1] = there[-1]._replace(key=None, value=None, flaw="the batch cannot be read")
+        stage.stores.clear()
+        return place
+
+    for number in range(2):
+        place = flawed()
+        worker = worker_of(stage)
+        run(worker)
+        found = worker.stopped.told()[0]
+        assert (found.reason, found.offset) == (StopReason.DOCUMENTS_DAMAGED, place), "a new one, after it began empty"
+        shards[0].order(RecoveryWay.EMPTY, found.position)
+        run(worker)
+        assert worker.ready
+        shards[0].add(shards[0].journal.policy(version=200 + number))
+        shards[0].answer(shards[0].ask(f"anew {number}", 10 + number))
+        run(worker)
+        worker.close()
+        stage.stores.clear()
+        worker = worker_of(stage)
+        run(worker)
+        assert worker.ready, worker.trouble
+        hit = shards[0].ask(f"anew {number}", 10 + number)
+        run(worker)
+        assert decisions(stage)[hit][0].outcome is Outcome.HIT
+        worker.close()
+
+
+@pytest.mark.parametrize("by_hand", [None, 0, 3, 10_000])
+def test_where_a_shard_without_state_goes_on_is_told_by_what_it_has_committed(
+    stage: Stage, shards: tuple[Asking, Asking], by_hand: int | None
+) -> None:
+    """Whatever somebody has set its group to: nobody is answered again, and nobody is left out."""
+    group = stage.cluster.group("journal", "lookup").offsets
+    decided = group[0].next_offset
+    stage.cluster.append([Outgoing("documents", b"flights/x", b"{}", (), 0)])
+    stage.stores.clear()
+    if by_hand is None:
+        del group[0]
+    else:
+        group[0] = OffsetAndMetadata(by_hand)
+    worker = worker_of(stage)
+    run(worker)
+    assert worker.stopped.told()[0].position == decided
+    before = decisions(stage)
+    asked = shards[0].ask("who waits?", 7)
+    shards[0].order(RecoveryWay.EMPTY, decided)
+    run(worker)
+    assert worker.ready
+    after = decisions(stage)
+    assert set(after) == {*before, asked}
+    assert all(len(each) == 1 for each in after.values())
 
 
 class Faulty(MemoryStore):

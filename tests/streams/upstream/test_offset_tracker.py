@@ -113,3 +113,13 @@ def test_an_offset_without_open_calls_needs_no_metadata() -> None:
 def test_metadata_of_others_is_no_bitmap(text: str) -> None:
     assert decode_bitmap(OffsetAndMetadata(3, text)) == set()
     assert decode_bitmap(OffsetAndMetadata(3, "1:" + text)) == set()
+
+
+def test_a_position_past_the_end_is_given_up_for_what_is_read() -> None:
+    offsets = PartitionOffsets(OffsetAndMetadata(1_000))
+    for offset in range(3):
+        assert offsets.take(offset)
+    assert offsets.to_commit().next_offset == 0
+    for offset in range(3):
+        offsets.done(offset)
+    assert offsets.to_commit() == OffsetAndMetadata(3, "")
