@@ -10,8 +10,8 @@ from refrain.streams.kafka.faults import failure_of
 def seek_to(consumer: Consumer, name: str, partition: int, offset: int, *, anew: bool = False) -> None:
     """Have the client read a partition from an offset on. Raises ClusterFailed.
 
-    Where it asked for an offset that is not there, it has stopped, and seeks no more: it is given the partition anew, as
-    where the caller wants it `anew`.
+    Where it asked for an offset that is not there, it has stopped, and seeks no more: it is given the partition anew,
+    as where the caller wants it `anew`.
     """
     place = TopicPartition(name, partition, offset)
     try:
