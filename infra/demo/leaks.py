@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from refrain.streams.kafka.config import connection
 from refrain.streams.kafka.convert import record_of
-from refrain.streams.kafka.passing import READ_SILENT_S, Passing
+from refrain.streams.kafka.passing import assigned
 from refrain.streams.kafka.raw_fetch import raw_fetch
 from refrain.streams.settings import Settings
 
@@ -83,19 +83,15 @@ def _all_records(settings: Settings) -> Iterator[Message]:
             if name.startswith(settings.prefix)
             for number in topic.partitions
         ]
-        consumer.assign(places)
         names = {place.topic: place.topic.removeprefix(settings.prefix) for place in places}
-        passing = Passing(consumer, names, raw_fetch(settings), READ_SILENT_S)
-        for place in places:
-            passing.begin((place.topic, place.partition), place.offset)
+        passing = assigned(consumer, names, raw_fetch(settings), places)
         at_end: set[tuple[str | None, int | None]] = set()
         until = time.monotonic() + READ_S
         while len(at_end) < len(places):
             # A batch that does not fill waits for as long as it may.
             batch = consumer.consume(1_000, WAIT_S)
-            heard = passing.sift(batch)
-            passed = passing.behind_silence()
-            until = time.monotonic() + READ_S if batch or passed else until
+            heard = passing.hear(batch)
+            until = time.monotonic() + READ_S if batch or heard.flawed else until
             if time.monotonic() > until:
                 raise KafkaException(f"the topics under {settings.prefix} could not be read to their ends")
             for message in heard.messages:

@@ -84,7 +84,7 @@ class ConfirmingIndex(EntryIndex):
         return search, confirmed
 
     def _is_ann(self, space: bytes) -> bool:
-        place = self._place(space)
+        place = self.namespaces.place(space)
         return place is not None and place[1].search == "ann"
 
     def _all_confirmed(

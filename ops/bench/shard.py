@@ -257,7 +257,7 @@ def _reworded(generator: np.random.Generator, units: Floats) -> tuple[int, Float
 def _bare_index(shard: Shard, units: Floats, layout: Layout) -> Any:
     """The hnswlib index over all entries: the shard's own when it has one, so that both are as large."""
     if layout.namespaces == 1:
-        own = shard.entries.hnsw(namespace_of("acme", "code", EMBEDDER, layout.context(0)))
+        own = shard.entries.namespaces.hnsw(namespace_of("acme", "code", EMBEDDER, layout.context(0)))
         if own is not None:
             return own
     bare = hnswlib.Index(space="ip", dim=units.shape[1])

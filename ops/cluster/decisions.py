@@ -1,4 +1,4 @@
-"""Finds decisions in `decisions`: by their place in the journal, by id, or by what a response says of them."""
+"""Finds decisions in `decisions`: by id, or by what a response says of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from refrain.schemas.base import Part
 from refrain.schemas.decisions import Decision
 from refrain.streams.errors import WrongSetup, WrongValue
 from refrain.streams.govern.decision_search import JOURNAL, DecisionSearch, SoughtDecision
-from refrain.streams.govern.decision_seek import TOPIC, DecisionSeek, JournalPlace
+from refrain.streams.govern.decision_seek import TOPIC
 from refrain.streams.govern.id_scan import CHUNKS, Chunks
 from refrain.streams.kafka.interface import Cluster, Record
 from refrain.streams.messaging.ids import decision_tag, parse_request_id
@@ -121,19 +121,6 @@ def _asked_at_ms(cluster: Cluster, id_: str, requests: str) -> int | None:
     with closing(cluster.reader(requests)) as reader:
         found = reader.read(place.partition, place.offset, 1)
     return found[0].timestamp_ms if found and found[0].offset == place.offset else None
-
-
-def decisions_at(cluster: Cluster, partition: int, offset: int) -> list[Decision]:
-    """The decisions that a journal record brought about, in their order; mostly one, many where a tick ended waits.
-
-    Raises ClusterFailed or WrongSetup.
-    """
-    ends = cluster.ends(TOPIC)
-    if partition not in ends:
-        return []
-    place = JournalPlace(cluster.topic_id(JOURNAL), partition, offset)
-    with closing(DecisionSeek(cluster, place, ends[partition][0])) as seek:
-        return [decision for record in seek.records() if (decision := decision_of(record)) is not None]
 
 
 def decision_of(record: Record) -> Decision | None:

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from refrain.ops.cluster.connection import client, create_client, missing, unreachable
 from refrain.streams.kafka.offsets import known_offset
-from refrain.streams.kafka.passing import READ_SILENT_S, Passing
+from refrain.streams.kafka.passing import assigned
 from refrain.streams.kafka.raw_fetch import raw_fetch
 
 if TYPE_CHECKING:
@@ -57,19 +57,15 @@ def follow(
     )
     try:
         places = _places(consumer, settings, name, span)
-        consumer.assign(places)
-        passing = Passing(consumer, {name: topic}, raw_fetch(settings), READ_SILENT_S)
-        for place in places:
-            passing.begin((name, place.partition), place.offset)
+        passing = assigned(consumer, {name: topic}, raw_fetch(settings), places)
         left = _Left({place.partition for place in places}, span, lambda: time.time_ns() // 1_000_000)
         while left.partitions and not stop():
             message = consumer.poll(POLL_S)
-            heard = passing.sift(() if message is None else (message,))
-            passed = bool(heard.flawed or passing.behind_silence())
+            heard = passing.hear(() if message is None else (message,))
             for each in heard.messages:
                 if left.takes(each):
                     yield each
-            if message is None and not passed:
+            if message is None and not heard.flawed:
                 left.takes(None)
     finally:
         consumer.close()

@@ -32,6 +32,11 @@ POLICY_FOLLOWERS = ("classify", "populate")
 NOBODY = frozenset({ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD})
 
 
+def control_producer(settings: Settings) -> Producer:
+    """A producer of commands. Raises WrongSetup."""
+    return create_client(Producer, {**client(settings), "enable.idempotence": True, "acks": "all"})
+
+
 class ControlClient:
     """Control client for one command at a time."""
 
@@ -41,6 +46,8 @@ class ControlClient:
         self._settings = settings
         self._cluster = KafkaCluster(settings)
         self._watch = PolicyWatch(self._cluster)
+        self._producer: Producer | None = None
+        """Made with the first command; commands that follow need no connection of their own."""
         self._topic_tails: dict[str, TopicTail] = {}
         self._offset = -1
         self._acknowledged = Acknowledged(0)
@@ -58,7 +65,9 @@ class ControlClient:
     def send(self, command: Given) -> int:
         """Send the command; returns its offset, which is its version. Raises SendFailed or WrongSetup."""
         self._topic_tails = {topic: TopicTail(self._cluster, topic) for topic in (DEAD_LETTERS, ACKNOWLEDGEMENTS)}
-        self._offset = _send(self._settings, command.encode())
+        if self._producer is None:
+            self._producer = control_producer(self._settings)
+        self._offset = _send(self._producer, self._settings.prefix + CONTROL, command.encode())
         self._acknowledged = Acknowledged(self._offset)
         self._policy_followers = POLICY_FOLLOWERS if isinstance(command, SetPolicy) else ()
         return self._offset
@@ -168,17 +177,16 @@ class TopicTail:
         return records
 
 
-def _send(settings: Settings, value: bytes) -> int:
-    """Produce the command; returns its offset."""
+def _send(producer: Producer, topic: str, value: bytes) -> int:
+    """Produce the command; returns its offset. Raises SendFailed or Forbidden."""
     done: list[tuple[KafkaError | None, int]] = []
 
     def reported(error: KafkaError | None, message: Message) -> None:
         offset = message.offset()
         done.append((error, -1 if offset is None else offset))
 
-    producer = create_client(Producer, {**client(settings), "enable.idempotence": True, "acks": "all"})
     try:
-        producer.produce(settings.prefix + CONTROL, value, on_delivery=reported)
+        producer.produce(topic, value, on_delivery=reported)
         producer.flush(SEND_S)
     except KafkaException as problem:
         raise forbidden(problem.args[0], "sending the command") or SendFailed(
@@ -188,7 +196,7 @@ def _send(settings: Settings, value: bytes) -> int:
         raise SendFailed(f"the command was not acknowledged within {SEND_S:g} s: it may still be carried out")
     error, offset = done[0]
     if error is not None:
-        raise forbidden(error, f"sending the command to {settings.prefix}{CONTROL}") or SendFailed(
-            f"{settings.prefix}{CONTROL} refused the command: {error.str()}"
+        raise forbidden(error, f"sending the command to {topic}") or SendFailed(
+            f"{topic} refused the command: {error.str()}"
         )
     return offset

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from refrain.ops.cluster.connection import client, create_client
-from refrain.ops.control.client import ACKNOWLEDGEMENTS, DEAD_LETTERS, SEND_S, TopicTail
+from refrain.ops.control.client import ACKNOWLEDGEMENTS, DEAD_LETTERS, SEND_S, TopicTail, control_producer
 from refrain.ops.control.refused import CONTROL
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.control import Given
@@ -41,7 +40,7 @@ class ManyCommands:
 
     def send(self, commands: Iterable[tuple[Given, int]], progress: Callable[[int], None] = lambda _: None) -> int:
         """Send commands, each with its shard; returns how many. Raises SendFailed; those sent before it stand."""
-        producer = create_client(Producer, {**client(self._settings), "enable.idempotence": True, "acks": "all"})
+        producer = control_producer(self._settings)
         sent = 0
         for command, shard in commands:
             self._produce(producer, command.encode(), shard)

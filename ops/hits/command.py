@@ -110,16 +110,9 @@ def label(
     from refrain.ops.hits.near import Wanted
     from refrain.ops.hits.observed import AnswerBounds
 
-    if out is not None and (from_ is not None or send):
-        raise typer.BadParameter("it asks and labels nothing: leave --from and --send out", param_hint="--out")
-    if observed and (out is not None or from_ is not None or send):
-        raise typer.BadParameter("it takes its labels from answers: leave --out, --from and --send out")
+    _check_ways(out, from_, observed=observed, send=send)
     if other_to >= same_from:
         raise typer.BadParameter(f"must be below --same-from, which is {same_from:g}", param_hint="--other-to")
-    if out is None and from_ is None and not observed and not sys.stdin.isatty():
-        raise typer.BadParameter("no terminal is here to ask in: take --out and --from", param_hint="--out")
-    if out is not None and out != STDOUT and out.exists():
-        raise typer.BadParameter(f"{out} exists, and may hold labels: name another file", param_hint="--out")
     author = name(who) if send else ""
     known = labels.known_labels(file)
     check_names(settings_of(context), category=category)
@@ -144,6 +137,18 @@ def label(
         _send(client, labelled, author, timeout)
     _tell(file, labelled)
     return None
+
+
+def _check_ways(out: Path | None, from_: Path | None, *, observed: bool, send: bool) -> None:
+    """Refuse ways to label that do not go together, or not here."""
+    if out is not None and (from_ is not None or send):
+        raise typer.BadParameter("it asks and labels nothing: leave --from and --send out", param_hint="--out")
+    if observed and (out is not None or from_ is not None or send):
+        raise typer.BadParameter("it takes its labels from answers: leave --out, --from and --send out")
+    if out is None and from_ is None and not observed and not sys.stdin.isatty():
+        raise typer.BadParameter("no terminal is here to ask in: take --out and --from", param_hint="--out")
+    if out is not None and out != STDOUT and out.exists():
+        raise typer.BadParameter(f"{out} exists, and may hold labels: name another file", param_hint="--out")
 
 
 def _pairs(client: ControlClient, wanted: Wanted, known: set[Texts], limit: int) -> list[HitPair]:

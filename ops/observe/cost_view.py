@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-import httpx
 import psutil
 
 from refrain.ops.cluster.broker_process import broker_process, cpu_s
 from refrain.ops.observe.cost import BROKER, StageCost, WorkerSample, advice, bottleneck, costs, crowded, sample_of
+from refrain.ops.run.probe import NoAnswer, page
 from refrain.ops.run.supervisor import read_run
 from refrain.ops.terminal import output
 from refrain.streams.errors import WrongSetup
@@ -67,12 +67,10 @@ def show(found: Sequence[StageCost]) -> None:
 def _samples(settings: Settings) -> dict[int, WorkerSample]:
     """Sample of each worker that answers, and of the broker where it runs here, by process."""
     found: dict[int, WorkerSample] = {}
-    # One client for all: each new one reads the certificates of the system, 20 ms of a core.
-    with httpx.Client(timeout=PROBE_S, trust_env=False) as probe:
-        for worker in (read_run(settings.state_dir) or {}).get("workers", []):
-            text = _metrics(probe, settings.http.host, worker["port"])
-            if text is not None:
-                found[int(worker["pid"])] = sample_of(worker["name"], text)
+    for worker in (read_run(settings.state_dir) or {}).get("workers", []):
+        text = _metrics(settings.http.host, worker["port"])
+        if text is not None:
+            found[int(worker["pid"])] = sample_of(worker["name"], text)
     broker = broker_process(settings.kafka)
     if broker is not None:
         with suppress(psutil.NoSuchProcess):
@@ -80,11 +78,11 @@ def _samples(settings: Settings) -> dict[int, WorkerSample]:
     return found
 
 
-def _metrics(probe: httpx.Client, host: str, port: int | None) -> str | None:
+def _metrics(host: str, port: int | None) -> str | None:
     if port is None:
         return None
     try:
-        answer = probe.get(f"http://{host}:{port}/metrics")
-    except httpx.HTTPError:
+        answer = page(host, port, "/metrics", PROBE_S)
+    except NoAnswer:
         return None
-    return answer.text if answer.is_success else None
+    return answer.text if answer.status == 200 else None

@@ -10,6 +10,7 @@ from refrain.ops.observe.doctor_checks import PROBE_S, together
 from refrain.ops.observe.doctor_workers import is_supervised, of_processor
 from refrain.ops.observe.findings import Finding
 from refrain.ops.observe.lag_findings import LAG_WARN
+from refrain.ops.run.probe import NoAnswer, page
 from refrain.ops.terminal import output
 from refrain.streams.errors import WrongSetup
 
@@ -50,9 +51,6 @@ def edge(settings: Settings, deadline: Deadline) -> list[Finding]:
     rows = of_processor(settings, NAME)
     if not rows:
         return [_none(settings)]
-    # Here, once: what loading it takes is no endpoint's delay.
-    import httpx  # noqa: F401
-
     looks: dict[str, Callable[[], list[Finding]]] = {
         f"edge, process {row['pid']}": partial(_one, settings, row) for row in rows
     }
@@ -128,36 +126,36 @@ def served_of(metrics: str) -> Served:
 
 
 def _one(settings: Settings, row: Mapping[str, Any]) -> list[Finding]:
-    import httpx
-
     name = f"edge, process {row['pid']}"
-    try:
-        answer = httpx.get(f"http://{row['host']}:{row['port']}/metrics", timeout=PROBE_S, trust_env=False)
-        answer.raise_for_status()
-        served = served_of(answer.text)
-    except (httpx.HTTPError, ValueError) as error:
-        return [Finding(CHECK, "fail", f"{name} does not tell its metrics ({type(error).__name__})", LOG)]
-    url = _url(settings, served.port)
-    problem = "does not listen yet" if not served.port else _problem(url)
+    served = _served(row)
+    if isinstance(served, str):
+        return [Finding(CHECK, "fail", f"{name} does not tell its metrics ({served})", LOG)]
+    host = ANY_HOST.get(settings.edge.host, settings.edge.host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{served.port}/v1"
+    problem = "does not listen yet" if not served.port else _problem(host, served.port)
     if problem is not None:
         return [Finding(CHECK, "fail", f"{name} at {url} {problem}", f"{LOG}; it may still start, or drain")]
     return [served_finding(f"{name} at {url}", served)]
 
 
-def _problem(url: str) -> str | None:
-    """Why an endpoint is of no use, None where it is ready."""
-    import httpx
-
+def _served(row: Mapping[str, Any]) -> Served | str:
+    """What an endpoint tells of itself, or why it does not."""
     try:
-        answer = httpx.get(f"{url.removesuffix('/v1')}/readyz", timeout=PROBE_S, trust_env=False)
-    except httpx.HTTPError as error:
-        return f"does not answer ({type(error).__name__})"
-    return None if answer.status_code == 200 else "is not ready"
+        found = page(row["host"], row["port"], "/metrics", PROBE_S)
+        return served_of(found.text) if found.status == 200 else f"status {found.status}"
+    except NoAnswer as error:
+        return str(error)
+    except ValueError:
+        return "they cannot be read"
 
 
-def _url(settings: Settings, port: int) -> str:
-    host = ANY_HOST.get(settings.edge.host, settings.edge.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+def _problem(host: str, port: int) -> str | None:
+    """Why an endpoint is of no use, None where it is ready."""
+    try:
+        found = page(host, port, "/readyz", PROBE_S)
+    except NoAnswer as error:
+        return f"does not answer ({error})"
+    return None if found.status == 200 else "is not ready"
 
 
 def _reasons(past: Mapping[str, int]) -> str:

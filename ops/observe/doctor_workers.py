@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from functools import partial
-from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 
 from refrain.ops.observe.doctor_checks import PROBE_S, together
 from refrain.ops.observe.findings import Finding
+from refrain.ops.run.probe import NoAnswer, page
 from refrain.ops.run.supervisor import is_alive, read_run, read_workers
 from refrain.ops.terminal import output
 from refrain.streams.errors import RefrainError
@@ -24,7 +23,6 @@ ENDS_WITHIN_MS = 600_000
 LOOP_FROM = 3
 """So many ends within `ENDS_WITHIN_MS` are a crash loop."""
 CLUSTER_S = 1.0
-ANSWER_BYTES_MAX = 10_000
 Row = Mapping[str, Any]
 """A worker, or a place that is down, in run.json or in `health/`."""
 
@@ -115,13 +113,10 @@ def _worker(row: Row, host: str, lives: bool) -> list[Finding]:
 
 
 def _probe(host: str, port: int) -> str:
-    # Not httpx, which takes longer to load than all workers to answer.
-    with closing(HTTPConnection(host, port, timeout=PROBE_S)) as connection:
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().read(ANSWER_BYTES_MAX).decode(errors="replace").strip()
-        except (OSError, HTTPException) as error:
-            return f"http://{host}:{port}/readyz does not answer ({type(error).__name__})"
+    try:
+        return page(host, port, "/readyz", PROBE_S).text.strip()
+    except NoAnswer as error:
+        return f"http://{host}:{port}/readyz does not answer ({error})"
 
 
 def _none(settings: Settings) -> Finding:

@@ -9,7 +9,6 @@ to stop, killed when it does not, and started again.
 
 from __future__ import annotations
 
-import http.client
 import json
 import logging
 import os
@@ -26,6 +25,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from refrain.ops.run import logs
+from refrain.ops.run.probe import NoAnswer, page
 from refrain.ops.run.worker import whose, write_whole
 from refrain.ops.terminal import exit_codes
 from refrain.streams.kafka.config import max_poll_interval_ms
@@ -337,13 +337,8 @@ def _json(path: Path) -> dict[str, Any] | None:
 def _says_alive(told: Mapping[str, Any]) -> bool:
     """Whether a worker says at its port that its main loop comes round: on a full disk its file stays as it was."""
     try:
-        asked = http.client.HTTPConnection(told["host"], told["port"], timeout=PROBE_S)
-        try:
-            asked.request("GET", "/healthz")
-            return asked.getresponse().status == 200
-        finally:
-            asked.close()
-    except (KeyError, OSError, http.client.HTTPException):
+        return page(told["host"], told["port"], "/healthz", PROBE_S).status == 200
+    except (KeyError, NoAnswer):
         return False
 
 

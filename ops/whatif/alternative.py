@@ -12,11 +12,10 @@ import heapq
 import itertools
 import json
 from collections import OrderedDict
-from collections.abc import Collection
 from typing import NamedTuple
 
-from refrain.ops.audit.refold import PartitionFold
-from refrain.ops.whatif.recorded import COMMIT_RECORDS, Live, Recorded, entries_of, forwards_of
+from refrain.ops.whatif.alternative_shard import AlternativeShard
+from refrain.ops.whatif.recorded import Live, Recorded, entries_of, forwards_of
 from refrain.ops.whatif.recording import Survey
 from refrain.ops.whatif.redo import Redo
 from refrain.ops.whatif.totals import Usage
@@ -33,7 +32,6 @@ from refrain.schemas.journal import (
     Event,
     HitJudged,
     LoadChanged,
-    Origin,
     Passed,
     PolicySet,
     Tick,
@@ -47,8 +45,6 @@ from refrain.streams.messaging.ids import parse_entry_id, wire_id
 from refrain.streams.messaging.responses import served
 from refrain.streams.messaging.shards import shard_key, space_of
 from refrain.streams.shard.fold import next_timer_ms
-from refrain.streams.shard.outcome import FoldResult
-from refrain.streams.shard.stats import CONTROL
 
 TICK_AFTER_MS = 1_000
 """How long after a timer is due, and no record came, a tick fires it."""
@@ -78,49 +74,6 @@ class Step(NamedTuple):
     """Category and model of a forward, and its answer."""
 
 
-class _Shard:
-    """A shard with numbers of its own for its records."""
-
-    def __init__(self, number: int, shards: int, incarnation: str) -> None:
-        self.number = number
-        self.fold = PartitionFold(number, shards, incarnation)
-        self.sources: dict[int, str] = {}
-        """By the number of an answer: the forward that it was to."""
-        self.in_force = False
-        """Whether the alternative's policy is."""
-        self._next = itertools.count()
-        self._asked = itertools.count()
-
-    def take(self, event: Event, time_ms: int) -> FoldResult:
-        if isinstance(event, Asked | Passed):
-            # Repeats were told apart by their places in the recorded journal; here questions of several partitions
-            # may come in another order than they stood in `requests`.
-            place = Origin(topic="requests", topic_id="", partition=0, offset=next(self._asked))
-            event = event.model_copy(update={"origin": place})
-        number = next(self._next)
-        if isinstance(event, Answered):
-            self.sources[number] = event.forward_id
-        # Made here: there are no bytes to be read.
-        result = self.fold.fold(Record("journal", self.number, number, time_ms, None, None), event=event)
-        if number % COMMIT_RECORDS == COMMIT_RECORDS - 1:
-            self.fold.commit()
-        return result
-
-    def next_version(self) -> int:
-        return self.fold.shard.highwater.get(CONTROL, -1) + 1
-
-    def models(self) -> Collection[str]:
-        """The models that the policy in force names."""
-        policy = self.fold.shard.policy
-        return () if policy is None else policy.policy.models
-
-    def entry_of(self, forward_id: str) -> int | None:
-        """The number of the entry that a forward brought, None where there is none."""
-        shard = self.fold.shard
-        alike = shard.entries.brought_by(forward_id)
-        return next((each.id for each in alike if self.sources.get(each.id) == forward_id), None)
-
-
 class Alternative:
     """The recorded traffic under another policy."""
 
@@ -138,8 +91,8 @@ class Alternative:
         self._from_ms = from_ms
         self._recorded = recorded
         self._survey = survey
-        self._shards: dict[int, _Shard] = {}
-        self._homes: dict[str, _Shard] = {}
+        self._shards: dict[int, AlternativeShard] = {}
+        self._homes: dict[str, AlternativeShard] = {}
         """By forward: the shard that waits for its answer."""
         self._assumed: set[str] = set()
         """Forwards whose answers are assumed."""
@@ -149,7 +102,7 @@ class Alternative:
         """By forward: how much later than live it was forwarded, so that its answer comes later too."""
         self._joined: dict[str, list[str]] = {}
         """By forward: those here whose questions waited for it live."""
-        self._undecided: dict[str, tuple[_Shard, int]] = {}
+        self._undecided: dict[str, tuple[AlternativeShard, int]] = {}
         """Forwards whose questions are not decided live yet."""
         self._fates: OrderedDict[str, Live] = OrderedDict()
         self._judged: dict[str, Made] = {}
@@ -195,17 +148,17 @@ class Alternative:
 
     # -- shards -------------------------------------------------------------------------------------------
 
-    def _shard_of(self, number: int, time_ms: int, out: Step) -> _Shard:
+    def _shard_of(self, number: int, time_ms: int, out: Step) -> AlternativeShard:
         """The shard, under the policy that is to be in force."""
         shard = self._shards.get(number)
         if shard is None:
-            shard = self._shards[number] = _Shard(number, self._recorded.shards, self._recorded.incarnation)
+            shard = self._shards[number] = AlternativeShard(number, self._recorded.shards, self._recorded.incarnation)
         if not shard.in_force and time_ms >= self._from_ms:
             shard.in_force = True
             self._fold(shard, PolicySet(version=shard.next_version(), policy=self.policy), time_ms, out)
         return shard
 
-    def _fold(self, shard: _Shard, event: Event, time_ms: int, out: Step) -> None:
+    def _fold(self, shard: AlternativeShard, event: Event, time_ms: int, out: Step) -> None:
         """Fold an event, after the ticks that a worker would have sent before it."""
         while (timer := next_timer_ms(shard.fold.shard)) is not None:
             tick_ms = max(timer, shard.fold.shard.time_ms) + TICK_AFTER_MS
@@ -214,7 +167,7 @@ class Alternative:
             self._take(shard, Tick(), tick_ms, out)
         self._take(shard, event, time_ms, out)
 
-    def _take(self, shard: _Shard, event: Event, time_ms: int, out: Step) -> None:
+    def _take(self, shard: AlternativeShard, event: Event, time_ms: int, out: Step) -> None:
         result = shard.take(event, time_ms)
         for forwarded in forwards_of(shard.fold.shard, event, result):
             out.forwards.append(forwarded.category)
@@ -223,7 +176,7 @@ class Alternative:
         for decision in result.decisions:
             out.made.append(self._made(shard, decision))
 
-    def _made(self, shard: _Shard, decision: Decision) -> Made:
+    def _made(self, shard: AlternativeShard, decision: Decision) -> Made:
         source = None
         self.unanswered += decision.reason is Reason.VERIFIER_SILENT
         if decision.outcome is Outcome.HIT and decision.entry_id is not None:
@@ -237,7 +190,7 @@ class Alternative:
 
     # -- answers ------------------------------------------------------------------------------------------
 
-    def _forwarded(self, shard: _Shard, forward_id: str, time_ms: int) -> None:
+    def _forwarded(self, shard: AlternativeShard, forward_id: str, time_ms: int) -> None:
         """A question was forwarded by a shard, which waits for its answer: see to it that one comes."""
         self._homes[forward_id] = shard
         early = self._early.pop(forward_id, None)
@@ -354,13 +307,13 @@ class Alternative:
             if doubt is not None and entry is not None and doubt.entry == entry:
                 self._fold(shard, event.model_copy(update={"entry": entry}), record.timestamp_ms, out)
 
-    def _command(self, event: Command, home: _Shard, time_ms: int, out: Step) -> None:
+    def _command(self, event: Command, home: AlternativeShard, time_ms: int, out: Step) -> None:
         """A command, as it would have been given here; one that would not have been is left out."""
         made = self._command_here(event, home)
         if made is not None:
             self._fold(home, made.model_copy(update={"version": 2 * event.version + 2}), time_ms, out)
 
-    def _imported(self, event: EntryImported, home: _Shard, time_ms: int, out: Step) -> None:
+    def _imported(self, event: EntryImported, home: AlternativeShard, time_ms: int, out: Step) -> None:
         """An imported entry, in the shard to which govern would have given it here."""
         policy = home.fold.shard.policy
         category = None if policy is None else policy.policy.of(event.category)
@@ -370,7 +323,7 @@ class Alternative:
             shard = self._shard_of(partition_of(key, self._recorded.shards), time_ms, out)
         self._command(event, shard, time_ms, out)
 
-    def _command_here(self, event: Command, home: _Shard) -> Command | None:
+    def _command_here(self, event: Command, home: AlternativeShard) -> Command | None:
         if isinstance(event, HitJudged):
             return self._judgement(event)
         if isinstance(event, EntriesInvalidated) and event.entry_id is not None:

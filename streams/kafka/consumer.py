@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,16 +12,18 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Messag
 from confluent_kafka import Consumer as ConfluentConsumer
 
 from refrain.streams.errors import ClusterFailed, OffsetLost, Rebalanced, Unanswered
-from refrain.streams.kafka.config import ADMIN_TIMEOUT_S, max_poll_interval_ms
-from refrain.streams.kafka.convert import KafkaGroupMetadata, int_of, record_of, topic_partitions
-from refrain.streams.kafka.damage import ALERT_SILENT_S, Damage
-from refrain.streams.kafka.faults import BROKEN_CODES, CUT_CODES, failure_of, raise_unless_recovering
+from refrain.streams.kafka.config import max_poll_interval_ms
+from refrain.streams.kafka.convert import KafkaGroupMetadata, record_of, topic_partitions
+from refrain.streams.kafka.damage import SILENT_S
+from refrain.streams.kafka.faults import CUT_CODES, failure_of, raise_unless_recovering
 from refrain.streams.kafka.incarnation import Describe, Incarnation, own
 from refrain.streams.kafka.interface import OffsetAndMetadata, RebalanceListener, Record
-from refrain.streams.kafka.offsets import end_so_far
+from refrain.streams.kafka.offsets import Place, committed_offsets
 from refrain.streams.kafka.outages import Outages
+from refrain.streams.kafka.passing import Passing
 from refrain.streams.kafka.raw_fetch import Fetch, raw_fetch
 from refrain.streams.kafka.seeking import seek_to
+from refrain.streams.kafka.starts import GroupStarts
 from refrain.streams.kafka.turns import Turns
 from refrain.streams.settings import Settings
 
@@ -57,22 +59,18 @@ class KafkaConsumer:
         self._from_start = from_start
         self._outages = outages
         self._incarnation = Incarnation(self._name, describe, outages.clock)
-        self._damage = Damage(topic, self._name, fetch or raw_fetch(settings), outages.clock)
-        self._look_due_s = 0.0
         self._away = outages.waiting(f"reading {self._name}")
         self._is_away = False
         self._committing = outages.waiting(f"committing offsets of {self._name}")
         self._probe_due_s = 0.0
         self._cut: deque[OffsetLost] = deque()
-        self._stuck: set[int] = set()
-        """Partitions that were cut: the client seeks them no more."""
+        self._adrift: set[int] = set()
+        """Partitions of which the client has no place: cut ones, and those that their owner seeks before it reads."""
         self._turns = Turns()
         self._paused: set[int] = set()
         """Partitions that their owner has paused."""
         self._held_back: set[int] = set()
         """Partitions that are read no further, since much of them is held."""
-        self._moved: set[int] = set()
-        """Partitions that were sent elsewhere while records were read."""
         self._given_back: set[int] = set()
         """Partitions that were given back while records were read."""
         self.consumer = ConfluentConsumer(
@@ -96,6 +94,15 @@ class KafkaConsumer:
                 "topic.metadata.refresh.interval.ms": 30_000,
             }
         )
+        self._passing = Passing(
+            self.consumer,
+            {self._name: topic},
+            fetch or raw_fetch(settings),
+            SILENT_S,
+            outages.clock,
+            read=lambda: self._places(set(self.assignment()) - self._paused - self._held_back - self._adrift),
+            starts=GroupStarts(self.consumer, self._name, self._committed) if from_start else None,
+        )
         self.consumer.subscribe(
             [self._name], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -118,117 +125,28 @@ class KafkaConsumer:
         self._given_back.clear()
         try:
             first = self.consumer.poll(timeout_s)
-            if first is None:
-                if self._is_away:
-                    self._probe()
-                    return []
-                return self._behind_silence()
-            messages = [first, *self.consumer.consume(TAKEN_MAX - 1, 0)]
+            messages = [] if first is None else [first, *self.consumer.consume(TAKEN_MAX - 1, 0)]
         except KafkaException as problem:
             raise failure_of(problem.args[0], f"reading {self._name}") from problem
+        if not messages and self._is_away:
+            self._probe()
+            return []
+        if self._given_back:
+            # While it was read: its next owner reads it again.
+            messages = [message for message in messages if message.partition() not in self._given_back]
+        heard = self._passing.hear(messages)
         records = []
-        broken: list[Message] = []
-        cut: list[Message] = []
-        for message in messages:
+        for message in heard.messages:
             error = message.error()
             if error is None:
                 records.append(record_of(self._topic, message))
-            elif error.code() in BROKEN_CODES and message.partition() is not None:
-                broken.append(message)
-            elif error.code() in CUT_CODES:
-                cut.append(message)
-            else:
+            elif error.code() not in CUT_CODES:
                 self._told(error)
-        if self._given_back:
-            # While it was read: its next owner reads it again.
-            records = [record for record in records if record.partition not in self._given_back]
-        self._moved.clear()
-        records = self._sifted(records, broken)
-        # Told when what was read before is handed out: it would be lost with it.
-        self._cut += [self._cut_at(each) for each in cut if each.partition() not in self._moved]
-        # Also while others come: a partition may be silent beside those.
-        return records + self._behind_silence()
-
-    def _sifted(self, records: list[Record], broken: Sequence[Message]) -> list[Record]:
-        """The records without those that cannot be, and one for each batch that cannot be read.
-
-        `broken` are the errors by which the client tells of such batches.
-        """
-        by_partition: dict[int, list[Record]] = {}
-        for record in records:
-            by_partition.setdefault(record.partition, []).append(record)
-        for message in broken:
-            partition, at, error = int_of(message.partition()), int_of(message.offset()), message.error()
-            by_partition.setdefault(partition, [])
-            start = self._start_of(partition, may_wait=True)
-            if start is None or start <= at:
-                start = at if start is None else start
-                if error is not None and not self._damage.look(partition, start, broken_at=at):
-                    raise failure_of(error, f"reading {self._name}[{partition}]")
-        changed = bool(broken)
-        for partition, theirs in by_partition.items():
-            self._start_of(partition)
-            found = self._damage.sift(partition, [each.offset for each in theirs], self._end_of(partition))
-            if found.place is not None or found.kept < len(theirs):
-                by_partition[partition], changed = [*theirs[: found.kept], *found.flawed], True
-                self._read_on(partition, found.place)
-        return [record for each in by_partition.values() for record in each] if changed else records
-
-    def _behind_silence(self) -> list[Record]:
-        """What stands in place of batches that cannot be read, where nothing comes though something is there."""
-        now_s = self._outages.clock()
-        if now_s < self._look_due_s:
-            return []
-        self._look_due_s = now_s + ALERT_SILENT_S
-        for partition in set(self.assignment()) - self._paused - self._held_back - self._stuck:
-            end = self._end_of(partition)
-            at = self._start_of(partition, may_wait=True) if end > 0 else None
-            if at is not None and self._damage.is_silent(partition, at, end):
-                # One at a time: a look takes some milliseconds, and what is behind the others may come meanwhile.
-                return list(self._passed_over(partition)) if self._damage.look(partition, at) else []
-        return []
-
-    def _passed_over(self, partition: int) -> Sequence[Record]:
-        found = self._damage.sift(partition, (), -1)
-        self._read_on(partition, found.place)
-        return found.flawed
-
-    def _read_on(self, partition: int, place: int | None) -> None:
-        if place is not None:
-            self._moved.add(partition)
-            seek_to(self.consumer, self._name, partition, place)
-
-    def _end_of(self, partition: int) -> int:
-        """The end of a partition as far as the client knows it."""
-        return end_so_far(self.consumer, self._name, partition)
-
-    def _start_of(self, partition: int, *, may_wait: bool = False) -> int | None:
-        """The offset that comes next of a partition; None where nobody tells it.
-
-        Where nothing is committed its first offset takes as long to be told as a fetch waits: only who `may_wait` asks.
-        """
-        if not self._damage.knows(partition):
-            self._learn_starts({partition, *self.assignment()})
-        at = self._damage.place(partition)
-        if at is None and may_wait and self._from_start:
-            place = TopicPartition(self._name, partition)
-            try:
-                at = self.consumer.get_watermark_offsets(place, PROBE_EVERY_S)[0]
-            except KafkaException:
-                return None
-            self._damage.begin(partition, at)
-        return at
-
-    def _learn_starts(self, partitions: Collection[int]) -> None:
-        """Learn of partitions that nothing is known of where they are committed to, of all at once."""
-        asked = sorted(partition for partition in partitions if not self._damage.knows(partition))
-        kept: Mapping[int, OffsetAndMetadata] = {}
-        if self._from_start:
-            # What cannot be had now is looked at with the next silence.
-            with suppress(ClusterFailed):
-                kept = self._committed(asked)
-        for partition in asked:
-            self._damage.begin(partition, kept[partition].next_offset if partition in kept else None)
+            elif message.partition() not in self._adrift:
+                # Told when what was read before is handed out: it would be lost with it.
+                self._cut.append(self._cut_at(message))
+        records += heard.flawed
+        return records
 
     def _raise_cut(self) -> None:
         """Raise OffsetLost of a partition that was cut, once all that was read of it before is handed out."""
@@ -241,9 +159,8 @@ class KafkaConsumer:
         """Read no further what crowds the others out, and read on what has room again."""
         room = {partition for partition in self._held_back if self._turns.has_room(partition)}
         self._held_back -= room
-        for partition in room:
-            self._damage.wake(partition)
-        self._resume_client(room - self._paused - self._stuck)
+        self._passing.wake(self._places(room))
+        self._resume_client(room - self._paused - self._adrift)
         crowded = self._turns.crowded(set(self.assignment()) - self._held_back)
         self._held_back.update(crowded)
         self._pause_client(crowded)
@@ -262,7 +179,7 @@ class KafkaConsumer:
         why = "" if error is None else error.str()
         if partition is not None:
             self._pause_client([partition])
-            self._stuck.add(partition)
+            self._adrift.add(partition)
         return OffsetLost(
             f"reading {self._name}[{partition}]: {why}; the topic was cut before this worker could read it",
             partition,
@@ -312,36 +229,17 @@ class KafkaConsumer:
         return self._outages.ask_again(f"the committed offsets of {self._name}", lambda: self._committed(partitions))
 
     def _committed(self, partitions: Sequence[int]) -> dict[int, OffsetAndMetadata]:
-        return own(self._kept(partitions), self._incarnation.id)
-
-    def _kept(self, partitions: Sequence[int]) -> dict[int, OffsetAndMetadata]:
-        """What the group has committed, of whatever incarnation of the topic."""
-        asked = [TopicPartition(self._name, partition) for partition in partitions]
-        try:
-            found = self.consumer.committed(asked, timeout=ADMIN_TIMEOUT_S)
-        except KafkaException as problem:
-            raise failure_of(problem.args[0], f"asking for committed offsets of {self._name}") from problem
-        for each in found:
-            if each.error is not None:
-                raise failure_of(each.error, f"asking for the committed offset of {self._name}[{each.partition}]")
-        return {
-            each.partition: OffsetAndMetadata(each.offset, each.metadata or "") for each in found if each.offset >= 0
-        }
+        return own(committed_offsets(self.consumer, self._name, partitions), self._incarnation.id)
 
     def seek(self, partition: int, offset: int) -> None:
         self._turns.drop([partition])
-        self._damage.begin(partition, offset)
-        try:
-            if partition in self._stuck:
-                place = TopicPartition(self._name, partition, offset)
-                self.consumer.incremental_unassign([place])
-                self.consumer.incremental_assign([place])
-                self.consumer.pause([place])
-                self._stuck.discard(partition)
-                return
-            self.consumer.seek(TopicPartition(self._name, partition, offset))
-        except KafkaException as problem:
-            raise failure_of(problem.args[0], f"seeking {self._name}[{partition}]") from problem
+        self._passing.begin((self._name, partition), offset)
+        anew = partition in self._adrift
+        seek_to(self.consumer, self._name, partition, offset, anew=anew)
+        if anew:
+            # It would be read at once: its owner resumes it.
+            self._pause_client([partition])
+            self._adrift.discard(partition)
 
     def pause(self, partitions: Sequence[int]) -> None:
         self._turns.stop(partitions)
@@ -351,21 +249,19 @@ class KafkaConsumer:
     def resume(self, partitions: Sequence[int]) -> None:
         self._turns.go_on(partitions)
         self._paused.difference_update(partitions)
-        for partition in partitions:
-            self._damage.wake(partition)
+        self._passing.wake(self._places(partitions))
         self._resume_client(set(partitions) - self._held_back)
+
+    def _places(self, partitions: Iterable[int]) -> list[Place]:
+        return [(self._name, partition) for partition in partitions]
 
     def assignment(self) -> list[int]:
         return sorted(each.partition for each in self.consumer.assignment())
 
     def lag(self) -> dict[int, int]:
-        behind = {}
-        for each in self.consumer.position(self.consumer.assignment()):
-            _, end = self.consumer.get_watermark_offsets(each, cached=True)
-            if each.offset >= 0 and end >= 0:
-                held = self._turns.first_of(each.partition)
-                behind[each.partition] = max(0, end - (each.offset if held is None else held))
-        return behind
+        firsts = {partition: self._turns.first_of(partition) for partition in self.assignment()}
+        held = {(self._name, partition): first for partition, first in firsts.items() if first is not None}
+        return {partition: records for (_, partition), records in self._passing.lag(held).items()}
 
     def close(self) -> None:
         for wait in (self._away, self._committing):
@@ -392,11 +288,11 @@ class KafkaConsumer:
     def _on_assign(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
         # What comes of them from now on is ours, however soon: read twice, but never left out.
         self._given_back.difference_update(each.partition for each in partitions)
-        for each in partitions:
-            self._damage.forget(each.partition)
+        self._passing.forget((each.topic, each.partition) for each in partitions)
         if not self._from_start:
-            # The owner seeks before it reads; until then the partition is paused and its offset moot.
-            partitions = [TopicPartition(p.topic, p.partition, OFFSET_BEGINNING) for p in partitions]
+            # The owner seeks before it reads; until then the partition is paused and its offset moot. A number: the
+            # answer to a question for the first offset may come after the owner's, and the client would go there.
+            partitions = [TopicPartition(p.topic, p.partition, 0) for p in partitions]
         elif partitions:
             others = self._outages.ask_again(
                 f"which topic {self._name} is there", lambda: self._of_others([each.partition for each in partitions])
@@ -407,6 +303,7 @@ class KafkaConsumer:
         consumer.incremental_assign(partitions)
         if not self._from_start and partitions:
             self.pause([each.partition for each in partitions])
+            self._adrift.update(each.partition for each in partitions)
         if by_hand := self._incarnation.untold():
             # Told at once: perhaps nothing comes that would be committed. What it does not take is told with the next.
             with suppress(ClusterFailed):
@@ -417,7 +314,8 @@ class KafkaConsumer:
     def _of_others(self, partitions: Sequence[int]) -> Collection[int]:
         """The partitions whose offsets were committed of another incarnation of the topic."""
         self._incarnation.ask()
-        return self._incarnation.begin(self._kept(partitions), time.time_ns() // 1_000_000)
+        kept = committed_offsets(self.consumer, self._name, partitions)
+        return self._incarnation.begin(kept, time.time_ns() // 1_000_000)
 
     def _on_revoke(self, consumer: ConfluentConsumer, partitions: list[TopicPartition]) -> None:
         self._give_back([each.partition for each in partitions])
@@ -436,7 +334,6 @@ class KafkaConsumer:
         self._given_back.update(partitions)
         self._turns.drop(partitions)
         self._turns.go_on(partitions)
-        for partition in partitions:
-            self._damage.forget(partition)
-        for known in (self._stuck, self._held_back, self._paused):
+        self._passing.forget(self._places(partitions))
+        for known in (self._adrift, self._held_back, self._paused):
             known.difference_update(partitions)

@@ -14,7 +14,7 @@ from refrain.streams.kafka.config import ADMIN_TIMEOUT_S
 from refrain.streams.kafka.convert import record_of
 from refrain.streams.kafka.faults import raise_unless_recovering
 from refrain.streams.kafka.interface import Record, cluster_name
-from refrain.streams.kafka.passing import READ_SILENT_S, Passing, is_end
+from refrain.streams.kafka.passing import Passing, is_end
 from refrain.streams.kafka.raw_fetch import Fetch
 from refrain.streams.settings import Settings
 
@@ -50,18 +50,18 @@ class KafkaReader:
                 "fetch.queue.backoff.ms": 1,
             }
         )
-        self._passing = Passing(self._consumer, {self._name: topic}, fetch, READ_SILENT_S)
+        self._passing = Passing(self._consumer, {self._name: topic}, fetch)
 
     def read(self, partition: int, start: int, max_records: int) -> list[Record]:
         self._consumer.assign([TopicPartition(self._name, partition, start)])
         self._passing.begin((self._name, partition), start)
         until = time.monotonic() + ADMIN_TIMEOUT_S
         while time.monotonic() < until:
-            heard = self._passing.sift(self._polled(max_records))
-            if any(is_end(message) for message in heard.messages[:1]):
+            heard = self._passing.hear(self._polled(max_records))
+            if not heard.flawed and any(is_end(message) for message in heard.messages[:1]):
                 return []
             records = [record_of(self._topic, each) for each in heard.messages if self._is_record(each, partition)]
-            records += [*heard.flawed, *self._passing.behind_silence()]
+            records += heard.flawed
             if records:
                 return [record for record in records if record.offset >= start][:max_records]
         raise Unanswered(f"cannot read {self._name}[{partition}]: the broker has not answered in time")

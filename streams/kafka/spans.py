@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 from refrain.streams.kafka.convert import int_of, record_of
 from refrain.streams.kafka.faults import raise_unless_recovering
 from refrain.streams.kafka.interface import Record, Span, Wanted
-from refrain.streams.kafka.passing import READ_SILENT_S, Passing
+from refrain.streams.kafka.passing import Passing, assigned
 from refrain.streams.kafka.raw_fetch import Fetch
 
 BATCH = 5_000
@@ -48,21 +48,19 @@ def read_spans(
         }
     )
     try:
-        consumer.assign([TopicPartition(name, partition, spans[partition].start) for partition in left])
-        passing = Passing(consumer, {name: topic}, fetch, READ_SILENT_S)
-        for partition in left:
-            passing.begin((name, partition), spans[partition].start)
+        places = [TopicPartition(name, partition, spans[partition].start) for partition in left]
+        passing = assigned(consumer, {name: topic}, fetch, places)
         while left and not stop():
-            heard = passing.sift(consumer.consume(BATCH, WAIT_S))
+            ends = {(name, partition): end for partition, end in left.items()}
+            heard = passing.hear(consumer.consume(BATCH, WAIT_S), ends)
             for message in heard.messages:
                 if _is_record(message, name) and _is_within(message, left):
                     if stop():
                         return
                     if wanted is None or wanted(message.key(), message.value()):
                         yield record_of(topic, message)
-            flawed = [*heard.flawed, *passing.behind_silence({(name, each): end for each, end in left.items()})]
             if wanted is None:
-                yield from (record for record in flawed if record.offset < left.get(record.partition, 0))
+                yield from (record for record in heard.flawed if record.offset < left.get(record.partition, 0))
             _drop_finished(consumer, passing, name, left)
     finally:
         consumer.close()
@@ -83,11 +81,9 @@ def _is_within(message: Message, left: Mapping[int, int]) -> bool:
 
 def _drop_finished(consumer: ConfluentConsumer, passing: Passing, name: str, left: dict[int, int]) -> None:
     """Leave out the partitions that are read to their ends: what comes there is not fetched any more."""
-    finished = []
-    for each in consumer.position([TopicPartition(name, partition) for partition in left]):
-        place, end = (name, each.partition), left[each.partition]
-        if (place not in passing.sought and each.offset >= end) or (passing.at(place) or 0) >= end:
-            finished.append(each)
-            del left[each.partition]
+    at = passing.positions([(name, partition) for partition in left])
+    finished = [TopicPartition(*place) for place, offset in at.items() if offset >= left[place[1]]]
+    for each in finished:
+        del left[each.partition]
     if finished and left:
-        consumer.pause([TopicPartition(name, each.partition) for each in finished])
+        consumer.pause(finished)

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, TopicPartition
 from refrain.streams.kafka.convert import record_of
 from refrain.streams.kafka.faults import forbidden
 from refrain.streams.kafka.interface import Record, cluster_name
-from refrain.streams.kafka.passing import READ_SILENT_S, Passing
+from refrain.streams.kafka.passing import assigned
 from refrain.streams.kafka.raw_fetch import Fetch
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,6 @@ class KafkaTail:
         self, base: Mapping[str, Any], prefix: str, starts: Mapping[tuple[str, int], int], name: str, fetch: Fetch
     ) -> None:
         self._topics = {cluster_name(prefix, topic): topic for topic, _ in starts}
-        self._starts = {(cluster_name(prefix, topic), number): at for (topic, number), at in starts.items()}
         self._closed = False
         self._told: set[int] = set()
         self._consumer = ConfluentConsumer(
@@ -44,16 +43,15 @@ class KafkaTail:
                 "fetch.error.backoff.ms": 20,
             }
         )
-        self._consumer.assign([TopicPartition(name, number, at) for (name, number), at in self._starts.items()])
-        self._passing = Passing(self._consumer, self._topics, fetch, READ_SILENT_S)
-        for place, at in self._starts.items():
-            self._passing.begin(place, at)
+        places = [TopicPartition(cluster_name(prefix, topic), number, at) for (topic, number), at in starts.items()]
+        self._passing = assigned(self._consumer, self._topics, fetch, places)
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         first = self._consumer.poll(timeout_s)
-        if first is None:
-            return self._passing.behind_silence()
-        heard = self._passing.sift([first, *(self._consumer.consume(max_records - 1, 0) if max_records > 1 else ())])
+        messages = [] if first is None else [first]
+        if messages and max_records > 1:
+            messages += self._consumer.consume(max_records - 1, 0)
+        heard = self._passing.hear(messages)
         records = []
         for message in heard.messages:
             error = message.error()
@@ -61,20 +59,10 @@ class KafkaTail:
                 records.append(record_of(self._topics.get(message.topic() or "", ""), message))
             else:
                 self._tell(error)
-        return [*records, *heard.flawed, *self._passing.behind_silence()]
+        return [*records, *heard.flawed]
 
     def lag(self) -> dict[tuple[str, int], int]:
-        behind = {}
-        for each in self._consumer.position(self._consumer.assignment()):
-            _, end = self._consumer.get_watermark_offsets(each, cached=True)
-            # Before the first record there is no position.
-            place = each.topic, each.partition
-            at = each.offset if each.offset >= 0 else self._starts[place]
-            if place in self._passing.sought:
-                at = self._passing.at(place) or at
-            if end >= 0:
-                behind[self._topics[each.topic], each.partition] = max(0, end - at)
-        return behind
+        return {(self._topics[name], number): records for (name, number), records in self._passing.lag().items()}
 
     def close(self) -> None:
         if not self._closed:

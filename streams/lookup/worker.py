@@ -50,6 +50,7 @@ from refrain.streams.lookup.snapshot_schedule import SnapshotSchedule, begin_sna
 from refrain.streams.lookup.spans import DecisionSpans
 from refrain.streams.lookup.stopped import StoppedShards
 from refrain.streams.lookup.stopping import RESTORES_MAX, Stopping
+from refrain.streams.lookup.ticks import Ticks
 from refrain.streams.messaging.key_file import route_signer
 from refrain.streams.messaging.sending import fitting_producer, fitting_transactions
 from refrain.streams.messaging.shards import journal_made_anew, repartitioned, shards_of
@@ -60,12 +61,11 @@ from refrain.streams.runtime.progress import Progress
 from refrain.streams.runtime.topic_check import require_room, require_topics
 from refrain.streams.settings import Settings
 from refrain.streams.shard.columns import SKIPS
-from refrain.streams.shard.fold import fold, next_timer_ms, readable
+from refrain.streams.shard.fold import fold, readable
 from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.skips import skip_id
 from refrain.streams.shard.state import Shard
 from refrain.streams.snapshots.shelf import Shelf, location_of
-from refrain.streams.spans import has_passed, is_due
 from refrain.streams.store.interface import Store
 from refrain.streams.store.rocksdb import open_or_replace
 from refrain.streams.store.state_directory import lock_state_directory
@@ -74,13 +74,6 @@ from refrain.streams.traces.interface import OFF, Traces
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.1
-TIMERS_EVERY_MS = 10
-"""How often the timers of the shards are looked at."""
-TICK_AGAIN_MS = 1_000
-"""A tick that was not folded by then is sent again."""
-TICK_ANYWAY_MS = 3_600_000
-"""How often a shard gets a tick that it does not need. The end of a transaction takes an offset and is no record: a
-shard that stands before one, when retention takes it, could not tell it from a record that is gone."""
 SWITCH_S = 0.0005
 NAME = "lookup"
 ROOM = {
@@ -121,6 +114,7 @@ class LookupWorker:
         self._spans = DecisionSpans(traces, self._categories)
         self._now_ms = now_ms
         self._elapsed_s = elapsed_s
+        self._ticks = Ticks(now_ms, elapsed_s)
         self._incarnation = incarnation = check_journal(cluster)
         self._shards = shards = cluster.partitions("journal")
         self._cluster = cluster
@@ -130,11 +124,6 @@ class LookupWorker:
         self._progress = progress or Progress(None, shards)
         self._unreadable: dict[int, int] = {}
         """By partition: the offset of a journal record of an unknown version."""
-        self._ticked: dict[int, int] = {}
-        self._ticked_anyway: dict[int, int] = {}
-        self._timers_due_ms = 0
-        self._moved: dict[int, tuple[int, float]] = {}
-        """Shards whose time is ahead of this clock: their time, and when it was first seen."""
         self.joined = False
         self._commit_due = elapsed_s()
         self._since_commit = 0
@@ -277,8 +266,7 @@ class LookupWorker:
             self._stopping.drop(partition)
             self._unreadable.pop(partition, None)
             self._commits.remove(partition)
-            self._ticked.pop(partition, None)
-            self._moved.pop(partition, None)
+            self._ticks.drop(partition)
             shard = self.shards.pop(partition, None)
             if shard is not None:
                 shard.store.close()
@@ -368,7 +356,7 @@ class LookupWorker:
         """Commit a shard and stop it: it is whole, and cannot go on. All its effects are sent."""
         self.commit()
         self._commits.remove(shard.partition)
-        self._ticked.pop(shard.partition, None)
+        self._ticks.soon(shard.partition)
         del self.shards[shard.partition]
         shard.store.close()
         self._stopping.stop(shard, reason, shard.next_offset)
@@ -378,7 +366,7 @@ class LookupWorker:
         shard = self.shards.pop(partition)
         self._commits.settle(wait=True)
         self._commits.remove(partition)
-        self._ticked.pop(partition, None)
+        self._ticks.soon(partition)
         self._consumer.pause([partition])
         shard.store.close()
         logger.error("shard %d: %s", partition, failure)
@@ -423,8 +411,7 @@ class LookupWorker:
             self._restore_again(record.partition, failure)
             return None
         if folded.more:
-            # The next tick need not wait.
-            self._ticked.pop(record.partition, None)
+            self._ticks.soon(record.partition)
         if folded.decisions:
             self._commits.decisions.setdefault(record.partition, []).extend(folded.decisions)
         return folded
@@ -441,32 +428,7 @@ class LookupWorker:
 
     def _tick(self) -> None:
         """Append a Tick to each shard whose next timer is due, unless one is on its way."""
-        now_ms = self._now_ms()
-        if not is_due(self._timers_due_ms, now_ms, TIMERS_EVERY_MS):
-            return
-        self._timers_due_ms = now_ms + TIMERS_EVERY_MS
-        due = []
-        for partition, shard in self.shards.items():
-            timer = next_timer_ms(shard)
-            anyway = has_passed(self._ticked_anyway.setdefault(partition, now_ms), TICK_ANYWAY_MS, now_ms)
-            needed = timer is not None and timer <= self._now_of(shard, now_ms)
-            if anyway or (needed and has_passed(self._ticked.get(partition, 0), TICK_AGAIN_MS, now_ms)):
-                if anyway:
-                    self._ticked_anyway[partition] = now_ms
-                due.append(Outgoing("journal", None, Tick().encode(), (), partition))
-                self._ticked[partition] = now_ms
-        self._send(due)
-
-    def _now_of(self, shard: Shard, now_ms: int) -> int:
-        """The time of day for a shard's timers, which go by the broker's clock, where this one is behind it."""
-        if now_ms >= shard.time_ms:
-            self._moved.pop(shard.partition, None)
-            return now_ms
-        elapsed_s = self._elapsed_s()
-        time_ms, moved_s = self._moved.get(shard.partition, (0, 0.0))
-        if time_ms != shard.time_ms:
-            self._moved[shard.partition] = time_ms, moved_s = shard.time_ms, elapsed_s
-        return time_ms + int((elapsed_s - moved_s) * 1_000)
+        self._send([Outgoing("journal", None, Tick().encode(), (), each) for each in self._ticks.due(self.shards)])
 
     def _is_commit_due(self, folded: Collection[int]) -> bool:
         """Whether to commit: by time, by what was folded since, or because somebody waits for an acknowledgement."""

@@ -23,7 +23,6 @@ LAYER_MATRICES = (
     "output.dense",
 )
 """The matrices of a layer, in the order of their use."""
-NORMS = ("attention.output.LayerNorm", "output.LayerNorm")
 STEPS = 127
 """An 8-bit integer goes from -STEPS to STEPS."""
 _EXPORTED = re.compile(r"val_(\d+)_q")

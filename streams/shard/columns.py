@@ -155,7 +155,7 @@ def _forget_use(shard: Shard, id_: str) -> None:
 
 
 def _set_mode(shard: Shard, id_: str, mode: TableMode) -> None:
-    shard.entries.set_mode(bytes.fromhex(id_), mode.search)
+    shard.entries.namespaces.set_mode(bytes.fromhex(id_), mode.search)
 
 
 def _set_policy(shard: Shard, _: str, policy: ShardPolicy) -> None:

@@ -134,7 +134,7 @@ def _restore_entries(shard: Shard, threads: int, graphs: Mapping[bytes, SavedGra
             if entry.vector is None:
                 continue
             vector = decode(entry.vector)
-            if shard.entries.mode(space) == "ann":
+            if shard.entries.namespaces.mode(space) == "ann":
                 if space not in large:
                     large[space] = _LargeTable(shard, space, graphs.get(space), threads)
                 large[space].add(entry.id, row, vector)
@@ -159,7 +159,7 @@ class _LargeTable:
         self._graph = None if graph is None else _GraphInUse(graph)
         if graph is not None:
             try:
-                shard.entries.load_graph(space, graph)
+                shard.entries.namespaces.load_graph(space, graph)
             except ValueError as error:
                 logger.warning("shard %d: %s: it is built anew", shard.partition, error)
                 self._graph = None
@@ -184,12 +184,12 @@ class _LargeTable:
         ids = np.array(self._ids, dtype=np.int64)
         self._rows, self._ids, self._vectors = [], [], []
         if self._graph is None:
-            self._entries.build(self._space, rows, vectors, self._threads)
+            self._entries.namespaces.build(self._space, rows, vectors, self._threads)
             return
         labels = self._graph.take(ids)
         there = labels != GONE
-        self._entries.adopt(self._space, rows[there], vectors[there], labels[there])
-        self._entries.build(self._space, rows[~there], vectors[~there], self._threads)
+        self._entries.namespaces.adopt(self._space, rows[there], vectors[there], labels[there])
+        self._entries.namespaces.build(self._space, rows[~there], vectors[~there], self._threads)
 
 
 class _GraphInUse:

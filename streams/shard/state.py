@@ -28,7 +28,7 @@ from refrain.streams.shard.columns import Change, Column
 from refrain.streams.shard.counters import Counters
 from refrain.streams.shard.in_flight import InFlight
 from refrain.streams.shard.index.entries import EntryIndex, IndexedEntry
-from refrain.streams.shard.index.vector_tables import Tables
+from refrain.streams.shard.index.vector_tables import QueryVector, Tables
 from refrain.streams.shard.skips import Skips
 from refrain.streams.shard.tenants import Tenants
 from refrain.streams.shard.verifications import PendingVerifications, VerificationScores
@@ -160,6 +160,14 @@ class Shard:
     def head_of(self, category: CategoryPolicy) -> PairHead | None:
         """The trained head of a category of the policy, None where it has none."""
         return None if category.hit_head is None else self.heads.get(category.hit_head)
+
+    def check_dimensions(self, namespace: bytes, query: QueryVector | None) -> None:
+        """Raise ValueError for a vector that cannot be compared with those that the namespace has, or waits for."""
+        if query is None:
+            return
+        for known in (self.entries.namespaces.dimensions(namespace), self.flights.dimensions(namespace)):
+            if known not in (None, len(query.ints)):
+                raise ValueError(f"a vector of {len(query.ints)} dimensions where others have {known}")
 
     def is_off(self, category: str) -> bool:
         """Whether the cache is switched off for the category."""

@@ -174,7 +174,7 @@ def _written(
     folder: Path,
 ) -> Manifest:
     """Write all but the manifest, and return that."""
-    spaces = sorted(shard.entries.graphs())
+    spaces = sorted(shard.entries.namespaces.graphs())
     graphs = [_graph(location, target, shard, number, space, folder) for number, space in enumerate(spaces)]
     rows = RowsWritten()
     with location.writing(*target, ROWS) as file:

@@ -15,7 +15,7 @@ from refrain.schemas.forwards import Completion, Status
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import DecisionSummary
 from refrain.streams.kafka.convert import record_of
-from refrain.streams.kafka.passing import READ_SILENT_S, Passing
+from refrain.streams.kafka.passing import assigned
 from refrain.streams.kafka.raw_fetch import raw_fetch
 from refrain.streams.messaging.routes import DirectRoute, ShardRoute, encode_route
 from refrain.streams.messaging.signed_routes import RouteSigner
@@ -132,19 +132,14 @@ def _holds(target: Target, topic: str, needle: bytes) -> bool:
         for number in consumer.list_topics(name, timeout=READ_S).topics[name].partitions:
             low, high = consumer.get_watermark_offsets(TopicPartition(name, number), timeout=READ_S)
             places.append(TopicPartition(name, number, max(low, high - LATELY)))
-        consumer.assign(places)
         # Batches that nobody can read may lie there.
-        passing = Passing(consumer, {name: topic}, raw_fetch(target.settings), READ_SILENT_S)
-        for place in places:
-            passing.begin((name, place.partition), place.offset)
+        passing = assigned(consumer, {name: topic}, raw_fetch(target.settings), places)
         ended: set[int | None] = set()
         until = time.monotonic() + READ_S
         while len(ended) < len(places):
             if time.monotonic() > until:
                 raise RuntimeError(f"{topic} could not be read to its end")
-            heard = passing.sift(consumer.consume(1_000, SILENCE_S))
-            passing.behind_silence()
-            for message in heard.messages:
+            for message in passing.hear(consumer.consume(1_000, SILENCE_S)).messages:
                 if message.error() is not None:
                     ended.add(message.partition())
                 elif needle in (message.value() or b"") or needle in str(record_of(topic, message).headers).encode():

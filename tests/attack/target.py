@@ -21,7 +21,7 @@ from refrain.schemas.requests import Request
 from refrain.schemas.topics import BY_NAME
 from refrain.streams.kafka.batches import batches_in
 from refrain.streams.kafka.convert import record_of
-from refrain.streams.kafka.passing import READ_SILENT_S, Passing
+from refrain.streams.kafka.passing import assigned
 from refrain.streams.kafka.raw_fetch import raw_fetch
 from refrain.streams.settings import Settings
 from tests.streams.kafka.raw_records import GZIP, Raw, batch_of, produce
@@ -60,11 +60,8 @@ class Ledger:
             {**client(settings), "group.id": f"{settings.prefix}attack", "enable.auto.commit": False}
         )
         places = [place for topic in ("journal", "dead-letters") for place in self._ends(topic)]
-        self._consumer.assign(places)
         topics = {self._prefix + topic: topic for topic in ("journal", "dead-letters")}
-        self._passing = Passing(self._consumer, topics, raw_fetch(settings), READ_SILENT_S)
-        for place in places:
-            self._passing.begin((place.topic, place.partition), place.offset)
+        self._passing = assigned(self._consumer, topics, raw_fetch(settings), places)
 
     def read(self) -> None:
         """Read on for a moment, or until nothing comes."""
@@ -91,9 +88,7 @@ class Ledger:
 
     def _next(self, timeout_s: float) -> Sequence[Message]:
         """What came next, past batches that nobody can read."""
-        heard = self._passing.sift(self._consumer.consume(1_000, timeout_s))
-        self._passing.behind_silence()
-        return heard.messages
+        return self._passing.hear(self._consumer.consume(1_000, timeout_s)).messages
 
     def _ends(self, topic: str) -> Iterator[TopicPartition]:
         name = self._prefix + topic

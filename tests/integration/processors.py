@@ -65,11 +65,3 @@ def running(processor: Callable[..., None], settings: Settings, **more: Any) -> 
     one.wait_until_ready()
     yield one
     one.end()
-
-
-def eventually(true: Callable[[], object], wait_s: float = WAIT_S) -> None:
-    """Wait until something holds."""
-    until = time.monotonic() + wait_s
-    while not true():
-        assert time.monotonic() < until, "it did not come about"
-        time.sleep(0.05)

@@ -61,6 +61,7 @@ from refrain.streams.messaging.routes import DirectRoute, encode_route
 from refrain.streams.messaging.signed_routes import RouteSigner
 from refrain.streams.messaging.signing import SigningKeys
 from refrain.streams.settings import Adapt, Edge, Embedding, Settings, Upstream, Verify
+from tests.eventually import eventually
 from tests.integration.attempts import (
     DENIED,
     NOBODY,
@@ -71,7 +72,7 @@ from tests.integration.attempts import (
     table,
     told,
 )
-from tests.integration.processors import Running, eventually
+from tests.integration.processors import Running
 from tests.integration.secured import connections, prepare
 from tests.integration.walled_broker import ROOT, WalledBroker, walled_broker
 

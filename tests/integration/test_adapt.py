@@ -18,7 +18,8 @@ from refrain.streams.govern.worker import run_govern
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.settings import Adapt, Settings
-from tests.integration.processors import Running, eventually, running
+from tests.eventually import eventually
+from tests.integration.processors import Running, running
 from tests.integration.topics import PARTITIONS_MAX, create_table
 
 TARGETS = ModelPolicy(latency_target_ms=100, queue_target=10)

@@ -21,6 +21,7 @@ def test_every_attack_of_the_short_form_holds(kafka: str) -> None:
     done = subprocess.run(
         command, env={**kept, "REFRAIN_KAFKA": kafka}, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
+    assert done.stdout, done.stderr
     *rows, whole = [json.loads(line) for line in done.stdout.splitlines()]
     assert (done.returncode, whole["wrong"]) == (0, []), done.stderr
     assert whole["held"] == whole["attacks"] == len(rows)

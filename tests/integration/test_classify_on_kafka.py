@@ -22,8 +22,8 @@ from refrain.streams.kafka.targets import Targets
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.settings import Classify, Settings
+from tests.eventually import eventually
 from tests.integration.make_topic import make_topic
-from tests.integration.processors import eventually
 from tests.integration.topics import create_table
 
 WAIT_S = 30.0

@@ -33,8 +33,8 @@ from refrain.streams.models.loading import load_embedder
 from refrain.streams.settings import Settings
 from refrain.streams.shard.columns import ENTRIES, entry_id
 from refrain.streams.vectors import encode, quantise
+from tests.eventually import eventually
 from tests.integration.fake_workers import acknowledge, acknowledging, member
-from tests.integration.processors import eventually
 from tests.integration.topics import PARTITIONS_MAX, create_table
 
 ALL = range(PARTITIONS_MAX)

@@ -14,7 +14,8 @@ from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging.ids import decision_id
 from refrain.streams.settings import Settings
-from tests.integration.processors import eventually, running
+from tests.eventually import eventually
+from tests.integration.processors import running
 from tests.integration.topics import create_table
 
 COUNT = 20

@@ -24,7 +24,8 @@ from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Edge, Settings, Upstream
 from refrain.streams.upstream.simulated.server import SimulatedServer
 from refrain.streams.upstream.worker import run_upstream
-from tests.integration.processors import Running, eventually
+from tests.eventually import eventually
+from tests.integration.processors import Running
 from tests.integration.topics import create_table
 
 POLICY = Policy(categories={"uncategorised": CategoryPolicy(threshold=0.8)})

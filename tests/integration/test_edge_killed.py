@@ -25,7 +25,7 @@ from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.settings import Settings, Upstream
 from refrain.streams.upstream.simulated.server import SimulatedServer
-from tests.integration.processors import eventually
+from tests.eventually import eventually
 from tests.integration.topics import create_table
 
 POLICY = Policy(categories={"uncategorised": CategoryPolicy(threshold=0.8)})

@@ -36,9 +36,10 @@ from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Classify, Settings, Upstream
 from refrain.streams.upstream.simulated.server import SimulatedServer
 from refrain.streams.upstream.worker import run_upstream
+from tests.eventually import eventually
 from tests.infra.documents.markdown import read_paper
 from tests.integration.make_topic import make_topic
-from tests.integration.processors import Running, eventually
+from tests.integration.processors import Running
 from tests.integration.topics import PARTITIONS_MAX, create_table
 
 ROOT = Path(__file__).resolve().parents[2]

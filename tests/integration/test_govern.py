@@ -20,7 +20,8 @@ from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging.ids import decision_id
 from refrain.streams.runtime.policy_follower import PolicyWatch
 from refrain.streams.settings import Settings
-from tests.integration.processors import Running, eventually, running
+from tests.eventually import eventually
+from tests.integration.processors import Running, running
 from tests.integration.topics import PARTITIONS_MAX, create_table
 
 POLICY = Policy(categories={"chat": CategoryPolicy()}, models={"m": ModelPolicy()})

@@ -22,7 +22,7 @@ from refrain.schemas.responses import Outcome
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Record
 from refrain.streams.settings import Settings, Upstream
-from tests.integration.processors import eventually
+from tests.eventually import eventually
 from tests.integration.topics import create_table
 from tests.simulation.bench import environment_of
 from tests.simulation.cluster import Cluster

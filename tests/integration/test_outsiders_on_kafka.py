@@ -18,7 +18,8 @@ from refrain.streams.kafka.batches import batches_in
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.settings import Adapt, Settings
-from tests.integration.processors import eventually, running
+from tests.eventually import eventually
+from tests.integration.processors import running
 from tests.integration.topics import create_table
 from tests.streams.kafka.odd_batches import TAKEN
 from tests.streams.kafka.raw_records import GZIP, LZ4, Raw, batch_of, produce

@@ -18,7 +18,7 @@ from refrain.schemas.responses import Outcome, Response
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.settings import Settings
-from tests.integration.processors import eventually
+from tests.eventually import eventually
 from tests.integration.topics import create_table
 from tests.streams.shard.journal import Journal, vector
 

@@ -25,7 +25,8 @@ from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.lookup.worker import run_lookup
 from refrain.streams.runtime.policy_follower import PolicyWatch
 from refrain.streams.settings import Settings
-from tests.integration.processors import eventually, running
+from tests.eventually import eventually
+from tests.integration.processors import running
 from tests.integration.topics import PARTITIONS_MAX, create_table
 
 POLICY = "categories:\n  code: {threshold: 0.9}\n"

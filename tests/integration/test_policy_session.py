@@ -23,7 +23,8 @@ from refrain.streams.messaging.key_file import route_signer
 from refrain.streams.messaging.routes import ShardRoute
 from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Settings
-from tests.integration.processors import Running, eventually, running
+from tests.eventually import eventually
+from tests.integration.processors import Running, running
 from tests.integration.topics import create_table
 from tests.streams.signed import signed_route
 

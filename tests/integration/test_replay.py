@@ -25,7 +25,8 @@ from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Settings, Upstream
 from refrain.streams.upstream.worker import run_upstream
 from tests.conftest import remove_groups, remove_topics
-from tests.integration.processors import eventually, running
+from tests.eventually import eventually
+from tests.integration.processors import running
 from tests.integration.test_operators import POLICY, ask
 from tests.integration.topics import PARTITIONS_MAX, create_table
 

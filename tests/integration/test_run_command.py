@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,18 +17,10 @@ from confluent_kafka.admin import AdminClient
 
 from refrain.ops.run.supervisor import is_alive
 from refrain.streams.settings import Settings
+from tests.eventually import eventually
 from tests.integration.topics import create_table
 
 WAIT_S = 60.0
-
-
-def eventually(seen: Callable[[], bool]) -> None:
-    """Wait until `seen` says yes."""
-    deadline = time.monotonic() + WAIT_S
-    pause = threading.Event()
-    while not seen():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        pause.wait(0.05)
 
 
 class Run:

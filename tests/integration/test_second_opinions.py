@@ -22,7 +22,8 @@ from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Settings, Upstream, Verify
 from refrain.streams.upstream.worker import run_upstream
 from refrain.streams.verify.worker import run_verify
-from tests.integration.processors import eventually, running
+from tests.eventually import eventually
+from tests.integration.processors import running
 from tests.integration.topics import create_table
 
 POLICY = """\

@@ -14,7 +14,8 @@ from refrain.schemas.responses import Outcome
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.lookup.worker import run_lookup
 from refrain.streams.settings import Lookup, Settings, Snapshots
-from tests.integration.processors import eventually, running
+from tests.eventually import eventually
+from tests.integration.processors import running
 from tests.integration.test_stopped_shards import ask, outcome, remember
 from tests.integration.topics import create_table
 

@@ -21,7 +21,8 @@ from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Outgoing, Record
 from refrain.streams.lookup.worker import run_lookup
 from refrain.streams.settings import Settings
-from tests.integration.processors import eventually, running
+from tests.eventually import eventually
+from tests.integration.processors import running
 from tests.integration.topics import create_table
 from tests.streams.shard.journal import Journal, vector
 

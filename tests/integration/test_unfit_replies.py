@@ -27,8 +27,9 @@ from refrain.streams.lookup.worker import run_lookup
 from refrain.streams.populate.worker import run_populate
 from refrain.streams.settings import Classify, Settings, Upstream
 from refrain.streams.upstream.worker import run_upstream
+from tests.eventually import eventually
 from tests.integration.make_topic import ADMIN_S, make_topic
-from tests.integration.processors import Running, eventually, running
+from tests.integration.processors import Running, running
 from tests.integration.topics import create_table
 
 SLOW_MS = 1_500.0

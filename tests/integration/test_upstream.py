@@ -13,8 +13,9 @@ from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.settings import Settings
 from refrain.streams.upstream.model import Answer
 from refrain.streams.upstream.worker import Bounds, run_upstream
+from tests.eventually import eventually
 from tests.gate import Gate
-from tests.integration.processors import Running, eventually, running
+from tests.integration.processors import Running, running
 from tests.integration.topics import PARTITIONS_MAX, create_table
 
 FOREVER_MS = 10**13

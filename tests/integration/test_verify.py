@@ -15,7 +15,8 @@ from refrain.streams.kafka.interface import Outgoing
 from refrain.streams.messaging.ids import decision_id
 from refrain.streams.settings import Settings, Verify
 from refrain.streams.verify.worker import run_verify
-from tests.integration.processors import eventually, running
+from tests.eventually import eventually
+from tests.integration.processors import running
 from tests.integration.topics import PARTITIONS_MAX, create_table
 
 COUNT = 20

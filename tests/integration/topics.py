@@ -6,7 +6,7 @@ from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from refrain.schemas.topics import TOPICS
-from tests.integration.processors import eventually
+from tests.eventually import eventually
 
 WAIT_S = 15.0
 PARTITIONS_MAX = 4

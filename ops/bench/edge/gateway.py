@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
-
 from refrain.ops.bench.path.questions import MODEL
 from refrain.ops.bench.processes import child
+from refrain.ops.run.probe import NoAnswer, page
 from refrain.streams.errors import WrongSetup
 
 START_S = 300.0
+PROBE_S = 2.0
 TAIL_CHARS = 600
 _VARIABLES = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
 """It asks nobody for the prices of models, and logs no request."""
@@ -55,7 +55,7 @@ def litellm(command: Path, config: Mapping[str, Any], variables: Mapping[str, st
         # It runs in that folder.
         line = [str(command.absolute()), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
         with child(line, environment, output, Path(folder)) as proxy:
-            if not _is_up(f"http://127.0.0.1:{port}/health/liveliness", proxy):
+            if not _is_up(port, proxy):
                 code = proxy.poll()
                 how = f"was not up within {START_S:.0f} s" if code is None else f"ended with {code} before it was up"
                 output.seek(0)
@@ -73,13 +73,13 @@ def with_cache(base_url: str) -> dict[str, Any]:
     }
 
 
-def _is_up(url: str, proxy: subprocess.Popen[bytes]) -> bool:
+def _is_up(port: int, proxy: subprocess.Popen[bytes]) -> bool:
     until_s = time.monotonic() + START_S
     while time.monotonic() < until_s and proxy.poll() is None:
         try:
-            if httpx.get(url, timeout=2.0, trust_env=False).status_code == 200:
+            if page("127.0.0.1", port, "/health/liveliness", PROBE_S).status == 200:
                 return True
-        except httpx.HTTPError:
+        except NoAnswer:
             pass
         time.sleep(0.2)
     return False

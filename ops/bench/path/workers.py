@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-import httpx
-
 from refrain.ops.bench.processes import child
+from refrain.ops.run.probe import NoAnswer, page
 from refrain.ops.run.supervisor import read_run
 from refrain.streams.errors import ClusterFailed, WrongSetup
 from refrain.streams.settings import Settings
@@ -66,12 +65,10 @@ def _await_ready(
     settings: Settings, count: int, process: subprocess.Popen[bytes], output: IO[bytes], ready_s: float
 ) -> None:
     deadline = time.monotonic() + ready_s
-    # One client for all looks: each new one reads the certificates of the system, 20 ms of a core that is measured.
-    with httpx.Client(timeout=PROBE_S, trust_env=False) as probe:
-        while time.monotonic() < deadline and process.poll() is None:
-            if _ready(settings.state_dir, settings.http.host, probe) == count:
-                return
-            time.sleep(LOOK_S)
+    while time.monotonic() < deadline and process.poll() is None:
+        if _ready(settings.state_dir, settings.http.host) == count:
+            return
+        time.sleep(LOOK_S)
     raise WrongSetup(f"the workers did not become ready:\n{_tail(output)}")
 
 
@@ -80,14 +77,14 @@ def _tail(output: IO[bytes]) -> str:
     return "\n".join(output.read().decode("utf-8", "replace").splitlines()[-TAIL_LINES:])
 
 
-def _ready(state_dir: Path, host: str, probe: httpx.Client) -> int:
+def _ready(state_dir: Path, host: str) -> int:
     run = read_run(state_dir) or {}
     ready = 0
     for worker in run.get("workers", []):
         if not worker.get("port"):
             continue
         try:
-            ready += probe.get(f"http://{host}:{worker['port']}/readyz").status_code == 200
-        except httpx.HTTPError:
+            ready += page(host, worker["port"], "/readyz", PROBE_S).status == 200
+        except NoAnswer:
             continue
     return ready

@@ -73,7 +73,9 @@ def on_asked(
     )
     head = shard.head_of(category)
     question = ShardQuestion.of(asked, in_force, policy.limits, verification, head)
-    _check(shard, question)
+    if question.effective.threshold > 1.0:
+        raise ValueError(f"a threshold of {question.effective.threshold} is no similarity")
+    shard.check_dimensions(question.namespace, question.query)
     if deadline_at_ms <= shard.time_ms:
         return _refuse(
             context, question, SearchResult(Reason.DEADLINE_PASSED), RefusalCode.DEADLINE, "the deadline is over"
@@ -374,16 +376,6 @@ def _told(question: ShardQuestion, verdict: SearchResult, decision: Decision) ->
 
 def _deadline(shard: Shard, asked: Asked, policy: Policy | None) -> int:
     return longest_wait(shard.time_ms, asked.deadline_at_ms, Limits() if policy is None else policy.limits)
-
-
-def _check(shard: Shard, question: ShardQuestion) -> None:
-    if question.effective.threshold > 1.0:
-        raise ValueError(f"a threshold of {question.effective.threshold} is no similarity")
-    if question.query is None:
-        return
-    for known in (shard.entries.dimensions(question.namespace), shard.flights.dimensions(question.namespace)):
-        if known not in (None, len(question.query.ints)):
-            raise ValueError(f"a vector of {len(question.query.ints)} dimensions where others have {known}")
 
 
 def _decision(

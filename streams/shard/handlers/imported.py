@@ -34,7 +34,7 @@ def on_imported(shard: Shard, event: EntryImported, record: Record, out: FoldRes
         return
     answer = json.loads(event.answer.data)
     entry = _entry(shard, event, record, category, answer)
-    _check_dimensions(shard, entry)
+    shard.check_dimensions(namespace_of_key(entry), None if entry.vector is None else query_of(entry.vector))
     reason = not_admitted_reason(whole(answer), category) or _not_admitted_now(shard, entry, category, policy)
     if reason is not None:
         out.counts.append(counts.not_admitted(reason))
@@ -63,16 +63,6 @@ def _entry(shard: Shard, event: EntryImported, record: Record, category: Categor
         latency_ms=event.latency_ms,
         expires_at_ms=expires_at_ms,
     )
-
-
-def _check_dimensions(shard: Shard, entry: Entry) -> None:
-    query = None if entry.vector is None else query_of(entry.vector)
-    space = namespace_of_key(entry)
-    if query is None:
-        return
-    for known in (shard.entries.dimensions(space), shard.flights.dimensions(space)):
-        if known not in (None, len(query.ints)):
-            raise ValueError(f"a vector of {len(query.ints)} dimensions where others have {known}")
 
 
 def _not_admitted_now(shard: Shard, entry: Entry, category: CategoryPolicy, policy: Policy) -> NotAdmitted | None:

@@ -73,8 +73,8 @@ def entering(shard: Shard, entry: Entry, policy: Policy) -> list[Change]:
     space = namespace_of_key(entry)
     entry = entry.model_copy(update={"value": shard.entries.value_if_admitted(entry)})
     changes = [ENTRIES.put(entry_id(entry.id), entry)]
-    scans = entry.vector is not None and shard.entries.mode(space) == "exact"
-    if scans and shard.entries.table_size(space) + 1 >= policy.limits.hnsw_from:
+    scans = entry.vector is not None and shard.entries.namespaces.mode(space) == "exact"
+    if scans and shard.entries.namespaces.table_size(space) + 1 >= policy.limits.hnsw_from:
         changes.append(TABLES.put(space.hex(), TableMode(search="ann")))
     return changes
 

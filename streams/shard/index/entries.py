@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +21,12 @@ from refrain.schemas.policy import Policy
 from refrain.streams.shard.eviction.expiry import Deadlines, ExpiryQueues
 from refrain.streams.shard.eviction.quotas import Admissions, QuotaBucket, Quotas
 from refrain.streams.shard.index.hnsw import GONE, SavedGraph
+from refrain.streams.shard.index.namespaces import EF_AT_FIRST, Namespaces
 from refrain.streams.shard.index.rows import RowsById, RowsByText
-from refrain.streams.shard.index.vector_tables import QueryVector, Search, Table, Tables, VectorMatch, query_of
+from refrain.streams.shard.index.vector_tables import QueryVector, Search, Tables, VectorMatch, query_of
 
 DIGESTS_REMEMBERED = 1_024
 """Namespaces, and texts, of which the digest is remembered: one is asked for several times a question."""
-EF_AT_FIRST = 64
-"""The breadth of a new HNSW's searches; every search sets its own."""
 
 
 @lru_cache(maxsize=DIGESTS_REMEMBERED)
@@ -70,7 +69,7 @@ class EntryIndex:
 
     def __init__(self, tables: Callable[[int], Tables] = Tables) -> None:
         """Make an empty index; `tables` makes the vector tables of so many dimensions."""
-        self._tables_of = tables
+        self.namespaces = Namespaces(tables)
         self._rows = RowsById()
         self._ids = np.full(16, -1, dtype=np.int64)
         self._admitted = np.zeros(16, dtype=np.int64)
@@ -80,17 +79,10 @@ class EntryIndex:
         self.expiry = ExpiryQueues()
         self._deadlines = Deadlines()
         self._quotas = Quotas()
-        self._space_numbers: dict[bytes, int] = {}
-        self._space_names: list[bytes] = []
-        self._space_counts: list[int] = []
-        self._free_spaces: list[int] = []
         self._space_of = np.zeros(16, dtype=np.int32)
         self._texts = RowsByText()
         self._free: list[int] = []
         self._used = 0
-        self._tables: dict[int, Tables] = {}
-        self._by_space: dict[int, tuple[Tables, Table]] = {}
-        self._modes: dict[bytes, Search] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -99,7 +91,7 @@ class EntryIndex:
 
     def exact(self, space: bytes, text: bytes) -> IndexedEntry | None:
         """The entry of the same text in the namespace."""
-        number = self._space_numbers.get(space)
+        number = self.namespaces.number(space)
         rows = [row for row in self._texts.rows(text) if self._space_of.item(row) == number]
         return self.at_row(min(rows, key=self._ids.item)) if rows else None
 
@@ -112,7 +104,7 @@ class EntryIndex:
         self, space: bytes, query: QueryVector, count: int, floor: float, ef: int
     ) -> tuple[Search | None, list[tuple[VectorMatch, IndexedEntry]]]:
         """Nearest candidates of the namespace, best and oldest first, and how it was searched (None: it is empty)."""
-        place = self._place(space)
+        place = self.namespaces.place(space)
         if place is None:
             return None, []
         tables, table = place
@@ -121,29 +113,6 @@ class EntryIndex:
         found = tables.search(table, query, count, floor, ef)
         found.sort(key=lambda each: (-each.similarity, self._ids.item(each.row)))
         return table.search, [(each, self.at_row(each.row)) for each in found[:count]]
-
-    def holds_any(self, space: bytes) -> bool:
-        """Whether the namespace holds an entry."""
-        return space in self._space_numbers
-
-    def dimensions(self, space: bytes) -> int | None:
-        """Dimensions of the namespace's vectors, None without any."""
-        place = self._place(space)
-        return None if place is None else place[0].dim
-
-    def hnsw(self, space: bytes) -> Any:
-        """Bare hnswlib index of the namespace, None while it has none: for benches."""
-        place = self._place(space)
-        return None if place is None or place[1].hnsw is None else place[1].hnsw.index
-
-    def table_size(self, space: bytes) -> int:
-        """Vectors in the namespace's table."""
-        place = self._place(space)
-        return 0 if place is None else len(place[1])
-
-    def mode(self, space: bytes) -> Search:
-        """Search mode of the namespace: exact or ann."""
-        return self._modes.get(space, "exact")
 
     def by_id(self, id_: int) -> IndexedEntry | None:
         """The entry of that id."""
@@ -258,14 +227,12 @@ class EntryIndex:
         if entry.expires_at_ms is not None:
             self._deadlines.enter(entry.id, entry.expires_at_ms)
         space = namespace_of_key(entry)
-        number = self._space_number(space)
-        self._space_of[row] = number
-        self._space_counts[number] += 1
+        self._space_of[row] = self.namespaces.enter(space)
         text = text_key(entry.space, entry.category, entry.text_digest)
         self._texts.add(text, row)
         self._quotas.enter(row, entry, stats)
         if entry.vector is not None:
-            self.add_vector(space, row, query_of(entry.vector))
+            self.namespaces.add_vector(space, row, query_of(entry.vector))
         return row
 
     def add_many(self, entries: Sequence[Entry], stats: Sequence[EntryStats | None]) -> int:
@@ -291,10 +258,7 @@ class EntryIndex:
                 self._deadlines.enter(entry.id, entry.expires_at_ms)
         for category, entered in by_category.items():
             self.expiry.enter_many(category, entered)
-        numbers = [self._space_number(namespace_of_key(entry)) for entry in entries]
-        self._space_of[rows] = numbers
-        for number in numbers:
-            self._space_counts[number] += 1
+        self._space_of[rows] = [self.namespaces.enter(namespace_of_key(entry)) for entry in entries]
         self._texts.add_many([text_key(each.space, each.category, each.text_digest) for each in entries], first)
         self._quotas.enter_many(first, entries, stats)
         return first
@@ -304,29 +268,13 @@ class EntryIndex:
 
         Raises ValueError for a vector without length.
         """
-        dim = ints.shape[1]
-        units = self._tables_with(dim).units_of(rows, ints)
-        numbers = self._space_of[rows]
-        order = np.argsort(numbers, kind="stable")
-        cuts = np.flatnonzero(np.diff(numbers[order])) + 1
-        for places in np.split(order, cuts):
-            tables, table = self._table_of(int(numbers[places[0]]), dim)
-            tables.append(table, rows[places], units[places])
-
-    def add_vector(self, space: bytes, row: int, query: QueryVector) -> None:
-        """Put the vector of a row into its namespace's table."""
-        tables, table = self._table(space, len(query.ints))
-        tables.add(table, row, query)
+        self.namespaces.append_vectors(self._space_of[rows], rows, ints)
 
     def remove(self, indexed: IndexedEntry, entry: Entry) -> None:
         """Remove an entry."""
         row = indexed.row
         if entry.vector is not None:
-            tables, table = self._by_space[int(self._space_of[row])]
-            tables.remove(table, row)
-            if not len(table):
-                # A restored shard has no table either where only entries without a vector are left.
-                del self._by_space[int(self._space_of[row])]
+            self.namespaces.remove_vector(int(self._space_of[row]), row)
         text = text_key(entry.space, entry.category, entry.text_digest)
         self._texts.remove(text, row)
         self._quotas.leave(row)
@@ -334,7 +282,7 @@ class EntryIndex:
         self._ids[row] = -1
         self._free.append(row)
         self.expiry.leave(entry.category, self._admitted_at)
-        self._leave_space(int(self._space_of[row]))
+        self.namespaces.leave(int(self._space_of[row]))
 
     def use(self, indexed: IndexedEntry, stats: EntryStats) -> None:
         """Record a use of an entry."""
@@ -349,40 +297,12 @@ class EntryIndex:
         """Set the aging base of a quota bucket or of the whole shard."""
         self._quotas.age(id_, aging)
 
-    def set_mode(self, space: bytes, mode: Search) -> None:
-        """Change how a namespace is searched."""
-        self._modes[space] = mode
-        place = self._place(space)
-        if mode == "ann" and place is not None:
-            place[0].become_ann(place[1], EF_AT_FIRST)
-
-    def build(self, space: bytes, rows: npt.NDArray[np.int32], ints: npt.NDArray[np.int16], threads: int) -> None:
-        """Build the HNSW of an ann namespace at once from the vectors of record (n, dim) of its rows."""
-        tables, table = self._table(space, ints.shape[1])
-        tables.build(table, rows, ints, threads)
-
-    def load_graph(self, space: bytes, graph: SavedGraph) -> None:
-        """Give an ann namespace that holds no vector yet a saved graph. Raises ValueError for a file that is none."""
-        tables, table = self._table(space, graph.dim)
-        tables.load(table, graph, EF_AT_FIRST)
-
-    def adopt(
-        self,
-        space: bytes,
-        rows: npt.NDArray[np.int32],
-        ints: npt.NDArray[np.int16],
-        labels: npt.NDArray[np.int64],
-    ) -> None:
-        """Give vectors of record (n, dim) that the namespace's loaded graph has, by label, to their rows."""
-        tables, table = self._table(space, ints.shape[1])
-        tables.adopt(table, rows, ints, labels)
-
     def drop_orphans(self, space: bytes, labels: Sequence[int], batch: int, threads: int) -> None:
         """Remove what nobody has adopted from the loaded graph of a namespace.
 
         Where that is so much that a new graph is better, it is built from the entries in the order of their ids.
         """
-        place = self._place(space)
+        place = self.namespaces.place(space)
         if place is None:
             return
         tables, table = place
@@ -393,19 +313,12 @@ class EntryIndex:
             rows = np.array(table.hnsw.owners(), dtype=np.int32)
             tables.renew(table, rows[np.argsort(self._ids[rows])], EF_AT_FIRST, batch, threads)
 
-    def graphs(self) -> Iterator[bytes]:
-        """The namespaces that an HNSW holds whole: those whose graphs can be saved."""
-        for space, number in self._space_numbers.items():
-            place = self._by_space.get(number)
-            if place is not None and place[1].hnsw is not None and place[1].block is None:
-                yield space
-
     def save_graph(self, space: bytes, path: Path) -> SavedGraph:
         """Save the graph of a namespace into a file.
 
         Raises LookupError for a namespace that has none, and OSError when the disk does not take it.
         """
-        place = self._place(space)
+        place = self.namespaces.place(space)
         if place is None or place[1].hnsw is None:
             raise LookupError("the namespace has no graph")
         owners = place[1].hnsw.save(path)
@@ -413,50 +326,6 @@ class EntryIndex:
         return SavedGraph(path, place[0].dim, ids.astype(np.int64))
 
     # -- inside ---------------------------------------------------------------------------------------
-
-    def _place(self, space: bytes) -> tuple[Tables, Table] | None:
-        number = self._space_numbers.get(space)
-        return None if number is None else self._by_space.get(number)
-
-    def _table(self, space: bytes, dim: int) -> tuple[Tables, Table]:
-        return self._table_of(self._space_number(space), dim)
-
-    def _table_of(self, number: int, dim: int) -> tuple[Tables, Table]:
-        place = self._by_space.get(number)
-        if place is None:
-            tables = self._tables_with(dim)
-            place = self._by_space[number] = (tables, Table())
-            if self._modes.get(self._space_names[number]) == "ann":
-                tables.become_ann(place[1], EF_AT_FIRST)
-        return place
-
-    def _tables_with(self, dim: int) -> Tables:
-        tables = self._tables.get(dim)
-        if tables is None:
-            tables = self._tables[dim] = self._tables_of(dim)
-        return tables
-
-    def _space_number(self, space: bytes) -> int:
-        number = self._space_numbers.get(space)
-        if number is not None:
-            return number
-        if self._free_spaces:
-            number = self._free_spaces.pop()
-            self._space_names[number] = space
-        else:
-            number = len(self._space_names)
-            self._space_names.append(space)
-            self._space_counts.append(0)
-        self._space_numbers[space] = number
-        return number
-
-    def _leave_space(self, number: int) -> None:
-        # Contexts come and go (a date in a prompt): a namespace that holds nothing must cost nothing.
-        self._space_counts[number] -= 1
-        if self._space_counts[number] == 0:
-            self._by_space.pop(number, None)
-            del self._space_numbers[self._space_names[number]]
-            self._free_spaces.append(number)
 
     def _take_row(self) -> int:
         if self._free:

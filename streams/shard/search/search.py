@@ -130,7 +130,7 @@ def _missed(shard: Shard, question: ShardQuestion, all_: Candidates, search: str
     differs = _differs(shard, question)
     if differs:
         return result._replace(reason=Reason.CONTEXT_DIFFERS, differs=differs)
-    if not shard.entries.holds_any(question.namespace):
+    if not shard.entries.namespaces.holds_any(question.namespace):
         return result._replace(reason=Reason.NAMESPACE_EMPTY)
     return result
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from refrain.ops.cluster.decisions import decisions_at, find_decision, sought_in
+from refrain.ops.cluster.decisions import find_decision, sought_in
 from refrain.schemas.decisions import Decision, Reason
 from refrain.schemas.responses import DecisionSummary, Outcome, Response
 from refrain.streams.errors import BadInput
@@ -173,9 +173,3 @@ def test_an_id_of_no_request_is_the_id_of_no_decision(timed: Timed, id_: str) ->
 
 def test_none_is_found_where_there_is_none(cluster: MemoryCluster) -> None:
     assert find_decision(cluster, SoughtDecision("3-57-other", 1, 930), itertools.count(0, 500).__next__) is None
-
-
-def test_a_place_gives_all_that_its_record_brought_about(cluster: MemoryCluster) -> None:
-    assert [each.id for each in decisions_at(cluster, 1, 930)] == ["3-57-tag", "3-58-tag"]
-    assert [each.id for each in decisions_at(cluster, 1, 17)] == ["4-17-tag"]
-    assert decisions_at(cluster, 1, 905) == decisions_at(cluster, 0, 17) == decisions_at(cluster, 9, 17) == []

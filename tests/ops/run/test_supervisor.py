@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from refrain.ops.terminal.options import Options
 from refrain.streams.metrics import Metrics
 from refrain.streams.runtime.health import HealthServer, Liveness
 from refrain.streams.settings import Embedding, Http, Settings
+from tests.eventually import eventually
 
 WAIT_S = 20.0
 STAY = (
@@ -173,10 +173,7 @@ def test_the_run_file_tells_the_workers_and_their_ports(start: Start, tmp_path: 
     child = children.wait_for("a", 1)
     worker = {"name": "a", "pid": child.pid, "port": 4711, "restarts": 0, "ended": "", "ended_at_ms": []}
     expected = {"pid": os.getpid(), "workers": [worker], "down": []}
-    deadline = time.monotonic() + WAIT_S
-    while not told.exists() or json.loads(told.read_text()) != expected:
-        assert time.monotonic() < deadline
-        thread.join(0.02)
+    eventually(lambda: told.exists() and json.loads(told.read_text()) == expected)
     supervisor.signals.put(signal.SIGTERM)
     thread.join(WAIT_S)
     assert not told.exists()
@@ -271,11 +268,7 @@ def test_a_worker_does_not_outlive_a_supervisor_that_is_killed() -> None:
     )
     assert parent.returncode == -signal.SIGKILL
     orphan = int(parent.stdout)
-    deadline = time.monotonic() + WAIT_S
-    pause = threading.Event()
-    while is_alive(orphan) and not _is_zombie(orphan):
-        assert time.monotonic() < deadline
-        pause.wait(0.02)
+    eventually(lambda: not is_alive(orphan) or _is_zombie(orphan))
 
 
 def _is_zombie(pid: int) -> bool:

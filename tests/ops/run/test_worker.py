@@ -12,19 +12,19 @@ from refrain.streams.kafka.memory import MemoryCluster
 from refrain.streams.runtime.context import WorkerContext
 from refrain.streams.runtime.health import Liveness
 from refrain.streams.settings import Settings
-
-WAIT_S = 20.0
+from tests.eventually import eventually
 
 
 def until(path: Path, turns: int) -> dict[str, Any]:
     """The health file once it tells so many turns."""
-    pause = threading.Event()
-    for _ in range(int(WAIT_S / 0.01)):
-        told: dict[str, Any] = json.loads(path.read_text())
-        if told["turns"] == turns:
-            return told
-        pause.wait(0.01)
-    raise AssertionError(f"{path} never told {turns} turns")
+    told: dict[str, Any] = {}
+
+    def tells() -> bool:
+        told.update(json.loads(path.read_text()))
+        return bool(told["turns"] == turns)
+
+    eventually(tells)
+    return told
 
 
 def test_the_health_file_follows_the_main_loop_and_leaves_with_it(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ from refrain.schemas.policy import Cacheable, CategoryPolicy, Limits, Match, Pol
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.topics import BY_NAME
 from refrain.streams.classify.reply_topic import ReplyTopics
-from refrain.streams.classify.worker import OUT_BYTES_MAX, ClassifyStep, Incarnations, check_topics, run_classify
+from refrain.streams.classify.step import OUT_BYTES_MAX, ClassifyStep, Incarnations
+from refrain.streams.classify.worker import check_topics, run_classify
 from refrain.streams.errors import ClusterFailed, Refusal, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from refrain.streams.classify.worker import MODEL_PAUSE_S
+from refrain.streams.classify.batch_vectors import MODEL_PAUSE_S
 from refrain.streams.errors import ModelUnavailable
 from tests.streams.classify.test_classify import Entrance, ask, asked_of
 from tests.streams.clock import Clock

@@ -16,8 +16,9 @@ from refrain.schemas.journal import Asked, decode_event
 from refrain.schemas.policy import Cacheable, CategoryPolicy, Match, Policy, Rule
 from refrain.schemas.responses import Response
 from refrain.streams.classify.reply_topic import ReplyTopics
+from refrain.streams.classify.step import ClassifyStep, Incarnations
 from refrain.streams.classify.tenants import tenants_of
-from refrain.streams.classify.worker import ClassifyStep, Incarnations, run_classify
+from refrain.streams.classify.worker import run_classify
 from refrain.streams.errors import WrongSetup
 from refrain.streams.kafka.interface import Headers, Outgoing, Record
 from refrain.streams.kafka.memory import MemoryCluster

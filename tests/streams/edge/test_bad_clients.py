@@ -15,9 +15,9 @@ import pytest
 
 from refrain.streams.settings import Upstream
 from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
+from tests.eventually import eventually
 from tests.streams.edge.service import WAIT_S, WaitingCluster, now_ms, settings_of
 from tests.streams.edge.serving import Serving, serving
-from tests.streams.edge.test_bounds import eventually
 
 BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Who?"}]}).encode()
 ASK = b"POST /v1/chat/completions HTTP/1.1\r\nhost: edge\r\n"

@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from refrain.streams.edge.server import bound
 from refrain.streams.errors import WrongSetup
 from refrain.streams.settings import Edge, Settings, Upstream
 from refrain.streams.upstream.simulated.server import Scripted, SimulatedServer
+from tests.eventually import eventually
 from tests.streams.edge.service import WAIT_S, WaitingCluster, add_key, now_ms, settings_of
 from tests.streams.edge.serving import Serving, serving
 
@@ -31,13 +31,6 @@ SILENT_MS = 60_000
 def model() -> Iterator[SimulatedServer]:
     with SimulatedServer(Upstream(latency_median_ms=1, latency_sigma=0)) as server:
         yield server
-
-
-def eventually(true: Callable[[], object]) -> None:
-    until_s = time.monotonic() + WAIT_S
-    while not true():
-        assert time.monotonic() < until_s, "it did not come about"
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -204,3 +204,14 @@ def test_what_was_sent_elsewhere_is_read_again() -> None:
     damage.begin(0, 5)
     damage.begin(0, 2)
     assert damage.sift(0, [2, 3], 6) == Sifted(2)
+
+
+def test_nothing_is_left_to_read_behind_one_at_the_end_of_a_partition(address: str) -> None:
+    consumer = consumer_of(address)
+    produce(address, TOPIC, GOOD)
+    produce(address, TOPIC, TAKEN["a key of length -2"])
+    until_s = time.monotonic() + 30
+    while not any(each.flaw for each in consumer.poll(100, 0.05)) and time.monotonic() < until_s:
+        continue
+    assert consumer.lag()[0] == 0
+    consumer.close()

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from confluent_kafka import Consumer
 
 from refrain.ops.cluster.tail import Span as Wished
 from refrain.ops.cluster.tail import follow
 from refrain.streams.kafka.batches import batches_in
 from refrain.streams.kafka.cluster import KafkaCluster
 from refrain.streams.kafka.interface import Record, Span
+from refrain.streams.kafka.passing import READ_SILENT_S, Passing
+from refrain.streams.kafka.raw_fetch import Fetched
 from refrain.streams.settings import Settings
 from tests.streams.kafka.odd_batches import TAKEN
 from tests.streams.kafka.raw_records import Raw, batch_of, broker_of, produce
@@ -90,3 +95,53 @@ def test_what_stands_behind_the_end_of_a_scan_does_not_hold_it_up(settings: Sett
     (first, *_) = write(settings, good(0), *odd)
     with KafkaCluster(settings) as cluster:
         assert told(list(cluster.sift(TOPIC, {0: Span(0, first + 1)}))) == [(first, b"good 0")]
+
+
+class Mute:
+    """A client of three partitions in which something is, and of which it gives nothing."""
+
+    def __init__(self) -> None:
+        self.sought: dict[int, int] = {}
+
+    def assignment(self) -> list[Any]:
+        return [SimpleNamespace(topic=TOPIC, partition=number) for number in range(3)]
+
+    def get_watermark_offsets(self, place: Any, cached: bool) -> tuple[int, int]:
+        return 0, 9
+
+    def seek(self, place: Any) -> None:
+        self.sought[place.partition] = place.offset
+
+
+class Looked:
+    """Passes over what a mute client does not give, a moment later with each call; `asked` are the looks."""
+
+    def __init__(self, lies_there: bytes) -> None:
+        self.asked: list[int] = []
+        self.client = Mute()
+        self._lies_there = lies_there
+        self._now_s = 0.0
+        self._passing = Passing(cast(Consumer, self.client), {TOPIC: TOPIC}, self._fetch, clock=lambda: self._now_s)
+        for number in range(3):
+            self._passing.begin((TOPIC, number), 0)
+
+    def hear(self) -> list[Record]:
+        self._now_s += READ_SILENT_S
+        return list(self._passing.hear(()).flawed)
+
+    def _fetch(self, _name: str, partition: int, at: int) -> Fetched:
+        self.asked.append(partition)
+        return (self._lies_there if at == 0 else b""), ()
+
+
+def test_all_partitions_that_are_silent_for_a_broken_batch_are_read_on_at_once() -> None:
+    looked = Looked(TAKEN["a key of length -2"])
+    assert [each.partition for each in looked.hear()] == [0, 1, 2]
+    assert looked.client.sought == {0: 1, 1: 1, 2: 1}
+
+
+def test_where_nothing_is_broken_one_partition_is_looked_at_in_a_read_and_each_once() -> None:
+    looked = Looked(good(0))
+    for so_far in ([0], [0, 1], [0, 1, 2], [0, 1, 2]):
+        assert looked.hear() == []
+        assert looked.asked == so_far

@@ -126,10 +126,10 @@ class Client:
     incremental_assign = incremental_unassign
 
     def assignment(self) -> list[Any]:
-        return [SimpleNamespace(partition=number) for number in range(3)]
+        return [SimpleNamespace(topic="refrain.requests", partition=number) for number in range(3)]
 
     def position(self, partitions: Any) -> list[Any]:
-        return [SimpleNamespace(partition=number, offset=3_000) for number in range(3)]
+        return [SimpleNamespace(topic="refrain.requests", partition=number, offset=3_000) for number in range(3)]
 
     def get_watermark_offsets(self, place: Any, timeout: float = 0, cached: bool = False) -> tuple[int, int]:
         return 0, 3_000
@@ -139,7 +139,13 @@ class Client:
 
 
 def message(of: Record) -> Any:
-    return SimpleNamespace(error=lambda: None, partition=lambda: of.partition, record=of)
+    return SimpleNamespace(
+        error=lambda: None,
+        topic=lambda: "refrain.requests",
+        partition=lambda: of.partition,
+        offset=lambda: of.offset,
+        record=of,
+    )
 
 
 def cut(partition: int) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import Consumer, KafkaError
 
 from refrain.ops.cluster import lag
 from refrain.ops.observe.stats import StatsReports
@@ -13,7 +13,7 @@ from refrain.streams.errors import Unanswered, WrongSetup
 from refrain.streams.govern.decision_search import DecisionSearch, SoughtDecision
 from refrain.streams.kafka import cluster as kafka_cluster
 from refrain.streams.kafka.cluster import KafkaCluster
-from refrain.streams.kafka.offsets import known_offset
+from refrain.streams.kafka.offsets import first_offset, known_offset
 from refrain.streams.lookup.restore import restore, stale_reason
 from refrain.streams.runtime.policy_follower import PolicyWatch
 from refrain.streams.settings import Settings
@@ -45,6 +45,12 @@ def test_only_0_and_more_are_offsets(offset: int | None) -> None:
     assert known_offset(0, "things[0]") == 0
     with pytest.raises(Unanswered, match=r"things\[0\]"):
         known_offset(offset, "things[0]")
+
+
+def test_a_partition_whose_first_offset_is_not_told_begins_nowhere(client: FakeConsumer) -> None:
+    assert first_offset(cast(Consumer, client), "things", 0, 1.0) is None
+    client.watermarks = lambda partition: (3, 5)
+    assert first_offset(cast(Consumer, client), "things", 0, 1.0) == 3
 
 
 @pytest.mark.parametrize("watermarks", [(INVALID, INVALID), (0, INVALID), (INVALID, 5)])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from refrain.ops.cluster.decisions import decisions_at
+from refrain.ops.cluster.decisions import find_decision
 from refrain.schemas.acknowledgements import Acknowledgement
 from refrain.schemas.base import Message, Reply
 from refrain.schemas.decisions import Decision
@@ -24,6 +24,7 @@ from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome, Response
 from refrain.schemas.stats import ShardStats
 from refrain.streams.errors import Aborted, Rebalanced, RefrainError, WrongSetup
+from refrain.streams.govern.decision_search import SoughtDecision
 from refrain.streams.kafka.interface import (
     Cluster,
     EndOffsets,
@@ -351,7 +352,9 @@ def test_a_response_tells_where_its_decision_stands() -> None:
         assert each is not None
         assert each.partition == 1
         assert each.offset is not None
-        assert each.id in [found.id for found in decisions_at(stage.cluster, 1, each.offset)]
+        found = find_decision(stage.cluster, SoughtDecision(each.id, each.partition, each.offset), stage.clock)
+        assert found is not None
+        assert found.id == each.id
 
 
 @pytest.mark.parametrize("topic", ["documents", "decisions"])

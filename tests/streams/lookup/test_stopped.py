@@ -19,7 +19,8 @@ from refrain.schemas.stats import ShardStats, Stopped, StopReason
 from refrain.streams.errors import ClusterFailed, StoreDamaged, StoreUnusable
 from refrain.streams.kafka.interface import OffsetAndMetadata, Outgoing
 from refrain.streams.lookup.restore import read_skips
-from refrain.streams.lookup.worker import TICK_ANYWAY_MS, LookupWorker
+from refrain.streams.lookup.ticks import TICK_ANYWAY_MS
+from refrain.streams.lookup.worker import LookupWorker
 from refrain.streams.messaging.routes import DirectRoute, decode_route
 from refrain.streams.metrics import Metrics
 from refrain.streams.settings import Lookup, Settings

@@ -172,11 +172,11 @@ def test_tenants_share_an_entry_only_where_both_categories_are_shared(journal: J
     shard = new_shard()
     fold(shard, journal.policy())
     fold(shard, imported(journal, 1, space="*"))
-    assert shard.entries.holds_any(namespace_of("acme", "code", "test", "c0"))
+    assert shard.entries.namespaces.holds_any(namespace_of("acme", "code", "test", "c0"))
     shared = new_shard()
     fold(shared, journal.policy(scope="shared"))
     fold(shared, imported(journal, 1, space="*"))
-    assert shared.entries.holds_any(namespace_of("*", "code", "test", "c0"))
+    assert shared.entries.namespaces.holds_any(namespace_of("*", "code", "test", "c0"))
 
 
 def test_a_restored_shard_has_the_imported_entries(shard: Shard, journal: Journal) -> None:
