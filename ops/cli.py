@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -18,9 +18,11 @@ from typer.main import get_command
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from refrain.ops import STARTED_S
+from refrain.ops.commands import COMMANDS
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.choices import suggest_choices
 from refrain.ops.terminal.flags import plain_flags
+from refrain.ops.terminal.help_text import flow_help
 from refrain.ops.terminal.options import Options
 from refrain.ops.terminal.usage import tell_as_usage
 from refrain.ops.terminal.values import check_values
@@ -28,44 +30,29 @@ from refrain.streams.errors import RefrainError
 
 EXITS = "\n\n".join(f"{code}  {meaning}" for code, meaning in exit_codes.TABLE)
 
-PARTS: Mapping[str, tuple[str, ...]] = {
-    "topics.command": ("topics",),
-    "run.command": ("run",),
-    "ask.command": ("ask",),
-    "observe.watch": ("watch",),
-    "observe.stats": ("stats",),
-    "policies.command": ("policies",),
-    "control.invalidate": ("invalidate",),
-    "control.judge": ("judge",),
-    "control.switch": ("off", "on"),
-    "categories.command": ("categories",),
-    "quality.evaluate": ("evaluate",),
-    "quality.calibrate": ("calibrate",),
-    "hits.command": ("hits",),
-    "shards.command": ("shards",),
-    "snapshots.command": ("snapshot", "snapshots"),
-    "letters.command": ("dead-letters",),
-    "observe.doctor": ("doctor",),
-    "audit.command": ("audit",),
-    "explain.command": ("explain",),
-    "explain.served_command": ("served",),
-    "explain.history_command": ("history",),
-    "whatif.command": ("whatif",),
-    "replay.command": ("replay",),
-    "replay.state_command": ("state",),
-    "transfer.export_command": ("export",),
-    "transfer.import_command": ("import",),
-    "contract.command": ("schemas",),
-    "bench.command": ("bench",),
-    "edge.command": ("edge",),
-}
-"""The commands by the module that registers them, in the order of the help."""
 VALUED = frozenset({"--config", "--prefix"})
 """Options before the command that take a value."""
+COMPLETING = "_REFRAIN_COMPLETE"
+"""The variable by which a shell asks how a line may go on."""
 
 
 def application(command: str | None = None) -> typer.Typer:
     """The command line: with all commands, or with the part that has `command` alone, in a third of the time."""
+    made = _root()
+    for module in dict.fromkeys(each.module for name, each in COMMANDS.items() if command in (None, name)):
+        import_module(f"refrain.ops.{module}").register(made)
+    return made
+
+
+def listing() -> typer.Typer:
+    """The command line where no command is named: it knows the names and what the help says of them, and loads none."""
+    made = _root()
+    for name, each in COMMANDS.items():
+        made.command(name, help=each.summary, rich_help_panel=each.panel)(_named)
+    return made
+
+
+def _root() -> typer.Typer:
     made = typer.Typer(
         name="refrain",
         no_args_is_help=True,
@@ -75,10 +62,11 @@ def application(command: str | None = None) -> typer.Typer:
         epilog=f"[bold]Exit codes[/bold]\n\n{EXITS}",
     )
     made.callback()(refrain)
-    for module, names in PARTS.items():
-        if command is None or command in names:
-            import_module(f"refrain.ops.{module}").register(made)
     return made
+
+
+def _named() -> None:
+    raise AssertionError("a line that names a command loads the part that has it")
 
 
 def command_of(words: Sequence[str]) -> str | None:
@@ -88,7 +76,7 @@ def command_of(words: Sequence[str]) -> str | None:
         if word in VALUED:
             next(left, None)
         elif not word.startswith("-"):
-            return word if any(word in names for names in PARTS.values()) else None
+            return word if word in COMMANDS else None
     return None
 
 
@@ -145,7 +133,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = _debug_wanted() or "--debug" in given
     started_s = STARTED_S if arguments is None else time.monotonic()
-    command = plain_flags(check_values(suggest_choices(tell_as_usage(get_command(application(command_of(given)))))))
+    named = command_of(given)
+    # A shell that completes a line asks for the options of any command.
+    loaded = application(named) if named is not None or COMPLETING in os.environ else listing()
+    command = flow_help(plain_flags(check_values(suggest_choices(tell_as_usage(get_command(loaded))))))
     try:
         command(args=given, prog_name="refrain", obj=started_s)
     except SystemExit as leaving:

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from refrain.schemas.base import NAME_PATTERN
+from refrain.schemas.names import NAME_PATTERN
 
 WHOLE_MAX = 2**63 - 1
 NUMBER_MAX = 1e9
