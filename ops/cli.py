@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
@@ -24,6 +24,7 @@ from refrain.ops.terminal.choices import suggest_choices
 from refrain.ops.terminal.flags import plain_flags
 from refrain.ops.terminal.help_text import flow_help
 from refrain.ops.terminal.options import Options
+from refrain.ops.terminal.streams import drop_output, prepare_streams, why_unwritable
 from refrain.ops.terminal.usage import tell_as_usage
 from refrain.ops.terminal.values import check_values
 from refrain.streams.errors import RefrainError
@@ -32,6 +33,8 @@ EXITS = "\n\n".join(f"{code}  {meaning}" for code, meaning in exit_codes.TABLE)
 
 VALUED = frozenset({"--config", "--prefix"})
 """Options before the command that take a value."""
+NAME_CHARS = 200
+"""Characters of a file's name that an error shows."""
 COMPLETING = "_REFRAIN_COMPLETE"
 """The variable by which a shell asks how a line may go on."""
 
@@ -130,13 +133,43 @@ def refrain(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Errors end in one line that says what to do."""
+    prepare_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = _debug_wanted() or "--debug" in given
     started_s = STARTED_S if arguments is None else time.monotonic()
     named = command_of(given)
     # A shell that completes a line asks for the options of any command.
     loaded = application(named) if named is not None or COMPLETING in os.environ else listing()
-    command = flow_help(plain_flags(check_values(suggest_choices(tell_as_usage(get_command(loaded))))))
+    command = _end_with_reader(
+        flow_help(plain_flags(check_values(suggest_choices(tell_as_usage(get_command(loaded))))))
+    )
+    code = _run(command, given, started_s, debug=debug)
+    why = why_unwritable()
+    if why is None:
+        return code
+    output.hint(f"refrain: the output cannot be written: {why}")
+    return exit_codes.USAGE
+
+
+def _end_with_reader(command: Any) -> Any:
+    """Let a command end well when whoever read its output has gone (`| head`); returns the command.
+
+    Nothing is left to say then, and nowhere to say it. The parser of the command line would call it a failure.
+    """
+    invoke = command.invoke
+
+    def read(context: Any) -> Any:
+        try:
+            return invoke(context)
+        except BrokenPipeError as gone:
+            drop_output()
+            raise typer.Exit(exit_codes.OK) from gone
+
+    command.invoke = read
+    return command
+
+
+def _run(command: Any, given: Sequence[str], started_s: float, *, debug: bool) -> int:
     try:
         command(args=given, prog_name="refrain", obj=started_s)
     except SystemExit as leaving:
@@ -152,18 +185,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         output.hint(f"refrain: {error}")
         return exit_codes.code_of(error)
-    except BrokenPipeError:
-        # Whoever read the output has gone (`| head`): nothing is left to say, and nowhere to say it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exit_codes.OK
     except Exception as error:
         if debug:
             raise
-        from refrain.ops.run.logs import error_line
-
-        output.hint(f"refrain: unexpected {error_line(error)}: run again with --debug for the traceback")
-        return exit_codes.FAILED
+        return _unforeseen(error)
     return exit_codes.OK
+
+
+def _unforeseen(error: Exception) -> int:
+    """Tell of an error that no part of Refrain made its own; returns the exit code."""
+    if isinstance(error, OSError) and error.filename is not None:
+        # Of a name that no file system takes (too long, a loop of links): any look at it raises.
+        named = output.safe(os.fsdecode(error.filename), NAME_CHARS)
+        output.hint(f"refrain: {named}: {error.strerror}: name another file")
+        return exit_codes.USAGE
+    from refrain.ops.run.logs import error_line
+
+    output.hint(f"refrain: unexpected {error_line(error)}: run again with --debug for the traceback")
+    return exit_codes.FAILED
 
 
 def _debug_wanted() -> bool:
