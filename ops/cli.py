@@ -145,10 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     code = _run(command, given, started_s, debug=debug)
     why = why_unwritable()
-    if why is None:
-        return code
-    output.hint(f"refrain: the output cannot be written: {why}")
-    return exit_codes.USAGE
+    return code if why is None else _unwritable(why)
 
 
 def _end_with_reader(command: Any) -> Any:
@@ -192,6 +189,11 @@ def _run(command: Any, given: Sequence[str], started_s: float, *, debug: bool) -
     return exit_codes.OK
 
 
+def _unwritable(why: str) -> int:
+    output.hint(f"refrain: the output cannot be written: {why}")
+    return exit_codes.USAGE
+
+
 def _unforeseen(error: Exception) -> int:
     """Tell of an error that no part of Refrain made its own; returns the exit code."""
     if isinstance(error, OSError) and error.filename is not None:
@@ -199,6 +201,8 @@ def _unforeseen(error: Exception) -> int:
         named = output.safe(os.fsdecode(error.filename), NAME_CHARS)
         output.hint(f"refrain: {named}: {error.strerror}: name another file")
         return exit_codes.USAGE
+    if isinstance(error, OSError) and (why := why_unwritable()) is not None:
+        return _unwritable(why)
     from refrain.ops.run.logs import error_line
 
     output.hint(f"refrain: unexpected {error_line(error)}: run again with --debug for the traceback")

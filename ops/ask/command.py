@@ -108,7 +108,7 @@ def ask(
         except ValueError as error:
             raise _bad_option(error) from error
     else:
-        requests = read_questions(_lines(str(file)), defaults, str(file))
+        requests = read_questions(_lines(str(file)), defaults, str(file), lambda said: output.hint(f"warning: {said}"))
     with Client(settings, headers) as client:
         if file is None or as_json:
             replies = client.ask(requests, timeout_s=timeout, rate=rate, in_flight_max=in_flight)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from refrain.ops import cli, entry
 from refrain.ops.cli import application, command_of, main
 from refrain.ops.commands import COMMANDS
 from refrain.ops.run.processors import NAMES, PLACES
@@ -376,3 +377,11 @@ def test_the_same_mistake_ends_with_the_same_code_everywhere(
         told = capsys.readouterr().err
         assert "did you mean" in told, command
         assert "<" not in told.partition("did you mean")[2], command
+
+
+def test_who_interrupts_a_command_gets_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    assert entry.main() == entry.INTERRUPTED

@@ -27,6 +27,7 @@ PROGRAM = f"{sys.executable} -c 'import sys; from refrain.ops.cli import main; s
         ("schemas show request | true", exit_codes.OK),
         ("schemas show request >/dev/full", exit_codes.USAGE),
         ("schemas list --json >/dev/full", exit_codes.USAGE),
+        ("policies init - >/dev/full", exit_codes.USAGE),
     ],
 )
 def test_streams_that_are_closed_or_full(line: str, code: int, tmp_path: Path) -> None:
