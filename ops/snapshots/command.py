@@ -140,7 +140,7 @@ def _shelf(settings: Settings, location: str | None) -> Shelf:
     except WrongSetup as wrong:
         raise typer.BadParameter(str(wrong), param_hint="--location") from wrong
     if named.is_local and not is_folder_or_may_be(Path(location)):
-        raise typer.BadParameter(f"{location} is no folder, and cannot be one: name another", param_hint="--location")
+        raise typer.BadParameter(f"{location} cannot be a folder: name a folder", param_hint="--location")
     return Shelf(named)
 
 
