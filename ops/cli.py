@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
@@ -18,54 +18,44 @@ from typer.main import get_command
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from refrain.ops import STARTED_S
+from refrain.ops.commands import COMMANDS
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.choices import suggest_choices
 from refrain.ops.terminal.flags import plain_flags
+from refrain.ops.terminal.help_text import flow_help
 from refrain.ops.terminal.options import Options
+from refrain.ops.terminal.streams import drop_output, prepare_streams, why_unwritable
 from refrain.ops.terminal.usage import tell_as_usage
 from refrain.ops.terminal.values import check_values
 from refrain.streams.errors import RefrainError
 
 EXITS = "\n\n".join(f"{code}  {meaning}" for code, meaning in exit_codes.TABLE)
 
-PARTS: Mapping[str, tuple[str, ...]] = {
-    "topics.command": ("topics",),
-    "run.command": ("run",),
-    "ask.command": ("ask",),
-    "observe.watch": ("watch",),
-    "observe.stats": ("stats",),
-    "policies.command": ("policies",),
-    "control.invalidate": ("invalidate",),
-    "control.judge": ("judge",),
-    "control.switch": ("off", "on"),
-    "categories.command": ("categories",),
-    "quality.evaluate": ("evaluate",),
-    "quality.calibrate": ("calibrate",),
-    "hits.command": ("hits",),
-    "shards.command": ("shards",),
-    "snapshots.command": ("snapshot", "snapshots"),
-    "letters.command": ("dead-letters",),
-    "observe.doctor": ("doctor",),
-    "audit.command": ("audit",),
-    "explain.command": ("explain",),
-    "explain.served_command": ("served",),
-    "explain.history_command": ("history",),
-    "whatif.command": ("whatif",),
-    "replay.command": ("replay",),
-    "replay.state_command": ("state",),
-    "transfer.export_command": ("export",),
-    "transfer.import_command": ("import",),
-    "contract.command": ("schemas",),
-    "bench.command": ("bench",),
-    "edge.command": ("edge",),
-}
-"""The commands by the module that registers them, in the order of the help."""
 VALUED = frozenset({"--config", "--prefix"})
 """Options before the command that take a value."""
+NAME_CHARS = 200
+"""Characters of a file's name that an error shows."""
+COMPLETING = "_REFRAIN_COMPLETE"
+"""The variable by which a shell asks how a line may go on."""
 
 
 def application(command: str | None = None) -> typer.Typer:
     """The command line: with all commands, or with the part that has `command` alone, in a third of the time."""
+    made = _root()
+    for module in dict.fromkeys(each.module for name, each in COMMANDS.items() if command in (None, name)):
+        import_module(f"refrain.ops.{module}").register(made)
+    return made
+
+
+def listing() -> typer.Typer:
+    """The command line where no command is named: it knows the names and what the help says of them, and loads none."""
+    made = _root()
+    for name, each in COMMANDS.items():
+        made.command(name, help=each.summary, rich_help_panel=each.panel)(_named)
+    return made
+
+
+def _root() -> typer.Typer:
     made = typer.Typer(
         name="refrain",
         no_args_is_help=True,
@@ -75,10 +65,11 @@ def application(command: str | None = None) -> typer.Typer:
         epilog=f"[bold]Exit codes[/bold]\n\n{EXITS}",
     )
     made.callback()(refrain)
-    for module, names in PARTS.items():
-        if command is None or command in names:
-            import_module(f"refrain.ops.{module}").register(made)
     return made
+
+
+def _named() -> None:
+    raise AssertionError("a line that names a command loads the part that has it")
 
 
 def command_of(words: Sequence[str]) -> str | None:
@@ -88,7 +79,7 @@ def command_of(words: Sequence[str]) -> str | None:
         if word in VALUED:
             next(left, None)
         elif not word.startswith("-"):
-            return word if any(word in names for names in PARTS.values()) else None
+            return word if word in COMMANDS else None
     return None
 
 
@@ -142,10 +133,40 @@ def refrain(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Errors end in one line that says what to do."""
+    prepare_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = _debug_wanted() or "--debug" in given
     started_s = STARTED_S if arguments is None else time.monotonic()
-    command = plain_flags(check_values(suggest_choices(tell_as_usage(get_command(application(command_of(given)))))))
+    named = command_of(given)
+    # A shell that completes a line asks for the options of any command.
+    loaded = application(named) if named is not None or COMPLETING in os.environ else listing()
+    command = _end_with_reader(
+        flow_help(plain_flags(check_values(suggest_choices(tell_as_usage(get_command(loaded))))))
+    )
+    code = _run(command, given, started_s, debug=debug)
+    why = why_unwritable()
+    return code if why is None else _unwritable(why)
+
+
+def _end_with_reader(command: Any) -> Any:
+    """Let a command end well when whoever read its output has gone (`| head`); returns the command.
+
+    Nothing is left to say then, and nowhere to say it. The parser of the command line would call it a failure.
+    """
+    invoke = command.invoke
+
+    def read(context: Any) -> Any:
+        try:
+            return invoke(context)
+        except BrokenPipeError as gone:
+            drop_output()
+            raise typer.Exit(exit_codes.OK) from gone
+
+    command.invoke = read
+    return command
+
+
+def _run(command: Any, given: Sequence[str], started_s: float, *, debug: bool) -> int:
     try:
         command(args=given, prog_name="refrain", obj=started_s)
     except SystemExit as leaving:
@@ -161,18 +182,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         output.hint(f"refrain: {error}")
         return exit_codes.code_of(error)
-    except BrokenPipeError:
-        # Whoever read the output has gone (`| head`): nothing is left to say, and nowhere to say it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exit_codes.OK
     except Exception as error:
         if debug:
             raise
-        from refrain.ops.run.logs import error_line
-
-        output.hint(f"refrain: unexpected {error_line(error)}: run again with --debug for the traceback")
-        return exit_codes.FAILED
+        return _unforeseen(error)
     return exit_codes.OK
+
+
+def _unwritable(why: str) -> int:
+    output.hint(f"refrain: the output cannot be written: {why}")
+    return exit_codes.USAGE
+
+
+def _unforeseen(error: Exception) -> int:
+    """Tell of an error that no part of Refrain made its own; returns the exit code."""
+    if isinstance(error, OSError) and error.filename is not None:
+        # Of a name that no file system takes (too long, a loop of links): any look at it raises.
+        named = output.safe(os.fsdecode(error.filename), NAME_CHARS)
+        output.hint(f"refrain: {named}: {error.strerror}: name another file")
+        return exit_codes.USAGE
+    if isinstance(error, OSError) and (why := why_unwritable()) is not None:
+        return _unwritable(why)
+    from refrain.ops.run.logs import error_line
+
+    output.hint(f"refrain: unexpected {error_line(error)}: run again with --debug for the traceback")
+    return exit_codes.FAILED
 
 
 def _debug_wanted() -> bool:

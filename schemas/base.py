@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
-"""Tenants, categories and models of policies: no character that separates the parts of a key."""
+from refrain.schemas.names import NAME_PATTERN
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Millis = Annotated[int, Field(ge=0)]

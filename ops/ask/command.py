@@ -108,7 +108,7 @@ def ask(
         except ValueError as error:
             raise _bad_option(error) from error
     else:
-        requests = read_questions(_lines(str(file)), defaults, str(file))
+        requests = read_questions(_lines(str(file)), defaults, str(file), lambda said: output.hint(f"warning: {said}"))
     with Client(settings, headers) as client:
         if file is None or as_json:
             replies = client.ask(requests, timeout_s=timeout, rate=rate, in_flight_max=in_flight)
@@ -183,11 +183,12 @@ def _bad_option(error: ValueError) -> typer.BadParameter:
 
 
 def _lines(file: str) -> list[str]:
+    from refrain.ops.data.whole import QUESTIONS_BYTES, whole_text
+
+    if file != "-":
+        return whole_text(file, QUESTIONS_BYTES).splitlines()
     try:
-        if file == "-":
-            return sys.stdin.read().splitlines()
-        with open(file, encoding="utf-8") as opened:
-            return opened.read().splitlines()
+        return sys.stdin.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise FileUnreadable(f"{file} cannot be read: {why}") from error

@@ -12,6 +12,10 @@ from pydantic import ValidationError
 from refrain.schemas.base import Source
 from refrain.schemas.requests import CacheMode, Request
 from refrain.streams.errors import BadInput
+from refrain.streams.messaging.warnings import warnings_of
+
+QUESTION = "question"
+"""The field of an object that stands for a body with this one message."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +47,27 @@ def request_of(question: str, defaults: Defaults) -> Request:
     )
 
 
-def read_questions(lines: Iterable[str], defaults: Defaults, source: str) -> list[Request]:
+def read_questions(
+    lines: Iterable[str], defaults: Defaults, source: str, warn: Callable[[str], None] = lambda said: None
+) -> list[Request]:
     """One request a line, empty lines left out: a question, or a JSON object with the fields of a request.
 
-    An object may say `question` instead of `body`. Raises BadInput naming source and line.
+    An object may say `question` instead of `body`. Of fields that no request has `warn` is told, as the service does of
+    requests that hold some: what is read here holds none any more. Raises BadInput naming source and line.
     """
     out = []
     for number, line in enumerate(lines, 1):
         text = line.strip()
         if not text:
             continue
-        read: Callable[[str, Defaults], Request] = _from_json if text.startswith("{") else request_of
         try:
-            out.append(read(text, defaults))
+            if not text.startswith("{"):
+                out.append(request_of(text, defaults))
+                continue
+            fields = json.loads(text)
+            out.append(_from_json(fields, defaults))
+            for said in warnings_of({name: fields[name] for name in fields if name != QUESTION}, None, None):
+                warn(f"{source}, line {number}: {said}")
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "line"
@@ -86,10 +98,9 @@ def answer_of(body: dict[str, Any] | None) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _from_json(text: str, defaults: Defaults) -> Request:
-    fields = json.loads(text)
-    if "question" in fields:
-        base = request_of(str(fields.pop("question")), defaults).model_dump(mode="json", exclude={"v"})
+def _from_json(fields: dict[str, Any], defaults: Defaults) -> Request:
+    if QUESTION in fields:
+        base = request_of(str(fields[QUESTION]), defaults).model_dump(mode="json", exclude={"v"})
         return Request.model_validate({**base, **fields})
     given = {
         "tenant": defaults.tenant,

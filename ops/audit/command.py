@@ -295,7 +295,7 @@ class _Sealer:
         from refrain.ops.audit import report
         from refrain.ops.audit.seal import file
         from refrain.ops.audit.seal.sealing import seal_all
-        from refrain.streams.shard.state import BEHAVIOUR
+        from refrain.streams.shard.behaviour import BEHAVIOUR
 
         sealed = [each.sealed for each in audited.partitions if each.sealed is not None]
         found, now_ms = report.broken(audited), int(time.time() * 1_000)

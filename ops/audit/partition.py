@@ -21,8 +21,8 @@ from refrain.schemas.journal import AnswerWithheld
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import JournalUnreadable, ShardBroken, StoreDamaged
 from refrain.streams.kafka.interface import Cluster, Record
-from refrain.streams.shard.outcome import FoldResult, is_of_this_version
-from refrain.streams.shard.state import BEHAVIOUR
+from refrain.streams.shard.behaviour import BEHAVIOUR, is_of_this_version
+from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.snapshots.shelf import Shelf
 
 

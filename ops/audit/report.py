@@ -11,7 +11,7 @@ from refrain.ops.audit.partition import Audited
 from refrain.ops.audit.sampling import CONFIDENCE, Sample
 from refrain.ops.audit.whole import Audit
 from refrain.ops.terminal import output
-from refrain.streams.shard.state import BEHAVIOUR
+from refrain.streams.shard.behaviour import BEHAVIOUR
 
 SHOWN_MAX = 20
 COMPARED = ("records", "decisions", "responses", "forwards", "documents")

@@ -33,12 +33,13 @@ from refrain.streams.guards import GuardTerms, read, weigh
 from refrain.streams.kafka.interface import Record
 from refrain.streams.messaging.ids import decision_id
 from refrain.streams.messaging.responses import compact, digest_of_answer
+from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.index.entries import namespace_of
 from refrain.streams.shard.index.hnsw import EF_CONSTRUCTION, SEED, M
 from refrain.streams.shard.loading import load_shard
-from refrain.streams.shard.state import BEHAVIOUR, Shard
+from refrain.streams.shard.state import Shard
 from refrain.streams.snapshots.filling import fill_newest
 from refrain.streams.snapshots.location import Location
 from refrain.streams.snapshots.making import write_snapshot

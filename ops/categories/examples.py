@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from refrain.ops.data.lines import BadLine, Row, rows, whole_lines_of
-from refrain.schemas.base import NAME_PATTERN
+from refrain.schemas.names import NAME_PATTERN
 from refrain.schemas.policy import UNCATEGORISED
 from refrain.streams.errors import BadInput
 

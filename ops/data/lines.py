@@ -17,6 +17,8 @@ BAD_SHOWN = 10
 GZIP = b"\x1f\x8b"
 MARK = b"\xef\xbb\xbf"
 """What some editors put before the first line."""
+LINE_BYTES = 64_000_000
+"""Bytes of a line; a device has no end of one."""
 LABELS = {"1": True, "0": False, "1.0": True, "0.0": False, "true": True, "false": False}
 _CONDITION = re.compile(r"\s*([^<>=!]+?)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*")
 _ORDERS: dict[str, Callable[[float, float], bool]] = {
@@ -93,13 +95,19 @@ def condition(text: str) -> Condition:
 def lines_of(path: Path) -> Iterator[bytes]:
     """Read the lines of a file, unpacked where it is gzipped. Raises BadInput for a file that cannot be opened.
 
-    Raises Unreadable where a packed file breaks off: the lines before are whole.
+    Raises Unreadable where a packed file breaks off, or a line has no end: the lines before are whole.
     """
     try:
-        with path.open("rb") as raw:
-            packed = raw.read(2) == GZIP
-        with gzip.open(path, "rb") if packed else path.open("rb") as lines:
-            yield from lines
+        with path.open("rb") as file:
+            # Opened once and looked into: of a pipe (`<(zcat ...)`), what was read is gone.
+            packed = file.peek(len(GZIP)).startswith(GZIP)
+            with gzip.GzipFile(fileobj=file) if packed else file as lines:
+                while line := lines.readline(LINE_BYTES + 1):
+                    if len(line) > LINE_BYTES:
+                        raise Unreadable(
+                            f"the line has no end within {LINE_BYTES // 1_000_000} MB: it is read no further"
+                        )
+                    yield line
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise Unreadable(f"the packed file breaks off here ({error})") from error
     except OSError as error:

@@ -10,7 +10,7 @@ import typer
 
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import settings_of
-from refrain.schemas.base import NAME_PATTERN
+from refrain.schemas.names import NAME_PATTERN
 
 app = typer.Typer(no_args_is_help=True, help="The OpenAI-compatible endpoint: `refrain run edge` runs it.")
 keys = typer.Typer(no_args_is_help=True, help="The API keys of the endpoint.")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from refrain.ops.explain.sheet import Sheet
-from refrain.ops.explain.subject import FORMS
 from refrain.ops.terminal import output
 from refrain.ops.terminal.options import settings_of
 from refrain.ops.terminal.out_files import check_writable
@@ -66,7 +65,7 @@ def explain(
     refrain ask --json "How do I reverse a list?" | refrain explain - --html why.html
     """
     from refrain.ops.cluster.connection import reach
-    from refrain.ops.explain.page import write_page
+    from refrain.ops.explain.subject import FORMS
     from refrain.ops.explain.terminal_view import show
     from refrain.streams.kafka.cluster import KafkaCluster
 
@@ -79,6 +78,8 @@ def explain(
     with KafkaCluster(settings) as cluster:
         found = explained(cluster, text, with_text=not no_text, who=who, scan_all=scan)
     if html is not None:
+        from refrain.ops.explain.page import write_page
+
         write_page(found.sheet, html)
     if as_json:
         output.emit(found.json)
@@ -90,13 +91,17 @@ def explained(
     cluster: Cluster, text: str, *, with_text: bool = True, who: bool = False, scan_all: bool = False
 ) -> Explained:
     """Explain what a text names. Raises BadInput for what is not there."""
-    from refrain.ops.explain import decision_sheet, gather, lives, subject
+    from refrain.ops.explain import subject
 
     text = text.strip()
     place = subject.entry_in(cluster, text)
     if place is not None:
+        from refrain.ops.explain import lives
+
         life = lives.gather_life(cluster, text, place, with_text=with_text, scan_all=scan_all)
         return Explained(lives.entry_sheet(life), lives.entry_json(life))
+    from refrain.ops.explain import decision_sheet, gather
+
     decision = subject.decision_in(cluster, text, _now_ms, scan_all=scan_all)
     facts = gather.gather(cluster, decision, with_text=with_text, who=who or scan_all)
     return Explained(decision_sheet.decision_sheet(facts), decision_sheet.decision_json(facts))

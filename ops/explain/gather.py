@@ -20,8 +20,7 @@ from refrain.schemas.responses import Outcome
 from refrain.streams.errors import WrongSetup
 from refrain.streams.kafka.interface import Cluster
 from refrain.streams.messaging.ids import parse_entry_id
-from refrain.streams.shard.outcome import is_of_this_version
-from refrain.streams.shard.state import BEHAVIOUR
+from refrain.streams.shard.behaviour import BEHAVIOUR, is_of_this_version
 
 WHO_HITS = 200
 """Hits of it after which no more are looked for."""

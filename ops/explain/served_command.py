@@ -136,9 +136,11 @@ def fields(decision: Decision) -> dict[str, Any]:
 def write_csv(found: Iterable[Decision]) -> None:
     """Write requests as CSV to stdout. What a client named is no formula for a spreadsheet."""
     writer = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
-    writer.writeheader()
+    with output.writing():
+        writer.writeheader()
     for each in found:
-        writer.writerow({name: _cell(value) for name, value in fields(each).items()})
+        with output.writing():
+            writer.writerow({name: _cell(value) for name, value in fields(each).items()})
 
 
 def _cell(value: Any) -> Any:

@@ -11,7 +11,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from refrain.ops.policies.heads import resolve_heads
+from refrain.ops.policies.yaml_text import read_yaml
 from refrain.schemas.hit_heads import HitHead
+from refrain.schemas.names import NAME_PATTERN
 from refrain.schemas.policy import (
     POLICY_BYTES_MAX,
     CategoryPolicy,
@@ -22,15 +24,23 @@ from refrain.schemas.policy import (
     Prices,
     Quota,
     Rule,
+    TenantLimits,
 )
 from refrain.streams.errors import BadInput
 from refrain.streams.linear_pattern import pattern_flaws
 
 KEYS: dict[str, type[BaseModel]] = {
     "": Policy, "categories": CategoryPolicy, "quota": Quota, "rules": Rule, "when": Match,
-    "models": ModelPolicy, "prices": Prices, "limits": Limits,
+    "models": ModelPolicy, "prices": Prices, "limits": Limits, "tenants": TenantLimits,
 }  # fmt: skip
 """The model that a part of the file is read into, by the name of the part."""
+TABLE, LIST = "expected a table, that is keys with values", "expected a list"
+SAID = {
+    "dict_type": TABLE, "mapping_type": TABLE, "model_type": TABLE, "model_attributes_type": TABLE,
+    "list_type": LIST, "tuple_type": LIST, "set_type": LIST, "frozen_set_type": LIST,
+    "string_type": "expected a text: put it in quotes", "string_unicode": "holds half of a surrogate pair",
+}  # fmt: skip
+"""What is said of a value of another type, in words of YAML; the rest is said as the models do."""
 
 
 def read_policy(text: str, source: str, known: Iterable[HitHead] | None = ()) -> Policy:
@@ -39,22 +49,16 @@ def read_policy(text: str, source: str, known: Iterable[HitHead] | None = ()) ->
     Files are sought beside `source`. None for `known` reads the file before one can know which heads are in force: a
     version is taken for one of them. Raises BadInput with one line a mistake: source, line, key, what is expected.
     """
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f"{source}:{mark.line + 1}: " if mark is not None else f"{source}: "
-        raise BadInput(f"{line}not YAML: {error.problem or error.context}") from error
-    except yaml.YAMLError as error:
-        raise BadInput(f"{source}: not YAML: {error}") from error
-    if not isinstance(node, yaml.MappingNode):
-        raise BadInput(f"{source}:1: expected a policy, that is a table with `categories`")
+    node, twice, data = read_yaml(text, source)
     named = resolve_heads(data, Path(source).parent, known)
-    problems = [*_twice(node), *((line_of(node, place), f"{'.'.join(place)}: {why}") for place, why in named.problems)]
+    problems = [*twice, *((line_of(node, place), f"{'.'.join(place)}: {why}") for place, why in named.problems)]
     try:
         policy = Policy.model_validate(named.data)
         problems += [(line_of(node, flaw.place), f"{_name(flaw.place)}: {flaw.why}") for flaw in pattern_flaws(policy)]
+        problems += [
+            (line_of(node, place), f"{_name(place)}: expected a number (it is {str(value).lower()})")
+            for place, value in _switches(named.data, policy)
+        ]
     except ValidationError as error:
         problems += [_problem_line(issue, node) for issue in error.errors(include_url=False)]
     if problems:
@@ -101,19 +105,17 @@ def _child(node: yaml.Node, part: Any) -> tuple[yaml.Node, yaml.Node] | None:
     return None
 
 
-def _twice(node: yaml.Node) -> Iterator[tuple[int, str]]:
-    """Keys that stand twice in one table: YAML would take the last and say nothing."""
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if str(key.value) in seen:
-                yield line, f"{key.value}: stands in line {seen[str(key.value)]} already"
-            seen.setdefault(str(key.value), line)
-            yield from _twice(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _twice(item)
+def _switches(data: Any, read: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], bool]]:
+    """What is true or false in the file and was read as a number: `threshold: yes` would be 1."""
+    if isinstance(data, bool) and not isinstance(read, bool):
+        yield place, data
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            below = getattr(read, str(key), None) if isinstance(read, BaseModel) else read[key]
+            yield from _switches(value, below, (*place, key))
+    elif isinstance(data, list) and isinstance(read, list | tuple) and len(read) == len(data):
+        for at, (value, below) in enumerate(zip(data, read, strict=True)):
+            yield from _switches(value, below, (*place, at))
 
 
 def _problem_line(issue: Any, node: yaml.Node) -> tuple[int, str]:
@@ -125,7 +127,9 @@ def _problem_line(issue: Any, node: yaml.Node) -> tuple[int, str]:
         return line, f"{key}no such key{_nearest(loc)}"
     if issue["type"] == "missing":
         return line, f"{key}is missing"
-    message = str(issue["msg"]).removeprefix("Value error, ")
+    message = SAID.get(issue["type"]) or str(issue["msg"]).removeprefix("Value error, ")
+    if issue["type"] == "string_pattern_mismatch" and issue["ctx"]["pattern"] == NAME_PATTERN:
+        message = "a name is 1 to 64 letters, digits, `.`, `_` and `-`"
     message = message[0].lower() + message[1:]
     value = issue["input"]
     return line, key + message + (f" (it is {value!r})" if isinstance(value, str | int | float) else "")

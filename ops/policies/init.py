@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -48,7 +47,7 @@ def init(
     """
     text = resources.text_of(resources.POLICIES, f"{example}.yaml")
     if file == STDOUT:
-        sys.stdout.write(text)
+        output.say(text.removesuffix("\n"))
         return
     _write(Path(file), text, force)
     output.hint(f"wrote {file}: change it, then put it in force with `refrain policies apply {file}`")

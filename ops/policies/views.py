@@ -9,7 +9,7 @@ import typer
 
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
-from refrain.streams.errors import BadInput, FileUnreadable
+from refrain.streams.errors import BadInput
 
 if TYPE_CHECKING:
     from refrain.ops.control.client import ControlClient
@@ -193,9 +193,6 @@ def policy_text(file: str) -> str:
 
 def text_of(file: str) -> str:
     """Read a text file. Raises FileUnreadable."""
-    try:
-        with open(file, encoding="utf-8") as opened:
-            return opened.read()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise FileUnreadable(f"{file} cannot be read: {why}") from error
+    from refrain.ops.data.whole import POLICY_FILE_BYTES, whole_text
+
+    return whole_text(file, POLICY_FILE_BYTES)

@@ -13,8 +13,9 @@ from refrain.schemas.decisions import Decision
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.kafka.targets import REPLY_MARK
 from refrain.streams.lookup.restore import read_skips
+from refrain.streams.shard.behaviour import is_of_this_version
 from refrain.streams.shard.columns import SKIPS
-from refrain.streams.shard.outcome import FoldResult, is_of_this_version
+from refrain.streams.shard.outcome import FoldResult
 from refrain.streams.shard.skips import skip_id
 
 RECORDS_MAX = 2_000

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refrain.ops.run.loading import uncollected
 from refrain.ops.run.processors import NAMES, all_of
 from refrain.ops.terminal.choices import check_choice, one_of
 from refrain.ops.terminal.options import options_of, settings_of
@@ -72,7 +73,8 @@ def run(
     keep_private()
     options = options_of(context)
     if len(names) == 1:
-        from refrain.ops.run.worker import run_worker
+        with uncollected():
+            from refrain.ops.run.worker import run_worker
 
         raise typer.Exit(run_worker(names[0], settings, supervised=supervised, restarts=restarts))
     from refrain.ops.run.supervisor import supervise

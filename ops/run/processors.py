@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
+from refrain.ops.run.loading import uncollected
+
 if TYPE_CHECKING:
     from refrain.streams.runtime.context import WorkerContext
     from refrain.streams.settings import Settings
@@ -41,4 +43,5 @@ class Processor(Protocol):
 def processor(name: str) -> Processor:
     """The processor of that name, imported now."""
     module, function = PLACES[name]
-    return cast(Processor, getattr(import_module(module), function))
+    with uncollected():
+        return cast(Processor, getattr(import_module(module), function))

@@ -11,6 +11,7 @@ import typer
 
 from refrain.ops.terminal import exit_codes, output
 from refrain.ops.terminal.options import settings_of
+from refrain.ops.terminal.out_files import is_folder_or_may_be
 from refrain.ops.terminal.partitions import chosen_partitions
 from refrain.ops.terminal.progress import progress_bar
 from refrain.streams.errors import WrongSetup
@@ -138,8 +139,8 @@ def _shelf(settings: Settings, location: str | None) -> Shelf:
         named = Location(location)
     except WrongSetup as wrong:
         raise typer.BadParameter(str(wrong), param_hint="--location") from wrong
-    if named.is_local and Path(location).is_file():
-        raise typer.BadParameter(f"{location} is a file: name a folder", param_hint="--location")
+    if named.is_local and not is_folder_or_may_be(Path(location)):
+        raise typer.BadParameter(f"{location} cannot be a folder: name a folder", param_hint="--location")
     return Shelf(named)
 
 

@@ -38,3 +38,13 @@ def check_folder(path: Path) -> None:
         raise FileUnwritable(f"{path} cannot be written: {path.parent} is no folder; name a file in one that is there")
     if not path.exists() and not os.access(folder, os.W_OK | os.X_OK):
         raise FileUnwritable(f"{path} cannot be written: {path.parent} takes no file of this user; name another")
+
+
+def is_folder_or_may_be(path: Path) -> bool:
+    """Whether a folder stands there, or nothing that keeps one from being made: no file, and no link to nowhere."""
+    for each in (path, *path.absolute().parents):
+        if each.is_dir():
+            return True
+        if os.path.lexists(each):
+            return False
+    return True

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from shutil import get_terminal_size
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
+
+from refrain.ops.terminal.streams import drop_output
+from refrain.streams.errors import FileUnwritable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,16 +48,43 @@ def one_line(text: str) -> str:
 
 
 def console(stderr: bool = False) -> Console:
-    """A console on what stdout or stderr is now."""
+    """A console on what stdout or stderr is now.
+
+    What it prints raises BrokenPipeError where whoever read it has gone, FileUnwritable where stdout takes no more.
+    """
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    class Shown(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+        def print(self, *objects: Any, **how: Any) -> None:
+            if stderr:
+                super().print(*objects, **how)
+                return
+            with writing():
+                super().print(*objects, **how)
+
+    return Shown(stderr=stderr, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """Print one line for people, on stdout."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """Print one line for people, on stdout. Raises FileUnwritable where it takes none: a disk is full, say."""
+    with writing():
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Writes to stdout inside raise FileUnwritable where it takes no more, and it is written to no further."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        raise FileUnwritable(f"the output cannot be written: {error.strerror}") from error
 
 
 def tell(text: str) -> None:
@@ -89,9 +120,19 @@ def _folded_line(line: str, width: int, at: int | None) -> str:
     )  # fmt: skip
 
 
+def json_line(value: Any) -> str:
+    """A value as JSON on one line; letters that the output has none for are escaped as JSON has it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"))
+    return text
+
+
 def emit(value: Any) -> None:
     """Print one JSON value on a line of its own."""
-    say(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    say(json_line(value))
 
 
 def table(

@@ -1,15 +1,18 @@
-"""Values that are wrong whatever the command does with them: blank ones, numbers beyond all bounds, ids of no form."""
+"""Values that are wrong whatever the command does with them: blank ones, bytes that are no text, numbers beyond all
+bounds, ids of no form.
+"""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import typer
 
-from refrain.schemas.base import NAME_PATTERN
+from refrain.schemas.names import NAME_PATTERN
 
 WHOLE_MAX = 2**63 - 1
 NUMBER_MAX = 1e9
@@ -37,7 +40,7 @@ def check_values(command: Any) -> Any:
 
 def _check(option: Any) -> None:
     process = option.process_value
-    says = [say for say in (_blank(option), _formless(option)) if say is not None]
+    says = [say for say in (_blank(option), _formless(option), _undecoded(option)) if say is not None]
 
     def checked(context: Any, value: Any) -> Any:
         for given in _each(value):
@@ -75,6 +78,18 @@ def _formless(option: Any) -> Callable[[str], str | None] | None:
     if pattern is None:
         return None
     return lambda value: None if re.fullmatch(pattern, value) else f"{value!r} is {said}"
+
+
+def _undecoded(option: Any) -> Callable[[str], str | None] | None:
+    """What is said of bytes that are no text; None for an option that takes the path of a file, which may be any."""
+    described = getattr(option, "type_descriptor", None)
+    if described is not None and Path in (described.annotation, *get_args(described.annotation)):
+        return None
+    return lambda value: None if _is_text(value) else f"{value!r} holds bytes that are no characters of UTF-8"
+
+
+def _is_text(value: str) -> bool:
+    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def unbounded(value: object) -> str | None:

@@ -16,10 +16,11 @@ from refrain.streams.errors import WrongValue
 from refrain.streams.kafka.interface import Cluster, Record
 from refrain.streams.lookup.restore import read_skips, restore
 from refrain.streams.shard.adaptation import lifetime_max
+from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.shard.columns import ENTRIES
 from refrain.streams.shard.index.entries import namespace_of_key
 from refrain.streams.shard.removal import is_withdrawn
-from refrain.streams.shard.state import BEHAVIOUR, Shard
+from refrain.streams.shard.state import Shard
 from refrain.streams.store.memory import MemoryStore
 
 JOURNAL = "journal"

@@ -22,9 +22,9 @@ from refrain.streams.errors import BadInput, WrongValue
 from refrain.streams.kafka.interface import Record, Span, Wanted
 from refrain.streams.kafka.memory import MemoryCluster, MemoryReader
 from refrain.streams.messaging.decoding import unknown_version_of
+from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.shard.columns import SKIPS
 from refrain.streams.shard.skips import skip_id
-from refrain.streams.shard.state import BEHAVIOUR
 from refrain.streams.vectors import decode
 
 JOURNAL, DOCUMENTS, DECISIONS = "journal", "documents", "decisions"

@@ -18,8 +18,7 @@ from refrain.schemas.policy import Policy
 from refrain.streams.errors import BadInput, WrongValue
 from refrain.streams.kafka.interface import Cluster, Record
 from refrain.streams.lookup.restore import read_skips
-from refrain.streams.shard.outcome import is_of_this_version
-from refrain.streams.shard.state import BEHAVIOUR
+from refrain.streams.shard.behaviour import BEHAVIOUR, is_of_this_version
 
 OPEN_MAX = 100_000
 """Questions whose answers are awaited at once, to learn how long answers take."""

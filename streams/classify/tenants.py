@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from refrain.schemas.base import NAME_PATTERN
+from refrain.schemas.names import NAME_PATTERN
 from refrain.schemas.requests import Request
 from refrain.streams.errors import Refusal, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Headers, Record

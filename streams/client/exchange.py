@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from refrain.schemas.progress import Progress, ProgressPlace
 from refrain.schemas.requests import Request
 from refrain.schemas.responses import Response
 from refrain.streams.client.reply import Failure, NotAnswered, Reply
 from refrain.streams.client.sender import Sender
-from refrain.streams.errors import RefrainError, WrongSetup
+from refrain.streams.errors import RefrainError, RefusalCode, WrongSetup
 from refrain.streams.kafka.interface import Cluster, Headers, Outgoing, Record
 from refrain.streams.kafka.names import TENANT_TOPICS
 from refrain.streams.messaging.own_topics import RESPONSES
@@ -44,6 +45,7 @@ CLOSE_WAIT_S = 2.0
 LOOK_EVERY_S = 1.0
 GIVEN_UP = "given_up"
 """What the span of a request tells that nobody waits for any more."""
+NO_JSON = "the request has no JSON: a text holds half of a surrogate pair, or a value is of a type of Python's own"
 
 logger = logging.getLogger(__name__)
 
@@ -149,11 +151,15 @@ class Exchange:
     def send(self, request: Request, listener: Listener, headers: Headers = (), *, progress: bool = False) -> bytes:
         """Send a request with these headers beside the exchange's own; returns the id by which it can be forgotten.
 
-        With `progress` the listener hears of it before the response, if the exchange reads that. Raises
-        NotAnswered(CLOSED) when the exchange has ended.
+        With `progress` the listener hears of it before the response, if the exchange reads that; of a request that
+        cannot be written it hears at once. Raises NotAnswered(CLOSED) when the exchange has ended.
         """
         id_ = self._me + b"-%d" % next(self._numbers)
-        value = request.encode()
+        try:
+            value = request.encode()
+        except PydanticSerializationError:
+            listener.failed(NotAnswered(RefusalCode.BAD_FIELD, NO_JSON))
+            return id_
         span = self._traces.begin("request", headers, "client", root=True)
         context = traced(self._traces, span)
         if context:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import jwt
 
-from refrain.schemas.base import NAME_PATTERN
+from refrain.schemas.names import NAME_PATTERN
 from refrain.streams.edge.jwks import FileKeys, KeySource, KeysUnavailable, UrlKeys
 from refrain.streams.edge.problems import HttpProblem, unauthorized
 from refrain.streams.errors import WrongSetup

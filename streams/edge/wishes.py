@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from pydantic_core import from_json
 
-from refrain.schemas.base import NAME_PATTERN
+from refrain.schemas.names import NAME_PATTERN
 from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import DecisionSummary
 from refrain.streams.edge.problems import HttpProblem

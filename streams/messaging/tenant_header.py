@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from refrain.schemas.base import NAME_PATTERN
+from refrain.schemas.names import NAME_PATTERN
 from refrain.streams.errors import Refusal, RefusalCode
 from refrain.streams.kafka.interface import Headers, Record
 from refrain.streams.messaging.progress import HEADER as PROGRESS_HEADER

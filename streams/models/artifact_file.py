@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from refrain.streams.errors import WrongSetup
 
 VERSION_CHARS = 12
+BYTES_MAX = 256_000_000
+"""Of a file; a device has no end."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -54,9 +56,12 @@ class ArtefactKind(NamedTuple, Generic[M]):
     def read(self, path: Path) -> M:
         """Read the artefact of a file. Raises WrongSetup when there is none."""
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                data = file.read(BYTES_MAX + 1)
         except OSError as error:
             raise WrongSetup(f"the {self.noun} {path} cannot be read ({error.strerror}): {self.again}") from error
+        if len(data) > BYTES_MAX:
+            raise WrongSetup(f"{path} has more than {BYTES_MAX // 1_000_000} MB and is no {self.noun}: {self.again}")
         return self.decode(data, str(path))
 
     def _checked(self, data: bytes, source: str) -> M:

@@ -13,9 +13,10 @@ from refrain.schemas.responses import DecisionSummary
 from refrain.streams.errors import ShardBroken, StoreDamaged, StoreUnusable
 from refrain.streams.guards import MICROS
 from refrain.streams.kafka.interface import Outgoing, Record
+from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.shard.counts import Count
 from refrain.streams.shard.guard_words import GuardFinding
-from refrain.streams.shard.state import BEHAVIOUR, Shard
+from refrain.streams.shard.state import Shard
 
 HUNDREDTH = MICROS // 100
 """The least difference of similarities that a requester is told, in millionths."""
@@ -51,11 +52,6 @@ def decided(shard: Shard, record: Record, event: Asked | Passed, **said: Any) ->
         depends=_depends(event),
         **said,
     )
-
-
-def is_of_this_version(behaviour: str) -> bool:
-    """Whether this fold and these guards decided, by what a decision says; the rules of classify may be others."""
-    return behaviour == BEHAVIOUR or behaviour.startswith(f"{BEHAVIOUR}/")
 
 
 def _behaviour(event: Asked | Passed) -> str:

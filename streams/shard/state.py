@@ -15,7 +15,6 @@ from refrain.schemas.base import Part, Sealed, TextSide
 from refrain.schemas.documents import Entry, Meta, Opinion, ShardLoad, ShardPolicy, Withdrawal
 from refrain.schemas.policy import CategoryPolicy
 from refrain.schemas.topics import DOCUMENT_BYTES_MAX
-from refrain.streams import guards
 from refrain.streams.errors import ChangeTooLarge, ShardBroken, StoreDamaged
 from refrain.streams.lru import LruCache
 from refrain.streams.messaging import ids
@@ -24,6 +23,7 @@ from refrain.streams.messaging.validation import without_quotes
 from refrain.streams.models.hit_head import PairHead
 from refrain.streams.shard import columns
 from refrain.streams.shard.adaptation import KnownTerms
+from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.shard.columns import Change, Column
 from refrain.streams.shard.counters import Counters
 from refrain.streams.shard.in_flight import InFlight
@@ -34,8 +34,6 @@ from refrain.streams.shard.tenants import Tenants
 from refrain.streams.shard.verifications import PendingVerifications, VerificationScores
 from refrain.streams.store.interface import Checkpoint, Store
 
-BEHAVIOUR = f"fold-11/{guards.DIGEST}"
-"""The version of fold and guards; a change that decides otherwise needs another."""
 ANSWERS_REMEMBERED = 64
 """Answers that a shard remembers, those of late: what is asked again and again is read once."""
 ANSWER_CHARS_REMEMBERED = 4_000

@@ -13,8 +13,8 @@ import numpy as np
 
 from refrain.streams.errors import SnapshotUnusable
 from refrain.streams.kafka.interface import Cluster
+from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.shard.index.hnsw import SavedGraph, graph_format
-from refrain.streams.shard.state import BEHAVIOUR
 from refrain.streams.snapshots.changelog import TOMBSTONE_SHARE
 from refrain.streams.snapshots.location import CHUNK_BYTES, Location
 from refrain.streams.snapshots.manifest import MANIFEST, File, Graph, Manifest

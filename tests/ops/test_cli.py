@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
-from refrain.ops.cli import PARTS, application, command_of, main
+from refrain.ops import cli, entry
+from refrain.ops.cli import application, command_of, main
+from refrain.ops.commands import COMMANDS
 from refrain.ops.run.processors import NAMES, PLACES
 from refrain.ops.terminal import exit_codes
+from refrain.ops.terminal.help_text import flowed
 from refrain.streams.errors import (
     Fenced,
     FileUnreadable,
@@ -102,16 +108,39 @@ def test_every_command_explains_itself(command: list[str], capsys: pytest.Captur
 
 
 def test_a_command_loads_its_own_part_and_no_command_is_without_one() -> None:
-    every = application()
-    whole = [each.name for each in every.registered_groups] + [
-        each.name or (each.callback.__name__ if each.callback else "") for each in every.registered_commands
-    ]
-    assert sorted(name.replace("_", "-") for name in whole if name) == sorted(
-        name for names in PARTS.values() for name in names
+    every = get_command(application())
+    assert set(vars(every)["commands"]) == set(COMMANDS)
+    for name, listed in COMMANDS.items():
+        beside = {other for other, each in COMMANDS.items() if each.module == listed.module}
+        alone = application(name)
+        assert len(alone.registered_commands) + len(alone.registered_groups) == len(beside), name
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    every = vars(get_command(application()))["commands"]
+    said = {name: flowed(command.help).split("\n\n")[0] for name, command in every.items()}
+    assert said == {name: listed.summary for name, listed in COMMANDS.items()}
+
+
+@pytest.mark.parametrize(
+    ("words", "not_loaded"),
+    [
+        ("--help", "refrain.schemas.base numpy confluent_kafka yaml refrain.ops.ask.command"),
+        ("nonsense", "refrain.schemas.base numpy confluent_kafka yaml refrain.ops.ask.command"),
+        ("explain --help", "refrain.schemas.base numpy confluent_kafka jinja2"),
+        ("ask --help", "refrain.schemas.base numpy confluent_kafka"),
+        ("doctor --help", "refrain.schemas.base numpy confluent_kafka"),
+    ],
+)
+def test_help_waits_for_nothing_that_it_does_not_show(words: str, not_loaded: str) -> None:
+    program = (
+        "import sys; from refrain.ops.cli import main; main(sys.argv[1].split());"
+        "print(*(each for each in sys.argv[2].split() if each in sys.modules), file=sys.stderr)"
     )
-    for module, names in PARTS.items():
-        alone = application(names[0])
-        assert len(alone.registered_commands) + len(alone.registered_groups) == len(names), module
+    run = subprocess.run(
+        [sys.executable, "-c", program, words, not_loaded], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert run.stderr.splitlines()[-1] == ""
 
 
 @pytest.mark.parametrize(
@@ -348,3 +377,11 @@ def test_the_same_mistake_ends_with_the_same_code_everywhere(
         told = capsys.readouterr().err
         assert "did you mean" in told, command
         assert "<" not in told.partition("did you mean")[2], command
+
+
+def test_who_interrupts_a_command_gets_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    assert entry.main() == entry.INTERRUPTED

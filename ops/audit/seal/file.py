@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from refrain.ops.audit.seal import keys
 from refrain.ops.audit.seal.model import Seal, canonical
+from refrain.ops.data.whole import SEAL_BYTES, whole_file
 from refrain.ops.terminal.out_files import check_free as free_of
-from refrain.streams.errors import BadInput, FileUnreadable, FileUnwritable
+from refrain.streams.errors import BadInput, FileUnwritable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -52,12 +53,10 @@ def read(path: Path, public_key: str | None = None) -> Seal:
     the key that is asked for.
     """
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(whole_file(path, SEAL_BYTES))
         signature = found.pop(SIGNATURE) if isinstance(found, dict) else None
         seal = Seal.model_validate(found)
         signed = bytes.fromhex(signature or "")
-    except OSError as error:
-        raise FileUnreadable(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         where = ".".join(str(each) for each in error.errors()[0]["loc"])
         raise BadInput(

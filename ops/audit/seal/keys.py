@@ -9,8 +9,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from refrain.ops.data.whole import KEY_BYTES, whole_file
 from refrain.ops.terminal.out_files import check_free
-from refrain.streams.errors import BadInput, FileUnreadable, FileUnwritable
+from refrain.streams.errors import BadInput, FileUnwritable
 
 MODE = 0o600
 PUBLIC_SUFFIX = ".pub"
@@ -90,10 +91,7 @@ def is_signed(public_key: str, signature: bytes, data: bytes) -> bool:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FileUnreadable(f"{path} cannot be read: {error.strerror}") from error
+    return whole_file(path, KEY_BYTES)
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

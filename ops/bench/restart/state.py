@@ -13,9 +13,9 @@ from refrain.schemas.documents import Meta, ShardPolicy, TableMode
 from refrain.schemas.journal import Tick
 from refrain.schemas.policy import Limits
 from refrain.streams.kafka.interface import Cluster, Outgoing
+from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.shard.columns import ENTRIES, META_KEY, POLICIES, POLICY_ID, TABLES, entry_id
 from refrain.streams.shard.index.entries import namespace_of
-from refrain.streams.shard.state import BEHAVIOUR
 
 DIM = 384
 BATCH = 2_000

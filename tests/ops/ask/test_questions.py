@@ -63,3 +63,13 @@ def test_a_reply_in_one_line() -> None:
 )
 def test_durations_read_as_people_say_them(ms: float | None, text: str) -> None:
     assert span(ms) == text
+
+
+def test_of_a_field_that_no_request_has_the_one_who_asks_is_told_by_line() -> None:
+    told: list[str] = []
+    lines = ['{"question": "why?", "catgory": "code"}', "how?", '{"body": {"messages": []}, "v": 1, "x y": 1}']
+    assert [each.category for each in read_questions(lines, DEFAULTS, "q.txt", told.append)] == [DEFAULTS.category] * 3
+    assert told == [
+        "q.txt, line 1: the request has no field 'catgory', it was ignored: did you mean 'category'?",
+        "q.txt, line 3: a field of the request is not known, and was ignored",
+    ]

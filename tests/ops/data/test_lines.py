@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +134,21 @@ def test_a_file_without_a_good_line_is_refused_with_the_reasons() -> None:
     assert str(caught.value).count("\n") == 10
     with pytest.raises(BadInput, match="no lines that count"):
         check_any([], [], "p.jsonl", "pair")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_pipe_is_read_from_its_beginning(packed: bool, tmp_path: Path) -> None:
+    data = b"".join(row(text_a=f"question {number}") + b"\n" for number in range(500))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(gzip.compress(data) if packed else data,))
+    writer.start()
+    read = b"".join(lines_of(pipe))
+    writer.join()
+    assert read == data
+
+
+def test_a_line_that_has_no_end_is_not_read_for_ever() -> None:
+    good, bad = pairs(lines_of(Path("/dev/zero")))
+    assert (good, [each.line for each in bad]) == ([], [1])
+    assert "has no end within" in bad[0].why

@@ -20,7 +20,7 @@ from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome
 from refrain.streams.errors import BadInput
 from refrain.streams.kafka.interface import Outgoing
-from refrain.streams.shard.state import BEHAVIOUR
+from refrain.streams.shard.behaviour import BEHAVIOUR
 from tests.ops.explain.recording import Denied, Recording, Retained
 from tests.streams.shard.journal import near, vector
 

@@ -93,7 +93,7 @@ def test_a_policy_written_out_reads_back_as_the_same() -> None:
         ("rules:", "limits: {entries_max: 0}\nrules:", "6: limits.entries_max: input should be greater than or equal"),
         ("rules:", "limits: {entry_max: 9}\nrules:", "6: limits.entry_max: no such key; did you mean entries_max?"),
         ("cache: never", "cache: sometimes", "5: categories.medical.cache: input should be 'allow', 'observe' or"),
-        ("  code:", "  my code:", "2: categories.my code: string should match pattern"),
+        ("  code:", "  my code:", "2: categories.my code: a name is 1 to 64 letters"),
         ("(?i)patient", "(patient", "7: rules[0].when.pattern: not a regular expression"),
         ("(?i)patient", "patient(?! care)", "7: rules[0].when.pattern: needs what linear matching lacks"),
         ("    category: medical", "", "7: rules[0].category: is missing"),

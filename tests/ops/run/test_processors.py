@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
 from refrain.ops.run.command import spelled_out
+from refrain.ops.run.loading import uncollected
 from refrain.ops.run.processors import NAMES, ON_DEMAND
 from refrain.schemas.topics import BY_NAME, CONSUMING, GROUPS, PROCESSORS
 from refrain.streams.settings import Edge, Settings
@@ -21,3 +24,20 @@ def test_the_doctor_knows_what_every_processor_reads() -> None:
     assert set(GROUPS) == set(CONSUMING)
     for name, topic in GROUPS.items():
         assert name in BY_NAME[topic].readers
+
+
+def test_what_is_loaded_is_not_looked_through_for_garbage_and_the_collector_is_as_it_was() -> None:
+    frozen = gc.get_freeze_count()
+    with uncollected():
+        assert not gc.isenabled()
+        kept: list[list[int]] = [[] for _ in range(1_000)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= frozen + len(kept)
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()

@@ -51,7 +51,8 @@ def test_a_file_that_is_not_there_is_a_wrong_command_line(command: list[str]) ->
 
 WRONG = {
     ("ask", "how?"): (["--timeout", "inf"], ["--rate", "nan"], ["--in-flight", "9" * 24], ["--tenant", "a b"]),
-    ("ask",): (["  "],),
+    ("ask",): (["  "], ["\udcff"], ["how?", "--system", "\udcff"]),
+    ("history", "--from"): (["\udcff"],),
     ("watch", "decisions"): (
         ["--tenant", "a/b"], ["--entry", "none"], ["--decision", "3-4"], ["--request", " "], ["--count", "9" * 24],
     ),
@@ -61,7 +62,11 @@ WRONG = {
     ("off",): (["--category", " "], ["--timeout", "inf"]),
     ("calibrate",): (["--limit", "9" * 24], ["--category", ""], ["--budget", "nan"]),
     ("snapshot",): (["--partition", "-1"], ["--partition", "9" * 24], ["--location", ""]),
-    ("snapshots", "list"): (["--location", "zz://x"], ["--location", "/etc/passwd"]),
+    ("snapshots", "list"): (
+        ["--location", "zz://x"], ["--location", "/etc/passwd"], ["--location", "/etc/passwd/x"],
+        ["--location", "/dev/null"], ["--location", "a" * 5_000],
+    ),
+    ("audit", "--seal"): (["a" * 5_000], ["\udcff" * 300]),
     ("doctor",): (["--seconds", "nan"], ["--seconds", "inf"]),
     ("audit",): (["--partition", "-1"], ["--rate", "inf"], ["--sample", "9" * 24], ["--from", "soon"]),
     ("explain",): ([""], ["  "]),

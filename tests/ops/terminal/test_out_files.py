@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from refrain.ops.terminal import exit_codes
-from refrain.ops.terminal.out_files import check_free, check_writable
+from refrain.ops.terminal.out_files import check_free, check_writable, is_folder_or_may_be
 from refrain.streams.errors import FileUnwritable
 
 
@@ -38,3 +38,13 @@ def test_what_is_there_may_be_written_over_unless_it_must_not_be() -> None:
             check_free(Path(name), "it stays")
     check_free(Path("new"), "it stays")
     check_writable(None)
+
+
+@pytest.mark.parametrize(
+    ("name", "may_be"),
+    [("folder", True), ("new", True), ("new/er/still", True), ("folder/new", True), (".", True),
+     ("there", False), ("there/under", False), ("there/far/under", False), ("leads-nowhere", False),
+     ("leads-nowhere/under", False)],
+)  # fmt: skip
+def test_a_folder_can_be_made_where_no_file_stands_in_the_way(name: str, may_be: bool) -> None:
+    assert is_folder_or_may_be(Path(name)) is may_be

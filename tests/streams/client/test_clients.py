@@ -93,6 +93,17 @@ def test_many_are_answered_in_their_order_and_failures_in_their_place() -> None:
     assert texts == ["number 0", "number 1", "number 2", Failure.NO_RESPONSE, "number 4", "number 5"]
 
 
+@pytest.mark.parametrize("text", ["half \ud800", "\udfff", object()], ids=["high", "low", "object"])
+def test_what_has_no_json_fails_in_its_place_and_the_others_are_asked(text: object) -> None:
+    wrong = {"model": "m", "messages": [{"role": "user", "content": text}]}
+    with answering(answered) as cluster, client_of(cluster) as client:
+        found = client.ask_all([body("one"), wrong, body("two")], timeout_s=WAIT_S)
+        with pytest.raises(NotAnswered, match="has no JSON") as failed:
+            client.ask(wrong, timeout_s=WAIT_S)
+    assert [each.code if isinstance(each, NotAnswered) else each.text for each in found] == ["one", "bad_field", "two"]
+    assert failed.value.code == "bad_field"
+
+
 def test_an_error_is_raised_with_its_code_and_one_that_asks_for_it_is_sent_again() -> None:
     codes = iter(["shard_recovered", "answer_withheld"])
 

@@ -138,3 +138,8 @@ def test_its_model_is_closed() -> None:
 def test_rows_of_bytes_read_back_as_they_were() -> None:
     rows = np.arange(-128, 128).astype(np.int8).reshape(8, 32)
     assert np.array_equal(decode_bytes(encode_bytes(rows), 32), rows)
+
+
+def test_a_file_that_has_no_end_is_no_artefact() -> None:
+    with pytest.raises(WrongSetup, match="has more than 256 MB"):
+        read_head(Path("/dev/zero"))

@@ -14,9 +14,10 @@ from refrain.schemas.requests import CacheMode
 from refrain.schemas.responses import Outcome, Response
 from refrain.streams.errors import RefusalCode
 from refrain.streams.messaging.routes import DirectRoute, decode_route
+from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.outcome import FoldResult
-from refrain.streams.shard.state import BEHAVIOUR, Shard
+from refrain.streams.shard.state import Shard
 from tests.streams.shard.journal import Journal, effects, forward_id, new_shard, remembered, responses, vector
 
 TIME = Dependence(rules="0a1b2c3d", volatile=("time is it",))

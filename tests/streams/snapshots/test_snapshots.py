@@ -18,11 +18,12 @@ from refrain.schemas.documents import Meta
 from refrain.streams.errors import SnapshotUnusable, StoreUnusable, WrongSetup
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
 from refrain.streams.lookup.restore import restore
+from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.shard.columns import META_KEY
 from refrain.streams.shard.fold import fold
 from refrain.streams.shard.index.entries import EntryIndex
 from refrain.streams.shard.index.hnsw import HnswIndex, SavedGraph
-from refrain.streams.shard.state import BEHAVIOUR, Shard
+from refrain.streams.shard.state import Shard
 from refrain.streams.snapshots import manifest as manifests
 from refrain.streams.snapshots.location import Location
 from refrain.streams.snapshots.making import Outcome, make_snapshot

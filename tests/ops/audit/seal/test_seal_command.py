@@ -15,7 +15,7 @@ from refrain.ops.cli import application
 from refrain.ops.cluster import connection
 from refrain.streams.kafka import cluster as kafka
 from refrain.streams.kafka.interface import Cluster, Outgoing, Record
-from refrain.streams.shard.state import BEHAVIOUR
+from refrain.streams.shard.behaviour import BEHAVIOUR
 from refrain.streams.store.interface import digest
 from tests.ops.audit.test_partition import recorded, rewrite, rows
 from tests.streams.kafka.wrapped import WrappedCluster
