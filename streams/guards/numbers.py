@@ -67,6 +67,16 @@ _HOUR_SECONDS = 3_600
 _SHORT_DAYS = frozenset("mon wed sat sun".split())
 _HOUR = re.compile("0?[1-9]|1[0-2]")
 _ORDINAL = "ordinal"
+_ASKING = frozenset("how what where when why".split())
+_AUXILIARY = frozenset("do does did can could should would will might may must".split())
+_OF_ONE = frozenset("of in or and more less day time person people".split())
+"""Words before which a "one" counts."""
+_FOOT, _INCH = _UNITS["foot"], _UNITS["inch"]
+_FEET = frozenset(("'", "\u2019", "ft", "foot", "feet"))
+_INCHES = frozenset(('"', "\u201d", "''", "in", "inch", "inches"))
+_FOOT_INCHES = 12
+_UNTIL = frozenset("in until till since by before after early late mid next last".split())
+"""Words behind which a short name of a month is one: in Dec, since Mar."""
 _POUND = "pound"
 _HALVES = [(said.split(), _Half(letter, len(said.split()))) for said, letter in pairs("halves")]
 _DIGITAL = frozenset(("number", "time", "date", "version"))
@@ -258,6 +268,8 @@ def _quantities(items: Sequence[Item], at: int) -> tuple[list[Quantity], int]:
         return [], at + 1
     if item.low in _ORDINALS and not (item.low == "second" and _after_number(items, at)):
         return [Quantity(Fraction(_ORDINALS[item.low]), _ORDINAL)], at + 1
+    if item.low == "one" and _is_anybody(items, at):
+        return [], at + 1
     if item.low == "one":
         return [Quantity(Fraction(1), "one")], at + 1
     if item.low in _WORDS or item.low in _LARGE:
@@ -271,6 +283,14 @@ def _quantities(items: Sequence[Item], at: int) -> tuple[list[Quantity], int]:
     if item.low in _CALENDAR and _is_date(items, at):
         return [_named(_CALENDAR[item.low])], at + 1
     return [], at + 1
+
+
+def _is_anybody(items: Sequence[Item], at: int) -> bool:
+    """Whether a "one" says who does it: how does one, where could one."""
+    before = [item.low for item in items[max(0, at - 2) : at]]
+    behind = items[at + 1 : at + 2]
+    asks = len(before) == 2 and before[0] in _ASKING and before[1] in _AUXILIARY
+    return asks and bool(behind) and behind[0].kind == "word" and behind[0].low not in _OF_ONE
 
 
 def _part(items: Sequence[Item], at: int) -> tuple[list[Quantity], int] | None:
@@ -324,6 +344,8 @@ def _is_date(items: Sequence[Item], at: int) -> bool:
     name = item.text[:1].isupper() and not item.initial
     if name and item.low in _SHORT_DAYS and items[at - 1].low == "on":
         return True
+    if name and items[at - 1].low in _UNTIL and _CALENDAR[item.low] <= _MONTHS:
+        return True
     if item.low not in _BESIDE_NUMBERS and (name or (item.low not in _UNSURE and len(item.low) > _SHORT_CHARS)):
         return True
     return any(0 <= beside < len(items) and items[beside].kind == "number" for beside in (at - 1, at + 1))
@@ -359,6 +381,8 @@ def _measured(
     """Parse a number's scale, ordinal ending and unit."""
     if isinstance(value, str):
         return [Quantity(value, "digits")], end
+    if (height := _height(items, end, value)) is not None:
+        return height
     glued = end < len(items) and items[end].kind == "word"
     if glued and items[end].low in _ORDINAL_ENDS:
         return [Quantity(value, _ORDINAL)], end + 1
@@ -379,6 +403,19 @@ def _measured(
     if unit is not None:
         return [Quantity(value * unit.factor, unit.dimension)], end
     return [Quantity(value, "")], end
+
+
+def _height(items: Sequence[Item], end: int, feet: Value) -> tuple[list[Quantity], int] | None:
+    """A length in feet and inches, and the index after it: 5'4", 5 ft 4."""
+    if len(items) < end + 2 or items[end].low not in _FEET or items[end + 1].kind != "number":
+        return None
+    inches = _number(items[end + 1].low)
+    if isinstance(feet, str) or isinstance(inches, str) or inches >= _FOOT_INCHES:
+        return None
+    end += 2
+    if end < len(items) and items[end].low in _INCHES:
+        end += 1
+    return [Quantity(feet * _FOOT.factor + inches * _INCH.factor, _FOOT.dimension)], end
 
 
 def _is_last(items: Sequence[Item], at: int) -> bool:

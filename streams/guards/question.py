@@ -50,6 +50,8 @@ _FITTING = frozenset("safe ok okay alright legal fine acceptable permissible fea
 _DO = frozenset(("do", "does"))
 _DOING = _DO | {"did"}
 """Words behind a question word that asks: in spring when does it open?"""
+_HAVING, _WHETHER = frozenset(("have", "has", "had")), "whether"
+_COSTING = frozenset(("cost", "take"))
 _DUTY = frozenset(("have", "need"))
 _PERIPHRASES = {
     "allowed": "can", "able": "can", "permitted": "can", "required": "must", "supposed": "must", "obliged": "must",
@@ -207,6 +209,12 @@ def _with_mood(kind: str, items: Sequence[Item], at: int) -> Kind:
 def _said_otherwise(items: Sequence[Item], at: int, low: str) -> int:
     """The mood of an auxiliary verb, or of what several words say for it: do I have to, am I allowed to."""
     mood = _MOODS[low]
+    if mood == _FUTURE and any(item.stem in _COSTING for item in items[at + 1 :]):
+        # What it will cost, or would, is what it costs.
+        return _PRESENT
+    if low in _HAVING and items[0].low == _WHETHER:
+        # Whether penguins have knees, whether it has rained: it does not tell of itself which of the two it is.
+        return -1
     if mood != _PRESENT:
         return mood
     for place in range(at + 1, min(at + _APART, len(items) - 1)):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION
 from refrain.streams.guards.item import LOW, WORDLY, Item, Said, Word
-from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
+from refrain.streams.guards.lexicon import Phrases, groups, pairs, renderings, words
 from refrain.streams.guards.roles import ENDS
 
 _HARMLESS = words("harmless")
@@ -19,10 +19,12 @@ _CASED = words("cased") | words("cased_kinds") | {"\\"}
 _KINDS = words("cased_kinds")
 _ESCAPE = "\\"
 """The sign before a letter that stands for a class of them, with a capital for all others."""
+_WHETHER = "whether"
 _ARTICLES = frozenset(("a", "an"))
 _ANEW = words("anew")
 LIMITING = words("limiting")
 """Words that say how far something holds, compared as they are written."""
+PERSONS = words("persons")
 _REQUESTS = words("requests") | words("instructions")
 _ASKERS = frozenset(("i", "you"))
 _TOOLS = frozenset("excel word go rust ruby julia swift scala dart basic java".split())
@@ -81,11 +83,19 @@ _SAID_TO = frozenset(("explain", "describe"))
 _ME, _TO_ME = "me", Word("to_the_asker", _NO_GROUPS, "me", False)
 
 
-def _openers() -> Iterator[tuple[list[str], tuple[str, ...]]]:
-    for left, right in pairs("openers"):
+class _Meant(NamedTuple):
+    """What an opening comes to, and how many words behind it only tell that it is one."""
+
+    keys: tuple[str, ...]
+    behind: int
+
+
+def _openers() -> Iterator[tuple[list[str], _Meant]]:
+    for left, right in [each for line in pairs("openers") for each in renderings(*line)]:
         for can in _CAN if "{can}" in left else [""]:
             for i in _I if "{i}" in left else [""]:
-                yield left.replace("{can}", can).replace("{i}", i).split(), tuple(right.split())
+                said, _, behind = left.replace("{can}", can).replace("{i}", i).partition("/")
+                yield [*said.split(), *behind.split()], _Meant(tuple(right.split()), len(behind.split()))
 
 
 _OPENERS = Phrases(_openers())
@@ -122,8 +132,10 @@ def _counted(keys: Sequence[str]) -> dict[str, int]:
 def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
     """The words of items in their order, openings that ask the same as one; `lows` are their folded forms."""
     found: list[Word] = []
-    done = 0
-    for start, end, meant in _OPENERS.spans(lows):
+    # Whether oats have gluten: it asks what "do oats have gluten" does.
+    done = int(bool(lows) and lows[0] == _WHETHER and items[0].initial)
+    for start, end, (meant, behind) in _OPENERS.spans(lows):
+        end -= behind
         if not meant and all(low in ENDS for low in lows[end:]):
             # It opens nothing: what should my doctor tell me?
             continue
@@ -131,16 +143,19 @@ def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
         found += (Word(key, _NO_GROUPS, items[start].text, False) for key in meant)
         done = end
     found += filter(None, map(_WORD, items[done:]))
-    if lows and lows[0] in _LISTING and _is_listed(items):
-        found[0] = _LIST._replace(text=items[0].text)
+    first = next((at for at, low in enumerate(lows) if low not in _HARMLESS), -1)
+    if first >= 0 and lows[first] in _LISTING and _is_listed(items, first):
+        found[0] = _LIST._replace(text=items[first].text)
     if _ME in lows:
         found = [_TO_ME if word.key == _ME and _is_polite(found, at) else word for at, word in enumerate(found)]
     return found
 
 
-def _is_listed(items: Sequence[Item]) -> bool:
-    """Whether the first of items opens a sentence, and what is asked for stands behind it: name the, list three."""
-    return items[0].initial and len(items) > 1 and (items[1].low in _LISTED or items[1].kind == "number")
+def _is_listed(items: Sequence[Item], at: int) -> bool:
+    """Whether what opens a sentence says to list what stands behind: name the, list three, kindly list all."""
+    if not items[0].initial or at + 1 == len(items):
+        return False
+    return items[at + 1].low in _LISTED or items[at + 1].kind == "number"
 
 
 def _stranded(lows: Sequence[str]) -> str:

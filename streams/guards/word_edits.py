@@ -19,9 +19,9 @@ from refrain.streams.guards.item import Word
 from refrain.streams.guards.lexicon import groups, words
 from refrain.streams.guards.names import SORTS
 from refrain.streams.guards.scope import parted, several, times
-from refrain.streams.guards.small_words import JOINING, LIMITING, SmallWords
+from refrain.streams.guards.small_words import JOINING, LIMITING, PERSONS, SmallWords
 from refrain.streams.guards.stems import related, stem
-from refrain.streams.guards.tenses import tenses
+from refrain.streams.guards.tenses import did, tenses
 from refrain.streams.guards.voice import ASKERS, BE, governed, of_one_time, undergoes, undergone, voiced
 
 FRAME = 750
@@ -41,7 +41,6 @@ def _by_word(lines: Iterable[Iterable[str]]) -> dict[str, frozenset[int]]:
 
 _NO_LINES: frozenset[int] = frozenset()
 _LINES = _by_word(groups("interchangeable"))
-_PERSONS = words("persons")
 _DONE_TO = frozenset(groups("persons")[0])
 _ONES = _by_word(
     one.split()
@@ -61,11 +60,16 @@ _RIVALS = _by_word([*line, *map(stem, line)] for line in [*groups("rivals"), *gr
 """Words of which one asks for something else than another in its place, also where it is no little word."""
 _ASKED = frozenset(("should", "can"))
 """Words before the asker that an opening takes in, and him with them."""
-_HOWTO, _SHOULD = "howto", "should"
-_OWN = {"i": "my", "you": "your"}
+_HOWTO = "howto"
+_OF_ANYBODY = frozenset("howto should advice duty".split())
+"""What asks the same of himself as of anybody: what should I do, what should you do."""
+_OWN = {"i": frozenset("i me my mine".split()), "you": frozenset("you your yours".split())}
+"""Words that speak of who asks and of nobody else, by how he calls himself."""
+_ANYBODY = _OWN["i"] | _OWN["you"] | {"one"}
 _ANYBODYS = frozenset(("my", "your", "one"))
 _OF_VOICE = BE | {"they", "someone", "did"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
+_DID = frozenset(("did",))
 _EITHER = frozenset(("and", "or"))
 """Between two that are compared the one says what the other does: between A and B, A or B."""
 _BY = "by"
@@ -147,12 +151,14 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
     mine, theirs = _left(a, b), _left(b, a)
     if a.content == b.content and voiced(a, b) == [] and of_one_time(a, b):
         mine, theirs = mine - _OF_VOICE, theirs - _OF_VOICE
+    mine, theirs = mine - _DID if did(a, b) else mine, theirs - _DID if did(b, a) else theirs
     changed = _changes(a, b, mine, theirs)
-    anybody = (_HOWTO in a.counted and _HOWTO in b.counted) or _is_anybody(a, b)
+    anybody = _is_anybody(a, b)
+    general = anybody or (_HOWTO in a.counted and _HOWTO in b.counted)
     left = mine | theirs
     if a.symmetric and b.symmetric:
         changed = [(m, t) for m, t in changed if {word.key for word in (*m, *t)} != _EITHER]
-    harmful = [word.text for m, t in changed for word in _harmful(m, t, left) if not (anybody and _is_anybodys(m, t))]
+    harmful = [word.text for m, t in changed for word in _harmful(m, t, left) if not (general and _is_anybodys(m, t, anybody))]
     harmful += undergone(a, b) + undergone(b, a) + several(a, b)
     harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + tenses(a, b) + times(a, b)
     extra = [w.text for m, t in changed for w in _extra(m, t)] if a.request or b.request else []
@@ -214,7 +220,7 @@ def _places(a: SmallWords, b: SmallWords, mine: frozenset[str], theirs: frozense
         if len(m) == len(t) == 1 and max(j - i, n - k) <= _EDIT_MAX:
             yield m, t
         else:
-            if len(who := _among(_PERSONS, m)) == len(whom := _among(_PERSONS, t)) == 1 and not _share(
+            if len(who := _among(PERSONS, m)) == len(whom := _among(PERSONS, t)) == 1 and not _share(
                 _ONES, who[0].key, whom[0].key
             ):
                 yield who, whom
@@ -246,7 +252,7 @@ def _harmful(m: list[Word], t: list[Word], left: frozenset[str]) -> list[Word]:
         return [word for word in (*m, *t) if word.key in _DONE_TO or (_decides(word) and not _stands(word, left))]
     one, other = m[0].key, t[0].key
     keys = {one, other}
-    if _share(_LINES, one, other) and not keys & _PERSONS:
+    if _share(_LINES, one, other) and not keys & PERSONS:
         return []
     if keys & _DECISIVE or _share(_RIVALS, one, other):
         return [*m, *t]
@@ -287,14 +293,17 @@ def _stranded(a: SmallWords, b: SmallWords) -> list[str]:
 
 def _is_anybody(a: SmallWords, b: SmallWords) -> bool:
     """Whether one asks of himself what the other asks of anybody: should I wash my, should you wash your."""
-    if a.asker == b.asker or _SHOULD not in a.counted or _SHOULD not in b.counted:
+    if a.asker == b.asker or not (a.asker and b.asker):
         return False
-    return all(_OWN[text.asker] in text.counted for text in (a, b) if text.asker) and bool(a.asker and b.asker)
+    if not _OF_ANYBODY.isdisjoint(a.counted.keys() & b.counted.keys()):
+        return all(PERSONS.isdisjoint(text.counted.keys() - _OWN[text.asker]) for text in (a, b))
+    return False
 
 
-def _is_anybodys(m: list[Word], t: list[Word]) -> bool:
-    """Whether "your" stands for "my", as where it is asked how something of anybody's is done."""
-    return len(m) == len(t) == 1 and {m[0].key, t[0].key} <= _ANYBODYS
+def _is_anybodys(m: list[Word], t: list[Word], anybody: bool) -> bool:
+    """Whether "your" stands for "my", as where it is asked how something of anybody's is done; or "you" for "me"."""
+    keys = {word.key for word in (*m, *t)}
+    return len(m) == len(t) == 1 and (keys <= _ANYBODYS or (anybody and keys <= _ANYBODY))
 
 
 def _capitals(a: SmallWords, b: SmallWords) -> list[str]:
@@ -324,7 +333,7 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
             return [texts[word] for word in turned]
     if a.content == b.content and (apart := parted(a, b) or governed(a, b) or governed(b, a)):
         return apart
-    if _PERSONS.isdisjoint(a.counted):
+    if PERSONS.isdisjoint(a.counted):
         return []
     mine, theirs = _persons(a), _persons(b)
     if mine == theirs or sorted(mine) != sorted(theirs) or _is_turned(_told(a), _told(b)):
@@ -355,7 +364,7 @@ def _is_movable(text: str) -> bool:
 
 
 def _told(a: SmallWords) -> list[str]:
-    return [word.key for word in a.words if word.content or word.key in _PERSONS]
+    return [word.key for word in a.words if word.content or word.key in PERSONS]
 
 
 def _is_turned(a: list[str], b: list[str]) -> bool:
@@ -371,10 +380,10 @@ def _neighbours(a: SmallWords) -> Neighbours:
         if word.content:
             runs.append((word.key, between))
             between = ()
-        elif word.key not in _PERSONS:
+        elif word.key not in PERSONS:
             between = (*between, word.key)
     return {(x, y): little for (x, _), (y, little) in pairwise(runs)}
 
 
 def _persons(a: SmallWords) -> list[str]:
-    return [word.key for word in a.words if word.key in _PERSONS]
+    return [word.key for word in a.words if word.key in PERSONS]
