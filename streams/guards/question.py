@@ -12,6 +12,8 @@ from refrain.streams.guards.roles import ENDS as _ENDS
 from refrain.streams.guards.roles import is_choice
 
 NONE, KEYWORDS = "none", "keywords"
+_SAID = "said"
+"""Kind of a text without a word that asks, behind which a question mark stands: penguins have knees?"""
 KEYWORDS_MAX = 6
 """Words of a text that is a few words of meaning alone, at most."""
 _MOODS = {word: mood for mood, line in enumerate(groups("moods")) for word in line}
@@ -34,7 +36,10 @@ _BEING = frozenset(("is", "are"))
 _TIMED = frozenset("who when where count amount yesno".split())
 """Kinds whose answer depends on the time that is asked about."""
 _CHOICE = "choice"
-_HOW, _DEGREE = "how", "degree"
+_HOW, _WHAT, _DEGREE = "how", "what", "degree"
+_LIKE, _LIKENED = "like", "likened"
+_SUBJECTS = frozenset("i you we they people would look feel taste smell sound food animal".split())
+"""Words behind which "like" is a verb, or compares."""
 _YESNO = frozenset(("yesno", "exists", _CHOICE))
 _BEFORE_CLAUSES = frozenset(
     "for during in on at after before with without if as while from by since once unless until within under".split()
@@ -112,11 +117,20 @@ def read_kind(said: Said) -> Kind:
             end = lows.index("?", at) if "?" in lows[at:] else len(lows)
     if asked is not None and asked.kind == _HOW and _is_degree(plain, asked.text):
         asked = asked._replace(kind=_DEGREE)
+    if asked is not None and asked.kind == _WHAT and _is_likened(lows):
+        asked = asked._replace(kind=_LIKENED)
     if asked is not None and asked.kind in _YESNO and is_choice(said.lows):
         asked = asked._replace(kind=_CHOICE)
+    if asked is None and meant is None and lows[-1:] == ["?"] and not _is_keywords(said):
+        return Kind(_SAID, "")
     if asked is None or (meant is not None and (asked.kind in _VAGUE or asked.text.lower() in _BEING)):
         return meant or asked or Kind(KEYWORDS if _is_keywords(said) else NONE, "")
     return asked
+
+
+def _is_likened(lows: Sequence[str]) -> bool:
+    """Whether it is asked how something is in other words: what is the weather like in May."""
+    return _LIKE in lows[2:] and lows[lows.index(_LIKE, 2) - 1] not in _SUBJECTS
 
 
 def _is_keywords(said: Said) -> bool:

@@ -66,7 +66,7 @@ _OF_ANYBODY = frozenset("howto should advice duty".split())
 _OWN = {"i": frozenset("i me my mine".split()), "you": frozenset("you your yours".split())}
 """Words that speak of who asks and of nobody else, by how he calls himself."""
 _ANYBODY = _OWN["i"] | _OWN["you"] | {"one"}
-_ANYBODYS = frozenset(("my", "your", "one"))
+_ANYBODYS = frozenset(("my", "your", "our", "one"))
 _OF_VOICE = BE | {"they", "someone", "did"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
 _DID = frozenset(("did",))
