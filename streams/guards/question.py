@@ -237,6 +237,9 @@ def _said_otherwise(items: Sequence[Item], at: int, low: str) -> int:
             return _MOODS["must"]
         if low not in _DO and said in _FITTING and to == "to" and items[at + 1].low == "it":
             return _EITHER
+        if low not in _DO and said in _FITTING and to in _ENDS and items[at + 1].low.endswith("ing"):
+            # Is taking it with wine safe: is it safe to take it.
+            return _EITHER
         if low not in _DO and said in _PERIPHRASES and (to == "to" or said == "allowed"):
             return _MOODS[_PERIPHRASES[said]]
     return mood

@@ -43,7 +43,7 @@ _WORD, _KEY = attrgetter("word"), attrgetter("key")
 _NO_GROUPS: frozenset[int] = frozenset()
 _MARKS = frozenset(("stop", "quote", "bracket", "sign"))
 _CAN = "can could do would should might shall".split()
-_I = "i you we one someone somebody".split()
+_I = "i you we one someone somebody u".split()
 
 
 class SmallWords(NamedTuple):
@@ -73,12 +73,12 @@ class SmallWords(NamedTuple):
     """The first word of it that says who does it: i, you."""
 
 
-_TO_THE_ASKER = frozenset("give show write find recommend suggest list name teach draft".split())
-"""Requests before a "me" that says no more than that it is asked for."""
-_LISTING = frozenset("list name enumerate".split())
+_TO_THE_ASKER = frozenset("give show write find recommend suggest list name teach draft cost".split())
+"""Verbs before a "me" that says no more than who asks: give me, it costs me."""
+_LISTING = frozenset("list name enumerate state mention identify".split())
 """Requests that ask for several things, as the first word of a text."""
 _LISTED = frozenset("the all some any every".split())
-_LIST = Word("list_out", _NO_GROUPS, "list", True)
+_LIST = Word("list_out", _NO_GROUPS, "list", False)
 _SAID_TO = frozenset(("explain", "describe"))
 _ME, _TO_ME = "me", Word("to_the_asker", _NO_GROUPS, "me", False)
 

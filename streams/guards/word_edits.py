@@ -61,7 +61,8 @@ _RIVALS = _by_word([*line, *map(stem, line)] for line in [*groups("rivals"), *gr
 _ASKED = frozenset(("should", "can"))
 """Words before the asker that an opening takes in, and him with them."""
 _HOWTO = "howto"
-_OF_ANYBODY = frozenset("howto should advice duty".split())
+_OF_ANYBODY = frozenset("howto should advice cando mustdo duty".split())
+_CLAUSES = frozenset(("if", "when"))
 """What asks the same of himself as of anybody: what should I do, what should you do."""
 _OWN = {"i": frozenset("i me my mine".split()), "you": frozenset("you your yours".split())}
 """Words that speak of who asks and of nobody else, by how he calls himself."""
@@ -70,8 +71,6 @@ _ANYBODYS = frozenset(("my", "your", "our", "one"))
 _OF_VOICE = BE | {"they", "someone", "did"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
 _DID = frozenset(("did",))
-_EITHER = frozenset(("and", "or"))
-"""Between two that are compared the one says what the other does: between A and B, A or B."""
 _BY = "by"
 _ADVERB_CHARS = 6
 _PARTICLES = frozenset("back away together apart aside".split())
@@ -157,7 +156,7 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
     general = anybody or (_HOWTO in a.counted and _HOWTO in b.counted)
     left = mine | theirs
     if a.symmetric and b.symmetric:
-        changed = [(m, t) for m, t in changed if {word.key for word in (*m, *t)} != _EITHER]
+        changed = [(m, t) for m, t in changed if not {word.key for word in (*m, *t)} <= JOINING]
     harmful = [word.text for m, t in changed for word in _harmful(m, t, left) if not (general and _is_anybodys(m, t, anybody))]
     harmful += undergone(a, b) + undergone(b, a) + several(a, b)
     harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + tenses(a, b) + times(a, b)
@@ -293,11 +292,23 @@ def _stranded(a: SmallWords, b: SmallWords) -> list[str]:
 
 def _is_anybody(a: SmallWords, b: SmallWords) -> bool:
     """Whether one asks of himself what the other asks of anybody: should I wash my, should you wash your."""
-    if a.asker == b.asker or not (a.asker and b.asker):
+    mine, theirs = _asks_for(a), _asks_for(b)
+    if mine == theirs or not (mine and theirs):
         return False
-    if not _OF_ANYBODY.isdisjoint(a.counted.keys() & b.counted.keys()):
-        return all(PERSONS.isdisjoint(text.counted.keys() - _OWN[text.asker]) for text in (a, b))
-    return False
+    if not (_is_of_anybody(a) and _is_of_anybody(b)):
+        return False
+    return all(PERSONS.isdisjoint(text.counted.keys() - _OWN[who]) for text, who in ((a, mine), (b, theirs)))
+
+
+def _is_of_anybody(a: SmallWords) -> bool:
+    return not _OF_ANYBODY.isdisjoint(a.counted)
+
+
+def _asks_for(a: SmallWords) -> str:
+    """Of whom it is asked: who does it, or who is spoken of in a clause: what can be done if a wasp stings me."""
+    if a.asker or _CLAUSES.isdisjoint(a.counted):
+        return a.asker
+    return next((who for who, own in _OWN.items() if not own.isdisjoint(a.counted)), "")
 
 
 def _is_anybodys(m: list[Word], t: list[Word], anybody: bool) -> bool:
