@@ -20,13 +20,15 @@ _KINDS = words("cased_kinds")
 _ESCAPE = "\\"
 """The sign before a letter that stands for a class of them, with a capital for all others."""
 _WHETHER = "whether"
+_ADVERBS = frozenset("exactly actually really literally honestly basically".split())
+"""Harmless words that may stand within an opening: how exactly do I."""
 _ARTICLES = frozenset(("a", "an"))
 _ANEW = words("anew")
 LIMITING = words("limiting")
 """Words that say how far something holds, compared as they are written."""
 PERSONS = words("persons")
 _REQUESTS = words("requests") | words("instructions")
-_ASKERS = frozenset(("i", "you"))
+_ASKERS = {"i": "i", "you": "you"} | dict.fromkeys("one someone somebody anyone people".split(), "one")
 _TOOLS = frozenset("excel word go rust ruby julia swift scala dart basic java".split())
 _BEFORE_TOOLS = frozenset(("in", "using"))
 _GIVING = _REQUESTS | {"any", "some"}
@@ -70,7 +72,7 @@ class SmallWords(NamedTuple):
     symmetric: bool
     """Whether it compares things, whose order says nothing."""
     asker: str
-    """The first word of it that says who does it: i, you."""
+    """Who does it by the first word of it that says so: i, you, one (anybody)."""
 
 
 _TO_THE_ASKER = frozenset("give show write find recommend suggest list name teach draft cost".split())
@@ -119,7 +121,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
         bool(lows) and lows[0] in _REQUESTS,
         _stranded(lows),
         symmetric,
-        next((low for low in lows if low in _ASKERS), ""),
+        next((_ASKERS[low] for low in lows if low in _ASKERS), ""),
     )
 
 
@@ -131,6 +133,9 @@ def _counted(keys: Sequence[str]) -> dict[str, int]:
 
 def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
     """The words of items in their order, openings that ask the same as one; `lows` are their folded forms."""
+    if not _ADVERBS.isdisjoint(lows):
+        items = [item for item in items if item.low not in _ADVERBS]
+        lows = list(map(LOW, items))
     found: list[Word] = []
     # Whether oats have gluten: it asks what "do oats have gluten" does.
     done = int(bool(lows) and lows[0] == _WHETHER and items[0].initial)

@@ -64,9 +64,14 @@ _HOWTO = "howto"
 _OF_ANYBODY = frozenset("howto should advice cando mustdo duty".split())
 _CLAUSES = frozenset(("if", "when"))
 """What asks the same of himself as of anybody: what should I do, what should you do."""
-_OWN = {"i": frozenset("i me my mine".split()), "you": frozenset("you your yours".split())}
+_I, _YOU = "i", "you"
+_OWN = {
+    _I: frozenset("i me my mine".split()),
+    _YOU: frozenset("you your yours".split()),
+    "one": frozenset("they them their theirs".split()),
+}
 """Words that speak of who asks and of nobody else, by how he calls himself."""
-_ANYBODY = _OWN["i"] | _OWN["you"] | {"one"}
+_ANYBODY = frozenset(("one",)).union(*_OWN.values())
 _ANYBODYS = frozenset(("my", "your", "our", "one"))
 _OF_VOICE = BE | {"they", "someone", "did"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
@@ -306,9 +311,9 @@ def _is_of_anybody(a: SmallWords) -> bool:
 
 def _asks_for(a: SmallWords) -> str:
     """Of whom it is asked: who does it, or who is spoken of in a clause: what can be done if a wasp stings me."""
-    if a.asker or _CLAUSES.isdisjoint(a.counted):
+    if a.asker in (_I, _YOU) or (not a.asker and _CLAUSES.isdisjoint(a.counted)):
         return a.asker
-    return next((who for who, own in _OWN.items() if not own.isdisjoint(a.counted)), "")
+    return next((who for who, own in _OWN.items() if not own.isdisjoint(a.counted)), a.asker)
 
 
 def _is_anybodys(m: list[Word], t: list[Word], anybody: bool) -> bool:
