@@ -33,13 +33,12 @@ _SKIPPED = frozenset(
 _REQUESTS = words("requests")
 _VAGUE = frozenset(("what", "which"))
 _BEING = frozenset(("is", "are"))
+_COPULAS = _BEING | {"was", "were"}
 _TIMED = frozenset("who when where count amount yesno".split())
 """Kinds whose answer depends on the time that is asked about."""
 _CHOICE = "choice"
 _HOW, _WHAT, _DEGREE = "how", "what", "degree"
 _LIKE, _LIKENED = "like", "likened"
-_SUBJECTS = frozenset("i you we they people would look feel taste smell sound food animal".split())
-"""Words behind which "like" is a verb, or compares."""
 _YESNO = frozenset(("yesno", "exists", _CHOICE))
 _BEFORE_CLAUSES = frozenset(
     "for during in on at after before with without if as while from by since once unless until within under".split()
@@ -56,7 +55,7 @@ _DO = frozenset(("do", "does"))
 _DOING = _DO | {"did"}
 """Words behind a question word that asks: in spring when does it open?"""
 _HAVING, _WHETHER = frozenset(("have", "has", "had")), "whether"
-_COSTING = frozenset(("cost", "take"))
+_COSTS, _COSTING = frozenset(("amount", "duration", "what")), frozenset(("cost", "take"))
 _DUTY = frozenset(("have", "need"))
 _PERIPHRASES = {
     "allowed": "can", "able": "can", "permitted": "can", "required": "must", "supposed": "must", "obliged": "must",
@@ -130,7 +129,8 @@ def read_kind(said: Said) -> Kind:
 
 def _is_likened(lows: Sequence[str]) -> bool:
     """Whether it is asked how something is in other words: what is the weather like in May."""
-    return _LIKE in lows[2:] and lows[lows.index(_LIKE, 2) - 1] not in _SUBJECTS
+    at = next((at for at, low in enumerate(lows) if low in _VAGUE), len(lows))
+    return lows[at + 1 : at + 2] != [] and lows[at + 1] in _COPULAS and _LIKE in lows[at + 2 :]
 
 
 def _is_keywords(said: Said) -> bool:
@@ -216,14 +216,14 @@ def _with_mood(kind: str, items: Sequence[Item], at: int) -> Kind:
     text = items[at].text
     for place in range(at, len(items)):
         if (low := items[place].low) in _MOODS:
-            return Kind(kind, text, _said_otherwise(items, place, low), items[place].text)
+            return Kind(kind, text, _said_otherwise(kind, items, place, low), items[place].text)
     return Kind(kind, text)
 
 
-def _said_otherwise(items: Sequence[Item], at: int, low: str) -> int:
+def _said_otherwise(kind: str, items: Sequence[Item], at: int, low: str) -> int:
     """The mood of an auxiliary verb, or of what several words say for it: do I have to, am I allowed to."""
     mood = _MOODS[low]
-    if mood == _FUTURE and any(item.stem in _COSTING for item in items[at + 1 :]):
+    if mood == _FUTURE and kind in _COSTS and any(item.stem in _COSTING for item in items[at + 1 :]):
         # What it will cost, or would, is what it costs.
         return _PRESENT
     if low in _HAVING and items[0].low == _WHETHER:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import accumulate, chain
 from typing import NamedTuple
@@ -25,9 +25,26 @@ _MARKS = _ENDS | _OPENS | _CLOSES | {_COMMA}
 _ABBREVIATED = frozenset("prof dr mr mrs ms st vs approx inc ltd jr sr dept fig eq nos vol pp".split())
 _HARMLESS = words("harmless")
 _WORD = re.compile(r"[^\s()|]+")
-_POLITE_LINES = [_WORD.sub(lambda word: "" if word[0] in _HARMLESS else word[0], line) for line in lines("polite")]
-_POLITE = re.compile("|".join(map(pattern, _POLITE_LINES)))
-_COURTEOUS = frozenset(chain.from_iterable(map(firsts, _POLITE_LINES))) - {"is", "correct", "right"}
+_UNSURE = "~ "
+_SURE_LINES = [line for line in lines("polite") if not line.startswith(_UNSURE)]
+_ALL_LINES = [line.removeprefix(_UNSURE) for line in lines("polite")]
+
+
+def _without_harmless(line: str) -> str:
+    return _WORD.sub(lambda word: "" if word[0] in _HARMLESS else word[0], line)
+
+
+def _patterns(found: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(pattern(_without_harmless(line)) for line in found))
+
+
+_POLITE, _SURELY_POLITE = _patterns(_ALL_LINES), _patterns(_SURE_LINES)
+_OF_WORDS = frozenset(
+    "say says said saying translate translation pronounce spell mean means meaning reply respond respell word phrase"
+    " sentence lyrics song quote title called rhyme synonym correct grammar grammatical".split()
+)
+"""Words of a text that speaks of words."""
+_COURTEOUS = frozenset(chain.from_iterable(firsts(_without_harmless(line)) for line in _ALL_LINES)) - {"is", "correct", "right"}
 """Words with which a sentence of politeness begins, but for those that ask on (is it true)."""
 _STOPS = _ENDS | {_COMMA}
 _INTRODUCING = frozenset((":", "\uff1a"))
@@ -80,11 +97,11 @@ def read_sentences(said: Said, used: frozenset[int]) -> tuple[Sentence, ...]:
 
 def is_polite(words: Sequence[Word]) -> bool:
     """Whether words are a sentence of politeness, which asks for nothing."""
-    return _is_polite([word.text.lower() for word in words])
+    return _is_polite([word.text.lower() for word in words], _POLITE)
 
 
-def _is_polite(lows: Sequence[str]) -> bool:
-    return 0 < len(lows) <= COURTESY_MAX and _POLITE.fullmatch(" ".join(lows) + " ") is not None
+def _is_polite(lows: Sequence[str], polite: re.Pattern[str]) -> bool:
+    return 0 < len(lows) <= COURTESY_MAX and polite.fullmatch(" ".join(lows) + " ") is not None
 
 
 def without_politeness(said: Said) -> Said:
@@ -123,8 +140,9 @@ def _is_courtesy(said: Said, start: int, end: int) -> bool:
         return True
     if first not in _COURTEOUS:
         return False
-    return _is_polite([low for low in lows if low not in _HARMLESS]) or is_polite(
-        words_of(said.items[start:end], lows)
+    polite = _POLITE if _OF_WORDS.isdisjoint(said.lows) else _SURELY_POLITE
+    return _is_polite([low for low in lows if low not in _HARMLESS], polite) or _is_polite(
+        [word.text.lower() for word in words_of(said.items[start:end], lows)], polite
     )
 
 
