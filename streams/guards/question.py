@@ -40,6 +40,8 @@ _CHOICE = "choice"
 _HOW, _WHAT, _DEGREE = "how", "what", "degree"
 _LIKE, _LIKENED = "like", "likened"
 _YESNO = frozenset(("yesno", "exists", _CHOICE))
+_ASKED_SO = _YESNO | {_SAID}
+"""Kinds that ask whether something is so."""
 _BEFORE_CLAUSES = frozenset(
     "for during in on at after before with without if as while from by since once unless until within under".split()
 )
@@ -121,7 +123,7 @@ def read_kind(said: Said) -> Kind:
     if asked is not None and asked.kind in _YESNO and is_choice(said.lows):
         asked = asked._replace(kind=_CHOICE)
     if asked is None and meant is None and lows[-1:] == ["?"] and not _is_keywords(said):
-        return Kind(_SAID, "")
+        return _with_mood(_SAID, plain, 0)._replace(text="")
     if asked is None or (meant is not None and (asked.kind in _VAGUE or asked.text.lower() in _BEING)):
         return meant or asked or Kind(KEYWORDS if _is_keywords(said) else NONE, "")
     return asked
@@ -226,7 +228,7 @@ def _said_otherwise(kind: str, items: Sequence[Item], at: int, low: str) -> int:
     if mood == _FUTURE and kind in _COSTS and any(item.stem in _COSTING for item in items[at + 1 :]):
         # What it will cost, or would, is what it costs.
         return _PRESENT
-    if low in _HAVING and items[0].low == _WHETHER:
+    if low in _HAVING and (kind == _SAID or items[0].low == _WHETHER):
         # Whether penguins have knees, whether it has rained: it does not tell of itself which of the two it is.
         return -1
     if mood != _PRESENT:
@@ -252,12 +254,15 @@ def are_measured(a: Kind, b: Kind) -> bool:
 
 def differences(a: Kind, b: Kind) -> tuple[str, ...]:
     """Differences: the question words, when the answer of one cannot serve the other."""
-    if a.kind != b.kind and not _YESNO.issuperset((a.kind, b.kind)):
-        return () if frozenset((a.kind, b.kind)) in _COMPATIBLE else (a.text, b.text)
+    kinds = frozenset((a.kind, b.kind))
+    if len(kinds) > 1 and not kinds <= _ASKED_SO:
+        return () if kinds in _COMPATIBLE else (a.text, b.text)
     if a.mood == b.mood or min(a.mood, b.mood) < 0:
         return ()
     moods = {a.mood, b.mood}
     if _EITHER in moods and moods <= {_EITHER, _PRESENT, _ABILITY}:
         return ()
-    strict = a.kind in _YESNO or moods == {_PAST, _FUTURE} or (a.kind in _TIMED and moods <= {_PRESENT, _PAST, _FUTURE})
+    strict = (
+        kinds <= _ASKED_SO or moods == {_PAST, _FUTURE} or (a.kind in _TIMED and moods <= {_PRESENT, _PAST, _FUTURE})
+    )
     return (a.mood_text, b.mood_text) if strict else ()

@@ -44,7 +44,11 @@ _OF_WORDS = frozenset(
     " sentence lyrics song quote title called rhyme synonym correct grammar grammatical".split()
 )
 """Words of a text that speaks of words."""
-_COURTEOUS = frozenset(chain.from_iterable(firsts(_without_harmless(line)) for line in _ALL_LINES)) - {"is", "correct", "right"}
+_COURTEOUS = frozenset(chain.from_iterable(firsts(_without_harmless(line)) for line in _ALL_LINES)) - {
+    "is",
+    "correct",
+    "right",
+}
 """Words with which a sentence of politeness begins, but for those that ask on (is it true)."""
 _STOPS = _ENDS | {_COMMA}
 _INTRODUCING = frozenset((":", "\uff1a"))

@@ -162,7 +162,9 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
     left = mine | theirs
     if a.symmetric and b.symmetric:
         changed = [(m, t) for m, t in changed if not {word.key for word in (*m, *t)} <= JOINING]
-    harmful = [word.text for m, t in changed for word in _harmful(m, t, left) if not (general and _is_anybodys(m, t, anybody))]
+    harmful = [
+        word.text for m, t in changed for word in _harmful(m, t, left) if not (general and _is_anybodys(m, t, anybody))
+    ]
     harmful += undergone(a, b) + undergone(b, a) + several(a, b)
     harmful += _stranded(a, b) + _stranded(b, a) + _capitals(a, b) + _exchanged(a, b) + tenses(a, b) + times(a, b)
     extra = [w.text for m, t in changed for w in _extra(m, t)] if a.request or b.request else []

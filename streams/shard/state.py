@@ -34,7 +34,7 @@ from refrain.streams.shard.tenants import Tenants
 from refrain.streams.shard.verifications import PendingVerifications, VerificationScores
 from refrain.streams.store.interface import Checkpoint, Store
 
-BEHAVIOUR = f"fold-10/{guards.DIGEST}"
+BEHAVIOUR = f"fold-11/{guards.DIGEST}"
 """The version of fold and guards; a change that decides otherwise needs another."""
 ANSWERS_REMEMBERED = 64
 """Answers that a shard remembers, those of late: what is asked again and again is read once."""
