@@ -139,7 +139,8 @@ def read_quantities(items: Sequence[Item]) -> Quantities:
             counted[quantity] += 1
             texts.setdefault(quantity, item.text)
         if quantities:
-            used.update(range(at, end))
+            if not _is_anybody(items, at):
+                used.update(range(at, end))
             if sign := _bound(items, at):
                 bounds.append((sign, quantities[0].value))
             if _closes(items, at, end):
@@ -268,8 +269,6 @@ def _quantities(items: Sequence[Item], at: int) -> tuple[list[Quantity], int]:
         return [], at + 1
     if item.low in _ORDINALS and not (item.low == "second" and _after_number(items, at)):
         return [Quantity(Fraction(_ORDINALS[item.low]), _ORDINAL)], at + 1
-    if item.low == "one" and _is_anybody(items, at):
-        return [], at + 1
     if item.low == "one":
         return [Quantity(Fraction(1), "one")], at + 1
     if item.low in _WORDS or item.low in _LARGE:
@@ -286,7 +285,9 @@ def _quantities(items: Sequence[Item], at: int) -> tuple[list[Quantity], int]:
 
 
 def _is_anybody(items: Sequence[Item], at: int) -> bool:
-    """Whether a "one" says who does it: how does one, where could one."""
+    """Whether a "one" may say who does it, and is a word as well: how does one, where could one."""
+    if items[at].low != "one":
+        return False
     before = [item.low for item in items[max(0, at - 2) : at]]
     behind = items[at + 1 : at + 2]
     asks = len(before) == 2 and before[0] in _ASKING and before[1] in _AUXILIARY
