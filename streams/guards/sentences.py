@@ -145,9 +145,11 @@ def _is_courtesy(said: Said, start: int, end: int) -> bool:
     if first not in _COURTEOUS:
         return False
     polite = _POLITE if _OF_WORDS.isdisjoint(said.lows) else _SURELY_POLITE
-    return _is_polite([low for low in lows if low not in _HARMLESS], polite) or _is_polite(
-        [word.text.lower() for word in words_of(said.items[start:end], lows)], polite
-    )
+    bare = [low for low in lows if low not in _HARMLESS]
+    if _is_polite(bare, polite):
+        return True
+    said_so = [word.text.lower() for word in words_of(said.items[start:end], lows)]
+    return said_so != bare and _is_polite(said_so, polite)
 
 
 def _pieces(items: Sequence[Item]) -> list[_Piece]:

@@ -148,9 +148,10 @@ def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
         found += (Word(key, _NO_GROUPS, items[start].text, False) for key in meant)
         done = end
     found += filter(None, map(_WORD, items[done:]))
-    first = next((at for at, low in enumerate(lows) if low not in _HARMLESS), -1)
-    if first >= 0 and lows[first] in _LISTING and _is_listed(items, first):
-        found[0] = _LIST._replace(text=items[first].text)
+    if not _LISTING.isdisjoint(lows):
+        first = next((at for at, low in enumerate(lows) if low not in _HARMLESS), 0)
+        if lows[first] in _LISTING and _is_listed(items, first):
+            found[0] = _LIST._replace(text=items[first].text)
     if _ME in lows:
         found = [_TO_ME if word.key == _ME and _is_polite(found, at) else word for at, word in enumerate(found)]
     return found

@@ -7,7 +7,6 @@ from refrain.streams.guards.small_words import PERSONS, SmallWords
 from refrain.streams.guards.stems import is_irregular, stem
 
 _DID = "did"
-_AUXILIARY = frozenset(("did",))
 _TOLD_PAST = frozenset(("did", "was", "by"))
 _TIMES = frozenset("was has had did will would been being".split())
 """Auxiliary verbs by which a form of a verb says another time."""
@@ -15,8 +14,8 @@ _TIMES = frozenset("was has had did will would been being".split())
 
 def tenses(a: SmallWords, b: SmallWords) -> list[str]:
     """Verbs that alone differ in their time: which laws apply, which laws applied."""
-    if a.content != b.content or any(_AUXILIARY & text.counted.keys() for text in (a, b)):
-        # Behind "did" and "will" a verb has no time of its own, however it is written.
+    if a.content != b.content or _DID in a.counted or _DID in b.counted:
+        # Behind "did" a verb has no time of its own, however it is written.
         return []
     doing = not dict.__eq__(a.counted, b.counted)
     if doing and not _is_doing(a, b) and not _is_doing(b, a):
