@@ -79,7 +79,12 @@ def _missing(a: Code, b: Code) -> list[str]:
     if not a.literal:
         return []
     text = _BLANKS.sub(" ", b.text)
-    return [piece for piece in a.literal if not _within(piece, text)]
+    return [piece for piece in a.literal if not (_within(piece, text) or _is_plain(piece, b))]
+
+
+def _is_plain(piece: str, other: Code) -> bool:
+    """Whether a quoted word is one of plain words of the other text, which quotes nothing: what does "Inertia" mean."""
+    return not other.literal and piece.isalpha() and piece.lower() in other.said.lows
 
 
 def _within(piece: str, text: str) -> bool:

@@ -14,7 +14,7 @@ from refrain.streams.guards.code import is_code
 from refrain.streams.guards.content_words import is_salient
 from refrain.streams.guards.frame import is_counted
 from refrain.streams.guards.item import REMEMBERED, WORDLY, Item, Said
-from refrain.streams.guards.lexicon import Phrases, alternatives, groups, pairs, units
+from refrain.streams.guards.lexicon import Phrases, groups, pairs, renderings, units
 from refrain.streams.guards.names import is_name
 from refrain.streams.guards.negation import may_turn
 from refrain.streams.guards.numbers import may_count
@@ -38,6 +38,8 @@ _HASTY = "what how when where which why who the and with would could should does
 _OTHER_WORDS = frozenset("dose odes three".split())
 _ACRONYMS = {"US": "usa", "IT": "i.t.", "WHO": "w.h.o."}
 """Capitals that make a name of what is a little word otherwise."""
+_INITIALS_CHARS = 4
+"""Letters of a part of initials, at most, where another is one letter: B.Tech."""
 _SHORT = {"ca": "can", "wo": "will", "sha": "shall", "ai": "is"}
 _DID = frozenset(("how", "why", "where", "when"))
 """Words behind which a 'd says did."""
@@ -73,7 +75,7 @@ def _grouped(*names: str) -> dict[str, frozenset[int]]:
 
 _GROUPS = _grouped("synonyms", "aliases")
 _PHRASES = Phrases(
-    (left.split(), tuple(right.split())) for line, right in pairs("phrases") for left in alternatives(line)
+    (said.split(), tuple(meant.split())) for line in pairs("phrases") for said, meant in renderings(*line)
 )
 _NO_GROUPS: frozenset[int] = frozenset()
 _ACROSS = re.compile(r"`|\d\s[apAP]\.?[mM]\b")
@@ -151,10 +153,17 @@ _remembered_piece = lru_cache(maxsize=REMEMBERED)(_piece)
 
 def _expanded(found: list[Token], shouted: bool) -> list[Token]:
     out: list[Token] = []
-    for token in found:
+    done = False
+    for at, token in enumerate(found):
         low, kind = token.low, token.kind
-        if kind in ("span", "fence"):
+        if done:
+            # The stop of initials.
+            done = False
+        elif kind in ("span", "fence"):
             out += [token, *_within(token)]
+        elif kind == "dotted" and (initials := _initials(token, found[at + 1 :])):
+            out.append(initials)
+            done = True
         elif kind != "word":
             out.append(token)
         elif "'" in low:
@@ -166,6 +175,17 @@ def _expanded(found: list[Token], shouted: bool) -> list[Token]:
         else:
             out.append(token)
     return out
+
+
+def _initials(token: Token, behind: Sequence[Token]) -> Token | None:
+    """Initials with stops as the word that they are without: M.S., Ph.D., J.K.; None where a token is none."""
+    parts = token.text.split(".")
+    if not behind or behind[0].low != "." or behind[0].start != token.end:
+        return None
+    if not all(part[:1].isupper() and len(part) <= _INITIALS_CHARS for part in parts) or min(map(len, parts)) > 1:
+        return None
+    text = "".join(parts)
+    return token._replace(text=text, low=_ACRONYMS.get(text, text.lower()), kind="word")
 
 
 def _within(token: Token) -> list[Token]:
@@ -230,6 +250,11 @@ def _counts(found: list[Token], at: int) -> bool:
 def opening(item: Item) -> Item:
     """An item as it is where it opens a sentence."""
     return item if item.initial else _item_of(item.low, item.text, item.kind, True)
+
+
+def read_as(item: Item, low: str) -> Item:
+    """An item that is read as another word."""
+    return _item_of(low, item.text, item.kind, item.initial)
 
 
 def _item_of(low: str, text: str, kind: str, initial: bool) -> Item:

@@ -1,60 +1,72 @@
 """Leads: what a text begins with to say that it asks something (I have no idea how to), which asks for nothing itself.
 
-A lead is told by a grammar, `words/leads.txt`, and by what follows it: a question word, or a word that asks for advice.
+A lead is told by a grammar, `words/leads.txt`, and by what follows it: a question word, a word that asks for advice, an
+auxiliary verb, or a verb that asks for something to be done.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 
-from refrain.streams.guards.item import Said
-from refrain.streams.guards.items import opening
-from refrain.streams.guards.lexicon import lines
+from refrain.streams.guards.item import Item, Said
+from refrain.streams.guards.items import opening, read_as
+from refrain.streams.guards.lexicon import firsts, lines, pattern, words
 
 WORDS_MAX = 16
 """Items of a lead with the word behind it, at most."""
-_ASKED = "how|what|why|when|where|who|whom|whose|which"
+LEADS_MAX = 3
+"""Leads that stand one behind another: hey there, I was wondering, do you know."""
+_ASKED = "how|what|why|when|where|who|whom|whose|which|whether|if"
 _ADVICE = (
     "tips|advice|ideas|suggestions|recommendations|pointers|info|information|details|instructions|guidance|examples"
 )
-_ADVISING = "* "
-_PLACE = re.compile(r"\(([^()]*)\)|(\S+)")
+_ASKING = (
+    "how|what|why|when|where|who|whom|whose|which|is|are|am|was|were|do|does|did|can|could|will|would|should|has|have|had"
+    "|may|might|must|shall"
+)
+_DOING = "|".join(sorted(words("requests") | words("instructions")))
+_SAYING = "="
+"""Mark of leads before what is said, and asked whether it is so: is it true that."""
+_BEHIND = {"*": _ADVICE, "?": _ASKING, "+": _DOING, _SAYING: r"\S+"}
+"""What follows the leads of a line, by its mark."""
+_IF, _WHETHER = "if", "whether"
 
 
-def _pattern(line: str) -> str:
-    """A line of the grammar as a pattern of words with a blank behind each."""
-    found = ""
-    for match in _PLACE.finditer(line):
-        said = (match[1] or match[2]).split("|")
-        words = "|".join(f"{each} " for each in said if each)
-        found += f"(?:{words})?" if "" in said else f"(?:{words})"
-    return found
+def _parted(line: str) -> tuple[str, str]:
+    """What follows the leads of a line, and their grammar."""
+    mark, _, rest = line.partition(" ")
+    return (_BEHIND[mark], rest) if mark in _BEHIND else (_ASKED, line)
 
 
-def _patterns() -> Iterator[str]:
-    for line in lines("leads"):
-        behind = _ADVICE if line.startswith(_ADVISING) else _ASKED
-        yield f"{_pattern(line.removeprefix(_ADVISING))}(?=(?:{behind}) )"
+def _patterns(found: Iterable[str]) -> re.Pattern[str]:
+    parted = map(_parted, found)
+    return re.compile("|".join(f"{pattern(grammar)}(?=(?:{behind}) )" for behind, grammar in parted))
 
 
-def _firsts() -> frozenset[str]:
-    """Words with which a lead may begin: the first place of each line is never empty."""
-    places = (_PLACE.match(line.removeprefix(_ADVISING)) for line in lines("leads"))
-    return frozenset(word for place in places if place is not None for word in (place[1] or place[2]).split("|"))
-
-
-_LEAD = re.compile("|".join(_patterns()))
-_FIRSTS = _firsts()
+_LEAD = _patterns(line for line in lines("leads") if not line.startswith(_SAYING))
+_SO = _patterns(line for line in lines("leads") if line.startswith(_SAYING))
+_FIRSTS = frozenset(word for line in lines("leads") for word in firsts(_parted(line)[1]))
 
 
 def without_lead(said: Said) -> Said:
-    """What a text says without its lead."""
-    lows = said.lows
-    if not lows or lows[0] not in _FIRSTS:
-        return said
-    match = _LEAD.match(" ".join(lows[:WORDS_MAX]) + " ")
-    if match is None:
-        return said
-    start = match[0].count(" ")
-    return Said.of([opening(said.items[start]), *said.items[start + 1 :]])
+    """What a text says without its leads."""
+    for _ in range(LEADS_MAX):
+        lows = said.lows
+        if not lows or lows[0] not in _FIRSTS:
+            break
+        looked = " ".join(lows[:WORDS_MAX]) + " "
+        if match := _LEAD.match(looked):
+            start = match[0].count(" ")
+            said = Said.of([_opening(said.items[start]), *said.items[start + 1 :]])
+        elif match := _SO.match(looked):
+            start = match[0].count(" ") - 1
+            return Said.of([read_as(opening(said.items[start]), _WHETHER), *said.items[start + 1 :]])
+        else:
+            break
+    return said
+
+
+def _opening(item: Item) -> Item:
+    """An item behind a lead as it opens what is asked: "if" asks whether something is so."""
+    return read_as(opening(item), _WHETHER) if item.low == _IF else opening(item)

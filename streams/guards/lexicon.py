@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -50,6 +50,45 @@ def alternatives(line: str) -> list[str]:
     return [
         "".join(chosen) for chosen in product(*(part if at % 2 else ["|".join(part)] for at, part in enumerate(parts)))
     ]
+
+
+def renderings(left: str, right: str) -> Iterator[tuple[str, str]]:
+    """What both sides of a line say in each case; {1} on the right is what the first place on the left says."""
+    parts = [part.split("|") for part in _PLACES.split(left)]
+    for chosen in product(*(part if at % 2 else ["|".join(part)] for at, part in enumerate(parts))):
+        meant = right
+        for number, said in enumerate(chosen[1::2], 1):
+            meant = meant.replace(f"{{{number}}}", said)
+        yield "".join(chosen), meant
+
+
+_PLACE = re.compile(r"\(([^()]*)\)|(\S+)")
+
+
+def places(line: str) -> list[list[str]]:
+    """What a line says at each of its places, one of them a word or (one|of several|words)."""
+    found = ((match[1] if match[1] is not None else match[2]).split("|") for match in _PLACE.finditer(line))
+    return [[" ".join(each.split()) for each in said] for said in found]
+
+
+def pattern(line: str) -> str:
+    """A line as a pattern of words with a blank behind each; an empty alternative of a place may be left out."""
+    found = ""
+    for said in places(line):
+        words = "|".join(f"{re.escape(each)} " for each in said if each)
+        if words:
+            found += f"(?:{words})?" if "" in said else f"(?:{words})"
+    return found
+
+
+def firsts(line: str) -> set[str]:
+    """Words with which a line may begin."""
+    found: set[str] = set()
+    for said in places(line):
+        found.update(each.split()[0] for each in said if each)
+        if "" not in said:
+            break
+    return found
 
 
 T = TypeVar("T")

@@ -67,6 +67,16 @@ _HOUR_SECONDS = 3_600
 _SHORT_DAYS = frozenset("mon wed sat sun".split())
 _HOUR = re.compile("0?[1-9]|1[0-2]")
 _ORDINAL = "ordinal"
+_ASKING = frozenset("how what where when why".split())
+_AUXILIARY = frozenset("do does did can could should would will might may must".split())
+_OF_ONE = frozenset("of in or and more less day time person people".split())
+"""Words before which a "one" counts."""
+_FOOT, _INCH = _UNITS["foot"], _UNITS["inch"]
+_FEET = frozenset(("'", "\u2019", "ft", "foot", "feet"))
+_INCHES = frozenset(('"', "\u201d", "''", "in", "inch", "inches"))
+_FOOT_INCHES = 12
+_UNTIL = frozenset("in until till since by before after early late mid next last".split())
+"""Words behind which a short name of a month is one: in Dec, since Mar."""
 _POUND = "pound"
 _HALVES = [(said.split(), _Half(letter, len(said.split()))) for said, letter in pairs("halves")]
 _DIGITAL = frozenset(("number", "time", "date", "version"))
@@ -129,7 +139,8 @@ def read_quantities(items: Sequence[Item]) -> Quantities:
             counted[quantity] += 1
             texts.setdefault(quantity, item.text)
         if quantities:
-            used.update(range(at, end))
+            if not _is_anybody(items, at):
+                used.update(range(at, end))
             if sign := _bound(items, at):
                 bounds.append((sign, quantities[0].value))
             if _closes(items, at, end):
@@ -273,6 +284,16 @@ def _quantities(items: Sequence[Item], at: int) -> tuple[list[Quantity], int]:
     return [], at + 1
 
 
+def _is_anybody(items: Sequence[Item], at: int) -> bool:
+    """Whether a "one" may say who does it, and is a word as well: how does one, where could one."""
+    if items[at].low != "one":
+        return False
+    before = [item.low for item in items[max(0, at - 2) : at]]
+    behind = items[at + 1 : at + 2]
+    asks = len(before) == 2 and before[0] in _ASKING and before[1] in _AUXILIARY
+    return asks and bool(behind) and behind[0].kind == "word" and behind[0].low not in _OF_ONE
+
+
 def _part(items: Sequence[Item], at: int) -> tuple[list[Quantity], int] | None:
     """A part of a whole that begins at an item (two thirds of, 1/3 of, half an hour), and the index after it."""
     item = items[at]
@@ -324,6 +345,8 @@ def _is_date(items: Sequence[Item], at: int) -> bool:
     name = item.text[:1].isupper() and not item.initial
     if name and item.low in _SHORT_DAYS and items[at - 1].low == "on":
         return True
+    if name and items[at - 1].low in _UNTIL and _CALENDAR[item.low] <= _MONTHS:
+        return True
     if item.low not in _BESIDE_NUMBERS and (name or (item.low not in _UNSURE and len(item.low) > _SHORT_CHARS)):
         return True
     return any(0 <= beside < len(items) and items[beside].kind == "number" for beside in (at - 1, at + 1))
@@ -359,6 +382,8 @@ def _measured(
     """Parse a number's scale, ordinal ending and unit."""
     if isinstance(value, str):
         return [Quantity(value, "digits")], end
+    if (height := _height(items, end, value)) is not None:
+        return height
     glued = end < len(items) and items[end].kind == "word"
     if glued and items[end].low in _ORDINAL_ENDS:
         return [Quantity(value, _ORDINAL)], end + 1
@@ -379,6 +404,19 @@ def _measured(
     if unit is not None:
         return [Quantity(value * unit.factor, unit.dimension)], end
     return [Quantity(value, "")], end
+
+
+def _height(items: Sequence[Item], end: int, feet: Value) -> tuple[list[Quantity], int] | None:
+    """A length in feet and inches, and the index after it: 5'4", 5 ft 4."""
+    if len(items) < end + 2 or items[end].low not in _FEET or items[end + 1].kind != "number":
+        return None
+    inches = _number(items[end + 1].low)
+    if isinstance(feet, str) or isinstance(inches, str) or inches >= _FOOT_INCHES:
+        return None
+    end += 2
+    if end < len(items) and items[end].low in _INCHES:
+        end += 1
+    return [Quantity(feet * _FOOT.factor + inches * _INCH.factor, _FOOT.dimension)], end
 
 
 def _is_last(items: Sequence[Item], at: int) -> bool:

@@ -12,6 +12,8 @@ from refrain.streams.guards.roles import ENDS as _ENDS
 from refrain.streams.guards.roles import is_choice
 
 NONE, KEYWORDS = "none", "keywords"
+_SAID = "said"
+"""Kind of a text without a word that asks, behind which a question mark stands: penguins have knees?"""
 KEYWORDS_MAX = 6
 """Words of a text that is a few words of meaning alone, at most."""
 _MOODS = {word: mood for mood, line in enumerate(groups("moods")) for word in line}
@@ -31,11 +33,15 @@ _SKIPPED = frozenset(
 _REQUESTS = words("requests")
 _VAGUE = frozenset(("what", "which"))
 _BEING = frozenset(("is", "are"))
+_COPULAS = _BEING | {"was", "were"}
 _TIMED = frozenset("who when where count amount yesno".split())
 """Kinds whose answer depends on the time that is asked about."""
 _CHOICE = "choice"
-_HOW, _DEGREE = "how", "degree"
+_HOW, _WHAT, _DEGREE = "how", "what", "degree"
+_LIKE, _LIKENED = "like", "likened"
 _YESNO = frozenset(("yesno", "exists", _CHOICE))
+_ASKED_SO = _YESNO | {_SAID}
+"""Kinds that ask whether something is so."""
 _BEFORE_CLAUSES = frozenset(
     "for during in on at after before with without if as while from by since once unless until within under".split()
 )
@@ -50,6 +56,8 @@ _FITTING = frozenset("safe ok okay alright legal fine acceptable permissible fea
 _DO = frozenset(("do", "does"))
 _DOING = _DO | {"did"}
 """Words behind a question word that asks: in spring when does it open?"""
+_HAVING, _WHETHER = frozenset(("have", "has", "had")), "whether"
+_COSTS, _COSTING = frozenset(("amount", "duration", "what")), frozenset(("cost", "take"))
 _DUTY = frozenset(("have", "need"))
 _PERIPHRASES = {
     "allowed": "can", "able": "can", "permitted": "can", "required": "must", "supposed": "must", "obliged": "must",
@@ -110,11 +118,21 @@ def read_kind(said: Said) -> Kind:
             end = lows.index("?", at) if "?" in lows[at:] else len(lows)
     if asked is not None and asked.kind == _HOW and _is_degree(plain, asked.text):
         asked = asked._replace(kind=_DEGREE)
+    if asked is not None and asked.kind == _WHAT and _is_likened(lows):
+        asked = asked._replace(kind=_LIKENED)
     if asked is not None and asked.kind in _YESNO and is_choice(said.lows):
         asked = asked._replace(kind=_CHOICE)
+    if asked is None and meant is None and lows[-1:] == ["?"] and not _is_keywords(said):
+        return _with_mood(_SAID, plain, 0)._replace(text="")
     if asked is None or (meant is not None and (asked.kind in _VAGUE or asked.text.lower() in _BEING)):
         return meant or asked or Kind(KEYWORDS if _is_keywords(said) else NONE, "")
     return asked
+
+
+def _is_likened(lows: Sequence[str]) -> bool:
+    """Whether it is asked how something is in other words: what is the weather like in May."""
+    at = next((at for at, low in enumerate(lows) if low in _VAGUE), len(lows))
+    return lows[at + 1 : at + 2] != [] and lows[at + 1] in _COPULAS and _LIKE in lows[at + 2 :]
 
 
 def _is_keywords(said: Said) -> bool:
@@ -200,13 +218,19 @@ def _with_mood(kind: str, items: Sequence[Item], at: int) -> Kind:
     text = items[at].text
     for place in range(at, len(items)):
         if (low := items[place].low) in _MOODS:
-            return Kind(kind, text, _said_otherwise(items, place, low), items[place].text)
+            return Kind(kind, text, _said_otherwise(kind, items, place, low), items[place].text)
     return Kind(kind, text)
 
 
-def _said_otherwise(items: Sequence[Item], at: int, low: str) -> int:
+def _said_otherwise(kind: str, items: Sequence[Item], at: int, low: str) -> int:
     """The mood of an auxiliary verb, or of what several words say for it: do I have to, am I allowed to."""
     mood = _MOODS[low]
+    if mood == _FUTURE and kind in _COSTS and any(item.stem in _COSTING for item in items[at + 1 :]):
+        # What it will cost, or would, is what it costs.
+        return _PRESENT
+    if low in _HAVING and (kind == _SAID or items[0].low == _WHETHER):
+        # Whether penguins have knees, whether it has rained: it does not tell of itself which of the two it is.
+        return -1
     if mood != _PRESENT:
         return mood
     for place in range(at + 1, min(at + _APART, len(items) - 1)):
@@ -214,6 +238,9 @@ def _said_otherwise(items: Sequence[Item], at: int, low: str) -> int:
         if low in _DO and said in _DUTY and to == "to":
             return _MOODS["must"]
         if low not in _DO and said in _FITTING and to == "to" and items[at + 1].low == "it":
+            return _EITHER
+        if low not in _DO and said in _FITTING and to in _ENDS and items[at + 1].low.endswith("ing"):
+            # Is taking it with wine safe: is it safe to take it.
             return _EITHER
         if low not in _DO and said in _PERIPHRASES and (to == "to" or said == "allowed"):
             return _MOODS[_PERIPHRASES[said]]
@@ -227,12 +254,15 @@ def are_measured(a: Kind, b: Kind) -> bool:
 
 def differences(a: Kind, b: Kind) -> tuple[str, ...]:
     """Differences: the question words, when the answer of one cannot serve the other."""
-    if a.kind != b.kind and not _YESNO.issuperset((a.kind, b.kind)):
-        return () if frozenset((a.kind, b.kind)) in _COMPATIBLE else (a.text, b.text)
+    kinds = frozenset((a.kind, b.kind))
+    if len(kinds) > 1 and not kinds <= _ASKED_SO:
+        return () if kinds in _COMPATIBLE else (a.text, b.text)
     if a.mood == b.mood or min(a.mood, b.mood) < 0:
         return ()
     moods = {a.mood, b.mood}
     if _EITHER in moods and moods <= {_EITHER, _PRESENT, _ABILITY}:
         return ()
-    strict = a.kind in _YESNO or moods == {_PAST, _FUTURE} or (a.kind in _TIMED and moods <= {_PRESENT, _PAST, _FUTURE})
+    strict = (
+        kinds <= _ASKED_SO or moods == {_PAST, _FUTURE} or (a.kind in _TIMED and moods <= {_PRESENT, _PAST, _FUTURE})
+    )
     return (a.mood_text, b.mood_text) if strict else ()

@@ -16,9 +16,11 @@ from refrain.streams.guards.numbers import Quantities, read_quantities
 from refrain.streams.guards.once import Once
 from refrain.streams.guards.payload import Payload, read_payload
 from refrain.streams.guards.question import Kind, read_kind
+from refrain.streams.guards.requests import as_asked
 from refrain.streams.guards.roles import Roles, read_roles
 from refrain.streams.guards.sentences import read_sentences, without_politeness
 from refrain.streams.guards.small_words import SmallWords, read_small_words
+from refrain.streams.guards.stutter import without_stutter
 from refrain.streams.lru import TextCache
 
 REMEMBERED_CHARS = 500_000
@@ -34,7 +36,7 @@ class Reading:
         self.text = text
         self.rest = text[end:]
         """The text beyond the length that is parsed."""
-        self._said = without_lead(without_politeness(said))
+        self._said = as_asked(without_lead(without_politeness(without_stutter(said))))
         self._looked = text[:end]
 
     @Once

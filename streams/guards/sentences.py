@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 from refrain.streams.guards.item import LOW, Item, Said, Word
 from refrain.streams.guards.items import opening
-from refrain.streams.guards.lexicon import alternatives, lines, words
+from refrain.streams.guards.lexicon import firsts, lines, pattern, words
 from refrain.streams.guards.small_words import words_of
 from refrain.streams.guards.telling import addresses, asks_on, asks_to_say, tells
 
@@ -22,10 +23,33 @@ _ENDS = _ASKS | frozenset(".!:;\n\u2026\u3002\uff01\uff1a\uff1b")
 _OPENS, _CLOSES = frozenset("([{<"), frozenset(")]}>")
 _MARKS = _ENDS | _OPENS | _CLOSES | {_COMMA}
 _ABBREVIATED = frozenset("prof dr mr mrs ms st vs approx inc ltd jr sr dept fig eq nos vol pp".split())
-_POLITE = frozenset(tuple(each.split()) for line in lines("polite") for each in alternatives(line))
-_COURTEOUS = frozenset(each[0] for each in _POLITE) - {"is", "correct", "right"}
-"""Words with which a sentence of politeness begins, but for those that ask on (is it true)."""
 _HARMLESS = words("harmless")
+_WORD = re.compile(r"[^\s()|]+")
+_UNSURE = "~ "
+_SURE_LINES = [line for line in lines("polite") if not line.startswith(_UNSURE)]
+_ALL_LINES = [line.removeprefix(_UNSURE) for line in lines("polite")]
+
+
+def _without_harmless(line: str) -> str:
+    return _WORD.sub(lambda word: "" if word[0] in _HARMLESS else word[0], line)
+
+
+def _patterns(found: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(pattern(_without_harmless(line)) for line in found))
+
+
+_POLITE, _SURELY_POLITE = _patterns(_ALL_LINES), _patterns(_SURE_LINES)
+_OF_WORDS = frozenset(
+    "say says said saying translate translation pronounce spell mean means meaning reply respond respell word phrase"
+    " sentence lyrics song quote title called rhyme synonym correct grammar grammatical".split()
+)
+"""Words of a text that speaks of words."""
+_COURTEOUS = frozenset(chain.from_iterable(firsts(_without_harmless(line)) for line in _ALL_LINES)) - {
+    "is",
+    "correct",
+    "right",
+}
+"""Words with which a sentence of politeness begins, but for those that ask on (is it true)."""
 _STOPS = _ENDS | {_COMMA}
 _INTRODUCING = frozenset((":", "\uff1a"))
 """Marks before what an instruction handles: correct: he go."""
@@ -77,7 +101,11 @@ def read_sentences(said: Said, used: frozenset[int]) -> tuple[Sentence, ...]:
 
 def is_polite(words: Sequence[Word]) -> bool:
     """Whether words are a sentence of politeness, which asks for nothing."""
-    return tuple([word.text.lower() for word in words]) in _POLITE
+    return _is_polite([word.text.lower() for word in words], _POLITE)
+
+
+def _is_polite(lows: Sequence[str], polite: re.Pattern[str]) -> bool:
+    return 0 < len(lows) <= COURTESY_MAX and polite.fullmatch(" ".join(lows) + " ") is not None
 
 
 def without_politeness(said: Said) -> Said:
@@ -116,9 +144,12 @@ def _is_courtesy(said: Said, start: int, end: int) -> bool:
         return True
     if first not in _COURTEOUS:
         return False
-    return tuple([low for low in lows if low not in _HARMLESS]) in _POLITE or is_polite(
-        words_of(said.items[start:end], lows)
-    )
+    polite = _POLITE if _OF_WORDS.isdisjoint(said.lows) else _SURELY_POLITE
+    bare = [low for low in lows if low not in _HARMLESS]
+    if _is_polite(bare, polite):
+        return True
+    said_so = [word.text.lower() for word in words_of(said.items[start:end], lows)]
+    return said_so != bare and _is_polite(said_so, polite)
 
 
 def _pieces(items: Sequence[Item]) -> list[_Piece]:

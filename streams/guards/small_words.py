@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from refrain.streams.guards.content_words import FUNCTION
 from refrain.streams.guards.item import LOW, WORDLY, Item, Said, Word
-from refrain.streams.guards.lexicon import Phrases, groups, pairs, words
+from refrain.streams.guards.lexicon import Phrases, groups, pairs, renderings, words
 from refrain.streams.guards.marks import read_marks
 from refrain.streams.guards.names import is_title
 from refrain.streams.guards.roles import ENDS
@@ -21,13 +21,17 @@ _CASED = words("cased") | words("cased_kinds") | {"\\"}
 _KINDS = words("cased_kinds")
 _ESCAPE = "\\"
 """The sign before a letter that stands for a class of them, with a capital for all others."""
+_WHETHER = "whether"
+_ADVERBS = frozenset("exactly actually really literally honestly basically".split())
+"""Harmless words that may stand within an opening: how exactly do I."""
 _ARTICLES = frozenset(("a", "an"))
 _ANEW = words("anew")
 _ONCE, _MORE, _TIME = "once", "more", "time"
 LIMITING = words("limiting")
 """Words that say how far something holds, compared as they are written."""
+PERSONS = words("persons")
 _REQUESTS = words("requests") | words("instructions")
-_ASKERS = frozenset(("i", "you"))
+_ASKERS = {"i": "i", "you": "you"} | dict.fromkeys("one someone somebody anyone people".split(), "one")
 _TOOLS = frozenset("excel word go rust ruby julia swift scala dart basic java".split())
 _BEFORE_TOOLS = frozenset(("in", "using"))
 _GIVING = _REQUESTS | {"any", "some"}
@@ -44,7 +48,7 @@ _WORD, _KEY = attrgetter("word"), attrgetter("key")
 _NO_GROUPS: frozenset[int] = frozenset()
 _MARKS = frozenset(("stop", "quote", "bracket", "sign"))
 _CAN = "can could do would should might shall".split()
-_I = "i you we one someone somebody".split()
+_I = "i you we one someone somebody u".split()
 
 
 class SmallWords(NamedTuple):
@@ -73,12 +77,12 @@ class SmallWords(NamedTuple):
     symmetric: bool
     """Whether it compares things, whose order says nothing."""
     asker: str
-    """The first word of it that says who does it: i, you."""
+    """Who does it by the first word of it that says so: i, you, one (anybody)."""
 
 
-_TO_THE_ASKER = frozenset("give show write find recommend suggest list name teach draft".split())
-"""Requests before a "me" that says no more than that it is asked for."""
-_LISTING = frozenset("list name enumerate".split())
+_TO_THE_ASKER = frozenset("give show write find recommend suggest list name teach draft cost".split())
+"""Verbs before a "me" that says no more than who asks: give me, it costs me."""
+_LISTING = frozenset("list name enumerate state mention identify".split())
 """Requests that ask for several things, as the first word of a text."""
 _WANTED = frozenset(
     "a an the me us my our this these those all some any every each him her them one two three four five six"
@@ -87,16 +91,24 @@ _WANTED = frozenset(
 """Words behind a verb that opens a request: what is wanted, or for whom."""
 _REQUEST_MIN = 3
 _LISTED = frozenset("the all some any every".split())
-_LIST = Word("list_out", _NO_GROUPS, "list", True)
+_LIST = Word("list_out", _NO_GROUPS, "list", False)
 _SAID_TO = frozenset(("explain", "describe"))
 _ME, _TO_ME = "me", Word("to_the_asker", _NO_GROUPS, "me", False)
 
 
-def _openers() -> Iterator[tuple[list[str], tuple[str, ...]]]:
-    for left, right in pairs("openers"):
+class _Meant(NamedTuple):
+    """What an opening comes to, and how many words behind it only tell that it is one."""
+
+    keys: tuple[str, ...]
+    behind: int
+
+
+def _openers() -> Iterator[tuple[list[str], _Meant]]:
+    for left, right in [each for line in pairs("openers") for each in renderings(*line)]:
         for can in _CAN if "{can}" in left else [""]:
             for i in _I if "{i}" in left else [""]:
-                yield left.replace("{can}", can).replace("{i}", i).split(), tuple(right.split())
+                said, _, behind = left.replace("{can}", can).replace("{i}", i).partition("/")
+                yield [*said.split(), *behind.split()], _Meant(tuple(right.split()), len(behind.split()))
 
 
 _OPENERS = Phrases(_openers())
@@ -122,7 +134,7 @@ def read_small_words(said: Said, used: frozenset[int], text: str, symmetric: boo
         bool(lows) and (lows[0] in _REQUESTS or _is_request(items)),
         _stranded(lows),
         symmetric,
-        next((low for low in lows if low in _ASKERS), ""),
+        next((_ASKERS[low] for low in lows if low in _ASKERS), ""),
     )
 
 
@@ -134,9 +146,14 @@ def _counted(keys: Sequence[str]) -> dict[str, int]:
 
 def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
     """The words of items in their order, openings that ask the same as one; `lows` are their folded forms."""
+    if not _ADVERBS.isdisjoint(lows):
+        items = [item for item in items if item.low not in _ADVERBS]
+        lows = list(map(LOW, items))
     found: list[Word] = []
-    done = 0
-    for start, end, meant in _OPENERS.spans(lows):
+    # Whether oats have gluten: it asks what "do oats have gluten" does.
+    done = int(bool(lows) and lows[0] == _WHETHER and items[0].initial)
+    for start, end, (meant, behind) in _OPENERS.spans(lows):
+        end -= behind
         if not meant and all(low in ENDS for low in lows[end:]):
             # It opens nothing: what should my doctor tell me?
             continue
@@ -144,16 +161,20 @@ def words_of(items: Sequence[Item], lows: Sequence[str]) -> list[Word]:
         found += (Word(key, _NO_GROUPS, items[start].text, False) for key in meant)
         done = end
     found += filter(None, map(_WORD, items[done:]))
-    if lows and lows[0] in _LISTING and _is_listed(items):
-        found[0] = _LIST._replace(text=items[0].text)
+    if not _LISTING.isdisjoint(lows):
+        first = next((at for at, low in enumerate(lows) if low not in _HARMLESS), 0)
+        if lows[first] in _LISTING and _is_listed(items, first):
+            found[0] = _LIST._replace(text=items[first].text)
     if _ME in lows:
         found = [_TO_ME if word.key == _ME and _is_polite(found, at) else word for at, word in enumerate(found)]
     return found
 
 
-def _is_listed(items: Sequence[Item]) -> bool:
-    """Whether the first of items opens a sentence, and what is asked for stands behind it: name the, list three."""
-    return items[0].initial and len(items) > 1 and (items[1].low in _LISTED or items[1].kind == "number")
+def _is_listed(items: Sequence[Item], at: int) -> bool:
+    """Whether what opens a sentence says to list what stands behind: name the, list three, kindly list all."""
+    if not items[0].initial or at + 1 == len(items):
+        return False
+    return items[at + 1].low in _LISTED or items[at + 1].kind == "number"
 
 
 def _stranded(lows: Sequence[str]) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from refrain.streams.guards.scope import IS
-from refrain.streams.guards.small_words import SmallWords
+from refrain.streams.guards.small_words import PERSONS, SmallWords
 from refrain.streams.guards.stems import is_irregular, stem
 
+_DID = "did"
+_TOLD_PAST = frozenset(("did", "was", "by"))
 _TIMES = frozenset("was has had did will would been being".split())
 """Auxiliary verbs by which a form of a verb says another time."""
 
 
 def tenses(a: SmallWords, b: SmallWords) -> list[str]:
     """Verbs that alone differ in their time: which laws apply, which laws applied."""
-    if a.content != b.content:
+    if a.content != b.content or _DID in a.counted or _DID in b.counted:
+        # Behind "did" a verb has no time of its own, however it is written.
         return []
     doing = not dict.__eq__(a.counted, b.counted)
     if doing and not _is_doing(a, b) and not _is_doing(b, a):
@@ -25,6 +28,24 @@ def tenses(a: SmallWords, b: SmallWords) -> list[str]:
         key for key, _ in mine
     }
     return sorted(low for key, low in past if key in both)
+
+
+def did(asked: SmallWords, told: SmallWords) -> bool:
+    """Whether the "did" of one text stands in the form of a verb in the other: why did Rome fall, why Rome fell."""
+    if _DID not in asked.counted or not _TOLD_PAST.isdisjoint(told.counted) or _who(asked) != _who(told):
+        return False
+    there = {word.key: word.text.lower() for word in told.words if word.content}
+    return any(_is_past(there.get(word.key, ""), word.text.lower()) for word in asked.words if word.content)
+
+
+def _who(a: SmallWords) -> list[str]:
+    """Words of meaning and persons in their order: it tells who does it."""
+    return [word.key for word in a.words if word.content or word.key in PERSONS]
+
+
+def _is_past(low: str, base: str) -> bool:
+    """Whether a verb is told as past in one of its forms alone."""
+    return low != base and (low.endswith("ed") or is_irregular(low)) and not (base.endswith("ed") or is_irregular(base))
 
 
 def _is_doing(now: SmallWords, past: SmallWords) -> bool:

@@ -72,8 +72,14 @@ def of_one_time(a: SmallWords, b: SmallWords) -> bool:
 
 
 def _is_done(low: str, there: str) -> bool:
-    """Whether a verb is a participle, and another form of it stands there."""
-    return low != there and there != "" and (low.endswith("ed") or is_irregular(low)) and not there.endswith("ed")
+    """Whether a verb is a participle, and another form of it stands there: no third person (goes)."""
+    return (
+        low != there
+        and there != ""
+        and not low.endswith("s")
+        and (low.endswith("ed") or is_irregular(low))
+        and not there.endswith("ed")
+    )
 
 
 def governed(a: SmallWords, b: SmallWords) -> list[str]:

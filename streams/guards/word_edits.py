@@ -21,9 +21,9 @@ from refrain.streams.guards.item import Word
 from refrain.streams.guards.lexicon import groups, words
 from refrain.streams.guards.names import SORTS
 from refrain.streams.guards.scope import denied, parted, several, times
-from refrain.streams.guards.small_words import JOINING, LIMITING, SmallWords
+from refrain.streams.guards.small_words import JOINING, LIMITING, PERSONS, SmallWords
 from refrain.streams.guards.stems import related, stem
-from refrain.streams.guards.tenses import tenses
+from refrain.streams.guards.tenses import did, tenses
 from refrain.streams.guards.voice import ASKERS, BE, governed, of_one_time, undergoes, undergone, voiced
 
 FRAME = 750
@@ -43,7 +43,6 @@ def _by_word(lines: Iterable[Iterable[str]]) -> dict[str, frozenset[int]]:
 
 _NO_LINES: frozenset[int] = frozenset()
 _LINES = _by_word(groups("interchangeable"))
-_PERSONS = words("persons")
 _DONE_TO = frozenset(groups("persons")[0])
 _ONES = _by_word(
     one.split()
@@ -63,13 +62,22 @@ _RIVALS = _by_word([*line, *map(stem, line)] for line in [*groups("rivals"), *gr
 """Words of which one asks for something else than another in its place, also where it is no little word."""
 _ASKED = frozenset(("should", "can"))
 """Words before the asker that an opening takes in, and him with them."""
-_HOWTO, _SHOULD = "howto", "should"
-_OWN = {"i": "my", "you": "your"}
-_ANYBODYS = frozenset(("my", "your", "one"))
+_HOWTO = "howto"
+_OF_ANYBODY = frozenset("howto should advice cando mustdo duty".split())
+_CLAUSES = frozenset(("if", "when"))
+"""What asks the same of himself as of anybody: what should I do, what should you do."""
+_I, _YOU = "i", "you"
+_OWN = {
+    _I: frozenset("i me my mine".split()),
+    _YOU: frozenset("you your yours".split()),
+    "one": frozenset("they them their theirs".split()),
+}
+"""Words that speak of who asks and of nobody else, by how he calls himself."""
+_ANYBODY = frozenset(("one",)).union(*_OWN.values())
+_ANYBODYS = frozenset(("my", "your", "our", "one"))
 _OF_VOICE = BE | {"they", "someone", "did"}
 """Words by which a sentence whose doer is anybody differs from a passive one."""
-_EITHER = frozenset(("and", "or"))
-"""Between two that are compared the one says what the other does: between A and B, A or B."""
+_DID = frozenset(("did",))
 _BY = "by"
 _ADVERB_CHARS = 6
 _PARTICLES = frozenset("back away together apart aside".split())
@@ -151,12 +159,16 @@ def edits(a: SmallWords, b: SmallWords) -> Edits:
     mine, theirs = _left(a, b), _left(b, a)
     if a.content == b.content and voiced(a, b) == [] and of_one_time(a, b):
         mine, theirs = mine - _OF_VOICE, theirs - _OF_VOICE
+    mine, theirs = mine - _DID if did(a, b) else mine, theirs - _DID if did(b, a) else theirs
     changed = _changes(a, b, mine, theirs)
-    anybody = (_HOWTO in a.counted and _HOWTO in b.counted) or _is_anybody(a, b)
+    anybody = _is_anybody(a, b)
+    general = anybody or (_HOWTO in a.counted and _HOWTO in b.counted)
     left = mine | theirs
     if a.symmetric and b.symmetric:
-        changed = [(m, t) for m, t in changed if {word.key for word in (*m, *t)} != _EITHER]
-    harmful = [word.text for m, t in changed for word in _harmful(m, t, left) if not (anybody and _is_anybodys(m, t))]
+        changed = [(m, t) for m, t in changed if not {word.key for word in (*m, *t)} <= JOINING]
+    harmful = [
+        word.text for m, t in changed for word in _harmful(m, t, left) if not (general and _is_anybodys(m, t, anybody))
+    ]
     if len(changed) == 1:
         harmful += alone(a, b, chain.from_iterable(changed[0]))
     harmful += undergone(a, b) + undergone(b, a) + several(a, b)
@@ -220,7 +232,7 @@ def _places(a: SmallWords, b: SmallWords, mine: frozenset[str], theirs: frozense
         if len(m) == len(t) == 1 and max(j - i, n - k) <= _EDIT_MAX:
             yield m, t
         else:
-            if len(who := _among(_PERSONS, m)) == len(whom := _among(_PERSONS, t)) == 1 and not _share(
+            if len(who := _among(PERSONS, m)) == len(whom := _among(PERSONS, t)) == 1 and not _share(
                 _ONES, who[0].key, whom[0].key
             ):
                 yield who, whom
@@ -252,7 +264,7 @@ def _harmful(m: list[Word], t: list[Word], left: frozenset[str]) -> list[Word]:
         return [word for word in (*m, *t) if word.key in _DONE_TO or (_decides(word) and not _stands(word, left))]
     one, other = m[0].key, t[0].key
     keys = {one, other}
-    if _share(_LINES, one, other) and not keys & _PERSONS:
+    if _share(_LINES, one, other) and not keys & PERSONS:
         return []
     if keys & _DECISIVE or _share(_RIVALS, one, other):
         return [*m, *t]
@@ -293,14 +305,29 @@ def _stranded(a: SmallWords, b: SmallWords) -> list[str]:
 
 def _is_anybody(a: SmallWords, b: SmallWords) -> bool:
     """Whether one asks of himself what the other asks of anybody: should I wash my, should you wash your."""
-    if a.asker == b.asker or _SHOULD not in a.counted or _SHOULD not in b.counted:
+    mine, theirs = _asks_for(a), _asks_for(b)
+    if mine == theirs or not (mine and theirs):
         return False
-    return all(_OWN[text.asker] in text.counted for text in (a, b) if text.asker) and bool(a.asker and b.asker)
+    if not (_is_of_anybody(a) and _is_of_anybody(b)):
+        return False
+    return all(PERSONS.isdisjoint(text.counted.keys() - _OWN[who]) for text, who in ((a, mine), (b, theirs)))
 
 
-def _is_anybodys(m: list[Word], t: list[Word]) -> bool:
-    """Whether "your" stands for "my", as where it is asked how something of anybody's is done."""
-    return len(m) == len(t) == 1 and {m[0].key, t[0].key} <= _ANYBODYS
+def _is_of_anybody(a: SmallWords) -> bool:
+    return not _OF_ANYBODY.isdisjoint(a.counted)
+
+
+def _asks_for(a: SmallWords) -> str:
+    """Of whom it is asked: who does it, or who is spoken of in a clause: what can be done if a wasp stings me."""
+    if a.asker in (_I, _YOU) or (not a.asker and _CLAUSES.isdisjoint(a.counted)):
+        return a.asker
+    return next((who for who, own in _OWN.items() if not own.isdisjoint(a.counted)), a.asker)
+
+
+def _is_anybodys(m: list[Word], t: list[Word], anybody: bool) -> bool:
+    """Whether "your" stands for "my", as where it is asked how something of anybody's is done; or "you" for "me"."""
+    keys = {word.key for word in (*m, *t)}
+    return len(m) == len(t) == 1 and (keys <= _ANYBODYS or (anybody and keys <= _ANYBODY))
 
 
 def _capitals(a: SmallWords, b: SmallWords) -> list[str]:
@@ -330,7 +357,7 @@ def _exchanged(a: SmallWords, b: SmallWords) -> list[str]:
             return [texts[word] for word in turned]
     if a.content == b.content and (apart := parted(a, b) or denied(a, b) or governed(a, b) or governed(b, a)):
         return apart
-    if _PERSONS.isdisjoint(a.counted):
+    if PERSONS.isdisjoint(a.counted):
         return []
     mine, theirs = _persons(a), _persons(b)
     if a.content == b.content and (of := _owner(a, b, mine, theirs) or _owner(b, a, theirs, mine)):
@@ -373,7 +400,7 @@ def _is_movable(text: str) -> bool:
 
 
 def _told(a: SmallWords) -> list[str]:
-    return [word.key for word in a.words if word.content or word.key in _PERSONS]
+    return [word.key for word in a.words if word.content or word.key in PERSONS]
 
 
 def _is_turned(a: list[str], b: list[str]) -> bool:
@@ -389,10 +416,10 @@ def _neighbours(a: SmallWords) -> Neighbours:
         if word.content:
             runs.append((word.key, between))
             between = ()
-        elif word.key not in _PERSONS:
+        elif word.key not in PERSONS:
             between = (*between, word.key)
     return {(x, y): little for (x, _), (y, little) in pairwise(runs)}
 
 
 def _persons(a: SmallWords) -> list[str]:
-    return [word.key for word in a.words if word.key in _PERSONS]
+    return [word.key for word in a.words if word.key in PERSONS]
