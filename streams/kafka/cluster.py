@@ -75,7 +75,10 @@ class KafkaCluster:
         self.close()
 
     def close(self) -> None:
-        """Close the admin client; twice is once. Consumers and producers have connections of their own."""
+        """Close the admin client; twice is once. Close its consumers first: by it they ask which topic is there.
+
+        Producers have connections of their own.
+        """
         # It has no `close`: what is not referred to has no threads any more.
         vars(self).pop("_admin", None)
         with self._lock:

@@ -39,13 +39,13 @@ def answering(settings: Settings, answer: Answer) -> Iterator[None]:
     def serve() -> None:
         with KafkaCluster(settings) as cluster:
             consumer, producer = cluster.consumer("requests", "stand-in"), cluster.producer()
-        while not stop.is_set():
-            batch = consumer.poll(500, 0.05)
-            if consumer.assignment():
-                ready.set()
-            producer.send([out for record in batch for out in answer(record)])
-        consumer.close()
-        producer.close()
+            while not stop.is_set():
+                batch = consumer.poll(500, 0.05)
+                if consumer.assignment():
+                    ready.set()
+                producer.send([out for record in batch for out in answer(record)])
+            consumer.close()
+            producer.close()
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
