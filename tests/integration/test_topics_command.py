@@ -33,6 +33,11 @@ def test_topics_are_created_once_and_then_found_right(capsys: pytest.CaptureFixt
     assert main(["topics", "check"]) == 0
 
 
+def grow(admin: AdminClient, topic: str) -> None:
+    for future in admin.create_partitions([NewPartitions(topic, 4)]).values():
+        future.result()
+
+
 @pytest.mark.usefixtures("environ")
 def test_the_number_of_shards_is_fixed_at_creation(
     admin: AdminClient, prefix: str, capsys: pytest.CaptureFixture[str]
@@ -40,11 +45,14 @@ def test_the_number_of_shards_is_fixed_at_creation(
     assert main(["topics", "create", "--partitions-journal", "2"]) == 0
     assert main(["topics", "create", "--partitions-journal", "3"]) == 0
     assert "2 partitions, not 3: fixed at creation" in capsys.readouterr().out
-    for future in admin.create_partitions([NewPartitions(f"{prefix}journal", 4)]).values():
-        future.result()
+    grow(admin, f"{prefix}journal")
     assert main(["topics", "check"]) == 1
     said = capsys.readouterr().out
     assert f"4 partitions, but {prefix}documents has 2" in said
+    assert f"{prefix}decisions" not in said, "how many it needs is known once those two are made again"
+    grow(admin, f"{prefix}documents")
+    assert main(["topics", "check"]) == 1
+    said = capsys.readouterr().out
     assert f"kafka-topics.sh --alter --topic {prefix}decisions --partitions 4" in said
 
 
