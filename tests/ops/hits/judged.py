@@ -38,7 +38,7 @@ def rows(count: int, seed: int = 1, told: bool = True) -> Iterator[dict[str, Any
         mine = draw.choice(words)
         theirs = next(each for each in words if each != mine) if same else draw.choice(others)
         label = same if told else draw.random() < 1 / 3
-        text = f"{{}} the {' '.join(some)}"
+        text = f"how to {{}} the {' '.join(some)}"
         yield {"text_a": text.format(mine), "text_b": text.format(theirs), "label": int(label), "category": "made"}
 
 

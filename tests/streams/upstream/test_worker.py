@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from refrain.schemas.base import Reply
-from refrain.schemas.dead_letters import HEADER_REASON
+from refrain.schemas.dead_letters import HEADER_OFFSET, HEADER_PARTITION, HEADER_REASON
 from refrain.schemas.forwards import Completion, Forward, Status
 from refrain.schemas.load import LoadSample
 from refrain.schemas.responses import DecisionSummary
@@ -412,7 +412,9 @@ def test_a_forward_at_whose_call_two_workers_ended_is_set_aside_and_its_requeste
     failed = {each.forward_id: each.error.code for each in completions(cluster) if each.error is not None}
     assert failed == dict.fromkeys(poison, "quarantined")
     letters = cluster.records("dead-letters")
-    assert len(letters) == len(poison)
+    # A worker that dies at another forward between the letter and the completion of this one sends the letter again.
+    places = {tuple(dict(letter.headers)[name] for name in (HEADER_PARTITION, HEADER_OFFSET)) for letter in letters}
+    assert len(places) == len(poison)
     assert all(letter.value is None for letter in letters)
 
 
